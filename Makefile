@@ -1,0 +1,100 @@
+# Every target makes the environment itself: `.venv`, from requirements.lock, once for each change of the lock.
+
+PYTHON ?= python3
+WORKERS ?= 2
+PY := .venv/bin/python
+READY := .venv/.ready
+FOLDERS := timim tests examples bench
+TYPED := $(foreach folder,$(FOLDERS),$(if $(wildcard $(folder)/*.py),$(folder)))
+CODE := $(TYPED) .ci/venv.py
+EXAMPLES := $(filter-out examples/_%,$(wildcard examples/*.py))
+EXAMPLE_LIMIT := 120
+WEB := tests/judges/web
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test check lint types format layers unit examples docs judge bench soak fuzz lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## ?(.*)/\1\t\2/' | expand -t 12
+
+$(READY): requirements.lock pyproject.toml .ci/venv.py
+	@echo "making .venv from requirements.lock"
+	@$(PYTHON) .ci/venv.py
+
+setup: $(READY)  ## the environment alone
+
+demo: $(READY)  ## start a server and let two users talk
+	@.venv/bin/timim demo
+
+# The cheap ones come first and the longest last, so that pytest's closing line is the last line.
+test: lint types layers docs examples judge unit  ## everything CI wants
+
+check: lint types  ## ruff and mypy
+
+lint: $(READY)  ## ruff: rules and format
+	@$(PY) -m ruff check --quiet $(CODE)
+	@$(PY) -m ruff format --quiet --check $(CODE) || { $(PY) -m ruff format --diff $(CODE) 2>&1 | head -40; echo "lint: run make format"; exit 1; }
+	@echo "lint: good"
+
+types: $(READY)  ## mypy, strict
+	@$(PY) -m mypy $(TYPED)
+
+format: $(READY)  ## write what ruff can write: format, import order, safe fixes
+	@$(PY) -m ruff check --quiet --fix-only $(CODE)
+	@$(PY) -m ruff format $(CODE)
+
+layers: $(READY)  ## imports go down only; importing timim stays light
+	@$(PY) -m pytest -q tests/test_layers.py tests/test_import.py
+
+unit: $(READY)  ## pytest, without soak and judges
+	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup
+
+examples: $(READY)  ## run each examples/*.py: it has to end by itself, with 0
+	@for example in $(EXAMPLES); do \
+		echo "example: $$example"; \
+		timeout $(EXAMPLE_LIMIT) $(PY) "$$example" > .venv/example.log 2>&1 < /dev/null \
+			|| { code=$$?; tail -40 .venv/example.log; echo "example: $$example failed with $$code"; exit 1; }; \
+	done
+	@echo "examples: $(words $(EXAMPLES)) good"
+
+docs: $(READY)  ## build the documentation into site/, strictly
+	@diff --label "docs: in the nav of mkdocs.yml" --label "docs: in docs/" -U0 \
+		<(sed -nE 's|^ +- .*[ :]([[:alnum:]_./-]+\.md) *$$|\1|p' mkdocs.yml | sort) \
+		<(cd docs && find . -name '*.md' | sed 's|^\./||' | sort)
+	@.venv/bin/zensical build --strict --clean > .venv/docs.log 2>&1 || { cat .venv/docs.log; exit 1; }
+	@echo "docs: good, site/index.html"
+
+# Packages are fetched before, because the judges then run where only loopback exists. 77: not possible on this machine.
+judge: $(READY)  ## foreign software judges the server, with no network but loopback
+	@if [ -z "$$(find tests/judges -name 'test_*.py' -not -path '*/node_modules/*' 2>/dev/null)" ]; then \
+		echo "judge: nothing in tests/judges yet"; exit 0; fi; \
+	if [ -e $(WEB)/package.json ]; then \
+		if ! command -v node > /dev/null || ! command -v npm > /dev/null; then \
+			echo "judge: SKIPPED, there is no Node (node and npm) on this machine"; exit 0; fi; \
+		if [ ! -e $(WEB)/node_modules/.ready ] || [ $(WEB)/package-lock.json -nt $(WEB)/node_modules/.ready ]; then \
+			echo "judge: npm ci in $(WEB)"; \
+			(cd $(WEB) && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.ready); fi; \
+	fi; \
+	code=0; $(PY) tests/judges/isolated.py $(PY) -m pytest -m judge tests/judges || code=$$?; \
+	if [ $$code -eq 77 ]; then echo "judge: SKIPPED, see above"; elif [ $$code -ne 0 ]; then exit $$code; fi
+
+bench: $(READY)  ## measure timim beside the floor
+	@if [ -e bench/run.py ]; then $(PY) bench/run.py $(ARGS); else echo "bench: there is no bench/run.py yet"; fi
+
+soak: $(READY)  ## the long tests
+	@code=0; $(PY) -m pytest -m soak --timeout=0 $(ARGS) || code=$$?; \
+	if [ $$code -eq 5 ]; then echo "soak: no such test yet"; else exit $$code; fi
+
+fuzz: $(READY)  ## the property tests again, with many more examples
+	@code=0; $(PY) -m pytest -n $(WORKERS) -m "hypothesis and not judge" --hypothesis-profile=fuzz --timeout=0 $(ARGS) || code=$$?; \
+	if [ $$code -eq 5 ]; then echo "fuzz: no such test yet"; else exit $$code; fi
+
+lock:  ## write requirements.lock from pyproject.toml; UPGRADE=1 takes newer versions
+	@$(PYTHON) .ci/venv.py lock
+
+clean:  ## remove what the targets made
+	rm -rf .venv site .cache dist .hypothesis .mypy_cache .pytest_cache .ruff_cache $(WEB)/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,5 @@
+"""The `timim` command."""
+
+from .main import main
+
+__all__ = ["main"]

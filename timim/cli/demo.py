@@ -1,0 +1,165 @@
+"""`timim demo`: the main job from start to end, on real files, told as a story with sizes, seqs and timings."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..client import Client
+from ..elems import CustomElem, FaceElem, FileElem, ImageElem, ImageType, LocationElem, SoundElem, VideoElem
+from ..message import Message, MessageStatus
+from ..testing import RunningServer, running_server
+
+out = Console(highlight=False)
+
+
+@asynccontextmanager
+async def step(title: str) -> AsyncIterator[None]:
+    """A chapter, with the time it took."""
+    out.print(f"\n[bold cyan]{title}[/bold cyan]")
+    began = time.perf_counter()
+    yield
+    out.print(f"  [dim]{(time.perf_counter() - began) * 1000:.0f} ms[/dim]")
+
+
+def media_folder() -> Path:
+    """The demo's pictures and speech: in the project's `examples/media`, or those installed beside this file."""
+    beside = Path(str(files("timim"))).parent / "examples" / "media"
+    return beside if beside.is_dir() else Path(__file__).parent / "media"
+
+
+async def tell(folder: Path | None) -> None:
+    """Run the demo; raises at the first thing that is not as it should be."""
+    began = time.perf_counter()
+    pictures = folder or Path(tempfile.mkdtemp(prefix="timim-demo-"))
+    pictures.mkdir(parents=True, exist_ok=True)
+    media = media_folder()
+    with tempfile.TemporaryDirectory(prefix="timim-demo-data-") as data:
+        async with running_server(data_dir=Path(data) / "server") as server:
+            out.print(f"[bold]timim[/bold] server on {server.url}, process {server.pid}")
+            await _story(server, Path(data), media, pictures)
+    out.print(f"\n[bold green]done[/bold green] in {time.perf_counter() - began:.1f} s; pictures in {escape(str(pictures))}")
+
+
+async def _story(server: RunningServer, data: Path, media: Path, pictures: Path) -> None:
+    arrived: asyncio.Queue[Message] = asyncio.Queue()
+    alice = server.client("alice", data_dir=data / "alice")
+    bob = server.client("bob", data_dir=data / "bob")
+    carol = server.client("carol", data_dir=data / "carol")
+
+    @bob.on_new_message
+    def bob_hears(messages: list[Message]) -> None:
+        for message in messages:
+            arrived.put_nowait(message)
+
+    async with alice, bob, carol:
+        await _talk(alice, arrived, media, pictures)
+        await _group(alice, bob, carol, arrived)
+        async with step("The server is killed (kill -9) and started again"):
+            await server.crash()
+            late = asyncio.create_task(alice.c2c("bob").send("written while the server was down"))
+            await server.restart()
+            sent = await late
+            got = await _next(arrived)
+            _expect(got.text == sent.text and got.seq == sent.seq, "the message came after the restart")
+            out.print(f"  sent while it was down, arrived once as seq {got.seq}; nothing was lost")
+        async with step("History, from what is held and from the server"):
+            await _history(alice, bob)
+
+
+async def _talk(alice: Client, arrived: asyncio.Queue[Message], media: Path, pictures: Path) -> None:
+    to_bob = alice.c2c("bob")
+    zh, en = media / "hello-zh.wav", media / "hello-en.wav"
+    picture = media / "hubble_deep_field.jpg"
+    async with step("Alice writes to Bob: every kind of content"):
+        await _exchange(arrived, await to_bob.send("hello Bob, 你好"), "text")
+        await _exchange(arrived, await to_bob.send(FaceElem(index=10, data=b"smile\x00\xff")), "face")
+        await _exchange(arrived, await to_bob.send(CustomElem(data=b"\x00\x01order", desc="an order")), "custom")
+        place = LocationElem(desc="Shenzhen", latitude=22.54, longitude=114.06)
+        await _exchange(arrived, await to_bob.send(place), "location")
+        speech = await _exchange(arrived, await to_bob.send(SoundElem(path=zh, duration=3)), "sound")
+        assert isinstance(speech[0], SoundElem)
+        _expect(await speech[0].read() == zh.read_bytes(), "the speech is byte for byte the same")
+        file = await _exchange(arrived, await to_bob.send(FileElem(path=en, filename="报告.wav")), "file")
+        assert isinstance(file[0], FileElem)
+        await file[0].download(pictures / "report.wav")
+        film = VideoElem(data=b"\x00\x00\x00\x18ftypmp42 not really a film", duration=2, snapshot=media / "rocket.jpg")
+        await _exchange(arrived, await to_bob.send(film), "video")
+        mixed = Message("look", ImageElem(path=picture), "and", ImageElem(path=media / "astronaut.png"))
+        image = await _exchange(arrived, await to_bob.send(mixed), "two pictures in one message")
+    async with step("Bob downloads the three sizes of each picture"):
+        await _download(image, picture, pictures)
+    async with step("An online message: no seq, no row"):
+        online = await to_bob.send_online("typing…")
+        heard = await _next(arrived)
+        _expect(heard.text == "typing…" and heard.seq == 0 and online.seq == 0, "it has no seq")
+        out.print("  heard by Bob's open device, stored nowhere")
+
+
+async def _download(message: Message, original: Path, pictures: Path) -> None:
+    table = Table("picture", "size", "pixels", "bytes", "file", box=None, padding=(0, 2))
+    for number, elem in enumerate(e for e in message if isinstance(e, ImageElem)):
+        for kind in (ImageType.ORIGINAL, ImageType.LARGE, ImageType.THUMB):
+            variant = elem.images[kind]
+            suffix = "jpg" if elem.image_format == 1 else "png"
+            path = await variant.download(pictures / f"{number}-{kind.name.lower()}.{suffix}")
+            _expect(path.stat().st_size == variant.size, "the size was known before the download")
+            pixels = f"{variant.width}x{variant.height}"
+            table.add_row(str(number), kind.name.lower(), pixels, f"{variant.size:,}", path.name)
+    out.print(table)
+    first = next(e for e in message if isinstance(e, ImageElem))
+    _expect(await first.images[ImageType.ORIGINAL].read() == original.read_bytes(), "the original is untouched")
+
+
+async def _group(alice: Client, bob: Client, carol: Client, arrived: asyncio.Queue[Message]) -> None:
+    async with step("A group of three, with a red packet"):
+        group = await alice.groups.create("Public", name="team", members=["bob", "carol"])
+        sent = await group.conversation.send("welcome, everybody")
+        await _exchange(arrived, sent, f"group {group.id}")
+        packet = await carol.group(group.id).send_red_packet(CustomElem(data=b'{"yuan": 8}', desc="red packet"))
+        got = await _exchange(arrived, packet, "red packet (High)")
+        _expect(got.priority.value == "High", "its priority is High")
+
+
+async def _history(alice: Client, bob: Client) -> None:
+    local = await bob.c2c("alice").get_local_messages(5)
+    out.print(f"  Bob, no network:  {escape(repr(local))}")
+    page = await alice.c2c("bob").get_messages(100)
+    _expect(page.complete and page.requests == 0, "what is held is not asked for")
+    out.print(f"  Alice, held:      {escape(repr(page))}")
+    newest = page[0]
+    await newest.delete_from_storage()
+    again = await alice.c2c("bob").get_messages(100)
+    _expect(again.complete and again.requests == 1 and len(again) == len(page), "the hole was fetched")
+    out.print(f"  Alice, one hole:  {escape(repr(again))}")
+    coverage = await alice.c2c("bob").coverage()
+    out.print(f"  held: {coverage}")
+    for message in list(reversed(page))[:4]:
+        out.print(f"    {message.seq:>3}  {escape(message.sender)}: {escape(message.push_text)}")
+
+
+async def _exchange(arrived: asyncio.Queue[Message], sent: Message, what: str) -> Message:
+    """What the receiver got of `sent`."""
+    got = await _next(arrived)
+    _expect(sent.status is MessageStatus.SUCCEEDED and got.unique_id == sent.unique_id, f"{what} arrived")
+    out.print(f"  {what:<28} seq {got.seq:>2}   msg_id {got.msg_id}")
+    return got
+
+
+async def _next(arrived: asyncio.Queue[Message]) -> Message:
+    async with asyncio.timeout(15):
+        return await arrived.get()
+
+
+def _expect(true: bool, promise: str) -> None:
+    if not true:
+        raise AssertionError(f"broken promise: {promise}")

@@ -1,0 +1,220 @@
+"""The commands of `timim`. An error of timim's is one line and exit status 1, never a traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ..client import Client
+from ..errors import InvalidArgument, TimimError
+from ..message import Message, MessageStatus
+from ..usersig import sign_user
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Instant messaging for asyncio Python.")
+out = Console(highlight=False)
+DATA = Path("timim-data")
+URL = "ws://127.0.0.1:8700"
+
+DataDir = Annotated[Path, typer.Option(help="The server's data folder.", envvar="TIMIM_DATA_DIR")]
+Url = Annotated[str, typer.Option(help="The server.", envvar="TIMIM_URL")]
+User = Annotated[str, typer.Option("--as", help="The account that speaks.", envvar="TIMIM_USER")]
+Sig = Annotated[str, typer.Option(help="Its UserSig; made from the data folder when not given.", envvar="TIMIM_USER_SIG")]
+AppId = Annotated[int, typer.Option(help="The app id; read from the data folder when not given.", envvar="TIMIM_APP_ID")]
+Kept = Annotated[str, typer.Option(help="Where this client keeps its messages; :memory: keeps nothing.")]
+IsGroup = Annotated[bool, typer.Option("--group", help="PEER is a group.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        asyncio.run(work)
+    except TimimError as exc:
+        Console(stderr=True, highlight=False).print(f"[red]timim: {escape(str(exc))}[/red]")
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _client(url: str, user: str, sig: str, app_id: int, data_dir: Path, kept: str) -> Client:
+    if not sig or not app_id:
+        file = data_dir / "app.json"
+        if not file.exists():
+            raise InvalidArgument(
+                f"no key at hand: run this beside the server's {data_dir}/, or give --app-id and --sig"
+            )
+        known = json.loads(file.read_text())
+        app_id = app_id or known["app_id"]
+        sig = sig or sign_user(app_id, known["secret_key"], user)
+    return Client(url, app_id=app_id, user_id=user, user_sig=sig, data_dir=kept or None)
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="0: a free one.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Print one line: where it listens.")] = False,
+) -> None:
+    """Run a server: one process, SQLite and local files."""
+    try:
+        from ..server.app import Server
+        from ..server.settings import Settings
+    except ImportError as exc:
+        raise typer.BadParameter(f"the server's parts are not installed ({exc.name}): pip install 'timim[server]'") from None
+    from pydantic import ValidationError
+
+    given: dict[str, Any] = {"host": host, "port": port, "data_dir": data_dir}
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        raise typer.BadParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+    async def work() -> None:
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        async with Server(settings) as server:
+            if plain:
+                print(f"listening on {server.url}", flush=True)  # noqa: T201
+            else:
+                _greet(server)
+            await stopping.wait()
+
+    _run(work())
+
+
+def _greet(server: Any) -> None:
+    folder = server.settings.data_dir
+    out.print(f"[bold]timim[/bold] listens on [bold]{server.url}[/bold]   app id {server.app_id}")
+    out.print(f"data and keys: {escape(str(folder))}/   (app.json holds the key that signs users)")
+    out.print("In two other terminals, in this folder:")
+    out.print("  timim tail --as bob")
+    out.print('  timim send bob "hello" --as alice')
+
+
+@app.command()
+def sig(
+    user: str,
+    days: Annotated[float, typer.Option(help="How long it is good for.")] = 180,
+    data_dir: DataDir = DATA,
+) -> None:
+    """Print a UserSig for USER, signed with the key in the server's data folder."""
+    file = data_dir / "app.json"
+    if not file.exists():
+        raise typer.BadParameter(f"there is no {file}: start the server here first")
+    known = json.loads(file.read_text())
+    try:
+        print(sign_user(known["app_id"], known["secret_key"], user, expire_s=int(days * 86400)))  # noqa: T201
+    except TimimError as exc:
+        raise typer.BadParameter(str(exc)) from None
+
+
+@app.command()
+def send(
+    peer: str,
+    text: str,
+    user: User,
+    url: Url = URL,
+    group: IsGroup = False,
+    sig: Sig = "",
+    app_id: AppId = 0,
+    data_dir: DataDir = DATA,
+    kept: Kept = ":memory:",
+) -> None:
+    """Send TEXT to PEER, and say where it stands."""
+
+    async def work() -> None:
+        async with _client(url, user, sig, app_id, data_dir, kept) as client:
+            conversation = client.group(peer) if group else client.c2c(peer)
+            message = await conversation.send(text)
+            out.print(f"sent as {message.msg_id}, seq {message.seq}")
+
+    _run(work())
+
+
+@app.command()
+def tail(
+    user: User,
+    url: Url = URL,
+    sig: Sig = "",
+    app_id: AppId = 0,
+    data_dir: DataDir = DATA,
+    kept: Kept = ":memory:",
+) -> None:
+    """Print new messages as they come, until interrupted."""
+
+    async def work() -> None:
+        client = _client(url, user, sig, app_id, data_dir, kept)
+
+        @client.on_new_message
+        def show(messages: list[Message]) -> None:
+            for message in messages:
+                _print(message)
+
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        async with client:
+            out.print(f"[dim]{user} is online; Ctrl-C ends[/dim]")
+            await stopping.wait()
+
+    _run(work())
+
+
+@app.command()
+def history(
+    peer: str,
+    user: User,
+    count: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    url: Url = URL,
+    group: IsGroup = False,
+    sig: Sig = "",
+    app_id: AppId = 0,
+    data_dir: DataDir = DATA,
+    kept: Kept = ":memory:",
+) -> None:
+    """Print the last COUNT messages with PEER, and what proves that none is missing."""
+
+    async def work() -> None:
+        async with _client(url, user, sig, app_id, data_dir, kept) as client:
+            conversation = client.group(peer) if group else client.c2c(peer)
+            page = await conversation.get_messages(count)
+            for message in reversed(page):
+                if message.status is not MessageStatus.DELETED:
+                    _print(message)
+            out.print(f"[dim]{escape(repr(page))}[/dim]")
+
+    _run(work())
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path | None, typer.Option(help="Where the pictures go; a new folder unless given.")] = None,
+) -> None:
+    """Two people and a group exchange every kind of message over a real server, with a crash in between."""
+    from .demo import tell
+
+    _run(tell(folder))
+
+
+def _print(message: Message) -> None:
+    where = "" if message.conversation is None or message.conversation.type != 2 else f" [{message.conversation.peer}]"
+    body = message.text or " ".join(elem.push_text or type(elem).__name__ for elem in message)
+    out.print(f"[bold]{escape(message.sender)}[/bold]{escape(where)}: {escape(body)}", soft_wrap=True)
+
+

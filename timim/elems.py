@@ -1,0 +1,331 @@
+"""What a message is made of. An elem is frozen: it cannot change between `send()` and the wire.
+
+Elems with content (image, sound, file, video) are made from a `path` or from `data`; when both are given the path
+wins. Once sent, or received, they carry `uuid`, `size` and `url`, and `read()` and `download()` fetch the bytes anew at
+each call: keep what you need, `uuid` is a key that never changes (source: section "接收图片消息").
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Protocol, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from .errors import InvalidElem, MediaError
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes done, bytes in all) while content moves; a progress callback that raises ends the transfer."""
+
+
+class ImageType(enum.IntEnum):
+    """The three sizes of a picture, by the document's numbers (the wire's own are 1, 3, 2)."""
+
+    ORIGINAL = 0
+    THUMB = 1
+    LARGE = 2
+
+
+class ImageCompression(enum.IntEnum):
+    """What is sent as the original: the bytes as they are, or a smaller picture made from them."""
+
+    ORIGINAL = 0
+    HIGH = 1
+    HD = 2
+
+
+class ContentSource(Protocol):
+    """Where received content is fetched from; the client binds one to the elems of its messages."""
+
+    async def read(self, url: str, size_bytes: int, progress: Progress | None) -> bytes: ...
+
+    async def download(self, url: str, size_bytes: int, path: Path, progress: Progress | None) -> Path: ...
+
+
+def _no_surrogates(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as exc:
+            raise ValueError(f"not valid Unicode: a lone surrogate at position {exc.start}") from None
+    return value
+
+
+def _as_bytes(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError("must be bytes, not str: encode it")
+    return bytes(value) if isinstance(value, bytearray | memoryview) else value
+
+
+Text = Annotated[str, BeforeValidator(_no_surrogates)]
+Bytes = Annotated[bytes, BeforeValidator(_as_bytes)]
+
+
+class Elem(BaseModel):
+    """One part of a message. Raises InvalidElem (6016) when a field is wrong, naming the field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse_clearly(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(value)
+        except ValidationError as exc:
+            first = exc.errors(include_url=False, include_input=False)[0]
+            field = ".".join(str(part) for part in first["loc"]) or "content"
+            raise InvalidElem(f"{cls.__name__}: {field}: {first['msg']}") from None
+
+    @property
+    def push_text(self) -> str:
+        """What an offline push shows for this elem (source: F33; the document's 自定义消息发送)."""
+        return ""
+
+
+class TextElem(Elem):
+    """Text. `size_bytes` is its length in UTF-8, which the limits count; `len(text)` counts code points."""
+
+    text: Text
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.text.encode())
+
+    @property
+    def push_text(self) -> str:
+        return self.text
+
+
+class FaceElem(Elem):
+    """A sticker: an index into a package of yours, or bytes of yours, or both; timim passes them through untouched."""
+
+    index: Annotated[int, Field(ge=-(2**31), lt=2**32)] = 0
+    data: Bytes = b""
+
+    @property
+    def push_text(self) -> str:
+        return "[表情]"
+
+
+class CustomElem(Elem):
+    """Content of your own kind. `desc` is what an offline push shows; `ext` and `sound` go to the push service."""
+
+    data: Bytes = b""
+    desc: Text = ""
+    ext: Text = ""
+    sound: Text = ""
+
+    @property
+    def push_text(self) -> str:
+        return self.desc
+
+
+class LocationElem(Elem):
+    """A place: degrees, latitude -90 to 90 and longitude -180 to 180."""
+
+    desc: Text = ""
+    latitude: Annotated[float, Field(ge=-90, le=90)]
+    longitude: Annotated[float, Field(ge=-180, le=180)]
+
+    @property
+    def push_text(self) -> str:
+        return "[位置]"
+
+
+class _Bound(Elem):
+    _source: ContentSource | None = PrivateAttr(default=None)
+
+    def bind(self, source: ContentSource) -> None:
+        """Say where the content is fetched from; the client does this for every message it makes."""
+        self._source = source
+
+    async def _read(self, url: str, size_bytes: int, progress: Progress | None) -> bytes:
+        return await self._bound(url).read(url, size_bytes, progress)
+
+    async def _download(self, url: str, size_bytes: int, path: str | Path, progress: Progress | None) -> Path:
+        return await self._bound(url).download(url, size_bytes, Path(path), progress)
+
+    def _bound(self, url: str) -> ContentSource:
+        if not url:
+            raise MediaError("this elem was not sent or received yet: there is nothing to download")
+        if self._source is None:
+            raise MediaError("this elem does not belong to a client's message: there is nowhere to download from")
+        return self._source
+
+
+class ContentElem(_Bound):
+    """What sound, file and video share: content by path or data when sending; uuid, size and url once sent."""
+
+    path: Path | None = None
+    data: Bytes | None = Field(default=None, repr=False)
+    uuid: str = ""
+    size: Annotated[int, Field(ge=0)] = 0
+    url: str = Field(default="", repr=False)
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _path_is_a_path(cls, value: object) -> object:
+        if isinstance(value, str) and not value:
+            raise ValueError("must not be empty")
+        return value
+
+    @model_validator(mode="after")
+    def _has_content(self) -> Self:
+        if self.path is None and self.data is None and not self.uuid and not self.url:
+            raise ValueError("give path= or data=")
+        return self
+
+    async def read(self, *, progress: Progress | None = None) -> bytes:
+        """The content, fetched from the server at each call. Raises DownloadFailed or MediaGone."""
+        return await self._read(self.url, self.size, progress)
+
+    async def download(self, path: str | Path, *, progress: Progress | None = None) -> Path:
+        """Fetch the content into `path`; returns it. A failed or cancelled download leaves no partial file."""
+        return await self._download(self.url, self.size, path, progress)
+
+
+class SoundElem(ContentElem):
+    """Speech; `duration` in whole seconds. One per message (source: 语音消息发送)."""
+
+    duration: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @property
+    def push_text(self) -> str:
+        return "[语音]"
+
+
+class FileElem(ContentElem):
+    """A file. `filename` is for display and is not checked: never use a received one as a path. One per message."""
+
+    filename: Text = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_after_its_path(cls, value: Any) -> Any:
+        if isinstance(value, dict) and not value.get("filename") and value.get("path"):
+            return {**value, "filename": Path(value["path"]).name}
+        return value
+
+    @property
+    def push_text(self) -> str:
+        return "[文件]"
+
+
+class VideoElem(ContentElem):
+    """A film of `duration` whole seconds, with a still picture: `snapshot` is a path or bytes of an image."""
+
+    duration: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    format: str = ""
+    snapshot: Path | Bytes | None = Field(default=None, repr=False)
+    snapshot_uuid: str = ""
+    snapshot_url: str = Field(default="", repr=False)
+    snapshot_size: int = 0
+    snapshot_width: int = 0
+    snapshot_height: int = 0
+    snapshot_format: str = ""
+
+    async def read_snapshot(self, *, progress: Progress | None = None) -> bytes:
+        """The still picture, fetched at each call. Raises DownloadFailed or MediaGone."""
+        return await self._read(self.snapshot_url, self.snapshot_size, progress)
+
+    @property
+    def push_text(self) -> str:
+        return "[视频]"
+
+
+class ImageVariant(_Bound):
+    """One size of a sent or received picture: its pixels, bytes and url are known before any download."""
+
+    type: ImageType
+    width: int
+    height: int
+    size: int
+    url: str = Field(default="", repr=False)
+    uuid: str = ""
+
+    async def read(self, *, progress: Progress | None = None) -> bytes:
+        """The picture's bytes, fetched from the server at each call. Raises DownloadFailed or MediaGone."""
+        return await self._read(self.url, self.size, progress)
+
+    async def download(self, path: str | Path, *, progress: Progress | None = None) -> Path:
+        """Fetch into `path`; returns it. A failed or cancelled download leaves no partial file."""
+        return await self._download(self.url, self.size, path, progress)
+
+
+class ImageElem(_Bound):
+    """A picture by path or data; after success `images` holds its three variants and `uuid` its lasting name.
+
+    Sending needs only `path` (relative to the working directory) or `data`. Raises at `send()`: FileMissing 7004,
+    EmptyFile 7006, TooLarge 7005, NotAnImage 6031 (source: 图片消息发送).
+    """
+
+    path: Path | None = None
+    data: Bytes | None = Field(default=None, repr=False)
+    compression: ImageCompression = ImageCompression.ORIGINAL
+    uuid: str = ""
+    image_format: int = 255
+    images: Mapping[ImageType, ImageVariant] = Field(default_factory=dict)
+
+    @field_validator("images", mode="after")
+    @classmethod
+    def _images_do_not_change(cls, value: Mapping[ImageType, ImageVariant]) -> Mapping[ImageType, ImageVariant]:
+        return MappingProxyType(dict(value))
+
+    @model_validator(mode="after")
+    def _has_content(self) -> Self:
+        if self.path is None and self.data is None and not self.images:
+            raise ValueError("give path= or data=")
+        return self
+
+    def bind(self, source: ContentSource) -> None:
+        super().bind(source)
+        for variant in self.images.values():
+            variant.bind(source)
+
+    @property
+    def push_text(self) -> str:
+        return "[图片]"
+
+
+class UnknownElem(Elem):
+    """An elem of a type that this version does not know, as it came: `content` is its exact JSON text.
+
+    It survives storing and forwarding byte for byte, and never raises.
+    """
+
+    MsgType: str
+    content: bytes
+
+    @property
+    def MsgContent(self) -> Any:  # noqa: N802  TIM's own name for it
+        """The content as Python objects, decoded at each call."""
+        import json
+
+        return json.loads(self.content)
+
+
+AnyElem = (
+    TextElem
+    | ImageElem
+    | FaceElem
+    | SoundElem
+    | FileElem
+    | CustomElem
+    | LocationElem
+    | VideoElem
+    | UnknownElem
+)
+"""Every kind of elem that a message can hold; a closed set for `match`."""

@@ -1,0 +1,90 @@
+"""Questions to the server about timelines. A reply states the interval it proves: an entry or a tombstone for each seq."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from ..errors import InvalidConversation, ProtocolError
+from ..ids import ConversationKey, ConversationType
+from ..net.connection import Connection
+from ..wire import contacts as contact_wire
+from ..wire import messages as wire
+from ..wire.codec import decode
+from ..wire.coverage import Interval
+from ..wire.entries import Entry
+
+PAGE = 200  # entries a request; the server may give fewer
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Entries newest first, one for each seq of `covered` (None: the interval holds nothing)."""
+
+    entries: Sequence[Entry]
+    covered: Interval | None
+    floor: int
+    last_seq: int
+
+
+class Fetcher:
+    def __init__(self, connection: Connection, *, timeout_s: float) -> None:
+        self._connection = connection
+        self._timeout_s = timeout_s
+
+    async def newest_of(self, key: ConversationKey, first: int, last: int, count: int = PAGE) -> Fetched:
+        """The newest `count` entries of an interval. Raises NetworkError, ServerRefused, ProtocolError."""
+        link = self._connection.link()
+        asked = (first, last)
+        match key.type:
+            case ConversationType.C2C:
+                c2c = wire.RoamC2C(peer=key.peer, max_cnt=count, timeline_range=asked)
+                c2c_reply = await link.call(wire.ROAM_C2C, c2c, timeout_s=self._timeout_s)
+                return _proven(c2c_reply, c2c_reply.messages, first, last)
+            case ConversationType.GROUP:
+                group = wire.RoamGroup(group_id=key.peer, number=count, timeline_range=asked)
+                reply = await link.call(wire.ROAM_GROUP, group, timeout_s=self._timeout_s)
+                return _proven(reply, reply.messages, first, last)
+            case ConversationType.SYSTEM:
+                raise InvalidConversation("the system conversation has no roaming history")
+
+    async def all_of(self, key: ConversationKey, first: int, last: int) -> list[Fetched]:
+        """All of an interval, oldest part first, PAGE entries a request."""
+        parts: list[Fetched] = []
+        while first <= last:
+            part = await self.newest_of(key, first, min(last, first + PAGE - 1))
+            if part.covered is None:
+                break
+            parts.append(part)
+            first = part.covered.last + 1
+        return parts
+
+    async def contacts(self) -> list[contact_wire.Contact]:
+        """The conversation list, whole, each with its last message."""
+        link = self._connection.link()
+        items: list[contact_wire.Contact] = []
+        start = 0
+        while True:
+            body = contact_wire.PageContacts(start_index=start, messages=1)
+            reply = await link.call(contact_wire.PAGE_CONTACTS, body, timeout_s=self._timeout_s)
+            items += reply.items
+            if reply.complete_flag or reply.start_index <= start:
+                return items
+            start = reply.start_index
+
+
+def _proven(reply: wire.RangeReply, messages: list[msgspec.Raw], first: int, last: int) -> Fetched:
+    covered = reply.timeline_range
+    if isinstance(covered, msgspec.UnsetType):
+        raise ProtocolError("the server's reply does not say which interval it covers")
+    floor, last_seq = reply.timeline_floor, reply.timeline_last_seq
+    if covered[0] > covered[1]:
+        return Fetched((), None, floor, last_seq)
+    entries = [decode(Entry, raw) for raw in messages]
+    if covered[0] < first or covered[1] > last or [e.timeline_seq for e in entries] != list(
+        range(covered[1], covered[0] - 1, -1)
+    ):
+        raise ProtocolError(f"the server's reply does not prove {covered} of {(first, last)}")
+    return Fetched(entries, Interval(*covered), floor, last_seq)

@@ -1,0 +1,291 @@
+"""Outgoing messages. A message is on disk as SENDING before its first byte leaves.
+
+One ordered lane a conversation: what was given first goes first, also after a cut, when everything unanswered goes out
+again under its own msg_id and the server gives each the seq it already has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import islice
+
+import msgspec
+
+from ..elems import Progress
+from ..errors import AlreadySent, AuthError, InvalidArgument, NetworkError, NotLoggedIn, TimimError
+from ..ids import ConversationKey, ConversationType, MsgId, parse_msg_id
+from ..message import Message, MessageStatus, OfflinePush
+from ..net.connection import Connection
+from ..net.link import Link
+from ..storage import LocalStore
+from ..wire import messages as wire
+from ..wire.codec import decode_reply
+from ..wire.elems import encode_body
+from ..wire.frames import Frame
+
+IN_FLIGHT = 64  # of one lane; the rest waits in order
+RETRY_S = 0.2  # between tries while the link is being found lost
+Prepare = Callable[[Message, Progress | None], Awaitable[None]]
+Numbered = Callable[[ConversationKey, int], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    message: Message
+    done: asyncio.Future[Message]
+    progress: Progress | None
+    push: OfflinePush | None
+    body: bytes = b""
+    link: Link | None = None  # the link on which it is in flight
+
+
+@dataclass(slots=True)
+class _Lane:
+    items: deque[_Item] = field(default_factory=deque)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+class Outbox:
+    """`prepare` uploads a message's content; `numbered` hears of each seq that one of our own messages got."""
+
+    def __init__(
+        self,
+        store: LocalStore,
+        connection: Connection,
+        *,
+        user_id: str,
+        prepare: Prepare,
+        numbered: Numbered,
+        timeout_s: float,
+        rng: random.Random,
+    ) -> None:
+        self._store = store
+        self._connection = connection
+        self._user_id = user_id
+        self._prepare = prepare
+        self._numbered = numbered
+        self._timeout_s = timeout_s
+        self._random = rng
+        self._lanes: dict[ConversationKey, _Lane] = {}
+        self._settling: set[asyncio.Future[None]] = set()
+
+    @property
+    def sending(self) -> int:
+        """How many messages wait for their ack."""
+        return sum(len(lane.items) for lane in self._lanes.values())
+
+    async def send(
+        self, key: ConversationKey, message: Message, *, progress: Progress | None, push: OfflinePush | None
+    ) -> Message:
+        """Store, queue, and wait for the ack. Cancelling stops the waiting: once stored, the message still goes out."""
+        self._claim(key, message)
+        try:
+            await self._store.add_outgoing(message, encode_body(message.elems, local=True))
+        except BaseException:
+            message.status = MessageStatus.FAILED
+            raise
+        return await asyncio.shield(self._queue(key, message, progress, push).done)
+
+    async def resume(self) -> None:
+        """Queue again what an earlier run of this program left unsettled, in its order."""
+        waiting = {item.message.local_id for lane in self._lanes.values() for item in lane.items}
+        for message in await self._store.outgoing():
+            if message.local_id not in waiting and message.conversation is not None:
+                item = self._queue(message.conversation, message, None, None)
+                item.done.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def send_online(self, key: ConversationKey, message: Message) -> Message:
+        """Send without storing anywhere: no row, no seq. Raises when there is no connection now."""
+        self._claim(key, message)
+        try:
+            await self._prepare(message, None)
+            link = self._connection.link()
+            body = self._c2c(key, message, None)
+            body.msg_life_time = 0
+            reply = await link.call(wire.SEND_C2C, body, timeout_s=self._timeout_s)
+        except BaseException:
+            message.status = MessageStatus.FAILED
+            raise
+        message.timestamp, message.status = reply.msg_time, MessageStatus.SUCCEEDED
+        return message
+
+    async def close(self) -> None:
+        """Stop sending; what is unsettled stays on disk as SENDING and goes out after the next login."""
+        tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, *self._settling, return_exceptions=True)
+        for lane in self._lanes.values():
+            for item in lane.items:
+                if not item.done.done():
+                    item.done.set_exception(NotLoggedIn("logged out; the message goes out after the next login"))
+                    item.done.exception()  # nobody may be waiting
+        self._lanes.clear()
+
+    def _claim(self, key: ConversationKey, message: Message) -> None:
+        """Freeze the message and give it its msg_id. Raises AlreadySent, InvalidArgument."""
+        if message.status is not None:
+            raise AlreadySent("this message was sent before: make a new Message")
+        if not len(message):
+            raise InvalidArgument("the message is empty: add an elem", code=6017)
+        now = self._connection.server_time()
+        message.conversation = key
+        message.status = MessageStatus.SENDING
+        message.timestamp = int(now)
+        message.sender = self._user_id
+        message.msg_id = str(MsgId(int(now), self._random.randrange(1, 1 << 32)))
+
+    def _queue(
+        self, key: ConversationKey, message: Message, progress: Progress | None, push: OfflinePush | None
+    ) -> _Item:
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane()
+        item = _Item(message, asyncio.get_running_loop().create_future(), progress, push)
+        lane.items.append(item)
+        lane.wake.set()
+        if lane.task is None or lane.task.done():
+            lane.task = asyncio.create_task(self._run(key, lane), name=f"timim outbox {key}")
+        return item
+
+    async def _run(self, key: ConversationKey, lane: _Lane) -> None:
+        """Keep the first IN_FLIGHT items of the lane on their way, until it is empty."""
+        while lane.items:
+            try:
+                link = await self._connection.up()
+            except (NotLoggedIn, AuthError):
+                await self._wait(lane)  # logged out meanwhile: close() ends this task
+                continue
+            ahead = list(islice(lane.items, IN_FLIGHT))
+            last_out = max((i for i, item in enumerate(ahead) if item.link is link), default=-1)
+            for i, item in enumerate(ahead):
+                if item.link is link:
+                    continue
+                if i < last_out:
+                    break  # timed out while later ones are on their way: wait for them, so that order is kept
+                if not await self._start(key, lane, item, link):
+                    break
+            await self._wait(lane)
+
+    async def _start(self, key: ConversationKey, lane: _Lane, item: _Item, link: Link) -> bool:
+        """Put an item on its way; False when the link is gone."""
+        message = item.message
+        try:
+            if not item.body:
+                await self._prepare(message, item.progress)
+                item.body = encode_body(message.elems)
+            match key.type:
+                case ConversationType.GROUP:
+                    future = link.start(wire.SEND_GROUP, self._group(key, message, item), timeout_s=self._timeout_s)
+                case _:
+                    future = link.start(wire.SEND_C2C, self._c2c(key, message, item), timeout_s=self._timeout_s)
+        except NetworkError:
+            return self._link_lost(lane, link)
+        except TimimError as exc:
+            await self._refused(lane, item, exc)
+            return True
+        item.link = link
+        future.add_done_callback(lambda done: self._answered(key, lane, item, link, done))
+        return True
+
+    def _link_lost(self, lane: _Lane, link: Link) -> bool:
+        """An upload or a frame met a lost connection: try again when there is another one, or after a breath."""
+        asyncio.get_running_loop().call_later(RETRY_S, lane.wake.set)
+        return False
+
+    def _answered(
+        self, key: ConversationKey, lane: _Lane, item: _Item, link: Link, done: asyncio.Future[Frame]
+    ) -> None:
+        if item.link is not link:
+            return
+        kind: type[wire.SendGroupReply] | type[wire.SendC2CReply] = wire.SendC2CReply
+        if key.type is ConversationType.GROUP:
+            kind = wire.SendGroupReply
+        try:
+            reply: wire.SendGroupReply | wire.SendC2CReply = decode_reply(kind, done.result().body)
+        except NetworkError:
+            item.link = None  # not answered: it goes out again under its own msg_id
+            lane.wake.set()
+            return
+        except TimimError as exc:
+            self._own(self._refused(lane, item, exc))
+            return
+        self._own(self._accepted(key, lane, item, reply.timeline_seq, reply.msg_time))
+
+    def _own(self, settling: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(settling)
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+
+    async def _accepted(self, key: ConversationKey, lane: _Lane, item: _Item, seq: int, time: int) -> None:
+        message = item.message
+        try:
+            await self._store.settle(message, seq=seq, timestamp=time, body=item.body)
+        except TimimError as exc:
+            self._finish(lane, item, exc)
+            return
+        self._numbered(key, seq)
+        self._finish(lane, item, None)
+
+    async def _refused(self, lane: _Lane, item: _Item, exc: TimimError) -> None:
+        try:
+            await self._store.fail(item.message, exc.code, exc.info)
+        except TimimError as second:
+            exc.__context__ = second
+        self._finish(lane, item, exc)
+
+    @staticmethod
+    def _finish(lane: _Lane, item: _Item, exc: TimimError | None) -> None:
+        if item in lane.items:
+            lane.items.remove(item)
+        lane.wake.set()
+        if item.done.done():
+            return
+        if exc is None:
+            item.done.set_result(item.message)
+        else:
+            item.done.set_exception(exc)
+            item.done.exception()  # the sender may have been cancelled: the row says what happened
+
+    @staticmethod
+    async def _wait(lane: _Lane) -> None:
+        if lane.items:
+            await lane.wake.wait()
+            lane.wake.clear()
+
+    def _c2c(self, key: ConversationKey, message: Message, item: _Item | None) -> wire.SendC2C:
+        named = parse_msg_id(message.msg_id)
+        return wire.SendC2C(
+            from_account=self._user_id,
+            to_account=key.peer,
+            msg_seq=named.random,
+            msg_random=named.random,
+            client_time=named.client_time,
+            msg_body=msgspec.Raw(item.body if item else encode_body(message.elems)),
+            cloud_custom_data=message.cloud_custom_data,
+            push=_push(item.push if item else None),
+        )
+
+    def _group(self, key: ConversationKey, message: Message, item: _Item) -> wire.SendGroup:
+        named = parse_msg_id(message.msg_id)
+        return wire.SendGroup(
+            from_account=self._user_id,
+            group_id=key.peer,
+            random=named.random,
+            client_time=named.client_time,
+            priority=message.priority.value,
+            msg_body=msgspec.Raw(item.body),
+            cloud_custom_data=message.cloud_custom_data,
+            push=_push(item.push),
+        )
+
+
+def _push(push: OfflinePush | None) -> wire.PushInfo | msgspec.UnsetType:
+    if push is None:
+        return msgspec.UNSET
+    return wire.PushInfo(push_flag=int(push.disable), title=push.title, desc=push.desc, ext=push.ext)

@@ -1,0 +1,286 @@
+"""Every error timim raises, in one tree. The class says what the caller can do; `.code` is TIM's number.
+
+    TimimError
+    ├── InvalidArgument        the call itself is wrong; nothing was stored or sent: correct it
+    │   ├── ElemLimitError     1: a second sound or a second file in one message
+    │   ├── InvalidElem        6016: an elem whose content cannot be sent
+    │   ├── InvalidConversation 6004: no such kind of conversation for this call
+    │   ├── MessageTooLong     8001: over the limit that the server told at login
+    │   └── AlreadySent        a Message object is sent once; make a new one
+    ├── NotLoggedIn            6014: log in first
+    ├── AuthError              login refused: get another signature
+    │   ├── SignatureExpired   70001
+    │   └── KickedOffline      6208: another login took this device's place
+    ├── ServerRefused          the server understood and said no
+    │   ├── UnknownUser        20003: no such account
+    │   ├── UnknownGroup       10010: no such group
+    │   ├── NoPermission       10007: not allowed to do this
+    │   │   └── NotAMember     10007: not in this group
+    │   ├── GroupExists        10021: the group id is taken
+    │   ├── RateLimited        10023: too often; wait `retry_after` seconds
+    │   ├── MsgIdConflict      90005: this msg_id already stands for another message
+    │   └── ServerFault        60002, 10002, 90994: the server failed; nothing was stored
+    ├── NetworkError           no answer; what was queued stays queued
+    │   ├── ConnectionFailed   9508: could not connect, or the connection was lost
+    │   ├── RequestTimeout     6012: connected, but no reply in time
+    │   └── ProtocolError      the other side sent what the protocol does not allow
+    ├── MediaError             a file, picture or sound could not be taken
+    │   ├── FileMissing        7004
+    │   ├── TooLarge           7005
+    │   ├── EmptyFile          7006
+    │   ├── NotAnImage         6031
+    │   ├── UploadFailed       6008
+    │   ├── DownloadFailed     6009
+    │   └── MediaGone          6009: the server no longer has it
+    └── StorageError           6022: the local or the server's database failed
+        └── StoreInUse         another process has this data folder open
+
+A reply's `ErrorCode` becomes a class through `error_for`; classes register by the codes they name.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+_BY_CODE: dict[int, type[TimimError]] = {}
+
+
+class TimimError(Exception):
+    """The root. `code` is TIM's number, `info` the text, `retry_after` seconds to wait where waiting helps."""
+
+    code: int = 0
+    codes: ClassVar[tuple[int, ...]] = ()  # reply codes this class stands for
+
+    def __init__(self, info: str = "", *, code: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(info)
+        self.info = info
+        self.retry_after = retry_after
+        if code is not None:
+            self.code = code
+
+    def __init_subclass__(cls) -> None:
+        for code in cls.__dict__.get("codes", ()):
+            if code in _BY_CODE:
+                raise TypeError(f"code {code} belongs to {_BY_CODE[code].__name__} and {cls.__name__}")
+            _BY_CODE[code] = cls
+
+    def __str__(self) -> str:
+        return f"{self.info} (code {self.code})" if self.code else self.info
+
+
+class InvalidArgument(TimimError):
+    """The call is wrong as it stands; nothing was stored or sent."""
+
+    code = 6017
+
+
+class ElemLimitError(InvalidArgument):
+    """A message holds at most one sound and at most one file; the message is unchanged."""
+
+    code = 1
+
+
+class InvalidElem(InvalidArgument):
+    """An elem's content cannot be sent; the text names the field and its limit."""
+
+    code = 6016
+
+
+class InvalidConversation(InvalidArgument):
+    """This call does not apply to this kind of conversation."""
+
+    code = 6004
+
+
+class MessageTooLong(InvalidArgument):
+    """The message's body is over the limit; split it, or send a file."""
+
+    code = 8001
+    codes = (8001, 93000, 80002)
+
+
+class AlreadySent(InvalidArgument):
+    """This Message object was sent before; make a new one."""
+
+
+class NotLoggedIn(TimimError):
+    """The client is not logged in."""
+
+    code = 6014
+    codes = (6013, 6014)
+
+
+class AuthError(TimimError):
+    """The server refused this login."""
+
+    code = 70003
+    codes: ClassVar[tuple[int, ...]] = (70002, 70003, 70005, 70009, 70013, 70014, 70402, 70403)
+
+
+class SignatureExpired(AuthError):
+    """The UserSig's time is over; sign a new one."""
+
+    code = 70001
+    codes = (70001, 6206)
+
+
+class KickedOffline(AuthError):
+    """Another login took this device's place, or an administrator ended it."""
+
+    code = 6208
+    codes = (6208,)
+
+
+class ServerRefused(TimimError):
+    """The server understood and refused; `code` and `info` say why."""
+
+
+class UnknownUser(ServerRefused):
+    """No such account: it exists from its first login on, or once an administrator imports it."""
+
+    code = 20003
+    codes = (20003, 90048, 70107)
+
+
+class UnknownGroup(ServerRefused):
+    """No such group."""
+
+    code = 10010
+    codes = (10010, 10015)
+
+
+class NoPermission(ServerRefused):
+    """The account may not do this."""
+
+    code = 10007
+    codes = (10007, 90009)
+
+
+class NotAMember(NoPermission):
+    """The account is not in this group."""
+
+    reason = "not_a_member"
+
+
+class GroupExists(ServerRefused):
+    """The group id is taken."""
+
+    code = 10021
+    codes = (10021, 10025)
+
+
+class RateLimited(ServerRefused):
+    """Too often; wait `retry_after` seconds."""
+
+    code = 10023
+    codes = (10023, 9506)
+
+
+class MsgIdConflict(ServerRefused):
+    """The sender already used this msg_id for a message with another body."""
+
+    code = 90005
+    codes = (90005,)
+
+
+class ServerFault(ServerRefused):
+    """The server failed to do it; nothing was stored."""
+
+    code = 60002
+    codes = (60002, 10002, 90994)
+
+
+class NetworkError(TimimError):
+    """No answer. What was accepted for sending stays queued."""
+
+    code = 9508
+
+
+class ConnectionFailed(NetworkError):
+    """Could not connect, or the connection was lost before the reply."""
+
+    codes = (9508,)
+
+
+class RequestTimeout(NetworkError):
+    """Connected, but the reply did not come in time."""
+
+    code = 6012
+    codes = (6012, 9520)
+
+
+class ProtocolError(NetworkError):
+    """The other side sent what the protocol does not allow."""
+
+    code = 60003
+    codes = (60003,)
+
+
+class MediaError(TimimError):
+    """A file, picture or sound could not be taken, sent or fetched."""
+
+    code = 6022
+
+
+class FileMissing(MediaError):
+    """No such file."""
+
+    code = 7004
+    codes = (7004,)
+
+
+class TooLarge(MediaError):
+    """Over the size limit."""
+
+    code = 7005
+    codes = (7005,)
+
+
+class EmptyFile(MediaError):
+    """There is nothing in it."""
+
+    code = 7006
+    codes = (7006,)
+
+
+class NotAnImage(MediaError):
+    """The bytes are no picture of a kind that timim takes."""
+
+    code = 6031
+    codes = (6031,)
+
+
+class UploadFailed(MediaError):
+    """The upload did not end well; nothing was sent."""
+
+    code = 6008
+    codes = (6008,)
+
+
+class DownloadFailed(MediaError):
+    """The download did not end well; no partial file is left."""
+
+    code = 6009
+    codes = (6009,)
+
+
+class MediaGone(DownloadFailed):
+    """The server no longer has these bytes, or this account may not have them."""
+
+
+class StorageError(TimimError):
+    """The database failed: disk full, not writable, or damaged."""
+
+    code = 6022
+    codes = (6022,)
+
+
+class StoreInUse(StorageError):
+    """Another process, or another Client in this one, has the data folder open."""
+
+
+def error_for(code: int, info: str, *, reason: str = "", retry_after: float | None = None) -> TimimError:
+    """The exception for a reply's ErrorCode, ErrorInfo and (timim's own) ErrorReason."""
+    if reason == NotAMember.reason:
+        return NotAMember(info, code=code, retry_after=retry_after)
+    return _BY_CODE.get(code, ServerRefused)(info, code=code, retry_after=retry_after)

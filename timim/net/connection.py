@@ -1,0 +1,215 @@
+"""Keeping one device logged in: connect, log in, heartbeat, and again with full jitter when the link is lost.
+
+Invariant: at most one link is up; whoever waits for it (`up()`) gets it, or learns why there will be none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from ..errors import AuthError, ConnectionFailed, InvalidArgument, NotLoggedIn, TimimError
+from ..wire import status
+from ..wire.backoff import Backoff
+from ..wire.codec import Body, decode
+from ..wire.frames import Frame, Head
+from .link import Link
+
+PLATFORM = 10  # "other" among TIM's platforms
+LOGOUT_TIMEOUT_S = 2.0
+
+
+class Connection:
+    """`on_push` gets decoded pushes; `on_up` and `on_down` are called as the link comes and goes, and must not block."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        app_id: int,
+        user_id: str,
+        user_sig: Callable[[], str],
+        instance: str,
+        on_push: Callable[[status.Push], None],
+        on_up: Callable[[status.LoginReply], None],
+        on_down: Callable[[TimimError, bool], None],
+        timeout_s: float,
+        backoff: Backoff,
+    ) -> None:
+        scheme = urlsplit(url).scheme
+        if scheme not in ("ws", "wss"):
+            raise InvalidArgument(f"the URL must begin with ws:// or wss://, not {url!r}")
+        self._url = f"{url.rstrip('/')}/binfo?{urlencode({'sdkappid': app_id, 'instanceid': instance, 'platform': PLATFORM})}"
+        self._app_id = app_id
+        self._user_id = user_id
+        self._user_sig = user_sig
+        self._instance = instance
+        self._on_push = on_push
+        self._on_up = on_up
+        self._on_down = on_down
+        self._timeout_s = timeout_s
+        self._backoff = backoff
+        self._link: Link | None = None
+        self._waiters: list[asyncio.Future[Link]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._kicked: AuthError | None = None
+        self.token = ""
+        self.media_url = ""
+        self._clock_offset_s = 0.0
+
+    @property
+    def online(self) -> bool:
+        return self._link is not None
+
+    @property
+    def running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def server_time(self) -> float:
+        """Server seconds, by the clock of the last login and this machine's monotonic clock."""
+        return self._clock_offset_s + time.monotonic() if self._clock_offset_s else time.time()
+
+    async def start(self) -> None:
+        """Log in; afterwards the link is kept alive. Raises AuthError, ConnectionFailed, RequestTimeout, InvalidArgument."""
+        first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._kicked = None
+        self._task = asyncio.create_task(self._keep(first), name=f"timim connection {self._user_id}")
+        try:
+            await first
+        except BaseException:
+            await self._stop()
+            raise
+
+    async def stop(self) -> None:
+        """Log out and close; waiters end with NotLoggedIn."""
+        if self._link is not None:
+            try:
+                await self._link.call(status.LOGOUT, Body(), timeout_s=LOGOUT_TIMEOUT_S)
+            except TimimError:
+                pass  # the server will see the socket close
+        await self._stop()
+
+    async def _stop(self) -> None:
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        self._refuse(NotLoggedIn("the client is logged out"))
+
+    def kick(self, error: AuthError) -> None:
+        """The server ended this device's login: do not come back."""
+        self._kicked = error
+        if self._task is not None:
+            self._task.cancel()
+
+    async def up(self) -> Link:
+        """The link, once there is one. Raises NotLoggedIn or AuthError when there will be none."""
+        if self._link is not None:
+            return self._link
+        if not self.running:
+            raise self._kicked or NotLoggedIn("log in first")
+        waiter: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            return await waiter
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def link(self) -> Link:
+        """The link now. Raises NotLoggedIn or ConnectionFailed."""
+        if self._link is not None:
+            return self._link
+        if not self.running:
+            raise self._kicked or NotLoggedIn("log in first")
+        raise ConnectionFailed("not connected at the moment")
+
+    async def _keep(self, first: asyncio.Future[None]) -> None:
+        failures = 0
+        try:
+            while True:
+                try:
+                    await self._once(first)
+                    failures = 0
+                except TimimError as exc:
+                    was_up, self._link = self._link is not None, None
+                    if not first.done():
+                        first.set_exception(exc)
+                        return
+                    final = isinstance(exc, AuthError)
+                    if was_up or final:
+                        failures = 0
+                        self._on_down(exc, final)
+                    if final:
+                        self._refuse(exc)
+                        return
+                await asyncio.sleep(self._backoff.wait_s(failures, _random))
+                failures += 1
+        except asyncio.CancelledError:
+            self._link = None
+            if self._kicked is not None:
+                self._refuse(self._kicked)
+                self._on_down(self._kicked, True)
+                return
+            raise
+
+    async def _once(self, first: asyncio.Future[None]) -> None:
+        """One link, from its opening to its end, which is always an exception."""
+        link = await Link.open(self._url, self._receive, timeout_s=self._timeout_s)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(link.run())
+                tasks.create_task(self._live(link, first))
+        except* TimimError as group:
+            raise _leaf(group) from None
+        finally:
+            await link.close()
+
+    async def _live(self, link: Link, first: asyncio.Future[None]) -> None:
+        link.head = Head(
+            "", identifier=self._user_id, usersig=self._user_sig(), sdkappid=self._app_id, platform=PLATFORM
+        )
+        hello = status.TimelineClient(batch=True, instance=self._instance)
+        reply = await link.call(status.LOGIN, status.Login(client=hello), timeout_s=self._timeout_s)
+        link.head = Head("", a2=reply.a2_key, tinyid=reply.tiny_id, status_instid=reply.inst_id, sdkappid=self._app_id)
+        self.token = reply.a2_key
+        server = reply.server
+        now_s = float(reply.time_stamp)
+        if not isinstance(server, msgspec.UnsetType):
+            link.batch = server.batch
+            self.media_url = server.media_url
+            now_s = server.time_ms / 1000 or now_s
+        self._clock_offset_s = now_s - time.monotonic()
+        self._link = link
+        self._on_up(reply)
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(link)
+        if not first.done():
+            first.set_result(None)
+        while True:
+            await asyncio.sleep(max(1.0, reply.hello_interval / 2))  # two a server's interval: one lost is noise
+            await link.call(status.HEARTBEAT, Body(), timeout_s=self._timeout_s)
+
+    def _receive(self, frame: Frame) -> None:
+        self._on_push(decode(status.Push, frame.body))
+
+    def _refuse(self, error: TimimError) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+
+
+def _leaf(group: BaseExceptionGroup[TimimError]) -> TimimError:
+    error = group.exceptions[0]
+    return _leaf(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+_random = random.Random()

@@ -1,0 +1,210 @@
+"""The server, composed: settings → store, bus → timelines → doors → one ASGI application on one port.
+
+`async with Server(Settings(...)) as server` runs it in this loop; `server.url` is what clients connect to. Stopping
+drains: no new sessions, requests under way are answered, sockets are closed, then the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import logging
+import os
+import secrets
+import socket as sockets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from ..errors import StorageError, StoreInUse, TimimError
+from .auth import Auth
+from .blobs import Blobs
+from .bus.local import LocalBus
+from .commands import contacts, groups, openim, reading  # noqa: F401  they register what they serve
+from .commands.table import Services
+from .doors.media import MediaLimits, media_routes
+from .doors.websocket import Door
+from .fanout import Fanout
+from .membership import Directory
+from .settings import Settings
+from .store.sqlite import SqliteStore
+from .timeline import Timelines
+
+log = logging.getLogger("timim.server")
+
+
+class PortInUse(TimimError):
+    """Another program listens there."""
+
+
+class Server:
+    """A timim server in this process. `app_id` and `secret_key` sign users (`timim.sign_user`)."""
+
+    def __init__(self, settings: Settings | None = None, *, now: Callable[[], float] = time.time) -> None:
+        self.settings = settings or Settings()
+        self._now = now
+        self._lock: int | None = None
+        self._uvicorn: uvicorn.Server | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._socket: sockets.socket | None = None
+        self._store: SqliteStore | None = None
+        self._door: Door | None = None
+        self._fanout = Fanout()
+        self.app_id = 0
+        self.secret_key = ""
+        self.first_start = False
+
+    @property
+    def port(self) -> int:
+        assert self._socket is not None
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """What a Client connects to."""
+        host = self.settings.host
+        return f"ws://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def sessions(self) -> int:
+        """How many devices are logged in."""
+        return len(self._fanout)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen. Raises PortInUse, StoreInUse, StorageError; nothing is left open then."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        settings = self.settings
+        folder = settings.data_dir
+        if folder is not None:
+            self._lock = _lock(folder)
+        self._identify(folder)
+        self._socket = _listen(settings.host, settings.port)
+        public = settings.public_url.rstrip("/") or self.url.replace("ws", "http", 1)
+        store = self._store = SqliteStore(folder and folder / "timim.db", synchronous=settings.synchronous)
+        await store.open()
+        directory, bus = Directory(store), LocalBus()
+        bus.subscribe(self._fanout.receive)
+        auth = Auth(self.app_id, [self.secret_key], admin=settings.admin, now=self._now)
+        await directory.ensure_account(settings.admin)
+        services = Services(
+            settings=settings,
+            store=store,
+            directory=directory,
+            timelines=Timelines(store, bus, directory, now=self._now, max_message_bytes=settings.max_message_bytes),
+            fanout=self._fanout,
+            now=self._now,
+            epoch=await store.meta("epoch", secrets.token_hex(8)),
+        )
+        media_url = f"{public}/media"
+        blobs = Blobs(folder and folder / "media", sign_key=self.secret_key.encode(), media_url=media_url)
+        self._door = Door(services, auth, media_url=media_url)
+        routes: list[BaseRoute] = [
+            WebSocketRoute("/{path:path}", self._door.handle),
+            Route("/healthz", self._health),
+            *media_routes(blobs, user_of=auth.user_of, limits=MediaLimits()),
+        ]
+        config = uvicorn.Config(
+            Starlette(routes=routes),
+            ws="websockets-sansio",
+            ws_max_size=settings.max_frame_bytes,
+            ws_per_message_deflate=False,
+            ws_ping_interval=None,  # the wire has its own heartbeat
+            lifespan="off",
+            access_log=False,  # it would print query strings
+            log_config=None,
+            timeout_graceful_shutdown=int(settings.drain_s) or 1,
+        )
+        self._uvicorn = uvicorn.Server(config)
+        self._uvicorn.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # signals are the CLI's
+        self._task = asyncio.create_task(self._uvicorn._serve([self._socket]), name="timim server")
+        while not self._uvicorn.started:
+            if self._task.done():
+                self._task.result()
+                raise StorageError("the server ended while starting")
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Drain and close; calling it again does nothing."""
+        if self._door is not None:
+            self._door.draining = True
+            for session in self._fanout.all():
+                session.close("the server is stopping")
+        if self._uvicorn is not None and self._task is not None:
+            self._uvicorn.should_exit = True
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        if self._socket is not None:
+            self._socket.close()
+        if self._store is not None:
+            await self._store.close()
+            self._store = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def _health(self, request: Request) -> JSONResponse:
+        return JSONResponse({"status": "stopping" if self._door and self._door.draining else "ok"})
+
+    def _identify(self, folder: Path | None) -> None:
+        """The app id and the key: given, or made at the first start and kept in the data folder."""
+        kept: dict[str, str | int] = {}
+        file = folder and folder / "app.json"
+        if file is not None and file.exists():
+            kept = json.loads(file.read_text())
+        self.app_id = self.settings.app_id or int(kept.get("app_id", 0)) or 1_400_000_000 + secrets.randbelow(90_000_000)
+        self.secret_key = self.settings.secret_key or str(kept.get("secret_key", "")) or secrets.token_hex(32)
+        self.first_start = not kept
+        if file is not None and not kept:
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as out:
+                json.dump({"app_id": self.app_id, "secret_key": self.secret_key}, out)
+
+
+def _lock(folder: Path) -> int:
+    """Keep a second server off the data folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as exc:
+        raise StorageError(f"cannot write to the data folder {folder}: {exc.strerror}") from exc
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as exc:
+        os.close(descriptor)
+        raise StoreInUse(f"another server has the data folder {folder} open") from exc
+    return descriptor
+
+
+def _listen(host: str, port: int) -> sockets.socket:
+    family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
+    listener = sockets.socket(family, sockets.SOCK_STREAM)
+    listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as exc:
+        listener.close()
+        raise PortInUse(f"cannot listen on {host}:{port}: {exc.strerror}") from exc
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,1 @@
+"""What the server can be asked. One table; a function serves a command at both doors."""

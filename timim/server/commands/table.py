@@ -1,0 +1,101 @@
+"""The table of commands. A door decodes who asks and hands over; a function gets a typed body and returns a typed reply.
+
+What a function raises becomes the reply's ErrorCode and ErrorInfo: a TimimError by its own code; anything else is a
+fault of ours, logged with its traceback and answered 60002, never swallowed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import msgspec
+
+from ...errors import NotAMember, ServerFault, StorageError, TimimError
+from ...wire.codec import Body, Command, Reply, decode, encode
+from ..fanout import Fanout
+from ..membership import Directory
+from ..session import Session
+from ..settings import Settings
+from ..store.base import Store
+from ..timeline import Timelines
+
+log = logging.getLogger("timim.server")
+B = TypeVar("B", bound=Body)
+R = TypeVar("R", bound=Reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What commands work with."""
+
+    settings: Settings
+    store: Store
+    directory: Directory
+    timelines: Timelines
+    fanout: Fanout
+    now: Callable[[], float]
+    epoch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Who asks. At the REST door `admin` is true and there is no session."""
+
+    user: str
+    services: Services
+    session: Session | None = None
+    admin: bool = False
+
+
+@dataclass(slots=True)
+class Table:
+    """Command name → what serves it."""
+
+    served: dict[str, tuple[Command[Any, Any], Callable[[Call, Any], Awaitable[Any]]]] = field(default_factory=dict)
+
+    def serve(
+        self, command: Command[B, R]
+    ) -> Callable[[Callable[[Call, B], Awaitable[R]]], Callable[[Call, B], Awaitable[R]]]:
+        """Register the function that serves `command`."""
+
+        def register(function: Callable[[Call, B], Awaitable[R]]) -> Callable[[Call, B], Awaitable[R]]:
+            assert command.name not in self.served, command.name
+            self.served[command.name] = command, function
+            return function
+
+        return register
+
+    async def answer(self, name: str, call: Call, body: bytes | msgspec.Raw) -> bytes:
+        """The reply to a command, as JSON text. Never raises but for cancellation."""
+        served = self.served.get(name)
+        if served is None:
+            return encode(Reply(action_status="FAIL", error_code=60009, error_info=f"timim does not serve {name[:80]}"))
+        command, function = served
+        try:
+            return encode(await function(call, decode(command.body, body)))
+        except TimimError as exc:
+            return encode(refusal(exc))
+        except Exception:
+            log.exception("%s failed", name)
+            return encode(refusal(ServerFault("the server failed; nothing was stored")))
+
+
+def refusal(exc: TimimError) -> Reply:
+    """An exception as a reply."""
+    code, info = exc.code, exc.info
+    if isinstance(exc, StorageError):
+        log.error("storage: %s", exc)
+        code, info = ServerFault.code, "the server's storage failed; nothing was stored"
+    return Reply(
+        action_status="FAIL",
+        error_code=code or ServerFault.code,
+        error_info=info,
+        error_reason=NotAMember.reason if isinstance(exc, NotAMember) else msgspec.UNSET,
+        retry_after=exc.retry_after if exc.retry_after is not None else msgspec.UNSET,
+    )
+
+
+TABLE = Table()

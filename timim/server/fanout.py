@@ -1,0 +1,39 @@
+"""Bus events to the sessions of this node. A user's devices are found by the user's id, never by scanning."""
+
+from __future__ import annotations
+
+from .bus.base import Event
+from .session import Session
+
+
+class Fanout:
+    """Who is online on this node."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, dict[int, Session]] = {}
+
+    def add(self, session: Session) -> None:
+        self._sessions.setdefault(session.user, {})[session.number] = session
+
+    def remove(self, session: Session) -> None:
+        devices = self._sessions.get(session.user)
+        if devices is not None:
+            devices.pop(session.number, None)
+            if not devices:
+                del self._sessions[session.user]
+
+    def of(self, user: str) -> list[Session]:
+        return list(self._sessions.get(user, {}).values())
+
+    def all(self) -> list[Session]:
+        return [session for devices in self._sessions.values() for session in devices.values()]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._sessions.values()))
+
+    def receive(self, event: Event) -> None:
+        """Hand an event to every device it is for."""
+        for user in event.users:
+            for number, session in self._sessions.get(user, {}).items():
+                if number != event.origin:
+                    session.push(event.kind, event.payload)

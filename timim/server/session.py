@@ -1,0 +1,105 @@
+"""One logged-in device. What waits for it is bounded: a device that reads too slowly is closed, and catches up by seq.
+
+Everything that waits goes out together: pushes as one `msg_push`, and for a timim client all frames in one websocket
+message. Order is kept: what is queued first leaves first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+
+import msgspec
+
+from ..wire import status
+from ..wire.codec import encode
+from ..wire.frames import PUSH, Head, encode_frame, join_frames
+from ..wire.status import Push, PushEvent
+
+_numbers = itertools.count(1)
+_push_seqs = itertools.count(1)
+FRAMES_IN_ONE_MESSAGE = 512
+
+
+class Session:
+    """`out` holds encoded frames and, between them, runs of pushes that are not encoded yet."""
+
+    def __init__(self, user: str, tiny_id: str, token: str, *, batch: bool, queue_bytes: int, now: Callable[[], float]) -> None:
+        self.number = next(_numbers)
+        self.user = user
+        self.tiny_id = tiny_id
+        self.token = token
+        self.batch = batch
+        self.closed_because = ""
+        self._queue_bytes = queue_bytes
+        self._now = now
+        self._out: list[bytes | list[PushEvent]] = []
+        self._out_bytes = 0
+        self._wake = asyncio.Event()
+
+    def reply(self, frame: bytes) -> None:
+        """Queue an encoded frame."""
+        self._out.append(frame)
+        self._grow(len(frame))
+
+    def push(self, kind: int, payload: msgspec.Raw) -> None:
+        """Queue an entry for the next msg_push."""
+        events = self._open_push()
+        if not events or events[-1].event != kind:
+            events.append(PushEvent(event=kind))
+        match kind:
+            case status.EVENT_C2C_MESSAGE:
+                events[-1].c2c.append(payload)
+            case status.EVENT_GROUP_MESSAGE:
+                events[-1].group.append(payload)
+            case _:
+                raise AssertionError(f"no such event carries entries: {kind}")
+        self._grow(len(bytes(payload)))
+
+    def notify(self, event: PushEvent) -> None:
+        """Queue an event that is no entry."""
+        self._open_push().append(event)
+        self._grow(64)
+
+    def close(self, why: str) -> None:
+        """Ask the door to close the socket, after what is queued is written where it can be."""
+        self.closed_because = self.closed_because or why
+        self._wake.set()
+
+    async def next_messages(self) -> list[bytes]:
+        """Wait for something to write; the websocket messages that hold all that waits. Empty: close."""
+        while not self._out:
+            if self.closed_because:
+                return []
+            self._wake.clear()
+            await self._wake.wait()
+        out, self._out, self._out_bytes = self._out, [], 0
+        frames = [self._encode_push(item) if isinstance(item, list) else item for item in out]
+        if not self.batch:
+            return frames
+        return [join_frames(frames[i : i + FRAMES_IN_ONE_MESSAGE]) for i in range(0, len(frames), FRAMES_IN_ONE_MESSAGE)]
+
+    def _open_push(self) -> list[PushEvent]:
+        if not self._out or not isinstance(self._out[-1], list):
+            self._out.append([])
+        last = self._out[-1]
+        assert isinstance(last, list)
+        return last
+
+    def _grow(self, size: int) -> None:
+        self._out_bytes += size
+        if self._out_bytes > self._queue_bytes:
+            self._out.clear()
+            self._out_bytes = 0
+            self.closed_because = "reads too slowly"
+        self._wake.set()
+
+    def _encode_push(self, events: list[PushEvent]) -> bytes:
+        seq = next(_push_seqs)
+        need_ack = 0 if self.batch else 1
+        push = Push(session_data=str(seq), need_ack=need_ack, events=events)
+        return encode_frame(Head(PUSH, seq=seq, time=int(self._now())), encode(push))
+
+    def __repr__(self) -> str:
+        return f"<Session {self.number} {self.user}{' closing' if self.closed_because else ''}>"

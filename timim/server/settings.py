@@ -1,0 +1,44 @@
+"""The operator's settings: flags over environment (`TIMIM_…`) over a TOML file over these defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+class Settings(BaseSettings):
+    """All settings. `data_dir` None keeps everything in memory (tests). Limits are Tencent Chat's unless said."""
+
+    model_config = SettingsConfigDict(env_prefix="TIMIM_", toml_file="timim.toml", extra="forbid")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8700, ge=0, le=65535)
+    data_dir: Path | None = Path("timim-data")
+    public_url: str = ""  # how clients reach the server, when it is not http://host:port
+    app_id: int | None = None  # made at the first start when not given
+    secret_key: str | None = Field(default=None, repr=False)
+    admin: str = "administrator"
+
+    max_message_bytes: int = 12 * 1024
+    max_frame_bytes: int = 1024 * 1024
+    hello_interval_s: int = 60
+    login_timeout_s: float = 5.0  # a socket that has not logged in by then is closed
+    idle_timeout_s: float = 150.0  # two heartbeats and a half: one lost is noise, two a dead peer
+    session_queue_bytes: int = 8 * 1024 * 1024  # what a slow reader may have waiting before it is closed
+    requests_in_flight: int = 256  # of one session; more wait in the socket
+    history_page: int = 200
+    synchronous: str = "FULL"
+    drain_s: float = 5.0
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)

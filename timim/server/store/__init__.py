@@ -1,0 +1,1 @@
+"""What the server keeps: accounts, groups, timelines. One protocol (`base`), one contract suite, several databases."""

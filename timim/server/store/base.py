@@ -1,0 +1,154 @@
+"""The store's contract. An entry gets its seq in the transaction that stores it; a reply follows the commit.
+
+Same sender, same msg_id, same timeline: same entry, for ever (no time window). The same msg_id with another body is a
+MsgIdConflict, and nothing is stored. Seqs of a timeline are 1, 2, 3, … without holes; times in it never go back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+
+def c2c_timeline(one: str, other: str) -> str:
+    """The timeline of two users, whoever speaks. User ids hold no control characters, so the name is unambiguous."""
+    return "c2c\x1f" + "\x1f".join(sorted((one, other)))
+
+
+def group_timeline(group_id: str) -> str:
+    """A group's timeline."""
+    return "group\x1f" + group_id
+
+
+class MsgKey(NamedTuple):
+    """What a sender calls its message: its clock in seconds and a random number."""
+
+    client_time: int
+    random: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """A message to append. `msg_key` None: the sender named it in no way that could be told from another's."""
+
+    timeline: str
+    sender: str
+    msg_key: MsgKey | None
+    fingerprint: bytes
+    tail: bytes
+    time: int
+    contacts: tuple[str, ...] = ()  # users who see this timeline in their list from its first entry on
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where an entry stands; `duplicate` when it stood there before."""
+
+    seq: int
+    time: int
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    seq: int
+    time: int
+    tail: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TimelinePage:
+    """Entries newest first, and the interval they prove: one entry for each of its seqs but for those that are gone."""
+
+    entries: Sequence[StoredEntry]
+    first: int
+    last: int  # first > last: nothing was asked for that exists
+    floor: int
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """One conversation of one user. `floor`: the first seq this user may see."""
+
+    timeline: str
+    last_seq: int
+    last_time: int
+    read_seq: int
+    floor: int
+    last: StoredEntry | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    user_id: str
+    tiny_id: int
+    nickname: str = ""
+    face_url: str = ""
+    custom: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    role: str
+    name_card: str = ""
+    floor: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """`members` in the order they joined."""
+
+    group_id: str
+    type: str
+    name: str
+    owner: str
+    created: int
+    members: dict[str, Member]
+
+
+class Store(Protocol):
+    """Every method may raise StorageError; a write that raised has stored nothing."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def append(self, entry: NewEntry) -> Appended:
+        """Store an entry. Raises MsgIdConflict. Entries are numbered in the order of the calls."""
+        ...
+
+    async def timeline_page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
+        """The newest `limit` entries of `first` to `last`; a timeline that does not exist is empty."""
+        ...
+
+    async def seq_before(self, timeline: str, time: int, msg_key: str) -> int:
+        """The last seq that is older than the message of this time and MsgKey (`{MsgSeq}_{MsgRandom}_{MsgTime}`)."""
+        ...
+
+    async def contacts(self, user: str, offset: int, limit: int) -> list[Contact]:
+        """A user's conversations, the newest first, each with its last entry."""
+        ...
+
+    async def set_read(self, user: str, timeline: str, seq: int) -> int:
+        """Raise the user's read seq in a timeline (it never falls); returns what it is now."""
+        ...
+
+    async def account(self, user: str) -> Account | None: ...
+
+    async def ensure_account(self, user: str, *, nickname: str = "", face_url: str = "") -> Account:
+        """The account, made when there is none."""
+        ...
+
+    async def create_group(self, group: Group) -> None:
+        """Raises GroupExists."""
+        ...
+
+    async def group(self, group_id: str) -> Group | None: ...
+
+    async def groups_of(self, user: str) -> list[Group]: ...
+
+    async def meta(self, key: str, default: str) -> str:
+        """A lasting setting; `default` is stored when there is none."""
+        ...

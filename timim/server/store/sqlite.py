@@ -1,0 +1,258 @@
+"""The store on one SQLite file: every write waits for a commit that is on disk, and shares it with all that wait."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+from ...errors import GroupExists, MsgIdConflict
+from ...sqlite import Database
+from .base import Account, Appended, Contact, Group, Member, NewEntry, StoredEntry, TimelinePage, group_timeline
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE accounts(user_id TEXT PRIMARY KEY, tiny_id INTEGER NOT NULL UNIQUE, nickname TEXT NOT NULL,
+  face_url TEXT NOT NULL, custom TEXT NOT NULL);
+CREATE TABLE groups(group_id TEXT PRIMARY KEY, type TEXT NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL,
+  created INTEGER NOT NULL);
+CREATE TABLE members(group_id TEXT NOT NULL, user_id TEXT NOT NULL, position INTEGER NOT NULL, role TEXT NOT NULL,
+  name_card TEXT NOT NULL, floor INTEGER NOT NULL, PRIMARY KEY(group_id, user_id)) WITHOUT ROWID;
+CREATE INDEX members_of_user ON members(user_id);
+CREATE TABLE timelines(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, last_seq INTEGER NOT NULL DEFAULT 0,
+  last_time INTEGER NOT NULL DEFAULT 0, floor INTEGER NOT NULL DEFAULT 1);
+CREATE TABLE entries(timeline INTEGER NOT NULL, seq INTEGER NOT NULL, time INTEGER NOT NULL, tail BLOB NOT NULL,
+  PRIMARY KEY(timeline, seq)) WITHOUT ROWID;
+CREATE TABLE msg_keys(timeline INTEGER NOT NULL, sender TEXT NOT NULL, client_time INTEGER NOT NULL,
+  random INTEGER NOT NULL, seq INTEGER NOT NULL, fingerprint BLOB NOT NULL,
+  PRIMARY KEY(timeline, sender, client_time, random)) WITHOUT ROWID;
+CREATE TABLE contacts(user_id TEXT NOT NULL, timeline INTEGER NOT NULL, read_seq INTEGER NOT NULL DEFAULT 0,
+  floor INTEGER NOT NULL DEFAULT 1, PRIMARY KEY(user_id, timeline)) WITHOUT ROWID;
+"""
+_FIRST_TINY_ID = 144_115_200_000_000_000  # as large as the web client's own, below 2**63; sent as a string
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+    elif version > SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"the file is of a newer timim (schema {version}, this one knows {SCHEMA_VERSION})")
+
+
+class SqliteStore:
+    """`path` None keeps nothing. The constructor does no I/O."""
+
+    def __init__(self, path: Path | None, *, synchronous: str = "FULL") -> None:
+        self._database = Database(path, migrate=_migrate, synchronous=synchronous)
+
+    async def open(self) -> None:
+        await self._database.open()
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def append(self, entry: NewEntry) -> Appended:
+        return await self._database.submit(lambda connection: _append(connection, entry))
+
+    async def timeline_page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
+        return await self._database.read(lambda connection: _page(connection, timeline, first, last, limit))
+
+    async def seq_before(self, timeline: str, time: int, msg_key: str) -> int:
+        return await self._database.read(lambda connection: _seq_before(connection, timeline, time, msg_key))
+
+    async def contacts(self, user: str, offset: int, limit: int) -> list[Contact]:
+        return await self._database.read(lambda connection: _contacts(connection, user, offset, limit))
+
+    async def set_read(self, user: str, timeline: str, seq: int) -> int:
+        return await self._database.write(lambda connection: _set_read(connection, user, timeline, seq))
+
+    async def account(self, user: str) -> Account | None:
+        return await self._database.read(lambda connection: _account(connection, user))
+
+    async def ensure_account(self, user: str, *, nickname: str = "", face_url: str = "") -> Account:
+        if (account := await self.account(user)) is not None and not nickname and not face_url:
+            return account
+        return await self._database.write(
+            lambda connection: _ensure_account(connection, user, nickname, face_url)
+        )
+
+    async def create_group(self, group: Group) -> None:
+        await self._database.write(lambda connection: _create_group(connection, group))
+
+    async def group(self, group_id: str) -> Group | None:
+        return await self._database.read(lambda connection: _group(connection, group_id))
+
+    async def groups_of(self, user: str) -> list[Group]:
+        return await self._database.read(lambda connection: _groups_of(connection, user))
+
+    async def meta(self, key: str, default: str) -> str:
+        def op(connection: sqlite3.Connection) -> str:
+            connection.execute("INSERT INTO meta VALUES(?,?) ON CONFLICT DO NOTHING", (key, default))
+            value: str = connection.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()[0]
+            return value
+
+        return await self._database.write(op)
+
+
+def _append(connection: sqlite3.Connection, entry: NewEntry) -> Appended:
+    row = connection.execute(
+        "UPDATE timelines SET last_seq=last_seq+1, last_time=max(last_time, ?) WHERE name=? RETURNING id, last_seq, last_time",
+        (entry.time, entry.timeline),
+    ).fetchone()
+    if row is None:
+        row = connection.execute(
+            "INSERT INTO timelines(name, last_seq, last_time) VALUES(?,1,?) RETURNING id, last_seq, last_time",
+            (entry.timeline, entry.time),
+        ).fetchone()
+    timeline, seq, time = row
+    if entry.msg_key is not None:
+        try:
+            connection.execute(
+                "INSERT INTO msg_keys VALUES(?,?,?,?,?,?)",
+                (timeline, entry.sender, *entry.msg_key, seq, entry.fingerprint),
+            )
+        except sqlite3.IntegrityError:
+            return _standing(connection, timeline, entry)
+    connection.execute("INSERT INTO entries VALUES(?,?,?,?)", (timeline, seq, time, entry.tail))
+    if seq == 1 and entry.contacts:
+        connection.executemany(
+            "INSERT INTO contacts(user_id, timeline) VALUES(?,?) ON CONFLICT DO NOTHING",
+            [(user, timeline) for user in entry.contacts],
+        )
+    return Appended(seq, time)
+
+
+def _standing(connection: sqlite3.Connection, timeline: int, entry: NewEntry) -> Appended:
+    """The entry that already has this msg_id; the number just taken is given back."""
+    connection.execute("UPDATE timelines SET last_seq=last_seq-1 WHERE id=?", (timeline,))
+    seq, fingerprint, time = connection.execute(
+        "SELECT k.seq, k.fingerprint, e.time FROM msg_keys k JOIN entries e ON e.timeline=k.timeline AND e.seq=k.seq"
+        " WHERE k.timeline=? AND k.sender=? AND k.client_time=? AND k.random=?",
+        (timeline, entry.sender, *(entry.msg_key or ())),
+    ).fetchone()
+    if fingerprint != entry.fingerprint:
+        raise MsgIdConflict(f"msg_id {entry.msg_key} of {entry.sender} already stands for another message")
+    return Appended(seq, time, duplicate=True)
+
+
+def _page(connection: sqlite3.Connection, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
+    row = connection.execute("SELECT id, last_seq, floor FROM timelines WHERE name=?", (timeline,)).fetchone()
+    if row is None:
+        return TimelinePage((), 1, 0, 1, 0)
+    number, last_seq, floor = row
+    last = min(last, last_seq)
+    first = max(first, floor, last - limit + 1)
+    rows = connection.execute(
+        "SELECT seq, time, tail FROM entries WHERE timeline=? AND seq BETWEEN ? AND ? ORDER BY seq DESC",
+        (number, first, last),
+    ).fetchall()
+    return TimelinePage([StoredEntry(*r) for r in rows], first, last, floor, last_seq)
+
+
+def _seq_before(connection: sqlite3.Connection, timeline: str, time: int, msg_key: str) -> int:
+    row = connection.execute("SELECT id, last_seq FROM timelines WHERE name=?", (timeline,)).fetchone()
+    if row is None:
+        return 0
+    number, last_seq = row
+    # times never go back within a timeline, so the walk from the newest ends at the first older one
+    seq: int = last_seq
+    for seq, at, tail in connection.execute(
+        "SELECT seq, time, tail FROM entries WHERE timeline=? ORDER BY seq DESC", (number,)
+    ):
+        if at > time:
+            continue
+        if at < time:
+            return seq
+        fields = json.loads(b"{" + tail)
+        if f"{fields.get('MsgSeq', 0)}_{fields.get('MsgRandom', 0)}_{at}" == msg_key:
+            return seq - 1
+        if not msg_key:
+            return seq
+    return seq - 1 if seq else 0
+
+
+def _contacts(connection: sqlite3.Connection, user: str, offset: int, limit: int) -> list[Contact]:
+    rows = connection.execute(
+        "SELECT t.name, t.last_seq, t.last_time, c.read_seq, max(c.floor, t.floor), e.time, e.tail"
+        " FROM contacts c JOIN timelines t ON t.id=c.timeline"
+        " LEFT JOIN entries e ON e.timeline=t.id AND e.seq=t.last_seq"
+        " WHERE c.user_id=? ORDER BY t.last_time DESC, t.id DESC LIMIT ? OFFSET ?",
+        (user, limit, offset),
+    ).fetchall()
+    return [
+        Contact(name, last_seq, last_time, read, floor, StoredEntry(last_seq, time, tail) if tail is not None else None)
+        for name, last_seq, last_time, read, floor, time, tail in rows
+    ]
+
+
+def _set_read(connection: sqlite3.Connection, user: str, timeline: str, seq: int) -> int:
+    row = connection.execute(
+        "UPDATE contacts SET read_seq=max(read_seq, min(?, (SELECT last_seq FROM timelines WHERE name=?)))"
+        " WHERE user_id=? AND timeline=(SELECT id FROM timelines WHERE name=?) RETURNING read_seq",
+        (seq, timeline, user, timeline),
+    ).fetchone()
+    return row[0] if row else 0
+
+
+def _account(connection: sqlite3.Connection, user: str) -> Account | None:
+    row = connection.execute(
+        "SELECT user_id, tiny_id, nickname, face_url, custom FROM accounts WHERE user_id=?", (user,)
+    ).fetchone()
+    return Account(row[0], row[1], row[2], row[3], custom=json.loads(row[4])) if row else None
+
+
+def _ensure_account(connection: sqlite3.Connection, user: str, nickname: str, face_url: str) -> Account:
+    connection.execute(
+        "INSERT INTO accounts SELECT ?, coalesce(max(tiny_id), ?) + 1, ?, ?, '{}' FROM accounts WHERE true"
+        " ON CONFLICT(user_id) DO UPDATE SET nickname=CASE WHEN excluded.nickname='' THEN nickname ELSE excluded.nickname END,"
+        " face_url=CASE WHEN excluded.face_url='' THEN face_url ELSE excluded.face_url END",
+        (user, _FIRST_TINY_ID, nickname, face_url),
+    )
+    account = _account(connection, user)
+    assert account is not None
+    return account
+
+
+def _create_group(connection: sqlite3.Connection, group: Group) -> None:
+    try:
+        connection.execute(
+            "INSERT INTO groups VALUES(?,?,?,?,?)",
+            (group.group_id, group.type, group.name, group.owner, group.created),
+        )
+    except sqlite3.IntegrityError:
+        raise GroupExists(f"the group id {group.group_id!r} is taken") from None
+    connection.executemany(
+        "INSERT INTO members VALUES(?,?,?,?,?,?)",
+        [
+            (group.group_id, user, position, member.role, member.name_card, member.floor)
+            for position, (user, member) in enumerate(group.members.items())
+        ],
+    )
+    name = group_timeline(group.group_id)
+    timeline = connection.execute(
+        "INSERT INTO timelines(name, last_time) VALUES(?,?) RETURNING id", (name, group.created)
+    ).fetchone()[0]
+    connection.executemany(
+        "INSERT INTO contacts(user_id, timeline, floor) VALUES(?,?,?)",
+        [(user, timeline, member.floor) for user, member in group.members.items()],
+    )
+
+
+def _group(connection: sqlite3.Connection, group_id: str) -> Group | None:
+    row = connection.execute(
+        "SELECT group_id, type, name, owner, created FROM groups WHERE group_id=?", (group_id,)
+    ).fetchone()
+    if row is None:
+        return None
+    members = connection.execute(
+        "SELECT user_id, role, name_card, floor FROM members WHERE group_id=? ORDER BY position", (group_id,)
+    )
+    known = {user: Member(role, name_card, floor) for user, role, name_card, floor in members}
+    return Group(row[0], row[1], row[2], row[3], row[4], members=known)
+
+
+def _groups_of(connection: sqlite3.Connection, user: str) -> list[Group]:
+    ids = connection.execute("SELECT group_id FROM members WHERE user_id=? ORDER BY group_id", (user,)).fetchall()
+    return [group for (group_id,) in ids if (group := _group(connection, group_id)) is not None]

@@ -1,0 +1,210 @@
+"""Posting and reading. A message's way in one straight walk: permission, store (seq, dedupe), ack, publish.
+
+The ack follows the commit, and what is published follows it too, in the order of the seqs. An online message takes no
+seq and no row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from ..errors import InvalidArgument, InvalidElem, MessageTooLong, ProtocolError
+from ..wire import status
+from ..wire.elems import split_body
+from ..wire.entries import EntryTail, GroupFacts, encode_tail, render, render_online, render_tombstone
+from .bus.base import Bus, Event
+from .membership import Directory
+from .store.base import (
+    MsgKey,
+    NewEntry,
+    Store,
+    StoredEntry,
+    TimelinePage,
+    c2c_timeline,
+    group_timeline,
+)
+
+__all__ = ["Draft", "Posted", "Range", "Timelines"]
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a sender sent, decoded and nothing more."""
+
+    sender: str
+    msg_body: msgspec.Raw
+    msg_seq: int
+    random: int
+    client_time: int
+    cloud_custom_data: str = ""
+    priority: str = ""
+    origin: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """Where a message stands: seq 0 for an online message."""
+
+    seq: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Rendered entries, newest first, a message or a tombstone for each seq of `first` to `last`."""
+
+    entries: list[msgspec.Raw]
+    stored: list[StoredEntry]
+    first: int
+    last: int
+    floor: int
+    last_seq: int
+
+
+class Timelines:
+    """C2C and group timelines. `now` is the server's clock in seconds since 1970."""
+
+    def __init__(
+        self, store: Store, bus: Bus, directory: Directory, *, now: Callable[[], float], max_message_bytes: int
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._directory = directory
+        self._now = now
+        self._max_message_bytes = max_message_bytes
+
+    async def post_c2c(self, draft: Draft, receiver: str, *, online: bool = False) -> Posted:
+        """Store a message for two users and tell their devices. Raises UnknownUser, MsgIdConflict and what is wrong."""
+        self._check(draft)
+        sender = await self._directory.account(draft.sender)
+        await self._directory.account(receiver)
+        tail = encode_tail(
+            EntryTail(
+                from_account=draft.sender,
+                to_account=receiver,
+                msg_seq=draft.msg_seq,
+                msg_random=draft.random,
+                client_time=draft.client_time,
+                tiny_id=str(sender.tiny_id),
+                nick=sender.nickname,
+                face_url=sender.face_url,
+                custom=sender.custom,
+                cloud_custom_data=draft.cloud_custom_data,
+                msg_body=draft.msg_body,
+            )
+        )
+        users = {draft.sender, receiver}
+        if online:
+            posted = Posted(0, int(self._now()))
+            payload = render_online(tail, time=posted.time)
+            self._bus.publish(Event({receiver}, status.EVENT_C2C_MESSAGE, payload, draft.origin))
+            return posted
+        entry = self._entry(draft, c2c_timeline(draft.sender, receiver), tail, contacts=tuple(users))
+        return await self._append(entry, users, status.EVENT_C2C_MESSAGE, draft.origin)
+
+    async def post_group(self, draft: Draft, group_id: str) -> Posted:
+        """Store a message for a group's members and tell their devices. Raises UnknownGroup, NotAMember, …"""
+        self._check(draft)
+        group = await self._directory.group_for(draft.sender, group_id)
+        sender = await self._directory.account(draft.sender)
+        member = group.members[draft.sender]
+        facts = GroupFacts(
+            group_id=group_id,
+            group_name=group.name,
+            group_type=group.type,
+            nick=sender.nickname,
+            face_url=sender.face_url,
+            name_card=member.name_card,
+            role=member.role,
+        )
+        tail = encode_tail(
+            EntryTail(
+                from_account=draft.sender,
+                to_group_id=group_id,
+                msg_random=draft.random,
+                client_time=draft.client_time,
+                tiny_id=str(sender.tiny_id),
+                nick=sender.nickname,
+                face_url=sender.face_url,
+                custom=sender.custom,
+                group=facts,
+                priority=draft.priority,
+                cloud_custom_data=draft.cloud_custom_data,
+                msg_body=draft.msg_body,
+            )
+        )
+        entry = self._entry(draft, group_timeline(group_id), tail)
+        return await self._append(entry, group.members, status.EVENT_GROUP_MESSAGE, draft.origin)
+
+    async def read_c2c(self, user: str, peer: str, first: int, last: int, limit: int) -> Range:
+        """The newest `limit` entries of an interval of the C2C timeline with `peer`."""
+        page = await self._store.timeline_page(c2c_timeline(user, peer), first, last, limit)
+        return _range(page, group=False)
+
+    async def read_group(self, user: str, group_id: str, first: int, last: int, limit: int) -> Range:
+        """The newest `limit` entries of an interval of a group's timeline, for a member, from where it may read on."""
+        group = await self._directory.group_for(user, group_id)
+        floor = group.members[user].floor
+        page = await self._store.timeline_page(group_timeline(group_id), max(first, floor), last, limit)
+        return _range(page, group=True, floor=floor)
+
+    async def seq_before(self, user: str, peer: str, time: int, msg_key: str) -> int:
+        """The last C2C seq older than the message of this time and MsgKey."""
+        return await self._store.seq_before(c2c_timeline(user, peer), time, msg_key)
+
+    async def _append(self, entry: NewEntry, users: Iterable[str], kind: int, origin: int) -> Posted:
+        appended = await self._store.append(entry)
+        if not appended.duplicate:
+            group = kind == status.EVENT_GROUP_MESSAGE
+            payload = render(entry.tail, seq=appended.seq, time=appended.time, group=group)
+            self._bus.publish(Event(users, kind, payload, origin))
+        return Posted(appended.seq, appended.time)
+
+    def _entry(self, draft: Draft, timeline: str, tail: bytes, contacts: tuple[str, ...] = ()) -> NewEntry:
+        # without the sender's clock, Random alone does not tell two messages apart: one REST client never changes it
+        named = bool(draft.client_time and draft.random)
+        return NewEntry(
+            timeline=timeline,
+            sender=draft.sender,
+            msg_key=MsgKey(draft.client_time, draft.random) if named else None,
+            fingerprint=_fingerprint(draft) if named else b"",
+            tail=tail,
+            time=int(self._now()),
+            contacts=contacts,
+        )
+
+    def _check(self, draft: Draft) -> None:
+        size = len(bytes(draft.msg_body))
+        if size > self._max_message_bytes:
+            raise MessageTooLong(f"the message is {size} bytes long, the limit is {self._max_message_bytes}", code=93000)
+        if not 0 <= draft.random < 1 << 32 or not 0 <= draft.client_time < 1 << 32:
+            raise InvalidArgument("MsgRandom and MsgClientTime are 32-bit numbers", code=90005)
+        try:
+            members = split_body(draft.msg_body)
+        except ProtocolError as exc:
+            raise InvalidArgument(exc.info, code=90002) from exc
+        if not members:
+            raise InvalidElem("MsgBody is empty: a message holds at least one elem", code=90002)
+        for member in members:
+            if not bytes(member.msg_content).startswith(b"{"):
+                raise InvalidElem(f"MsgContent of {member.msg_type} must be an object", code=90010)
+
+
+def _fingerprint(draft: Draft) -> bytes:
+    digest = hashlib.blake2b(bytes(draft.msg_body), digest_size=16)
+    digest.update(b"\0" + draft.cloud_custom_data.encode())
+    return digest.digest()
+
+
+def _range(page: TimelinePage, *, group: bool, floor: int = 1) -> Range:
+    entries: list[msgspec.Raw] = []
+    expected = page.last
+    for entry in page.entries:
+        entries.extend(render_tombstone(seq) for seq in range(expected, entry.seq, -1))
+        entries.append(render(entry.tail, seq=entry.seq, time=entry.time, group=group))
+        expected = entry.seq - 1
+    entries.extend(render_tombstone(seq) for seq in range(expected, page.first - 1, -1))
+    return Range(entries, list(page.entries), page.first, page.last, max(floor, page.floor), page.last_seq)

@@ -1,0 +1,129 @@
+"""A real server in a process of its own, on a free port of loopback; its data go when it ends.
+
+It is the program that `timim serve` runs: what is proven against it is proven of the product.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from ..client import Client
+from ..errors import ConnectionFailed
+from ..usersig import sign_user
+
+APP_ID = 1_400_000_001
+SECRET_KEY = "a key for tests only, which guards nothing"  # noqa: S105
+START_LIMIT_S = 30.0
+STOP_LIMIT_S = 15.0
+
+
+class RunningServer:
+    """`url`, `app_id` and `secret_key` are what a client needs; `client(user)` makes one."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
+        self.app_id = APP_ID
+        self.secret_key = SECRET_KEY
+        self.folder = folder
+        self.url = ""
+        self._settings = dict(settings)
+        self._port = 0
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def client(self, user_id: str, *, data_dir: str | Path = ":memory:", **options: Any) -> Client:
+        """A Client signed and pointed at this server, not yet logged in; nothing kept unless `data_dir` is given."""
+        signature = sign_user(self.app_id, self.secret_key, user_id)
+        return Client(
+            self.url, app_id=self.app_id, user_id=user_id, user_sig=signature, data_dir=data_dir, **options
+        )
+
+    async def add_users(self, *user_ids: str) -> None:
+        """Make accounts: each logs in once and out again."""
+        for user_id in user_ids:
+            async with self.client(user_id):
+                pass
+
+    async def start(self) -> None:
+        """Start, on the same port as before. Raises ConnectionFailed with what the server printed."""
+        environment = os.environ | {
+            "TIMIM_APP_ID": str(self.app_id),
+            "TIMIM_SECRET_KEY": self.secret_key,
+            **{f"TIMIM_{name.upper()}": str(value) for name, value in self._settings.items()},
+        }
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "timim.cli", "serve", "--port", str(self._port), "--data-dir", str(self.folder), "--plain"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=environment,
+        )
+        assert self._process.stdout is not None
+        said = ""
+        async with asyncio.timeout(START_LIMIT_S):
+            while line := (await self._process.stdout.readline()).decode():
+                said += line
+                if line.startswith("listening on "):
+                    self.url = line.removeprefix("listening on ").strip()
+                    self._port = int(self.url.rpartition(":")[2])
+                    return
+        raise ConnectionFailed(f"the server did not start: {said.strip()}")
+
+    async def stop(self) -> None:
+        """SIGTERM: it drains and ends."""
+        await self._end(signal.SIGTERM)
+
+    async def crash(self) -> None:
+        """kill -9."""
+        await self._end(signal.SIGKILL)
+
+    async def restart(self) -> None:
+        """Stop if it runs, and start again on the same data and port."""
+        await self.stop()
+        await self.start()
+
+    async def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.returncode is None:
+            process.send_signal(how)
+        try:
+            async with asyncio.timeout(STOP_LIMIT_S):
+                await process.communicate()
+        except TimeoutError:
+            process.kill()
+            await process.communicate()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<RunningServer {self.url}{'' if self._process else ' stopped'}>"
+
+
+@asynccontextmanager
+async def running_server(*, data_dir: Path | None = None, **settings: object) -> AsyncIterator[RunningServer]:
+    """A real server on a free port. Keyword arguments are its settings (`max_message_bytes=…`)."""
+    folder = data_dir or Path(tempfile.mkdtemp(prefix="timim-test-"))
+    server = RunningServer(folder, settings)
+    try:
+        await server.start()
+        yield server
+    finally:
+        try:
+            await server.stop()
+        finally:
+            if data_dir is None:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

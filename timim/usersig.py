@@ -1,0 +1,124 @@
+"""UserSig, version 2: a user's signature, made by your back end with the app's key, checked by the server. Pure.
+
+A signature is base64 of zlib of JSON, `+/=` written `*-_`. What comes in is bounded before it is inflated, compared in
+constant time, and never part of an error's text. Source: Tencent Chat, "UserSig"; `docs/protocol.md`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .errors import AuthError, InvalidArgument, SignatureExpired
+from .ids import checked_user_id
+
+LIFE_S = 180 * 86400  # Tencent's default
+INPUT_LIMIT_BYTES = 8 * 1024
+INFLATED_LIMIT_BYTES = 4 * 1024
+_TO_URL = bytes.maketrans(b"+/=", b"*-_")
+_FROM_URL = bytes.maketrans(b"*-_", b"+/=")
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedSig:
+    """Whose signature it is, and from when to when it is good (seconds since 1970)."""
+
+    user_id: str
+    issued_at: float
+    expires_at: float
+    userbuf: bytes | None
+
+
+def sign_user(
+    app_id: int,
+    secret_key: str,
+    user_id: str,
+    *,
+    expire_s: int = LIFE_S,
+    userbuf: bytes | None = None,
+    now: float | None = None,
+) -> str:
+    """A UserSig for `user_id`, good for `expire_s` seconds. Keep the key on your back end, never in a client."""
+    checked_user_id(user_id)
+    if not secret_key:
+        raise InvalidArgument("secret_key must not be empty")
+    issued = int(time.time() if now is None else now)
+    encoded = base64.b64encode(userbuf).decode() if userbuf is not None else None
+    fields: dict[str, str | int] = {
+        "TLS.ver": "2.0",
+        "TLS.identifier": user_id,
+        "TLS.sdkappid": int(app_id),
+        "TLS.expire": int(expire_s),
+        "TLS.time": issued,
+    }
+    if encoded is not None:
+        fields["TLS.userbuf"] = encoded
+    fields["TLS.sig"] = _hmac(secret_key, user_id, int(app_id), issued, int(expire_s), encoded)
+    packed = zlib.compress(json.dumps(fields).encode())
+    return base64.b64encode(packed).translate(_TO_URL).decode()
+
+
+def verify_user_sig(
+    signature: str, *, app_id: int, user_id: str, secret_keys: Sequence[str], now: float, skew_s: float = 300.0
+) -> VerifiedSig:
+    """Check a UserSig against one of `secret_keys` (several while a key is rotated).
+
+    Raises AuthError: 70001 (SignatureExpired), 70002 empty, 70003 malformed or not signed with these keys, 70013 another
+    user's, 70014 another app's.
+    """
+    if not signature:
+        raise AuthError("the UserSig is empty", code=70002)
+    fields = _fields(signature)
+    named, app = fields.get("TLS.identifier"), fields.get("TLS.sdkappid")
+    issued, life, claimed = fields.get("TLS.time"), fields.get("TLS.expire"), fields.get("TLS.sig")
+    buffer = fields.get("TLS.userbuf")
+    if not (isinstance(named, str) and isinstance(claimed, str) and (buffer is None or isinstance(buffer, str))):
+        raise AuthError("the UserSig lacks a field", code=70003)
+    if not (isinstance(app, int) and isinstance(issued, int) and isinstance(life, int)):
+        raise AuthError("the UserSig lacks a number", code=70003)
+    if named != user_id:
+        raise AuthError("the UserSig is another user's", code=70013)
+    if app != app_id:
+        raise AuthError("the UserSig is another app's", code=70014)
+    good = False
+    for key in secret_keys:  # all of them, so that the time taken tells nothing
+        good |= hmac.compare_digest(_hmac(key, named, app, issued, life, buffer).encode(), claimed.encode())
+    if not good:
+        raise AuthError("the UserSig is not signed with this app's key", code=70003)
+    if now > issued + life:
+        raise SignatureExpired("the UserSig has expired")
+    if issued > now + skew_s:
+        raise AuthError("the UserSig is of the future: check the signer's clock", code=70003)
+    return VerifiedSig(named, float(issued), float(issued + life), base64.b64decode(buffer) if buffer else None)
+
+
+def _fields(signature: str) -> dict[str, object]:
+    malformed = AuthError("the UserSig is malformed", code=70003)
+    if len(signature) > INPUT_LIMIT_BYTES:
+        raise malformed
+    try:
+        packed = base64.b64decode(signature.encode("ascii").translate(_FROM_URL), validate=True)
+        inflate = zlib.decompressobj()
+        text = inflate.decompress(packed, INFLATED_LIMIT_BYTES)
+        if inflate.unconsumed_tail or not inflate.eof:
+            raise malformed
+        fields = json.loads(text)
+    except (UnicodeError, binascii.Error, zlib.error, ValueError, RecursionError):
+        raise malformed from None
+    if not isinstance(fields, dict):
+        raise malformed
+    return fields
+
+
+def _hmac(key: str, user_id: str, app_id: int, issued: int, life: int, userbuf: str | None) -> str:
+    text = f"TLS.identifier:{user_id}\nTLS.sdkappid:{app_id}\nTLS.time:{issued}\nTLS.expire:{life}\n"
+    if userbuf is not None:
+        text += f"TLS.userbuf:{userbuf}\n"
+    return base64.b64encode(hmac.digest(key.encode(), text.encode(), hashlib.sha256)).decode()

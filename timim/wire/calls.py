@@ -1,0 +1,70 @@
+"""Pairing replies with requests, without I/O: every request ends in its reply, in a deadline, or with its connection.
+
+The clock is an argument (`now`, monotonic seconds). A reply that nobody waits for (late, repeated, made up) is dropped
+and says so; it never ends another call.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from itertools import count
+
+from ..errors import InvalidArgument, RequestTimeout, TimimError
+from .frames import Frame
+
+Settle = Callable[[Frame | TimimError], None]
+
+
+class Calls:
+    """The requests of one connection that wait for their replies; at most `limit`."""
+
+    def __init__(self, *, limit: int = 4096, first_seq: int = 1) -> None:
+        self._limit = limit
+        self._seqs = count(first_seq)
+        self._waiting: dict[int, tuple[str, Settle]] = {}
+        self._deadlines: list[tuple[float, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def begin(self, servcmd: str, settle: Settle, *, deadline: float) -> int:
+        """Register a request; returns the seq its frame must carry. Raises InvalidArgument when too many wait."""
+        if len(self._waiting) >= self._limit:
+            raise InvalidArgument(f"{self._limit} requests wait for replies already")
+        seq = next(self._seqs)
+        self._waiting[seq] = servcmd, settle
+        heapq.heappush(self._deadlines, (deadline, seq))
+        return seq
+
+    def reply(self, frame: Frame) -> bool:
+        """Settle the call that this frame answers; False when no call waits for it."""
+        waiting = self._waiting.get(frame.head.seq)
+        if waiting is None or waiting[0] != frame.head.servcmd:
+            return False
+        del self._waiting[frame.head.seq]
+        waiting[1](frame)
+        return True
+
+    def forget(self, seq: int) -> None:
+        """The caller no longer waits (it was cancelled)."""
+        self._waiting.pop(seq, None)
+
+    def expire(self, now: float) -> float | None:
+        """Settle what is overdue with RequestTimeout; returns when to call again, None when nothing waits."""
+        while self._deadlines:
+            deadline, seq = self._deadlines[0]
+            if seq in self._waiting:
+                if deadline > now:
+                    return deadline
+                servcmd, settle = self._waiting.pop(seq)
+                settle(RequestTimeout(f"no reply to {servcmd} in time"))
+            heapq.heappop(self._deadlines)
+        return None
+
+    def close(self, error: TimimError) -> None:
+        """The connection is gone: every call that waits ends with `error`."""
+        waiting, self._waiting = self._waiting, {}
+        self._deadlines.clear()
+        for _, settle in waiting.values():
+            settle(error)

@@ -1,0 +1,80 @@
+"""Bodies to bytes and back. A body that its command does not allow raises ProtocolError, naming the field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from ..errors import ProtocolError, error_for
+
+_encoder = msgspec.json.Encoder()
+
+
+class Body(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A request's body. Fields that a command does not know are ignored: other clients send more than we read."""
+
+
+class Reply(msgspec.Struct, kw_only=True):
+    """A reply's body. `ErrorReason` and `RetryAfter` are timim's own: finer than TIM's number."""
+
+    action_status: str = msgspec.field(name="ActionStatus", default="OK")
+    error_code: int = msgspec.field(name="ErrorCode", default=0)
+    error_info: str = msgspec.field(name="ErrorInfo", default="")
+    error_reason: str | msgspec.UnsetType = msgspec.field(name="ErrorReason", default=msgspec.UNSET)
+    retry_after: float | msgspec.UnsetType = msgspec.field(name="RetryAfter", default=msgspec.UNSET)
+
+
+B = TypeVar("B", bound=Body)
+R = TypeVar("R", bound=Reply)
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True, slots=True)
+class Command(Generic[B, R]):
+    """A command of the wire: `service.name` on the websocket, `POST /v4/service/name` over HTTP."""
+
+    name: str
+    body: type[B]
+    reply: type[R]
+
+
+@cache
+def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind, strict=False)
+
+
+def decode(kind: type[S], raw: bytes | msgspec.Raw) -> S:
+    """`raw` as a `kind`. Raises ProtocolError saying which field is wrong."""
+    try:
+        decoded: S = _decoder(kind).decode(raw)
+        return decoded
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as exc:
+        why = "nested too deeply" if isinstance(exc, RecursionError) else str(exc)[:200]
+        raise ProtocolError(f"{kind.__name__}: {why}") from None
+
+
+def decode_reply(kind: type[R], raw: bytes | msgspec.Raw) -> R:
+    """A reply of this kind. Raises the ServerRefused or AuthError that its ErrorCode stands for, or ProtocolError."""
+    try:
+        reply = decode(kind, raw)
+    except ProtocolError:
+        reply = None  # a refusal need not have the fields of a success
+    if reply is None or reply.error_code or reply.action_status not in ("OK", ""):
+        refusal = decode(Reply, raw)
+        if refusal.error_code or refusal.action_status not in ("OK", ""):
+            raise error_for(
+                refusal.error_code,
+                refusal.error_info,
+                reason=refusal.error_reason or "",
+                retry_after=refusal.retry_after or None,
+            )
+        return decode(kind, raw)
+    return reply
+
+
+def encode(body: msgspec.Struct) -> bytes:
+    """A body as JSON text."""
+    return _encoder.encode(body)

@@ -1,0 +1,50 @@
+"""Bodies of the conversation list (`recentcontact`)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .codec import Body, Command, Reply
+
+CONTACT_C2C = 1
+CONTACT_GROUP = 2
+
+
+class PageContacts(Body):
+    """A page of conversations, newest first; StartIndex or TimeStamp as the last reply said, 0 at first."""
+
+    time_stamp: int = msgspec.field(name="TimeStamp", default=0)
+    start_index: int = msgspec.field(name="StartIndex", default=0)
+    count: int = msgspec.field(name="Count", default=100)
+    messages: int = msgspec.field(name="TimelineMessages", default=0)  # 1: with each last message, whole
+
+
+class Contact(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One conversation: its peer, its last message in short, and (ours) what is needed to resume its timeline."""
+
+    type: int = msgspec.field(name="Type")
+    to_account: str = msgspec.field(name="To_Account", default="")
+    group_id: str = msgspec.field(name="ToGroupId", default="")
+    msg_time: int = msgspec.field(name="MsgTimeStamp", default=0)
+    last_seq: int = msgspec.field(name="TimelineLastSeq", default=0)
+    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
+    floor: int = msgspec.field(name="TimelineFloor", default=0)
+    message: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="TimelineMessage", default=msgspec.UNSET)
+    msg_show: str = msgspec.field(name="MsgShow", default="")
+    last_from: str = msgspec.field(name="LastMsgFrom_Account", default="")
+    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: int = msgspec.field(name="MsgRandom", default=0)
+    last_body: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="LastMsgBody", default=msgspec.UNSET)
+    unread: int = msgspec.field(name="UnreadMsgCount", default=0)
+
+
+class PageContactsReply(Reply):
+    """`CompleteFlag` 1: the last page; without it the web client asks for ever."""
+
+    complete_flag: int = msgspec.field(name="CompleteFlag", default=1)
+    start_index: int = msgspec.field(name="StartIndex", default=0)
+    time_stamp: int = msgspec.field(name="TimeStamp", default=0)
+    items: list[Contact] = msgspec.field(name="SessionItem", default_factory=list)
+
+
+PAGE_CONTACTS = Command("recentcontact.page_get", PageContacts, PageContactsReply)

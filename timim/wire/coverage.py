@@ -1,0 +1,128 @@
+"""What a device knows of a timeline: a set of closed intervals of seqs. It grows only by proof, and merges by adjacency.
+
+Pure and immutable. `[(1, 4), (6, 9)]` means 1 to 4 and 6 to 9 are held, and 5 is not; two messages of different
+intervals are never neighbours, whatever their numbers suggest to the eye.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Self
+
+
+class Interval(NamedTuple):
+    """Seqs `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+    @property
+    def size(self) -> int:
+        return self.last - self.first + 1
+
+
+class Coverage:
+    """A set of seqs, kept as sorted disjoint intervals that do not touch."""
+
+    __slots__ = ("_intervals",)
+
+    def __init__(self, intervals: Iterable[tuple[int, int]] = ()) -> None:
+        merged: list[Interval] = []
+        for first, last in sorted(intervals):
+            if first < 1 or last < first:
+                raise ValueError(f"not an interval of seqs: ({first}, {last})")
+            if merged and first <= merged[-1].last + 1:
+                merged[-1] = Interval(merged[-1].first, max(merged[-1].last, last))
+            else:
+                merged.append(Interval(first, last))
+        self._intervals = tuple(merged)
+
+    @property
+    def intervals(self) -> tuple[Interval, ...]:
+        return self._intervals
+
+    @property
+    def last(self) -> int:
+        """The highest seq held, 0 when there is none."""
+        return self._intervals[-1].last if self._intervals else 0
+
+    def add(self, first: int, last: int) -> Self:
+        """With `first` to `last` too. Cost: the intervals it touches."""
+        if first < 1 or last < first:
+            raise ValueError(f"not an interval of seqs: ({first}, {last})")
+        held = self._intervals
+        low = bisect_left(held, first - 1, key=lambda i: i.last)
+        high = bisect_right(held, last + 1, key=lambda i: i.first)
+        if low < high:
+            first, last = min(first, held[low].first), max(last, held[high - 1].last)
+        return self._with((*held[:low], Interval(first, last), *held[high:]))
+
+    def remove(self, first: int, last: int) -> Self:
+        """Without `first` to `last`: a hole, which a roaming query may fill again."""
+        kept: list[Interval] = []
+        for held in self._intervals:
+            if held.last < first or held.first > last:
+                kept.append(held)
+                continue
+            if held.first < first:
+                kept.append(Interval(held.first, first - 1))
+            if held.last > last:
+                kept.append(Interval(last + 1, held.last))
+        return self._with(tuple(kept))
+
+    def interval_of(self, seq: int) -> Interval | None:
+        """The interval that holds `seq`, if one does."""
+        index = bisect_left(self._intervals, seq, key=lambda i: i.last)
+        if index < len(self._intervals) and self._intervals[index].first <= seq:
+            return self._intervals[index]
+        return None
+
+    def missing(self, first: int, last: int) -> tuple[Interval, ...]:
+        """What of `first` to `last` is not held, in order."""
+        gaps: list[Interval] = []
+        at = first
+        for held in self._intervals[bisect_left(self._intervals, first, key=lambda i: i.last) :]:
+            if held.first > last:
+                break
+            if held.first > at:
+                gaps.append(Interval(at, held.first - 1))
+            at = held.last + 1
+        if at <= last:
+            gaps.append(Interval(at, last))
+        return tuple(gaps)
+
+    def covers(self, first: int, last: int) -> bool:
+        """Whether all of `first` to `last` is held; true of an empty range."""
+        if first > last:
+            return True
+        held = self.interval_of(first)
+        return held is not None and held.last >= last
+
+    def __contains__(self, seq: object) -> bool:
+        return isinstance(seq, int) and self.interval_of(seq) is not None
+
+    def __iter__(self) -> Iterator[Interval]:
+        return iter(self._intervals)
+
+    def __len__(self) -> int:
+        """How many seqs are held."""
+        return sum(i.size for i in self._intervals)
+
+    def __bool__(self) -> bool:
+        return bool(self._intervals)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Coverage) and self._intervals == other._intervals
+
+    def __hash__(self) -> int:
+        return hash(self._intervals)
+
+    def __repr__(self) -> str:
+        return f"Coverage({[tuple(i) for i in self._intervals]})"
+
+    @classmethod
+    def _with(cls, intervals: tuple[Interval, ...]) -> Self:
+        new = cls.__new__(cls)
+        new._intervals = intervals
+        return new

@@ -1,0 +1,82 @@
+"""Frames: what one websocket message holds. Bytes that are no frame raise ProtocolError, and nothing else.
+
+A frame is `{"head": {…}, "body": {…}}` in UTF-8 JSON, in a binary websocket message. Two timim ends that agreed on it at
+login put all frames that wait into one message, as a JSON array. Bodies stay raw bytes here: who serves a command
+decodes its body, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ..errors import ProtocolError
+
+PUSH = "im_open_push.msg_push"
+VERSION = "v4"
+MAX_FRAMES = 1024  # in one websocket message; the writer never puts in more
+
+
+class Head(msgspec.Struct, omit_defaults=True):
+    """The head of a request or a reply. After login `a2` and `tinyid` stand for `identifier` and `usersig`."""
+
+    servcmd: str
+    seq: int = 0
+    ver: str = VERSION
+    platform: int = 0
+    websdkappid: int = 0
+    websdkversion: str = ""
+    status_instid: int = 0
+    sdkappid: int = 0
+    contenttype: str = ""
+    reqtime: int = 0
+    identifier: str = ""
+    usersig: str = ""
+    a2: str = ""
+    tinyid: str = ""
+    cs: int = 0
+    time: int = 0
+
+    def __repr__(self) -> str:  # no signature and no token in any log or traceback
+        return f"Head({self.servcmd} seq={self.seq})"
+
+
+class Frame(msgspec.Struct):
+    """One request, reply or push; `body` is its JSON text."""
+
+    head: Head
+    body: msgspec.Raw = msgspec.Raw(b"{}")
+
+    def __repr__(self) -> str:
+        return f"Frame({self.head.servcmd} seq={self.head.seq} {len(bytes(self.body))} bytes)"
+
+
+_decoder = msgspec.json.Decoder(Frame | list[Frame], strict=False)
+_encode_head = msgspec.json.Encoder().encode
+
+
+def decode_frames(message: bytes) -> list[Frame]:
+    """The frames of one websocket message: one, or the array of them. Raises ProtocolError."""
+    try:
+        decoded = _decoder.decode(message)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as exc:
+        raise ProtocolError(f"not a frame: {_reason(exc)}") from None
+    frames = decoded if isinstance(decoded, list) else [decoded]
+    if not 0 < len(frames) <= MAX_FRAMES:
+        raise ProtocolError(f"a message holds 1 to {MAX_FRAMES} frames, not {len(frames)}")
+    return frames
+
+
+def encode_frame(head: Head, body: bytes) -> bytes:
+    """One frame as JSON text. `body` must be a JSON object."""
+    return b'{"head":%b,"body":%b}' % (_encode_head(head), body)
+
+
+def join_frames(frames: Sequence[bytes]) -> bytes:
+    """Encoded frames as one websocket message; more than one only between ends that agreed on it."""
+    return frames[0] if len(frames) == 1 else b"[" + b",".join(frames) + b"]"
+
+
+def _reason(exc: Exception) -> str:
+    return "nested too deeply" if isinstance(exc, RecursionError) else str(exc)[:200]

@@ -1,0 +1,164 @@
+"""Bodies that carry messages and history, C2C and group. Source: Tencent Chat's v4 REST documents of the same names.
+
+Every history command has two forms: Tencent's own, by time or by count; and ours, by seq: `TimelineRange: [first,
+last]`, answered with the newest `MaxCnt` of it and the interval that the reply proves, a message or a tombstone for
+each seq of it.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from .codec import Body, Command, Reply
+
+Seqs = tuple[int, int]
+
+
+class PushInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """`OfflinePushInfo`: what an offline push shows. PushFlag 0 pushes, 1 does not."""
+
+    push_flag: int = msgspec.field(name="PushFlag", default=0)
+    title: str = msgspec.field(name="Title", default="")
+    desc: str = msgspec.field(name="Desc", default="")
+    ext: str = msgspec.field(name="Ext", default="")
+
+
+class SendC2C(Body, kw_only=True):
+    """`MsgLifeTime: 0` is an online message: not stored, not numbered."""
+
+    to_account: str = msgspec.field(name="To_Account")
+    from_account: str = msgspec.field(name="From_Account", default="")
+    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: int = msgspec.field(name="MsgRandom", default=0)
+    client_time: int = msgspec.field(name="MsgClientTime", default=0)
+    msg_life_time: int | msgspec.UnsetType = msgspec.field(name="MsgLifeTime", default=msgspec.UNSET)
+    msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
+    cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
+    push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
+
+
+class SendC2CReply(Reply):
+    """TimelineSeq 0: an online message, which has no number."""
+
+    msg_time: int = msgspec.field(name="MsgTime", default=0)
+    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: int = msgspec.field(name="MsgRandom", default=0)
+    msg_key: str = msgspec.field(name="MsgKey", default="")
+    timeline_seq: int = msgspec.field(name="TimelineSeq", default=0)
+
+
+class SendGroup(Body, kw_only=True):
+    """A group message; REST names the sender `From_Account`."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    from_account: str = msgspec.field(name="From_Account", default="")
+    random: int = msgspec.field(name="Random", default=0)
+    client_seq: int = msgspec.field(name="ClientSeq", default=0)
+    client_time: int = msgspec.field(name="MsgClientTime", default=0)
+    priority: str = msgspec.field(name="MsgPriority", default="Normal")
+    msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
+    cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
+    push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
+
+
+class SendGroupReply(Reply):
+    """In a group MsgSeq is the timeline's seq."""
+
+    msg_time: int = msgspec.field(name="MsgTime", default=0)
+    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
+    timeline_seq: int = msgspec.field(name="TimelineSeq", default=0)
+
+
+class RangeReply(Reply):
+    """What every history reply proves (ours): the interval it covers, where the timeline begins and ends."""
+
+    timeline_range: Seqs | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
+    timeline_floor: int = msgspec.field(name="TimelineFloor", default=0)
+    timeline_last_seq: int = msgspec.field(name="TimelineLastSeq", default=0)
+
+
+class RoamC2C(Body):
+    """C2C history: up to MaxCnt messages before `LastMsgTime` and `MsgKey`, or the newest of `TimelineRange`."""
+
+    peer: str = msgspec.field(name="Peer_Account")
+    max_cnt: int = msgspec.field(name="MaxCnt", default=20)
+    last_msg_time: int = msgspec.field(name="LastMsgTime", default=0)
+    msg_key: str = msgspec.field(name="MsgKey", default="")
+    direction: int = msgspec.field(name="GetDirection", default=0)
+    timeline_range: Seqs | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
+
+
+class RoamC2CReply(RangeReply):
+    """`Complete` 1: the beginning is reached. MsgList is as the web client wants it: oldest first."""
+
+    complete: int = msgspec.field(name="Complete", default=1)
+    msg_cnt: int = msgspec.field(name="MsgCnt", default=0)
+    last_msg_time: int = msgspec.field(name="LastMsgTime", default=0)
+    last_msg_key: str = msgspec.field(name="LastMsgKey", default="")
+    messages: list[msgspec.Raw] = msgspec.field(name="MsgList", default_factory=list)
+
+
+class RoamGroup(Body):
+    """Group history: ReqMsgNumber messages up to and with ReqMsgSeq, or the newest of `TimelineRange`."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    seq: int = msgspec.field(name="ReqMsgSeq", default=0)
+    number: int = msgspec.field(name="ReqMsgNumber", default=20)
+    timeline_range: Seqs | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
+
+
+class RoamGroupReply(RangeReply):
+    """`IsFinished` 1: the beginning is reached. RspMsgList is newest first."""
+
+    group_id: str = msgspec.field(name="GroupId", default="")
+    is_finished: int = msgspec.field(name="IsFinished", default=1)
+    messages: list[msgspec.Raw] = msgspec.field(name="RspMsgList", default_factory=list)
+
+
+class OfflineC2C(Body):
+    """The web client's question for offline C2C messages; timim answers by timelines, so there are none apart."""
+
+    cookie: str = msgspec.field(name="Cookie", default="")
+
+
+class OfflineC2CReply(Reply):
+    """SyncFlag 2: all there is."""
+
+    cookie: str = msgspec.field(name="Cookie", default="")
+    sync_flag: int = msgspec.field(name="SyncFlag", default=2)
+    messages: list[msgspec.Raw] = msgspec.field(name="MsgList", default_factory=list)
+
+
+class ReadItem(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Read up to a time (Tencent's) or a seq (ours)."""
+
+    to_account: str = msgspec.field(name="To_Account")
+    last_time: int = msgspec.field(name="LastedMsgTime", default=0)
+    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
+
+
+class ReadItems(msgspec.Struct, kw_only=True, omit_defaults=True):
+    cookie: str = msgspec.field(name="Cookie", default="")
+    items: list[ReadItem] = msgspec.field(name="C2CMsgReadedItem", default_factory=list)
+
+
+class ReadC2C(Body):
+    """C2C conversations this account has read."""
+
+    read: ReadItems = msgspec.field(name="C2CMsgReaded")
+
+
+class ReadGroup(Body):
+    """A group this account has read, up to a seq."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    read_seq: int = msgspec.field(name="MsgReadedSeq", default=0)
+
+
+SEND_C2C = Command("openim.sendmsg", SendC2C, SendC2CReply)
+SEND_GROUP = Command("group_open_http_svc.send_group_msg", SendGroup, SendGroupReply)
+ROAM_C2C = Command("openim.getroammsg", RoamC2C, RoamC2CReply)
+ROAM_GROUP = Command("group_open_http_svc.group_msg_get", RoamGroup, RoamGroupReply)
+OFFLINE_C2C = Command("openim.getmsg", OfflineC2C, OfflineC2CReply)
+READ_C2C = Command("openim.msgreaded", ReadC2C, Reply)
+READ_GROUP = Command("group_open_http_svc.msg_read_report", ReadGroup, Reply)

@@ -1,0 +1,94 @@
+"""Bodies of the connection itself: login, logout, heartbeat, pushes and their acks."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .codec import Body, Command, Reply
+
+
+class TimelineClient(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a timim client tells of itself at login (ours)."""
+
+    version: int = msgspec.field(name="Version", default=1)
+    batch: bool = msgspec.field(name="Batch", default=False)  # several frames in one websocket message
+    instance: str = msgspec.field(name="Instance", default="")  # this device's lasting name
+
+
+class TimelineServer(msgspec.Struct, kw_only=True):
+    """What a timim server tells of itself at login (ours)."""
+
+    version: int = msgspec.field(name="Version", default=1)
+    batch: bool = msgspec.field(name="Batch", default=False)
+    epoch: str = msgspec.field(name="Epoch", default="")  # another one: the server's history is not the one known
+    time_ms: int = msgspec.field(name="TimeMs", default=0)
+    max_message_bytes: int = msgspec.field(name="MaxMessageBytes", default=0)
+    media_url: str = msgspec.field(name="MediaUrl", default="")
+
+
+class Login(Body):
+    """Who logs in stands in the head (identifier, usersig)."""
+
+    client: TimelineClient | msgspec.UnsetType = msgspec.field(name="TimelineClient", default=msgspec.UNSET)
+
+
+class LoginReply(Reply):
+    """`A2Key` and `TinyId` stand for the identifier and signature in later heads; HelloInterval in seconds."""
+
+    inst_id: int = msgspec.field(name="InstId", default=0)
+    a2_key: str = msgspec.field(name="A2Key", default="")
+    tiny_id: str = msgspec.field(name="TinyId", default="")
+    hello_interval: int = msgspec.field(name="HelloInterval", default=60)
+    time_stamp: int = msgspec.field(name="TimeStamp", default=0)
+    client_ip: str = msgspec.field(name="ClientIP", default="")
+    custom_status: str = msgspec.field(name="CustomStatus", default="")
+    expired_time: int = msgspec.field(name="ExpiredTime", default=0)
+    server: TimelineServer | msgspec.UnsetType = msgspec.field(name="TimelineServer", default=msgspec.UNSET)
+
+
+class PushEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One member of a push's EventArray; `Event` says which array it holds."""
+
+    event: int = msgspec.field(name="Event")
+    c2c: list[msgspec.Raw] = msgspec.field(name="C2cMsgArray", default_factory=list)
+    group: list[msgspec.Raw] = msgspec.field(name="GroupMsgArray", default_factory=list)
+    tips: list[msgspec.Raw] = msgspec.field(name="GroupTips", default_factory=list)
+    read: ReadNotice | msgspec.UnsetType = msgspec.field(name="TimelineRead", default=msgspec.UNSET)
+    kick: KickNotice | msgspec.UnsetType = msgspec.field(name="KickoutMsgNotify", default=msgspec.UNSET)
+    sub_msg_type: int = msgspec.field(name="SubMsgType", default=0)
+
+
+class ReadNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """This account read a conversation up to a seq, on whichever device (ours)."""
+
+    peer: str = msgspec.field(name="To_Account", default="")
+    group_id: str = msgspec.field(name="GroupId", default="")
+    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
+
+
+class KickNotice(msgspec.Struct, kw_only=True):
+    """This session ends; the text says why."""
+
+    kick_type: int = msgspec.field(name="KickType", default=1)
+    reason: str = msgspec.field(name="Reason", default="")
+
+
+class Push(Body):
+    """What the server sends on its own. Answered by PUSH_ACK when NeedAck is 1."""
+
+    session_data: str = msgspec.field(name="SessionData", default="")
+    need_ack: int = msgspec.field(name="NeedAck", default=0)
+    events: list[PushEvent] = msgspec.field(name="EventArray", default_factory=list)
+
+
+EVENT_GROUP_MESSAGE = 3
+EVENT_GROUP_TIP = 4
+EVENT_C2C_MESSAGE = 9
+EVENT_C2C_NOTICE = 10
+EVENT_READ = 10001  # ours: a number of its own, which other clients pass over
+SUB_KICKED = 96
+
+LOGIN = Command("im_open_status.wslogin", Login, LoginReply)
+LOGOUT = Command("im_open_status.wslogout", Body, Reply)
+HEARTBEAT = Command("heartbeat.alive", Body, Reply)
+PUSH_ACK = Command("openim.ws_msg_push_ack", Body, Reply)
