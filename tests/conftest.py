@@ -10,9 +10,7 @@ from hypothesis import HealthCheck, settings
 
 # deadline=None: two workers share two cores, so the time of one example says nothing
 settings.register_profile("default", deadline=None)
-settings.register_profile(
-    "fuzz", deadline=None, max_examples=20_000, suppress_health_check=[HealthCheck.too_slow]
-)
+settings.register_profile("fuzz", deadline=None, max_examples=20_000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
 
 

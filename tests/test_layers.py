@@ -27,7 +27,8 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
     "client": (
         frozenset({"timim.events", "timim.storage", "timim.media", "timim.net"}),
         frozenset({"timim.engine"}),
-        frozenset({"timim.conversation", "timim.groups", "timim.friends", "timim.profiles"}),
+        frozenset({"timim.conversation"}),
+        frozenset({"timim.groups", "timim.friends", "timim.profiles"}),
         frozenset({"timim.client", "timim.display"}),
         frozenset({"timim.__init__"}),
     ),
@@ -58,9 +59,7 @@ REACH: Mapping[str, frozenset[str]] = {
     "tools": frozenset({"shared", "client", "server"}),
 }
 
-PLACES = {
-    name: (side, row) for side, rows in SIDES.items() for row, names in enumerate(rows) for name in names
-}
+PLACES = {name: (side, row) for side, rows in SIDES.items() for row, names in enumerate(rows) for name in names}
 
 
 def module_of(path: str) -> str:

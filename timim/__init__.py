@@ -1,7 +1,7 @@
 """timim: instant messaging for asyncio Python, on Tencent Chat's own wire.
 
-    async with timim.Client("ws://127.0.0.1:8700", app_id=…, user_id="alice", user_sig=…) as client:
-        await client.c2c("bob").send("hello")
+async with timim.Client("ws://127.0.0.1:8700", app_id=…, user_id="alice", user_sig=…) as client:
+    await client.c2c("bob").send("hello")
 """
 
 from .client import Client, Conversations

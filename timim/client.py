@@ -37,7 +37,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Awaitable[None] | None])
 
 
 class Conversations(Sequence[Conversation]):
-    """The conversation list, the newest first: `len`, index, iteration; local. A snapshot is iterated: deleting is safe."""
+    """The conversation list, the newest first: `len`, index, iteration; local. Deleting while iterating is safe."""
 
     def __init__(self) -> None:
         self._listed: list[Conversation] = []
@@ -190,13 +190,12 @@ class Client:
                 user_id=self.user_id,
                 prepare=self._content.prepare,
                 numbered=self._inbox.numbered,
+                listed=self._changed,
                 timeout_s=self._timeout_s,
                 rng=random.SystemRandom(),
             )
             history = History(self._store, fetcher, self._inbox, user_id=self.user_id, bind=self._bind)
-            self._engine = Engine(
-                self._store, self._connection, outbox, history, self._dispatcher, fetcher, self._timeout_s
-            )
+            self._engine = Engine(self._store, self._connection, outbox, history, self._dispatcher, fetcher, self._timeout_s)
             for row in reversed(await self._store.conversations()):
                 conversation = self.conversation(row.key.type, row.key.peer)
                 conversation.unread = await self._store.unread(row.key)
@@ -264,20 +263,24 @@ class Client:
         return existed
 
     async def set_custom_int(self, message: Message, value: int) -> None:
+        """See Message.set_custom_int."""
         await self._parts().store.set_custom_int(message.local_id, value)
         message.custom_int = value
 
     async def set_custom_data(self, message: Message, value: bytes) -> None:
+        """See Message.set_custom_data."""
         await self._parts().store.set_custom_data(message.local_id, value)
         message.custom_data = bytes(value)
 
     async def remove(self, message: Message) -> bool:
+        """See Message.remove."""
         done = await self._parts().store.mark_deleted(message.local_id)
         if done:
             message.status = MessageStatus.DELETED
         return done
 
     async def delete_from_storage(self, message: Message) -> bool:
+        """See Message.delete_from_storage."""
         done = await self._parts().store.delete_message(message.local_id)
         if done and message.conversation is not None:
             conversation = self._known.get(message.conversation)

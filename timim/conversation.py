@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from .elems import AnyElem, CustomElem, Progress
+from .elems import AnyElem, Progress
 from .engine.dispatcher import Dispatcher
 from .engine.fetcher import Fetcher
 from .engine.history import History, Page, checked_count
@@ -51,6 +51,7 @@ class Conversation:
 
     @property
     def type(self) -> ConversationType:
+        """C2C, GROUP or SYSTEM."""
         return self.key.type
 
     @property

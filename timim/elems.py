@@ -317,15 +317,5 @@ class UnknownElem(Elem):
         return json.loads(self.content)
 
 
-AnyElem = (
-    TextElem
-    | ImageElem
-    | FaceElem
-    | SoundElem
-    | FileElem
-    | CustomElem
-    | LocationElem
-    | VideoElem
-    | UnknownElem
-)
+AnyElem = TextElem | ImageElem | FaceElem | SoundElem | FileElem | CustomElem | LocationElem | VideoElem | UnknownElem
 """Every kind of elem that a message can hold; a closed set for `match`."""

@@ -44,9 +44,7 @@ LARGE_SIDE: Final = 720  # pixels of the shorter side; both numbers are the docu
 THUMB_SIDE: Final = 198
 
 _WORKERS = 2  # a picture at the limit takes 400 MB for a moment, so few at once
-_GAP = (
-    2.0  # first reduce cheaply to twice the target or more, then LANCZOS: half the time, 50 dB from it alone
-)
+_GAP = 2.0  # first reduce cheaply to twice the target or more, then LANCZOS: half the time, 50 dB from it alone
 _QUALITY = 85  # JPEG: a 12 MP photo's large has 160 KB
 _JPEG_MAX_SIDE = 65_500  # libjpeg's
 _MAX_SCANS = 500  # of a progressive JPEG: cameras write 10, and each costs a pass over the whole picture
@@ -64,7 +62,7 @@ _TIM_FORMAT: Final = {"JPEG": 1, "GIF": 2, "PNG": 3, "BMP": 4}
 _TIM_OTHER: Final = 255
 
 _KINDS: Final = frozenset(_FORMATS) | frozenset(
-    "image/heic video/mp4 video/3gpp video/quicktime video/webm video/mpeg "  # noqa: SIM905 - one to a line is longer
+    "image/heic video/mp4 video/3gpp video/quicktime video/webm video/mpeg "
     "audio/mpeg audio/mp4 audio/aac audio/amr audio/ogg".split()
 )
 _RENAMED: Final = {  # `filetype`'s names to the registered ones
@@ -178,9 +176,7 @@ def make_variants(source: Path | bytes, *, limits: ImageLimits = _DEFAULT_LIMITS
         raise type(exc)(f"{name}: {exc.info}") from exc.__cause__
     except (DecompressionBombError, DecompressionBombWarning, MemoryError) as exc:
         raise TooLarge(f"{name}: too many pixels") from exc
-    except (
-        Exception
-    ) as exc:  # for damaged files Pillow raises a dozen unrelated kinds, SyntaxError among them
+    except Exception as exc:  # for damaged files Pillow raises a dozen unrelated kinds, SyntaxError among them
         raise NotAnImage(f"{name}: damaged or truncated") from exc
 
 
@@ -189,9 +185,7 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_WORKERS, thread_name_prefix="timim-image")
 
 
-if hasattr(
-    os, "register_at_fork"
-):  # a forked child has the pool but not its threads, and would wait for ever
+if hasattr(os, "register_at_fork"):  # a forked child has the pool but not its threads, and would wait for ever
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
@@ -288,9 +282,7 @@ def _decode(
             raise TooLarge(f"{size}; the limit is {limits.max_jpeg_pixels} in all")
         drafted = im.draft(None, (int(target[0] * _GAP), int(target[1] * _GAP))) if target else None
         box = drafted[1] if drafted else None
-        if not im.info.get(
-            "progressive"
-        ):  # libjpeg holds all coefficients of a progressive one, at any scale
+        if not im.info.get("progressive"):  # libjpeg holds all coefficients of a progressive one, at any scale
             held = im.width * im.height
         elif data.count(b"\xff\xda") > _MAX_SCANS:  # chance puts 400 into 28 MB that follow a picture
             raise TooLarge(f"more than {_MAX_SCANS} scans")

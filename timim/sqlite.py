@@ -37,9 +37,7 @@ class _Job:
 class Database:
     """`path` None keeps everything in memory. `migrate` brings a new or old file to the current schema."""
 
-    def __init__(
-        self, path: Path | None, *, migrate: Callable[[sqlite3.Connection], None], synchronous: str = "FULL"
-    ) -> None:
+    def __init__(self, path: Path | None, *, migrate: Callable[[sqlite3.Connection], None], synchronous: str = "FULL") -> None:
         self._path = path
         self._migrate = migrate
         self._synchronous = synchronous
@@ -137,7 +135,7 @@ class Database:
                 connection.execute("SAVEPOINT one")
                 try:
                     job.result = job.op(connection)
-                except Exception as exc:
+                except Exception as exc:  # noqa: BLE001  handed to who submitted it
                     job.error = exc if isinstance(exc, TimimError) else _translated(exc, "a write failed")
                     connection.execute("ROLLBACK TO one")
                 connection.execute("RELEASE one")
@@ -164,7 +162,7 @@ class Database:
         while (job := self._reads.get()) is not None:
             try:
                 job.result = job.op(connection)
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001  handed to who submitted it
                 job.error = exc if isinstance(exc, TimimError) else _translated(exc, "a read failed")
             _call(loop, _settle, job)
         connection.close()

@@ -6,6 +6,7 @@ intervals, kept in the same transaction as the rows. No media bytes are kept (so
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -107,7 +108,7 @@ class LocalStore:
     async def open(self) -> None:
         """Raises StoreInUse when it is open elsewhere, StorageError when it cannot be written or read."""
         if self._path is not None:
-            self._lock = _lock(self._path)
+            self._lock = await asyncio.to_thread(_lock, self._path)
         try:
             await self._database.open()
         except BaseException:
@@ -115,6 +116,7 @@ class LocalStore:
             raise
 
     async def close(self) -> None:
+        """Close the file; it can be opened again."""
         await self._database.close()
         self._unlock()
         self._database = Database(self._path, migrate=_migrate)
@@ -195,6 +197,7 @@ class LocalStore:
         return await self._database.read(lambda connection: _coverage(connection, key))
 
     async def conversation(self, key: ConversationKey) -> ConversationRow | None:
+        """What is known of a conversation, None when nothing is."""
         rows = await self._rows("WHERE type=? AND peer=?", (key.type, key.peer))
         return rows[0] if rows else None
 
@@ -207,9 +210,7 @@ class LocalStore:
 
         def op(connection: sqlite3.Connection) -> None:
             _ensure(connection, key)
-            connection.execute(
-                "UPDATE conversations SET read_seq=max(read_seq, ?) WHERE type=? AND peer=?", (read_seq, *key)
-            )
+            connection.execute("UPDATE conversations SET read_seq=max(read_seq, ?) WHERE type=? AND peer=?", (read_seq, *key))
 
         await self._database.write(op)
 
@@ -242,7 +243,7 @@ class LocalStore:
 
     async def set_custom_int(self, local_id: int, value: int) -> None:
         """Raises InvalidArgument past 64 bits, or when the message is not held."""
-        if not isinstance(value, int) or not -(1 << 63) <= value < 1 << 63:
+        if not isinstance(value, int) or not -(1 << 63) <= value < 1 << 63:  # type: ignore[redundant-expr]  # users need not run a checker
             raise InvalidArgument("custom_int is a signed 64-bit number")
         await self._set("custom_int", local_id, value)
 
@@ -260,9 +261,7 @@ class LocalStore:
         """The row goes, and a hole opens where it stood; True if it was held."""
 
         def op(connection: sqlite3.Connection) -> bool:
-            row = connection.execute(
-                "DELETE FROM messages WHERE local_id=? RETURNING type, peer, seq", (local_id,)
-            ).fetchone()
+            row = connection.execute("DELETE FROM messages WHERE local_id=? RETURNING type, peer, seq", (local_id,)).fetchone()
             if row is not None and row[2] is not None:
                 key = ConversationKey(ConversationType(row[0]), row[1])
                 _write_coverage(connection, key, _coverage(connection, key).remove(row[2], row[2]))
@@ -296,9 +295,7 @@ class LocalStore:
                     bool(listed),
                     last_time,
                 )
-                for type, peer, held, last_seq, read_seq, floor, listed, last_time in connection.execute(
-                    sql + where, values
-                )
+                for type, peer, held, last_seq, read_seq, floor, listed, last_time in connection.execute(sql + where, values)
             ]
 
         return await self._database.read(op)
@@ -355,9 +352,7 @@ def _add(connection: sqlite3.Connection, batch: Batch) -> list[Message]:
     key = batch.key
     new: list[int] = []
     for item in batch.incoming:
-        row = connection.execute(
-            "SELECT local_id FROM messages WHERE type=? AND peer=? AND seq=?", (*key, item.seq)
-        ).fetchone()
+        row = connection.execute("SELECT local_id FROM messages WHERE type=? AND peer=? AND seq=?", (*key, item.seq)).fetchone()
         profile = json.dumps(asdict(item.profile)) if item.profile else None
         member = json.dumps(asdict(item.member)) if item.member else None
         if row is None and item.is_self:
@@ -366,9 +361,7 @@ def _add(connection: sqlite3.Connection, batch: Batch) -> list[Message]:
                 (*key, item.msg_id, item.sender),
             ).fetchone()
             if row is not None:  # ours, stored by the server before its ack reached us
-                _settle(
-                    connection, key=key, local_id=row[0], seq=item.seq, timestamp=item.timestamp, body=item.body
-                )
+                _settle(connection, key=key, local_id=row[0], seq=item.seq, timestamp=item.timestamp, body=item.body)
         if row is not None:  # what the server knows is written anew, what this device put on it stays
             connection.execute(
                 "UPDATE messages SET timestamp=?, body=?, profile=coalesce(?, profile), member=coalesce(?, member)"
@@ -398,8 +391,7 @@ def _add(connection: sqlite3.Connection, batch: Batch) -> list[Message]:
     last_time = max((item.timestamp for item in batch.incoming), default=0)
     _cover(connection, key, batch.covered, last_seq=batch.last_seq, last_time=last_time)
     connection.execute(
-        "UPDATE conversations SET read_seq=max(read_seq, ?), floor=max(floor, ?),"
-        " listed=listed OR ? WHERE type=? AND peer=?",
+        "UPDATE conversations SET read_seq=max(read_seq, ?), floor=max(floor, ?), listed=listed OR ? WHERE type=? AND peer=?",
         (batch.read_seq, batch.floor, bool(batch.last_seq), *key),
     )
     return [_message(connection.execute(f"{_SELECT} WHERE m.local_id=?", (n,)).fetchone()) for n in new]
@@ -496,5 +488,3 @@ def _lock(path: Path) -> int:
         os.close(descriptor)
         raise StoreInUse(f"the data folder {path.parent} is open in another client") from exc
     return descriptor
-
-

@@ -83,6 +83,8 @@ def verify_user_sig(
         raise AuthError("the UserSig lacks a field", code=70003)
     if not (isinstance(app, int) and isinstance(issued, int) and isinstance(life, int)):
         raise AuthError("the UserSig lacks a number", code=70003)
+    if fields.get("TLS.ver") != "2.0":
+        raise AuthError("the UserSig is not of version 2", code=70003)
     if named != user_id:
         raise AuthError("the UserSig is another user's", code=70013)
     if app != app_id:

@@ -40,7 +40,7 @@ def media_folder() -> Path:
 async def tell(folder: Path | None) -> None:
     """Run the demo; raises at the first thing that is not as it should be."""
     began = time.perf_counter()
-    pictures = folder or Path(tempfile.mkdtemp(prefix="timim-demo-"))
+    pictures = folder or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="timim-demo-"))
     pictures.mkdir(parents=True, exist_ok=True)
     media = media_folder()
     with tempfile.TemporaryDirectory(prefix="timim-demo-data-") as data:
@@ -88,7 +88,7 @@ async def _talk(alice: Client, arrived: asyncio.Queue[Message], media: Path, pic
         await _exchange(arrived, await to_bob.send(place), "location")
         speech = await _exchange(arrived, await to_bob.send(SoundElem(path=zh, duration=3)), "sound")
         assert isinstance(speech[0], SoundElem)
-        _expect(await speech[0].read() == zh.read_bytes(), "the speech is byte for byte the same")
+        _expect(await speech[0].read() == await asyncio.to_thread(zh.read_bytes), "the speech is byte for byte the same")
         file = await _exchange(arrived, await to_bob.send(FileElem(path=en, filename="报告.wav")), "file")
         assert isinstance(file[0], FileElem)
         await file[0].download(pictures / "report.wav")
@@ -117,7 +117,10 @@ async def _download(message: Message, original: Path, pictures: Path) -> None:
             table.add_row(str(number), kind.name.lower(), pixels, f"{variant.size:,}", path.name)
     out.print(table)
     first = next(e for e in message if isinstance(e, ImageElem))
-    _expect(await first.images[ImageType.ORIGINAL].read() == original.read_bytes(), "the original is untouched")
+    _expect(
+        await first.images[ImageType.ORIGINAL].read() == await asyncio.to_thread(original.read_bytes),
+        "the original is untouched",
+    )
 
 
 async def _group(alice: Client, bob: Client, carol: Client, arrived: asyncio.Queue[Message]) -> None:

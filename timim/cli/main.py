@@ -51,9 +51,7 @@ def _client(url: str, user: str, sig: str, app_id: int, data_dir: Path, kept: st
     if not sig or not app_id:
         file = data_dir / "app.json"
         if not file.exists():
-            raise InvalidArgument(
-                f"no key at hand: run this beside the server's {data_dir}/, or give --app-id and --sig"
-            )
+            raise InvalidArgument(f"no key at hand: run this beside the server's {data_dir}/, or give --app-id and --sig")
         known = json.loads(file.read_text())
         app_id = app_id or known["app_id"]
         sig = sig or sign_user(app_id, known["secret_key"], user)
@@ -89,7 +87,7 @@ def serve(
             loop.add_signal_handler(number, stopping.set)
         async with Server(settings) as server:
             if plain:
-                print(f"listening on {server.url}", flush=True)  # noqa: T201
+                print(f"listening on {server.url}", flush=True)
             else:
                 _greet(server)
             await stopping.wait()
@@ -118,7 +116,7 @@ def sig(
         raise typer.BadParameter(f"there is no {file}: start the server here first")
     known = json.loads(file.read_text())
     try:
-        print(sign_user(known["app_id"], known["secret_key"], user, expire_s=int(days * 86400)))  # noqa: T201
+        print(sign_user(known["app_id"], known["secret_key"], user, expire_s=int(days * 86400)))
     except TimimError as exc:
         raise typer.BadParameter(str(exc)) from None
 
@@ -216,5 +214,3 @@ def _print(message: Message) -> None:
     where = "" if message.conversation is None or message.conversation.type != 2 else f" [{message.conversation.peer}]"
     body = message.text or " ".join(elem.push_text or type(elem).__name__ for elem in message)
     out.print(f"[bold]{escape(message.sender)}[/bold]{escape(where)}: {escape(body)}", soft_wrap=True)
-
-

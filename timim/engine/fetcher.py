@@ -83,8 +83,10 @@ def _proven(reply: wire.RangeReply, messages: list[msgspec.Raw], first: int, las
     if covered[0] > covered[1]:
         return Fetched((), None, floor, last_seq)
     entries = [decode(Entry, raw) for raw in messages]
-    if covered[0] < first or covered[1] > last or [e.timeline_seq for e in entries] != list(
-        range(covered[1], covered[0] - 1, -1)
+    if (
+        covered[0] < first
+        or covered[1] > last
+        or [e.timeline_seq for e in entries] != list(range(covered[1], covered[0] - 1, -1))
     ):
         raise ProtocolError(f"the server's reply does not prove {covered} of {(first, last)}")
     return Fetched(entries, Interval(*covered), floor, last_seq)

@@ -153,7 +153,7 @@ class History:
 
 def checked_count(count: int) -> int:
     """`count` if it is one: 1 to 1000. Raises InvalidArgument."""
-    if not isinstance(count, int) or not 1 <= count <= PAGE_LIMIT:
+    if not isinstance(count, int) or not 1 <= count <= PAGE_LIMIT:  # type: ignore[redundant-expr]  # users need not run a checker
         raise InvalidArgument(f"count must be 1 to {PAGE_LIMIT}, not {count!r}")
     return count
 

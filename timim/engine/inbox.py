@@ -109,31 +109,31 @@ class Inbox:
                 log.warning("new messages wait for the next sync: %s", exc)
 
     async def _carry_on(self) -> None:
-        taken = [self._queue.popleft() for _ in range(min(len(self._queue), BATCH))]
-        behind: dict[ConversationKey, int] = {}
-        if not self._queue:
-            behind, self._behind = self._behind, {}
-        online: list[Message] = []
+        """Keep and throw the next run of stored messages, or the next online one, as they came."""
         arrived: dict[ConversationKey, dict[int, Entry | None]] = {}
-        for key, entry, seq in taken:
+        for _ in range(min(len(self._queue), BATCH)):
+            key, entry, seq = self._queue[0]
+            if not seq and arrived:
+                break
+            self._queue.popleft()
             if seq:
                 arrived.setdefault(key, {})[seq] = entry
             elif entry is not None:
-                online.append(self._bind(online_message(key, entry, self._user_id)))
-        for key, seq in behind.items():
+                self._throw([self._bind(online_message(key, entry, self._user_id))])
+                return
+        behind: dict[ConversationKey, int] = {}
+        if not self._queue:
+            behind, self._behind = self._behind, {}
+        for key in behind:
             arrived.setdefault(key, {})
-        batches = []
-        for key, entries in arrived.items():
-            batch = await self._live_batch(key, entries, behind.get(key, 0))
-            if batch is not None:
-                batches.append(batch)
+        batches = [
+            batch
+            for key, entries in arrived.items()
+            if (batch := await self._live_batch(key, entries, behind.get(key, 0))) is not None
+        ]
         await self._keep(batches)
-        if online:
-            self._throw(online)
 
-    async def _live_batch(
-        self, key: ConversationKey, entries: dict[int, Entry | None], up_to: int
-    ) -> Batch | None:
+    async def _live_batch(self, key: ConversationKey, entries: dict[int, Entry | None], up_to: int) -> Batch | None:
         """What to store of these, with what was missing between them and the head."""
         head = await self._head(key, min(entries, default=up_to))
         last = max(up_to, *entries) if entries else up_to
@@ -259,5 +259,3 @@ def _contact_key(contact: contact_wire.Contact) -> ConversationKey:
     if contact.type == contact_wire.CONTACT_GROUP:
         return ConversationKey(ConversationType.GROUP, contact.group_id)
     return ConversationKey(ConversationType.C2C, contact.to_account)
-
-

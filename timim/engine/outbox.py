@@ -7,6 +7,7 @@ again under its own msg_id and the server gives each the seq it already has.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -26,6 +27,8 @@ from ..wire import messages as wire
 from ..wire.codec import decode_reply
 from ..wire.elems import encode_body
 from ..wire.frames import Frame
+
+log = logging.getLogger("timim")
 
 IN_FLIGHT = 64  # of one lane; the rest waits in order
 RETRY_S = 0.2  # between tries while the link is being found lost
@@ -61,6 +64,7 @@ class Outbox:
         user_id: str,
         prepare: Prepare,
         numbered: Numbered,
+        listed: Callable[[ConversationKey], None],
         timeout_s: float,
         rng: random.Random,
     ) -> None:
@@ -69,6 +73,7 @@ class Outbox:
         self._user_id = user_id
         self._prepare = prepare
         self._numbered = numbered
+        self._listed = listed
         self._timeout_s = timeout_s
         self._random = rng
         self._lanes: dict[ConversationKey, _Lane] = {}
@@ -89,6 +94,7 @@ class Outbox:
         except BaseException:
             message.status = MessageStatus.FAILED
             raise
+        self._listed(key)
         return await asyncio.shield(self._queue(key, message, progress, push).done)
 
     async def resume(self) -> None:
@@ -140,9 +146,7 @@ class Outbox:
         message.sender = self._user_id
         message.msg_id = str(MsgId(int(now), self._random.randrange(1, 1 << 32)))
 
-    def _queue(
-        self, key: ConversationKey, message: Message, progress: Progress | None, push: OfflinePush | None
-    ) -> _Item:
+    def _queue(self, key: ConversationKey, message: Message, progress: Progress | None, push: OfflinePush | None) -> _Item:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane()
@@ -189,6 +193,12 @@ class Outbox:
         except TimimError as exc:
             await self._refused(lane, item, exc)
             return True
+        except Exception as exc:  # a fault of ours or of a progress callback: this message fails, the lane goes on
+            log.exception("sending to %s failed", key)
+            failed = InvalidArgument(f"sending failed: {exc!r}")
+            failed.__cause__ = exc
+            await self._refused(lane, item, failed)
+            return True
         item.link = link
         future.add_done_callback(lambda done: self._answered(key, lane, item, link, done))
         return True
@@ -198,12 +208,10 @@ class Outbox:
         asyncio.get_running_loop().call_later(RETRY_S, lane.wake.set)
         return False
 
-    def _answered(
-        self, key: ConversationKey, lane: _Lane, item: _Item, link: Link, done: asyncio.Future[Frame]
-    ) -> None:
+    def _answered(self, key: ConversationKey, lane: _Lane, item: _Item, link: Link, done: asyncio.Future[Frame]) -> None:
         if item.link is not link:
             return
-        kind: type[wire.SendGroupReply] | type[wire.SendC2CReply] = wire.SendC2CReply
+        kind: type[wire.SendGroupReply | wire.SendC2CReply] = wire.SendC2CReply
         if key.type is ConversationType.GROUP:
             kind = wire.SendGroupReply
         try:

@@ -171,9 +171,7 @@ class Connection:
             await link.close()
 
     async def _live(self, link: Link, first: asyncio.Future[None]) -> None:
-        link.head = Head(
-            "", identifier=self._user_id, usersig=self._user_sig(), sdkappid=self._app_id, platform=PLATFORM
-        )
+        link.head = Head("", identifier=self._user_id, usersig=self._user_sig(), sdkappid=self._app_id, platform=PLATFORM)
         hello = status.TimelineClient(batch=True, instance=self._instance)
         reply = await link.call(status.LOGIN, status.Login(client=hello), timeout_s=self._timeout_s)
         link.head = Head("", a2=reply.a2_key, tinyid=reply.tiny_id, status_instid=reply.inst_id, sdkappid=self._app_id)

@@ -44,7 +44,12 @@ class Link:
         try:
             async with asyncio.timeout(timeout_s):
                 socket = await connect(
-                    url, compression=None, max_size=MAX_FRAME_BYTES, ping_interval=None, proxy=None, user_agent_header=None
+                    url,
+                    compression=None,
+                    max_size=MAX_FRAME_BYTES,
+                    ping_interval=None,
+                    proxy=None,
+                    user_agent_header=None,
                 )
         except InvalidURI as exc:
             raise InvalidArgument(f"not a websocket URL: {exc.uri}") from exc
@@ -136,5 +141,3 @@ class Link:
 def _first(group: BaseExceptionGroup[TimimError]) -> TimimError:
     error = group.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
-
-

@@ -6,6 +6,7 @@ Only the server's own media address is asked: a peer's message cannot make this 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -67,12 +68,13 @@ class Transfer:
             raise EmptyFile(f"{_name(source)} is empty")
         if size > LIMIT_BYTES[kind]:
             raise TooLarge(f"{_name(source)} is {size} bytes, the limit for {kind} is {LIMIT_BYTES[kind]}")
+        client = await self._client()
         import httpx2
 
         headers = {"Authorization": f"Bearer {self._token()}", "Content-Length": str(size)}
         async with self._slots:
             try:
-                reply = await self._client().post(
+                reply = await client.post(
                     self._media_url(), params={"kind": kind}, headers=headers, content=_chunks(source, size, progress)
                 )
             except httpx2.TimeoutException as exc:
@@ -99,12 +101,15 @@ class Transfer:
         except OSError as exc:
             raise MediaError(f"cannot write to {path.parent}: {exc.strerror}") from exc
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            file = os.fdopen(descriptor, "wb")
+            try:
                 async for chunk in self._download(url, size_bytes, progress):
                     await asyncio.to_thread(file.write, chunk)
+            finally:
+                await asyncio.shield(asyncio.to_thread(file.close))
             await asyncio.to_thread(os.replace, name, path)
         except BaseException as exc:
-            Path(name).unlink(missing_ok=True)
+            await asyncio.shield(asyncio.to_thread(Path(name).unlink, missing_ok=True))
             if isinstance(exc, OSError):
                 raise MediaError(f"cannot write {path}: {exc.strerror}") from exc
             raise
@@ -119,12 +124,13 @@ class Transfer:
     async def _download(self, url: str, size_bytes: int, progress: Progress | None) -> AsyncIterator[bytes]:
         if not url.startswith(self._media_url() + "/"):
             raise DownloadFailed("the content is not on this client's server, and is not fetched from elsewhere")
+        client = await self._client()
         import httpx2
 
         done = 0
         async with self._slots:
             try:
-                async with self._client().stream("GET", url) as reply:
+                async with client.stream("GET", url) as reply:
                     if reply.status_code in (403, 404, 410):
                         raise MediaGone(f"the server does not have it: HTTP {reply.status_code}")
                     if reply.status_code != 200:
@@ -141,12 +147,22 @@ class Transfer:
         if size_bytes and done != size_bytes:
             raise DownloadFailed(f"{done} bytes came of {size_bytes}")
 
-    def _client(self) -> httpx2.AsyncClient:
+    async def _client(self) -> httpx2.AsyncClient:
+        """The HTTP client; loading it takes a tenth of a second, so it is loaded at the first transfer, in a thread."""
         if self._http is None:
-            import httpx2
-
-            self._http = httpx2.AsyncClient(timeout=self._timeout_s, trust_env=False)
+            http = await asyncio.to_thread(_http_client, self._timeout_s)
+            if self._http is None:  # nobody else made one meanwhile
+                self._http = http
         return self._http
+
+
+def _http_client(timeout_s: float) -> httpx2.AsyncClient:
+    import httpx2
+
+    requests = logging.getLogger("httpx2")
+    if requests.level == logging.NOTSET:
+        requests.setLevel(logging.WARNING)  # it logs whole URLs, and these carry signatures
+    return httpx2.AsyncClient(timeout=timeout_s, trust_env=False)
 
 
 def _size_of(source: Path | bytes) -> int:
@@ -182,4 +198,4 @@ async def _chunks(source: Path | bytes, size: int, progress: Progress | None) ->
             if progress is not None:
                 progress(done, size)
     finally:
-        file.close()
+        await asyncio.shield(asyncio.to_thread(file.close))

@@ -98,8 +98,8 @@ class Server:
         settings = self.settings
         folder = settings.data_dir
         if folder is not None:
-            self._lock = _lock(folder)
-        self._identify(folder)
+            self._lock = await asyncio.to_thread(_lock, folder)
+        await asyncio.to_thread(self._identify, folder)
         self._socket = _listen(settings.host, settings.port)
         public = settings.public_url.rstrip("/") or self.url.replace("ws", "http", 1)
         store = self._store = SqliteStore(folder and folder / "timim.db", synchronous=settings.synchronous)

@@ -28,9 +28,7 @@ class Auth:
 
     def check(self, user: str, signature: str) -> float:
         """When this signature ends. Raises AuthError."""
-        verified = verify_user_sig(
-            signature, app_id=self.app_id, user_id=user, secret_keys=self._secret_keys, now=self._now()
-        )
+        verified = verify_user_sig(signature, app_id=self.app_id, user_id=user, secret_keys=self._secret_keys, now=self._now())
         return verified.expires_at
 
     def check_admin(self, user: str, signature: str) -> None:

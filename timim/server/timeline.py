@@ -30,6 +30,7 @@ from .store.base import (
 
 __all__ = ["Draft", "Posted", "Range", "Timelines"]
 
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """What a sender sent, decoded and nothing more."""

@@ -1,7 +1,7 @@
 """Test kit: a real server in one line, in anyone's tests.
 
-    async with running_server() as server:
-        async with server.client("alice") as alice, server.client("bob") as bob: ...
+async with running_server() as server:
+    async with server.client("alice") as alice, server.client("bob") as bob: ...
 """
 
 from .server import RunningServer, running_server

@@ -47,9 +47,7 @@ class RunningServer:
     def client(self, user_id: str, *, data_dir: str | Path = ":memory:", **options: Any) -> Client:
         """A Client signed and pointed at this server, not yet logged in; nothing kept unless `data_dir` is given."""
         signature = sign_user(self.app_id, self.secret_key, user_id)
-        return Client(
-            self.url, app_id=self.app_id, user_id=user_id, user_sig=signature, data_dir=data_dir, **options
-        )
+        return Client(self.url, app_id=self.app_id, user_id=user_id, user_sig=signature, data_dir=data_dir, **options)
 
     async def add_users(self, *user_ids: str) -> None:
         """Make accounts: each logs in once and out again."""
@@ -87,7 +85,7 @@ class RunningServer:
         await self._end(signal.SIGTERM)
 
     async def crash(self) -> None:
-        """kill -9."""
+        """Kill -9."""
         await self._end(signal.SIGKILL)
 
     async def restart(self) -> None:
@@ -116,7 +114,7 @@ class RunningServer:
 @asynccontextmanager
 async def running_server(*, data_dir: Path | None = None, **settings: object) -> AsyncIterator[RunningServer]:
     """A real server on a free port. Keyword arguments are its settings (`max_message_bytes=…`)."""
-    folder = data_dir or Path(tempfile.mkdtemp(prefix="timim-test-"))
+    folder = data_dir or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="timim-test-"))
     server = RunningServer(folder, settings)
     try:
         await server.start()

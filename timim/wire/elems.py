@@ -255,9 +255,7 @@ def _custom_in(content: dict[str, Any]) -> CustomElem:
 
 
 def _location_in(content: dict[str, Any]) -> LocationElem:
-    return LocationElem(
-        desc=content.get("Desc", ""), latitude=content["Latitude"], longitude=content["Longitude"]
-    )
+    return LocationElem(desc=content.get("Desc", ""), latitude=content["Latitude"], longitude=content["Longitude"])
 
 
 _READERS: dict[str, Callable[[dict[str, Any]], AnyElem]] = {

@@ -18,9 +18,7 @@ async def page(call: Call, body: wire.PageContacts) -> wire.PageContactsReply:
     contacts = await call.services.store.contacts(call.user, body.start_index, limit + 1)
     items = [_item(call.user, contact, whole=bool(body.messages)) for contact in contacts[:limit]]
     more = len(contacts) > limit
-    return wire.PageContactsReply(
-        complete_flag=int(not more), start_index=body.start_index + limit if more else 0, items=items
-    )
+    return wire.PageContactsReply(complete_flag=int(not more), start_index=body.start_index + limit if more else 0, items=items)
 
 
 def _item(user: str, contact: Contact, *, whole: bool) -> wire.Contact:

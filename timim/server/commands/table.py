@@ -56,9 +56,7 @@ class Table:
 
     served: dict[str, tuple[Command[Any, Any], Callable[[Call, Any], Awaitable[Any]]]] = field(default_factory=dict)
 
-    def serve(
-        self, command: Command[B, R]
-    ) -> Callable[[Callable[[Call, B], Awaitable[R]]], Callable[[Call, B], Awaitable[R]]]:
+    def serve(self, command: Command[B, R]) -> Callable[[Callable[[Call, B], Awaitable[R]]], Callable[[Call, B], Awaitable[R]]]:
         """Register the function that serves `command`."""
 
         def register(function: Callable[[Call, B], Awaitable[R]]) -> Callable[[Call, B], Awaitable[R]]:

@@ -74,9 +74,7 @@ class SqliteStore:
     async def ensure_account(self, user: str, *, nickname: str = "", face_url: str = "") -> Account:
         if (account := await self.account(user)) is not None and not nickname and not face_url:
             return account
-        return await self._database.write(
-            lambda connection: _ensure_account(connection, user, nickname, face_url)
-        )
+        return await self._database.write(lambda connection: _ensure_account(connection, user, nickname, face_url))
 
     async def create_group(self, group: Group) -> None:
         await self._database.write(lambda connection: _create_group(connection, group))
@@ -241,9 +239,7 @@ def _create_group(connection: sqlite3.Connection, group: Group) -> None:
 
 
 def _group(connection: sqlite3.Connection, group_id: str) -> Group | None:
-    row = connection.execute(
-        "SELECT group_id, type, name, owner, created FROM groups WHERE group_id=?", (group_id,)
-    ).fetchone()
+    row = connection.execute("SELECT group_id, type, name, owner, created FROM groups WHERE group_id=?", (group_id,)).fetchone()
     if row is None:
         return None
     members = connection.execute(
