@@ -31,6 +31,7 @@ from ..wire.frames import Frame
 log = logging.getLogger("timim")
 
 IN_FLIGHT = 64  # of one lane; the rest waits in order
+CUTS_LIMIT = 5  # uploads cut in a row while the link itself is up: the media door is not reachable
 RETRY_S = 0.2  # between tries while the link is being found lost
 Prepare = Callable[[Message, Progress | None], Awaitable[None]]
 Numbered = Callable[[ConversationKey, int], None]
@@ -43,6 +44,7 @@ class _Item:
     progress: Progress | None
     push: OfflinePush | None
     body: bytes = b""
+    cuts: int = 0  # how often its upload was cut
     link: Link | None = None  # the link on which it is in flight
 
 
@@ -188,8 +190,14 @@ class Outbox:
                     future = link.start(wire.SEND_GROUP, self._group(key, message, item), timeout_s=self._timeout_s)
                 case _:
                     future = link.start(wire.SEND_C2C, self._c2c(key, message, item), timeout_s=self._timeout_s)
-        except NetworkError:
-            return self._link_lost(lane, link)
+        except NetworkError as exc:
+            item.cuts += 1
+            log.info("sending to %s was cut (%s times): %s", key, item.cuts, exc)
+            if item.cuts >= CUTS_LIMIT and self._connection.online:
+                await self._refused(lane, item, exc)
+                return True
+            asyncio.get_running_loop().call_later(RETRY_S, lane.wake.set)
+            return False
         except TimimError as exc:
             await self._refused(lane, item, exc)
             return True
@@ -202,11 +210,6 @@ class Outbox:
         item.link = link
         future.add_done_callback(lambda done: self._answered(key, lane, item, link, done))
         return True
-
-    def _link_lost(self, lane: _Lane, link: Link) -> bool:
-        """An upload or a frame met a lost connection: try again when there is another one, or after a breath."""
-        asyncio.get_running_loop().call_later(RETRY_S, lane.wake.set)
-        return False
 
     def _answered(self, key: ConversationKey, lane: _Lane, item: _Item, link: Link, done: asyncio.Future[Frame]) -> None:
         if item.link is not link:

@@ -58,6 +58,7 @@ class Connection:
         self._waiters: list[asyncio.Future[Link]] = []
         self._task: asyncio.Task[None] | None = None
         self._kicked: AuthError | None = None
+        self._stopping = False
         self.token = ""
         self.media_url = ""
         self._clock_offset_s = 0.0
@@ -78,6 +79,7 @@ class Connection:
         """Log in; afterwards the link is kept alive. Raises AuthError, ConnectionFailed, RequestTimeout, InvalidArgument."""
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._kicked = None
+        self._stopping = False
         self._task = asyncio.create_task(self._keep(first), name=f"timim connection {self._user_id}")
         try:
             await first
@@ -87,6 +89,7 @@ class Connection:
 
     async def stop(self) -> None:
         """Log out and close; waiters end with NotLoggedIn."""
+        self._stopping = True
         if self._link is not None:
             try:
                 await self._link.call(status.LOGOUT, Body(), timeout_s=LOGOUT_TIMEOUT_S)
@@ -95,6 +98,7 @@ class Connection:
         await self._stop()
 
     async def _stop(self) -> None:
+        self._stopping = True
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -137,6 +141,9 @@ class Connection:
                     await self._once(first)
                     failures = 0
                 except TimimError as exc:
+                    if self._stopping or self._kicked is not None:
+                        # a cancellation that meets the link's own end is swallowed by a TaskGroup of Python 3.11
+                        raise asyncio.CancelledError from exc
                     was_up, self._link = self._link is not None, None
                     if not first.done():
                         first.set_exception(exc)
