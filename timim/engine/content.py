@@ -1,7 +1,7 @@
-"""Content of outgoing elems: what is on disk before sending, uploaded before the message's frame leaves.
+"""Content of outgoing elems: uploaded before the message's frame leaves.
 
-Bytes that were given as `data` are kept beside the store until the ack, never in the database; in memory when nothing is
-kept. A refused picture or file leaves nothing on the server.
+Content given by path goes out also after a restart; content given as bytes lives in this process only, and a message that
+had it becomes FAILED (7004) when the process ended before its upload.
 """
 
 from __future__ import annotations
