@@ -1,0 +1,68 @@
+"""The store's contract: numbers without holes, one entry for one msg_id for ever, and what a page proves."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from timim import GroupExists, MsgIdConflict, StorageError
+from timim.server.store.base import Group, Member, MsgKey, NewEntry, c2c_timeline
+from timim.server.store.sqlite import SqliteStore
+
+LINE = c2c_timeline("bob", "alice")
+
+
+def entry(number: int, *, body: bytes = b"x", time: int = 100) -> NewEntry:
+    key = MsgKey(1_700_000_000, number)
+    return NewEntry(LINE, "alice", key, body, b'"N":%d}' % number, time, contacts=("alice", "bob"))
+
+
+async def test_r4_the_same_msg_id_is_one_entry_also_after_reopening(tmp_path: Path) -> None:
+    for _ in range(2):
+        store = SqliteStore(tmp_path / "s.db")
+        await store.open()
+        first = await asyncio.gather(*(store.append(entry(n)) for n in range(1, 201)))
+        again = await store.append(entry(7))
+        assert [appended.seq for appended in first] == list(range(1, 201))
+        assert (again.seq, again.duplicate) == (7, True)
+        with pytest.raises(MsgIdConflict):
+            await store.append(entry(7, body=b"other"))
+        await store.close()
+
+
+async def test_a_refused_append_takes_no_seq_and_times_never_go_back() -> None:
+    store = SqliteStore(None)
+    await store.open()
+    await store.append(entry(1, time=100))
+    outcomes = await asyncio.gather(
+        store.append(entry(1, body=b"other")), store.append(entry(2, time=50)), return_exceptions=True
+    )
+    assert isinstance(outcomes[0], MsgIdConflict)
+    page = await store.timeline_page(LINE, 1, 99, 10)
+    assert [(e.seq, e.time) for e in page.entries] == [(2, 100), (1, 100)]
+    assert (page.first, page.last, page.floor, page.last_seq) == (1, 2, 1, 2)
+    newest = await store.timeline_page(LINE, 1, 99, 1)
+    assert (newest.first, newest.last) == (2, 2)
+    await store.close()
+    with pytest.raises(StorageError):
+        await store.append(entry(3))
+
+
+async def test_lists_read_seqs_and_groups() -> None:
+    store = SqliteStore(None)
+    await store.open()
+    await store.append(entry(1))
+    (contact,) = await store.contacts("bob", 0, 10)
+    assert (contact.timeline, contact.last_seq, contact.read_seq) == (LINE, 1, 0)
+    assert await store.set_read("bob", LINE, 99) == 1
+    assert await store.set_read("bob", LINE, 0) == 1
+    group = Group("g", "Public", "team", "alice", 100, {"alice": Member("Owner"), "bob": Member("Member")})
+    await store.create_group(group)
+    assert await store.group("g") == group
+    with pytest.raises(GroupExists):
+        await store.create_group(group)
+    assert [g.group_id for g in await store.groups_of("bob")] == ["g"]
+    assert (await store.ensure_account("alice")) == (await store.ensure_account("alice"))
+    await store.close()
