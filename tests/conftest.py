@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,19 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("default", deadline=None)
 settings.register_profile("fuzz", deadline=None, max_examples=20_000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, help="drives faults, kills and data; a failing test prints its own")
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """The seed of this test: printed, so that a failure can be repeated with --seed."""
+    given: int | None = request.config.getoption("--seed")
+    drawn = random.SystemRandom().randrange(1 << 32) if given is None else given
+    print(f"--seed {drawn}")
+    return drawn
 
 
 @pytest.fixture(autouse=True)

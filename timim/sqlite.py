@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import StorageError, TimimError
+from .failpoint import reach
 
 T = TypeVar("T")
 Op = Callable[[sqlite3.Connection], T]
 
 BATCH_LIMIT = 512  # writes in one transaction: bounds how long the first of them waits
-QUEUE_LIMIT = 20_000  # writes that wait; past it the disk is not keeping up and callers are told
+QUEUE_LIMIT = 20_000  # writes, and reads, that wait; past it the disk is not keeping up and callers are told
 BUSY_TIMEOUT_S = 10.0
 
 
@@ -87,6 +88,8 @@ class Database:
             return await self.submit(op)
         if self._loop is None:
             raise StorageError("the database is closed")
+        if self._reads.qsize() >= QUEUE_LIMIT:
+            raise StorageError(f"{QUEUE_LIMIT} reads wait already: the disk does not keep up")
         job = _Job(op, self._loop.create_future())
         self._reads.put(job)
         result: T = await job.future
@@ -139,7 +142,9 @@ class Database:
                     job.error = exc if isinstance(exc, TimimError) else _translated(exc, "a write failed")
                     connection.execute("ROLLBACK TO one")
                 connection.execute("RELEASE one")
+            reach("before-commit")
             connection.execute("COMMIT")
+            reach("after-commit")
         except sqlite3.Error as exc:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

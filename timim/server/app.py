@@ -148,9 +148,7 @@ class Server:
     async def stop(self) -> None:
         """Drain and close; calling it again does nothing."""
         if self._door is not None:
-            self._door.draining = True
-            for session in self._fanout.all():
-                session.close("the server is stopping")
+            self._door.drain()
         if self._uvicorn is not None and self._task is not None:
             self._uvicorn.should_exit = True
             await asyncio.gather(self._task, return_exceptions=True)
@@ -165,7 +163,7 @@ class Server:
             self._lock = None
 
     async def _health(self, request: Request) -> JSONResponse:
-        return JSONResponse({"status": "stopping" if self._door and self._door.draining else "ok"})
+        return JSONResponse({"status": "stopping" if self._uvicorn and self._uvicorn.should_exit else "ok"})
 
     def _identify(self, folder: Path | None) -> None:
         """The app id and the key: given, or made at the first start and kept in the data folder."""

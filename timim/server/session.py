@@ -20,6 +20,8 @@ from ..wire.status import Push, PushEvent
 _numbers = itertools.count(1)
 _push_seqs = itertools.count(1)
 FRAMES_IN_ONE_MESSAGE = 512
+READS_TOO_SLOWLY = "reads too slowly"
+STOPPING = "the server is stopping"
 
 
 class Session:
@@ -32,6 +34,8 @@ class Session:
         self.token = token
         self.batch = batch
         self.closed_because = ""
+        self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._finished = False
         self._queue_bytes = queue_bytes
         self._now = now
         self._out: list[bytes | list[PushEvent]] = []
@@ -44,7 +48,9 @@ class Session:
         self._grow(len(frame))
 
     def push(self, kind: int, payload: msgspec.Raw) -> None:
-        """Queue an entry for the next msg_push."""
+        """Queue an entry for the next msg_push; a session that is being closed catches up by seq instead."""
+        if self.closed_because:
+            return
         events = self._open_push()
         if not events or events[-1].event != kind:
             events.append(PushEvent(event=kind))
@@ -59,18 +65,26 @@ class Session:
 
     def notify(self, event: PushEvent) -> None:
         """Queue an event that is no entry."""
+        if self.closed_because:
+            return
         self._open_push().append(event)
         self._grow(64)
 
     def close(self, why: str) -> None:
-        """Ask the door to close the socket, after what is queued is written where it can be."""
+        """Ask the door to end the session; the first reason counts."""
         self.closed_because = self.closed_because or why
+        if not self.closing.done():
+            self.closing.set_result(None)
+
+    def finish(self) -> None:
+        """Nothing more will be queued: once what is there is written, the socket is closed."""
+        self._finished = True
         self._wake.set()
 
     async def next_messages(self) -> list[bytes]:
-        """Wait for something to write; the websocket messages that hold all that waits. Empty: close."""
+        """Wait for something to write; the websocket messages that hold all that waits. Empty: close the socket."""
         while not self._out:
-            if self.closed_because:
+            if self._finished:
                 return []
             self._wake.clear()
             await self._wake.wait()
@@ -92,7 +106,7 @@ class Session:
         if self._out_bytes > self._queue_bytes:
             self._out.clear()
             self._out_bytes = 0
-            self.closed_because = "reads too slowly"
+            self.close(READS_TOO_SLOWLY)
         self._wake.set()
 
     def _encode_push(self, events: list[PushEvent]) -> bytes:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ..errors import InvalidArgument, InvalidElem, MessageTooLong, ProtocolError
+from ..failpoint import reach
 from ..wire import status
 from ..wire.elems import split_body
 from ..wire.entries import EntryTail, GroupFacts, encode_tail, render, render_online, render_tombstone
@@ -161,7 +162,9 @@ class Timelines:
         if not appended.duplicate:
             group = kind == status.EVENT_GROUP_MESSAGE
             payload = render(entry.tail, seq=appended.seq, time=appended.time, group=group)
+            reach("before-publish")
             self._bus.publish(Event(users, kind, payload, origin))
+            reach("after-publish")
         return Posted(appended.seq, appended.time)
 
     def _entry(self, draft: Draft, timeline: str, tail: bytes, contacts: tuple[str, ...] = ()) -> NewEntry:

@@ -11,13 +11,14 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from ..client import Client
 from ..errors import ConnectionFailed
+from ..failpoint import VARIABLE, Failpoint
 from ..usersig import sign_user
 
 APP_ID = 1_400_000_001
@@ -28,6 +29,8 @@ STOP_LIMIT_S = 15.0
 
 class RunningServer:
     """`url`, `app_id` and `secret_key` are what a client needs; `client(user)` makes one."""
+
+    program: Sequence[str] = ("-m", "timim.cli")  # what Python runs; a mutant's test runs another
 
     def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
         self.app_id = APP_ID
@@ -55,16 +58,20 @@ class RunningServer:
             async with self.client(user_id):
                 pass
 
-    async def start(self) -> None:
-        """Start, on the same port as before. Raises ConnectionFailed with what the server printed."""
+    async def start(self, *, crash_at: Failpoint | None = None, count: int = 1) -> None:
+        """Start, on the same port as before. Raises ConnectionFailed with what the server printed.
+
+        `crash_at`: die as by kill -9 when this failpoint is reached for the `count`th time; `died()` waits for it.
+        """
         environment = os.environ | {
+            VARIABLE: f"{crash_at}:{count}" if crash_at else "",
             "TIMIM_APP_ID": str(self.app_id),
             "TIMIM_SECRET_KEY": self.secret_key,
             **{f"TIMIM_{name.upper()}": str(value) for name, value in self._settings.items()},
         }
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "timim.cli", "serve", "--port", str(self._port), "--data-dir", str(self.folder), "--plain"),
+            *(*self.program, "serve", "--port", str(self._port), "--data-dir", str(self.folder), "--plain"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=environment,
@@ -88,10 +95,17 @@ class RunningServer:
         """Kill -9."""
         await self._end(signal.SIGKILL)
 
-    async def restart(self) -> None:
-        """Stop if it runs, and start again on the same data and port."""
+    async def restart(self, *, crash_at: Failpoint | None = None, count: int = 1) -> None:
+        """Stop if it runs, and start again on the same data and port; see `start`."""
         await self.stop()
-        await self.start()
+        await self.start(crash_at=crash_at, count=count)
+
+    async def died(self, *, timeout: float = START_LIMIT_S) -> None:
+        """Wait until the server has ended by itself: at its failpoint. Raises TimeoutError."""
+        assert self._process is not None
+        async with asyncio.timeout(timeout):
+            await self._process.wait()
+        await self._end(signal.SIGKILL)
 
     async def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ...errors import NotAMember, ServerFault, StorageError, TimimError
+from ...failpoint import reach
 from ...wire.codec import Body, Command, Reply, decode, encode
 from ..fanout import Fanout
 from ..membership import Directory
@@ -73,7 +74,9 @@ class Table:
             return encode(Reply(action_status="FAIL", error_code=60009, error_info=f"timim does not serve {name[:80]}"))
         command, function = served
         try:
-            return encode(await function(call, decode(command.body, body)))
+            asked = decode(command.body, body)
+            reach("after-decode")
+            return encode(await function(call, asked))
         except TimimError as exc:
             return encode(refusal(exc))
         except Exception:

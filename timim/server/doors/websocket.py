@@ -1,6 +1,7 @@
 """The websocket door. Requests of one session start in order; a message that is no frame ends the session with a reason.
 
-Each request is a task of the session's own group, at most `requests_in_flight` at a time: past it the socket is not read.
+Each request is a task that the session's own `_serve` owns, at most `requests_in_flight` at a time: past it the socket is
+not read.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ import logging
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ...errors import AuthError, ProtocolError, TimimError
+from ...failpoint import reach
 from ...ids import checked_user_id
 from ...wire import status
 from ...wire.codec import Reply, decode, encode
 from ...wire.frames import Frame, Head, decode_frames, encode_frame
 from ..auth import Auth
 from ..commands.table import TABLE, Call, Services, refusal
-from ..session import Session
+from ..session import READS_TOO_SLOWLY, STOPPING, Session
 
 log = logging.getLogger("timim.server")
-NORMAL, PROTOCOL, POLICY, TOO_SLOW = 1000, 1002, 1008, 1013
+NORMAL, PROTOCOL, POLICY, RESTART, TOO_SLOW = 1000, 1002, 1008, 1012, 1013
+_CLOSE_CODES = {READS_TOO_SLOWLY: TOO_SLOW, STOPPING: RESTART}
 
 
 class Door:
@@ -30,12 +33,18 @@ class Door:
         self._services = services
         self._auth = auth
         self._media_url = media_url
-        self.draining = False
+        self._draining = False
+
+    def drain(self) -> None:
+        """Take nothing new; what is under way is answered, then every session is closed."""
+        self._draining = True
+        for session in self._services.fanout.all():
+            session.close(STOPPING)
 
     async def handle(self, socket: WebSocket) -> None:
         await socket.accept()
-        if self.draining:
-            await socket.close(1012, "the server is stopping")
+        if self._draining:
+            await socket.close(RESTART, STOPPING)
             return
         try:
             session = await self._enter(socket)
@@ -110,37 +119,45 @@ class Door:
         return session, reply
 
     async def _serve(self, socket: WebSocket, session: Session) -> None:
+        """Until the socket ends, or the session is closed: then what is under way is answered and written first."""
+        answers: set[asyncio.Task[None]] = set()
         writer = asyncio.create_task(self._write(socket, session), name=f"write {session.user}")
-        reader = asyncio.create_task(self._read(socket, session), name=f"read {session.user}")
+        reader = asyncio.create_task(self._read(socket, session, answers), name=f"read {session.user}")
         try:
-            await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((writer, reader, session.closing), return_when=asyncio.FIRST_COMPLETED)
+            if session.closing.done() and not writer.done():
+                await _cancel(reader)
+                limit_s = self._services.settings.drain_s
+                if answers:
+                    await asyncio.wait(answers, timeout=limit_s)
+                session.finish()
+                await asyncio.wait((writer,), timeout=limit_s)
         finally:
-            for task in (reader, writer):
-                task.cancel()
-            for result in await asyncio.gather(reader, writer, return_exceptions=True):
-                if isinstance(result, Exception) and not isinstance(result, WebSocketDisconnect | RuntimeError):
-                    log.error("session %s: %r", session, result)
+            for error in await _cancel(reader, writer, *answers):
+                if not isinstance(error, WebSocketDisconnect | RuntimeError):
+                    log.error("session %s: %r", session, error)
 
-    async def _read(self, socket: WebSocket, session: Session) -> None:
+    async def _read(self, socket: WebSocket, session: Session, answers: set[asyncio.Task[None]]) -> None:
+        """Take requests in; each is answered in a task of `answers`."""
+        settings = self._services.settings
         call = Call(session.user, self._services, session)
-        slots = asyncio.Semaphore(self._services.settings.requests_in_flight)
-        idle = self._services.settings.idle_timeout_s
+        slots = asyncio.Semaphore(settings.requests_in_flight)
         try:
-            async with asyncio.TaskGroup() as requests:
-                while not session.closed_because:
-                    async with asyncio.timeout(idle):
-                        message = await _receive(socket)
-                    for frame in decode_frames(message):
-                        name = frame.head.servcmd
-                        if name == status.HEARTBEAT.name or name == status.PUSH_ACK.name:
-                            session.reply(self._frame(frame.head, _OK))
-                        elif name == status.LOGOUT.name:
-                            session.reply(self._frame(frame.head, _OK))
-                            session.close("logged out")
-                            await asyncio.Event().wait()  # the writer ends the session once the reply is out
-                        else:
-                            await slots.acquire()
-                            requests.create_task(self._answer(call, session, frame, slots))
+            while True:
+                async with asyncio.timeout(settings.idle_timeout_s):
+                    message = await _receive(socket)
+                for frame in decode_frames(message):
+                    name = frame.head.servcmd
+                    if name == status.HEARTBEAT.name or name == status.PUSH_ACK.name:
+                        session.reply(self._frame(frame.head, _OK))
+                    elif name == status.LOGOUT.name:
+                        session.reply(self._frame(frame.head, _OK))
+                        session.close("logged out")
+                    else:
+                        await slots.acquire()
+                        answer = asyncio.create_task(self._answer(call, session, frame, slots))
+                        answers.add(answer)
+                        answer.add_done_callback(answers.discard)
         except ProtocolError as exc:
             session.close(exc.info)
         except TimeoutError:
@@ -148,7 +165,10 @@ class Door:
 
     async def _answer(self, call: Call, session: Session, frame: Frame, slots: asyncio.Semaphore) -> None:
         try:
-            session.reply(self._frame(frame.head, await TABLE.answer(frame.head.servcmd, call, frame.body)))
+            reply = self._frame(frame.head, await TABLE.answer(frame.head.servcmd, call, frame.body))
+            reach("before-ack")
+            session.reply(reply)
+            reach("after-ack")
         finally:
             slots.release()
 
@@ -156,11 +176,18 @@ class Door:
         while messages := await session.next_messages():
             for message in messages:
                 await socket.send_bytes(message)
-        slow = session.closed_because == "reads too slowly"
-        await socket.close(TOO_SLOW if slow else NORMAL, session.closed_because[:100])
+        await socket.close(_CLOSE_CODES.get(session.closed_because, NORMAL), session.closed_because[:100])
 
     def _frame(self, head: Head, body: bytes) -> bytes:
         return encode_frame(Head(head.servcmd, seq=head.seq, time=int(self._services.now())), body)
+
+
+async def _cancel(*tasks: asyncio.Task[None]) -> list[Exception]:
+    """Cancel these and wait for them; the errors that they ended with."""
+    for task in tasks:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    return [result for result in results if isinstance(result, Exception)]
 
 
 async def _receive(socket: WebSocket) -> bytes:

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from ...errors import GroupExists, MsgIdConflict
+from ...failpoint import reach
 from ...sqlite import Database
 from .base import Account, Appended, Contact, Group, Member, NewEntry, StoredEntry, TimelinePage, group_timeline
 
@@ -86,12 +87,16 @@ class SqliteStore:
         return await self._database.read(lambda connection: _groups_of(connection, user))
 
     async def meta(self, key: str, default: str) -> str:
-        def op(connection: sqlite3.Connection) -> str:
-            connection.execute("INSERT INTO meta VALUES(?,?) ON CONFLICT DO NOTHING", (key, default))
-            value: str = connection.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()[0]
-            return value
+        def read(connection: sqlite3.Connection) -> str | None:
+            row = connection.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()
+            return row[0] if row else None
 
-        return await self._database.write(op)
+        def write(connection: sqlite3.Connection) -> str:
+            connection.execute("INSERT INTO meta VALUES(?,?) ON CONFLICT DO NOTHING", (key, default))
+            return read(connection) or default
+
+        known = await self._database.read(read)
+        return known if known is not None else await self._database.write(write)
 
 
 def _append(connection: sqlite3.Connection, entry: NewEntry) -> Appended:
@@ -113,7 +118,9 @@ def _append(connection: sqlite3.Connection, entry: NewEntry) -> Appended:
             )
         except sqlite3.IntegrityError:
             return _standing(connection, timeline, entry)
+    reach("before-insert")
     connection.execute("INSERT INTO entries VALUES(?,?,?,?)", (timeline, seq, time, entry.tail))
+    reach("after-insert")
     if seq == 1 and entry.contacts:
         connection.executemany(
             "INSERT INTO contacts(user_id, timeline) VALUES(?,?) ON CONFLICT DO NOTHING",
@@ -154,21 +161,32 @@ def _seq_before(connection: sqlite3.Connection, timeline: str, time: int, msg_ke
     if row is None:
         return 0
     number, last_seq = row
-    # times never go back within a timeline, so the walk from the newest ends at the first older one
-    seq: int = last_seq
+    up_to = _last_not_after(connection, number, last_seq, time)
+    # several messages may share a second: among these the MsgKey tells which one is meant
     for seq, at, tail in connection.execute(
-        "SELECT seq, time, tail FROM entries WHERE timeline=? ORDER BY seq DESC", (number,)
+        "SELECT seq, time, tail FROM entries WHERE timeline=? AND seq<=? ORDER BY seq DESC", (number, up_to)
     ):
-        if at > time:
-            continue
-        if at < time:
-            return seq
+        if at < time or not msg_key:
+            return int(seq)
         fields = json.loads(b"{" + tail)
         if f"{fields.get('MsgSeq', 0)}_{fields.get('MsgRandom', 0)}_{at}" == msg_key:
-            return seq - 1
-        if not msg_key:
-            return seq
-    return seq - 1 if seq else 0
+            return int(seq) - 1
+    return 0
+
+
+def _last_not_after(connection: sqlite3.Connection, timeline: int, last_seq: int, time: int) -> int:
+    """The last seq of this time or an earlier one, by halving: times never go back within a timeline."""
+    low, high = 0, last_seq
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = connection.execute(
+            "SELECT seq, time FROM entries WHERE timeline=? AND seq<=? ORDER BY seq DESC LIMIT 1", (timeline, middle)
+        ).fetchone()
+        if row is None or row[1] <= time:
+            low = middle
+        else:
+            high = row[0] - 1
+    return low
 
 
 def _contacts(connection: sqlite3.Connection, user: str, offset: int, limit: int) -> list[Contact]:
