@@ -1,68 +1,188 @@
-"""The store's contract: numbers without holes, one entry for one msg_id for ever, and what a page proves."""
+"""The store's contract: one suite for every implementation. Numbers without holes, one entry for one msg_id for ever."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from timim import GroupExists, MsgIdConflict, StorageError
-from timim.server.store.base import Group, Member, MsgKey, NewEntry, c2c_timeline
+from timim.server.store.base import Group, Member, MsgKey, NewEntry, Store, StoredEntry, c2c_timeline, group_timeline
 from timim.server.store.sqlite import SqliteStore
 
 LINE = c2c_timeline("bob", "alice")
+Open = Callable[[], Awaitable[Store]]
 
 
-def entry(number: int, *, body: bytes = b"x", time: int = 100) -> NewEntry:
-    key = MsgKey(1_700_000_000, number)
-    return NewEntry(LINE, "alice", key, body, b'"N":%d}' % number, time, contacts=("alice", "bob"))
+@pytest.fixture(params=["sqlite"])
+async def opens(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
+    """Opens the store of this test, again after each close."""
+    opened: list[Store] = []
 
-
-async def test_r4_the_same_msg_id_is_one_entry_also_after_reopening(tmp_path: Path) -> None:
-    for _ in range(2):
-        store = SqliteStore(tmp_path / "s.db")
+    async def opens() -> Store:
+        store: Store = SqliteStore(tmp_path / "s.db")
         await store.open()
-        first = await asyncio.gather(*(store.append(entry(n)) for n in range(1, 201)))
-        again = await store.append(entry(7))
-        assert [appended.seq for appended in first] == list(range(1, 201))
-        assert (again.seq, again.duplicate) == (7, True)
-        with pytest.raises(MsgIdConflict):
-            await store.append(entry(7, body=b"other"))
+        opened.append(store)
+        return store
+
+    yield opens
+    for store in opened:
         await store.close()
 
 
-async def test_a_refused_append_takes_no_seq_and_times_never_go_back() -> None:
-    store = SqliteStore(None)
-    await store.open()
-    await store.append(entry(1, time=100))
-    outcomes = await asyncio.gather(
-        store.append(entry(1, body=b"other")), store.append(entry(2, time=50)), return_exceptions=True
-    )
-    assert isinstance(outcomes[0], MsgIdConflict)
-    page = await store.timeline_page(LINE, 1, 99, 10)
-    assert [(e.seq, e.time) for e in page.entries] == [(2, 100), (1, 100)]
-    assert (page.first, page.last, page.floor, page.last_seq) == (1, 2, 1, 2)
-    newest = await store.timeline_page(LINE, 1, 99, 1)
-    assert (newest.first, newest.last) == (2, 2)
-    await store.close()
-    with pytest.raises(StorageError):
-        await store.append(entry(3))
+def entry(number: int, *, body: bytes = b"x", time: int = 100, line: str = LINE, sender: str = "alice") -> NewEntry:
+    key = MsgKey(1_700_000_000, number)
+    return NewEntry(line, sender, key, body, b'"MsgSeq":5,"MsgRandom":%d}' % number, time, contacts=("alice", "bob"))
 
 
-async def test_lists_read_seqs_and_groups() -> None:
-    store = SqliteStore(None)
-    await store.open()
+async def test_entries_sent_together_are_numbered_in_the_order_of_the_calls(opens: Open) -> None:
+    store = await opens()
+    appended = await asyncio.gather(*(store.append(entry(n)) for n in range(1, 201)))
+    assert [a.seq for a in appended] == list(range(1, 201))
+    assert not any(a.duplicate for a in appended)
+    page = await store.timeline_page(LINE, 1, 1000, 1000)
+    assert [e.tail for e in page.entries] == [entry(n).tail for n in range(200, 0, -1)]
+
+
+async def test_r4_the_same_msg_id_is_one_entry_also_after_reopening(opens: Open) -> None:
+    for _ in range(2):
+        store = await opens()
+        appended = await asyncio.gather(*(store.append(entry(n)) for n in (1, 2, 1, 3)))
+        again = await store.append(entry(2))
+        assert [a.seq for a in appended] == [1, 2, 1, 3]
+        assert (again.seq, again.time, again.duplicate) == (2, 100, True)
+        with pytest.raises(MsgIdConflict):
+            await store.append(entry(2, body=b"other"))
+        assert (await store.timeline_page(LINE, 1, 99, 99)).last_seq == 3
+        await store.close()
+
+
+async def test_a_msg_id_is_its_senders_and_its_timelines_own(opens: Open) -> None:
+    store = await opens()
+    other = c2c_timeline("alice", "carol")
+    assert (await store.append(entry(1))).seq == 1
+    assert (await store.append(entry(1, sender="bob"))).seq == 2
+    assert (await store.append(entry(1, line=other))).seq == 1
+    unnamed = replace(entry(1), msg_key=None)
+    assert [(await store.append(unnamed)).seq for _ in range(2)] == [3, 4]
+
+
+async def test_a_refused_append_takes_no_seq_and_leaves_its_commit_companions_alone(opens: Open) -> None:
+    store = await opens()
     await store.append(entry(1))
+    outcomes = await asyncio.gather(
+        store.append(entry(2)), store.append(entry(1, body=b"other")), store.append(entry(3)), return_exceptions=True
+    )
+    assert isinstance(outcomes[1], MsgIdConflict)
+    page = await store.timeline_page(LINE, 1, 99, 10)
+    assert [e.seq for e in page.entries] == [3, 2, 1]
+
+
+async def test_times_in_a_timeline_never_go_back(opens: Open) -> None:
+    store = await opens()
+    appended = [await store.append(entry(n, time=time)) for n, time in enumerate((100, 50, 100, 200), 1)]
+    assert [a.time for a in appended] == [100, 100, 100, 200]
+
+
+async def test_a_page_is_the_newest_of_its_interval_and_says_what_it_proves(opens: Open) -> None:
+    store = await opens()
+    for n in range(1, 11):
+        await store.append(entry(n))
+    for asked, limit, seqs in (
+        ((1, 1 << 62), 3, [10, 9, 8]),
+        ((1, 4), 99, [4, 3, 2, 1]),
+        ((4, 6), 2, [6, 5]),
+        ((11, 20), 5, []),
+        ((6, 5), 5, []),
+    ):
+        page = await store.timeline_page(LINE, *asked, limit)
+        assert [e.seq for e in page.entries] == seqs
+        assert (page.floor, page.last_seq) == (1, 10)
+        assert (page.first, page.last) == (seqs[-1], seqs[0]) if seqs else page.first > page.last
+    nothing = await store.timeline_page(c2c_timeline("x", "y"), 1, 99, 10)
+    assert (nothing.entries, nothing.first > nothing.last, nothing.last_seq) == ((), True, 0)
+
+
+async def test_a_time_and_a_msg_key_find_the_entry_before(opens: Open) -> None:
+    store = await opens()
+    times = [100, 100, 100, 200, 300, 300]
+    for n, time in enumerate(times, 1):
+        await store.append(entry(n, time=time))
+    for time, key, seq in (
+        (99, "", 0),
+        (100, "", 3),
+        (100, "5_2_100", 1),
+        (100, "5_1_100", 0),
+        (150, "", 3),
+        (300, "5_5_300", 4),
+        (1000, "", 6),
+        (300, "5_99_300", 4),  # a key that is not there: everything older than its second
+    ):
+        assert await store.seq_before(LINE, time, key) == seq, (time, key)
+    assert await store.seq_before(c2c_timeline("x", "y"), 100, "") == 0
+
+
+async def test_lists_are_newest_first_and_page_without_loss(opens: Open) -> None:
+    store = await opens()
+    peers = [f"p{n:02}" for n in range(25)]
+    for n, peer in enumerate(peers, 1):
+        line = c2c_timeline("alice", peer)
+        await store.append(replace(entry(n, time=100 + n // 3, line=line), contacts=("alice", peer)))
+    seen: list[str] = []
+    while page := await store.contacts("alice", len(seen), 10):
+        seen += [contact.timeline for contact in page]
+    assert seen == [c2c_timeline("alice", peer) for peer in reversed(peers)]
+    (contact,) = await store.contacts("p03", 0, 10)
+    assert (contact.last_seq, contact.read_seq, contact.floor) == (1, 0, 1)
+    assert contact.last == StoredEntry(1, 101, entry(4).tail)
+    assert await store.contacts("nobody", 0, 10) == []
+
+
+async def test_a_read_seq_only_rises_and_never_beyond_the_last(opens: Open) -> None:
+    store = await opens()
+    for n in (1, 2, 3):
+        await store.append(entry(n))
+    assert [await store.set_read("bob", LINE, seq) for seq in (2, 1, 99, 0)] == [2, 2, 3, 3]
+    assert await store.set_read("stranger", LINE, 2) == 0
     (contact,) = await store.contacts("bob", 0, 10)
-    assert (contact.timeline, contact.last_seq, contact.read_seq) == (LINE, 1, 0)
-    assert await store.set_read("bob", LINE, 99) == 1
-    assert await store.set_read("bob", LINE, 0) == 1
-    group = Group("g", "Public", "team", "alice", 100, {"alice": Member("Owner"), "bob": Member("Member")})
+    assert contact.read_seq == 3
+
+
+async def test_groups_are_kept_whole_and_their_members_see_them_at_once(opens: Open) -> None:
+    store = await opens()
+    members = {"alice": Member("Owner"), "bob": Member("Member", "Bobby", floor=7)}
+    group = Group("g", "Public", "team", "alice", 100, members)
     await store.create_group(group)
-    assert await store.group("g") == group
     with pytest.raises(GroupExists):
         await store.create_group(group)
-    assert [g.group_id for g in await store.groups_of("bob")] == ["g"]
-    assert (await store.ensure_account("alice")) == (await store.ensure_account("alice"))
     await store.close()
+    store = await opens()
+    assert await store.group("g") == group
+    assert list((await store.groups_of("bob"))[0].members) == ["alice", "bob"]
+    (contact,) = await store.contacts("bob", 0, 10)
+    assert (contact.timeline, contact.last_seq, contact.floor, contact.last) == (group_timeline("g"), 0, 7, None)
+    assert await store.group("other") is None
+
+
+async def test_accounts_and_settings_are_made_once(opens: Open) -> None:
+    store = await opens()
+    made = await asyncio.gather(*(store.ensure_account(f"u{n % 3}") for n in range(9)))
+    assert len({account.tiny_id for account in made}) == 3
+    assert await store.account("nobody") is None
+    assert await store.meta("epoch", "one") == "one"
+    await store.close()
+    store = await opens()
+    assert await store.meta("epoch", "two") == "one"
+    assert (await store.account("u1")) == made[1]
+
+
+async def test_a_closed_store_says_so(opens: Open) -> None:
+    store = await opens()
+    await store.close()
+    with pytest.raises(StorageError):
+        await store.append(entry(1))
+    with pytest.raises(StorageError):
+        await store.timeline_page(LINE, 1, 2, 3)
