@@ -4,8 +4,8 @@ async with timim.Client("ws://127.0.0.1:8700", app_id=…, user_id="alice", user
     await client.c2c("bob").send("hello")
 """
 
-from .client import Client, Conversations
-from .conversation import Conversation
+from .client import Client
+from .conversation import Conversation, Conversations
 from .elems import (
     AnyElem,
     CustomElem,
@@ -22,7 +22,8 @@ from .elems import (
     UnknownElem,
     VideoElem,
 )
-from .engine.history import Page
+from .engine.dispatcher import EventStream
+from .engine.history import KnownHistory, Page
 from .errors import (
     AlreadySent,
     AuthError,
@@ -52,14 +53,16 @@ from .errors import (
     ServerRefused,
     SignatureExpired,
     StorageError,
+    StoreDamaged,
     StoreInUse,
+    StreamOverflow,
     TimimError,
     TooLarge,
     UnknownGroup,
     UnknownUser,
     UploadFailed,
 )
-from .events import ConnectionLost, ConnectionRestored, KickedOut
+from .events import ConnectionLost, ConnectionRestored, HistoryReset, KickedOut, StoreSetAside
 from .groups import Group
 from .ids import ConversationKey, ConversationType
 from .message import Message, MessageStatus, OfflinePush, Priority, SenderMember, SenderProfile
@@ -86,11 +89,13 @@ __all__ = [
     "Elem",
     "ElemLimitError",
     "EmptyFile",
+    "EventStream",
     "FaceElem",
     "FileElem",
     "FileMissing",
     "Group",
     "GroupExists",
+    "HistoryReset",
     "ImageCompression",
     "ImageElem",
     "ImageType",
@@ -101,6 +106,7 @@ __all__ = [
     "InvalidElem",
     "KickedOffline",
     "KickedOut",
+    "KnownHistory",
     "LocationElem",
     "MediaError",
     "MediaGone",
@@ -126,7 +132,10 @@ __all__ = [
     "SignatureExpired",
     "SoundElem",
     "StorageError",
+    "StoreDamaged",
     "StoreInUse",
+    "StoreSetAside",
+    "StreamOverflow",
     "TextElem",
     "TimimError",
     "TooLarge",

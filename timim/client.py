@@ -5,65 +5,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar
 
 import msgspec
 
-from .conversation import Conversation, Engine
+from .conversation import Conversation, Conversations, Engine
+from .engine.actions import Actions
 from .engine.content import Content
-from .engine.dispatcher import Dispatcher
+from .engine.dispatcher import Dispatcher, EventStream
 from .engine.fetcher import Fetcher
 from .engine.history import History
 from .engine.inbox import Inbox
 from .engine.outbox import Outbox
+from .engine.pushes import Pushes
 from .errors import InvalidArgument, KickedOffline, NotLoggedIn, TimimError
-from .events import ConnectionLost, ConnectionRestored, KickedOut
+from .events import ConnectionLost, ConnectionRestored, HistoryReset, KickedOut, StoreSetAside
 from .groups import Groups
 from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
-from .message import Message, MessageStatus
+from .message import Message
 from .net.connection import Connection
 from .net.transfer import Transfer
-from .storage import LocalStore
+from .storage import LocalStore, Stored
 from .wire import status
 from .wire.backoff import Backoff
-from .wire.codec import decode
-from .wire.entries import Entry
 
 log = logging.getLogger("timim")
+SYNC_RETRY_S = 1.0
 MessagesHandler = TypeVar("MessagesHandler", bound=Callable[[list[Message]], Awaitable[None] | None])
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[None] | None])
-
-
-class Conversations(Sequence[Conversation]):
-    """The conversation list, the newest first: `len`, index, iteration; local. Deleting while iterating is safe."""
-
-    def __init__(self) -> None:
-        self._listed: list[Conversation] = []
-
-    @overload
-    def __getitem__(self, index: int) -> Conversation: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Conversation]: ...
-    def __getitem__(self, index: int | slice) -> Conversation | Sequence[Conversation]:
-        return self._listed[index]
-
-    def __len__(self) -> int:
-        return len(self._listed)
-
-    def __iter__(self) -> Iterator[Conversation]:
-        return iter(tuple(self._listed))
-
-    def _first(self, conversation: Conversation) -> None:
-        if not self._listed or self._listed[0] is not conversation:
-            if conversation in self._listed:
-                self._listed.remove(conversation)
-            self._listed.insert(0, conversation)
-
-    def _drop(self, conversation: Conversation) -> None:
-        if conversation in self._listed:
-            self._listed.remove(conversation)
 
 
 class Client:
@@ -100,9 +71,12 @@ class Client:
         self._folder = _folder(data_dir, app_id, self.user_id)
         self._dispatcher = Dispatcher()
         self._store = LocalStore(self._folder and self._folder / "messages.db")
+        self._actions = Actions(self._store, gone=self._gone)
         self._known: dict[ConversationKey, Conversation] = {}
         self._engine: Engine | None = None
         self._inbox: Inbox | None = None
+        self._pushes: Pushes | None = None
+        self._instance = f"{random.getrandbits(63):x}"
         self._ready = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._restored = False
@@ -112,7 +86,7 @@ class Client:
             app_id=app_id,
             user_id=self.user_id,
             user_sig=lambda: self._user_sig,
-            instance=f"{random.getrandbits(63):x}",
+            instance=lambda: self._instance,
             on_push=self._on_push,
             on_up=self._on_up,
             on_down=self._on_down,
@@ -167,6 +141,20 @@ class Client:
 
         return register
 
+    def wait_for(self, matches: Callable[[Message], bool], *, timeout: float | None = None) -> asyncio.Future[Message]:
+        """A future for the next new message, of any conversation, that matches; armed when this returns.
+
+        After `timeout` seconds it raises RequestTimeout; cancel it to stop waiting.
+        """
+        return self._dispatcher.wait_for(None, matches, timeout=timeout)
+
+    def events(self, *kinds: type[Any]) -> EventStream:
+        """A stream of new messages (`Message`) and events, of these classes or of all; it hears from now on.
+
+        `async with client.events(timim.Message) as new: async for message in new: …`. It ends at logout.
+        """
+        return self._dispatcher.stream(*kinds)
+
     async def open(self) -> None:
         """Open the local store without logging in: local queries work."""
         if self._open:
@@ -174,35 +162,46 @@ class Client:
         await self._store.open()
         self._open = True
         try:
+            self._instance = await self._store.meta("instance", self._instance)
             fetcher = Fetcher(self._connection, timeout_s=self._timeout_s)
-            self._inbox = Inbox(
+            inbox = self._inbox = Inbox(
                 self._store,
                 fetcher,
                 user_id=self.user_id,
                 recent_contacts=self._recent_contacts,
-                throw=self._throw,
-                changed=self._changed,
+                stored=self._stored,
+                throw=self._dispatcher.messages,
                 bind=self._bind,
+                room=self._dispatcher.room,
+            )
+            self._pushes = Pushes(
+                inbox,
+                user_id=self.user_id,
+                read=lambda key, seq: self._own(self._read_elsewhere(key, seq), "timim read"),
+                kicked=self._kick,
             )
             outbox = Outbox(
                 self._store,
                 self._connection,
                 user_id=self.user_id,
                 prepare=self._content.prepare,
-                numbered=self._inbox.numbered,
-                listed=self._changed,
+                numbered=inbox.numbered,
+                spoken=self._spoken,
                 timeout_s=self._timeout_s,
                 rng=random.SystemRandom(),
             )
-            history = History(self._store, fetcher, self._inbox, user_id=self.user_id, bind=self._bind)
-            self._engine = Engine(self._store, self._connection, outbox, history, self._dispatcher, fetcher, self._timeout_s)
-            for row in reversed(await self._store.conversations()):
+            history = History(self._store, fetcher, inbox, user_id=self.user_id, bind=self._bind)
+            self._engine = Engine(self._store, self._connection, outbox, history, self._dispatcher, self._timeout_s)
+            for row in await self._store.conversations():
                 conversation = self.conversation(row.key.type, row.key.peer)
-                conversation.unread = await self._store.unread(row.key)
-                self.conversations._first(conversation)
+                conversation.unread = row.unread
+                self.conversations._place(conversation, row.last_time)
             if not self._resend:
                 for message in await self._store.outgoing():
                     await self._store.fail(message, NotLoggedIn.code, "not sent before the program ended")
+            if self._store.set_aside is not None:
+                log.warning("the local store was not whole: it lies at %s now", self._store.set_aside)
+                self._dispatcher.event(StoreSetAside(self._store.set_aside))
         except BaseException:
             await self.close()
             raise
@@ -258,37 +257,8 @@ class Client:
         existed = await self._parts().store.delete_conversation(conversation.key, messages=messages)
         self.conversations._drop(conversation)
         if messages:
-            conversation._cache.clear()
-            conversation.unread = 0
+            conversation._emptied()
         return existed
-
-    async def set_custom_int(self, message: Message, value: int) -> None:
-        """See Message.set_custom_int."""
-        await self._parts().store.set_custom_int(message.local_id, value)
-        message.custom_int = value
-
-    async def set_custom_data(self, message: Message, value: bytes) -> None:
-        """See Message.set_custom_data."""
-        await self._parts().store.set_custom_data(message.local_id, value)
-        message.custom_data = bytes(value)
-
-    async def remove(self, message: Message) -> bool:
-        """See Message.remove."""
-        done = await self._parts().store.mark_deleted(message.local_id)
-        if done:
-            message.status = MessageStatus.DELETED
-        return done
-
-    async def delete_from_storage(self, message: Message) -> bool:
-        """See Message.delete_from_storage."""
-        done = await self._parts().store.delete_message(message.local_id)
-        if done and message.conversation is not None:
-            conversation = self._known.get(message.conversation)
-            if conversation is not None:
-                kept = [m for m in conversation._cache if m.local_id != message.local_id]
-                conversation._cache.clear()
-                conversation._cache.extend(kept)
-        return done
 
     def _parts(self) -> Engine:
         if self._engine is None:
@@ -296,37 +266,55 @@ class Client:
         return self._engine
 
     def _bind(self, message: Message) -> Message:
-        message._actions = self
-        for elem in message.elems if message._elems is not None else ():
-            self._content.bind(elem)
+        message._actions = self._actions
         if message._elem_source is not None:
             source = message._elem_source
             message._elem_source = lambda: tuple(map(self._content.bind, source()))
+        elif message._elems is not None:
+            for elem in message._elems:
+                self._content.bind(elem)
         return message
 
-    def _throw(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            assert message.conversation is not None
-            if message.seq:
-                conversation = self.conversation(message.conversation.type, message.conversation.peer)
-                conversation._noticed(message)
-                conversation.unread += not (message.is_read or message.is_self)
-        self._dispatcher.messages(messages)
+    def _stored(self, stored: Stored) -> None:
+        """Something came of a conversation, and is on disk."""
+        conversation = self.conversation(stored.key.type, stored.key.peer)
+        if stored.listed and (stored.new or conversation not in self.conversations):
+            self.conversations._place(conversation, stored.last_time)
+        for message in stored.new:
+            conversation._noticed(message)
+            conversation.unread += not (message.is_read or message.is_self)
+        if stored.unread is not None:
+            conversation.unread = stored.unread
+        self._dispatcher.messages(stored.new)
 
-    def _changed(self, key: ConversationKey) -> None:
-        self.conversations._first(self.conversation(key.type, key.peer))
+    def _spoken(self, message: Message) -> None:
+        """One of our own messages is on disk, and waits to be sent."""
+        assert message.conversation is not None
+        conversation = self.conversation(message.conversation.type, message.conversation.peer)
+        self.conversations._place(conversation, message.timestamp)
 
     def _on_up(self, reply: status.LoginReply) -> None:
-        self._own(self._sync(), "timim sync")
+        epoch = reply.server.epoch if not isinstance(reply.server, msgspec.UnsetType) else ""
+        self._own(self._sync(epoch), "timim sync")
 
-    async def _sync(self) -> None:
+    async def _sync(self, epoch: str) -> None:
+        """Bring what was missed; tried again while the connection lasts, for nothing flows before it is done."""
         assert self._inbox is not None
-        try:
-            await self._inbox.sync()
-        except TimimError as exc:
-            log.warning("the login's sync failed, and is tried at the next one: %s", exc)
-            if not self._connection.online:
-                return
+        while True:
+            try:
+                if epoch and await self._store.enter_epoch(epoch):
+                    self._inbox.forget()
+                    self._dispatcher.event(HistoryReset(epoch))
+                await self._inbox.sync()
+                break
+            except TimimError as exc:
+                if not self._connection.online:
+                    log.info("the connection was lost during the login's sync: %s", exc)
+                    return
+                log.warning("the login's sync failed, and is tried again: %s", exc)
+                await asyncio.sleep(SYNC_RETRY_S)
+        if not self._connection.online:
+            return
         self._ready.set()
         if self._restored:
             self._dispatcher.event(ConnectionRestored())
@@ -334,37 +322,26 @@ class Client:
 
     def _on_down(self, error: TimimError, final: bool) -> None:
         self._ready.clear()
+        if self._inbox is not None:
+            self._inbox.offline()
         self._dispatcher.event(KickedOut(error) if final else ConnectionLost(error))
 
     def _on_push(self, push: status.Push) -> None:
-        assert self._inbox is not None
-        for event in push.events:
-            match event.event:
-                case status.EVENT_C2C_MESSAGE:
-                    for raw in event.c2c:
-                        entry = decode(Entry, raw)
-                        mine = entry.from_account == self.user_id
-                        peer = entry.to_account if mine else entry.from_account
-                        self._inbox.push(ConversationKey(ConversationType.C2C, peer), entry)
-                case status.EVENT_GROUP_MESSAGE:
-                    for raw in event.group:
-                        entry = decode(Entry, raw)
-                        self._inbox.push(ConversationKey(ConversationType.GROUP, entry.to_group_id), entry)
-                case status.EVENT_READ if not isinstance(event.read, msgspec.UnsetType):
-                    self._own(self._read_elsewhere(event.read), "timim read")
-                case status.EVENT_C2C_NOTICE if event.sub_msg_type == status.SUB_KICKED:
-                    why = event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else ""
-                    self._connection.kick(KickedOffline(why or "another login took this device's place"))
-                case _:
-                    log.debug("an event that this version does not know: %s", event.event)
+        assert self._pushes is not None
+        self._pushes.receive(push)
 
-    async def _read_elsewhere(self, notice: status.ReadNotice) -> None:
-        type = ConversationType.GROUP if notice.group_id else ConversationType.C2C
-        conversation = self.conversation(type, notice.group_id or notice.peer)
-        await self._store.set_read(conversation.key, notice.read_seq)
-        conversation.unread = await self._store.unread(conversation.key)
-        for message in conversation._cache:
-            message.is_read = message.is_read or 0 < message.seq <= notice.read_seq
+    def _kick(self, why: str) -> None:
+        self._connection.kick(KickedOffline(why or "another login took this device's place"))
+
+    def _gone(self, message: Message) -> None:
+        """A message's row was deleted."""
+        conversation = self._known.get(message.conversation) if message.conversation else None
+        if conversation is not None:
+            conversation._forgot(message)
+
+    async def _read_elsewhere(self, key: ConversationKey, read_seq: int) -> None:
+        await self._store.set_read(key, read_seq)
+        self.conversation(key.type, key.peer)._read_up_to(read_seq, unread=await self._store.unread(key))
 
     def _own(self, work: Any, name: str) -> None:
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)

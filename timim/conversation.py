@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import overload
 
 from .elems import AnyElem, Progress
 from .engine.dispatcher import Dispatcher
-from .engine.fetcher import Fetcher
-from .engine.history import History, Page, checked_count
+from .engine.history import History, KnownHistory, Page, checked_count
 from .engine.outbox import Outbox
 from .errors import InvalidArgument, InvalidConversation, RequestTimeout
 from .ids import ConversationKey, ConversationType
@@ -22,8 +22,8 @@ from .message import Message, MessageStatus, OfflinePush, Priority
 from .net.connection import Connection
 from .storage import LocalStore
 from .wire import messages as wire
-from .wire.coverage import Coverage
 
+PAGE = 100  # messages that `history` takes at once
 CACHE_LIMIT = 20  # source: 同步获取会话最后的消息
 
 
@@ -36,7 +36,6 @@ class Engine:
     outbox: Outbox
     history: History
     dispatcher: Dispatcher
-    fetcher: Fetcher
     timeout_s: float
 
 
@@ -47,6 +46,7 @@ class Conversation:
         self.key = key
         self._engine = engine
         self._cache: deque[Message] = deque(maxlen=CACHE_LIMIT)  # newest first
+        self._active = 0.0  # when it was last spoken in, server seconds
         self.unread = 0
 
     @property
@@ -109,13 +109,18 @@ class Conversation:
         self._only(ConversationType.C2C, "online messages go to one user")
         return await self._engine().outbox.send_online(self.key, self._message(parts))
 
-    async def get_messages(self, count: int = 20, *, before: Message | None = None) -> Page:
-        """The newest `count` (1 to 1000) before `before` (exclusive), newest first, without holes.
+    async def get_messages(self, count: int = 20, *, before: Message | None = None, after: Message | None = None) -> Page:
+        """The newest `count` (1 to 1000) before `before`, or the oldest `count` after `after`, newest first, no holes.
 
-        What this device holds is not asked for; offline, the page holds the proven part and `complete` is False.
-        Source: 获取会话漫游消息.
+        `before` and `after` are exclusive. What this device holds is not asked for; offline, the page holds the proven
+        part and `complete` is False. Source: 获取会话漫游消息.
         """
-        return await self._engine().history.roaming(self.key, count, before)
+        history = self._engine().history
+        if after is None:
+            return await history.roaming(self.key, count, before)
+        if before is not None:
+            raise InvalidArgument("give before= or after=, not both")
+        return await history.newer(self.key, count, after)
 
     async def get_local_messages(self, count: int = 20, *, before: Message | None = None) -> Page:
         """What this device holds, newest first; no network, works logged out. May span holes: see `page.complete`."""
@@ -127,27 +132,56 @@ class Conversation:
             raise InvalidArgument(f"count must be at most {CACHE_LIMIT}, not {count}")
         return list(self._cache)[:count]
 
-    async def history(self, *, limit: int | None = None, include_deleted: bool = False) -> AsyncIterator[Message]:
-        """All messages, newest first, fetched as they are needed; ends at the beginning, or where what is held ends."""
-        before: Message | None = None
-        left = limit
-        while left is None or left > 0:
-            page = await self.get_messages(100, before=before)
-            for message in page:
-                if message.status is MessageStatus.DELETED and not include_deleted:
-                    continue
-                yield message
-                if left is not None:
-                    left -= 1
-                    if left == 0:
-                        return
-            if len(page) == 0 or not page.complete or page[-1].seq == 1:
-                return
-            before = page[-1]
+    async def history(
+        self,
+        *,
+        limit: int | None = None,
+        oldest_first: bool = False,
+        since: float | None = None,
+        until: float | None = None,
+        include_deleted: bool = False,
+    ) -> AsyncIterator[Message]:
+        """All messages, newest first, fetched as they are needed; ends at the last one, or where what is held ends.
 
-    async def coverage(self) -> Coverage:
-        """The seqs that this device holds, as closed intervals."""
-        return await self._engine().store.coverage(self.key)
+        `since` and `until` (server seconds, both included) bound it; `limit` counts what is yielded.
+        """
+        left = limit
+        async for message in self._oldest_first(since) if oldest_first else self._newest_first(until):
+            if left == 0:
+                return
+            if not oldest_first and since is not None and message.seq and message.timestamp < since:
+                return
+            if oldest_first and until is not None and message.timestamp > until:
+                return
+            if message.status is not MessageStatus.DELETED or include_deleted:
+                yield message
+                left = left - 1 if left is not None else None
+
+    async def _newest_first(self, until: float | None) -> AsyncIterator[Message]:
+        history = self._engine().history
+        before = await history.seq_at(self.key, until) + 1 if until is not None else None
+        while True:
+            page = await history.roaming(self.key, PAGE, before)
+            for message in page:
+                yield message
+            if page.interval is None or not page.complete:
+                return
+            before = page.interval.first
+
+    async def _oldest_first(self, since: float | None) -> AsyncIterator[Message]:
+        history = self._engine().history
+        after = await history.seq_at(self.key, since - 1) if since is not None else 0
+        while True:
+            page = await history.newer(self.key, PAGE, after)
+            for message in reversed(page):
+                yield message
+            if page.interval is None or not page.complete:
+                return
+            after = page.interval.last
+
+    async def coverage(self) -> KnownHistory:
+        """What this device holds and what it does not: intervals of seqs, no network."""
+        return await self._engine().history.known(self.key)
 
     async def mark_read(self) -> None:
         """Everything held is read; other devices and a relogin know it. Raises NetworkError, NotLoggedIn."""
@@ -167,7 +201,14 @@ class Conversation:
             case ConversationType.SYSTEM:
                 pass
         await engine.store.set_read(self.key, seq)
-        self.unread = await engine.store.unread(self.key)
+        self._read_up_to(seq, unread=await engine.store.unread(self.key))
+
+    def wait_for(self, matches: Callable[[Message], bool], *, timeout: float | None = None) -> asyncio.Future[Message]:
+        """A future for the next new message here that matches; armed when this returns.
+
+        After `timeout` seconds it raises RequestTimeout; cancel it to stop waiting.
+        """
+        return self._engine().dispatcher.wait_for(self.key, matches, timeout=timeout)
 
     @asynccontextmanager
     async def expect(
@@ -178,12 +219,7 @@ class Conversation:
         `async with conv.expect(pred, timeout=5) as got: await conv.send(…)`, then `await got`. The time counts from
         entering; after it the future raises RequestTimeout.
         """
-        future = self._engine().dispatcher.wait_for(self.key, matches)
-        loop = asyncio.get_running_loop()
-        error = RequestTimeout(f"no such message within {timeout} s")
-        timer = loop.call_later(timeout, _fail, future, error) if timeout is not None else None
-        if timer is not None:
-            future.add_done_callback(lambda _: timer.cancel())
+        future = self.wait_for(matches, timeout=timeout)
         try:
             yield future
         except BaseException:
@@ -213,10 +249,49 @@ class Conversation:
         held = sorted((*self._cache, message), key=lambda m: (m.seq or 1 << 62, m.local_id), reverse=True)
         self._cache = deque(held[:CACHE_LIMIT], maxlen=CACHE_LIMIT)
 
+    def _read_up_to(self, seq: int, *, unread: int) -> None:
+        self.unread = unread
+        for message in self._cache:
+            message.is_read = message.is_read or 0 < message.seq <= seq
+
+    def _forgot(self, message: Message) -> None:
+        self._cache = deque((m for m in self._cache if m.local_id != message.local_id), maxlen=CACHE_LIMIT)
+
+    def _emptied(self) -> None:
+        self._cache.clear()
+        self.unread = 0
+
     def __repr__(self) -> str:
         return f"<Conversation {self.key}, {self.unread} unread>"
 
 
-def _fail(future: asyncio.Future[Message], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
+class Conversations(Sequence[Conversation]):
+    """The conversation list, the newest first: `len`, index, iteration; local. Deleting while iterating is safe."""
+
+    def __init__(self) -> None:
+        self._listed: list[Conversation] = []
+
+    @overload
+    def __getitem__(self, index: int) -> Conversation: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Conversation]: ...
+    def __getitem__(self, index: int | slice) -> Conversation | Sequence[Conversation]:
+        return self._listed[index]
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+    def __iter__(self) -> Iterator[Conversation]:
+        return iter(tuple(self._listed))
+
+    def _place(self, conversation: Conversation, time: float) -> None:
+        """It was spoken in at this server time: where it stands among the others."""
+        if conversation in self._listed:
+            self._listed.remove(conversation)
+        conversation._active = max(time, conversation._active)
+        at = next((i for i, other in enumerate(self._listed) if other._active <= conversation._active), len(self._listed))
+        self._listed.insert(at, conversation)
+
+    def _drop(self, conversation: Conversation) -> None:
+        if conversation in self._listed:
+            self._listed.remove(conversation)

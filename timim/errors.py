@@ -7,6 +7,7 @@
     │   ├── InvalidConversation 6004: no such kind of conversation for this call
     │   ├── MessageTooLong     8001: over the limit that the server told at login
     │   └── AlreadySent        a Message object is sent once; make a new one
+    ├── StreamOverflow         an event stream's reader was too slow: ask the queries, open another
     ├── NotLoggedIn            6014: log in first
     ├── AuthError              login refused: get another signature
     │   ├── SignatureExpired   70001
@@ -33,6 +34,7 @@
     │   ├── DownloadFailed     6009
     │   └── MediaGone          6009: the server no longer has it
     └── StorageError           6022: the local or the server's database failed
+        ├── StoreDamaged       the file is not whole; a client sets it aside when it is opened the next time
         └── StoreInUse         another process has this data folder open
 
 A reply's `ErrorCode` becomes a class through `error_for`; classes register by the codes they name.
@@ -101,6 +103,12 @@ class MessageTooLong(InvalidArgument):
 
 class AlreadySent(InvalidArgument):
     """This Message object was sent before; make a new one."""
+
+
+class StreamOverflow(TimimError):
+    """More events waited for the reader of a stream than it holds; it has ended."""
+
+    code = 6017
 
 
 class NotLoggedIn(TimimError):
@@ -275,6 +283,10 @@ class StorageError(TimimError):
     codes = (6022,)
 
 
+class StoreDamaged(StorageError):
+    """The database file is not whole."""
+
+
 class StoreInUse(StorageError):
     """Another process, or another Client in this one, has the data folder open."""
 
@@ -284,3 +296,9 @@ def error_for(code: int, info: str, *, reason: str = "", retry_after: float | No
     if reason == NotAMember.reason:
         return NotAMember(info, code=code, retry_after=retry_after)
     return _BY_CODE.get(code, ServerRefused)(info, code=code, retry_after=retry_after)
+
+
+def first_of(group: BaseExceptionGroup[TimimError]) -> TimimError:
+    """The first error of a group: what a caller who ran one thing wants to hear."""
+    error = group.exceptions[0]
+    return first_of(error) if isinstance(error, BaseExceptionGroup) else error

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .errors import StorageError, TimimError
+from .errors import StorageError, StoreDamaged, TimimError
 from .failpoint import reach
 
 T = TypeVar("T")
@@ -25,6 +25,7 @@ Op = Callable[[sqlite3.Connection], T]
 BATCH_LIMIT = 512  # writes in one transaction: bounds how long the first of them waits
 QUEUE_LIMIT = 20_000  # writes, and reads, that wait; past it the disk is not keeping up and callers are told
 BUSY_TIMEOUT_S = 10.0
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 @dataclass(slots=True)
@@ -36,12 +37,23 @@ class _Job:
 
 
 class Database:
-    """`path` None keeps everything in memory. `migrate` brings a new or old file to the current schema."""
+    """`path` None keeps everything in memory. `migrate` brings a new or old file to the current schema.
 
-    def __init__(self, path: Path | None, *, migrate: Callable[[sqlite3.Connection], None], synchronous: str = "FULL") -> None:
+    `damaged` is called, in a thread of the database, each time SQLite finds that the file is not whole.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        migrate: Callable[[sqlite3.Connection], None],
+        synchronous: str = "FULL",
+        damaged: Callable[[], None] | None = None,
+    ) -> None:
         self._path = path
         self._migrate = migrate
         self._synchronous = synchronous
+        self._damaged = damaged
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writes: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._reads: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -113,7 +125,7 @@ class Database:
             connection = self._connect()
             self._migrate(connection)
         except (sqlite3.Error, OSError, TimimError) as exc:
-            _call(loop, _fail, opened, _translated(exc, f"cannot open {self._path}"))
+            _call(loop, _fail, opened, self._translated(exc, f"cannot open {self._path}"))
             return
         _call(loop, _succeed, opened, None)
         while (job := self._writes.get()) is not None:
@@ -130,8 +142,7 @@ class Database:
                 break
         connection.close()
 
-    @staticmethod
-    def _commit(connection: sqlite3.Connection, batch: list[_Job]) -> None:
+    def _commit(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
             for job in batch:
@@ -139,7 +150,7 @@ class Database:
                 try:
                     job.result = job.op(connection)
                 except Exception as exc:  # noqa: BLE001  handed to who submitted it
-                    job.error = exc if isinstance(exc, TimimError) else _translated(exc, "a write failed")
+                    job.error = exc if isinstance(exc, TimimError) else self._translated(exc, "a write failed")
                     connection.execute("ROLLBACK TO one")
                 connection.execute("RELEASE one")
             reach("before-commit")
@@ -149,7 +160,7 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             for job in batch:
-                job.error = _translated(exc, "nothing was stored")
+                job.error = self._translated(exc, "nothing was stored")
 
     def _settle(self, batch: list[_Job]) -> None:
         self._waiting -= len(batch)
@@ -161,16 +172,28 @@ class Database:
             connection = self._connect()
             connection.execute("PRAGMA query_only=ON")
         except sqlite3.Error as exc:
-            _call(loop, _fail, opened, _translated(exc, f"cannot open {self._path}"))
+            _call(loop, _fail, opened, self._translated(exc, f"cannot open {self._path}"))
             return
         _call(loop, _succeed, opened, None)
         while (job := self._reads.get()) is not None:
             try:
                 job.result = job.op(connection)
             except Exception as exc:  # noqa: BLE001  handed to who submitted it
-                job.error = exc if isinstance(exc, TimimError) else _translated(exc, "a read failed")
+                job.error = exc if isinstance(exc, TimimError) else self._translated(exc, "a read failed")
             _call(loop, _settle, job)
         connection.close()
+
+    def _translated(self, exc: Exception, what: str) -> Exception:
+        """sqlite3's and the disk's errors as StorageError; a programming error stays what it is."""
+        if not isinstance(exc, sqlite3.Error | OSError):
+            return exc
+        error = StorageError(f"{what}: {exc}")
+        if getattr(exc, "sqlite_errorcode", None) in _DAMAGE:
+            error = StoreDamaged(f"{what}: {exc}")
+            if self._damaged is not None:
+                self._damaged()
+        error.__cause__ = exc
+        return error
 
 
 def _join(threads: list[threading.Thread]) -> None:
@@ -202,12 +225,3 @@ def _succeed(future: asyncio.Future[None], _: None) -> None:
 def _fail(future: asyncio.Future[None], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
-
-
-def _translated(exc: Exception, what: str) -> Exception:
-    """sqlite3's and the disk's errors as StorageError; a programming error stays what it is."""
-    if not isinstance(exc, sqlite3.Error | OSError):
-        return exc
-    error = StorageError(f"{what}: {exc}")
-    error.__cause__ = exc
-    return error

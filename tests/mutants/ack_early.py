@@ -12,7 +12,7 @@ from timim.failpoint import reach
 EARLY_S = 0.02  # what an ack needs to get out
 
 
-def commit_late(connection: sqlite3.Connection, batch: list[timim.sqlite._Job]) -> None:
+def commit_late(self: timim.sqlite.Database, connection: sqlite3.Connection, batch: list[timim.sqlite._Job]) -> None:
     connection.execute("BEGIN IMMEDIATE")
     for job in batch:
         job.result = job.op(connection)
@@ -23,7 +23,7 @@ def commit_late(connection: sqlite3.Connection, batch: list[timim.sqlite._Job]) 
     reach("after-commit")
 
 
-timim.sqlite.Database._commit = staticmethod(commit_late)  # type: ignore[method-assign]
+timim.sqlite.Database._commit = commit_late  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,7 @@
 """Who hears of new messages and events. One conversation: in order, one list at a time; others: concurrently.
 
-A handler that raises is reported and stops nothing; a slow one holds up its own conversation only, never the socket.
+A handler that raises is reported and stops nothing; a slow one holds up its own conversation, never the socket: when
+WAITING_LIMIT messages wait, the inbox stops taking in, and what the server pushes meanwhile is fetched later by its seq.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, Self
 
+from ..errors import RequestTimeout, StreamOverflow
 from ..ids import ConversationKey
 from ..message import Message
 
@@ -19,6 +21,59 @@ log = logging.getLogger("timim")
 MessageHandler = Callable[[list[Message]], Awaitable[None] | None]
 EventHandler = Callable[[Any], Awaitable[None] | None]
 LIST_LIMIT = 500  # messages in one call of a handler
+WAITING_LIMIT = 10_000  # messages that wait for handlers; past it the inbox takes no more in, and keeps seqs only
+STREAM_LIMIT = 10_000
+
+
+class EventStream:
+    """Events and new messages as they come, from the call that made it on: `async for`, best inside `async with`.
+
+    At most `STREAM_LIMIT` wait for a slow reader; past it the stream ends with StreamOverflow, and the queries tell what
+    was missed.
+    """
+
+    def __init__(self, kinds: tuple[type[Any], ...], closed: Callable[[EventStream], None]) -> None:
+        self._kinds = kinds
+        self._closed = closed
+        self._waiting: deque[object] = deque()
+        self._wake = asyncio.Event()
+        self._overflow = False
+        self._ended = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        while not self._waiting:
+            if self._overflow:
+                raise StreamOverflow(f"more than {STREAM_LIMIT} events waited for their reader")
+            if self._ended:
+                raise StopAsyncIteration
+            self._wake.clear()
+            await self._wake.wait()
+        return self._waiting.popleft()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hear nothing more; what waits can still be read."""
+        self._ended = True
+        self._wake.set()
+        self._closed(self)
+
+    def _offer(self, event: object) -> None:
+        if self._overflow or not isinstance(event, self._kinds):
+            return
+        if len(self._waiting) >= STREAM_LIMIT:
+            self._overflow = True
+            self._closed(self)
+        else:
+            self._waiting.append(event)
+        self._wake.set()
 
 
 class Dispatcher:
@@ -28,8 +83,11 @@ class Dispatcher:
         self._message_handlers: list[MessageHandler] = []
         self._event_handlers: dict[type[Any], list[EventHandler]] = {}
         self._waiters: list[tuple[ConversationKey | None, Callable[[Message], bool], asyncio.Future[Message]]] = []
+        self._streams: set[EventStream] = set()
         self._lanes: dict[ConversationKey | None, deque[Any]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._waiting = 0
+        self._room = asyncio.Event()
 
     def on_new_message(self, handler: MessageHandler) -> None:
         self._message_handlers.append(handler)
@@ -41,39 +99,67 @@ class Dispatcher:
         """Throw messages that the local store reported as new, in order."""
         for message in messages:
             for waiter in list(self._waiters):
-                key, matches, future = waiter
-                if (key is None or key == message.conversation) and not future.done() and matches(message):
-                    future.set_result(message)
-                    self._waiters.remove(waiter)
+                self._try(waiter, message)
+            for stream in list(self._streams):
+                stream._offer(message)
             if self._message_handlers:
                 self._enqueue(message.conversation, message)
 
     def event(self, event: object) -> None:
         """Tell the handlers of this event's class; in the order of the events."""
+        for stream in list(self._streams):
+            stream._offer(event)
         if type(event) in self._event_handlers:
             self._enqueue(None, event)
 
-    def wait_for(self, key: ConversationKey | None, matches: Callable[[Message], bool]) -> asyncio.Future[Message]:
-        """A future for the next new message that matches; armed when this returns."""
-        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+    def wait_for(
+        self, key: ConversationKey | None, matches: Callable[[Message], bool], *, timeout: float | None = None
+    ) -> asyncio.Future[Message]:
+        """A future for the next new message that matches; armed when this returns, RequestTimeout after `timeout` s."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Message] = loop.create_future()
         waiter = key, matches, future
         self._waiters.append(waiter)
         future.add_done_callback(lambda _: self._waiters.remove(waiter) if waiter in self._waiters else None)
+        if timeout is not None:
+            timer = loop.call_later(timeout, _fail, future, RequestTimeout(f"no such message within {timeout} s"))
+            future.add_done_callback(lambda _: timer.cancel())
         return future
 
-    async def drain(self) -> None:
-        """Wait until every handler has run."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+    def stream(self, *kinds: type[Any]) -> EventStream:
+        """A stream of these kinds, of everything when none is named; it hears from now on."""
+        stream = EventStream(kinds or (object,), self._streams.discard)
+        self._streams.add(stream)
+        return stream
 
-    async def close(self) -> None:
-        """Stop the handlers that still run."""
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def room(self) -> None:
+        """Wait until fewer than WAITING_LIMIT messages wait for handlers."""
+        while self._waiting >= WAITING_LIMIT:
+            self._room.clear()
+            await self._room.wait()
+
+    async def drain(self) -> None:
+        """Wait until every handler has run, but for the one that calls this; streams end."""
+        for stream in list(self._streams):
+            stream.close()
+        while others := self._tasks - {asyncio.current_task()}:
+            await asyncio.wait(others)
+
+    @staticmethod
+    def _try(
+        waiter: tuple[ConversationKey | None, Callable[[Message], bool], asyncio.Future[Message]], message: Message
+    ) -> None:
+        key, matches, future = waiter
+        if future.done() or (key is not None and key != message.conversation):
+            return
+        try:
+            if matches(message):
+                future.set_result(message)
+        except Exception as exc:  # noqa: BLE001  who waits hears of it: it is their own function
+            future.set_exception(exc)
 
     def _enqueue(self, key: ConversationKey | None, item: object) -> None:
+        self._waiting += 1
         lane = self._lanes.get(key)
         if lane is not None:
             lane.append(item)
@@ -83,16 +169,22 @@ class Dispatcher:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _taken(self, count: int) -> None:
+        self._waiting -= count
+        self._room.set()
+
     async def _run(self, key: ConversationKey | None) -> None:
         lane = self._lanes[key]
         try:
             while lane:
                 if isinstance(lane[0], Message):
                     batch = [lane.popleft() for _ in range(min(len(lane), LIST_LIMIT))]
+                    self._taken(len(batch))
                     for handler in list(self._message_handlers):
                         await self._call(handler, list(batch))
                 else:
                     event = lane.popleft()
+                    self._taken(1)
                     for handler in list(self._event_handlers.get(type(event), ())):
                         await self._call(handler, event)
         finally:
@@ -106,3 +198,8 @@ class Dispatcher:
                 await result
         except Exception:
             log.exception("the handler %s raised", getattr(handler, "__qualname__", handler))
+
+
+def _fail(future: asyncio.Future[Message], error: Exception) -> None:
+    if not future.done():
+        future.set_exception(error)

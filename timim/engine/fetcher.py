@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -29,49 +29,73 @@ class Fetched:
     last_seq: int
 
 
+@dataclass(slots=True)
+class Changed:
+    """Conversations that changed, and what to name as `since` the next time."""
+
+    items: list[contact_wire.Contact]
+    since: int
+
+
 class Fetcher:
     def __init__(self, connection: Connection, *, timeout_s: float) -> None:
         self._connection = connection
         self._timeout_s = timeout_s
+        self._page = PAGE
 
-    async def newest_of(self, key: ConversationKey, first: int, last: int, count: int = PAGE) -> Fetched:
-        """The newest `count` entries of an interval. Raises NetworkError, ServerRefused, ProtocolError."""
+    async def newest_of(self, key: ConversationKey, first: int, last: int, count: int = PAGE, *, until: int = 0) -> Fetched:
+        """The newest `count` entries of an interval, or of its part up to a server time.
+
+        Raises NetworkError, NotLoggedIn, ServerRefused, ProtocolError.
+        """
         link = self._connection.link()
         asked = (first, last)
         match key.type:
             case ConversationType.C2C:
-                c2c = wire.RoamC2C(peer=key.peer, max_cnt=count, timeline_range=asked)
+                c2c = wire.RoamC2C(peer=key.peer, max_cnt=count, timeline_range=asked, until=until)
                 c2c_reply = await link.call(wire.ROAM_C2C, c2c, timeout_s=self._timeout_s)
                 return _proven(c2c_reply, c2c_reply.messages, first, last)
             case ConversationType.GROUP:
-                group = wire.RoamGroup(group_id=key.peer, number=count, timeline_range=asked)
+                group = wire.RoamGroup(group_id=key.peer, number=count, timeline_range=asked, until=until)
                 reply = await link.call(wire.ROAM_GROUP, group, timeout_s=self._timeout_s)
                 return _proven(reply, reply.messages, first, last)
             case ConversationType.SYSTEM:
                 raise InvalidConversation("the system conversation has no roaming history")
 
-    async def all_of(self, key: ConversationKey, first: int, last: int) -> list[Fetched]:
-        """All of an interval, oldest part first, PAGE entries a request."""
-        parts: list[Fetched] = []
+    async def all_of(self, key: ConversationKey, first: int, last: int) -> AsyncIterator[Fetched]:
+        """All of an interval, the oldest part first; each part is proven."""
         while first <= last:
-            part = await self.newest_of(key, first, min(last, first + PAGE - 1))
+            part = await self.newest_of(key, first, min(last, first + self._page - 1))
             if part.covered is None:
-                break
-            parts.append(part)
+                return
+            if part.covered.first > max(first, part.floor):
+                self._page = part.covered.size  # the server gives less at once: ask for that much
+                continue
+            yield part
             first = part.covered.last + 1
-        return parts
 
-    async def contacts(self) -> list[contact_wire.Contact]:
-        """The conversation list, whole, each with its last message."""
+    async def all_down(self, key: ConversationKey, gap: Interval) -> AsyncIterator[Fetched]:
+        """All of an interval, the newest part first; each part is proven."""
+        last = gap.last
+        while last >= gap.first:
+            part = await self.newest_of(key, gap.first, last, self._page)
+            yield part
+            if part.covered is None:
+                return
+            last = part.covered.first - 1
+
+    async def contacts(self, *, since: int) -> Changed:
+        """The conversations that changed since a sync (0: all), each with its last message."""
         link = self._connection.link()
-        items: list[contact_wire.Contact] = []
+        changed = Changed([], 0)
         start = 0
         while True:
-            body = contact_wire.PageContacts(start_index=start, messages=1)
+            body = contact_wire.PageContacts(start_index=start, messages=1, since=since)
             reply = await link.call(contact_wire.PAGE_CONTACTS, body, timeout_s=self._timeout_s)
-            items += reply.items
+            changed.items.extend(reply.items)
+            changed.since = changed.since or reply.since
             if reply.complete_flag or reply.start_index <= start:
-                return items
+                return changed
             start = reply.start_index
 
 

@@ -10,35 +10,36 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import msgspec
 
-from ..errors import TimimError
+from ..errors import ServerRefused, TimimError, first_of
 from ..ids import ConversationKey, ConversationType, MsgId
 from ..message import Message, MessageStatus, Priority, SenderMember, SenderProfile
-from ..storage import Batch, Incoming, LocalStore
-from ..wire import contacts as contact_wire
+from ..storage import Batch, Incoming, LocalStore, Stored
 from ..wire.codec import decode
+from ..wire.contacts import CONTACT_GROUP, Contact
 from ..wire.coverage import Interval
 from ..wire.elems import decode_body
 from ..wire.entries import Entry
-from .fetcher import Fetcher
+from .fetcher import Fetched, Fetcher
 
 log = logging.getLogger("timim")
 
 QUEUE_LIMIT = 10_000  # pushed entries that wait; past it their content is forgotten and fetched again by seq
-OFFLINE_LIMIT = 1000  # C2C messages brought at login, a conversation; older ones stay a hole, which roaming fills
+FRESH_LIMIT = 1000  # unread C2C messages brought to a device that has nothing yet; older ones stay a hole
+CONVERSATIONS_AT_ONCE = 8  # brought side by side at login
 BATCH = 512
-
-
-class Throw(Protocol):
-    def __call__(self, messages: Sequence[Message]) -> None: ...
+RETRY_S = 1.0  # between tries while the server or the disk does not do its part
 
 
 class Inbox:
-    """`throw` hears of stored new messages; `changed` of each conversation that something happened to."""
+    """`stored` hears of all that came and was stored, `throw` of online messages, which are stored nowhere.
+
+    `room` waits until handlers have caught up: meanwhile the queue here fills, and past its limit only seqs are kept.
+    """
 
     def __init__(
         self,
@@ -47,21 +48,25 @@ class Inbox:
         *,
         user_id: str,
         recent_contacts: bool,
-        throw: Throw,
-        changed: Callable[[ConversationKey], None],
+        stored: Callable[[Stored], None],
+        throw: Callable[[Sequence[Message]], None],
         bind: Callable[[Message], Message],
+        room: Callable[[], Awaitable[None]],
     ) -> None:
         self._store = store
         self._fetcher = fetcher
         self._user_id = user_id
         self._recent_contacts = recent_contacts
+        self._stored = stored
         self._throw = throw
-        self._changed = changed
         self._bind = bind
+        self._room = room
         self._heads: dict[ConversationKey, int] = {}
         self._queue: deque[tuple[ConversationKey, Entry | None, int]] = deque()
         self._behind: dict[ConversationKey, int] = {}
         self._wake = asyncio.Event()
+        self._synced = False
+        self._turn = asyncio.Lock()  # a sync, or the next run of pushes: never both
 
     def push(self, key: ConversationKey, entry: Entry) -> None:
         """An entry that the server pushed. Never blocks; past QUEUE_LIMIT only its seq is remembered."""
@@ -76,25 +81,46 @@ class Inbox:
         self._queue.append((key, None, seq))
         self._wake.set()
 
-    def forget(self, key: ConversationKey) -> None:
-        """The conversation and what is held of it were deleted."""
-        self._heads.pop(key, None)
+    async def last_seq(self, key: ConversationKey) -> int:
+        """The highest seq that there is, as far as this connection was told; 0 when it was not."""
+        if key in self._heads:
+            return self._heads[key]
+        if not self._synced or (key.type is ConversationType.GROUP and not self._recent_contacts):
+            return 0
+        row = await self._store.conversation(key)  # the sync did not name it: nothing has changed there
+        return row.head if row is not None else 0
 
-    def last_seq(self, key: ConversationKey) -> int:
-        """The highest seq this connection was told of, 0 when none."""
-        return self._heads.get(key, 0)
+    def forget(self) -> None:
+        """The server is of another epoch: nothing is known of its timelines."""
+        self._heads.clear()
+        self._queue.clear()
+        self._behind.clear()
+
+    def offline(self) -> None:
+        """The connection is gone: what it told is not the latest any more."""
+        self._synced = False
 
     async def sync(self) -> None:
-        """After a login: the conversation list, one last message of each, and C2C messages missed meanwhile."""
-        contacts = await self._fetcher.contacts()
-        batches: list[Batch] = []
-        for contact in contacts:
-            key = _contact_key(contact)
-            if key.type is ConversationType.GROUP and not self._recent_contacts:
-                continue
-            batches.append(await self._contact_batch(key, contact))
-            self._heads[key] = contact.last_seq
-        await self._keep([batch for batch in batches if batch.incoming or batch.last_seq])
+        """After a login: what changed since the last sync, as docs/history.md says. Raises NetworkError and its like."""
+        async with self._turn:
+            cursor = "synced" if self._recent_contacts else "synced-c2c"
+            changed = await self._fetcher.contacts(since=int(await self._store.meta(cursor, "0")))
+            known = await self._store.heads([_key_of(contact) for contact in changed.items])
+            whole: list[tuple[int, Contact]] = []
+            short: list[Batch] = []
+            for contact in changed.items:
+                key = _key_of(contact)
+                if key.type is ConversationType.GROUP and not self._recent_contacts and key not in self._heads:
+                    continue
+                head = self._head_at_login(key, contact, known.get(key, 0))
+                if contact.last_seq > head + 1:
+                    whole.append((head, contact))
+                else:
+                    short.append(self._told(key, contact, head))
+            await self._keep(short)
+            await self._bring_all(whole)
+            await self._store.set_meta(cursor, str(changed.since))
+            self._synced = True
 
     async def run(self, ready: asyncio.Event) -> None:
         """Carry on what is pushed; `ready` is set while the connection is up and synced."""
@@ -103,10 +129,15 @@ class Inbox:
                 self._wake.clear()
                 await self._wake.wait()
             await ready.wait()
+            await self._room()
             try:
-                await self._carry_on()
+                async with self._turn:
+                    await self._carry_on()
+            except ServerRefused as exc:
+                log.warning("new messages are not to be had: %s", exc)
             except TimimError as exc:
-                log.warning("new messages wait for the next sync: %s", exc)
+                log.warning("new messages wait: %s", exc)
+                await asyncio.sleep(RETRY_S)
 
     async def _carry_on(self) -> None:
         """Keep and throw the next run of stored messages, or the next online one, as they came."""
@@ -121,22 +152,28 @@ class Inbox:
             elif entry is not None:
                 self._throw([self._bind(online_message(key, entry, self._user_id))])
                 return
-        behind: dict[ConversationKey, int] = {}
+        up_to = {key: max(entries) for key, entries in arrived.items()}
         if not self._queue:
             behind, self._behind = self._behind, {}
-        for key in behind:
-            arrived.setdefault(key, {})
-        batches = [
-            batch
-            for key, entries in arrived.items()
-            if (batch := await self._live_batch(key, entries, behind.get(key, 0))) is not None
-        ]
-        await self._keep(batches)
+            for key, seq in behind.items():
+                arrived.setdefault(key, {})
+                up_to[key] = max(up_to.get(key, 0), seq)
+        try:
+            batches = [
+                batch
+                for key, entries in arrived.items()
+                if (batch := await self._live_batch(key, entries, up_to[key])) is not None
+            ]
+            await self._keep(batches)
+        except TimimError as exc:
+            if not isinstance(exc, ServerRefused):
+                for key, seq in up_to.items():
+                    self._behind[key] = max(self._behind.get(key, 0), seq)
+            raise
 
-    async def _live_batch(self, key: ConversationKey, entries: dict[int, Entry | None], up_to: int) -> Batch | None:
+    async def _live_batch(self, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> Batch | None:
         """What to store of these, with what was missing between them and the head."""
-        head = await self._head(key, min(entries, default=up_to))
-        last = max(up_to, *entries) if entries else up_to
+        head = await self._head(key, min(entries, default=last))
         if last <= head:
             return None
         incoming: list[Incoming] = []
@@ -150,73 +187,79 @@ class Inbox:
             at = seq + 1
         if at <= last:
             incoming += await self._fill(key, at, last)
-        self._heads[key] = last
-        return Batch(key=key, incoming=incoming, covered=[Interval(head + 1, last)], last_seq=last)
+        return Batch(key, incoming, [Interval(head + 1, last)], live=True, head=last, last_seq=last)
 
     async def _head(self, key: ConversationKey, first: int) -> int:
         head = self._heads.get(key)
         if head is None:
-            held = (await self._store.coverage(key)).last
-            # a C2C timeline that the list did not name was empty then; a group may begin for us at any seq
-            head = held if key.type is ConversationType.C2C or held == first - 1 else first - 1
-            self._heads[key] = head
+            row = await self._store.conversation(key)
+            head = row.head if row is not None else 0
+            if key.type is ConversationType.GROUP and head < first - 1:
+                head = first - 1  # the list did not tell of this group: for us it begins here, above a hole
         return head
 
     async def _fill(self, key: ConversationKey, first: int, last: int) -> list[Incoming]:
-        return [
-            incoming_of(entry, self._user_id)
-            for fetched in await self._fetcher.all_of(key, first, last)
-            for entry in reversed(fetched.entries)
-            if not entry.tombstone
-        ]
+        incoming: list[Incoming] = []
+        async for part in self._fetcher.all_of(key, first, last):
+            incoming += self._incoming(part)
+        return incoming
 
-    async def _contact_batch(self, key: ConversationKey, contact: contact_wire.Contact) -> Batch:
-        coverage = await self._store.coverage(key)
-        batch = Batch(
-            key=key,
-            incoming=[],
-            covered=[],
-            last_seq=contact.last_seq,
-            read_seq=contact.read_seq,
-            floor=contact.floor,
-        )
-        if contact.last_seq < contact.floor or contact.last_seq in coverage:
-            return batch
-        if key.type is ConversationType.C2C:
-            held = coverage.last or contact.read_seq
-            first = max(held + 1, contact.last_seq - OFFLINE_LIMIT + 1, contact.floor)
-            if first <= contact.last_seq:
-                incoming = await self._fill(key, first, contact.last_seq)
-                return replace_batch(batch, incoming, Interval(first, contact.last_seq))
-        if not isinstance(contact.message, msgspec.UnsetType):
+    def _incoming(self, part: Fetched) -> list[Incoming]:
+        return [incoming_of(entry, self._user_id) for entry in reversed(part.entries) if not entry.tombstone]
+
+    def _head_at_login(self, key: ConversationKey, contact: Contact, known: int) -> int:
+        """The seq after which a login brings messages; what lies below it and is not held stays a hole."""
+        begin = max(contact.floor - 1, known)
+        if key in self._heads:  # a cut in this process: nothing may be missing
+            return max(begin, self._heads[key])
+        if key.type is not ConversationType.C2C:
+            return max(begin, contact.last_seq - 1)
+        if known:
+            return begin
+        return max(begin, contact.read_seq, contact.last_seq - FRESH_LIMIT)
+
+    def _told(self, key: ConversationKey, contact: Contact, head: int) -> Batch:
+        """What the list itself says of a conversation; at most its last message is new."""
+        batch = _batch(key, contact, head=max(head, contact.last_seq))
+        if contact.last_seq > head and not isinstance(contact.message, msgspec.UnsetType):
             entry = decode(Entry, contact.message)
-            if entry.timeline_seq == contact.last_seq:
-                incoming = [] if entry.tombstone else [incoming_of(entry, self._user_id)]
-                return replace_batch(batch, incoming, Interval(contact.last_seq, contact.last_seq))
+            incoming = [] if entry.tombstone else [incoming_of(entry, self._user_id)]
+            return replace(batch, incoming=incoming, covered=[Interval(contact.last_seq, contact.last_seq)])
         return batch
+
+    async def _bring_all(self, conversations: Sequence[tuple[int, Contact]]) -> None:
+        slots = asyncio.Semaphore(CONVERSATIONS_AT_ONCE)
+
+        async def bring(head: int, contact: Contact) -> None:
+            key = _key_of(contact)
+            async with slots:
+                async for part in self._fetcher.all_of(key, head + 1, contact.last_seq):
+                    assert part.covered is not None
+                    batch = _batch(key, contact, head=part.covered.last)
+                    await self._room()
+                    await self._keep([replace(batch, incoming=self._incoming(part), covered=[part.covered])])
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for head, contact in conversations:
+                    tasks.create_task(bring(head, contact))
+        except* TimimError as group:
+            raise first_of(group) from None
 
     async def _keep(self, batches: Sequence[Batch]) -> None:
         if not batches:
             return
-        new = await self._store.add(batches)
-        for message in new:
-            self._bind(message)
+        stored = await self._store.add(batches)
         for batch in batches:
-            self._changed(batch.key)
-        if new:
-            self._throw(new)
+            self._heads[batch.key] = max(batch.head, self._heads.get(batch.key, 0))
+        for result in stored:
+            for message in result.new:
+                self._bind(message)
+            self._stored(result)
 
 
-def replace_batch(batch: Batch, incoming: Sequence[Incoming], covered: Interval) -> Batch:
-    """The batch with messages and the interval they prove."""
-    return Batch(
-        key=batch.key,
-        incoming=list(incoming),
-        covered=[covered],
-        last_seq=batch.last_seq,
-        read_seq=batch.read_seq,
-        floor=batch.floor,
-    )
+def _batch(key: ConversationKey, contact: Contact, *, head: int) -> Batch:
+    return Batch(key=key, live=True, head=head, last_seq=contact.last_seq, read_seq=contact.read_seq, floor=contact.floor)
 
 
 def incoming_of(entry: Entry, user_id: str) -> Incoming:
@@ -255,7 +298,7 @@ def online_message(key: ConversationKey, entry: Entry, user_id: str) -> Message:
     return message
 
 
-def _contact_key(contact: contact_wire.Contact) -> ConversationKey:
-    if contact.type == contact_wire.CONTACT_GROUP:
+def _key_of(contact: Contact) -> ConversationKey:
+    if contact.type == CONTACT_GROUP:
         return ConversationKey(ConversationType.GROUP, contact.group_id)
     return ConversationKey(ConversationType.C2C, contact.to_account)

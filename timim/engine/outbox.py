@@ -66,7 +66,7 @@ class Outbox:
         user_id: str,
         prepare: Prepare,
         numbered: Numbered,
-        listed: Callable[[ConversationKey], None],
+        spoken: Callable[[Message], None],
         timeout_s: float,
         rng: random.Random,
     ) -> None:
@@ -75,7 +75,7 @@ class Outbox:
         self._user_id = user_id
         self._prepare = prepare
         self._numbered = numbered
-        self._listed = listed
+        self._spoken = spoken
         self._timeout_s = timeout_s
         self._random = rng
         self._lanes: dict[ConversationKey, _Lane] = {}
@@ -96,7 +96,7 @@ class Outbox:
         except BaseException:
             message.status = MessageStatus.FAILED
             raise
-        self._listed(key)
+        self._spoken(message)
         return await asyncio.shield(self._queue(key, message, progress, push).done)
 
     async def resume(self) -> None:

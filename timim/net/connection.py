@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from ..errors import AuthError, ConnectionFailed, InvalidArgument, NotLoggedIn, TimimError
+from ..errors import AuthError, ConnectionFailed, InvalidArgument, NotLoggedIn, TimimError, first_of
 from ..wire import status
 from ..wire.backoff import Backoff
 from ..wire.codec import Body, decode
@@ -34,7 +34,7 @@ class Connection:
         app_id: int,
         user_id: str,
         user_sig: Callable[[], str],
-        instance: str,
+        instance: Callable[[], str],
         on_push: Callable[[status.Push], None],
         on_up: Callable[[status.LoginReply], None],
         on_down: Callable[[TimimError, bool], None],
@@ -44,7 +44,7 @@ class Connection:
         scheme = urlsplit(url).scheme
         if scheme not in ("ws", "wss"):
             raise InvalidArgument(f"the URL must begin with ws:// or wss://, not {url!r}")
-        self._url = f"{url.rstrip('/')}/binfo?{urlencode({'sdkappid': app_id, 'instanceid': instance, 'platform': PLATFORM})}"
+        self._url = url.rstrip("/")
         self._app_id = app_id
         self._user_id = user_id
         self._user_sig = user_sig
@@ -167,19 +167,20 @@ class Connection:
 
     async def _once(self, first: asyncio.Future[None]) -> None:
         """One link, from its opening to its end, which is always an exception."""
-        link = await Link.open(self._url, self._receive, timeout_s=self._timeout_s)
+        query = urlencode({"sdkappid": self._app_id, "instanceid": self._instance(), "platform": PLATFORM})
+        link = await Link.open(f"{self._url}/binfo?{query}", self._receive, timeout_s=self._timeout_s)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(link.run())
                 tasks.create_task(self._live(link, first))
         except* TimimError as group:
-            raise _leaf(group) from None
+            raise first_of(group) from None
         finally:
             await link.close()
 
     async def _live(self, link: Link, first: asyncio.Future[None]) -> None:
         link.head = Head("", identifier=self._user_id, usersig=self._user_sig(), sdkappid=self._app_id, platform=PLATFORM)
-        hello = status.TimelineClient(batch=True, instance=self._instance)
+        hello = status.TimelineClient(batch=True, instance=self._instance())
         reply = await link.call(status.LOGIN, status.Login(client=hello), timeout_s=self._timeout_s)
         link.head = Head("", a2=reply.a2_key, tinyid=reply.tiny_id, status_instid=reply.inst_id, sdkappid=self._app_id)
         self.token = reply.a2_key
@@ -210,11 +211,6 @@ class Connection:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(error)
-
-
-def _leaf(group: BaseExceptionGroup[TimimError]) -> TimimError:
-    error = group.exceptions[0]
-    return _leaf(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 _random = random.Random()

@@ -12,7 +12,7 @@ from typing import TypeVar
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
-from ..errors import ConnectionFailed, InvalidArgument, TimimError
+from ..errors import ConnectionFailed, InvalidArgument, TimimError, first_of
 from ..wire.calls import Calls
 from ..wire.codec import Body, Command, Reply, decode_reply, encode
 from ..wire.frames import PUSH, Frame, Head, decode_frames, encode_frame, join_frames
@@ -93,8 +93,8 @@ class Link:
                 tasks.create_task(self._write())
                 tasks.create_task(self._expire())
         except* TimimError as group:
-            self._end(_first(group))
-            raise _first(group) from None
+            self._end(first_of(group))
+            raise first_of(group) from None
         finally:
             self._end(ConnectionFailed("the connection was closed"))
 
@@ -136,8 +136,3 @@ class Link:
         if self._ended is None:
             self._ended = error
             self._calls.close(error)
-
-
-def _first(group: BaseExceptionGroup[TimimError]) -> TimimError:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

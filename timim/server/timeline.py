@@ -141,17 +141,23 @@ class Timelines:
         entry = self._entry(draft, group_timeline(group_id), tail)
         return await self._append(entry, group.members, status.EVENT_GROUP_MESSAGE, draft.origin)
 
-    async def read_c2c(self, user: str, peer: str, first: int, last: int, limit: int) -> Range:
-        """The newest `limit` entries of an interval of the C2C timeline with `peer`."""
-        page = await self._store.timeline_page(c2c_timeline(user, peer), first, last, limit)
+    async def read_c2c(self, user: str, peer: str, first: int, last: int, limit: int, *, until: int = 0) -> Range:
+        """The newest `limit` entries of an interval of the C2C timeline with `peer`, or of its part up to a time."""
+        timeline = c2c_timeline(user, peer)
+        page = await self._store.timeline_page(timeline, first, await self._up_to(timeline, last, until), limit)
         return _range(page, group=False)
 
-    async def read_group(self, user: str, group_id: str, first: int, last: int, limit: int) -> Range:
+    async def read_group(self, user: str, group_id: str, first: int, last: int, limit: int, *, until: int = 0) -> Range:
         """The newest `limit` entries of an interval of a group's timeline, for a member, from where it may read on."""
         group = await self._directory.group_for(user, group_id)
         floor = group.members[user].floor
-        page = await self._store.timeline_page(group_timeline(group_id), max(first, floor), last, limit)
+        timeline = group_timeline(group_id)
+        last = await self._up_to(timeline, last, until)
+        page = await self._store.timeline_page(timeline, max(first, floor), last, limit)
         return _range(page, group=True, floor=floor)
+
+    async def _up_to(self, timeline: str, last: int, until: int) -> int:
+        return min(last, await self._store.seq_before(timeline, until, "")) if until else last
 
     async def seq_before(self, user: str, peer: str, time: int, msg_key: str) -> int:
         """The last C2C seq older than the message of this time and MsgKey."""

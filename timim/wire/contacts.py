@@ -17,6 +17,7 @@ class PageContacts(Body):
     start_index: int = msgspec.field(name="StartIndex", default=0)
     count: int = msgspec.field(name="Count", default=100)
     messages: int = msgspec.field(name="TimelineMessages", default=0)  # 1: with each last message, whole
+    since: int = msgspec.field(name="TimelineSince", default=0)  # only what changed since that reply; 0: all
 
 
 class Contact(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -44,6 +45,7 @@ class PageContactsReply(Reply):
     complete_flag: int = msgspec.field(name="CompleteFlag", default=1)
     start_index: int = msgspec.field(name="StartIndex", default=0)
     time_stamp: int = msgspec.field(name="TimeStamp", default=0)
+    since: int = msgspec.field(name="TimelineSince", default=0)  # what to name the next time
     items: list[Contact] = msgspec.field(name="SessionItem", default_factory=list)
 
 

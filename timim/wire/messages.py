@@ -86,6 +86,7 @@ class RoamC2C(Body):
     msg_key: str = msgspec.field(name="MsgKey", default="")
     direction: int = msgspec.field(name="GetDirection", default=0)
     timeline_range: Seqs | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
+    until: int = msgspec.field(name="TimelineUntil", default=0)  # only what is of this time or older
 
 
 class RoamC2CReply(RangeReply):
@@ -105,6 +106,7 @@ class RoamGroup(Body):
     seq: int = msgspec.field(name="ReqMsgSeq", default=0)
     number: int = msgspec.field(name="ReqMsgNumber", default=20)
     timeline_range: Seqs | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
+    until: int = msgspec.field(name="TimelineUntil", default=0)  # only what is of this time or older
 
 
 class RoamGroupReply(RangeReply):

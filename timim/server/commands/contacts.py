@@ -10,15 +10,19 @@ from ..store.base import Contact
 from .table import TABLE, Call
 
 PAGE_LIMIT = 100
+LATEST_COMMIT_S = 120  # an entry is dated before its commit, and by then committed
 
 
 @TABLE.serve(wire.PAGE_CONTACTS)
 async def page(call: Call, body: wire.PageContacts) -> wire.PageContactsReply:
     limit = max(1, min(body.count or PAGE_LIMIT, PAGE_LIMIT))
-    contacts = await call.services.store.contacts(call.user, body.start_index, limit + 1)
+    now = int(call.services.now())
+    since = body.since - LATEST_COMMIT_S if 0 < body.since <= now else 0  # a clock that went back knows nothing of then
+    contacts = await call.services.store.contacts(call.user, body.start_index, limit + 1, since=since)
     items = [_item(call.user, contact, whole=bool(body.messages)) for contact in contacts[:limit]]
     more = len(contacts) > limit
-    return wire.PageContactsReply(complete_flag=int(not more), start_index=body.start_index + limit if more else 0, items=items)
+    start = body.start_index + limit if more else 0
+    return wire.PageContactsReply(complete_flag=int(not more), start_index=start, since=now, items=items)
 
 
 def _item(user: str, contact: Contact, *, whole: bool) -> wire.Contact:

@@ -66,7 +66,7 @@ async def roam(call: Call, body: messages.RoamGroup) -> messages.RoamGroupReply:
         first, last = body.timeline_range
     else:
         first, last = 1, body.seq or 1 << 62
-    page = await call.services.timelines.read_group(call.user, body.group_id, first, last, limit)
+    page = await call.services.timelines.read_group(call.user, body.group_id, first, last, limit, until=body.until)
     return messages.RoamGroupReply(
         group_id=body.group_id,
         is_finished=int(page.first <= page.floor),

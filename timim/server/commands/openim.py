@@ -57,7 +57,7 @@ async def roam(call: Call, body: wire.RoamC2C) -> wire.RoamC2CReply:
             last = await services.timelines.seq_before(call.user, peer, body.last_msg_time, body.msg_key)
     if first < 1:
         raise InvalidArgument("TimelineRange begins at 1", code=90001)
-    page = await services.timelines.read_c2c(call.user, peer, first, last, limit)
+    page = await services.timelines.read_c2c(call.user, peer, first, last, limit, until=body.until)
     oldest = page.stored[-1] if page.stored else None
     messages = page.entries if isinstance(body.timeline_range, tuple) else page.entries[::-1]
     return wire.RoamC2CReply(

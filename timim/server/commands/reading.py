@@ -11,7 +11,7 @@ from .table import TABLE, Call
 
 async def mark_read(call: Call, timeline: str, seq: int, *, peer: str = "", group_id: str = "") -> None:
     """Raise the caller's read seq and tell its other devices."""
-    read = await call.services.store.set_read(call.user, timeline, seq)
+    read = await call.services.store.set_read(call.user, timeline, seq, time=int(call.services.now()))
     notice = status.ReadNotice(peer=peer, group_id=group_id, read_seq=read)
     for session in call.services.fanout.of(call.user):
         if session is not call.session:

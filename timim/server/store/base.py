@@ -127,12 +127,12 @@ class Store(Protocol):
         """The last seq that is older than the message of this time and MsgKey (`{MsgSeq}_{MsgRandom}_{MsgTime}`)."""
         ...
 
-    async def contacts(self, user: str, offset: int, limit: int) -> list[Contact]:
-        """A user's conversations, the newest first, each with its last entry."""
+    async def contacts(self, user: str, offset: int, limit: int, *, since: int = 0) -> list[Contact]:
+        """A user's conversations that changed at `since` or later, the newest first, each with its last entry."""
         ...
 
-    async def set_read(self, user: str, timeline: str, seq: int) -> int:
-        """Raise the user's read seq in a timeline (it never falls); returns what it is now."""
+    async def set_read(self, user: str, timeline: str, seq: int, *, time: int = 0) -> int:
+        """Raise the user's read seq in a timeline (it never falls), at this time; returns what it is now."""
         ...
 
     async def account(self, user: str) -> Account | None: ...

@@ -29,7 +29,7 @@ CREATE TABLE msg_keys(timeline INTEGER NOT NULL, sender TEXT NOT NULL, client_ti
   random INTEGER NOT NULL, seq INTEGER NOT NULL, fingerprint BLOB NOT NULL,
   PRIMARY KEY(timeline, sender, client_time, random)) WITHOUT ROWID;
 CREATE TABLE contacts(user_id TEXT NOT NULL, timeline INTEGER NOT NULL, read_seq INTEGER NOT NULL DEFAULT 0,
-  floor INTEGER NOT NULL DEFAULT 1, PRIMARY KEY(user_id, timeline)) WITHOUT ROWID;
+  read_time INTEGER NOT NULL DEFAULT 0, floor INTEGER NOT NULL DEFAULT 1, PRIMARY KEY(user_id, timeline)) WITHOUT ROWID;
 """
 _FIRST_TINY_ID = 144_115_200_000_000_000  # as large as the web client's own, below 2**63; sent as a string
 
@@ -63,11 +63,11 @@ class SqliteStore:
     async def seq_before(self, timeline: str, time: int, msg_key: str) -> int:
         return await self._database.read(lambda connection: _seq_before(connection, timeline, time, msg_key))
 
-    async def contacts(self, user: str, offset: int, limit: int) -> list[Contact]:
-        return await self._database.read(lambda connection: _contacts(connection, user, offset, limit))
+    async def contacts(self, user: str, offset: int, limit: int, *, since: int = 0) -> list[Contact]:
+        return await self._database.read(lambda connection: _contacts(connection, user, offset, limit, since))
 
-    async def set_read(self, user: str, timeline: str, seq: int) -> int:
-        return await self._database.write(lambda connection: _set_read(connection, user, timeline, seq))
+    async def set_read(self, user: str, timeline: str, seq: int, *, time: int = 0) -> int:
+        return await self._database.write(lambda connection: _set_read(connection, user, timeline, seq, time))
 
     async def account(self, user: str) -> Account | None:
         return await self._database.read(lambda connection: _account(connection, user))
@@ -189,13 +189,13 @@ def _last_not_after(connection: sqlite3.Connection, timeline: int, last_seq: int
     return low
 
 
-def _contacts(connection: sqlite3.Connection, user: str, offset: int, limit: int) -> list[Contact]:
+def _contacts(connection: sqlite3.Connection, user: str, offset: int, limit: int, since: int) -> list[Contact]:
     rows = connection.execute(
         "SELECT t.name, t.last_seq, t.last_time, c.read_seq, max(c.floor, t.floor), e.time, e.tail"
         " FROM contacts c JOIN timelines t ON t.id=c.timeline"
         " LEFT JOIN entries e ON e.timeline=t.id AND e.seq=t.last_seq"
-        " WHERE c.user_id=? ORDER BY t.last_time DESC, t.id DESC LIMIT ? OFFSET ?",
-        (user, limit, offset),
+        " WHERE c.user_id=? AND (t.last_time>=? OR c.read_time>=?) ORDER BY t.last_time DESC, t.id DESC LIMIT ? OFFSET ?",
+        (user, since, since, limit, offset),
     ).fetchall()
     return [
         Contact(name, last_seq, last_time, read, floor, StoredEntry(last_seq, time, tail) if tail is not None else None)
@@ -203,11 +203,11 @@ def _contacts(connection: sqlite3.Connection, user: str, offset: int, limit: int
     ]
 
 
-def _set_read(connection: sqlite3.Connection, user: str, timeline: str, seq: int) -> int:
+def _set_read(connection: sqlite3.Connection, user: str, timeline: str, seq: int, time: int) -> int:
     row = connection.execute(
-        "UPDATE contacts SET read_seq=max(read_seq, min(?, (SELECT last_seq FROM timelines WHERE name=?)))"
+        "UPDATE contacts SET read_seq=max(read_seq, min(?, (SELECT last_seq FROM timelines WHERE name=?))), read_time=?"
         " WHERE user_id=? AND timeline=(SELECT id FROM timelines WHERE name=?) RETURNING read_seq",
-        (seq, timeline, user, timeline),
+        (seq, timeline, time, user, timeline),
     ).fetchone()
     return row[0] if row else 0
 
