@@ -27,20 +27,22 @@ class Server(RunningServer):
 async def survive(server: Server, failpoint: Failpoint, kills: int, rng: random.Random) -> tuple[list[str], list[str]]:
     """What was acked, and what is stored, in order, after `kills` deaths at this failpoint."""
     await server.start()
-    await server.add_users("alice", "bob")
-    acked: list[str] = []
-    async with server.client("alice") as alice:
-        for kill in range(kills):
-            await server.restart(crash_at=failpoint, count=rng.randint(2, WAVES - 2))
-            sending = asyncio.create_task(send(alice, f"{kill}."))
-            await server.died()
-            await server.start()
-            async with asyncio.timeout(WAIT_S):
-                acked += await sending
-        async with server.client("bob") as bob:
-            stored = [message.text async for message in bob.c2c("alice").history()]
-    await server.stop()
-    return acked, stored[::-1]
+    try:
+        await server.add_users("alice", "bob")
+        acked: list[str] = []
+        async with server.client("alice") as alice:
+            for kill in range(kills):
+                await server.restart(crash_at=failpoint, count=rng.randint(2, WAVES - 2))
+                sending = asyncio.create_task(send(alice, f"{kill}."))
+                await server.died()
+                await server.start()
+                async with asyncio.timeout(WAIT_S):
+                    acked += await sending
+            async with server.client("bob") as bob:
+                stored = [message.text async for message in bob.c2c("alice").history(oldest_first=True)]
+        return acked, stored
+    finally:
+        await server.stop()
 
 
 async def send(client: Client, name: str) -> list[str]:
