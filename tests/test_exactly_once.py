@@ -19,6 +19,7 @@ from timim import MsgIdConflict
 from timim.server.bus.base import Event
 from timim.server.bus.local import LocalBus
 from timim.server.membership import Directory
+from timim.server.metrics import Metrics
 from timim.server.store.base import Appended, NewEntry
 from timim.server.store.sqlite import SqliteStore
 from timim.server.timeline import Draft, Timelines
@@ -50,7 +51,8 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.do(self.store.open())
         directory, bus = Directory(self.store), LocalBus()
         bus.subscribe(self.published.append)
-        self.timelines = Timelines(self.store, bus, directory, now=lambda: self.now, max_message_bytes=12_000)
+        metrics = Metrics(sessions=lambda: 0)
+        self.timelines = Timelines(self.store, bus, directory, metrics, now=lambda: self.now, max_message_bytes=12_000)
         for user in USERS:
             self.do(directory.ensure_account(user))
 

@@ -34,7 +34,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.__init__"}),
     ),
     "server": (
-        frozenset({"timim.server.settings"}),
+        frozenset({"timim.server.settings", "timim.server.metrics"}),
         frozenset({"timim.server.auth", "timim.server.blobs", "timim.server.bus", "timim.server.store"})
         | frozenset({"timim.server.push", "timim.server.webhooks"}),
         frozenset({"timim.server.membership", "timim.server.relations"}),

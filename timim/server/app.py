@@ -20,20 +20,20 @@ from typing import Self
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.routing import BaseRoute, WebSocketRoute
 
 from ..errors import StorageError, StoreInUse, TimimError
 from .auth import Auth
 from .blobs import Blobs
 from .bus.local import LocalBus
-from .commands import contacts, groups, openim, reading  # noqa: F401  they register what they serve
+from .commands import contacts, groups, openim, reading, web  # noqa: F401  they register what they serve
 from .commands.table import Services
 from .doors.media import MediaLimits, media_routes
+from .doors.ops import ops_routes
 from .doors.websocket import Door
 from .fanout import Fanout
 from .membership import Directory
+from .metrics import Metrics
 from .settings import Settings
 from .store.sqlite import SqliteStore
 from .timeline import Timelines
@@ -58,6 +58,7 @@ class Server:
         self._store: SqliteStore | None = None
         self._door: Door | None = None
         self._fanout = Fanout()
+        self._stopping = False
         self.app_id = 0
         self.secret_key = ""
         self.first_start = False
@@ -88,6 +89,7 @@ class Server:
 
     async def start(self) -> None:
         """Listen. Raises PortInUse, StoreInUse, StorageError; nothing is left open then."""
+        self._stopping = False
         try:
             await self._start()
         except BaseException:
@@ -108,11 +110,13 @@ class Server:
         bus.subscribe(self._fanout.receive)
         auth = Auth(self.app_id, [self.secret_key], admin=settings.admin, now=self._now)
         await directory.ensure_account(settings.admin)
+        metrics = Metrics(sessions=lambda: len(self._fanout))
         services = Services(
+            metrics=metrics,
             settings=settings,
             store=store,
             directory=directory,
-            timelines=Timelines(store, bus, directory, now=self._now, max_message_bytes=settings.max_message_bytes),
+            timelines=Timelines(store, bus, directory, metrics, now=self._now, max_message_bytes=settings.max_message_bytes),
             fanout=self._fanout,
             now=self._now,
             epoch=await store.meta("epoch", secrets.token_hex(8)),
@@ -122,7 +126,7 @@ class Server:
         self._door = Door(services, auth, media_url=media_url)
         routes: list[BaseRoute] = [
             WebSocketRoute("/{path:path}", self._door.handle),
-            Route("/healthz", self._health),
+            *ops_routes(metrics, stopping=lambda: self._stopping, open_metrics=settings.open_metrics),
             *media_routes(blobs, user_of=auth.user_of, limits=MediaLimits()),
         ]
         config = uvicorn.Config(
@@ -147,6 +151,7 @@ class Server:
 
     async def stop(self) -> None:
         """Drain and close; calling it again does nothing."""
+        self._stopping = True
         if self._door is not None:
             self._door.drain()
         if self._uvicorn is not None and self._task is not None:
@@ -161,9 +166,6 @@ class Server:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-    async def _health(self, request: Request) -> JSONResponse:
-        return JSONResponse({"status": "stopping" if self._uvicorn and self._uvicorn.should_exit else "ok"})
 
     def _identify(self, folder: Path | None) -> None:
         """The app id and the key: given, or made at the first start and kept in the data folder."""

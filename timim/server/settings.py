@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     history_page: int = 200
     synchronous: str = "FULL"
     drain_s: float = 5.0
+    open_metrics: bool = False  # /metrics for everybody who reaches the port, not for this machine alone
 
     @classmethod
     def settings_customise_sources(

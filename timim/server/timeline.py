@@ -19,6 +19,7 @@ from ..wire.elems import split_body
 from ..wire.entries import EntryTail, GroupFacts, encode_tail, render, render_online, render_tombstone
 from .bus.base import Bus, Event
 from .membership import Directory
+from .metrics import Metrics
 from .store.base import (
     MsgKey,
     NewEntry,
@@ -70,11 +71,19 @@ class Timelines:
     """C2C and group timelines. `now` is the server's clock in seconds since 1970."""
 
     def __init__(
-        self, store: Store, bus: Bus, directory: Directory, *, now: Callable[[], float], max_message_bytes: int
+        self,
+        store: Store,
+        bus: Bus,
+        directory: Directory,
+        metrics: Metrics,
+        *,
+        now: Callable[[], float],
+        max_message_bytes: int,
     ) -> None:
         self._store = store
         self._bus = bus
         self._directory = directory
+        self._metrics = metrics
         self._now = now
         self._max_message_bytes = max_message_bytes
 
@@ -165,7 +174,10 @@ class Timelines:
 
     async def _append(self, entry: NewEntry, users: Iterable[str], kind: int, origin: int) -> Posted:
         appended = await self._store.append(entry)
-        if not appended.duplicate:
+        if appended.duplicate:
+            self._metrics.duplicates.inc()
+        else:
+            self._metrics.posted.inc()
             group = kind == status.EVENT_GROUP_MESSAGE
             payload = render(entry.tail, seq=appended.seq, time=appended.time, group=group)
             reach("before-publish")

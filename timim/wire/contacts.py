@@ -31,12 +31,30 @@ class Contact(msgspec.Struct, kw_only=True, omit_defaults=True):
     read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
     floor: int = msgspec.field(name="TimelineFloor", default=0)
     message: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="TimelineMessage", default=msgspec.UNSET)
-    msg_show: str = msgspec.field(name="MsgShow", default="")
-    last_from: str = msgspec.field(name="LastMsgFrom_Account", default="")
+    # the web client's own words; it wants them whenever TimelineMessages was not asked for
     msg_seq: int = msgspec.field(name="MsgSeq", default=0)
     msg_random: int = msgspec.field(name="MsgRandom", default=0)
-    last_body: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="LastMsgBody", default=msgspec.UNSET)
+    last_c2c_from: str = msgspec.field(name="LastC2CMsgFrom_Account", default="")
+    last_group_from: str = msgspec.field(name="MsgGroupFrom_Account", default="")
+    last_msg: LastMsg | msgspec.UnsetType = msgspec.field(name="LastMsg", default=msgspec.UNSET)
+    peer_nick: str = msgspec.field(name="PeerNick", default="")
+    peer_image: str = msgspec.field(name="PeerAvatar", default="")
+    group_account: str = msgspec.field(name="ToAccount", default="")
+    group_name: str = msgspec.field(name="GroupNick", default="")
+    group_type: str = msgspec.field(name="GroupType", default="")
+    sender_nick: str = msgspec.field(name="SenderNick", default="")
+    sender_card: str = msgspec.field(name="SenderNameCard", default="")
+    next_seq: int = msgspec.field(name="GroupNextMsgSeq", default=0)
+    group_read_seq: int = msgspec.field(name="MsgGroupReadedSeq", default=0)
+    peer_read_time: int = msgspec.field(name="C2cPeerReadTime", default=0)
     unread: int = msgspec.field(name="UnreadMsgCount", default=0)
+
+
+class LastMsg(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a last message says."""
+
+    msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
+    cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
 
 
 class PageContactsReply(Reply):

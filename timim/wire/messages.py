@@ -118,17 +118,27 @@ class RoamGroupReply(RangeReply):
 
 
 class OfflineC2C(Body):
-    """The web client's question for offline C2C messages; timim answers by timelines, so there are none apart."""
+    """The web client's question for what it missed in C2C. `SyncFlag` 0: the first time, 1: it goes on."""
 
     cookie: str = msgspec.field(name="Cookie", default="")
+    sync_flag: int = msgspec.field(name="SyncFlag", default=0)
+    online_sync: int = msgspec.field(name="IsOnlineSync", default=0)
+
+
+class PairUnread(msgspec.Struct, kw_only=True):
+    """How many messages of one peer are not read."""
+
+    from_account: str = msgspec.field(name="From_Account")
+    unread: int = msgspec.field(name="UnreadCount")
 
 
 class OfflineC2CReply(Reply):
-    """SyncFlag 2: all there is."""
+    """SyncFlag 1: ask again, 2: that is all. The unread counts are taken from a reply that is not the last only."""
 
     cookie: str = msgspec.field(name="Cookie", default="")
     sync_flag: int = msgspec.field(name="SyncFlag", default=2)
     messages: list[msgspec.Raw] = msgspec.field(name="MsgList", default_factory=list)
+    unread: list[PairUnread] = msgspec.field(name="C2CPairUnreadCount", default_factory=list)
 
 
 class ReadItem(msgspec.Struct, kw_only=True, omit_defaults=True):

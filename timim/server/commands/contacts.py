@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from ...wire import contacts as wire
-from ...wire.entries import render
+from ...wire.codec import decode
+from ...wire.entries import Entry, GroupFacts, render
 from ..store.base import Contact
 from .table import TABLE, Call
 
@@ -19,13 +20,18 @@ async def page(call: Call, body: wire.PageContacts) -> wire.PageContactsReply:
     now = int(call.services.now())
     since = body.since - LATEST_COMMIT_S if 0 < body.since <= now else 0  # a clock that went back knows nothing of then
     contacts = await call.services.store.contacts(call.user, body.start_index, limit + 1, since=since)
-    items = [_item(call.user, contact, whole=bool(body.messages)) for contact in contacts[:limit]]
+    page = contacts[:limit]
     more = len(contacts) > limit
+    if body.messages:
+        items = [_item(call.user, contact) for contact in page]
+    else:
+        unread = await call.services.store.unread(call.user, [contact.timeline for contact in page])
+        items = [await _in_short(call, contact, count) for contact, count in zip(page, unread, strict=True)]
     start = body.start_index + limit if more else 0
     return wire.PageContactsReply(complete_flag=int(not more), start_index=start, since=now, items=items)
 
 
-def _item(user: str, contact: Contact, *, whole: bool) -> wire.Contact:
+def _item(user: str, contact: Contact) -> wire.Contact:
     kind, *names = contact.timeline.split("\x1f")
     group = kind == "group"
     item = wire.Contact(
@@ -40,26 +46,29 @@ def _item(user: str, contact: Contact, *, whole: bool) -> wire.Contact:
     else:
         item.to_account = names[1] if names[0] == user else names[0]
     if contact.last is not None and contact.last_seq >= contact.floor:
-        entry = render(contact.last.tail, seq=contact.last.seq, time=contact.last.time, group=group)
-        if whole:
-            item.message = entry
-        else:
-            _in_short(item, entry)
+        item.message = render(contact.last.tail, seq=contact.last.seq, time=contact.last.time, group=group)
     return item
 
 
-def _in_short(item: wire.Contact, entry: msgspec.Raw) -> None:
-    """What Tencent's own list says of a last message."""
-    fields = msgspec.json.decode(entry)
-    item.msg_show = "".join(_shown(elem) for elem in fields["MsgBody"])[:200]
-    item.last_from = fields["From_Account"]
-    item.msg_seq = fields.get("MsgSeq", 0)
-    item.msg_random = fields.get("MsgRandom", 0)
-    item.last_body = msgspec.Raw(msgspec.json.encode(fields["MsgBody"]))
-    item.unread = max(0, item.last_seq - item.read_seq)
-
-
-def _shown(elem: dict[str, object]) -> str:
-    content = elem.get("MsgContent")
-    text = content.get("Text") if isinstance(content, dict) else None
-    return text if isinstance(text, str) else f"[{elem.get('MsgType', '')}]"
+async def _in_short(call: Call, contact: Contact, unread: int) -> wire.Contact:
+    """What Tencent's own list says of a conversation and its last message."""
+    item = _item(call.user, contact)
+    message, item.message = item.message, msgspec.UNSET
+    item.unread = unread
+    last = decode(Entry, message) if isinstance(message, msgspec.Raw) else None
+    if last is not None:
+        item.msg_seq, item.msg_random = last.msg_seq, last.msg_random
+        item.last_msg = wire.LastMsg(msg_body=last.msg_body, cloud_custom_data=last.cloud_custom_data)
+    if item.type == wire.CONTACT_GROUP:
+        group = await call.services.directory.group(item.group_id)
+        item.group_account, item.group_id = item.group_id, ""  # GroupId means a group of conversations to that client
+        item.group_name, item.group_type = group.name, group.type
+        item.next_seq, item.group_read_seq = contact.last_seq + 1, contact.read_seq
+        if last is not None:
+            item.last_group_from, item.sender_nick = last.from_account, last.nick
+            item.sender_card = last.group.name_card if isinstance(last.group, GroupFacts) else ""
+    else:
+        peer = await call.services.directory.account(item.to_account)
+        item.peer_nick, item.peer_image = peer.nickname, peer.face_url
+        item.last_c2c_from = last.from_account if last is not None else ""
+    return item

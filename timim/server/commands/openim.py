@@ -13,6 +13,9 @@ from ..timeline import Draft
 from .reading import mark_read
 from .table import TABLE, Call
 
+OFFLINE_CONVERSATIONS = 100  # of the web client's sync: the newest
+OFFLINE_MESSAGES = 20  # of one conversation; its history has the rest
+
 
 def sender_of(call: Call, named: str) -> str:
     """Who sends: the caller, or at the REST door whom the administrator names."""
@@ -74,7 +77,22 @@ async def roam(call: Call, body: wire.RoamC2C) -> wire.RoamC2CReply:
 
 @TABLE.serve(wire.OFFLINE_C2C)
 async def offline(call: Call, body: wire.OfflineC2C) -> wire.OfflineC2CReply:
-    return wire.OfflineC2CReply(cookie=body.cookie)
+    """Unread counts first, then the unread messages themselves: a client may count what it cannot show."""
+    services, first = call.services, body.sync_flag == 0
+    messages: list[msgspec.Raw] = []
+    counts: list[wire.PairUnread] = []
+    contacts = await services.store.contacts(call.user, 0, OFFLINE_CONVERSATIONS)
+    behind = [c for c in contacts if c.timeline.startswith("c2c\x1f") and c.last_seq > max(c.read_seq, c.floor - 1)]
+    unread = await services.store.unread(call.user, [contact.timeline for contact in behind])
+    for contact, count in zip(behind, unread, strict=True):
+        _, one, other = contact.timeline.split("\x1f")
+        peer = other if one == call.user else one
+        if first and count:
+            counts.append(wire.PairUnread(from_account=peer, unread=count))
+        elif count:
+            page = await services.timelines.read_c2c(call.user, peer, contact.read_seq + 1, contact.last_seq, OFFLINE_MESSAGES)
+            messages += page.entries[::-1]
+    return wire.OfflineC2CReply(cookie=str(int(services.now())), sync_flag=1 if first else 2, messages=messages, unread=counts)
 
 
 @TABLE.serve(wire.READ_C2C)

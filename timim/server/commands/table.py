@@ -7,6 +7,7 @@ fault of ours, logged with its traceback and answered 60002, never swallowed.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from ...failpoint import reach
 from ...wire.codec import Body, Command, Reply, decode, encode
 from ..fanout import Fanout
 from ..membership import Directory
+from ..metrics import Metrics
 from ..session import Session
 from ..settings import Settings
 from ..store.base import Store
@@ -32,6 +34,7 @@ R = TypeVar("R", bound=Reply)
 class Services:
     """What commands work with."""
 
+    metrics: Metrics
     settings: Settings
     store: Store
     directory: Directory
@@ -69,19 +72,27 @@ class Table:
 
     async def answer(self, name: str, call: Call, body: bytes | msgspec.Raw) -> bytes:
         """The reply to a command, as JSON text. Never raises but for cancellation."""
+        begun = time.perf_counter()
+        reply = await self._reply(name, call, body)
+        label = name if name in self.served else "unknown"
+        call.services.metrics.answered(label, reply.error_code, time.perf_counter() - begun)
+        return encode(reply)
+
+    async def _reply(self, name: str, call: Call, body: bytes | msgspec.Raw) -> Reply:
         served = self.served.get(name)
         if served is None:
-            return encode(Reply(action_status="FAIL", error_code=60009, error_info=f"timim does not serve {name[:80]}"))
+            return Reply(action_status="FAIL", error_code=60009, error_info=f"timim does not serve {name[:80]}")
         command, function = served
         try:
             asked = decode(command.body, body)
             reach("after-decode")
-            return encode(await function(call, asked))
+            reply: Reply = await function(call, asked)
         except TimimError as exc:
-            return encode(refusal(exc))
+            return refusal(exc)
         except Exception:
             log.exception("%s failed", name)
-            return encode(refusal(ServerFault("the server failed; nothing was stored")))
+            return refusal(ServerFault("the server failed; nothing was stored"))
+        return reply
 
 
 def refusal(exc: TimimError) -> Reply:

@@ -70,9 +70,11 @@ class Door:
                             try:
                                 session, reply = await self._login(socket, frame)
                             except TimimError as exc:
+                                self._services.metrics.logins.labels("refused").inc()
                                 await socket.send_bytes(self._frame(frame.head, encode(refusal(exc))))
                                 await socket.close(POLICY, "login refused")
                                 return None
+                            self._services.metrics.logins.labels("accepted").inc()
                             await socket.send_bytes(self._frame(frame.head, encode(reply)))
                             return session
                         body = Reply() if frame.head.servcmd == status.HEARTBEAT.name else _NOT_LOGGED_IN
@@ -125,6 +127,8 @@ class Door:
         reader = asyncio.create_task(self._read(socket, session, answers), name=f"read {session.user}")
         try:
             await asyncio.wait((writer, reader, session.closing), return_when=asyncio.FIRST_COMPLETED)
+            if session.closed_because == READS_TOO_SLOWLY:
+                self._services.metrics.too_slow.inc()
             if session.closing.done() and not writer.done():
                 await _cancel(reader)
                 limit_s = self._services.settings.drain_s

@@ -21,6 +21,9 @@ def group_timeline(group_id: str) -> str:
     return "group\x1f" + group_id
 
 
+UNREAD_LIMIT = 1000  # what is more is shown as "many" everywhere
+
+
 class MsgKey(NamedTuple):
     """What a sender calls its message: its clock in seconds and a random number."""
 
@@ -131,8 +134,16 @@ class Store(Protocol):
         """A user's conversations that changed at `since` or later, the newest first, each with its last entry."""
         ...
 
+    async def unread(self, user: str, timelines: Sequence[str]) -> list[int]:
+        """How many entries of others each of these holds above the user's read seq; counting ends at UNREAD_LIMIT."""
+        ...
+
     async def set_read(self, user: str, timeline: str, seq: int, *, time: int = 0) -> int:
         """Raise the user's read seq in a timeline (it never falls), at this time; returns what it is now."""
+        ...
+
+    async def read_time(self, user: str, timeline: str) -> int:
+        """The time of the last entry that this user has read; 0 when it has read none."""
         ...
 
     async def account(self, user: str) -> Account | None: ...

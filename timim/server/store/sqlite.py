@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import GroupExists, MsgIdConflict
 from ...failpoint import reach
 from ...sqlite import Database
-from .base import Account, Appended, Contact, Group, Member, NewEntry, StoredEntry, TimelinePage, group_timeline
+from .base import UNREAD_LIMIT, Account, Appended, Contact, Group, Member, NewEntry, StoredEntry, TimelinePage, group_timeline
 
 SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -23,8 +24,8 @@ CREATE TABLE members(group_id TEXT NOT NULL, user_id TEXT NOT NULL, position INT
 CREATE INDEX members_of_user ON members(user_id);
 CREATE TABLE timelines(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, last_seq INTEGER NOT NULL DEFAULT 0,
   last_time INTEGER NOT NULL DEFAULT 0, floor INTEGER NOT NULL DEFAULT 1);
-CREATE TABLE entries(timeline INTEGER NOT NULL, seq INTEGER NOT NULL, time INTEGER NOT NULL, tail BLOB NOT NULL,
-  PRIMARY KEY(timeline, seq)) WITHOUT ROWID;
+CREATE TABLE entries(timeline INTEGER NOT NULL, seq INTEGER NOT NULL, time INTEGER NOT NULL, sender TEXT NOT NULL,
+  tail BLOB NOT NULL, PRIMARY KEY(timeline, seq)) WITHOUT ROWID;
 CREATE TABLE msg_keys(timeline INTEGER NOT NULL, sender TEXT NOT NULL, client_time INTEGER NOT NULL,
   random INTEGER NOT NULL, seq INTEGER NOT NULL, fingerprint BLOB NOT NULL,
   PRIMARY KEY(timeline, sender, client_time, random)) WITHOUT ROWID;
@@ -66,8 +67,14 @@ class SqliteStore:
     async def contacts(self, user: str, offset: int, limit: int, *, since: int = 0) -> list[Contact]:
         return await self._database.read(lambda connection: _contacts(connection, user, offset, limit, since))
 
+    async def unread(self, user: str, timelines: Sequence[str]) -> list[int]:
+        return await self._database.read(lambda connection: [_unread(connection, user, name) for name in timelines])
+
     async def set_read(self, user: str, timeline: str, seq: int, *, time: int = 0) -> int:
         return await self._database.write(lambda connection: _set_read(connection, user, timeline, seq, time))
+
+    async def read_time(self, user: str, timeline: str) -> int:
+        return await self._database.read(lambda connection: _read_time(connection, user, timeline))
 
     async def account(self, user: str) -> Account | None:
         return await self._database.read(lambda connection: _account(connection, user))
@@ -119,7 +126,7 @@ def _append(connection: sqlite3.Connection, entry: NewEntry) -> Appended:
         except sqlite3.IntegrityError:
             return _standing(connection, timeline, entry)
     reach("before-insert")
-    connection.execute("INSERT INTO entries VALUES(?,?,?,?)", (timeline, seq, time, entry.tail))
+    connection.execute("INSERT INTO entries VALUES(?,?,?,?,?)", (timeline, seq, time, entry.sender, entry.tail))
     reach("after-insert")
     if seq == 1 and entry.contacts:
         connection.executemany(
@@ -201,6 +208,29 @@ def _contacts(connection: sqlite3.Connection, user: str, offset: int, limit: int
         Contact(name, last_seq, last_time, read, floor, StoredEntry(last_seq, time, tail) if tail is not None else None)
         for name, last_seq, last_time, read, floor, time, tail in rows
     ]
+
+
+def _unread(connection: sqlite3.Connection, user: str, timeline: str) -> int:
+    row = connection.execute(
+        "SELECT t.id, max(c.read_seq, c.floor-1) FROM timelines t JOIN contacts c ON c.timeline=t.id"
+        " WHERE t.name=? AND c.user_id=?",
+        (timeline, user),
+    ).fetchone()
+    if row is None:
+        return 0
+    others = "SELECT 1 FROM entries WHERE timeline=? AND seq>? AND sender<>? LIMIT ?"
+    count: int = connection.execute(f"SELECT count(*) FROM ({others})", (*row, user, UNREAD_LIMIT)).fetchone()[0]
+    return count
+
+
+def _read_time(connection: sqlite3.Connection, user: str, timeline: str) -> int:
+    row = connection.execute(
+        "SELECT e.time FROM timelines t JOIN contacts c ON c.timeline=t.id"
+        " JOIN entries e ON e.timeline=t.id AND e.seq=c.read_seq"
+        " WHERE t.name=? AND c.user_id=?",
+        (timeline, user),
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def _set_read(connection: sqlite3.Connection, user: str, timeline: str, seq: int, time: int) -> int:

@@ -1,0 +1,46 @@
+// What the web client expects of a browser and Node 20 does not have. Nothing of the client itself is changed.
+
+import { WebSocket } from "ws";
+
+const nothing = () => undefined;
+
+class Storage {
+  #items = new Map();
+  getItem(key) { return this.#items.get(key) ?? null; }
+  setItem(key, value) { this.#items.set(key, String(value)); }
+  removeItem(key) { this.#items.delete(key); }
+  clear() { this.#items.clear(); }
+}
+
+const window = {
+  performance: globalThis.performance,
+  WebSocket,
+  addEventListener: nothing,
+  removeEventListener: nothing,
+  localStorage: new Storage(),
+  location: { href: "http://127.0.0.1/", host: "127.0.0.1", hostname: "127.0.0.1", protocol: "http:" },
+  setTimeout, clearTimeout, setInterval, clearInterval,
+};
+
+const define = (name, value) => Object.defineProperty(globalThis, name, { value, writable: true, configurable: true });
+
+define("window", window);
+define("self", window);
+define("WebSocket", WebSocket);
+define("localStorage", window.localStorage);
+define("location", window.location);
+define("navigator", { userAgent: "Mozilla/5.0 (X11; Linux x86_64) Chrome/120.0.0.0", language: "en", onLine: true });
+define("document", {
+  charset: "UTF-8",
+  addEventListener: nothing,
+  removeEventListener: nothing,
+  hidden: false,
+  visibilityState: "visible",
+  createElement: () => ({ style: {}, setAttribute: nothing, appendChild: nothing }),
+  head: { appendChild: nothing },
+  body: { appendChild: nothing },
+});
+
+// stdout belongs to the line protocol; what the client logs goes to stderr.
+const log = (...words) => process.stderr.write(words.map(String).join(" ") + "\n");
+Object.assign(console, { log, info: log, debug: log, warn: log, error: log });

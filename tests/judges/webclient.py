@@ -1,0 +1,111 @@
+"""Tencent's web client in a Node process, driven by lines of JSON as `web/judge.mjs` says."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from timim import sign_user
+from timim.testing import RunningServer
+
+WEB = Path(__file__).parent / "web"
+WAIT_S = 20
+
+
+class WebError(Exception):
+    """The web client refused, with its own code."""
+
+    def __init__(self, error: dict[str, Any]) -> None:
+        super().__init__(f"{error.get('message')} ({error.get('code')})")
+        self.code = error.get("code")
+
+
+class WebClient:
+    """`events` is all that the client told, in order."""
+
+    def __init__(self, process: asyncio.subprocess.Process, server: RunningServer, user: str) -> None:
+        self.user = user
+        self.events: list[dict[str, Any]] = []
+        self._server = server
+        self._process = process
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._more = asyncio.Condition()
+
+    async def do(self, what: str, **options: object) -> Any:
+        """Ask the client to do something; its answer. Raises WebError."""
+        assert self._process.stdin is not None
+        number = next(self._numbers)
+        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        self._process.stdin.write(json.dumps({"id": number, "do": what, **options}).encode() + b"\n")
+        async with asyncio.timeout(WAIT_S):
+            said = await answer
+        if "error" in said:
+            raise WebError(said["error"])
+        return said["ok"]
+
+    async def login(self, *, signature: str | None = None) -> None:
+        """Log in, and wait until the client says that it is ready."""
+        signature = signature or sign_user(self._server.app_id, self._server.secret_key, self.user)
+        await self.do("login", userID=self.user, userSig=signature)
+        await self.until(lambda: any(e["event"] == "sdkStateReady" for e in self.events))
+
+    async def send(self, kind: str, to: str, payload: dict[str, object], *, group: bool = False) -> dict[str, Any]:
+        """Send one message; as the client shows it afterwards."""
+        where = "GROUP" if group else "C2C"
+        sent: dict[str, Any] = await self.do("send", kind=kind, to=to, conversationType=where, payload=payload)
+        return sent
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until what the client told makes this true."""
+        async with asyncio.timeout(WAIT_S), self._more:
+            await self._more.wait_for(holds)
+
+    async def received(self, count: int) -> list[dict[str, Any]]:
+        """The first `count` messages that the client reported as received."""
+
+        def messages() -> list[dict[str, Any]]:
+            return [m for e in self.events if e["event"] == "onMessageReceived" for m in e["data"]]
+
+        await self.until(lambda: len(messages()) >= count)
+        return messages()
+
+    async def read(self) -> None:
+        assert self._process.stdout is not None
+        while line := await self._process.stdout.readline():
+            said = json.loads(line)
+            if "id" in said:
+                self._waiting.pop(said["id"]).set_result(said)
+            else:
+                async with self._more:
+                    self.events.append(said)
+                    self._more.notify_all()
+
+
+@asynccontextmanager
+async def web_client(server: RunningServer, user: str) -> AsyncIterator[WebClient]:
+    """A web client for this server, not logged in."""
+    node = shutil.which("node")
+    assert node is not None, "the judges run only where Node is"
+    process = await asyncio.create_subprocess_exec(
+        *(node, "judge.mjs", str(server.app_id), server.url),
+        cwd=WEB,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        limit=1 << 24,
+    )
+    client = WebClient(process, server, user)
+    reading = asyncio.create_task(client.read())
+    try:
+        yield client
+    finally:
+        process.kill()
+        await process.wait()
+        await reading
