@@ -89,12 +89,12 @@ class WebClient:
 
 
 @asynccontextmanager
-async def web_client(server: RunningServer, user: str) -> AsyncIterator[WebClient]:
-    """A web client for this server, not logged in."""
+async def web_client(server: RunningServer, user: str, *, url: str = "") -> AsyncIterator[WebClient]:
+    """A web client for this server (by another way in, at `url`), not logged in."""
     node = shutil.which("node")
     assert node is not None, "the judges run only where Node is"
     process = await asyncio.create_subprocess_exec(
-        *(node, "judge.mjs", str(server.app_id), server.url),
+        *(node, "judge.mjs", str(server.app_id), url or server.url),
         cwd=WEB,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

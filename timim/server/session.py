@@ -27,11 +27,10 @@ STOPPING = "the server is stopping"
 class Session:
     """`out` holds encoded frames and, between them, runs of pushes that are not encoded yet."""
 
-    def __init__(self, user: str, tiny_id: str, token: str, *, batch: bool, queue_bytes: int, now: Callable[[], float]) -> None:
+    def __init__(self, user: str, tiny_id: str, *, batch: bool, queue_bytes: int, now: Callable[[], float]) -> None:
         self.number = next(_numbers)
         self.user = user
         self.tiny_id = tiny_id
-        self.token = token
         self.batch = batch
         self.closed_because = ""
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -90,12 +90,16 @@ class RoamC2C(Body):
 
 
 class RoamC2CReply(RangeReply):
-    """`Complete` 1: the beginning is reached. MsgList is as the web client wants it: oldest first."""
+    """`Complete` 1: the beginning is reached. MsgList is as the web client wants it: oldest first.
+
+    The web client reads the next page's key from `MsgKey`, the REST clients from `LastMsgKey`.
+    """
 
     complete: int = msgspec.field(name="Complete", default=1)
     msg_cnt: int = msgspec.field(name="MsgCnt", default=0)
     last_msg_time: int = msgspec.field(name="LastMsgTime", default=0)
     last_msg_key: str = msgspec.field(name="LastMsgKey", default="")
+    msg_key: str = msgspec.field(name="MsgKey", default="")
     messages: list[msgspec.Raw] = msgspec.field(name="MsgList", default_factory=list)
 
 
@@ -110,9 +114,13 @@ class RoamGroup(Body):
 
 
 class RoamGroupReply(RangeReply):
-    """`IsFinished` 1: the beginning is reached. RspMsgList is newest first."""
+    """`IsFinished` 1: the beginning is reached. RspMsgList is newest first.
+
+    `NextReqMsgSeq`: what the web client asks for next; 0: nothing is left.
+    """
 
     group_id: str = msgspec.field(name="GroupId", default="")
+    next_seq: int = msgspec.field(name="NextReqMsgSeq", default=0)
     is_finished: int = msgspec.field(name="IsFinished", default=1)
     messages: list[msgspec.Raw] = msgspec.field(name="RspMsgList", default_factory=list)
 

@@ -70,6 +70,7 @@ async def roam(call: Call, body: messages.RoamGroup) -> messages.RoamGroupReply:
     return messages.RoamGroupReply(
         group_id=body.group_id,
         is_finished=int(page.first <= page.floor),
+        next_seq=page.first - 1 if page.first > page.floor else 0,
         messages=page.entries,
         timeline_range=(page.first, page.last),
         timeline_floor=page.floor,

@@ -62,12 +62,14 @@ async def roam(call: Call, body: wire.RoamC2C) -> wire.RoamC2CReply:
         raise InvalidArgument("TimelineRange begins at 1", code=90001)
     page = await services.timelines.read_c2c(call.user, peer, first, last, limit, until=body.until)
     oldest = page.stored[-1] if page.stored else None
+    oldest_key = _msg_key(oldest.tail, oldest.time) if oldest else ""
     messages = page.entries if isinstance(body.timeline_range, tuple) else page.entries[::-1]
     return wire.RoamC2CReply(
         complete=int(page.first <= page.floor),
         msg_cnt=len(messages),
         last_msg_time=oldest.time if oldest else 0,
-        last_msg_key=_msg_key(oldest.tail, oldest.time) if oldest else "",
+        last_msg_key=oldest_key,
+        msg_key=oldest_key,
         messages=messages,
         timeline_range=(page.first, page.last),
         timeline_floor=page.floor,

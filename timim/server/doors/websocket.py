@@ -57,7 +57,6 @@ class Door:
             await self._serve(socket, session)
         finally:
             self._services.fanout.remove(session)
-            self._auth.forget(session.token)
 
     async def _enter(self, socket: WebSocket) -> Session | None:
         """The session that this socket logs in to; None when it was refused."""
@@ -88,15 +87,17 @@ class Door:
     async def _login(self, socket: WebSocket, frame: Frame) -> tuple[Session, status.LoginReply]:
         services, head = self._services, frame.head
         body = decode(status.Login, frame.body)
-        user = checked_user_id(head.identifier)
-        token, expires = self._auth.login(user, head.usersig)
+        if head.a2 and not head.usersig:  # back after a cut
+            token, (user, expires) = head.a2, self._auth.resume(head.a2)
+        else:
+            user = checked_user_id(head.identifier)
+            token, expires = self._auth.login(user, head.usersig)
         account = await services.directory.ensure_account(user)
         ours = body.client if isinstance(body.client, status.TimelineClient) else None
         settings, now = services.settings, services.now()
         session = Session(
             user,
             str(account.tiny_id),
-            token,
             batch=bool(ours and ours.batch),
             queue_bytes=settings.session_queue_bytes,
             now=services.now,
