@@ -82,7 +82,7 @@ judge: $(READY)  ## foreign software judges the server, with no network but loop
 	if [ $$code -eq 77 ]; then echo "judge: SKIPPED, see above"; elif [ $$code -ne 0 ]; then exit $$code; fi
 
 bench: $(READY)  ## measure timim beside the floor
-	@if [ -e bench/run.py ]; then $(PY) bench/run.py $(ARGS); else echo "bench: there is no bench/run.py yet"; fi
+	@if [ -e bench/run.py ]; then $(PY) -m bench.run $(ARGS); else echo "bench: there is no bench/run.py yet"; fi
 
 soak: $(READY)  ## the long tests
 	@code=0; $(PY) -m pytest -m soak --timeout=0 $(ARGS) || code=$$?; \

@@ -1,0 +1,121 @@
+"""Costs that need no server: loading timim, the three sizes of a picture, and a page of a large local store."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+from timim.ids import ConversationKey, ConversationType
+from timim.media import image_variants
+from timim.rows import Batch, Incoming
+from timim.storage import LocalStore
+from timim.wire.coverage import Interval
+
+TWELVE_MEGAPIXELS = (4032, 3024)
+ROWS = 1_000_000
+KEY = ConversationKey(ConversationType.C2C, "bob")
+
+
+def all_of_it() -> dict[str, float]:
+    """Name with unit → figure."""
+    return {"import timim, ms": import_ms(), **in_a_process("variants"), **asyncio.run(local_query())}
+
+
+def import_ms(times: int = 9) -> float:
+    """A fresh process each; what Python itself takes is not counted."""
+    code = "import time; t = time.perf_counter(); import timim; print((time.perf_counter() - t) * 1e3)"
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(times)]
+    return statistics.median(float(run.stdout) for run in runs)
+
+
+def in_a_process(name: str) -> dict[str, float]:
+    """Peak memory is a process's own."""
+    code = f"import asyncio, json; from bench import micro; print(json.dumps(asyncio.run(micro.{name}())))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    import json
+
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
+async def variants() -> dict[str, float]:
+    """Time, memory, and how late the event loop is meanwhile."""
+    photo = await asyncio.to_thread(a_photo)
+    await image_variants(a_small_one())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    late: list[float] = []
+    times: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            due = time.perf_counter() + 0.002
+            await asyncio.sleep(0.002)
+            late.append((time.perf_counter() - due) * 1e3)
+
+    watching = asyncio.create_task(watch())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photo.jpg"
+        path.write_bytes(photo)
+        for _ in range(7):
+            begun = time.perf_counter()
+            await image_variants(path)
+            times.append((time.perf_counter() - begun) * 1e3)
+    watching.cancel()
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    late.sort()
+    return {
+        "three variants of a 12 MP JPEG, ms": statistics.median(times),
+        "three variants of a 12 MP JPEG, MiB more": grown,
+        "three variants of a 12 MP JPEG, p99 of the loop's lag, ms": late[int(len(late) * 0.99)],
+    }
+
+
+def a_photo() -> bytes:
+    """12 megapixels with detail everywhere, and the turn that a camera writes."""
+    noise = Image.effect_noise((TWELVE_MEGAPIXELS[0] // 4, TWELVE_MEGAPIXELS[1] // 4), 40)
+    picture = Image.merge("RGB", (noise, noise.rotate(180), noise.transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    out = BytesIO()
+    picture.resize(TWELVE_MEGAPIXELS, Image.Resampling.BICUBIC).save(out, "JPEG", quality=92, exif=exif)
+    return out.getvalue()
+
+
+def a_small_one() -> bytes:
+    out = BytesIO()
+    Image.new("RGB", (64, 64)).save(out, "JPEG")
+    return out.getvalue()
+
+
+async def local_query() -> dict[str, float]:
+    """Opening, and 20 messages in the middle, of a store with a million."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "messages.db"
+        async with LocalStore(path) as store:
+            for first in range(1, ROWS + 1, 5000):
+                rows = [a_row(seq) for seq in range(first, first + 5000)]
+                await store.add([Batch(KEY, rows, [Interval(first, first + 4999)], last_seq=first + 4999)])
+        begun = time.perf_counter()
+        async with LocalStore(path) as store:
+            opened = (time.perf_counter() - begun) * 1e3
+            times: list[float] = []
+            for i in range(200):
+                begun = time.perf_counter()
+                page = await store.page(KEY, 20, before=1000 + i * 4999)
+                times.append((time.perf_counter() - begun) * 1e6)
+                assert len(page) == 20
+    return {"opening a store of 1,000,000 messages, ms": opened, "local query of 20 of them, us": statistics.median(times)}
+
+
+def a_row(seq: int) -> Incoming:
+    body = b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"message %d"}}]' % seq
+    return Incoming(seq, f"{1_700_000_000 + seq}-{seq}", "bob", 1_700_000_000 + seq, False, body)
