@@ -130,6 +130,8 @@ class Hub:
                     (asked["user"],),
                 ).fetchall()
                 device.send(b'{"re":%d,"rows":[%b]}' % (asked["id"], b",".join(row[0] for row in rows)))
+            case op:
+                raise ValueError(f"no such operation: {op}")
 
     def _post(self, device: Device, asked: dict[str, Any]) -> None:
         line = asked["line"]
@@ -170,7 +172,8 @@ class FloorSession(Session):
         number = next(self._numbers)
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         await self._socket.send(encode({"op": op, "id": number, **fields}))
-        return await answer
+        said: dict[str, Any] = await answer
+        return said
 
     async def _read(self) -> None:
         try:

@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--no-micro", action="store_true", help="leave out pictures, import time and local queries")
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(asyncio.run(one(*given.one, given.n))))
+        print(json.dumps(asyncio.run(one(given.one[0], given.one[1], given.n))))
         return
     drivers = given.drivers.split(",")
     print(f"| medians of {given.rounds} runs | " + " | ".join(drivers) + " |", "|---" * (len(drivers) + 1) + "|", sep="\n")

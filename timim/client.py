@@ -188,7 +188,7 @@ class Client:
                 numbered=inbox.numbered,
                 spoken=self._spoken,
                 timeout_s=self._timeout_s,
-                rng=random.SystemRandom(),
+                rng=random.Random(),
             )
             history = History(self._store, fetcher, inbox, user_id=self.user_id, bind=self._bind)
             self._engine = Engine(self._store, self._connection, outbox, history, self._dispatcher, self._timeout_s)

@@ -244,10 +244,12 @@ class Conversation:
 
     def _noticed(self, message: Message) -> None:
         """Keep it among the last messages, in the order of seqs."""
-        if any(held.local_id == message.local_id and message.local_id for held in self._cache):
-            return
-        held = sorted((*self._cache, message), key=lambda m: (m.seq or 1 << 62, m.local_id), reverse=True)
-        self._cache = deque(held[:CACHE_LIMIT], maxlen=CACHE_LIMIT)
+        cache = self._cache
+        if not cache or (message.seq > cache[0].seq > 0 and message.local_id):
+            cache.appendleft(message)  # the deque drops the oldest
+        elif all(held.local_id != message.local_id or not message.local_id for held in cache):
+            held = sorted((*cache, message), key=lambda m: (m.seq or 1 << 62, m.local_id), reverse=True)
+            self._cache = deque(held[:CACHE_LIMIT], maxlen=CACHE_LIMIT)
 
     def _read_up_to(self, seq: int, *, unread: int) -> None:
         self.unread = unread

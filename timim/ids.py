@@ -93,6 +93,11 @@ def parse_msg_id(text: str) -> MsgId:
     return parts
 
 
+def random_of(msg_id: str) -> int:
+    """The random part of a msg_id that is known to be one."""
+    return int(msg_id.rpartition("-")[2])
+
+
 def unique_id(seq: int, random: int) -> int:
     """The uint64 that is one message's within its conversation: `seq · 2³² + random`."""
     return seq << 32 | random

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from .ids import ConversationKey, ConversationType, parse_msg_id, unique_id
+import msgspec
+
+from .ids import ConversationKey, ConversationType, random_of, unique_id
 from .message import Message, MessageStatus, Priority, SenderMember, SenderProfile
 from .wire.coverage import Coverage, Interval
 from .wire.elems import decode_body
@@ -125,8 +127,10 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 def add_outgoing(connection: sqlite3.Connection, *, key: ConversationKey, message: Message, body: bytes) -> int:
     """Store a message as SENDING; its local_id."""
-    ensure(connection, key)
-    connection.execute("UPDATE conversations SET listed=1 WHERE type=? AND peer=?", tuple(key))
+    connection.execute(
+        "INSERT INTO conversations(type, peer, listed) VALUES(?,?,1) ON CONFLICT DO UPDATE SET listed=1 WHERE NOT listed",
+        tuple(key),
+    )
     row = connection.execute(
         "INSERT INTO messages(type, peer, position, msg_id, sender, timestamp, status, is_self, priority, body,"
         " cloud_custom_data, unsent) VALUES(?1,?2,coalesce((SELECT max(position) FROM messages WHERE type=?1 AND peer=?2),0),"
@@ -145,96 +149,115 @@ def add_outgoing(connection: sqlite3.Connection, *, key: ConversationKey, messag
     return local_id
 
 
-def settle(
-    connection: sqlite3.Connection, *, key: ConversationKey, local_id: int, seq: int, timestamp: int, body: bytes
-) -> tuple[int, int]:
-    """The server numbered a message: one row, also when its push came first. Its local_id and status."""
-    there = connection.execute(
-        "SELECT local_id, status FROM messages WHERE type=? AND peer=? AND seq=?", (*key, seq)
-    ).fetchone()
-    if there is not None and there[0] != local_id:  # its push came first: one row, with what the user put on this one
-        connection.execute(
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The server numbered one of our own messages."""
+
+    key: ConversationKey
+    local_id: int
+    seq: int
+    timestamp: int
+    body: bytes
+    profile: SenderProfile | None = None
+    member: SenderMember | None = None
+
+
+def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int]]:
+    """Write what the server said of our own messages; each one's local_id and status then."""
+    settled = [_settle(connection, ack) for ack in acks]
+    for key in {ack.key for ack in acks}:
+        mine = [ack for ack in acks if ack.key == key]
+        covered = [Interval(ack.seq, ack.seq) for ack in mine]
+        _cover(connection, key, covered, last_seq=max(a.seq for a in mine), last_time=max(a.timestamp for a in mine))
+    return settled
+
+
+def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int]:
+    try:
+        row = connection.execute(
+            "UPDATE messages SET seq=?, position=?, timestamp=?, body=?, unsent=0, error_code=0, error_info='',"
+            " profile=coalesce(?, profile), member=coalesce(?, member), status=CASE WHEN status=4 THEN 4 ELSE 2 END"
+            " WHERE local_id=? RETURNING status",
+            (ack.seq, ack.seq, ack.timestamp, ack.body, _packed(ack.profile), _packed(ack.member), ack.local_id),
+        ).fetchone()
+        return ack.local_id, row[0] if row else MessageStatus.SUCCEEDED
+    except sqlite3.IntegrityError:  # its push came first: one row, with what the user put on this one
+        row = connection.execute(
             "UPDATE messages SET (custom_int, custom_data, status) = (SELECT o.custom_int, o.custom_data,"
             " CASE WHEN o.status=4 THEN 4 ELSE messages.status END FROM messages o WHERE o.local_id=?)"
-            " WHERE local_id=?",
-            (local_id, there[0]),
-        )
-        connection.execute("DELETE FROM messages WHERE local_id=?", (local_id,))
-        local_id = there[0]
-    else:
-        connection.execute(
-            "UPDATE messages SET seq=?, position=?, timestamp=?, body=?, unsent=0, error_code=0, error_info='',"
-            " status=CASE WHEN status=4 THEN 4 ELSE 2 END WHERE local_id=?",
-            (seq, seq, timestamp, body, local_id),
-        )
-    _cover(connection, key, [Interval(seq, seq)], last_seq=seq, last_time=timestamp)
-    row = connection.execute("SELECT status FROM messages WHERE local_id=?", (local_id,)).fetchone()
-    return local_id, row[0] if row else MessageStatus.SUCCEEDED
+            " WHERE type=? AND peer=? AND seq=? RETURNING local_id, status",
+            (ack.local_id, *ack.key, ack.seq),
+        ).fetchone()
+        connection.execute("DELETE FROM messages WHERE local_id=?", (ack.local_id,))
+        return row[0], row[1]
 
 
 def add(connection: sqlite3.Connection, batch: Batch) -> Stored:
     """Store a batch of messages, and the intervals that it proves."""
     key, live = batch.key, batch.live
-    new: list[int] = []
-    for item in batch.incoming:
-        local_id, thrown = _held(connection, key, item)
-        profile = json.dumps(asdict(item.profile)) if item.profile else None
-        member = json.dumps(asdict(item.member)) if item.member else None
-        if local_id:  # what the server knows is written anew, what this device put on it stays
-            connection.execute(
-                "UPDATE messages SET timestamp=?, body=?, profile=coalesce(?, profile), member=coalesce(?, member),"
-                " thrown=thrown OR ? WHERE local_id=?",
-                (item.timestamp, item.body, profile, member, live, local_id),
-            )
-        else:
-            local_id = connection.execute(
-                "INSERT INTO messages(type, peer, position, seq, msg_id, sender, timestamp, status, is_self, priority, body,"
-                " cloud_custom_data, profile, member, thrown) VALUES(?,?,?,?,?,?,?,2,?,?,?,?,?,?,?) RETURNING local_id",
-                (
-                    *key,
-                    item.seq,
-                    item.seq,
-                    item.msg_id,
-                    item.sender,
-                    item.timestamp,
-                    item.is_self,
-                    item.priority,
-                    item.body,
-                    item.cloud_custom_data,
-                    profile,
-                    member,
-                    live,
-                ),
-            ).fetchone()[0]
-        if live and not thrown:
-            new.append(local_id)
     last_time = max((item.timestamp for item in batch.incoming), default=batch.last_time)
     _cover(connection, key, batch.covered, last_seq=batch.last_seq, last_time=last_time)
-    listed, newest = connection.execute(
+    listed, newest, read_seq = connection.execute(
         "UPDATE conversations SET read_seq=max(read_seq, ?), floor=max(floor, ?), head=max(head, ?),"
-        " listed=listed OR (? AND ?>hidden_seq) WHERE type=? AND peer=? RETURNING listed, last_time",
+        " listed=listed OR (? AND ?>hidden_seq) WHERE type=? AND peer=? RETURNING listed, last_time, read_seq",
         (batch.read_seq, batch.floor, batch.head, live, batch.last_seq, *key),
     ).fetchone()
+    (unnumbered,) = connection.execute(
+        "SELECT EXISTS(SELECT 1 FROM messages WHERE type=? AND peer=? AND seq IS NULL)", tuple(key)
+    ).fetchone()
+    new: list[Message] = []
+    for item in batch.incoming:
+        if unnumbered:
+            _recognise(connection, key, item)
+        profile, member = _packed(item.profile), _packed(item.member)
+        inserted = connection.execute(
+            "INSERT INTO messages(type, peer, position, seq, msg_id, sender, timestamp, status, is_self, priority, body,"
+            " cloud_custom_data, profile, member, thrown) VALUES(?,?,?,?,?,?,?,2,?,?,?,?,?,?,?)"
+            " ON CONFLICT DO NOTHING RETURNING local_id",
+            (
+                *key,
+                item.seq,
+                item.seq,
+                item.msg_id,
+                item.sender,
+                item.timestamp,
+                item.is_self,
+                item.priority,
+                item.body,
+                item.cloud_custom_data,
+                profile,
+                member,
+                live,
+            ),
+        ).fetchone()
+        if inserted is not None:
+            if live:
+                new.append(_new_message(key, item, inserted[0], read_seq))
+            continue
+        where = (*key, item.seq)  # it is here: what the server knows is written anew, what this device put on it stays
+        (thrown,) = connection.execute("SELECT thrown FROM messages WHERE type=? AND peer=? AND seq=?", where).fetchone()
+        connection.execute(
+            "UPDATE messages SET timestamp=?, body=?, profile=coalesce(?, profile), member=coalesce(?, member),"
+            " thrown=thrown OR ? WHERE type=? AND peer=? AND seq=?",
+            (item.timestamp, item.body, profile, member, live, *where),
+        )
+        if live and not thrown:
+            row = connection.execute(f"{SELECT} WHERE m.type=? AND m.peer=? AND m.seq=?", where).fetchone()
+            new.append(message_of(row))
     unread: int | None = None
     if batch.read_seq:
         (unread,) = connection.execute(f"SELECT {_UNREAD} FROM conversations c WHERE type=? AND peer=?", tuple(key)).fetchone()
-    messages = [message_of(connection.execute(f"{SELECT} WHERE m.local_id=?", (n,)).fetchone()) for n in new]
-    return Stored(key, messages, bool(listed), newest, unread)
+    return Stored(key, new, bool(listed), newest, unread)
 
 
-def _held(connection: sqlite3.Connection, key: ConversationKey, item: Incoming) -> tuple[int, bool]:
-    """The row that this message has already (0: none), and whether it was thrown, or is this device's own."""
+def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: Incoming) -> None:
+    """Number the row that this message has already: ours, and its ack was lost; or known from before the server's epoch."""
     row = connection.execute(
-        "SELECT local_id, thrown FROM messages WHERE type=? AND peer=? AND seq=?", (*key, item.seq)
+        "SELECT local_id FROM messages WHERE type=? AND peer=? AND msg_id=? AND sender=? AND seq IS NULL",
+        (*key, item.msg_id, item.sender),
     ).fetchone()
-    if row is None:
-        row = connection.execute(
-            "SELECT local_id, thrown FROM messages WHERE type=? AND peer=? AND msg_id=? AND sender=? AND seq IS NULL",
-            (*key, item.msg_id, item.sender),
-        ).fetchone()
-        if row is not None:  # ours, and its ack was lost; or known from before the server's epoch
-            settle(connection, key=key, local_id=row[0], seq=item.seq, timestamp=item.timestamp, body=item.body)
-    return (row[0], bool(row[1])) if row is not None else (0, False)
+    if row is not None:
+        _settle(connection, Ack(key, row[0], item.seq, item.timestamp, item.body))
 
 
 def _cover(
@@ -246,17 +269,19 @@ def _cover(
     last_time: int,
 ) -> None:
     """Grow what is known of a timeline, in the transaction of its rows."""
-    ensure(connection, key)
-    held = coverage_of(connection, key)
-    grown = held
+    row = connection.execute("SELECT coverage FROM conversations WHERE type=? AND peer=?", tuple(key)).fetchone()
+    held = Coverage(json.loads(row[0])) if row else Coverage()
     for interval in covered:
-        grown = grown.add(*interval)
-    if grown != held:
-        write_coverage(connection, key, grown)
+        held = held.add(*interval)
     connection.execute(
-        "UPDATE conversations SET last_seq=max(last_seq, ?), last_time=max(last_time, ?) WHERE type=? AND peer=?",
-        (last_seq, last_time, *key),
+        "INSERT INTO conversations(type, peer, coverage, last_seq, last_time) VALUES(?1,?2,?3,?4,?5) ON CONFLICT DO UPDATE"
+        " SET coverage=?3, last_seq=max(last_seq, ?4), last_time=max(last_time, ?5)",
+        (*key, _coverage_text(held), last_seq, last_time),
     )
+
+
+def _coverage_text(coverage: Coverage) -> str:
+    return json.dumps([tuple(interval) for interval in coverage])
 
 
 def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: int) -> int:
@@ -288,8 +313,23 @@ def coverage_of(connection: sqlite3.Connection, key: ConversationKey) -> Coverag
 
 def write_coverage(connection: sqlite3.Connection, key: ConversationKey, coverage: Coverage) -> None:
     """What is held is now this."""
-    text = json.dumps([tuple(interval) for interval in coverage])
-    connection.execute("UPDATE conversations SET coverage=? WHERE type=? AND peer=?", (text, *key))
+    connection.execute("UPDATE conversations SET coverage=? WHERE type=? AND peer=?", (_coverage_text(coverage), *key))
+
+
+def _new_message(key: ConversationKey, item: Incoming, local_id: int, read_seq: int) -> Message:
+    """A message that was just stored, without reading it back."""
+    message = Message(cloud_custom_data=item.cloud_custom_data)
+    message._elems = None
+    message._elem_source = partial(decode_body, item.body)
+    message.conversation, message.local_id = key, local_id
+    message.seq, message.msg_id, message.sender = item.seq, item.msg_id, item.sender
+    message.unique_id = unique_id(item.seq, random_of(item.msg_id))
+    message.timestamp, message.status = item.timestamp, MessageStatus.SUCCEEDED
+    message.is_self = item.is_self
+    message.is_read = item.is_self or item.seq <= read_seq
+    message.priority = _PRIORITIES.get(item.priority, Priority.NORMAL)
+    message.sender_profile, message.sender_member = item.profile, item.member
+    return message
 
 
 def message_of(row: tuple[Any, ...]) -> Message:
@@ -317,14 +357,26 @@ def message_of(row: tuple[Any, ...]) -> Message:
     message = Message(cloud_custom_data=cloud)
     message._elems = None
     message._elem_source = partial(decode_body, body, local=bool(unsent))
-    message.conversation = ConversationKey(ConversationType(type), peer)
+    message.conversation = ConversationKey(_TYPES[type], peer)
     message.local_id, message.seq, message.msg_id, message.sender = local_id, seq or 0, msg_id, sender
-    message.unique_id = unique_id(seq, parse_msg_id(msg_id).random) if seq else 0
-    message.timestamp, message.status = timestamp, MessageStatus(status)
+    message.unique_id = unique_id(seq, random_of(msg_id)) if seq else 0
+    message.timestamp, message.status = timestamp, _STATUSES[status]
     message.is_self = bool(is_self)
     message.is_read = message.is_self or (seq or 0) <= read_seq
-    message.priority = Priority(priority) if priority in Priority._value2member_map_ else Priority.NORMAL
-    message.sender_profile = SenderProfile(**json.loads(profile)) if profile else None
-    message.sender_member = SenderMember(**json.loads(member)) if member else None
+    message.priority = _PRIORITIES.get(priority, Priority.NORMAL)
+    message.sender_profile = _unpack_profile(profile) if profile else None
+    message.sender_member = _unpack_member(member) if member else None
     message.custom_int, message.custom_data = custom_int, bytes(custom_data)
     return message
+
+
+_PRIORITIES = {priority.value: priority for priority in Priority}
+_STATUSES = {status.value: status for status in MessageStatus}
+_TYPES = {type.value: type for type in ConversationType}
+_pack = msgspec.json.Encoder().encode
+_unpack_profile = msgspec.json.Decoder(SenderProfile).decode
+_unpack_member = msgspec.json.Decoder(SenderMember).decode
+
+
+def _packed(facts: SenderProfile | SenderMember | None) -> bytes | None:
+    return _pack(facts) if facts is not None else None

@@ -2,7 +2,8 @@
 
 A write resolves after the COMMIT that holds it is synced to disk (WAL, synchronous=FULL), and writes are carried out in
 the order they were submitted. Nobody waits to be batched: what comes in while a commit is under way goes into the next.
-A write that raises is undone alone (a savepoint each); a commit that fails (disk full) fails all that were in it.
+A write that raises is undone alone; a commit that fails (disk full) fails all that were in it. A batch may be carried out
+twice before it is committed once: a write changes nothing but the file.
 """
 
 from __future__ import annotations
@@ -143,16 +144,16 @@ class Database:
         connection.close()
 
     def _commit(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
+        """Carry out a batch in one transaction, and commit it."""
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for job in batch:
-                connection.execute("SAVEPOINT one")
-                try:
+            try:
+                for job in batch:
                     job.result = job.op(connection)
-                except Exception as exc:  # noqa: BLE001  handed to who submitted it
-                    job.error = exc if isinstance(exc, TimimError) else self._translated(exc, "a write failed")
-                    connection.execute("ROLLBACK TO one")
-                connection.execute("RELEASE one")
+            except Exception:  # noqa: BLE001  who submitted it hears of it below
+                connection.execute("ROLLBACK")
+                connection.execute("BEGIN IMMEDIATE")
+                self._each_alone(connection, batch)
             reach("before-commit")
             connection.execute("COMMIT")
             reach("after-commit")
@@ -161,6 +162,17 @@ class Database:
                 connection.execute("ROLLBACK")
             for job in batch:
                 job.error = self._translated(exc, "nothing was stored")
+
+    def _each_alone(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
+        """Once more, because one of them raised: it is undone alone, and the others stand."""
+        for job in batch:
+            connection.execute("SAVEPOINT one")
+            try:
+                job.result = job.op(connection)
+            except Exception as exc:  # noqa: BLE001  handed to who submitted it
+                job.error = exc if isinstance(exc, TimimError) else self._translated(exc, "a write failed")
+                connection.execute("ROLLBACK TO one")
+            connection.execute("RELEASE one")
 
     def _settle(self, batch: list[_Job]) -> None:
         self._waiting -= len(batch)

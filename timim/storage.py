@@ -18,13 +18,13 @@ from typing import Self
 
 from . import rows
 from .errors import InvalidArgument, StorageError, StoreDamaged, StoreInUse
-from .ids import ConversationKey, ConversationType, parse_msg_id, unique_id
+from .ids import ConversationKey, ConversationType
 from .message import Message, MessageStatus
-from .rows import Batch, ConversationRow, Incoming, Stored
+from .rows import Ack, Batch, ConversationRow, Incoming, Stored
 from .sqlite import Database
 from .wire.coverage import Coverage
 
-__all__ = ["Batch", "ConversationRow", "Incoming", "LocalStore", "Stored"]
+__all__ = ["Ack", "Batch", "ConversationRow", "Incoming", "LocalStore", "Stored"]
 
 
 class LocalStore:
@@ -122,14 +122,13 @@ class LocalStore:
         key = _key_of(message)
         message.local_id = await self._database.write(partial(rows.add_outgoing, key=key, message=message, body=body))
 
-    async def settle(self, message: Message, *, seq: int, timestamp: int, body: bytes) -> None:
-        """The server numbered a message: SUCCEEDED, and its seq is covered. One row, also when its push came first."""
-        key = _key_of(message)
-        op = partial(rows.settle, key=key, local_id=message.local_id, seq=seq, timestamp=timestamp, body=body)
-        message.local_id, status = await self._database.write(op)
-        message.status = MessageStatus(status)
-        message.seq, message.timestamp = seq, timestamp
-        message.unique_id = unique_id(seq, parse_msg_id(message.msg_id).random)
+    async def settle(self, acks: Sequence[Ack]) -> list[tuple[int, MessageStatus]]:
+        """The server numbered these messages: SUCCEEDED, and their seqs are covered. The local_id and status of each.
+
+        One row, also when a message's push came before its ack.
+        """
+        settled = await self._database.write(partial(rows.settle, acks=acks))
+        return [(local_id, MessageStatus(status)) for local_id, status in settled]
 
     async def fail(self, message: Message, code: int, info: str) -> None:
         """The message will not be sent: FAILED."""

@@ -10,19 +10,20 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import msgspec
 
 from ..elems import Progress
 from ..errors import AlreadySent, AuthError, InvalidArgument, NetworkError, NotLoggedIn, TimimError
-from ..ids import ConversationKey, ConversationType, MsgId, parse_msg_id
-from ..message import Message, MessageStatus, OfflinePush
+from ..ids import ConversationKey, ConversationType, MsgId, parse_msg_id, random_of, unique_id
+from ..message import Message, MessageStatus, OfflinePush, SenderMember, SenderProfile
 from ..net.connection import Connection
 from ..net.link import Link
-from ..storage import LocalStore
+from ..storage import Ack, LocalStore
 from ..wire import messages as wire
 from ..wire.codec import decode_reply
 from ..wire.elems import encode_body
@@ -79,7 +80,8 @@ class Outbox:
         self._timeout_s = timeout_s
         self._random = rng
         self._lanes: dict[ConversationKey, _Lane] = {}
-        self._settling: set[asyncio.Future[None]] = set()
+        self._accepted: list[tuple[_Lane, _Item, Ack]] = []  # at most IN_FLIGHT a lane
+        self._settling: set[asyncio.Task[None]] = set()
 
     @property
     def sending(self) -> int:
@@ -226,22 +228,32 @@ class Outbox:
         except TimimError as exc:
             self._own(self._refused(lane, item, exc))
             return
-        self._own(self._accepted(key, lane, item, reply.timeline_seq, reply.msg_time))
+        self._accepted.append((lane, item, _ack(key, item, reply)))
+        if len(self._accepted) == 1:
+            self._own(self._settle())
 
-    def _own(self, settling: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(settling)
+    def _own(self, settling: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(settling, name="timim outbox settling")
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    async def _accepted(self, key: ConversationKey, lane: _Lane, item: _Item, seq: int, time: int) -> None:
-        message = item.message
-        try:
-            await self._store.settle(message, seq=seq, timestamp=time, body=item.body)
-        except TimimError as exc:
-            self._finish(lane, item, exc)
-            return
-        self._numbered(key, seq)
-        self._finish(lane, item, None)
+    async def _settle(self) -> None:
+        """Write what was acked, all of it that came together, until nothing is left."""
+        while batch := self._accepted[:]:
+            try:
+                settled = await self._store.settle([ack for _, _, ack in batch])
+            except TimimError as exc:
+                for lane, item, _ in batch:
+                    self._finish(lane, item, exc)
+            else:
+                for (lane, item, ack), (local_id, status) in zip(batch, settled, strict=True):
+                    item.message.local_id, item.message.status = local_id, status
+                    item.message.seq, item.message.timestamp = ack.seq, ack.timestamp
+                    item.message.unique_id = unique_id(ack.seq, random_of(item.message.msg_id))
+                    item.message.sender_profile, item.message.sender_member = ack.profile, ack.member
+                    self._numbered(ack.key, ack.seq)
+                    self._finish(lane, item, None)
+            del self._accepted[: len(batch)]
 
     async def _refused(self, lane: _Lane, item: _Item, exc: TimimError) -> None:
         try:
@@ -294,6 +306,15 @@ class Outbox:
             cloud_custom_data=message.cloud_custom_data,
             push=_push(item.push),
         )
+
+
+def _ack(key: ConversationKey, item: _Item, reply: wire.SendC2CReply | wire.SendGroupReply) -> Ack:
+    """What the server wrote of a message: its number, its time, and who sent it."""
+    facts = reply.sender if isinstance(reply.sender, wire.SenderFacts) else wire.SenderFacts()
+    sender = item.message.sender
+    profile = SenderProfile(sender, facts.nick, facts.face_url, facts.custom)
+    member = SenderMember(sender, facts.name_card, facts.role, facts.member_custom) if facts.role else None
+    return Ack(key, item.message.local_id, reply.timeline_seq, reply.msg_time, item.body, profile, member)
 
 
 def _push(push: OfflinePush | None) -> wire.PushInfo | msgspec.UnsetType:

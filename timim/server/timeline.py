@@ -17,6 +17,7 @@ from ..failpoint import reach
 from ..wire import status
 from ..wire.elems import split_body
 from ..wire.entries import EntryTail, GroupFacts, encode_tail, render, render_online, render_tombstone
+from ..wire.messages import SenderFacts
 from .bus.base import Bus, Event
 from .membership import Directory
 from .metrics import Metrics
@@ -53,6 +54,7 @@ class Posted:
 
     seq: int
     time: int
+    sender: SenderFacts | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,10 @@ class Timelines:
             self._bus.publish(Event({receiver}, status.EVENT_C2C_MESSAGE, payload, draft.origin))
             return posted
         entry = self._entry(draft, c2c_timeline(draft.sender, receiver), tail, contacts=tuple(users))
-        return await self._append(entry, users, status.EVENT_C2C_MESSAGE, draft.origin)
+        facts: SenderFacts | msgspec.UnsetType = msgspec.UNSET
+        if sender.nickname or sender.face_url or sender.custom:
+            facts = SenderFacts(nick=sender.nickname, face_url=sender.face_url, custom=sender.custom)
+        return await self._append(entry, users, status.EVENT_C2C_MESSAGE, draft.origin, facts)
 
     async def post_group(self, draft: Draft, group_id: str) -> Posted:
         """Store a message for a group's members and tell their devices. Raises UnknownGroup, NotAMember, …"""
@@ -148,7 +153,14 @@ class Timelines:
             )
         )
         entry = self._entry(draft, group_timeline(group_id), tail)
-        return await self._append(entry, group.members, status.EVENT_GROUP_MESSAGE, draft.origin)
+        told = SenderFacts(
+            nick=sender.nickname,
+            face_url=sender.face_url,
+            custom=sender.custom,
+            name_card=member.name_card,
+            role=member.role,
+        )
+        return await self._append(entry, group.members, status.EVENT_GROUP_MESSAGE, draft.origin, told)
 
     async def read_c2c(self, user: str, peer: str, first: int, last: int, limit: int, *, until: int = 0) -> Range:
         """The newest `limit` entries of an interval of the C2C timeline with `peer`, or of its part up to a time."""
@@ -172,7 +184,9 @@ class Timelines:
         """The last C2C seq older than the message of this time and MsgKey."""
         return await self._store.seq_before(c2c_timeline(user, peer), time, msg_key)
 
-    async def _append(self, entry: NewEntry, users: Iterable[str], kind: int, origin: int) -> Posted:
+    async def _append(
+        self, entry: NewEntry, users: Iterable[str], kind: int, origin: int, sender: SenderFacts | msgspec.UnsetType
+    ) -> Posted:
         appended = await self._store.append(entry)
         if appended.duplicate:
             self._metrics.duplicates.inc()
@@ -183,7 +197,7 @@ class Timelines:
             reach("before-publish")
             self._bus.publish(Event(users, kind, payload, origin))
             reach("after-publish")
-        return Posted(appended.seq, appended.time)
+        return Posted(appended.seq, appended.time, msgspec.UNSET if appended.duplicate else sender)
 
     def _entry(self, draft: Draft, timeline: str, tail: bytes, contacts: tuple[str, ...] = ()) -> NewEntry:
         # without the sender's clock, Random alone does not tell two messages apart: one REST client never changes it

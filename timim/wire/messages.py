@@ -37,6 +37,17 @@ class SendC2C(Body, kw_only=True):
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
 
 
+class SenderFacts(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What the server wrote of a message's sender (ours)."""
+
+    nick: str = msgspec.field(name="From_AccountNick", default="")
+    face_url: str = msgspec.field(name="From_AccountHeadurl", default="")
+    custom: dict[str, str] = msgspec.field(name="TimelineCustom", default_factory=dict)
+    name_card: str = msgspec.field(name="From_AccountNameCard", default="")
+    role: str = msgspec.field(name="TimelineRole", default="")
+    member_custom: dict[str, str] = msgspec.field(name="TimelineMemberCustom", default_factory=dict)
+
+
 class SendC2CReply(Reply):
     """TimelineSeq 0: an online message, which has no number."""
 
@@ -45,6 +56,7 @@ class SendC2CReply(Reply):
     msg_random: int = msgspec.field(name="MsgRandom", default=0)
     msg_key: str = msgspec.field(name="MsgKey", default="")
     timeline_seq: int = msgspec.field(name="TimelineSeq", default=0)
+    sender: SenderFacts | msgspec.UnsetType = msgspec.field(name="TimelineSender", default=msgspec.UNSET)
 
 
 class SendGroup(Body, kw_only=True):
@@ -67,6 +79,7 @@ class SendGroupReply(Reply):
     msg_time: int = msgspec.field(name="MsgTime", default=0)
     msg_seq: int = msgspec.field(name="MsgSeq", default=0)
     timeline_seq: int = msgspec.field(name="TimelineSeq", default=0)
+    sender: SenderFacts | msgspec.UnsetType = msgspec.field(name="TimelineSender", default=msgspec.UNSET)
 
 
 class RangeReply(Reply):

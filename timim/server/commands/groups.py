@@ -56,7 +56,7 @@ async def send(call: Call, body: messages.SendGroup) -> messages.SendGroupReply:
         origin=call.session.number if call.session else 0,
     )
     posted = await call.services.timelines.post_group(draft, body.group_id)
-    return messages.SendGroupReply(msg_time=posted.time, msg_seq=posted.seq, timeline_seq=posted.seq)
+    return messages.SendGroupReply(msg_time=posted.time, msg_seq=posted.seq, timeline_seq=posted.seq, sender=posted.sender)
 
 
 @TABLE.serve(messages.ROAM_GROUP)

@@ -45,6 +45,7 @@ async def send(call: Call, body: wire.SendC2C) -> wire.SendC2CReply:
         msg_random=body.msg_random,
         msg_key=f"{body.msg_seq}_{body.msg_random}_{posted.time}",
         timeline_seq=posted.seq,
+        sender=posted.sender,
     )
 
 
