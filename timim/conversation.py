@@ -83,11 +83,15 @@ class Conversation:
         """
         message = self._message(parts)
         message.priority = priority
-        try:
-            async with asyncio.timeout(timeout):
-                sent = await self._engine().outbox.send(self.key, message, progress=progress, push=push)
-        except TimeoutError as exc:
-            raise RequestTimeout(f"no ack within {timeout} s; the message {message.msg_id} stays queued") from exc
+        sending = self._engine().outbox.send(self.key, message, progress=progress, push=push)
+        if timeout is None:
+            sent = await sending
+        else:
+            try:
+                async with asyncio.timeout(timeout):
+                    sent = await sending
+            except TimeoutError as exc:
+                raise RequestTimeout(f"no ack within {timeout} s; the message {message.msg_id} stays queued") from exc
         self._noticed(sent)
         return sent
 

@@ -158,7 +158,7 @@ class Message(Sequence[AnyElem]):
         if not isinstance(elem, Elem):
             raise InvalidArgument(f"a message holds elems and strings, not {type(part).__name__}")
         for kind, word in ((SoundElem, "sound"), (FileElem, "file")):
-            if isinstance(elem, kind) and any(isinstance(other, kind) for other in self.elems):
+            if type(elem) is kind and any(type(other) is kind for other in self.elems):
                 raise ElemLimitError(f"a message holds at most one {word}")
         self._elems = (*self.elems, elem)
         return self

@@ -40,6 +40,7 @@ class _Job:
 class Database:
     """`path` None keeps everything in memory. `migrate` brings a new or old file to the current schema.
 
+    `fresh_reads`: a read sees every write that was submitted before it, committed or not; otherwise what is committed.
     `damaged` is called, in a thread of the database, each time SQLite finds that the file is not whole.
     """
 
@@ -49,11 +50,13 @@ class Database:
         *,
         migrate: Callable[[sqlite3.Connection], None],
         synchronous: str = "FULL",
+        fresh_reads: bool = False,
         damaged: Callable[[], None] | None = None,
     ) -> None:
         self._path = path
         self._migrate = migrate
         self._synchronous = synchronous
+        self._fresh_reads = fresh_reads
         self._damaged = damaged
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writes: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -96,8 +99,8 @@ class Database:
         return await self.submit(op)
 
     async def read(self, op: Op[T]) -> T:
-        """Carry out a read on a snapshot of what is committed."""
-        if self._path is None:
+        """Carry out a read, on a snapshot."""
+        if self._path is None or (self._fresh_reads and self._waiting):
             return await self.submit(op)
         if self._loop is None:
             raise StorageError("the database is closed")

@@ -11,10 +11,10 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from . import rows
 from .errors import InvalidArgument, StorageError, StoreDamaged, StoreInUse
@@ -25,6 +25,8 @@ from .sqlite import Database
 from .wire.coverage import Coverage
 
 __all__ = ["Ack", "Batch", "ConversationRow", "Incoming", "LocalStore", "Stored"]
+T = TypeVar("T")
+SETTLE_WITHIN_S = 0.02
 
 
 class LocalStore:
@@ -35,6 +37,8 @@ class LocalStore:
         self._database = self._new_database()
         self._lock: int | None = None
         self.set_aside: Path | None = None
+        self._unhurried: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
+        self._timer: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         """Raises StoreInUse when it is open elsewhere, StorageError when it cannot be written or read.
@@ -60,18 +64,40 @@ class LocalStore:
     async def _open(self) -> None:
         await self._database.open()
         if self._path is not None and await asyncio.to_thread(_suspect(self._path).exists):
-            await self._database.read(_check)
+            await self._read(_check)
             await asyncio.to_thread(_suspect(self._path).unlink)
 
     async def close(self) -> None:
         """Close the file; it can be opened again."""
+        self._hurry()
         await self._database.close()
         self._unlock()
         self._database = self._new_database()
 
+    async def _write(self, op: Callable[[sqlite3.Connection], T]) -> T:
+        self._hurry()
+        return await self._database.write(op)
+
+    async def _read(self, op: Callable[[sqlite3.Connection], T]) -> T:
+        self._hurry()
+        return await self._database.read(op)
+
+    def _hurry(self) -> None:
+        """Submit what had time."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        unhurried, self._unhurried = self._unhurried, []
+        for op, future in unhurried:
+            try:
+                self._database.submit(op).add_done_callback(partial(_pass_on, future))
+            except StorageError as exc:
+                future.set_exception(exc)
+
     def _new_database(self) -> Database:
         path = self._path
-        return Database(path, migrate=rows.migrate, damaged=_suspect(path).touch if path is not None else None)
+        damaged = _suspect(path).touch if path is not None else None
+        return Database(path, migrate=rows.migrate, fresh_reads=True, damaged=damaged)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -93,7 +119,7 @@ class LocalStore:
             value: str = connection.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()[0]
             return value
 
-        return await self._database.write(op)
+        return await self._write(op)
 
     async def set_meta(self, key: str, value: str) -> None:
         """Remember `value` under `key`."""
@@ -115,20 +141,25 @@ class LocalStore:
             connection.execute("UPDATE conversations SET coverage='[]', head=0, last_seq=0, read_seq=0, floor=1, hidden_seq=0")
             return True
 
-        return await self._database.write(op)
+        return await self._write(op)
 
     async def add_outgoing(self, message: Message, body: bytes) -> None:
         """Store a message as SENDING; it has its `local_id` then."""
         key = _key_of(message)
-        message.local_id = await self._database.write(partial(rows.add_outgoing, key=key, message=message, body=body))
+        message.local_id = await self._write(partial(rows.add_outgoing, key=key, message=message, body=body))
 
     async def settle(self, acks: Sequence[Ack]) -> list[tuple[int, MessageStatus]]:
         """The server numbered these messages: SUCCEEDED, and their seqs are covered. The local_id and status of each.
 
-        One row, also when a message's push came before its ack.
+        One row, also when a message's push came before its ack. Nobody waits for it: it shares the commit of whatever
+        is asked of the store next, or has its own after SETTLE_WITHIN_S.
         """
-        settled = await self._database.write(partial(rows.settle, acks=acks))
-        return [(local_id, MessageStatus(status)) for local_id, status in settled]
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[tuple[int, int]]] = loop.create_future()
+        self._unhurried.append((partial(rows.settle, acks=acks), future))
+        if self._timer is None:
+            self._timer = loop.call_later(SETTLE_WITHIN_S, self._hurry)
+        return [(local_id, MessageStatus(status)) for local_id, status in await future]
 
     async def fail(self, message: Message, code: int, info: str) -> None:
         """The message will not be sent: FAILED."""
@@ -139,7 +170,7 @@ class LocalStore:
                 (code, info, message.local_id),
             )
 
-        await self._database.write(op)
+        await self._write(op)
         message.status = MessageStatus.FAILED
 
     async def outgoing(self) -> list[Message]:
@@ -152,7 +183,7 @@ class LocalStore:
         def op(connection: sqlite3.Connection) -> list[Stored]:
             return [rows.add(connection, batch) for batch in batches]
 
-        return await self._database.write(op)
+        return await self._write(op)
 
     async def page(
         self, key: ConversationKey, count: int, *, before: Message | int | None = None, floor_seq: int = 0
@@ -175,7 +206,7 @@ class LocalStore:
             ).fetchall()
             return [rows.message_of(row) for row in found]
 
-        return await self._database.read(op)
+        return await self._read(op)
 
     async def between(self, key: ConversationKey, first: int, last: int) -> list[Message]:
         """The numbered messages of an interval, newest first."""
@@ -192,11 +223,11 @@ class LocalStore:
             ).fetchone()[0]
             return seq if seq and rows.coverage_of(connection, key).covers(seq, younger or newest) else None
 
-        return await self._database.read(op)
+        return await self._read(op)
 
     async def coverage(self, key: ConversationKey) -> Coverage:
         """The seqs that this device holds."""
-        return await self._database.read(lambda connection: rows.coverage_of(connection, key))
+        return await self._read(lambda connection: rows.coverage_of(connection, key))
 
     async def conversation(self, key: ConversationKey) -> ConversationRow | None:
         """What is known of a conversation, None when nothing is."""
@@ -211,7 +242,7 @@ class LocalStore:
             found = ((key, connection.execute(sql, tuple(key)).fetchone()) for key in keys)
             return {key: row[0] for key, row in found if row is not None}
 
-        return await self._database.read(op)
+        return await self._read(op)
 
     async def conversations(self) -> list[ConversationRow]:
         """Those in the conversation list, the newest first."""
@@ -224,7 +255,7 @@ class LocalStore:
             rows.ensure(connection, key)
             connection.execute("UPDATE conversations SET read_seq=max(read_seq, ?) WHERE type=? AND peer=?", (read_seq, *key))
 
-        await self._database.write(op)
+        await self._write(op)
 
     async def unread(self, key: ConversationKey) -> int:
         """How many held messages of others are above the read seq, deleted ones not counted."""
@@ -243,7 +274,7 @@ class LocalStore:
                 connection.execute("DELETE FROM messages" + where, tuple(key))
             return bool(row and row[0])
 
-        return await self._database.write(op)
+        return await self._write(op)
 
     async def set_custom_int(self, local_id: int, value: int) -> None:
         """Raises InvalidArgument past 64 bits, or when the message is not held."""
@@ -271,20 +302,20 @@ class LocalStore:
                 rows.write_coverage(connection, key, rows.coverage_of(connection, key).remove(row[2], row[2]))
             return row is not None
 
-        return await self._database.write(op)
+        return await self._write(op)
 
     async def _set(self, column: str, local_id: int, value: object) -> None:
         if not await self._count(f"UPDATE messages SET {column}=? WHERE local_id=?", (value, local_id)):
             raise InvalidArgument("this device does not hold the message")
 
     async def _count(self, sql: str, values: tuple[object, ...]) -> int:
-        return await self._database.write(lambda connection: connection.execute(sql, values).rowcount)
+        return await self._write(lambda connection: connection.execute(sql, values).rowcount)
 
     async def _messages(self, sql: str, values: tuple[object, ...]) -> list[Message]:
         def op(connection: sqlite3.Connection) -> list[Message]:
             return [rows.message_of(row) for row in connection.execute(sql, values).fetchall()]
 
-        return await self._database.read(op)
+        return await self._read(op)
 
     async def _rows(self, where: str, values: tuple[object, ...]) -> list[ConversationRow]:
         def op(connection: sqlite3.Connection) -> list[ConversationRow]:
@@ -293,13 +324,22 @@ class LocalStore:
                 for type, peer, held, *rest in connection.execute(f"{rows.SELECT_CONVERSATION} {where}", values)
             ]
 
-        return await self._database.read(op)
+        return await self._read(op)
 
 
 def _key_of(message: Message) -> ConversationKey:
     if message.conversation is None:
         raise InvalidArgument("the message belongs to no conversation")
     return message.conversation
+
+
+def _pass_on(to: asyncio.Future[Any], done: asyncio.Future[Any]) -> None:
+    if to.done() or done.cancelled():
+        return
+    if (error := done.exception()) is not None:
+        to.set_exception(error)
+    else:
+        to.set_result(done.result())
 
 
 def _suspect(path: Path) -> Path:

@@ -6,6 +6,7 @@ had it becomes FAILED (7004) when the process ended before its upload.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,7 +43,7 @@ class Content:
 
     async def prepare(self, message: Message, progress: Progress | None) -> None:
         """Upload what is not uploaded yet; the message's elems then say where it is. Raises MediaError, NetworkError."""
-        if all(not _pending(elem) for elem in message.elems):
+        if not any(_pending(elem) for elem in message.elems):
             return
         message._elems = tuple([self.bind(await self._uploaded(elem, progress)) for elem in message.elems])
 
@@ -106,6 +107,11 @@ class Content:
         suffix = elem.path.suffix.lstrip(".").lower() if elem.path else ""
         update |= {"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "format": elem.format or suffix}
         return elem.model_copy(update=update)
+
+
+def has_content(elems: Iterable[AnyElem]) -> bool:
+    """Whether any of these has content besides its JSON."""
+    return any(isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem) for elem in elems)
 
 
 def _pending(elem: AnyElem) -> bool:

@@ -16,7 +16,7 @@ from dataclasses import replace
 import msgspec
 
 from ..errors import ServerRefused, TimimError, first_of
-from ..ids import ConversationKey, ConversationType, MsgId
+from ..ids import ConversationKey, ConversationType
 from ..message import Message, MessageStatus, Priority, SenderMember, SenderProfile
 from ..storage import Batch, Incoming, LocalStore, Stored
 from ..wire.codec import decode
@@ -274,7 +274,7 @@ def incoming_of(entry: Entry, user_id: str) -> Incoming:
     member = SenderMember(entry.from_account, group.name_card, group.role, group.member_custom) if group else None
     return Incoming(
         seq=entry.timeline_seq,
-        msg_id=str(MsgId(entry.client_time, entry.msg_random)),
+        msg_id=f"{entry.client_time}-{entry.msg_random}",
         sender=entry.from_account,
         timestamp=entry.msg_time,
         is_self=entry.from_account == user_id,

@@ -28,6 +28,7 @@ from ..wire import messages as wire
 from ..wire.codec import decode_reply
 from ..wire.elems import encode_body
 from ..wire.frames import Frame
+from .content import has_content
 
 log = logging.getLogger("timim")
 
@@ -80,7 +81,7 @@ class Outbox:
         self._timeout_s = timeout_s
         self._random = rng
         self._lanes: dict[ConversationKey, _Lane] = {}
-        self._accepted: list[tuple[_Lane, _Item, Ack]] = []  # at most IN_FLIGHT a lane
+        self._acks: list[tuple[Message, Ack]] = []  # not on disk yet; at most IN_FLIGHT a lane
         self._settling: set[asyncio.Task[None]] = set()
 
     @property
@@ -93,13 +94,17 @@ class Outbox:
     ) -> Message:
         """Store, queue, and wait for the ack. Cancelling stops the waiting: once stored, the message still goes out."""
         self._claim(key, message)
+        kept = encode_body(message.elems, local=True)
         try:
-            await self._store.add_outgoing(message, encode_body(message.elems, local=True))
+            await self._store.add_outgoing(message, kept)
         except BaseException:
             message.status = MessageStatus.FAILED
             raise
         self._spoken(message)
-        return await asyncio.shield(self._queue(key, message, progress, push).done)
+        item = self._queue(key, message, progress, push)
+        if not has_content(message.elems):
+            item.body = kept  # nothing to upload: what is on disk is what goes out
+        return await item.done
 
     async def resume(self) -> None:
         """Queue again what an earlier run of this program left unsettled, in its order."""
@@ -228,9 +233,20 @@ class Outbox:
         except TimimError as exc:
             self._own(self._refused(lane, item, exc))
             return
-        self._accepted.append((lane, item, _ack(key, item, reply)))
-        if len(self._accepted) == 1:
+        self._accept(lane, item, _ack(key, item, reply))
+
+    def _accept(self, lane: _Lane, item: _Item, ack: Ack) -> None:
+        """The server has it: its sender hears at once. A crash before the row says so only means one more resend."""
+        message = item.message
+        message.seq, message.timestamp = ack.seq, ack.timestamp
+        message.unique_id = unique_id(ack.seq, random_of(message.msg_id))
+        message.sender_profile, message.sender_member = ack.profile, ack.member
+        if message.status is MessageStatus.SENDING:
+            message.status = MessageStatus.SUCCEEDED
+        self._acks.append((message, ack))
+        if len(self._acks) == 1:
             self._own(self._settle())
+        self._finish(lane, item, None)
 
     def _own(self, settling: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(settling, name="timim outbox settling")
@@ -239,21 +255,16 @@ class Outbox:
 
     async def _settle(self) -> None:
         """Write what was acked, all of it that came together, until nothing is left."""
-        while batch := self._accepted[:]:
+        while batch := self._acks[:]:
             try:
-                settled = await self._store.settle([ack for _, _, ack in batch])
-            except TimimError as exc:
-                for lane, item, _ in batch:
-                    self._finish(lane, item, exc)
+                settled = await self._store.settle([ack for _, ack in batch])
+            except TimimError:
+                log.exception("%s acks are not on disk; their messages are sent once more at the next start", len(batch))
             else:
-                for (lane, item, ack), (local_id, status) in zip(batch, settled, strict=True):
-                    item.message.local_id, item.message.status = local_id, status
-                    item.message.seq, item.message.timestamp = ack.seq, ack.timestamp
-                    item.message.unique_id = unique_id(ack.seq, random_of(item.message.msg_id))
-                    item.message.sender_profile, item.message.sender_member = ack.profile, ack.member
+                for (message, ack), (local_id, status) in zip(batch, settled, strict=True):
+                    message.local_id, message.status = local_id, status
                     self._numbered(ack.key, ack.seq)
-                    self._finish(lane, item, None)
-            del self._accepted[: len(batch)]
+            del self._acks[: len(batch)]
 
     async def _refused(self, lane: _Lane, item: _Item, exc: TimimError) -> None:
         try:
