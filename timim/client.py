@@ -184,7 +184,7 @@ class Client:
                 self._store,
                 self._connection,
                 user_id=self.user_id,
-                prepare=self._content.prepare,
+                content=self._content,
                 numbered=inbox.numbered,
                 spoken=self._spoken,
                 timeout_s=self._timeout_s,
@@ -196,9 +196,12 @@ class Client:
                 conversation = self.conversation(row.key.type, row.key.peer)
                 conversation.unread = row.unread
                 self.conversations._place(conversation, row.last_time)
+            unsent = await self._store.outgoing()
             if not self._resend:
-                for message in await self._store.outgoing():
+                for message in unsent:
                     await self._store.fail(message, NotLoggedIn.code, "not sent before the program ended")
+                unsent = []
+            await self._content.sweep(unsent)
             if self._store.set_aside is not None:
                 log.warning("the local store was not whole: it lies at %s now", self._store.set_aside)
                 self._dispatcher.event(StoreSetAside(self._store.set_aside))

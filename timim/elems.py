@@ -40,7 +40,10 @@ class ImageType(enum.IntEnum):
 
 
 class ImageCompression(enum.IntEnum):
-    """What is sent as the original: the bytes as they are, or a smaller picture made from them."""
+    """What is sent as the original: the bytes as they are, or a smaller picture made from them (SetImageCompressLevel).
+
+    HIGH, much compressed: the shorter side at most 960 pixels; HD: at most 1440. Never enlarged, never more bytes.
+    """
 
     ORIGINAL = 0
     HIGH = 1

@@ -17,23 +17,28 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from .elems import ImageCompression
 from .errors import EmptyFile, FileMissing, MediaError, NotAnImage, TooLarge
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
+T = TypeVar("T")
+
 __all__ = [
     "ImageLimits",
     "ImageVariants",
     "Variant",
+    "compressed_image",
     "image_variants",
     "make_variants",
     "scaled",
@@ -43,6 +48,7 @@ __all__ = [
 LARGE_SIDE: Final = 720  # pixels of the shorter side; both numbers are the document's
 THUMB_SIDE: Final = 198
 
+_COMPRESSED: Final = {ImageCompression.HIGH: (960, 75), ImageCompression.HD: (1440, 85)}  # shorter side, JPEG quality
 _WORKERS = 2  # a picture at the limit takes 400 MB for a moment, so few at once
 _GAP = 2.0  # first reduce cheaply to twice the target or more, then LANCZOS: half the time, 50 dB from it alone
 _QUALITY = 85  # JPEG: a 12 MP photo's large has 160 KB
@@ -162,6 +168,27 @@ def make_variants(source: Path | bytes, *, limits: ImageLimits = _DEFAULT_LIMITS
     Raises FileMissing (7004), EmptyFile (7006), TooLarge (7005: bytes, pixels or frames, see `ImageLimits`),
     NotAnImage (6031: another kind, damaged or truncated), MediaError (a directory, or not readable).
     """
+    return _carefully(source, limits, lambda data: _make(data, limits))
+
+
+async def compressed_image(source: Path | bytes, level: ImageCompression, *, limits: ImageLimits = _DEFAULT_LIMITS) -> bytes:
+    """What is sent of a picture at this level: with ORIGINAL its own bytes, otherwise a smaller picture made from it.
+
+    HIGH (much compressed): the shorter side at most 960 pixels, JPEG quality 75. HD: at most 1440, quality 85. A picture
+    that is not larger, or that would not take fewer bytes, and an animation stay as they are. Raises as `make_variants`.
+    """
+    if level is ImageCompression.ORIGINAL:
+        return await asyncio.to_thread(_bytes_of, source, limits)
+    work = partial(_carefully, source, limits, lambda data: _compress(data, level, limits))
+    return await asyncio.get_running_loop().run_in_executor(_pool(), work)
+
+
+def _bytes_of(source: Path | bytes, limits: ImageLimits) -> bytes:
+    return source if isinstance(source, bytes) else _read(source, limits.max_bytes)
+
+
+def _carefully(source: Path | bytes, limits: ImageLimits, make: Callable[[bytes], T]) -> T:
+    """Read the source and make something of it; what goes wrong is named as `make_variants` says."""
     name = "the data" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else _read(source, limits.max_bytes)
     if not data:
@@ -171,7 +198,7 @@ def make_variants(source: Path | bytes, *, limits: ImageLimits = _DEFAULT_LIMITS
     from PIL.Image import DecompressionBombError, DecompressionBombWarning
 
     try:
-        return _make(data, limits)
+        return make(data)
     except MediaError as exc:
         raise type(exc)(f"{name}: {exc.info}") from exc.__cause__
     except (DecompressionBombError, DecompressionBombWarning, MemoryError) as exc:
@@ -218,23 +245,50 @@ def _make(data: bytes, limits: ImageLimits) -> ImageVariants:
         raise TooLarge(f"an animation of more than {limits.max_frames} frames")
     full = im.size
     first = next((side for side in (LARGE_SIDE, THUMB_SIDE) if min(full) > side), None)
-    box = _decode(data, im, form, scaled(*full, first) if first else None, limits)
-    if box is None:
-        full = im.size  # a TIFF turns itself upright while it loads
-    turn = _orientation(im)
+    small, full, turn = _reduced(data, im, form, first, limits)
     shown = (full[1], full[0]) if turn >= 5 else full
     original = Variant(*shown, None, form, len(data))
     large = thumb = original
-    if first:
-        profile = im.info.get("icc_profile")
-        small = _scalable(im).resize(scaled(*full, first), Resampling.LANCZOS, box=box, reducing_gap=_GAP)
-        small = _upright(_srgb(_eight_bits(small), profile), turn)
-        small.info.clear()  # Pillow's writers take comments and profiles from here
+    if small is not None:
         if first == LARGE_SIDE:
             large = _encode(small)
             small = small.resize(scaled(*shown, THUMB_SIDE), Resampling.LANCZOS)
         thumb = _encode(small)
     return ImageVariants(original, large, thumb, _TIM_FORMAT.get(form, _TIM_OTHER))
+
+
+def _reduced(
+    data: bytes, im: ImageFile, form: str, shorter: int | None, limits: ImageLimits
+) -> tuple[Image | None, tuple[int, int], int]:
+    """The picture with this shorter side, upright and in sRGB, or None; its full size as stored, and how it is turned."""
+    from PIL.Image import Resampling
+
+    full = im.size
+    box = _decode(data, im, form, scaled(*full, shorter) if shorter else None, limits)
+    if box is None:
+        full = im.size  # a TIFF turns itself upright while it loads
+    turn = _orientation(im)
+    if not shorter:
+        return None, full, turn
+    profile = im.info.get("icc_profile")
+    small = _scalable(im).resize(scaled(*full, shorter), Resampling.LANCZOS, box=box, reducing_gap=_GAP)
+    small = _upright(_srgb(_eight_bits(small), profile), turn)
+    small.info.clear()  # Pillow's writers take comments and profiles from here
+    return small, full, turn
+
+
+def _compress(data: bytes, level: ImageCompression, limits: ImageLimits) -> bytes:
+    im, form = _open(data)
+    shorter, quality = _COMPRESSED[level]
+    animated = int(getattr(im, "n_frames", 1)) > 1
+    if animated or min(im.size) <= shorter:
+        _make(data, limits)  # whole, and within the limits
+        return data
+    small, _, _ = _reduced(data, im, form, shorter, limits)
+    assert small is not None
+    smaller = _encode(small, quality=quality).data
+    assert smaller is not None
+    return smaller if len(smaller) < len(data) else data
 
 
 def _open(data: bytes) -> tuple[ImageFile, str]:
@@ -353,9 +407,9 @@ def _upright(im: Image, turn: int) -> Image:
     return im.transpose(turns[turn - 2]) if turn > 1 else im
 
 
-def _encode(im: Image) -> Variant:
+def _encode(im: Image, *, quality: int = _QUALITY) -> Variant:
     if im.mode == "RGBA" and im.getchannel("A").getextrema() == (255, 255):
         im = im.convert("RGB")
     out, form = BytesIO(), "PNG" if im.mode == "RGBA" or max(im.size) > _JPEG_MAX_SIDE else "JPEG"
-    im.save(out, form, quality=_QUALITY)
+    im.save(out, form, quality=quality)
     return Variant(im.width, im.height, out.getvalue(), form, out.tell())

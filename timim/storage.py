@@ -143,10 +143,14 @@ class LocalStore:
 
         return await self._write(op)
 
-    async def add_outgoing(self, message: Message, body: bytes) -> None:
-        """Store a message as SENDING; it has its `local_id` then."""
-        key = _key_of(message)
-        message.local_id = await self._write(partial(rows.add_outgoing, key=key, message=message, body=body))
+    def add_outgoing(self, message: Message, body: bytes) -> asyncio.Future[int]:
+        """Store a message as SENDING, behind all that was asked before; the future is its `local_id`.
+
+        Raises StorageError when the store is closed or overloaded.
+        """
+        self._hurry()
+        op = partial(rows.add_outgoing, key=_key_of(message), message=message, body=body)
+        return self._database.submit(op)
 
     async def settle(self, acks: Sequence[Ack]) -> list[tuple[int, MessageStatus]]:
         """The server numbered these messages: SUCCEEDED, and their seqs are covered. The local_id and status of each.

@@ -1,18 +1,22 @@
-"""Content of outgoing elems: uploaded before the message's frame leaves.
+"""Content of outgoing elems: on disk before the message's row, uploaded before the message's frame.
 
-Content given by path goes out also after a restart; content given as bytes lives in this process only, and a message that
-had it becomes FAILED (7004) when the process ended before its upload.
+Content given by path is read from there; content given as bytes lies in the account's `outgoing` folder until the server
+has the message, so that it goes out after a crash too. A client that keeps nothing keeps it in memory.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
+from uuid import uuid4
 
 from ..elems import (
     AnyElem,
     FileElem,
+    ImageCompression,
     ImageElem,
     ImageType,
     ImageVariant,
@@ -20,8 +24,8 @@ from ..elems import (
     SoundElem,
     VideoElem,
 )
-from ..errors import FileMissing
-from ..media import ImageVariants, Variant, image_variants
+from ..errors import FileMissing, StorageError
+from ..media import ImageVariants, Variant, compressed_image, image_variants
 from ..message import Message
 from ..net.transfer import Transfer
 
@@ -34,12 +38,70 @@ class Content:
     def __init__(self, transfer: Transfer, folder: Path | None) -> None:
         self._transfer = transfer
         self._folder = folder
+        self._kept: dict[str, list[Path]] = {}
 
     def bind(self, elem: E) -> E:
         """Let the elem fetch its content through this client."""
         if isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem):
             elem.bind(self._transfer)
         return elem
+
+    async def keep(self, message: Message) -> None:
+        """Put content that was given as bytes on disk. Raises StorageError; nothing is left there then."""
+        if self._folder is None or not any(map(_in_memory, message.elems)):
+            return
+        kept = self._kept[message.msg_id] = []
+        try:
+            message._elems = tuple([await self._keep(elem, kept) for elem in message.elems])
+        except BaseException:
+            await asyncio.shield(self.release(message))
+            raise
+
+    async def _keep(self, elem: AnyElem, kept: list[Path]) -> AnyElem:
+        update: dict[str, object] = {}
+        match elem:
+            case ImageElem(path=None, data=bytes(data)) | SoundElem(path=None, data=bytes(data)):
+                update = {"path": await self._put(data, kept), "data": None}
+            case FileElem(path=None, data=bytes(data)):
+                update = {"path": await self._put(data, kept), "data": None}
+            case VideoElem(snapshot=snapshot):
+                if elem.path is None and elem.data is not None:
+                    update = {"path": await self._put(elem.data, kept), "data": None}
+                if isinstance(snapshot, bytes):
+                    update["snapshot"] = await self._put(snapshot, kept)
+            case _:
+                pass
+        return elem.model_copy(update=update) if update else elem
+
+    async def _put(self, data: bytes, kept: list[Path]) -> Path:
+        assert self._folder is not None
+        path = self._folder / uuid4().hex
+        kept.append(path)
+        await asyncio.to_thread(_write, path, data)
+        return path
+
+    async def release(self, message: Message) -> None:
+        """The message is on the server, or will never be: what was kept of it goes."""
+        for path in self._kept.pop(message.msg_id, ()):
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+
+    async def sweep(self, unsent: Iterable[Message]) -> None:
+        """Remove what no unsent message needs: an earlier run ended before it could."""
+        if self._folder is None:
+            return
+        needed: set[Path] = set()
+        for message in unsent:
+            self._kept[message.msg_id] = [path for elem in message.elems for path in self._kept_of(elem)]
+            needed.update(self._kept[message.msg_id])
+        await asyncio.to_thread(_remove_others, self._folder, needed)
+
+    def _kept_of(self, elem: AnyElem) -> list[Path]:
+        paths: list[Path | bytes | None] = []
+        if isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem):
+            paths.append(elem.path)
+        if isinstance(elem, VideoElem):
+            paths.append(elem.snapshot)
+        return [path for path in paths if isinstance(path, Path) and path.parent == self._folder]
 
     async def prepare(self, message: Message, progress: Progress | None) -> None:
         """Upload what is not uploaded yet; the message's elems then say where it is. Raises MediaError, NetworkError."""
@@ -61,14 +123,24 @@ class Content:
                 return await self._video(elem, progress)
             case _:
                 return elem
-        return elem.model_copy(update={"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "data": None})
+        path = None if self._kept_of(elem) else elem.path
+        return elem.model_copy(update={"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "data": None, "path": path})
 
     async def _image(self, elem: ImageElem, progress: Progress | None) -> ImageElem:
         source = _source(elem)
+        if elem.compression is not ImageCompression.ORIGINAL:
+            source = await compressed_image(source, elem.compression)
         made = await image_variants(source)
         images = await self._upload_variants(made, source, progress)
         original = images[ImageType.ORIGINAL]
-        update = {"uuid": original.uuid, "image_format": made.image_format, "images": images, "data": None}
+        update: dict[str, object] = {
+            "uuid": original.uuid,
+            "image_format": made.image_format,
+            "images": images,
+            "data": None,
+        }
+        if self._kept_of(elem):
+            update["path"] = None
         return elem.model_copy(update=update)
 
     async def _upload_variants(
@@ -106,7 +178,37 @@ class Content:
         up = await self._transfer.upload(_source(elem), kind="video", progress=progress)
         suffix = elem.path.suffix.lstrip(".").lower() if elem.path else ""
         update |= {"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "format": elem.format or suffix}
+        if elem.path in self._kept_of(elem):
+            update["path"] = None
         return elem.model_copy(update=update)
+
+
+def _in_memory(elem: AnyElem) -> bool:
+    match elem:
+        case ImageElem() | SoundElem() | FileElem():
+            return elem.path is None and elem.data is not None
+        case VideoElem():
+            return (elem.path is None and elem.data is not None) or isinstance(elem.snapshot, bytes)
+        case _:
+            return False
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        raise StorageError(f"cannot keep the content in {path.parent}: {exc.strerror}") from exc
+
+
+def _remove_others(folder: Path, needed: set[Path]) -> None:
+    if folder.exists():
+        for path in folder.iterdir():
+            if path not in needed:
+                path.unlink(missing_ok=True)
 
 
 def has_content(elems: Iterable[AnyElem]) -> bool:
@@ -129,5 +231,5 @@ def _source(elem: ImageElem | SoundElem | FileElem | VideoElem) -> Path | bytes:
     if elem.path is not None:
         return elem.path
     if elem.data is None:
-        raise FileMissing("the content was given as bytes to an earlier run of this program, and is gone")
+        raise FileMissing("the content was given as bytes to an earlier run of this program, which kept nothing")
     return elem.data

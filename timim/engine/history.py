@@ -144,7 +144,8 @@ class History:
                 await self._fill(asking, first, last)
                 held = (await self._store.coverage(key)).interval_of(last) if last else None
                 low = max(first, held.first) if held is not None else last + 1
-                messages = await self._store.page(key, count, before=before, floor_seq=low)
+                beginning = low <= asking.floor  # what was never numbered may stand before all that was
+                messages = await self._store.page(key, count, before=before, floor_seq=0 if beginning else low)
                 if len(messages) >= count or low > first or first <= asking.floor:
                     break
                 first = max(asking.floor, first - count + len(messages))  # some of these seqs hold nothing any more

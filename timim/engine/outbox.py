@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from ..elems import Progress
-from ..errors import AlreadySent, AuthError, InvalidArgument, NetworkError, NotLoggedIn, TimimError
+from ..errors import AlreadySent, AuthError, InvalidArgument, NetworkError, NotLoggedIn, StorageError, TimimError
 from ..ids import ConversationKey, ConversationType, MsgId, parse_msg_id, random_of, unique_id
 from ..message import Message, MessageStatus, OfflinePush, SenderMember, SenderProfile
 from ..net.connection import Connection
@@ -28,14 +28,14 @@ from ..wire import messages as wire
 from ..wire.codec import decode_reply
 from ..wire.elems import encode_body
 from ..wire.frames import Frame
-from .content import has_content
+from .content import Content, has_content
 
 log = logging.getLogger("timim")
 
 IN_FLIGHT = 64  # of one lane; the rest waits in order
+IN_FLIGHT_IN_ALL = 1024  # a link has room for 4096 requests, and others need it too
 CUTS_LIMIT = 5  # uploads cut in a row while the link itself is up: the media door is not reachable
 RETRY_S = 0.2  # between tries while the link is being found lost
-Prepare = Callable[[Message, Progress | None], Awaitable[None]]
 Numbered = Callable[[ConversationKey, int], None]
 
 
@@ -45,6 +45,7 @@ class _Item:
     done: asyncio.Future[Message]
     progress: Progress | None
     push: OfflinePush | None
+    stored: bool = False  # its row is on disk
     body: bytes = b""
     cuts: int = 0  # how often its upload was cut
     link: Link | None = None  # the link on which it is in flight
@@ -58,7 +59,7 @@ class _Lane:
 
 
 class Outbox:
-    """`prepare` uploads a message's content; `numbered` hears of each seq that one of our own messages got."""
+    """`content` keeps and uploads what a message holds besides its JSON; `numbered` hears of each seq that a message got."""
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class Outbox:
         connection: Connection,
         *,
         user_id: str,
-        prepare: Prepare,
+        content: Content,
         numbered: Numbered,
         spoken: Callable[[Message], None],
         timeout_s: float,
@@ -75,7 +76,7 @@ class Outbox:
         self._store = store
         self._connection = connection
         self._user_id = user_id
-        self._prepare = prepare
+        self._content = content
         self._numbered = numbered
         self._spoken = spoken
         self._timeout_s = timeout_s
@@ -83,6 +84,8 @@ class Outbox:
         self._lanes: dict[ConversationKey, _Lane] = {}
         self._acks: list[tuple[Message, Ack]] = []  # not on disk yet; at most IN_FLIGHT a lane
         self._settling: set[asyncio.Task[None]] = set()
+        self._flying = 0
+        self._starved: set[ConversationKey] = set()
 
     @property
     def sending(self) -> int:
@@ -92,33 +95,59 @@ class Outbox:
     async def send(
         self, key: ConversationKey, message: Message, *, progress: Progress | None, push: OfflinePush | None
     ) -> Message:
-        """Store, queue, and wait for the ack. Cancelling stops the waiting: once stored, the message still goes out."""
+        """Store, queue, and wait for the ack. Cancelling stops the waiting: the message still goes out, once.
+
+        Only while bytes that it was given are being put on disk, cancelling takes it back.
+        """
         self._claim(key, message)
-        kept = encode_body(message.elems, local=True)
+        item = self._queue(key, message, progress, push)  # its place is taken now, whatever the disk does meanwhile
         try:
-            await self._store.add_outgoing(message, kept)
+            await self._content.keep(message)
+            kept = encode_body(message.elems, local=True)
+            writing = self._store.add_outgoing(message, kept)
         except BaseException:
-            message.status = MessageStatus.FAILED
+            await asyncio.shield(self._give_up(key, item))
             raise
-        self._spoken(message)
-        item = self._queue(key, message, progress, push)
         if not has_content(message.elems):
             item.body = kept  # nothing to upload: what is on disk is what goes out
+        writing.add_done_callback(lambda done: self._on_disk(key, item, done))
         return await item.done
+
+    def _on_disk(self, key: ConversationKey, item: _Item, done: asyncio.Future[int]) -> None:
+        """Its row is written, whether or not its sender still waits."""
+        if done.cancelled() or (error := done.exception()) is not None:
+            failed = error if not done.cancelled() else StorageError("the store was closed")
+            self._own(self._give_up(key, item, failed))
+            return
+        item.message.local_id = done.result()
+        item.stored = True
+        self._spoken(item.message)
+        if key in self._lanes:  # else logged out meanwhile: it goes out after the next login
+            self._lanes[key].wake.set()
+
+    async def _give_up(self, key: ConversationKey, item: _Item, error: BaseException | None = None) -> None:
+        """It has no row: it is as if it had never been sent."""
+        item.message.status = MessageStatus.FAILED
+        if error is None:
+            item.done.cancel()  # its sender hears of it otherwise
+        self._finish(self._lanes.get(key, _Lane()), item, error)
+        await self._content.release(item.message)
 
     async def resume(self) -> None:
         """Queue again what an earlier run of this program left unsettled, in its order."""
-        waiting = {item.message.local_id for lane in self._lanes.values() for item in lane.items}
-        for message in await self._store.outgoing():
-            if message.local_id not in waiting and message.conversation is not None:
+        left = await self._store.outgoing()
+        queued = {item.message.msg_id for lane in self._lanes.values() for item in lane.items}
+        for message in left:
+            if message.msg_id not in queued and message.conversation is not None:
                 item = self._queue(message.conversation, message, None, None)
+                item.stored = True
                 item.done.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def send_online(self, key: ConversationKey, message: Message) -> Message:
         """Send without storing anywhere: no row, no seq. Raises when there is no connection now."""
         self._claim(key, message)
         try:
-            await self._prepare(message, None)
+            await self._content.prepare(message, None)
             link = self._connection.link()
             body = self._c2c(key, message, None)
             body.msg_life_time = 0
@@ -179,6 +208,11 @@ class Outbox:
             for i, item in enumerate(ahead):
                 if item.link is link:
                     continue
+                if not item.stored:
+                    break  # its row is not on disk yet, and nothing overtakes it
+                if self._flying >= IN_FLIGHT_IN_ALL:
+                    self._starved.add(key)
+                    break
                 if i < last_out:
                     break  # timed out while later ones are on their way: wait for them, so that order is kept
                 if not await self._start(key, lane, item, link):
@@ -190,7 +224,7 @@ class Outbox:
         message = item.message
         try:
             if not item.body:
-                await self._prepare(message, item.progress)
+                await self._content.prepare(message, item.progress)
                 item.body = encode_body(message.elems)
             match key.type:
                 case ConversationType.GROUP:
@@ -215,10 +249,16 @@ class Outbox:
             await self._refused(lane, item, failed)
             return True
         item.link = link
+        self._flying += 1
         future.add_done_callback(lambda done: self._answered(key, lane, item, link, done))
         return True
 
     def _answered(self, key: ConversationKey, lane: _Lane, item: _Item, link: Link, done: asyncio.Future[Frame]) -> None:
+        self._flying -= 1
+        for starved in self._starved:
+            if starved in self._lanes:
+                self._lanes[starved].wake.set()
+        self._starved.clear()
         if item.link is not link:
             return
         kind: type[wire.SendGroupReply | wire.SendC2CReply] = wire.SendC2CReply
@@ -264,6 +304,7 @@ class Outbox:
                 for (message, ack), (local_id, status) in zip(batch, settled, strict=True):
                     message.local_id, message.status = local_id, status
                     self._numbered(ack.key, ack.seq)
+                    await self._content.release(message)
             del self._acks[: len(batch)]
 
     async def _refused(self, lane: _Lane, item: _Item, exc: TimimError) -> None:
@@ -271,10 +312,11 @@ class Outbox:
             await self._store.fail(item.message, exc.code, exc.info)
         except TimimError as second:
             exc.__context__ = second
+        await self._content.release(item.message)
         self._finish(lane, item, exc)
 
     @staticmethod
-    def _finish(lane: _Lane, item: _Item, exc: TimimError | None) -> None:
+    def _finish(lane: _Lane, item: _Item, exc: BaseException | None) -> None:
         if item in lane.items:
             lane.items.remove(item)
         lane.wake.set()

@@ -232,13 +232,15 @@ def _sound_in(content: dict[str, Any]) -> SoundElem:
 
 
 def _file_in(content: dict[str, Any]) -> FileElem:
-    return FileElem(
+    elem = FileElem(
         uuid=content.get("UUID", ""),
         url=content.get("Url", ""),
         size=content.get("FileSize", 0),
         filename=content.get("FileName", ""),
         **_local_in(content),
     )
+    # a path here is where this device keeps it: not the name that its sender gave it
+    return elem if content.get("FileName") else elem.model_copy(update={"filename": ""})
 
 
 def _face_in(content: dict[str, Any]) -> FaceElem:

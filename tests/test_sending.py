@@ -1,0 +1,187 @@
+"""What becomes of a message that is given to send: in order, once, on disk before it leaves; its content too."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import timim
+from timim import FileElem, ImageCompression, ImageElem, ImageType, Message, MessageStatus, SoundElem, TextElem
+from timim.testing import RunningServer, running_server
+
+WAIT_S = 20
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RunningServer]:
+    async with running_server() as running:
+        yield running
+
+
+async def test_p03_what_was_sent_while_offline_goes_out_in_order_after_a_restart(server: RunningServer, tmp_path: Path) -> None:
+    await server.add_users("alice", "bob")
+    alice = server.client("alice", data_dir=tmp_path)
+    await alice.open()
+    waiting = [asyncio.create_task(alice.c2c("bob").send(f"{i}")) for i in range(50)]
+    while len(await alice.c2c("bob").get_local_messages(100)) < 50:
+        await asyncio.sleep(0)
+    await alice.close()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(outcome, timim.NotLoggedIn) for outcome in outcomes)
+    async with server.client("alice", data_dir=tmp_path) as again, server.client("bob") as bob:
+        async with again.c2c("bob").expect(lambda m: False) as never:
+            await again.c2c("bob").send("last")
+        never.cancel()
+        texts = [m.text async for m in bob.c2c("alice").history(oldest_first=True)]
+        assert texts == [*map(str, range(50)), "last"]
+
+
+async def test_f03_what_an_earlier_run_left_becomes_failed_when_its_user_chose_so(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    await server.add_users("alice", "bob")
+    alice = server.client("alice", data_dir=tmp_path)
+    await alice.open()
+    sending = asyncio.create_task(alice.c2c("bob").send("unsent"))
+    while not len(await alice.c2c("bob").get_local_messages()):
+        await asyncio.sleep(0)
+    await alice.close()
+    with pytest.raises(timim.NotLoggedIn):
+        await sending
+    async with server.client("alice", data_dir=tmp_path, resend=False) as again:
+        (left,) = await again.c2c("bob").get_local_messages()
+        assert left.status is MessageStatus.FAILED
+        assert len(await again.c2c("bob").get_messages()) == 1  # the failed one: the server has none
+        await again.c2c("bob").send("next")
+    async with server.client("bob") as bob:
+        assert [m.text for m in await bob.c2c("alice").get_messages()] == ["next"]
+
+
+SENDER = """
+import asyncio, sys
+from pathlib import Path
+from timim import Client, FileElem, VideoElem
+async def main(url, app_id, sig, folder):
+    client = Client(url, app_id=int(app_id), user_id="alice", user_sig=sig, data_dir=folder)
+    await client.open()
+    sending = asyncio.create_task(client.c2c("bob").send("look", FileElem(data=b"kept" * 100_000, filename="f")))
+    while not len(await client.c2c("bob").get_local_messages()):
+        await asyncio.sleep(0)
+    print("on disk", flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_content_given_as_bytes_goes_out_after_the_sender_was_killed(server: RunningServer, tmp_path: Path) -> None:
+    await server.add_users("alice", "bob")
+    signature = timim.sign_user(server.app_id, server.secret_key, "alice")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", SENDER, server.url, str(server.app_id), signature, str(tmp_path)),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"on disk\n"
+    process.kill()
+    await process.communicate()
+    assert await asyncio.to_thread(outgoing, tmp_path) == [400_000]
+    bob = server.client("bob")
+    arrived = bob.wait_for(lambda m: m.text == "look", timeout=WAIT_S)
+    async with bob, server.client("alice", data_dir=tmp_path):
+        got = await arrived
+        assert isinstance(got[1], FileElem)
+        assert await got[1].read() == b"kept" * 100_000
+        assert got[1].filename == "f"
+    assert await asyncio.to_thread(outgoing, tmp_path) == []
+
+
+def outgoing(folder: Path) -> list[int]:
+    """The sizes of what is kept until it is sent."""
+    return [path.stat().st_size for path in folder.glob("*/*/outgoing/*")]
+
+
+async def test_f35_the_local_database_holds_no_media_bytes(server: RunningServer, tmp_path: Path) -> None:
+    secret = b"\xa5media bytes of their own\x5a" * 10_000
+    async with server.client("alice", data_dir=tmp_path / "a") as alice, server.client("bob", data_dir=tmp_path / "b") as bob:
+        arrived = bob.wait_for(lambda m: len(m) == 2, timeout=WAIT_S)
+        await alice.c2c("bob").send(SoundElem(data=secret, duration=1), FileElem(data=secret, filename="x"))
+        await arrived
+    names, holding = await asyncio.to_thread(look_for, secret[:24], tmp_path)
+    assert "messages.db" in names
+    assert holding == []
+
+
+def look_for(secret: bytes, folder: Path) -> tuple[list[str], list[str]]:
+    """The names of all files, and of those that hold these bytes."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [path.name for path in files], [path.name for path in files if secret in path.read_bytes()]
+
+
+async def test_a_compressed_picture_is_smaller_and_what_is_sent(server: RunningServer) -> None:
+    noise = Image.effect_noise((2000, 1500), 60).convert("RGB")
+    out = io.BytesIO()
+    noise.save(out, "JPEG", quality=95)
+    async with server.client("alice") as alice, server.client("bob"):
+        sizes = {}
+        for level in ImageCompression:
+            sent = await alice.c2c("bob").send(ImageElem(data=out.getvalue(), compression=level))
+            image = sent[0]
+            assert isinstance(image, ImageElem)
+            original = image.images[ImageType.ORIGINAL]
+            sizes[level] = (min(original.width, original.height), original.size)
+            assert len(await original.read()) == original.size
+    assert sizes[ImageCompression.ORIGINAL] == (1500, len(out.getvalue()))
+    assert sizes[ImageCompression.HD][0] == 1440
+    assert sizes[ImageCompression.HIGH][0] == 960
+    assert sizes[ImageCompression.HIGH][1] < sizes[ImageCompression.HD][1] < sizes[ImageCompression.ORIGINAL][1]
+
+
+async def test_order_holds_among_sends_that_are_started_together(server: RunningServer) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob:
+        conversation = alice.c2c("bob")
+        mixed = [FileElem(data=b"x" * 200_000) if i % 10 == 0 else TextElem(text=str(i)) for i in range(40)]
+        sent = await asyncio.gather(*(conversation.send(elem) for elem in mixed))
+        assert [m.seq for m in sent] == list(range(1, 41))
+        kinds = [type(m[0]) async for m in bob.c2c("alice").history(oldest_first=True)]
+        assert kinds == [type(elem) for elem in mixed]
+
+
+async def test_more_conversations_than_a_link_has_room_for_are_all_served(server: RunningServer) -> None:
+    peers = [f"u{i}" for i in range(40)]
+    await server.add_users(*peers)
+    async with server.client("alice") as alice:
+        sent = await asyncio.gather(*(alice.c2c(peer).send(str(i)) for i in range(40) for peer in peers))
+        assert {m.status for m in sent} == {MessageStatus.SUCCEEDED}
+        assert sorted(m.seq for m in sent) == sorted(list(range(1, 41)) * 40)
+
+
+async def test_f23_f26_ids_and_times_are_the_servers_after_the_ack(server: RunningServer) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob:
+        heard = [bob.wait_for(lambda m, t=text: m.text == t, timeout=WAIT_S) for text in "ab"]
+        messages = [Message("a"), Message("b")]
+        assert {m.msg_id for m in messages} == {""}
+        await asyncio.gather(*(alice.c2c("bob").send(m) for m in messages))
+        for mine, arriving in zip(messages, heard, strict=True):
+            theirs = await arriving
+            assert (mine.msg_id, mine.unique_id, mine.timestamp) == (theirs.msg_id, theirs.unique_id, theirs.timestamp)
+            assert 0 < len(mine.msg_id) <= 30
+            assert 0 < mine.unique_id < 1 << 64
+        assert messages[0].msg_id != messages[1].msg_id
+        assert messages[0].unique_id < messages[1].unique_id  # one order everywhere, also within one second
+
+
+async def test_f22_the_sender_too_sees_what_the_server_wrote_of_it(server: RunningServer) -> None:
+    async with server.client("alice") as alice, server.client("bob"):
+        sent = await alice.c2c("bob").send("hi")
+        assert sent.sender_profile is not None
+        assert sent.sender_profile.identifier == "alice"
+        group = await alice.groups.create("Public", name="team", members=["bob"])
+        told = await group.conversation.send("hi all")
+        assert told.sender_member is not None
+        assert (told.sender_member.member, told.sender_member.role) == ("alice", "Owner")
