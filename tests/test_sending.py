@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import timim
-from timim import FileElem, ImageCompression, ImageElem, ImageType, Message, MessageStatus, SoundElem, TextElem
+from timim import Conversation, FileElem, ImageCompression, ImageElem, ImageType, Message, MessageStatus, SoundElem, TextElem
 from timim.testing import RunningServer, running_server
 
 WAIT_S = 20
@@ -29,8 +29,7 @@ async def test_p03_what_was_sent_while_offline_goes_out_in_order_after_a_restart
     alice = server.client("alice", data_dir=tmp_path)
     await alice.open()
     waiting = [asyncio.create_task(alice.c2c("bob").send(f"{i}")) for i in range(50)]
-    while len(await alice.c2c("bob").get_local_messages(100)) < 50:
-        await asyncio.sleep(0)
+    await on_disk(alice.c2c("bob"), 50)
     await alice.close()
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(outcome, timim.NotLoggedIn) for outcome in outcomes)
@@ -49,8 +48,7 @@ async def test_f03_what_an_earlier_run_left_becomes_failed_when_its_user_chose_s
     alice = server.client("alice", data_dir=tmp_path)
     await alice.open()
     sending = asyncio.create_task(alice.c2c("bob").send("unsent"))
-    while not len(await alice.c2c("bob").get_local_messages()):
-        await asyncio.sleep(0)
+    await on_disk(alice.c2c("bob"), 1)
     await alice.close()
     with pytest.raises(timim.NotLoggedIn):
         await sending
@@ -61,6 +59,13 @@ async def test_f03_what_an_earlier_run_left_becomes_failed_when_its_user_chose_s
         await again.c2c("bob").send("next")
     async with server.client("bob") as bob:
         assert [m.text for m in await bob.c2c("alice").get_messages()] == ["next"]
+
+
+async def on_disk(conversation: Conversation, count: int) -> None:
+    """Until so many messages are in the local store."""
+    async with asyncio.timeout(WAIT_S):
+        while len(await conversation.get_local_messages(100)) < count:
+            pass
 
 
 SENDER = """
