@@ -168,7 +168,7 @@ async def test_more_conversations_than_a_link_has_room_for_are_all_served(server
 
 async def test_f23_f26_ids_and_times_are_the_servers_after_the_ack(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
-        heard = [bob.wait_for(lambda m, t=text: m.text == t, timeout=WAIT_S) for text in "ab"]
+        heard = [bob.wait_for(lambda m: m.text == "a", timeout=WAIT_S), bob.wait_for(lambda m: m.text == "b", timeout=WAIT_S)]
         messages = [Message("a"), Message("b")]
         assert {m.msg_id for m in messages} == {""}
         await asyncio.gather(*(alice.c2c("bob").send(m) for m in messages))
