@@ -18,18 +18,19 @@ from .engine.fetcher import Fetcher
 from .engine.history import History
 from .engine.inbox import Inbox
 from .engine.outbox import Outbox
+from .engine.pushes import pushed_entries
 from .errors import InvalidArgument, KickedOffline, NotLoggedIn, TimimError
-from .events import ConnectionLost, ConnectionRestored, KickedOut
+from .events import ConnectionLost, ConnectionRestored, KickedOut, ProfileChanged, events_of
+from .friends import Friends
 from .groups import Groups
 from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
 from .message import Message, MessageStatus
 from .net.connection import Connection
 from .net.transfer import Transfer
+from .profiles import OwnProfile, Profiles
 from .storage import LocalStore
 from .wire import status
 from .wire.backoff import Backoff
-from .wire.codec import decode
-from .wire.entries import Entry
 
 log = logging.getLogger("timim")
 MessagesHandler = TypeVar("MessagesHandler", bound=Callable[[list[Message]], Awaitable[None] | None])
@@ -124,7 +125,10 @@ class Client:
         )
         self._content = Content(self._transfer, self._folder and self._folder / "outgoing")
         self.conversations = Conversations()
-        self.groups = Groups(lambda: self._connection, self.group, timeout_s=timeout)
+        self.groups = Groups(self._connection, self.group)
+        self.friends = Friends(self._connection)
+        self.profiles = Profiles(self._connection)
+        self.profile = OwnProfile(self._connection, self.profiles, self.user_id)
 
     def c2c(self, user_id: str) -> Conversation:
         """The conversation with a user; local, no I/O."""
@@ -156,7 +160,7 @@ class Client:
         return handler
 
     def on(self, *events: type[Any]) -> Callable[[Handler], Handler]:
-        """Register a function for event classes: ConnectionLost, ConnectionRestored, KickedOut."""
+        """Register a function for event classes of timim.events: ConnectionLost, GroupChanged, RelationChanged …"""
         if not events:
             raise InvalidArgument("name at least one event class")
 
@@ -312,6 +316,10 @@ class Client:
                 conversation._noticed(message)
                 conversation.unread += not (message.is_read or message.is_self)
         self._dispatcher.messages(messages)
+        for event in (event for message in messages for event in events_of(message)):
+            if isinstance(event, ProfileChanged):
+                self.profiles.changed(event)
+            self._dispatcher.event(event)
 
     def _changed(self, key: ConversationKey) -> None:
         self.conversations._first(self.conversation(key.type, key.peer))
@@ -339,28 +347,20 @@ class Client:
     def _on_push(self, push: status.Push) -> None:
         assert self._inbox is not None
         for event in push.events:
+            for key, entry in pushed_entries(event, self.user_id):
+                self._inbox.push(key, entry)
             match event.event:
-                case status.EVENT_C2C_MESSAGE:
-                    for raw in event.c2c:
-                        entry = decode(Entry, raw)
-                        mine = entry.from_account == self.user_id
-                        peer = entry.to_account if mine else entry.from_account
-                        self._inbox.push(ConversationKey(ConversationType.C2C, peer), entry)
-                case status.EVENT_GROUP_MESSAGE:
-                    for raw in event.group:
-                        entry = decode(Entry, raw)
-                        self._inbox.push(ConversationKey(ConversationType.GROUP, entry.to_group_id), entry)
                 case status.EVENT_READ if not isinstance(event.read, msgspec.UnsetType):
                     self._own(self._read_elsewhere(event.read), "timim read")
                 case status.EVENT_C2C_NOTICE if event.sub_msg_type == status.SUB_KICKED:
                     why = event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else ""
                     self._connection.kick(KickedOffline(why or "another login took this device's place"))
                 case _:
-                    log.debug("an event that this version does not know: %s", event.event)
+                    pass  # entries, or an event that this version does not know
 
     async def _read_elsewhere(self, notice: status.ReadNotice) -> None:
         type = ConversationType.GROUP if notice.group_id else ConversationType.C2C
-        conversation = self.conversation(type, notice.group_id or notice.peer)
+        conversation = self.system() if notice.system else self.conversation(type, notice.group_id or notice.peer)
         await self._store.set_read(conversation.key, notice.read_seq)
         conversation.unread = await self._store.unread(conversation.key)
         for message in conversation._cache:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ..errors import InvalidConversation, ProtocolError
+from ..errors import ProtocolError
 from ..ids import ConversationKey, ConversationType
 from ..net.connection import Connection
 from ..wire import contacts as contact_wire
@@ -48,15 +48,20 @@ class Fetcher:
                 reply = await link.call(wire.ROAM_GROUP, group, timeout_s=self._timeout_s)
                 return _proven(reply, reply.messages, first, last)
             case ConversationType.SYSTEM:
-                raise InvalidConversation("the system conversation has no roaming history")
+                system = wire.RoamSystem(max_cnt=count, timeline_range=asked)
+                system_reply = await link.call(wire.ROAM_SYSTEM, system, timeout_s=self._timeout_s)
+                return _proven(system_reply, system_reply.messages, first, last)
 
     async def all_of(self, key: ConversationKey, first: int, last: int) -> list[Fetched]:
-        """All of an interval, oldest part first, PAGE entries a request."""
+        """All of an interval that this account may see, oldest part first, PAGE entries a request."""
         parts: list[Fetched] = []
         while first <= last:
             part = await self.newest_of(key, first, min(last, first + PAGE - 1))
             if part.covered is None:
-                break
+                if not first < part.floor <= last:
+                    break
+                first = part.floor
+                continue
             parts.append(part)
             first = part.covered.last + 1
         return parts

@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 
 from ..errors import TimimError
-from ..ids import ConversationKey, ConversationType, MsgId
+from ..ids import SYSTEM_PEER, ConversationKey, ConversationType, MsgId
 from ..message import Message, MessageStatus, Priority, SenderMember, SenderProfile
 from ..storage import Batch, Incoming, LocalStore
 from ..wire import contacts as contact_wire
@@ -29,7 +29,7 @@ from .fetcher import Fetcher
 log = logging.getLogger("timim")
 
 QUEUE_LIMIT = 10_000  # pushed entries that wait; past it their content is forgotten and fetched again by seq
-OFFLINE_LIMIT = 1000  # C2C messages brought at login, a conversation; older ones stay a hole, which roaming fills
+OFFLINE_LIMIT = 1000  # C2C messages and notices brought at login, a conversation; older ones stay a hole, which roaming fills
 BATCH = 512
 
 
@@ -85,7 +85,7 @@ class Inbox:
         return self._heads.get(key, 0)
 
     async def sync(self) -> None:
-        """After a login: the conversation list, one last message of each, and C2C messages missed meanwhile."""
+        """After a login: the conversation list, one last message of each, and C2C messages and notices missed meanwhile."""
         contacts = await self._fetcher.contacts()
         batches: list[Batch] = []
         for contact in contacts:
@@ -140,35 +140,37 @@ class Inbox:
         if last <= head:
             return None
         incoming: list[Incoming] = []
-        at = head + 1
+        covered: list[Interval] = []
+        run = at = head + 1
         for seq in sorted(s for s in entries if s > head):
             if seq > at:
-                incoming += await self._fill(key, at, seq - 1)
+                covered += [Interval(run, at - 1)] if at > run else []
+                run = seq
+                incoming += await self._fill(key, at, seq - 1, covered)
             entry = entries[seq]
             if entry is not None and not entry.tombstone:
                 incoming.append(incoming_of(entry, self._user_id))
             at = seq + 1
+        covered += [Interval(run, at - 1)] if at > run else []
         if at <= last:
-            incoming += await self._fill(key, at, last)
+            incoming += await self._fill(key, at, last, covered)
         self._heads[key] = last
-        return Batch(key=key, incoming=incoming, covered=[Interval(head + 1, last)], last_seq=last)
+        return Batch(key=key, incoming=incoming, covered=covered, last_seq=last)
 
     async def _head(self, key: ConversationKey, first: int) -> int:
         head = self._heads.get(key)
         if head is None:
             held = (await self._store.coverage(key)).last
-            # a C2C timeline that the list did not name was empty then; a group may begin for us at any seq
-            head = held if key.type is ConversationType.C2C or held == first - 1 else first - 1
+            # a timeline of one or two users that the list did not name was empty then; a group may begin for us at any seq
+            head = held if key.type is not ConversationType.GROUP or held == first - 1 else first - 1
             self._heads[key] = head
         return head
 
-    async def _fill(self, key: ConversationKey, first: int, last: int) -> list[Incoming]:
-        return [
-            incoming_of(entry, self._user_id)
-            for fetched in await self._fetcher.all_of(key, first, last)
-            for entry in reversed(fetched.entries)
-            if not entry.tombstone
-        ]
+    async def _fill(self, key: ConversationKey, first: int, last: int, covered: list[Interval]) -> list[Incoming]:
+        """What there is of an interval; `covered` gets what the server proved of it (who joined again sees a part)."""
+        parts = await self._fetcher.all_of(key, first, last)
+        covered += [part.covered for part in parts if part.covered is not None]
+        return [incoming_of(entry, self._user_id) for part in parts for entry in reversed(part.entries) if not entry.tombstone]
 
     async def _contact_batch(self, key: ConversationKey, contact: contact_wire.Contact) -> Batch:
         coverage = await self._store.coverage(key)
@@ -182,17 +184,18 @@ class Inbox:
         )
         if contact.last_seq < contact.floor or contact.last_seq in coverage:
             return batch
-        if key.type is ConversationType.C2C:
+        if key.type is not ConversationType.GROUP:
             held = coverage.last or contact.read_seq
             first = max(held + 1, contact.last_seq - OFFLINE_LIMIT + 1, contact.floor)
             if first <= contact.last_seq:
-                incoming = await self._fill(key, first, contact.last_seq)
-                return replace_batch(batch, incoming, Interval(first, contact.last_seq))
+                covered: list[Interval] = []
+                incoming = await self._fill(key, first, contact.last_seq, covered)
+                return replace_batch(batch, incoming, covered)
         if not isinstance(contact.message, msgspec.UnsetType):
             entry = decode(Entry, contact.message)
             if entry.timeline_seq == contact.last_seq:
                 incoming = [] if entry.tombstone else [incoming_of(entry, self._user_id)]
-                return replace_batch(batch, incoming, Interval(contact.last_seq, contact.last_seq))
+                return replace_batch(batch, incoming, [Interval(contact.last_seq, contact.last_seq)])
         return batch
 
     async def _keep(self, batches: Sequence[Batch]) -> None:
@@ -207,12 +210,12 @@ class Inbox:
             self._throw(new)
 
 
-def replace_batch(batch: Batch, incoming: Sequence[Incoming], covered: Interval) -> Batch:
-    """The batch with messages and the interval they prove."""
+def replace_batch(batch: Batch, incoming: Sequence[Incoming], covered: Sequence[Interval]) -> Batch:
+    """The batch with messages and the intervals they prove."""
     return Batch(
         key=batch.key,
         incoming=list(incoming),
-        covered=[covered],
+        covered=covered,
         last_seq=batch.last_seq,
         read_seq=batch.read_seq,
         floor=batch.floor,
@@ -258,4 +261,6 @@ def online_message(key: ConversationKey, entry: Entry, user_id: str) -> Message:
 def _contact_key(contact: contact_wire.Contact) -> ConversationKey:
     if contact.type == contact_wire.CONTACT_GROUP:
         return ConversationKey(ConversationType.GROUP, contact.group_id)
+    if contact.type == contact_wire.CONTACT_SYSTEM:
+        return ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
     return ConversationKey(ConversationType.C2C, contact.to_account)

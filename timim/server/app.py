@@ -28,7 +28,7 @@ from ..errors import StorageError, StoreInUse, TimimError
 from .auth import Auth
 from .blobs import Blobs
 from .bus.local import LocalBus
-from .commands import contacts, groups, openim, reading  # noqa: F401  they register what they serve
+from .commands import contacts, group_members, groups, openim, profile, reading, sns, system  # noqa: F401  they register what they serve
 from .commands.table import Services
 from .doors.media import MediaLimits, media_routes
 from .doors.websocket import Door
@@ -57,6 +57,7 @@ class Server:
         self._socket: sockets.socket | None = None
         self._store: SqliteStore | None = None
         self._door: Door | None = None
+        self._timelines: Timelines | None = None
         self._fanout = Fanout()
         self.app_id = 0
         self.secret_key = ""
@@ -108,11 +109,19 @@ class Server:
         bus.subscribe(self._fanout.receive)
         auth = Auth(self.app_id, [self.secret_key], admin=settings.admin, now=self._now)
         await directory.ensure_account(settings.admin)
+        timelines = self._timelines = Timelines(
+            store,
+            bus,
+            directory,
+            now=self._now,
+            max_message_bytes=settings.max_message_bytes,
+            friends_only=settings.friends_only,
+        )
         services = Services(
             settings=settings,
             store=store,
             directory=directory,
-            timelines=Timelines(store, bus, directory, now=self._now, max_message_bytes=settings.max_message_bytes),
+            timelines=timelines,
             fanout=self._fanout,
             now=self._now,
             epoch=await store.meta("epoch", secrets.token_hex(8)),
@@ -157,6 +166,9 @@ class Server:
             self._task = None
         if self._socket is not None:
             self._socket.close()
+        if self._timelines is not None:
+            await self._timelines.drain()
+            self._timelines = None
         if self._store is not None:
             await self._store.close()
             self._store = None

@@ -10,22 +10,28 @@ from ..store.base import Contact
 from .table import TABLE, Call
 
 PAGE_LIMIT = 100
+_TYPES = {"c2c": wire.CONTACT_C2C, "group": wire.CONTACT_GROUP, "system": wire.CONTACT_SYSTEM}
 
 
 @TABLE.serve(wire.PAGE_CONTACTS)
 async def page(call: Call, body: wire.PageContacts) -> wire.PageContactsReply:
     limit = max(1, min(body.count or PAGE_LIMIT, PAGE_LIMIT))
     contacts = await call.services.store.contacts(call.user, body.start_index, limit + 1)
-    items = [_item(call.user, contact, whole=bool(body.messages)) for contact in contacts[:limit]]
+    whole = bool(body.messages)  # a timim client: others do not know a system timeline
+    items = [_item(call.user, contact, whole=whole) for contact in contacts[:limit] if whole or not _is_system(contact)]
     more = len(contacts) > limit
     return wire.PageContactsReply(complete_flag=int(not more), start_index=body.start_index + limit if more else 0, items=items)
+
+
+def _is_system(contact: Contact) -> bool:
+    return contact.timeline.startswith("system\x1f")
 
 
 def _item(user: str, contact: Contact, *, whole: bool) -> wire.Contact:
     kind, *names = contact.timeline.split("\x1f")
     group = kind == "group"
     item = wire.Contact(
-        type=wire.CONTACT_GROUP if group else wire.CONTACT_C2C,
+        type=_TYPES[kind],
         msg_time=contact.last_time,
         last_seq=contact.last_seq,
         read_seq=contact.read_seq,
@@ -33,7 +39,7 @@ def _item(user: str, contact: Contact, *, whole: bool) -> wire.Contact:
     )
     if group:
         item.group_id = names[0]
-    else:
+    elif not _is_system(contact):
         item.to_account = names[1] if names[0] == user else names[0]
     if contact.last is not None and contact.last_seq >= contact.floor:
         entry = render(contact.last.tail, seq=contact.last.seq, time=contact.last.time, group=group)
