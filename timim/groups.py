@@ -93,7 +93,7 @@ class Group:
         reply = await self._connection.call(wire.GET_GROUP_INFO, wire.GetGroupInfo(group_ids=[self.id]))
         info = reply.groups[0]
         if info.error_code:
-            raise error_for(info.error_code, info.error_info)
+            raise error_for(info.error_code, info.error_info, reason=info.error_reason)
         self.type = info.type
         return _facts(info)
 

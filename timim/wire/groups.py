@@ -57,6 +57,7 @@ class GroupInfo(msgspec.Struct, kw_only=True):
 
     error_code: int = msgspec.field(name="ErrorCode", default=0)
     error_info: str = msgspec.field(name="ErrorInfo", default="")
+    error_reason: str = msgspec.field(name="ErrorReason", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
     type: str = msgspec.field(name="Type", default="")
     name: str = msgspec.field(name="Name", default="")

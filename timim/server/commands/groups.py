@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ...errors import InvalidArgument, LimitReached, TimimError
+from ...errors import InvalidArgument, LimitReached, NotAMember, TimimError
 from ...ids import checked_group_id, checked_user_id
 from ...wire import groups as wire
 from ...wire import messages
@@ -126,7 +126,9 @@ async def get_info(call: Call, body: wire.GetGroupInfo) -> wire.GetGroupInfoRepl
                 demand(group, call.user, Act.READ)
             reply.groups.append(await _info(call, group))
         except TimimError as exc:
-            reply.groups.append(wire.GroupInfo(group_id=group_id, error_code=exc.code, error_info=exc.info))
+            why = NotAMember.reason if isinstance(exc, NotAMember) else ""
+            info = wire.GroupInfo(group_id=group_id, error_code=exc.code, error_info=exc.info, error_reason=why)
+            reply.groups.append(info)
     return reply
 
 
