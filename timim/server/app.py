@@ -211,7 +211,9 @@ def _lock(folder: Path) -> int:
 
 def _listen(host: str, port: int) -> sockets.socket:
     family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
-    listener = sockets.socket(family, sockets.SOCK_STREAM)
+    # asyncio turns Nagle's algorithm off only where it sees that this is TCP; else a push and the reply after it wait
+    # 40 ms for the other end's delayed ack
+    listener = sockets.socket(family, sockets.SOCK_STREAM, sockets.IPPROTO_TCP)
     listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
