@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from timim import GroupExists, MsgIdConflict, StorageError
+from timim.server.membership import Directory
 from timim.server.store.base import Group, Member, MsgKey, NewEntry, c2c_timeline, group_timeline
 from timim.server.store.changes import AddMembers, CreateGroup, SetBlocked
 from timim.server.store.sqlite import SqliteStore
@@ -116,4 +117,26 @@ async def test_r19_a_file_of_the_first_schema_is_brought_to_this_one(tmp_path: P
     group = await store.group("g")
     assert group is not None
     assert group.members["bob"].floor == 4
+    await store.close()
+
+
+async def test_what_a_failed_commit_left_in_memory_is_forgotten(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "s.db")
+    await store.open()
+    directory = Directory(store)
+    await directory.create_group(Group("g", "Public", "team", "alice", 100, {"alice": Member("Owner")}))
+    broken = sqlite3.connect(tmp_path / "s.db")
+    broken.execute("CREATE TRIGGER stop BEFORE INSERT ON members BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
+    broken.commit()
+    change = AddMembers("g", {"bob": Member("Member")}, from_now=False)
+    waiting = directory.apply([change], [])
+    assert "bob" in (await directory.group("g")).members  # what is decided next sees it
+    with pytest.raises(StorageError):
+        await waiting
+    assert "bob" not in (await directory.group("g")).members
+    broken.execute("DROP TRIGGER stop")
+    broken.commit()
+    broken.close()
+    await directory.apply([change], [])
+    assert "bob" in (await directory.group("g")).members
     await store.close()
