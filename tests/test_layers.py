@@ -36,7 +36,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.server.settings"}),
         frozenset({"timim.server.auth", "timim.server.blobs", "timim.server.bus", "timim.server.store"})
         | frozenset({"timim.server.push", "timim.server.webhooks"}),
-        frozenset({"timim.server.membership", "timim.server.permissions", "timim.server.notices"}),
+        frozenset({"timim.server.membership", "timim.server.permissions", "timim.server.notices", "timim.server.rates"}),
         frozenset({"timim.server.group_changes", "timim.server.relations"}),
         frozenset({"timim.server.timeline"}),
         frozenset({"timim.server.session"}),

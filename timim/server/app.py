@@ -34,6 +34,7 @@ from .doors.media import MediaLimits, media_routes
 from .doors.websocket import Door
 from .fanout import Fanout
 from .membership import Directory
+from .rates import Rates
 from .settings import Settings
 from .store.sqlite import SqliteStore
 from .timeline import Timelines
@@ -116,6 +117,7 @@ class Server:
             now=self._now,
             max_message_bytes=settings.max_message_bytes,
             friends_only=settings.friends_only,
+            rates=Rates(settings.group_messages_per_s, settings.group_burst_s),
         )
         services = Services(
             settings=settings,

@@ -5,7 +5,7 @@ Pure. Whoever decides gives a plan; timeline.py carries it out: everything in on
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -14,12 +14,12 @@ from ..wire import notices as wire
 from ..wire import status
 from ..wire.codec import encode
 from ..wire.entries import EntryTail, GroupFacts, encode_tail
-from .store.base import Account, Change, Group, group_timeline, system_timeline
+from .store.base import Account, Change, Group, Member, group_timeline, system_timeline
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """An entry to come: `kind` is its push's Event, `users` who hear of it, looked at when it is published."""
+    """An entry to come: `kind` is its push's Event; `user` hears of it, or who is in `members` when it is published."""
 
     timeline: str
     sender: str
@@ -27,8 +27,17 @@ class Notice:
     tail: bytes
     content: bytes
     body: bytes
-    users: Collection[str]
-    contacts: tuple[str, ...] = ()
+    user: str = ""
+    members: Mapping[str, Member] | None = None
+
+    def hearers(self, seq: int) -> Iterable[str]:
+        """Who is told, once it has this seq."""
+        return (self.user,) if self.members is None else who_see(self.members, seq)
+
+
+def who_see(members: Mapping[str, Member], seq: int) -> Iterable[str]:
+    """The members who may see this seq: one who came in meanwhile does not get what was said before."""
+    return (user for user, member in members.items() if member.floor <= seq)
 
 
 @dataclass(slots=True)
@@ -77,7 +86,7 @@ def tip(group: Group, operator: Account, content: wire.Tip, member_num: int) -> 
         encode_tail(tail),
         packed,
         body,
-        group.members.keys(),
+        members=group.members,
     )
 
 
@@ -118,7 +127,7 @@ def _to(
         msg_body=msgspec.Raw(body),
     )
     packed_tail = encode_tail(tail)
-    return Notice(system_timeline(user), wire.SYSTEM_ACCOUNT, kind, packed_tail, packed, body, (user,), (user,))
+    return Notice(system_timeline(user), wire.SYSTEM_ACCOUNT, kind, packed_tail, packed, body, user=user)
 
 
 def _packed(msg_type: str, content: msgspec.Struct) -> tuple[bytes, bytes]:

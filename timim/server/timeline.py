@@ -10,18 +10,20 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
-from ..errors import Blacklisted, InvalidArgument, InvalidElem, MessageTooLong, Muted, NotFriends, ProtocolError
+from ..errors import Blacklisted, InvalidArgument, InvalidElem, MessageTooLong, Muted, NotFriends, ProtocolError, RateLimited
 from ..wire import status
 from ..wire.elems import split_body
 from ..wire.entries import EntryTail, GroupFacts, encode_tail, render, render_online, render_tombstone
 from ..wire.notices import SERVER_ELEMS, push_form
 from .bus.base import Bus, Event
 from .membership import Directory
-from .notices import Notice, Plan
+from .notices import Notice, Plan, who_see
 from .permissions import MEMBER, Act, demand
+from .rates import Rates
 from .store.base import (
     Appended,
     Group,
@@ -84,6 +86,7 @@ class Timelines:
         now: Callable[[], float],
         max_message_bytes: int,
         friends_only: bool = False,
+        rates: Rates | None = None,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -91,6 +94,7 @@ class Timelines:
         self._now = now
         self._max_message_bytes = max_message_bytes
         self._friends_only = friends_only
+        self._rates = rates if rates is not None else Rates(0, 1)
         self._plans: set[asyncio.Task[None]] = set()
 
     async def post_c2c(self, draft: Draft, receiver: str, *, online: bool = False) -> Posted:
@@ -121,7 +125,7 @@ class Timelines:
             self._bus.publish(Event({receiver}, status.EVENT_C2C_MESSAGE, payload, draft.origin))
             return posted
         entry = self._entry(draft, c2c_timeline(draft.sender, receiver), tail, contacts=tuple(users))
-        return await self._append(entry, users, status.EVENT_C2C_MESSAGE, draft.origin)
+        return await self._append(entry, lambda _: users, status.EVENT_C2C_MESSAGE, draft.origin)
 
     async def post_group(self, draft: Draft, group_id: str) -> Posted:
         """Store a message for a group's members and tell their devices. Raises UnknownGroup, NotAMember, Muted, …"""
@@ -157,7 +161,11 @@ class Timelines:
             )
         )
         entry = self._entry(draft, group_timeline(group_id), tail)
-        return await self._append(entry, group.members, status.EVENT_GROUP_MESSAGE, draft.origin)
+        wait_s = self._rates.admit(group_id, draft.priority or "Normal", self._now())
+        if wait_s and not await self._store.knows(entry):  # a retry of what is stored is not shed
+            info = f"group {group_id!r} has too many messages for one of {draft.priority} priority; it was not stored"
+            raise RateLimited(info, retry_after=wait_s)
+        return await self._append(entry, partial(who_see, group.members), status.EVENT_GROUP_MESSAGE, draft.origin)
 
     async def read_c2c(self, user: str, peer: str, first: int, last: int, limit: int) -> Range:
         """The newest `limit` entries of an interval of the C2C timeline with `peer`."""
@@ -182,7 +190,8 @@ class Timelines:
         Nothing may be awaited between a plan's making and this call: what it was decided by must still hold.
         """
         entries = [
-            NewEntry(n.timeline, n.sender, None, b"", n.tail, int(self._now()), contacts=n.contacts) for n in plan.notices
+            NewEntry(n.timeline, n.sender, None, b"", n.tail, int(self._now()), contacts=(n.user,) if n.user else ())
+            for n in plan.notices
         ]
         applied = self._directory.apply(plan.changes, entries)  # in the cache from here on
         task = asyncio.create_task(self._tell(plan.notices, applied), name="timim plan")
@@ -198,12 +207,12 @@ class Timelines:
         """The last C2C seq older than the message of this time and MsgKey."""
         return await self._store.seq_before(c2c_timeline(user, peer), time, msg_key)
 
-    async def _append(self, entry: NewEntry, users: Iterable[str], kind: int, origin: int) -> Posted:
+    async def _append(self, entry: NewEntry, users: Callable[[int], Iterable[str]], kind: int, origin: int) -> Posted:
         appended = await self._store.append(entry)
         if not appended.duplicate:
             group = kind == status.EVENT_GROUP_MESSAGE
             payload = render(entry.tail, seq=appended.seq, time=appended.time, group=group)
-            self._bus.publish(Event(users, kind, payload, origin))
+            self._bus.publish(Event(users(appended.seq), kind, payload, origin))
         return Posted(appended.seq, appended.time)
 
     async def _tell(self, notices: list[Notice], applied: Awaitable[list[Appended]]) -> None:
@@ -211,7 +220,7 @@ class Timelines:
             group = notice.kind == status.EVENT_GROUP_TIP
             entry = render(notice.tail, seq=done.seq, time=done.time, group=group)
             payload = push_form(notice.kind, bytes(entry), notice.content, notice.body)
-            self._bus.publish(Event(notice.users, notice.kind, payload))
+            self._bus.publish(Event(notice.hearers(done.seq), notice.kind, payload))
 
     async def _may_write_to(self, sender: str, receiver: str) -> None:
         circle = await self._directory.circle(receiver)

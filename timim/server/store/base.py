@@ -118,6 +118,10 @@ class Store(Protocol):
         """Store an entry. Raises MsgIdConflict. Entries are numbered in the order of the calls."""
         ...
 
+    async def knows(self, entry: NewEntry) -> bool:
+        """Whether this sender's msg_id stands in this timeline, counting what was appended before this call."""
+        ...
+
     def apply(self, changes: Sequence[Change], entries: Sequence[NewEntry]) -> Awaitable[list[Appended]]:
         """Carry out changes, then append entries, all in one transaction, or nothing. Raises GroupExists.
 

@@ -60,6 +60,11 @@ class SqliteStore:
     async def append(self, entry: NewEntry) -> Appended:
         return await self._database.submit(lambda connection: _append(connection, entry))
 
+    async def knows(self, entry: NewEntry) -> bool:
+        if entry.msg_key is None:
+            return False
+        return await self._database.write(lambda connection: _knows(connection, entry))
+
     def apply(self, changes: Sequence[Change], entries: Sequence[NewEntry]) -> Awaitable[list[Appended]]:
         return self._database.submit(lambda connection: _apply(connection, changes, entries))
 
@@ -139,6 +144,15 @@ def _append(connection: sqlite3.Connection, entry: NewEntry) -> Appended:
             [(user, timeline) for user in entry.contacts],
         )
     return Appended(seq, time)
+
+
+def _knows(connection: sqlite3.Connection, entry: NewEntry) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM msg_keys k JOIN timelines t ON t.id=k.timeline"
+        " WHERE t.name=? AND k.sender=? AND k.client_time=? AND k.random=?",
+        (entry.timeline, entry.sender, *(entry.msg_key or ())),
+    ).fetchone()
+    return row is not None
 
 
 def _standing(connection: sqlite3.Connection, timeline: int, entry: NewEntry) -> Appended:
