@@ -37,7 +37,8 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.server.settings", "timim.server.metrics"}),
         frozenset({"timim.server.auth", "timim.server.blobs", "timim.server.bus", "timim.server.store"})
         | frozenset({"timim.server.push", "timim.server.webhooks"}),
-        frozenset({"timim.server.membership", "timim.server.relations"}),
+        frozenset({"timim.server.membership", "timim.server.permissions", "timim.server.notices", "timim.server.rates"}),
+        frozenset({"timim.server.group_changes", "timim.server.relations"}),
         frozenset({"timim.server.timeline"}),
         frozenset({"timim.server.session"}),
         frozenset({"timim.server.fanout"}),

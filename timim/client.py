@@ -21,12 +21,22 @@ from .engine.inbox import Inbox
 from .engine.outbox import Outbox
 from .engine.pushes import Pushes
 from .errors import InvalidArgument, KickedOffline, NotLoggedIn, TimimError
-from .events import ConnectionLost, ConnectionRestored, HistoryReset, KickedOut, StoreSetAside
+from .events import (
+    ConnectionLost,
+    ConnectionRestored,
+    HistoryReset,
+    KickedOut,
+    ProfileChanged,
+    StoreSetAside,
+    events_of,
+)
+from .friends import Friends
 from .groups import Groups
 from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
 from .message import Message
 from .net.connection import Connection
 from .net.transfer import Transfer
+from .profiles import OwnProfile, Profiles
 from .storage import LocalStore, Stored
 from .wire import status
 from .wire.backoff import Backoff
@@ -98,7 +108,10 @@ class Client:
         )
         self._content = Content(self._transfer, self._folder and self._folder / "outgoing")
         self.conversations = Conversations()
-        self.groups = Groups(lambda: self._connection, self.group, timeout_s=timeout)
+        self.groups = Groups(self._connection, self.group)
+        self.friends = Friends(self._connection)
+        self.profiles = Profiles(self._connection)
+        self.profile = OwnProfile(self._connection, self.profiles, self.user_id)
 
     def c2c(self, user_id: str) -> Conversation:
         """The conversation with a user; local, no I/O."""
@@ -130,7 +143,7 @@ class Client:
         return handler
 
     def on(self, *events: type[Any]) -> Callable[[Handler], Handler]:
-        """Register a function for event classes: ConnectionLost, ConnectionRestored, KickedOut."""
+        """Register a function for event classes of timim.events: ConnectionLost, GroupChanged, RelationChanged …"""
         if not events:
             raise InvalidArgument("name at least one event class")
 
@@ -289,6 +302,10 @@ class Client:
         if stored.unread is not None:
             conversation.unread = stored.unread
         self._dispatcher.messages(stored.new)
+        for event in (event for message in stored.new for event in events_of(message)):
+            if isinstance(event, ProfileChanged):
+                self.profiles.changed(event)
+            self._dispatcher.event(event)
 
     def _spoken(self, message: Message) -> None:
         """One of our own messages is on disk, and waits to be sent."""

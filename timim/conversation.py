@@ -203,7 +203,7 @@ class Conversation:
                 group = wire.ReadGroup(group_id=self.peer, read_seq=seq)
                 await link.call(wire.READ_GROUP, group, timeout_s=engine.timeout_s)
             case ConversationType.SYSTEM:
-                pass
+                await link.call(wire.READ_SYSTEM, wire.ReadSystem(read_seq=seq), timeout_s=engine.timeout_s)
         await engine.store.set_read(self.key, seq)
         self._read_up_to(seq, unread=await engine.store.unread(self.key))
 

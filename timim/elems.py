@@ -320,5 +320,115 @@ class UnknownElem(Elem):
         return json.loads(self.content)
 
 
-AnyElem = TextElem | ImageElem | FaceElem | SoundElem | FileElem | CustomElem | LocationElem | VideoElem | UnknownElem
+class GroupTipType(enum.IntEnum):
+    """What a tip tells, by TIM's OpType."""
+
+    JOIN = 1
+    QUIT = 2
+    KICK = 3
+    ADMIN_SET = 4
+    ADMIN_CANCELLED = 5
+    GROUP_INFO = 6
+    MEMBER_INFO = 7
+
+
+class GroupNoticeType(enum.IntEnum):
+    """What a notice tells, by TIM's ReportType."""
+
+    APPLIED = 1
+    ACCEPTED = 2
+    REFUSED = 3
+    KICKED = 4
+    DISSOLVED = 5
+    CREATED = 6
+    INVITED = 7
+    QUIT = 8
+    ADMIN_SET = 9
+    ADMIN_CANCELLED = 10
+    RECYCLED = 11
+    INVITE_REQUESTED = 12
+    INVITE_ACCEPTED = 13
+    INVITE_REFUSED = 14
+    READ_SYNC = 15
+    CUSTOM = 255
+
+
+class RelationType(enum.IntEnum):
+    """What changed among relations, by TIM's PushType; FRIEND_CHANGED (remark, friend groups) is timim's own."""
+
+    FRIEND_ADDED = 1
+    FRIEND_DELETED = 2
+    APPLICATION_ADDED = 3
+    APPLICATION_DELETED = 4
+    BLACKLIST_ADDED = 5
+    BLACKLIST_DELETED = 6
+    APPLICATIONS_READ = 7
+    PROFILE = 8
+    FRIEND_CHANGED = 9
+
+
+class GroupTipElem(Elem):
+    """A change of a group, in the group's own conversation. Written by the server; nobody can send one.
+
+    `type` is a GroupTipType, or a bare number that this version does not know. `users` are whom it happened to;
+    `changes` what is new of the group, by TIM's names (GroupName, Owner_Account …), and `member_changes` of each member
+    (ShutupTime in seconds, NameCard).
+    """
+
+    type: GroupTipType | int
+    operator: str = ""
+    users: tuple[str, ...] = ()
+    member_count: int = 0
+    changes: Mapping[str, Any] = Field(default_factory=dict)
+    member_changes: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    reason: str = ""
+
+
+class GroupNoticeElem(Elem):
+    """A notice about a group to this user alone, in the system conversation. Written by the server.
+
+    `users`: whom it is about when that is not the operator (INVITE_REQUESTED: who is to be let in); `text`: what the
+    operator wrote, an application's wording or a refusal's reason.
+    """
+
+    type: GroupNoticeType | int
+    group_id: str = ""
+    group_name: str = ""
+    operator: str = ""
+    users: tuple[str, ...] = ()
+    text: str = ""
+    user_field: str = ""
+
+
+class RelationElem(Elem):
+    """A change of this user's relations, or a friend's new profile, in the system conversation. Written by the server.
+
+    `users`: whom it is about; `wording`: what an applicant wrote; `profile`: what is new of a profile, by TIM's tags.
+    """
+
+    type: RelationType | int
+    users: tuple[str, ...] = ()
+    wording: str = ""
+    source: str = ""
+    profile: Mapping[str, str] = Field(default_factory=dict)
+    profile_version: int = 0
+
+
+SERVER_ELEMS = (GroupTipElem, GroupNoticeElem, RelationElem)
+"""What only the server writes."""
+
+AnyElem = (
+    TextElem
+    | ImageElem
+    | FaceElem
+    | SoundElem
+    | FileElem
+    | CustomElem
+    | LocationElem
+    | VideoElem
+    | GroupTipElem
+    | GroupNoticeElem
+    | RelationElem
+    | UnknownElem
+)
 """Every kind of elem that a message can hold; a closed set for `match`."""

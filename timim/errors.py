@@ -16,7 +16,15 @@
     │   ├── UnknownUser        20003: no such account
     │   ├── UnknownGroup       10010: no such group
     │   ├── NoPermission       10007: not allowed to do this
-    │   │   └── NotAMember     10007: not in this group
+    │   │   ├── NotAMember     10007: not in this group
+    │   │   └── OwnerCannotQuit 10009: pass the group on, or dissolve it
+    │   ├── Muted              10017, 20012: may not speak; until when, says `retry_after`
+    │   ├── Blacklisted        20007, 30515, 30525: one has the other on the blacklist
+    │   ├── NotFriends         20009 to 20011, 31704: only friends may do this
+    │   ├── FriendRefused      30516: this user lets nobody add them
+    │   ├── AlreadyMember      10013: there is nothing left to do
+    │   ├── LimitReached       10014, 30010 to 30014: a group or a list is full
+    │   ├── NoSuchApplication  10032, 30614: it was answered already, or never made
     │   ├── GroupExists        10021: the group id is taken
     │   ├── RateLimited        10023: too often; wait `retry_after` seconds
     │   ├── MsgIdConflict      90005: this msg_id already stands for another message
@@ -74,6 +82,21 @@ class InvalidArgument(TimimError):
     """The call is wrong as it stands; nothing was stored or sent."""
 
     code = 6017
+    codes: ClassVar[tuple[int, ...]] = (
+        6017,
+        10004,
+        10015,
+        10037,
+        10038,
+        20001,
+        30001,
+        40001,
+        90001,
+        90003,
+        90007,
+        90008,
+        90011,
+    )
 
 
 class ElemLimitError(InvalidArgument):
@@ -86,6 +109,7 @@ class InvalidElem(InvalidArgument):
     """An elem's content cannot be sent; the text names the field and its limit."""
 
     code = 6016
+    codes = (6016, 90002, 90010)
 
 
 class InvalidConversation(InvalidArgument):
@@ -154,20 +178,76 @@ class UnknownGroup(ServerRefused):
     """No such group."""
 
     code = 10010
-    codes = (10010, 10015)
+    codes = (10010,)
 
 
 class NoPermission(ServerRefused):
     """The account may not do this."""
 
     code = 10007
-    codes = (10007, 90009)
+    codes: ClassVar[tuple[int, ...]] = (10007, 90009)
 
 
 class NotAMember(NoPermission):
     """The account is not in this group."""
 
     reason = "not_a_member"
+
+
+class OwnerCannotQuit(NoPermission):
+    """The owner of such a group cannot leave it: pass it on first, or dissolve it."""
+
+    code = 10009
+    codes = (10009,)
+
+
+class Muted(ServerRefused):
+    """May not speak there; `retry_after` seconds when it is known how long."""
+
+    code = 10017
+    codes = (10017, 20012)
+
+
+class Blacklisted(ServerRefused):
+    """One of the two has the other on the blacklist."""
+
+    code = 20007
+    codes = (20007, 30515, 30525)
+
+
+class NotFriends(ServerRefused):
+    """Only friends may do this."""
+
+    code = 20009
+    codes = (20009, 20010, 20011, 31704)
+
+
+class FriendRefused(ServerRefused):
+    """This user's profile lets nobody add them."""
+
+    code = 30516
+    codes = (30516,)
+
+
+class AlreadyMember(ServerRefused):
+    """The user is in the group already."""
+
+    code = 10013
+    codes = (10013,)
+
+
+class LimitReached(ServerRefused):
+    """A group, a friend list or a blacklist is full; the text says which and its limit."""
+
+    code = 10014
+    codes = (10014, 30010, 30011, 30012, 30013, 30014)
+
+
+class NoSuchApplication(ServerRefused):
+    """There is no such application: it was answered already, or never made."""
+
+    code = 30614
+    codes = (30614, 10032)
 
 
 class GroupExists(ServerRefused):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .elems import GroupNoticeElem, GroupTipElem, RelationElem, RelationType
 from .errors import TimimError
+from .message import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +45,55 @@ class StoreSetAside:
     """The local store was not whole. It lies at `path` now, with what was unsent; a fresh one is filled by the server."""
 
     path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChanged:
+    """Something happened in a group: somebody joined, it was renamed … The same stands in its conversation as a message."""
+
+    group_id: str
+    tip: GroupTipElem
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNoticed:
+    """A notice to this user about a group: applied, invited, kicked, dissolved … Also a message of the system conversation."""
+
+    group_id: str
+    notice: GroupNoticeElem
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class RelationChanged:
+    """Friends, applications, friend groups or the blacklist changed, on whichever device. Also a system message."""
+
+    change: RelationElem
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileChanged:
+    """A friend's profile, or this user's own from another device; `fields` by TIM's tags. Also a system message."""
+
+    user_id: str
+    version: int
+    fields: Mapping[str, str]
+    message: Message
+
+
+def events_of(message: Message) -> Iterator[object]:
+    """What a new message of the server itself tells as an event."""
+    for elem in message.elems:
+        match elem:
+            case GroupTipElem():
+                yield GroupChanged(message.conversation.peer if message.conversation else "", elem, message)
+            case GroupNoticeElem():
+                yield GroupNoticed(elem.group_id, elem, message)
+            case RelationElem(type=RelationType.PROFILE) if elem.users:
+                yield ProfileChanged(elem.users[0], elem.profile_version, elem.profile, message)
+            case RelationElem():
+                yield RelationChanged(elem, message)
+            case _:
+                pass

@@ -1,45 +1,357 @@
-"""Groups: `client.groups.create(...)`."""
+"""Groups: `client.groups.create(...)`, and what one does with a Group. Who may do what depends on its type and one's role.
+
+Every change comes to all members as a GroupChanged event and a message in the group's own conversation; what concerns
+one user alone (applications, invitations, being kicked) as GroupNoticed, in the system conversation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import enum
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from .conversation import Conversation
+from .errors import error_for
 from .ids import checked_group_id, checked_user_id
 from .net.connection import Connection
+from .wire import group_members as member_wire
 from .wire import groups as wire
+
+PAGE = 100
+
+
+class JoinOption(enum.StrEnum):
+    """How one comes into a group by itself: at once, after an admin's approval, or not at all."""
+
+    FREE = "FreeAccess"
+    APPROVAL = "NeedPermission"
+    CLOSED = "DisableApply"
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """A group this account is in."""
+class GroupFacts:
+    """What is known of a group. Times in server seconds."""
 
     id: str
     type: str
-    conversation: Conversation
+    name: str
+    owner: str
+    introduction: str
+    notification: str
+    face_url: str
+    created: int
+    member_count: int
+    max_members: int
+    join_option: str
+    muted_all: bool
+    custom: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """A member. `role`: Owner, Admin or Member; `muted_until`: server seconds, 0 when it may speak."""
+
+    user_id: str
+    role: str
+    name_card: str
+    nickname: str
+    face_url: str
+    joined: int
+    muted_until: int
+    custom: Mapping[str, str] = field(default_factory=dict)
+
+
+class Members:
+    """`await` it for the whole list, or `async for` page by page; the server is asked anew each time."""
+
+    def __init__(self, page: Callable[[int], AsyncIterator[GroupMember]]) -> None:
+        self._page = page
+
+    def __aiter__(self) -> AsyncIterator[GroupMember]:
+        return self._page(0)
+
+    def __await__(self) -> Generator[object, None, list[GroupMember]]:
+        return self._all().__await__()
+
+    async def _all(self) -> list[GroupMember]:
+        return [member async for member in self]
+
+
+class Group:
+    """A group. Getting one does no I/O. Every call may raise NetworkError, NotLoggedIn, UnknownGroup (10010),
+    NotAMember and NoPermission (10007).
+    """
+
+    def __init__(self, id: str, type: str, conversation: Conversation, connection: Connection) -> None:
+        self.id = id
+        self.type = type  # "" when it is not known yet: see facts()
+        self.conversation = conversation
+        self._connection = connection
+
+    async def facts(self) -> GroupFacts:
+        """What the group is now."""
+        reply = await self._connection.call(wire.GET_GROUP_INFO, wire.GetGroupInfo(group_ids=[self.id]))
+        info = reply.groups[0]
+        if info.error_code:
+            raise error_for(info.error_code, info.error_info, reason=info.error_reason)
+        self.type = info.type
+        return _facts(info)
+
+    async def set_info(
+        self,
+        *,
+        name: str | None = None,
+        introduction: str | None = None,
+        notification: str | None = None,
+        face_url: str | None = None,
+        max_members: int | None = None,
+        join_option: JoinOption | None = None,
+        muted_all: bool | None = None,
+        custom: Mapping[str, str] | None = None,
+    ) -> None:
+        """Change what is given. Limits in bytes: name 30, introduction 240, notification 300; 20 custom fields, an
+        empty value removes one. `muted_all`: only owner and admins speak. Raises InvalidArgument (10004).
+        """
+        body = wire.ModifyGroup(group_id=self.id, custom=_fields(custom))
+        for attribute, value in (
+            ("name", name),
+            ("introduction", introduction),
+            ("notification", notification),
+            ("face_url", face_url),
+            ("max_members", max_members),
+            ("apply_option", None if join_option is None else str(join_option)),
+            ("mute_all", None if muted_all is None else "On" if muted_all else "Off"),
+        ):
+            if value is not None:
+                setattr(body, attribute, value)
+        await self._connection.call(wire.MODIFY_GROUP, body)
+
+    def members(self, *roles: str) -> Members:
+        """The members in the order they joined: `await group.members()`, or `async for`; of these roles, or all."""
+
+        async def walk(offset: int) -> AsyncIterator[GroupMember]:
+            while True:
+                body = member_wire.GetMembers(group_id=self.id, limit=PAGE, offset=offset, roles=list(roles))
+                reply = await self._connection.call(member_wire.GET_MEMBERS, body)
+                for member in reply.members:
+                    yield _member(member)
+                offset += PAGE
+                if offset >= reply.member_num:
+                    return
+
+        return Members(walk)
+
+    async def member(self, user_id: str) -> GroupMember | None:
+        """One member, None when this is none."""
+        body = member_wire.GetNamedMembers(group_id=self.id, users=[checked_user_id(user_id)])
+        reply = await self._connection.call(member_wire.GET_NAMED_MEMBERS, body)
+        return _member(reply.members[0]) if reply.members else None
+
+    async def invite(self, *user_ids: str | Sequence[str]) -> dict[str, bool]:
+        """Let users in, at most 100 at once: user → True, in now (or before); False, waits for an admin's approval.
+
+        Raises UnknownUser for who is nobody (the others are in then), LimitReached (10014), InvalidArgument (10037).
+        """
+        users = _users(user_ids)
+        body = member_wire.AddMembers(group_id=self.id, members=[wire.NewMember(account=user) for user in users])
+        reply = await self._connection.call(member_wire.ADD_MEMBERS, body)
+        for one in reply.members:
+            if one.result == member_wire.FAILED:
+                raise error_for(20003, f"there is no account {one.account!r}")
+        return {one.account: one.result != member_wire.WAITS for one in reply.members}
+
+    async def kick(self, *user_ids: str | Sequence[str], reason: str = "") -> None:
+        """Put members out, at most 500 at once. Admins cannot kick admins. Raises InvalidArgument (10038)."""
+        body = member_wire.DeleteMembers(group_id=self.id, users=_users(user_ids), reason=reason)
+        await self._connection.call(member_wire.DELETE_MEMBERS, body)
+
+    async def mute(self, user_id: str, seconds: int) -> None:
+        """A member may not speak for this long; 0 ends it."""
+        await self._modify(user_id, mute_s=seconds)
+
+    async def set_role(self, user_id: str, role: str) -> None:
+        """Make a member "Admin", or an admin "Member" again."""
+        await self._modify(user_id, role=role)
+
+    async def set_name_card(self, name_card: str, *, user_id: str | None = None) -> None:
+        """What a member is called here, at most 50 bytes; one's own, or as owner or admin another's."""
+        await self._modify(user_id or "", name_card=name_card)
+
+    async def set_member_custom(self, custom: Mapping[str, str], *, user_id: str | None = None) -> None:
+        """Custom fields of a member, 20 at most; an empty value removes one."""
+        await self._modify(user_id or "", custom=custom)
+
+    async def pass_to(self, user_id: str) -> None:
+        """Another member owns the group from now on."""
+        body = wire.ChangeOwner(group_id=self.id, new_owner=checked_user_id(user_id))
+        await self._connection.call(wire.CHANGE_OWNER, body)
+
+    async def quit(self) -> None:
+        """Leave. Raises OwnerCannotQuit (10009) but for the owner of a Work group, whose oldest member follows."""
+        await self._connection.call(member_wire.QUIT, wire.GroupOnly(group_id=self.id))
+
+    async def dissolve(self) -> None:
+        """End the group: nobody is in it any more, and its history is read nowhere but where it was stored before."""
+        await self._connection.call(wire.DESTROY_GROUP, wire.GroupOnly(group_id=self.id))
+
+    async def accept(self, user_id: str, *, text: str = "") -> None:
+        """Agree to an application. Raises NoSuchApplication (10032), AlreadyMember (10013), LimitReached (10014)."""
+        await self._handle(user_id, "Agree", text)
+
+    async def refuse(self, user_id: str, *, text: str = "") -> None:
+        """Refuse an application. Raises NoSuchApplication (10032)."""
+        await self._handle(user_id, "Reject", text)
+
+    async def accept_invitation(self, user_id: str, *, text: str = "") -> None:
+        """Let in whom a member asked to invite. Raises as `accept`."""
+        await self._handle_invitation(user_id, "Agree", text)
+
+    async def refuse_invitation(self, user_id: str, *, text: str = "") -> None:
+        """Do not let in whom a member asked to invite. Raises NoSuchApplication (10032)."""
+        await self._handle_invitation(user_id, "Reject", text)
+
+    async def attributes(self) -> dict[str, str]:
+        """The group's attributes: up to 16 small texts by key."""
+        reply = await self._connection.call(wire.GET_ATTRIBUTES, wire.GroupOnly(group_id=self.id))
+        return {one.key: one.value for one in reply.attributes}
+
+    async def set_attributes(self, attributes: Mapping[str, str]) -> None:
+        """Set some; an empty text removes one. Keys 32 bytes, values 4000. Raises InvalidArgument (10004)."""
+        wanted = [wire.Attribute(key=key, value=value) for key, value in attributes.items()]
+        await self._connection.call(wire.MODIFY_ATTRIBUTES, wire.ModifyAttributes(group_id=self.id, attributes=wanted))
+
+    async def _modify(
+        self,
+        user_id: str,
+        *,
+        role: str | None = None,
+        name_card: str | None = None,
+        mute_s: int | None = None,
+        custom: Mapping[str, str] | None = None,
+    ) -> None:
+        user = checked_user_id(user_id) if user_id else self._connection.user_id
+        body = member_wire.ModifyMember(group_id=self.id, account=user, custom=_fields(custom))
+        for attribute, value in (("role", role), ("name_card", name_card), ("mute_s", mute_s)):
+            if value is not None:
+                setattr(body, attribute, value)
+        await self._connection.call(member_wire.MODIFY_MEMBER, body)
+
+    async def _handle(self, user_id: str, action: str, text: str) -> None:
+        body = member_wire.HandleApply(group_id=self.id, applicant=checked_user_id(user_id), action=action, wording=text)
+        await self._connection.call(member_wire.HANDLE_APPLY, body)
+
+    async def _handle_invitation(self, user_id: str, action: str, text: str) -> None:
+        body = member_wire.HandleInvite(group_id=self.id, invited=checked_user_id(user_id), action=action, wording=text)
+        await self._connection.call(member_wire.HANDLE_INVITE, body)
+
+    def __repr__(self) -> str:
+        return f"<Group {self.id}{' ' + self.type if self.type else ''}>"
 
 
 class Groups:
-    """What a client does with groups."""
+    """`client.groups`: making, finding and joining groups."""
 
-    def __init__(
-        self, connection: Callable[[], Connection], conversation: Callable[[str], Conversation], *, timeout_s: float
-    ) -> None:
+    def __init__(self, connection: Connection, conversation: Callable[[str], Conversation]) -> None:
         self._connection = connection
         self._conversation = conversation
-        self._timeout_s = timeout_s
 
-    async def create(self, type: str, *, name: str, id: str | None = None, members: Sequence[str] = ()) -> Group:
+    def of(self, id: str) -> Group:
+        """The group with this id; local, no I/O."""
+        return self._group(checked_group_id(id))
+
+    async def create(
+        self,
+        type: str,
+        *,
+        name: str,
+        id: str | None = None,
+        members: Sequence[str] = (),
+        introduction: str = "",
+        notification: str = "",
+        face_url: str = "",
+        max_members: int = 0,
+        join_option: JoinOption | None = None,
+        custom: Mapping[str, str] | None = None,
+    ) -> Group:
         """Make a group (Private/Work, Public, ChatRoom/Meeting, AVChatRoom, Community) with up to 100 members.
 
-        Raises InvalidArgument (10004 type or name), UnknownUser, GroupExists (10021), NetworkError, NotLoggedIn.
+        Raises InvalidArgument (10004 type, name or text; 10015 id; 10037 members), UnknownUser, GroupExists (10021; also
+        of a dissolved group), LimitReached (10014), NetworkError, NotLoggedIn.
         """
         body = wire.CreateGroup(
             type=type,
             name=name,
             group_id=checked_group_id(id) if id is not None else "",
             members=[wire.NewMember(account=checked_user_id(member)) for member in members],
+            introduction=introduction,
+            notification=notification,
+            face_url=face_url,
+            max_members=max_members,
+            apply_option=join_option or "",
+            custom=_fields(custom),
         )
-        reply = await self._connection().link().call(wire.CREATE_GROUP, body, timeout_s=self._timeout_s)
-        return Group(reply.group_id, reply.type or type, self._conversation(reply.group_id))
+        reply = await self._connection.call(wire.CREATE_GROUP, body)
+        return self._group(reply.group_id, reply.type or type)
+
+    async def join(self, id: str, *, wording: str = "") -> bool:
+        """Join: True, in now; False, the owner and admins were asked, and a notice brings their answer.
+
+        Raises AlreadyMember (10013), NoPermission (10007: by invitation only), LimitReached (10014), UnknownGroup.
+        """
+        body = member_wire.Apply(group_id=checked_group_id(id), wording=wording)
+        return (await self._connection.call(member_wire.APPLY, body)).joined == member_wire.JOINED
+
+    async def joined(self) -> list[Group]:
+        """The groups that this account is in."""
+        found: list[Group] = []
+        while True:
+            body = wire.ListJoined(limit=PAGE, offset=len(found))
+            reply = await self._connection.call(wire.LIST_JOINED, body)
+            found += [self._group(info.group_id, info.type) for info in reply.groups]
+            if len(found) >= reply.total or not reply.groups:
+                return found
+
+    def _group(self, id: str, type: str = "") -> Group:
+        return Group(id, type, self._conversation(id), self._connection)
+
+
+def _users(user_ids: Iterable[str | Sequence[str]]) -> list[str]:
+    users: list[str] = []
+    for one in user_ids:
+        users += [one] if isinstance(one, str) else one
+    return [checked_user_id(user) for user in dict.fromkeys(users)]
+
+
+def _fields(custom: Mapping[str, str] | None) -> list[wire.CustomField]:
+    return [wire.CustomField(key=key, value=value) for key, value in (custom or {}).items()]
+
+
+def _facts(info: wire.GroupInfo) -> GroupFacts:
+    return GroupFacts(
+        info.group_id,
+        info.type,
+        info.name,
+        info.owner,
+        info.introduction,
+        info.notification,
+        info.face_url,
+        info.created,
+        info.member_num,
+        info.max_member_num,
+        info.apply_option,
+        info.mute_all == "On",
+        {one.key: one.value for one in info.custom},
+    )
+
+
+def _member(info: member_wire.MemberInfo) -> GroupMember:
+    return GroupMember(
+        info.account,
+        info.role,
+        info.name_card,
+        info.nick,
+        info.face_url,
+        info.joined,
+        info.muted_until,
+        {one.key: one.value for one in info.custom},
+    )

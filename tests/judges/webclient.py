@@ -67,11 +67,12 @@ class WebClient:
         async with asyncio.timeout(WAIT_S), self._more:
             await self._more.wait_for(holds)
 
-    async def received(self, count: int) -> list[dict[str, Any]]:
-        """The first `count` messages that the client reported as received."""
+    async def received(self, count: int, *, where: str = "") -> list[dict[str, Any]]:
+        """The first `count` messages that the client reported as received, of one conversation or of all."""
 
         def messages() -> list[dict[str, Any]]:
-            return [m for e in self.events if e["event"] == "onMessageReceived" for m in e["data"]]
+            all = [m for e in self.events if e["event"] == "onMessageReceived" for m in e["data"]]
+            return [m for m in all if not where or m["conversationID"] == where]
 
         await self.until(lambda: len(messages()) >= count)
         return messages()

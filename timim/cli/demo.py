@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..client import Client
-from ..elems import CustomElem, FaceElem, FileElem, ImageElem, ImageType, LocationElem, SoundElem, VideoElem
+from ..elems import CustomElem, FaceElem, FileElem, GroupNoticeElem, ImageElem, ImageType, LocationElem, SoundElem, VideoElem
 from ..message import Message, MessageStatus
 from ..testing import RunningServer, running_server
 
@@ -126,6 +126,8 @@ async def _download(message: Message, original: Path, pictures: Path) -> None:
 async def _group(alice: Client, bob: Client, carol: Client, arrived: asyncio.Queue[Message]) -> None:
     async with step("A group of three, with a red packet"):
         group = await alice.groups.create("Public", name="team", members=["bob", "carol"])
+        invitation = await _next(arrived)
+        _expect(isinstance(invitation[0], GroupNoticeElem), "Bob hears that he was invited")
         sent = await group.conversation.send("welcome, everybody")
         await _exchange(arrived, sent, f"group {group.id}")
         packet = await carol.group(group.id).send_red_packet(CustomElem(data=b'{"yuan": 8}', desc="red packet"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ..errors import InvalidConversation, ProtocolError
+from ..errors import ProtocolError
 from ..ids import ConversationKey, ConversationType
 from ..net.connection import Connection
 from ..wire import contacts as contact_wire
@@ -60,14 +60,19 @@ class Fetcher:
                 reply = await link.call(wire.ROAM_GROUP, group, timeout_s=self._timeout_s)
                 return _proven(reply, reply.messages, first, last)
             case ConversationType.SYSTEM:
-                raise InvalidConversation("the system conversation has no roaming history")
+                system = wire.RoamSystem(max_cnt=count, timeline_range=asked, until=until)
+                system_reply = await link.call(wire.ROAM_SYSTEM, system, timeout_s=self._timeout_s)
+                return _proven(system_reply, system_reply.messages, first, last)
 
     async def all_of(self, key: ConversationKey, first: int, last: int) -> AsyncIterator[Fetched]:
-        """All of an interval, the oldest part first; each part is proven."""
+        """All of an interval that this account may see, the oldest part first; each part is proven."""
         while first <= last:
             part = await self.newest_of(key, first, min(last, first + self._page - 1))
             if part.covered is None:
-                return
+                if not first < part.floor <= last:
+                    return
+                first = part.floor
+                continue
             if part.covered.first > max(first, part.floor):
                 self._page = part.covered.size  # the server gives less at once: ask for that much
                 continue

@@ -142,6 +142,7 @@ class History:
             first = max(asking.floor, last - count + 1)
             while True:
                 await self._fill(asking, first, last)
+                first = max(first, asking.floor)
                 held = (await self._store.coverage(key)).interval_of(last) if last else None
                 low = max(first, held.first) if held is not None else last + 1
                 beginning = low <= asking.floor  # what was never numbered may stand before all that was
@@ -160,6 +161,7 @@ class History:
             first = max(asking.floor, (after if isinstance(after, int) else _seq_of(key, after)) + 1)
             last = min(newest, first + count - 1)
             await self._fill(asking, first, last)
+            first = max(first, asking.floor)
             held = (await self._store.coverage(key)).interval_of(first)
             high = min(last, held.last) if held is not None else first - 1
             messages = await self._store.between(key, first, high)
@@ -229,9 +231,9 @@ class History:
             return
 
     async def _keep(self, key: ConversationKey, part: Fetched) -> None:
-        if part.covered is not None:
-            incoming = [incoming_of(entry, self._user_id) for entry in part.entries if not entry.tombstone]
-            await self._store.add([Batch(key, incoming, [part.covered], last_seq=part.last_seq, floor=part.floor)])
+        incoming = [incoming_of(entry, self._user_id) for entry in part.entries if not entry.tombstone]
+        covered = [part.covered] if part.covered is not None else []
+        await self._store.add([Batch(key, incoming, covered, last_seq=part.last_seq, floor=part.floor)])
 
     def _bound(self, messages: Sequence[Message]) -> list[Message]:
         return [self._bind(message) for message in messages]

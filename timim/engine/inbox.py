@@ -16,11 +16,11 @@ from dataclasses import replace
 import msgspec
 
 from ..errors import ServerRefused, TimimError, first_of
-from ..ids import ConversationKey, ConversationType
+from ..ids import SYSTEM_PEER, ConversationKey, ConversationType
 from ..message import Message, MessageStatus, Priority, SenderMember, SenderProfile
 from ..storage import Batch, Incoming, LocalStore, Stored
 from ..wire.codec import decode
-from ..wire.contacts import CONTACT_GROUP, Contact
+from ..wire.contacts import CONTACT_GROUP, CONTACT_SYSTEM, Contact
 from ..wire.coverage import Interval
 from ..wire.elems import decode_body
 from ..wire.entries import Entry
@@ -177,17 +177,21 @@ class Inbox:
         if last <= head:
             return None
         incoming: list[Incoming] = []
-        at = head + 1
+        covered: list[Interval] = []
+        run = at = head + 1
         for seq in sorted(s for s in entries if s > head):
             if seq > at:
-                incoming += await self._fill(key, at, seq - 1)
+                covered += [Interval(run, at - 1)] if at > run else []
+                run = seq
+                incoming += await self._fill(key, at, seq - 1, covered)
             entry = entries[seq]
             if entry is not None and not entry.tombstone:
                 incoming.append(incoming_of(entry, self._user_id))
             at = seq + 1
+        covered += [Interval(run, at - 1)] if at > run else []
         if at <= last:
-            incoming += await self._fill(key, at, last)
-        return Batch(key, incoming, [Interval(head + 1, last)], live=True, head=last, last_seq=last)
+            incoming += await self._fill(key, at, last, covered)
+        return Batch(key, incoming, covered, live=True, head=last, last_seq=last)
 
     async def _head(self, key: ConversationKey, first: int) -> int:
         head = self._heads.get(key)
@@ -198,10 +202,12 @@ class Inbox:
                 head = first - 1  # the list did not tell of this group: for us it begins here, above a hole
         return head
 
-    async def _fill(self, key: ConversationKey, first: int, last: int) -> list[Incoming]:
+    async def _fill(self, key: ConversationKey, first: int, last: int, covered: list[Interval]) -> list[Incoming]:
+        """What there is of an interval; `covered` gets what the server proved of it (who joined again sees a part)."""
         incoming: list[Incoming] = []
         async for part in self._fetcher.all_of(key, first, last):
             incoming += self._incoming(part)
+            covered += [part.covered] if part.covered is not None else []
         return incoming
 
     def _incoming(self, part: Fetched) -> list[Incoming]:
@@ -212,7 +218,7 @@ class Inbox:
         begin = max(contact.floor - 1, known)
         if key in self._heads:  # a cut in this process: nothing may be missing
             return max(begin, self._heads[key])
-        if key.type is not ConversationType.C2C:
+        if key.type is ConversationType.GROUP:
             return max(begin, contact.last_seq - 1)
         if known:
             return begin
@@ -301,4 +307,6 @@ def online_message(key: ConversationKey, entry: Entry, user_id: str) -> Message:
 def _key_of(contact: Contact) -> ConversationKey:
     if contact.type == CONTACT_GROUP:
         return ConversationKey(ConversationType.GROUP, contact.group_id)
+    if contact.type == CONTACT_SYSTEM:
+        return ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
     return ConversationKey(ConversationType.C2C, contact.to_account)

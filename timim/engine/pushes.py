@@ -1,19 +1,22 @@
-"""What the server says on its own: entries go to the inbox, everything else to who it concerns. Never blocks."""
+"""What the server says on its own: entries go to the inbox, everything else to who it concerns. Never blocks.
+
+Tips and notices come in forms of their own, and leave as entries.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
-from ..ids import ConversationKey, ConversationType
+from ..ids import SYSTEM_PEER, ConversationKey, ConversationType
 from ..wire import status
 from ..wire.codec import decode
 from ..wire.entries import Entry
+from ..wire.notices import entry_of
 from .inbox import Inbox
 
-log = logging.getLogger("timim")
+SYSTEM = ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
 
 
 class Pushes:
@@ -30,22 +33,42 @@ class Pushes:
     def receive(self, push: status.Push) -> None:
         """Raises ProtocolError for what no push may hold."""
         for event in push.events:
+            for key, entry in pushed_entries(event, self._user_id):
+                self._inbox.push(key, entry)
             match event.event:
-                case status.EVENT_C2C_MESSAGE:
-                    for raw in event.c2c:
-                        entry = decode(Entry, raw)
-                        mine = entry.from_account == self._user_id
-                        peer = entry.to_account if mine else entry.from_account
-                        self._inbox.push(ConversationKey(ConversationType.C2C, peer), entry)
-                case status.EVENT_GROUP_MESSAGE:
-                    for raw in event.group:
-                        entry = decode(Entry, raw)
-                        self._inbox.push(ConversationKey(ConversationType.GROUP, entry.to_group_id), entry)
                 case status.EVENT_READ if not isinstance(event.read, msgspec.UnsetType):
-                    notice = event.read
-                    type = ConversationType.GROUP if notice.group_id else ConversationType.C2C
-                    self._read(ConversationKey(type, notice.group_id or notice.peer), notice.read_seq)
+                    self._read(_key_of(event.read), event.read.read_seq)
                 case status.EVENT_C2C_NOTICE if event.sub_msg_type == status.SUB_KICKED:
                     self._kicked(event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else "")
                 case _:
-                    log.debug("an event that this version does not know: %s", event.event)
+                    pass  # entries, or an event that this version does not know
+
+
+def _key_of(notice: status.ReadNotice) -> ConversationKey:
+    if notice.system:
+        return SYSTEM
+    type = ConversationType.GROUP if notice.group_id else ConversationType.C2C
+    return ConversationKey(type, notice.group_id or notice.peer)
+
+
+def pushed_entries(event: status.PushEvent, user_id: str) -> Iterator[tuple[ConversationKey, Entry]]:
+    """The entries of one event, none when its kind carries none. Raises ProtocolError."""
+    match event.event:
+        case status.EVENT_C2C_MESSAGE:
+            for raw in event.c2c:
+                entry = decode(Entry, raw)
+                peer = entry.to_account if entry.from_account == user_id else entry.from_account
+                yield ConversationKey(ConversationType.C2C, peer), entry
+        case status.EVENT_GROUP_MESSAGE:
+            for raw in event.group:
+                entry = decode(Entry, raw)
+                yield ConversationKey(ConversationType.GROUP, entry.to_group_id), entry
+        case status.EVENT_GROUP_TIP:
+            for raw in event.tips:
+                entry = entry_of(event.event, raw)
+                yield ConversationKey(ConversationType.GROUP, entry.to_group_id), entry
+        case status.EVENT_GROUP_NOTICE | status.EVENT_RELATION | status.EVENT_PROFILE:
+            for raw in event.entries():
+                yield SYSTEM, entry_of(event.event, raw)
+        case _:
+            pass  # no entries, or a kind that this version does not know

@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -16,10 +17,12 @@ import msgspec
 from ..errors import AuthError, ConnectionFailed, InvalidArgument, NotLoggedIn, TimimError, first_of
 from ..wire import status
 from ..wire.backoff import Backoff
-from ..wire.codec import Body, decode
+from ..wire.codec import Body, Command, Reply, decode
 from ..wire.frames import Frame, Head
 from .link import Link
 
+B = TypeVar("B", bound=Body)
+R = TypeVar("R", bound=Reply)
 PLATFORM = 10  # "other" among TIM's platforms
 LOGOUT_TIMEOUT_S = 2.0
 
@@ -62,6 +65,10 @@ class Connection:
         self.token = ""
         self.media_url = ""
         self._clock_offset_s = 0.0
+
+    @property
+    def user_id(self) -> str:
+        return self._user_id
 
     @property
     def online(self) -> bool:
@@ -132,6 +139,10 @@ class Connection:
         if not self.running:
             raise self._kicked or NotLoggedIn("log in first")
         raise ConnectionFailed("not connected at the moment")
+
+    async def call(self, command: Command[B, R], body: B) -> R:
+        """Ask and wait for the reply. Raises what the reply refuses, NotLoggedIn, NetworkError."""
+        return await self.link().call(command, body, timeout_s=self._timeout_s)
 
     async def _keep(self, first: asyncio.Future[None]) -> None:
         failures = 0

@@ -26,7 +26,17 @@ from ..errors import StorageError, StoreInUse, TimimError
 from .auth import Auth
 from .blobs import Blobs
 from .bus.local import LocalBus
-from .commands import contacts, groups, openim, reading, web  # noqa: F401  they register what they serve
+from .commands import (  # noqa: F401  they register what they serve
+    contacts,
+    group_members,
+    groups,
+    openim,
+    profile,
+    reading,
+    sns,
+    system,
+    web,
+)
 from .commands.table import Services
 from .doors.media import MediaLimits, media_routes
 from .doors.ops import ops_routes
@@ -34,6 +44,7 @@ from .doors.websocket import Door
 from .fanout import Fanout
 from .membership import Directory
 from .metrics import Metrics
+from .rates import Rates
 from .settings import Settings
 from .store.sqlite import SqliteStore
 from .timeline import Timelines
@@ -57,6 +68,7 @@ class Server:
         self._socket: sockets.socket | None = None
         self._store: SqliteStore | None = None
         self._door: Door | None = None
+        self._timelines: Timelines | None = None
         self._fanout = Fanout()
         self._stopping = False
         self.app_id = 0
@@ -111,12 +123,22 @@ class Server:
         auth = Auth(self.app_id, [self.secret_key], admin=settings.admin, now=self._now)
         await directory.ensure_account(settings.admin)
         metrics = Metrics(sessions=lambda: len(self._fanout))
+        timelines = self._timelines = Timelines(
+            store,
+            bus,
+            directory,
+            metrics,
+            now=self._now,
+            max_message_bytes=settings.max_message_bytes,
+            friends_only=settings.friends_only,
+            rates=Rates(settings.group_messages_per_s, settings.group_burst_s),
+        )
         services = Services(
             metrics=metrics,
             settings=settings,
             store=store,
             directory=directory,
-            timelines=Timelines(store, bus, directory, metrics, now=self._now, max_message_bytes=settings.max_message_bytes),
+            timelines=timelines,
             fanout=self._fanout,
             now=self._now,
             epoch=await store.meta("epoch", secrets.token_hex(8)),
@@ -160,6 +182,9 @@ class Server:
             self._task = None
         if self._socket is not None:
             self._socket.close()
+        if self._timelines is not None:
+            await self._timelines.drain()
+            self._timelines = None
         if self._store is not None:
             await self._store.close()
             self._store = None
@@ -199,7 +224,9 @@ def _lock(folder: Path) -> int:
 
 def _listen(host: str, port: int) -> sockets.socket:
     family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
-    listener = sockets.socket(family, sockets.SOCK_STREAM)
+    # asyncio turns Nagle's algorithm off only where it sees that this is TCP; else a push and the reply after it wait
+    # 40 ms for the other end's delayed ack
+    listener = sockets.socket(family, sockets.SOCK_STREAM, sockets.IPPROTO_TCP)
     listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

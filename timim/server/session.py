@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import msgspec
 
-from ..wire import status
 from ..wire.codec import encode
 from ..wire.frames import PUSH, Head, encode_frame, join_frames
 from ..wire.status import Push, PushEvent
@@ -53,13 +52,7 @@ class Session:
         events = self._open_push()
         if not events or events[-1].event != kind:
             events.append(PushEvent(event=kind))
-        match kind:
-            case status.EVENT_C2C_MESSAGE:
-                events[-1].c2c.append(payload)
-            case status.EVENT_GROUP_MESSAGE:
-                events[-1].group.append(payload)
-            case _:
-                raise AssertionError(f"no such event carries entries: {kind}")
+        events[-1].entries().append(payload)
         self._grow(len(bytes(payload)))
 
     def notify(self, event: PushEvent) -> None:

@@ -29,6 +29,11 @@ class Settings(BaseSettings):
     session_queue_bytes: int = 8 * 1024 * 1024  # what a slow reader may have waiting before it is closed
     requests_in_flight: int = 256  # of one session; more wait in the socket
     history_page: int = 200
+    group_messages_per_s: float = Field(default=40.0, ge=0)  # of one group, on average; 0: no limit
+    group_burst_s: float = Field(default=10.0, gt=0)  # so many seconds' worth may come at once after a quiet time
+    group_members: int = 100_000  # a group may say less
+    friends: int = 1000
+    friends_only: bool = False  # C2C messages between friends only (20009 to 20011)
     synchronous: str = "FULL"
     drain_s: float = 5.0
     open_metrics: bool = False  # /metrics for everybody who reaches the port, not for this machine alone

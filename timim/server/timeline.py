@@ -1,27 +1,36 @@
 """Posting and reading. A message's way in one straight walk: permission, store (seq, dedupe), ack, publish.
 
 The ack follows the commit, and what is published follows it too, in the order of the seqs. An online message takes no
-seq and no row.
+seq and no row. A plan (notices.py) walks the same way: its changes and entries in one transaction, then the pushes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
+from weakref import WeakValueDictionary
 
 import msgspec
 
-from ..errors import InvalidArgument, InvalidElem, MessageTooLong, ProtocolError
+from ..errors import Blacklisted, InvalidArgument, InvalidElem, MessageTooLong, Muted, NotFriends, ProtocolError, RateLimited
 from ..failpoint import reach
 from ..wire import status
 from ..wire.elems import split_body
 from ..wire.entries import EntryTail, GroupFacts, encode_tail, render, render_online, render_tombstone
 from ..wire.messages import SenderFacts
+from ..wire.notices import SERVER_ELEMS, push_form
 from .bus.base import Bus, Event
 from .membership import Directory
 from .metrics import Metrics
+from .notices import Notice, Plan, who_see
+from .permissions import MEMBER, Act, demand
+from .rates import Rates
 from .store.base import (
+    Appended,
+    Group,
     MsgKey,
     NewEntry,
     Store,
@@ -29,6 +38,7 @@ from .store.base import (
     TimelinePage,
     c2c_timeline,
     group_timeline,
+    system_timeline,
 )
 
 __all__ = ["Draft", "Posted", "Range", "Timelines"]
@@ -81,6 +91,8 @@ class Timelines:
         *,
         now: Callable[[], float],
         max_message_bytes: int,
+        friends_only: bool = False,
+        rates: Rates | None = None,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -88,12 +100,18 @@ class Timelines:
         self._metrics = metrics
         self._now = now
         self._max_message_bytes = max_message_bytes
+        self._friends_only = friends_only
+        self._rates = rates if rates is not None else Rates(0, 1)
+        self._plans: set[asyncio.Task[None]] = set()
+        self._orders: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def post_c2c(self, draft: Draft, receiver: str, *, online: bool = False) -> Posted:
-        """Store a message for two users and tell their devices. Raises UnknownUser, MsgIdConflict and what is wrong."""
+        """Store a message for two users and tell their devices. Raises UnknownUser, Blacklisted, MsgIdConflict, …"""
         self._check(draft)
-        sender = await self._directory.account(draft.sender)
-        await self._directory.account(receiver)
+        async with self._in_order(draft.sender):
+            sender = await self._directory.account(draft.sender)
+            await self._directory.account(receiver)
+            await self._may_write_to(draft.sender, receiver)
         tail = encode_tail(
             EntryTail(
                 from_account=draft.sender,
@@ -119,13 +137,15 @@ class Timelines:
         facts: SenderFacts | msgspec.UnsetType = msgspec.UNSET
         if sender.nickname or sender.face_url or sender.custom:
             facts = SenderFacts(nick=sender.nickname, face_url=sender.face_url, custom=sender.custom)
-        return await self._append(entry, users, status.EVENT_C2C_MESSAGE, draft.origin, facts)
+        return await self._append(entry, lambda _: users, status.EVENT_C2C_MESSAGE, draft.origin, facts)
 
     async def post_group(self, draft: Draft, group_id: str) -> Posted:
-        """Store a message for a group's members and tell their devices. Raises UnknownGroup, NotAMember, …"""
+        """Store a message for a group's members and tell their devices. Raises UnknownGroup, NotAMember, Muted, …"""
         self._check(draft)
-        group = await self._directory.group_for(draft.sender, group_id)
-        sender = await self._directory.account(draft.sender)
+        async with self._in_order(draft.sender):
+            sender = await self._directory.account(draft.sender)
+            group = await self._directory.group(group_id)
+        self._may_speak(draft.sender, group)
         member = group.members[draft.sender]
         facts = GroupFacts(
             group_id=group_id,
@@ -135,6 +155,7 @@ class Timelines:
             face_url=sender.face_url,
             name_card=member.name_card,
             role=member.role,
+            member_custom=member.custom,
         )
         tail = encode_tail(
             EntryTail(
@@ -153,6 +174,10 @@ class Timelines:
             )
         )
         entry = self._entry(draft, group_timeline(group_id), tail)
+        wait_s = self._rates.admit(group_id, draft.priority or "Normal", self._now())
+        if wait_s and not await self._store.knows(entry):  # a retry of what is stored is not shed
+            info = f"group {group_id!r} has too many messages for one of {draft.priority} priority; it was not stored"
+            raise RateLimited(info, retry_after=wait_s)
         told = SenderFacts(
             nick=sender.nickname,
             face_url=sender.face_url,
@@ -160,7 +185,18 @@ class Timelines:
             name_card=member.name_card,
             role=member.role,
         )
-        return await self._append(entry, group.members, status.EVENT_GROUP_MESSAGE, draft.origin, told)
+        hearers = partial(who_see, group.members)
+        return await self._append(entry, hearers, status.EVENT_GROUP_MESSAGE, draft.origin, told)
+
+    def _in_order(self, sender: str) -> asyncio.Lock:
+        """Held while facts are loaded, which may take a read: no later message of this sender overtakes meanwhile.
+
+        From its release to the store's queue nothing is awaited, so the order of the calls is the order of the seqs.
+        """
+        lock = self._orders.get(sender)
+        if lock is None:
+            lock = self._orders[sender] = asyncio.Lock()
+        return lock
 
     async def read_c2c(self, user: str, peer: str, first: int, last: int, limit: int, *, until: int = 0) -> Range:
         """The newest `limit` entries of an interval of the C2C timeline with `peer`, or of its part up to a time."""
@@ -180,12 +216,42 @@ class Timelines:
     async def _up_to(self, timeline: str, last: int, until: int) -> int:
         return min(last, await self._store.seq_before(timeline, until, "")) if until else last
 
+    async def read_system(self, user: str, first: int, last: int, limit: int, *, until: int = 0) -> Range:
+        """The newest `limit` entries of an interval of the user's own system timeline, or of its part up to a time."""
+        timeline = system_timeline(user)
+        page = await self._store.timeline_page(timeline, first, await self._up_to(timeline, last, until), limit)
+        return _range(page, group=False)
+
+    async def carry_out(self, plan: Plan) -> None:
+        """Changes and entries in one transaction, then the pushes; also when the asker is gone meanwhile.
+
+        Nothing may be awaited between a plan's making and this call: what it was decided by must still hold.
+        """
+        entries = [
+            NewEntry(n.timeline, n.sender, None, b"", n.tail, int(self._now()), contacts=(n.user,) if n.user else ())
+            for n in plan.notices
+        ]
+        applied = self._directory.apply(plan.changes, entries)  # in the cache from here on
+        task = asyncio.create_task(self._tell(plan.notices, applied), name="timim plan")
+        self._plans.add(task)
+        task.add_done_callback(self._plans.discard)
+        await asyncio.shield(task)
+
+    async def drain(self) -> None:
+        """Wait for the plans under way."""
+        await asyncio.gather(*self._plans, return_exceptions=True)
+
     async def seq_before(self, user: str, peer: str, time: int, msg_key: str) -> int:
         """The last C2C seq older than the message of this time and MsgKey."""
         return await self._store.seq_before(c2c_timeline(user, peer), time, msg_key)
 
     async def _append(
-        self, entry: NewEntry, users: Iterable[str], kind: int, origin: int, sender: SenderFacts | msgspec.UnsetType
+        self,
+        entry: NewEntry,
+        users: Callable[[int], Iterable[str]],
+        kind: int,
+        origin: int,
+        sender: SenderFacts | msgspec.UnsetType,
     ) -> Posted:
         appended = await self._store.append(entry)
         if appended.duplicate:
@@ -195,9 +261,36 @@ class Timelines:
             group = kind == status.EVENT_GROUP_MESSAGE
             payload = render(entry.tail, seq=appended.seq, time=appended.time, group=group)
             reach("before-publish")
-            self._bus.publish(Event(users, kind, payload, origin))
+            self._bus.publish(Event(users(appended.seq), kind, payload, origin))
             reach("after-publish")
         return Posted(appended.seq, appended.time, msgspec.UNSET if appended.duplicate else sender)
+
+    async def _tell(self, notices: list[Notice], applied: Awaitable[list[Appended]]) -> None:
+        for notice, done in zip(notices, await applied, strict=True):
+            group = notice.kind == status.EVENT_GROUP_TIP
+            entry = render(notice.tail, seq=done.seq, time=done.time, group=group)
+            payload = push_form(notice.kind, bytes(entry), notice.content, notice.body)
+            self._bus.publish(Event(notice.hearers(done.seq), notice.kind, payload))
+
+    async def _may_write_to(self, sender: str, receiver: str) -> None:
+        circle = await self._directory.circle(receiver)
+        if sender in circle.blocked:
+            raise Blacklisted(f"{receiver!r} has {sender!r} on the blacklist", code=20007)
+        if self._friends_only and sender != receiver:
+            listed, lists = sender in circle.friends, sender in circle.listed_by
+            if not (listed and lists):
+                code = 20011 if listed else 20010 if lists else 20009
+                raise NotFriends(f"{sender!r} and {receiver!r} are not friends of each other", code=code)
+
+    def _may_speak(self, user: str, group: Group) -> None:
+        demand(group, user, Act.SPEAK)
+        member = group.members[user]
+        now = self._now()
+        if member.muted_until > now:
+            left = member.muted_until - now
+            raise Muted(f"{user!r} is muted in group {group.group_id!r} for {left:.0f} s", retry_after=left)
+        if group.muted_all and member.role == MEMBER:
+            raise Muted(f"all members of group {group.group_id!r} are muted")
 
     def _entry(self, draft: Draft, timeline: str, tail: bytes, contacts: tuple[str, ...] = ()) -> NewEntry:
         # without the sender's clock, Random alone does not tell two messages apart: one REST client never changes it
@@ -225,6 +318,8 @@ class Timelines:
         if not members:
             raise InvalidElem("MsgBody is empty: a message holds at least one elem", code=90002)
         for member in members:
+            if member.msg_type in SERVER_ELEMS:
+                raise InvalidElem(f"{member.msg_type} is the server's own: nobody can send it", code=90010)
             if not bytes(member.msg_content).startswith(b"{"):
                 raise InvalidElem(f"MsgContent of {member.msg_type} must be an object", code=90010)
 

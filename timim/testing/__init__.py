@@ -5,5 +5,6 @@ async with running_server() as server:
 """
 
 from .server import RunningServer, running_server
+from .watch import Watch
 
-__all__ = ["RunningServer", "running_server"]
+__all__ = ["RunningServer", "Watch", "running_server"]

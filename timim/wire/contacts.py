@@ -8,6 +8,7 @@ from .codec import Body, Command, Reply
 
 CONTACT_C2C = 1
 CONTACT_GROUP = 2
+CONTACT_SYSTEM = 3  # ours: told to timim clients only (TimelineMessages)
 
 
 class PageContacts(Body):

@@ -19,17 +19,21 @@ from ..elems import (
     CustomElem,
     FaceElem,
     FileElem,
+    GroupNoticeElem,
+    GroupTipElem,
     ImageCompression,
     ImageElem,
     ImageType,
     ImageVariant,
     LocationElem,
+    RelationElem,
     SoundElem,
     TextElem,
     UnknownElem,
     VideoElem,
 )
 from ..errors import InvalidElem, ProtocolError
+from . import notice_elems
 
 WIRE_IMAGE_TYPE = {ImageType.ORIGINAL: 1, ImageType.LARGE: 2, ImageType.THUMB: 3}
 _LOCAL_FIELDS = ("LocalPath", "LocalSnapshot", "LocalCompression")
@@ -110,6 +114,8 @@ def encode_elem(elem: AnyElem, *, local: bool = False) -> bytes:
             return _elem("TIMImageElem", _image_out(elem, local))
         case VideoElem():
             return _elem("TIMVideoFileElem", _video_out(elem, local))
+        case GroupTipElem() | GroupNoticeElem() | RelationElem():
+            raise InvalidElem(f"{type(elem).__name__} is the server's own: nobody can send it")
 
 
 def _elem(msg_type: str, content: dict[str, Any]) -> bytes:
@@ -269,4 +275,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], AnyElem]] = {
     "TIMFileElem": _file_in,
     "TIMImageElem": _image_in,
     "TIMVideoFileElem": _video_in,
+    notice_elems.TIP: notice_elems.tip_in,
+    notice_elems.GROUP_NOTICE: notice_elems.group_notice_in,
+    notice_elems.RELATION: notice_elems.relation_in,
 }

@@ -1,10 +1,17 @@
-"""Bodies of groups: creating one, and what its members see of it."""
+"""Bodies of groups: creating one, what its members see of it, and what they change. Lists of members: group_members.py."""
 
 from __future__ import annotations
 
 import msgspec
 
 from .codec import Body, Command, Reply
+
+
+class CustomField(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A custom field of a group or a member: the operator's or user's own key and text."""
+
+    key: str = msgspec.field(name="Key")
+    value: str = msgspec.field(name="Value", default="")
 
 
 class NewMember(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -23,6 +30,9 @@ class CreateGroup(Body):
     introduction: str = msgspec.field(name="Introduction", default="")
     notification: str = msgspec.field(name="Notification", default="")
     face_url: str = msgspec.field(name="FaceUrl", default="")
+    max_members: int = msgspec.field(name="MaxMemberCount", default=0)
+    apply_option: str = msgspec.field(name="ApplyJoinOption", default="")
+    custom: list[CustomField] = msgspec.field(name="AppDefinedData", default_factory=list)
 
 
 class CreateGroupReply(Reply):
@@ -30,4 +40,101 @@ class CreateGroupReply(Reply):
     type: str = msgspec.field(name="Type", default="")
 
 
+class GroupOnly(Body):
+    """A command that needs a group and nothing else."""
+
+    group_id: str = msgspec.field(name="GroupId")
+
+
+class GetGroupInfo(Body):
+    """Facts of groups, for their members; at most 50 at once."""
+
+    group_ids: list[str] = msgspec.field(name="GroupIdList", default_factory=list)
+
+
+class GroupInfo(msgspec.Struct, kw_only=True):
+    """One group's facts, or with an ErrorCode why there are none."""
+
+    error_code: int = msgspec.field(name="ErrorCode", default=0)
+    error_info: str = msgspec.field(name="ErrorInfo", default="")
+    error_reason: str = msgspec.field(name="ErrorReason", default="")
+    group_id: str = msgspec.field(name="GroupId", default="")
+    type: str = msgspec.field(name="Type", default="")
+    name: str = msgspec.field(name="Name", default="")
+    introduction: str = msgspec.field(name="Introduction", default="")
+    notification: str = msgspec.field(name="Notification", default="")
+    face_url: str = msgspec.field(name="FaceUrl", default="")
+    owner: str = msgspec.field(name="Owner_Account", default="")
+    created: int = msgspec.field(name="CreateTime", default=0)
+    next_msg_seq: int = msgspec.field(name="NextMsgSeq", default=0)
+    member_num: int = msgspec.field(name="MemberNum", default=0)
+    max_member_num: int = msgspec.field(name="MaxMemberNum", default=0)
+    apply_option: str = msgspec.field(name="ApplyJoinOption", default="")
+    mute_all: str = msgspec.field(name="ShutUpAllMember", default="Off")
+    custom: list[CustomField] = msgspec.field(name="AppDefinedData", default_factory=list)
+
+
+class GetGroupInfoReply(Reply):
+    groups: list[GroupInfo] = msgspec.field(name="GroupInfo", default_factory=list)
+
+
+class ListJoined(Body):
+    """The groups that an account is in, in pages of Limit."""
+
+    account: str = msgspec.field(name="Member_Account", default="")
+    limit: int = msgspec.field(name="Limit", default=100)
+    offset: int = msgspec.field(name="Offset", default=0)
+
+
+class JoinedReply(Reply):
+    total: int = msgspec.field(name="TotalCount", default=0)
+    groups: list[GroupInfo] = msgspec.field(name="GroupIdList", default_factory=list)
+
+
+class ModifyGroup(Body):
+    """Only what is there changes. ShutUpAllMember: "On" or "Off"; AppDefinedData: an empty Value removes the key."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    name: str | msgspec.UnsetType = msgspec.field(name="Name", default=msgspec.UNSET)
+    introduction: str | msgspec.UnsetType = msgspec.field(name="Introduction", default=msgspec.UNSET)
+    notification: str | msgspec.UnsetType = msgspec.field(name="Notification", default=msgspec.UNSET)
+    face_url: str | msgspec.UnsetType = msgspec.field(name="FaceUrl", default=msgspec.UNSET)
+    max_members: int | msgspec.UnsetType = msgspec.field(name="MaxMemberNum", default=msgspec.UNSET)
+    apply_option: str | msgspec.UnsetType = msgspec.field(name="ApplyJoinOption", default=msgspec.UNSET)
+    mute_all: str | msgspec.UnsetType = msgspec.field(name="ShutUpAllMember", default=msgspec.UNSET)
+    custom: list[CustomField] = msgspec.field(name="AppDefinedData", default_factory=list)
+
+
+class ChangeOwner(Body):
+    group_id: str = msgspec.field(name="GroupId")
+    new_owner: str = msgspec.field(name="NewOwner_Account")
+
+
+class Attribute(msgspec.Struct, kw_only=True):
+    """An attribute of a group: a key and a text that any client may read at any time."""
+
+    key: str
+    value: str = ""
+
+
+class ModifyAttributes(Body):
+    """Sets attributes; those not named stay."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    attributes: list[Attribute] = msgspec.field(name="GroupAttr", default_factory=list)
+
+
+class AttributesReply(Reply):
+    attributes: list[Attribute] = msgspec.field(name="GroupAttrAry", default_factory=list)
+
+
 CREATE_GROUP = Command("group_open_http_svc.create_group", CreateGroup, CreateGroupReply)
+GET_GROUP_INFO = Command("group_open_http_svc.get_group_info", GetGroupInfo, GetGroupInfoReply)
+LIST_JOINED = Command("group_open_http_svc.get_joined_group_list", ListJoined, JoinedReply)
+MODIFY_GROUP = Command("group_open_http_svc.modify_group_base_info", ModifyGroup, Reply)
+CHANGE_OWNER = Command("group_open_http_svc.change_group_owner", ChangeOwner, Reply)
+DESTROY_GROUP = Command("group_open_http_svc.destroy_group", GroupOnly, Reply)
+GET_ATTRIBUTES = Command("group_open_attr_http_svc.get_group_attr", GroupOnly, AttributesReply)
+MODIFY_ATTRIBUTES = Command("group_open_attr_http_svc.modify_group_attr", ModifyAttributes, Reply)
+DELETE_ATTRIBUTES = Command("group_open_attr_http_svc.delete_group_attr", ModifyAttributes, Reply)
+CLEAR_ATTRIBUTES = Command("group_open_attr_http_svc.clear_group_attr", GroupOnly, Reply)

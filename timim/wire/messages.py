@@ -1,4 +1,4 @@
-"""Bodies that carry messages and history, C2C and group. Source: Tencent Chat's v4 REST documents of the same names.
+"""Bodies that carry messages and history: C2C, group and system. Source: Tencent Chat's v4 REST documents of the same names.
 
 Every history command has two forms: Tencent's own, by time or by count; and ours, by seq: `TimelineRange: [first,
 last]`, answered with the newest `MaxCnt` of it and the interval that the reply proves, a message or a tombstone for
@@ -188,6 +188,26 @@ class ReadGroup(Body):
     read_seq: int = msgspec.field(name="MsgReadedSeq", default=0)
 
 
+class RoamSystem(Body):
+    """The asker's own system timeline (ours): the newest MaxCnt of `TimelineRange`."""
+
+    max_cnt: int = msgspec.field(name="MaxCnt", default=20)
+    timeline_range: Seqs = msgspec.field(name="TimelineRange", default=(1, 1 << 62))
+    until: int = msgspec.field(name="TimelineUntil", default=0)  # only what is of this time or older
+
+
+class RoamSystemReply(RangeReply):
+    """MsgList is newest first."""
+
+    messages: list[msgspec.Raw] = msgspec.field(name="MsgList", default_factory=list)
+
+
+class ReadSystem(Body):
+    """The system timeline is read up to a seq (ours)."""
+
+    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
+
+
 SEND_C2C = Command("openim.sendmsg", SendC2C, SendC2CReply)
 SEND_GROUP = Command("group_open_http_svc.send_group_msg", SendGroup, SendGroupReply)
 ROAM_C2C = Command("openim.getroammsg", RoamC2C, RoamC2CReply)
@@ -195,3 +215,5 @@ ROAM_GROUP = Command("group_open_http_svc.group_msg_get", RoamGroup, RoamGroupRe
 OFFLINE_C2C = Command("openim.getmsg", OfflineC2C, OfflineC2CReply)
 READ_C2C = Command("openim.msgreaded", ReadC2C, Reply)
 READ_GROUP = Command("group_open_http_svc.msg_read_report", ReadGroup, Reply)
+ROAM_SYSTEM = Command("timeline.system_get", RoamSystem, RoamSystemReply)
+READ_SYSTEM = Command("timeline.system_read", ReadSystem, Reply)

@@ -46,6 +46,17 @@ class LoginReply(Reply):
     server: TimelineServer | msgspec.UnsetType = msgspec.field(name="TimelineServer", default=msgspec.UNSET)
 
 
+EVENT_GROUP_MESSAGE = 3
+EVENT_GROUP_TIP = 4
+EVENT_GROUP_NOTICE = 5
+EVENT_RELATION = 7
+EVENT_PROFILE = 8
+EVENT_C2C_MESSAGE = 9
+EVENT_C2C_NOTICE = 10
+EVENT_READ = 10001  # ours: a number of its own, which other clients pass over
+SUB_KICKED = 96
+
+
 class PushEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One member of a push's EventArray; `Event` says which array it holds."""
 
@@ -53,9 +64,21 @@ class PushEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     c2c: list[msgspec.Raw] = msgspec.field(name="C2cMsgArray", default_factory=list)
     group: list[msgspec.Raw] = msgspec.field(name="GroupMsgArray", default_factory=list)
     tips: list[msgspec.Raw] = msgspec.field(name="GroupTips", default_factory=list)
+    friends: list[msgspec.Raw] = msgspec.field(name="FriendListMod", default_factory=list)
+    profiles: list[msgspec.Raw] = msgspec.field(name="ProfileDataMod", default_factory=list)
     read: ReadNotice | msgspec.UnsetType = msgspec.field(name="TimelineRead", default=msgspec.UNSET)
     kick: KickNotice | msgspec.UnsetType = msgspec.field(name="KickoutMsgNotify", default=msgspec.UNSET)
     sub_msg_type: int = msgspec.field(name="SubMsgType", default=0)
+
+    def entries(self) -> list[msgspec.Raw]:
+        """Where entries of this event's number stand."""
+        if self.event == EVENT_C2C_MESSAGE:
+            return self.c2c
+        if self.event == EVENT_GROUP_MESSAGE:
+            return self.group
+        if self.event in (EVENT_GROUP_TIP, EVENT_GROUP_NOTICE):
+            return self.tips
+        return self.friends if self.event == EVENT_RELATION else self.profiles
 
 
 class ReadNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -63,6 +86,7 @@ class ReadNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     peer: str = msgspec.field(name="To_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
+    system: int = msgspec.field(name="TimelineSystem", default=0)  # 1: it is the system conversation
     read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
 
 
@@ -80,13 +104,6 @@ class Push(Body):
     need_ack: int = msgspec.field(name="NeedAck", default=0)
     events: list[PushEvent] = msgspec.field(name="EventArray", default_factory=list)
 
-
-EVENT_GROUP_MESSAGE = 3
-EVENT_GROUP_TIP = 4
-EVENT_C2C_MESSAGE = 9
-EVENT_C2C_NOTICE = 10
-EVENT_READ = 10001  # ours: a number of its own, which other clients pass over
-SUB_KICKED = 96
 
 LOGIN = Command("im_open_status.wslogin", Login, LoginReply)
 LOGOUT = Command("im_open_status.wslogout", Body, Reply)

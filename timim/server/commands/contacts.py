@@ -11,6 +11,7 @@ from ..store.base import Contact
 from .table import TABLE, Call
 
 PAGE_LIMIT = 100
+_TYPES = {"c2c": wire.CONTACT_C2C, "group": wire.CONTACT_GROUP, "system": wire.CONTACT_SYSTEM}
 LATEST_COMMIT_S = 120  # an entry is dated before its commit, and by then committed
 
 
@@ -25,17 +26,22 @@ async def page(call: Call, body: wire.PageContacts) -> wire.PageContactsReply:
     if body.messages:
         items = [_item(call.user, contact) for contact in page]
     else:
+        page = [contact for contact in page if not _is_system(contact)]  # other clients do not know a system timeline
         unread = await call.services.store.unread(call.user, [contact.timeline for contact in page])
         items = [await _in_short(call, contact, count) for contact, count in zip(page, unread, strict=True)]
     start = body.start_index + limit if more else 0
     return wire.PageContactsReply(complete_flag=int(not more), start_index=start, since=now, items=items)
 
 
+def _is_system(contact: Contact) -> bool:
+    return contact.timeline.startswith("system\x1f")
+
+
 def _item(user: str, contact: Contact) -> wire.Contact:
     kind, *names = contact.timeline.split("\x1f")
     group = kind == "group"
     item = wire.Contact(
-        type=wire.CONTACT_GROUP if group else wire.CONTACT_C2C,
+        type=_TYPES[kind],
         msg_time=contact.last_time,
         last_seq=contact.last_seq,
         read_seq=contact.read_seq,
@@ -43,7 +49,7 @@ def _item(user: str, contact: Contact) -> wire.Contact:
     )
     if group:
         item.group_id = names[0]
-    else:
+    elif not _is_system(contact):
         item.to_account = names[1] if names[0] == user else names[0]
     if contact.last is not None and contact.last_seq >= contact.floor:
         item.message = render(contact.last.tail, seq=contact.last.seq, time=contact.last.time, group=group)

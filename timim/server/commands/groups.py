@@ -1,44 +1,248 @@
-"""Groups (`group_open_http_svc`): creating one, speaking in it, reading it."""
+"""Groups (`group_open_http_svc`): making one, its facts and attributes, its end; speaking in it, reading it."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 
-from ...errors import InvalidArgument
+import msgspec
+
+from ...errors import InvalidArgument, LimitReached, NotAMember, TimimError
 from ...ids import checked_group_id, checked_user_id
 from ...wire import groups as wire
 from ...wire import messages
-from ..store.base import Group, Member
+from ...wire.codec import Reply
+from ...wire.notices import GroupNews
+from .. import group_changes
+from ..group_changes import Actor, merged
+from ..permissions import BY_APPROVAL, CLOSED, FREE, JOINING_FIXED, KINDS, MEMBER, OWNER, Act, demand, joining
+from ..store.base import Group, Member, group_timeline
 from ..timeline import Draft
 from .openim import sender_of
+from .profile import acting
 from .table import TABLE, Call
 
-GROUP_TYPES = ("Private", "Work", "Public", "ChatRoom", "Meeting", "AVChatRoom", "Community")
 NAME_LIMIT_BYTES = 30
+TEXT_LIMITS_BYTES = {"introduction": 240, "notification": 300, "face_url": 500}
 MEMBERS_AT_ONCE = 100
+INFOS_AT_ONCE = 50
+CUSTOM_LIMIT = 20
+ATTRIBUTES_LIMIT = 16
+KEY_LIMIT_BYTES = 32
+VALUE_LIMIT_BYTES = 4000
 PRIORITIES = ("High", "Normal", "Low", "Lowest")
+
+
+async def actor_of(call: Call) -> Actor:
+    """The caller as one who acts in groups."""
+    return Actor(await call.services.directory.account(call.user), int(call.services.now()), admin=call.admin)
+
+
+def bad(text: str, code: int = 10004) -> InvalidArgument:
+    return InvalidArgument(text, code=code)
+
+
+def fields_of(fields: Iterable[wire.CustomField]) -> dict[str, str]:
+    """Custom fields as a dictionary. Raises InvalidArgument past the limits of a key and a value."""
+    found = {field.key: field.value for field in fields}
+    for key, value in found.items():
+        if not 0 < len(key.encode()) <= KEY_LIMIT_BYTES or len(value.encode()) > VALUE_LIMIT_BYTES:
+            raise bad(f"a field's key is 1 to {KEY_LIMIT_BYTES} bytes, its value at most {VALUE_LIMIT_BYTES}: {key[:40]!r}")
+    return found
+
+
+def _name(name: str) -> str:
+    if not 0 < len(name.encode()) <= NAME_LIMIT_BYTES:
+        raise bad(f"Name must be 1 to {NAME_LIMIT_BYTES} bytes long")
+    return name
+
+
+def _text(field: str, text: str) -> str:
+    if (size := len(text.encode())) > TEXT_LIMITS_BYTES[field]:
+        raise bad(f"{field} is {size} bytes long, the limit is {TEXT_LIMITS_BYTES[field]}")
+    return text
+
+
+def _joining(type: str, option: str) -> str:
+    if option and option not in (FREE, BY_APPROVAL, CLOSED):
+        raise bad(f"ApplyJoinOption must be one of {FREE}, {BY_APPROVAL}, {CLOSED}, not {option!r}")
+    if option and KINDS[type] in JOINING_FIXED:
+        raise bad(f"how one joins a {type} group is fixed: it has no ApplyJoinOption")
+    return option
 
 
 @TABLE.serve(wire.CREATE_GROUP)
 async def create(call: Call, body: wire.CreateGroup) -> wire.CreateGroupReply:
-    if body.type not in GROUP_TYPES:
-        raise InvalidArgument(f"Type must be one of {', '.join(GROUP_TYPES)}, not {body.type!r}", code=10004)
-    if not 0 < len(body.name.encode()) <= NAME_LIMIT_BYTES:
-        raise InvalidArgument(f"Name must be 1 to {NAME_LIMIT_BYTES} bytes long", code=10004)
+    if body.type not in KINDS:
+        raise bad(f"Type must be one of {', '.join(KINDS)}, not {body.type!r}")
     if len(body.members) > MEMBERS_AT_ONCE:
-        raise InvalidArgument(f"at most {MEMBERS_AT_ONCE} members at once, not {len(body.members)}", code=10037)
+        raise bad(f"at most {MEMBERS_AT_ONCE} members at once, not {len(body.members)}", code=10037)
+    if body.group_id.startswith("@TGS#"):
+        raise bad("GroupId must not begin with @TGS#: those are the server's", code=10015)
+    limit = call.services.settings.group_members
+    if not 0 <= body.max_members <= limit:
+        raise bad(f"MaxMemberCount must be 1 to {limit}, not {body.max_members}")
+    actor = await actor_of(call)
     owner = body.owner if call.admin else call.user
-    members = {checked_user_id(owner): Member("Owner")} if owner else {}
+    members = {checked_user_id(owner): Member(OWNER, joined=actor.now)} if owner else {}
     for new in body.members:
         user = checked_user_id(new.account)
         await call.services.directory.account(user)
-        members.setdefault(user, Member(new.role if call.admin and new.role else "Member"))
-    group_id = checked_group_id(body.group_id) if body.group_id else f"@TGS#{secrets.token_hex(8).upper()}"
-    if body.group_id.startswith("@TGS#"):
-        raise InvalidArgument("GroupId must not begin with @TGS#: those are the server's", code=10015)
-    created = int(call.services.now())
-    await call.services.directory.create_group(Group(group_id, body.type, body.name, owner, created, members))
+        role = new.role if call.admin and new.role else MEMBER
+        members.setdefault(user, Member(role, joined=actor.now))
+    if len(members) > (body.max_members or limit):
+        raise LimitReached(f"{len(members)} members are more than the group may have", code=10014)
+    try:
+        group_id = checked_group_id(body.group_id) if body.group_id else f"@TGS#{secrets.token_hex(8).upper()}"
+    except InvalidArgument as exc:
+        raise bad(exc.info, code=10015) from exc
+    group = Group(
+        group_id,
+        body.type,
+        _name(body.name),
+        owner,
+        actor.now,
+        members,
+        introduction=_text("introduction", body.introduction),
+        notification=_text("notification", body.notification),
+        face_url=_text("face_url", body.face_url),
+        apply_option=_joining(body.type, body.apply_option),
+        max_members=body.max_members,
+        custom=merged({}, fields_of(body.custom), CUSTOM_LIMIT, "custom fields"),
+    )
+    await call.services.timelines.carry_out(group_changes.created(actor, group))
     return wire.CreateGroupReply(group_id=group_id, type=body.type)
+
+
+@TABLE.serve(wire.GET_GROUP_INFO)
+async def get_info(call: Call, body: wire.GetGroupInfo) -> wire.GetGroupInfoReply:
+    if len(body.group_ids) > INFOS_AT_ONCE:
+        raise bad(f"at most {INFOS_AT_ONCE} groups at once, not {len(body.group_ids)}")
+    reply = wire.GetGroupInfoReply()
+    for group_id in body.group_ids:
+        try:
+            group = await call.services.directory.group(group_id)
+            if not call.admin:
+                demand(group, call.user, Act.READ)
+            reply.groups.append(await group_info(call, group))
+        except TimimError as exc:
+            why = NotAMember.reason if isinstance(exc, NotAMember) else ""
+            info = wire.GroupInfo(group_id=group_id, error_code=exc.code, error_info=exc.info, error_reason=why)
+            reply.groups.append(info)
+    return reply
+
+
+@TABLE.serve(wire.LIST_JOINED)
+async def list_joined(call: Call, body: wire.ListJoined) -> wire.JoinedReply:
+    ids = await call.services.store.group_ids_of(acting(call, body.account))
+    page = ids[body.offset : body.offset + max(1, min(body.limit or 100, 100))]
+    groups = [await group_info(call, await call.services.directory.group(group_id)) for group_id in page]
+    return wire.JoinedReply(total=len(ids), groups=groups)
+
+
+@TABLE.serve(wire.MODIFY_GROUP)
+async def modify(call: Call, body: wire.ModifyGroup) -> Reply:
+    facts: dict[str, object] = {}
+    news = GroupNews()
+    if not isinstance(body.name, msgspec.UnsetType):
+        facts["name"] = news.name = _name(body.name)
+    if not isinstance(body.introduction, msgspec.UnsetType):
+        facts["introduction"] = news.introduction = _text("introduction", body.introduction)
+    if not isinstance(body.notification, msgspec.UnsetType):
+        facts["notification"] = news.notification = _text("notification", body.notification)
+    if not isinstance(body.face_url, msgspec.UnsetType):
+        facts["face_url"] = news.face_url = _text("face_url", body.face_url)
+    if not isinstance(body.max_members, msgspec.UnsetType):
+        if not 0 < body.max_members <= call.services.settings.group_members:
+            raise bad(f"MaxMemberNum must be 1 to {call.services.settings.group_members}")
+        facts["max_members"] = body.max_members
+    if not isinstance(body.mute_all, msgspec.UnsetType):
+        if body.mute_all not in ("On", "Off"):
+            raise bad(f"ShutUpAllMember must be On or Off, not {body.mute_all!r}")
+        facts["muted_all"] = body.mute_all == "On"
+        news.muted_all = int(body.mute_all == "On")
+    custom = fields_of(body.custom)
+    actor = await actor_of(call)
+    group = await call.services.directory.group(body.group_id)
+    if not isinstance(body.apply_option, msgspec.UnsetType):
+        facts["apply_option"] = news.join_option = _joining(group.type, body.apply_option)
+    if custom:
+        facts["custom"] = news.custom = merged(group.custom, custom, CUSTOM_LIMIT, "custom fields")
+    await call.services.timelines.carry_out(group_changes.edited(actor, group, facts, news))
+    return Reply()
+
+
+@TABLE.serve(wire.CHANGE_OWNER)
+async def change_owner(call: Call, body: wire.ChangeOwner) -> Reply:
+    actor = await actor_of(call)
+    group = await call.services.directory.group(body.group_id)
+    await call.services.timelines.carry_out(group_changes.passed_on(actor, group, body.new_owner))
+    return Reply()
+
+
+@TABLE.serve(wire.DESTROY_GROUP)
+async def destroy(call: Call, body: wire.GroupOnly) -> Reply:
+    actor = await actor_of(call)
+    group = await call.services.directory.group(body.group_id)
+    await call.services.timelines.carry_out(group_changes.dissolved(actor, group))
+    return Reply()
+
+
+@TABLE.serve(wire.GET_ATTRIBUTES)
+async def attributes(call: Call, body: wire.GroupOnly) -> wire.AttributesReply:
+    group = await call.services.directory.group(body.group_id)
+    if not call.admin:
+        demand(group, call.user, Act.READ)
+    return wire.AttributesReply(attributes=[wire.Attribute(key=key, value=value) for key, value in group.attributes.items()])
+
+
+@TABLE.serve(wire.MODIFY_ATTRIBUTES)
+async def modify_attributes(call: Call, body: wire.ModifyAttributes) -> Reply:
+    wanted = fields_of(wire.CustomField(key=one.key, value=one.value) for one in body.attributes)
+    await _set_attributes(call, body.group_id, wanted)
+    return Reply()
+
+
+@TABLE.serve(wire.DELETE_ATTRIBUTES)
+async def delete_attributes(call: Call, body: wire.ModifyAttributes) -> Reply:
+    await _set_attributes(call, body.group_id, {one.key: "" for one in body.attributes})
+    return Reply()
+
+
+@TABLE.serve(wire.CLEAR_ATTRIBUTES)
+async def clear_attributes(call: Call, body: wire.GroupOnly) -> Reply:
+    await _set_attributes(call, body.group_id, None)
+    return Reply()
+
+
+async def _set_attributes(call: Call, group_id: str, wanted: dict[str, str] | None) -> None:
+    """Set these, or (None) remove all."""
+    actor = await actor_of(call)
+    group = await call.services.directory.group(group_id)
+    after = {} if wanted is None else merged(group.attributes, wanted, ATTRIBUTES_LIMIT, "attributes")
+    plan = group_changes.edited(actor, group, {"attributes": after}, GroupNews(attributes=after))
+    await call.services.timelines.carry_out(plan)
+
+
+async def group_info(call: Call, group: Group) -> wire.GroupInfo:
+    """A group's facts, as its members are told them."""
+    page = await call.services.store.timeline_page(group_timeline(group.group_id), 1, 0, 1)
+    return wire.GroupInfo(
+        group_id=group.group_id,
+        type=group.type,
+        name=group.name,
+        introduction=group.introduction,
+        notification=group.notification,
+        face_url=group.face_url,
+        owner=group.owner,
+        created=group.created,
+        next_msg_seq=page.last_seq + 1,
+        member_num=len(group.members),
+        max_member_num=group.max_members or call.services.settings.group_members,
+        apply_option=joining(group),
+        mute_all="On" if group.muted_all else "Off",
+        custom=[wire.CustomField(key=key, value=value) for key, value in group.custom.items()],
+    )
 
 
 @TABLE.serve(messages.SEND_GROUP)

@@ -9,10 +9,10 @@ from ..store.base import group_timeline
 from .table import TABLE, Call
 
 
-async def mark_read(call: Call, timeline: str, seq: int, *, peer: str = "", group_id: str = "") -> None:
+async def mark_read(call: Call, timeline: str, seq: int, *, peer: str = "", group_id: str = "", system: bool = False) -> None:
     """Raise the caller's read seq and tell its other devices."""
     read = await call.services.store.set_read(call.user, timeline, seq, time=int(call.services.now()))
-    notice = status.ReadNotice(peer=peer, group_id=group_id, read_seq=read)
+    notice = status.ReadNotice(peer=peer, group_id=group_id, system=int(system), read_seq=read)
     for session in call.services.fanout.of(call.user):
         if session is not call.session:
             session.notify(status.PushEvent(event=status.EVENT_READ, read=notice))

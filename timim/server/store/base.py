@@ -6,9 +6,31 @@ MsgIdConflict, and nothing is stored. Seqs of a timeline are 1, 2, 3, … withou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+from .changes import Change
+from .facts import Account, Circle, Friend, Group, Member
+
+__all__ = [
+    "Account",
+    "Appended",
+    "Change",
+    "Circle",
+    "Contact",
+    "Friend",
+    "Group",
+    "Member",
+    "MsgKey",
+    "NewEntry",
+    "Store",
+    "StoredEntry",
+    "TimelinePage",
+    "c2c_timeline",
+    "group_timeline",
+    "system_timeline",
+]
 
 
 def c2c_timeline(one: str, other: str) -> str:
@@ -19,6 +41,11 @@ def c2c_timeline(one: str, other: str) -> str:
 def group_timeline(group_id: str) -> str:
     """A group's timeline."""
     return "group\x1f" + group_id
+
+
+def system_timeline(user: str) -> str:
+    """A user's own timeline of notices."""
+    return "system\x1f" + user
 
 
 UNREAD_LIMIT = 1000  # what is more is shown as "many" everywhere
@@ -83,34 +110,6 @@ class Contact:
     last: StoredEntry | None
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    user_id: str
-    tiny_id: int
-    nickname: str = ""
-    face_url: str = ""
-    custom: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    role: str
-    name_card: str = ""
-    floor: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """`members` in the order they joined."""
-
-    group_id: str
-    type: str
-    name: str
-    owner: str
-    created: int
-    members: dict[str, Member]
-
-
 class Store(Protocol):
     """Every method may raise StorageError; a write that raised has stored nothing."""
 
@@ -120,6 +119,17 @@ class Store(Protocol):
 
     async def append(self, entry: NewEntry) -> Appended:
         """Store an entry. Raises MsgIdConflict. Entries are numbered in the order of the calls."""
+        ...
+
+    async def knows(self, entry: NewEntry) -> bool:
+        """Whether this sender's msg_id stands in this timeline, counting what was appended before this call."""
+        ...
+
+    def apply(self, changes: Sequence[Change], entries: Sequence[NewEntry]) -> Awaitable[list[Appended]]:
+        """Carry out changes, then append entries, all in one transaction, or nothing. Raises GroupExists.
+
+        It stands in the order of the calls of `append` and `apply` when this returns.
+        """
         ...
 
     async def timeline_page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
@@ -156,7 +166,15 @@ class Store(Protocol):
         """Raises GroupExists."""
         ...
 
-    async def group(self, group_id: str) -> Group | None: ...
+    async def group(self, group_id: str) -> Group | None:
+        """None also when it is dissolved."""
+        ...
+
+    async def group_ids_of(self, user: str) -> list[str]: ...
+
+    async def circle(self, user: str) -> Circle:
+        """A user's relations; empty ones for who has none."""
+        ...
 
     async def groups_of(self, user: str) -> list[Group]: ...
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
-from ...errors import GroupExists, MsgIdConflict
+from ...errors import MsgIdConflict
 from ...failpoint import reach
 from ...sqlite import Database
-from .base import UNREAD_LIMIT, Account, Appended, Contact, Group, Member, NewEntry, StoredEntry, TimelinePage, group_timeline
+from . import people
+from .base import UNREAD_LIMIT, Account, Appended, Change, Circle, Contact, Group, NewEntry, StoredEntry, TimelinePage
+from .changes import CreateGroup
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
+_SCHEMA_1 = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE accounts(user_id TEXT PRIMARY KEY, tiny_id INTEGER NOT NULL UNIQUE, nickname TEXT NOT NULL,
   face_url TEXT NOT NULL, custom TEXT NOT NULL);
@@ -32,15 +33,17 @@ CREATE TABLE msg_keys(timeline INTEGER NOT NULL, sender TEXT NOT NULL, client_ti
 CREATE TABLE contacts(user_id TEXT NOT NULL, timeline INTEGER NOT NULL, read_seq INTEGER NOT NULL DEFAULT 0,
   read_time INTEGER NOT NULL DEFAULT 0, floor INTEGER NOT NULL DEFAULT 1, PRIMARY KEY(user_id, timeline)) WITHOUT ROWID;
 """
+_STEPS = (_SCHEMA_1, people.SCHEMA_2)  # a released one never changes; a new file takes them all
+SCHEMA_VERSION = len(_STEPS)
 _FIRST_TINY_ID = 144_115_200_000_000_000  # as large as the web client's own, below 2**63; sent as a string
 
 
 def _migrate(connection: sqlite3.Connection) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-    elif version > SCHEMA_VERSION:
+    if version > SCHEMA_VERSION:
         raise sqlite3.DatabaseError(f"the file is of a newer timim (schema {version}, this one knows {SCHEMA_VERSION})")
+    for number, step in enumerate(_STEPS[version:], version + 1):
+        connection.executescript(f"BEGIN; {step} PRAGMA user_version={number}; COMMIT;")
 
 
 class SqliteStore:
@@ -57,6 +60,14 @@ class SqliteStore:
 
     async def append(self, entry: NewEntry) -> Appended:
         return await self._database.submit(lambda connection: _append(connection, entry))
+
+    async def knows(self, entry: NewEntry) -> bool:
+        if entry.msg_key is None:
+            return False
+        return await self._database.write(lambda connection: _knows(connection, entry))
+
+    def apply(self, changes: Sequence[Change], entries: Sequence[NewEntry]) -> Awaitable[list[Appended]]:
+        return self._database.submit(lambda connection: _apply(connection, changes, entries))
 
     async def timeline_page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
         return await self._database.read(lambda connection: _page(connection, timeline, first, last, limit))
@@ -77,7 +88,7 @@ class SqliteStore:
         return await self._database.read(lambda connection: _read_time(connection, user, timeline))
 
     async def account(self, user: str) -> Account | None:
-        return await self._database.read(lambda connection: _account(connection, user))
+        return await self._database.read(lambda connection: people.account(connection, user))
 
     async def ensure_account(self, user: str, *, nickname: str = "", face_url: str = "") -> Account:
         if (account := await self.account(user)) is not None and not nickname and not face_url:
@@ -85,10 +96,16 @@ class SqliteStore:
         return await self._database.write(lambda connection: _ensure_account(connection, user, nickname, face_url))
 
     async def create_group(self, group: Group) -> None:
-        await self._database.write(lambda connection: _create_group(connection, group))
+        await self._database.write(lambda connection: people.carry_out(connection, CreateGroup(group)))
 
     async def group(self, group_id: str) -> Group | None:
-        return await self._database.read(lambda connection: _group(connection, group_id))
+        return await self._database.read(lambda connection: people.group(connection, group_id))
+
+    async def group_ids_of(self, user: str) -> list[str]:
+        return await self._database.read(lambda connection: people.group_ids_of(connection, user))
+
+    async def circle(self, user: str) -> Circle:
+        return await self._database.read(lambda connection: people.circle(connection, user))
 
     async def groups_of(self, user: str) -> list[Group]:
         return await self._database.read(lambda connection: _groups_of(connection, user))
@@ -104,6 +121,12 @@ class SqliteStore:
 
         known = await self._database.read(read)
         return known if known is not None else await self._database.write(write)
+
+
+def _apply(connection: sqlite3.Connection, changes: Sequence[Change], entries: Sequence[NewEntry]) -> list[Appended]:
+    for change in changes:
+        people.carry_out(connection, change)
+    return [_append(connection, entry) for entry in entries]
 
 
 def _append(connection: sqlite3.Connection, entry: NewEntry) -> Appended:
@@ -134,6 +157,15 @@ def _append(connection: sqlite3.Connection, entry: NewEntry) -> Appended:
             [(user, timeline) for user in entry.contacts],
         )
     return Appended(seq, time)
+
+
+def _knows(connection: sqlite3.Connection, entry: NewEntry) -> bool:
+    row = connection.execute(
+        "SELECT 1 FROM msg_keys k JOIN timelines t ON t.id=k.timeline"
+        " WHERE t.name=? AND k.sender=? AND k.client_time=? AND k.random=?",
+        (entry.timeline, entry.sender, *(entry.msg_key or ())),
+    ).fetchone()
+    return row is not None
 
 
 def _standing(connection: sqlite3.Connection, timeline: int, entry: NewEntry) -> Appended:
@@ -242,61 +274,18 @@ def _set_read(connection: sqlite3.Connection, user: str, timeline: str, seq: int
     return row[0] if row else 0
 
 
-def _account(connection: sqlite3.Connection, user: str) -> Account | None:
-    row = connection.execute(
-        "SELECT user_id, tiny_id, nickname, face_url, custom FROM accounts WHERE user_id=?", (user,)
-    ).fetchone()
-    return Account(row[0], row[1], row[2], row[3], custom=json.loads(row[4])) if row else None
-
-
 def _ensure_account(connection: sqlite3.Connection, user: str, nickname: str, face_url: str) -> Account:
     connection.execute(
-        "INSERT INTO accounts SELECT ?, coalesce(max(tiny_id), ?) + 1, ?, ?, '{}' FROM accounts WHERE true"
+        "INSERT INTO accounts(user_id, tiny_id, nickname, face_url, custom)"
+        " SELECT ?, coalesce(max(tiny_id), ?) + 1, ?, ?, '{}' FROM accounts WHERE true"
         " ON CONFLICT(user_id) DO UPDATE SET nickname=CASE WHEN excluded.nickname='' THEN nickname ELSE excluded.nickname END,"
         " face_url=CASE WHEN excluded.face_url='' THEN face_url ELSE excluded.face_url END",
         (user, _FIRST_TINY_ID, nickname, face_url),
     )
-    account = _account(connection, user)
+    account = people.account(connection, user)
     assert account is not None
     return account
 
 
-def _create_group(connection: sqlite3.Connection, group: Group) -> None:
-    try:
-        connection.execute(
-            "INSERT INTO groups VALUES(?,?,?,?,?)",
-            (group.group_id, group.type, group.name, group.owner, group.created),
-        )
-    except sqlite3.IntegrityError:
-        raise GroupExists(f"the group id {group.group_id!r} is taken") from None
-    connection.executemany(
-        "INSERT INTO members VALUES(?,?,?,?,?,?)",
-        [
-            (group.group_id, user, position, member.role, member.name_card, member.floor)
-            for position, (user, member) in enumerate(group.members.items())
-        ],
-    )
-    name = group_timeline(group.group_id)
-    timeline = connection.execute(
-        "INSERT INTO timelines(name, last_time) VALUES(?,?) RETURNING id", (name, group.created)
-    ).fetchone()[0]
-    connection.executemany(
-        "INSERT INTO contacts(user_id, timeline, floor) VALUES(?,?,?)",
-        [(user, timeline, member.floor) for user, member in group.members.items()],
-    )
-
-
-def _group(connection: sqlite3.Connection, group_id: str) -> Group | None:
-    row = connection.execute("SELECT group_id, type, name, owner, created FROM groups WHERE group_id=?", (group_id,)).fetchone()
-    if row is None:
-        return None
-    members = connection.execute(
-        "SELECT user_id, role, name_card, floor FROM members WHERE group_id=? ORDER BY position", (group_id,)
-    )
-    known = {user: Member(role, name_card, floor) for user, role, name_card, floor in members}
-    return Group(row[0], row[1], row[2], row[3], row[4], members=known)
-
-
 def _groups_of(connection: sqlite3.Connection, user: str) -> list[Group]:
-    ids = connection.execute("SELECT group_id FROM members WHERE user_id=? ORDER BY group_id", (user,)).fetchall()
-    return [group for (group_id,) in ids if (group := _group(connection, group_id)) is not None]
+    return [group for id in people.group_ids_of(connection, user) if (group := people.group(connection, id)) is not None]

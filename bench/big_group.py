@@ -1,0 +1,77 @@
+"""What a big group costs: making it in batches of 100, speaking in it, listing it, dissolving it, by its size.
+
+`python bench/big_group.py [members …]` starts a real server on files (commits synced to disk) with that many accounts.
+"""
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+from timim.server.store.sqlite import SqliteStore
+from timim.testing import Watch, running_server
+
+SIZES = (100, 1_000, 10_000)
+ONLINE = 20
+ROUNDS = 20
+
+
+async def accounts(folder: Path, count: int) -> None:
+    """Accounts as if each had logged in once."""
+    store = SqliteStore(folder / "timim.db")
+    await store.open()
+    for start in range(0, count, 1000):
+        await asyncio.gather(*(store.ensure_account(f"u{n}") for n in range(start, min(count, start + 1000))))
+    await store.close()
+
+
+async def timed(act: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    await act()
+    return (time.perf_counter() - began) * 1000
+
+
+async def measure(size: int) -> None:
+    """One size, one server."""
+    with tempfile.TemporaryDirectory() as name:
+        await accounts(Path(name), size)
+        async with running_server(data_dir=Path(name)) as server:
+            owner = server.client("owner")
+            online = [server.client(f"u{n}") for n in range(ONLINE)]
+            watches = [Watch(client) for client in online]
+            async with owner:
+                for client in online:
+                    await client.login()
+                users = [f"u{n}" for n in range(size)]
+                group = await owner.groups.create("Community", name="big")
+                batches = [await timed(partial(group.invite, users[s : s + 100])) for s in range(0, size, 100)]
+                sends = [await timed(lambda: group.conversation.send("hello, everybody")) for _ in range(ROUNDS)]
+                await asyncio.gather(*(w.message(lambda m: m.seq == size // 100 + ROUNDS) for w in watches))
+                listing = await timed(group.members)
+                page = await timed(lambda: group.members().__aiter__().__anext__())
+                renames = [await timed(partial(group.set_info, name=f"big {n}")) for n in range(ROUNDS)]
+                for client in online:
+                    await client.close()
+                await server.restart()
+                async with server.client("owner") as again:
+                    cold = await timed(lambda: again.group(group.id).send("first after a restart"))
+                    dissolve = await timed(lambda: again.groups.of(group.id).dissolve())
+        row = (batches[0], batches[-1], statistics.median(sends), page, listing, statistics.median(renames), cold, dissolve)
+        print(f"{size:>8}" + "".join(f"{value:>11.1f}" for value in row))
+
+
+async def main() -> None:
+    """A line a size; all in milliseconds."""
+    sizes = [int(given) for given in sys.argv[1:]] or SIZES
+    titles = ("add 1st", "add last", "send p50", "page of 100", "list all", "rename p50", "cold send", "dissolve")
+    print(f"{'members':>8}" + "".join(f"{title:>11}" for title in titles))
+    for size in sizes:
+        await measure(size)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

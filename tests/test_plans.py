@@ -1,0 +1,120 @@
+"""Plans over a real store: one transaction, pushed to whom it concerns, and carried out to the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+
+from timim import LimitReached
+from timim.server import group_changes
+from timim.server.bus.base import Event
+from timim.server.bus.local import LocalBus
+from timim.server.group_changes import Actor
+from timim.server.membership import Directory
+from timim.server.metrics import Metrics
+from timim.server.store.base import Circle, Group, Member
+from timim.server.store.sqlite import SqliteStore
+from timim.server.timeline import Draft, Timelines
+
+TEXT = msgspec.Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]')
+
+
+@dataclass
+class Bench:
+    directory: Directory
+    timelines: Timelines
+    heard: list[tuple[str, int]]  # user and seq, in the order of the pushes
+
+    async def actor(self, user: str) -> Actor:
+        return Actor(await self.directory.account(user), 100)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    store, bus = SqliteStore(None), LocalBus()
+    await store.open()
+    directory = Directory(store)
+    heard: list[tuple[str, int]] = []
+
+    def hear(event: Event) -> None:
+        heard.extend((user, msgspec.json.decode(event.payload)["TimelineSeq"]) for user in event.users)
+
+    bus.subscribe(hear)
+    timelines = Timelines(store, bus, directory, Metrics(sessions=lambda: 0), now=lambda: 100.0, max_message_bytes=1000)
+    for user in ("alice", "bob"):
+        await directory.ensure_account(user)
+    await directory.create_group(Group("g", "Community", "team", "alice", 100, {"alice": Member("Owner")}))
+    yield Bench(directory, timelines, heard)
+    await timelines.drain()
+    await store.close()
+
+
+async def join(bench: Bench, user: str, limit: int = 10) -> None:
+    actor = await bench.actor(user)
+    plan, _ = group_changes.joined(actor, await bench.directory.group("g"), "", limit)
+    await bench.timelines.carry_out(plan)
+
+
+async def test_who_comes_in_is_not_pushed_what_was_said_before_even_in_the_same_commit(bench: Bench) -> None:
+    said = bench.timelines.post_group(Draft("alice", TEXT, 0, 1, 100), "g")
+    posted, _ = await asyncio.gather(said, join(bench, "bob"))
+    assert posted.seq == 1
+    assert [seq for user, seq in bench.heard if user == "bob"] == [2]
+    assert (await bench.directory.group("g")).members["bob"].floor == 2
+
+
+async def test_a_plan_is_carried_out_and_told_also_when_its_asker_is_gone(bench: Bench) -> None:
+    asking = asyncio.create_task(join(bench, "bob"))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await bench.timelines.drain()
+    assert bench.heard == [("alice", 1), ("bob", 1)]
+    page = await bench.timelines.read_group("bob", "g", 1, 9, 9)
+    assert (page.first, page.last) == (1, 1)
+
+
+async def test_two_who_come_at_once_cannot_both_have_the_last_place(bench: Bench) -> None:
+    await bench.directory.ensure_account("carol")
+    outcomes = await asyncio.gather(join(bench, "bob", 2), join(bench, "carol", 2), return_exceptions=True)
+    assert outcomes[0] is None
+    assert isinstance(outcomes[1], LimitReached)
+    assert list((await bench.directory.group("g")).members) == ["alice", "bob"]
+
+
+class SlowAtFirst(SqliteStore):
+    """The first question for a circle is answered when `gate` opens; the others at once."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.asked, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def circle(self, user: str) -> Circle:
+        if not self.asked.is_set():
+            self.asked.set()
+            await self.gate.wait()
+        return await super().circle(user)
+
+
+async def test_no_message_overtakes_one_whose_facts_are_still_loading() -> None:
+    store = SlowAtFirst()
+    await store.open()
+    directory = Directory(store)
+    metrics = Metrics(sessions=lambda: 0)
+    timelines = Timelines(store, LocalBus(), directory, metrics, now=lambda: 100.0, max_message_bytes=1000)
+    for user in ("alice", "bob"):
+        await directory.ensure_account(user)
+    drafts = [Draft("alice", TEXT, 0, number, 1_700_000_000) for number in (1, 2)]
+    first = asyncio.create_task(timelines.post_c2c(drafts[0], "bob"))
+    await store.asked.wait()
+    second = asyncio.create_task(timelines.post_c2c(drafts[1], "bob"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    store.gate.set()
+    assert [posted.seq for posted in await asyncio.gather(first, second)] == [1, 2]
+    await store.close()

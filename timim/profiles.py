@@ -1,0 +1,140 @@
+"""Profiles: one's own, and others' kept by version, so that an unchanged one is asked for and not sent again."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .errors import error_for
+from .events import ProfileChanged
+from .ids import checked_user_id
+from .net.connection import Connection
+from .wire import profile as wire
+
+CACHE_LIMIT = 10_000  # profiles in memory, some 5 MB; the oldest go first
+
+
+class AllowType(enum.StrEnum):
+    """How others may add one as a friend: at once, after one's confirmation, or not at all."""
+
+    ANY = wire.ALLOW_ANY
+    CONFIRM = wire.NEED_CONFIRM
+    DENY = wire.DENY_ANY
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A user's profile. `details` by TIM's tags without `Tag_Profile_IM_`; `custom` by the operator's own keys."""
+
+    user_id: str
+    nickname: str = ""
+    face_url: str = ""
+    allow: AllowType = AllowType.CONFIRM
+    details: Mapping[str, str] = field(default_factory=dict)
+    custom: Mapping[str, str] = field(default_factory=dict)
+    version: int = 0
+
+
+class Profiles:
+    """`client.profiles`: anybody's profile, by user id."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._known: dict[str, Profile] = {}
+
+    async def get(self, user_ids: Sequence[str]) -> dict[str, Profile]:
+        """Profiles as they are now, in the order asked; one that this client has in its latest version is not sent again.
+
+        Raises UnknownUser (20003) when one of them is nobody, InvalidArgument, NetworkError, NotLoggedIn.
+        """
+        wanted = [checked_user_id(user_id) for user_id in ([user_ids] if isinstance(user_ids, str) else user_ids)]
+        for start in range(0, len(wanted), wire.USERS_AT_ONCE):
+            accounts = wanted[start : start + wire.USERS_AT_ONCE]
+            versions = [self._known[user].version if user in self._known else 0 for user in accounts]
+            reply = await self._connection.call(wire.GET_PROFILES, wire.GetProfiles(accounts=accounts, versions=versions))
+            for one in reply.users:
+                if one.result:
+                    raise error_for(one.result, one.info)
+                if one.items:
+                    self._keep(_profile(one))
+        return {user: self._known[user] for user in wanted}
+
+    def cached(self, user_id: str) -> Profile | None:
+        """What this client was last told of this profile; no I/O. A friend's is kept up to date while it is known."""
+        return self._known.get(user_id)
+
+    def changed(self, event: ProfileChanged) -> None:
+        """Take up what the server told of a profile that is known here; the next `get` asks for what was missed."""
+        known = self._known.get(event.user_id)
+        if known is None or known.version >= event.version:
+            return
+        if known.version + 1 < event.version:
+            del self._known[event.user_id]
+            return
+        self._keep(_applied(known, event.fields, event.version))
+
+    def _keep(self, profile: Profile) -> None:
+        self._known.pop(profile.user_id, None)
+        if len(self._known) >= CACHE_LIMIT:
+            del self._known[next(iter(self._known))]
+        self._known[profile.user_id] = profile
+
+
+class OwnProfile:
+    """`client.profile`: the profile of this account."""
+
+    def __init__(self, connection: Connection, profiles: Profiles, user_id: str) -> None:
+        self._connection = connection
+        self._profiles = profiles
+        self._user_id = user_id
+
+    async def get(self) -> Profile:
+        """Raises NetworkError, NotLoggedIn."""
+        return (await self._profiles.get([self._user_id]))[self._user_id]
+
+    async def set(
+        self,
+        *,
+        nickname: str | None = None,
+        face_url: str | None = None,
+        allow: AllowType | None = None,
+        details: Mapping[str, str] | None = None,
+        custom: Mapping[str, str] | None = None,
+    ) -> None:
+        """Change what is given and leave the rest; an empty text removes. Friends and one's other devices learn of it.
+
+        Limits: 500 bytes a value; custom keys 8 bytes, 20 of them. What was sent before keeps the profile of its time.
+        Raises InvalidArgument (40001), NetworkError, NotLoggedIn.
+        """
+        given: dict[str, str | None] = {wire.NICK: nickname, wire.FACE: face_url, wire.ALLOW: allow}
+        given |= {f"Tag_Profile_IM_{name}": value for name, value in (details or {}).items()}
+        given |= {wire.CUSTOM + key: value for key, value in (custom or {}).items()}
+        items = [wire.ProfileItem(tag=tag, value=str(value)) for tag, value in given.items() if value is not None]
+        if items:
+            await self._connection.call(wire.SET_PROFILE, wire.SetProfile(items=items))
+
+
+def _profile(user: wire.UserProfile) -> Profile:
+    fields = {item.tag: str(item.value) for item in user.items}
+    return _applied(Profile(user.account), fields, user.version)
+
+
+def _applied(profile: Profile, fields: Mapping[str, str], version: int) -> Profile:
+    """A profile with these tags set, an empty one removed."""
+    details, custom = dict(profile.details), dict(profile.custom)
+    for tag, value in fields.items():
+        if tag.startswith(wire.CUSTOM):
+            custom[tag.removeprefix(wire.CUSTOM)] = value
+        elif tag not in (wire.NICK, wire.FACE, wire.ALLOW):
+            details[tag.removeprefix("Tag_Profile_IM_")] = value
+    allow = fields.get(wire.ALLOW, profile.allow)
+    return Profile(
+        profile.user_id,
+        fields.get(wire.NICK, profile.nickname),
+        fields.get(wire.FACE, profile.face_url),
+        AllowType(allow) if allow in list(AllowType) else AllowType.CONFIRM,
+        {name: value for name, value in details.items() if value},
+        {name: value for name, value in custom.items() if value},
+        version,
+    )

@@ -1,0 +1,108 @@
+"""What the store knows of people and groups. All of it is frozen but a Circle and a group's two dictionaries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`custom`: fields of the operator's own; `details`: Tencent's other tags; `version` rises with each change."""
+
+    user_id: str
+    tiny_id: int
+    nickname: str = ""
+    face_url: str = ""
+    custom: dict[str, str] = field(default_factory=dict)
+    allow_type: str = ""
+    details: dict[str, str] = field(default_factory=dict)
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """`floor`: the first seq that this member may see; `muted_until`: server seconds."""
+
+    role: str
+    name_card: str = ""
+    floor: int = 1
+    muted_until: int = 0
+    joined: int = 0
+    custom: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupApplication:
+    """Somebody asks to join, or `inviter` asks to let them in."""
+
+    inviter: str
+    wording: str
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """`members` in the order they joined; `applications` by who wants in. `max_members` 0: the server's own limit."""
+
+    group_id: str
+    type: str
+    name: str
+    owner: str
+    created: int
+    members: dict[str, Member]
+    introduction: str = ""
+    notification: str = ""
+    face_url: str = ""
+    apply_option: str = ""
+    max_members: int = 0
+    muted_all: bool = False
+    custom: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, str] = field(default_factory=dict)
+    applications: dict[str, GroupApplication] = field(default_factory=dict)
+
+
+GROUP_FACTS = (
+    "introduction",
+    "notification",
+    "face_url",
+    "apply_option",
+    "max_members",
+    "muted_all",
+    "custom",
+    "attributes",
+)  # what the store keeps together, as JSON: read and written whole
+
+
+@dataclass(frozen=True, slots=True)
+class Friend:
+    """A friend of somebody's list: what the list's owner calls them, and puts them into."""
+
+    remark: str = ""
+    groups: tuple[str, ...] = ()
+    source: str = ""
+    wording: str = ""
+    added: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Somebody asks to be somebody's friend; `remark` and `group` are what the asker will call them."""
+
+    wording: str = ""
+    source: str = ""
+    remark: str = ""
+    group: str = ""
+    both: bool = True
+    time: int = 0
+
+
+@dataclass(slots=True)
+class Circle:
+    """One user's relations: `asked` by others, `asking` others."""
+
+    friends: dict[str, Friend] = field(default_factory=dict)
+    friend_groups: list[str] = field(default_factory=list)
+    blocked: dict[str, int] = field(default_factory=dict)
+    asked: dict[str, Application] = field(default_factory=dict)
+    asking: dict[str, Application] = field(default_factory=dict)
+    listed_by: set[str] = field(default_factory=set)  # who has this user as a friend

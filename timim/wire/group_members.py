@@ -1,0 +1,132 @@
+"""Bodies about the members of a group: lists, joining and leaving, applications, cards and mutes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .codec import Body, Command, Reply
+from .groups import CustomField, GroupOnly, NewMember
+
+JOINED, ASKED = "JoinedSuccess", "WaitAdminApproval"
+FAILED, ADDED, THERE, WAITS = 0, 1, 2, 3  # Result of one member in an answer to AddMembers
+
+
+class GetMembers(Body):
+    """A page of members, in the order they joined. Offset counts members of the roles asked for."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    limit: int = msgspec.field(name="Limit", default=100)
+    offset: int = msgspec.field(name="Offset", default=0)
+    roles: list[str] = msgspec.field(name="MemberRoleFilter", default_factory=list)
+
+
+class GetNamedMembers(Body):
+    """Facts of these members; who is not in the group is left out."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    users: list[str] = msgspec.field(name="Member_List_Account", default_factory=list)
+
+
+class MemberInfo(msgspec.Struct, kw_only=True):
+    """One member. MuteUntil: server seconds, 0 when it may speak."""
+
+    account: str = msgspec.field(name="Member_Account")
+    role: str = msgspec.field(name="Role", default="Member")
+    name_card: str = msgspec.field(name="NameCard", default="")
+    joined: int = msgspec.field(name="JoinTime", default=0)
+    muted_until: int = msgspec.field(name="MuteUntil", default=0)
+    nick: str = msgspec.field(name="NickName", default="")
+    face_url: str = msgspec.field(name="FaceUrl", default="")
+    custom: list[CustomField] = msgspec.field(name="AppMemberDefinedData", default_factory=list)
+
+
+class MembersReply(Reply):
+    """`MemberNum`: all there are (with the filter). A page shorter than Limit is the last."""
+
+    member_num: int = msgspec.field(name="MemberNum", default=0)
+    members: list[MemberInfo] = msgspec.field(name="MemberList", default_factory=list)
+
+
+class AddMembers(Body):
+    """Invite up to 100. Silence 1 (administrators only): no tip and no notice."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    members: list[NewMember] = msgspec.field(name="MemberList", default_factory=list)
+    silence: int = msgspec.field(name="Silence", default=0)
+
+
+class Added(msgspec.Struct, kw_only=True):
+    """What became of one: 0 no such account or no room, 1 added, 2 was a member, 3 waits for an approval."""
+
+    account: str = msgspec.field(name="Member_Account")
+    result: int = msgspec.field(name="Result", default=FAILED)
+
+
+class AddMembersReply(Reply):
+    members: list[Added] = msgspec.field(name="MemberList", default_factory=list)
+
+
+class DeleteMembers(Body):
+    """Kick up to 500; who is not a member is passed over."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    users: list[str] = msgspec.field(name="MemberToDel_Account", default_factory=list)
+    reason: str = msgspec.field(name="Reason", default="")
+    silence: int = msgspec.field(name="Silence", default=0)
+
+
+class ModifyMember(Body):
+    """Only what is there changes. ShutUpTime: seconds from now, 0 ends it; AppMemberDefinedData: empty removes a key."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    account: str = msgspec.field(name="Member_Account")
+    role: str | msgspec.UnsetType = msgspec.field(name="Role", default=msgspec.UNSET)
+    name_card: str | msgspec.UnsetType = msgspec.field(name="NameCard", default=msgspec.UNSET)
+    mute_s: int | msgspec.UnsetType = msgspec.field(name="ShutUpTime", default=msgspec.UNSET)
+    custom: list[CustomField] = msgspec.field(name="AppMemberDefinedData", default_factory=list)
+
+
+class Apply(Body):
+    """Join, or ask to."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    wording: str = msgspec.field(name="ApplyMsg", default="")
+    user_field: str = msgspec.field(name="UserDefinedField", default="")
+
+
+class ApplyReply(Reply):
+    """JoinedStatus: "JoinedSuccess" or "WaitAdminApproval"."""
+
+    joined: str = msgspec.field(name="JoinedStatus", default=JOINED)
+
+
+class HandleApply(Body):
+    """An owner's or admin's answer to an application. HandleMsg: "Agree" or "Reject"."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    applicant: str = msgspec.field(name="Applicant_Account")
+    action: str = msgspec.field(name="HandleMsg")
+    wording: str = msgspec.field(name="ApprovalMsg", default="")
+    authentication: str = msgspec.field(name="Authentication", default="")
+    msg_key: int = msgspec.field(name="MsgKey", default=0)
+
+
+class HandleInvite(Body, kw_only=True):
+    """The same for one whom a member wants to invite: Applicant_Account invites, Invited_Account comes in."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    applicant: str = msgspec.field(name="Applicant_Account", default="")
+    invited: str = msgspec.field(name="Invited_Account")
+    action: str = msgspec.field(name="HandleMsg")
+    wording: str = msgspec.field(name="ApprovalMsg", default="")
+
+
+GET_MEMBERS = Command("group_open_http_svc.get_group_member_info", GetMembers, MembersReply)
+GET_NAMED_MEMBERS = Command("group_open_http_svc.get_specified_group_member_info", GetNamedMembers, MembersReply)
+ADD_MEMBERS = Command("group_open_http_svc.add_group_member", AddMembers, AddMembersReply)
+DELETE_MEMBERS = Command("group_open_http_svc.delete_group_member", DeleteMembers, Reply)
+MODIFY_MEMBER = Command("group_open_http_svc.modify_group_member_info", ModifyMember, Reply)
+APPLY = Command("group_open_http_svc.apply_join_group", Apply, ApplyReply)
+HANDLE_APPLY = Command("group_open_http_svc.handle_apply_join_group", HandleApply, Reply)
+HANDLE_INVITE = Command("group_open_http_svc.handle_invite_join_permission_group", HandleInvite, Reply)
+QUIT = Command("group_open_http_svc.quit_group", GroupOnly, Reply)

@@ -1,0 +1,65 @@
+"""Bodies of profiles (`profile`). A profile is a set of tags, by Tencent's names; timim adds a version to each."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .codec import Body, Command, Reply
+
+NICK = "Tag_Profile_IM_Nick"
+FACE = "Tag_Profile_IM_Image"
+ALLOW = "Tag_Profile_IM_AllowType"
+DETAILS = (
+    "Tag_Profile_IM_Gender",
+    "Tag_Profile_IM_BirthDay",
+    "Tag_Profile_IM_Location",
+    "Tag_Profile_IM_SelfSignature",
+    "Tag_Profile_IM_Language",
+    "Tag_Profile_IM_Level",
+    "Tag_Profile_IM_Role",
+    "Tag_Profile_IM_MsgSettings",
+    "Tag_Profile_IM_AdminForbidType",
+)
+CUSTOM = "Tag_Profile_Custom_"
+ALLOW_ANY, NEED_CONFIRM, DENY_ANY = "AllowType_Type_AllowAny", "AllowType_Type_NeedConfirm", "AllowType_Type_DenyAny"
+USERS_AT_ONCE = 100
+
+
+class ProfileItem(msgspec.Struct, kw_only=True):
+    """One field of a profile. Numbers come as text here and are taken as either."""
+
+    tag: str = msgspec.field(name="Tag")
+    value: str | int = msgspec.field(name="Value", default="")
+
+
+class SetProfile(Body):
+    """Only what is there changes; an empty Value removes it. REST names the account."""
+
+    account: str = msgspec.field(name="From_Account", default="")
+    items: list[ProfileItem] = msgspec.field(name="ProfileItem", default_factory=list)
+
+
+class GetProfiles(Body):
+    """Profiles of up to 100 accounts. `TimelineVersions`: which version the asker has of each, in the same order."""
+
+    accounts: list[str] = msgspec.field(name="To_Account", default_factory=list)
+    tags: list[str] = msgspec.field(name="TagList", default_factory=list)
+    versions: list[int] = msgspec.field(name="TimelineVersions", default_factory=list)
+
+
+class UserProfile(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One account's profile; without items when the asker has this version already."""
+
+    account: str = msgspec.field(name="To_Account")
+    result: int = msgspec.field(name="ResultCode", default=0)
+    info: str = msgspec.field(name="ResultInfo", default="")
+    items: list[ProfileItem] = msgspec.field(name="ProfileItem", default_factory=list)
+    version: int = msgspec.field(name="TimelineVersion", default=0)
+
+
+class ProfilesReply(Reply):
+    users: list[UserProfile] = msgspec.field(name="UserProfileItem", default_factory=list)
+
+
+SET_PROFILE = Command("profile.portrait_set", SetProfile, Reply)
+GET_PROFILES = Command("profile.portrait_get", GetProfiles, ProfilesReply)
