@@ -384,6 +384,17 @@ async def test_facts_cards_custom_fields_and_attributes_are_kept(people: People)
     assert sent.sender_member == timim.SenderMember(alice.user_id, "阿爱", OWNER, {"level": "7"})
 
 
+async def test_what_a_stranger_may_know_of_a_group_before_joining(people: People) -> None:
+    alice, bob = await people.login("alice"), await people.login("bob")
+    public = await alice.groups.create("Public", name="open", introduction="come in", notification="secret", custom={"k": "v"})
+    facts = await seen(bob, public).public_facts()
+    assert (facts.name, facts.introduction, facts.owner, facts.member_count) == ("open", "come in", alice.user_id, 1)
+    assert (facts.notification, facts.custom) == ("", {})
+    work = await alice.groups.create("Work", name="closed")
+    with pytest.raises(timim.NoPermission):
+        await seen(bob, work).public_facts()
+
+
 async def test_every_code_of_groups_is_a_named_exception(people: People) -> None:
     alice, bob, carol, dave = [await people.login(name) for name in ("alice", "bob", "carol", "dave")]
     group = await alice.groups.create("Public", name="g", id=people.id("g"), members=[bob.user_id], max_members=2)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .elems import GroupNoticeElem, GroupTipElem, RelationElem, RelationType
+from .elems import GroupNoticeElem, GroupTipElem, RelationElem
 from .errors import TimimError
 from .message import Message
+from .notice_types import RelationType
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,11 +197,12 @@ def ungrouped(me: Person, names: Iterable[str]) -> Plan:
 
 
 def profile_changed(me: Person, after: Account, tags: Iterable[wire.ProfileTag]) -> Plan:
-    """A profile changes: the user's own devices and whoever has them as a friend hear of it."""
-    plan = Plan([ch.SetAccount(after)])
+    """A profile changes: the user's own devices and friends hear of it. Who has them as a friend one way only does not:
+    there is no bound to how many those are, and `profile.portrait_get` tells them the version.
+    """
     content = wire.Relation(push_type=PROFILE, profile=me.user, profile_fields=list(tags), version=after.version)
-    plan.tell(*(relation(user, content) for user in dict.fromkeys((me.user, *sorted(me.circle.listed_by)))))
-    return plan
+    friends = sorted(me.circle.friends.keys() & me.circle.listed_by)
+    return Plan([ch.SetAccount(after)], [relation(user, content) for user in (me.user, *friends)])
 
 
 def attempt(act: Callable[[], Plan]) -> tuple[Plan, int, str]:

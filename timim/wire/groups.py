@@ -130,6 +130,7 @@ class AttributesReply(Reply):
 
 CREATE_GROUP = Command("group_open_http_svc.create_group", CreateGroup, CreateGroupReply)
 GET_GROUP_INFO = Command("group_open_http_svc.get_group_info", GetGroupInfo, GetGroupInfoReply)
+GET_PUBLIC_INFO = Command("group_open_http_svc.get_group_public_info", GetGroupInfo, GetGroupInfoReply)
 LIST_JOINED = Command("group_open_http_svc.get_joined_group_list", ListJoined, JoinedReply)
 MODIFY_GROUP = Command("group_open_http_svc.modify_group_base_info", ModifyGroup, Reply)
 CHANGE_OWNER = Command("group_open_http_svc.change_group_owner", ChangeOwner, Reply)
