@@ -118,7 +118,7 @@ class Attribute(msgspec.Struct, kw_only=True):
 
 
 class ModifyAttributes(Body):
-    """Sets attributes; those not named stay."""
+    """Sets attributes; those not named stay, or go with `set_group_attr`. An empty value removes one."""
 
     group_id: str = msgspec.field(name="GroupId")
     attributes: list[Attribute] = msgspec.field(name="GroupAttr", default_factory=list)
@@ -136,6 +136,7 @@ MODIFY_GROUP = Command("group_open_http_svc.modify_group_base_info", ModifyGroup
 CHANGE_OWNER = Command("group_open_http_svc.change_group_owner", ChangeOwner, Reply)
 DESTROY_GROUP = Command("group_open_http_svc.destroy_group", GroupOnly, Reply)
 GET_ATTRIBUTES = Command("group_open_attr_http_svc.get_group_attr", GroupOnly, AttributesReply)
-MODIFY_ATTRIBUTES = Command("group_open_attr_http_svc.modify_group_attr", ModifyAttributes, Reply)
-DELETE_ATTRIBUTES = Command("group_open_attr_http_svc.delete_group_attr", ModifyAttributes, Reply)
-CLEAR_ATTRIBUTES = Command("group_open_attr_http_svc.clear_group_attr", GroupOnly, Reply)
+SET_ATTRIBUTES = Command("group_open_http_svc.set_group_attr", ModifyAttributes, Reply)
+MODIFY_ATTRIBUTES = Command("group_open_http_svc.modify_group_attr", ModifyAttributes, Reply)
+DELETE_ATTRIBUTES = Command("group_open_http_svc.delete_group_attr", ModifyAttributes, Reply)
+CLEAR_ATTRIBUTES = Command("group_open_http_svc.clear_group_attr", GroupOnly, Reply)

@@ -216,33 +216,39 @@ async def attributes(call: Call, body: wire.GroupOnly) -> wire.AttributesReply:
     return wire.AttributesReply(attributes=[wire.Attribute(key=key, value=value) for key, value in group.attributes.items()])
 
 
+@TABLE.serve(wire.SET_ATTRIBUTES)
+async def set_attributes(call: Call, body: wire.ModifyAttributes) -> Reply:
+    return await _attributes(call, body.group_id, _wanted(body), alone=True)
+
+
 @TABLE.serve(wire.MODIFY_ATTRIBUTES)
 async def modify_attributes(call: Call, body: wire.ModifyAttributes) -> Reply:
-    wanted = fields_of(wire.CustomField(key=one.key, value=one.value) for one in body.attributes)
-    await _set_attributes(call, body.group_id, wanted)
-    return Reply()
+    return await _attributes(call, body.group_id, _wanted(body))
 
 
 @TABLE.serve(wire.DELETE_ATTRIBUTES)
 async def delete_attributes(call: Call, body: wire.ModifyAttributes) -> Reply:
-    await _set_attributes(call, body.group_id, {one.key: "" for one in body.attributes})
-    return Reply()
+    return await _attributes(call, body.group_id, {one.key: "" for one in body.attributes})
 
 
 @TABLE.serve(wire.CLEAR_ATTRIBUTES)
 async def clear_attributes(call: Call, body: wire.GroupOnly) -> Reply:
-    await _set_attributes(call, body.group_id, None)
-    return Reply()
+    return await _attributes(call, body.group_id, {}, alone=True)
 
 
-async def _set_attributes(call: Call, group_id: str, wanted: dict[str, str] | None) -> None:
-    """Set these, or (None) remove all."""
+def _wanted(body: wire.ModifyAttributes) -> dict[str, str]:
+    return fields_of(wire.CustomField(key=one.key, value=one.value) for one in body.attributes)
+
+
+async def _attributes(call: Call, group_id: str, wanted: dict[str, str], *, alone: bool = False) -> Reply:
+    """Set these; `alone`: and remove all others."""
     actor = await actor_of(call)
     group = await call.services.directory.group(group_id)
-    after = {} if wanted is None else merged(group.attributes, wanted, ATTRIBUTES_LIMIT, "attributes")
+    after = merged({} if alone else group.attributes, wanted, ATTRIBUTES_LIMIT, "attributes")
     news = GroupNews(attributes=after)
     plan = group_changes.edited(actor, group, replace(group, attributes=after), news, [Act.EDIT])
     await call.services.timelines.carry_out(plan)
+    return Reply()
 
 
 async def _info(call: Call, group: Group) -> wire.GroupInfo:
