@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 
-from timim import LimitReached
+from timim import LimitReached, UnknownGroup
 from timim.server import group_changes
 from timim.server.bus.base import Event
 from timim.server.bus.local import LocalBus
 from timim.server.group_changes import Actor
 from timim.server.membership import Directory
-from timim.server.store.base import Group, Member
+from timim.server.store.base import Account, Group, Member
 from timim.server.store.sqlite import SqliteStore
 from timim.server.timeline import Draft, Timelines
 
@@ -24,6 +24,7 @@ TEXT = msgspec.Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]')
 
 @dataclass
 class Bench:
+    store: SqliteStore
     directory: Directory
     timelines: Timelines
     heard: list[tuple[str, int]]  # user and seq, in the order of the pushes
@@ -47,7 +48,7 @@ async def bench() -> AsyncIterator[Bench]:
     for user in ("alice", "bob"):
         await directory.ensure_account(user)
     await directory.create_group(Group("g", "Community", "team", "alice", 100, {"alice": Member("Owner")}))
-    yield Bench(directory, timelines, heard)
+    yield Bench(store, directory, timelines, heard)
     await timelines.drain()
     await store.close()
 
@@ -84,3 +85,43 @@ async def test_two_who_come_at_once_cannot_both_have_the_last_place(bench: Bench
     assert outcomes[0] is None
     assert isinstance(outcomes[1], LimitReached)
     assert list((await bench.directory.group("g")).members) == ["alice", "bob"]
+
+
+async def test_a_group_that_is_being_dissolved_is_not_read_back(bench: Bench) -> None:
+    group = await bench.directory.group("g")
+    plan = group_changes.dissolved(await bench.actor("alice"), group)
+
+    async def look() -> None:
+        with pytest.raises(UnknownGroup):
+            await bench.directory.group("g")
+
+    await asyncio.gather(bench.timelines.carry_out(plan), look())
+    await look()
+
+
+class SlowFirst(Directory):
+    """The armed fault: the first look at an account takes longer than the others'."""
+
+    slow = True
+
+    async def account(self, user: str) -> Account:
+        if user == "bob" and self.slow:
+            self.slow = False
+            for _ in range(5):
+                await asyncio.sleep(0)
+        return await super().account(user)
+
+
+@pytest.mark.parametrize("where", ["c2c", "group"])
+async def test_messages_are_numbered_as_they_came_also_when_the_first_had_to_wait(bench: Bench, where: str) -> None:
+    await join(bench, "bob")
+    slow = SlowFirst(bench.store)
+    timelines = Timelines(bench.store, LocalBus(), slow, now=lambda: 100.0, max_message_bytes=1000)
+
+    async def post(random: int) -> int:
+        draft = Draft("bob" if where == "group" else "alice", TEXT, 0, random, 100)
+        sending = timelines.post_group(draft, "g") if where == "group" else timelines.post_c2c(draft, "bob")
+        return (await sending).seq
+
+    seqs = await asyncio.gather(*(post(n) for n in range(1, 21)))
+    assert seqs == sorted(seqs)

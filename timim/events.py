@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .elems import GroupNoticeElem, GroupTipElem, RelationElem
 from .errors import TimimError
+from .ids import SERVER_MSG_ID
 from .message import Message
 from .notice_types import RelationType
 
@@ -67,7 +68,9 @@ class ProfileChanged:
 
 
 def events_of(message: Message) -> Iterator[object]:
-    """What a new message of the server itself tells as an event."""
+    """What a new message of the server itself tells as an event; others are not even decoded."""
+    if message.msg_id != SERVER_MSG_ID:
+        return
     for elem in message.elems:
         match elem:
             case GroupTipElem():

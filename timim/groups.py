@@ -321,11 +321,12 @@ class Groups:
     async def joined(self) -> list[Group]:
         """The groups that this account is in."""
         found: list[Group] = []
+        offset = 0
         while True:
-            body = wire.ListJoined(limit=PAGE, offset=len(found))
-            reply = await self._connection.call(wire.LIST_JOINED, body)
+            reply = await self._connection.call(wire.LIST_JOINED, wire.ListJoined(limit=PAGE, offset=offset))
             found += [self._group(info.group_id, info.type) for info in reply.groups]
-            if len(found) >= reply.total or not reply.groups:
+            offset += PAGE
+            if offset >= reply.total:
                 return found
 
     def _group(self, id: str, type: str = "") -> Group:

@@ -16,7 +16,7 @@ from ...wire.codec import Reply
 from ...wire.notices import GroupNews
 from .. import group_changes
 from ..group_changes import Actor, merged
-from ..permissions import BY_APPROVAL, CLOSED, FREE, JOINING_FIXED, KINDS, MEMBER, OWNER, Act, demand, joining
+from ..permissions import ADMIN, BY_APPROVAL, CLOSED, FREE, JOINING_FIXED, KINDS, MEMBER, OWNER, Act, demand, joining
 from ..store.base import Group, Member, group_timeline
 from ..timeline import Draft
 from .openim import sender_of
@@ -90,6 +90,8 @@ async def create(call: Call, body: wire.CreateGroup) -> wire.CreateGroupReply:
         user = checked_user_id(new.account)
         await call.services.directory.account(user)
         role = new.role if call.admin and new.role else MEMBER
+        if role not in (ADMIN, MEMBER):
+            raise bad(f"Role must be {ADMIN} or {MEMBER}, not {role!r}")
         members.setdefault(user, Member(role, joined=actor.now))
     if len(members) > (body.max_members or limit):
         raise LimitReached(f"{len(members)} members are more than the group may have", code=10014)
@@ -132,9 +134,11 @@ async def get_public_info(call: Call, body: wire.GetGroupInfo) -> wire.GetGroupI
     return reply
 
 
-async def _infos(call: Call, group_ids: list[str], demanded: Callable[[Group], None]) -> wire.GetGroupInfoReply:
-    if len(group_ids) > INFOS_AT_ONCE:
-        raise bad(f"at most {INFOS_AT_ONCE} groups at once, not {len(group_ids)}")
+async def _infos(
+    call: Call, group_ids: list[str], demanded: Callable[[Group], None], *, limit: int = INFOS_AT_ONCE
+) -> wire.GetGroupInfoReply:
+    if len(group_ids) > limit:
+        raise bad(f"at most {limit} groups at once, not {len(group_ids)}")
     reply = wire.GetGroupInfoReply()
     for group_id in group_ids:
         try:
@@ -153,8 +157,8 @@ async def _infos(call: Call, group_ids: list[str], demanded: Callable[[Group], N
 async def list_joined(call: Call, body: wire.ListJoined) -> wire.JoinedReply:
     ids = await call.services.store.group_ids_of(acting(call, body.account))
     page = ids[body.offset : body.offset + max(1, min(body.limit or 100, 100))]
-    groups = [await _info(call, await call.services.directory.group(group_id)) for group_id in page]
-    return wire.JoinedReply(total=len(ids), groups=groups)
+    groups = (await _infos(call, page, lambda _: None, limit=len(page))).groups
+    return wire.JoinedReply(total=len(ids), groups=[group for group in groups if not group.error_code])
 
 
 @TABLE.serve(wire.MODIFY_GROUP)
