@@ -20,7 +20,7 @@ from .engine.inbox import Inbox
 from .engine.outbox import Outbox
 from .engine.pushes import pushed_entries
 from .errors import InvalidArgument, KickedOffline, NotLoggedIn, TimimError
-from .events import ConnectionLost, ConnectionRestored, KickedOut, ProfileChanged, events_of
+from .events import ConnectionLost, ConnectionRestored, KickedOut, ProfileChanged, events_of, is_tip
 from .friends import Friends
 from .groups import Groups
 from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
@@ -314,7 +314,7 @@ class Client:
             if message.seq:
                 conversation = self.conversation(message.conversation.type, message.conversation.peer)
                 conversation._noticed(message)
-                conversation.unread += not (message.is_read or message.is_self)
+                conversation.unread += not (message.is_read or message.is_self or is_tip(message))
         self._dispatcher.messages(messages)
         for event in (event for message in messages for event in events_of(message)):
             if isinstance(event, ProfileChanged):

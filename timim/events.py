@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .elems import GroupNoticeElem, GroupTipElem, RelationElem
 from .errors import TimimError
-from .ids import SERVER_MSG_ID
+from .ids import SERVER_MSG_ID, ConversationType
 from .message import Message
 from .notice_types import RelationType
 
@@ -65,6 +65,12 @@ class ProfileChanged:
     version: int
     fields: Mapping[str, str]
     message: Message
+
+
+def is_tip(message: Message) -> bool:
+    """Whether it is a group's tip, which nobody has to read: it does not count as unread."""
+    in_group = message.conversation is not None and message.conversation.type is ConversationType.GROUP
+    return in_group and message.msg_id == SERVER_MSG_ID
 
 
 def events_of(message: Message) -> Iterator[object]:

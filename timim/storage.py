@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from .errors import InvalidArgument, StorageError, StoreInUse
-from .ids import ConversationKey, ConversationType, parse_msg_id, unique_id
+from .ids import SERVER_MSG_ID, ConversationKey, ConversationType, parse_msg_id, unique_id
 from .message import Message, MessageStatus, Priority, SenderMember, SenderProfile
 from .sqlite import Database
 from .wire.coverage import Coverage, Interval
@@ -215,13 +215,13 @@ class LocalStore:
         await self._database.write(op)
 
     async def unread(self, key: ConversationKey) -> int:
-        """How many held messages of others are above the read seq, deleted ones not counted."""
+        """How many held messages of others are above the read seq; neither deleted ones nor a group's tips count."""
 
         def op(connection: sqlite3.Connection) -> int:
             count: int = connection.execute(
                 "SELECT count(*) FROM messages m WHERE m.type=? AND m.peer=? AND NOT m.is_self AND m.status<>4"
-                f" AND m.position > {_READ_SEQ} AND m.seq IS NOT NULL",
-                tuple(key),
+                f" AND m.position > {_READ_SEQ} AND m.seq IS NOT NULL AND NOT (m.type=? AND m.msg_id=?)",
+                (*key, ConversationType.GROUP, SERVER_MSG_ID),
             ).fetchone()[0]
             return count
 
