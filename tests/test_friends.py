@@ -86,6 +86,11 @@ async def test_refusing_and_deleting_one_way_or_both(server: RunningServer) -> N
             await alice.friends.delete("b3")
         assert strangers.value.code == 31704
         await alice.friends.add("b3")
+        await alice.friends.withdraw("b3")
+        assert await bob.friends.applications() == ()
+        with pytest.raises(timim.NoSuchApplication):
+            await alice.friends.withdraw("b3")
+        await alice.friends.add("b3")
         await bob.friends.accept("a3", add_back=False)
         assert (await names(alice), await names(bob)) == (["b3"], [])
 

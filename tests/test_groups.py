@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -293,8 +294,10 @@ async def test_who_was_put_out_reads_no_more_and_who_comes_again_not_what_was_sa
         await bob.group(group.id).send("hello?")
     with pytest.raises(timim.NotAMember):
         await (await people.login("bob")).group(group.id).get_messages(20)  # a device that holds nothing
-    with pytest.raises(timim.NotAMember):
-        await seen(bob, group).facts()
+    outside = seen(bob, group)
+    for refused in (outside.facts, outside.members, outside.attributes, lambda: outside.member(bob.user_id)):
+        with pytest.raises(timim.NotAMember):
+            await refused()
     held = await bob.group(group.id).get_local_messages(20)
     assert [m.text for m in held] == ["hello?", "one"]  # what this device held stays; its own was refused
     await group.invite(bob.user_id)
@@ -304,6 +307,23 @@ async def test_who_was_put_out_reads_no_more_and_who_comes_again_not_what_was_sa
     assert (await bob.group(group.id).coverage()).intervals == ((1, 1), (4, 5))
     fresh = await people.login("bob")
     assert [m.text for m in await fresh.group(group.id).get_messages(20)] == ["again", ""]
+
+
+async def test_tips_are_not_unread_and_notices_are(people: People, tmp_path: Path) -> None:
+    alice = await people.login("alice")
+    bob = people.server.client(people.id("bob"), data_dir=tmp_path)
+    watch = Watch(bob)
+    async with bob:
+        group = await alice.groups.create("Public", name="g", members=[bob.user_id])
+        await group.set_info(name="h")
+        await group.conversation.send("one")
+        await group.set_info(name="i")
+        await watch.upto(4)
+        assert (bob.group(group.id).unread, bob.system().unread) == (1, 1)
+    async with people.server.client(people.id("bob"), data_dir=tmp_path) as again:
+        assert (again.group(group.id).unread, again.system().unread) == (1, 1)
+        await again.group(group.id).mark_read()
+        assert again.group(group.id).unread == 0
 
 
 async def test_a_dissolved_group_is_read_by_nobody_and_its_id_stays_taken(people: People) -> None:
@@ -382,6 +402,17 @@ async def test_facts_cards_custom_fields_and_attributes_are_kept(people: People)
     await group.conversation.send("with my card")
     sent = await watch.message(lambda m: m.text == "with my card")
     assert sent.sender_member == timim.SenderMember(alice.user_id, "阿爱", OWNER, {"level": "7"})
+
+
+async def test_what_a_stranger_may_know_of_a_group_before_joining(people: People) -> None:
+    alice, bob = await people.login("alice"), await people.login("bob")
+    public = await alice.groups.create("Public", name="open", introduction="come in", notification="secret", custom={"k": "v"})
+    facts = await seen(bob, public).public_facts()
+    assert (facts.name, facts.introduction, facts.owner, facts.member_count) == ("open", "come in", alice.user_id, 1)
+    assert (facts.notification, facts.custom) == ("", {})
+    work = await alice.groups.create("Work", name="closed")
+    with pytest.raises(timim.NoPermission):
+        await seen(bob, work).public_facts()
 
 
 async def test_every_code_of_groups_is_a_named_exception(people: People) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 import timim
-from timim import Client, Message, Priority
+from timim import Message, Priority
 from timim.server.rates import KEPT, RESERVE, Rates
 from timim.testing import Watch, running_server
 
@@ -107,20 +107,40 @@ async def test_f14_likes_and_red_packets_carry_their_priority_and_go_to_groups_o
                 await refused("no")
 
 
-async def test_a_retry_of_what_is_stored_is_answered_with_its_seq_also_under_overload() -> None:
+async def test_a_retry_of_what_is_stored_gets_its_seq_whatever_was_decided_since() -> None:
     from msgspec import Raw
 
     from timim.wire import messages as wire
 
-    async with running_server(group_messages_per_s=1, group_burst_s=2) as server, server.client("alice") as alice:
-        group = await alice.groups.create("Meeting", name="g")
+    async with (
+        running_server(group_messages_per_s=1, group_burst_s=2) as server,
+        server.client("alice") as alice,
+        server.client("bob") as bob,
+    ):
+        group = await alice.groups.create("Meeting", name="g", members=["bob"])
+        text = Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]')
 
-        async def send(client: Client, number: int) -> int:
-            text = Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]')
+        async def to_group(number: int) -> int:
             body = wire.SendGroup(group_id=group.id, random=number, client_time=1_700_000_000, msg_body=text)
-            return (await client._connection.link().call(wire.SEND_GROUP, body, timeout_s=5)).timeline_seq
+            return (await bob._connection.link().call(wire.SEND_GROUP, body, timeout_s=5)).timeline_seq
 
-        assert [await send(alice, 1), await send(alice, 2)] == [1, 2]
+        async def to_alice(number: int) -> int:
+            body = wire.SendC2C(to_account="alice", msg_random=number, client_time=1_700_000_000, msg_body=text)
+            return (await bob._connection.link().call(wire.SEND_C2C, body, timeout_s=5)).timeline_seq
+
+        assert [await to_group(1), await to_group(2), await to_alice(1)] == [1, 2, 1]
         with pytest.raises(timim.RateLimited):
-            await send(alice, 3)
-        assert [await send(alice, 1), await send(alice, 2)] == [1, 2]
+            await to_group(3)
+        assert [await to_group(1), await to_group(2)] == [1, 2]
+        await group.mute("bob", 100)
+        with pytest.raises(timim.Muted):
+            await to_group(3)
+        assert await to_group(1) == 1
+        await group.kick("bob")
+        with pytest.raises(timim.NotAMember):
+            await to_group(3)
+        assert await to_group(2) == 2
+        await alice.friends.block("bob")
+        with pytest.raises(timim.Blacklisted):
+            await to_alice(2)
+        assert await to_alice(1) == 1

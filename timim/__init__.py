@@ -13,16 +13,13 @@ from .elems import (
     FaceElem,
     FileElem,
     GroupNoticeElem,
-    GroupNoticeType,
     GroupTipElem,
-    GroupTipType,
     ImageCompression,
     ImageElem,
     ImageType,
     ImageVariant,
     LocationElem,
     RelationElem,
-    RelationType,
     SoundElem,
     TextElem,
     UnknownElem,
@@ -91,6 +88,7 @@ from .friends import Friend, FriendApplication, Friends
 from .groups import Group, GroupFacts, GroupMember, Groups, JoinOption
 from .ids import ConversationKey, ConversationType
 from .message import Message, MessageStatus, OfflinePush, Priority, SenderMember, SenderProfile
+from .notice_types import GroupNoticeType, GroupTipType, RelationType
 from .profiles import AllowType, OwnProfile, Profile, Profiles
 from .usersig import sign_user
 from .wire.coverage import Coverage, Interval

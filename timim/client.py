@@ -29,6 +29,7 @@ from .events import (
     ProfileChanged,
     StoreSetAside,
     events_of,
+    is_tip,
 )
 from .friends import Friends
 from .groups import Groups
@@ -298,7 +299,7 @@ class Client:
             self.conversations._place(conversation, stored.last_time)
         for message in stored.new:
             conversation._noticed(message)
-            conversation.unread += not (message.is_read or message.is_self)
+            conversation.unread += not (message.is_read or message.is_self or is_tip(message))
         if stored.unread is not None:
             conversation.unread = stored.unread
         self._dispatcher.messages(stored.new)

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from .errors import InvalidElem, MediaError
+from .notice_types import GroupNoticeType, GroupTipType, RelationType
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all) while content moves; a progress callback that raises ends the transfer."""
@@ -320,53 +321,6 @@ class UnknownElem(Elem):
         return json.loads(self.content)
 
 
-class GroupTipType(enum.IntEnum):
-    """What a tip tells, by TIM's OpType."""
-
-    JOIN = 1
-    QUIT = 2
-    KICK = 3
-    ADMIN_SET = 4
-    ADMIN_CANCELLED = 5
-    GROUP_INFO = 6
-    MEMBER_INFO = 7
-
-
-class GroupNoticeType(enum.IntEnum):
-    """What a notice tells, by TIM's ReportType."""
-
-    APPLIED = 1
-    ACCEPTED = 2
-    REFUSED = 3
-    KICKED = 4
-    DISSOLVED = 5
-    CREATED = 6
-    INVITED = 7
-    QUIT = 8
-    ADMIN_SET = 9
-    ADMIN_CANCELLED = 10
-    RECYCLED = 11
-    INVITE_REQUESTED = 12
-    INVITE_ACCEPTED = 13
-    INVITE_REFUSED = 14
-    READ_SYNC = 15
-    CUSTOM = 255
-
-
-class RelationType(enum.IntEnum):
-    """What changed among relations, by TIM's PushType; FRIEND_CHANGED (remark, friend groups) is timim's own."""
-
-    FRIEND_ADDED = 1
-    FRIEND_DELETED = 2
-    APPLICATION_ADDED = 3
-    APPLICATION_DELETED = 4
-    BLACKLIST_ADDED = 5
-    BLACKLIST_DELETED = 6
-    APPLICATIONS_READ = 7
-    PROFILE = 8
-    FRIEND_CHANGED = 9
-
-
 class GroupTipElem(Elem):
     """A change of a group, in the group's own conversation. Written by the server; nobody can send one.
 
@@ -379,9 +333,13 @@ class GroupTipElem(Elem):
     operator: str = ""
     users: tuple[str, ...] = ()
     member_count: int = 0
-    changes: Mapping[str, Any] = Field(default_factory=dict)
-    member_changes: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    changes: Mapping[str, object] = Field(default_factory=dict)
+    member_changes: Mapping[str, Mapping[str, object]] = Field(default_factory=dict)
     reason: str = ""
+
+    @property
+    def push_text(self) -> str:
+        return "[群提示消息]"
 
 
 class GroupNoticeElem(Elem):
@@ -399,6 +357,10 @@ class GroupNoticeElem(Elem):
     text: str = ""
     user_field: str = ""
 
+    @property
+    def push_text(self) -> str:
+        return "[群系统通知]"
+
 
 class RelationElem(Elem):
     """A change of this user's relations, or a friend's new profile, in the system conversation. Written by the server.
@@ -412,6 +374,10 @@ class RelationElem(Elem):
     source: str = ""
     profile: Mapping[str, str] = Field(default_factory=dict)
     profile_version: int = 0
+
+    @property
+    def push_text(self) -> str:
+        return "[关系链变更]"
 
 
 SERVER_ELEMS = (GroupTipElem, GroupNoticeElem, RelationElem)

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .elems import GroupNoticeElem, GroupTipElem, RelationElem, RelationType
+from .elems import GroupNoticeElem, GroupTipElem, RelationElem
 from .errors import TimimError
+from .ids import SERVER_MSG_ID, ConversationType
 from .message import Message
+from .notice_types import RelationType
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,16 @@ class ProfileChanged:
     message: Message
 
 
+def is_tip(message: Message) -> bool:
+    """Whether it is a group's tip, which nobody has to read: it does not count as unread."""
+    in_group = message.conversation is not None and message.conversation.type is ConversationType.GROUP
+    return in_group and message.msg_id == SERVER_MSG_ID
+
+
 def events_of(message: Message) -> Iterator[object]:
-    """What a new message of the server itself tells as an event."""
+    """What a new message of the server itself tells as an event; others are not even decoded."""
+    if message.msg_id != SERVER_MSG_ID:
+        return
     for elem in message.elems:
         match elem:
             case GroupTipElem():

@@ -71,6 +71,11 @@ class Friends:
         answer = wire.Answer(account=checked_user_id(user_id), action=wire.REJECT)
         _one(await self._connection.call(wire.ANSWER_APPLICATIONS, wire.AnswerApplications(answers=[answer])))
 
+    async def withdraw(self, user_id: str) -> None:
+        """Take back one's own application. Raises NoSuchApplication (30614)."""
+        body = wire.DeleteApplications(users=[checked_user_id(user_id)], type=wire.SENT)
+        _one(await self._connection.call(wire.DELETE_APPLICATIONS, body))
+
     async def delete(self, user_id: str, *, both: bool = False) -> None:
         """No friend of this account any more; `both`: nor it one of theirs. Raises NotFriends (31704)."""
         body = wire.DeleteFriends(friends=[checked_user_id(user_id)], type=wire.DELETE_BOTH if both else wire.DELETE_SINGLE)

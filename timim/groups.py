@@ -9,6 +9,9 @@ from __future__ import annotations
 import enum
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+from msgspec import UNSET, UnsetType
 
 from .conversation import Conversation
 from .errors import error_for
@@ -18,6 +21,7 @@ from .wire import group_members as member_wire
 from .wire import groups as wire
 
 PAGE = 100
+T = TypeVar("T")
 
 
 class JoinOption(enum.StrEnum):
@@ -97,6 +101,17 @@ class Group:
         self.type = info.type
         return _facts(info)
 
+    async def public_facts(self) -> GroupFacts:
+        """What anybody may know of a group that one can join or ask to: not its notification, custom fields or mutes.
+
+        Raises NoPermission for a group by invitation only.
+        """
+        reply = await self._connection.call(wire.GET_PUBLIC_INFO, wire.GetGroupInfo(group_ids=[self.id]))
+        info = reply.groups[0]
+        if info.error_code:
+            raise error_for(info.error_code, info.error_info, reason=info.error_reason)
+        return _facts(info)
+
     async def set_info(
         self,
         *,
@@ -112,18 +127,17 @@ class Group:
         """Change what is given. Limits in bytes: name 30, introduction 240, notification 300; 20 custom fields, an
         empty value removes one. `muted_all`: only owner and admins speak. Raises InvalidArgument (10004).
         """
-        body = wire.ModifyGroup(group_id=self.id, custom=_fields(custom))
-        for attribute, value in (
-            ("name", name),
-            ("introduction", introduction),
-            ("notification", notification),
-            ("face_url", face_url),
-            ("max_members", max_members),
-            ("apply_option", None if join_option is None else str(join_option)),
-            ("mute_all", None if muted_all is None else "On" if muted_all else "Off"),
-        ):
-            if value is not None:
-                setattr(body, attribute, value)
+        body = wire.ModifyGroup(
+            group_id=self.id,
+            name=_given(name),
+            introduction=_given(introduction),
+            notification=_given(notification),
+            face_url=_given(face_url),
+            max_members=_given(max_members),
+            apply_option=_given(join_option),
+            mute_all=UNSET if muted_all is None else "On" if muted_all else "Off",
+            custom=_fields(custom),
+        )
         await self._connection.call(wire.MODIFY_GROUP, body)
 
     def members(self, *roles: str) -> Members:
@@ -229,11 +243,14 @@ class Group:
         mute_s: int | None = None,
         custom: Mapping[str, str] | None = None,
     ) -> None:
-        user = checked_user_id(user_id) if user_id else self._connection.user_id
-        body = member_wire.ModifyMember(group_id=self.id, account=user, custom=_fields(custom))
-        for attribute, value in (("role", role), ("name_card", name_card), ("mute_s", mute_s)):
-            if value is not None:
-                setattr(body, attribute, value)
+        body = member_wire.ModifyMember(
+            group_id=self.id,
+            account=checked_user_id(user_id) if user_id else self._connection.user_id,
+            role=_given(role),
+            name_card=_given(name_card),
+            mute_s=_given(mute_s),
+            custom=_fields(custom),
+        )
         await self._connection.call(member_wire.MODIFY_MEMBER, body)
 
     async def _handle(self, user_id: str, action: str, text: str) -> None:
@@ -304,11 +321,12 @@ class Groups:
     async def joined(self) -> list[Group]:
         """The groups that this account is in."""
         found: list[Group] = []
+        offset = 0
         while True:
-            body = wire.ListJoined(limit=PAGE, offset=len(found))
-            reply = await self._connection.call(wire.LIST_JOINED, body)
+            reply = await self._connection.call(wire.LIST_JOINED, wire.ListJoined(limit=PAGE, offset=offset))
             found += [self._group(info.group_id, info.type) for info in reply.groups]
-            if len(found) >= reply.total or not reply.groups:
+            offset += PAGE
+            if offset >= reply.total:
                 return found
 
     def _group(self, id: str, type: str = "") -> Group:
@@ -320,6 +338,10 @@ def _users(user_ids: Iterable[str | Sequence[str]]) -> list[str]:
     for one in user_ids:
         users += [one] if isinstance(one, str) else one
     return [checked_user_id(user) for user in dict.fromkeys(users)]
+
+
+def _given(value: T | None) -> T | UnsetType:
+    return UNSET if value is None else value
 
 
 def _fields(custom: Mapping[str, str] | None) -> list[wire.CustomField]:

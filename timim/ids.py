@@ -15,6 +15,7 @@ from .errors import InvalidArgument, InvalidConversation
 USER_ID_LIMIT_BYTES = 32
 GROUP_ID_LIMIT_BYTES = 48
 SYSTEM_PEER = "@TIM#SYSTEM"
+SERVER_MSG_ID = "0-0"  # of the server's own entries: a sender's random number is never 0
 _MSG_ID = re.compile(r"(\d{1,10})-(\d{1,10})\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from .ids import ConversationKey, ConversationType, random_of, unique_id
+from .ids import SERVER_MSG_ID, ConversationKey, ConversationType, random_of, unique_id
 from .message import Message, MessageStatus, Priority, SenderMember, SenderProfile
 from .wire.coverage import Coverage, Interval
 from .wire.elems import decode_body
@@ -45,7 +45,8 @@ _READ_SEQ = "coalesce((SELECT read_seq FROM conversations c WHERE c.type=m.type 
 SELECT = f"SELECT {_FIELDS}, {_READ_SEQ} FROM messages m"
 _UNREAD = (
     "(SELECT count(*) FROM messages m WHERE m.type=c.type AND m.peer=c.peer AND m.position>c.read_seq"
-    " AND NOT m.is_self AND m.status<>4 AND m.seq IS NOT NULL)"
+    " AND NOT m.is_self AND m.status<>4 AND m.seq IS NOT NULL"
+    f" AND NOT (m.type={ConversationType.GROUP.value} AND m.msg_id='{SERVER_MSG_ID}'))"  # nobody has to read a tip
 )
 SELECT_CONVERSATION = (
     "SELECT c.type, c.peer, c.coverage, c.head, c.last_seq, c.read_seq, c.floor, c.listed, c.last_time,"

@@ -262,7 +262,7 @@ class LocalStore:
         await self._write(op)
 
     async def unread(self, key: ConversationKey) -> int:
-        """How many held messages of others are above the read seq, deleted ones not counted."""
+        """How many held messages of others are above the read seq; neither deleted ones nor a group's tips count."""
         row = await self.conversation(key)
         return row.unread if row else 0
 

@@ -32,6 +32,7 @@ from .store.facts import GroupApplication
 
 JOIN, QUIT, KICK, ADMIN_SET, ADMIN_OFF, GROUP_INFO, MEMBER_INFO = range(1, 8)  # OpType
 ASKED, ACCEPTED, REFUSED, KICKED, DISSOLVED, CREATED, INVITED, HAS_QUIT, MADE_ADMIN, NO_ADMIN = range(1, 11)  # ReportType
+APPLICATIONS_LIMIT = 1000  # which wait for one group's admins
 INVITE_ASKED, INVITE_ACCEPTED, INVITE_REFUSED = 12, 13, 14
 
 
@@ -63,11 +64,10 @@ def joined(actor: Actor, group: Group, wording: str, limit: int, user_field: str
     if demand_joinable(group, actor.user) == FREE:
         _enter(plan, actor, group, [actor.account], limit)
         return plan, True
+    _room_for_wishes(group, [actor.user])
     plan.change(ch.SetGroupApplication(group.group_id, actor.user, GroupApplication("", wording, actor.now)))
     for user in _approvers(group):
-        asked = group_notice(
-            user, group, actor.user, ASKED, remark=wording, msg_key=actor.now, user_field=user_field, authentication=""
-        )
+        asked = group_notice(user, group, actor.user, ASKED, remark=wording, msg_key=actor.now, user_field=user_field)
         plan.tell(asked)
     return plan, False
 
@@ -77,12 +77,13 @@ def invited(actor: Actor, group: Group, accounts: Sequence[Account], limit: int,
     new = [account for account in accounts if account.user_id not in group.members]
     plan = Plan()
     if not actor.admin and _asks_in(group, actor.user):
+        _room_for_wishes(group, [account.user_id for account in new])
         for account in new:
             wish = GroupApplication(actor.user, "", actor.now)
             plan.change(ch.SetGroupApplication(group.group_id, account.user_id, wish))
             for user in _approvers(group):
-                fields = {"users": [account.user_id], "msg_key": actor.now}
-                plan.tell(group_notice(user, group, actor.user, INVITE_ASKED, **fields))
+                about = [account.user_id]
+                plan.tell(group_notice(user, group, actor.user, INVITE_ASKED, users=about, msg_key=actor.now))
         return plan, False
     if not actor.admin:
         demand(group, actor.user, Act.INVITE)
@@ -182,21 +183,17 @@ def passed_on(actor: Actor, group: Group, user: str) -> Plan:
     return plan
 
 
-def edited(actor: Actor, group: Group, facts: Mapping[str, object], news: wire.GroupNews) -> Plan:
-    """Facts of the group change; `news` is how they are told. Muting all is MUTE, everything else EDIT."""
-    if not actor.admin:
-        if "muted_all" in facts:
-            demand(group, actor.user, Act.MUTE)
-        if facts.keys() - {"muted_all"}:
-            demand(group, actor.user, Act.EDIT)
-    if "max_members" in facts and isinstance(limit := facts["max_members"], int) and 0 < limit < len(group.members):
-        raise InvalidArgument(f"MaxMemberNum {limit} is less than the {len(group.members)} members there are", code=10004)
-    if all(getattr(group, name) == value for name, value in facts.items()):
+def edited(actor: Actor, group: Group, after: Group, news: wire.GroupNews, acts: Iterable[Act]) -> Plan:
+    """The group becomes `after`; `news` is how that is told, `acts` what was asked for, also when nothing changes."""
+    for act in acts if not actor.admin else ():
+        demand(group, actor.user, act)
+    if 0 < after.max_members < len(group.members):
+        text = f"MaxMemberNum {after.max_members} is less than the {len(group.members)} members there are"
+        raise InvalidArgument(text, code=10004)
+    if after == group:
         return Plan()
-    after: Group = replace(group, **facts)  # type: ignore[arg-type]
-    plan = Plan([ch.SetGroup(after)])
-    plan.tell(tip(after, actor.account, wire.Tip(op_type=GROUP_INFO, group=news), len(group.members)))
-    return plan
+    content = wire.Tip(op_type=GROUP_INFO, group=news)
+    return Plan([ch.SetGroup(after)], [tip(after, actor.account, content, len(group.members))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +264,11 @@ def _enter(plan: Plan, actor: Actor, group: Group, accounts: Sequence[Account], 
     facts = [wire.MemberFacts(account=a.user_id, nick=a.nickname, face_url=a.face_url) for a in accounts]
     content = wire.Tip(op_type=JOIN, users=list(members), facts=facts)
     plan.tell(tip(group, actor.account, content, len(group.members) + len(members)))
+
+
+def _room_for_wishes(group: Group, users: Iterable[str]) -> None:
+    if len(group.applications.keys() | set(users)) > APPLICATIONS_LIMIT:
+        raise LimitReached(f"{APPLICATIONS_LIMIT} wait for group {group.group_id!r} to let them in already", code=10014)
 
 
 def _approvers(group: Group) -> list[str]:

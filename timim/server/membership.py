@@ -28,6 +28,9 @@ class Directory:
         self._accounts: dict[str, Account] = {}
         self._groups: dict[str, Group] = {}
         self._circles: dict[str, Circle] = {}
+        self._ended: dict[str, None] = {}  # groups that were dissolved: a read under way must not bring one back
+        self._under_way = 0  # plans whose commit is awaited
+        self._doubtful: list[Change] = []  # of failed plans: forgotten again until nothing is under way
 
     async def account(self, user: str) -> Account:
         """Raises UnknownUser."""
@@ -51,7 +54,7 @@ class Directory:
         group = self._groups.get(group_id)
         if group is None:
             group = await self._store.group(group_id)
-            if group is None:
+            if group is None or group_id in self._ended:
                 raise UnknownGroup(f"there is no group {group_id!r}")
             group = _keep(self._groups, group_id, group)
         return group
@@ -79,14 +82,10 @@ class Directory:
 
         Raises (when awaited) GroupExists, StorageError. Whoever waits must not be cancelled: the cache is settled then.
         """
+        stored = self._store.apply(changes, entries)
+        self._under_way += 1
         for change in changes:
             self._take(change)
-        try:
-            stored = self._store.apply(changes, entries)
-        except TimimError:
-            for change in changes:
-                self._forget(change)
-            raise
         return self._commit(changes, entries, stored)
 
     async def _commit(
@@ -95,9 +94,14 @@ class Directory:
         try:
             appended = await stored
         except TimimError:
-            for change in changes:
-                self._forget(change)
+            self._doubtful += changes
             raise
+        finally:
+            self._under_way -= 1
+            for change in self._doubtful:
+                self._forget(change)
+            if not self._under_way:
+                self._doubtful.clear()
         seqs = {entry.timeline: done.seq for entry, done in zip(reversed(entries), reversed(appended), strict=True)}
         for change in changes:
             self._settle(change, seqs)
@@ -113,6 +117,7 @@ class Directory:
                 self._groups[group.group_id] = group
             case ch.DissolveGroup(group_id, _):
                 self._groups.pop(group_id, None)
+                _keep(self._ended, group_id, None)
             case ch.AddMembers(group_id, members, from_now):
                 group = self._groups[group_id]
                 for user, member in members.items():
@@ -149,9 +154,10 @@ class Directory:
                 pass
             case ch.SetGroup(group):
                 self._groups.pop(group.group_id, None)
+            case ch.DissolveGroup(group_id):
+                self._ended.pop(group_id, None)
             case (
-                ch.DissolveGroup(group_id)
-                | ch.AddMembers(group_id)
+                ch.AddMembers(group_id)
                 | ch.SetMember(group_id)
                 | ch.RemoveMembers(group_id)
                 | ch.SetGroupApplication(group_id)
@@ -166,7 +172,7 @@ class Directory:
 
 
 def _turn(circles: dict[str, Circle], change: ch.CircleChange) -> None:
-    """Change the circles that are in memory; the others are read from the store when they are asked for."""
+    """Change the circles that are in memory: those of the plan were read before it was made."""
     mine = circles.get(change.owner) or Circle()
     theirs = Circle() if isinstance(change, ch.SetFriendGroups) else circles.get(change.peer) or Circle()
     match change:
@@ -192,9 +198,8 @@ def _turn(circles: dict[str, Circle], change: ch.CircleChange) -> None:
 
 def _keep(cache: dict[str, T], key: str, value: T) -> T:
     """What the cache holds under `key`: `value`, or what somebody else put there meanwhile."""
-    known = cache.get(key)
-    if known is not None:
-        return known
+    if key in cache:
+        return cache[key]
     if len(cache) >= CACHE_LIMIT:
         del cache[next(iter(cache))]
     cache[key] = value

@@ -5,7 +5,7 @@ Pure. Whoever decides gives a plan; timeline.py carries it out: everything in on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -90,14 +90,27 @@ def tip(group: Group, operator: Account, content: wire.Tip, member_num: int) -> 
     )
 
 
-def group_notice(user: str, group: Group, operator: str, report_type: int, **fields: object) -> Notice:
-    """A notice about a group for one user's system timeline; `fields` are those of wire.GroupNotice."""
+def group_notice(
+    user: str,
+    group: Group,
+    operator: str,
+    report_type: int,
+    *,
+    remark: str = "",
+    msg_key: int = 0,
+    user_field: str = "",
+    users: Sequence[str] = (),
+) -> Notice:
+    """A notice about a group for one user's system timeline; the fields are those of wire.GroupNotice."""
     content = wire.GroupNotice(
         report_type=report_type,
         group_id=group.group_id,
         group_name=group.name,
         operator=operator,
-        **fields,  # type: ignore[arg-type]
+        remark=remark,
+        msg_key=msg_key,
+        user_field=user_field,
+        users=list(users),
     )
     facts = GroupFacts(group_id=group.group_id, group_name=group.name, group_type=group.type)
     body, packed = _packed(wire.GROUP_NOTICE, content)

@@ -6,10 +6,10 @@ are TIM's own ResultCodes, one an account: 0 done, 30539 the other must agree fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ..errors import Blacklisted, FriendRefused, InvalidArgument, LimitReached, NoSuchApplication, NotFriends, TimimError
+from ..errors import Blacklisted, FriendRefused, InvalidArgument, LimitReached, NoSuchApplication, NotFriends
 from ..wire import notices as wire
 from ..wire import profile, sns
 from .notices import Plan, relation
@@ -105,6 +105,16 @@ def answered(me: Person, peer: Person, answer: sns.Answer, *, now: int, limit: i
     return plan
 
 
+def withdrawn(me: Person, peer: Person, *, mine: bool) -> Plan:
+    """An application between the two is no more: mine to them, or theirs to me. Raises NoSuchApplication."""
+    owner, asker = (peer, me) if mine else (me, peer)
+    if asker.user not in owner.circle.asked:
+        raise NoSuchApplication(f"{asker.user!r} does not ask {owner.user!r}")
+    plan = Plan()
+    _answer(plan, owner.user, asker.user)
+    return plan
+
+
 def deleted(me: Person, peer: Person, *, both: bool) -> Plan:
     """No friend of mine any more, with `both` nor I of theirs. Raises NotFriends (31704)."""
     ours = peer.user in me.circle.friends
@@ -197,19 +207,12 @@ def ungrouped(me: Person, names: Iterable[str]) -> Plan:
 
 
 def profile_changed(me: Person, after: Account, tags: Iterable[wire.ProfileTag]) -> Plan:
-    """A profile changes: the user's own devices and whoever has them as a friend hear of it."""
-    plan = Plan([ch.SetAccount(after)])
+    """A profile changes: the user's own devices and friends hear of it. Who has them as a friend one way only does not:
+    there is no bound to how many those are, and `profile.portrait_get` tells them the version.
+    """
     content = wire.Relation(push_type=PROFILE, profile=me.user, profile_fields=list(tags), version=after.version)
-    plan.tell(*(relation(user, content) for user in dict.fromkeys((me.user, *sorted(me.circle.listed_by)))))
-    return plan
-
-
-def attempt(act: Callable[[], Plan]) -> tuple[Plan, int, str]:
-    """One account of a list: its plan, ResultCode and ResultInfo; a refusal is its own and not the others'."""
-    try:
-        return act(), 0, ""
-    except TimimError as exc:
-        return Plan(), exc.code, exc.info
+    friends = sorted(me.circle.friends.keys() & me.circle.listed_by)
+    return Plan([ch.SetAccount(after)], [relation(user, content) for user in (me.user, *friends)])
 
 
 def _befriend(plan: Plan, owner: Person, other: Person, friend: Friend, limit: int, *, mine: bool = True) -> None:
@@ -226,9 +229,13 @@ def _settle(plan: Plan, me: Person, peer: Person) -> None:
     """Applications between the two are answered."""
     for owner, other in ((me, peer), (peer, me)):
         if other.user in owner.circle.asked:
-            plan.change(ch.RemoveApplication(owner.user, other.user))
-            for user, gone in ((owner.user, other.user), (other.user, owner.user)):
-                plan.tell(relation(user, wire.Relation(push_type=ANSWERED, answered=[gone])))
+            _answer(plan, owner.user, other.user)
+
+
+def _answer(plan: Plan, owner: str, asker: str) -> None:
+    plan.change(ch.RemoveApplication(owner, asker))
+    for user, gone in ((owner, asker), (asker, owner)):
+        plan.tell(relation(user, wire.Relation(push_type=ANSWERED, answered=[gone])))
 
 
 def _know_groups(plan: Plan, owner: Person, names: Iterable[str]) -> None:

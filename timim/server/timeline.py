@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,17 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from ..errors import Blacklisted, InvalidArgument, InvalidElem, MessageTooLong, Muted, NotFriends, ProtocolError, RateLimited
+from ..errors import (
+    Blacklisted,
+    InvalidArgument,
+    InvalidElem,
+    MessageTooLong,
+    Muted,
+    NotFriends,
+    ProtocolError,
+    RateLimited,
+    ServerRefused,
+)
 from ..failpoint import reach
 from ..wire import status
 from ..wire.elems import split_body
@@ -30,6 +41,7 @@ from .permissions import MEMBER, Act, demand
 from .rates import Rates
 from .store.base import (
     Appended,
+    Circle,
     Group,
     MsgKey,
     NewEntry,
@@ -41,6 +53,7 @@ from .store.base import (
     system_timeline,
 )
 
+log = logging.getLogger("timim.server")
 __all__ = ["Draft", "Posted", "Range", "Timelines"]
 
 
@@ -103,15 +116,20 @@ class Timelines:
         self._friends_only = friends_only
         self._rates = rates if rates is not None else Rates(0, 1)
         self._plans: set[asyncio.Task[None]] = set()
-        self._orders: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._lanes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def post_c2c(self, draft: Draft, receiver: str, *, online: bool = False) -> Posted:
         """Store a message for two users and tell their devices. Raises UnknownUser, Blacklisted, MsgIdConflict, …"""
         self._check(draft)
-        async with self._in_order(draft.sender):
+        async with self._lane(draft.sender):
             sender = await self._directory.account(draft.sender)
             await self._directory.account(receiver)
-            await self._may_write_to(draft.sender, receiver)
+            circle = await self._directory.circle(receiver)
+        timeline = c2c_timeline(draft.sender, receiver)
+        try:
+            self._may_write_to(draft.sender, receiver, circle)
+        except ServerRefused as exc:
+            return await self._standing(draft, timeline, exc)
         tail = encode_tail(
             EntryTail(
                 from_account=draft.sender,
@@ -133,7 +151,7 @@ class Timelines:
             payload = render_online(tail, time=posted.time)
             self._bus.publish(Event({receiver}, status.EVENT_C2C_MESSAGE, payload, draft.origin))
             return posted
-        entry = self._entry(draft, c2c_timeline(draft.sender, receiver), tail, contacts=tuple(users))
+        entry = self._entry(draft, timeline, tail, contacts=tuple(users))
         facts: SenderFacts | msgspec.UnsetType = msgspec.UNSET
         if sender.nickname or sender.face_url or sender.custom:
             facts = SenderFacts(nick=sender.nickname, face_url=sender.face_url, custom=sender.custom)
@@ -142,10 +160,14 @@ class Timelines:
     async def post_group(self, draft: Draft, group_id: str) -> Posted:
         """Store a message for a group's members and tell their devices. Raises UnknownGroup, NotAMember, Muted, …"""
         self._check(draft)
-        async with self._in_order(draft.sender):
+        async with self._lane(draft.sender):
             sender = await self._directory.account(draft.sender)
             group = await self._directory.group(group_id)
-        self._may_speak(draft.sender, group)
+        timeline = group_timeline(group_id)
+        try:
+            self._may_speak(draft, group)
+        except ServerRefused as exc:
+            return await self._standing(draft, timeline, exc)
         member = group.members[draft.sender]
         facts = GroupFacts(
             group_id=group_id,
@@ -173,11 +195,7 @@ class Timelines:
                 msg_body=draft.msg_body,
             )
         )
-        entry = self._entry(draft, group_timeline(group_id), tail)
-        wait_s = self._rates.admit(group_id, draft.priority or "Normal", self._now())
-        if wait_s and not await self._store.knows(entry):  # a retry of what is stored is not shed
-            info = f"group {group_id!r} has too many messages for one of {draft.priority} priority; it was not stored"
-            raise RateLimited(info, retry_after=wait_s)
+        entry = self._entry(draft, timeline, tail)
         told = SenderFacts(
             nick=sender.nickname,
             face_url=sender.face_url,
@@ -187,16 +205,6 @@ class Timelines:
         )
         hearers = partial(who_see, group.members)
         return await self._append(entry, hearers, status.EVENT_GROUP_MESSAGE, draft.origin, told)
-
-    def _in_order(self, sender: str) -> asyncio.Lock:
-        """Held while facts are loaded, which may take a read: no later message of this sender overtakes meanwhile.
-
-        From its release to the store's queue nothing is awaited, so the order of the calls is the order of the seqs.
-        """
-        lock = self._orders.get(sender)
-        if lock is None:
-            lock = self._orders[sender] = asyncio.Lock()
-        return lock
 
     async def read_c2c(self, user: str, peer: str, first: int, last: int, limit: int, *, until: int = 0) -> Range:
         """The newest `limit` entries of an interval of the C2C timeline with `peer`, or of its part up to a time."""
@@ -228,14 +236,19 @@ class Timelines:
         Nothing may be awaited between a plan's making and this call: what it was decided by must still hold.
         """
         entries = [
-            NewEntry(n.timeline, n.sender, None, b"", n.tail, int(self._now()), contacts=(n.user,) if n.user else ())
+            NewEntry(n.timeline, "", None, b"", n.tail, int(self._now()), contacts=(n.user,) if n.user else ())
             for n in plan.notices
         ]
         applied = self._directory.apply(plan.changes, entries)  # in the cache from here on
         task = asyncio.create_task(self._tell(plan.notices, applied), name="timim plan")
         self._plans.add(task)
-        task.add_done_callback(self._plans.discard)
+        task.add_done_callback(self._told)
         await asyncio.shield(task)
+
+    def _told(self, task: asyncio.Task[None]) -> None:
+        self._plans.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ServerRefused):
+            log.error("a plan failed: %r", error)  # whoever asked hears it too, if they still wait
 
     async def drain(self) -> None:
         """Wait for the plans under way."""
@@ -272,8 +285,16 @@ class Timelines:
             payload = push_form(notice.kind, bytes(entry), notice.content, notice.body)
             self._bus.publish(Event(notice.hearers(done.seq), notice.kind, payload))
 
-    async def _may_write_to(self, sender: str, receiver: str) -> None:
-        circle = await self._directory.circle(receiver)
+    def _lane(self, sender: str) -> asyncio.Lock:
+        """Where one sender's messages wait, in their order, while what they need is read. After it nothing is awaited
+        until the store has the entry: so they are numbered as they came, also when only the first had to wait.
+        """
+        lane = self._lanes.get(sender)
+        if lane is None:
+            lane = self._lanes[sender] = asyncio.Lock()
+        return lane
+
+    def _may_write_to(self, sender: str, receiver: str, circle: Circle) -> None:
         if sender in circle.blocked:
             raise Blacklisted(f"{receiver!r} has {sender!r} on the blacklist", code=20007)
         if self._friends_only and sender != receiver:
@@ -282,15 +303,25 @@ class Timelines:
                 code = 20011 if listed else 20010 if lists else 20009
                 raise NotFriends(f"{sender!r} and {receiver!r} are not friends of each other", code=code)
 
-    def _may_speak(self, user: str, group: Group) -> None:
+    def _may_speak(self, draft: Draft, group: Group) -> None:
+        user, now = draft.sender, self._now()
         demand(group, user, Act.SPEAK)
         member = group.members[user]
-        now = self._now()
         if member.muted_until > now:
             left = member.muted_until - now
             raise Muted(f"{user!r} is muted in group {group.group_id!r} for {left:.0f} s", retry_after=left)
         if group.muted_all and member.role == MEMBER:
             raise Muted(f"all members of group {group.group_id!r} are muted")
+        if wait_s := self._rates.admit(group.group_id, draft.priority or "Normal", now):
+            info = f"group {group.group_id!r} has too many messages for one of {draft.priority} priority; it was not stored"
+            raise RateLimited(info, retry_after=wait_s)
+
+    async def _standing(self, draft: Draft, timeline: str, refusal: ServerRefused) -> Posted:
+        """A retry of what is stored gets its seq, whatever was decided since; everything else is refused."""
+        standing = await self._store.standing(self._entry(draft, timeline, b""))
+        if standing is None:
+            raise refusal
+        return Posted(standing.seq, standing.time)
 
     def _entry(self, draft: Draft, timeline: str, tail: bytes, contacts: tuple[str, ...] = ()) -> NewEntry:
         # without the sender's clock, Random alone does not tell two messages apart: one REST client never changes it

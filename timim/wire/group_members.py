@@ -28,13 +28,13 @@ class GetNamedMembers(Body):
 
 
 class MemberInfo(msgspec.Struct, kw_only=True):
-    """One member. MuteUntil: server seconds, 0 when it may speak."""
+    """One member. ShutUpUntil: server seconds, 0 when it may speak."""
 
     account: str = msgspec.field(name="Member_Account")
     role: str = msgspec.field(name="Role", default="Member")
     name_card: str = msgspec.field(name="NameCard", default="")
     joined: int = msgspec.field(name="JoinTime", default=0)
-    muted_until: int = msgspec.field(name="MuteUntil", default=0)
+    muted_until: int = msgspec.field(name="ShutUpUntil", default=0)
     nick: str = msgspec.field(name="NickName", default="")
     face_url: str = msgspec.field(name="FaceUrl", default="")
     custom: list[CustomField] = msgspec.field(name="AppMemberDefinedData", default_factory=list)

@@ -118,7 +118,7 @@ class Attribute(msgspec.Struct, kw_only=True):
 
 
 class ModifyAttributes(Body):
-    """Sets attributes; those not named stay."""
+    """Sets attributes; those not named stay, or go with `set_group_attr`. An empty value removes one."""
 
     group_id: str = msgspec.field(name="GroupId")
     attributes: list[Attribute] = msgspec.field(name="GroupAttr", default_factory=list)
@@ -130,11 +130,13 @@ class AttributesReply(Reply):
 
 CREATE_GROUP = Command("group_open_http_svc.create_group", CreateGroup, CreateGroupReply)
 GET_GROUP_INFO = Command("group_open_http_svc.get_group_info", GetGroupInfo, GetGroupInfoReply)
+GET_PUBLIC_INFO = Command("group_open_http_svc.get_group_public_info", GetGroupInfo, GetGroupInfoReply)
 LIST_JOINED = Command("group_open_http_svc.get_joined_group_list", ListJoined, JoinedReply)
 MODIFY_GROUP = Command("group_open_http_svc.modify_group_base_info", ModifyGroup, Reply)
 CHANGE_OWNER = Command("group_open_http_svc.change_group_owner", ChangeOwner, Reply)
 DESTROY_GROUP = Command("group_open_http_svc.destroy_group", GroupOnly, Reply)
 GET_ATTRIBUTES = Command("group_open_attr_http_svc.get_group_attr", GroupOnly, AttributesReply)
-MODIFY_ATTRIBUTES = Command("group_open_attr_http_svc.modify_group_attr", ModifyAttributes, Reply)
-DELETE_ATTRIBUTES = Command("group_open_attr_http_svc.delete_group_attr", ModifyAttributes, Reply)
-CLEAR_ATTRIBUTES = Command("group_open_attr_http_svc.clear_group_attr", GroupOnly, Reply)
+SET_ATTRIBUTES = Command("group_open_http_svc.set_group_attr", ModifyAttributes, Reply)
+MODIFY_ATTRIBUTES = Command("group_open_http_svc.modify_group_attr", ModifyAttributes, Reply)
+DELETE_ATTRIBUTES = Command("group_open_http_svc.delete_group_attr", ModifyAttributes, Reply)
+CLEAR_ATTRIBUTES = Command("group_open_http_svc.clear_group_attr", GroupOnly, Reply)

@@ -8,7 +8,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, TypeVar
 
-from ..elems import GroupNoticeElem, GroupNoticeType, GroupTipElem, GroupTipType, RelationElem, RelationType
+from ..elems import GroupNoticeElem, GroupTipElem, RelationElem
+from ..notice_types import GroupNoticeType, GroupTipType, RelationType
 
 TIP = "TIMGroupTipElem"
 GROUP_NOTICE = "TIMGroupSystemNoticeElem"

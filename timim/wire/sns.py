@@ -124,6 +124,7 @@ class Pendency(msgspec.Struct, kw_only=True):
     source: str = msgspec.field(name="AddSource", default="")
     wording: str = msgspec.field(name="AddWording", default="")
     nick: str = msgspec.field(name="Nick", default="")
+    face_url: str = msgspec.field(name="Image", default="")
 
 
 class ApplicationsReply(Reply):
@@ -135,6 +136,14 @@ class SomeAccounts(Body):
     """A command about some accounts."""
 
     account: str = msgspec.field(name="From_Account", default="")
+    users: list[str] = msgspec.field(name="To_Account", default_factory=list)
+
+
+class DeleteApplications(Body):
+    """Applications are no more, without an answer. PendencyType says whose: others' or one's own."""
+
+    account: str = msgspec.field(name="From_Account", default="")
+    type: str = msgspec.field(name="PendencyType", default=COME_IN)
     users: list[str] = msgspec.field(name="To_Account", default_factory=list)
 
 
@@ -173,7 +182,8 @@ class FriendGroups(Body):
 
 class FriendGroup(msgspec.Struct, kw_only=True):
     name: str = msgspec.field(name="GroupName")
-    friends: list[str] = msgspec.field(name="Friend_Account", default_factory=list)
+    number: int = msgspec.field(name="FriendNumber", default=0)
+    friends: list[str] = msgspec.field(name="To_Account", default_factory=list)
 
 
 class FriendGroupsReply(Reply):
@@ -186,6 +196,7 @@ DELETE_FRIENDS = Command("sns.friend_delete", DeleteFriends, Results)
 UPDATE_FRIENDS = Command("sns.friend_update", UpdateFriends, Results)
 LIST_FRIENDS = Command("sns.friend_get", ListFriends, FriendsReply)
 LIST_APPLICATIONS = Command("sns.pendency_get", ListApplications, ApplicationsReply)
+DELETE_APPLICATIONS = Command("sns.pendency_delete", DeleteApplications, Results)
 REPORT_APPLICATIONS = Command("sns.pendency_report", ReportApplications, Reply)
 ADD_BLOCKED = Command("sns.black_list_add", SomeAccounts, Results)
 DELETE_BLOCKED = Command("sns.black_list_delete", SomeAccounts, Results)

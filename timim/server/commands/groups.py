@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import msgspec
 
-from ...errors import InvalidArgument, LimitReached, NotAMember, TimimError
+from ...errors import InvalidArgument, LimitReached, NoPermission, NotAMember, TimimError
 from ...ids import checked_group_id, checked_user_id
 from ...wire import groups as wire
 from ...wire import messages
@@ -15,7 +16,7 @@ from ...wire.codec import Reply
 from ...wire.notices import GroupNews
 from .. import group_changes
 from ..group_changes import Actor, merged
-from ..permissions import BY_APPROVAL, CLOSED, FREE, JOINING_FIXED, KINDS, MEMBER, OWNER, Act, demand, joining
+from ..permissions import ADMIN, BY_APPROVAL, CLOSED, FREE, JOINING_FIXED, KINDS, MEMBER, OWNER, Act, demand, joining
 from ..store.base import Group, Member, group_timeline
 from ..timeline import Draft
 from .openim import sender_of
@@ -89,6 +90,8 @@ async def create(call: Call, body: wire.CreateGroup) -> wire.CreateGroupReply:
         user = checked_user_id(new.account)
         await call.services.directory.account(user)
         role = new.role if call.admin and new.role else MEMBER
+        if role not in (ADMIN, MEMBER):
+            raise bad(f"Role must be {ADMIN} or {MEMBER}, not {role!r}")
         members.setdefault(user, Member(role, joined=actor.now))
     if len(members) > (body.max_members or limit):
         raise LimitReached(f"{len(members)} members are more than the group may have", code=10014)
@@ -116,14 +119,32 @@ async def create(call: Call, body: wire.CreateGroup) -> wire.CreateGroupReply:
 
 @TABLE.serve(wire.GET_GROUP_INFO)
 async def get_info(call: Call, body: wire.GetGroupInfo) -> wire.GetGroupInfoReply:
-    if len(body.group_ids) > INFOS_AT_ONCE:
-        raise bad(f"at most {INFOS_AT_ONCE} groups at once, not {len(body.group_ids)}")
+    return await _infos(call, body.group_ids, lambda group: demand(group, call.user, Act.READ))
+
+
+@TABLE.serve(wire.GET_PUBLIC_INFO)
+async def get_public_info(call: Call, body: wire.GetGroupInfo) -> wire.GetGroupInfoReply:
+    def demand_public(group: Group) -> None:
+        if joining(group) == CLOSED and call.user not in group.members:
+            raise NoPermission(f"group {group.group_id!r} is by invitation only")
+
+    reply = await _infos(call, body.group_ids, demand_public)
+    for info in reply.groups:
+        info.notification, info.mute_all, info.custom, info.next_msg_seq = "", "Off", [], 0
+    return reply
+
+
+async def _infos(
+    call: Call, group_ids: list[str], demanded: Callable[[Group], None], *, limit: int = INFOS_AT_ONCE
+) -> wire.GetGroupInfoReply:
+    if len(group_ids) > limit:
+        raise bad(f"at most {limit} groups at once, not {len(group_ids)}")
     reply = wire.GetGroupInfoReply()
-    for group_id in body.group_ids:
+    for group_id in group_ids:
         try:
             group = await call.services.directory.group(group_id)
             if not call.admin:
-                demand(group, call.user, Act.READ)
+                demanded(group)
             reply.groups.append(await group_info(call, group))
         except TimimError as exc:
             why = NotAMember.reason if isinstance(exc, NotAMember) else ""
@@ -136,39 +157,42 @@ async def get_info(call: Call, body: wire.GetGroupInfo) -> wire.GetGroupInfoRepl
 async def list_joined(call: Call, body: wire.ListJoined) -> wire.JoinedReply:
     ids = await call.services.store.group_ids_of(acting(call, body.account))
     page = ids[body.offset : body.offset + max(1, min(body.limit or 100, 100))]
-    groups = [await group_info(call, await call.services.directory.group(group_id)) for group_id in page]
-    return wire.JoinedReply(total=len(ids), groups=groups)
+    groups = (await _infos(call, page, lambda _: None, limit=len(page))).groups
+    return wire.JoinedReply(total=len(ids), groups=[group for group in groups if not group.error_code])
 
 
 @TABLE.serve(wire.MODIFY_GROUP)
 async def modify(call: Call, body: wire.ModifyGroup) -> Reply:
-    facts: dict[str, object] = {}
-    news = GroupNews()
+    custom = fields_of(body.custom)
+    actor = await actor_of(call)
+    group = after = await call.services.directory.group(body.group_id)
+    news = GroupNews(name=body.name, introduction=body.introduction, notification=body.notification, face_url=body.face_url)
     if not isinstance(body.name, msgspec.UnsetType):
-        facts["name"] = news.name = _name(body.name)
+        after = replace(after, name=_name(body.name))
     if not isinstance(body.introduction, msgspec.UnsetType):
-        facts["introduction"] = news.introduction = _text("introduction", body.introduction)
+        after = replace(after, introduction=_text("introduction", body.introduction))
     if not isinstance(body.notification, msgspec.UnsetType):
-        facts["notification"] = news.notification = _text("notification", body.notification)
+        after = replace(after, notification=_text("notification", body.notification))
     if not isinstance(body.face_url, msgspec.UnsetType):
-        facts["face_url"] = news.face_url = _text("face_url", body.face_url)
+        after = replace(after, face_url=_text("face_url", body.face_url))
     if not isinstance(body.max_members, msgspec.UnsetType):
         if not 0 < body.max_members <= call.services.settings.group_members:
             raise bad(f"MaxMemberNum must be 1 to {call.services.settings.group_members}")
-        facts["max_members"] = body.max_members
+        after = replace(after, max_members=body.max_members)
+    if not isinstance(body.apply_option, msgspec.UnsetType):
+        news.join_option = body.apply_option
+        after = replace(after, apply_option=_joining(group.type, body.apply_option))
+    if custom:
+        news.custom = merged(group.custom, custom, CUSTOM_LIMIT, "custom fields")
+        after = replace(after, custom=news.custom)
+    acts = [Act.EDIT] if news != GroupNews() or after != group else []
     if not isinstance(body.mute_all, msgspec.UnsetType):
         if body.mute_all not in ("On", "Off"):
             raise bad(f"ShutUpAllMember must be On or Off, not {body.mute_all!r}")
-        facts["muted_all"] = body.mute_all == "On"
         news.muted_all = int(body.mute_all == "On")
-    custom = fields_of(body.custom)
-    actor = await actor_of(call)
-    group = await call.services.directory.group(body.group_id)
-    if not isinstance(body.apply_option, msgspec.UnsetType):
-        facts["apply_option"] = news.join_option = _joining(group.type, body.apply_option)
-    if custom:
-        facts["custom"] = news.custom = merged(group.custom, custom, CUSTOM_LIMIT, "custom fields")
-    await call.services.timelines.carry_out(group_changes.edited(actor, group, facts, news))
+        after = replace(after, muted_all=body.mute_all == "On")
+        acts.append(Act.MUTE)
+    await call.services.timelines.carry_out(group_changes.edited(actor, group, after, news, acts))
     return Reply()
 
 
@@ -196,32 +220,39 @@ async def attributes(call: Call, body: wire.GroupOnly) -> wire.AttributesReply:
     return wire.AttributesReply(attributes=[wire.Attribute(key=key, value=value) for key, value in group.attributes.items()])
 
 
+@TABLE.serve(wire.SET_ATTRIBUTES)
+async def set_attributes(call: Call, body: wire.ModifyAttributes) -> Reply:
+    return await _attributes(call, body.group_id, _wanted(body), alone=True)
+
+
 @TABLE.serve(wire.MODIFY_ATTRIBUTES)
 async def modify_attributes(call: Call, body: wire.ModifyAttributes) -> Reply:
-    wanted = fields_of(wire.CustomField(key=one.key, value=one.value) for one in body.attributes)
-    await _set_attributes(call, body.group_id, wanted)
-    return Reply()
+    return await _attributes(call, body.group_id, _wanted(body))
 
 
 @TABLE.serve(wire.DELETE_ATTRIBUTES)
 async def delete_attributes(call: Call, body: wire.ModifyAttributes) -> Reply:
-    await _set_attributes(call, body.group_id, {one.key: "" for one in body.attributes})
-    return Reply()
+    return await _attributes(call, body.group_id, {one.key: "" for one in body.attributes})
 
 
 @TABLE.serve(wire.CLEAR_ATTRIBUTES)
 async def clear_attributes(call: Call, body: wire.GroupOnly) -> Reply:
-    await _set_attributes(call, body.group_id, None)
-    return Reply()
+    return await _attributes(call, body.group_id, {}, alone=True)
 
 
-async def _set_attributes(call: Call, group_id: str, wanted: dict[str, str] | None) -> None:
-    """Set these, or (None) remove all."""
+def _wanted(body: wire.ModifyAttributes) -> dict[str, str]:
+    return fields_of(wire.CustomField(key=one.key, value=one.value) for one in body.attributes)
+
+
+async def _attributes(call: Call, group_id: str, wanted: dict[str, str], *, alone: bool = False) -> Reply:
+    """Set these; `alone`: and remove all others."""
     actor = await actor_of(call)
     group = await call.services.directory.group(group_id)
-    after = {} if wanted is None else merged(group.attributes, wanted, ATTRIBUTES_LIMIT, "attributes")
-    plan = group_changes.edited(actor, group, {"attributes": after}, GroupNews(attributes=after))
+    after = merged({} if alone else group.attributes, wanted, ATTRIBUTES_LIMIT, "attributes")
+    news = GroupNews(attributes=after)
+    plan = group_changes.edited(actor, group, replace(group, attributes=after), news, [Act.EDIT])
     await call.services.timelines.carry_out(plan)
+    return Reply()
 
 
 async def group_info(call: Call, group: Group) -> wire.GroupInfo:

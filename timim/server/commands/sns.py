@@ -137,9 +137,17 @@ async def applications(call: Call, body: wire.ListApplications) -> wire.Applicat
                     source=application.source,
                     wording=application.wording,
                     nick=account.nickname,
+                    face_url=account.face_url,
                 )
             )
     return reply
+
+
+@TABLE.serve(wire.DELETE_APPLICATIONS)
+async def delete_applications(call: Call, body: wire.DeleteApplications) -> wire.Results:
+    me = await _person(call, acting(call, body.account))
+    mine = body.type == wire.SENT
+    return await _each(call, body.users, lambda peer: (relations.withdrawn(me, peer, mine=mine), 0, ""))
 
 
 @TABLE.serve(wire.REPORT_APPLICATIONS)
@@ -192,10 +200,9 @@ async def delete_groups(call: Call, body: wire.FriendGroups) -> wire.Results:
 @TABLE.serve(wire.LIST_FRIEND_GROUPS)
 async def list_groups(call: Call, body: wire.FriendGroups) -> wire.FriendGroupsReply:
     circle = await call.services.directory.circle(acting(call, body.account))
-    return wire.FriendGroupsReply(
-        groups=[
-            wire.FriendGroup(name=name, friends=[user for user, friend in circle.friends.items() if name in friend.groups])
-            for name in circle.friend_groups
-            if not body.names or name in body.names
-        ]
-    )
+    reply = wire.FriendGroupsReply()
+    for name in circle.friend_groups:
+        if not body.names or name in body.names:
+            friends = [user for user, friend in circle.friends.items() if name in friend.groups]
+            reply.groups.append(wire.FriendGroup(name=name, number=len(friends), friends=friends))
+    return reply

@@ -121,8 +121,8 @@ class Store(Protocol):
         """Store an entry. Raises MsgIdConflict. Entries are numbered in the order of the calls."""
         ...
 
-    async def knows(self, entry: NewEntry) -> bool:
-        """Whether this sender's msg_id stands in this timeline, counting what was appended before this call."""
+    async def standing(self, entry: NewEntry) -> Appended | None:
+        """Where this sender's msg_id stands already, counting what was appended before this call. Raises MsgIdConflict."""
         ...
 
     def apply(self, changes: Sequence[Change], entries: Sequence[NewEntry]) -> Awaitable[list[Appended]]:

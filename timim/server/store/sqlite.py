@@ -61,10 +61,10 @@ class SqliteStore:
     async def append(self, entry: NewEntry) -> Appended:
         return await self._database.submit(lambda connection: _append(connection, entry))
 
-    async def knows(self, entry: NewEntry) -> bool:
+    async def standing(self, entry: NewEntry) -> Appended | None:
         if entry.msg_key is None:
-            return False
-        return await self._database.write(lambda connection: _knows(connection, entry))
+            return None
+        return await self._database.write(lambda connection: _standing(connection, entry))
 
     def apply(self, changes: Sequence[Change], entries: Sequence[NewEntry]) -> Awaitable[list[Appended]]:
         return self._database.submit(lambda connection: _apply(connection, changes, entries))
@@ -147,7 +147,11 @@ def _append(connection: sqlite3.Connection, entry: NewEntry) -> Appended:
                 (timeline, entry.sender, *entry.msg_key, seq, entry.fingerprint),
             )
         except sqlite3.IntegrityError:
-            return _standing(connection, timeline, entry)
+            # the number just taken is given back
+            connection.execute("UPDATE timelines SET last_seq=last_seq-1 WHERE id=?", (timeline,))
+            if (standing := _standing(connection, entry)) is None:
+                raise  # not the msg_id, then
+            return standing
     reach("before-insert")
     connection.execute("INSERT INTO entries VALUES(?,?,?,?,?)", (timeline, seq, time, entry.sender, entry.tail))
     reach("after-insert")
@@ -159,23 +163,17 @@ def _append(connection: sqlite3.Connection, entry: NewEntry) -> Appended:
     return Appended(seq, time)
 
 
-def _knows(connection: sqlite3.Connection, entry: NewEntry) -> bool:
+def _standing(connection: sqlite3.Connection, entry: NewEntry) -> Appended | None:
+    """The entry that already has this msg_id."""
     row = connection.execute(
-        "SELECT 1 FROM msg_keys k JOIN timelines t ON t.id=k.timeline"
+        "SELECT k.seq, k.fingerprint, e.time FROM timelines t JOIN msg_keys k ON k.timeline=t.id"
+        " JOIN entries e ON e.timeline=t.id AND e.seq=k.seq"
         " WHERE t.name=? AND k.sender=? AND k.client_time=? AND k.random=?",
         (entry.timeline, entry.sender, *(entry.msg_key or ())),
     ).fetchone()
-    return row is not None
-
-
-def _standing(connection: sqlite3.Connection, timeline: int, entry: NewEntry) -> Appended:
-    """The entry that already has this msg_id; the number just taken is given back."""
-    connection.execute("UPDATE timelines SET last_seq=last_seq-1 WHERE id=?", (timeline,))
-    seq, fingerprint, time = connection.execute(
-        "SELECT k.seq, k.fingerprint, e.time FROM msg_keys k JOIN entries e ON e.timeline=k.timeline AND e.seq=k.seq"
-        " WHERE k.timeline=? AND k.sender=? AND k.client_time=? AND k.random=?",
-        (timeline, entry.sender, *(entry.msg_key or ())),
-    ).fetchone()
+    if row is None:
+        return None
+    seq, fingerprint, time = row
     if fingerprint != entry.fingerprint:
         raise MsgIdConflict(f"msg_id {entry.msg_key} of {entry.sender} already stands for another message")
     return Appended(seq, time, duplicate=True)
@@ -250,7 +248,7 @@ def _unread(connection: sqlite3.Connection, user: str, timeline: str) -> int:
     ).fetchone()
     if row is None:
         return 0
-    others = "SELECT 1 FROM entries WHERE timeline=? AND seq>? AND sender<>? LIMIT ?"
+    others = "SELECT 1 FROM entries WHERE timeline=? AND seq>? AND sender NOT IN (?, '') LIMIT ?"  # '': a tip
     count: int = connection.execute(f"SELECT count(*) FROM ({others})", (*row, user, UNREAD_LIMIT)).fetchone()[0]
     return count
 
@@ -279,6 +277,7 @@ def _ensure_account(connection: sqlite3.Connection, user: str, nickname: str, fa
         "INSERT INTO accounts(user_id, tiny_id, nickname, face_url, custom)"
         " SELECT ?, coalesce(max(tiny_id), ?) + 1, ?, ?, '{}' FROM accounts WHERE true"
         " ON CONFLICT(user_id) DO UPDATE SET nickname=CASE WHEN excluded.nickname='' THEN nickname ELSE excluded.nickname END,"
+        " version=version + CASE WHEN excluded.nickname='' AND excluded.face_url='' THEN 0 ELSE 1 END,"
         " face_url=CASE WHEN excluded.face_url='' THEN face_url ELSE excluded.face_url END",
         (user, _FIRST_TINY_ID, nickname, face_url),
     )
