@@ -42,6 +42,7 @@ async def survive(server: Server, failpoint: Failpoint, kills: int, rng: random.
                 stored = [message.text async for message in bob.c2c("alice").history(oldest_first=True)]
         return acked, stored
     finally:
+        await server.faults.stop()
         await server.stop()
 
 

@@ -101,6 +101,7 @@ class Client:
             on_push=self._on_push,
             on_up=self._on_up,
             on_down=self._on_down,
+            on_stale=lambda: self._own(self._compare(), "timim compare"),
             timeout_s=timeout,
             backoff=Backoff(),
         )
@@ -340,6 +341,14 @@ class Client:
         if self._restored:
             self._dispatcher.event(ConnectionRestored())
         self._restored = True
+
+    async def _compare(self) -> None:
+        """Pushes may have been lost: bring what changed since the last sync."""
+        assert self._inbox is not None
+        try:
+            await self._inbox.sync()
+        except TimimError as exc:
+            log.info("comparing with the server failed; the next login does it: %s", exc)
 
     def _on_down(self, error: TimimError, final: bool) -> None:
         self._ready.clear()

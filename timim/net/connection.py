@@ -25,10 +25,14 @@ B = TypeVar("B", bound=Body)
 R = TypeVar("R", bound=Reply)
 PLATFORM = 10  # "other" among TIM's platforms
 LOGOUT_TIMEOUT_S = 2.0
+COMPARE_S = 600.0  # a hint that was lost between servers costs this much time at the most, and no message
 
 
 class Connection:
-    """`on_push` gets decoded pushes; `on_up` and `on_down` are called as the link comes and goes, and must not block."""
+    """`on_push` gets decoded pushes; `on_up` and `on_down` are called as the link comes and goes, and must not block.
+
+    `on_stale` is called when pushes were lost on the way, and now and then anyway: compare with what the server has.
+    """
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class Connection:
         on_push: Callable[[status.Push], None],
         on_up: Callable[[status.LoginReply], None],
         on_down: Callable[[TimimError, bool], None],
+        on_stale: Callable[[], None],
         timeout_s: float,
         backoff: Backoff,
     ) -> None:
@@ -55,6 +60,8 @@ class Connection:
         self._on_push = on_push
         self._on_up = on_up
         self._on_down = on_down
+        self._on_stale = on_stale
+        self._pushes = 0
         self._timeout_s = timeout_s
         self._backoff = backoff
         self._link: Link | None = None
@@ -203,6 +210,7 @@ class Connection:
             now_s = server.time_ms / 1000 or now_s
         self._clock_offset_s = now_s - time.monotonic()
         self._link = link
+        self._pushes = 0
         self._on_up(reply)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
@@ -210,11 +218,18 @@ class Connection:
                 waiter.set_result(link)
         if not first.done():
             first.set_result(None)
+        compared = time.monotonic()
         while True:
             await asyncio.sleep(max(1.0, reply.hello_interval / 2))  # two a server's interval: one lost is noise
-            await link.call(status.HEARTBEAT, Body(), timeout_s=self._timeout_s)
+            beat = await link.call(status.HEARTBEAT, Body(), timeout_s=self._timeout_s)
+            lost = beat.pushes - self._pushes if isinstance(beat.pushes, int) else 0
+            if lost > 0 or time.monotonic() - compared > COMPARE_S:
+                self._pushes += max(lost, 0)
+                compared = time.monotonic()
+                self._on_stale()
 
     def _receive(self, frame: Frame) -> None:
+        self._pushes += 1
         self._on_push(decode(status.Push, frame.body))
 
     def _refuse(self, error: TimimError) -> None:

@@ -38,6 +38,7 @@ class Session:
         self._now = now
         self._out: list[bytes | list[PushEvent]] = []
         self._out_bytes = 0
+        self._pushes_written = 0
         self._wake = asyncio.Event()
 
     def reply(self, frame: bytes) -> None:
@@ -61,6 +62,11 @@ class Session:
             return
         self._open_push().append(event)
         self._grow(64)
+
+    @property
+    def pushes(self) -> int:
+        """How many pushes leave before what is queued next."""
+        return self._pushes_written + sum(isinstance(item, list) for item in self._out)
 
     def close(self, why: str) -> None:
         """Ask the door to end the session; the first reason counts."""
@@ -103,6 +109,7 @@ class Session:
 
     def _encode_push(self, events: list[PushEvent]) -> bytes:
         seq = next(_push_seqs)
+        self._pushes_written += 1
         need_ack = 0 if self.batch else 1
         push = Push(session_data=str(seq), need_ack=need_ack, events=events)
         return encode_frame(Head(PUSH, seq=seq, time=int(self._now())), encode(push))

@@ -20,6 +20,7 @@ from ..client import Client
 from ..errors import ConnectionFailed
 from ..failpoint import VARIABLE, Failpoint
 from ..usersig import sign_user
+from .faults import Faults
 
 APP_ID = 1_400_000_001
 SECRET_KEY = "a key for tests only, which guards nothing"  # noqa: S105
@@ -28,7 +29,7 @@ STOP_LIMIT_S = 15.0
 
 
 class RunningServer:
-    """`url`, `app_id` and `secret_key` are what a client needs; `client(user)` makes one."""
+    """`url`, `app_id` and `secret_key` are what a client needs; `client(user)` makes one, within reach of `faults`."""
 
     program: Sequence[str] = ("-m", "timim.cli")  # what Python runs; a mutant's test runs another
 
@@ -37,6 +38,7 @@ class RunningServer:
         self.secret_key = SECRET_KEY
         self.folder = folder
         self.url = ""
+        self.faults = Faults()
         self._settings = dict(settings)
         self._port = 0
         self._process: asyncio.subprocess.Process | None = None
@@ -50,7 +52,7 @@ class RunningServer:
     def client(self, user_id: str, *, data_dir: str | Path = ":memory:", **options: Any) -> Client:
         """A Client signed and pointed at this server, not yet logged in; nothing kept unless `data_dir` is given."""
         signature = sign_user(self.app_id, self.secret_key, user_id)
-        return Client(self.url, app_id=self.app_id, user_id=user_id, user_sig=signature, data_dir=data_dir, **options)
+        return Client(self.faults.url, app_id=self.app_id, user_id=user_id, user_sig=signature, data_dir=data_dir, **options)
 
     async def add_users(self, *user_ids: str) -> None:
         """Make accounts: each logs in once and out again."""
@@ -84,6 +86,7 @@ class RunningServer:
                 if line.startswith("listening on "):
                     self.url = line.removeprefix("listening on ").strip()
                     self._port = int(self.url.rpartition(":")[2])
+                    await self.faults.start(self.url)
                     return
         raise ConnectionFailed(f"the server did not start: {said.strip()}")
 
@@ -135,6 +138,7 @@ async def running_server(*, data_dir: Path | None = None, **settings: object) ->
         yield server
     finally:
         try:
+            await server.faults.stop()
             await server.stop()
         finally:
             if data_dir is None:

@@ -57,6 +57,12 @@ EVENT_READ = 10001  # ours: a number of its own, which other clients pass over
 SUB_KICKED = 96
 
 
+class HeartbeatReply(Reply):
+    """`TimelinePushes`: how many pushes this session was sent before this reply (ours)."""
+
+    pushes: int | msgspec.UnsetType = msgspec.field(name="TimelinePushes", default=msgspec.UNSET)
+
+
 class PushEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One member of a push's EventArray; `Event` says which array it holds."""
 
@@ -107,5 +113,5 @@ class Push(Body):
 
 LOGIN = Command("im_open_status.wslogin", Login, LoginReply)
 LOGOUT = Command("im_open_status.wslogout", Body, Reply)
-HEARTBEAT = Command("heartbeat.alive", Body, Reply)
+HEARTBEAT = Command("heartbeat.alive", Body, HeartbeatReply)
 PUSH_ACK = Command("openim.ws_msg_push_ack", Body, Reply)

@@ -153,7 +153,10 @@ class Door:
                     message = await _receive(socket)
                 for frame in decode_frames(message):
                     name = frame.head.servcmd
-                    if name == status.HEARTBEAT.name or name == status.PUSH_ACK.name:
+                    if name == status.HEARTBEAT.name:
+                        beat = status.HeartbeatReply(pushes=session.pushes) if session.batch else status.HeartbeatReply()
+                        session.reply(self._frame(frame.head, encode(beat)))
+                    elif name == status.PUSH_ACK.name:
                         session.reply(self._frame(frame.head, _OK))
                     elif name == status.LOGOUT.name:
                         session.reply(self._frame(frame.head, _OK))

@@ -1,0 +1,345 @@
+"""Faults on demand: a relay between clients and the server that cuts, holds, splits, repeats, swaps, delays and drops.
+
+It works on whole websocket messages, counts what it did, and changes nothing unless told to. Every client that
+`server.client(...)` makes goes through it; media go to the server directly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+Direction = Literal["up", "down", "both"]  # up: from a client to the server
+Kind = Literal["cut", "stall", "split", "duplicate", "reorder", "delay", "drop"]
+CHUNK_BYTES = 65536
+STALL_LIMIT_S = 60.0
+
+
+@dataclass(eq=False)
+class Fault:
+    """One fault that was asked for. `done`: how often it happened; `await fault.happened()` waits for the first time."""
+
+    kind: Kind
+    user: str | None
+    direction: Direction
+    skip: int
+    left: int
+    amount: float = 0.0
+    half: bool = False
+    done: int = 0
+    _happened: asyncio.Event = field(default_factory=asyncio.Event)
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def happened(self, *, timeout: float = 20.0) -> None:
+        """Wait until it happened once. Raises TimeoutError."""
+        async with asyncio.timeout(timeout):
+            await self._happened.wait()
+
+    def release(self) -> None:
+        """End a stall; what was held goes on."""
+        self._released.set()
+
+    def _due(self, user: str, direction: Direction) -> bool:
+        """Whether its turn has come with this message."""
+        if self.left <= 0 or (self.user is not None and self.user != user) or self.direction not in ("both", direction):
+            return False
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        self.left -= 1
+        self.done += 1
+        self._happened.set()
+        return True
+
+
+class Faults:
+    """`server.faults`. Each method arms one fault and returns it; `user` None means every user.
+
+    `after_frames`: so many websocket messages of that user and direction pass first. `times`: how often it happens.
+    """
+
+    def __init__(self) -> None:
+        self._to: tuple[str, int] | None = None
+        self._listener: asyncio.Server | None = None
+        self._pipes: set[_Pipe] = set()
+        self._armed: list[Fault] = []
+        self._chaos: tuple[random.Random, float, tuple[Kind, ...]] | None = None
+        self.counts: dict[Kind, int] = {}
+
+    @property
+    def url(self) -> str:
+        """What a client connects to, to be in reach of faults."""
+        assert self._listener is not None
+        host, port = self._listener.sockets[0].getsockname()[:2]
+        return f"ws://{host}:{port}"
+
+    def cut(
+        self,
+        *,
+        after_frames: int = 0,
+        user: str | None = None,
+        direction: Direction = "both",
+        times: int = 1,
+        half: bool = False,
+    ) -> Fault:
+        """Reset the connection before the next message; with `half`, in the middle of it."""
+        return self._arm(Fault("cut", user, direction, after_frames, times, half=half))
+
+    def stall(self, *, after_frames: int = 0, user: str | None = None, direction: Direction = "both") -> Fault:
+        """Hold the connection still, in that direction, until `release()`."""
+        return self._arm(Fault("stall", user, direction, after_frames, 1))
+
+    def split(
+        self,
+        *,
+        size_bytes: int = 1,
+        after_frames: int = 0,
+        user: str | None = None,
+        direction: Direction = "both",
+        times: int = 1,
+    ) -> Fault:
+        """Write messages in pieces of so many bytes."""
+        return self._arm(Fault("split", user, direction, after_frames, times, amount=size_bytes))
+
+    def duplicate(
+        self, *, after_frames: int = 0, user: str | None = None, direction: Direction = "both", times: int = 1
+    ) -> Fault:
+        """Pass a message twice."""
+        return self._arm(Fault("duplicate", user, direction, after_frames, times))
+
+    def reorder(
+        self, *, after_frames: int = 0, user: str | None = None, direction: Direction = "both", times: int = 1
+    ) -> Fault:
+        """Pass a message after the one that follows it."""
+        return self._arm(Fault("reorder", user, direction, after_frames, times))
+
+    def drop(self, *, after_frames: int = 0, user: str | None = None, direction: Direction = "both", times: int = 1) -> Fault:
+        """Lose a message."""
+        return self._arm(Fault("drop", user, direction, after_frames, times))
+
+    def delay(
+        self, seconds: float, *, after_frames: int = 0, user: str | None = None, direction: Direction = "both", times: int = 1
+    ) -> Fault:
+        """Pass messages later; the order stays."""
+        return self._arm(Fault("delay", user, direction, after_frames, times, amount=seconds))
+
+    @asynccontextmanager
+    async def chaos(
+        self, seed: int, *, rate: float, kinds: tuple[Kind, ...] = ("cut", "stall", "split", "duplicate", "drop")
+    ) -> AsyncIterator[dict[Kind, int]]:
+        """While inside, each message meets with a fault with this probability; gives the counts of what happened."""
+        self._chaos = random.Random(seed), rate, kinds
+        try:
+            yield self.counts
+        finally:
+            self._chaos = None
+
+    def cut_all(self) -> int:
+        """Reset every connection now; how many there were."""
+        pipes = list(self._pipes)
+        for pipe in pipes:
+            pipe.abort()
+        return len(pipes)
+
+    def clear(self) -> None:
+        """Disarm what has not happened yet, and release what is held."""
+        for fault in self._armed:
+            fault.left = 0
+            fault.release()
+        self._armed.clear()
+
+    async def start(self, url: str) -> None:
+        """Stand before the server at `url`."""
+        host, _, port = url.removeprefix("ws://").rpartition(":")
+        self._to = host, int(port)
+        if self._listener is None:
+            self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+
+    async def stop(self) -> None:
+        """Cut everything and go away."""
+        self.clear()
+        if self._listener is not None:
+            self._listener.close()
+            await asyncio.gather(*(pipe.close() for pipe in list(self._pipes)))
+            await self._listener.wait_closed()
+            self._listener = None
+
+    def _arm(self, fault: Fault) -> Fault:
+        self._armed = [*(armed for armed in self._armed if armed.left > 0), fault]
+        return fault
+
+    def _decide(self, user: str, direction: Direction) -> Fault | None:
+        for fault in self._armed:
+            if fault._due(user, direction):
+                self.counts[fault.kind] = self.counts.get(fault.kind, 0) + 1
+                return fault
+        if self._chaos is None or not user:
+            return None
+        rng, rate, kinds = self._chaos
+        if rng.random() >= rate:
+            return None
+        kind = rng.choice(kinds)
+        self.counts[kind] = self.counts.get(kind, 0) + 1
+        amount = rng.choice((1, 3, 1000)) if kind == "split" else 0.05
+        if kind == "stall":
+            kind = "delay"  # one that ends by itself
+        return Fault(kind, None, "both", 0, 1, amount=amount, half=rng.random() < 0.5)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert self._to is not None
+        try:
+            up_reader, up_writer = await asyncio.open_connection(*self._to)
+        except OSError:
+            writer.transport.abort()
+            return
+        pipe = _Pipe(self._decide, (reader, writer), (up_reader, up_writer))
+        self._pipes.add(pipe)
+        try:
+            await pipe.run()
+        finally:
+            self._pipes.discard(pipe)
+
+
+class _Pipe:
+    """One connection through the relay."""
+
+    def __init__(
+        self,
+        decide: Callable[[str, Direction], Fault | None],
+        client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+    ) -> None:
+        self._decide = decide
+        self._client, self._server = client, server
+        self._user = ""
+        self._task: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        self._task = asyncio.current_task()
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pass("up", self._client[0], self._server[1]))
+                both.create_task(self._pass("down", self._server[0], self._client[1]))
+        except* (OSError, _Ended):
+            pass  # one side is gone: so is the other
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        self._client[1].transport.abort()
+        self._server[1].transport.abort()
+
+    async def close(self) -> None:
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _pass(self, direction: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        source = _Messages(reader)
+        writer.write(await source.handshake())
+        held: bytes | None = None
+        while True:
+            message = await source.next()
+            if not source.is_data:
+                writer.write(message)
+                continue
+            if direction == "up" and not self._user:
+                self._user = source.user()
+            fault = self._decide(self._user, direction)
+            if fault is not None and fault.kind == "reorder" and held is None:
+                held = message
+                continue
+            await self._send(fault, message, writer)
+            if held is not None:
+                await self._send(None, held, writer)
+                held = None
+
+    async def _send(self, fault: Fault | None, message: bytes, writer: asyncio.StreamWriter) -> None:
+        match fault.kind if fault is not None else None:
+            case "cut":
+                assert fault is not None
+                if fault.half:
+                    writer.write(message[: len(message) // 2])
+                    await writer.drain()
+                raise _Ended
+            case "drop":
+                return
+            case "duplicate":
+                writer.write(message + message)
+            case "stall":
+                assert fault is not None
+                async with asyncio.timeout(STALL_LIMIT_S):
+                    await fault._released.wait()
+                writer.write(message)
+            case "delay":
+                assert fault is not None
+                await asyncio.sleep(fault.amount)
+                writer.write(message)
+            case "split":
+                assert fault is not None
+                size = max(1, int(fault.amount))
+                for at in range(0, len(message), size):
+                    writer.write(message[at : at + size])
+                    if at % 64 == 0:
+                        await asyncio.sleep(0)  # else the kernel is given one piece
+            case _:
+                writer.write(message)
+        await writer.drain()
+
+
+class _Ended(Exception):
+    """The connection is over."""
+
+
+class _Messages:
+    """Websocket frames as they stand on the wire, after the HTTP handshake."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self._payload = self._mask = b""
+        self.is_data = False
+
+    async def handshake(self) -> bytes:
+        try:
+            return await self._reader.readuntil(b"\r\n\r\n")
+        except asyncio.IncompleteReadError as exc:
+            raise _Ended from exc
+
+    async def next(self) -> bytes:
+        """The next frame, whole."""
+        try:
+            head = await self._reader.readexactly(2)
+            length = head[1] & 0x7F
+            more = b""
+            if length == 126:
+                more = await self._reader.readexactly(2)
+                length = int.from_bytes(more)
+            elif length == 127:
+                more = await self._reader.readexactly(8)
+                length = int.from_bytes(more)
+            mask = await self._reader.readexactly(4) if head[1] & 0x80 else b""
+            body = await self._reader.readexactly(length)
+        except asyncio.IncompleteReadError as exc:
+            raise _Ended from exc
+        self.is_data = head[0] & 0x0F < 8
+        self._payload, self._mask = body, mask
+        return head + more + mask + body
+
+    def user(self) -> str:
+        """Whom this message logs in; empty when it is no login."""
+        plain = bytes(byte ^ self._mask[i % 4] for i, byte in enumerate(self._payload)) if self._mask else self._payload
+        try:
+            said = json.loads(plain)
+        except ValueError:
+            return ""
+        frames = said if isinstance(said, list) else [said]
+        for frame in frames:
+            identifier = frame.get("head", {}).get("identifier", "")
+            if identifier:
+                return str(identifier)
+        return ""
