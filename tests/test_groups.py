@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -13,6 +14,7 @@ import pytest_asyncio
 import timim
 from timim import Client, Group, GroupChanged, GroupNoticed, GroupNoticeType, GroupTipElem, GroupTipType, JoinOption
 from timim.server.permissions import ADMIN, JOINING, MEMBER, OWNER, STRANGER, TABLE, Act
+from timim.server.store.sqlite import SqliteStore
 from timim.testing import RunningServer, Watch, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -470,3 +472,35 @@ async def test_a_subtype_of_the_future_keeps_its_number() -> None:
     assert isinstance(known, GroupTipElem)
     assert known.type is GroupTipType.JOIN
     assert isinstance(decode_elem("TIMGroupTipElem", b'{"Operator_Account":"a"}'), timim.UnknownElem)
+
+
+async def test_a_group_of_250_is_filled_listed_by_page_and_hears_as_one(tmp_path: Path) -> None:
+    users = [f"u{n}" for n in range(250)]
+    store = SqliteStore(tmp_path / "timim.db")
+    await store.open()
+    await asyncio.gather(*(store.ensure_account(user) for user in users))  # as if each had logged in once
+    await store.close()
+    async with (
+        running_server(data_dir=tmp_path) as server,
+        server.client("owner") as owner,
+        server.client("u7") as early,
+        server.client("u249") as late,
+    ):
+        hearing = [Watch(early), Watch(late)]
+        group = await owner.groups.create("Community", name="big", members=users[:100])
+        assert all((await group.invite(users[100:200])).values())
+        await group.invite(*users[200:])
+        await group.set_role("u42", ADMIN)
+        members = await group.members()
+        assert [member.user_id for member in members] == ["owner", *users]
+        assert [member.user_id async for member in group.members(ADMIN, OWNER)] == ["owner", "u42"]
+        async for member in seen(late, group).members():
+            assert member.user_id == "owner"
+            break
+        facts = await group.facts()
+        assert (facts.member_count, facts.max_members) == (251, 100_000)
+        await group.conversation.send("all of you")
+        for watch in hearing:
+            await watch.message(lambda m: m.text == "all of you")
+        first_seen = [min(m.seq for m in watch.messages if m.conversation == group.conversation.key) for watch in hearing]
+        assert first_seen == [1, 2]  # u7 was there from the beginning, u249 came with the second tip

@@ -177,6 +177,7 @@ async def test_other_clients_are_pushed_the_forms_they_know(server: RunningServe
         asked = (await bob.event(7))["FriendListMod"]
         assert isinstance(asked, list)
         assert (asked[0]["PushType"], asked[0]["PendencyAdd"][0]["PendencyAdd_Account"]) == (3, "a6")
+        assert asked[0]["PendencyAdd"][0]["AddTime"] > 0
         listed = await bob.link.call(contact_wire.PAGE_CONTACTS, contact_wire.PageContacts(), timeout_s=5)
         assert [item.type for item in listed.items] == [contact_wire.CONTACT_GROUP]
 

@@ -1,7 +1,7 @@
 """Every error timim raises, in one tree. The class says what the caller can do; `.code` is TIM's number.
 
     TimimError
-    ├── InvalidArgument        the call itself is wrong; nothing was stored or sent: correct it
+    ├── InvalidArgument        6017, 10004, 10015, 10037, 10038, 30001, 40001, 900xx: the call itself is wrong: correct it
     │   ├── ElemLimitError     1: a second sound or a second file in one message
     │   ├── InvalidElem        6016: an elem whose content cannot be sent
     │   ├── InvalidConversation 6004: no such kind of conversation for this call

@@ -66,7 +66,7 @@ def added(me: Person, peer: Person, wish: sns.NewFriend, *, both: bool, force: b
             if len(peer.circle.asked) >= APPLICATIONS_LIMIT and me.user not in peer.circle.asked:
                 raise LimitReached(f"{APPLICATIONS_LIMIT} applications wait for {peer.user!r} already", code=30012)
             application = Application(wording, wish.source, remark, wish.group, both, now)
-            asked = wire.Asked(account=me.user, nick=me.account.nickname, source=wish.source, wording=wording)
+            asked = wire.Asked(account=me.user, nick=me.account.nickname, source=wish.source, wording=wording, time=now)
             plan = Plan([ch.SetApplication(peer.user, me.user, application)])
             plan.tell(relation(peer.user, wire.Relation(push_type=ASKED, asked=[asked])))
             return plan, False

@@ -115,6 +115,7 @@ class Attribute(msgspec.Struct, kw_only=True):
 
     key: str
     value: str = ""
+    seq: int = 0
 
 
 class ModifyAttributes(Body):
@@ -125,6 +126,9 @@ class ModifyAttributes(Body):
 
 
 class AttributesReply(Reply):
+    """The attributes asked for or changed; `AttrMainSeq` rises with each change of any."""
+
+    main_seq: int = msgspec.field(name="AttrMainSeq", default=0)
     attributes: list[Attribute] = msgspec.field(name="GroupAttrAry", default_factory=list)
 
 
@@ -136,7 +140,7 @@ MODIFY_GROUP = Command("group_open_http_svc.modify_group_base_info", ModifyGroup
 CHANGE_OWNER = Command("group_open_http_svc.change_group_owner", ChangeOwner, Reply)
 DESTROY_GROUP = Command("group_open_http_svc.destroy_group", GroupOnly, Reply)
 GET_ATTRIBUTES = Command("group_open_attr_http_svc.get_group_attr", GroupOnly, AttributesReply)
-SET_ATTRIBUTES = Command("group_open_http_svc.set_group_attr", ModifyAttributes, Reply)
-MODIFY_ATTRIBUTES = Command("group_open_http_svc.modify_group_attr", ModifyAttributes, Reply)
-DELETE_ATTRIBUTES = Command("group_open_http_svc.delete_group_attr", ModifyAttributes, Reply)
-CLEAR_ATTRIBUTES = Command("group_open_http_svc.clear_group_attr", GroupOnly, Reply)
+SET_ATTRIBUTES = Command("group_open_http_svc.set_group_attr", ModifyAttributes, AttributesReply)
+MODIFY_ATTRIBUTES = Command("group_open_http_svc.modify_group_attr", ModifyAttributes, AttributesReply)
+DELETE_ATTRIBUTES = Command("group_open_http_svc.delete_group_attr", ModifyAttributes, AttributesReply)
+CLEAR_ATTRIBUTES = Command("group_open_http_svc.clear_group_attr", GroupOnly, AttributesReply)

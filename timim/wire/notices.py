@@ -102,6 +102,7 @@ class Asked(msgspec.Struct, kw_only=True, omit_defaults=True):
     nick: str = msgspec.field(name="ProfileImNick", default="")
     source: str = msgspec.field(name="AddSource", default="")
     wording: str = msgspec.field(name="AddWording", default="")
+    time: int = msgspec.field(name="AddTime", default=0)
 
 
 class ProfileTag(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import msgspec
@@ -217,26 +217,26 @@ async def attributes(call: Call, body: wire.GroupOnly) -> wire.AttributesReply:
     group = await call.services.directory.group(body.group_id)
     if not call.admin:
         demand(group, call.user, Act.READ)
-    return wire.AttributesReply(attributes=[wire.Attribute(key=key, value=value) for key, value in group.attributes.items()])
+    return _told(group, group.attributes)
 
 
 @TABLE.serve(wire.SET_ATTRIBUTES)
-async def set_attributes(call: Call, body: wire.ModifyAttributes) -> Reply:
+async def set_attributes(call: Call, body: wire.ModifyAttributes) -> wire.AttributesReply:
     return await _attributes(call, body.group_id, _wanted(body), alone=True)
 
 
 @TABLE.serve(wire.MODIFY_ATTRIBUTES)
-async def modify_attributes(call: Call, body: wire.ModifyAttributes) -> Reply:
+async def modify_attributes(call: Call, body: wire.ModifyAttributes) -> wire.AttributesReply:
     return await _attributes(call, body.group_id, _wanted(body))
 
 
 @TABLE.serve(wire.DELETE_ATTRIBUTES)
-async def delete_attributes(call: Call, body: wire.ModifyAttributes) -> Reply:
+async def delete_attributes(call: Call, body: wire.ModifyAttributes) -> wire.AttributesReply:
     return await _attributes(call, body.group_id, {one.key: "" for one in body.attributes})
 
 
 @TABLE.serve(wire.CLEAR_ATTRIBUTES)
-async def clear_attributes(call: Call, body: wire.GroupOnly) -> Reply:
+async def clear_attributes(call: Call, body: wire.GroupOnly) -> wire.AttributesReply:
     return await _attributes(call, body.group_id, {}, alone=True)
 
 
@@ -244,15 +244,21 @@ def _wanted(body: wire.ModifyAttributes) -> dict[str, str]:
     return fields_of(wire.CustomField(key=one.key, value=one.value) for one in body.attributes)
 
 
-async def _attributes(call: Call, group_id: str, wanted: dict[str, str], *, alone: bool = False) -> Reply:
+async def _attributes(call: Call, group_id: str, wanted: dict[str, str], *, alone: bool = False) -> wire.AttributesReply:
     """Set these; `alone`: and remove all others."""
     actor = await actor_of(call)
     group = await call.services.directory.group(group_id)
     after = merged({} if alone else group.attributes, wanted, ATTRIBUTES_LIMIT, "attributes")
-    news = GroupNews(attributes=after)
-    plan = group_changes.edited(actor, group, replace(group, attributes=after), news, [Act.EDIT])
+    changed = replace(group, attributes=after, attributes_seq=group.attributes_seq + 1) if after != group.attributes else group
+    plan = group_changes.edited(actor, group, changed, GroupNews(attributes=after), [Act.EDIT])
     await call.services.timelines.carry_out(plan)
-    return Reply()
+    return _told(changed, {key: after.get(key, "") for key in wanted})
+
+
+def _told(group: Group, attributes: Mapping[str, str]) -> wire.AttributesReply:
+    seq = group.attributes_seq
+    told = [wire.Attribute(key=key, value=value, seq=seq) for key, value in attributes.items()]
+    return wire.AttributesReply(main_seq=seq, attributes=told)
 
 
 async def group_info(call: Call, group: Group) -> wire.GroupInfo:

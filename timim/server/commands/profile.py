@@ -32,8 +32,9 @@ def acting(call: Call, named: str) -> str:
 async def set_profile(call: Call, body: wire.SetProfile) -> Reply:
     user = acting(call, body.account)
     directory = call.services.directory
+    await directory.account(user)
     circle = await directory.circle(user)
-    account = after = await directory.account(user)
+    account = after = await directory.account(user)  # read last: nothing is awaited until it is changed
     for item in body.items:
         after = _with(after, item.tag, str(item.value))
     if after != account:

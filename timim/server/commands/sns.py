@@ -21,7 +21,8 @@ PAGE = 100
 
 async def _person(call: Call, user: str) -> Person:
     directory = call.services.directory
-    circle = await directory.circle(checked_user_id(user))
+    await directory.account(checked_user_id(user))  # nobody's circle takes no place in memory
+    circle = await directory.circle(user)
     return Person(await directory.account(user), circle)
 
 

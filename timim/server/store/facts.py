@@ -58,6 +58,7 @@ class Group:
     muted_all: bool = False
     custom: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
+    attributes_seq: int = 0  # rises with each change of them
     applications: dict[str, GroupApplication] = field(default_factory=dict)
 
 
@@ -70,6 +71,7 @@ GROUP_FACTS = (
     "muted_all",
     "custom",
     "attributes",
+    "attributes_seq",
 )  # what the store keeps together, as JSON: read and written whole
 
 
