@@ -44,9 +44,9 @@ async def storm(
     rng = random.Random(seed)
     names = [f"s{i}" for i in range(senders)]
     await server.add_users("bob", *names)
-    bob = server.client("bob", data_dir=folder / "bob", timeout=TIMEOUT_S)
+    bob = server.client("bob", data_dir=folder / "bob", timeout=TIMEOUT_S, reconnect_limit=TIMEOUT_S)
     watch = Watch(bob)
-    clients = [server.client(name, data_dir=folder / name, timeout=TIMEOUT_S) for name in names]
+    clients = [server.client(name, data_dir=folder / name, timeout=TIMEOUT_S, reconnect_limit=TIMEOUT_S) for name in names]
     sent = {name: [f"{name} {i}" for i in range(each)] for name in names}
     async with bob, asyncio.timeout(wait_s):
         await asyncio.gather(*(client.login() for client in clients))
@@ -176,7 +176,10 @@ SCRIPT_MESSAGES = 8
 
 async def script(server: RunningServer, me: str, peer: str, folder: Path) -> None:
     """Sending, receiving, reading back, marking as read; and what must be true after it."""
-    alice, bob = server.client(me, data_dir=folder, timeout=TIMEOUT_S), server.client(peer, timeout=TIMEOUT_S)
+    alice, bob = (
+        server.client(me, data_dir=folder, timeout=TIMEOUT_S, reconnect_limit=TIMEOUT_S),
+        server.client(peer, timeout=TIMEOUT_S, reconnect_limit=TIMEOUT_S),
+    )
     watch = Watch(bob)
     heard = Watch(alice)
     await login(alice)
@@ -231,7 +234,7 @@ async def test_r6_every_device_gets_all_that_was_missed_once_and_in_order(
             pass
     async with server.client("bob") as bob:
         await asyncio.gather(*(bob.c2c("alice").send(text) for text in texts))
-    devices = [server.client("alice", data_dir=tmp_path / name, timeout=TIMEOUT_S) for name in "xyz"]
+    devices = [server.client("alice", data_dir=tmp_path / name, timeout=TIMEOUT_S, reconnect_limit=TIMEOUT_S) for name in "xyz"]
     watches = [Watch(device) for device in devices]
     async with server.faults.chaos(seed, rate=0.3, kinds=("cut", "split")):
         logins = [asyncio.create_task(login(device)) for device in devices]

@@ -54,7 +54,8 @@ class Client:
     `url`: `ws://` or `wss://`. `user_sig`: from `timim.sign_user` or your own back end. `data_dir`: None, a folder of
     the platform's habit; a path, there; ":memory:", nothing is kept. `recent_contacts` False: no conversation list at
     login; C2C messages missed meanwhile come either way. `resend` False: what an earlier run left unsent becomes
-    FAILED instead of going out. `timeout`: seconds for one request.
+    FAILED instead of going out. `timeout`: seconds for one request. `reconnect_limit`:
+    seconds between two tries to find a lost link again, at the most; the waits are random, and grow to it.
 
     `async with client:` logs in and out. Raises at login: AuthError (70001 to 70014), ConnectionFailed, RequestTimeout,
     InvalidArgument, StoreInUse, StorageError.
@@ -71,10 +72,12 @@ class Client:
         recent_contacts: bool = True,
         resend: bool = True,
         timeout: float = 10.0,
+        reconnect_limit: float = 30.0,
     ) -> None:
         self.user_id = checked_user_id(user_id)
-        if timeout <= 0:
-            raise InvalidArgument(f"timeout must be more than 0 seconds, not {timeout}")
+        for name, seconds in (("timeout", timeout), ("reconnect_limit", reconnect_limit)):
+            if seconds <= 0:
+                raise InvalidArgument(f"{name} must be more than 0 seconds, not {seconds}")
         self._user_sig = user_sig
         self._recent_contacts = recent_contacts
         self._resend = resend
@@ -103,7 +106,7 @@ class Client:
             on_down=self._on_down,
             on_stale=lambda: self._own(self._compare(), "timim compare"),
             timeout_s=timeout,
-            backoff=Backoff(),
+            backoff=Backoff(limit_s=reconnect_limit),
         )
         self._transfer = Transfer(
             token=lambda: self._connection.token, media_url=lambda: self._connection.media_url, timeout_s=timeout
