@@ -92,7 +92,9 @@ class Client:
         self._pushes: Pushes | None = None
         self._instance = f"{random.getrandbits(63):x}"
         self._ready = asyncio.Event()
+        self._stale = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._syncing: asyncio.Task[None] | None = None
         self._restored = False
         self._open = False
         self._connection = Connection(
@@ -104,7 +106,7 @@ class Client:
             on_push=self._on_push,
             on_up=self._on_up,
             on_down=self._on_down,
-            on_stale=lambda: self._own(self._compare(), "timim compare"),
+            on_stale=self._stale.set,
             timeout_s=timeout,
             backoff=Backoff(limit_s=reconnect_limit),
         )
@@ -195,7 +197,7 @@ class Client:
             self._pushes = Pushes(
                 inbox,
                 user_id=self.user_id,
-                read=lambda key, seq: self._own(self._read_elsewhere(key, seq), "timim read"),
+                read=self._on_read,
                 kicked=self._kick,
             )
             outbox = Outbox(
@@ -234,6 +236,7 @@ class Client:
             return
         assert self._inbox is not None
         self._own(self._inbox.run(self._ready), "timim inbox")
+        self._own(self._compare(), "timim compare")
         await self._connection.start()
         assert self._engine is not None
         await self._ready.wait()
@@ -320,25 +323,11 @@ class Client:
 
     def _on_up(self, reply: status.LoginReply) -> None:
         epoch = reply.server.epoch if not isinstance(reply.server, msgspec.UnsetType) else ""
-        self._own(self._sync(epoch), "timim sync")
+        self._syncing = self._own(self._sync(epoch), "timim sync")
 
     async def _sync(self, epoch: str) -> None:
-        """Bring what was missed; tried again while the connection lasts, for nothing flows before it is done."""
-        assert self._inbox is not None
-        while True:
-            try:
-                if epoch and await self._store.enter_epoch(epoch):
-                    self._inbox.forget()
-                    self._dispatcher.event(HistoryReset(epoch))
-                await self._inbox.sync()
-                break
-            except TimimError as exc:
-                if not self._connection.online:
-                    log.info("the connection was lost during the login's sync: %s", exc)
-                    return
-                log.warning("the login's sync failed, and is tried again: %s", exc)
-                await asyncio.sleep(SYNC_RETRY_S)
-        if not self._connection.online:
+        """Bring what was missed; nothing flows before it is done."""
+        if not await self._bring(epoch):
             return
         self._ready.set()
         if self._restored:
@@ -346,15 +335,35 @@ class Client:
         self._restored = True
 
     async def _compare(self) -> None:
-        """Pushes may have been lost: bring what changed since the last sync."""
+        """Whenever pushes may have been lost, bring what changed since the last sync."""
+        while True:
+            await self._stale.wait()
+            await self._ready.wait()
+            self._stale.clear()
+            await self._bring()
+
+    async def _bring(self, epoch: str = "") -> bool:
+        """One sync, tried again while the connection lasts; False if it did not: the next login does it."""
         assert self._inbox is not None
-        try:
-            await self._inbox.sync()
-        except TimimError as exc:
-            log.info("comparing with the server failed; the next login does it: %s", exc)
+        while True:
+            try:
+                if epoch and await self._store.enter_epoch(epoch):
+                    self._inbox.forget()
+                    self._dispatcher.event(HistoryReset(epoch))
+                await self._inbox.sync()
+            except TimimError as exc:
+                if not self._connection.online:
+                    log.info("the connection was lost during the sync: %s", exc)
+                    return False
+                log.warning("the sync with the server failed, and is tried again: %s", exc)
+                await asyncio.sleep(SYNC_RETRY_S)
+            else:
+                return self._connection.online
 
     def _on_down(self, error: TimimError, final: bool) -> None:
         self._ready.clear()
+        if self._syncing is not None:
+            self._syncing.cancel()
         if self._inbox is not None:
             self._inbox.offline()
         self._dispatcher.event(KickedOut(error) if final else ConnectionLost(error))
@@ -362,6 +371,9 @@ class Client:
     def _on_push(self, push: status.Push) -> None:
         assert self._pushes is not None
         self._pushes.receive(push)
+
+    def _on_read(self, key: ConversationKey, read_seq: int) -> None:
+        self._own(self._read_elsewhere(key, read_seq), "timim read")
 
     def _kick(self, why: str) -> None:
         self._connection.kick(KickedOffline(why or "another login took this device's place"))
@@ -376,10 +388,11 @@ class Client:
         await self._store.set_read(key, read_seq)
         self.conversation(key.type, key.peer)._read_up_to(read_seq, unread=await self._store.unread(key))
 
-    def _own(self, work: Any, name: str) -> None:
+    def _own(self, work: Any, name: str) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

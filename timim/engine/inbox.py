@@ -253,8 +253,19 @@ class Inbox:
             raise first_of(group) from None
 
     async def _keep(self, batches: Sequence[Batch]) -> None:
+        """Store and throw; both, also when who waits here is cancelled: what is stored comes no second time."""
         if not batches:
             return
+        keeping = asyncio.create_task(self._kept(batches), name="timim keep")
+        try:
+            await asyncio.shield(keeping)
+        except asyncio.CancelledError:
+            await asyncio.wait((keeping,))
+            if error := keeping.exception():
+                log.warning("what came last was not stored: %s", error)
+            raise
+
+    async def _kept(self, batches: Sequence[Batch]) -> None:
         stored = await self._store.add(batches)
         for batch in batches:
             self._heads[batch.key] = max(batch.head, self._heads.get(batch.key, 0))

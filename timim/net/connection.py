@@ -186,6 +186,7 @@ class Connection:
     async def _once(self, first: asyncio.Future[None]) -> None:
         """One link, from its opening to its end, which is always an exception."""
         query = urlencode({"sdkappid": self._app_id, "instanceid": self._instance(), "platform": PLATFORM})
+        self._pushes = 0
         link = await Link.open(f"{self._url}/binfo?{query}", self._receive, timeout_s=self._timeout_s)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -210,7 +211,6 @@ class Connection:
             now_s = server.time_ms / 1000 or now_s
         self._clock_offset_s = now_s - time.monotonic()
         self._link = link
-        self._pushes = 0
         self._on_up(reply)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
@@ -222,14 +222,20 @@ class Connection:
         while True:
             await asyncio.sleep(max(1.0, reply.hello_interval / 2))  # two a server's interval: one lost is noise
             beat = await link.call(status.HEARTBEAT, Body(), timeout_s=self._timeout_s)
-            lost = beat.pushes - self._pushes if isinstance(beat.pushes, int) else 0
-            if lost > 0 or time.monotonic() - compared > COMPARE_S:
-                self._pushes += max(lost, 0)
+            lost = isinstance(beat.pushes, int) and beat.pushes > self._pushes
+            if lost or time.monotonic() - compared > COMPARE_S:
+                self._pushes = max(self._pushes, beat.pushes if isinstance(beat.pushes, int) else 0)
                 compared = time.monotonic()
                 self._on_stale()
 
     def _receive(self, frame: Frame) -> None:
-        self._pushes += 1
+        """A push: those of a session are numbered from 1."""
+        seq = frame.head.seq
+        if seq <= self._pushes:
+            return  # it came twice, or what it said was fetched as lost
+        if seq > self._pushes + 1:
+            self._on_stale()
+        self._pushes = seq
         self._on_push(decode(status.Push, frame.body))
 
     def _refuse(self, error: TimimError) -> None:

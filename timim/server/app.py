@@ -182,6 +182,8 @@ class Server:
             self._task = None
         if self._socket is not None:
             self._socket.close()
+        if self._door is not None:
+            await self._door.finish(self.settings.drain_s)
         if self._timelines is not None:
             await self._timelines.drain()
             self._timelines = None

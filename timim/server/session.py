@@ -12,12 +12,12 @@ from collections.abc import Callable
 
 import msgspec
 
+from ..errors import ProtocolError
 from ..wire.codec import encode
 from ..wire.frames import PUSH, Head, encode_frame, join_frames
 from ..wire.status import Push, PushEvent
 
 _numbers = itertools.count(1)
-_push_seqs = itertools.count(1)
 FRAMES_IN_ONE_MESSAGE = 512
 READS_TOO_SLOWLY = "reads too slowly"
 STOPPING = "the server is stopping"
@@ -26,7 +26,9 @@ STOPPING = "the server is stopping"
 class Session:
     """`out` holds encoded frames and, between them, runs of pushes that are not encoded yet."""
 
-    def __init__(self, user: str, tiny_id: str, *, batch: bool, queue_bytes: int, now: Callable[[], float]) -> None:
+    def __init__(
+        self, user: str, tiny_id: str, *, batch: bool, queue_bytes: int, now: Callable[[], float], asked: int = 0
+    ) -> None:
         self.number = next(_numbers)
         self.user = user
         self.tiny_id = tiny_id
@@ -38,6 +40,7 @@ class Session:
         self._now = now
         self._out: list[bytes | list[PushEvent]] = []
         self._out_bytes = 0
+        self._asked = asked
         self._pushes_written = 0
         self._wake = asyncio.Event()
 
@@ -62,6 +65,17 @@ class Session:
             return
         self._open_push().append(event)
         self._grow(64)
+
+    def follows(self, seq: int) -> bool:
+        """True for the next request of a timim client, which numbers them without holes; False for one that came twice.
+
+        Raises ProtocolError when one was lost on the way: to answer the later ones would change their order.
+        """
+        if seq > self._asked + 1:
+            raise ProtocolError(f"request {self._asked + 1} was lost on the way: {seq} came after {self._asked}")
+        follows = seq > self._asked
+        self._asked = max(seq, self._asked)
+        return follows
 
     @property
     def pushes(self) -> int:
@@ -108,8 +122,8 @@ class Session:
         self._wake.set()
 
     def _encode_push(self, events: list[PushEvent]) -> bytes:
-        seq = next(_push_seqs)
         self._pushes_written += 1
+        seq = self._pushes_written  # a device sees by it that a push was lost, or came twice
         need_ack = 0 if self.batch else 1
         push = Push(session_data=str(seq), need_ack=need_ack, events=events)
         return encode_frame(Head(PUSH, seq=seq, time=int(self._now())), encode(push))

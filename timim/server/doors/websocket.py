@@ -1,7 +1,7 @@
 """The websocket door. Requests of one session start in order; a message that is no frame ends the session with a reason.
 
-Each request is a task that the session's own `_serve` owns, at most `requests_in_flight` at a time: past it the socket is
-not read.
+Each request is a task that the door owns, at most `requests_in_flight` of a session at a time: past it the socket is not
+read. What was begun is finished, also when its session is gone: what is committed is pushed.
 """
 
 from __future__ import annotations
@@ -34,12 +34,19 @@ class Door:
         self._auth = auth
         self._media_url = media_url
         self._draining = False
+        self._answers: set[asyncio.Task[None]] = set()
 
     def drain(self) -> None:
         """Take nothing new; what is under way is answered, then every session is closed."""
         self._draining = True
         for session in self._services.fanout.all():
             session.close(STOPPING)
+
+    async def finish(self, limit_s: float) -> None:
+        """Wait for requests whose sessions are gone; what is not done in `limit_s` is cancelled."""
+        if self._answers:
+            await asyncio.wait(self._answers, timeout=limit_s)
+        await _cancel(*self._answers)
 
     async def handle(self, socket: WebSocket) -> None:
         await socket.accept()
@@ -99,6 +106,7 @@ class Door:
             user,
             str(account.tiny_id),
             batch=bool(ours and ours.batch),
+            asked=head.seq,
             queue_bytes=settings.session_queue_bytes,
             now=services.now,
         )
@@ -138,7 +146,7 @@ class Door:
                 session.finish()
                 await asyncio.wait((writer,), timeout=limit_s)
         finally:
-            for error in await _cancel(reader, writer, *answers):
+            for error in await _cancel(reader, writer):
                 if not isinstance(error, WebSocketDisconnect | RuntimeError):
                     log.error("session %s: %r", session, error)
 
@@ -153,6 +161,8 @@ class Door:
                     message = await _receive(socket)
                 for frame in decode_frames(message):
                     name = frame.head.servcmd
+                    if session.batch and not session.follows(frame.head.seq):
+                        continue
                     if name == status.HEARTBEAT.name:
                         beat = status.HeartbeatReply(pushes=session.pushes) if session.batch else status.HeartbeatReply()
                         session.reply(self._frame(frame.head, encode(beat)))
@@ -164,8 +174,9 @@ class Door:
                     else:
                         await slots.acquire()
                         answer = asyncio.create_task(self._answer(call, session, frame, slots))
-                        answers.add(answer)
-                        answer.add_done_callback(answers.discard)
+                        for owner in (answers, self._answers):
+                            owner.add(answer)
+                            answer.add_done_callback(owner.discard)
         except ProtocolError as exc:
             session.close(exc.info)
         except TimeoutError:
@@ -177,6 +188,8 @@ class Door:
             reach("before-ack")
             session.reply(reply)
             reach("after-ack")
+        except Exception:
+            log.exception("%s of %s failed", frame.head.servcmd, session)
         finally:
             slots.release()
 
