@@ -41,7 +41,7 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
     except TimimError as exc:
-        Console(stderr=True, highlight=False).print(f"[red]timim: {escape(str(exc))}[/red]")
+        Console(stderr=True, highlight=False).print(f"[red]timim: {escape(str(exc))}[/red]", soft_wrap=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from ..elems import Progress
+from ..elems import Progress, TextElem
 from ..errors import AlreadySent, AuthError, InvalidArgument, NetworkError, NotLoggedIn, StorageError, TimimError
 from ..ids import ConversationKey, ConversationType, MsgId, parse_msg_id, random_of, unique_id
 from ..message import Message, MessageStatus, OfflinePush, SenderMember, SenderProfile
@@ -175,8 +175,8 @@ class Outbox:
         """Freeze the message and give it its msg_id. Raises AlreadySent, InvalidArgument."""
         if message.status is not None:
             raise AlreadySent("this message was sent before: make a new Message")
-        if not len(message):
-            raise InvalidArgument("the message is empty: add an elem", code=6017)
+        if all(isinstance(elem, TextElem) and not elem.text for elem in message):
+            raise InvalidArgument("the message is empty: add text or another elem", code=6017)
         now = self._connection.server_time()
         message.conversation = key
         message.status = MessageStatus.SENDING

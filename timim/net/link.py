@@ -6,6 +6,7 @@ A call ends in its reply, in its deadline, or with the link; foreign exceptions 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -55,7 +56,10 @@ class Link:
             raise InvalidArgument(f"not a websocket URL: {exc.uri}") from exc
         except TimeoutError as exc:
             raise ConnectionFailed(f"{url.split('?')[0]} does not answer") from exc
-        except (OSError, InvalidHandshake, EOFError) as exc:
+        except OSError as exc:
+            why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc  # asyncio's own text repeats the address
+            raise ConnectionFailed(f"cannot connect to {url.split('?')[0]}: {why}") from exc
+        except (InvalidHandshake, EOFError) as exc:
             raise ConnectionFailed(f"cannot connect to {url.split('?')[0]}: {exc}") from exc
         return cls(socket, on_push)
 
