@@ -1,19 +1,25 @@
-"""One SQLite file: a writer thread that commits together all that waits, and a reader thread. Used by both sides.
+"""One SQLite file: a lane of writes that commits together all that waits, and a lane of reads. Used by both sides.
 
 A write resolves after the COMMIT that holds it is synced to disk (WAL, synchronous=FULL), and writes are carried out in
 the order they were submitted. Nobody waits to be batched: what comes in while a commit is under way goes into the next.
 A write that raises is undone alone; a commit that fails (disk full) fails all that were in it. A batch may be carried out
 twice before it is committed once: a write changes nothing but the file.
+
+The lanes of all files of a process share a few threads: a thread each would have a hundred clients in one program fight
+for the interpreter, at four times the cost of the work itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +29,7 @@ from .failpoint import reach
 T = TypeVar("T")
 Op = Callable[[sqlite3.Connection], T]
 
+THREADS = 4  # of a process: disks sync a few files at once faster than one after another, and more threads only wait
 BATCH_LIMIT = 512  # writes in one transaction: bounds how long the first of them waits
 QUEUE_LIMIT = 20_000  # writes, and reads, that wait; past it the disk is not keeping up and callers are told
 BUSY_TIMEOUT_S = 10.0
@@ -35,6 +42,68 @@ class _Job:
     future: asyncio.Future[Any]
     result: Any = None
     error: Exception | None = None
+
+
+class _Threads:
+    """Threads that carry out whatever lanes have waiting, for as long as the process lives."""
+
+    def __init__(self) -> None:
+        self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._started = 0
+
+    def run(self, work: Callable[[], None]) -> None:
+        """`work` must not raise, and must end."""
+        if self._started < THREADS:
+            self._started += 1
+            threading.Thread(target=self._serve, name=f"timim-sqlite-{self._started}", daemon=True).start()
+        self._work.put(work)
+
+    def _serve(self) -> None:
+        while True:
+            self._work.get()()
+
+
+@cache
+def _threads() -> _Threads:
+    return _Threads()
+
+
+if hasattr(os, "register_at_fork"):  # a forked child has the queue but not its threads, and would wait for ever
+    os.register_at_fork(after_in_child=_threads.cache_clear)
+
+
+class _Lane:
+    """Jobs that are carried out in their order, up to `limit` together, by one thread at a time."""
+
+    def __init__(self, carry_out: Callable[[list[_Job]], None], *, limit: int) -> None:
+        self._carry_out = carry_out
+        self._limit = limit
+        self._jobs: deque[_Job] = deque()
+        self._idle = deque([True])  # who pops it drives the lane; both ends of a deque are safe without a lock
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def put(self, job: _Job) -> None:
+        self._jobs.append(job)
+        self._drive()
+
+    def _drive(self) -> None:
+        try:
+            self._idle.pop()
+        except IndexError:
+            return
+        _threads().run(self._next)
+
+    def _next(self) -> None:
+        batch: list[_Job] = []
+        while self._jobs and len(batch) < self._limit:
+            batch.append(self._jobs.popleft())
+        if batch:
+            self._carry_out(batch)
+        self._idle.append(True)
+        if self._jobs:
+            self._drive()  # behind the other lanes: none keeps a thread for itself
 
 
 class Database:
@@ -59,29 +128,36 @@ class Database:
         self._fresh_reads = fresh_reads
         self._damaged = damaged
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._writes: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._reads: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._writes = _Lane(self._write_all, limit=BATCH_LIMIT)
+        self._reads = _Lane(self._read, limit=1)
         self._waiting = 0
-        self._threads: list[threading.Thread] = []
 
     async def open(self) -> None:
-        """Open the file, migrate it, start the threads. Raises StorageError when it cannot be opened or written."""
-        self._loop = asyncio.get_running_loop()
-        opened: asyncio.Future[None] = self._loop.create_future()
-        self._start("timim-writer", self._write_all, opened)
-        await opened
+        """Open the file and migrate it. Raises StorageError when it cannot be opened or written."""
+        loop = asyncio.get_running_loop()
+        self._writer = await _in_thread(loop, self._open_writer)
         if self._path is not None:
-            ready: asyncio.Future[None] = self._loop.create_future()
-            self._start("timim-reader", self._read_all, ready)
-            await ready
+            self._reader = await _in_thread(loop, self._open_reader)
+        self._loop = loop
 
     async def close(self) -> None:
         """Carry out what waits, then close the file. Afterwards every call raises StorageError."""
-        threads, self._threads = self._threads, []
-        self._loop = None
-        self._writes.put(None)
-        self._reads.put(None)
-        await asyncio.shield(asyncio.to_thread(_join, threads))
+        loop, self._loop = self._loop or asyncio.get_running_loop(), None
+        last = [(lane, _Job(lambda _: None, loop.create_future())) for lane in (self._writes, self._reads)]
+        self._waiting += 1
+        for lane, job in last:
+            lane.put(job)
+        ended = asyncio.gather(*(job.future for _, job in last), return_exceptions=True)
+        await asyncio.shield(asyncio.ensure_future(self._end(ended, loop)))
+
+    async def _end(self, ended: asyncio.Future[list[Any]], loop: asyncio.AbstractEventLoop) -> None:
+        await ended
+        connections = [connection for connection in (self._reader, self._writer) if connection is not None]
+        self._reader = self._writer = None
+        for connection in connections:
+            await _in_thread(loop, connection.close)
 
     def submit(self, op: Op[T]) -> asyncio.Future[T]:
         """Queue a write now; the future resolves after its commit. Raises StorageError when closed or overloaded."""
@@ -104,47 +180,49 @@ class Database:
             return await self.submit(op)
         if self._loop is None:
             raise StorageError("the database is closed")
-        if self._reads.qsize() >= QUEUE_LIMIT:
+        if len(self._reads) >= QUEUE_LIMIT:
             raise StorageError(f"{QUEUE_LIMIT} reads wait already: the disk does not keep up")
         job = _Job(op, self._loop.create_future())
         self._reads.put(job)
         result: T = await job.future
         return result
 
-    def _start(self, name: str, target: Callable[..., None], opened: asyncio.Future[None]) -> None:
-        thread = threading.Thread(target=target, args=(self._loop, opened), name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._path or ":memory:", isolation_level=None, timeout=BUSY_TIMEOUT_S, cached_statements=256
+            self._path or ":memory:",
+            isolation_level=None,
+            timeout=BUSY_TIMEOUT_S,
+            cached_statements=256,
+            check_same_thread=False,  # one thread at a time: its lane sees to that
         )
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
         return connection
 
-    def _write_all(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[None]) -> None:
+    def _open_writer(self) -> sqlite3.Connection:
         try:
             connection = self._connect()
-            self._migrate(connection)
+            try:
+                self._migrate(connection)
+            except BaseException:
+                connection.close()
+                raise
         except (sqlite3.Error, OSError, TimimError) as exc:
-            _call(loop, _fail, opened, self._translated(exc, f"cannot open {self._path}"))
-            return
-        _call(loop, _succeed, opened, None)
-        while (job := self._writes.get()) is not None:
-            batch = [job]
-            stop = False
-            while len(batch) < BATCH_LIMIT and not self._writes.empty():
-                if (job := self._writes.get()) is None:
-                    stop = True
-                    break
-                batch.append(job)
-            self._commit(connection, batch)
-            _call(loop, self._settle, batch)
-            if stop:
-                break
-        connection.close()
+            raise self._translated(exc, f"cannot open {self._path}") from exc
+        return connection
+
+    def _open_reader(self) -> sqlite3.Connection:
+        try:
+            connection = self._connect()
+            connection.execute("PRAGMA query_only=ON")
+        except sqlite3.Error as exc:
+            raise self._translated(exc, f"cannot open {self._path}") from exc
+        return connection
+
+    def _write_all(self, batch: list[_Job]) -> None:
+        if self._writer is not None:
+            self._commit(self._writer, batch)
+        _call(batch[0].future.get_loop(), self._settle, batch)
 
     def _commit(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
         """Carry out a batch in one transaction, and commit it."""
@@ -182,21 +260,13 @@ class Database:
         for job in batch:
             _settle(job)
 
-    def _read_all(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[None]) -> None:
-        try:
-            connection = self._connect()
-            connection.execute("PRAGMA query_only=ON")
-        except sqlite3.Error as exc:
-            _call(loop, _fail, opened, self._translated(exc, f"cannot open {self._path}"))
-            return
-        _call(loop, _succeed, opened, None)
-        while (job := self._reads.get()) is not None:
+    def _read(self, batch: list[_Job]) -> None:
+        for job in batch:
             try:
-                job.result = job.op(connection)
+                job.result = job.op(self._reader) if self._reader is not None else None
             except Exception as exc:  # noqa: BLE001  handed to who submitted it
                 job.error = exc if isinstance(exc, TimimError) else self._translated(exc, "a read failed")
-            _call(loop, _settle, job)
-        connection.close()
+            _call(job.future.get_loop(), _settle, job)
 
     def _translated(self, exc: Exception, what: str) -> Exception:
         """sqlite3's and the disk's errors as StorageError; a programming error stays what it is."""
@@ -211,9 +281,20 @@ class Database:
         return error
 
 
-def _join(threads: list[threading.Thread]) -> None:
-    for thread in threads:
-        thread.join()
+async def _in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], T]) -> T:
+    """What `work` returns, from one of the shared threads. Cancelling stops the waiting, not the work."""
+    future: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            result = work()
+        except Exception as exc:  # noqa: BLE001  handed to who waits
+            _call(loop, _fail, future, exc)
+        else:
+            _call(loop, _succeed, future, result)
+
+    _threads().run(run)
+    return await future
 
 
 def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args: object) -> None:
@@ -232,11 +313,11 @@ def _settle(job: _Job) -> None:
         job.future.set_result(job.result)
 
 
-def _succeed(future: asyncio.Future[None], _: None) -> None:
+def _succeed(future: asyncio.Future[T], result: T) -> None:
     if not future.done():
-        future.set_result(None)
+        future.set_result(result)
 
 
-def _fail(future: asyncio.Future[None], error: Exception) -> None:
+def _fail(future: asyncio.Future[Any], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
