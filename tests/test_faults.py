@@ -103,7 +103,7 @@ async def server() -> AsyncIterator[RunningServer]:
 
 
 async def test_r3_nothing_is_lost_repeated_or_out_of_order(server: RunningServer, tmp_path: Path, seed: int) -> None:
-    result = await storm(server, tmp_path, seed, senders=10, each=60, rate=0.15, crashes=2)
+    result = await storm(server, tmp_path, seed, senders=10, each=60, rate=0.3, crashes=2)
     hold(result)
     assert result.faults > 20
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -48,6 +48,14 @@ _UNREAD = (
     " AND NOT m.is_self AND m.status<>4 AND m.seq IS NOT NULL"
     f" AND NOT (m.type={ConversationType.GROUP.value} AND m.msg_id='{SERVER_MSG_ID}'))"  # nobody has to read a tip
 )
+_SIZES = (128, 64, 32, *range(16, 0, -1))  # rows of one statement; few sizes, so that each stays prepared
+_INSERT = {
+    size: "INSERT INTO messages(type, peer, position, seq, msg_id, sender, timestamp, status, is_self, priority, body,"
+    f" cloud_custom_data, profile, member, thrown) VALUES{','.join(['(?,?,?,?,?,?,?,2,?,?,?,?,?,?,?)'] * size)}"
+    " ON CONFLICT DO NOTHING"
+    for size in _SIZES
+}
+_INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ? AND local_id>?"
 SELECT_CONVERSATION = (
     "SELECT c.type, c.peer, c.coverage, c.head, c.last_seq, c.read_seq, c.floor, c.listed, c.last_time,"
     f" {_UNREAD} FROM conversations c"
@@ -167,9 +175,11 @@ def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[in
     """Write what the server said of our own messages; each one's local_id and status then."""
     settled = [_settle(connection, ack) for ack in acks]
     for key in {ack.key for ack in acks}:
-        mine = [ack for ack in acks if ack.key == key]
-        covered = [Interval(ack.seq, ack.seq) for ack in mine]
-        _cover(connection, key, covered, last_seq=max(a.seq for a in mine), last_time=max(a.timestamp for a in mine))
+        known = _Known.read(connection, key)
+        for ack in acks:
+            if ack.key == key:
+                known.cover(Interval(ack.seq, ack.seq), last_seq=ack.seq, last_time=ack.timestamp)
+        known.write(connection)
     return settled
 
 
@@ -196,27 +206,98 @@ def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int]:
 def add(connection: sqlite3.Connection, batch: Batch) -> Stored:
     """Store a batch of messages, and the intervals that it proves."""
     key, live = batch.key, batch.live
+    known = _Known.read(connection, key)
     last_time = max((item.timestamp for item in batch.incoming), default=batch.last_time)
-    _cover(connection, key, batch.covered, last_seq=batch.last_seq, last_time=last_time)
-    listed, newest, read_seq = connection.execute(
-        "UPDATE conversations SET read_seq=max(read_seq, ?), floor=max(floor, ?), head=max(head, ?),"
-        " listed=listed OR (? AND ?>hidden_seq) WHERE type=? AND peer=? RETURNING listed, last_time, read_seq",
-        (batch.read_seq, batch.floor, batch.head, live, batch.last_seq, *key),
-    ).fetchone()
-    (unnumbered,) = connection.execute(
-        "SELECT EXISTS(SELECT 1 FROM messages WHERE type=? AND peer=? AND seq IS NULL)", tuple(key)
-    ).fetchone()
-    new: list[Message] = []
-    for item in batch.incoming:
-        if unnumbered:
+    known.cover(*batch.covered, last_seq=batch.last_seq, last_time=last_time)
+    known.read_seq = max(known.read_seq, batch.read_seq)
+    known.floor = max(known.floor, batch.floor)
+    known.head = max(known.head, batch.head)
+    known.listed = known.listed or (live and batch.last_seq > known.hidden_seq)
+    known.write(connection)
+    if known.unnumbered:
+        for item in batch.incoming:
             _recognise(connection, key, item)
-        profile, member = _packed(item.profile), _packed(item.member)
-        inserted = connection.execute(
-            "INSERT INTO messages(type, peer, position, seq, msg_id, sender, timestamp, status, is_self, priority, body,"
-            " cloud_custom_data, profile, member, thrown) VALUES(?,?,?,?,?,?,?,2,?,?,?,?,?,?,?)"
-            " ON CONFLICT DO NOTHING RETURNING local_id",
+    new: list[Message] = []
+    for item, local_id in _insert(connection, batch):
+        if local_id is not None:
+            if live:
+                new.append(_new_message(key, item, local_id, known.read_seq))
+        elif (held := _refresh(connection, key, item, live=live)) is not None:
+            new.append(held)
+    unread: int | None = None
+    if batch.read_seq:
+        (unread,) = connection.execute(f"SELECT {_UNREAD} FROM conversations c WHERE type=? AND peer=?", tuple(key)).fetchone()
+    return Stored(key, new, known.listed, known.last_time, unread)
+
+
+@dataclass(slots=True)
+class _Known:
+    """A conversation's row while a transaction changes it: read once, written once."""
+
+    key: ConversationKey
+    coverage: Coverage = field(default_factory=Coverage)
+    last_seq: int = 0
+    last_time: int = 0
+    read_seq: int = 0
+    floor: int = 1
+    head: int = 0
+    hidden_seq: int = 0
+    listed: bool = False
+    unnumbered: bool = False  # some of its messages have no seq: one that comes may be one of them
+
+    @classmethod
+    def read(cls, connection: sqlite3.Connection, key: ConversationKey) -> _Known:
+        row = connection.execute(
+            "SELECT coverage, last_seq, last_time, read_seq, floor, head, hidden_seq, listed,"
+            " EXISTS(SELECT 1 FROM messages WHERE type=?1 AND peer=?2 AND seq IS NULL)"
+            " FROM conversations WHERE type=?1 AND peer=?2",
+            tuple(key),
+        ).fetchone()
+        if row is None:
+            return cls(key)
+        coverage, last_seq, last_time, read_seq, floor, head, hidden_seq, listed, unnumbered = row
+        held = Coverage(json.loads(coverage))
+        return cls(key, held, last_seq, last_time, read_seq, floor, head, hidden_seq, bool(listed), bool(unnumbered))
+
+    def cover(self, *covered: Interval, last_seq: int, last_time: int) -> None:
+        for interval in covered:
+            self.coverage = self.coverage.add(*interval)
+        self.last_seq = max(self.last_seq, last_seq)
+        self.last_time = max(self.last_time, last_time)
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "INSERT INTO conversations(type, peer, coverage, last_seq, last_time, read_seq, floor, head, listed)"
+            " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9) ON CONFLICT DO UPDATE"
+            " SET coverage=?3, last_seq=?4, last_time=?5, read_seq=?6, floor=?7, head=?8, listed=?9",
             (
-                *key,
+                *self.key,
+                _coverage_text(self.coverage),
+                self.last_seq,
+                self.last_time,
+                self.read_seq,
+                self.floor,
+                self.head,
+                self.listed,
+            ),
+        )
+
+
+def _insert(connection: sqlite3.Connection, batch: Batch) -> list[tuple[Incoming, int | None]]:
+    """Insert what is not here yet; each item with its new local_id, None for one that is here.
+
+    Many rows are one statement: each statement gives the interpreter away and has to win it back, which costs more than
+    the row where a busy loop holds it.
+    """
+    inserted: list[tuple[Incoming, int | None]] = []
+    left = list(batch.incoming)
+    while left:
+        size = next(size for size in _SIZES if size <= len(left))
+        part, left = left[:size], left[size:]
+        values: list[Any] = []
+        for item in part:
+            values += (
+                *batch.key,
                 item.seq,
                 item.seq,
                 item.msg_id,
@@ -226,29 +307,33 @@ def add(connection: sqlite3.Connection, batch: Batch) -> Stored:
                 item.priority,
                 item.body,
                 item.cloud_custom_data,
-                profile,
-                member,
-                live,
-            ),
-        ).fetchone()
-        if inserted is not None:
-            if live:
-                new.append(_new_message(key, item, inserted[0], read_seq))
-            continue
-        where = (*key, item.seq)  # it is here: what the server knows is written anew, what this device put on it stays
-        (thrown,) = connection.execute("SELECT thrown FROM messages WHERE type=? AND peer=? AND seq=?", where).fetchone()
-        connection.execute(
-            "UPDATE messages SET timestamp=?, body=?, profile=coalesce(?, profile), member=coalesce(?, member),"
-            " thrown=thrown OR ? WHERE type=? AND peer=? AND seq=?",
-            (item.timestamp, item.body, profile, member, live, *where),
-        )
-        if live and not thrown:
-            row = connection.execute(f"{SELECT} WHERE m.type=? AND m.peer=? AND m.seq=?", where).fetchone()
-            new.append(message_of(row))
-    unread: int | None = None
-    if batch.read_seq:
-        (unread,) = connection.execute(f"SELECT {_UNREAD} FROM conversations c WHERE type=? AND peer=?", tuple(key)).fetchone()
-    return Stored(key, new, bool(listed), newest, unread)
+                _packed(item.profile),
+                _packed(item.member),
+                batch.live,
+            )
+        cursor = connection.execute(_INSERT[size], values)
+        count, last = cursor.rowcount, cursor.lastrowid or 0
+        if count == size:
+            inserted += zip(part, range(last - size + 1, last + 1), strict=True)
+        else:
+            where = (*batch.key, min(item.seq for item in part), max(item.seq for item in part), last - count)
+            ids = dict(connection.execute(_INSERTED, where).fetchall()) if count else {}
+            inserted += ((item, ids.get(item.seq)) for item in part)
+    return inserted
+
+
+def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: Incoming, *, live: bool) -> Message | None:
+    """It is here: what the server knows is written anew, what this device put on it stays. Itself, if it is to be thrown."""
+    where = (*key, item.seq)
+    (thrown,) = connection.execute("SELECT thrown FROM messages WHERE type=? AND peer=? AND seq=?", where).fetchone()
+    connection.execute(
+        "UPDATE messages SET timestamp=?, body=?, profile=coalesce(?, profile), member=coalesce(?, member),"
+        " thrown=thrown OR ? WHERE type=? AND peer=? AND seq=?",
+        (item.timestamp, item.body, _packed(item.profile), _packed(item.member), live, *where),
+    )
+    if thrown or not live:
+        return None
+    return message_of(connection.execute(f"{SELECT} WHERE m.type=? AND m.peer=? AND m.seq=?", where).fetchone())
 
 
 def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: Incoming) -> None:
@@ -259,26 +344,6 @@ def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: Incom
     ).fetchone()
     if row is not None:
         _settle(connection, Ack(key, row[0], item.seq, item.timestamp, item.body))
-
-
-def _cover(
-    connection: sqlite3.Connection,
-    key: ConversationKey,
-    covered: Sequence[Interval],
-    *,
-    last_seq: int,
-    last_time: int,
-) -> None:
-    """Grow what is known of a timeline, in the transaction of its rows."""
-    row = connection.execute("SELECT coverage FROM conversations WHERE type=? AND peer=?", tuple(key)).fetchone()
-    held = Coverage(json.loads(row[0])) if row else Coverage()
-    for interval in covered:
-        held = held.add(*interval)
-    connection.execute(
-        "INSERT INTO conversations(type, peer, coverage, last_seq, last_time) VALUES(?1,?2,?3,?4,?5) ON CONFLICT DO UPDATE"
-        " SET coverage=?3, last_seq=max(last_seq, ?4), last_time=max(last_time, ?5)",
-        (*key, _coverage_text(held), last_seq, last_time),
-    )
 
 
 def _coverage_text(coverage: Coverage) -> str:
