@@ -54,8 +54,13 @@ async def timim(folder: Path, *words: str, **more: str) -> Said:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(LIMIT_S):
-        out, err = await process.communicate()
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     assert process.returncode is not None
     return Said(process.returncode, out.decode(), err.decode())
 

@@ -38,6 +38,10 @@ const seen = {
   [EVENTS.GROUP_LIST_UPDATED]: (data) => data.map((g) => ({ groupID: g.groupID, name: g.name, type: g.type })),
   [EVENTS.KICKED_OUT]: (data) => data,
   [EVENTS.NET_STATE_CHANGE]: (data) => data,
+  [EVENTS.FRIEND_LIST_UPDATED]: (data) => data.map((f) => ({ userID: f.userID, remark: f.remark, nick: f.profile?.nick })),
+  [EVENTS.FRIEND_APPLICATION_LIST_UPDATED]: ({ friendApplicationList, unreadCount }) => ({ unreadCount, applications: friendApplicationList.map((a) => ({ userID: a.userID, wording: a.wording, type: a.type })) }),
+  [EVENTS.BLACKLIST_UPDATED]: (data) => data,
+  [EVENTS.PROFILE_UPDATED]: (data) => data.map((p) => ({ userID: p.userID, nick: p.nick, avatar: p.avatar })),
   [EVENTS.ERROR]: (data) => data,
 };
 for (const [event, shorten] of Object.entries(seen)) chat.on(event, ({ data }) => say({ event, data: shorten(data) }));
@@ -58,7 +62,35 @@ const todo = {
     return { messages: data.messageList.map(message), nextReqMessageID: data.nextReqMessageID, isCompleted: data.isCompleted };
   },
   read: ({ conversationID }) => chat.setMessageRead({ conversationID }),
+  revoke: async ({ conversationID, ID }) => {
+    const { data } = await chat.getMessageList({ conversationID });
+    return message((await chat.revokeMessage(data.messageList.find((m) => m.ID === ID))).data.message);
+  },
   createGroup: async (options) => (await chat.createGroup(options)).data.group.groupID,
+  group: async ({ groupID }) => {
+    const { group: g } = (await chat.getGroupProfile({ groupID })).data;
+    return { groupID: g.groupID, name: g.name, type: g.type, ownerID: g.ownerID, memberCount: g.memberCount, introduction: g.introduction, notification: g.notification, muteAllMembers: g.muteAllMembers, selfRole: g.selfInfo?.role };
+  },
+  members: async (options) => (await chat.getGroupMemberList(options)).data.memberList.map((m) => ({ userID: m.userID, role: m.role, nameCard: m.nameCard, muteUntil: m.muteUntil })),
+  join: async (options) => (await chat.joinGroup(options)).data.status,
+  invite: async (options) => { const { successUserIDList, failureUserIDList, existedUserIDList } = (await chat.addGroupMember(options)).data; return { successUserIDList, failureUserIDList, existedUserIDList }; },
+  kick: async (options) => (await chat.deleteGroupMember(options)).data.userIDList,
+  setGroup: async (options) => (await chat.updateGroupProfile(options)).data.group.name,
+  setRole: async (options) => (await chat.setGroupMemberRole(options)).data.member.role,
+  muteMember: async (options) => (await chat.setGroupMemberMuteTime(options)).data.member.muteUntil,
+  setNameCard: async (options) => (await chat.setGroupMemberNameCard(options)).data.member.nameCard,
+  passOn: async (options) => (await chat.changeGroupOwner(options)).data.group.ownerID,
+  quit: async ({ groupID }) => (await chat.quitGroup(groupID)).data.groupID,
+  dissolve: async ({ groupID }) => (await chat.dismissGroup(groupID)).data.groupID,
+  setProfile: async (options) => (await chat.updateMyProfile(options)).data.nick,
+  profiles: async (options) => (await chat.getUserProfile(options)).data.map((p) => ({ userID: p.userID, nick: p.nick, avatar: p.avatar })),
+  addFriend: async (options) => ({ code: (await chat.addFriend(options)).data.code ?? 0 }),
+  acceptFriend: (options) => chat.acceptFriendApplication(options),
+  refuseFriend: (options) => chat.refuseFriendApplication(options),
+  deleteFriend: async (options) => (await chat.deleteFriend(options)).data.successUserIDList.map((f) => f.userID),
+  friends: async () => (await chat.getFriendList()).data.map((f) => f.userID),
+  block: async (options) => (await chat.addToBlacklist(options)).data,
+  unblock: async (options) => (await chat.removeFromBlacklist(options)).data,
   groups: async () => (await chat.getGroupList()).data.groupList.map((g) => g.groupID),
 };
 
