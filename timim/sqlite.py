@@ -188,16 +188,19 @@ class Database:
         return result
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
+        connection = self._open_file()
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        return connection
+
+    def _open_file(self) -> sqlite3.Connection:
+        return sqlite3.connect(
             self._path or ":memory:",
             isolation_level=None,
             timeout=BUSY_TIMEOUT_S,
             cached_statements=256,
             check_same_thread=False,  # one thread at a time: its lane sees to that
         )
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA synchronous={self._synchronous}")
-        return connection
 
     def _open_writer(self) -> sqlite3.Connection:
         try:

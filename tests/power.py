@@ -1,0 +1,188 @@
+"""A disk that forgets what was not synced. Files live in memory; a cut keeps what was synced and, of the rest, anything.
+
+Kill -9 cannot show whether a commit was synced: the kernel still has the pages. Here the power goes: of the writes since a
+file's last sync an arbitrary part arrives, in any order, the last of them perhaps torn at a sector.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apsw
+
+SECTOR_BYTES = 512
+_names = itertools.count()
+
+
+class Disk(apsw.VFS):
+    """`cut_after`: so many writes and syncs from now on, the power goes; everything after it fails."""
+
+    def __init__(self, rng: random.Random, image: dict[str, bytes] | None = None, *, cut_after: int = 1 << 60) -> None:
+        self.name = f"power-{next(_names)}"
+        self.files: dict[str, _File] = {name: _File(self, data) for name, data in (image or {}).items()}
+        self.left = cut_after
+        self.syncs = 0
+        self._rng = rng
+        super().__init__(self.name, "")
+
+    def image(self) -> dict[str, bytes]:
+        """What is on the disk when the power comes back."""
+        return {name: file.after_the_cut(self._rng) for name, file in self.files.items()}
+
+    def spend(self) -> None:
+        """One write or sync."""
+        self.left -= 1
+        if self.left < 0:
+            raise apsw.IOError("the power is gone")
+
+    def xOpen(self, name: Any, flags: list[int]) -> Any:  # noqa: N802
+        path = (name.filename() if isinstance(name, apsw.URIFilename) else name) or f"temporary-{next(_names)}"
+        flags[1] = flags[0]
+        return self.files.setdefault(path, _File(self, b""))
+
+    def xDelete(self, name: str, sync: bool) -> None:  # noqa: N802
+        self.spend()
+        self.files.pop(name, None)
+
+    def xAccess(self, name: str, flags: int) -> bool:  # noqa: N802
+        return name in self.files
+
+    def xFullPathname(self, name: str) -> str:  # noqa: N802
+        return name
+
+
+class _File:
+    """Its bytes as programs see them, as they are on disk, and the writes between."""
+
+    def __init__(self, disk: Disk, data: bytes) -> None:
+        self._disk = disk
+        self._seen = bytearray(data)
+        self._synced = bytearray(data)
+        self._since: list[tuple[int, bytes]] = []  # a truncation is (size, b"")
+
+    def after_the_cut(self, rng: random.Random) -> bytes:
+        data = bytearray(self._synced)
+        arrived = [change for change in self._since if rng.random() < rng.choice((0.1, 0.5, 0.9))]
+        rng.shuffle(arrived)
+        for i, (at, written) in enumerate(arrived):
+            if i == len(arrived) - 1 and len(written) > SECTOR_BYTES:
+                written = written[: rng.randrange(1, len(written) // SECTOR_BYTES + 1) * SECTOR_BYTES]
+            _put(data, at, written)
+        return bytes(data)
+
+    def xRead(self, amount: int, offset: int) -> bytes:  # noqa: N802
+        return bytes(self._seen[offset : offset + amount])
+
+    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+        self._disk.spend()
+        _put(self._seen, offset, data)
+        self._since.append((offset, bytes(data)))
+
+    def xTruncate(self, size: int) -> None:  # noqa: N802
+        self._disk.spend()
+        del self._seen[size:]
+        self._since.append((size, b""))
+
+    def xSync(self, flags: int) -> None:  # noqa: N802
+        self._disk.spend()
+        self._disk.syncs += 1
+        self._synced = bytearray(self._seen)
+        self._since.clear()
+
+    def xFileSize(self) -> int:  # noqa: N802
+        return len(self._seen)
+
+    def xSectorSize(self) -> int:  # noqa: N802
+        return SECTOR_BYTES
+
+    def xDeviceCharacteristics(self) -> int:  # noqa: N802
+        return 0  # nothing is promised: no safe append, no ordered or atomic writes
+
+    def xLock(self, level: int) -> None:  # noqa: N802
+        pass  # one connection at a time has it
+
+    def xUnlock(self, level: int) -> None:  # noqa: N802
+        pass
+
+    def xCheckReservedLock(self) -> bool:  # noqa: N802
+        return False
+
+    def xFileControl(self, op: int, pointer: int) -> bool:  # noqa: N802
+        return False
+
+    def xClose(self) -> None:  # noqa: N802
+        pass
+
+
+def _put(data: bytearray, at: int, written: bytes) -> None:
+    if not written:
+        del data[at:]
+        return
+    if len(data) < at:
+        data.extend(bytes(at - len(data)))
+    data[at : at + len(written)] = written
+
+
+class Connection:
+    """An apsw connection on such a disk, as much like sqlite3's as the stores need. Its pragmas are the product's."""
+
+    def __init__(self, disk: Disk, name: str) -> None:
+        self._apsw = apsw.Connection(name, vfs=disk.name)
+        self._apsw.execute("PRAGMA locking_mode=EXCLUSIVE")  # a VFS in Python has no shared memory for the WAL's index
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._apsw.in_transaction
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> _Cursor:
+        with _Translated():
+            return _Cursor(self._apsw, self._apsw.execute(sql, tuple(values)))
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        with _Translated():
+            self._apsw.executemany(sql, [tuple(row) for row in rows])
+
+    def executescript(self, sql: str) -> None:
+        with _Translated():
+            self._apsw.execute(sql)
+
+    def close(self) -> None:
+        try:
+            self._apsw.close(True)
+        except apsw.Error:
+            pass  # the power is gone: there is nothing to write to; sqlite3 does not say so either
+
+
+class _Cursor:
+    def __init__(self, connection: apsw.Connection, cursor: apsw.Cursor) -> None:
+        self._cursor = cursor
+        self.rowcount = connection.changes()
+        self.lastrowid = connection.last_insert_rowid()
+
+    def fetchone(self) -> Any:
+        with _Translated():
+            return self._cursor.fetchone()
+
+    def fetchall(self) -> Any:
+        with _Translated():
+            return self._cursor.fetchall()
+
+    def __iter__(self) -> Any:
+        return iter(self.fetchall())
+
+
+class _Translated:
+    """apsw's errors as sqlite3's."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if isinstance(exc, apsw.ConstraintError):
+            raise sqlite3.IntegrityError(str(exc)) from exc
+        if isinstance(exc, apsw.Error):
+            raise sqlite3.OperationalError(str(exc)) from exc
