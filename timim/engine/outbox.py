@@ -222,18 +222,20 @@ class Outbox:
     async def _start(self, key: ConversationKey, lane: _Lane, item: _Item, link: Link) -> bool:
         """Put an item on its way; False when the link is gone."""
         message = item.message
+        uploading = not item.body
         try:
-            if not item.body:
+            if uploading:
                 await self._content.prepare(message, item.progress)
                 item.body = encode_body(message.elems)
+                uploading = False
             match key.type:
                 case ConversationType.GROUP:
                     future = link.start(wire.SEND_GROUP, self._group(key, message, item), timeout_s=self._timeout_s)
                 case _:
                     future = link.start(wire.SEND_C2C, self._c2c(key, message, item), timeout_s=self._timeout_s)
         except NetworkError as exc:
-            item.cuts += 1
-            log.info("sending to %s was cut (%s times): %s", key, item.cuts, exc)
+            log.info("sending to %s was cut: %s", key, exc)
+            item.cuts += uploading  # a link that ended says nothing of the message: it goes out by the next
             if item.cuts >= CUTS_LIMIT and self._connection.online:
                 await self._refused(lane, item, exc)
                 return True
