@@ -215,11 +215,11 @@ async def test_changes_and_their_entries_are_stored_together_or_not_at_all() -> 
 
 
 async def test_r19_a_file_of_the_first_schema_is_brought_to_this_one(tmp_path: Path) -> None:
-    from timim.server.store import sqlite as engine
+    from timim.server.store import schema
 
     path = tmp_path / "s.db"
     old = sqlite3.connect(path)
-    old.executescript(engine._SCHEMA_1 + "PRAGMA user_version=1;")
+    old.executescript(schema.STEPS[0] + "PRAGMA user_version=1;")
     old.execute("INSERT INTO accounts VALUES('alice', 7, 'Alice', 'http://x', '{\"k\": \"v\"}')")
     old.execute("INSERT INTO groups VALUES('g', 'Public', 'team', 'alice', 100)")
     old.execute("INSERT INTO members VALUES('g', 'alice', 0, 'Owner', 'Al', 1)")
