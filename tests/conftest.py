@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
+
+from tests.services import Nats, Postgres
 
 # deadline=None: two workers share two cores, so the time of one example says nothing
 settings.register_profile("default", deadline=None)
@@ -34,5 +37,30 @@ def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.get_closest_marker("asyncio") is None:
         yield
         return
-    with blockbuster_ctx("timim"):
+    with blockbuster_ctx("timim") as alarm:
+        # asyncpg looks for ~/.pgpass and certificates before it connects: small local files, once a connection
+        for blocking in alarm.functions.values():
+            blocking.can_block_in("asyncpg/connect_utils.py", "_parse_connect_arguments")
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of this run's own. A test that stops it starts one of its own instead."""
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Callable[[], str]:
+    """Makes an empty database, and gives its URL."""
+    return lambda: postgres.database(f"t{uuid.uuid4().hex}")
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[Nats]:
+    """A NATS server of this run's own."""
+    server = Nats()
+    yield server
+    server.close()

@@ -60,8 +60,9 @@ class Kept(Protocol):
 
 class ServersStore(server_store.SqliteStore):
     def __init__(self, disk: Disk, *, synchronous: str) -> None:
-        super().__init__(None)
-        self._database = OnDisk(disk, server_store._migrate, synchronous=synchronous)
+        engine = server_store.SqliteEngine(None)
+        engine._database = OnDisk(disk, server_store._migrate, synchronous=synchronous)
+        self._engine = engine
 
     async def put(self, number: int) -> int:
         tail = b'"n":%d}' % number

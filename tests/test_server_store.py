@@ -14,19 +14,21 @@ from timim import GroupExists, MsgIdConflict, StorageError
 from timim.server.membership import Directory
 from timim.server.store.base import Group, Member, MsgKey, NewEntry, Store, StoredEntry, c2c_timeline, group_timeline
 from timim.server.store.changes import AddMembers, CreateGroup, SetBlocked
+from timim.server.store.postgres import PostgresStore
 from timim.server.store.sqlite import SqliteStore
 
 LINE = c2c_timeline("bob", "alice")
 Open = Callable[[], Awaitable[Store]]
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgres"])
 async def opens(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
     """Opens the store of this test, again after each close."""
     opened: list[Store] = []
+    url = request.getfixturevalue("database")() if request.param == "postgres" else ""
 
     async def opens() -> Store:
-        store: Store = SqliteStore(tmp_path / "s.db")
+        store: Store = PostgresStore(url) if url else SqliteStore(tmp_path / "s.db")
         await store.open()
         opened.append(store)
         return store
@@ -191,9 +193,8 @@ async def test_a_closed_store_says_so(opens: Open) -> None:
         await store.timeline_page(LINE, 1, 2, 3)
 
 
-async def test_changes_and_their_entries_are_stored_together_or_not_at_all() -> None:
-    store = SqliteStore(None)
-    await store.open()
+async def test_changes_and_their_entries_are_stored_together_or_not_at_all(opens: Open) -> None:
+    store = await opens()
     first = Group("g", "Public", "team", "alice", 100, {"alice": Member("Owner")})
     line = group_timeline("g")
     tip = NewEntry(line, "alice", None, b"", b'"N":1}', 100)
@@ -211,15 +212,14 @@ async def test_changes_and_their_entries_are_stored_together_or_not_at_all() -> 
     group = await store.group("g")
     assert group is not None
     assert group.members["carol"].floor == again.seq == 2
-    await store.close()
 
 
 async def test_r19_a_file_of_the_first_schema_is_brought_to_this_one(tmp_path: Path) -> None:
-    from timim.server.store import sqlite as engine
+    from timim.server.store import schema
 
     path = tmp_path / "s.db"
     old = sqlite3.connect(path)
-    old.executescript(engine._SCHEMA_1 + "PRAGMA user_version=1;")
+    old.executescript(schema.STEPS[0] + "PRAGMA user_version=1;")
     old.execute("INSERT INTO accounts VALUES('alice', 7, 'Alice', 'http://x', '{\"k\": \"v\"}')")
     old.execute("INSERT INTO groups VALUES('g', 'Public', 'team', 'alice', 100)")
     old.execute("INSERT INTO members VALUES('g', 'alice', 0, 'Owner', 'Al', 1)")

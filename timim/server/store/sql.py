@@ -1,0 +1,83 @@
+"""The store on a database that speaks SQL: each method is one operation, which the engine carries out in one transaction.
+
+The statements are in `timelines.py` and `people.py`, once for all engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from functools import partial
+
+from . import people, timelines
+from .base import Account, Appended, Change, Circle, Contact, Group, NewEntry, TimelinePage
+from .changes import CreateGroup
+from .steps import Engine
+
+
+class SqlStore:
+    """What `base.Store` says, on any engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def open(self) -> None:
+        await self._engine.open()
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+    async def append(self, entry: NewEntry) -> Appended:
+        return await self._engine.submit(partial(timelines.append, entry))
+
+    async def standing(self, entry: NewEntry) -> Appended | None:
+        if entry.msg_key is None:
+            return None
+        return await self._engine.submit(partial(timelines.standing, entry))
+
+    def apply(self, changes: Sequence[Change], entries: Sequence[NewEntry]) -> Awaitable[list[Appended]]:
+        return self._engine.submit(partial(timelines.apply, changes, entries))
+
+    async def timeline_page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
+        return await self._engine.read(partial(timelines.page, timeline, first, last, limit))
+
+    async def seq_before(self, timeline: str, time: int, msg_key: str) -> int:
+        return await self._engine.read(partial(timelines.seq_before, timeline, time, msg_key))
+
+    async def contacts(self, user: str, offset: int, limit: int, *, since: int = 0) -> list[Contact]:
+        return await self._engine.read(partial(timelines.contacts, user, offset, limit, since))
+
+    async def unread(self, user: str, timelines_: Sequence[str]) -> list[int]:
+        return await self._engine.read(partial(timelines.unread, user, timelines_))
+
+    async def set_read(self, user: str, timeline: str, seq: int, *, time: int = 0) -> int:
+        return await self._engine.write(partial(timelines.set_read, user, timeline, seq, time))
+
+    async def read_time(self, user: str, timeline: str) -> int:
+        return await self._engine.read(partial(timelines.read_time, user, timeline))
+
+    async def account(self, user: str) -> Account | None:
+        return await self._engine.read(partial(people.account, user))
+
+    async def ensure_account(self, user: str, *, nickname: str = "", face_url: str = "") -> Account:
+        if (account := await self.account(user)) is not None and not nickname and not face_url:
+            return account
+        return await self._engine.write(partial(people.ensure_account, user, nickname, face_url))
+
+    async def create_group(self, group: Group) -> None:
+        await self._engine.submit(partial(people.carry_out, CreateGroup(group)))
+
+    async def group(self, group_id: str) -> Group | None:
+        return await self._engine.read(partial(people.group, group_id))
+
+    async def group_ids_of(self, user: str) -> list[str]:
+        return await self._engine.read(partial(people.group_ids_of, user))
+
+    async def circle(self, user: str) -> Circle:
+        return await self._engine.read(partial(people.circle, user))
+
+    async def groups_of(self, user: str) -> list[Group]:
+        return await self._engine.read(partial(people.groups_of, user))
+
+    async def meta(self, key: str, default: str) -> str:
+        known = await self._engine.read(partial(timelines.meta, key))
+        return known if known is not None else await self._engine.write(partial(timelines.make_meta, key, default))

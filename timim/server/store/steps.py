@@ -1,0 +1,61 @@
+"""A store operation without I/O: a generator that yields statements and is sent their rows. One copy serves every engine.
+
+Statements have `?` for their parameters, keep to SQL that SQLite and PostgreSQL both accept, and may be carried out more
+than once before they are committed once: an operation changes nothing but the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+Row: TypeAlias = Sequence[Any]
+Rows: TypeAlias = Sequence[Row]
+
+
+class Run(NamedTuple):
+    """One statement; its rows come back, none when it has none."""
+
+    sql: str
+    params: Sequence[Any] = ()
+
+
+class RunMany(NamedTuple):
+    """One statement for each of `rows`; no rows come back."""
+
+    sql: str
+    rows: Sequence[Sequence[Any]]
+
+
+Steps: TypeAlias = Generator[Run | RunMany, Rows, T]
+Op: TypeAlias = Callable[[], Steps[T]]  # begins the operation, from its start, each time it is called
+
+
+def one(sql: str, *params: Any) -> Steps[Row | None]:
+    """The first row of a statement, or None."""
+    rows = yield Run(sql, params)
+    return rows[0] if rows else None
+
+
+class Engine(Protocol):
+    """Carries operations out, each in one transaction. Each method may raise StorageError."""
+
+    async def open(self) -> None:
+        """Open, and bring the schema up to date."""
+        ...
+
+    async def close(self) -> None: ...
+
+    def submit(self, op: Op[T]) -> Awaitable[T]:
+        """Queue a write now, behind all that were submitted before it; the result comes after its commit."""
+        ...
+
+    async def write(self, op: Op[T]) -> T:
+        """Carry out a write that need not stand in any order with others. Cancelling stops the waiting, not the write."""
+        ...
+
+    async def read(self, op: Op[T]) -> T:
+        """Carry out a read, on one snapshot of what is committed."""
+        ...

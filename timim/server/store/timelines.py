@@ -1,0 +1,216 @@
+"""Timelines in SQL: what appends to them, and what reads them. An entry's seq is taken in the transaction that stores it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from ...errors import MsgIdConflict
+from ...failpoint import reach
+from . import people
+from .base import UNREAD_LIMIT, Appended, Change, Contact, NewEntry, StoredEntry, TimelinePage
+from .steps import Run, RunMany, Steps, one
+
+SAME_SECOND_PAGE = 50  # entries read at once while looking for a MsgKey among those of one second
+
+
+def apply(changes: Sequence[Change], entries: Sequence[NewEntry]) -> Steps[list[Appended]]:
+    """Changes, then entries. Raises GroupExists, MsgIdConflict."""
+    for change in changes:
+        yield from people.carry_out(change)
+    appended: list[Appended] = []
+    for entry in entries:
+        appended += [(yield from append(entry))]
+    return appended
+
+
+def append(entry: NewEntry) -> Steps[Appended]:
+    """Number an entry and store it; where it stands already, nothing changes. Raises MsgIdConflict."""
+    rows = yield Run(
+        "UPDATE timelines SET last_seq=last_seq+1, last_time=CASE WHEN last_time>? THEN last_time ELSE ? END"
+        " WHERE name=? RETURNING id, last_seq, last_time",
+        (entry.time, entry.time, entry.timeline),
+    )
+    if not rows:
+        # another node may be making it at this moment: then this waits for it and counts on
+        rows = yield Run(
+            "INSERT INTO timelines(name, last_seq, last_time) VALUES(?,1,?) ON CONFLICT(name) DO UPDATE SET"
+            " last_seq=timelines.last_seq+1, last_time=CASE WHEN timelines.last_time>excluded.last_time"
+            " THEN timelines.last_time ELSE excluded.last_time END RETURNING id, last_seq, last_time",
+            (entry.timeline, entry.time),
+        )
+    timeline, seq, time = rows[0]
+    if entry.msg_key is not None:
+        taken = yield Run(
+            "INSERT INTO msg_keys VALUES(?,?,?,?,?,?) ON CONFLICT(timeline, sender, client_time, random) DO NOTHING"
+            " RETURNING seq",
+            (timeline, entry.sender, *entry.msg_key, seq, entry.fingerprint),
+        )
+        if not taken:
+            # the number just taken is given back
+            yield Run("UPDATE timelines SET last_seq=last_seq-1 WHERE id=?", (timeline,))
+            known = yield from standing(entry)
+            assert known is not None
+            return known
+    reach("before-insert")
+    yield Run("INSERT INTO entries VALUES(?,?,?,?,?)", (timeline, seq, time, entry.sender, entry.tail))
+    reach("after-insert")
+    if seq == 1 and entry.contacts:
+        yield RunMany(
+            "INSERT INTO contacts(user_id, timeline) VALUES(?,?) ON CONFLICT(user_id, timeline) DO NOTHING",
+            [(user, timeline) for user in sorted(entry.contacts)],
+        )
+    return Appended(seq, time)
+
+
+def standing(entry: NewEntry) -> Steps[Appended | None]:
+    """The entry that already has this msg_id. Raises MsgIdConflict."""
+    row = yield from one(
+        "SELECT k.seq, k.fingerprint, e.time FROM timelines t JOIN msg_keys k ON k.timeline=t.id"
+        " JOIN entries e ON e.timeline=t.id AND e.seq=k.seq"
+        " WHERE t.name=? AND k.sender=? AND k.client_time=? AND k.random=?",
+        entry.timeline,
+        entry.sender,
+        *(entry.msg_key or ()),
+    )
+    if row is None:
+        return None
+    seq, fingerprint, time = row
+    if fingerprint != entry.fingerprint:
+        raise conflict(entry)
+    return Appended(seq, time, duplicate=True)
+
+
+def conflict(entry: NewEntry) -> MsgIdConflict:
+    """Its msg_id stands for another message."""
+    return MsgIdConflict(f"msg_id {entry.msg_key} of {entry.sender} already stands for another message")
+
+
+def page(timeline: str, first: int, last: int, limit: int) -> Steps[TimelinePage]:
+    row = yield from one("SELECT id, last_seq, floor FROM timelines WHERE name=?", timeline)
+    if row is None:
+        return TimelinePage((), 1, 0, 1, 0)
+    number, last_seq, floor = row
+    last = min(last, last_seq)
+    first = max(first, floor, last - limit + 1)
+    rows = yield Run(
+        "SELECT seq, time, tail FROM entries WHERE timeline=? AND seq BETWEEN ? AND ? ORDER BY seq DESC",
+        (number, first, last),
+    )
+    return TimelinePage([StoredEntry(*r) for r in rows], first, last, floor, last_seq)
+
+
+def seq_before(timeline: str, time: int, msg_key: str) -> Steps[int]:
+    row = yield from one("SELECT id, last_seq FROM timelines WHERE name=?", timeline)
+    if row is None:
+        return 0
+    number, last_seq = row
+    up_to = yield from _last_not_after(number, last_seq, time)
+    # several messages may share a second: among these the MsgKey tells which one is meant
+    while rows := (
+        yield Run(
+            "SELECT seq, time, tail FROM entries WHERE timeline=? AND seq<=? ORDER BY seq DESC LIMIT ?",
+            (number, up_to, SAME_SECOND_PAGE if msg_key else 1),
+        )
+    ):
+        for seq, at, tail in rows:
+            if at < time or not msg_key:
+                return int(seq)
+            fields = json.loads(b"{" + tail)
+            if f"{fields.get('MsgSeq', 0)}_{fields.get('MsgRandom', 0)}_{at}" == msg_key:
+                return int(seq) - 1
+        up_to = rows[-1][0] - 1
+    return 0
+
+
+def _last_not_after(timeline: int, last_seq: int, time: int) -> Steps[int]:
+    """The last seq of this time or an earlier one, by halving: times never go back within a timeline."""
+    low, high = 0, last_seq
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = yield from one(
+            "SELECT seq, time FROM entries WHERE timeline=? AND seq<=? ORDER BY seq DESC LIMIT 1", timeline, middle
+        )
+        if row is None or row[1] <= time:
+            low = middle
+        else:
+            high = row[0] - 1
+    return low
+
+
+def contacts(user: str, offset: int, limit: int, since: int) -> Steps[list[Contact]]:
+    rows = yield Run(
+        "SELECT t.name, t.last_seq, t.last_time, c.read_seq, c.floor, t.floor, e.time, e.tail"
+        " FROM contacts c JOIN timelines t ON t.id=c.timeline"
+        " LEFT JOIN entries e ON e.timeline=t.id AND e.seq=t.last_seq"
+        " WHERE c.user_id=? AND (t.last_time>=? OR c.read_time>=?) ORDER BY t.last_time DESC, t.id DESC LIMIT ? OFFSET ?",
+        (user, since, since, limit, offset),
+    )
+    return [
+        Contact(name, last_seq, last_time, read, max(own, all), StoredEntry(last_seq, time, tail) if tail is not None else None)
+        for name, last_seq, last_time, read, own, all, time, tail in rows
+    ]
+
+
+def unread(user: str, timelines: Sequence[str]) -> Steps[list[int]]:
+    counts = []
+    for timeline in timelines:
+        row = yield from one(
+            "SELECT t.id, c.read_seq, c.floor FROM timelines t JOIN contacts c ON c.timeline=t.id"
+            " WHERE t.name=? AND c.user_id=?",
+            timeline,
+            user,
+        )
+        if row is None:
+            counts.append(0)
+            continue
+        number, read, floor = row
+        count = yield from one(
+            "SELECT count(*) FROM"
+            " (SELECT 1 FROM entries WHERE timeline=? AND seq>? AND sender NOT IN (?, '') LIMIT ?) AS others",
+            number,
+            max(read, floor - 1),
+            user,  # and '': a tip
+            UNREAD_LIMIT,
+        )
+        counts.append(count[0] if count is not None else 0)
+    return counts
+
+
+def read_time(user: str, timeline: str) -> Steps[int]:
+    row = yield from one(
+        "SELECT e.time FROM timelines t JOIN contacts c ON c.timeline=t.id"
+        " JOIN entries e ON e.timeline=t.id AND e.seq=c.read_seq"
+        " WHERE t.name=? AND c.user_id=?",
+        timeline,
+        user,
+    )
+    return int(row[0]) if row else 0
+
+
+def set_read(user: str, timeline: str, seq: int, time: int) -> Steps[int]:
+    row = yield from one("SELECT id, last_seq FROM timelines WHERE name=?", timeline)
+    if row is None:
+        return 0
+    number, last_seq = row
+    seq = min(seq, last_seq)
+    row = yield from one(
+        "UPDATE contacts SET read_seq=CASE WHEN read_seq>? THEN read_seq ELSE ? END, read_time=?"
+        " WHERE user_id=? AND timeline=? RETURNING read_seq",
+        seq,
+        seq,
+        time,
+        user,
+        number,
+    )
+    return int(row[0]) if row else 0
+
+
+def meta(key: str) -> Steps[str | None]:
+    row = yield from one("SELECT value FROM meta WHERE key=?", key)
+    return row[0] if row else None
+
+
+def make_meta(key: str, default: str) -> Steps[str]:
+    yield Run("INSERT INTO meta VALUES(?,?) ON CONFLICT(key) DO NOTHING", (key, default))
+    return (yield from meta(key)) or default
