@@ -17,7 +17,7 @@ from PIL import Image
 from timim.ids import ConversationKey, ConversationType
 from timim.media import image_variants
 from timim.rows import Batch, Incoming
-from timim.storage import LocalStore
+from timim.storage import LocalStore, Place
 from timim.wire.coverage import Interval
 
 TWELVE_MEGAPIXELS = (4032, 3024)
@@ -110,7 +110,7 @@ async def local_query() -> dict[str, float]:
             times: list[float] = []
             for i in range(200):
                 begun = time.perf_counter()
-                page = await store.page(KEY, 20, before=1000 + i * 4999)
+                page = await store.page(KEY, 20, before=Place(1000 + i * 4999, 0))
                 times.append((time.perf_counter() - begun) * 1e6)
                 assert len(page) == 20
     return {"opening a store of 1,000,000 messages, ms": opened, "local query of 20 of them, us": statistics.median(times)}

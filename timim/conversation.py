@@ -6,6 +6,7 @@ Getting one does no I/O and does not put it into the conversation list; a messag
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -147,41 +148,45 @@ class Conversation:
     ) -> AsyncIterator[Message]:
         """All messages, newest first, fetched as they are needed; ends at the last one, or where what is held ends.
 
-        `since` and `until` (server seconds, both included) bound it; `limit` counts what is yielded.
+        `since` and `until` (server seconds, both included) bound it; `limit` (0 or more) counts what is yielded.
         """
+        if limit is not None and limit < 0:
+            raise InvalidArgument(f"limit must be 0 or more, not {limit}")
         left = limit
         async for message in self._oldest_first(since) if oldest_first else self._newest_first(until):
             if left == 0:
                 return
-            if not oldest_first and since is not None and message.seq and message.timestamp < since:
-                return
-            if oldest_first and until is not None and message.timestamp > until:
-                return
-            if message.status is not MessageStatus.DELETED or include_deleted:
+            early = since is not None and message.timestamp < since
+            late = until is not None and message.timestamp > until
+            if message.seq and (late if oldest_first else early):
+                return  # numbers and times rise together; what has no number yet is dated by this device
+            if not early and not late and (message.status is not MessageStatus.DELETED or include_deleted):
                 yield message
                 left = left - 1 if left is not None else None
 
     async def _newest_first(self, until: float | None) -> AsyncIterator[Message]:
         history = self._engine().history
-        before = await history.seq_at(self.key, until) + 1 if until is not None else None
-        while True:
-            page = await history.roaming(self.key, PAGE, before)
+        before: Message | int | None = await history.seq_at(self.key, until) + 1 if until is not None else None
+        while page := await history.roaming(self.key, PAGE, before):
             for message in page:
                 yield message
-            if page.interval is None or not page.complete:
-                return
-            before = page.interval.first
+            before = page[-1]
 
     async def _oldest_first(self, since: float | None) -> AsyncIterator[Message]:
         history = self._engine().history
-        after = await history.seq_at(self.key, since - 1) if since is not None else 0
-        while True:
-            page = await history.newer(self.key, PAGE, after)
+        after: Message | int = await history.seq_at(self.key, math.ceil(since) - 1) if since is not None else 0
+        while page := await history.newer(self.key, PAGE, after):
             for message in reversed(page):
                 yield message
-            if page.interval is None or not page.complete:
-                return
-            after = page.interval.last
+            after = page[0]
+
+    async def fill(self, progress: Callable[[int, int], None] | None = None) -> KnownHistory:
+        """Fetch all history that this device does not hold, the newest first; returns what is held then.
+
+        `progress(done, total)` counts seqs. Nothing of it is thrown by on_new_message. Raises NetworkError, NotLoggedIn,
+        NotAMember; what came until then is kept, also when it is cancelled: call it again.
+        """
+        return await self._engine().history.fill(self.key, progress)
 
     async def coverage(self) -> KnownHistory:
         """What this device holds and what it does not: intervals of seqs, no network."""

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from . import rows
 from .errors import InvalidArgument, StorageError, StoreDamaged, StoreInUse
@@ -24,9 +24,17 @@ from .rows import Ack, Batch, ConversationRow, Incoming, Stored
 from .sqlite import Database
 from .wire.coverage import Coverage
 
-__all__ = ["Ack", "Batch", "ConversationRow", "Incoming", "LocalStore", "Stored"]
+__all__ = ["Ack", "Batch", "ConversationRow", "Incoming", "LocalStore", "Place", "Stored"]
 T = TypeVar("T")
 SETTLE_WITHIN_S = 0.02
+ANY_SEQ = 1 << 62  # above every seq
+
+
+class Place(NamedTuple):
+    """Where a row stands in its conversation: at its seq, or behind the seq that was the last when it was made."""
+
+    position: int
+    local_id: int
 
 
 class LocalStore:
@@ -189,49 +197,74 @@ class LocalStore:
 
         return await self._write(op)
 
-    async def page(
-        self, key: ConversationKey, count: int, *, before: Message | int | None = None, floor_seq: int = 0
-    ) -> list[Message]:
-        """Newest first, `before` exclusive; unnumbered and deleted ones too; none that stands below `floor_seq`."""
+    async def place(self, key: ConversationKey, at: Message | int) -> Place:
+        """Where a message, or a seq, stands among the rows. Raises InvalidArgument for a message that has no place here."""
 
-        def op(connection: sqlite3.Connection) -> list[Message]:
-            at = (1 << 62, 1 << 62)
-            if isinstance(before, int):
-                at = (before, 0)
-            elif before is not None:
-                row = connection.execute(
-                    "SELECT position, local_id FROM messages WHERE local_id=?", (before.local_id,)
-                ).fetchone()
-                at = row if row is not None else (before.seq, 0)
-            found = connection.execute(
-                f"{rows.SELECT} WHERE m.type=? AND m.peer=? AND m.position>=? AND (m.position, m.local_id)<(?,?)"
-                " ORDER BY m.position DESC, m.local_id DESC LIMIT ?",
-                (key.type, key.peer, floor_seq, *at, count),
-            ).fetchall()
-            return [rows.message_of(row) for row in found]
+        def op(connection: sqlite3.Connection) -> Place:
+            if not isinstance(at, int) and not at.seq:
+                where, value = "local_id=?", at.local_id
+            else:
+                where, value = "seq=?", at if isinstance(at, int) else at.seq
+            row = connection.execute(
+                f"SELECT position, local_id FROM messages WHERE type=? AND peer=? AND {where}", (*key, value)
+            ).fetchone()
+            if row is not None:
+                return Place(*row)
+            if where == "seq=?":
+                return Place(value, 0)
+            raise InvalidArgument("this device does not hold the message")
 
         return await self._read(op)
 
-    async def between(self, key: ConversationKey, first: int, last: int) -> list[Message]:
-        """The numbered messages of an interval, newest first."""
-        where = " WHERE m.type=? AND m.peer=? AND m.seq BETWEEN ? AND ? ORDER BY m.seq DESC"
-        return await self._messages(rows.SELECT + where, (*key, first, last))
+    async def page(
+        self, key: ConversationKey, count: int, *, before: Place | None = None, low: int = 0, high: int = ANY_SEQ
+    ) -> list[Message]:
+        """Newest first, `before` exclusive, deleted ones too; nothing placed below `low`, nothing numbered above `high`."""
+        where = (
+            " WHERE m.type=? AND m.peer=? AND m.position>=? AND (m.position, m.local_id)<(?,?)"
+            " AND (m.seq IS NULL OR m.seq<=?) ORDER BY m.position DESC, m.local_id DESC LIMIT ?"
+        )
+        return await self._messages(rows.SELECT + where, (*key, low, *(before or (ANY_SEQ, 0)), high, count))
 
-    async def seq_at(self, key: ConversationKey, time: int, newest: int) -> int | None:
-        """The last seq of this time or an earlier one, where the intervals prove it: its follower is held, or is none."""
+    async def page_up(
+        self, key: ConversationKey, count: int, *, after: Place, low: int = 0, high: int = ANY_SEQ
+    ) -> list[Message]:
+        """Oldest first, `after` exclusive, deleted ones too; nothing placed below `low` or above `high`."""
+        where = (
+            " WHERE m.type=? AND m.peer=? AND m.position BETWEEN ? AND ? AND (m.position, m.local_id)>(?,?)"
+            " ORDER BY m.position, m.local_id LIMIT ?"
+        )
+        return await self._messages(rows.SELECT + where, (*key, low, high, *after, count))
 
-        def op(connection: sqlite3.Connection) -> int | None:
+    async def seq_at(self, key: ConversationKey, time: int, newest: int) -> tuple[int, bool]:
+        """The last held seq of this time or an earlier one, 0 for none; and whether the intervals prove it the last.
+
+        They do when what follows it is held too, or is nothing.
+        """
+
+        def op(connection: sqlite3.Connection) -> tuple[int, bool]:
             seq = rows.last_not_after(connection, key, time)
             younger = connection.execute(
                 "SELECT min(seq) FROM messages WHERE type=? AND peer=? AND seq>?", (*key, seq)
             ).fetchone()[0]
-            return seq if seq and rows.coverage_of(connection, key).covers(seq, younger or newest) else None
+            row = connection.execute("SELECT floor FROM conversations WHERE type=? AND peer=?", tuple(key)).fetchone()
+            first = max(seq, row[0] if row else 1)
+            return seq, rows.coverage_of(connection, key).covers(first, younger or newest)
 
         return await self._read(op)
 
     async def coverage(self, key: ConversationKey) -> Coverage:
         """The seqs that this device holds."""
         return await self._read(lambda connection: rows.coverage_of(connection, key))
+
+    async def floor(self, key: ConversationKey) -> int:
+        """The first seq that this account may see, as far as this device was told."""
+
+        def op(connection: sqlite3.Connection) -> int:
+            row = connection.execute("SELECT floor FROM conversations WHERE type=? AND peer=?", tuple(key)).fetchone()
+            return int(row[0]) if row else 1
+
+        return await self._read(op)
 
     async def conversation(self, key: ConversationKey) -> ConversationRow | None:
         """What is known of a conversation, None when nothing is."""

@@ -64,6 +64,9 @@ def serve(
     port: Annotated[int | None, typer.Option(help="0: a free one.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Print one line: where it listens.")] = False,
+    new_epoch: Annotated[
+        bool, typer.Option("--new-epoch", help="Once, after restoring a back-up: clients ask for their history anew.")
+    ] = False,
 ) -> None:
     """Run a server: one process, SQLite and local files."""
     try:
@@ -73,7 +76,7 @@ def serve(
         raise typer.BadParameter(f"the server's parts are not installed ({exc.name}): pip install 'timim[server]'") from None
     from pydantic import ValidationError
 
-    given: dict[str, Any] = {"host": host, "port": port, "data_dir": data_dir}
+    given: dict[str, Any] = {"host": host, "port": port, "data_dir": data_dir, "new_epoch": new_epoch or None}
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as exc:

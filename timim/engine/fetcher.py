@@ -43,6 +43,10 @@ class Fetcher:
         self._timeout_s = timeout_s
         self._page = PAGE
 
+    def check(self) -> None:
+        """Raises what asking now would raise: NotLoggedIn, ConnectionFailed."""
+        self._connection.link()
+
     async def newest_of(self, key: ConversationKey, first: int, last: int, count: int = PAGE, *, until: int = 0) -> Fetched:
         """The newest `count` entries of an interval, or of its part up to a server time.
 

@@ -81,14 +81,17 @@ class Inbox:
         self._queue.append((key, None, seq))
         self._wake.set()
 
-    async def last_seq(self, key: ConversationKey) -> int:
-        """The highest seq that there is, as far as this connection was told; 0 when it was not."""
+    async def last_seq(self, key: ConversationKey) -> int | None:
+        """The highest seq that there is, as far as this connection was told; None when it was not."""
+        if not self._synced:
+            return None
         if key in self._heads:
             return self._heads[key]
-        if not self._synced or (key.type is ConversationType.GROUP and not self._recent_contacts):
-            return 0
-        row = await self._store.conversation(key)  # the sync did not name it: nothing has changed there
-        return row.head if row is not None else 0
+        in_group = key.type is ConversationType.GROUP
+        if in_group and not self._recent_contacts:
+            return None
+        head = (await self._store.heads([key])).get(key, 0)  # the sync did not name it: nothing has changed there
+        return None if in_group and not head else head  # of a group that is not listed only the server can say why
 
     def forget(self) -> None:
         """The server is of another epoch: nothing is known of its timelines."""

@@ -122,6 +122,8 @@ class Server:
         bus.subscribe(self._fanout.receive)
         auth = Auth(self.app_id, [self.secret_key], admin=settings.admin, now=self._now)
         await directory.ensure_account(settings.admin)
+        if settings.new_epoch:
+            await store.set_meta("epoch", secrets.token_hex(8))
         metrics = Metrics(sessions=lambda: len(self._fanout))
         timelines = self._timelines = Timelines(
             store,

@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     friends: int = 1000
     friends_only: bool = False  # C2C messages between friends only (20009 to 20011)
     synchronous: str = "FULL"
+    new_epoch: bool = False  # for one start, after restoring a back-up: clients ask for their history anew
     drain_s: float = 5.0
     open_metrics: bool = False  # /metrics for everybody who reaches the port, not for this machine alone
 

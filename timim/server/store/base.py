@@ -181,3 +181,7 @@ class Store(Protocol):
     async def meta(self, key: str, default: str) -> str:
         """A lasting setting; `default` is stored when there is none."""
         ...
+
+    async def set_meta(self, key: str, value: str) -> None:
+        """Change a lasting setting."""
+        ...
