@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import time
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import timim
-from timim import Client, Conversation, ConversationType, HistoryReset, Message, MessageStatus
+from timim import ConnectionLost, HistoryReset, Message, MessageStatus
 from timim.testing import RunningServer, Watch, running_server
 
 SAID = 450
@@ -132,15 +131,14 @@ async def test_f30_offline_a_page_of_the_newest_is_what_is_held_and_never_called
 ) -> None:
     await server.add_users("bob")
     alice = server.client("alice", data_dir=tmp_path)
+    watch = Watch(alice, ConnectionLost)
     async with alice:
         for n in range(1, 251):
             await alice.c2c("bob").send(str(n))
         page = await alice.c2c("bob").get_messages(10)
         assert (page.complete, page.requests) == (True, 0)  # what was just sent is there, without asking
         await server.stop()
-        async with asyncio.timeout(10):
-            while "online" in repr(alice):
-                await asyncio.sleep(0.01)
+        await watch.event(ConnectionLost)
         page = await alice.c2c("bob").get_messages(10)
         assert (texts(page), page.complete, page.requests) == (down(241, 250), False, 0)
         older = await alice.c2c("bob").get_messages(10, before=page[-1])

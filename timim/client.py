@@ -95,6 +95,8 @@ class Client:
         self._stale = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._syncing: asyncio.Task[None] | None = None
+        self._entering: asyncio.Future[None] | None = None  # a login that waits for its first sync
+        self._epoch = ""
         self._restored = False
         self._open = False
         self._connection = Connection(
@@ -193,6 +195,8 @@ class Client:
                 throw=self._dispatcher.messages,
                 bind=self._bind,
                 room=self._dispatcher.room,
+                newest=self.conversations._newest_c2c,
+                reset=lambda: self._dispatcher.event(HistoryReset(self._epoch)),
             )
             self._pushes = Pushes(
                 inbox,
@@ -212,10 +216,8 @@ class Client:
             )
             history = History(self._store, fetcher, inbox, user_id=self.user_id, bind=self._bind)
             self._engine = Engine(self._store, self._connection, outbox, history, self._dispatcher, self._timeout_s)
-            for row in await self._store.conversations():
-                conversation = self.conversation(row.key.type, row.key.peer)
-                conversation.unread = row.unread
-                self.conversations._place(conversation, row.last_time)
+            listed = [(self.conversation(*key), time, unread) for key, time, unread in await self._store.listed()]
+            self.conversations._load(listed)
             unsent = await self._store.outgoing()
             if not self._resend:
                 for message in unsent:
@@ -230,39 +232,59 @@ class Client:
             raise
 
     async def login(self) -> None:
-        """Log in, and stay so: a lost link is found again, until `logout()`. Returns when new messages begin to flow."""
+        """Log in, and stay so: a lost link is found again, until `logout()`. Returns when new messages begin to flow.
+
+        When it raises, or is cancelled, the client is logged out, and may try again.
+        """
         await self.open()
         if self._connection.running:
             return
+        await self._rest()  # what a login that ended by itself left running
         assert self._inbox is not None
-        self._own(self._inbox.run(self._ready), "timim inbox")
-        self._own(self._compare(), "timim compare")
-        await self._connection.start()
         assert self._engine is not None
-        await self._ready.wait()
-        if self._resend:
-            await self._engine.outbox.resume()
+        entering = self._entering = asyncio.get_running_loop().create_future()
+        try:
+            self._own(self._inbox.run(self._ready), "timim inbox")
+            self._own(self._compare(), "timim compare")
+            await self._connection.start()
+            await entering
+            if self._resend:
+                await self._engine.outbox.resume()
+        except BaseException:
+            await self.logout()
+            raise
+        finally:
+            self._entering = None
 
     async def logout(self) -> None:
         """Log out. What is unsent stays on disk and goes out after the next login; handlers under way finish."""
         await self._connection.stop()
-        self._ready.clear()
-        self._restored = False
         if self._engine is not None:
             await self._engine.outbox.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._rest()
         await self._dispatcher.drain()
+
+    async def _rest(self) -> None:
+        """Nothing of a login is left."""
+        self._ready.clear()
+        self._restored = False
+        others = self._tasks - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        if self._inbox is not None:
+            self._inbox.leave()
 
     async def close(self) -> None:
         """Log out and close the local store."""
         if not self._open:
             return
-        await self.logout()
-        await self._transfer.aclose()
-        await self._store.close()
-        self._open, self._engine = False, None
+        try:
+            await self.logout()
+        finally:
+            await self._transfer.aclose()
+            await self._store.close()
+            self._open, self._engine = False, None
 
     async def __aenter__(self) -> Self:
         try:
@@ -318,18 +340,21 @@ class Client:
     def _spoken(self, message: Message) -> None:
         """One of our own messages is on disk, and waits to be sent."""
         assert message.conversation is not None
-        conversation = self.conversation(message.conversation.type, message.conversation.peer)
-        self.conversations._place(conversation, message.timestamp)
+        self.conversations._place_first(self.conversation(*message.conversation))
 
     def _on_up(self, reply: status.LoginReply) -> None:
-        epoch = reply.server.epoch if not isinstance(reply.server, msgspec.UnsetType) else ""
-        self._syncing = self._own(self._sync(epoch), "timim sync")
+        self._epoch = reply.server.epoch if not isinstance(reply.server, msgspec.UnsetType) else ""
+        self._syncing = self._own(self._sync(), "timim sync")
 
-    async def _sync(self, epoch: str) -> None:
+    async def _sync(self) -> None:
         """Bring what was missed; nothing flows before it is done."""
-        if not await self._bring(epoch):
+        if not await self._bring():
             return
+        if self._recent_contacts and not self._restored:
+            await self._show_last()
         self._ready.set()
+        if self._entering is not None and not self._entering.done():
+            self._entering.set_result(None)
         if self._restored:
             self._dispatcher.event(ConnectionRestored())
         self._restored = True
@@ -342,15 +367,21 @@ class Client:
             self._stale.clear()
             await self._bring()
 
-    async def _bring(self, epoch: str = "") -> bool:
+    async def _show_last(self) -> None:
+        """Each conversation of the list has its last message at hand: those that the sync did not name, as they are held."""
+        if any(conversation.last_message is None for conversation in self.conversations):
+            for message in await self._store.last_messages():
+                assert message.conversation is not None
+                conversation = self.conversation(*message.conversation)
+                if conversation.last_message is None:
+                    conversation._noticed(self._bind(message))
+
+    async def _bring(self) -> bool:
         """One sync, tried again while the connection lasts; False if it did not: the next login does it."""
         assert self._inbox is not None
         while True:
             try:
-                if epoch and await self._store.enter_epoch(epoch):
-                    self._inbox.forget()
-                    self._dispatcher.event(HistoryReset(epoch))
-                await self._inbox.sync()
+                await self._inbox.sync(self._epoch)
             except TimimError as exc:
                 if not self._connection.online:
                     log.info("the connection was lost during the sync: %s", exc)
@@ -366,6 +397,8 @@ class Client:
             self._syncing.cancel()
         if self._inbox is not None:
             self._inbox.offline()
+        if final and self._entering is not None and not self._entering.done():
+            self._entering.set_exception(error)
         self._dispatcher.event(KickedOut(error) if final else ConnectionLost(error))
 
     def _on_push(self, push: status.Push) -> None:

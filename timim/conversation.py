@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from bisect import bisect_left
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -280,7 +281,8 @@ class Conversations(Sequence[Conversation]):
     """The conversation list, the newest first: `len`, index, iteration; local. Deleting while iterating is safe."""
 
     def __init__(self) -> None:
-        self._listed: list[Conversation] = []
+        self._listed: list[Conversation] = []  # by falling `_active`
+        self._known: set[ConversationKey] = set()
 
     @overload
     def __getitem__(self, index: int) -> Conversation: ...
@@ -295,14 +297,37 @@ class Conversations(Sequence[Conversation]):
     def __iter__(self) -> Iterator[Conversation]:
         return iter(tuple(self._listed))
 
+    def __contains__(self, conversation: object) -> bool:
+        return isinstance(conversation, Conversation) and conversation.key in self._known
+
+    def _load(self, listed: Sequence[tuple[Conversation, int, int]]) -> None:
+        """The whole list at once, the newest first: each with its time and its unread count."""
+        for conversation, time, unread in listed:
+            conversation._active, conversation.unread = time, unread
+        self._listed = [conversation for conversation, _, _ in listed]
+        self._known = {conversation.key for conversation in self._listed}
+
     def _place(self, conversation: Conversation, time: float) -> None:
-        """It was spoken in at this server time: where it stands among the others."""
-        if conversation in self._listed:
-            self._listed.remove(conversation)
+        """It was spoken in at this server time: where it stands among the others, before those of the same second."""
+        self._drop(conversation)
         conversation._active = max(time, conversation._active)
-        at = next((i for i, other in enumerate(self._listed) if other._active <= conversation._active), len(self._listed))
-        self._listed.insert(at, conversation)
+        self._listed.insert(self._at(conversation), conversation)
+        self._known.add(conversation.key)
+
+    def _place_first(self, conversation: Conversation) -> None:
+        """It was spoken in just now, by a clock that may be wrong."""
+        self._place(conversation, self._listed[0]._active if self._listed else 0)
 
     def _drop(self, conversation: Conversation) -> None:
-        if conversation in self._listed:
-            self._listed.remove(conversation)
+        if conversation.key in self._known:
+            self._known.discard(conversation.key)
+            at = self._at(conversation)
+            while self._listed[at] is not conversation:
+                at += 1
+            del self._listed[at]
+
+    def _at(self, conversation: Conversation) -> int:
+        return bisect_left(self._listed, -conversation._active, key=lambda other: -other._active)
+
+    def _newest_c2c(self) -> ConversationKey | None:
+        return next((c.key for c in self._listed if c.type is ConversationType.C2C), None)

@@ -62,6 +62,9 @@ SELECT_CONVERSATION = (
 )
 
 
+SELECT_LISTED = f"SELECT c.type, c.peer, c.last_time, {_UNREAD} FROM conversations c WHERE c.listed"
+
+
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """A received message, as its row will be."""
@@ -171,19 +174,23 @@ class Ack:
     member: SenderMember | None = None
 
 
-def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int]]:
-    """Write what the server said of our own messages; each one's local_id and status then."""
+def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int] | None]:
+    """Write what the server said of our own messages; each one's local_id and status then.
+
+    None for one whose row the user deleted meanwhile: it is not held.
+    """
     settled = [_settle(connection, ack) for ack in acks]
     for key in {ack.key for ack in acks}:
         known = _Known.read(connection, key)
-        for ack in acks:
+        for ack, row in zip(acks, settled, strict=True):
             if ack.key == key:
-                known.cover(Interval(ack.seq, ack.seq), last_seq=ack.seq, last_time=ack.timestamp)
+                held = [Interval(ack.seq, ack.seq)] if row is not None else []
+                known.cover(*held, last_seq=ack.seq, last_time=ack.timestamp)
         known.write(connection)
     return settled
 
 
-def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int]:
+def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
     try:
         row = connection.execute(
             "UPDATE messages SET seq=?, position=?, timestamp=?, body=?, unsent=0, error_code=0, error_info='',"
@@ -191,7 +198,7 @@ def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int]:
             " WHERE local_id=? RETURNING status",
             (ack.seq, ack.seq, ack.timestamp, ack.body, _packed(ack.profile), _packed(ack.member), ack.local_id),
         ).fetchone()
-        return ack.local_id, row[0] if row else MessageStatus.SUCCEEDED
+        return (ack.local_id, row[0]) if row else None
     except sqlite3.IntegrityError:  # its push came first: one row, with what the user put on this one
         row = connection.execute(
             "UPDATE messages SET (custom_int, custom_data, status) = (SELECT o.custom_int, o.custom_data,"
@@ -337,10 +344,14 @@ def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: Incomin
 
 
 def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: Incoming) -> None:
-    """Number the row that this message has already: ours, and its ack was lost; or known from before the server's epoch."""
+    """Number the row that this message has already: ours, and its ack was lost; or known from before the server's epoch.
+
+    A msg_id without a time (of a tip, or by REST) may be many messages': then it is the one that says the same.
+    """
     row = connection.execute(
-        "SELECT local_id FROM messages WHERE type=? AND peer=? AND msg_id=? AND sender=? AND seq IS NULL",
-        (*key, item.msg_id, item.sender),
+        "SELECT local_id FROM messages WHERE type=? AND peer=? AND msg_id=? AND sender=? AND seq IS NULL"
+        " AND (msg_id NOT LIKE '0-%' OR (timestamp=? AND body=?))",
+        (*key, item.msg_id, item.sender, item.timestamp, item.body),
     ).fetchone()
     if row is not None:
         _settle(connection, Ack(key, row[0], item.seq, item.timestamp, item.body))
@@ -348,6 +359,13 @@ def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: Incom
 
 def _coverage_text(coverage: Coverage) -> str:
     return json.dumps([tuple(interval) for interval in coverage])
+
+
+def forget_history(connection: sqlite3.Connection) -> None:
+    """Nothing is known of any timeline; messages get their new numbers as they are seen again."""
+    connection.execute("DELETE FROM meta WHERE key IN ('synced', 'synced-c2c')")
+    connection.execute("UPDATE messages SET seq=NULL WHERE seq IS NOT NULL")
+    connection.execute("UPDATE conversations SET coverage='[]', head=0, last_seq=0, read_seq=0, floor=1, hidden_seq=0")
 
 
 def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: int) -> int:

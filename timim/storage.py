@@ -142,14 +142,15 @@ class LocalStore:
             if row is not None and row[0] == epoch:
                 return False
             connection.execute("INSERT OR REPLACE INTO meta VALUES('epoch', ?)", (epoch,))
-            if row is None:
-                return False
-            connection.execute("DELETE FROM meta WHERE key IN ('synced', 'synced-c2c')")
-            connection.execute("UPDATE messages SET seq=NULL WHERE seq IS NOT NULL")
-            connection.execute("UPDATE conversations SET coverage='[]', head=0, last_seq=0, read_seq=0, floor=1, hidden_seq=0")
-            return True
+            if row is not None:
+                rows.forget_history(connection)
+            return row is not None
 
         return await self._write(op)
+
+    async def forget_history(self) -> None:
+        """The server's history is not the one known: intervals, heads and seqs are dropped, and rows stay."""
+        await self._write(rows.forget_history)
 
     def add_outgoing(self, message: Message, body: bytes) -> asyncio.Future[int]:
         """Store a message as SENDING, behind all that was asked before; the future is its `local_id`.
@@ -160,18 +161,19 @@ class LocalStore:
         op = partial(rows.add_outgoing, key=_key_of(message), message=message, body=body)
         return self._database.submit(op)
 
-    async def settle(self, acks: Sequence[Ack]) -> list[tuple[int, MessageStatus]]:
+    async def settle(self, acks: Sequence[Ack]) -> list[tuple[int, MessageStatus] | None]:
         """The server numbered these messages: SUCCEEDED, and their seqs are covered. The local_id and status of each.
 
-        One row, also when a message's push came before its ack. Nobody waits for it: it shares the commit of whatever
-        is asked of the store next, or has its own after SETTLE_WITHIN_S.
+        None for one that was deleted meanwhile: it stays so, and is not covered. One row, also when a message's push came
+        before its ack. Nobody waits for it: it shares the commit of whatever is asked of the store next, or has its own
+        after SETTLE_WITHIN_S.
         """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[tuple[int, int]]] = loop.create_future()
+        future: asyncio.Future[list[tuple[int, int] | None]] = loop.create_future()
         self._unhurried.append((partial(rows.settle, acks=acks), future))
         if self._timer is None:
             self._timer = loop.call_later(SETTLE_WITHIN_S, self._hurry)
-        return [(local_id, MessageStatus(status)) for local_id, status in await future]
+        return [(row[0], MessageStatus(row[1])) if row is not None else None for row in await future]
 
     async def fail(self, message: Message, code: int, info: str) -> None:
         """The message will not be sent: FAILED."""
@@ -281,9 +283,30 @@ class LocalStore:
 
         return await self._read(op)
 
-    async def conversations(self) -> list[ConversationRow]:
-        """Those in the conversation list, the newest first."""
-        return await self._rows("WHERE c.listed ORDER BY c.last_time DESC", ())
+    async def listed(self) -> list[tuple[ConversationKey, int, int]]:
+        """The conversation list, the newest first: each with the time of its last message and how many are unread."""
+
+        def op(connection: sqlite3.Connection) -> list[tuple[ConversationKey, int, int]]:
+            found = connection.execute(f"{rows.SELECT_LISTED} ORDER BY c.last_time DESC").fetchall()
+            return [(ConversationKey(_TYPES[type], peer), time, unread) for type, peer, time, unread in found]
+
+        return await self._read(op)
+
+    async def last_messages(self) -> list[Message]:
+        """The last message of each conversation in the list."""
+        newest = "SELECT local_id FROM messages x WHERE x.type=c.type AND x.peer=c.peer ORDER BY position DESC, local_id DESC"
+        each = f"SELECT ({newest} LIMIT 1) FROM conversations c WHERE c.listed"
+        return await self._messages(f"{rows.SELECT} WHERE m.local_id IN ({each})", ())
+
+    async def msg_id_at(self, key: ConversationKey, seq: int) -> str | None:
+        """What the message of this seq is called, None when it is not held."""
+
+        def op(connection: sqlite3.Connection) -> str | None:
+            sql = "SELECT msg_id FROM messages WHERE type=? AND peer=? AND seq=?"
+            row = connection.execute(sql, (*key, seq)).fetchone()
+            return str(row[0]) if row else None
+
+        return await self._read(op)
 
     async def set_read(self, key: ConversationKey, read_seq: int) -> None:
         """Raise the read seq; it never falls."""
@@ -362,6 +385,9 @@ class LocalStore:
             ]
 
         return await self._read(op)
+
+
+_TYPES = {type.value: type for type in ConversationType}
 
 
 def _key_of(message: Message) -> ConversationKey:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ..errors import ProtocolError
-from ..ids import ConversationKey, ConversationType
+from ..ids import SYSTEM_PEER, ConversationKey, ConversationType
 from ..net.connection import Connection
 from ..wire import contacts as contact_wire
 from ..wire import messages as wire
@@ -33,7 +33,7 @@ class Fetched:
 class Changed:
     """Conversations that changed, and what to name as `since` the next time."""
 
-    items: list[contact_wire.Contact]
+    items: dict[ConversationKey, contact_wire.Contact]
     since: int
 
 
@@ -96,12 +96,15 @@ class Fetcher:
     async def contacts(self, *, since: int) -> Changed:
         """The conversations that changed since a sync (0: all), each with its last message."""
         link = self._connection.link()
-        changed = Changed([], 0)
+        changed = Changed({}, 0)
         start = 0
         while True:
             body = contact_wire.PageContacts(start_index=start, messages=1, since=since)
             reply = await link.call(contact_wire.PAGE_CONTACTS, body, timeout_s=self._timeout_s)
-            changed.items.extend(reply.items)
+            for contact in reply.items:  # one that was spoken in meanwhile may come twice
+                key = key_of(contact)
+                if key not in changed.items or changed.items[key].last_seq <= contact.last_seq:
+                    changed.items[key] = contact
             changed.since = changed.since or reply.since
             if reply.complete_flag or reply.start_index <= start:
                 return changed
@@ -123,3 +126,12 @@ def _proven(reply: wire.RangeReply, messages: list[msgspec.Raw], first: int, las
     ):
         raise ProtocolError(f"the server's reply does not prove {covered} of {(first, last)}")
     return Fetched(entries, Interval(*covered), floor, last_seq)
+
+
+def key_of(contact: contact_wire.Contact) -> ConversationKey:
+    """The conversation that a member of the list is about."""
+    if contact.type == contact_wire.CONTACT_GROUP:
+        return ConversationKey(ConversationType.GROUP, contact.group_id)
+    if contact.type == contact_wire.CONTACT_SYSTEM:
+        return ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
+    return ConversationKey(ConversationType.C2C, contact.to_account)

@@ -15,16 +15,16 @@ from dataclasses import replace
 
 import msgspec
 
-from ..errors import ServerRefused, TimimError, first_of
-from ..ids import SYSTEM_PEER, ConversationKey, ConversationType
+from ..errors import NoPermission, TimimError, UnknownGroup, first_of
+from ..ids import ConversationKey, ConversationType
 from ..message import Message, MessageStatus, Priority, SenderMember, SenderProfile
 from ..storage import Batch, Incoming, LocalStore, Stored
 from ..wire.codec import decode
-from ..wire.contacts import CONTACT_GROUP, CONTACT_SYSTEM, Contact
+from ..wire.contacts import Contact
 from ..wire.coverage import Interval
 from ..wire.elems import decode_body
 from ..wire.entries import Entry
-from .fetcher import Fetched, Fetcher
+from .fetcher import Changed, Fetched, Fetcher, key_of
 
 log = logging.getLogger("timim")
 
@@ -39,6 +39,7 @@ class Inbox:
     """`stored` hears of all that came and was stored, `throw` of online messages, which are stored nowhere.
 
     `room` waits until handlers have caught up: meanwhile the queue here fills, and past its limit only seqs are kept.
+    `newest` names a conversation that holds something late; `reset` hears when the server's history is not the one known.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class Inbox:
         throw: Callable[[Sequence[Message]], None],
         bind: Callable[[Message], Message],
         room: Callable[[], Awaitable[None]],
+        newest: Callable[[], ConversationKey | None],
+        reset: Callable[[], None],
     ) -> None:
         self._store = store
         self._fetcher = fetcher
@@ -61,11 +64,14 @@ class Inbox:
         self._throw = throw
         self._bind = bind
         self._room = room
+        self._newest = newest
+        self._reset = reset
         self._heads: dict[ConversationKey, int] = {}
         self._queue: deque[tuple[ConversationKey, Entry | None, int]] = deque()
         self._behind: dict[ConversationKey, int] = {}
         self._wake = asyncio.Event()
         self._synced = False
+        self._resumed = False  # an earlier sync of this login is behind us: what came since may not be missing
         self._turn = asyncio.Lock()  # a sync, or the next run of pushes: never both
 
     def push(self, key: ConversationKey, entry: Entry) -> None:
@@ -77,8 +83,11 @@ class Inbox:
         self._wake.set()
 
     def numbered(self, key: ConversationKey, seq: int) -> None:
-        """One of our own messages got this seq, and is stored."""
-        self._queue.append((key, None, seq))
+        """One of our own messages got this seq, and is stored, unless it was deleted."""
+        if len(self._queue) >= QUEUE_LIMIT:
+            self._behind[key] = max(self._behind.get(key, 0), seq)
+        else:
+            self._queue.append((key, None, seq))
         self._wake.set()
 
     async def last_seq(self, key: ConversationKey) -> int | None:
@@ -93,26 +102,35 @@ class Inbox:
         head = (await self._store.heads([key])).get(key, 0)  # the sync did not name it: nothing has changed there
         return None if in_group and not head else head  # of a group that is not listed only the server can say why
 
-    def forget(self) -> None:
-        """The server is of another epoch: nothing is known of its timelines."""
-        self._heads.clear()
-        self._queue.clear()
-        self._behind.clear()
-
     def offline(self) -> None:
         """The connection is gone: what it told is not the latest any more."""
         self._synced = False
 
-    async def sync(self) -> None:
+    def leave(self) -> None:
+        """Logged out: the next login begins as one of a new process does."""
+        self._synced = self._resumed = False
+        self._forget()
+
+    def _forget(self) -> None:
+        self._heads.clear()
+        self._queue.clear()
+        self._behind.clear()
+
+    async def sync(self, epoch: str = "") -> None:
         """After a login: what changed since the last sync, as docs/history.md says. Raises NetworkError and its like."""
         async with self._turn:
-            cursor = "synced" if self._recent_contacts else "synced-c2c"
-            changed = await self._fetcher.contacts(since=int(await self._store.meta(cursor, "0")))
-            known = await self._store.heads([_key_of(contact) for contact in changed.items])
+            if epoch and await self._store.enter_epoch(epoch):
+                self._forget()
+                self._reset()
+            changed, known = await self._changed()
+            if await self._went_back(changed, known):
+                await self._store.forget_history()
+                self._forget()
+                self._reset()
+                changed, known = await self._changed()
             whole: list[tuple[int, Contact]] = []
             short: list[Batch] = []
-            for contact in changed.items:
-                key = _key_of(contact)
+            for key, contact in changed.items.items():
                 if key.type is ConversationType.GROUP and not self._recent_contacts and key not in self._heads:
                     continue
                 head = self._head_at_login(key, contact, known.get(key, 0))
@@ -120,10 +138,40 @@ class Inbox:
                     whole.append((head, contact))
                 else:
                     short.append(self._told(key, contact, head))
-            await self._keep(short)
+            for first in range(0, len(short), BATCH):
+                await self._room()
+                await self._keep(short[first : first + BATCH])
             await self._bring_all(whole)
-            await self._store.set_meta(cursor, str(changed.since))
-            self._synced = True
+            await self._store.set_meta(self._cursor, str(changed.since))
+            self._synced, self._resumed = True, True
+
+    @property
+    def _cursor(self) -> str:
+        return "synced" if self._recent_contacts else "synced-c2c"
+
+    async def _changed(self) -> tuple[Changed, dict[ConversationKey, int]]:
+        """The conversations that changed since the last sync, and the heads of those that are known."""
+        changed = await self._fetcher.contacts(since=int(await self._store.meta(self._cursor, "0")))
+        return changed, await self._store.heads(list(changed.items))
+
+    async def _went_back(self, changed: Changed, known: dict[ConversationKey, int]) -> bool:
+        """Whether the server does not have what it had: a back-up was restored, and its operator did not say so.
+
+        A timeline never gets shorter. What the list does not name is proven by the last message of one conversation.
+        """
+        if any(contact.last_seq < known.get(key, 0) for key, contact in changed.items.items()):
+            return True
+        key = self._newest()
+        if key is None or key in changed.items:
+            return False
+        head = (await self._store.heads([key])).get(key, 0)
+        held = await self._store.msg_id_at(key, head)
+        if held is None:
+            return False
+        there = await self._fetcher.newest_of(key, head, head, 1)
+        return there.last_seq < head or any(
+            not entry.tombstone and incoming_of(entry, self._user_id).msg_id != held for entry in there.entries
+        )
 
     async def run(self, ready: asyncio.Event) -> None:
         """Carry on what is pushed; `ready` is set while the connection is up and synced."""
@@ -136,8 +184,6 @@ class Inbox:
             try:
                 async with self._turn:
                     await self._carry_on()
-            except ServerRefused as exc:
-                log.warning("new messages are not to be had: %s", exc)
             except TimimError as exc:
                 log.warning("new messages wait: %s", exc)
                 await asyncio.sleep(RETRY_S)
@@ -168,14 +214,13 @@ class Inbox:
                 if (batch := await self._live_batch(key, entries, up_to[key])) is not None
             ]
             await self._keep(batches)
-        except TimimError as exc:
-            if not isinstance(exc, ServerRefused):
-                for key, seq in up_to.items():
-                    self._behind[key] = max(self._behind.get(key, 0), seq)
+        except TimimError:
+            for key, seq in up_to.items():
+                self._behind[key] = max(self._behind.get(key, 0), seq)
             raise
 
     async def _live_batch(self, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> Batch | None:
-        """What to store of these, with what was missing between them and the head."""
+        """What to store of these, with what was missing between them and the head; None of them: it is held, or deleted."""
         head = await self._head(key, min(entries, default=last))
         if last <= head:
             return None
@@ -188,9 +233,12 @@ class Inbox:
                 run = seq
                 incoming += await self._fill(key, at, seq - 1, covered)
             entry = entries[seq]
-            if entry is not None and not entry.tombstone:
-                incoming.append(incoming_of(entry, self._user_id))
             at = seq + 1
+            if entry is None:
+                covered += [Interval(run, seq - 1)] if seq > run else []
+                run = at
+            elif not entry.tombstone:
+                incoming.append(incoming_of(entry, self._user_id))
         covered += [Interval(run, at - 1)] if at > run else []
         if at <= last:
             incoming += await self._fill(key, at, last, covered)
@@ -201,16 +249,24 @@ class Inbox:
         if head is None:
             row = await self._store.conversation(key)
             head = row.head if row is not None else 0
-            if key.type is ConversationType.GROUP and head < first - 1:
-                head = first - 1  # the list did not tell of this group: for us it begins here, above a hole
+            # the list would have told if anything had come after its head; but one may have come back to a group
+            named = head and self._recent_contacts and first - 1 - head <= FRESH_LIMIT
+            if key.type is ConversationType.GROUP and head < first - 1 and not named:
+                head = first - 1  # for us it begins here, above a hole
         return head
 
     async def _fill(self, key: ConversationKey, first: int, last: int, covered: list[Interval]) -> list[Incoming]:
-        """What there is of an interval; `covered` gets what the server proved of it (who joined again sees a part)."""
+        """What there is of an interval; `covered` gets what the server proved of it (who joined again sees a part).
+
+        What this account may not see, as it was put out meanwhile, stays a hole.
+        """
         incoming: list[Incoming] = []
-        async for part in self._fetcher.all_of(key, first, last):
-            incoming += self._incoming(part)
-            covered += [part.covered] if part.covered is not None else []
+        try:
+            async for part in self._fetcher.all_of(key, first, last):
+                incoming += self._incoming(part)
+                covered += [part.covered] if part.covered is not None else []
+        except (NoPermission, UnknownGroup) as exc:
+            log.warning("what came before seq %s of %s is not to be had: %s", last + 1, key, exc)
         return incoming
 
     def _incoming(self, part: Fetched) -> list[Incoming]:
@@ -219,13 +275,15 @@ class Inbox:
     def _head_at_login(self, key: ConversationKey, contact: Contact, known: int) -> int:
         """The seq after which a login brings messages; what lies below it and is not held stays a hole."""
         begin = max(contact.floor - 1, known)
-        if key in self._heads:  # a cut in this process: nothing may be missing
+        if key in self._heads:
             return max(begin, self._heads[key])
-        if key.type is ConversationType.GROUP:
-            return max(begin, contact.last_seq - 1)
-        if known:
+        in_group = key.type is ConversationType.GROUP
+        if known and (self._resumed or not in_group):  # a cut since this login: nothing may be missing, in groups too
             return begin
-        return max(begin, contact.read_seq, contact.last_seq - FRESH_LIMIT)
+        if in_group:
+            return max(begin, contact.last_seq - 1)
+        one = key.type is ConversationType.C2C and self._recent_contacts  # one last message each, also if it was read
+        return max(begin, min(contact.read_seq, contact.last_seq - one), contact.last_seq - FRESH_LIMIT)
 
     def _told(self, key: ConversationKey, contact: Contact, head: int) -> Batch:
         """What the list itself says of a conversation; at most its last message is new."""
@@ -234,13 +292,13 @@ class Inbox:
             entry = decode(Entry, contact.message)
             incoming = [] if entry.tombstone else [incoming_of(entry, self._user_id)]
             return replace(batch, incoming=incoming, covered=[Interval(contact.last_seq, contact.last_seq)])
-        return batch
+        return batch if self._recent_contacts else replace(batch, live=False)  # what it read elsewhere; it is not listed
 
     async def _bring_all(self, conversations: Sequence[tuple[int, Contact]]) -> None:
         slots = asyncio.Semaphore(CONVERSATIONS_AT_ONCE)
 
         async def bring(head: int, contact: Contact) -> None:
-            key = _key_of(contact)
+            key = key_of(contact)
             async with slots:
                 async for part in self._fetcher.all_of(key, head + 1, contact.last_seq):
                     assert part.covered is not None
@@ -316,11 +374,3 @@ def online_message(key: ConversationKey, entry: Entry, user_id: str) -> Message:
     message.sender_profile, message.sender_member = facts.profile, facts.member
     message.is_self = facts.is_self
     return message
-
-
-def _key_of(contact: Contact) -> ConversationKey:
-    if contact.type == CONTACT_GROUP:
-        return ConversationKey(ConversationType.GROUP, contact.group_id)
-    if contact.type == CONTACT_SYSTEM:
-        return ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
-    return ConversationKey(ConversationType.C2C, contact.to_account)

@@ -134,7 +134,7 @@ class Outbox:
         await self._content.release(item.message)
 
     async def resume(self) -> None:
-        """Queue again what an earlier run of this program left unsettled, in its order."""
+        """After a login: send what waits, and queue again what an earlier run of this program left unsettled, in order."""
         left = await self._store.outgoing()
         queued = {item.message.msg_id for lane in self._lanes.values() for item in lane.items}
         for message in left:
@@ -142,6 +142,8 @@ class Outbox:
                 item = self._queue(message.conversation, message, None, None)
                 item.stored = True
                 item.done.add_done_callback(lambda done: done.cancelled() or done.exception())
+        for lane in self._lanes.values():
+            lane.wake.set()  # what was sent before the login waits for it
 
     async def send_online(self, key: ConversationKey, message: Message) -> Message:
         """Send without storing anywhere: no row, no seq. Raises when there is no connection now."""
@@ -303,8 +305,9 @@ class Outbox:
             except TimimError:
                 log.exception("%s acks are not on disk; their messages are sent once more at the next start", len(batch))
             else:
-                for (message, ack), (local_id, status) in zip(batch, settled, strict=True):
-                    message.local_id, message.status = local_id, status
+                for (message, ack), row in zip(batch, settled, strict=True):
+                    if row is not None:  # else it was deleted meanwhile
+                        message.local_id, message.status = row
                     self._numbered(ack.key, ack.seq)
                     await self._content.release(message)
             del self._acks[: len(batch)]
