@@ -44,6 +44,7 @@ from .wire.backoff import Backoff
 
 log = logging.getLogger("timim")
 SYNC_RETRY_S = 1.0
+SHOWN_AT_ONCE = 500  # last messages read from disk before a login returns; those of more conversations follow at once
 MessagesHandler = TypeVar("MessagesHandler", bound=Callable[[list[Message]], Awaitable[None] | None])
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[None] | None])
 
@@ -85,7 +86,7 @@ class Client:
         self._folder = _folder(data_dir, app_id, self.user_id)
         self._dispatcher = Dispatcher()
         self._store = LocalStore(self._folder and self._folder / "messages.db")
-        self._actions = Actions(self._store, gone=self._gone)
+        self._actions = Actions(self._store, gone=self._gone, changed=self._changed)
         self._known: dict[ConversationKey, Conversation] = {}
         self._engine: Engine | None = None
         self._inbox: Inbox | None = None
@@ -136,7 +137,9 @@ class Client:
 
     def conversation(self, type: ConversationType, peer: str) -> Conversation:
         """The conversation of this (type, peer): the same one for the same pair. Raises InvalidArgument."""
-        key = conversation_key(type, peer)
+        return self._conversation(conversation_key(type, peer))
+
+    def _conversation(self, key: ConversationKey) -> Conversation:
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = Conversation(key, self._parts)
@@ -216,7 +219,7 @@ class Client:
             )
             history = History(self._store, fetcher, inbox, user_id=self.user_id, bind=self._bind)
             self._engine = Engine(self._store, self._connection, outbox, history, self._dispatcher, self._timeout_s)
-            listed = [(self.conversation(*key), time, unread) for key, time, unread in await self._store.listed()]
+            listed = [(self._conversation(key), time, unread) for key, time, unread in await self._store.listed()]
             self.conversations._load(listed)
             unsent = await self._store.outgoing()
             if not self._resend:
@@ -369,10 +372,17 @@ class Client:
 
     async def _show_last(self) -> None:
         """Each conversation of the list has its last message at hand: those that the sync did not name, as they are held."""
-        if any(conversation.last_message is None for conversation in self.conversations):
-            for message in await self._store.last_messages():
+        wanted = [conversation for conversation in self.conversations if conversation.last_message is None]
+        await self._show(wanted[:SHOWN_AT_ONCE])
+        if wanted[SHOWN_AT_ONCE:]:
+            self._own(self._show(wanted[SHOWN_AT_ONCE:]), "timim last messages")
+
+    async def _show(self, conversations: list[Conversation]) -> None:
+        for first in range(0, len(conversations), SHOWN_AT_ONCE):
+            some = conversations[first : first + SHOWN_AT_ONCE]
+            for message in await self._store.last_messages([conversation.key for conversation in some]):
                 assert message.conversation is not None
-                conversation = self.conversation(*message.conversation)
+                conversation = self._conversation(message.conversation)
                 if conversation.last_message is None:
                     conversation._noticed(self._bind(message))
 
@@ -416,6 +426,12 @@ class Client:
         conversation = self._known.get(message.conversation) if message.conversation else None
         if conversation is not None:
             conversation._forgot(message)
+
+    def _changed(self, message: Message) -> None:
+        """A message got a mark or a field of the user's."""
+        conversation = self._known.get(message.conversation) if message.conversation else None
+        if conversation is not None:
+            conversation._changed(message)
 
     async def _read_elsewhere(self, key: ConversationKey, read_seq: int) -> None:
         await self._store.set_read(key, read_seq)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import math
 from bisect import bisect_left
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -47,7 +46,7 @@ class Conversation:
     def __init__(self, key: ConversationKey, engine: Callable[[], Engine]) -> None:
         self.key = key
         self._engine = engine
-        self._cache: deque[Message] = deque(maxlen=CACHE_LIMIT)  # newest first
+        self._cache: list[Message] = []  # newest first, CACHE_LIMIT at most
         self._active = 0.0  # when it was last spoken in, server seconds
         self.unread = 0
 
@@ -132,11 +131,20 @@ class Conversation:
         """What this device holds, newest first; no network, works logged out. May span holes: see `page.complete`."""
         return await self._engine().history.local(self.key, count, before)
 
-    def get_cached_messages(self, count: int = CACHE_LIMIT) -> list[Message]:
-        """The last messages of this session, newest first, at most 20, deleted ones included; no I/O at all."""
+    def get_cached_messages(self, count: int = CACHE_LIMIT, *, before: Message | None = None) -> list[Message]:
+        """The last messages of this session, newest first, at most 20, deleted ones included; no I/O at all.
+
+        After a login it is the last one of each conversation, and what came since; empty while the client has not been
+        online since its start, and without `recent_contacts` until a message comes (source: 同步获取会话最后的消息).
+        """
         if checked_count(count) > CACHE_LIMIT:
             raise InvalidArgument(f"count must be at most {CACHE_LIMIT}, not {count}")
-        return list(self._cache)[:count]
+        held = self._cache
+        if before is not None:
+            ids = [message.local_id for message in held]
+            at = ids.index(before.local_id) + 1 if before.local_id in ids else 0
+            held = held[at:] if at else [message for message in held if 0 < message.seq < before.seq]
+        return held[:count]
 
     async def history(
         self,
@@ -256,18 +264,25 @@ class Conversation:
         """Keep it among the last messages, in the order of seqs."""
         cache = self._cache
         if not cache or (message.seq > cache[0].seq > 0 and message.local_id):
-            cache.appendleft(message)  # the deque drops the oldest
+            cache.insert(0, message)
         elif all(held.local_id != message.local_id or not message.local_id for held in cache):
-            held = sorted((*cache, message), key=lambda m: (m.seq or 1 << 62, m.local_id), reverse=True)
-            self._cache = deque(held[:CACHE_LIMIT], maxlen=CACHE_LIMIT)
+            cache.append(message)
+            cache.sort(key=lambda m: (m.seq or 1 << 62, m.local_id), reverse=True)
+        del cache[CACHE_LIMIT:]
 
     def _read_up_to(self, seq: int, *, unread: int) -> None:
         self.unread = unread
         for message in self._cache:
             message.is_read = message.is_read or 0 < message.seq <= seq
 
+    def _changed(self, message: Message) -> None:
+        """The user put something on a message; another object may stand for it here."""
+        for held in self._cache:
+            if held.local_id == message.local_id:
+                held.status, held.custom_int, held.custom_data = message.status, message.custom_int, message.custom_data
+
     def _forgot(self, message: Message) -> None:
-        self._cache = deque((m for m in self._cache if m.local_id != message.local_id), maxlen=CACHE_LIMIT)
+        self._cache = [m for m in self._cache if m.local_id != message.local_id]
 
     def _emptied(self) -> None:
         self._cache.clear()

@@ -292,11 +292,15 @@ class LocalStore:
 
         return await self._read(op)
 
-    async def last_messages(self) -> list[Message]:
-        """The last message of each conversation in the list."""
-        newest = "SELECT local_id FROM messages x WHERE x.type=c.type AND x.peer=c.peer ORDER BY position DESC, local_id DESC"
-        each = f"SELECT ({newest} LIMIT 1) FROM conversations c WHERE c.listed"
-        return await self._messages(f"{rows.SELECT} WHERE m.local_id IN ({each})", ())
+    async def last_messages(self, keys: Sequence[ConversationKey]) -> list[Message]:
+        """The last message of each of these conversations that has one."""
+        sql = f"{rows.SELECT} WHERE m.type=? AND m.peer=? ORDER BY m.position DESC, m.local_id DESC LIMIT 1"
+
+        def op(connection: sqlite3.Connection) -> list[Message]:
+            found = (connection.execute(sql, tuple(key)).fetchone() for key in keys)
+            return [rows.message_of(row) for row in found if row is not None]
+
+        return await self._read(op)
 
     async def msg_id_at(self, key: ConversationKey, seq: int) -> str | None:
         """What the message of this seq is called, None when it is not held."""

@@ -130,7 +130,7 @@ class Inbox:
                 changed, known = await self._changed()
             whole: list[tuple[int, Contact]] = []
             short: list[Batch] = []
-            for key, contact in changed.items.items():
+            for key, contact in reversed(changed.items.items()):  # the newest last: of one second, it is listed first then
                 if key.type is ConversationType.GROUP and not self._recent_contacts and key not in self._heads:
                     continue
                 head = self._head_at_login(key, contact, known.get(key, 0))

@@ -1,0 +1,151 @@
+"""What a login costs, by how many conversations exist and how many of them changed since the last one.
+
+`python bench/login_cost.py [conversations …]` writes a real server's database, starts the server, and logs a device in:
+for the first time, again with nothing changed, and again with CHANGED conversations changed.
+"""
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import msgspec
+
+from timim import Client
+from timim.net import link as net_link
+from timim.server.store.base import MsgKey, NewEntry, c2c_timeline
+from timim.server.store.sqlite import SqliteStore
+from timim.storage import LocalStore
+from timim.testing import RunningServer, running_server
+from timim.wire import frames
+from timim.wire.entries import EntryTail, encode_tail
+
+SIZES = (10, 100, 1_000, 10_000)
+CHANGED = 5
+EACH = 3  # messages of a conversation before the first login
+ROUNDS = 5
+LONG_AGO_S = 86_400
+
+
+class Counts:
+    """What passed on the socket."""
+
+    requests = bytes_up = bytes_down = 0
+
+
+@contextmanager
+def counting() -> Iterator[Counts]:
+    """Count frames and bytes of every link in this process."""
+    counts = Counts()
+
+    def joined(waiting: list[bytes]) -> bytes:
+        message = frames.join_frames(waiting)
+        counts.requests += len(waiting)
+        counts.bytes_up += len(message)
+        return message
+
+    def decoded(message: bytes) -> list[frames.Frame]:
+        counts.bytes_down += len(message)
+        return frames.decode_frames(message)
+
+    with patch.object(net_link, "join_frames", joined), patch.object(net_link, "decode_frames", decoded):
+        yield counts
+
+
+async def say(folder: Path, peers: range, each: int, at: int) -> None:
+    """Messages of these peers to alice, straight into the database of a server that is stopped."""
+    store = SqliteStore(folder / "timim.db")
+    await store.open()
+    body = msgspec.Raw(msgspec.json.encode([{"MsgType": "TIMTextElem", "MsgContent": {"Text": "hello, how are you today?"}}]))
+    for start in range(peers.start, peers.stop, 500):
+        some = range(start, min(peers.stop, start + 500))
+        await asyncio.gather(*(store.ensure_account(f"u{n}") for n in some))
+        entries = [_entry(f"u{n}", at, at * 10 + i, body) for n in some for i in range(each)]
+        await asyncio.gather(*(store.append(entry) for entry in entries))
+    await store.close()
+
+
+def _entry(sender: str, at: int, number: int, body: msgspec.Raw) -> NewEntry:
+    random = number % (1 << 32) or 1
+    tail = encode_tail(
+        EntryTail(from_account=sender, to_account="alice", msg_random=random, client_time=at, nick=sender, msg_body=body)
+    )
+    key = MsgKey(at, random)
+    return NewEntry(c2c_timeline(sender, "alice"), sender, key, b"x", tail, at, contacts=(sender, "alice"))
+
+
+async def login(server: RunningServer, folder: Path) -> tuple[float, float, Counts, int]:
+    """Milliseconds of opening the local store and of the login, what passed, and the rows that came."""
+    alice: Client = server.client("alice", data_dir=folder)
+    with counting() as counts:
+        began = time.perf_counter()
+        await alice.open()
+        opened = time.perf_counter()
+        before = await _rows(alice)
+        at = time.perf_counter()
+        await alice.login()
+        done = time.perf_counter()
+        requests, up, down = counts.requests, counts.bytes_up, counts.bytes_down
+        rows = await _rows(alice) - before
+        await alice.close()
+    counts.requests, counts.bytes_up, counts.bytes_down = requests, up, down
+    return (opened - began) * 1000, (done - at) * 1000, counts, rows
+
+
+async def _rows(client: Client) -> int:
+    count: int = await client._store._read(lambda c: c.execute("SELECT count(*) FROM messages").fetchone()[0])
+    return count
+
+
+async def measure(size: int) -> None:
+    """One size: three lines."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "server").mkdir()
+        now = int(time.time())
+        await say(folder / "server", range(size), EACH, now - LONG_AGO_S)
+        async with running_server(data_dir=folder / "server") as server:
+            await server.add_users("alice")
+            _line(size, "first", [await login(server, folder / "alice")])
+            _line(size, "nothing changed", [await login(server, folder / "alice") for _ in range(ROUNDS)])
+            changed = []
+            for round in range(ROUNDS):
+                await server.stop()
+                await say(folder / "server", range(min(CHANGED, size)), 1, now - 3600 + round)
+                await _set_back(folder / "alice", now - 3600 + round)
+                await server.start()
+                await server.add_users("warm")
+                changed.append(await login(server, folder / "alice"))
+            _line(size, f"{min(CHANGED, size)} changed", changed)
+
+
+async def _set_back(folder: Path, to: int) -> None:
+    """As if the device's last login had been before that: the window of commits under way is not what is measured."""
+    async with LocalStore(await asyncio.to_thread(lambda: next(folder.glob("*/*/messages.db")))) as store:
+        await store.set_meta("synced", str(to))
+
+
+def _line(size: int, what: str, runs: list[tuple[float, float, Counts, int]]) -> None:
+    opened, took = statistics.median(run[0] for run in runs), statistics.median(run[1] for run in runs)
+    counts, rows = runs[-1][2], runs[-1][3]
+    print(
+        f"| {size:,} | {what} | {counts.requests} | {counts.bytes_up:,} | {counts.bytes_down:,} | {rows:,}"
+        f" | {opened:.1f} | {took:.1f} |"
+    )
+
+
+async def main() -> None:
+    """A table in Markdown."""
+    print("| conversations | login | requests | bytes up | bytes down | rows | open, ms | login, ms |")
+    print("|---|---|---|---|---|---|---|---|")
+    for size in [int(given) for given in sys.argv[1:]] or SIZES:
+        await measure(size)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
