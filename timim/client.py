@@ -260,7 +260,11 @@ class Client:
             self._entering = None
 
     async def logout(self) -> None:
-        """Log out. What is unsent stays on disk and goes out after the next login; handlers under way finish."""
+        """Log out. What is unsent stays on disk and goes out after the next login.
+
+        Handlers under way finish first, however long they take (`wait_for` and `expect` in them raise NotLoggedIn);
+        cancelling this cancels them.
+        """
         await self._connection.stop()
         if self._engine is not None:
             await self._engine.outbox.close()

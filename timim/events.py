@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .elems import GroupNoticeElem, GroupTipElem, RelationElem
 from .errors import TimimError
@@ -47,6 +48,18 @@ class StoreSetAside:
     """The local store was not whole. It lies at `path` now, with what was unsent; a fresh one is filled by the server."""
 
     path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerFailed:
+    """A handler of yours raised `error`; it is logged too, and the next message or event goes to it as ever.
+
+    `argument`: the list of messages or the event that it was called with. A handler of this event that raises is logged only.
+    """
+
+    handler: Callable[[Any], object]
+    argument: object
+    error: BaseException
 
 
 @dataclass(frozen=True, slots=True)

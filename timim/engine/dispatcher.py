@@ -1,7 +1,8 @@
 """Who hears of new messages and events. One conversation: in order, one list at a time; others: concurrently.
 
-A handler that raises is reported and stops nothing; a slow one holds up its own conversation, never the socket: when
-WAITING_LIMIT messages wait, the inbox stops taking in, and what the server pushes meanwhile is fetched later by its seq.
+A handler that raises is reported (logged, and told as HandlerFailed) and stops nothing; a slow one holds up its own
+conversation, never the socket: when WAITING_LIMIT messages wait, the inbox stops taking in, and what the server pushes
+meanwhile is fetched later by its seq.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Self
 
-from ..errors import RequestTimeout, StreamOverflow
+from ..errors import NotLoggedIn, RequestTimeout, StreamOverflow
+from ..events import HandlerFailed
 from ..ids import ConversationKey
 from ..message import Message
 
@@ -86,6 +88,7 @@ class Dispatcher:
         self._streams: set[EventStream] = set()
         self._lanes: dict[ConversationKey | None, deque[Any]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._draining: set[asyncio.Task[Any] | None] = set()
         self._waiting = 0
         self._room = asyncio.Event()
 
@@ -139,11 +142,27 @@ class Dispatcher:
             await self._room.wait()
 
     async def drain(self) -> None:
-        """Wait until every handler has run, but for the one that calls this; streams end."""
+        """Wait until every handler has run, but for those that call this; streams end, and waiters: nothing will come.
+
+        Cancelling it cancels the handlers.
+        """
         for stream in list(self._streams):
             stream.close()
-        while others := self._tasks - {asyncio.current_task()}:
-            await asyncio.wait(others)
+        for _, _, future in list(self._waiters):
+            _fail(future, NotLoggedIn("logged out: no message will come"))
+        me = asyncio.current_task()
+        self._draining.add(me)
+        try:
+            while others := self._tasks - self._draining:
+                await asyncio.wait(others)
+        except asyncio.CancelledError:
+            others = self._tasks - self._draining
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            raise
+        finally:
+            self._draining.discard(me)
 
     @staticmethod
     def _try(
@@ -188,18 +207,29 @@ class Dispatcher:
                     for handler in list(self._event_handlers.get(type(event), ())):
                         await self._call(handler, event)
         finally:
+            self._taken(len(lane))  # those of a lane that was cancelled
             del self._lanes[key]
 
-    @staticmethod
-    async def _call(handler: Callable[[Any], Awaitable[None] | None], argument: object) -> None:
+    async def _call(self, handler: Callable[[Any], Awaitable[None] | None], argument: object) -> None:
+        me = asyncio.current_task()
         try:
             result = handler(argument)
             if inspect.isawaitable(result):
                 await result
-        except Exception:
-            log.exception("the handler %s raised", getattr(handler, "__qualname__", handler))
+        except asyncio.CancelledError as exc:
+            if me is not None and me.cancelling():
+                raise
+            self._report(handler, argument, exc)  # something that it waited for was cancelled, and not itself
+        except Exception as exc:  # noqa: BLE001  handlers are the user's, and told of
+            self._report(handler, argument, exc)
+
+    def _report(self, handler: Callable[[Any], Awaitable[None] | None], argument: object, error: BaseException) -> None:
+        log.error("the handler %s raised", getattr(handler, "__qualname__", handler), exc_info=error)
+        if not isinstance(argument, HandlerFailed):
+            self.event(HandlerFailed(handler, argument, error))
 
 
 def _fail(future: asyncio.Future[Message], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
+        future.exception()  # nobody may be waiting for it any more

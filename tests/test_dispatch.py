@@ -1,0 +1,237 @@
+"""Who hears of what, when: one conversation in order and one at a time, others meanwhile, and no handler harms another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from pyleak import no_task_leaks
+
+import timim
+from timim import HandlerFailed, Message, RelationChanged
+from timim.engine import dispatcher, inbox
+from timim.testing import RunningServer, Watch, running_server
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RunningServer]:
+    async with running_server() as running:
+        yield running
+
+
+async def test_p05_one_conversation_in_order_and_one_at_a_time_and_others_meanwhile(server: RunningServer) -> None:
+    async with server.client("alice") as alice, server.client("carol") as carol, server.client("bob") as bob:
+        gate = asyncio.Event()
+        begun: list[str] = []
+        ended: list[str] = []
+        running: dict[str, int] = {}
+
+        @bob.on_new_message
+        async def slow(messages: list[Message]) -> None:
+            peer = messages[0].sender
+            assert {m.sender for m in messages} == {peer}  # a list is of one conversation
+            running[peer] = running.get(peer, 0) + 1
+            assert running[peer] == 1
+            begun.extend(m.text for m in messages)
+            if peer == "alice":
+                await gate.wait()
+            else:
+                await asyncio.sleep(0)
+            ended.extend(m.text for m in messages)
+            running[peer] -= 1
+
+        watch = Watch(bob)  # behind the slow handler: it hears of a list when that is done with it
+        for n in range(20):
+            await alice.c2c("bob").send(f"a{n}")
+        for n in range(20):
+            await carol.c2c("bob").send(f"c{n}")
+        await watch.message(lambda m: m.text == "c19")
+        assert [text for text in ended if text[0] == "a"] == []
+        assert [text for text in begun if text[0] == "a"] in ([f"a{n}" for n in range(k)] for k in range(1, 21))
+        gate.set()
+        await watch.upto(40)
+        for letter in "ac":
+            assert [text for text in begun if text[0] == letter] == [f"{letter}{n}" for n in range(20)]
+        assert sorted(begun) == sorted(ended)
+
+
+async def test_p05_a_handler_that_raises_is_reported_and_stops_nothing(
+    server: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob:
+
+        @bob.on_new_message
+        def at_once(messages: list[Message]) -> None:
+            raise ValueError("at once")
+
+        @bob.on_new_message
+        async def later(messages: list[Message]) -> None:
+            await asyncio.sleep(0)
+            raise ValueError("later")
+
+        @bob.on_new_message
+        async def cancelled(messages: list[Message]) -> None:
+            task = asyncio.ensure_future(asyncio.sleep(60))
+            task.cancel()
+            await task  # what it waits for is cancelled, and not itself
+
+        @bob.on(RelationChanged)
+        def on_event(event: RelationChanged) -> None:
+            raise ValueError("event")
+
+        @bob.on(HandlerFailed)
+        def on_failure(event: HandlerFailed) -> None:
+            raise ValueError("reporting")
+
+        watch = Watch(bob, HandlerFailed)
+        with caplog.at_level(logging.ERROR, logger="timim"):
+            for n in range(3):
+                await alice.c2c("bob").send(str(n))
+                await watch.message(lambda m, n=n: m.text == str(n))  # type: ignore[misc]
+            await alice.friends.add("bob")
+            for why in ("at once", "later", "event"):
+                failed = await watch.event(HandlerFailed, lambda event, why=why: str(event.error) == why)  # type: ignore[misc]
+                assert callable(failed.handler)
+            first = await watch.event(HandlerFailed)
+            assert isinstance(first.argument, list)
+            assert [m.text for m in watch.messages if m.text] == ["0", "1", "2"]
+            await watch.event(HandlerFailed, lambda event: isinstance(event.error, asyncio.CancelledError))
+        said = "\n".join(record.getMessage() for record in caplog.records)
+        for name in ("at_once", "later", "cancelled", "on_event", "on_failure"):
+            assert name in said
+        assert not any("reporting" in str(e.error) for e in watch.events if isinstance(e, HandlerFailed))
+
+
+async def test_p05_a_slow_handler_blocks_neither_the_socket_nor_memory_and_loses_nothing(
+    server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "WAITING_LIMIT", 20)
+    monkeypatch.setattr(inbox, "QUEUE_LIMIT", 30)
+    monkeypatch.setattr(inbox, "BATCH", 8)
+    async with server.client("alice") as alice, server.client("carol") as carol:
+        bob = server.client("bob", data_dir=tmp_path)
+        gate = asyncio.Event()
+        heard: list[str] = []
+
+        @bob.on_new_message
+        async def slow(messages: list[Message]) -> None:
+            await gate.wait()
+            heard.extend(m.text for m in messages)
+
+        watch = Watch(bob)
+        async with bob:
+            await asyncio.gather(*(alice.c2c("bob").send(str(n)) for n in range(400)))
+            assert (await bob.c2c("carol").send("the socket is free")).seq == 1
+            await carol.c2c("bob").send("and hears")
+            assert bob._inbox is not None
+            assert bob._dispatcher._waiting <= 20 + 8
+            assert len(bob._inbox._queue) <= 30
+            assert heard == []
+            gate.set()
+            await watch.upto(401)
+            assert [text for text in heard if text.isdecimal()] == [str(n) for n in range(400)]
+            assert len(heard) == 401
+            assert (await bob.c2c("alice").coverage()).intervals == ((1, 400),)
+            assert bob._dispatcher._waiting == 0
+
+
+async def test_p04_expect_wait_for_and_events_are_armed_before_they_return(server: RunningServer) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob:
+
+        @bob.on_new_message
+        async def echo(messages: list[Message]) -> None:
+            for message in messages:
+                await bob.c2c(message.sender).send("re: " + message.text)
+
+        stream = alice.events(Message)
+        for n in range(20):  # as fast as an answer can be
+            async with alice.c2c("bob").expect(lambda m, n=n: m.text == f"re: {n}", timeout=20) as got:  # type: ignore[misc]
+                await alice.c2c("bob").send(str(n))
+            assert (await got).text == f"re: {n}"
+        future = alice.wait_for(lambda m: m.text == "re: last")
+        other = bob.c2c("alice").wait_for(lambda m: m.text == "last")
+        await alice.c2c("bob").send("last")
+        assert (await asyncio.wait_for(future, 20)).text == "re: last"
+        assert (await asyncio.wait_for(other, 20)).sender == "alice"
+        waiting = [await anext(stream) for _ in range(21)]  # it heard what came before it was read
+        assert [m.text for m in waiting] == [*(f"re: {n}" for n in range(20)), "re: last"]
+        stream.close()
+
+
+async def test_p04_what_ends_a_wait(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "STREAM_LIMIT", 5)
+    alice = server.client("alice")
+    async with alice, server.client("bob") as bob:
+        never = alice.wait_for(lambda m: False, timeout=0.01)
+        with pytest.raises(timim.RequestTimeout):
+            await never
+        with pytest.raises(RuntimeError, match="its body"):
+            async with alice.c2c("bob").expect(lambda m: True) as got:
+                raise RuntimeError("its body")
+        assert got.cancelled()
+        wrong = alice.wait_for(lambda m: m.seq // 0 == 1)
+        stream = alice.events(Message)
+        for n in range(7):
+            await bob.c2c("alice").send(str(n))
+        with pytest.raises(ZeroDivisionError):
+            await wrong
+        last = alice.wait_for(lambda m: m.text == "8", timeout=20)
+        await bob.c2c("alice").send("8")
+        await last
+        assert [(await anext(stream)).text for _ in range(5)] == ["0", "1", "2", "3", "4"]
+        with pytest.raises(timim.StreamOverflow):
+            await anext(stream)
+        ended = alice.events(Message)
+        at_logout = alice.wait_for(lambda m: False)
+        assert alice._dispatcher._waiters
+    with pytest.raises(timim.NotLoggedIn):
+        await at_logout
+    assert [m async for m in ended] == []
+    assert alice._dispatcher._waiters == []
+
+
+async def test_a_handler_that_waits_for_ever_does_not_hold_up_the_end(server: RunningServer, tmp_path: Path) -> None:
+    async with no_task_leaks(action="raise"):
+        for how in ("waits for a message", "sleeps"):
+            bob = server.client("bob", data_dir=tmp_path)
+            begun = asyncio.Event()
+
+            @bob.on_new_message
+            async def stuck(messages: list[Message], how: str = how, begun: asyncio.Event = begun) -> None:
+                begun.set()
+                if how == "sleeps":
+                    await asyncio.sleep(3600)
+                await bob.wait_for(lambda m: False)  # noqa: B023
+
+            async with server.client("alice") as alice:
+                await bob.login()
+                await alice.c2c("bob").send(how)
+                await begun.wait()
+            if how == "sleeps":
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.3):
+                        await bob.close()
+            else:
+                async with asyncio.timeout(10):
+                    await bob.close()
+        async with server.client("bob", data_dir=tmp_path) as again:  # the store was closed all the same
+            assert (await again.c2c("alice").coverage()).intervals == ((1, 2),)
+
+
+async def test_handlers_may_close_their_own_client(server: RunningServer) -> None:
+    bob = server.client("bob")
+    closed = asyncio.Event()
+
+    @bob.on_new_message
+    async def leave(messages: list[Message]) -> None:
+        await bob.close()
+        closed.set()
+
+    async with server.client("alice") as alice, server.client("carol") as carol, asyncio.timeout(20):
+        await bob.login()
+        await asyncio.gather(alice.c2c("bob").send("go"), carol.c2c("bob").send("go"))
+        await closed.wait()
+    await bob.close()
