@@ -12,7 +12,7 @@ from pyleak import no_task_leaks
 
 import timim
 from timim import HandlerFailed, Message, RelationChanged
-from timim.engine import dispatcher, inbox
+from timim.engine import dispatcher, fetcher, inbox
 from timim.testing import RunningServer, Watch, running_server
 
 
@@ -111,6 +111,8 @@ async def test_p05_a_slow_handler_blocks_neither_the_socket_nor_memory_and_loses
     monkeypatch.setattr(dispatcher, "WAITING_LIMIT", 20)
     monkeypatch.setattr(inbox, "QUEUE_LIMIT", 30)
     monkeypatch.setattr(inbox, "BATCH", 8)
+    monkeypatch.setattr(inbox, "GAP_LIMIT", 8)
+    monkeypatch.setattr(fetcher, "PAGE", 8)
     async with server.client("alice") as alice, server.client("carol") as carol:
         bob = server.client("bob", data_dir=tmp_path)
         gate = asyncio.Event()
@@ -127,10 +129,11 @@ async def test_p05_a_slow_handler_blocks_neither_the_socket_nor_memory_and_loses
             assert (await bob.c2c("carol").send("the socket is free")).seq == 1
             await carol.c2c("bob").send("and hears")
             assert bob._inbox is not None
-            assert bob._dispatcher._waiting <= 20 + 8
-            assert len(bob._inbox._queue) <= 30
-            assert heard == []
+            waiting, queued, so_far = bob._dispatcher._waiting, len(bob._inbox._queue), heard[:]
             gate.set()
+            assert waiting <= 20 + 8 + 8
+            assert queued <= 30
+            assert so_far == []
             await watch.upto(401)
             assert [text for text in heard if text.isdecimal()] == [str(n) for n in range(400)]
             assert len(heard) == 401

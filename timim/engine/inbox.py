@@ -32,6 +32,7 @@ QUEUE_LIMIT = 10_000  # pushed entries that wait; past it their content is forgo
 FRESH_LIMIT = 1000  # unread C2C messages brought to a device that has nothing yet; older ones stay a hole
 CONVERSATIONS_AT_ONCE = 8  # brought side by side at login
 BATCH = 512
+GAP_LIMIT = 200  # missing entries that are fetched, stored and thrown in one go; more come in parts, as handlers take them
 RETRY_S = 1.0  # between tries while the server or the disk does not do its part
 
 
@@ -224,6 +225,9 @@ class Inbox:
         head = await self._head(key, min(entries, default=last))
         if last <= head:
             return None
+        if last - head - sum(seq > head for seq in entries) > GAP_LIMIT:
+            await self._catch_up(key, head + 1, last)
+            return None
         incoming: list[Incoming] = []
         covered: list[Interval] = []
         run = at = head + 1
@@ -243,6 +247,18 @@ class Inbox:
         if at <= last:
             incoming += await self._fill(key, at, last, covered)
         return Batch(key, incoming, covered, live=True, head=last, last_seq=last)
+
+    async def _catch_up(self, key: ConversationKey, first: int, last: int) -> None:
+        """Bring what was missed in parts, as handlers take it; what this account may not see any more stays a hole."""
+        try:
+            async for part in self._fetcher.all_of(key, first, last):
+                assert part.covered is not None
+                await self._room()
+                covered = part.covered
+                await self._keep([Batch(key, self._incoming(part), [covered], live=True, head=covered.last, last_seq=last)])
+        except (NoPermission, UnknownGroup) as exc:
+            log.warning("what came up to seq %s of %s is not to be had: %s", last, key, exc)
+        await self._keep([Batch(key, live=True, head=last, last_seq=last)])
 
     async def _head(self, key: ConversationKey, first: int) -> int:
         head = self._heads.get(key)
