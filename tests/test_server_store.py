@@ -182,6 +182,8 @@ async def test_accounts_and_settings_are_made_once(opens: Open) -> None:
     store = await opens()
     assert await store.meta("epoch", "two") == "one"
     assert (await store.account("u1")) == made[1]
+    await store.set_meta("epoch", "three")
+    assert await store.meta("epoch", "two") == "three"
 
 
 async def test_a_closed_store_says_so(opens: Open) -> None:

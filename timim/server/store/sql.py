@@ -81,3 +81,6 @@ class SqlStore:
     async def meta(self, key: str, default: str) -> str:
         known = await self._engine.read(partial(timelines.meta, key))
         return known if known is not None else await self._engine.write(partial(timelines.make_meta, key, default))
+
+    async def set_meta(self, key: str, value: str) -> None:
+        await self._engine.write(partial(timelines.set_meta, key, value))

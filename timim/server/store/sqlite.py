@@ -36,10 +36,6 @@ class SqliteEngine:
     async def read(self, op: Op[T]) -> T:
         return await self._database.read(_bound(op))
 
-    async def set_meta(self, key: str, value: str) -> None:
-        sql = "INSERT INTO meta VALUES(?,?) ON CONFLICT(key) DO UPDATE SET value=excluded.value"
-        await self._database.write(lambda connection: connection.execute(sql, (key, value)))
-
 
 class SqliteStore(SqlStore):
     """`path` None keeps nothing."""

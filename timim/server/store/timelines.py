@@ -214,3 +214,7 @@ def meta(key: str) -> Steps[str | None]:
 def make_meta(key: str, default: str) -> Steps[str]:
     yield Run("INSERT INTO meta VALUES(?,?) ON CONFLICT(key) DO NOTHING", (key, default))
     return (yield from meta(key)) or default
+
+
+def set_meta(key: str, value: str) -> Steps[None]:
+    yield Run("INSERT INTO meta VALUES(?,?) ON CONFLICT(key) DO UPDATE SET value=excluded.value", (key, value))
