@@ -20,7 +20,7 @@ from .engine.history import History
 from .engine.inbox import Inbox
 from .engine.outbox import Outbox
 from .engine.pushes import Pushes
-from .errors import InvalidArgument, KickedOffline, NotLoggedIn, TimimError
+from .errors import AuthError, InvalidArgument, KickedOffline, NotLoggedIn, StoreDamaged, TimimError
 from .events import (
     ConnectionLost,
     ConnectionRestored,
@@ -237,11 +237,20 @@ class Client:
     async def login(self) -> None:
         """Log in, and stay so: a lost link is found again, until `logout()`. Returns when new messages begin to flow.
 
-        When it raises, or is cancelled, the client is logged out, and may try again.
+        When it raises, or is cancelled, the client is logged out, and may try again. A store that turns out not to be
+        whole is set aside, as by `open()`.
         """
         await self.open()
         if self._connection.running:
             return
+        try:
+            await self._enter()
+        except StoreDamaged:
+            await self.close()
+            await self.open()
+            await self._enter()
+
+    async def _enter(self) -> None:
         await self._rest()  # what a login that ended by itself left running
         assert self._inbox is not None
         assert self._engine is not None
@@ -396,6 +405,10 @@ class Client:
         while True:
             try:
                 await self._inbox.sync(self._epoch)
+            except StoreDamaged as exc:
+                log.exception("the local store is not whole; the next login sets it aside")
+                self._connection.give_up(exc)
+                return False
             except TimimError as exc:
                 if not self._connection.online:
                     log.info("the connection was lost during the sync: %s", exc)
@@ -413,7 +426,7 @@ class Client:
             self._inbox.offline()
         if final and self._entering is not None and not self._entering.done():
             self._entering.set_exception(error)
-        self._dispatcher.event(KickedOut(error) if final else ConnectionLost(error))
+        self._dispatcher.event(KickedOut(error) if isinstance(error, AuthError) else ConnectionLost(error))
 
     def _on_push(self, push: status.Push) -> None:
         assert self._pushes is not None
@@ -423,7 +436,7 @@ class Client:
         self._own(self._read_elsewhere(key, read_seq), "timim read")
 
     def _kick(self, why: str) -> None:
-        self._connection.kick(KickedOffline(why or "another login took this device's place"))
+        self._connection.give_up(KickedOffline(why or "another login took this device's place"))
 
     def _gone(self, message: Message) -> None:
         """A message's row was deleted."""

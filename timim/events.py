@@ -16,7 +16,10 @@ from .notice_types import RelationType
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLost:
-    """The link is gone and the client is trying to get another; nothing queued is lost."""
+    """The link is gone and the client is trying to get another; nothing queued is lost.
+
+    With StoreDamaged as its error it does not try: nothing can be kept. The next `login()` sets the store aside.
+    """
 
     error: TimimError
 

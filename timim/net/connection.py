@@ -67,7 +67,7 @@ class Connection:
         self._link: Link | None = None
         self._waiters: list[asyncio.Future[Link]] = []
         self._task: asyncio.Task[None] | None = None
-        self._kicked: AuthError | None = None
+        self._over: TimimError | None = None
         self._stopping = False
         self.token = ""
         self.media_url = ""
@@ -92,7 +92,7 @@ class Connection:
     async def start(self) -> None:
         """Log in; afterwards the link is kept alive. Raises AuthError, ConnectionFailed, RequestTimeout, InvalidArgument."""
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._kicked = None
+        self._over = None
         self._stopping = False
         self._task = asyncio.create_task(self._keep(first), name=f"timim connection {self._user_id}")
         try:
@@ -119,9 +119,9 @@ class Connection:
             await asyncio.gather(task, return_exceptions=True)
         self._refuse(NotLoggedIn("the client is logged out"))
 
-    def kick(self, error: AuthError) -> None:
-        """The server ended this device's login: do not come back."""
-        self._kicked = error
+    def give_up(self, error: TimimError) -> None:
+        """Do not come back, until the next `start()`: the server ended this device's login, or nothing can be kept."""
+        self._over = error
         if self._task is not None:
             self._task.cancel()
 
@@ -130,7 +130,7 @@ class Connection:
         if self._link is not None:
             return self._link
         if not self.running:
-            raise self._kicked or NotLoggedIn("log in first")
+            raise self._over or NotLoggedIn("log in first")
         waiter: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -144,7 +144,7 @@ class Connection:
         if self._link is not None:
             return self._link
         if not self.running:
-            raise self._kicked or NotLoggedIn("log in first")
+            raise self._over or NotLoggedIn("log in first")
         raise ConnectionFailed("not connected at the moment")
 
     async def call(self, command: Command[B, R], body: B) -> R:
@@ -159,7 +159,7 @@ class Connection:
                     await self._once(first)
                     failures = 0
                 except TimimError as exc:
-                    if self._stopping or self._kicked is not None:
+                    if self._stopping or self._over is not None:
                         # a cancellation that meets the link's own end is swallowed by a TaskGroup of Python 3.11
                         raise asyncio.CancelledError from exc
                     was_up, self._link = self._link is not None, None
@@ -177,9 +177,9 @@ class Connection:
                 failures += 1
         except asyncio.CancelledError:
             self._link = None
-            if self._kicked is not None:
-                self._refuse(self._kicked)
-                self._on_down(self._kicked, True)
+            if self._over is not None:
+                self._refuse(self._over)
+                self._on_down(self._over, True)
                 return
             raise
 
