@@ -10,7 +10,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
-from tests.services import Nats, Postgres
+from tests.services import Bucket, Nats, Postgres, s3_server
 
 # deadline=None: two workers share two cores, so the time of one example says nothing
 settings.register_profile("default", deadline=None)
@@ -64,3 +64,10 @@ def nats_server() -> Iterator[Nats]:
     server = Nats()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    """An empty bucket of an S3 server of this run's own."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as running:
+        yield running

@@ -26,7 +26,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
     ),
     "client": (
         frozenset({"timim.rows"}),
-        frozenset({"timim.events", "timim.storage", "timim.media", "timim.net"}),
+        frozenset({"timim.events", "timim.storage", "timim.media", "timim.net", "timim.bars"}),
         frozenset({"timim.engine"}),
         frozenset({"timim.conversation"}),
         frozenset({"timim.groups", "timim.friends", "timim.profiles"}),
@@ -37,7 +37,8 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.server.settings", "timim.server.metrics"}),
         frozenset({"timim.server.auth", "timim.server.blobs", "timim.server.bus", "timim.server.store"})
         | frozenset({"timim.server.push", "timim.server.webhooks"}),
-        frozenset({"timim.server.membership", "timim.server.permissions", "timim.server.notices", "timim.server.rates"}),
+        frozenset({"timim.server.membership", "timim.server.permissions", "timim.server.notices", "timim.server.rates"})
+        | frozenset({"timim.server.uploads", "timim.server.media"}),
         frozenset({"timim.server.group_changes", "timim.server.relations"}),
         frozenset({"timim.server.timeline"}),
         frozenset({"timim.server.session"}),

@@ -4,6 +4,7 @@ async with timim.Client("ws://127.0.0.1:8700", app_id=…, user_id="alice", user
     await client.c2c("bob").send("hello")
 """
 
+from .bars import ProgressBar
 from .client import Client
 from .conversation import Conversation, Conversations
 from .elems import (
@@ -174,6 +175,7 @@ __all__ = [
     "Profile",
     "ProfileChanged",
     "Profiles",
+    "ProgressBar",
     "ProtocolError",
     "RateLimited",
     "RelationChanged",

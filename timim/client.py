@@ -35,6 +35,7 @@ from .friends import Friends
 from .groups import Groups
 from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
 from .message import Message
+from .net.cache import MediaCache
 from .net.connection import Connection
 from .net.transfer import Transfer
 from .profiles import OwnProfile, Profiles
@@ -57,6 +58,8 @@ class Client:
     login; C2C messages missed meanwhile come either way. `resend` False: what an earlier run left unsent becomes
     FAILED instead of going out. `timeout`: seconds for one request. `reconnect_limit`:
     seconds between two tries to find a lost link again, at the most; the waits are random, and grow to it.
+    `media_cache_bytes`: keep downloaded content in `data_dir` up to so many bytes, the longest unused goes first; 0: each
+    call downloads again (source: 接收图片消息).
 
     `async with client:` logs in and out. Raises at login: AuthError (70001 to 70014), ConnectionFailed, RequestTimeout,
     InvalidArgument, StoreInUse, StorageError.
@@ -74,11 +77,14 @@ class Client:
         resend: bool = True,
         timeout: float = 10.0,
         reconnect_limit: float = 30.0,
+        media_cache_bytes: int = 0,
     ) -> None:
         self.user_id = checked_user_id(user_id)
         for name, seconds in (("timeout", timeout), ("reconnect_limit", reconnect_limit)):
             if seconds <= 0:
                 raise InvalidArgument(f"{name} must be more than 0 seconds, not {seconds}")
+        if media_cache_bytes < 0:
+            raise InvalidArgument(f"media_cache_bytes must not be less than 0, but is {media_cache_bytes}")
         self._user_sig = user_sig
         self._recent_contacts = recent_contacts
         self._resend = resend
@@ -114,7 +120,11 @@ class Client:
             backoff=Backoff(limit_s=reconnect_limit),
         )
         self._transfer = Transfer(
-            token=lambda: self._connection.token, media_url=lambda: self._connection.media_url, timeout_s=timeout
+            token=lambda: self._connection.token,
+            media_url=lambda: self._connection.media_url,
+            limits=lambda: self._connection.media_limits,
+            timeout_s=timeout,
+            cache=MediaCache(self._folder and self._folder / "cache", media_cache_bytes) if media_cache_bytes else None,
         )
         self._content = Content(self._transfer, self._folder and self._folder / "outgoing")
         self.conversations = Conversations()

@@ -54,9 +54,11 @@ class ImageCompression(enum.IntEnum):
 class ContentSource(Protocol):
     """Where received content is fetched from; the client binds one to the elems of its messages."""
 
-    async def read(self, url: str, size_bytes: int, progress: Progress | None) -> bytes: ...
+    async def read(self, uuid: str, url: str, size_bytes: int, progress: Progress | None) -> bytes: ...
 
-    async def download(self, url: str, size_bytes: int, path: Path, progress: Progress | None) -> Path: ...
+    async def download(self, uuid: str, url: str, size_bytes: int, path: Path, progress: Progress | None) -> Path: ...
+
+    async def signed_url(self, uuid: str, url: str) -> str: ...
 
 
 def _no_surrogates(value: object) -> object:
@@ -156,11 +158,14 @@ class _Bound(Elem):
         """Say where the content is fetched from; the client does this for every message it makes."""
         self._source = source
 
-    async def _read(self, url: str, size_bytes: int, progress: Progress | None) -> bytes:
-        return await self._bound(url).read(url, size_bytes, progress)
+    async def _read(self, uuid: str, url: str, size_bytes: int, progress: Progress | None) -> bytes:
+        return await self._bound(url).read(uuid, url, size_bytes, progress)
 
-    async def _download(self, url: str, size_bytes: int, path: str | Path, progress: Progress | None) -> Path:
-        return await self._bound(url).download(url, size_bytes, Path(path), progress)
+    async def _download(self, uuid: str, url: str, size: int, path: str | Path, progress: Progress | None) -> Path:
+        return await self._bound(url).download(uuid, url, size, Path(path), progress)
+
+    async def _signed_url(self, uuid: str, url: str) -> str:
+        return await self._bound(url).signed_url(uuid, url)
 
     def _bound(self, url: str) -> ContentSource:
         if not url:
@@ -193,12 +198,19 @@ class ContentElem(_Bound):
         return self
 
     async def read(self, *, progress: Progress | None = None) -> bytes:
-        """The content, fetched from the server at each call. Raises DownloadFailed or MediaGone."""
-        return await self._read(self.url, self.size, progress)
+        """The content, fetched at each call (unless the client has a media cache). Raises DownloadFailed or MediaGone."""
+        return await self._read(self.uuid, self.url, self.size, progress)
 
     async def download(self, path: str | Path, *, progress: Progress | None = None) -> Path:
         """Fetch the content into `path`; returns it. A failed or cancelled download leaves no partial file."""
-        return await self._download(self.url, self.size, path, progress)
+        return await self._download(self.uuid, self.url, self.size, path, progress)
+
+    async def signed_url(self) -> str:
+        """An address that anybody can open for an hour (the server's `media_url_s`), while this account may read it.
+
+        `url` itself opens for logged-in clients only. Raises MediaGone, NetworkError.
+        """
+        return await self._signed_url(self.uuid, self.url)
 
 
 class SoundElem(ContentElem):
@@ -243,7 +255,7 @@ class VideoElem(ContentElem):
 
     async def read_snapshot(self, *, progress: Progress | None = None) -> bytes:
         """The still picture, fetched at each call. Raises DownloadFailed or MediaGone."""
-        return await self._read(self.snapshot_url, self.snapshot_size, progress)
+        return await self._read(self.snapshot_uuid, self.snapshot_url, self.snapshot_size, progress)
 
     @property
     def push_text(self) -> str:
@@ -261,12 +273,19 @@ class ImageVariant(_Bound):
     uuid: str = ""
 
     async def read(self, *, progress: Progress | None = None) -> bytes:
-        """The picture's bytes, fetched from the server at each call. Raises DownloadFailed or MediaGone."""
-        return await self._read(self.url, self.size, progress)
+        """The bytes, fetched at each call (unless the client has a media cache). Raises DownloadFailed or MediaGone."""
+        return await self._read(self.uuid, self.url, self.size, progress)
 
     async def download(self, path: str | Path, *, progress: Progress | None = None) -> Path:
         """Fetch into `path`; returns it. A failed or cancelled download leaves no partial file."""
-        return await self._download(self.url, self.size, path, progress)
+        return await self._download(self.uuid, self.url, self.size, path, progress)
+
+    async def signed_url(self) -> str:
+        """An address that anybody can open for an hour (the server's `media_url_s`), while this account may read it.
+
+        `url` itself opens for logged-in clients only. Raises MediaGone, NetworkError.
+        """
+        return await self._signed_url(self.uuid, self.url)
 
 
 class ImageElem(_Bound):

@@ -13,15 +13,19 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from ..bars import ProgressBar
 from ..client import Client
-from ..errors import InvalidArgument, TimimError
+from ..elems import AnyElem, FileElem, ImageElem, Progress
+from ..errors import InvalidArgument, MediaError, TimimError
 from ..message import Message, MessageStatus
 from ..usersig import sign_user
+from .files import Cancelled, content_of, free_path
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Instant messaging for asyncio Python.")
 out = Console(highlight=False)
 DATA = Path("timim-data")
 URL = "ws://127.0.0.1:8700"
+LOOKED_THROUGH = 1000  # messages in which `get` looks for content
 
 DataDir = Annotated[Path, typer.Option(help="The server's data folder.", envvar="TIMIM_DATA_DIR")]
 Url = Annotated[str, typer.Option(help="The server.", envvar="TIMIM_URL")]
@@ -40,6 +44,9 @@ def main() -> None:
 def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
+    except Cancelled as exc:
+        Console(stderr=True, highlight=False).print(f"timim: {escape(exc.info)}", soft_wrap=True)
+        raise typer.Exit(130) from None
     except TimimError as exc:
         Console(stderr=True, highlight=False).print(f"[red]timim: {escape(str(exc))}[/red]", soft_wrap=True)
         raise typer.Exit(1) from None
@@ -127,8 +134,10 @@ def sig(
 @app.command()
 def send(
     peer: str,
-    text: str,
     user: User,
+    text: Annotated[str, typer.Argument(help="What to say; may be left out with a file.", show_default=False)] = "",
+    file: Annotated[Path | None, typer.Option(help="Send this file; Ctrl-C takes it back.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Send this picture.")] = None,
     url: Url = URL,
     group: IsGroup = False,
     sig: Sig = "",
@@ -136,15 +145,82 @@ def send(
     data_dir: DataDir = DATA,
     kept: Kept = ":memory:",
 ) -> None:
-    """Send TEXT to PEER, and say where it stands."""
+    """Send TEXT, a file or a picture to PEER, and say where it stands."""
+    elems: list[AnyElem | str] = [text] if text or not (file or image) else []
+    elems += [ImageElem(path=image)] if image else []
+    elems += [FileElem(path=file)] if file else []
 
     async def work() -> None:
         async with _client(url, user, sig, app_id, data_dir, kept) as client:
             conversation = client.group(peer) if group else client.c2c(peer)
-            message = await conversation.send(text)
+            if file is None and image is None:
+                message = await conversation.send(*elems)
+            else:
+                with ProgressBar((file or image or Path()).name) as bar:
+                    message = await conversation.send(*elems, progress=_interruptible(bar))
             out.print(f"sent as {message.msg_id}, seq {message.seq}")
 
     _run(work())
+
+
+@app.command()
+def get(
+    peer: str,
+    user: User,
+    to: Annotated[Path, typer.Option(help="The folder to put it into.", file_okay=False)] = Path(),
+    seq: Annotated[int, typer.Option(help="The message; the newest that has content when not given.")] = 0,
+    url: Url = URL,
+    group: IsGroup = False,
+    sig: Sig = "",
+    app_id: AppId = 0,
+    data_dir: DataDir = DATA,
+    kept: Kept = ":memory:",
+) -> None:
+    """Download the files, pictures, sounds and films of a message with PEER."""
+
+    async def work() -> None:
+        async with _client(url, user, sig, app_id, data_dir, kept) as client:
+            conversation = client.group(peer) if group else client.c2c(peer)
+            async for message in conversation.history(limit=LOOKED_THROUGH):
+                found = list(content_of(message)) if seq in (0, message.seq) else []
+                for content, name in found:
+                    path = await asyncio.to_thread(_place, to, name)
+                    with ProgressBar(path.name) as bar:
+                        await content.download(path, progress=_interruptible(bar))
+                    out.print(f"{escape(str(path))}  {content.size} bytes, of message {message.seq}", soft_wrap=True)
+                if found:
+                    return
+            what = f"message {seq}" if seq else f"the last {LOOKED_THROUGH} messages"
+            raise InvalidArgument(f"there is nothing to download in {what} with {peer!r}")
+
+    _run(work())
+
+
+def _place(folder: Path, name: str) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise MediaError(f"cannot make the folder {folder}: {exc.strerror}") from exc
+    return free_path(folder, name)
+
+
+def _interruptible(bar: Progress) -> Progress:
+    """The same bar; after Ctrl-C it ends the transfer, so that nothing of it is left on either side."""
+    interrupted = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        interrupted.set()
+        loop.remove_signal_handler(signal.SIGINT)  # a second one ends the program as it stands
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+
+    def report(done: int, total: int) -> None:
+        if interrupted.is_set():
+            raise Cancelled("interrupted: nothing of it is left")
+        bar(done, total)
+
+    return report
 
 
 @app.command()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 from uuid import uuid4
 
 from ..elems import (
@@ -27,6 +27,7 @@ from ..elems import (
 from ..errors import FileMissing, StorageError
 from ..media import ImageVariants, Variant, compressed_image, image_variants
 from ..message import Message
+from ..net.sources import size_of
 from ..net.transfer import Transfer
 
 E = TypeVar("E", bound=AnyElem)
@@ -104,34 +105,47 @@ class Content:
         return [path for path in paths if isinstance(path, Path) and path.parent == self._folder]
 
     async def prepare(self, message: Message, progress: Progress | None) -> None:
-        """Upload what is not uploaded yet; the message's elems then say where it is. Raises MediaError, NetworkError."""
-        if not any(_pending(elem) for elem in message.elems):
-            return
-        message._elems = tuple([self.bind(await self._uploaded(elem, progress)) for elem in message.elems])
+        """Upload what is not uploaded yet; the message's elems then say where it is. Raises MediaError, NetworkError.
 
-    async def _uploaded(self, elem: AnyElem, progress: Progress | None) -> AnyElem:
-        if not _pending(elem):
-            return elem
+        An upload is named by its message and its place in it, so that it goes on where it stopped, also in a later process.
+        """
+        pending = [elem for elem in message.elems if _pending(elem)]
+        if not pending:
+            return
+        sizes = await asyncio.gather(*(asyncio.to_thread(size_of, _source(elem)) for elem in pending if _is_content(elem)))
+        meter = Meter(progress, sizes)
+        elems: list[AnyElem] = []
+        for place, elem in enumerate(message.elems):
+            elems.append(self.bind(await self._uploaded(elem, f"{message.msg_id}/{place}", meter)) if _pending(elem) else elem)
+        message._elems = tuple(elems)
+
+    async def abandon(self, message: Message) -> None:
+        """The message will never go out: the server need not keep what it has of its content."""
+        for place, elem in enumerate(message.elems):
+            if _is_content(elem) and _pending(elem):
+                await self._transfer.drop(_source(elem), name=f"{message.msg_id}/{place}")
+
+    async def _uploaded(self, elem: AnyElem, name: str, meter: Meter) -> AnyElem:
         match elem:
             case ImageElem():
-                return await self._image(elem, progress)
+                return await self._image(elem, name, meter)
             case SoundElem():
-                up = await self._transfer.upload(_source(elem), kind="sound", progress=progress)
+                up = await self._transfer.upload(_source(elem), kind="sound", name=name, progress=meter.next())
             case FileElem():
-                up = await self._transfer.upload(_source(elem), kind="file", progress=progress)
+                up = await self._transfer.upload(_source(elem), kind="file", name=name, progress=meter.next())
             case VideoElem():
-                return await self._video(elem, progress)
+                return await self._video(elem, name, meter)
             case _:
                 return elem
         path = None if self._kept_of(elem) else elem.path
         return elem.model_copy(update={"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "data": None, "path": path})
 
-    async def _image(self, elem: ImageElem, progress: Progress | None) -> ImageElem:
+    async def _image(self, elem: ImageElem, name: str, meter: Meter) -> ImageElem:
         source = _source(elem)
         if elem.compression is not ImageCompression.ORIGINAL:
             source = await compressed_image(source, elem.compression)
         made = await image_variants(source)
-        images = await self._upload_variants(made, source, progress)
+        images = await self._upload_variants(made, source, name, meter)
         original = images[ImageType.ORIGINAL]
         update: dict[str, object] = {
             "uuid": original.uuid,
@@ -144,9 +158,9 @@ class Content:
         return elem.model_copy(update=update)
 
     async def _upload_variants(
-        self, made: ImageVariants, source: Path | bytes, progress: Progress | None
+        self, made: ImageVariants, source: Path | bytes, name: str, meter: Meter
     ) -> dict[ImageType, ImageVariant]:
-        first = await self._transfer.upload(source, kind="image", progress=progress)
+        first = await self._transfer.upload(source, kind="image", name=name, progress=meter.next())
         images: dict[ImageType, ImageVariant] = {}
         kinds: tuple[tuple[ImageType, Variant], ...] = (
             (ImageType.ORIGINAL, made.original),
@@ -156,17 +170,17 @@ class Content:
         for kind, variant in kinds:
             up = first
             if variant.data is not None:
-                up = await self._transfer.upload(variant.data, kind="image")
+                up = await self._transfer.upload(variant.data, kind="image", name=f"{name}/{kind.value}")
             images[kind] = ImageVariant(
                 type=kind, width=variant.width, height=variant.height, size=up.size_bytes, url=up.url, uuid=up.uuid
             )
         return images
 
-    async def _video(self, elem: VideoElem, progress: Progress | None) -> VideoElem:
+    async def _video(self, elem: VideoElem, name: str, meter: Meter) -> VideoElem:
         update: dict[str, object] = {"data": None, "snapshot": None}
         if elem.snapshot is not None:
             made = await image_variants(elem.snapshot)
-            snap = await self._transfer.upload(elem.snapshot, kind="image")
+            snap = await self._transfer.upload(elem.snapshot, kind="image", name=f"{name}/snapshot")
             update |= {
                 "snapshot_uuid": snap.uuid,
                 "snapshot_url": snap.url,
@@ -175,12 +189,35 @@ class Content:
                 "snapshot_height": made.original.height,
                 "snapshot_format": made.original.format.lower(),
             }
-        up = await self._transfer.upload(_source(elem), kind="video", progress=progress)
+        up = await self._transfer.upload(_source(elem), kind="video", name=name, progress=meter.next())
         suffix = elem.path.suffix.lstrip(".").lower() if elem.path else ""
         update |= {"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "format": elem.format or suffix}
         if elem.path in self._kept_of(elem):
             update["path"] = None
         return elem.model_copy(update=update)
+
+
+class Meter:
+    """One message's progress over all that it uploads, one after the other: never back, and done at the end."""
+
+    def __init__(self, progress: Progress | None, sizes: Sequence[int]) -> None:
+        self._progress = progress
+        self._left = list(sizes)
+        self._total = sum(sizes)
+        self._before = 0
+
+    def next(self) -> Progress | None:
+        """The progress of the next upload, in the order of `sizes`."""
+        size, before = self._left.pop(0), self._before
+        self._before += size
+        progress, total = self._progress, self._total
+        if progress is None:
+            return None
+
+        def report(done: int, of: int) -> None:  # a compressed picture has fewer bytes than its file
+            progress(before + done * size // of, total)
+
+        return report
 
 
 def _in_memory(elem: AnyElem) -> bool:
@@ -224,6 +261,10 @@ def _pending(elem: AnyElem) -> bool:
             return not elem.url
         case _:
             return False
+
+
+def _is_content(elem: AnyElem) -> TypeGuard[ImageElem | SoundElem | FileElem | VideoElem]:
+    return isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem)
 
 
 def _source(elem: ImageElem | SoundElem | FileElem | VideoElem) -> Path | bytes:

@@ -17,8 +17,17 @@ from typing import Any
 
 import msgspec
 
-from ..elems import Progress, TextElem
-from ..errors import AlreadySent, AuthError, InvalidArgument, NetworkError, NotLoggedIn, StorageError, TimimError
+from ..elems import AnyElem, Progress, TextElem
+from ..errors import (
+    AlreadySent,
+    AuthError,
+    InvalidArgument,
+    InvalidElem,
+    NetworkError,
+    NotLoggedIn,
+    StorageError,
+    TimimError,
+)
 from ..ids import ConversationKey, ConversationType, MsgId, parse_msg_id, random_of, unique_id
 from ..message import Message, MessageStatus, OfflinePush, SenderMember, SenderProfile
 from ..net.connection import Connection
@@ -47,8 +56,20 @@ class _Item:
     push: OfflinePush | None
     stored: bool = False  # its row is on disk
     body: bytes = b""
-    cuts: int = 0  # how often its upload was cut
+    cuts: int = 0  # how often its upload was cut, since a byte of it last moved
+    moved: bool = False  # a byte moved since the last cut
+    best: int = 0  # bytes of its content that were reported: what is sent again is not reported again
+    given: tuple[AnyElem, ...] = ()  # its elems as they were before their content was uploaded
+    again: bool = False  # its content was uploaded twice
     link: Link | None = None  # the link on which it is in flight
+
+    def moving(self, done: int, total: int) -> None:
+        """Bytes of its content moved."""
+        if done <= self.best:
+            return
+        self.best, self.moved = done, True
+        if self.progress is not None:
+            self.progress(done, total)
 
 
 @dataclass(slots=True)
@@ -148,6 +169,7 @@ class Outbox:
     async def send_online(self, key: ConversationKey, message: Message) -> Message:
         """Send without storing anywhere: no row, no seq. Raises when there is no connection now."""
         self._claim(key, message)
+        given = message.elems
         try:
             await self._content.prepare(message, None)
             link = self._connection.link()
@@ -156,6 +178,8 @@ class Outbox:
             reply = await link.call(wire.SEND_C2C, body, timeout_s=self._timeout_s)
         except BaseException:
             message.status = MessageStatus.FAILED
+            if message.elems is given:
+                await asyncio.shield(self._content.abandon(message))
             raise
         message.timestamp, message.status = reply.msg_time, MessageStatus.SUCCEEDED
         return message
@@ -227,7 +251,9 @@ class Outbox:
         uploading = not item.body
         try:
             if uploading:
-                await self._content.prepare(message, item.progress)
+                given = message.elems
+                await self._content.prepare(message, item.moving)
+                item.given = given if message.elems is not given and not item.again else ()
                 item.body = encode_body(message.elems)
                 uploading = False
             match key.type:
@@ -237,7 +263,8 @@ class Outbox:
                     future = link.start(wire.SEND_C2C, self._c2c(key, message, item), timeout_s=self._timeout_s)
         except NetworkError as exc:
             log.info("sending to %s was cut: %s", key, exc)
-            item.cuts += uploading  # a link that ended says nothing of the message: it goes out by the next
+            if uploading:  # a link that ended says nothing of the message: it goes out by the next
+                item.cuts, item.moved = 1 if item.moved else item.cuts + 1, False
             if item.cuts >= CUTS_LIMIT and self._connection.online:
                 await self._refused(lane, item, exc)
                 return True
@@ -273,6 +300,14 @@ class Outbox:
         except NetworkError:
             item.link = None  # not answered: it goes out again under its own msg_id
             lane.wake.set()
+            return
+        except InvalidElem as exc:
+            if item.given:  # content that waited too long to be named is collected: it is uploaded once more
+                item.message._elems, item.given, item.again = item.given, (), True
+                item.body, item.link = b"", None
+                lane.wake.set()
+                return
+            self._own(self._refused(lane, item, exc))
             return
         except TimimError as exc:
             self._own(self._refused(lane, item, exc))

@@ -71,6 +71,7 @@ class Connection:
         self._stopping = False
         self.token = ""
         self.media_url = ""
+        self.media_limits: dict[str, int] = {}
         self._clock_offset_s = 0.0
 
     @property
@@ -207,7 +208,7 @@ class Connection:
         now_s = float(reply.time_stamp)
         if not isinstance(server, msgspec.UnsetType):
             link.batch = server.batch
-            self.media_url = server.media_url
+            self.media_url, self.media_limits = server.media_url, server.media_limits
             now_s = server.time_ms / 1000 or now_s
         self._clock_offset_s = now_s - time.monotonic()
         self._link = link

@@ -38,16 +38,18 @@ from .commands import (  # noqa: F401  they register what they serve
     web,
 )
 from .commands.table import Services
-from .doors.media import MediaLimits, media_routes
+from .doors.media import media_routes
 from .doors.ops import ops_routes
 from .doors.websocket import Door
 from .fanout import Fanout
+from .media import Media
 from .membership import Directory
 from .metrics import Metrics
 from .rates import Rates
 from .settings import Settings
 from .store.sqlite import SqliteStore
 from .timeline import Timelines
+from .uploads import Uploads
 
 log = logging.getLogger("timim.server")
 
@@ -69,6 +71,9 @@ class Server:
         self._store: SqliteStore | None = None
         self._door: Door | None = None
         self._timelines: Timelines | None = None
+        self._uploads: Uploads | None = None
+        self._media: Media | None = None
+        self._sweeping: asyncio.Task[None] | None = None
         self._fanout = Fanout()
         self._stopping = False
         self.app_id = 0
@@ -120,6 +125,7 @@ class Server:
         await store.open()
         directory, bus = Directory(store), LocalBus()
         bus.subscribe(self._fanout.receive)
+        media_url = f"{public}/media"
         auth = Auth(self.app_id, [self.secret_key], admin=settings.admin, now=self._now)
         await directory.ensure_account(settings.admin)
         if settings.new_epoch:
@@ -134,6 +140,17 @@ class Server:
             max_message_bytes=settings.max_message_bytes,
             friends_only=settings.friends_only,
             rates=Rates(settings.group_messages_per_s, settings.group_burst_s),
+            media_url=media_url,
+        )
+        blobs = await asyncio.to_thread(Blobs.of, settings)
+        uploads = self._uploads = Uploads(store.media, blobs, settings, now=self._now)
+        media = self._media = Media(
+            store.media,
+            blobs,
+            sign_key=self.secret_key.encode(),
+            media_url=media_url,
+            url_s=settings.media_url_s,
+            now=self._now,
         )
         services = Services(
             metrics=metrics,
@@ -142,16 +159,16 @@ class Server:
             directory=directory,
             timelines=timelines,
             fanout=self._fanout,
+            media=media,
             now=self._now,
             epoch=await store.meta("epoch", secrets.token_hex(8)),
         )
-        media_url = f"{public}/media"
-        blobs = Blobs(folder and folder / "media", sign_key=self.secret_key.encode(), media_url=media_url)
+        self._sweeping = asyncio.create_task(_sweep(uploads, settings.media_sweep_s), name="timim media sweep")
         self._door = Door(services, auth, media_url=media_url)
         routes: list[BaseRoute] = [
             WebSocketRoute("/{path:path}", self._door.handle),
             *ops_routes(metrics, stopping=lambda: self._stopping, open_metrics=settings.open_metrics),
-            *media_routes(blobs, user_of=auth.user_of, limits=MediaLimits()),
+            *media_routes(media, uploads, user_of=auth.user_of),
         ]
         config = uvicorn.Config(
             Starlette(routes=routes),
@@ -178,6 +195,9 @@ class Server:
         self._stopping = True
         if self._door is not None:
             self._door.drain()
+        if self._uploads is not None and self._media is not None:
+            self._media.drain()
+            await self._uploads.drain()
         if self._uvicorn is not None and self._task is not None:
             self._uvicorn.should_exit = True
             await asyncio.gather(self._task, return_exceptions=True)
@@ -186,6 +206,10 @@ class Server:
             self._socket.close()
         if self._door is not None:
             await self._door.finish(self.settings.drain_s)
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.gather(self._sweeping, return_exceptions=True)
+            self._sweeping = None
         if self._timelines is not None:
             await self._timelines.drain()
             self._timelines = None
@@ -209,6 +233,17 @@ class Server:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as out:
                 json.dump({"app_id": self.app_id, "secret_key": self.secret_key}, out)
+
+
+async def _sweep(uploads: Uploads, every_s: float) -> None:
+    """Collect what nobody needs, now and again, for as long as the server runs."""
+    while True:
+        try:
+            if gone := await uploads.sweep():
+                log.info("the bytes of %s uploads and media were removed", gone)
+        except TimimError as exc:
+            log.warning("media were not swept, and will be: %s", exc)
+        await asyncio.sleep(every_s)
 
 
 def _lock(folder: Path) -> int:

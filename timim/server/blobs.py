@@ -1,90 +1,158 @@
-"""Media bytes by uuid, through one API for a local folder and (later) S3. A name a user chose is never a path.
+"""Bytes of uploads and of media, through one API for a local folder, an S3 bucket or memory.
 
-A blob is there whole or not at all; its URL carries a signature, so that only who was told it can fetch it.
+An object is a sequence of parts, each stored whole or not at all under the offset where it begins. A name is made by this
+server: nothing that a user chose is ever a path.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import re
-import uuid as uuids
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import obstore
-from obstore.store import LocalStore, MemoryStore
+from obstore.store import LocalStore, MemoryStore, S3Store
 
-from ..errors import EmptyFile, MediaGone, TooLarge
+from ..errors import MediaGone, StorageError
+from .settings import Settings
 
-_UUID = re.compile(r"[0-9a-f]{32}\Z")
-CHUNK_BYTES = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    uuid: str
-    size_bytes: int
-    url: str
+CHUNK_BYTES = 512 * 1024  # read from a part at a time: what one download holds in memory
+GONE = (FileNotFoundError, obstore.exceptions.NotFoundError)
 
 
 class Blobs:
-    """`folder` None keeps everything in memory."""
+    """Parts of objects. Raises StorageError when the store fails."""
 
-    def __init__(self, folder: Path | None, *, sign_key: bytes, media_url: str) -> None:
-        self._store = MemoryStore() if folder is None else LocalStore(str(folder), mkdir=True)
-        self._sign_key = sign_key
-        self._media_url = media_url
+    def __init__(self, store: LocalStore | MemoryStore | S3Store, *, folder: Path | None = None) -> None:
+        self._store = store
+        self._folder = folder
 
-    async def put(self, chunks: AsyncIterator[bytes], *, limit_bytes: int) -> Blob:
-        """Store a stream under a new uuid. Raises TooLarge, EmptyFile; nothing is kept when it fails."""
-        uuid = uuids.uuid4().hex
-        size = 0
+    @classmethod
+    def of(cls, settings: Settings) -> Blobs:
+        """The store that the settings name: a bucket, or the data folder, or memory. Blocks while it makes the folder."""
+        if settings.s3_bucket:
+            given = {
+                "endpoint": settings.s3_endpoint,
+                "region": settings.s3_region,
+                "access_key_id": settings.s3_access_key,
+                "secret_access_key": settings.s3_secret_key,
+            }
+            plain = settings.s3_endpoint.startswith("http://")
+            store = S3Store(
+                settings.s3_bucket,
+                prefix=settings.s3_prefix or None,
+                client_options={"allow_http": plain},
+                **{name: value for name, value in given.items() if value},  # type: ignore[arg-type]
+            )
+            return cls(store)
+        if settings.data_dir is None:
+            return cls(MemoryStore())
+        folder = settings.data_dir / "media"
+        return cls(LocalStore(str(folder), mkdir=True, automatic_cleanup=True), folder=folder)
 
-        async def counted() -> AsyncIterator[bytes]:
-            nonlocal size
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > limit_bytes:
-                    raise TooLarge(f"more than {limit_bytes} bytes")
-                if chunk:
-                    yield chunk
-            if not size:
-                raise EmptyFile("there is nothing in it")
-
-        writer = obstore.open_writer_async(self._store, uuid)
-        async with writer as out:
-            async for chunk in counted():
-                await out.write(chunk)
-        return Blob(uuid, size, self.url(uuid))
-
-    async def open(self, uuid: str, *, first: int = 0) -> tuple[int, AsyncIterator[bytes]]:
-        """Its size and its bytes from `first` on. Raises MediaGone."""
-        if not _UUID.match(uuid):
-            raise MediaGone("no such media")
+    async def put(self, object: str, offset: int, data: bytes) -> None:
+        """Store a part; it is on disk once `sync` has returned too."""
         try:
-            meta = await obstore.head_async(self._store, uuid)
-        except (FileNotFoundError, obstore.exceptions.BaseError) as exc:
-            raise MediaGone("no such media") from exc
-        size: int = meta["size"]
+            await obstore.put_async(self._store, f"{object}/{offset:015d}", data, use_multipart=False)
+        except (obstore.exceptions.BaseError, OSError) as exc:
+            raise StorageError(f"a part of an upload was not stored: {_why(exc)}") from exc
 
-        async def chunks() -> AsyncIterator[bytes]:
-            at = first
-            while at < size:
-                part = await obstore.get_range_async(self._store, uuid, start=at, end=min(size, at + CHUNK_BYTES))
-                yield bytes(part)
-                at += len(part)
+    async def sync(self, object: str, offset: int | None = None) -> None:
+        """Have this part on disk; without an offset, the names of all parts. A bucket needs neither."""
+        if self._folder is None:
+            return
+        folder = self._folder / object
+        try:
+            await asyncio.to_thread(_sync, folder if offset is None else folder / f"{offset:015d}")
+        except OSError as exc:
+            raise StorageError(f"a part of an upload is not on disk: {_why(exc)}") from exc
 
-        return size, chunks()
+    async def parts(self, object: str) -> list[int]:
+        """The sizes of the parts that follow each other from the beginning."""
+        found: dict[int, int] = {}
+        try:
+            async for listed in obstore.list(self._store, prefix=f"{object}/"):
+                for meta in listed:
+                    found[int(meta["path"].rpartition("/")[2])] = meta["size"]
+        except (obstore.exceptions.BaseError, OSError) as exc:
+            raise StorageError(f"the parts of an upload cannot be listed: {_why(exc)}") from exc
+        parts: list[int] = []
+        at = 0
+        while size := found.get(at, 0):
+            parts.append(size)
+            at += size
+        return parts
 
-    def url(self, uuid: str) -> str:
-        """Where it is fetched."""
-        return f"{self._media_url}/{uuid}?sign={self._sign(uuid)}"
+    async def read(
+        self, object: str, parts: Sequence[int], first: int = 0, end: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes from `first` up to `end`; the next are read while the last are used. Raises MediaGone."""
+        end = sum(parts) if end is None else end
+        at = 0
+        for size in parts:
+            low, high = max(first - at, 0), min(end - at, size)
+            if low < high:
+                async with aclosing(ahead(self._read(f"{object}/{at:015d}", low, high))) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+            at += size
 
-    def check(self, uuid: str, sign: str) -> bool:
-        """Whether this signature lets its bearer fetch the blob."""
-        return hmac.compare_digest(self._sign(uuid).encode(), sign.encode())
+    async def _read(self, name: str, low: int, high: int) -> AsyncGenerator[bytes, None]:
+        try:
+            if isinstance(self._store, S3Store):  # a request for each part, and not for each chunk
+                got = await obstore.get_async(self._store, name, options={"range": (low, high)})
+                async for chunk in got.stream(min_chunk_size=CHUNK_BYTES):
+                    yield bytes(chunk)
+                return
+            for at in range(low, high, CHUNK_BYTES):  # a stream of a file comes in pieces of 8 KiB, each from a thread
+                yield bytes(await obstore.get_range_async(self._store, name, start=at, end=min(high, at + CHUNK_BYTES)))
+        except GONE as exc:
+            raise MediaGone("a part of it is missing") from exc
+        except (obstore.exceptions.BaseError, OSError) as exc:
+            raise StorageError(f"a part cannot be read: {_why(exc)}") from exc
 
-    def _sign(self, uuid: str) -> str:
-        return hmac.digest(self._sign_key, b"media\0" + uuid.encode(), hashlib.sha256).hex()[:32]
+    async def delete(self, object: str) -> None:
+        """Remove all parts; what is gone already is gone."""
+        try:
+            async for listed in obstore.list(self._store, prefix=f"{object}/"):
+                for meta in listed:
+                    try:
+                        await obstore.delete_async(self._store, meta["path"])
+                    except GONE:
+                        continue
+        except GONE:
+            return
+        except (obstore.exceptions.BaseError, OSError) as exc:
+            raise StorageError(f"parts cannot be removed: {_why(exc)}") from exc
+
+
+async def ahead(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The same, one read ahead."""
+    async with aclosing(chunks):
+        following = asyncio.ensure_future(_next(chunks))
+        try:
+            while (chunk := await following) is not None:
+                following = asyncio.ensure_future(_next(chunks))
+                yield chunk
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+
+async def _next(chunks: AsyncGenerator[bytes, None]) -> bytes | None:
+    return await anext(chunks, None)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _why(exc: Exception) -> str:
+    """The first line: the rest may hold addresses with signatures."""
+    return str(exc).partition("\n")[0][:200]

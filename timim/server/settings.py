@@ -33,11 +33,38 @@ class Settings(BaseSettings):
     group_burst_s: float = Field(default=10.0, gt=0)  # so many seconds' worth may come at once after a quiet time
     group_members: int = 100_000  # a group may say less
     friends: int = 1000
+    max_image_bytes: int = 28 * 1024 * 1024
+    max_sound_bytes: int = 28 * 1024 * 1024
+    max_file_bytes: int = 100 * 1024 * 1024
+    max_video_bytes: int = 100 * 1024 * 1024
+    media_url_s: int = Field(default=3600, gt=0)  # how long a signed address of content is good
+    media_grace_s: float = Field(default=7 * 86400.0, ge=0)  # content that no message names is kept so long
+    media_upload_idle_s: float = Field(default=86400.0, ge=0)  # an upload that does not go on is kept so long
+    media_sweep_s: float = Field(default=600.0, gt=0)  # between two looks for what may go
+    media_open_uploads: int = 64  # unfinished ones of one account
+    media_receiving: int = 64  # uploads received at once; each holds up to 8 MiB in memory
+    media_receiving_per_user: int = 8
+    s3_bucket: str = ""  # content is kept in this bucket; empty: in the data folder
+    s3_prefix: str = ""
+    s3_endpoint: str = ""  # of an S3-compatible server; empty: Amazon's
+    s3_region: str = ""
+    s3_access_key: str = ""
+    s3_secret_key: str = Field(default="", repr=False)
     friends_only: bool = False  # C2C messages between friends only (20009 to 20011)
     synchronous: str = "FULL"
     new_epoch: bool = False  # for one start, after restoring a back-up: clients ask for their history anew
     drain_s: float = 5.0
     open_metrics: bool = False  # /metrics for everybody who reaches the port, not for this machine alone
+
+    @property
+    def media_limits(self) -> dict[str, int]:
+        """Bytes at most, by kind of content."""
+        return {
+            "image": self.max_image_bytes,
+            "sound": self.max_sound_bytes,
+            "file": self.max_file_bytes,
+            "video": self.max_video_bytes,
+        }
 
     @classmethod
     def settings_customise_sources(

@@ -31,6 +31,7 @@ from ..failpoint import reach
 from ..wire import status
 from ..wire.elems import split_body
 from ..wire.entries import EntryTail, GroupFacts, encode_tail, render, render_online, render_tombstone
+from ..wire.media import MediaName, media_of
 from ..wire.messages import SenderFacts
 from ..wire.notices import SERVER_ELEMS, push_form
 from .bus.base import Bus, Event
@@ -106,6 +107,7 @@ class Timelines:
         max_message_bytes: int,
         friends_only: bool = False,
         rates: Rates | None = None,
+        media_url: str = "",
     ) -> None:
         self._store = store
         self._bus = bus
@@ -115,12 +117,13 @@ class Timelines:
         self._max_message_bytes = max_message_bytes
         self._friends_only = friends_only
         self._rates = rates if rates is not None else Rates(0, 1)
+        self._media_url = media_url
         self._plans: set[asyncio.Task[None]] = set()
         self._lanes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def post_c2c(self, draft: Draft, receiver: str, *, online: bool = False) -> Posted:
         """Store a message for two users and tell their devices. Raises UnknownUser, Blacklisted, MsgIdConflict, …"""
-        self._check(draft)
+        media = self._check(draft)
         async with self._lane(draft.sender):
             sender = await self._directory.account(draft.sender)
             await self._directory.account(receiver)
@@ -147,11 +150,13 @@ class Timelines:
         )
         users = {draft.sender, receiver}
         if online:
+            if media:
+                await self._store.media.grant(draft.sender, receiver, media, now=int(self._now()))
             posted = Posted(0, int(self._now()))
             payload = render_online(tail, time=posted.time)
             self._bus.publish(Event({receiver}, status.EVENT_C2C_MESSAGE, payload, draft.origin))
             return posted
-        entry = self._entry(draft, timeline, tail, contacts=tuple(users))
+        entry = self._entry(draft, timeline, tail, contacts=tuple(users), media=media)
         facts: SenderFacts | msgspec.UnsetType = msgspec.UNSET
         if sender.nickname or sender.face_url or sender.custom:
             facts = SenderFacts(nick=sender.nickname, face_url=sender.face_url, custom=sender.custom)
@@ -159,7 +164,7 @@ class Timelines:
 
     async def post_group(self, draft: Draft, group_id: str) -> Posted:
         """Store a message for a group's members and tell their devices. Raises UnknownGroup, NotAMember, Muted, …"""
-        self._check(draft)
+        media = self._check(draft)
         async with self._lane(draft.sender):
             sender = await self._directory.account(draft.sender)
             group = await self._directory.group(group_id)
@@ -195,7 +200,7 @@ class Timelines:
                 msg_body=draft.msg_body,
             )
         )
-        entry = self._entry(draft, timeline, tail)
+        entry = self._entry(draft, timeline, tail, media=media)
         told = SenderFacts(
             nick=sender.nickname,
             face_url=sender.face_url,
@@ -323,7 +328,15 @@ class Timelines:
             raise refusal
         return Posted(standing.seq, standing.time)
 
-    def _entry(self, draft: Draft, timeline: str, tail: bytes, contacts: tuple[str, ...] = ()) -> NewEntry:
+    def _entry(
+        self,
+        draft: Draft,
+        timeline: str,
+        tail: bytes,
+        *,
+        contacts: tuple[str, ...] = (),
+        media: tuple[MediaName, ...] = (),
+    ) -> NewEntry:
         # without the sender's clock, Random alone does not tell two messages apart: one REST client never changes it
         named = bool(draft.client_time and draft.random)
         return NewEntry(
@@ -334,9 +347,11 @@ class Timelines:
             tail=tail,
             time=int(self._now()),
             contacts=contacts,
+            media=media,
         )
 
-    def _check(self, draft: Draft) -> None:
+    def _check(self, draft: Draft) -> tuple[MediaName, ...]:
+        """The content that its elems name; whether the sender may read it, the store decides with the entry."""
         size = len(bytes(draft.msg_body))
         if size > self._max_message_bytes:
             raise MessageTooLong(f"the message is {size} bytes long, the limit is {self._max_message_bytes}", code=93000)
@@ -353,6 +368,7 @@ class Timelines:
                 raise InvalidElem(f"{member.msg_type} is the server's own: nobody can send it", code=90010)
             if not bytes(member.msg_content).startswith(b"{"):
                 raise InvalidElem(f"MsgContent of {member.msg_type} must be an object", code=90010)
+        return tuple(media_of(members, self._media_url))
 
 
 def _fingerprint(draft: Draft) -> bytes:

@@ -24,6 +24,7 @@ class TimelineServer(msgspec.Struct, kw_only=True):
     time_ms: int = msgspec.field(name="TimeMs", default=0)
     max_message_bytes: int = msgspec.field(name="MaxMessageBytes", default=0)
     media_url: str = msgspec.field(name="MediaUrl", default="")
+    media_limits: dict[str, int] = msgspec.field(name="MediaLimits", default_factory=dict)  # bytes by kind of content
 
 
 class Login(Body):

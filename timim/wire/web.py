@@ -52,6 +52,21 @@ class OwnGroupsReply(Reply):
     groups: list[OwnGroup] = msgspec.field(name="GroupIdList", default_factory=list)
 
 
+class PreSign(Body):
+    """Where to put a file: the web client's upload plugin asks. `file_type` 1 is a picture, 255 was seen for a file."""
+
+    file_type: int = msgspec.field(name="file_type", default=255)
+    file_name: str = msgspec.field(name="file_name", default="")
+    duration: int = msgspec.field(name="Duration", default=900)
+
+
+class PreSignReply(Reply):
+    """It puts the bytes to the first address, and its message then holds the second."""
+
+    upload_url: str = msgspec.field(name="uploadUrl", default="")
+    download_url: str = msgspec.field(name="downloadUrl", default="")
+
+
 class ContactGroupsReply(Reply):
     """Groups of conversations, which a user may make in the web client."""
 
@@ -88,3 +103,4 @@ PEER_READ_TIMES = Command("openim.get_peer_read_time", PeerReadTimes, PeerReadTi
 FETCH_CONFIG = Command("im_sdk_config_mgr.fetch_config", Body, Reply)
 FETCH_PURCHASES = Command("im_sdk_config_mgr.fetch_imsdk_purchase_bitsv2", Body, Reply)
 REPORT = Command("imopenstat.tim_web_report_v2", Body, Reply)
+PRE_SIGN = Command("im_cos_msg.pre_sig", PreSign, PreSignReply)

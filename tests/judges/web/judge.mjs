@@ -4,9 +4,13 @@
 //   events of the client                                            →  {"event": "onMessageReceived", "data": […]}
 
 import "./globals.mjs";
+import { Picture } from "./files.mjs";
+import fs from "node:fs";
+import path from "node:path";
 import readline from "node:readline";
 
 const { default: TencentCloudChat } = await import("@tencentcloud/chat");
+const { default: TIMUploadPlugin } = await import("tim-upload-plugin");
 const out = process.stdout;
 const say = (line) => out.write(JSON.stringify(line) + "\n");
 
@@ -15,6 +19,7 @@ process.on("unhandledRejection", (error) => say({ event: "unhandledRejection", d
 
 const [, , SDKAppID, proxyServer] = process.argv;
 const chat = TencentCloudChat.create({ SDKAppID: Number(SDKAppID), proxyServer });
+chat.registerPlugin({ "tim-upload-plugin": TIMUploadPlugin });
 chat.setLogLevel(Number(process.env.CHAT_LOG_LEVEL ?? 4));
 
 const message = (m) => ({
@@ -46,7 +51,13 @@ const seen = {
 };
 for (const [event, shorten] of Object.entries(seen)) chat.on(event, ({ data }) => say({ event, data: shorten(data) }));
 
+const file = ({ path: name, type, size }) => {
+  if (size) Picture.size = size;
+  return { file: new File([fs.readFileSync(name)], path.basename(name), { type }) };
+};
 const make = {
+  file: (to) => chat.createFileMessage({ ...to, payload: file(to.payload) }),
+  image: (to) => chat.createImageMessage({ ...to, payload: file(to.payload) }),
   text: (to) => chat.createTextMessage(to),
   custom: (to) => chat.createCustomMessage(to),
   face: (to) => chat.createFaceMessage(to),

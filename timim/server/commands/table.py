@@ -18,6 +18,7 @@ from ...errors import NotAMember, ServerFault, StorageError, TimimError
 from ...failpoint import reach
 from ...wire.codec import Body, Command, Reply, decode, encode
 from ..fanout import Fanout
+from ..media import Media
 from ..membership import Directory
 from ..metrics import Metrics
 from ..session import Session
@@ -40,6 +41,7 @@ class Services:
     directory: Directory
     timelines: Timelines
     fanout: Fanout
+    media: Media
     now: Callable[[], float]
     epoch: str = ""
 

@@ -126,6 +126,7 @@ class Door:
                 time_ms=int(now * 1000),
                 max_message_bytes=settings.max_message_bytes,
                 media_url=self._media_url,
+                media_limits=settings.media_limits,
             )
         return session, reply
 
@@ -196,6 +197,8 @@ class Door:
     async def _write(self, socket: WebSocket, session: Session) -> None:
         while messages := await session.next_messages():
             for message in messages:
+                if not session.batch:  # another maker's client, which has no token to show at the media door
+                    message = self._services.media.for_browser(message, session.user)
                 await socket.send_bytes(message)
         await socket.close(_CLOSE_CODES.get(session.closed_because, NORMAL), session.closed_because[:100])
 

@@ -10,23 +10,27 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from ...wire.media import MediaName
 from .changes import Change
-from .facts import Account, Circle, Friend, Group, Member
+from .facts import Account, Blob, Circle, Friend, Group, Member, Upload
 
 __all__ = [
     "Account",
     "Appended",
+    "Blob",
     "Change",
     "Circle",
     "Contact",
     "Friend",
     "Group",
+    "MediaStore",
     "Member",
     "MsgKey",
     "NewEntry",
     "Store",
     "StoredEntry",
     "TimelinePage",
+    "Upload",
     "c2c_timeline",
     "group_timeline",
     "system_timeline",
@@ -69,6 +73,7 @@ class NewEntry:
     tail: bytes
     time: int
     contacts: tuple[str, ...] = ()  # users who see this timeline in their list from its first entry on
+    media: tuple[MediaName, ...] = ()  # content that it names: for those only that its sender may read
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +115,65 @@ class Contact:
     last: StoredEntry | None
 
 
+class MediaStore(Protocol):
+    """What is known of content; the bytes are elsewhere. Times are server seconds."""
+
+    async def begin(self, owner: str, upload: str, wanted: Upload, *, now: int, open_limit: int) -> Upload | Blob:
+        """The upload of this name, made when there is none, or what this user uploaded of the same bytes before.
+
+        Raises InvalidArgument when the name stands for other content, RateLimited past `open_limit` unfinished ones.
+        """
+        ...
+
+    async def find(self, owner: str, upload: str) -> Upload | None: ...
+
+    async def touch(self, owner: str, upload: str, *, now: int) -> None:
+        """It goes on: it is not abandoned."""
+        ...
+
+    async def finish(self, owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[int], *, now: int) -> Blob | None:
+        """The upload is whole, and its hash is what `whole` says: its blob. None when it was dropped meanwhile.
+
+        It gets this uuid where that was promised, as the upload's own name; else what its owner calls the same bytes already.
+        """
+        ...
+
+    async def drop(self, owner: str, upload: str) -> str | None:
+        """Forget an upload; the object whose parts go, None when there was no such upload."""
+        ...
+
+    async def readable(self, uuid: str, user: str) -> Blob | None:
+        """The blob, for who may read it now: its uploader, and who may read a message with it."""
+        ...
+
+    async def grant(self, sender: str, user: str, names: Sequence[MediaName], *, now: int) -> None:
+        """An online message names this content: its receiver may read it until it is collected. Raises InvalidElem."""
+        ...
+
+    async def collect(self, *, uploads_before: int, blobs_before: int) -> list[str]:
+        """Give up uploads untouched since a time, and blobs that no entry names; the objects whose bytes may go.
+
+        An object is named again until `buried`.
+        """
+        ...
+
+    async def buried(self, object: str) -> None:
+        """Its bytes are gone."""
+        ...
+
+
 class Store(Protocol):
     """Every method may raise StorageError; a write that raised has stored nothing."""
+
+    @property
+    def media(self) -> MediaStore: ...
 
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
 
     async def append(self, entry: NewEntry) -> Appended:
-        """Store an entry. Raises MsgIdConflict. Entries are numbered in the order of the calls."""
+        """Store an entry. Raises MsgIdConflict, InvalidElem. Entries are numbered in the order of the calls."""
         ...
 
     async def standing(self, entry: NewEntry) -> Appended | None:

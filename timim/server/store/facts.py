@@ -108,3 +108,23 @@ class Circle:
     asked: dict[str, Application] = field(default_factory=dict)
     asking: dict[str, Application] = field(default_factory=dict)
     listed_by: set[str] = field(default_factory=set)  # who has this user as a friend
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload under way: where its parts are kept, and what it must come to (SHA-256, bytes)."""
+
+    object: str
+    hash: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Content that is whole: `parts` are the sizes of its object's parts, in order."""
+
+    uuid: str
+    object: str
+    hash: str
+    size: int
+    parts: tuple[int, ...]

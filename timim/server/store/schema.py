@@ -56,7 +56,25 @@ _SCHEMA_3 = f"""
 INSERT INTO meta(key, value) SELECT 'last_tiny_id', CAST(coalesce(max(tiny_id), {FIRST_TINY_ID}) AS TEXT) FROM accounts;
 """
 
-STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3)
+# A reference is a row for each entry that names content; an object's bytes are elsewhere, under its name.
+_SCHEMA_4 = """
+CREATE TABLE media_uploads(owner TEXT NOT NULL, upload TEXT NOT NULL, object TEXT NOT NULL, hash TEXT NOT NULL,
+  size INTEGER NOT NULL, touched INTEGER NOT NULL, PRIMARY KEY(owner, upload)) WITHOUT ROWID;
+CREATE INDEX media_uploads_touched ON media_uploads(touched);
+CREATE TABLE media_objects(object TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE, size INTEGER NOT NULL,
+  parts TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE media_blobs(uuid TEXT PRIMARY KEY, owner TEXT NOT NULL, object TEXT NOT NULL,
+  touched INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX media_blobs_object ON media_blobs(object, owner);
+CREATE INDEX media_blobs_touched ON media_blobs(touched);
+CREATE TABLE media_refs(uuid TEXT NOT NULL, timeline INTEGER NOT NULL, seq INTEGER NOT NULL,
+  PRIMARY KEY(uuid, timeline, seq)) WITHOUT ROWID;
+CREATE INDEX media_refs_entry ON media_refs(timeline, seq);
+CREATE TABLE media_grants(uuid TEXT NOT NULL, user_id TEXT NOT NULL, PRIMARY KEY(uuid, user_id)) WITHOUT ROWID;
+CREATE TABLE media_dead(object TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+
+STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4)
 VERSION = len(STEPS)
 
 

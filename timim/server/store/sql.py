@@ -1,6 +1,6 @@
 """The store on a database that speaks SQL: each method is one operation, which the engine carries out in one transaction.
 
-The statements are in `timelines.py` and `people.py`, once for all engines.
+The statements are in `timelines.py`, `people.py` and `media.py`, once for all engines.
 """
 
 from __future__ import annotations
@@ -8,8 +8,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from functools import partial
 
-from . import people, timelines
-from .base import Account, Appended, Change, Circle, Contact, Group, NewEntry, TimelinePage
+from ...wire.media import MediaName
+from . import media, people, timelines
+from .base import (
+    Account,
+    Appended,
+    Blob,
+    Change,
+    Circle,
+    Contact,
+    Group,
+    NewEntry,
+    TimelinePage,
+    Upload,
+)
 from .changes import CreateGroup
 from .steps import Engine
 
@@ -19,6 +31,7 @@ class SqlStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.media = SqlMedia(engine)
 
     async def open(self) -> None:
         await self._engine.open()
@@ -84,3 +97,37 @@ class SqlStore:
 
     async def set_meta(self, key: str, value: str) -> None:
         await self._engine.write(partial(timelines.set_meta, key, value))
+
+
+class SqlMedia:
+    """What `base.MediaStore` says, on any engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def begin(self, owner: str, upload: str, wanted: Upload, *, now: int, open_limit: int) -> Upload | Blob:
+        return await self._engine.write(partial(media.begin, owner, upload, wanted, now, open_limit))
+
+    async def find(self, owner: str, upload: str) -> Upload | None:
+        return await self._engine.read(partial(media.find, owner, upload))
+
+    async def touch(self, owner: str, upload: str, *, now: int) -> None:
+        await self._engine.write(partial(media.touch, owner, upload, now))
+
+    async def finish(self, owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[int], *, now: int) -> Blob | None:
+        return await self._engine.write(partial(media.finish, owner, upload, whole, uuid, parts, now))
+
+    async def drop(self, owner: str, upload: str) -> str | None:
+        return await self._engine.write(partial(media.drop, owner, upload))
+
+    async def readable(self, uuid: str, user: str) -> Blob | None:
+        return await self._engine.read(partial(media.readable, uuid, user))
+
+    async def grant(self, sender: str, user: str, names: Sequence[MediaName], *, now: int) -> None:
+        await self._engine.write(partial(media.grant, sender, user, names, now))
+
+    async def collect(self, *, uploads_before: int, blobs_before: int) -> list[str]:
+        return await self._engine.write(partial(media.collect, uploads_before, blobs_before))
+
+    async def buried(self, object: str) -> None:
+        await self._engine.write(partial(media.buried, object))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ...errors import MsgIdConflict
 from ...failpoint import reach
-from . import people
+from . import media, people
 from .base import UNREAD_LIMIT, Appended, Change, Contact, NewEntry, StoredEntry, TimelinePage
 from .steps import Run, RunMany, Steps, one
 
@@ -25,7 +25,7 @@ def apply(changes: Sequence[Change], entries: Sequence[NewEntry]) -> Steps[list[
 
 
 def append(entry: NewEntry) -> Steps[Appended]:
-    """Number an entry and store it; where it stands already, nothing changes. Raises MsgIdConflict."""
+    """Number an entry and store it; where it stands already, nothing changes. Raises MsgIdConflict, InvalidElem."""
     rows = yield Run(
         "UPDATE timelines SET last_seq=last_seq+1, last_time=CASE WHEN last_time>? THEN last_time ELSE ? END"
         " WHERE name=? RETURNING id, last_seq, last_time",
@@ -55,6 +55,8 @@ def append(entry: NewEntry) -> Steps[Appended]:
     reach("before-insert")
     yield Run("INSERT INTO entries VALUES(?,?,?,?,?)", (timeline, seq, time, entry.sender, entry.tail))
     reach("after-insert")
+    if entry.media:
+        yield from media.refer(entry.sender, timeline, seq, entry.media, entry.time)
     if seq == 1 and entry.contacts:
         yield RunMany(
             "INSERT INTO contacts(user_id, timeline) VALUES(?,?) ON CONFLICT(user_id, timeline) DO NOTHING",

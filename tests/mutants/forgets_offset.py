@@ -1,0 +1,16 @@
+"""A server that keeps parts, and forgets that it does: every upload stands at 0."""
+
+from __future__ import annotations
+
+from timim.cli import main
+from timim.server.blobs import Blobs
+
+
+async def none(self: Blobs, object: str) -> list[int]:
+    return []
+
+
+Blobs.parts = none  # type: ignore[method-assign]
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""A server that takes whatever bytes came for those that were announced."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import cast
+
+from timim.cli import main
+from timim.server.uploads import Uploads
+
+
+class Anything(str):
+    def __ne__(self, other: object) -> bool:
+        return False
+
+    __hash__ = str.__hash__
+
+
+class Blind:
+    def update(self, data: bytes) -> None:
+        pass
+
+    def hexdigest(self) -> str:
+        return Anything()
+
+
+def believe(self: Uploads, object: str, offset: int) -> hashlib._Hash:
+    return cast("hashlib._Hash", Blind())
+
+
+Uploads._hash_at = believe  # type: ignore[method-assign]
+
+if __name__ == "__main__":
+    main()

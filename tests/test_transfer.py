@@ -1,0 +1,435 @@
+"""Transfers that are cut, killed, falsified and given up: what arrives is what was sent, or nothing is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+import timim
+from tests.relay import Relay, RelayedServer, relayed_server
+from timim import Client, FileElem, Message, MessageStatus, SoundElem
+from timim.testing import Watch
+
+MIB = 1 << 20
+MUTANTS = Path(__file__).parent / "mutants"
+FORGETS_OFFSET = (str(MUTANTS / "forgets_offset.py"),)
+NO_HASH = (str(MUTANTS / "no_hash.py"),)
+WAIT_S = 30
+
+SENDER = """
+import asyncio, os, resource, sys, timim
+async def main():
+    url, app_id, sig, folder, path = sys.argv[1:]
+    async with timim.Client(url, app_id=int(app_id), user_id="alice", user_sig=sig, data_dir=folder) as alice:
+        def rss():
+            with open("/proc/self/statm") as file:
+                return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        await alice.c2c("bob").send(timim.FileElem(data=b"warm", filename="w"))
+        base = most = rss()
+        def progress(done, total):
+            nonlocal most
+            most = max(most, rss())
+            print(done, flush=True)
+        sent = await alice.c2c("bob").send(timim.FileElem(path=path), progress=progress)
+        await sent[0].download(path + ".back", progress=progress)
+        print("grown", most - base, flush=True)
+asyncio.run(main())
+"""
+
+
+def made(path: Path, size: int, seed: int) -> bytes:
+    data = random.Random(seed).randbytes(size)
+    path.write_bytes(data)
+    return data
+
+
+async def until(holds: Callable[[], bool], what: str) -> None:
+    """Look until it holds: what another process does cannot be waited for otherwise."""
+    async with asyncio.timeout(WAIT_S):
+        while not await asyncio.to_thread(holds):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert holds(), what
+
+
+def rows(server: RelayedServer, table: str) -> int:
+    with sqlite3.connect(server.folder / "timim.db") as db:
+        (count,) = db.execute(f"SELECT count(*) FROM {table}").fetchone()
+    return int(count)
+
+
+def stored(server: RelayedServer) -> int:
+    """Bytes in the server's media folder."""
+    return sum(path.stat().st_size for path in (server.folder / "media").rglob("*") if path.is_file())
+
+
+async def file_of(watch: Watch) -> FileElem:
+    message = await watch.message(lambda m: isinstance(m[0], FileElem) and m[0].filename != "w")
+    elem = message[0]
+    assert isinstance(elem, FileElem)
+    return elem
+
+
+async def cut_upload(folder: Path, size: int, cuts: int, seed: int, program: tuple[str, ...] = ()) -> tuple[int, int]:
+    """Send a file through so many cuts; the bytes that passed for it, and the cuts that happened."""
+    data = made(folder / "big", size, seed)
+    async with relayed_server(folder / "s", program=program) as (server, relay):
+        alice, bob = server.client("alice"), server.client("bob")
+        watch = Watch(bob)
+        async with alice, bob:
+            relay.cuts["up"] = [size * (n + 1) // (cuts + 1) for n in range(cuts)]
+            told: list[int] = []
+            sent = await alice.c2c("bob").send(FileElem(path=folder / "big"), progress=lambda done, total: told.append(done))
+            elem = await file_of(watch)
+            assert isinstance(sent[0], FileElem)
+            assert elem.uuid == sent[0].uuid
+            passed = relay.passed["up"]
+            assert await elem.read() == data
+            assert told == sorted(set(told))
+            assert told[-1] == size
+            return passed, relay.happened
+
+
+async def goes_on(folder: Path, size: int, seed: int, program: tuple[str, ...] = ()) -> None:
+    passed, happened = await cut_upload(folder, size, 20, seed, program)
+    assert happened == 20
+    assert passed < size * 1.5
+
+
+async def test_f10_an_upload_cut_twenty_times_goes_on_where_it_stopped(tmp_path: Path, seed: int) -> None:
+    await goes_on(tmp_path, 20 * MIB, seed)
+
+
+async def test_f10_a_server_that_forgets_where_an_upload_stands_is_found_out(tmp_path: Path, seed: int) -> None:
+    with pytest.raises((AssertionError, timim.NetworkError)):  # all is sent again, or it is given up
+        await goes_on(tmp_path, 20 * MIB, seed, FORGETS_OFFSET)
+
+
+@pytest.mark.soak
+async def test_f10_an_upload_of_100_mb_cut_twenty_times(tmp_path: Path, seed: int) -> None:
+    await goes_on(tmp_path, 100 * MIB, seed)
+
+
+async def test_f10_an_upload_goes_on_after_the_server_was_killed(tmp_path: Path, seed: int) -> None:
+    data = made(tmp_path / "big", 24 * MIB, seed)
+    async with relayed_server(tmp_path / "s") as (server, relay):
+        alice, bob = server.client("alice"), server.client("bob")
+        watch = Watch(bob)
+        async with alice, bob:
+            sending = asyncio.create_task(alice.c2c("bob").send(FileElem(path=tmp_path / "big")))
+            await relay.carried("up", 10 * MIB)
+            relay.hold()
+            await until(lambda: stored(server) >= 4 * MIB, "a part is on disk")
+            await server.crash()
+            relay.release()
+            await server.start()
+            await sending
+            assert await (await file_of(watch)).read() == data
+            assert relay.passed["up"] < 36 * MIB
+
+
+async def send_in_a_process(server: RelayedServer, folder: Path, path: Path) -> asyncio.subprocess.Process:
+    sig = timim.sign_user(server.app_id, server.secret_key, "alice")
+    given = (server.faults.url, str(server.app_id), sig, str(folder), str(path))
+    return await asyncio.create_subprocess_exec(sys.executable, "-c", SENDER, *given, stdout=asyncio.subprocess.PIPE)
+
+
+async def test_f10_f03_an_upload_goes_on_after_its_client_was_killed(tmp_path: Path, seed: int) -> None:
+    data = made(tmp_path / "big", 24 * MIB, seed)
+    async with relayed_server(tmp_path / "s") as (server, relay):
+        await server.add_users("bob")
+        sender = await send_in_a_process(server, tmp_path / "a", tmp_path / "big")
+        await relay.carried("up", 12 * MIB)
+        relay.hold()
+        sender.kill()
+        await sender.communicate()
+        relay.release()
+        bob = server.client("bob")
+        watch = Watch(bob)
+        async with bob, server.client("alice", data_dir=tmp_path / "a"):
+            assert await (await file_of(watch)).read() == data
+            assert relay.passed["up"] < 36 * MIB
+            assert rows(server, "media_uploads") == 0
+
+
+async def test_f07_a_download_that_is_cut_asks_for_the_rest(tmp_path: Path, seed: int) -> None:
+    size = 12 * MIB
+    data = made(tmp_path / "big", size, seed)
+    async with relayed_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
+        sent = await alice.c2c("bob").send(FileElem(path=tmp_path / "big"))
+        elem = sent[0]
+        assert isinstance(elem, FileElem)
+        begun = relay.passed["down"]
+        relay.cuts["down"] = [begun + size * (n + 1) // 6 for n in range(5)]
+        told: list[int] = []
+        into = tmp_path / "back"
+        into.mkdir()
+        path = await elem.download(into / "big", progress=lambda done, total: told.append(done))
+        assert path.read_bytes() == data
+        assert [each.name for each in into.iterdir()] == ["big"]
+        assert relay.happened == 5
+        assert relay.passed["down"] - begun < size * 1.5
+        assert told == sorted(set(told))
+        assert told[-1] == size
+
+
+async def test_f07_a_download_without_end_fails_and_leaves_nothing(tmp_path: Path, seed: int) -> None:
+    made(tmp_path / "big", 4 * MIB, seed)
+    async with relayed_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
+        sent = await alice.c2c("bob").send(FileElem(path=tmp_path / "big"))
+        elem = sent[0]
+        assert isinstance(elem, FileElem)
+        into = tmp_path / "back"
+        into.mkdir()
+        downloading = asyncio.create_task(elem.download(into / "cancelled"))
+        relay.hold()
+        await until(lambda: bool(list(into.iterdir())), "a file for it is there")
+        downloading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await downloading
+        assert list(into.iterdir()) == []
+        relay.release()
+        await server.crash()
+        with pytest.raises(timim.NetworkError):
+            await elem.download(into / "big")
+        assert list(into.iterdir()) == []
+
+
+async def falsified_upload(folder: Path, seed: int, program: tuple[str, ...] = ()) -> None:
+    made(folder / "file", 6 * MIB, seed)
+    async with relayed_server(folder / "s", program=program) as (server, relay):
+        async with server.client("alice") as alice, server.client("bob"):
+            relay.corrupt_at["up"] = 5 * MIB
+            message = Message(FileElem(path=folder / "file"))
+            with pytest.raises(timim.UploadFailed):
+                await alice.c2c("bob").send(message)
+            assert message.status is MessageStatus.FAILED
+            assert relay.corrupt_at == {}
+            assert rows(server, "media_uploads") == rows(server, "media_blobs") == 0
+            assert stored(server) == 0
+
+
+async def test_f10_bytes_falsified_on_the_way_up_are_refused(tmp_path: Path, seed: int) -> None:
+    await falsified_upload(tmp_path, seed)
+
+
+async def test_f10_a_server_that_does_not_check_the_hash_is_found_out(tmp_path: Path, seed: int) -> None:
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        await falsified_upload(tmp_path, seed, NO_HASH)
+
+
+async def test_f07_bytes_falsified_on_the_way_down_or_on_the_disk_are_refused(tmp_path: Path, seed: int) -> None:
+    made(tmp_path / "file", 6 * MIB, seed)
+    async with relayed_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
+        sent = await alice.c2c("bob").send(FileElem(path=tmp_path / "file"))
+        elem = sent[0]
+        assert isinstance(elem, FileElem)
+        into = tmp_path / "back"
+        into.mkdir()
+        relay.corrupt_at["down"] = relay.passed["down"] + MIB
+        with pytest.raises(timim.DownloadFailed):
+            await elem.download(into / "file")
+        assert relay.corrupt_at == {}
+        (part,) = [path for path in (server.folder / "media").rglob("*") if path.is_file() and path.name.endswith("0" * 15)]
+        part.write_bytes(b"\0" + part.read_bytes()[1:])
+        with pytest.raises(timim.DownloadFailed):
+            await elem.read()
+        assert list(into.iterdir()) == []
+
+
+async def test_an_upload_that_its_sender_gives_up_leaves_nothing_anywhere(tmp_path: Path) -> None:
+    async with relayed_server(tmp_path / "s") as (server, _):
+        async with server.client("alice", data_dir=tmp_path / "a") as alice, server.client("bob"):
+
+            def enough(done: int, total: int) -> None:
+                if done > total // 2:
+                    raise RuntimeError("the user pressed cancel")
+
+            message = Message(FileElem(data=bytes(12 * MIB), filename="x"))
+            with pytest.raises(timim.InvalidArgument, match="pressed cancel"):
+                await alice.c2c("bob").send(message, progress=enough)
+            assert message.status is MessageStatus.FAILED
+            assert list((tmp_path / "a").rglob("outgoing/*")) == []
+            await until(lambda: stored(server) == 0, "its bytes are gone")
+            assert rows(server, "media_uploads") == rows(server, "media_dead") == rows(server, "media_blobs") == 0
+            await alice.c2c("bob").send("the lane goes on")
+
+
+async def test_an_online_message_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None:
+    async with relayed_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
+        sending = asyncio.create_task(alice.c2c("bob").send_online(FileElem(data=bytes(12 * MIB), filename="x")))
+        await relay.carried("up", 6 * MIB)
+        relay.hold()
+        sending.cancel()
+        relay.release()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await until(lambda: stored(server) == 0, "its bytes are gone")
+        assert rows(server, "media_uploads") == 0
+
+
+async def test_an_abandoned_upload_is_collected(tmp_path: Path) -> None:
+    settings = {"media_upload_idle_s": 1, "media_sweep_s": 0.1}
+    async with relayed_server(tmp_path / "s", settings) as (server, relay), server.client("bob"):
+        async with server.client("alice") as alice:
+            sending = asyncio.create_task(alice.c2c("bob").send(FileElem(data=bytes(12 * MIB), filename="x")))
+            await relay.carried("up", 6 * MIB)
+            relay.hold()
+            await until(lambda: stored(server) > 0, "a part is on disk")
+        with pytest.raises(timim.NotLoggedIn):
+            await sending
+        relay.release()
+        await until(lambda: stored(server) == 0, "its bytes are gone")
+        assert rows(server, "media_uploads") == 0
+
+
+async def test_the_same_bytes_are_stored_once_and_only_their_uploader_is_spared_sending_them(tmp_path: Path) -> None:
+    data = random.Random(1).randbytes(3 * MIB)
+    async with (
+        relayed_server(tmp_path / "s", {"media_sweep_s": 0.1}) as (server, relay),
+        server.client("alice") as alice,
+        server.client("bob") as bob,
+        server.client("eve") as eve,
+    ):
+        uuids = []
+        sent_bytes = []
+        for sender in (alice, alice, eve):
+            before = relay.passed["up"]
+            message = await sender.c2c("bob").send(FileElem(data=data, filename="x"))
+            elem = message[0]
+            assert isinstance(elem, FileElem)
+            uuids.append(elem.uuid)
+            sent_bytes.append(relay.passed["up"] - before)
+            await until(lambda: rows(server, "media_dead") == 0 and stored(server) == len(data), "it is there once")
+        assert uuids[0] == uuids[1] != uuids[2]
+        assert sent_bytes[0] > len(data) > sent_bytes[1]
+        assert sent_bytes[2] > len(data)
+        page = await bob.c2c("eve").get_messages(1)
+        assert isinstance(page[0][0], FileElem)
+        assert await page[0][0].read() == data
+
+
+async def test_f09_f10_progress_counts_all_of_a_message_and_never_goes_back(tmp_path: Path) -> None:
+    async with relayed_server(tmp_path / "s") as (server, _), server.client("alice") as alice, server.client("bob"):
+        sound, file = bytes(2 * MIB), bytes(3 * MIB)
+        told: list[tuple[int, int]] = []
+        message = Message(SoundElem(data=sound, duration=1), FileElem(data=file, filename="f"))
+        await alice.c2c("bob").send(message, progress=lambda done, total: told.append((done, total)))
+        assert {total for _, total in told} == {5 * MIB}
+        assert [done for done, _ in told] == sorted({done for done, _ in told})
+        assert told[-1] == (5 * MIB, 5 * MIB)
+
+
+async def test_at_most_four_transfers_of_a_client_run_at_once(tmp_path: Path) -> None:
+    async with relayed_server(tmp_path / "s") as (server, relay), server.client("alice") as alice:
+        await server.add_users(*(f"u{n}" for n in range(12)))
+        await asyncio.gather(
+            *(alice.c2c(f"u{n}").send(FileElem(data=random.Random(n).randbytes(MIB), filename="x")) for n in range(12))
+        )
+        assert 1 < relay.most <= 4
+
+
+async def test_f03_content_that_was_collected_before_its_message_went_out_is_uploaded_again(tmp_path: Path) -> None:
+    async with relayed_server(tmp_path / "s") as (server, _):
+        alice, bob = server.client("alice", reconnect_limit=0.2), server.client("bob", reconnect_limit=0.2)
+        watch = Watch(bob)
+        async with alice, bob:
+            server.faults.stall(user="alice", direction="up")
+            sending = asyncio.create_task(alice.c2c("bob").send(FileElem(data=b"kept", filename="x")))
+            await until(lambda: rows(server, "media_blobs") == 1, "the content is there")
+            await server.crash()
+            with sqlite3.connect(server.folder / "timim.db") as db:
+                for table in ("media_blobs", "media_objects"):
+                    db.execute(f"DELETE FROM {table}")
+            await server.start()
+            await sending
+            assert await (await file_of(watch)).read() == b"kept"
+
+
+async def test_a_file_that_changed_between_two_runs_is_sent_as_it_is_now(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "big"
+    made(path, 12 * MIB, seed)
+    async with relayed_server(tmp_path / "s") as (server, relay):
+        await server.add_users("bob")
+        async with server.client("alice", data_dir=tmp_path / "a") as alice:
+            sending = asyncio.create_task(alice.c2c("bob").send(FileElem(path=path)))
+            await relay.carried("up", 6 * MIB)
+            relay.hold()
+        with pytest.raises(timim.NotLoggedIn):
+            await sending
+        relay.release()
+        now = made(path, 5 * MIB, seed + 1)
+        bob = server.client("bob")
+        watch = Watch(bob)
+        async with bob, server.client("alice", data_dir=tmp_path / "a"):
+            assert await (await file_of(watch)).read() == now
+
+
+async def test_f10_memory_stays_flat_on_both_sides_for_100_mb(tmp_path: Path, seed: int) -> None:
+    made(tmp_path / "big", 100 * MIB, seed)
+    async with relayed_server(tmp_path / "s") as (server, _):
+        await server.add_users("bob")
+        process = psutil.Process(server.pid)
+        sender = await send_in_a_process(server, tmp_path / "a", tmp_path / "big")
+        assert sender.stdout is not None
+        base = most = 0
+        grown = ""
+        while line := (await sender.stdout.readline()).decode():
+            now = process.memory_info().rss
+            base, most = base or now, max(most, now)
+            grown = line
+        await sender.wait()
+        assert grown.startswith("grown ")
+        assert int(grown.split()[1]) < 30 * MIB
+        assert 0 < most - base < 30 * MIB
+        back, path = tmp_path / "big.back", tmp_path / "big"
+        assert back.stat().st_size == path.stat().st_size
+
+
+async def test_f05_f10_the_servers_own_limits_hold_before_a_byte_is_sent(tmp_path: Path) -> None:
+    settings = {"max_file_bytes": 200 * MIB, "max_sound_bytes": 1000}
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(110 * MIB)
+    async with relayed_server(tmp_path / "s", settings) as (server, relay):
+        async with server.client("alice") as alice, server.client("bob"):
+            with pytest.raises(timim.TooLarge, match="limit for sound is 1000"):
+                await alice.c2c("bob").send(SoundElem(data=bytes(1001), duration=1))
+            assert relay.passed["up"] == 0
+            sent = await alice.c2c("bob").send(FileElem(path=path))
+            assert isinstance(sent[0], FileElem)
+            assert sent[0].size == 110 * MIB
+
+
+async def test_f10_an_upload_goes_on_after_the_server_was_stopped_in_the_middle(tmp_path: Path, seed: int) -> None:
+    data = made(tmp_path / "big", 24 * MIB, seed)
+    async with relayed_server(tmp_path / "s", {"drain_s": 0.5}) as (server, relay):
+        alice, bob = server.client("alice"), server.client("bob")
+        watch = Watch(bob)
+        async with alice, bob:
+            sending = asyncio.create_task(alice.c2c("bob").send(FileElem(path=tmp_path / "big")))
+            await relay.carried("up", 14 * MIB)
+            relay.hold()
+            await server.stop()
+            assert stored(server) >= 8 * MIB  # the rest of the 14 is in buffers between the two
+            relay.release()
+            await server.start()
+            await sending
+            assert await (await file_of(watch)).read() == data
+            assert relay.passed["up"] < 34 * MIB  # beginning anew would be 38
+
+
+def test_the_relay_is_what_clients_are_told_of(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with relayed_server(tmp_path) as (server, relay), server.client("alice") as alice:
+            assert isinstance(alice, Client)
+            assert isinstance(relay, Relay)
+            assert alice._connection.media_url == f"{relay.url}/media"
+
+    asyncio.run(work())

@@ -1,0 +1,94 @@
+"""A bar for `progress=`: a line in a terminal, an element in a notebook, nothing where neither is.
+
+What it shows never goes back; it holds nothing of the content.
+"""
+
+from __future__ import annotations
+
+import html
+import sys
+from typing import Any, Protocol, Self
+
+
+class _Shown(Protocol):
+    def update(self, done: int, total: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class ProgressBar:
+    """`with timim.ProgressBar("cat.jpg") as bar: await bob.send(FileElem(path="cat.jpg"), progress=bar)`.
+
+    Also for `read` and `download`. One bar is for one transfer, or for several one after the other.
+    """
+
+    def __init__(self, label: str = "") -> None:
+        self._label = label
+        self._shown: _Shown | None = None
+
+    def __enter__(self) -> Self:
+        self._shown = _Notebook(self._label) if _in_notebook() else _Terminal(self._label)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        shown, self._shown = self._shown, None
+        if shown is not None:
+            shown.close()
+
+    def __call__(self, done: int, total: int) -> None:
+        """What a transfer calls with the bytes done and the bytes in all."""
+        if self._shown is not None:
+            self._shown.update(done, total)
+
+
+class _Terminal:
+    """On standard error, so that standard output stays what a program prints."""
+
+    def __init__(self, label: str) -> None:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+        console = Console(stderr=True)
+        columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task(escape(label), total=None)
+        self._bar.start()
+
+    def update(self, done: int, total: int) -> None:
+        self._bar.update(self._task, completed=done, total=total)
+
+    def close(self) -> None:
+        self._bar.stop()
+
+
+class _Notebook:
+    """One element that is drawn anew for each percent."""
+
+    def __init__(self, label: str) -> None:
+        from IPython.display import display
+
+        self._label = html.escape(label)
+        self._percent = -1
+        self._handle: Any = display({"text/html": self._html(0, 0), "text/plain": label}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+
+    def update(self, done: int, total: int) -> None:
+        percent = 100 * done // total if total else 0
+        if percent != self._percent:
+            self._percent = percent
+            text = f"{self._label} {percent} %"
+            self._handle.update({"text/html": self._html(done, total), "text/plain": text}, raw=True)
+
+    def close(self) -> None:
+        return
+
+    def _html(self, done: int, total: int) -> str:
+        size = f"{done / 1e6:,.1f} of {total / 1e6:,.1f} MB" if total else "…"
+        return f"{self._label} <progress value='{done}' max='{total or 1}'></progress> {size}"
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this; IPython is not loaded to find out."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"

@@ -1,0 +1,66 @@
+"""Files of the command line: what a message holds, and under which name it is kept here.
+
+A name that a peer chose is for display: what is written is a plain name in the folder that this user named, and no file
+that is there is written over.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..elems import FileElem, ImageElem, ImageType, ImageVariant, SoundElem, VideoElem
+from ..errors import TimimError
+from ..message import Message
+
+Fetched = FileElem | SoundElem | VideoElem | ImageVariant
+NAME_LIMIT_BYTES = 200  # most disks take 255
+_SUFFIX = {1: ".jpg", 2: ".gif", 3: ".png", 4: ".bmp"}  # by TIM's number of a picture's format
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+
+
+class Cancelled(TimimError):
+    """The user interrupted a transfer."""
+
+
+def content_of(message: Message) -> Iterator[tuple[Fetched, str]]:
+    """What a message holds besides its text, and what to call each."""
+    for elem in message:
+        match elem:
+            case FileElem():
+                yield elem, local_name(elem.filename, elem.uuid)
+            case SoundElem():
+                yield elem, f"{elem.uuid[:8]}.sound"
+            case VideoElem():
+                yield elem, local_name(f"{elem.uuid[:8]}.{elem.format or 'video'}", elem.uuid)
+            case ImageElem():
+                original = elem.images.get(ImageType.ORIGINAL)
+                if original is not None:
+                    yield original, f"{elem.uuid[:8]}{_SUFFIX.get(elem.image_format, '.image')}"
+            case _:
+                continue
+
+
+def local_name(shown: str, otherwise: str) -> str:
+    """A plain file name made of one that a peer chose; `otherwise` when nothing is left of it."""
+    name = shown.replace("\\", "/").rpartition("/")[2].replace(":", "_")
+    name = "".join(char for char in name if unicodedata.category(char)[0] != "C").strip(" .")
+    stem, dot, suffix = name.rpartition(".")
+    if dot and len(suffix.encode()) < 20:
+        room = NAME_LIMIT_BYTES - len(suffix.encode()) - 1
+        name = stem.encode()[:room].decode(errors="ignore") + "." + suffix
+    else:
+        name = name.encode()[:NAME_LIMIT_BYTES].decode(errors="ignore")
+    if name.partition(".")[0].strip().lower() in _DEVICES:
+        name = f"_{name}"
+    return name or otherwise
+
+
+def free_path(folder: Path, name: str) -> Path:
+    """A path in the folder that nothing has yet."""
+    path, number = folder / name, 1
+    while path.exists() or path.is_symlink():
+        path = folder / f"{Path(name).stem} ({number}){Path(name).suffix}"
+        number += 1
+    return path

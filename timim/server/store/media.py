@@ -1,0 +1,177 @@
+"""Content in SQL: uploads under way, what is whole, who may read it, and what may go.
+
+An object is bytes, stored once; a blob is one user's name for an object. A reference is recorded in the transaction that
+stores the entry, and only for what the sender may read; a blob with a reference is never collected. Who counts on a row
+changes it, so that whoever removes it on another node comes before or after, and looks again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from ...errors import InvalidArgument, InvalidElem, RateLimited
+from ...wire.media import MediaName
+from .facts import Blob, Upload
+from .steps import Row, Run, Steps, one
+
+COLLECT_AT_ONCE = 500  # rows of one kind in one transaction
+_MAY_READ = (  # a contact is who may read a timeline now, from its floor on
+    "(b.owner=? OR EXISTS(SELECT 1 FROM media_refs r JOIN contacts c ON c.timeline=r.timeline AND c.user_id=?"
+    " WHERE r.uuid=b.uuid AND r.seq>=c.floor) OR EXISTS(SELECT 1 FROM media_grants g WHERE g.uuid=b.uuid AND g.user_id=?))"
+)
+_BLOB = "SELECT b.uuid, o.object, o.hash, o.size, o.parts FROM media_objects o JOIN media_blobs b ON b.object=o.object"
+
+
+def begin(owner: str, upload: str, wanted: Upload, now: int, open_limit: int) -> Steps[Upload | Blob]:
+    """The upload of this name, made when there is none, or what this user uploaded of the same bytes before.
+
+    Raises InvalidArgument when the name stands for other content, RateLimited past `open_limit` unfinished ones.
+    """
+    known = yield from _own(owner, wanted.hash)
+    if known is not None and known.size == wanted.size and (yield from _touched(known.uuid, now)):
+        return known
+    standing = yield from find(owner, upload)
+    if standing is not None:
+        if (standing.hash, standing.size) != (wanted.hash, wanted.size):
+            raise InvalidArgument("Upload stands for other content: make another name", code=6017)
+        yield from touch(owner, upload, now)
+        return standing
+    counted = yield from one("SELECT count(*) FROM media_uploads WHERE owner=?", owner)
+    if counted is not None and counted[0] >= open_limit:
+        info = f"{counted[0]} uploads are unfinished, the limit is {open_limit}: finish or drop one"
+        raise RateLimited(info, retry_after=60.0)
+    yield Run("INSERT INTO media_uploads VALUES(?,?,?,?,?,?)", (owner, upload, wanted.object, wanted.hash, wanted.size, now))
+    return wanted
+
+
+def find(owner: str, upload: str) -> Steps[Upload | None]:
+    row = yield from one("SELECT object, hash, size FROM media_uploads WHERE owner=? AND upload=?", owner, upload)
+    return Upload(*row) if row else None
+
+
+def touch(owner: str, upload: str, now: int) -> Steps[None]:
+    yield Run("UPDATE media_uploads SET touched=? WHERE owner=? AND upload=?", (now, owner, upload))
+
+
+def finish(owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[int], now: int) -> Steps[Blob | None]:
+    """The upload is whole, and its hash is what `whole` says: its blob. None when it was dropped meanwhile.
+
+    It gets this uuid where that was promised, as the upload's own name; else what its owner calls the same bytes already.
+    """
+    mine = yield from _own(owner, whole.hash)
+    if (yield from find(owner, upload)) is None:  # another request finished it, or this one before its answer was lost
+        return (yield from readable(uuid, owner)) or mine
+    yield Run("DELETE FROM media_uploads WHERE owner=? AND upload=?", (owner, upload))
+    object = whole.object
+    made = yield from one(
+        "INSERT INTO media_objects VALUES(?,?,?,?) ON CONFLICT(hash) DO UPDATE SET size=excluded.size RETURNING object",
+        object,
+        whole.hash,
+        whole.size,
+        json.dumps(list(parts)),
+    )
+    if made is not None and made[0] != object:  # somebody's bytes are the same: these are not needed
+        yield from _bury(object)
+        object = made[0]
+    if mine is not None and uuid != upload and (yield from _touched(mine.uuid, now)):
+        return mine
+    yield Run("INSERT INTO media_blobs VALUES(?,?,?,?)", (uuid, owner, object, now))
+    return (yield from readable(uuid, owner))
+
+
+def drop(owner: str, upload: str) -> Steps[str | None]:
+    """Forget an upload; the object whose parts go, None when there was no such upload."""
+    row = yield from one("DELETE FROM media_uploads WHERE owner=? AND upload=? RETURNING object", owner, upload)
+    if row is None:
+        return None
+    yield from _bury(row[0])
+    return str(row[0])
+
+
+def readable(uuid: str, user: str) -> Steps[Blob | None]:
+    """The blob, for who may read it now: its uploader, and who may read a message with it."""
+    row = yield from one(f"{_BLOB} WHERE b.uuid=? AND {_MAY_READ}", uuid, user, user, user)
+    return _blob(row) if row else None
+
+
+def refer(sender: str, timeline: int, seq: int, names: Sequence[MediaName], now: int) -> Steps[None]:
+    """An entry names this content. Raises InvalidElem for what its sender may not read."""
+    for uuid in (yield from _allowed(sender, names, now)):
+        yield Run("INSERT INTO media_refs VALUES(?,?,?) ON CONFLICT(uuid, timeline, seq) DO NOTHING", (uuid, timeline, seq))
+
+
+def grant(sender: str, user: str, names: Sequence[MediaName], now: int) -> Steps[None]:
+    """An online message names this content: its receiver may read it until it is collected. Raises InvalidElem."""
+    for uuid in (yield from _allowed(sender, names, now)):
+        yield Run("INSERT INTO media_grants VALUES(?,?) ON CONFLICT(uuid, user_id) DO NOTHING", (uuid, user))
+
+
+def _allowed(sender: str, names: Sequence[MediaName], now: int) -> Steps[list[str]]:
+    allowed: list[str] = []
+    for uuid, ours in sorted(names):  # in one order on every node, for their rows are locked
+        row = yield from one(f"SELECT {_MAY_READ} FROM media_blobs b WHERE b.uuid=?", sender, sender, sender, uuid)
+        if row is None and not ours:
+            continue  # another server's: nothing of it is here
+        if row is None or not row[0] or not (yield from _touched(uuid, now)):
+            raise InvalidElem(f"UUID {uuid}: there is no such content for {sender!r}; upload it first", code=90010)
+        allowed.append(uuid)
+    return allowed
+
+
+def collect(uploads_before: int, blobs_before: int) -> Steps[list[str]]:
+    """Give up uploads untouched since a time, and blobs that no entry names; objects whose bytes nobody needs now."""
+    rows = yield Run("SELECT owner, upload FROM media_uploads WHERE touched<? LIMIT ?", (uploads_before, COLLECT_AT_ONCE))
+    for owner, upload in rows:
+        yield from drop(owner, upload)
+    rows = yield Run(
+        "SELECT uuid, object FROM media_blobs b WHERE touched<? AND NOT EXISTS(SELECT 1 FROM media_refs r WHERE r.uuid=b.uuid)"
+        " ORDER BY uuid LIMIT ?",
+        (blobs_before, COLLECT_AT_ONCE),
+    )
+    for uuid, object in rows:
+        yield Run("UPDATE media_blobs SET touched=touched WHERE uuid=?", (uuid,))  # whoever names it now is through, or waits
+        gone = yield Run(
+            "DELETE FROM media_blobs WHERE uuid=? AND touched<? AND NOT EXISTS(SELECT 1 FROM media_refs r WHERE r.uuid=?)"
+            " RETURNING uuid",
+            (uuid, blobs_before, uuid),
+        )
+        if not gone:
+            continue  # an entry that names it was stored just now
+        yield Run("DELETE FROM media_grants WHERE uuid=?", (uuid,))
+        yield Run("UPDATE media_objects SET size=size WHERE object=?", (object,))
+        unneeded = yield Run(
+            "DELETE FROM media_objects WHERE object=? AND NOT EXISTS(SELECT 1 FROM media_blobs WHERE object=?)"
+            " RETURNING object",
+            (object, object),
+        )
+        if unneeded:
+            yield from _bury(object)
+    rows = yield Run("SELECT object FROM media_dead LIMIT ?", (COLLECT_AT_ONCE,))
+    return [row[0] for row in rows]
+
+
+def buried(object: str) -> Steps[None]:
+    """Its bytes are gone."""
+    yield Run("DELETE FROM media_dead WHERE object=?", (object,))
+
+
+def _bury(object: str) -> Steps[None]:
+    yield Run("INSERT INTO media_dead VALUES(?) ON CONFLICT(object) DO NOTHING", (object,))
+
+
+def _touched(uuid: str, now: int) -> Steps[bool]:
+    """Whether the blob is still there; nobody collects it for a while then."""
+    rows = yield Run("UPDATE media_blobs SET touched=? WHERE uuid=? RETURNING uuid", (now, uuid))
+    return bool(rows)
+
+
+def _own(owner: str, hash: str) -> Steps[Blob | None]:
+    """This user's blob of these bytes."""
+    row = yield from one(f"{_BLOB} WHERE o.hash=? AND b.owner=? ORDER BY b.uuid LIMIT 1", hash, owner)
+    return _blob(row) if row else None
+
+
+def _blob(row: Row) -> Blob:
+    uuid, object, hash, size, parts = row
+    return Blob(uuid, object, hash, size, tuple(json.loads(parts)))

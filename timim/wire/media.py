@@ -1,0 +1,129 @@
+"""Bodies of the media door (ours), and where a message's elems name content.
+
+What a media elem names is read from the elem itself, never from what a client says beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from ..errors import ProtocolError
+from .codec import Body, Reply
+from .elems import WireElem, split_body
+
+UUID = re.compile(r"[0-9a-f]{32}\Z")
+NESTED_LIMIT = 100  # TIM's: layers of merged messages
+
+
+class BeginUpload(Body, kw_only=True):
+    """`POST {media}`: begin an upload, or ask where it stands; the same question has the same answer.
+
+    `Upload` is a name of 32 hexadecimal digits that the client makes; `Hash` the content's SHA-256, in hexadecimal.
+    """
+
+    upload: str = msgspec.field(name="Upload")
+    kind: str = msgspec.field(name="Kind")
+    size: int = msgspec.field(name="Size")
+    hash: str = msgspec.field(name="Hash")
+
+
+class UploadReply(Reply):
+    """Where an upload stands: `Offset` bytes are kept. `UUID` and `Url`: it is whole, and this is its name."""
+
+    offset: int = msgspec.field(name="Offset", default=0)
+    uuid: str = msgspec.field(name="UUID", default="")
+    url: str = msgspec.field(name="Url", default="")
+    size: int = msgspec.field(name="Size", default=0)
+
+
+class SignedUrlReply(Reply):
+    """`GET {media}/{uuid}/url`: an address for whoever holds it, good for `ExpiresIn` seconds."""
+
+    url: str = msgspec.field(name="Url", default="")
+    expires_in: int = msgspec.field(name="ExpiresIn", default=0)
+
+
+class MediaName(NamedTuple):
+    """Content that an elem names. `ours`: the elem says that this server has it, so it must be here."""
+
+    uuid: str
+    ours: bool
+
+
+class _Picture(msgspec.Struct):
+    uuid: str = msgspec.field(name="UUID", default="")
+    url: str = msgspec.field(name="URL", default="")
+
+
+class _Content(msgspec.Struct):
+    uuid: str = msgspec.field(name="UUID", default="")
+    url: str = msgspec.field(name="Url", default="")
+    pictures: list[_Picture] = msgspec.field(name="ImageInfoArray", default_factory=list)
+    video: str = msgspec.field(name="VideoUUID", default="")
+    video_url: str = msgspec.field(name="VideoUrl", default="")
+    thumb: str = msgspec.field(name="ThumbUUID", default="")
+    thumb_url: str = msgspec.field(name="ThumbUrl", default="")
+
+
+class _Merged(msgspec.Struct):
+    body: msgspec.Raw = msgspec.field(name="MsgBody", default=msgspec.Raw(b"[]"))
+
+
+class _Relay(msgspec.Struct):
+    messages: list[_Merged] = msgspec.field(name="MsgList", default_factory=list)
+
+
+_MEDIA = ("TIMImageElem", "TIMSoundElem", "TIMFileElem", "TIMVideoFileElem")
+_content = msgspec.json.Decoder(_Content)
+_relay = msgspec.json.Decoder(_Relay)
+
+
+def media_of(members: Sequence[WireElem], media_url: str) -> list[MediaName]:
+    """What these elems name, each once, also inside merged messages. An elem that no client could read names nothing."""
+    found: dict[str, bool] = {}
+    for uuid, url in _named(members, NESTED_LIMIT):
+        here = uuid_in(url, media_url)
+        name, ours = (uuid, bool(here) or not url) if UUID.match(uuid) else (here, True)
+        if name:
+            found[name] = found.get(name, False) or ours
+    return [MediaName(uuid, ours) for uuid, ours in found.items()]
+
+
+def uuid_in(url: str, media_url: str) -> str:
+    """The name in an address of this media door; empty when it is another's."""
+    if not media_url or not url.startswith(media_url + "/"):
+        return ""
+    name = url[len(media_url) + 1 :].partition("?")[0].partition("/")[0]
+    return name if UUID.match(name) else ""
+
+
+def _named(members: Sequence[WireElem], layers: int) -> Iterator[tuple[str, str]]:
+    for member in members:
+        try:
+            if member.msg_type in _MEDIA:
+                yield from _in_content(_content.decode(member.msg_content))
+            elif member.msg_type == "TIMRelayElem" and layers:
+                for merged in _relay.decode(member.msg_content).messages:
+                    yield from _named(split_body(merged.body), layers - 1)
+        except (msgspec.MsgspecError, ProtocolError, UnicodeDecodeError, RecursionError):
+            continue  # a receiver keeps such an elem as it came, and fetches nothing
+
+
+def _in_content(content: _Content) -> Iterator[tuple[str, str]]:
+    if content.pictures:
+        for picture in content.pictures:
+            yield picture.uuid, picture.url
+        # the picture's own name is its original's; a client of another make calls it what it likes
+        if any(picture.uuid == content.uuid for picture in content.pictures):
+            return
+        yield content.uuid, content.pictures[0].url
+    elif content.uuid or content.url:
+        yield content.uuid, content.url
+    if content.video or content.video_url:
+        yield content.video, content.video_url
+    if content.thumb or content.thumb_url:
+        yield content.thumb, content.thumb_url
