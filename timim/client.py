@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
@@ -45,6 +45,7 @@ from .wire.backoff import Backoff
 log = logging.getLogger("timim")
 SYNC_RETRY_S = 1.0
 SHOWN_AT_ONCE = 500  # last messages read from disk before a login returns; those of more conversations follow at once
+Platform = Literal["desktop", "mobile", "pad", "web", "other"]
 MessagesHandler = TypeVar("MessagesHandler", bound=Callable[[list[Message]], Awaitable[None] | None])
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[None] | None])
 
@@ -56,7 +57,8 @@ class Client:
     the platform's habit; a path, there; ":memory:", nothing is kept. `recent_contacts` False: no conversation list at
     login; C2C messages missed meanwhile come either way. `resend` False: what an earlier run left unsent becomes
     FAILED instead of going out. `timeout`: seconds for one request. `reconnect_limit`:
-    seconds between two tries to find a lost link again, at the most; the waits are random, and grow to it.
+    seconds between two tries to find a lost link again, at the most; the waits are random, and grow to it. `platform`:
+    what this device is, where the server lets one of each be online (KickedOut tells the one that loses its place).
 
     `async with client:` logs in and out. Raises at login: AuthError (70001 to 70014), ConnectionFailed, RequestTimeout,
     InvalidArgument, StoreInUse, StorageError.
@@ -74,11 +76,14 @@ class Client:
         resend: bool = True,
         timeout: float = 10.0,
         reconnect_limit: float = 30.0,
+        platform: Platform = "other",
     ) -> None:
         self.user_id = checked_user_id(user_id)
         for name, seconds in (("timeout", timeout), ("reconnect_limit", reconnect_limit)):
             if seconds <= 0:
                 raise InvalidArgument(f"{name} must be more than 0 seconds, not {seconds}")
+        if platform not in status.PLATFORMS:
+            raise InvalidArgument(f"platform must be one of {', '.join(status.PLATFORMS)}, not {platform!r}")
         self._user_sig = user_sig
         self._recent_contacts = recent_contacts
         self._resend = resend
@@ -106,6 +111,7 @@ class Client:
             user_id=self.user_id,
             user_sig=lambda: self._user_sig,
             instance=lambda: self._instance,
+            platform=platform,
             on_push=self._on_push,
             on_up=self._on_up,
             on_down=self._on_down,
@@ -234,12 +240,14 @@ class Client:
             await self.close()
             raise
 
-    async def login(self) -> None:
+    async def login(self, *, user_sig: str | None = None) -> None:
         """Log in, and stay so: a lost link is found again, until `logout()`. Returns when new messages begin to flow.
 
-        When it raises, or is cancelled, the client is logged out, and may try again. A store that turns out not to be
-        whole is set aside, as by `open()`.
+        `user_sig`: a new signature, when the old one has expired. When it raises, or is cancelled, the client is logged
+        out, and may try again. A store that turns out not to be whole is set aside, as by `open()`.
         """
+        if user_sig is not None:
+            self._user_sig = user_sig
         await self.open()
         if self._connection.running:
             return
