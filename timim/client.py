@@ -364,6 +364,7 @@ class Client:
     def _spoken(self, message: Message) -> None:
         """One of our own messages is on disk, and waits to be sent."""
         assert message.conversation is not None
+        self._bind(message)
         self.conversations._place_first(self.conversation(*message.conversation))
 
     def _on_up(self, reply: status.LoginReply) -> None:
