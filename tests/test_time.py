@@ -62,7 +62,9 @@ async def test_f23_messages_of_one_second_and_a_server_clock_that_jumps_keep_one
     def clock() -> float:
         return now
 
-    settings = Settings(port=0, data_dir=tmp_path / "server", app_id=1_400_000_009, secret_key="k" * 32)
+    settings = await asyncio.to_thread(  # it reads a file
+        lambda: Settings(port=0, data_dir=tmp_path / "server", app_id=1_400_000_009, secret_key="k" * 32)
+    )
     async with Server(settings, now=clock) as server:
 
         def client(user: str, folder: str) -> Client:
