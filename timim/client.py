@@ -20,7 +20,7 @@ from .engine.history import History
 from .engine.inbox import Inbox
 from .engine.outbox import Outbox
 from .engine.pushes import Pushes
-from .errors import AuthError, InvalidArgument, KickedOffline, NotLoggedIn, StoreDamaged, TimimError
+from .errors import AuthError, InvalidArgument, KickedOffline, NotLoggedIn, StorageError, StoreDamaged, TimimError
 from .events import (
     ConnectionLost,
     ConnectionRestored,
@@ -395,7 +395,10 @@ class Client:
     async def _show_last(self) -> None:
         """Each conversation of the list has its last message at hand: those that the sync did not name, as they are held."""
         wanted = [conversation for conversation in self.conversations if conversation.last_message is None]
-        await self._show(wanted[:SHOWN_AT_ONCE])
+        try:
+            await self._show(wanted[:SHOWN_AT_ONCE])
+        except StorageError as exc:
+            log.warning("the last messages are not at hand: %s", exc)  # whoever reads them hears it again
         if wanted[SHOWN_AT_ONCE:]:
             self._own(self._show(wanted[SHOWN_AT_ONCE:]), "timim last messages")
 
@@ -435,6 +438,7 @@ class Client:
             self._inbox.offline()
         if final and self._entering is not None and not self._entering.done():
             self._entering.set_exception(error)
+            self._entering.exception()  # the login may be failing by itself
         self._dispatcher.event(KickedOut(error) if isinstance(error, AuthError) else ConnectionLost(error))
 
     def _on_push(self, push: status.Push) -> None:
