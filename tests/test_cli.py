@@ -223,3 +223,31 @@ def test_the_wheel_carries_what_the_demo_sends(tmp_path: Path) -> None:
     folder, files = done.stdout.splitlines()
     assert folder == str(tmp_path / "installed" / "timim" / "cli" / "media")
     assert files.split() == sorted(path.name for path in (ROOT / "examples" / "media").iterdir())
+
+
+async def test_p01_gaps_tells_what_is_not_held_and_fill_fetches_it(tmp_path: Path) -> None:
+    async with running_server(data_dir=tmp_path / "timim-data", group_messages_per_s=0) as server:
+        (tmp_path / "timim-data" / "app.json").write_text(f'{{"app_id": {server.app_id}, "secret_key": "{server.secret_key}"}}')
+        await server.add_users("bob")
+        async with server.client("alice") as alice:
+            group = await alice.groups.create("Public", name="g", members=["bob"])
+            await asyncio.gather(*(group.conversation.send(str(n)) for n in range(450)))
+            await asyncio.gather(*(alice.c2c("bob").send(str(n)) for n in range(10)))
+        at = {"TIMIM_URL": server.url, "TIMIM_USER": "bob"}
+        kept = ("--kept", "device")
+        said = await timim(tmp_path, "gaps", *kept, **at)
+        assert said.code == 0, said
+        rows = {line.split()[0]: line.split()[1:] for line in said.out.splitlines() if ":" in line}
+        assert rows[f"group:{group.id}"] == ["1", "450", "1-449"]
+        assert rows["c2c:alice"] == ["10", "10", "nothing"]
+        assert "449 messages of 3 conversations are not held" in said.out
+        one = await timim(tmp_path, "fill", "alice", *kept, **at)
+        assert "fetched 0 messages of 1 conversations" in one.out
+        filled = await timim(tmp_path, "fill", *kept, **at)
+        assert "fetched 449 messages of 3 conversations; nothing is missing" in filled.out
+        assert "449/449" in filled.out
+        after = await timim(tmp_path, "gaps", "--offline", *kept, **at)
+        assert "0 messages of 3 conversations are not held" in after.out
+        await server.stop()
+        assert "cannot connect" in (await timim(tmp_path, "fill", *kept, **at)).refusal
+        assert (await timim(tmp_path, "gaps", "--offline", *kept, **at)).out == after.out

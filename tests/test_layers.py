@@ -42,7 +42,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.server.group_changes", "timim.server.relations"}),
         frozenset({"timim.server.timeline"}),
         frozenset({"timim.server.session"}),
-        frozenset({"timim.server.fanout"}),
+        frozenset({"timim.server.fanout", "timim.server.places"}),
         frozenset({"timim.server.commands"}),
         frozenset({"timim.server.doors"}),
         frozenset({"timim.server.app"}),

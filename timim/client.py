@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
@@ -20,7 +20,7 @@ from .engine.history import History
 from .engine.inbox import Inbox
 from .engine.outbox import Outbox
 from .engine.pushes import Pushes
-from .errors import AuthError, InvalidArgument, KickedOffline, NotLoggedIn, StoreDamaged, TimimError
+from .errors import AuthError, InvalidArgument, KickedOffline, NotLoggedIn, StorageError, StoreDamaged, TimimError
 from .events import (
     ConnectionLost,
     ConnectionRestored,
@@ -46,6 +46,7 @@ from .wire.backoff import Backoff
 log = logging.getLogger("timim")
 SYNC_RETRY_S = 1.0
 SHOWN_AT_ONCE = 500  # last messages read from disk before a login returns; those of more conversations follow at once
+Platform = Literal["desktop", "mobile", "pad", "web", "other"]
 MessagesHandler = TypeVar("MessagesHandler", bound=Callable[[list[Message]], Awaitable[None] | None])
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[None] | None])
 
@@ -57,7 +58,8 @@ class Client:
     the platform's habit; a path, there; ":memory:", nothing is kept. `recent_contacts` False: no conversation list at
     login; C2C messages missed meanwhile come either way. `resend` False: what an earlier run left unsent becomes
     FAILED instead of going out. `timeout`: seconds for one request. `reconnect_limit`:
-    seconds between two tries to find a lost link again, at the most; the waits are random, and grow to it.
+    seconds between two tries to find a lost link again, at the most; the waits are random, and grow to it. `platform`:
+    what this device is, where the server lets one of each be online (KickedOut tells the one that loses its place).
     `media_cache_bytes`: keep downloaded content in `data_dir` up to so many bytes, the longest unused goes first; 0: each
     call downloads again (source: 接收图片消息).
 
@@ -77,6 +79,7 @@ class Client:
         resend: bool = True,
         timeout: float = 10.0,
         reconnect_limit: float = 30.0,
+        platform: Platform = "other",
         media_cache_bytes: int = 0,
     ) -> None:
         self.user_id = checked_user_id(user_id)
@@ -85,6 +88,8 @@ class Client:
                 raise InvalidArgument(f"{name} must be more than 0 seconds, not {seconds}")
         if media_cache_bytes < 0:
             raise InvalidArgument(f"media_cache_bytes must not be less than 0, but is {media_cache_bytes}")
+        if platform not in status.PLATFORMS:
+            raise InvalidArgument(f"platform must be one of {', '.join(status.PLATFORMS)}, not {platform!r}")
         self._user_sig = user_sig
         self._recent_contacts = recent_contacts
         self._resend = resend
@@ -112,6 +117,7 @@ class Client:
             user_id=self.user_id,
             user_sig=lambda: self._user_sig,
             instance=lambda: self._instance,
+            platform=platform,
             on_push=self._on_push,
             on_up=self._on_up,
             on_down=self._on_down,
@@ -244,12 +250,14 @@ class Client:
             await self.close()
             raise
 
-    async def login(self) -> None:
+    async def login(self, *, user_sig: str | None = None) -> None:
         """Log in, and stay so: a lost link is found again, until `logout()`. Returns when new messages begin to flow.
 
-        When it raises, or is cancelled, the client is logged out, and may try again. A store that turns out not to be
-        whole is set aside, as by `open()`.
+        `user_sig`: a new signature, when the old one has expired. When it raises, or is cancelled, the client is logged
+        out, and may try again. A store that turns out not to be whole is set aside, as by `open()`.
         """
+        if user_sig is not None:
+            self._user_sig = user_sig
         await self.open()
         if self._connection.running:
             return
@@ -366,6 +374,7 @@ class Client:
     def _spoken(self, message: Message) -> None:
         """One of our own messages is on disk, and waits to be sent."""
         assert message.conversation is not None
+        self._bind(message)
         self.conversations._place_first(self.conversation(*message.conversation))
 
     def _on_up(self, reply: status.LoginReply) -> None:
@@ -396,7 +405,10 @@ class Client:
     async def _show_last(self) -> None:
         """Each conversation of the list has its last message at hand: those that the sync did not name, as they are held."""
         wanted = [conversation for conversation in self.conversations if conversation.last_message is None]
-        await self._show(wanted[:SHOWN_AT_ONCE])
+        try:
+            await self._show(wanted[:SHOWN_AT_ONCE])
+        except StorageError as exc:
+            log.warning("the last messages are not at hand: %s", exc)  # whoever reads them hears it again
         if wanted[SHOWN_AT_ONCE:]:
             self._own(self._show(wanted[SHOWN_AT_ONCE:]), "timim last messages")
 
@@ -436,6 +448,7 @@ class Client:
             self._inbox.offline()
         if final and self._entering is not None and not self._entering.done():
             self._entering.set_exception(error)
+            self._entering.exception()  # the login may be failing by itself
         self._dispatcher.event(KickedOut(error) if isinstance(error, AuthError) else ConnectionLost(error))
 
     def _on_push(self, push: status.Push) -> None:

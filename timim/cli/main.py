@@ -9,9 +9,12 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
+import rich.progress
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from ..bars import ProgressBar
 from ..client import Client
@@ -33,6 +36,7 @@ User = Annotated[str, typer.Option("--as", help="The account that speaks.", envv
 Sig = Annotated[str, typer.Option(help="Its UserSig; made from the data folder when not given.", envvar="TIMIM_USER_SIG")]
 AppId = Annotated[int, typer.Option(help="The app id; read from the data folder when not given.", envvar="TIMIM_APP_ID")]
 Kept = Annotated[str, typer.Option(help="Where this client keeps its messages; :memory: keeps nothing.")]
+KeptHere = Annotated[str, typer.Option("--kept", help="Where this client keeps its messages; the platform's folder if empty.")]
 IsGroup = Annotated[bool, typer.Option("--group", help="PEER is a group.")]
 
 
@@ -275,6 +279,72 @@ def history(
                 if message.status is not MessageStatus.DELETED:
                     _print(message)
             out.print(f"[dim]{escape(repr(page))}[/dim]")
+
+    _run(work())
+
+
+@app.command()
+def gaps(
+    user: User,
+    url: Url = URL,
+    sig: Sig = "",
+    app_id: AppId = 0,
+    data_dir: DataDir = DATA,
+    kept: KeptHere = "",
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the server what there is by now.")] = False,
+) -> None:
+    """Print what this device does not hold of each conversation."""
+
+    async def work() -> None:
+        client = _client(url, user, sig, app_id, data_dir, kept)
+        await (client.open() if offline else client.login())
+        try:
+            table = Table("conversation", "held", "of", "not held", box=None, padding=(0, 2))
+            missing = 0
+            for conversation in client.conversations:
+                known = await conversation.coverage()
+                lacking = sum(gap.size for gap in known.gaps)
+                missing += lacking
+                held = sum(interval.size for interval in known.intervals)
+                ranges = ", ".join(f"{gap.first}-{gap.last}" for gap in known.gaps) or "nothing"
+                table.add_row(escape(str(conversation.key)), str(held), str(held + lacking), ranges)
+            out.print(table)
+            out.print(f"[dim]{missing} messages of {len(client.conversations)} conversations are not held[/dim]")
+        finally:
+            await client.close()
+
+    _run(work())
+
+
+@app.command()
+def fill(
+    user: User,
+    peer: Annotated[str, typer.Argument(help="One conversation alone; all of the list unless given.")] = "",
+    url: Url = URL,
+    group: IsGroup = False,
+    sig: Sig = "",
+    app_id: AppId = 0,
+    data_dir: DataDir = DATA,
+    kept: KeptHere = "",
+) -> None:
+    """Fetch the history that this device does not hold, of all conversations or of PEER."""
+
+    async def work() -> None:
+        async with _client(url, user, sig, app_id, data_dir, kept) as client:
+            wanted = [client.group(peer) if group else client.c2c(peer)] if peer else list(client.conversations)
+            fetched = 0
+            with rich.progress.Progress(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=out
+            ) as bars:
+                for conversation in wanted:
+                    bar = bars.add_task(escape(str(conversation.key)), total=None)
+                    before = await conversation.coverage()
+                    known = await conversation.fill(
+                        lambda done, total, bar=bar: bars.update(bar, completed=done, total=total)  # type: ignore[misc]
+                    )
+                    fetched += sum(i.size for i in known.intervals) - sum(i.size for i in before.intervals)
+                    bars.update(bar, total=max(1, bars.tasks[bar].total or 1), completed=max(1, bars.tasks[bar].total or 1))
+            out.print(f"fetched {fetched} messages of {len(wanted)} conversations; nothing is missing")
 
     _run(work())
 

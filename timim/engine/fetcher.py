@@ -41,7 +41,6 @@ class Fetcher:
     def __init__(self, connection: Connection, *, timeout_s: float) -> None:
         self._connection = connection
         self._timeout_s = timeout_s
-        self._page = PAGE
 
     def check(self) -> None:
         """Raises what asking now would raise: NotLoggedIn, ConnectionFailed."""
@@ -70,24 +69,26 @@ class Fetcher:
 
     async def all_of(self, key: ConversationKey, first: int, last: int) -> AsyncIterator[Fetched]:
         """All of an interval that this account may see, the oldest part first; each part is proven."""
+        size = PAGE
         while first <= last:
-            part = await self.newest_of(key, first, min(last, first + self._page - 1))
+            part = await self.newest_of(key, first, min(last, first + size - 1), size)
             if part.covered is None:
                 if not first < part.floor <= last:
                     return
                 first = part.floor
                 continue
             if part.covered.first > max(first, part.floor):
-                self._page = part.covered.size  # the server gives less at once: ask for that much
+                size = part.covered.size  # it gives less at once: ask for that much
                 continue
             yield part
+            size = min(PAGE, size * 2)
             first = part.covered.last + 1
 
     async def all_down(self, key: ConversationKey, gap: Interval) -> AsyncIterator[Fetched]:
         """All of an interval, the newest part first; each part is proven."""
         last = gap.last
         while last >= gap.first:
-            part = await self.newest_of(key, gap.first, last, self._page)
+            part = await self.newest_of(key, gap.first, last)
             yield part
             if part.covered is None:
                 return

@@ -72,6 +72,7 @@ class Inbox:
         self._behind: dict[ConversationKey, int] = {}
         self._wake = asyncio.Event()
         self._synced = False
+        self._new_here = True  # this device was never synced
         self._resumed = False  # an earlier sync of this login is behind us: what came since may not be missing
         self._turn = asyncio.Lock()  # a sync, or the next run of pushes: never both
 
@@ -152,7 +153,9 @@ class Inbox:
 
     async def _changed(self) -> tuple[Changed, dict[ConversationKey, int]]:
         """The conversations that changed since the last sync, and the heads of those that are known."""
-        changed = await self._fetcher.contacts(since=int(await self._store.meta(self._cursor, "0")))
+        since = int(await self._store.meta(self._cursor, "0"))
+        changed = await self._fetcher.contacts(since=since)
+        self._new_here = since == 0
         return changed, await self._store.heads(list(changed.items))
 
     async def _went_back(self, changed: Changed, known: dict[ConversationKey, int]) -> bool:
@@ -294,10 +297,10 @@ class Inbox:
         if key in self._heads:
             return max(begin, self._heads[key])
         in_group = key.type is ConversationType.GROUP
-        if known and (self._resumed or not in_group):  # a cut since this login: nothing may be missing, in groups too
+        if in_group:  # a cut since this login: nothing may be missing
+            return begin if known and self._resumed else max(begin, contact.last_seq - 1)
+        if known or not self._new_here:  # one that was not listed the last time has come to be since
             return begin
-        if in_group:
-            return max(begin, contact.last_seq - 1)
         one = key.type is ConversationType.C2C and self._recent_contacts  # one last message each, also if it was read
         return max(begin, min(contact.read_seq, contact.last_seq - one), contact.last_seq - FRESH_LIMIT)
 

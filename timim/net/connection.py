@@ -42,6 +42,7 @@ class Connection:
         user_id: str,
         user_sig: Callable[[], str],
         instance: Callable[[], str],
+        platform: str,
         on_push: Callable[[status.Push], None],
         on_up: Callable[[status.LoginReply], None],
         on_down: Callable[[TimimError, bool], None],
@@ -57,6 +58,8 @@ class Connection:
         self._user_id = user_id
         self._user_sig = user_sig
         self._instance = instance
+        self._platform = platform
+        self._resumed = False  # the server took this login once: what comes is the same one coming back
         self._on_push = on_push
         self._on_up = on_up
         self._on_down = on_down
@@ -94,7 +97,7 @@ class Connection:
         """Log in; afterwards the link is kept alive. Raises AuthError, ConnectionFailed, RequestTimeout, InvalidArgument."""
         first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._over = None
-        self._stopping = False
+        self._stopping = self._resumed = False
         self._task = asyncio.create_task(self._keep(first), name=f"timim connection {self._user_id}")
         try:
             await first
@@ -200,8 +203,9 @@ class Connection:
 
     async def _live(self, link: Link, first: asyncio.Future[None]) -> None:
         link.head = Head("", identifier=self._user_id, usersig=self._user_sig(), sdkappid=self._app_id, platform=PLATFORM)
-        hello = status.TimelineClient(batch=True, instance=self._instance())
+        hello = status.TimelineClient(batch=True, instance=self._instance(), platform=self._platform, resumed=self._resumed)
         reply = await link.call(status.LOGIN, status.Login(client=hello), timeout_s=self._timeout_s)
+        self._resumed = True
         link.head = Head("", a2=reply.a2_key, tinyid=reply.tiny_id, status_instid=reply.inst_id, sdkappid=self._app_id)
         self.token = reply.a2_key
         server = reply.server

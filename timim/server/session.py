@@ -1,5 +1,6 @@
 """One logged-in device. What waits for it is bounded: a device that reads too slowly is closed, and catches up by seq.
 
+Pushes that it does not take close it. Replies, which it asked for, do not: its next requests wait until they are taken.
 Everything that waits goes out together: pushes as one `msg_push`, and for a timim client all frames in one websocket
 message. Order is kept: what is queued first leaves first.
 """
@@ -21,15 +22,28 @@ _numbers = itertools.count(1)
 FRAMES_IN_ONE_MESSAGE = 512
 READS_TOO_SLOWLY = "reads too slowly"
 STOPPING = "the server is stopping"
+LOST_ITS_PLACE = "another login took this place"
+LOGGED_OUT = "logged out"
 
 
 class Session:
     """`out` holds encoded frames and, between them, runs of pushes that are not encoded yet."""
 
     def __init__(
-        self, user: str, tiny_id: str, *, batch: bool, queue_bytes: int, now: Callable[[], float], asked: int = 0
+        self,
+        user: str,
+        tiny_id: str,
+        *,
+        batch: bool,
+        queue_bytes: int,
+        now: Callable[[], float],
+        asked: int = 0,
+        device: str = "",
+        platform: str = "web",
     ) -> None:
         self.number = next(_numbers)
+        self.device = device or f"session {self.number}"  # a client that has no lasting name is another each time
+        self.platform = platform
         self.user = user
         self.tiny_id = tiny_id
         self.batch = batch
@@ -39,7 +53,9 @@ class Session:
         self._queue_bytes = queue_bytes
         self._now = now
         self._out: list[bytes | list[PushEvent]] = []
-        self._out_bytes = 0
+        self._out_bytes = 0  # of pushes
+        self._reply_bytes = 0
+        self._taken = asyncio.Event()
         self._asked = asked
         self._pushes_written = 0
         self._wake = asyncio.Event()
@@ -47,7 +63,14 @@ class Session:
     def reply(self, frame: bytes) -> None:
         """Queue an encoded frame."""
         self._out.append(frame)
-        self._grow(len(frame))
+        self._reply_bytes += len(frame)
+        self._wake.set()
+
+    async def room(self) -> None:
+        """Wait until few enough replies wait to be written."""
+        while self._reply_bytes > self._queue_bytes:
+            self._taken.clear()
+            await self._taken.wait()
 
     def push(self, kind: int, payload: msgspec.Raw) -> None:
         """Queue an entry for the next msg_push; a session that is being closed catches up by seq instead."""
@@ -100,7 +123,8 @@ class Session:
                 return []
             self._wake.clear()
             await self._wake.wait()
-        out, self._out, self._out_bytes = self._out, [], 0
+        out, self._out, self._out_bytes, self._reply_bytes = self._out, [], 0, 0
+        self._taken.set()
         frames = [self._encode_push(item) if isinstance(item, list) else item for item in out]
         if not self.batch:
             return frames
@@ -117,7 +141,7 @@ class Session:
         self._out_bytes += size
         if self._out_bytes > self._queue_bytes:
             self._out.clear()
-            self._out_bytes = 0
+            self._out_bytes = self._reply_bytes = 0
             self.close(READS_TOO_SLOWLY)
         self._wake.set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -27,6 +28,7 @@ class Settings(BaseSettings):
     login_timeout_s: float = 5.0  # a socket that has not logged in by then is closed
     idle_timeout_s: float = 150.0  # two heartbeats and a half: one lost is noise, two a dead peer
     session_queue_bytes: int = 8 * 1024 * 1024  # what a slow reader may have waiting before it is closed
+    devices: Literal["all", "platform", "one"] = "all"  # of one user, online at once: all, one of each platform, one
     requests_in_flight: int = 256  # of one session; more wait in the socket
     history_page: int = 200
     group_messages_per_s: float = Field(default=40.0, ge=0)  # of one group, on average; 0: no limit

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from weakref import WeakValueDictionary
 
@@ -56,6 +56,7 @@ from .store.base import (
 
 log = logging.getLogger("timim.server")
 __all__ = ["Draft", "Posted", "Range", "Timelines"]
+PAGE_LIMIT_BYTES = 512 * 1024  # of entries in one reply: 8 pages at once still leave room for pushes in a session's queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +379,8 @@ def _fingerprint(draft: Draft) -> bytes:
 
 
 def _range(page: TimelinePage, *, group: bool, floor: int = 1) -> Range:
+    """The page in the form of the wire; of entries that are large together, the newest that fit."""
+    page = _fitting(page)
     entries: list[msgspec.Raw] = []
     expected = page.last
     for entry in page.entries:
@@ -386,3 +389,12 @@ def _range(page: TimelinePage, *, group: bool, floor: int = 1) -> Range:
         expected = entry.seq - 1
     entries.extend(render_tombstone(seq) for seq in range(expected, page.first - 1, -1))
     return Range(entries, list(page.entries), page.first, page.last, max(floor, page.floor), page.last_seq)
+
+
+def _fitting(page: TimelinePage) -> TimelinePage:
+    size = 0
+    for count, entry in enumerate(page.entries):
+        size += len(entry.tail)
+        if size > PAGE_LIMIT_BYTES and count:
+            return replace(page, entries=page.entries[:count], first=page.entries[count - 1].seq)
+    return page

@@ -6,6 +6,8 @@ import msgspec
 
 from .codec import Body, Command, Reply
 
+PLATFORMS = ("desktop", "mobile", "pad", "web", "other")
+
 
 class TimelineClient(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a timim client tells of itself at login (ours)."""
@@ -13,6 +15,8 @@ class TimelineClient(msgspec.Struct, kw_only=True, omit_defaults=True):
     version: int = msgspec.field(name="Version", default=1)
     batch: bool = msgspec.field(name="Batch", default=False)  # several frames in one websocket message
     instance: str = msgspec.field(name="Instance", default="")  # this device's lasting name
+    platform: str = msgspec.field(name="Platform", default="")  # one of PLATFORMS
+    resumed: bool = msgspec.field(name="Resumed", default=False)  # it comes back by itself, after a cut
 
 
 class TimelineServer(msgspec.Struct, kw_only=True):

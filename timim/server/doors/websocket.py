@@ -19,11 +19,12 @@ from ...wire.codec import Reply, decode, encode
 from ...wire.frames import Frame, Head, decode_frames, encode_frame
 from ..auth import Auth
 from ..commands.table import TABLE, Call, Services, refusal
-from ..session import READS_TOO_SLOWLY, STOPPING, Session
+from ..places import Places, known_platform
+from ..session import LOGGED_OUT, LOST_ITS_PLACE, READS_TOO_SLOWLY, STOPPING, Session
 
 log = logging.getLogger("timim.server")
 NORMAL, PROTOCOL, POLICY, RESTART, TOO_SLOW = 1000, 1002, 1008, 1012, 1013
-_CLOSE_CODES = {READS_TOO_SLOWLY: TOO_SLOW, STOPPING: RESTART}
+_CLOSE_CODES = {READS_TOO_SLOWLY: TOO_SLOW, STOPPING: RESTART, LOST_ITS_PLACE: POLICY}
 
 
 class Door:
@@ -33,6 +34,7 @@ class Door:
         self._services = services
         self._auth = auth
         self._media_url = media_url
+        self._places = Places(services.settings.devices)
         self._draining = False
         self._answers: set[asyncio.Task[None]] = set()
 
@@ -59,14 +61,15 @@ class Door:
             return
         if session is None:
             return
-        self._services.fanout.add(session)
         try:
             await self._serve(socket, session)
         finally:
             self._services.fanout.remove(session)
+            if session.closed_because == LOGGED_OUT:
+                self._places.leave(session)
 
     async def _enter(self, socket: WebSocket) -> Session | None:
-        """The session that this socket logs in to; None when it was refused."""
+        """The session that this socket logs in to, online from here on; None when it was refused."""
         settings = self._services.settings
         try:
             async with asyncio.timeout(settings.login_timeout_s):
@@ -81,7 +84,11 @@ class Door:
                                 await socket.close(POLICY, "login refused")
                                 return None
                             self._services.metrics.logins.labels("accepted").inc()
-                            await socket.send_bytes(self._frame(frame.head, encode(reply)))
+                            try:
+                                await socket.send_bytes(self._frame(frame.head, encode(reply)))
+                            except BaseException:
+                                self._services.fanout.remove(session)
+                                raise
                             return session
                         body = Reply() if frame.head.servcmd == status.HEARTBEAT.name else _NOT_LOGGED_IN
                         await socket.send_bytes(self._frame(frame.head, encode(body)))
@@ -109,7 +116,11 @@ class Door:
             asked=head.seq,
             queue_bytes=settings.session_queue_bytes,
             now=services.now,
+            device=ours.instance if ours else "",
+            platform=known_platform(ours.platform) if ours else "web",
         )
+        self._places.claim(session, services.fanout.of(user), resumed=bool(ours and ours.resumed))
+        services.fanout.add(session)
         reply = status.LoginReply(
             inst_id=session.number,
             a2_key=token,
@@ -159,6 +170,7 @@ class Door:
         try:
             while True:
                 async with asyncio.timeout(settings.idle_timeout_s):
+                    await session.room()
                     message = await _receive(socket)
                 for frame in decode_frames(message):
                     name = frame.head.servcmd
@@ -171,7 +183,7 @@ class Door:
                         session.reply(self._frame(frame.head, _OK))
                     elif name == status.LOGOUT.name:
                         session.reply(self._frame(frame.head, _OK))
-                        session.close("logged out")
+                        session.close(LOGGED_OUT)
                     else:
                         await slots.acquire()
                         answer = asyncio.create_task(self._answer(call, session, frame, slots))

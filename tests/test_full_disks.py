@@ -1,0 +1,80 @@
+"""A full disk, on either side: a message is stored once or reported failed, never both, never neither."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from pathlib import Path
+
+import timim
+from timim import Client, Message, MessageStatus
+from timim.testing import RunningServer, running_server
+
+BIG = "x" * 5000
+
+
+async def outcomes(client: Client, name: str, count: int) -> dict[str, Message]:
+    """Messages sent together; each was sent, or raised what it had to."""
+    messages = {f"{name} {n} {BIG}": Message(f"{name} {n} {BIG}") for n in range(count)}
+    results = await asyncio.gather(*(client.c2c("bob").send(m) for m in messages.values()), return_exceptions=True)
+    for message, result in zip(messages.values(), results, strict=True):
+        if result is message:
+            assert message.status is MessageStatus.SUCCEEDED
+        else:
+            assert isinstance(result, timim.StorageError | timim.ServerFault), result
+            assert message.status is MessageStatus.FAILED
+    return messages
+
+
+async def check(server: RunningServer, sent: dict[str, Message]) -> None:
+    """Both ends agree: what succeeded is stored once, what failed is not."""
+    async with server.client("bob") as bob:
+        stored = [m.text async for m in bob.c2c("alice").history(oldest_first=True)]
+    assert sorted(stored) == sorted(text for text, m in sent.items() if m.status is MessageStatus.SUCCEEDED)
+
+
+async def test_the_senders_disk_is_full(tmp_path: Path) -> None:
+    async with running_server() as server:
+        await server.add_users("bob")
+        async with server.client("alice", data_dir=tmp_path) as alice:
+            sent = await outcomes(alice, "before", 5)
+            pages = await alice._store._write(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
+            await alice._store._write(lambda c: c.execute(f"PRAGMA max_page_count={pages + 20}").fetchall())
+            for wave in range(6):  # at first there is room, then for the messages and not for their acks, then for none
+                sent |= await outcomes(alice, f"full {wave}", 5)
+            failed = [m for m in sent.values() if m.status is MessageStatus.FAILED]
+            assert len(failed) >= 10
+            assert any(m.status is MessageStatus.SUCCEEDED for t, m in sent.items() if t.startswith("full"))
+            await alice._store._write(lambda c: c.execute("PRAGMA max_page_count=1000000").fetchall())
+            sent |= await outcomes(alice, "after", 5)
+            assert all(m.status is MessageStatus.SUCCEEDED for t, m in sent.items() if t.startswith("after"))
+        await check(server, sent)
+        async with server.client("alice", data_dir=tmp_path) as alice:  # what was acked and not noted goes once more, as itself
+            await alice.c2c("bob").send("end")
+            held = [m async for m in alice.c2c("bob").history() if m.text != "end"]
+            assert {m.status for m in held} == {MessageStatus.SUCCEEDED}
+            assert sorted(m.text for m in held) == sorted(t for t, m in sent.items() if m.status is MessageStatus.SUCCEEDED)
+            sent["end"] = (await alice.c2c("bob").get_messages(1))[0]
+        await check(server, sent)
+
+
+async def test_the_servers_disk_is_full(tmp_path: Path) -> None:
+    async with running_server() as server:
+        await server.add_users("bob")
+        async with server.client("alice", data_dir=tmp_path) as alice:
+            sent = await outcomes(alice, "before", 5)
+            log = server.folder / "timim.db-wal"
+            hard = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)[1]
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (log.stat().st_size + 60_000, hard))
+            for wave in range(6):
+                sent |= await outcomes(alice, f"full {wave}", 5)
+            assert len([m for m in sent.values() if m.status is MessageStatus.FAILED]) >= 10
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (hard, hard))
+            sent |= await outcomes(alice, "after", 5)
+            assert all(m.status is MessageStatus.SUCCEEDED for t, m in sent.items() if t.startswith("after"))
+            await check(server, sent)
+            await server.restart()
+            await check(server, sent)
+            held = [m async for m in alice.c2c("bob").history()]
+            assert sorted(m.text for m in held) == sorted(sent)
+            assert {m.text: m.status for m in held} == {text: m.status for text, m in sent.items()}
