@@ -7,6 +7,7 @@ import random
 import struct
 import zlib
 from collections.abc import Iterator
+from functools import cache
 
 from PIL import Image, ImageCms, ImageDraw
 
@@ -153,11 +154,15 @@ def polyglots() -> dict[str, bytes]:
 def damaged(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
     """Sound pictures of every format with bytes changed, cut out, repeated or missing at the end."""
     rng = random.Random(seed)
-    sound = [(form, encoded(quarters(230, 210), form, told=True)) for form in MODES]
-    sound += [(f"moving {form}", moving(form, 5, 230, 210)) for form in ("GIF", "WEBP", "PNG")]
     for _ in range(count):
-        form, data = rng.choice(sound)
+        form, data = rng.choice(_sound())
         yield form, harmed(rng, data)
+
+
+@cache
+def _sound() -> list[tuple[str, bytes]]:
+    still = [(form, encoded(quarters(230, 210), form, told=True)) for form in MODES]
+    return still + [(f"moving {form}", moving(form, 5, 230, 210)) for form in ("GIF", "WEBP", "PNG")]
 
 
 def harmed(rng: random.Random, data: bytes) -> bytes:
@@ -176,3 +181,31 @@ def harmed(rng: random.Random, data: bytes) -> bytes:
         if len(made) < 2:
             break
     return bytes(made[: rng.randrange(1, len(made) + 1)] if rng.random() < 0.2 else made)
+
+
+@cache
+def hostile() -> list[tuple[str, bytes]]:
+    """What R12 names: few bytes that become many, many frames, pages in pictures, and damage."""
+    scans = encoded(quarters(300, 300), "JPEG")
+    bombs = {
+        "20000x20000": huge_png(),
+        "65535x65535 GIF": b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b",\0\0\0\0\xff\xff\xff\xff\0\2\2D\1\0;",
+        "201 frames": moving("GIF", 201, 230, 210),
+        "201 large frames": moving("GIF", 201, 640, 640),
+        "a BMP that says it is larger": _larger_bmp(),
+        "a JPEG of 5000 scans": scans[:-2] + scans[scans.index(b"\xff\xda") : -2] * 5000,
+        "a text chunk that unpacks to 200 MB": _text_bomb(),
+    }
+    return [*bombs.items(), *polyglots().items(), *((f"damaged {form}", data) for form, data in damaged(12, 60))]
+
+
+def _larger_bmp() -> bytes:
+    data = bytearray(encoded(quarters(64, 64), "BMP"))
+    data[18:26] = struct.pack("<ii", 2**31 - 1, 2**31 - 1)
+    return bytes(data)
+
+
+def _text_bomb() -> bytes:
+    data = encoded(quarters(300, 300), "PNG")
+    packed = zlib.compress(bytes(200_000_000), 9)
+    return data[:33] + png_chunk(b"zTXt", b"Comment\0\0" + packed) + data[33:]
