@@ -214,7 +214,11 @@ class ContentElem(_Bound):
 
 
 class SoundElem(ContentElem):
-    """Speech; `duration` in whole seconds. One per message (source: 语音消息发送)."""
+    """Speech; `duration` in whole seconds. One per message (source: 语音消息发送).
+
+    A duration of 0 is read from the content at `send()`: WAV, MP3, M4A, AAC, AMR, OGG, FLAC. One that is more than a second
+    and a tenth off what the content says is corrected, and a warning is logged. Of other content it stays as given.
+    """
 
     duration: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
@@ -241,7 +245,10 @@ class FileElem(ContentElem):
 
 
 class VideoElem(ContentElem):
-    """A film of `duration` whole seconds, with a still picture: `snapshot` is a path or bytes of an image."""
+    """A film of `duration` whole seconds, with a still picture: `snapshot` is a path or bytes of an image.
+
+    `duration` is filled in and corrected as SoundElem's, from MP4, M4V, MOV and 3GP.
+    """
 
     duration: Annotated[int, Field(ge=0, lt=2**31)] = 0
     format: str = ""
@@ -291,6 +298,9 @@ class ImageVariant(_Bound):
 class ImageElem(_Bound):
     """A picture by path or data; after success `images` holds its three variants and `uuid` its lasting name.
 
+    The original is sent byte for byte, with what its camera wrote into it. `strip_location=True` sends it without (GPS, EXIF
+    but for the orientation, XMP, comments), its pixels untouched; JPEG, PNG and WebP only, else MediaError 6022 at `send()`.
+
     Sending needs only `path` (relative to the working directory) or `data`. Raises at `send()`: FileMissing 7004,
     EmptyFile 7006, TooLarge 7005, NotAnImage 6031 (source: 图片消息发送).
     """
@@ -298,6 +308,7 @@ class ImageElem(_Bound):
     path: Path | None = None
     data: Bytes | None = Field(default=None, repr=False)
     compression: ImageCompression = ImageCompression.ORIGINAL
+    strip_location: bool = False
     uuid: str = ""
     image_format: int = 255
     images: Mapping[ImageType, ImageVariant] = Field(default_factory=dict)

@@ -86,7 +86,7 @@ async def _talk(alice: Client, arrived: asyncio.Queue[Message], media: Path, pic
         await _exchange(arrived, await to_bob.send(CustomElem(data=b"\x00\x01order", desc="an order")), "custom")
         place = LocationElem(desc="Shenzhen", latitude=22.54, longitude=114.06)
         await _exchange(arrived, await to_bob.send(place), "location")
-        speech = await _exchange(arrived, await to_bob.send(SoundElem(path=zh, duration=3)), "sound")
+        speech = await _exchange(arrived, await to_bob.send(SoundElem(path=zh, duration=7)), "sound")
         assert isinstance(speech[0], SoundElem)
         _expect(await speech[0].read() == await asyncio.to_thread(zh.read_bytes), "the speech is byte for byte the same")
         file = await _exchange(arrived, await to_bob.send(FileElem(path=en, filename="报告.wav")), "file")

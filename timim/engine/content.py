@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeGuard, TypeVar
 from uuid import uuid4
 
+from ..durations import checked_duration
 from ..elems import (
     AnyElem,
     FileElem,
@@ -25,7 +26,7 @@ from ..elems import (
     VideoElem,
 )
 from ..errors import FileMissing, StorageError
-from ..media import ImageVariants, Variant, compressed_image, image_variants
+from ..media import ImageVariants, Variant, compressed_image, image_variants, without_location
 from ..message import Message
 from ..net.sources import size_of
 from ..net.transfer import Transfer
@@ -130,6 +131,7 @@ class Content:
             case ImageElem():
                 return await self._image(elem, name, meter)
             case SoundElem():
+                elem = elem.model_copy(update={"duration": await checked_duration(_source(elem), elem.duration)})
                 up = await self._transfer.upload(_source(elem), kind="sound", name=name, progress=meter.next())
             case FileElem():
                 up = await self._transfer.upload(_source(elem), kind="file", name=name, progress=meter.next())
@@ -144,6 +146,8 @@ class Content:
         source = _source(elem)
         if elem.compression is not ImageCompression.ORIGINAL:
             source = await compressed_image(source, elem.compression)
+        if elem.strip_location:
+            source = await without_location(source)
         made = await image_variants(source)
         images = await self._upload_variants(made, source, name, meter)
         original = images[ImageType.ORIGINAL]
@@ -177,7 +181,8 @@ class Content:
         return images
 
     async def _video(self, elem: VideoElem, name: str, meter: Meter) -> VideoElem:
-        update: dict[str, object] = {"data": None, "snapshot": None}
+        duration = await checked_duration(_source(elem), elem.duration)
+        update: dict[str, object] = {"data": None, "snapshot": None, "duration": duration}
         if elem.snapshot is not None:
             made = await image_variants(elem.snapshot)
             snap = await self._transfer.upload(elem.snapshot, kind="image", name=f"{name}/snapshot")

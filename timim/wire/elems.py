@@ -36,7 +36,7 @@ from ..errors import InvalidElem, ProtocolError
 from . import notice_elems
 
 WIRE_IMAGE_TYPE = {ImageType.ORIGINAL: 1, ImageType.LARGE: 2, ImageType.THUMB: 3}
-_LOCAL_FIELDS = ("LocalPath", "LocalSnapshot", "LocalCompression")
+_LOCAL_FIELDS = ("LocalPath", "LocalSnapshot", "LocalCompression", "LocalStrip")
 IMAGE_TYPE = {wire: kind for kind, wire in WIRE_IMAGE_TYPE.items()}
 
 
@@ -161,7 +161,7 @@ def _image_out(elem: ImageElem, local: bool) -> dict[str, Any]:
     ]
     content = {"UUID": elem.uuid, "ImageFormat": elem.image_format, "ImageInfoArray": variants}
     if local:
-        content |= {**_local(elem.path, local), "LocalCompression": int(elem.compression)}
+        content |= {**_local(elem.path, local), "LocalCompression": int(elem.compression), "LocalStrip": elem.strip_location}
     return content
 
 
@@ -183,6 +183,7 @@ def _image_in(content: dict[str, Any]) -> ImageElem:
         image_format=content.get("ImageFormat", 255),
         images=images,
         compression=ImageCompression(content.get("LocalCompression", 0)),
+        strip_location=bool(content.get("LocalStrip")),
         **_local_in(content),
     )
 
