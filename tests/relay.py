@@ -55,7 +55,7 @@ class Relay:
     def release(self) -> None:
         self._gate.set()
 
-    async def carried(self, direction: Direction, size: int, *, timeout: float = 20) -> None:
+    async def carried(self, direction: Direction, size: int, *, timeout: float = 90) -> None:
         """Wait until so many bytes have passed."""
         async with asyncio.timeout(timeout), self._changed:
             await self._changed.wait_for(lambda: self.passed[direction] >= size)

@@ -21,10 +21,10 @@ from timim.server.blobs import Blobs
 from timim.server.settings import Settings
 from timim.testing import RunningServer, Watch, running_server
 
-pytestmark = [pytest.mark.xdist_group("s3"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.xdist_group("s3"), pytest.mark.timeout(240)]
 MEDIA = Path(__file__).parent.parent / "examples" / "media"
 MIB = 1 << 20
-WAIT_S = 40
+WAIT_S = 90
 
 
 @pytest.fixture(params=["folder", "bucket"])

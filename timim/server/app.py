@@ -243,6 +243,8 @@ async def _sweep(uploads: Uploads, every_s: float) -> None:
                 log.info("the bytes of %s uploads and media were removed", gone)
         except TimimError as exc:
             log.warning("media were not swept, and will be: %s", exc)
+        except Exception:
+            log.exception("media were not swept, and will be")
         await asyncio.sleep(every_s)
 
 
