@@ -190,3 +190,39 @@ async def test_f22_the_sender_too_sees_what_the_server_wrote_of_it(server: Runni
         told = await group.conversation.send("hi all")
         assert told.sender_member is not None
         assert (told.sender_member.member, told.sender_member.role) == ("alice", "Owner")
+
+
+@pytest.mark.parametrize("kind", ["c2c", "group"])
+async def test_f03_what_was_stored_before_the_crash_is_not_called_failed_by_who_chose_not_to_resend(
+    tmp_path: Path, kind: str
+) -> None:
+    """Its sender and the server died between the commit and the ack; another was never sent at all."""
+    async with running_server(group_messages_per_s=0) as server:
+        await server.add_users("bob")
+        alice = server.client("alice", data_dir=tmp_path)
+        await alice.login()
+        group = (await alice.groups.create("Public", name="g", members=["bob"])).id
+
+        def room(client: timim.Client) -> Conversation:
+            peer = "alice" if client.user_id == "bob" else "bob"
+            return client.group(group) if kind == "group" else client.c2c(peer)
+
+        await room(alice).send("first")
+        await server.restart(crash_at="after-commit")
+        stored = asyncio.create_task(room(alice).send("stored, and never acked"))
+        await server.died()
+        unsent = asyncio.create_task(room(alice).send("never left"))
+        await on_disk(room(alice), 3)
+        await alice.close()
+        await asyncio.gather(stored, unsent, return_exceptions=True)
+        await server.start()
+        async with server.client("bob") as bob:
+            for n in range(5):  # in a group, the login alone would not bring it
+                await room(bob).send(str(n))
+            async with server.client("alice", data_dir=tmp_path, resend=False) as again:
+                became = {m.text: m.status for m in await room(again).get_local_messages(20)}
+                assert became["stored, and never acked"] is MessageStatus.SUCCEEDED
+                assert became["never left"] is MessageStatus.FAILED
+                await room(again).send("next")
+            history = [m.text async for m in room(bob).history(oldest_first=True)]
+            assert history == ["first", "stored, and never acked", *"01234", "next"]

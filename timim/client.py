@@ -56,8 +56,8 @@ class Client:
 
     `url`: `ws://` or `wss://`. `user_sig`: from `timim.sign_user` or your own back end. `data_dir`: None, a folder of
     the platform's habit; a path, there; ":memory:", nothing is kept. `recent_contacts` False: no conversation list at
-    login; C2C messages missed meanwhile come either way. `resend` False: what an earlier run left unsent becomes
-    FAILED instead of going out. `timeout`: seconds for one request. `reconnect_limit`:
+    login; C2C messages missed meanwhile come either way. `resend` False: what an earlier run left unsent does not go out
+    at login; it becomes FAILED, or SUCCEEDED if the server has it. `timeout`: seconds for one request. `reconnect_limit`:
     seconds between two tries to find a lost link again, at the most; the waits are random, and grow to it. `platform`:
     what this device is, where the server lets one of each be online (KickedOut tells the one that loses its place).
     `media_cache_bytes`: keep downloaded content in `data_dir` up to so many bytes, the longest unused goes first; 0: each
@@ -237,12 +237,7 @@ class Client:
             self._engine = Engine(self._store, self._connection, outbox, history, self._dispatcher, self._timeout_s)
             listed = [(self._conversation(key), time, unread) for key, time, unread in await self._store.listed()]
             self.conversations._load(listed)
-            unsent = await self._store.outgoing()
-            if not self._resend:
-                for message in unsent:
-                    await self._store.fail(message, NotLoggedIn.code, "not sent before the program ended")
-                unsent = []
-            await self._content.sweep(unsent)
+            await self._content.sweep(await self._store.outgoing())
             if self._store.set_aside is not None:
                 log.warning("the local store was not whole: it lies at %s now", self._store.set_aside)
                 self._dispatcher.event(StoreSetAside(self._store.set_aside))
@@ -280,6 +275,8 @@ class Client:
             await entering
             if self._resend:
                 await self._engine.outbox.resume()
+            else:
+                await self._engine.outbox.resolve(self._engine.history.hold)
         except BaseException:
             await self.logout()
             raise

@@ -215,6 +215,10 @@ class History:
             progress(total, total)
         return await self.known(key)
 
+    async def hold(self, key: ConversationKey, seq: int) -> None:
+        """Fetch one message that is known to be there. Raises NetworkError, NotLoggedIn, ServerRefused."""
+        await self._keep(key, await self._fetcher.newest_of(key, seq, seq, 1))
+
     async def known(self, key: ConversationKey) -> KnownHistory:
         """What is held and what is not; no network."""
         row = await self._store.conversation(key)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -165,6 +165,41 @@ class Outbox:
                 item.done.add_done_callback(lambda done: done.cancelled() or done.exception())
         for lane in self._lanes.values():
             lane.wake.set()  # what was sent before the login waits for it
+
+    async def resolve(self, fetch: Callable[[ConversationKey, int], Awaitable[None]]) -> None:
+        """After a login: what an earlier run left unsettled is not sent. What the server has is fetched, the rest FAILED.
+
+        Raises NotLoggedIn, AuthError when the login ends meanwhile: the next one goes on.
+        """
+        queued = {item.message.msg_id for lane in self._lanes.values() for item in lane.items}
+        for message in await self._store.outgoing():
+            if message.msg_id in queued or message.conversation is None:
+                continue
+            while True:
+                await self._connection.up()
+                try:
+                    if seq := await self._where(message.conversation, message):
+                        await fetch(message.conversation, seq)
+                    else:
+                        await self._store.fail(message, NotLoggedIn.code, "not sent before the program ended")
+                    await self._content.release(message)
+                    break
+                except NetworkError as exc:
+                    log.info("what became of %s is asked once more: %s", message.msg_id, exc)
+                    await asyncio.sleep(RETRY_S)
+        for lane in self._lanes.values():
+            lane.wake.set()
+
+    async def _where(self, key: ConversationKey, message: Message) -> int:
+        """The seq that the server gave this message; 0 for none. It then has nothing of it on its way either."""
+        item = _Item(message, asyncio.get_running_loop().create_future(), None, None, body=b"[]")
+        if key.type is ConversationType.GROUP:
+            group = self._group(key, message, item)
+            group.ask = 1
+            return (await self._connection.call(wire.SEND_GROUP, group)).timeline_seq
+        c2c = self._c2c(key, message, item)
+        c2c.ask = 1
+        return (await self._connection.call(wire.SEND_C2C, c2c)).timeline_seq
 
     async def send_online(self, key: ConversationKey, message: Message) -> Message:
         """Send without storing anywhere: no row, no seq. Raises when there is no connection now."""

@@ -71,6 +71,7 @@ class Draft:
     cloud_custom_data: str = ""
     priority: str = ""
     origin: int = 0
+    ask: bool = False  # it is only asked where it stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,8 @@ class Timelines:
 
     async def post_c2c(self, draft: Draft, receiver: str, *, online: bool = False) -> Posted:
         """Store a message for two users and tell their devices. Raises UnknownUser, Blacklisted, MsgIdConflict, …"""
+        if draft.ask:
+            return await self._where(draft, c2c_timeline(draft.sender, receiver))
         media = self._check(draft)
         async with self._lane(draft.sender):
             sender = await self._directory.account(draft.sender)
@@ -165,6 +168,8 @@ class Timelines:
 
     async def post_group(self, draft: Draft, group_id: str) -> Posted:
         """Store a message for a group's members and tell their devices. Raises UnknownGroup, NotAMember, Muted, …"""
+        if draft.ask:
+            return await self._where(draft, group_timeline(group_id))
         media = self._check(draft)
         async with self._lane(draft.sender):
             sender = await self._directory.account(draft.sender)
@@ -328,6 +333,13 @@ class Timelines:
         if standing is None:
             raise refusal
         return Posted(standing.seq, standing.time)
+
+    async def _where(self, draft: Draft, timeline: str) -> Posted:
+        """Where this sender's msg_id stands, whatever its body says; seq 0: nowhere, and nothing of it is on its way."""
+        async with self._lane(draft.sender):
+            asked = replace(self._entry(draft, timeline, b""), fingerprint=b"")
+        standing = await self._store.standing(asked)
+        return Posted(standing.seq, standing.time) if standing is not None else Posted(0, 0)
 
     def _entry(
         self,

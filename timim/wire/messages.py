@@ -35,6 +35,7 @@ class SendC2C(Body, kw_only=True):
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
+    ask: int = msgspec.field(name="TimelineAsk", default=0)  # 1: store nothing; where does this msg_id stand? seq 0: nowhere
 
 
 class SenderFacts(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -71,6 +72,7 @@ class SendGroup(Body, kw_only=True):
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
+    ask: int = msgspec.field(name="TimelineAsk", default=0)  # 1: store nothing; where does this msg_id stand? seq 0: nowhere
 
 
 class SendGroupReply(Reply):

@@ -177,7 +177,10 @@ class Store(Protocol):
         ...
 
     async def standing(self, entry: NewEntry) -> Appended | None:
-        """Where this sender's msg_id stands already, counting what was appended before this call. Raises MsgIdConflict."""
+        """Where this sender's msg_id stands already, counting what was appended before this call. Raises MsgIdConflict.
+
+        An empty fingerprint is that of any body.
+        """
         ...
 
     def apply(self, changes: Sequence[Change], entries: Sequence[NewEntry]) -> Awaitable[list[Appended]]:

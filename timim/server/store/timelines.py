@@ -78,7 +78,7 @@ def standing(entry: NewEntry) -> Steps[Appended | None]:
     if row is None:
         return None
     seq, fingerprint, time = row
-    if fingerprint != entry.fingerprint:
+    if entry.fingerprint and fingerprint != entry.fingerprint:
         raise conflict(entry)
     return Appended(seq, time, duplicate=True)
 
