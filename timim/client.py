@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -55,7 +56,8 @@ class Client:
     the platform's habit; a path, there; ":memory:", nothing is kept. `recent_contacts` False: no conversation list at
     login; C2C messages missed meanwhile come either way. `resend` False: what an earlier run left unsent becomes
     FAILED instead of going out. `timeout`: seconds for one request. `reconnect_limit`:
-    seconds between two tries to find a lost link again, at the most; the waits are random, and grow to it.
+    seconds between two tries to find a lost link again, at the most; the waits are random, and grow to it. `now`:
+    the wall clock, in Unix seconds; it counts only until a server has told its time.
 
     `async with client:` logs in and out. Raises at login: AuthError (70001 to 70014), ConnectionFailed, RequestTimeout,
     InvalidArgument, StoreInUse, StorageError.
@@ -73,6 +75,7 @@ class Client:
         resend: bool = True,
         timeout: float = 10.0,
         reconnect_limit: float = 30.0,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.user_id = checked_user_id(user_id)
         for name, seconds in (("timeout", timeout), ("reconnect_limit", reconnect_limit)):
@@ -109,6 +112,7 @@ class Client:
             on_stale=self._stale.set,
             timeout_s=timeout,
             backoff=Backoff(limit_s=reconnect_limit),
+            now=now,
         )
         self._transfer = Transfer(
             token=lambda: self._connection.token, media_url=lambda: self._connection.media_url, timeout_s=timeout

@@ -13,7 +13,6 @@ import logging
 import os
 import secrets
 import socket as sockets
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -22,6 +21,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
 
+from .. import clock
 from ..errors import StorageError, StoreInUse, TimimError
 from .auth import Auth
 from .blobs import Blobs
@@ -59,7 +59,7 @@ class PortInUse(TimimError):
 class Server:
     """A timim server in this process. `app_id` and `secret_key` sign users (`timim.sign_user`)."""
 
-    def __init__(self, settings: Settings | None = None, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: Settings | None = None, *, now: Callable[[], float] = clock.now) -> None:
         self.settings = settings or Settings()
         self._now = now
         self._lock: int | None = None
