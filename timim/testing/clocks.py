@@ -10,11 +10,12 @@ import asyncio
 import mmap
 import selectors
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..clock import OFFSET
+from ..sqlite import working
 
 T = TypeVar("T")
 QUIET_S = 0.0005  # a packet on loopback is there at once; a disk that needs longer looks like a slow disk
@@ -64,7 +65,8 @@ class VirtualClock:
 
     `VirtualClock().run(main())` is `asyncio.run(main())` on such a loop. All that take part must run in this loop: a
     server of `local_server(clock)`, clients, the relay of faults. What runs elsewhere (the disk, a name look-up) takes as
-    long as ever, and looks slow when it needs more than `quiet_s` real seconds: the next timer may be due before it.
+    long as ever; the disk and threads of the loop are waited for, and of what else needs more than `quiet_s` real seconds it
+    looks as if it were slow: the next timer is due before it.
     """
 
     def __init__(self, *, quiet_s: float = QUIET_S) -> None:
@@ -111,24 +113,36 @@ class VirtualClock:
 class _Loop(asyncio.SelectorEventLoop):
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
-        super().__init__(_Selector(clock))
+        self._executing: set[asyncio.Future[Any]] = set()
+        super().__init__(_Selector(clock, lambda: bool(self._executing) or working() > 0))
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+        future = super().run_in_executor(executor, func, *args)
+        self._executing.add(future)
+        future.add_done_callback(self._executing.discard)
+        return future
 
     def time(self) -> float:
         return self.clock.monotonic()
 
 
 class _Selector(selectors.DefaultSelector):
-    """Waits for files only for a moment; then the time that the loop wanted to wait has passed."""
+    """Waits for files only for a moment, and for threads; then the time that the loop wanted to wait has passed."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: VirtualClock, busy: Callable[[], bool]) -> None:
         super().__init__()
         self._clock = clock
+        self._busy = busy
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         quiet_s = self._clock.quiet_s
         if timeout is None or timeout <= quiet_s:
             return super().select(timeout)
         ready = super().select(quiet_s)
+        busy = True
+        while busy and not ready:
+            busy = self._busy()  # asked first: what a thread said before it was done is seen then
+            ready = super().select(quiet_s if busy else 0)
         if not ready:
             self._clock.advance(timeout - quiet_s)
         return ready
