@@ -232,9 +232,9 @@ class Network(RuleBasedStateMachine):
 
 LOOSE = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 TestR3ANetworkWithFaultsKeepsEveryPromise = pytest.mark.timeout(300)(Network.TestCase)
-# a twentieth of a second a step: `make fuzz` runs many more
+# a twentieth of a second a step; `make fuzz` runs many more
 TestR3ANetworkWithFaultsKeepsEveryPromise.settings = settings(
-    max_examples=settings.default.max_examples // 8, stateful_step_count=12, deadline=None, suppress_health_check=LOOSE
+    max_examples=settings().max_examples // 8, stateful_step_count=12, deadline=None, suppress_health_check=LOOSE
 )
 
 
