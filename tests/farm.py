@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from timim import Client, Message, TimimError, sign_user
+from timim.engine.inbox import Inbox
 from timim.engine.outbox import Outbox
 from timim.ids import MsgId
-from timim.testing import RunningServer
+from timim.testing import LocalServer, RunningServer
 
 Role = Literal["receive", "send"]
 WAIT_S = 120
@@ -40,7 +41,9 @@ class Clients:
         self._numbers = 0
         self._pids: dict[int, int] = {}
 
-    async def start(self, role: Role, server: RunningServer, user: str, folder: Path, **options: object) -> ClientProcess:
+    async def start(
+        self, role: Role, server: RunningServer | LocalServer, user: str, folder: Path, **options: object
+    ) -> ClientProcess:
         self._numbers += 1
         number = self._numbers
         self._said[number] = []
@@ -163,12 +166,31 @@ def rename_resends() -> None:
     Outbox._start = renames  # type: ignore[method-assign]
 
 
+def throw_early() -> None:
+    """The mutant: handlers hear of what came before it is on disk."""
+    keep = Inbox._keep
+
+    async def early(self: Inbox, batches: Any) -> None:
+        for batch in batches:
+            for item in batch.incoming:
+                message = Message(json.loads(item.body)[0]["MsgContent"]["Text"])
+                message.sender, message.seq = item.sender, item.seq
+                message.conversation = batch.key
+                self._throw([message])
+        await asyncio.sleep(0.3)  # a slow disk
+        await keep(self, batches)
+
+    Inbox._keep = early  # type: ignore[method-assign]
+
+
 _named: set[str] = set()
 
 
 async def live(order: dict[str, Any]) -> None:
     if order.get("mutant") == "renames":
         rename_resends()
+    elif order.get("mutant") == "throws early":
+        throw_early()
     _, writer = await asyncio.open_unix_connection(order["socket"])
     speaker = Speaker(order, writer)
     speaker.say("started", os.getpid())

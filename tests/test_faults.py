@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +15,15 @@ from unittest.mock import patch
 import pytest
 from pyleak import no_task_leaks
 
-from timim import Client, ConnectionFailed, Message, MessageStatus, TimimError
+from tests.farm import farm
+from timim import Client, ConnectionFailed, HistoryReset, Message, MessageStatus, TimimError
 from timim.engine.inbox import Inbox
+from timim.engine.outbox import Outbox
 from timim.ids import ConversationKey
 from timim.net.link import Link
 from timim.rows import Batch
-from timim.testing import RunningServer, Watch, running_server
+from timim.storage import LocalStore
+from timim.testing import LocalServer, Watch, local_server
 from timim.wire.coverage import Interval
 from timim.wire.entries import Entry
 from timim.wire.frames import Frame
@@ -30,8 +35,8 @@ TIMEOUT_S = 1.0  # of one request: what a lost message costs
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[RunningServer]:
-    async with running_server(hello_interval_s=2) as running:
+async def server() -> AsyncIterator[LocalServer]:
+    async with local_server(hello_interval_s=2) as running:
         yield running
 
 
@@ -55,7 +60,7 @@ def no_gap_repair() -> Iterator[None]:
         yield
 
 
-async def test_r3_a_client_that_repairs_no_gap_is_found_out(server: RunningServer, tmp_path: Path) -> None:
+async def test_r3_a_client_that_repairs_no_gap_is_found_out(server: LocalServer, tmp_path: Path) -> None:
     async with server.client("alice") as alice, server.client("bob", data_dir=tmp_path) as bob:
         watch = Watch(bob)
         with no_gap_repair():
@@ -67,7 +72,7 @@ async def test_r3_a_client_that_repairs_no_gap_is_found_out(server: RunningServe
         assert [m.text for m in watch.messages] == ["arrives"]
 
 
-async def test_a_lost_push_is_noticed_at_the_next_heartbeat(server: RunningServer, tmp_path: Path) -> None:
+async def test_a_lost_push_is_noticed_at_the_next_heartbeat(server: LocalServer, tmp_path: Path) -> None:
     async with server.client("alice") as alice, server.client("bob", data_dir=tmp_path) as bob:
         watch = Watch(bob)
         server.faults.drop(user="bob", direction="down")
@@ -75,7 +80,7 @@ async def test_a_lost_push_is_noticed_at_the_next_heartbeat(server: RunningServe
         assert [m.text for m in await watch.upto(1)] == ["lost on the way"]
 
 
-async def test_a_lost_push_is_repaired_by_the_next(server: RunningServer, tmp_path: Path) -> None:
+async def test_a_lost_push_is_repaired_by_the_next(server: LocalServer, tmp_path: Path) -> None:
     async with server.client("alice") as alice, server.client("bob", data_dir=tmp_path) as bob:
         watch = Watch(bob)
         lost = server.faults.drop(user="bob", direction="down")
@@ -85,7 +90,7 @@ async def test_a_lost_push_is_repaired_by_the_next(server: RunningServer, tmp_pa
         assert [m.text for m in await watch.upto(2)] == ["lost on the way", "arrives"]
 
 
-async def test_r3_a_message_outlives_any_number_of_cuts(server: RunningServer) -> None:
+async def test_r3_a_message_outlives_any_number_of_cuts(server: LocalServer) -> None:
     await server.add_users("bob")
     async with server.client("alice", timeout=TIMEOUT_S, reconnect_limit=0.01) as alice:
         await alice.c2c("bob").send("before")
@@ -95,7 +100,7 @@ async def test_r3_a_message_outlives_any_number_of_cuts(server: RunningServer) -
         assert cuts.done == 25
 
 
-async def test_r3_a_link_that_ends_as_a_message_leaves_does_not_fail_the_message(server: RunningServer) -> None:
+async def test_r3_a_link_that_ends_as_a_message_leaves_does_not_fail_the_message(server: LocalServer) -> None:
     start = Link.start
     ended = 0
 
@@ -116,7 +121,7 @@ async def test_r3_a_link_that_ends_as_a_message_leaves_does_not_fail_the_message
 SCRIPT_MESSAGES = 8
 
 
-async def script(server: RunningServer, me: str, peer: str, folder: Path) -> None:
+async def script(server: LocalServer, me: str, peer: str, folder: Path) -> None:
     """Sending, receiving, reading back, marking as read; and what must be true after it."""
     alice, bob = (
         server.client(me, data_dir=folder, timeout=TIMEOUT_S, reconnect_limit=TIMEOUT_S),
@@ -148,9 +153,7 @@ async def again(ask: Callable[[], Awaitable[T]]) -> T:
     return await ask()
 
 
-async def test_r5_a_cut_at_every_frame_of_a_conversation_loses_nothing(
-    server: RunningServer, tmp_path: Path, seed: int
-) -> None:
+async def test_r5_a_cut_at_every_frame_of_a_conversation_loses_nothing(server: LocalServer, tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
 
     async def cut_after(frames: int) -> None:
@@ -166,34 +169,150 @@ async def test_r5_a_cut_at_every_frame_of_a_conversation_loses_nothing(
     assert sum(done) >= 30
 
 
-async def test_r6_every_device_gets_all_that_was_missed_once_and_in_order(
-    server: RunningServer, tmp_path: Path, seed: int
+async def test_r5_a_device_with_a_stale_position_gets_what_it_lacks_and_nothing_else(
+    server: LocalServer, tmp_path: Path, seed: int
 ) -> None:
+    """Copies of a device's folder, taken as messages came, are brought back in any order: each resumes where it stands."""
+    rng = random.Random(seed)
+    await server.add_users("alice")
+    texts: list[str] = []
+    copies: list[tuple[int, Path]] = []
+    async with server.client("bob") as bob:
+        for i in range(8):
+            device = server.client("alice", data_dir=tmp_path / "device")
+            async with device:
+                pass
+            copies.append((len(texts), tmp_path / f"copy {i}"))
+            await asyncio.to_thread(shutil.copytree, tmp_path / "device", copies[-1][1])
+            new = [f"{i} {n}" for n in range(rng.randrange(1, 12))]
+            await asyncio.gather(*(bob.c2c("alice").send(text) for text in new))
+            texts += new
+    rng.shuffle(copies)
+    for had, folder in copies:
+        device = server.client("alice", data_dir=folder)
+        watch = Watch(device)
+        async with device:
+            assert [m.text for m in await watch.upto(len(texts) - had)] == texts[had:]
+            page = await device.c2c("bob").get_messages(1000)
+            assert [m.text for m in reversed(page)] == texts
+            assert (await device.c2c("bob").coverage()).intervals == ((1, len(texts)),)
+        assert len(watch.messages) == len(texts) - had
+
+
+async def resume_in_another_epoch(server: LocalServer, folder: Path) -> tuple[list[str], list[str], int]:
+    """A server that was restored from a copy of its data, and says so; what alice's device shows then, and what is there."""
+    await server.add_users("alice", "bob")
+    async with server.client("alice", data_dir=folder / "alice"), server.client("bob") as bob:
+        await bob.c2c("alice").send("in both")
+    await server.stop()
+    await asyncio.to_thread(shutil.copytree, server.folder, folder / "copy")
+    await server.start()
+    async with server.client("alice", data_dir=folder / "alice") as alice, server.client("bob") as bob:
+        for text in ("lost 1", "lost 2"):
+            await bob.c2c("alice").send(text)
+        await alice.c2c("bob").get_messages(10)
+    await server.stop()
+    await asyncio.to_thread(shutil.rmtree, server.folder)
+    await asyncio.to_thread(shutil.copytree, folder / "copy", server.folder)
+    await asyncio.to_thread(another_epoch, server.folder / "timim.db")
+    await server.start()
+    async with server.client("bob") as bob:  # seqs 2 to 4 stand for other messages now
+        for text in ("other 1", "other 2", "other 3"):
+            await bob.c2c("alice").send(text)
+    alice = server.client("alice", data_dir=folder / "alice")
+    watch = Watch(alice, HistoryReset)
+    async with alice, server.client("alice") as fresh:
+        shown = [m.text async for m in alice.c2c("bob").history(oldest_first=True) if m.seq]
+        there = [m.text async for m in fresh.c2c("bob").history(oldest_first=True)]
+    return shown, there, len(watch.events)
+
+
+def another_epoch(file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE meta SET value='another' WHERE key='epoch'")
+    connection.close()
+
+
+async def test_r5_in_another_epoch_the_servers_history_is_shown_and_the_user_told(server: LocalServer, tmp_path: Path) -> None:
+    shown, there, told = await resume_in_another_epoch(server, tmp_path)
+    assert shown == there == ["in both", "other 1", "other 2", "other 3"]
+    assert told == 1
+
+
+async def test_r5_a_client_that_looks_at_no_epoch_is_found_out(server: LocalServer, tmp_path: Path) -> None:
+    async def never(self: LocalStore, epoch: str) -> bool:
+        return False
+
+    with patch.object(LocalStore, "enter_epoch", never):
+        shown, there, told = await resume_in_another_epoch(server, tmp_path)
+    assert (shown == there, told) != (True, 1)
+
+
+DEVICES = "xyz"
+
+
+async def drain(
+    server: LocalServer, folder: Path, seed: int, **options: Any
+) -> tuple[list[str], dict[str, list[tuple[int, str]]]]:
+    """Three devices of alice that are killed while they bring 1,000 messages; what was sent, and what each was thrown.
+
+    Returns after each holds all of it, and the read state is the same everywhere.
+    """
+    rng = random.Random(seed)
     texts = [str(i) for i in range(1000)]
     await server.add_users("alice")
-    for name in "xyz":
-        async with server.client("alice", data_dir=tmp_path / name):
+    for name in DEVICES:
+        async with server.client("alice", data_dir=folder / name):
             pass
     async with server.client("bob") as bob:
         await asyncio.gather(*(bob.c2c("alice").send(text) for text in texts))
-    devices = [server.client("alice", data_dir=tmp_path / name, timeout=TIMEOUT_S, reconnect_limit=TIMEOUT_S) for name in "xyz"]
-    watches = [Watch(device) for device in devices]
-    async with server.faults.chaos(seed, rate=0.3, kinds=("cut", "split")):
-        logins = [asyncio.create_task(login(device)) for device in devices]
-        await watches[0].upto(100)
-        await server.crash()
-        await server.start()
-        await asyncio.gather(*logins)
-        for watch in watches:
-            assert [m.text for m in await watch.upto(1000)] == texts
-    await again(devices[0].c2c("bob").mark_read)
+    thrown: dict[str, list[tuple[int, str]]] = {}
+    async with farm() as clients, server.faults.chaos(seed, rate=0.3, kinds=("cut", "split")):
+
+        async def one(name: str) -> None:
+            runs = []
+            for enough in sorted(rng.randrange(1, 900) for _ in range(KILLS)):
+                runs.append(await clients.start("receive", server, "alice", folder / name, **options))
+                await runs[-1].until(lambda said, enough=enough: len(said) > enough or said[-1][0] == "online")  # type: ignore[misc]
+                await runs[-1].kill()
+            runs.append(await clients.start("receive", server, "alice", folder / name, **options))
+            await runs[-1].hear("online")
+            thrown[name] = [(seq, text) for run in runs for word, *rest in run.said if word == "new" for _, seq, text in [rest]]
+
+        await asyncio.gather(*(one(name) for name in DEVICES))
+    return texts, thrown
+
+
+KILLS = 3
+
+
+@pytest.mark.timeout(120)
+async def test_r6_every_device_gets_all_that_was_missed_once_and_in_order_through_kills(
+    server: LocalServer, tmp_path: Path, seed: int
+) -> None:
+    texts, thrown = await drain(server, tmp_path, seed)
+    numbered = list(enumerate(texts, 1))
+    for name in DEVICES:
+        assert thrown[name] == sorted(set(thrown[name])), "once each, in order"
+        assert set(thrown[name]) <= set(numbered)
+    devices = [server.client("alice", data_dir=tmp_path / name) for name in DEVICES]
+    for device in devices:
+        await login(device)
+        held = [(m.seq, m.text) async for m in device.c2c("bob").history(oldest_first=True)]
+        assert held == numbered
+        assert (await device.c2c("bob").coverage()).intervals == ((1, 1000),)
+    await devices[0].c2c("bob").mark_read()
     async with asyncio.timeout(20):
         while any(device.c2c("bob").unread for device in devices):
             await devices[1].c2c("bob").coverage()
-    for device, watch in zip(devices, watches, strict=True):
-        assert len(watch.messages) == 1000
-        assert (await device.c2c("bob").coverage()).intervals == ((1, 1000),)
+    for device in devices:
         await device.close()
+
+
+@pytest.mark.timeout(120)
+async def test_r6_a_device_that_throws_before_it_stores_is_found_out(server: LocalServer, tmp_path: Path, seed: int) -> None:
+    _, thrown = await drain(server, tmp_path, seed, mutant="throws early")
+    assert any(len(thrown[name]) != len(set(thrown[name])) for name in DEVICES)
 
 
 async def login(client: Client) -> None:
@@ -205,19 +324,61 @@ async def login(client: Client) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_r9_a_send_that_is_cancelled_at_any_moment_is_stored_once_or_never(server: RunningServer, tmp_path: Path) -> None:
+CALLS: dict[str, Callable[[Client], Awaitable[object]]] = {
+    "get_messages": lambda client: client.c2c("bob").get_messages(30),
+    "mark_read": lambda client: client.c2c("bob").mark_read(),
+    "logout": lambda client: client.logout(),
+    "login": lambda client: client.login(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_r9_what_is_cancelled_at_any_moment_leaves_nothing_behind(server: LocalServer, tmp_path: Path, call: str) -> None:
+    """After each cancellation the same client goes on as if nothing had been asked."""
+    async with server.client("bob") as bob, server.client("alice"):
+        for i in range(30):
+            await bob.c2c("alice").send(str(i))
+        async with no_task_leaks(action="raise"):
+            alice = server.client("alice", data_dir=tmp_path, recent_contacts=False)
+            watch = Watch(alice)
+            await alice.login()
+            for steps in range(0, 120, 3):
+                if call == "login":
+                    await alice.logout()
+                elif call == "get_messages":
+                    (message,) = await alice.c2c("bob").get_messages(1)
+                    await message.delete_from_storage()  # so that there is something to ask for
+                await cancelled(CALLS[call](alice), steps)
+                if call in ("login", "logout"):
+                    await alice.logout()
+                    await alice.login()
+                page = await alice.c2c("bob").get_messages(1000)
+                assert [m.seq for m in page] == list(range(30 + len(watch.messages), 0, -1))[-len(page) :]
+                assert page.complete
+            await bob.c2c("alice").send("still there")
+            await watch.message(lambda m: m.text == "still there")
+            await alice.c2c("bob").mark_read()
+            await alice.close()
+
+
+async def cancelled(work: Awaitable[object], steps: int) -> None:
+    """Cancel it after so many turns of the loop, and wait for its end."""
+    task = asyncio.ensure_future(work)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def sends_cancelled_everywhere(server: LocalServer, folder: Path) -> None:
+    """The promise: each is stored once or never, and its status says which."""
     await server.add_users("bob")
     messages: list[Message] = []
     async with no_task_leaks(action="raise"):
-        async with server.client("alice", data_dir=tmp_path) as alice:
+        async with server.client("alice", data_dir=folder) as alice:
             for steps in range(60):
-                message = Message(f"{steps}")
-                messages.append(message)
-                sending = asyncio.create_task(alice.c2c("bob").send(message))
-                for _ in range(steps):
-                    await asyncio.sleep(0)
-                sending.cancel()
-                await asyncio.gather(sending, return_exceptions=True)
+                messages.append(Message(f"{steps}"))
+                await cancelled(alice.c2c("bob").send(messages[-1]), steps)
             await alice.c2c("bob").send("last")
     async with server.client("bob") as bob:
         stored = [m.text async for m in bob.c2c("alice").history(oldest_first=True)]
@@ -225,3 +386,20 @@ async def test_r9_a_send_that_is_cancelled_at_any_moment_is_stored_once_or_never
     assert stored == [*succeeded, "last"]
     assert len(set(stored)) == len(stored)
     assert all(m.status in (MessageStatus.SUCCEEDED, MessageStatus.FAILED, None) for m in messages)
+
+
+async def test_r9_a_send_that_is_cancelled_at_any_moment_is_stored_once_or_never(server: LocalServer, tmp_path: Path) -> None:
+    await sends_cancelled_everywhere(server, tmp_path)
+
+
+async def test_r9_a_client_that_sends_again_what_was_cancelled_is_found_out(server: LocalServer, tmp_path: Path) -> None:
+    send = Outbox.send
+
+    async def again(self: Outbox, key: ConversationKey, message: Message, **options: Any) -> Message:
+        try:
+            return await send(self, key, message, **options)
+        except asyncio.CancelledError:
+            return await send(self, key, Message(message.text), **options)
+
+    with patch.object(Outbox, "send", again), pytest.raises((AssertionError, BaseExceptionGroup)):
+        await sends_cancelled_everywhere(server, tmp_path)

@@ -52,6 +52,8 @@ def test_a_wait_is_as_long_as_it_says_and_quiet_groups_are_forgotten() -> None:
         pass
     assert rates.admit("g", "Normal", 5.0 + wait * 0.99) > 0
     assert rates.admit("g", "Normal", 5.0 + wait) == 0
+    assert rates.admit("g", "Normal", -86_400.0) > 0  # the clock was set back by a day
+    assert rates.admit("g", "Normal", -86_400.0 + wait) == 0
     for n in range(KEPT + 10):
         rates.admit(f"g{n}", "Normal", 100.0 + n)
     assert len(rates) <= KEPT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -62,6 +63,7 @@ class Client:
     what this device is, where the server lets one of each be online (KickedOut tells the one that loses its place).
     `media_cache_bytes`: keep downloaded content in `data_dir` up to so many bytes, the longest unused goes first; 0: each
     call downloads again (source: 接收图片消息).
+    `now`: the wall clock, in Unix seconds; it counts only until a server has told its time.
 
     `async with client:` logs in and out. Raises at login: AuthError (70001 to 70014), ConnectionFailed, RequestTimeout,
     InvalidArgument, StoreInUse, StorageError.
@@ -81,6 +83,7 @@ class Client:
         reconnect_limit: float = 30.0,
         platform: Platform = "other",
         media_cache_bytes: int = 0,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.user_id = checked_user_id(user_id)
         for name, seconds in (("timeout", timeout), ("reconnect_limit", reconnect_limit)):
@@ -124,6 +127,7 @@ class Client:
             on_stale=self._stale.set,
             timeout_s=timeout,
             backoff=Backoff(limit_s=reconnect_limit),
+            now=now,
         )
         self._transfer = Transfer(
             token=lambda: self._connection.token,

@@ -50,22 +50,34 @@ class _Threads:
     def __init__(self) -> None:
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._started = 0
+        self._under_way: deque[None] = deque()  # an entry for each; both ends of a deque are safe without a lock
+
+    def __len__(self) -> int:
+        """How much waits or is being carried out; what a loop is told of it, it was told before."""
+        return len(self._under_way)
 
     def run(self, work: Callable[[], None]) -> None:
         """`work` must not raise, and must end."""
         if self._started < THREADS:
             self._started += 1
             threading.Thread(target=self._serve, name=f"timim-sqlite-{self._started}", daemon=True).start()
+        self._under_way.append(None)
         self._work.put(work)
 
     def _serve(self) -> None:
         while True:
             self._work.get()()
+            self._under_way.pop()
 
 
 @cache
 def _threads() -> _Threads:
     return _Threads()
+
+
+def working() -> int:
+    """How much the threads of this process have to do."""
+    return len(_threads())
 
 
 if hasattr(os, "register_at_fork"):  # a forked child has the queue but not its threads, and would wait for ever

@@ -49,6 +49,7 @@ class Connection:
         on_stale: Callable[[], None],
         timeout_s: float,
         backoff: Backoff,
+        now: Callable[[], float] = time.time,
     ) -> None:
         scheme = urlsplit(url).scheme
         if scheme not in ("ws", "wss"):
@@ -67,6 +68,7 @@ class Connection:
         self._pushes = 0
         self._timeout_s = timeout_s
         self._backoff = backoff
+        self._now = now
         self._link: Link | None = None
         self._waiters: list[asyncio.Future[Link]] = []
         self._task: asyncio.Task[None] | None = None
@@ -90,8 +92,8 @@ class Connection:
         return self._task is not None and not self._task.done()
 
     def server_time(self) -> float:
-        """Server seconds, by the clock of the last login and this machine's monotonic clock."""
-        return self._clock_offset_s + time.monotonic() if self._clock_offset_s else time.time()
+        """Server seconds, by the clock of the last login and the loop's clock: this machine's own may be wrong."""
+        return self._clock_offset_s + _loop_time() if self._clock_offset_s else self._now()
 
     async def start(self) -> None:
         """Log in; afterwards the link is kept alive. Raises AuthError, ConnectionFailed, RequestTimeout, InvalidArgument."""
@@ -214,7 +216,7 @@ class Connection:
             link.batch = server.batch
             self.media_url, self.media_limits = server.media_url, server.media_limits
             now_s = server.time_ms / 1000 or now_s
-        self._clock_offset_s = now_s - time.monotonic()
+        self._clock_offset_s = now_s - _loop_time()
         self._link = link
         self._on_up(reply)
         waiters, self._waiters = self._waiters, []
@@ -223,14 +225,14 @@ class Connection:
                 waiter.set_result(link)
         if not first.done():
             first.set_result(None)
-        compared = time.monotonic()
+        compared = _loop_time()
         while True:
             await asyncio.sleep(max(1.0, reply.hello_interval / 2))  # two a server's interval: one lost is noise
             beat = await link.call(status.HEARTBEAT, Body(), timeout_s=self._timeout_s)
             lost = isinstance(beat.pushes, int) and beat.pushes > self._pushes
-            if lost or time.monotonic() - compared > COMPARE_S:
+            if lost or _loop_time() - compared > COMPARE_S:
                 self._pushes = max(self._pushes, beat.pushes if isinstance(beat.pushes, int) else 0)
-                compared = time.monotonic()
+                compared = _loop_time()
                 self._on_stale()
 
     def _receive(self, frame: Frame) -> None:
@@ -248,6 +250,10 @@ class Connection:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(error)
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 _random = random.Random()

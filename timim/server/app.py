@@ -13,7 +13,6 @@ import logging
 import os
 import secrets
 import socket as sockets
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -22,6 +21,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
 
+from .. import clock
 from ..errors import StorageError, StoreInUse, TimimError
 from .auth import Auth
 from .blobs import Blobs
@@ -61,7 +61,7 @@ class PortInUse(TimimError):
 class Server:
     """A timim server in this process. `app_id` and `secret_key` sign users (`timim.sign_user`)."""
 
-    def __init__(self, settings: Settings | None = None, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: Settings | None = None, *, now: Callable[[], float] = clock.now) -> None:
         self.settings = settings or Settings()
         self._now = now
         self._lock: int | None = None
@@ -238,6 +238,7 @@ class Server:
 async def _sweep(uploads: Uploads, every_s: float) -> None:
     """Collect what nobody needs, now and again, for as long as the server runs."""
     while True:
+        await asyncio.sleep(every_s)  # not at the start, when everybody comes back at once
         try:
             if gone := await uploads.sweep():
                 log.info("the bytes of %s uploads and media were removed", gone)
@@ -245,7 +246,6 @@ async def _sweep(uploads: Uploads, every_s: float) -> None:
             log.warning("media were not swept, and will be: %s", exc)
         except Exception:
             log.exception("media were not swept, and will be")
-        await asyncio.sleep(every_s)
 
 
 def _lock(folder: Path) -> int:

@@ -28,6 +28,9 @@ class Rates:
         if not self._rate:
             return 0.0
         left, then = self._buckets.get(group_id, (self._capacity, now))
+        if now < then:  # the clock was set back: what is left stays, and grows from here on
+            then = now
+            self._buckets[group_id] = left, now
         left = min(self._capacity, left + max(0.0, now - then) * self._rate)
         missing = self._reserve(priority) * self._capacity + 1.0 - left
         if missing > 1e-9:

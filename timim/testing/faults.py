@@ -12,7 +12,9 @@ import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
+
+from ..errors import InvalidArgument
 
 Direction = Literal["up", "down", "both"]  # up: from a client to the server
 Kind = Literal["cut", "stall", "split", "duplicate", "reorder", "delay", "drop"]
@@ -133,6 +135,10 @@ class Faults:
         self, seed: int, *, rate: float, kinds: tuple[Kind, ...] = ("cut", "stall", "split", "duplicate", "drop")
     ) -> AsyncIterator[dict[Kind, int]]:
         """While inside, each message meets with a fault with this probability; gives the counts of what happened."""
+        if not 0 <= rate <= 1:
+            raise InvalidArgument(f"rate is a probability from 0 to 1, not {rate}")
+        if wrong := set(kinds) - set(get_args(Kind)):
+            raise InvalidArgument(f"kinds are some of {', '.join(get_args(Kind))}, not {', '.join(sorted(wrong))}")
         self._chaos = random.Random(seed), rate, kinds
         try:
             yield self.counts
@@ -170,6 +176,10 @@ class Faults:
             self._listener = None
 
     def _arm(self, fault: Fault) -> Fault:
+        if fault.direction not in get_args(Direction):
+            raise InvalidArgument(f"direction is one of {', '.join(get_args(Direction))}, not {fault.direction!r}")
+        if fault.skip < 0 or fault.left < 1 or fault.amount < 0:
+            raise InvalidArgument("after_frames is 0 or more, times 1 or more, and neither seconds nor size_bytes negative")
         self._armed = [*(armed for armed in self._armed if armed.left > 0), fault]
         return fault
 

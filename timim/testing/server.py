@@ -6,20 +6,23 @@ It is the program that `timim serve` runs: what is proven against it is proven o
 from __future__ import annotations
 
 import asyncio
+import difflib
 import os
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from .. import clock
 from ..client import Client
-from ..errors import ConnectionFailed
-from ..failpoint import VARIABLE, Failpoint
+from ..errors import ConnectionFailed, InvalidArgument
+from ..failpoint import FAILPOINTS, VARIABLE, Failpoint
 from ..usersig import sign_user
+from .clocks import WallClock
 from .faults import Faults
 
 APP_ID = 1_400_000_001
@@ -29,7 +32,10 @@ STOP_LIMIT_S = 15.0
 
 
 class RunningServer:
-    """`url`, `app_id` and `secret_key` are what a client needs; `client(user)` makes one, within reach of `faults`."""
+    """`url`, `app_id` and `secret_key` are what a client needs; `client(user)` makes one, within reach of `faults`.
+
+    `clock` is the server's: `clock.jump(-3600)` sets it an hour back while it runs.
+    """
 
     program: Sequence[str] = ("-m", "timim.cli")  # what Python runs; a mutant's test runs another
 
@@ -39,6 +45,7 @@ class RunningServer:
         self.folder = folder
         self.url = ""
         self.faults = Faults()
+        self.clock = WallClock()
         self._settings = dict(settings)
         self._port = 0
         self._process: asyncio.subprocess.Process | None = None
@@ -51,7 +58,7 @@ class RunningServer:
 
     def client(self, user_id: str, *, data_dir: str | Path = ":memory:", **options: Any) -> Client:
         """A Client signed and pointed at this server, not yet logged in; nothing kept unless `data_dir` is given."""
-        signature = sign_user(self.app_id, self.secret_key, user_id)
+        signature = sign_user(self.app_id, self.secret_key, user_id, now=self.clock.now())
         return Client(self.faults.url, app_id=self.app_id, user_id=user_id, user_sig=signature, data_dir=data_dir, **options)
 
     async def add_users(self, *user_ids: str) -> None:
@@ -64,9 +71,15 @@ class RunningServer:
         """Start, on the same port as before. Raises ConnectionFailed with what the server printed.
 
         `crash_at`: die as by kill -9 when this failpoint is reached for the `count`th time; `died()` waits for it.
+        Raises InvalidArgument for one that there is not.
         """
+        if crash_at is not None:
+            known(crash_at, FAILPOINTS, "failpoint")
+        if count < 1:
+            raise InvalidArgument(f"count is 1 for the first time that it is reached, not {count}")
         environment = os.environ | {
             VARIABLE: f"{crash_at}:{count}" if crash_at else "",
+            clock.VARIABLE: str(await asyncio.to_thread(self._clock_file)),
             "TIMIM_APP_ID": str(self.app_id),
             "TIMIM_SECRET_KEY": self.secret_key,
             **{f"TIMIM_{name.upper()}": str(value) for name, value in self._settings.items()},
@@ -124,13 +137,39 @@ class RunningServer:
             await process.communicate()
             raise
 
+    def _clock_file(self) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.clock.share(path := self.folder / "clock")
+        return path
+
     def __repr__(self) -> str:
         return f"<RunningServer {self.url}{'' if self._process else ' stopped'}>"
 
 
+def known(name: str, names: Iterable[str], what: str) -> None:
+    """Raises InvalidArgument when `name` is none of `names`, and says which one it resembles."""
+    names = tuple(names)
+    if name not in names:
+        like = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {like[0]!r}?" if like else f"there are {', '.join(names)}"
+        raise InvalidArgument(f"there is no {what} {name!r}: {hint}")
+
+
+def checked_settings(settings: Mapping[str, object]) -> None:
+    """Raises InvalidArgument when one has a name that the server does not know: it would go unheard."""
+    from ..server.settings import Settings
+
+    for name in settings:
+        known(name, Settings.model_fields, "setting")
+
+
 @asynccontextmanager
 async def running_server(*, data_dir: Path | None = None, **settings: object) -> AsyncIterator[RunningServer]:
-    """A real server on a free port. Keyword arguments are its settings (`max_message_bytes=…`)."""
+    """A real server on a free port. Keyword arguments are its settings (`max_message_bytes=…`).
+
+    Raises InvalidArgument for a setting that there is not.
+    """
+    await asyncio.to_thread(checked_settings, settings)
     folder = data_dir or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="timim-test-"))
     server = RunningServer(folder, settings)
     try:
