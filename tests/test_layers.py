@@ -25,6 +25,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.wire", "timim.sqlite"}),
     ),
     "client": (
+        frozenset({"timim.words"}),
         frozenset({"timim.rows"}),
         frozenset({"timim.events", "timim.storage", "timim.media", "timim.net", "timim.bars"}),
         frozenset({"timim.engine"}),
