@@ -200,7 +200,7 @@ async def test_p07_a_store_of_before_the_index_is_indexed_in_parts(tmp_path: Pat
     old.commit()
     old.close()
     async with LocalStore(tmp_path / "m.db") as store:
-        (first,) = await store.page(KEY, 1, before=2)
+        (first,) = await store.page(KEY, 1, high=1)
         await store.delete_message(first.local_id)
         assert len(await seqs(store, "票")) == 49
         assert await seqs(store, "49") == [50]

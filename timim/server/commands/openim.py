@@ -37,6 +37,7 @@ async def send(call: Call, body: wire.SendC2C) -> wire.SendC2CReply:
         client_time=body.client_time,
         cloud_custom_data=body.cloud_custom_data,
         origin=call.session.number if call.session else 0,
+        push=body.push,
     )
     posted = await call.services.timelines.post_c2c(draft, checked_user_id(body.to_account), online=body.msg_life_time == 0)
     return wire.SendC2CReply(
