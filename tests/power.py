@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import apsw
@@ -145,6 +145,9 @@ class Connection:
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         with _Translated():
             self._apsw.executemany(sql, [tuple(row) for row in rows])
+
+    def create_function(self, name: str, arguments: int, function: Callable[..., Any], *, deterministic: bool) -> None:
+        self._apsw.create_scalar_function(name, function, arguments, deterministic=deterministic)
 
     def executescript(self, sql: str) -> None:
         with _Translated():

@@ -25,7 +25,8 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.wire", "timim.sqlite"}),
     ),
     "client": (
-        frozenset({"timim.rows", "timim.images", "timim.durations"}),
+        frozenset({"timim.words", "timim.images", "timim.durations"}),
+        frozenset({"timim.rows"}),
         frozenset({"timim.events", "timim.storage", "timim.media", "timim.net", "timim.bars"}),
         frozenset({"timim.engine"}),
         frozenset({"timim.conversation"}),
@@ -36,13 +37,15 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
     "server": (
         frozenset({"timim.server.settings", "timim.server.metrics"}),
         frozenset({"timim.server.auth", "timim.server.blobs", "timim.server.bus", "timim.server.store"})
-        | frozenset({"timim.server.push", "timim.server.webhooks"}),
-        frozenset({"timim.server.membership", "timim.server.permissions", "timim.server.notices", "timim.server.rates"})
+        | frozenset({"timim.server.webhooks"}),
+        frozenset({"timim.server.outlets"})
+        | frozenset({"timim.server.membership", "timim.server.permissions", "timim.server.notices", "timim.server.rates"})
         | frozenset({"timim.server.uploads", "timim.server.media"}),
-        frozenset({"timim.server.group_changes", "timim.server.relations"}),
+        frozenset({"timim.server.group_changes", "timim.server.relations", "timim.server.push"}),
         frozenset({"timim.server.timeline"}),
         frozenset({"timim.server.session"}),
         frozenset({"timim.server.fanout", "timim.server.places"}),
+        frozenset({"timim.server.outside"}),
         frozenset({"timim.server.commands"}),
         frozenset({"timim.server.doors"}),
         frozenset({"timim.server.app"}),

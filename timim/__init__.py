@@ -28,6 +28,7 @@ from .elems import (
 )
 from .engine.dispatcher import EventStream
 from .engine.history import KnownHistory, Page
+from .engine.search import SearchKey, SearchResult, Snippet
 from .errors import (
     AlreadyMember,
     AlreadySent,
@@ -182,11 +183,14 @@ __all__ = [
     "RelationElem",
     "RelationType",
     "RequestTimeout",
+    "SearchKey",
+    "SearchResult",
     "SenderMember",
     "SenderProfile",
     "ServerFault",
     "ServerRefused",
     "SignatureExpired",
+    "Snippet",
     "SoundElem",
     "StorageError",
     "StoreDamaged",

@@ -21,6 +21,7 @@ from .engine.history import History
 from .engine.inbox import Inbox
 from .engine.outbox import Outbox
 from .engine.pushes import Pushes
+from .engine.search import Search, SearchKey, SearchResult
 from .errors import AuthError, InvalidArgument, KickedOffline, NotLoggedIn, StorageError, StoreDamaged, TimimError
 from .events import (
     ConnectionLost,
@@ -43,6 +44,7 @@ from .profiles import OwnProfile, Profiles
 from .storage import LocalStore, Stored
 from .wire import status
 from .wire.backoff import Backoff
+from .words import ElemTypes
 
 log = logging.getLogger("timim")
 SYNC_RETRY_S = 1.0
@@ -238,7 +240,9 @@ class Client:
                 rng=random.Random(),
             )
             history = History(self._store, fetcher, inbox, user_id=self.user_id, bind=self._bind)
-            self._engine = Engine(self._store, self._connection, outbox, history, self._dispatcher, self._timeout_s)
+            self._engine = Engine(
+                self._store, self._connection, outbox, history, Search(history), self._dispatcher, self._timeout_s
+            )
             listed = [(self._conversation(key), time, unread) for key, time, unread in await self._store.listed()]
             self.conversations._load(listed)
             await self._content.sweep(await self._store.outgoing())
@@ -340,6 +344,33 @@ class Client:
         if messages:
             conversation._emptied()
         return existed
+
+    async def search(
+        self,
+        words: str | None = None,
+        *,
+        sender: str | None = None,
+        elem: ElemTypes | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        include_deleted: bool = False,
+        count: int = 20,
+        after: SearchKey | None = None,
+        fill: bool = False,
+    ) -> SearchResult:
+        """`Conversation.search` over all conversations that this device knows."""
+        return await self._parts().search.search(
+            words,
+            key=None,
+            sender=sender,
+            elem=elem,
+            since=since,
+            until=until,
+            deleted=include_deleted,
+            count=count,
+            after=after,
+            fill=fill,
+        )
 
     def _parts(self) -> Engine:
         if self._engine is None:

@@ -17,12 +17,14 @@ from .elems import AnyElem, Progress
 from .engine.dispatcher import Dispatcher
 from .engine.history import History, KnownHistory, Page, checked_count
 from .engine.outbox import Outbox
+from .engine.search import Search, SearchKey, SearchResult
 from .errors import InvalidArgument, InvalidConversation, RequestTimeout
 from .ids import ConversationKey, ConversationType
 from .message import Message, MessageStatus, OfflinePush, Priority
 from .net.connection import Connection
 from .storage import LocalStore
 from .wire import messages as wire
+from .words import ElemTypes
 
 PAGE = 100  # messages that `history` takes at once
 CACHE_LIMIT = 20  # source: 同步获取会话最后的消息
@@ -36,6 +38,7 @@ class Engine:
     connection: Connection
     outbox: Outbox
     history: History
+    search: Search
     dispatcher: Dispatcher
     timeout_s: float
 
@@ -200,6 +203,40 @@ class Conversation:
     async def coverage(self) -> KnownHistory:
         """What this device holds and what it does not: intervals of seqs, no network."""
         return await self._engine().history.known(self.key)
+
+    async def search(
+        self,
+        words: str | None = None,
+        *,
+        sender: str | None = None,
+        elem: ElemTypes | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        include_deleted: bool = False,
+        count: int = 20,
+        after: SearchKey | None = None,
+        fill: bool = False,
+    ) -> SearchResult:
+        """The newest `count` (1 to 1000) held messages here that hold all of `words`; no network unless `fill`.
+
+        Letters match whole words, whatever their case; Chinese, Japanese and Korean any run of characters; `invo*` all
+        words that begin so. `elem`: messages with such an elem, also without words; `since` and `until` are server
+        seconds, both included. `after`: a result's `next`. `fill` first fetches what is not held, at most 10,000 messages.
+
+        Raises InvalidArgument for nothing to look for, StorageError. See docs/search.md.
+        """
+        return await self._engine().search.search(
+            words,
+            key=self.key,
+            sender=sender,
+            elem=elem,
+            since=since,
+            until=until,
+            deleted=include_deleted,
+            count=count,
+            after=after,
+            fill=fill,
+        )
 
     async def mark_read(self) -> None:
         """Everything held is read; other devices and a relogin know it. Raises NetworkError, NotLoggedIn."""

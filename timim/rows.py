@@ -14,13 +14,13 @@ from typing import Any
 
 import msgspec
 
+from . import words
 from .ids import SERVER_MSG_ID, ConversationKey, ConversationType, random_of, unique_id
 from .message import Message, MessageStatus, Priority, SenderMember, SenderProfile
 from .wire.coverage import Coverage, Interval
 from .wire.elems import decode_body
 
-SCHEMA_VERSION = 1
-_SCHEMA = """
+_SCHEMA_1 = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE conversations(type INTEGER NOT NULL, peer TEXT NOT NULL, coverage TEXT NOT NULL DEFAULT '[]',
   last_seq INTEGER NOT NULL DEFAULT 0, read_seq INTEGER NOT NULL DEFAULT 0, floor INTEGER NOT NULL DEFAULT 1,
@@ -37,6 +37,8 @@ CREATE INDEX messages_position ON messages(type, peer, position, local_id);
 CREATE INDEX messages_unsettled ON messages(local_id) WHERE status = 1;
 CREATE INDEX messages_unnumbered ON messages(type, peer, msg_id) WHERE seq IS NULL;
 """
+_STEPS = (_SCHEMA_1, words.SCHEMA)  # a released one never changes; a new file takes them all
+SCHEMA_VERSION = len(_STEPS)
 _FIELDS = (
     "m.local_id, m.type, m.peer, m.seq, m.msg_id, m.sender, m.timestamp, m.status, m.is_self, m.priority, m.body,"
     " m.cloud_custom_data, m.profile, m.member, m.custom_int, m.custom_data, m.unsent"
@@ -131,10 +133,11 @@ class ConversationRow:
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring a new or old file to the current schema."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-    elif version > SCHEMA_VERSION:
+    if version > SCHEMA_VERSION:
         raise sqlite3.DatabaseError(f"the file is of a newer timim (schema {version})")
+    words.register(connection)
+    for number, step in enumerate(_STEPS[version:], version + 1):
+        connection.executescript(f"BEGIN; {step} PRAGMA user_version={number}; COMMIT;")
 
 
 def add_outgoing(connection: sqlite3.Connection, *, key: ConversationKey, message: Message, body: bytes) -> int:
@@ -382,6 +385,16 @@ def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: i
             high = row[0] - 1
     row = connection.execute("SELECT max(seq) FROM messages WHERE type=? AND peer=? AND seq<=?", (*key, low)).fetchone()
     return int(row[0] or 0)
+
+
+def known(connection: sqlite3.Connection, key: ConversationKey | None) -> dict[ConversationKey, tuple[Coverage, int, int]]:
+    """What is held of this timeline, or of all: intervals, the floor, the last seq."""
+    sql = "SELECT type, peer, coverage, floor, last_seq FROM conversations"
+    found = connection.execute(f"{sql} WHERE type=? AND peer=?", tuple(key)) if key else connection.execute(sql)
+    return {
+        ConversationKey(_TYPES[type], peer): (Coverage(json.loads(held)), floor, last)
+        for type, peer, held, floor, last in found
+    }
 
 
 def ensure(connection: sqlite3.Connection, key: ConversationKey) -> None:

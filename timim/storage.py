@@ -12,11 +12,12 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
-from . import rows
+from . import rows, words
 from .errors import InvalidArgument, StorageError, StoreDamaged, StoreInUse
 from .ids import ConversationKey, ConversationType
 from .message import Message, MessageStatus
@@ -24,7 +25,7 @@ from .rows import Ack, Batch, ConversationRow, Incoming, Stored
 from .sqlite import Database
 from .wire.coverage import Coverage
 
-__all__ = ["Ack", "Batch", "ConversationRow", "Incoming", "LocalStore", "Place", "Stored"]
+__all__ = ["Ack", "Batch", "ConversationRow", "Found", "Incoming", "LocalStore", "Place", "Stored"]
 T = TypeVar("T")
 SETTLE_WITHIN_S = 0.02
 ANY_SEQ = 1 << 62  # above every seq
@@ -35,6 +36,15 @@ class Place(NamedTuple):
 
     position: int
     local_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Messages newest first, the place of each among the results, and the timelines: held, floor, last seq."""
+
+    messages: list[Message]
+    places: list[tuple[int, int]]
+    known: dict[ConversationKey, tuple[Coverage, int, int]]
 
 
 class LocalStore:
@@ -237,6 +247,28 @@ class LocalStore:
             " ORDER BY m.position, m.local_id LIMIT ?"
         )
         return await self._messages(rows.SELECT + where, (*key, low, high, *after, count))
+
+    async def search(self, question: words.Question, limit: int) -> Found:
+        """The newest `limit` messages that match, and what is known of the timelines they were looked for in.
+
+        What came since the last search is indexed first, in parts, between which messages are stored.
+        """
+        while await self._read(words.unindexed):
+            await self._write(words.index_more)
+
+        def op(connection: sqlite3.Connection) -> Found:
+            places = words.found(connection, question, limit)
+            ids = json.dumps([local_id for _, local_id in places])
+            found = connection.execute(
+                f"{rows.SELECT} JOIN json_each(?) j ON m.local_id=j.value ORDER BY j.key", (ids,)
+            ).fetchall()
+            return Found([rows.message_of(row) for row in found], places, rows.known(connection, question.key))
+
+        return await self._read(op)
+
+    async def known(self, key: ConversationKey | None) -> dict[ConversationKey, tuple[Coverage, int, int]]:
+        """What is held of this timeline, or of all: intervals, the floor, the last seq."""
+        return await self._read(lambda connection: rows.known(connection, key))
 
     async def seq_at(self, key: ConversationKey, time: int, newest: int) -> tuple[int, bool]:
         """The last held seq of this time or an earlier one, 0 for none; and whether the intervals prove it the last.

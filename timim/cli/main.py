@@ -350,6 +350,34 @@ def fill(
 
 
 @app.command()
+def search(
+    words: Annotated[list[str], typer.Argument(help="All have to be in a message; invo* is every word that begins so.")],
+    user: User,
+    peer: Annotated[str, typer.Option("--in", help="In this conversation; in all that are held unless given.")] = "",
+    sender: Annotated[str, typer.Option("--from", help="Of this sender only.")] = "",
+    count: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    fill: Annotated[bool, typer.Option("--fill/--held", help="Fetch first what is not held, or search what is.")] = True,
+    url: Url = URL,
+    group: IsGroup = False,
+    sig: Sig = "",
+    app_id: AppId = 0,
+    data_dir: DataDir = DATA,
+    kept: KeptHere = "",
+) -> None:
+    """Print the newest messages that hold WORDS, and what was not looked through."""
+
+    async def work() -> None:
+        async with _client(url, user, sig, app_id, data_dir, kept) as client:
+            place = client if not peer else client.group(peer) if group else client.c2c(peer)
+            found = await place.search(" ".join(words), sender=sender or None, count=count, fill=fill)
+            for message in reversed(found):
+                _print(message)
+            out.print(f"[dim]{escape(repr(found))}[/dim]")
+
+    _run(work())
+
+
+@app.command()
 def demo(
     folder: Annotated[Path | None, typer.Option(help="Where the pictures go; a new folder unless given.")] = None,
 ) -> None:

@@ -15,8 +15,9 @@ from typing import Literal, overload
 from ..errors import InvalidArgument, NetworkError, NotLoggedIn
 from ..ids import ConversationKey
 from ..message import Message
-from ..storage import ANY_SEQ, Batch, LocalStore, Place
-from ..wire.coverage import Interval
+from ..storage import ANY_SEQ, Batch, Found, LocalStore, Place
+from ..wire.coverage import Coverage, Interval
+from ..words import Question
 from .fetcher import Fetched, Fetcher
 from .inbox import Inbox, incoming_of
 
@@ -224,8 +225,30 @@ class History:
         row = await self._store.conversation(key)
         if row is None:
             return KnownHistory((), (), 1, 0)
-        last = max(row.last_seq, row.coverage.last)
-        return KnownHistory(row.coverage.intervals, row.coverage.missing(row.floor, last), row.floor, last)
+        return known_of(row.coverage, row.floor, row.last_seq)
+
+    async def found(self, question: Question, count: int) -> tuple[Found, list[Message]]:
+        """What of all that is held matches, newest first; no network."""
+        found = await self._store.search(question, count)
+        return found, self._bound(found.messages)
+
+    async def fill_some(self, key: ConversationKey | None, limit: int) -> int:
+        """Fetch what is missing of a conversation, or of all that are known; how many requests that were.
+
+        The newest part of each first, `limit` seqs in all; it stops where the server cannot be asked.
+        """
+        requests = 0
+        for place in [key] if key is not None else list(await self._store.known(None)):
+            asking = await self._asking(place)
+            newest, _ = await self._newest(asking, 1)
+            for gap in reversed((await self._store.coverage(place)).missing(asking.floor, newest)):
+                first = max(gap.first, gap.last - limit + 1)
+                await self._fill(asking, first, gap.last)
+                limit -= gap.last - first + 1
+                if limit <= 0:
+                    return requests + asking.requests
+            requests += asking.requests
+        return requests
 
     async def seq_at(self, key: ConversationKey, time: float) -> int:
         """The last seq of this server time or an earlier one: by what is held where it proves it, else by the server.
@@ -318,6 +341,12 @@ class History:
 
     def _bound(self, messages: Sequence[Message]) -> list[Message]:
         return [self._bind(message) for message in messages]
+
+
+def known_of(held: Coverage, floor: int, last_seq: int) -> KnownHistory:
+    """What is held and what is not."""
+    last = max(last_seq, held.last)
+    return KnownHistory(held.intervals, held.missing(floor, last), floor, last)
 
 
 def checked_count(count: int) -> int:

@@ -45,6 +45,7 @@ from .fanout import Fanout
 from .media import Media
 from .membership import Directory
 from .metrics import Metrics
+from .outside import Outside
 from .rates import Rates
 from .settings import Settings
 from .store.sqlite import SqliteStore
@@ -74,6 +75,7 @@ class Server:
         self._uploads: Uploads | None = None
         self._media: Media | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        self._outside: Outside | None = None
         self._fanout = Fanout()
         self._stopping = False
         self.app_id = 0
@@ -131,6 +133,8 @@ class Server:
         if settings.new_epoch:
             await store.set_meta("epoch", secrets.token_hex(8))
         metrics = Metrics(sessions=lambda: len(self._fanout))
+        outside = self._outside = Outside(settings, store, directory, self._fanout, app_id=self.app_id, now=self._now)
+        await outside.open()
         timelines = self._timelines = Timelines(
             store,
             bus,
@@ -141,6 +145,8 @@ class Server:
             friends_only=settings.friends_only,
             rates=Rates(settings.group_messages_per_s, settings.group_burst_s),
             media_url=media_url,
+            gate=outside.gate,
+            stored=outside.stored,
         )
         blobs = await asyncio.to_thread(Blobs.of, settings)
         uploads = self._uploads = Uploads(store.media, blobs, settings, now=self._now)
@@ -164,7 +170,7 @@ class Server:
             epoch=await store.meta("epoch", secrets.token_hex(8)),
         )
         self._sweeping = asyncio.create_task(_sweep(uploads, settings.media_sweep_s), name="timim media sweep")
-        self._door = Door(services, auth, media_url=media_url)
+        self._door = Door(services, auth, media_url=media_url, presence=outside.presence)
         routes: list[BaseRoute] = [
             WebSocketRoute("/{path:path}", self._door.handle),
             *ops_routes(metrics, stopping=lambda: self._stopping, open_metrics=settings.open_metrics),
@@ -213,6 +219,9 @@ class Server:
         if self._timelines is not None:
             await self._timelines.drain()
             self._timelines = None
+        if self._outside is not None:
+            await self._outside.close()
+            self._outside = None
         if self._store is not None:
             await self._store.close()
             self._store = None

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+CALLBACKS = frozenset(
+    {
+        "C2C.CallbackBeforeSendMsg",
+        "C2C.CallbackAfterSendMsg",
+        "Group.CallbackBeforeSendMsg",
+        "Group.CallbackAfterSendMsg",
+        "State.StateChange",
+    }
+)
 
 
 class Settings(BaseSettings):
@@ -53,6 +64,15 @@ class Settings(BaseSettings):
     s3_access_key: str = ""
     s3_secret_key: str = Field(default="", repr=False)
     friends_only: bool = False  # C2C messages between friends only (20009 to 20011)
+    webhook_url: str = ""  # the operator's back end, told of what webhook_commands names; nothing else is ever fetched
+    webhook_token: str = Field(default="", repr=False)  # signs what it is told; empty: unsigned
+    webhook_commands: str = ""  # separated by commas, like "C2C.CallbackBeforeSendMsg,State.StateChange"
+    webhook_timeout_s: float = Field(default=2.0, gt=0)  # of a callback that a sender waits for
+    webhook_required: bool = False  # what the back end does not answer for is refused, not let through
+    push_url: str = ""  # where offline pushes go
+    push_token: str = Field(default="", repr=False)
+    push_timeout_s: float = Field(default=5.0, gt=0)  # of a call that nobody waits for
+    push_give_up_s: float = Field(default=86_400.0, gt=0)  # older news is of no use
     synchronous: str = "FULL"
     new_epoch: bool = False  # for one start, after restoring a back-up: clients ask for their history anew
     drain_s: float = 5.0
@@ -67,6 +87,27 @@ class Settings(BaseSettings):
             "file": self.max_file_bytes,
             "video": self.max_video_bytes,
         }
+
+    @field_validator("webhook_url", "push_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment):
+            raise ValueError("must be an address like https://host/path")
+        return value
+
+    @field_validator("webhook_commands")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if unknown := {name.strip() for name in value.split(",") if name.strip()} - CALLBACKS:
+            raise ValueError(f"knows {', '.join(sorted(CALLBACKS))}, not {', '.join(sorted(unknown))}")
+        return value
+
+    @property
+    def callbacks(self) -> frozenset[str]:
+        """The callbacks to make; none without a webhook_url."""
+        named = (name.strip() for name in self.webhook_commands.split(",")) if self.webhook_url else ()
+        return frozenset(name for name in named if name)
 
     @classmethod
     def settings_customise_sources(

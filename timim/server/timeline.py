@@ -29,10 +29,11 @@ from ..errors import (
 )
 from ..failpoint import reach
 from ..wire import status
+from ..wire.codec import encode
 from ..wire.elems import split_body
 from ..wire.entries import EntryTail, GroupFacts, encode_tail, render, render_online, render_tombstone
 from ..wire.media import MediaName, media_of
-from ..wire.messages import SenderFacts
+from ..wire.messages import PushInfo, SenderFacts
 from ..wire.notices import SERVER_ELEMS, push_form
 from .bus.base import Bus, Event
 from .membership import Directory
@@ -53,8 +54,10 @@ from .store.base import (
     group_timeline,
     system_timeline,
 )
+from .webhooks import Allowed, Gate
 
 log = logging.getLogger("timim.server")
+PUSH_LIMIT_BYTES = 4096  # what the push services of phones take
 __all__ = ["Draft", "Posted", "Range", "Timelines"]
 PAGE_LIMIT_BYTES = 512 * 1024  # of entries in one reply: 8 pages at once still leave room for pushes in a session's queue
 
@@ -72,6 +75,7 @@ class Draft:
     priority: str = ""
     origin: int = 0
     ask: bool = False  # it is only asked where it stands
+    push: PushInfo | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,8 @@ class Timelines:
         friends_only: bool = False,
         rates: Rates | None = None,
         media_url: str = "",
+        gate: Gate | None = None,
+        stored: Callable[[str], None] = lambda timeline: None,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -120,6 +126,8 @@ class Timelines:
         self._friends_only = friends_only
         self._rates = rates if rates is not None else Rates(0, 1)
         self._media_url = media_url
+        self._gate = gate
+        self._stored = stored
         self._plans: set[asyncio.Task[None]] = set()
         self._lanes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -131,6 +139,11 @@ class Timelines:
         async with self._lane(draft.sender):
             sender = await self._directory.account(draft.sender)
             await self._directory.account(receiver)
+            asked = await self._ask(draft, c2c_timeline(draft.sender, receiver), to=receiver, online=online)
+            if isinstance(asked, Posted):
+                return asked
+            if asked.msg_body is not draft.msg_body:  # rewritten: it has the limits, and the content, of any other
+                media = self._check(replace(draft, msg_body=asked.msg_body))
             circle = await self._directory.circle(receiver)
         timeline = c2c_timeline(draft.sender, receiver)
         try:
@@ -148,8 +161,9 @@ class Timelines:
                 nick=sender.nickname,
                 face_url=sender.face_url,
                 custom=sender.custom,
-                cloud_custom_data=draft.cloud_custom_data,
-                msg_body=draft.msg_body,
+                cloud_custom_data=asked.cloud_custom_data,
+                push=draft.push,
+                msg_body=asked.msg_body,
             )
         )
         users = {draft.sender, receiver}
@@ -173,6 +187,11 @@ class Timelines:
         media = self._check(draft)
         async with self._lane(draft.sender):
             sender = await self._directory.account(draft.sender)
+            asked = await self._ask(draft, group_timeline(group_id), group=await self._directory.group(group_id))
+            if isinstance(asked, Posted):
+                return asked
+            if asked.msg_body is not draft.msg_body:  # rewritten: it has the limits, and the content, of any other
+                media = self._check(replace(draft, msg_body=asked.msg_body))
             group = await self._directory.group(group_id)
         timeline = group_timeline(group_id)
         try:
@@ -202,8 +221,9 @@ class Timelines:
                 custom=sender.custom,
                 group=facts,
                 priority=draft.priority,
-                cloud_custom_data=draft.cloud_custom_data,
-                msg_body=draft.msg_body,
+                cloud_custom_data=asked.cloud_custom_data,
+                push=draft.push,
+                msg_body=asked.msg_body,
             )
         )
         entry = self._entry(draft, timeline, tail, media=media)
@@ -287,6 +307,7 @@ class Timelines:
             reach("before-publish")
             self._bus.publish(Event(users(appended.seq), kind, payload, origin))
             reach("after-publish")
+            self._stored(entry.timeline)
         return Posted(appended.seq, appended.time, msgspec.UNSET if appended.duplicate else sender)
 
     async def _tell(self, notices: list[Notice], applied: Awaitable[list[Appended]]) -> None:
@@ -295,6 +316,21 @@ class Timelines:
             entry = render(notice.tail, seq=done.seq, time=done.time, group=group)
             payload = push_form(notice.kind, bytes(entry), notice.content, notice.body)
             self._bus.publish(Event(notice.hearers(done.seq), notice.kind, payload))
+
+    async def _ask(
+        self, draft: Draft, timeline: str, *, to: str = "", group: Group | None = None, online: bool = False
+    ) -> Allowed | Posted:
+        """What the operator's back end lets be stored; a retry of what is stored is not asked about again."""
+        gate = self._gate
+        if gate is None or not gate.asks(group=group is not None):
+            return Allowed(draft.msg_body, draft.cloud_custom_data)
+        if (standing := await self._store.standing(self._entry(draft, timeline, b""))) is not None:
+            self._metrics.duplicates.inc()
+            return Posted(standing.seq, standing.time)
+        if group is not None and draft.sender not in group.members:
+            return Allowed(draft.msg_body, draft.cloud_custom_data)  # refused below
+        facts = callback_facts(draft, int(self._now()), to=to, group=group, online=online)
+        return await gate.ask(facts, draft.msg_body, draft.cloud_custom_data, group=group is not None)
 
     def _lane(self, sender: str) -> asyncio.Lock:
         """Where one sender's messages wait, in their order, while what they need is read. After it nothing is awaited
@@ -370,6 +406,8 @@ class Timelines:
             raise MessageTooLong(f"the message is {size} bytes long, the limit is {self._max_message_bytes}", code=93000)
         if not 0 <= draft.random < 1 << 32 or not 0 <= draft.client_time < 1 << 32:
             raise InvalidArgument("MsgRandom and MsgClientTime are 32-bit numbers", code=90005)
+        if isinstance(draft.push, PushInfo) and (size := len(encode(draft.push))) > PUSH_LIMIT_BYTES:
+            raise MessageTooLong(f"OfflinePushInfo is {size} bytes long, the limit is {PUSH_LIMIT_BYTES}", code=93000)
         try:
             members = split_body(draft.msg_body)
         except ProtocolError as exc:
@@ -382,6 +420,19 @@ class Timelines:
             if not bytes(member.msg_content).startswith(b"{"):
                 raise InvalidElem(f"MsgContent of {member.msg_type} must be an object", code=90010)
         return tuple(media_of(members, self._media_url))
+
+
+def callback_facts(draft: Draft, time: int, *, to: str, group: Group | None, online: bool) -> dict[str, object]:
+    """What a callback says of a message that is not stored yet."""
+    facts: dict[str, object] = {"From_Account": draft.sender, "MsgTime": time, "OnlineOnlyFlag": int(online)}
+    if group is not None:
+        return facts | {"GroupId": group.group_id, "Type": group.type, "Operator_Account": draft.sender, "Random": draft.random}
+    return facts | {
+        "To_Account": to,
+        "MsgSeq": draft.msg_seq,
+        "MsgRandom": draft.random,
+        "MsgKey": f"{draft.msg_seq}_{draft.random}_{time}",
+    }
 
 
 def _fingerprint(draft: Draft) -> bytes:

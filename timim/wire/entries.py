@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from .codec import encode
+from .messages import PushInfo
 
 
 class GroupFacts(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -41,6 +42,7 @@ class EntryTail(msgspec.Struct, kw_only=True, omit_defaults=True):
     group: GroupFacts | msgspec.UnsetType = msgspec.field(name="GroupInfo", default=msgspec.UNSET)
     priority: str = msgspec.field(name="MsgPriority", default="")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
+    push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
 
 

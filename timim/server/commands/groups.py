@@ -296,6 +296,7 @@ async def send(call: Call, body: messages.SendGroup) -> messages.SendGroupReply:
         priority=body.priority,
         origin=call.session.number if call.session else 0,
         ask=bool(body.ask),
+        push=body.push,
     )
     posted = await call.services.timelines.post_group(draft, body.group_id)
     return messages.SendGroupReply(msg_time=posted.time, msg_seq=posted.seq, timeline_seq=posted.seq, sender=posted.sender)

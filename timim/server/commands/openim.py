@@ -38,6 +38,7 @@ async def send(call: Call, body: wire.SendC2C) -> wire.SendC2CReply:
         cloud_custom_data=body.cloud_custom_data,
         origin=call.session.number if call.session else 0,
         ask=bool(body.ask),
+        push=body.push,
     )
     posted = await call.services.timelines.post_c2c(draft, checked_user_id(body.to_account), online=body.msg_life_time == 0)
     return wire.SendC2CReply(

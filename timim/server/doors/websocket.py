@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -21,6 +22,7 @@ from ..auth import Auth
 from ..commands.table import TABLE, Call, Services, refusal
 from ..places import Places, known_platform
 from ..session import LOGGED_OUT, LOST_ITS_PLACE, READS_TOO_SLOWLY, STOPPING, Session
+from ..webhooks import Action
 
 log = logging.getLogger("timim.server")
 NORMAL, PROTOCOL, POLICY, RESTART, TOO_SLOW = 1000, 1002, 1008, 1012, 1013
@@ -30,11 +32,14 @@ _CLOSE_CODES = {READS_TOO_SLOWLY: TOO_SLOW, STOPPING: RESTART, LOST_ITS_PLACE: P
 class Door:
     """One websocket endpoint for all clients."""
 
-    def __init__(self, services: Services, auth: Auth, *, media_url: str) -> None:
+    def __init__(
+        self, services: Services, auth: Auth, *, media_url: str, presence: Callable[[str, Action, str], None] | None = None
+    ) -> None:
         self._services = services
         self._auth = auth
         self._media_url = media_url
         self._places = Places(services.settings.devices)
+        self._presence = presence if presence is not None else lambda user, action, reason: None
         self._draining = False
         self._answers: set[asyncio.Task[None]] = set()
 
@@ -61,12 +66,16 @@ class Door:
             return
         if session is None:
             return
+        self._presence(session.user, "Login", "Register")
         try:
             await self._serve(socket, session)
         finally:
             self._services.fanout.remove(session)
             if session.closed_because == LOGGED_OUT:
                 self._places.leave(session)
+                self._presence(session.user, "Logout", "Unregister")
+            else:
+                self._presence(session.user, "Disconnect", "LinkClose")
 
     async def _enter(self, socket: WebSocket) -> Session | None:
         """The session that this socket logs in to, online from here on; None when it was refused."""

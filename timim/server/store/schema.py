@@ -73,8 +73,12 @@ CREATE INDEX media_refs_entry ON media_refs(timeline, seq);
 CREATE TABLE media_grants(uuid TEXT NOT NULL, user_id TEXT NOT NULL, PRIMARY KEY(uuid, user_id)) WITHOUT ROWID;
 CREATE TABLE media_dead(object TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+_SCHEMA_5 = """
+CREATE TABLE outlets(outlet TEXT NOT NULL, timeline INTEGER NOT NULL, seq INTEGER NOT NULL,
+  PRIMARY KEY(outlet, timeline)) WITHOUT ROWID;
+"""
 
-STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4)
+STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5)
 VERSION = len(STEPS)
 
 

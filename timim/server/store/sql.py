@@ -1,6 +1,6 @@
 """The store on a database that speaks SQL: each method is one operation, which the engine carries out in one transaction.
 
-The statements are in `timelines.py`, `people.py` and `media.py`, once for all engines.
+The statements are in `timelines.py`, `people.py`, `media.py` and `outlets.py`, once for all engines.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Sequence
 from functools import partial
 
 from ...wire.media import MediaName
-from . import media, people, timelines
+from . import media, outlets, people, timelines
 from .base import (
     Account,
     Appended,
@@ -90,6 +90,21 @@ class SqlStore:
 
     async def groups_of(self, user: str) -> list[Group]:
         return await self._engine.read(partial(people.groups_of, user))
+
+    async def begin_outlet(self, outlet: str) -> None:
+        await self._engine.write(partial(outlets.begin, outlet))
+
+    async def end_outlet(self, outlet: str) -> None:
+        await self._engine.write(partial(outlets.end, outlet))
+
+    async def untold(self, outlet: str, limit: int) -> list[str]:
+        return await self._engine.read(partial(outlets.behind, outlet, limit))
+
+    async def told_up_to(self, outlet: str, timeline: str) -> int:
+        return await self._engine.read(partial(outlets.cursor, outlet, timeline))
+
+    async def set_told(self, outlet: str, timeline: str, seq: int) -> None:
+        await self._engine.write(partial(outlets.told, outlet, timeline, seq))
 
     async def meta(self, key: str, default: str) -> str:
         known = await self._engine.read(partial(timelines.meta, key))
