@@ -20,11 +20,13 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
     "shared": (
         frozenset({"timim.errors", "timim.failpoint"}),
         frozenset({"timim.ids", "timim.notice_types"}),
-        frozenset({"timim.elems", "timim.usersig"}),
+        frozenset({"timim.elems", "timim.usersig", "timim.quote"}),
         frozenset({"timim.message"}),
         frozenset({"timim.wire", "timim.sqlite"}),
     ),
     "client": (
+        frozenset({"timim.act_rows"}),
+        frozenset({"timim.records"}),
         frozenset({"timim.rows", "timim.images", "timim.durations"}),
         frozenset({"timim.events", "timim.storage", "timim.media", "timim.net", "timim.bars"}),
         frozenset({"timim.engine"}),
@@ -41,7 +43,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         | frozenset({"timim.server.uploads", "timim.server.media"}),
         frozenset({"timim.server.group_changes", "timim.server.relations"}),
         frozenset({"timim.server.timeline"}),
-        frozenset({"timim.server.session"}),
+        frozenset({"timim.server.session", "timim.server.acts"}),
         frozenset({"timim.server.fanout", "timim.server.places"}),
         frozenset({"timim.server.commands"}),
         frozenset({"timim.server.doors"}),

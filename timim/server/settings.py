@@ -53,6 +53,11 @@ class Settings(BaseSettings):
     s3_access_key: str = ""
     s3_secret_key: str = Field(default="", repr=False)
     friends_only: bool = False  # C2C messages between friends only (20009 to 20011)
+    recall_window_s: float = Field(default=120.0, ge=0)  # in which a sender can take a message back
+    reactions_per_message: int = Field(default=10, ge=1)  # different ones
+    users_per_reaction: int = Field(default=100, ge=1)
+    mentions_per_message: int = Field(default=30, ge=1)
+    receipt_group_members: int = Field(default=200, ge=1)  # a larger group's messages ask for no receipts
     synchronous: str = "FULL"
     new_epoch: bool = False  # for one start, after restoring a back-up: clients ask for their history anew
     drain_s: float = 5.0

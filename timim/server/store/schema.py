@@ -73,8 +73,24 @@ CREATE INDEX media_refs_entry ON media_refs(timeline, seq);
 CREATE TABLE media_grants(uuid TEXT NOT NULL, user_id TEXT NOT NULL, PRIMARY KEY(uuid, user_id)) WITHOUT ROWID;
 CREATE TABLE media_dead(object TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+_SCHEMA_5 = """
+ALTER TABLE entries ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX entries_acts ON entries(timeline, seq) WHERE kind=1;
+ALTER TABLE timelines ADD COLUMN act_seq INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE contacts ADD COLUMN peer_read_seq INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE contacts ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE contacts ADD COLUMN muted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE contacts ADD COLUMN draft TEXT NOT NULL DEFAULT '';
+CREATE TABLE receipts_wanted(timeline INTEGER NOT NULL, seq INTEGER NOT NULL, sender TEXT NOT NULL,
+  readers INTEGER NOT NULL DEFAULT 0, changed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(timeline, seq)) WITHOUT ROWID;
+CREATE INDEX receipts_wanted_sender ON receipts_wanted(sender, changed);
+CREATE TABLE receipts(timeline INTEGER NOT NULL, seq INTEGER NOT NULL, user_id TEXT NOT NULL, time INTEGER NOT NULL,
+  PRIMARY KEY(timeline, seq, user_id)) WITHOUT ROWID;
+CREATE TABLE mentions(timeline INTEGER NOT NULL, user_id TEXT NOT NULL, seq INTEGER NOT NULL,
+  PRIMARY KEY(timeline, user_id, seq)) WITHOUT ROWID;
+"""
 
-STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4)
+STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5)
 VERSION = len(STEPS)
 
 
