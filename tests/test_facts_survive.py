@@ -16,7 +16,7 @@ from msgspec import Raw
 
 import timim
 from timim import Client, ConversationType, Message, MessageStatus, SoundElem
-from timim.engine.inbox import incoming_of
+from timim.engine.entries import incoming_of
 from timim.ids import parse_msg_id
 from timim.rows import Batch
 from timim.testing import RunningServer, Watch, running_server

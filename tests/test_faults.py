@@ -48,7 +48,7 @@ def no_gap_repair() -> Iterator[None]:
         head = await self._head(key, min(entries, default=last))
         if last <= head:
             return None
-        from timim.engine.inbox import incoming_of
+        from timim.engine.entries import incoming_of
 
         incoming = [incoming_of(e, self._user_id) for s, e in sorted(entries.items()) if s > head and e is not None]
         return Batch(key, incoming, [Interval(head + 1, last)], live=True, head=last, last_seq=last)

@@ -73,12 +73,19 @@ class Cast:
         owner = self.clients[OWNER]
         insiders = [self.clients[role].user_id for role in (ADMIN, MEMBER, "other")]
         self.group = await owner.groups.create(self.type, name="cast", members=insiders)
+        await seen(self.clients["other"], self.group).conversation.send("said by another")
         if TABLE[Act.SET_ADMIN, self.type]:
             await self.group.set_role(self.clients[ADMIN].user_id, ADMIN)
 
     def roles(self) -> list[str]:
         admins = bool(TABLE[Act.SET_ADMIN, self.type])
         return [role for role in (OWNER, ADMIN, MEMBER, STRANGER) if admins or role != ADMIN]
+
+
+async def recall_of(group: Group, sender: str) -> None:
+    """Recall what somebody said in the group."""
+    page = await group.conversation.get_messages(20)
+    await next(m for m in page if m.sender == sender).recall()
 
 
 Deed = Callable[[Group, Callable[[str], str]], Awaitable[object]]
@@ -95,10 +102,12 @@ DEEDS: dict[Act, Deed] = {
     Act.TRANSFER: lambda group, who: group.pass_to(who("other")),
     Act.QUIT: lambda group, who: group.quit(),
     Act.DISSOLVE: lambda group, who: group.dissolve(),
+    Act.RECALL: lambda group, who: recall_of(group, who("other")),
+    Act.MENTION_ALL: lambda group, who: group.conversation.send("all of you", mention=[timim.ALL]),
 }
 
 
-HARMLESS = {Act.READ, Act.SPEAK, Act.MUTE, Act.CARD, Act.EDIT}  # the next cell finds the roles as they were
+HARMLESS = {Act.READ, Act.SPEAK, Act.MUTE, Act.CARD, Act.EDIT, Act.MENTION_ALL}  # the next cell finds the roles as they were
 
 
 def expected(role: str, type: str, act: Act) -> str:
@@ -141,6 +150,8 @@ async def test_the_table_says_what_the_specification_says() -> None:
     assert TABLE[Act.APPROVE, "Public"] == TABLE[Act.KICK, "Public"] == TABLE[Act.EDIT, "Public"] == {OWNER, ADMIN}
     assert OWNER not in TABLE[Act.QUIT, "Public"]
     assert TABLE[Act.SPEAK, "Public"] == TABLE[Act.READ, "Meeting"] == everybody
+    assert TABLE[Act.RECALL, "Public"] == TABLE[Act.MENTION_ALL, "Meeting"] == {OWNER, ADMIN}
+    assert TABLE[Act.RECALL, "Work"] == TABLE[Act.MENTION_ALL, "AVChatRoom"] == {OWNER}
     for type in TYPES:
         assert TABLE[Act.DISSOLVE, type] <= {OWNER}
         assert TABLE[Act.TRANSFER, type] <= {OWNER}

@@ -89,6 +89,21 @@ async def test_f33_only_who_is_not_there_is_pushed_to_and_only_of_messages(phone
     }
 
 
+async def test_f33_who_has_muted_a_conversation_is_not_woken_up(phones: Receiver) -> None:
+    async with server_with(phones) as server:
+        await server.add_users("carol")
+        async with server.client("alice") as alice:
+            await alice.c2c("carol").send("first")
+            async with server.client("carol") as carol:
+                await carol.c2c("alice").mute()
+            await alice.c2c("carol").send("hush")
+            async with server.client("carol") as carol:
+                await carol.c2c("alice").unmute()
+            await alice.c2c("carol").send("awake again")
+            await phones.until(lambda calls: len(calls) == 2)
+    assert [call.body["Text"] for call in phones.calls] == ["alice：first", "alice：awake again"]
+
+
 async def test_f33_a_push_that_is_too_long_is_refused_clearly(phones: Receiver) -> None:
     async with server_with(phones) as server:
         await server.add_users("bob")

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import timim
-from timim import words
+from timim import rows, words
 from timim.cli.main import app
 from timim.ids import ConversationKey, ConversationType
 from timim.rows import Batch, Incoming
 from timim.storage import LocalStore
-from timim.testing import running_server
+from timim.testing import Watch, running_server
 from timim.testing.server import RunningServer
 from timim.wire.coverage import Interval
 from timim.wire.elems import encode_body
@@ -72,6 +72,22 @@ async def test_p07_chinese_and_english_are_found_newest_first(server: RunningSer
         assert found.complete
         assert found.requests == 0
         assert found.next is None
+
+
+async def test_p07_what_was_taken_back_is_found_no_more_and_what_was_changed_by_its_new_words(server: RunningServer) -> None:
+    async with server.client("bob") as bob, server.client("alice") as alice:
+        watch = Watch(bob, timim.MessageRecalled, timim.MessageEdited)
+        recalled = await alice.c2c("bob").send("a secret word")
+        edited = await alice.c2c("bob").send("the first wording")
+        await watch.upto(2)
+        assert len(await bob.search("secret")) == len(await bob.search("wording")) == 1
+        await recalled.recall()
+        await edited.edit("the final wording")
+        await watch.event(timim.MessageEdited)
+        for client in (alice, bob):
+            assert not await client.search("secret")
+            assert not await client.search("first")
+            assert [m.text for m in await client.search("final")] == ["the final wording"]
 
 
 async def test_p07_every_part_that_can_be_read_is_looked_through(server: RunningServer) -> None:
@@ -186,17 +202,16 @@ async def test_p07_words_follow_their_rows(tmp_path: Path) -> None:
 
 async def test_p07_a_store_of_before_the_index_is_indexed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(words, "BATCH_ROWS", 7)
-    async with LocalStore(tmp_path / "m.db") as store:
-        await stored(store, *(f"old {number} 票" for number in range(50)))
     old = sqlite3.connect(tmp_path / "m.db")
-    for statement in (
-        "DROP TRIGGER messages_unindexed",
-        "DROP TRIGGER messages_reindexed",
-        "DROP TABLE words",
-        "DROP TABLE indexing",
-        "PRAGMA user_version=1",
-    ):
-        old.execute(statement)
+    old.executescript(f"{rows._STEPS[0]} PRAGMA user_version=1")
+    for number in range(1, 51):
+        body = encode_body([timim.TextElem(text=f"old {number - 1} 票")])
+        old.execute(
+            "INSERT INTO messages(type, peer, position, seq, msg_id, sender, timestamp, status, is_self, priority, body,"
+            " cloud_custom_data) VALUES(?,?,?,?,?,'bob',1,2,0,'Normal',?,'')",
+            (*KEY, number, number, f"1-{number}", body),
+        )
+    old.execute("INSERT INTO conversations(type, peer, coverage, last_seq, head) VALUES(?,?,'[[1,50]]',50,50)", tuple(KEY))
     old.commit()
     old.close()
     async with LocalStore(tmp_path / "m.db") as store:

@@ -8,14 +8,29 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from timim import GroupExists, MsgIdConflict, StorageError
+from timim import AlreadyRecalled, GroupExists, LimitReached, MsgIdConflict, StorageError, UnknownMessage
 from timim.server.membership import Directory
-from timim.server.store.base import Group, Member, MsgKey, NewEntry, Store, StoredEntry, c2c_timeline, group_timeline
+from timim.server.store.base import (
+    ACT,
+    RECALLED,
+    ContactChange,
+    Group,
+    Member,
+    MsgKey,
+    NewAct,
+    NewEntry,
+    Store,
+    StoredEntry,
+    c2c_timeline,
+    group_timeline,
+)
 from timim.server.store.changes import AddMembers, CreateGroup, SetBlocked
 from timim.server.store.postgres import PostgresStore
 from timim.server.store.sqlite import SqliteStore
+from timim.wire.entries import ActFacts, EntryTail, State, decode_tail, encode_tail
 
 LINE = c2c_timeline("bob", "alice")
 Open = Callable[[], Awaitable[Store]]
@@ -150,8 +165,8 @@ async def test_a_read_seq_only_rises_and_never_beyond_the_last(opens: Open) -> N
     store = await opens()
     for n in (1, 2, 3):
         await store.append(entry(n))
-    assert [await store.set_read("bob", LINE, seq) for seq in (2, 1, 99, 0)] == [2, 2, 3, 3]
-    assert await store.set_read("stranger", LINE, 2) == 0
+    assert [(await store.set_read("bob", LINE, seq)).seq for seq in (2, 1, 99, 0)] == [2, 2, 3, 3]
+    assert (await store.set_read("stranger", LINE, 2)).seq == 0
     (contact,) = await store.contacts("bob", 0, 10)
     assert contact.read_seq == 3
 
@@ -262,3 +277,81 @@ async def test_what_a_failed_commit_left_in_memory_is_forgotten(tmp_path: Path) 
     await directory.apply([change], [])
     assert "bob" in (await directory.group("g")).members
     await store.close()
+
+
+def act(kind: str, n: int, *, target: int = 1, sender: str = "bob", reaction: str = "", removed: int = 0) -> NewAct:
+    facts = ActFacts(kind=kind, target=target, target_from="alice", reaction=reaction, removed=removed)
+    body = msgspec.Raw(b'["edited %d"]' % n) if kind == "edit" else msgspec.Raw(b"[]")
+    tail = EntryTail(from_account=sender, act=facts, msg_body=body)
+    return NewAct(LINE, sender, MsgKey(2, n), b"%d" % n, tail, 200, (), 2, 2)
+
+
+async def told(store: Store, text: bytes = b'["said"]') -> None:
+    """Alice says something."""
+    tail = encode_tail(EntryTail(from_account="alice", msg_body=msgspec.Raw(text)))
+    await store.append(replace(entry(90, line=LINE), tail=tail, contacts=("alice", "bob")))
+
+
+async def test_p06_an_act_and_what_it_makes_of_its_message_are_one_write(opens: Open) -> None:
+    store = await opens()
+    await told(store)
+    done = await store.act(act("react", 1, reaction="x"))
+    again = await store.act(act("react", 1, reaction="x"))
+    same = await store.act(act("react", 2, reaction="x"))
+    assert (done.seq, done.changed, again.seq, again.changed, same.seq, same.changed) == (2, True, 2, False, 2, False)
+    edits = await asyncio.gather(*(store.act(act("edit", n)) for n in (3, 4)))
+    assert [one.seq for one in edits] == [3, 4]
+    held = await store.message(LINE, 1)
+    assert held is not None
+    tail = decode_tail(held.tail)
+    assert isinstance(tail.state, State)
+    assert (bytes(tail.msg_body), tail.version, tail.state.edit_seq) == (b'["edited 4"]', 2, 4)
+    assert [(one.reaction, one.users) for one in tail.state.reactions] == [("x", ["bob"])]
+    with pytest.raises(LimitReached):
+        await asyncio.gather(*(store.act(act("react", n, reaction=str(n))) for n in (5, 6)))
+    await store.act(act("recall", 7))
+    with pytest.raises(AlreadyRecalled):
+        await store.act(act("edit", 8))
+    for target in (2, 99):
+        with pytest.raises(UnknownMessage):
+            await store.act(act("react", 9, target=target, reaction="x"))
+    page = await store.timeline_page(LINE, 1, 99, 99)
+    assert [one.kind for one in reversed(page.entries)] == [RECALLED, ACT, ACT, ACT, ACT, ACT]
+    assert [one.seq for one in await store.acts(LINE, 3, 5, 2)] == [3, 4]
+    (contact,) = await store.contacts("bob", 0, 10)
+    assert contact.last is not None
+    assert (contact.last_seq, contact.act_seq, contact.last.seq, contact.last.kind) == (6, 6, 1, RECALLED)
+    assert (await store.unread("bob", [LINE]))[0].count == 0
+    before = await store.messages_before(LINE, 99, 1, 10)
+    assert ([one.seq for one in before.entries], before.first) == ([1], 1)
+
+
+async def test_p06_what_one_has_of_a_conversation_is_dated_and_kept(opens: Open) -> None:
+    store = await opens()
+    group = group_timeline("g")
+    await store.create_group(Group("g", "Public", "g", "alice", 1, {name: Member("Member") for name in ("alice", "bob", "c")}))
+    for n in range(3):
+        asking = replace(entry(n, line=group, time=100), receipt=n == 1, mentions=("bob", "") if n == 2 else ())
+        await store.append(replace(asking, sender="alice"))
+    await told(store)
+    assert [(u.count, u.mentioned, u.last_seq) for u in await store.unread("bob", [group, LINE])] == [(3, 1, 3), (1, 0, 1)]
+    read = await store.set_read("bob", group, 2, time=300)
+    assert (read.seq, read.unread.count, read.risen) == (2, 1, True)
+    assert [(one.seq, one.sender, one.readers) for one in read.receipts] == [(2, "alice", 1)]
+    assert not (await store.set_read("bob", group, 1, time=301)).risen
+    assert [one.readers for one in await store.set_receipts("c", group, [1, 2, 3], time=302)] == [2]
+    assert await store.set_receipts("c", group, [2], time=303) == []
+    assert await store.readers(group, 2, 0, 10) == [("bob", 300), ("c", 302)]
+    assert [one.seq for one in await store.receipts_of("alice", 302, 10)] == [2]
+    assert await store.receipts_of("alice", 303, 10) == []
+    await store.set_read("bob", LINE, 1, time=304)
+    peers = {contact.timeline: contact.peer_read_seq for contact in await store.contacts("alice", 0, 10, since=304)}
+    assert peers == {LINE: 1}
+    kept = await store.change_contact("bob", LINE, ContactChange(pinned=400, draft="half"), time=400)
+    kept = await store.change_contact("bob", LINE, ContactChange(muted=True), time=401)
+    assert kept is not None
+    assert (kept.pinned, kept.muted, kept.draft) == (400, True, "half")
+    assert [c.draft for c in await store.contacts("bob", 0, 10, since=401)] == ["half"]
+    assert await store.muted("bob", [LINE, group]) == [True, False]
+    assert await store.change_contact("stranger", group, ContactChange(pinned=1), time=1) is None
+    assert (await store.change_contact("bob", c2c_timeline("bob", "new"), ContactChange(pinned=1), time=402)) is not None

@@ -20,6 +20,8 @@ from .elems import (
     ImageType,
     ImageVariant,
     LocationElem,
+    MergedMessage,
+    MergerElem,
     RelationElem,
     SoundElem,
     TextElem,
@@ -31,6 +33,7 @@ from .engine.history import KnownHistory, Page
 from .engine.search import SearchKey, SearchResult, Snippet
 from .errors import (
     AlreadyMember,
+    AlreadyRecalled,
     AlreadySent,
     AuthError,
     Blacklisted,
@@ -61,6 +64,7 @@ from .errors import (
     OwnerCannotQuit,
     ProtocolError,
     RateLimited,
+    RecallTooLate,
     RequestTimeout,
     ServerFault,
     ServerRefused,
@@ -72,35 +76,45 @@ from .errors import (
     TimimError,
     TooLarge,
     UnknownGroup,
+    UnknownMessage,
     UnknownUser,
     UploadFailed,
 )
 from .events import (
     ConnectionLost,
     ConnectionRestored,
+    ConversationChanged,
     GroupChanged,
     GroupNoticed,
     HandlerFailed,
     HistoryReset,
     KickedOut,
+    MessageEdited,
+    MessageRecalled,
     ProfileChanged,
+    ReactionsChanged,
+    ReadReceipt,
     RelationChanged,
     StoreSetAside,
 )
 from .friends import Friend, FriendApplication, Friends
 from .groups import Group, GroupFacts, GroupMember, Groups, JoinOption
 from .ids import ConversationKey, ConversationType
-from .message import Message, MessageStatus, OfflinePush, Priority, SenderMember, SenderProfile
+from .message import ALL, Message, MessageStatus, OfflinePush, Priority, Reader, SenderMember, SenderProfile
 from .notice_types import GroupNoticeType, GroupTipType, RelationType
 from .profiles import AllowType, OwnProfile, Profile, Profiles
+from .quote import Quote
 from .usersig import sign_user
 from .wire.coverage import Coverage, Interval
+from .wire.merging import merged
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ALL",
     "AllowType",
     "AlreadyMember",
+    "AlreadyRecalled",
     "AlreadySent",
     "AnyElem",
     "AuthError",
@@ -110,6 +124,7 @@ __all__ = [
     "ConnectionLost",
     "ConnectionRestored",
     "Conversation",
+    "ConversationChanged",
     "ConversationKey",
     "ConversationType",
     "Conversations",
@@ -156,7 +171,11 @@ __all__ = [
     "LocationElem",
     "MediaError",
     "MediaGone",
+    "MergedMessage",
+    "MergerElem",
     "Message",
+    "MessageEdited",
+    "MessageRecalled",
     "MessageStatus",
     "MessageTooLong",
     "MsgIdConflict",
@@ -178,7 +197,12 @@ __all__ = [
     "Profiles",
     "ProgressBar",
     "ProtocolError",
+    "Quote",
     "RateLimited",
+    "ReactionsChanged",
+    "ReadReceipt",
+    "Reader",
+    "RecallTooLate",
     "RelationChanged",
     "RelationElem",
     "RelationType",
@@ -202,8 +226,10 @@ __all__ = [
     "TooLarge",
     "UnknownElem",
     "UnknownGroup",
+    "UnknownMessage",
     "UnknownUser",
     "UploadFailed",
     "VideoElem",
+    "merged",
     "sign_user",
 ]

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -13,35 +14,40 @@ from typing import Any, Literal, Self, TypeVar
 import msgspec
 
 from .conversation import Conversation, Conversations, Engine
+from .engine.acting import Acting
 from .engine.actions import Actions
 from .engine.content import Content
 from .engine.dispatcher import Dispatcher, EventStream
 from .engine.fetcher import Fetcher
 from .engine.history import History
 from .engine.inbox import Inbox
+from .engine.marks import Marking
 from .engine.outbox import Outbox
-from .engine.pushes import Pushes
+from .engine.pushes import Fact, Pushes
 from .engine.search import Search, SearchKey, SearchResult
 from .errors import AuthError, InvalidArgument, KickedOffline, NotLoggedIn, StorageError, StoreDamaged, TimimError
 from .events import (
     ConnectionLost,
     ConnectionRestored,
+    ConversationChanged,
     HistoryReset,
     KickedOut,
     ProfileChanged,
+    ReadReceipt,
     StoreSetAside,
+    event_of,
     events_of,
     is_tip,
 )
 from .friends import Friends
 from .groups import Groups
 from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
-from .message import Message
+from .message import ALL, Message
 from .net.cache import MediaCache
 from .net.connection import Connection
 from .net.transfer import Transfer
 from .profiles import OwnProfile, Profiles
-from .storage import LocalStore, Stored
+from .storage import LocalStore, Marks, Stored
 from .wire import status
 from .wire.backoff import Backoff
 from .words import ElemTypes
@@ -102,11 +108,12 @@ class Client:
         self._folder = _folder(data_dir, app_id, self.user_id)
         self._dispatcher = Dispatcher()
         self._store = LocalStore(self._folder and self._folder / "messages.db")
-        self._actions = Actions(self._store, gone=self._gone, changed=self._changed)
+        self._actions = Actions(self._store, gone=self._gone, changed=self._touched, acting=self._acting_now)
         self._known: dict[ConversationKey, Conversation] = {}
         self._engine: Engine | None = None
         self._inbox: Inbox | None = None
         self._pushes: Pushes | None = None
+        self._acting: Acting | None = None
         self._instance = f"{random.getrandbits(63):x}"
         self._ready = asyncio.Event()
         self._stale = asyncio.Event()
@@ -139,6 +146,8 @@ class Client:
             cache=MediaCache(self._folder and self._folder / "cache", media_cache_bytes) if media_cache_bytes else None,
         )
         self._content = Content(self._transfer, self._folder and self._folder / "outgoing")
+        self._marking = Marking(self._store, self._connection, read=self._on_read, tell=self._on_fact)
+        self._facts: deque[Fact] = deque()  # what pushes told besides entries, in their order
         self.conversations = Conversations()
         self.groups = Groups(self._connection, self.group)
         self.friends = Friends(self._connection)
@@ -222,12 +231,18 @@ class Client:
                 room=self._dispatcher.room,
                 newest=self.conversations._newest_c2c,
                 reset=lambda: self._dispatcher.event(HistoryReset(self._epoch)),
+                receipt=self._marking.receipt,
             )
-            self._pushes = Pushes(
-                inbox,
+            self._pushes = Pushes(inbox, user_id=self.user_id, facts=self._on_told, kicked=self._kick)
+            self._acting = Acting(
+                self._store,
+                self._connection,
                 user_id=self.user_id,
-                read=self._on_read,
-                kicked=self._kick,
+                content=self._content,
+                numbered=inbox.numbered,
+                changed=self._changed,
+                timeout_s=self._timeout_s,
+                rng=random.Random(),
             )
             outbox = Outbox(
                 self._store,
@@ -241,8 +256,19 @@ class Client:
             )
             history = History(self._store, fetcher, inbox, user_id=self.user_id, bind=self._bind)
             self._engine = Engine(
-                self._store, self._connection, outbox, history, Search(history), self._dispatcher, self._timeout_s
+                self._store,
+                self._connection,
+                outbox,
+                history,
+                Search(history),
+                self._dispatcher,
+                self._marking,
+                self._marked,
             )
+            for key, marks, peer_read_seq in await self._store.marked():
+                conversation = self._conversation(key)
+                conversation.peer_read_seq = peer_read_seq
+                conversation._set(marks)
             listed = [(self._conversation(key), time, unread) for key, time, unread in await self._store.listed()]
             self.conversations._load(listed)
             await self._content.sweep(await self._store.outgoing())
@@ -285,6 +311,7 @@ class Client:
                 await self._engine.outbox.resume()
             else:
                 await self._engine.outbox.resolve(self._engine.history.hold)
+            self._own(self._marking.send_drafts(), "timim drafts")
         except BaseException:
             await self.logout()
             raise
@@ -372,6 +399,18 @@ class Client:
             fill=fill,
         )
 
+    @property
+    def unread(self) -> int:
+        """How many messages are unread in all listed conversations but the muted ones."""
+        return sum(conversation.unread for conversation in self.conversations if not conversation.muted)
+
+    async def mark_all_read(self) -> None:
+        """Everything that this device was told of is read, in every conversation. Raises NetworkError, NotLoggedIn."""
+        rows = [row for row in await self._parts().store.known() if row.listed]
+        last = [(row.key, max(row.last_seq, row.coverage.last)) for row in rows]
+        unread = [(key, seq) for (key, seq), row in zip(last, rows, strict=True) if seq > row.read_seq]
+        await self._marking.mark_read(unread)
+
     def _parts(self) -> Engine:
         if self._engine is None:
             raise NotLoggedIn("the client is not open: log in first, or open() it for local queries")
@@ -379,13 +418,7 @@ class Client:
 
     def _bind(self, message: Message) -> Message:
         message._actions = self._actions
-        if message._elem_source is not None:
-            source = message._elem_source
-            message._elem_source = lambda: tuple(map(self._content.bind, source()))
-        elif message._elems is not None:
-            for elem in message._elems:
-                self._content.bind(elem)
-        return message
+        return self._content.bind_all(message)
 
     def _stored(self, stored: Stored) -> None:
         """Something came of a conversation, and is on disk."""
@@ -394,10 +427,22 @@ class Client:
             self.conversations._place(conversation, stored.last_time)
         for message in stored.new:
             conversation._noticed(message)
-            conversation.unread += not (message.is_read or message.is_self or is_tip(message))
+            counts = not (message.is_read or message.is_self or message.recalled or is_tip(message))
+            conversation.unread += counts
+            conversation.mentioned += counts and (self.user_id in message.mentions or ALL in message.mentions)
         if stored.unread is not None:
-            conversation.unread = stored.unread
+            conversation.unread, conversation.mentioned = stored.unread
+        if stored.marks is not None:
+            self._marked(stored.key, stored.marks)
+        if stored.peer_read_seq:
+            conversation._peer_read(stored.peer_read_seq)
+        for _, message in stored.acted:
+            conversation._changed(message)
         self._dispatcher.messages(stored.new)
+        for act, message in stored.acted:
+            self._dispatcher.event(event_of(act, message))
+        if stored.peer_read_seq:
+            self._dispatcher.event(ReadReceipt(stored.key, stored.peer_read_seq, stored.key.peer))
         for event in (event for message in stored.new for event in events_of(message)):
             if isinstance(event, ProfileChanged):
                 self.profiles.changed(event)
@@ -487,8 +532,52 @@ class Client:
         assert self._pushes is not None
         self._pushes.receive(push)
 
-    def _on_read(self, key: ConversationKey, read_seq: int) -> None:
-        self._own(self._read_elsewhere(key, read_seq), "timim read")
+    def _on_told(self, fact: Fact) -> None:
+        """A push told something besides entries."""
+        self._facts.append(fact)
+        if len(self._facts) == 1:
+            self._own(self._take_in(), "timim facts")
+
+    async def _take_in(self) -> None:
+        while self._facts:
+            match self._facts[0]:
+                case status.ReadNotice() as read:
+                    await self._marking.read_elsewhere(read)
+                case status.ReceiptNotice() as receipt:
+                    await self._marking.receipt(receipt)
+                case status.MarksNotice() as marks:
+                    await self._marking.marked_elsewhere(marks)
+            self._facts.popleft()
+
+    def _on_read(self, key: ConversationKey, read_seq: int, unread: tuple[int, int]) -> None:
+        self.conversation(key.type, key.peer)._read_up_to(read_seq, unread)
+
+    def _on_fact(self, fact: ReadReceipt | ConversationChanged) -> None:
+        """What others have read, or this account has done to a conversation elsewhere, is news."""
+        conversation = self.conversation(fact.conversation.type, fact.conversation.peer)
+        match fact:
+            case ReadReceipt(key, seq, _, readers, others) if key.type is ConversationType.GROUP:
+                conversation._received(seq, readers, others)
+            case ReadReceipt():
+                conversation._peer_read(fact.seq)
+            case ConversationChanged():
+                self._marked(fact.conversation, Marks(int(fact.pinned), fact.muted, fact.draft))
+        self._dispatcher.event(fact)
+
+    def _marked(self, key: ConversationKey, marks: Marks) -> None:
+        """What this account has of a conversation now."""
+        self.conversations._mark(self._conversation(key), marks)
+
+    def _acting_now(self) -> Acting:
+        if self._acting is None:
+            raise NotLoggedIn("the client is not open: log in first")
+        return self._acting
+
+    def _changed(self, message: Message) -> None:
+        """An act of this device made a message another."""
+        self._bind(message)
+        if message.conversation is not None:
+            self.conversation(message.conversation.type, message.conversation.peer)._changed(message)
 
     def _kick(self, why: str) -> None:
         self._connection.give_up(KickedOffline(why or "another login took this device's place"))
@@ -499,15 +588,11 @@ class Client:
         if conversation is not None:
             conversation._forgot(message)
 
-    def _changed(self, message: Message) -> None:
+    def _touched(self, message: Message) -> None:
         """A message got a mark or a field of the user's."""
         conversation = self._known.get(message.conversation) if message.conversation else None
         if conversation is not None:
-            conversation._changed(message)
-
-    async def _read_elsewhere(self, key: ConversationKey, read_seq: int) -> None:
-        await self._store.set_read(key, read_seq)
-        self.conversation(key.type, key.peer)._read_up_to(read_seq, unread=await self._store.unread(key))
+            conversation._marked(message)
 
     def _own(self, work: Any, name: str) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)

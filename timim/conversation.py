@@ -15,18 +15,21 @@ from typing import overload
 
 from .elems import AnyElem, Progress
 from .engine.dispatcher import Dispatcher
-from .engine.history import History, KnownHistory, Page, checked_count
+from .engine.history import History, KnownHistory, Page, checked_count, seq_in
+from .engine.marks import Marking
 from .engine.outbox import Outbox
 from .engine.search import Search, SearchKey, SearchResult
 from .errors import InvalidArgument, InvalidConversation, RequestTimeout
-from .ids import ConversationKey, ConversationType
-from .message import Message, MessageStatus, OfflinePush, Priority
+from .ids import ConversationKey, ConversationType, checked_user_id
+from .message import ALL, Message, MessageStatus, OfflinePush, Priority
 from .net.connection import Connection
-from .storage import LocalStore
-from .wire import messages as wire
+from .quote import Quote, quoting
+from .storage import LocalStore, Marks
+from .wire.merging import merged
 from .words import ElemTypes
 
 PAGE = 100  # messages that `history` takes at once
+DRAFT_LIMIT_BYTES = 12 * 1024  # as long as a message
 CACHE_LIMIT = 20  # source: 同步获取会话最后的消息
 
 
@@ -40,7 +43,8 @@ class Engine:
     history: History
     search: Search
     dispatcher: Dispatcher
-    timeout_s: float
+    marking: Marking
+    marked: Callable[[ConversationKey, Marks], None]
 
 
 class Conversation:
@@ -52,6 +56,20 @@ class Conversation:
         self._cache: list[Message] = []  # newest first, CACHE_LIMIT at most
         self._active = 0.0  # when it was last spoken in, server seconds
         self.unread = 0
+        self.mentioned = 0  # unread messages that mention this account, or everybody
+        self.peer_read_seq = 0  # in C2C: up to where the peer has read
+        self.draft = ""
+        self.muted = False
+        self._pinned = 0
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it stands above the others."""
+        return self._pinned > 0
+
+    @property
+    def _rank(self) -> tuple[bool, float]:
+        return not self.pinned, -self._active
 
     @property
     def type(self) -> ConversationType:
@@ -75,8 +93,15 @@ class Conversation:
         progress: Progress | None = None,
         priority: Priority = Priority.NORMAL,
         timeout: float | None = None,
+        mention: Sequence[str] = (),
+        reply_to: Message | None = None,
+        receipt: bool = False,
     ) -> Message:
         """Send text, elems, or one Message; returns it once the server has stored and numbered it.
+
+        `mention`: user ids, or `timim.ALL`, at most 30; everybody by the owner and admins only (10007). `reply_to`: a
+        message that this one quotes. `receipt`: its readers are counted (`message.receipt_count`, `message.readers()`);
+        mentions and receipts are for groups (InvalidConversation), receipts for those of up to 200 members (10004).
 
         The row is on disk before the first byte leaves. Without a connection it waits, in order, and goes out after
         the next login, also of a later process; `timeout` (seconds) ends the waiting with RequestTimeout, cancelling
@@ -86,6 +111,7 @@ class Conversation:
         StorageError. Source: 消息发送.
         """
         message = self._message(parts)
+        self._ask_for(message, mention, reply_to, receipt=receipt)
         message.priority = priority
         sending = self._engine().outbox.send(self.key, message, progress=progress, push=push)
         if timeout is None:
@@ -116,6 +142,23 @@ class Conversation:
         """
         self._only(ConversationType.C2C, "online messages go to one user")
         return await self._engine().outbox.send_online(self.key, self._message(parts))
+
+    async def forward(
+        self,
+        messages: Sequence[Message],
+        *,
+        title: str,
+        to: Conversation | None = None,
+        abstracts: Sequence[str] | None = None,
+        compatible_text: str = "",
+    ) -> Message:
+        """Send messages as one MergerElem, oldest first as given, `to` another conversation or to this one.
+
+        `abstracts`: lines that show what is in it; None makes them of the first three. Raises InvalidArgument for none or
+        more than 300 messages, or one that was recalled or not sent; InvalidElem past 100 layers; and as `send`.
+        """
+        merger = merged(messages, title=title, abstracts=abstracts, compatible_text=compatible_text)
+        return await (to or self).send(merger)
 
     async def get_messages(self, count: int = 20, *, before: Message | None = None, after: Message | None = None) -> Page:
         """The newest `count` (1 to 1000) before `before`, or the oldest `count` after `after`, newest first, no holes.
@@ -238,25 +281,42 @@ class Conversation:
             fill=fill,
         )
 
-    async def mark_read(self) -> None:
-        """Everything held is read; other devices and a relogin know it. Raises NetworkError, NotLoggedIn."""
+    async def mark_read(self, upto: Message | None = None) -> None:
+        """Everything held is read, or all up to a message; other devices, the peer and a relogin know it.
+
+        Raises NetworkError, NotLoggedIn, InvalidArgument for a message of another conversation, or one without a number.
+        """
         engine = self._engine()
-        seq = (await engine.store.coverage(self.key)).last
-        if not seq:
-            return
-        link = engine.connection.link()
-        match self.type:
-            case ConversationType.C2C:
-                item = wire.ReadItem(to_account=self.peer, read_seq=seq)
-                body = wire.ReadC2C(read=wire.ReadItems(items=[item]))
-                await link.call(wire.READ_C2C, body, timeout_s=engine.timeout_s)
-            case ConversationType.GROUP:
-                group = wire.ReadGroup(group_id=self.peer, read_seq=seq)
-                await link.call(wire.READ_GROUP, group, timeout_s=engine.timeout_s)
-            case ConversationType.SYSTEM:
-                await link.call(wire.READ_SYSTEM, wire.ReadSystem(read_seq=seq), timeout_s=engine.timeout_s)
-        await engine.store.set_read(self.key, seq)
-        self._read_up_to(seq, unread=await engine.store.unread(self.key))
+        seq = seq_in(self.key, upto) if upto is not None else (await engine.store.coverage(self.key)).last
+        if seq:
+            await engine.marking.mark_read([(self.key, seq)])
+
+    async def pin(self) -> None:
+        """Put it above the others, on all devices. Raises NetworkError, NotLoggedIn, NotAMember."""
+        self._engine().marked(self.key, await self._engine().marking.set_marks(self.key, pinned=True))
+
+    async def unpin(self) -> None:
+        """End it. Raises as `pin`."""
+        self._engine().marked(self.key, await self._engine().marking.set_marks(self.key, pinned=False))
+
+    async def mute(self) -> None:
+        """Do not disturb: its messages come without a notification and do not count in `client.unread`. Raises as `pin`."""
+        self._engine().marked(self.key, await self._engine().marking.set_marks(self.key, muted=True))
+
+    async def unmute(self) -> None:
+        """End it. Raises as `pin`."""
+        self._engine().marked(self.key, await self._engine().marking.set_marks(self.key, muted=False))
+
+    async def set_draft(self, text: str) -> None:
+        """Keep a draft ("": none), on this device at once, on the others as soon as there is a connection.
+
+        At most 12 KB (InvalidArgument). Of two devices the one that wrote last wins.
+        """
+        engine = self._engine()
+        if (size := len(text.encode())) > DRAFT_LIMIT_BYTES:
+            raise InvalidArgument(f"a draft of {size} bytes is over the limit of {DRAFT_LIMIT_BYTES}")
+        self.draft = text
+        await engine.marking.set_draft(self.key, text)
 
     def wait_for(self, matches: Callable[[Message], bool], *, timeout: float | None = None) -> asyncio.Future[Message]:
         """A future for the next new message here that matches; armed when this returns.
@@ -293,6 +353,20 @@ class Conversation:
             message.add(part)
         return message
 
+    def _ask_for(self, message: Message, mention: Sequence[str], reply_to: Message | None, *, receipt: bool) -> None:
+        """What a message asks for besides being read. Raises InvalidArgument, InvalidConversation; nothing is changed then."""
+        if isinstance(mention, str):
+            raise InvalidArgument("mention= is a list of user ids")
+        if message.status is not None or not (mention or reply_to or receipt):
+            return  # one that was sent before is refused by the outbox
+        if mention or receipt:
+            self._only(ConversationType.GROUP, "mentions and receipts are for groups")
+        users = tuple(dict.fromkeys(user if user == ALL else checked_user_id(user) for user in mention))
+        if reply_to is not None:
+            quote = Quote(seq_in(self.key, reply_to), reply_to.msg_id, reply_to.sender, reply_to.push_text, reply_to.timestamp)
+            message.cloud_custom_data = quoting(quote, message.cloud_custom_data)
+        message.mentions, message.receipt = users, receipt
+
     def _only(self, type: ConversationType, rule: str) -> None:
         if self.type is not type:
             raise InvalidConversation(f"{rule}; this is {self.key}")
@@ -307,33 +381,54 @@ class Conversation:
             cache.sort(key=lambda m: (m.seq or 1 << 62, m.local_id), reverse=True)
         del cache[CACHE_LIMIT:]
 
-    def _read_up_to(self, seq: int, *, unread: int) -> None:
-        self.unread = unread
+    def _read_up_to(self, seq: int, unread: tuple[int, int]) -> None:
+        self.unread, self.mentioned = unread
         for message in self._cache:
             message.is_read = message.is_read or 0 < message.seq <= seq
 
-    def _changed(self, message: Message) -> None:
+    def _marked(self, message: Message) -> None:
         """The user put something on a message; another object may stand for it here."""
         for held in self._cache:
             if held.local_id == message.local_id:
                 held.status, held.custom_int, held.custom_data = message.status, message.custom_int, message.custom_data
+
+    def _peer_read(self, seq: int) -> None:
+        self.peer_read_seq = max(seq, self.peer_read_seq)
+        for message in self._cache:
+            message.read_by_peer = message.read_by_peer or (message.is_self and 0 < message.seq <= self.peer_read_seq)
+
+    def _received(self, seq: int, readers: int, others: int) -> None:
+        for message in self._cache:
+            if message.seq == seq:
+                message.receipt_count, message.receipt_left = readers, others
+
+    def _changed(self, message: Message) -> None:
+        """A message's row is another now."""
+        for held in self._cache:
+            if held.local_id == message.local_id and held is not message:
+                held._become(message)
+
+    def _set(self, marks: Marks) -> None:
+        self._pinned, self.muted, self.draft = marks.pinned, marks.muted, marks.draft
 
     def _forgot(self, message: Message) -> None:
         self._cache = [m for m in self._cache if m.local_id != message.local_id]
 
     def _emptied(self) -> None:
         self._cache.clear()
-        self.unread = 0
+        self.unread = self.mentioned = 0
 
     def __repr__(self) -> str:
         return f"<Conversation {self.key}, {self.unread} unread>"
 
 
 class Conversations(Sequence[Conversation]):
-    """The conversation list, the newest first: `len`, index, iteration; local. Deleting while iterating is safe."""
+    """The conversation list, pinned ones first, the newest first: `len`, index, iteration; local. Deleting while
+    iterating is safe.
+    """
 
     def __init__(self) -> None:
-        self._listed: list[Conversation] = []  # by falling `_active`
+        self._listed: list[Conversation] = []  # by rising `_rank`: pinned ones, then the others, each by falling `_active`
         self._known: set[ConversationKey] = set()
 
     @overload
@@ -352,11 +447,12 @@ class Conversations(Sequence[Conversation]):
     def __contains__(self, conversation: object) -> bool:
         return isinstance(conversation, Conversation) and conversation.key in self._known
 
-    def _load(self, listed: Sequence[tuple[Conversation, int, int]]) -> None:
-        """The whole list at once, the newest first: each with its time and its unread count."""
+    def _load(self, listed: Sequence[tuple[Conversation, int, tuple[int, int]]]) -> None:
+        """The whole list at once, the newest first: each with its time, and what is unread."""
         for conversation, time, unread in listed:
-            conversation._active, conversation.unread = time, unread
-        self._listed = [conversation for conversation, _, _ in listed]
+            conversation._active = time
+            conversation.unread, conversation.mentioned = unread
+        self._listed = sorted((conversation for conversation, _, _ in listed), key=lambda one: one._rank)
         self._known = {conversation.key for conversation in self._listed}
 
     def _place(self, conversation: Conversation, time: float) -> None:
@@ -368,7 +464,17 @@ class Conversations(Sequence[Conversation]):
 
     def _place_first(self, conversation: Conversation) -> None:
         """It was spoken in just now, by a clock that may be wrong."""
-        self._place(conversation, self._listed[0]._active if self._listed else 0)
+        unpinned = bisect_left(self._listed, (True, -math.inf), key=lambda other: other._rank)
+        newest = (*self._listed[:1], *self._listed[unpinned : unpinned + 1])
+        self._place(conversation, max((other._active for other in newest), default=0.0))
+
+    def _mark(self, conversation: Conversation, marks: Marks) -> None:
+        """It was pinned, muted, got a draft, or is no more so."""
+        listed = conversation in self
+        self._drop(conversation)
+        conversation._set(marks)
+        if listed:
+            self._place(conversation, 0.0)
 
     def _drop(self, conversation: Conversation) -> None:
         if conversation.key in self._known:
@@ -379,7 +485,7 @@ class Conversations(Sequence[Conversation]):
             del self._listed[at]
 
     def _at(self, conversation: Conversation) -> int:
-        return bisect_left(self._listed, -conversation._active, key=lambda other: -other._active)
+        return bisect_left(self._listed, conversation._rank, key=lambda other: other._rank)
 
     def _newest_c2c(self) -> ConversationKey | None:
         return next((c.key for c in self._listed if c.type is ConversationType.C2C), None)

@@ -8,7 +8,7 @@ each call: keep what you need, `uuid` is a key that never changes (source: secti
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Protocol, Self
@@ -269,6 +269,63 @@ class VideoElem(ContentElem):
         return "[视频]"
 
 
+class MergedMessage(Protocol):
+    """A message inside a MergerElem: a `Message` that belongs to no conversation."""
+
+    sender: str
+    timestamp: int
+
+    @property
+    def elems(self) -> tuple[AnyElem, ...]: ...
+
+    @property
+    def text(self) -> str: ...
+
+
+class Unfold(Protocol):
+    """Makes messages of a merger's content; the client binds one to the elems of its messages."""
+
+    def __call__(self, content: bytes) -> Sequence[MergedMessage]: ...
+
+
+class MergerElem(_Bound):
+    """Messages forwarded as one: made by `conversation.forward(…)` or `timim.merged(…)`.
+
+    At most 300 messages, and 100 layers of mergers in mergers. `abstracts` are lines that show what is in it;
+    `compatible_text` is for who does not know mergers. `messages()` gives the messages; what is too long for a message's
+    body lies on the server as content, and is fetched at each call.
+    """
+
+    title: Text = ""
+    abstracts: tuple[Text, ...] = ()
+    compatible_text: Text = ""
+    count: Annotated[int, Field(ge=0, le=300)] = 0
+    layers: Annotated[int, Field(ge=1, le=100)] = 1
+    content: Bytes = Field(default=b"", repr=False)
+    uuid: str = ""
+    url: str = Field(default="", repr=False)
+    size: Annotated[int, Field(ge=0)] = 0
+    media: tuple[str, ...] = ()  # content that the messages name, by uuid: who may read this may read that
+    layers_over_limit: bool = False
+    _unfold: Unfold | None = PrivateAttr(default=None)
+
+    def unfold_by(self, unfold: Unfold) -> None:
+        """Say what makes messages of the content; the client does this for every message it makes."""
+        self._unfold = unfold
+
+    async def messages(self) -> Sequence[MergedMessage]:
+        """The messages, oldest first. Raises InvalidElem when they are nested too deeply, DownloadFailed, MediaGone."""
+        if self.layers_over_limit:
+            raise InvalidElem("this merger holds more than 100 layers of others: its content is not to be had")
+        if self._unfold is None:
+            raise MediaError("this elem does not belong to a client's message: there is nothing to unfold it with")
+        return self._unfold(self.content or await self._read(self.uuid, self.url, self.size, None))
+
+    @property
+    def push_text(self) -> str:
+        return "[聊天记录]"
+
+
 class ImageVariant(_Bound):
     """One size of a sent or received picture: its pixels, bytes and url are known before any download."""
 
@@ -422,6 +479,7 @@ AnyElem = (
     | CustomElem
     | LocationElem
     | VideoElem
+    | MergerElem
     | GroupTipElem
     | GroupNoticeElem
     | RelationElem

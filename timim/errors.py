@@ -27,6 +27,9 @@
     │   ├── NoSuchApplication  10032, 30614: it was answered already, or never made
     │   ├── GroupExists        10021: the group id is taken
     │   ├── RateLimited        10023: too often; wait `retry_after` seconds
+    │   ├── UnknownMessage     10030, 20022: there is no such message to act on
+    │   ├── RecallTooLate      10031, 20016: the time in which a message can be recalled is over
+    │   ├── AlreadyRecalled    20023: the message was recalled: there is nothing left to edit or react to
     │   ├── MsgIdConflict      90005: this msg_id already stands for another message
     │   └── ServerFault        60002, 10002, 90994: the server failed; nothing was stored
     ├── NetworkError           no answer; what was queued stays queued
@@ -262,6 +265,27 @@ class RateLimited(ServerRefused):
 
     code = 10023
     codes = (10023, 9506)
+
+
+class UnknownMessage(ServerRefused):
+    """There is no such message to act on."""
+
+    code = 10030
+    codes = (10030, 20022)
+
+
+class RecallTooLate(ServerRefused):
+    """The time in which its sender can recall a message is over."""
+
+    code = 10031
+    codes = (10031, 20016)
+
+
+class AlreadyRecalled(ServerRefused):
+    """The message was recalled: there is nothing left of it to edit or to react to."""
+
+    code = 20023
+    codes = (20023,)
 
 
 class MsgIdConflict(ServerRefused):

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .act_rows import IncomingAct
 from .elems import GroupNoticeElem, GroupTipElem, RelationElem
 from .errors import TimimError
-from .ids import SERVER_MSG_ID, ConversationType
+from .ids import SERVER_MSG_ID, ConversationKey, ConversationType
 from .message import Message
 from .notice_types import RelationType
 
@@ -99,6 +100,66 @@ class ProfileChanged:
     version: int
     fields: Mapping[str, str]
     message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRecalled:
+    """A message that this device holds was taken back, by `operator`; `message` is what is left of it."""
+
+    message: Message
+    operator: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageEdited:
+    """A message that this device holds has another content; `message` has it."""
+
+    message: Message
+    operator: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionsChanged:
+    """`user` reacted to a message that this device holds, or took the reaction back (`removed`); see `message.reactions`."""
+
+    message: Message
+    user: str
+    reaction: str
+    removed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReceipt:
+    """Somebody has read. In C2C: `user` has read all up to `seq`. In a group: `readers` have read the message of `seq`,
+    which was sent with `receipt=True`, and `others` have not.
+    """
+
+    conversation: ConversationKey
+    seq: int
+    user: str = ""
+    readers: int = 1
+    others: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationChanged:
+    """Another device of this account pinned or muted a conversation, or wrote a draft; what it is now."""
+
+    conversation: ConversationKey
+    pinned: bool
+    muted: bool
+    draft: str
+
+
+def event_of(act: IncomingAct, message: Message) -> MessageRecalled | MessageEdited | ReactionsChanged:
+    """What an act tells."""
+    match act.kind:
+        case "recall":
+            return MessageRecalled(message, act.operator)
+        case "edit":
+            return MessageEdited(message, act.operator)
+        case _:
+            return ReactionsChanged(message, act.operator, act.reaction, act.removed)
 
 
 def is_tip(message: Message) -> bool:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol, Self
 
 from .elems import AnyElem, Elem, FileElem, SoundElem, TextElem
 from .errors import AlreadySent, ElemLimitError, InvalidArgument
 from .ids import ConversationKey
+from .quote import Quote, quote_in
 
 
 class MessageStatus(enum.IntEnum):
@@ -60,6 +62,34 @@ class SenderMember:
     custom: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class MessageState:
+    """What acts have made of a message: for each kind the seq of the last one (0: none), and what it says."""
+
+    recall_seq: int = 0
+    recaller: str = ""
+    recalled_at: int = 0
+    edit_seq: int = 0
+    editor: str = ""
+    edited_at: int = 0
+    version: int = 0
+    react_seq: int = 0
+    reactions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who read a group message, and when (server seconds)."""
+
+    user_id: str
+    timestamp: int
+
+
+ALL = "__kImSDK_MesssageAtALL__"
+"""Everybody in the group, in `mention=` and `message.mentions`: Tencent's own word for it."""
+NO_STATE = MessageState()
+
+
 class MessageActions(Protocol):
     """What a message can have done to itself; the client binds one to the messages it makes."""
 
@@ -70,6 +100,16 @@ class MessageActions(Protocol):
     async def remove(self, message: Message) -> bool: ...
 
     async def delete_from_storage(self, message: Message) -> bool: ...
+
+    async def recall(self, message: Message) -> None: ...
+
+    async def edit(self, message: Message, edited: Message) -> None: ...
+
+    async def react(self, message: Message, reaction: str, *, remove: bool) -> None: ...
+
+    def readers(self, message: Message) -> AsyncIterator[Reader]: ...
+
+    def not_readers(self, message: Message) -> AsyncIterator[str]: ...
 
 
 class ElemSource(Protocol):
@@ -92,6 +132,7 @@ class Message(Sequence[AnyElem]):
         "_actions",
         "_elem_source",
         "_elems",
+        "_state",
         "cloud_custom_data",
         "conversation",
         "custom_data",
@@ -99,8 +140,13 @@ class Message(Sequence[AnyElem]):
         "is_read",
         "is_self",
         "local_id",
+        "mentions",
         "msg_id",
         "priority",
+        "read_by_peer",
+        "receipt",
+        "receipt_count",
+        "receipt_left",
         "sender",
         "sender_member",
         "sender_profile",
@@ -126,6 +172,11 @@ class Message(Sequence[AnyElem]):
     custom_data: bytes
     cloud_custom_data: str
     local_id: int
+    mentions: tuple[str, ...]
+    read_by_peer: bool
+    receipt: bool
+    receipt_count: int
+    receipt_left: int
 
     def __init__(self, *parts: str | AnyElem, cloud_custom_data: str = "") -> None:
         self._actions: MessageActions | None = None
@@ -147,6 +198,12 @@ class Message(Sequence[AnyElem]):
         self.custom_data = b""
         self.cloud_custom_data = cloud_custom_data
         self.local_id = 0  # the row in this device's store; 0 before it has one
+        self._state = NO_STATE
+        self.mentions = ()  # user ids, and ALL
+        self.read_by_peer = False
+        self.receipt = False  # its sender wants to know who read it
+        self.receipt_count = 0  # how many have read it; only its sender is told
+        self.receipt_left = 0  # and how many have not
         for part in parts:
             self.add(part)
 
@@ -180,6 +237,41 @@ class Message(Sequence[AnyElem]):
     def push_text(self) -> str:
         """What an offline push shows: the text of every elem, in order, without a separator (F33)."""
         return "".join(elem.push_text for elem in self.elems)
+
+    @property
+    def recalled(self) -> bool:
+        """It was taken back: nothing of what it said is left."""
+        return self._state.recall_seq > 0
+
+    @property
+    def recaller(self) -> str:
+        """Who took it back, "" when nobody did."""
+        return self._state.recaller
+
+    @property
+    def recalled_at(self) -> int:
+        """When it was taken back, server seconds."""
+        return self._state.recalled_at
+
+    @property
+    def version(self) -> int:
+        """How often it was edited."""
+        return self._state.version
+
+    @property
+    def edited_at(self) -> int:
+        """When it was edited last, server seconds; 0: never."""
+        return self._state.edited_at
+
+    @property
+    def reactions(self) -> Mapping[str, tuple[str, ...]]:
+        """Reaction → who reacts so, in their order."""
+        return MappingProxyType(self._state.reactions)
+
+    @property
+    def reply_to(self) -> Quote | None:
+        """What it replies to, None when it is no reply."""
+        return quote_in(self.cloud_custom_data)
 
     def __len__(self) -> int:
         return len(self.elems)
@@ -219,6 +311,51 @@ class Message(Sequence[AnyElem]):
     async def delete_from_storage(self) -> bool:
         """Delete its row on this device; a roaming query may bring it back (source: 消息删除). True if it was there."""
         return await self._bound().delete_from_storage(self)
+
+    async def recall(self) -> None:
+        """Take it back: everywhere nothing of it is left but who recalled it. Recalling it again changes nothing.
+
+        One's own within 2 minutes (the server's `recall_window_s`), a group's owner and admins any member's at any time.
+        Raises RecallTooLate (20016, 10031), NoPermission (10007), UnknownMessage (10030), NetworkError, NotLoggedIn.
+        Cancelling stops the waiting. Source: Tencent Chat's "recalling a message".
+        """
+        await self._bound().recall(self)
+
+    async def edit(self, *parts: str | AnyElem, cloud_custom_data: str | None = None) -> None:
+        """Give it another content: text and elems, as for a new message. Only its sender may.
+
+        Raises NoPermission (10007), AlreadyRecalled (20023), UnknownMessage, MessageTooLong, MediaError, NetworkError, …
+        """
+        kept = self.cloud_custom_data if cloud_custom_data is None else cloud_custom_data
+        await self._bound().edit(self, Message(*parts, cloud_custom_data=kept))
+
+    async def react(self, reaction: str) -> None:
+        """React with an emoji or a short word of your own (64 bytes). Doing so twice changes nothing.
+
+        Raises LimitReached (10014: 10 different reactions a message, 100 users each), AlreadyRecalled, UnknownMessage, …
+        """
+        await self._bound().react(self, reaction, remove=False)
+
+    async def unreact(self, reaction: str) -> None:
+        """Take one's reaction back. Raises as `react`."""
+        await self._bound().react(self, reaction, remove=True)
+
+    def readers(self) -> AsyncIterator[Reader]:
+        """Who read it, fetched by page: of one's own group message that was sent with `receipt=True`.
+
+        Raises NoPermission (10007), NetworkError, NotLoggedIn.
+        """
+        return self._bound().readers(self)
+
+    def not_readers(self) -> AsyncIterator[str]:
+        """Who is in the group now and has not read it; raises as `readers`."""
+        return self._bound().not_readers(self)
+
+    def _become(self, other: Message) -> None:
+        """The row of this message is another now: say what it says."""
+        self._state, self.cloud_custom_data = other._state, other.cloud_custom_data
+        self._elems, self._elem_source = other._elems, other._elem_source
+        self.receipt_count, self.receipt_left = other.receipt_count, other.receipt_left
 
     def _bound(self) -> MessageActions:
         if self._actions is None:

@@ -14,11 +14,15 @@ from typing import Any
 
 import msgspec
 
-from . import words
-from .ids import SERVER_MSG_ID, ConversationKey, ConversationType, random_of, unique_id
-from .message import Message, MessageStatus, Priority, SenderMember, SenderProfile
+from . import act_rows, words
+from .act_rows import IncomingAct
+from .ids import ConversationKey, ConversationType, random_of, unique_id
+from .message import NO_STATE, Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
+from .records import Ack, Batch, ConversationRow, Incoming, Marks, Stored
 from .wire.coverage import Coverage, Interval
 from .wire.elems import decode_body
+
+__all__ = ["SCHEMA_VERSION", "SELECT", "Ack", "Batch", "ConversationRow", "Incoming", "Marks", "Stored"]
 
 _SCHEMA_1 = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -37,97 +41,33 @@ CREATE INDEX messages_position ON messages(type, peer, position, local_id);
 CREATE INDEX messages_unsettled ON messages(local_id) WHERE status = 1;
 CREATE INDEX messages_unnumbered ON messages(type, peer, msg_id) WHERE seq IS NULL;
 """
-_STEPS = (_SCHEMA_1, words.SCHEMA)  # a released one never changes; a new file takes them all
+_STEPS = (_SCHEMA_1, words.SCHEMA, act_rows.SCHEMA_2)  # a released one never changes; a new file takes them all
 SCHEMA_VERSION = len(_STEPS)
 _FIELDS = (
     "m.local_id, m.type, m.peer, m.seq, m.msg_id, m.sender, m.timestamp, m.status, m.is_self, m.priority, m.body,"
-    " m.cloud_custom_data, m.profile, m.member, m.custom_int, m.custom_data, m.unsent"
+    " m.cloud_custom_data, m.profile, m.member, m.custom_int, m.custom_data, m.unsent,"
+    " m.state, m.mentions, m.receipt"
 )
-_READ_SEQ = "coalesce((SELECT read_seq FROM conversations c WHERE c.type=m.type AND c.peer=m.peer), 0)"
-SELECT = f"SELECT {_FIELDS}, {_READ_SEQ} FROM messages m"
-_UNREAD = (
-    "(SELECT count(*) FROM messages m WHERE m.type=c.type AND m.peer=c.peer AND m.position>c.read_seq"
-    " AND NOT m.is_self AND m.status<>4 AND m.seq IS NOT NULL"
-    f" AND NOT (m.type={ConversationType.GROUP.value} AND m.msg_id='{SERVER_MSG_ID}'))"  # nobody has to read a tip
+_OF_CONVERSATION = "coalesce((SELECT {} FROM conversations c WHERE c.type=m.type AND c.peer=m.peer), 0)"
+_OF_RECEIPT = "CASE WHEN m.receipt THEN (SELECT {} FROM receipts r WHERE r.type=m.type AND r.peer=m.peer AND r.seq=m.seq) END"
+SELECT = (
+    f"SELECT {_FIELDS}, {_OF_RECEIPT.format('r.readers')}, {_OF_RECEIPT.format('r.others')},"
+    f" CASE WHEN m.is_self AND m.type=1 THEN {_OF_CONVERSATION.format('peer_read_seq')} ELSE 0 END,"
+    f" {_OF_CONVERSATION.format('read_seq')} FROM messages m"
 )
 _SIZES = (128, 64, 32, *range(16, 0, -1))  # rows of one statement; few sizes, so that each stays prepared
 _INSERT = {
     size: "INSERT INTO messages(type, peer, position, seq, msg_id, sender, timestamp, status, is_self, priority, body,"
-    f" cloud_custom_data, profile, member, thrown) VALUES{','.join(['(?,?,?,?,?,?,?,2,?,?,?,?,?,?,?)'] * size)}"
+    " cloud_custom_data, profile, member, thrown, state, quiet, mentions, calls, receipt)"
+    f" VALUES{','.join(['(?,?,?,?,?,?,?,2,?,?,?,?,?,?,?,?,?,?,?,?)'] * size)}"
     " ON CONFLICT DO NOTHING"
     for size in _SIZES
 }
 _INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ? AND local_id>?"
 SELECT_CONVERSATION = (
-    "SELECT c.type, c.peer, c.coverage, c.head, c.last_seq, c.read_seq, c.floor, c.listed, c.last_time,"
-    f" {_UNREAD} FROM conversations c"
+    "SELECT c.type, c.peer, c.coverage, c.head, c.last_seq, c.read_seq, c.floor, c.listed, c.last_time, c.acts_seq,"
+    " c.peer_read_seq, c.pinned, c.muted, c.draft, c.draft_unsent FROM conversations c"
 )
-
-
-SELECT_LISTED = f"SELECT c.type, c.peer, c.last_time, {_UNREAD} FROM conversations c WHERE c.listed"
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A received message, as its row will be."""
-
-    seq: int
-    msg_id: str
-    sender: str
-    timestamp: int
-    is_self: bool
-    body: bytes
-    priority: str = Priority.NORMAL.value
-    cloud_custom_data: str = ""
-    profile: SenderProfile | None = None
-    member: SenderMember | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What came of one conversation, and the intervals that this proves.
-
-    `live`: it came by itself, up to `head`, and what is new of it will be thrown; otherwise somebody asked for it.
-    """
-
-    key: ConversationKey
-    incoming: Sequence[Incoming] = ()
-    covered: Sequence[Interval] = ()
-    live: bool = False
-    head: int = 0
-    last_seq: int = 0
-    last_time: int = 0
-    read_seq: int = 0
-    floor: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What became of a batch: the messages to throw, in order, and how its conversation stands in the list.
-
-    `unread` None: the batch said nothing of what is read.
-    """
-
-    key: ConversationKey
-    new: Sequence[Message]
-    listed: bool
-    last_time: int
-    unread: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationRow:
-    """What is known of a conversation. `listed`: it stands in the conversation list; `head`: docs/history.md."""
-
-    key: ConversationKey
-    coverage: Coverage
-    head: int
-    last_seq: int
-    read_seq: int
-    floor: int
-    listed: bool
-    last_time: int
-    unread: int
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -148,8 +88,9 @@ def add_outgoing(connection: sqlite3.Connection, *, key: ConversationKey, messag
     )
     row = connection.execute(
         "INSERT INTO messages(type, peer, position, msg_id, sender, timestamp, status, is_self, priority, body,"
-        " cloud_custom_data, unsent) VALUES(?1,?2,coalesce((SELECT max(position) FROM messages WHERE type=?1 AND peer=?2),0),"
-        "?3,?4,?5,1,1,?6,?7,?8,1) RETURNING local_id",
+        " cloud_custom_data, unsent, mentions, receipt) VALUES(?1,?2,"
+        "coalesce((SELECT max(position) FROM messages WHERE type=?1 AND peer=?2),0),?3,?4,?5,1,1,?6,?7,?8,1,?9,?10)"
+        " RETURNING local_id",
         (
             *key,
             message.msg_id,
@@ -158,23 +99,12 @@ def add_outgoing(connection: sqlite3.Connection, *, key: ConversationKey, messag
             message.priority.value,
             body,
             message.cloud_custom_data,
+            _packed_mentions(message.mentions),
+            message.receipt,
         ),
     ).fetchone()
     local_id: int = row[0]
     return local_id
-
-
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """The server numbered one of our own messages."""
-
-    key: ConversationKey
-    local_id: int
-    seq: int
-    timestamp: int
-    body: bytes
-    profile: SenderProfile | None = None
-    member: SenderMember | None = None
 
 
 def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int] | None]:
@@ -190,6 +120,8 @@ def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[in
                 held = [Interval(ack.seq, ack.seq)] if row is not None else []
                 known.cover(*held, last_seq=ack.seq, last_time=ack.timestamp)
         known.write(connection)
+        if known.waiting:
+            act_rows.apply_waiting(connection, key, [ack.seq for ack in acks if ack.key == key])
     return settled
 
 
@@ -223,6 +155,10 @@ def add(connection: sqlite3.Connection, batch: Batch) -> Stored:
     known.floor = max(known.floor, batch.floor)
     known.head = max(known.head, batch.head)
     known.listed = known.listed or (live and batch.last_seq > known.hidden_seq)
+    peer_read_seq = batch.peer_read_seq if batch.peer_read_seq > known.peer_read_seq else 0
+    known.peer_read_seq = max(known.peer_read_seq, batch.peer_read_seq)
+    told_up_to = known.acts_seq if batch.acts_seq else 1 << 62
+    known.acts_seq = max(known.acts_seq, batch.acts_seq)
     known.write(connection)
     if known.unnumbered:
         for item in batch.incoming:
@@ -234,10 +170,48 @@ def add(connection: sqlite3.Connection, batch: Batch) -> Stored:
                 new.append(_new_message(key, item, local_id, known.read_seq))
         elif (held := _refresh(connection, key, item, live=live)) is not None:
             new.append(held)
-    unread: int | None = None
-    if batch.read_seq:
-        (unread,) = connection.execute(f"SELECT {_UNREAD} FROM conversations c WHERE type=? AND peer=?", tuple(key)).fetchone()
-    return Stored(key, new, known.listed, known.last_time, unread)
+    if known.waiting and batch.incoming:
+        act_rows.apply_waiting(connection, key, [item.seq for item in batch.incoming])
+        new = [_held(connection, message.local_id) for message in new]
+    acted = _add_acts(connection, batch, new, told_up_to) if batch.acts else []
+    marks = set_marks(connection, key, batch.marks) if batch.marks is not None else None
+    if batch.count is not None:
+        act_rows.set_base(connection, key, batch.count)
+    unread: tuple[int, int] | None = None
+    if batch.read_seq or batch.count is not None or any(act.kind == "recall" for act in batch.acts):
+        unread = act_rows.unread_of(connection, key)
+    return Stored(key, new, known.listed, known.last_time, unread, acted, peer_read_seq, marks)
+
+
+def _held(connection: sqlite3.Connection, local_id: int) -> Message:
+    return message_of(connection.execute(f"{SELECT} WHERE m.local_id=?", (local_id,)).fetchone())
+
+
+def _add_acts(
+    connection: sqlite3.Connection, batch: Batch, new: list[Message], told_up_to: int
+) -> list[tuple[IncomingAct, Message]]:
+    """Apply a batch's acts; the ones to tell of. What of `new` they change is told as it is after them."""
+    acted: list[tuple[IncomingAct, int]] = []
+    for act in batch.acts:
+        local_id = act_rows.apply(connection, batch.key, act)
+        if act.seq <= told_up_to:
+            continue
+        act_rows.recounted(connection, batch.key, act, batch.user_id)
+        if local_id is not None:
+            acted.append((act, local_id))
+    touched = {local_id for _, local_id in acted}
+    new[:] = [_held(connection, message.local_id) if message.local_id in touched else message for message in new]
+    return [(act, _held(connection, local_id)) for act, local_id in acted]
+
+
+def set_marks(connection: sqlite3.Connection, key: ConversationKey, marks: Marks) -> Marks:
+    """What the account has of the conversation, and what it is then: a draft that the server has not got yet stays."""
+    (draft,) = connection.execute(
+        "UPDATE conversations SET pinned=?, muted=?, draft=CASE WHEN draft_unsent THEN draft ELSE ? END"
+        " WHERE type=? AND peer=? RETURNING draft",
+        (marks.pinned, marks.muted, marks.draft, *key),
+    ).fetchone()
+    return Marks(marks.pinned, marks.muted, draft)
 
 
 @dataclass(slots=True)
@@ -253,21 +227,26 @@ class _Known:
     head: int = 0
     hidden_seq: int = 0
     listed: bool = False
+    acts_seq: int = 0
+    peer_read_seq: int = 0
+    waiting: bool = False  # acts wait for messages that are not held
     unnumbered: bool = False  # some of its messages have no seq: one that comes may be one of them
 
     @classmethod
     def read(cls, connection: sqlite3.Connection, key: ConversationKey) -> _Known:
         row = connection.execute(
             "SELECT coverage, last_seq, last_time, read_seq, floor, head, hidden_seq, listed,"
+            " acts_seq, peer_read_seq, EXISTS(SELECT 1 FROM acts WHERE type=?1 AND peer=?2),"
             " EXISTS(SELECT 1 FROM messages WHERE type=?1 AND peer=?2 AND seq IS NULL)"
             " FROM conversations WHERE type=?1 AND peer=?2",
             tuple(key),
         ).fetchone()
         if row is None:
             return cls(key)
-        coverage, last_seq, last_time, read_seq, floor, head, hidden_seq, listed, unnumbered = row
+        coverage, last_seq, last_time, read_seq, floor, head, hidden_seq, listed, acts, peer_read, waiting, unnumbered = row
         held = Coverage(json.loads(coverage))
-        return cls(key, held, last_seq, last_time, read_seq, floor, head, hidden_seq, bool(listed), bool(unnumbered))
+        numbers = (last_seq, last_time, read_seq, floor, head, hidden_seq)
+        return cls(key, held, *numbers, bool(listed), acts, peer_read, bool(waiting), bool(unnumbered))
 
     def cover(self, *covered: Interval, last_seq: int, last_time: int) -> None:
         for interval in covered:
@@ -277,9 +256,10 @@ class _Known:
 
     def write(self, connection: sqlite3.Connection) -> None:
         connection.execute(
-            "INSERT INTO conversations(type, peer, coverage, last_seq, last_time, read_seq, floor, head, listed)"
-            " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9) ON CONFLICT DO UPDATE"
-            " SET coverage=?3, last_seq=?4, last_time=?5, read_seq=?6, floor=?7, head=?8, listed=?9",
+            "INSERT INTO conversations(type, peer, coverage, last_seq, last_time, read_seq, floor, head, listed,"
+            " acts_seq, peer_read_seq) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11) ON CONFLICT DO UPDATE"
+            " SET coverage=?3, last_seq=?4, last_time=?5, read_seq=?6, floor=?7, head=?8, listed=?9, acts_seq=?10,"
+            " peer_read_seq=?11",
             (
                 *self.key,
                 _coverage_text(self.coverage),
@@ -289,6 +269,8 @@ class _Known:
                 self.floor,
                 self.head,
                 self.listed,
+                self.acts_seq,
+                self.peer_read_seq,
             ),
         )
 
@@ -320,6 +302,11 @@ def _insert(connection: sqlite3.Connection, batch: Batch) -> list[tuple[Incoming
                 _packed(item.profile),
                 _packed(item.member),
                 batch.live,
+                act_rows.packed_state(item.state) if item.state is not None else None,
+                item.state is not None and item.state.recall_seq > 0,
+                _packed_mentions(item.mentions),
+                item.calls,
+                item.receipt,
             )
         cursor = connection.execute(_INSERT[size], values)
         count, last = cursor.rowcount, cursor.lastrowid or 0
@@ -334,16 +321,27 @@ def _insert(connection: sqlite3.Connection, batch: Batch) -> list[tuple[Incoming
 
 def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: Incoming, *, live: bool) -> Message | None:
     """It is here: what the server knows is written anew, what this device put on it stays. Itself, if it is to be thrown."""
-    where = (*key, item.seq)
-    (thrown,) = connection.execute("SELECT thrown FROM messages WHERE type=? AND peer=? AND seq=?", where).fetchone()
+    local_id, thrown, held = connection.execute(
+        "SELECT local_id, thrown, state FROM messages WHERE type=? AND peer=? AND seq=?", (*key, item.seq)
+    ).fetchone()
     connection.execute(
-        "UPDATE messages SET timestamp=?, body=?, profile=coalesce(?, profile), member=coalesce(?, member),"
-        " thrown=thrown OR ? WHERE type=? AND peer=? AND seq=?",
-        (item.timestamp, item.body, _packed(item.profile), _packed(item.member), live, *where),
+        "UPDATE messages SET timestamp=?, body=CASE WHEN state IS NULL THEN ? ELSE body END, profile=coalesce(?, profile),"
+        " member=coalesce(?, member), thrown=thrown OR ?, calls=?, receipt=? WHERE local_id=?",
+        (
+            item.timestamp,
+            item.body,
+            _packed(item.profile),
+            _packed(item.member),
+            live,
+            item.calls,
+            item.receipt,
+            local_id,
+        ),
     )
-    if thrown or not live:
-        return None
-    return message_of(connection.execute(f"{SELECT} WHERE m.type=? AND m.peer=? AND m.seq=?", where).fetchone())
+    if held is not None or item.state is not None:
+        told = item.state if item.state is not None else MessageState()
+        act_rows.write_message(connection, local_id, told, item.body, item.cloud_custom_data)
+    return _held(connection, local_id) if live and not thrown else None
 
 
 def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: Incoming) -> None:
@@ -368,7 +366,11 @@ def forget_history(connection: sqlite3.Connection) -> None:
     """Nothing is known of any timeline; messages get their new numbers as they are seen again."""
     connection.execute("DELETE FROM meta WHERE key IN ('synced', 'synced-c2c')")
     connection.execute("UPDATE messages SET seq=NULL WHERE seq IS NOT NULL")
-    connection.execute("UPDATE conversations SET coverage='[]', head=0, last_seq=0, read_seq=0, floor=1, hidden_seq=0")
+    connection.execute(
+        "UPDATE conversations SET coverage='[]', head=0, last_seq=0, read_seq=0, floor=1, hidden_seq=0, acts_seq=0,"
+        " peer_read_seq=0, base_unread=0, base_mentioned=0, base_seq=0"
+    )
+    act_rows.forget_seqs(connection)
 
 
 def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: int) -> int:
@@ -395,6 +397,17 @@ def known(connection: sqlite3.Connection, key: ConversationKey | None) -> dict[C
         ConversationKey(_TYPES[type], peer): (Coverage(json.loads(held)), floor, last)
         for type, peer, held, floor, last in found
     }
+
+
+def conversation_of(connection: sqlite3.Connection, row: tuple[Any, ...]) -> ConversationRow:
+    """A row of SELECT_CONVERSATION, with what is unread."""
+    type, peer, held, head, last, read, floor, listed, time, acts, peer_read, pinned, muted, draft, unsent = row
+    key = ConversationKey(_TYPES[type], peer)
+    coverage, marks = Coverage(json.loads(held)), Marks(pinned, bool(muted), draft)
+    unread = act_rows.unread_of(connection, key)
+    return ConversationRow(
+        key, coverage, head, last, read, floor, bool(listed), time, acts, peer_read, marks, bool(unsent), *unread
+    )
 
 
 def ensure(connection: sqlite3.Connection, key: ConversationKey) -> None:
@@ -426,6 +439,8 @@ def _new_message(key: ConversationKey, item: Incoming, local_id: int, read_seq: 
     message.is_read = item.is_self or item.seq <= read_seq
     message.priority = _PRIORITIES.get(item.priority, Priority.NORMAL)
     message.sender_profile, message.sender_member = item.profile, item.member
+    message._state = item.state or NO_STATE
+    message.mentions, message.receipt = item.mentions, item.receipt
     return message
 
 
@@ -449,6 +464,12 @@ def message_of(row: tuple[Any, ...]) -> Message:
         custom_int,
         custom_data,
         unsent,
+        state,
+        mentions,
+        receipt,
+        readers,
+        others,
+        peer_read_seq,
         read_seq,
     ) = row
     message = Message(cloud_custom_data=cloud)
@@ -464,6 +485,11 @@ def message_of(row: tuple[Any, ...]) -> Message:
     message.sender_profile = _unpack_profile(profile) if profile else None
     message.sender_member = _unpack_member(member) if member else None
     message.custom_int, message.custom_data = custom_int, bytes(custom_data)
+    message._state = act_rows.state_of(state) if state else NO_STATE
+    message.mentions = tuple(json.loads(mentions)) if mentions else ()
+    message.read_by_peer = 0 < (seq or 0) <= peer_read_seq
+    if receipt:
+        message.receipt, message.receipt_count, message.receipt_left = True, readers or 0, others or 0
     return message
 
 
@@ -473,6 +499,10 @@ _TYPES = {type.value: type for type in ConversationType}
 _pack = msgspec.json.Encoder().encode
 _unpack_profile = msgspec.json.Decoder(SenderProfile).decode
 _unpack_member = msgspec.json.Decoder(SenderMember).decode
+
+
+def _packed_mentions(mentions: Sequence[str]) -> str:
+    return json.dumps(mentions) if mentions else ""
 
 
 def _packed(facts: SenderProfile | SenderMember | None) -> bytes | None:

@@ -17,15 +17,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
-from . import rows, words
+from . import act_rows, rows, words
+from .act_rows import IncomingAct, UnreadCount
 from .errors import InvalidArgument, StorageError, StoreDamaged, StoreInUse
 from .ids import ConversationKey, ConversationType
 from .message import Message, MessageStatus
-from .rows import Ack, Batch, ConversationRow, Incoming, Stored
+from .records import Ack, Batch, ConversationRow, Incoming, Marks, Stored
 from .sqlite import Database
 from .wire.coverage import Coverage
 
-__all__ = ["Ack", "Batch", "ConversationRow", "Found", "Incoming", "LocalStore", "Place", "Stored"]
+__all__ = [
+    "Ack",
+    "Batch",
+    "ConversationRow",
+    "Found",
+    "Incoming",
+    "IncomingAct",
+    "LocalStore",
+    "Marks",
+    "Place",
+    "Stored",
+    "UnreadCount",
+]
 T = TypeVar("T")
 SETTLE_WITHIN_S = 0.02
 ANY_SEQ = 1 << 62  # above every seq
@@ -266,10 +279,6 @@ class LocalStore:
 
         return await self._read(op)
 
-    async def known(self, key: ConversationKey | None) -> dict[ConversationKey, tuple[Coverage, int, int]]:
-        """What is held of this timeline, or of all: intervals, the floor, the last seq."""
-        return await self._read(lambda connection: rows.known(connection, key))
-
     async def seq_at(self, key: ConversationKey, time: int, newest: int) -> tuple[int, bool]:
         """The last held seq of this time or an earlier one, 0 for none; and whether the intervals prove it the last.
 
@@ -307,20 +316,27 @@ class LocalStore:
 
     async def heads(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
         """The heads of those of these conversations of which something is known."""
+        return await self._numbers("head", keys)
 
+    async def acts_seqs(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
+        """Up to where acts were applied, of those of these conversations of which something is known."""
+        return await self._numbers("acts_seq", keys)
+
+    async def _numbers(self, column: str, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
         def op(connection: sqlite3.Connection) -> dict[ConversationKey, int]:
-            sql = "SELECT head FROM conversations WHERE type=? AND peer=?"
+            sql = f"SELECT {column} FROM conversations WHERE type=? AND peer=?"
             found = ((key, connection.execute(sql, tuple(key)).fetchone()) for key in keys)
             return {key: row[0] for key, row in found if row is not None}
 
         return await self._read(op)
 
-    async def listed(self) -> list[tuple[ConversationKey, int, int]]:
-        """The conversation list, the newest first: each with the time of its last message and how many are unread."""
+    async def listed(self) -> list[tuple[ConversationKey, int, tuple[int, int]]]:
+        """The conversation list, the newest first: each with the time of its last message, and what is unread."""
 
-        def op(connection: sqlite3.Connection) -> list[tuple[ConversationKey, int, int]]:
-            found = connection.execute(f"{rows.SELECT_LISTED} ORDER BY c.last_time DESC").fetchall()
-            return [(ConversationKey(_TYPES[type], peer), time, unread) for type, peer, time, unread in found]
+        def op(connection: sqlite3.Connection) -> list[tuple[ConversationKey, int, tuple[int, int]]]:
+            sql = "SELECT type, peer, last_time FROM conversations WHERE listed ORDER BY last_time DESC"
+            found = [(ConversationKey(_TYPES[type], peer), time) for type, peer, time in connection.execute(sql).fetchall()]
+            return [(key, time, act_rows.unread_of(connection, key)) for key, time in found]
 
         return await self._read(op)
 
@@ -344,19 +360,102 @@ class LocalStore:
 
         return await self._read(op)
 
-    async def set_read(self, key: ConversationKey, read_seq: int) -> None:
-        """Raise the read seq; it never falls."""
+    async def set_read(self, key: ConversationKey, read_seq: int, count: UnreadCount | None = None) -> tuple[int, int]:
+        """Raise the read seq; it never falls. What the server counted then, if it said; what is unread and mentions now."""
+
+        def op(connection: sqlite3.Connection) -> tuple[int, int]:
+            rows.ensure(connection, key)
+            connection.execute("UPDATE conversations SET read_seq=max(read_seq, ?) WHERE type=? AND peer=?", (read_seq, *key))
+            if count is not None:
+                act_rows.set_base(connection, key, count)
+            return act_rows.unread_of(connection, key)
+
+        return await self._write(op)
+
+    async def set_peer_read(self, key: ConversationKey, seq: int) -> bool:
+        """The peer has read up to here. True if that is further than was known."""
+
+        def op(connection: sqlite3.Connection) -> bool:
+            rows.ensure(connection, key)
+            sql = "UPDATE conversations SET peer_read_seq=? WHERE type=? AND peer=? AND peer_read_seq<?"
+            return connection.execute(sql, (seq, *key, seq)).rowcount > 0
+
+        return await self._write(op)
+
+    async def set_receipt(self, key: ConversationKey, seq: int, readers: int, others: int) -> bool:
+        """How many have read a group message. True if that is news."""
+        sql = (
+            "INSERT INTO receipts VALUES(?,?,?,?,?) ON CONFLICT DO UPDATE SET readers=excluded.readers, others=excluded.others"
+            " WHERE readers<excluded.readers OR others<>excluded.others"
+        )
+        return await self._count(sql, (*key, seq, readers, others)) > 0
+
+    async def set_marks(self, key: ConversationKey, marks: Marks) -> tuple[Marks, bool]:
+        """Pinned, muted, the draft, as the server has them; what they are here then, and whether that is news."""
+
+        def op(connection: sqlite3.Connection) -> tuple[Marks, bool]:
+            rows.ensure(connection, key)
+            sql = "SELECT pinned, muted, draft FROM conversations WHERE type=? AND peer=?"
+            pinned, muted, draft = connection.execute(sql, tuple(key)).fetchone()
+            now = rows.set_marks(connection, key, marks)
+            return now, now != Marks(pinned, bool(muted), draft)
+
+        return await self._write(op)
+
+    async def set_draft(self, key: ConversationKey, draft: str, *, unsent: bool) -> None:
+        """Keep a draft; `unsent`: the server has not got it yet."""
 
         def op(connection: sqlite3.Connection) -> None:
             rows.ensure(connection, key)
-            connection.execute("UPDATE conversations SET read_seq=max(read_seq, ?) WHERE type=? AND peer=?", (read_seq, *key))
+            sql = "UPDATE conversations SET draft=?, draft_unsent=? WHERE type=? AND peer=?"
+            connection.execute(sql, (draft, unsent, *key))
 
         await self._write(op)
 
-    async def unread(self, key: ConversationKey) -> int:
-        """How many held messages of others are above the read seq; neither deleted ones nor a group's tips count."""
-        row = await self.conversation(key)
-        return row.unread if row else 0
+    async def draft_sent(self, key: ConversationKey, draft: str) -> None:
+        """The server has this draft; a later one is still to be sent."""
+        sql = "UPDATE conversations SET draft_unsent=0 WHERE type=? AND peer=? AND draft=?"
+        await self._count(sql, (*key, draft))
+
+    async def known(self) -> list[ConversationRow]:
+        """All conversations of which something is known, listed or not."""
+        return await self._rows("", ())
+
+    async def marked(self) -> list[tuple[ConversationKey, Marks, int]]:
+        """Conversations that are pinned, muted, hold a draft or were read by the peer: what is so, and up to which seq."""
+
+        def op(connection: sqlite3.Connection) -> list[tuple[ConversationKey, Marks, int]]:
+            found = connection.execute(
+                "SELECT type, peer, pinned, muted, draft, peer_read_seq FROM conversations"
+                " WHERE pinned OR muted OR draft<>'' OR peer_read_seq"
+            ).fetchall()
+            return [
+                (ConversationKey(_TYPES[t], peer), Marks(pin, bool(mute), text), read)
+                for t, peer, pin, mute, text, read in found
+            ]
+
+        return await self._read(op)
+
+    async def unsent_drafts(self) -> list[tuple[ConversationKey, str]]:
+        """The drafts that the server has not got yet."""
+
+        def op(connection: sqlite3.Connection) -> list[tuple[ConversationKey, str]]:
+            found = connection.execute("SELECT type, peer, draft FROM conversations WHERE draft_unsent").fetchall()
+            return [(ConversationKey(_TYPES[type], peer), draft) for type, peer, draft in found]
+
+        return await self._read(op)
+
+    async def unread(self, key: ConversationKey) -> tuple[int, int]:
+        """How many messages of others are above the read seq, and how many of these mention this account.
+
+        Neither deleted and recalled ones nor a group's tips count; where rows are missing, what the server counted holds.
+        """
+        return await self._read(lambda connection: act_rows.unread_of(connection, key))
+
+    async def message(self, key: ConversationKey, seq: int) -> Message | None:
+        """One numbered message."""
+        found = await self._messages(f"{rows.SELECT} WHERE m.type=? AND m.peer=? AND m.seq=?", (*key, seq))
+        return found[0] if found else None
 
     async def delete_conversation(self, key: ConversationKey, *, messages: bool) -> bool:
         """Off the list, or with its messages and all that is known of its timeline; True if it was listed."""
@@ -415,10 +514,8 @@ class LocalStore:
 
     async def _rows(self, where: str, values: tuple[object, ...]) -> list[ConversationRow]:
         def op(connection: sqlite3.Connection) -> list[ConversationRow]:
-            return [
-                ConversationRow(ConversationKey(ConversationType(type), peer), Coverage(json.loads(held)), *rest)
-                for type, peer, held, *rest in connection.execute(f"{rows.SELECT_CONVERSATION} {where}", values)
-            ]
+            found = connection.execute(f"{rows.SELECT_CONVERSATION} {where}", values).fetchall()
+            return [rows.conversation_of(connection, row) for row in found]
 
         return await self._read(op)
 

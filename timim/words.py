@@ -30,6 +30,7 @@ from .elems import (
     GroupTipElem,
     ImageElem,
     LocationElem,
+    MergerElem,
     RelationElem,
     SoundElem,
     TextElem,
@@ -56,6 +57,7 @@ _KINDS: dict[type[AnyElem], str] = {  # an elem's type on the wire; its place he
     GroupTipElem: notice_elems.TIP,
     GroupNoticeElem: notice_elems.GROUP_NOTICE,
     RelationElem: notice_elems.RELATION,
+    MergerElem: "TIMRelayElem",
 }
 _KIND_SIGNS = {kind: chr(0xE001 + place) for place, kind in enumerate(_KINDS.values())}  # private use: nobody types them
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
@@ -250,6 +252,8 @@ def _text_of(elem: AnyElem) -> str:
             return elem.desc
         case FileElem():
             return elem.filename
+        case MergerElem():
+            return elem.title
         case UnknownElem():
             return _readable(_decoded(b'[{"MsgContent":%b}]' % elem.content))
         case _:

@@ -21,6 +21,7 @@ from ..elems import (
     ImageElem,
     ImageType,
     ImageVariant,
+    MergerElem,
     Progress,
     SoundElem,
     VideoElem,
@@ -30,8 +31,11 @@ from ..media import ImageVariants, Variant, compressed_image, image_variants, wi
 from ..message import Message
 from ..net.sources import size_of
 from ..net.transfer import Transfer
+from ..wire.media import media_in
+from ..wire.merging import unfolded
 
 E = TypeVar("E", bound=AnyElem)
+INLINE_LIMIT_BYTES = 8 * 1024  # of a merger's messages in a body of 12 KB: the rest is for other elems
 
 
 class Content:
@@ -44,9 +48,25 @@ class Content:
 
     def bind(self, elem: E) -> E:
         """Let the elem fetch its content through this client."""
-        if isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem):
+        if isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem | MergerElem):
             elem.bind(self._transfer)
+        if isinstance(elem, MergerElem):
+            elem.unfold_by(self._unfold)
         return elem
+
+    def _unfold(self, content: bytes) -> list[Message]:
+        """The messages of a merger; what they hold can be fetched through this client too."""
+        return [self.bind_all(message) for message in unfolded(content)]
+
+    def bind_all(self, message: Message) -> Message:
+        """Let all elems of a message fetch their content through this client, once they are looked at."""
+        if message._elem_source is not None:
+            source = message._elem_source
+            message._elem_source = lambda: tuple(map(self.bind, source()))
+        elif message._elems is not None:
+            for elem in message._elems:
+                self.bind(elem)
+        return message
 
     async def keep(self, message: Message) -> None:
         """Put content that was given as bytes on disk. Raises StorageError; nothing is left there then."""
@@ -137,6 +157,10 @@ class Content:
                 up = await self._transfer.upload(_source(elem), kind="file", name=name, progress=meter.next())
             case VideoElem():
                 return await self._video(elem, name, meter)
+            case MergerElem():
+                up = await self._transfer.upload(elem.content, kind="file", name=name)
+                kept = {"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "media": media_in(elem.content)}
+                return elem.model_copy(update={**kept, "content": b""})
             case _:
                 return elem
         path = None if self._kept_of(elem) else elem.path
@@ -255,7 +279,7 @@ def _remove_others(folder: Path, needed: set[Path]) -> None:
 
 def has_content(elems: Iterable[AnyElem]) -> bool:
     """Whether any of these has content besides its JSON."""
-    return any(isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem) for elem in elems)
+    return any(isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem) or _pending(elem) for elem in elems)
 
 
 def _pending(elem: AnyElem) -> bool:
@@ -264,6 +288,8 @@ def _pending(elem: AnyElem) -> bool:
             return not elem.images
         case SoundElem() | FileElem() | VideoElem():
             return not elem.url
+        case MergerElem():
+            return len(elem.content) > INLINE_LIMIT_BYTES
         case _:
             return False
 

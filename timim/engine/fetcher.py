@@ -10,6 +10,7 @@ import msgspec
 from ..errors import ProtocolError
 from ..ids import SYSTEM_PEER, ConversationKey, ConversationType
 from ..net.connection import Connection
+from ..wire import acts as act_wire
 from ..wire import contacts as contact_wire
 from ..wire import messages as wire
 from ..wire.codec import decode
@@ -35,6 +36,7 @@ class Changed:
 
     items: dict[ConversationKey, contact_wire.Contact]
     since: int
+    receipts: list[contact_wire.ReceiptNotice]
 
 
 class Fetcher:
@@ -94,10 +96,22 @@ class Fetcher:
                 return
             last = part.covered.first - 1
 
+    async def acts_of(self, key: ConversationKey, first: int, last: int) -> AsyncIterator[tuple[list[Entry], int]]:
+        """The acts of an interval of a group, oldest first, and up to which seq these are all."""
+        link = self._connection.link()
+        while first <= last:
+            body = act_wire.GetActs(group_id=key.peer, timeline_range=(first, last))
+            reply = await link.call(act_wire.GET_ACTS, body, timeout_s=self._timeout_s)
+            up_to = reply.timeline_range[1]
+            if not first <= up_to <= last:
+                raise ProtocolError(f"the server's reply does not prove acts of {(first, last)}")
+            yield [decode(Entry, raw) for raw in reply.acts], up_to
+            first = up_to + 1
+
     async def contacts(self, *, since: int) -> Changed:
         """The conversations that changed since a sync (0: all), each with its last message."""
         link = self._connection.link()
-        changed = Changed({}, 0)
+        changed = Changed({}, 0, [])
         start = 0
         while True:
             body = contact_wire.PageContacts(start_index=start, messages=1, since=since)
@@ -106,6 +120,7 @@ class Fetcher:
                 key = key_of(contact)
                 if key not in changed.items or changed.items[key].last_seq <= contact.last_seq:
                     changed.items[key] = contact
+            changed.receipts.extend(reply.receipts)
             changed.since = changed.since or reply.since
             if reply.complete_flag or reply.start_index <= start:
                 return changed

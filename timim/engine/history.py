@@ -18,8 +18,9 @@ from ..message import Message
 from ..storage import ANY_SEQ, Batch, Found, LocalStore, Place
 from ..wire.coverage import Coverage, Interval
 from ..words import Question
+from .entries import split
 from .fetcher import Fetched, Fetcher
-from .inbox import Inbox, incoming_of
+from .inbox import Inbox
 
 log = logging.getLogger("timim")
 PAGE_LIMIT = 1000
@@ -238,7 +239,7 @@ class History:
         The newest part of each first, `limit` seqs in all; it stops where the server cannot be asked.
         """
         requests = 0
-        for place in [key] if key is not None else list(await self._store.known(None)):
+        for place in [key] if key is not None else [row.key for row in await self._store.known()]:
             asking = await self._asking(place)
             newest, _ = await self._newest(asking, 1)
             for gap in reversed((await self._store.coverage(place)).missing(asking.floor, newest)):
@@ -335,9 +336,9 @@ class History:
                     await self._keep(asking.key, part)
 
     async def _keep(self, key: ConversationKey, part: Fetched) -> None:
-        incoming = [incoming_of(entry, self._user_id) for entry in part.entries if not entry.tombstone]
+        incoming, acts = split(part.entries, self._user_id)
         covered = [part.covered] if part.covered is not None else []
-        await self._store.add([Batch(key, incoming, covered, last_seq=part.last_seq, floor=part.floor)])
+        await self._store.add([Batch(key, incoming, covered, last_seq=part.last_seq, floor=part.floor, acts=acts)])
 
     def _bound(self, messages: Sequence[Message]) -> list[Message]:
         return [self._bind(message) for message in messages]
@@ -354,3 +355,12 @@ def checked_count(count: int) -> int:
     if not isinstance(count, int) or not 1 <= count <= PAGE_LIMIT:  # type: ignore[redundant-expr]  # users need not run a checker
         raise InvalidArgument(f"count must be 1 to {PAGE_LIMIT}, not {count!r}")
     return count
+
+
+def seq_in(key: ConversationKey, message: Message) -> int:
+    """Where a message stands in this conversation. Raises InvalidArgument for another's, or one without a number."""
+    if message.conversation != key:
+        raise InvalidArgument(f"this is a message of {message.conversation}, not of {key}")
+    if not message.seq:
+        raise InvalidArgument("this message has no seq: it was not sent, or it was an online message")
+    return message.seq

@@ -17,14 +17,14 @@ import msgspec
 
 from ..errors import NoPermission, TimimError, UnknownGroup, first_of
 from ..ids import ConversationKey, ConversationType
-from ..message import Message, MessageStatus, Priority, SenderMember, SenderProfile
-from ..storage import Batch, Incoming, LocalStore, Stored
+from ..message import Message
+from ..storage import Batch, LocalStore, Marks, Stored, UnreadCount
 from ..wire.codec import decode
-from ..wire.contacts import Contact
+from ..wire.contacts import Contact, ReceiptNotice
 from ..wire.coverage import Interval
-from ..wire.elems import decode_body
 from ..wire.entries import Entry
-from .fetcher import Changed, Fetched, Fetcher, key_of
+from .entries import incoming_of, online_message, split
+from .fetcher import Changed, Fetcher, key_of
 
 log = logging.getLogger("timim")
 
@@ -37,7 +37,8 @@ RETRY_S = 1.0  # between tries while the server or the disk does not do its part
 
 
 class Inbox:
-    """`stored` hears of all that came and was stored, `throw` of online messages, which are stored nowhere.
+    """`stored` hears of all that came and was stored, `throw` of online messages, which are stored nowhere, `receipt` of
+    what others have read meanwhile.
 
     `room` waits until handlers have caught up: meanwhile the queue here fills, and past its limit only seqs are kept.
     `newest` names a conversation that holds something late; `reset` hears when the server's history is not the one known.
@@ -56,6 +57,7 @@ class Inbox:
         room: Callable[[], Awaitable[None]],
         newest: Callable[[], ConversationKey | None],
         reset: Callable[[], None],
+        receipt: Callable[[ReceiptNotice], Awaitable[None]],
     ) -> None:
         self._store = store
         self._fetcher = fetcher
@@ -67,6 +69,7 @@ class Inbox:
         self._room = room
         self._newest = newest
         self._reset = reset
+        self._receipt = receipt
         self._heads: dict[ConversationKey, int] = {}
         self._queue: deque[tuple[ConversationKey, Entry | None, int]] = deque()
         self._behind: dict[ConversationKey, int] = {}
@@ -132,18 +135,28 @@ class Inbox:
                 changed, known = await self._changed()
             whole: list[tuple[int, Contact]] = []
             short: list[Batch] = []
+            acts = await self._store.acts_seqs(list(changed.items))
+            behind: list[tuple[int, Contact]] = []  # groups in which something was done to messages meanwhile
             for key, contact in reversed(changed.items.items()):  # the newest last: of one second, it is listed first then
+                if key.type is ConversationType.GROUP and 0 < acts.get(key, 0) < contact.act_seq and key not in self._heads:
+                    behind.append((acts[key], contact))
                 if key.type is ConversationType.GROUP and not self._recent_contacts and key not in self._heads:
                     continue
                 head = self._head_at_login(key, contact, known.get(key, 0))
-                if contact.last_seq > head + 1:
+                at_top = contact.act_seq == contact.last_seq > head and (
+                    key.type is not ConversationType.GROUP or key in self._heads
+                )
+                if contact.last_seq > head + 1 or at_top:  # at the top: an act, which the list does not hold
                     whole.append((head, contact))
                 else:
                     short.append(self._told(key, contact, head))
+            await self._side_by_side(self._bring_acts, behind)
             for first in range(0, len(short), BATCH):
                 await self._room()
                 await self._keep(short[first : first + BATCH])
-            await self._bring_all(whole)
+            await self._side_by_side(self._bring, whole)
+            for notice in changed.receipts:
+                await self._receipt(notice)
             await self._store.set_meta(self._cursor, str(changed.since))
             self._synced, self._resumed = True, True
 
@@ -231,25 +244,27 @@ class Inbox:
         if last - head - sum(seq > head for seq in entries) > GAP_LIMIT:
             await self._catch_up(key, head + 1, last)
             return None
-        incoming: list[Incoming] = []
+        came: list[Entry] = []
         covered: list[Interval] = []
         run = at = head + 1
         for seq in sorted(s for s in entries if s > head):
             if seq > at:
                 covered += [Interval(run, at - 1)] if at > run else []
                 run = seq
-                incoming += await self._fill(key, at, seq - 1, covered)
+                came += await self._fill(key, at, seq - 1, covered)
             entry = entries[seq]
+            if entry is not None:
+                came.append(entry)
             at = seq + 1
             if entry is None:
                 covered += [Interval(run, seq - 1)] if seq > run else []
                 run = at
-            elif not entry.tombstone:
-                incoming.append(incoming_of(entry, self._user_id))
         covered += [Interval(run, at - 1)] if at > run else []
         if at <= last:
-            incoming += await self._fill(key, at, last, covered)
-        return Batch(key, incoming, covered, live=True, head=last, last_seq=last)
+            came += await self._fill(key, at, last, covered)
+        incoming, acts = split(came, self._user_id)
+        batch = Batch(key, incoming, covered, live=True, head=last, last_seq=last)
+        return replace(batch, acts=acts, acts_seq=last, user_id=self._user_id)
 
     async def _catch_up(self, key: ConversationKey, first: int, last: int) -> None:
         """Bring what was missed in parts, as handlers take it; what this account may not see any more stays a hole."""
@@ -257,11 +272,12 @@ class Inbox:
             async for part in self._fetcher.all_of(key, first, last):
                 assert part.covered is not None
                 await self._room()
-                covered = part.covered
-                await self._keep([Batch(key, self._incoming(part), [covered], live=True, head=covered.last, last_seq=last)])
+                incoming, acts = split(reversed(part.entries), self._user_id)
+                batch = Batch(key, incoming, [part.covered], live=True, head=part.covered.last, last_seq=last)
+                await self._keep([replace(batch, acts=acts, acts_seq=batch.head, user_id=self._user_id)])
         except (NoPermission, UnknownGroup) as exc:
             log.warning("what came up to seq %s of %s is not to be had: %s", last, key, exc)
-        await self._keep([Batch(key, live=True, head=last, last_seq=last)])
+        await self._keep([Batch(key, live=True, head=last, last_seq=last, acts_seq=last)])
 
     async def _head(self, key: ConversationKey, first: int) -> int:
         head = self._heads.get(key)
@@ -274,22 +290,19 @@ class Inbox:
                 head = first - 1  # for us it begins here, above a hole
         return head
 
-    async def _fill(self, key: ConversationKey, first: int, last: int, covered: list[Interval]) -> list[Incoming]:
+    async def _fill(self, key: ConversationKey, first: int, last: int, covered: list[Interval]) -> list[Entry]:
         """What there is of an interval; `covered` gets what the server proved of it (who joined again sees a part).
 
         What this account may not see, as it was put out meanwhile, stays a hole.
         """
-        incoming: list[Incoming] = []
+        entries: list[Entry] = []
         try:
             async for part in self._fetcher.all_of(key, first, last):
-                incoming += self._incoming(part)
+                entries += reversed(part.entries)
                 covered += [part.covered] if part.covered is not None else []
         except (NoPermission, UnknownGroup) as exc:
             log.warning("what came before seq %s of %s is not to be had: %s", last + 1, key, exc)
-        return incoming
-
-    def _incoming(self, part: Fetched) -> list[Incoming]:
-        return [incoming_of(entry, self._user_id) for entry in reversed(part.entries) if not entry.tombstone]
+        return entries
 
     def _head_at_login(self, key: ConversationKey, contact: Contact, known: int) -> int:
         """The seq after which a login brings messages; what lies below it and is not held stays a hole."""
@@ -306,29 +319,65 @@ class Inbox:
 
     def _told(self, key: ConversationKey, contact: Contact, head: int) -> Batch:
         """What the list itself says of a conversation; at most its last message is new."""
-        batch = _batch(key, contact, head=max(head, contact.last_seq))
+        batch = self._batch(key, contact, head=max(head, contact.last_seq))
         if contact.last_seq > head and not isinstance(contact.message, msgspec.UnsetType):
             entry = decode(Entry, contact.message)
-            incoming = [] if entry.tombstone else [incoming_of(entry, self._user_id)]
-            return replace(batch, incoming=incoming, covered=[Interval(contact.last_seq, contact.last_seq)])
+            incoming, _ = split([entry], self._user_id)
+            # an act may stand above the last message: then that was covered before, or is now, and the act is not
+            return replace(batch, incoming=incoming, covered=[Interval(entry.timeline_seq, entry.timeline_seq)])
         return batch if self._recent_contacts else replace(batch, live=False)  # what it read elsewhere; it is not listed
 
-    async def _bring_all(self, conversations: Sequence[tuple[int, Contact]]) -> None:
+    async def _bring(self, head: int, contact: Contact) -> None:
+        """All of a conversation above this seq; and its last message, when nothing but acts is above."""
+        key = key_of(contact)
+        if not isinstance(contact.message, msgspec.UnsetType):
+            entry = decode(Entry, contact.message)
+            if entry.timeline_seq <= head:
+                incoming, _ = split([entry], self._user_id)
+                at = [Interval(entry.timeline_seq, entry.timeline_seq)]
+                await self._keep([Batch(key, incoming, at, live=True, last_seq=contact.last_seq)])
+        async for part in self._fetcher.all_of(key, head + 1, contact.last_seq):
+            assert part.covered is not None
+            incoming, acts = split(reversed(part.entries), self._user_id)
+            batch = self._batch(key, contact, head=part.covered.last)
+            await self._room()
+            await self._keep([replace(batch, incoming=incoming, covered=[part.covered], acts=acts)])
+
+    async def _bring_acts(self, after: int, contact: Contact) -> None:
+        """What was done to a group's messages above this seq: to those that are held, whatever is missing between."""
+        key = key_of(contact)
+        async for entries, up_to in self._fetcher.acts_of(key, after + 1, contact.last_seq):
+            _, acts = split(entries, self._user_id)
+            await self._keep([Batch(key, acts=acts, acts_seq=up_to, user_id=self._user_id)])
+
+    def _batch(self, key: ConversationKey, contact: Contact, *, head: int) -> Batch:
+        return Batch(
+            key=key,
+            live=True,
+            head=head,
+            last_seq=contact.last_seq,
+            read_seq=contact.read_seq,
+            floor=contact.floor,
+            acts_seq=head,
+            user_id=self._user_id,
+            count=UnreadCount(contact.unread_now, contact.mentioned, contact.unread_seq),
+            peer_read_seq=contact.peer_read_seq,
+            marks=Marks(contact.pinned, bool(contact.muted), contact.draft),
+        )
+
+    async def _side_by_side(
+        self, bring: Callable[[int, Contact], Awaitable[None]], conversations: Sequence[tuple[int, Contact]]
+    ) -> None:
         slots = asyncio.Semaphore(CONVERSATIONS_AT_ONCE)
 
-        async def bring(head: int, contact: Contact) -> None:
-            key = key_of(contact)
+        async def one(head: int, contact: Contact) -> None:
             async with slots:
-                async for part in self._fetcher.all_of(key, head + 1, contact.last_seq):
-                    assert part.covered is not None
-                    batch = _batch(key, contact, head=part.covered.last)
-                    await self._room()
-                    await self._keep([replace(batch, incoming=self._incoming(part), covered=[part.covered])])
+                await bring(head, contact)
 
         try:
             async with asyncio.TaskGroup() as tasks:
                 for head, contact in conversations:
-                    tasks.create_task(bring(head, contact))
+                    tasks.create_task(one(head, contact))
         except* TimimError as group:
             raise first_of(group) from None
 
@@ -348,48 +397,11 @@ class Inbox:
     async def _kept(self, batches: Sequence[Batch]) -> None:
         stored = await self._store.add(batches)
         for batch in batches:
-            self._heads[batch.key] = max(batch.head, self._heads.get(batch.key, 0))
+            if batch.head:
+                self._heads[batch.key] = max(batch.head, self._heads.get(batch.key, 0))
         for result in stored:
             for message in result.new:
                 self._bind(message)
+            for _, message in result.acted:
+                self._bind(message)
             self._stored(result)
-
-
-def _batch(key: ConversationKey, contact: Contact, *, head: int) -> Batch:
-    return Batch(key=key, live=True, head=head, last_seq=contact.last_seq, read_seq=contact.read_seq, floor=contact.floor)
-
-
-def incoming_of(entry: Entry, user_id: str) -> Incoming:
-    """An entry as the local store takes it."""
-    group = None if isinstance(entry.group, msgspec.UnsetType) else entry.group
-    profile = SenderProfile(
-        entry.from_account,
-        entry.nick or (group.nick if group else ""),
-        entry.face_url or (group.face_url if group else ""),
-        entry.custom,
-    )
-    member = SenderMember(entry.from_account, group.name_card, group.role, group.member_custom) if group else None
-    return Incoming(
-        seq=entry.timeline_seq,
-        msg_id=f"{entry.client_time}-{entry.msg_random}",
-        sender=entry.from_account,
-        timestamp=entry.msg_time,
-        is_self=entry.from_account == user_id,
-        body=bytes(entry.msg_body),
-        priority=entry.priority or Priority.NORMAL.value,
-        cloud_custom_data=entry.cloud_custom_data,
-        profile=profile,
-        member=member,
-    )
-
-
-def online_message(key: ConversationKey, entry: Entry, user_id: str) -> Message:
-    """An online message: it has no seq and no row."""
-    facts = incoming_of(entry, user_id)
-    message = Message(*decode_body(facts.body), cloud_custom_data=facts.cloud_custom_data)
-    message.conversation = key
-    message.status = MessageStatus.SUCCEEDED
-    message.msg_id, message.sender, message.timestamp = facts.msg_id, facts.sender, facts.timestamp
-    message.sender_profile, message.sender_member = facts.profile, facts.member
-    message.is_self = facts.is_self
-    return message

@@ -29,13 +29,14 @@ from ..errors import (
     TimimError,
 )
 from ..ids import ConversationKey, ConversationType, MsgId, parse_msg_id, random_of, unique_id
-from ..message import Message, MessageStatus, OfflinePush, SenderMember, SenderProfile
+from ..message import ALL, Message, MessageStatus, OfflinePush, SenderMember, SenderProfile
 from ..net.connection import Connection
 from ..net.link import Link
 from ..storage import Ack, LocalStore
 from ..wire import messages as wire
 from ..wire.codec import decode_reply
 from ..wire.elems import encode_body
+from ..wire.entries import MentionItem, PushInfo
 from ..wire.frames import Frame
 from .content import Content, has_content
 
@@ -432,6 +433,8 @@ class Outbox:
             priority=message.priority.value,
             msg_body=msgspec.Raw(item.body),
             cloud_custom_data=message.cloud_custom_data,
+            mentions=[MentionItem(all_flag=1) if user == ALL else MentionItem(account=user) for user in message.mentions],
+            receipt=int(message.receipt),
             push=_push(item.push),
         )
 
@@ -445,7 +448,7 @@ def _ack(key: ConversationKey, item: _Item, reply: wire.SendC2CReply | wire.Send
     return Ack(key, item.message.local_id, reply.timeline_seq, reply.msg_time, item.body, profile, member)
 
 
-def _push(push: OfflinePush | None) -> wire.PushInfo | msgspec.UnsetType:
+def _push(push: OfflinePush | None) -> PushInfo | msgspec.UnsetType:
     if push is None:
         return msgspec.UNSET
-    return wire.PushInfo(push_flag=int(push.disable), title=push.title, desc=push.desc, ext=push.ext)
+    return PushInfo(push_flag=int(push.disable), title=push.title, desc=push.desc, ext=push.ext)

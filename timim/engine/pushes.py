@@ -16,18 +16,17 @@ from ..wire.entries import Entry
 from ..wire.notices import entry_of
 from .inbox import Inbox
 
+Fact = status.ReadNotice | status.ReceiptNotice | status.MarksNotice
 SYSTEM = ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
 
 
 class Pushes:
-    """`read` hears of conversations that this account read elsewhere, `kicked` why this device's login was ended."""
+    """`facts` gets notices that are no entries, in their order; `kicked` hears why this device's login was ended."""
 
-    def __init__(
-        self, inbox: Inbox, *, user_id: str, read: Callable[[ConversationKey, int], None], kicked: Callable[[str], None]
-    ) -> None:
+    def __init__(self, inbox: Inbox, *, user_id: str, facts: Callable[[Fact], None], kicked: Callable[[str], None]) -> None:
         self._inbox = inbox
         self._user_id = user_id
-        self._read = read
+        self._facts = facts
         self._kicked = kicked
 
     def receive(self, push: status.Push) -> None:
@@ -36,19 +35,20 @@ class Pushes:
             for key, entry in pushed_entries(event, self._user_id):
                 self._inbox.push(key, entry)
             match event.event:
-                case status.EVENT_READ if not isinstance(event.read, msgspec.UnsetType):
-                    self._read(_key_of(event.read), event.read.read_seq)
+                case status.EVENT_READ:
+                    self._all(status.ReadNotice, event.reads)
+                case status.EVENT_RECEIPT:
+                    self._all(status.ReceiptNotice, event.receipts)
+                case status.EVENT_MARKS:
+                    self._all(status.MarksNotice, event.marks)
                 case status.EVENT_C2C_NOTICE if event.sub_msg_type == status.SUB_KICKED:
                     self._kicked(event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else "")
                 case _:
                     pass  # entries, or an event that this version does not know
 
-
-def _key_of(notice: status.ReadNotice) -> ConversationKey:
-    if notice.system:
-        return SYSTEM
-    type = ConversationType.GROUP if notice.group_id else ConversationType.C2C
-    return ConversationKey(type, notice.group_id or notice.peer)
+    def _all(self, kind: type[Fact], raws: list[msgspec.Raw]) -> None:
+        for raw in raws:
+            self._facts(decode(kind, raw))
 
 
 def pushed_entries(event: status.PushEvent, user_id: str) -> Iterator[tuple[ConversationKey, Entry]]:
@@ -63,6 +63,14 @@ def pushed_entries(event: status.PushEvent, user_id: str) -> Iterator[tuple[Conv
             for raw in event.group:
                 entry = decode(Entry, raw)
                 yield ConversationKey(ConversationType.GROUP, entry.to_group_id), entry
+        case status.EVENT_ACT:
+            for raw in event.acts:
+                entry = decode(Entry, raw)
+                if entry.to_group_id:
+                    yield ConversationKey(ConversationType.GROUP, entry.to_group_id), entry
+                else:
+                    peer = entry.to_account if entry.from_account == user_id else entry.from_account
+                    yield ConversationKey(ConversationType.C2C, peer), entry
         case status.EVENT_GROUP_TIP:
             for raw in event.tips:
                 entry = entry_of(event.event, raw)

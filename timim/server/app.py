@@ -23,13 +23,16 @@ from starlette.routing import BaseRoute, WebSocketRoute
 
 from .. import clock
 from ..errors import StorageError, StoreInUse, TimimError
+from .acts import Acts, Limits
 from .auth import Auth
 from .blobs import Blobs
 from .bus.local import LocalBus
 from .commands import (  # noqa: F401  they register what they serve
+    acts,
     contacts,
     group_members,
     groups,
+    marks,
     openim,
     profile,
     reading,
@@ -147,6 +150,7 @@ class Server:
             media_url=media_url,
             gate=outside.gate,
             stored=outside.stored,
+            receipt_members=settings.receipt_group_members,
         )
         blobs = await asyncio.to_thread(Blobs.of, settings)
         uploads = self._uploads = Uploads(store.media, blobs, settings, now=self._now)
@@ -158,12 +162,15 @@ class Server:
             url_s=settings.media_url_s,
             now=self._now,
         )
+        limits = Limits(settings.recall_window_s, settings.reactions_per_message, settings.users_per_reaction)
         services = Services(
             metrics=metrics,
             settings=settings,
             store=store,
             directory=directory,
             timelines=timelines,
+            acts=Acts(store, bus, directory, timelines, now=self._now, limits=limits),
+            bus=bus,
             fanout=self._fanout,
             media=media,
             now=self._now,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from ..wire.codec import decode
+from ..wire.status import PushEvent
 from .bus.base import Event
 from .session import Session
+
+LAST_OF_TENCENT = 10_000  # Event numbers above it are timim's own
 
 
 class Fanout:
@@ -35,5 +39,9 @@ class Fanout:
         """Hand an event to every device it is for."""
         for user in event.users:
             for number, session in self._sessions.get(user, {}).items():
-                if number != event.origin:
+                if number == event.origin:
+                    continue
+                if session.ours or event.kind <= LAST_OF_TENCENT:
                     session.push(event.kind, event.payload)
+                elif event.plain is not None:
+                    session.notify(decode(PushEvent, event.plain))

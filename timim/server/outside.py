@@ -41,7 +41,7 @@ class Outside:
             "callback", AfterCallbacks(self._callbacks(), named).tell if named & {AFTER_C2C, AFTER_GROUP} else None
         )
         push = self._webhook(settings.push_url, settings.push_token, settings.push_timeout_s)
-        pushes = Pushes(push, self._directory, online=self._online)
+        pushes = Pushes(push, self._store, self._directory, online=self._online)
         await self._open("push", pushes.tell if settings.push_url else None)
         if STATE in named:
             self._states = StateCallbacks(self._callbacks(), now=self._now)

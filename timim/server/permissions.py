@@ -49,6 +49,8 @@ class Act(enum.Enum):
     TRANSFER = "pass ownership"
     QUIT = "quit"
     DISSOLVE = "dissolve"
+    RECALL = "recall others' messages"
+    MENTION_ALL = "mention all"
 
 
 _ROLES = {"O": OWNER, "A": ADMIN, "M": MEMBER}
@@ -68,6 +70,8 @@ _ROWS: Mapping[Act, tuple[str, str, str, str, str]] = {
     Act.TRANSFER: ("O", "O", "O", "", "O"),
     Act.QUIT: ("OM", "AM", "AM", "M", "AM"),
     Act.DISSOLVE: ("", "O", "O", "O", "O"),
+    Act.RECALL: ("O", "OA", "OA", "O", "OA"),
+    Act.MENTION_ALL: ("O", "OA", "OA", "O", "OA"),
 }
 TABLE: Mapping[tuple[Act, str], frozenset[str]] = {
     (act, kind): frozenset(_ROLES[letter] for letter in letters)

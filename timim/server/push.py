@@ -1,7 +1,8 @@
 """What the operator's back end is told of stored messages: offline pushes, and the callbacks after sending.
 
 A push goes to who has no device online when it is told; it says what the document says: the text of every elem in order,
-without a separator, behind the sender's name. Tips, acts and online messages are not told.
+without a separator, behind the sender's name. Tips, acts and online messages are not told, and nothing to who has muted the
+conversation.
 """
 
 from __future__ import annotations
@@ -15,11 +16,10 @@ from ..elems import SERVER_ELEMS, AnyElem, CustomElem
 from ..errors import UnknownGroup
 from ..wire.codec import decode
 from ..wire.elems import decode_body
-from ..wire.entries import Entry, GroupFacts
-from ..wire.messages import PushInfo
+from ..wire.entries import Entry, GroupFacts, PushInfo
 from .membership import Directory
 from .notices import who_see
-from .store.base import StoredEntry
+from .store.base import Store, StoredEntry
 from .webhooks import Webhook, WebhookFailed
 
 USERS_A_CALL = 500
@@ -38,8 +38,9 @@ def message_in(entry: StoredEntry) -> tuple[Entry, tuple[AnyElem, ...]] | None:
 class Pushes:
     """`online` tells whether a user has a device that is logged in now."""
 
-    def __init__(self, webhook: Webhook, directory: Directory, *, online: Callable[[str], bool]) -> None:
+    def __init__(self, webhook: Webhook, store: Store, directory: Directory, *, online: Callable[[str], bool]) -> None:
         self._webhook = webhook
+        self._store = store
         self._directory = directory
         self._online = online
         self._partly: dict[str, set[str]] = {}  # push id → who has it, while another part of the same push fails
@@ -55,7 +56,9 @@ class Pushes:
             return
         push_id = push_id_of(timeline, entry.seq)
         done = self._partly.pop(push_id, set())
-        hearers = [user for user in await self._hearers(said, entry.seq) if user not in done and not self._online(user)]
+        away = [user for user in await self._hearers(said, entry.seq) if user not in done and not self._online(user)]
+        quiet = await self._store.muting(timeline, away)
+        hearers = [user for user in away if user not in quiet]
         body = _push_body(push_id, said, elems, push, entry)
         for at in range(0, len(hearers), USERS_A_CALL):
             part = hearers[at : at + USERS_A_CALL]

@@ -40,6 +40,7 @@ class Session:
         asked: int = 0,
         device: str = "",
         platform: str = "web",
+        ours: bool = True,
     ) -> None:
         self.number = next(_numbers)
         self.device = device or f"session {self.number}"  # a client that has no lasting name is another each time
@@ -47,6 +48,7 @@ class Session:
         self.user = user
         self.tiny_id = tiny_id
         self.batch = batch
+        self.ours = ours  # a timim client: it knows what Tencent's wire lacks
         self.closed_because = ""
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._finished = False

@@ -73,6 +73,11 @@ class Settings(BaseSettings):
     push_token: str = Field(default="", repr=False)
     push_timeout_s: float = Field(default=5.0, gt=0)  # of a call that nobody waits for
     push_give_up_s: float = Field(default=86_400.0, gt=0)  # older news is of no use
+    recall_window_s: float = Field(default=120.0, ge=0)  # in which a sender can take a message back
+    reactions_per_message: int = Field(default=10, ge=1)  # different ones
+    users_per_reaction: int = Field(default=100, ge=1)
+    mentions_per_message: int = Field(default=30, ge=1)
+    receipt_group_members: int = Field(default=200, ge=1)  # a larger group's messages ask for no receipts
     synchronous: str = "FULL"
     new_epoch: bool = False  # for one start, after restoring a back-up: clients ask for their history anew
     drain_s: float = 5.0

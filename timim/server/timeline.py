@@ -31,10 +31,23 @@ from ..failpoint import reach
 from ..wire import status
 from ..wire.codec import encode
 from ..wire.elems import split_body
-from ..wire.entries import EntryTail, GroupFacts, encode_tail, render, render_online, render_tombstone
+from ..wire.entries import (
+    ActFacts,
+    EntryTail,
+    GroupFacts,
+    MentionItem,
+    PushInfo,
+    decode_tail,
+    encode_tail,
+    render,
+    render_online,
+    render_place,
+    render_tombstone,
+)
 from ..wire.media import MediaName, media_of
-from ..wire.messages import PushInfo, SenderFacts
+from ..wire.messages import SenderFacts
 from ..wire.notices import SERVER_ELEMS, push_form
+from ..wire.relay_elems import RELAY, checked_relay
 from .bus.base import Bus, Event
 from .membership import Directory
 from .metrics import Metrics
@@ -42,6 +55,7 @@ from .notices import Notice, Plan, who_see
 from .permissions import MEMBER, Act, demand
 from .rates import Rates
 from .store.base import (
+    ACT,
     Appended,
     Circle,
     Group,
@@ -58,7 +72,7 @@ from .webhooks import Allowed, Gate
 
 log = logging.getLogger("timim.server")
 PUSH_LIMIT_BYTES = 4096  # what the push services of phones take
-__all__ = ["Draft", "Posted", "Range", "Timelines"]
+__all__ = ["Draft", "Posted", "Range", "Timelines", "target_of"]
 PAGE_LIMIT_BYTES = 512 * 1024  # of entries in one reply: 8 pages at once still leave room for pushes in a session's queue
 
 
@@ -76,6 +90,8 @@ class Draft:
     origin: int = 0
     ask: bool = False  # it is only asked where it stands
     push: PushInfo | msgspec.UnsetType = msgspec.UNSET
+    mentions: tuple[str, ...] = ()  # "": everybody
+    receipt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +132,7 @@ class Timelines:
         media_url: str = "",
         gate: Gate | None = None,
         stored: Callable[[str], None] = lambda timeline: None,
+        receipt_members: int = 200,
     ) -> None:
         self._store = store
         self._bus = bus
@@ -124,6 +141,7 @@ class Timelines:
         self._now = now
         self._max_message_bytes = max_message_bytes
         self._friends_only = friends_only
+        self._receipt_members = receipt_members
         self._rates = rates if rates is not None else Rates(0, 1)
         self._media_url = media_url
         self._gate = gate
@@ -135,7 +153,7 @@ class Timelines:
         """Store a message for two users and tell their devices. Raises UnknownUser, Blacklisted, MsgIdConflict, …"""
         if draft.ask:
             return await self._where(draft, c2c_timeline(draft.sender, receiver))
-        media = self._check(draft)
+        media = self.check(draft)
         async with self._lane(draft.sender):
             sender = await self._directory.account(draft.sender)
             await self._directory.account(receiver)
@@ -143,11 +161,11 @@ class Timelines:
             if isinstance(asked, Posted):
                 return asked
             if asked.msg_body is not draft.msg_body:  # rewritten: it has the limits, and the content, of any other
-                media = self._check(replace(draft, msg_body=asked.msg_body))
+                media = self.check(replace(draft, msg_body=asked.msg_body))
             circle = await self._directory.circle(receiver)
         timeline = c2c_timeline(draft.sender, receiver)
         try:
-            self._may_write_to(draft.sender, receiver, circle)
+            self.may_write_to(draft.sender, receiver, circle)
         except ServerRefused as exc:
             return await self._standing(draft, timeline, exc)
         tail = encode_tail(
@@ -184,18 +202,19 @@ class Timelines:
         """Store a message for a group's members and tell their devices. Raises UnknownGroup, NotAMember, Muted, …"""
         if draft.ask:
             return await self._where(draft, group_timeline(group_id))
-        media = self._check(draft)
+        media = self.check(draft)
         async with self._lane(draft.sender):
             sender = await self._directory.account(draft.sender)
             asked = await self._ask(draft, group_timeline(group_id), group=await self._directory.group(group_id))
             if isinstance(asked, Posted):
                 return asked
             if asked.msg_body is not draft.msg_body:  # rewritten: it has the limits, and the content, of any other
-                media = self._check(replace(draft, msg_body=asked.msg_body))
+                media = self.check(replace(draft, msg_body=asked.msg_body))
             group = await self._directory.group(group_id)
         timeline = group_timeline(group_id)
         try:
-            self._may_speak(draft, group)
+            self.may_speak(draft, group)
+            self._may_ask(draft, group)
         except ServerRefused as exc:
             return await self._standing(draft, timeline, exc)
         member = group.members[draft.sender]
@@ -222,6 +241,8 @@ class Timelines:
                 group=facts,
                 priority=draft.priority,
                 cloud_custom_data=asked.cloud_custom_data,
+                mentions=[MentionItem(account=user) if user else MentionItem(all_flag=1) for user in draft.mentions],
+                receipt=int(draft.receipt),
                 push=draft.push,
                 msg_body=asked.msg_body,
             )
@@ -243,14 +264,25 @@ class Timelines:
         page = await self._store.timeline_page(timeline, first, await self._up_to(timeline, last, until), limit)
         return _range(page, group=False)
 
-    async def read_group(self, user: str, group_id: str, first: int, last: int, limit: int, *, until: int = 0) -> Range:
-        """The newest `limit` entries of an interval of a group's timeline, for a member, from where it may read on."""
+    async def messages_c2c(self, user: str, peer: str, first: int, last: int, limit: int) -> Range:
+        """The newest `limit` messages of an interval, no acts: for clients that do not know them."""
+        page = await self._store.messages_before(c2c_timeline(user, peer), last, first, limit)
+        entries = [render(entry.tail, seq=entry.seq, time=entry.time, group=False) for entry in page.entries]
+        return Range(entries, list(page.entries), page.first, page.last, page.floor, page.last_seq)
+
+    async def read_group(
+        self, user: str, group_id: str, first: int, last: int, limit: int, *, until: int = 0, plain: bool = False
+    ) -> Range:
+        """The newest `limit` entries of an interval of a group's timeline, for a member, from where it may read on.
+
+        `plain`: for clients that know no acts; where one stands there is nothing to show.
+        """
         group = await self._directory.group_for(user, group_id)
         floor = group.members[user].floor
         timeline = group_timeline(group_id)
         last = await self._up_to(timeline, last, until)
         page = await self._store.timeline_page(timeline, max(first, floor), last, limit)
-        return _range(page, group=True, floor=floor)
+        return _range(page, group=True, floor=floor, plain=plain)
 
     async def _up_to(self, timeline: str, last: int, until: int) -> int:
         return min(last, await self._store.seq_before(timeline, until, "")) if until else last
@@ -341,7 +373,8 @@ class Timelines:
             lane = self._lanes[sender] = asyncio.Lock()
         return lane
 
-    def _may_write_to(self, sender: str, receiver: str, circle: Circle) -> None:
+    def may_write_to(self, sender: str, receiver: str, circle: Circle) -> None:
+        """Raises Blacklisted, NotFriends."""
         if sender in circle.blocked:
             raise Blacklisted(f"{receiver!r} has {sender!r} on the blacklist", code=20007)
         if self._friends_only and sender != receiver:
@@ -350,7 +383,8 @@ class Timelines:
                 code = 20011 if listed else 20010 if lists else 20009
                 raise NotFriends(f"{sender!r} and {receiver!r} are not friends of each other", code=code)
 
-    def _may_speak(self, draft: Draft, group: Group) -> None:
+    def may_speak(self, draft: Draft, group: Group) -> None:
+        """Raises NotAMember, NoPermission, Muted, RateLimited."""
         user, now = draft.sender, self._now()
         demand(group, user, Act.SPEAK)
         member = group.members[user]
@@ -362,6 +396,16 @@ class Timelines:
         if wait_s := self._rates.admit(group.group_id, draft.priority or "Normal", now):
             info = f"group {group.group_id!r} has too many messages for one of {draft.priority} priority; it was not stored"
             raise RateLimited(info, retry_after=wait_s)
+
+    def _may_ask(self, draft: Draft, group: Group) -> None:
+        """Whether the message may call everybody, and ask who read it."""
+        if "" in draft.mentions:
+            demand(group, draft.sender, Act.MENTION_ALL)
+        if draft.receipt and len(group.members) > self._receipt_members:
+            info = (
+                f"group {group.group_id!r} has more than {self._receipt_members} members: none of its messages ask for receipts"
+            )
+            raise InvalidArgument(info, code=10004)
 
     async def _standing(self, draft: Draft, timeline: str, refusal: ServerRefused) -> Posted:
         """A retry of what is stored gets its seq, whatever was decided since; everything else is refused."""
@@ -397,10 +441,14 @@ class Timelines:
             time=int(self._now()),
             contacts=contacts,
             media=media,
+            receipt=draft.receipt,
+            mentions=draft.mentions,
         )
 
-    def _check(self, draft: Draft) -> tuple[MediaName, ...]:
-        """The content that its elems name; whether the sender may read it, the store decides with the entry."""
+    def check(self, draft: Draft) -> tuple[MediaName, ...]:
+        """What a body must be, whoever sends it; the content that its elems name: whether the sender may read that, the
+        store decides with the entry. Raises InvalidArgument, InvalidElem, MessageTooLong.
+        """
         size = len(bytes(draft.msg_body))
         if size > self._max_message_bytes:
             raise MessageTooLong(f"the message is {size} bytes long, the limit is {self._max_message_bytes}", code=93000)
@@ -419,6 +467,8 @@ class Timelines:
                 raise InvalidElem(f"{member.msg_type} is the server's own: nobody can send it", code=90010)
             if not bytes(member.msg_content).startswith(b"{"):
                 raise InvalidElem(f"MsgContent of {member.msg_type} must be an object", code=90010)
+            if member.msg_type == RELAY:
+                checked_relay(member.msg_content)
         return tuple(media_of(members, self._media_url))
 
 
@@ -441,16 +491,18 @@ def _fingerprint(draft: Draft) -> bytes:
     return digest.digest()
 
 
-def _range(page: TimelinePage, *, group: bool, floor: int = 1) -> Range:
+def _range(page: TimelinePage, *, group: bool, floor: int = 1, plain: bool = False) -> Range:
     """The page in the form of the wire; of entries that are large together, the newest that fit."""
     page = _fitting(page)
     entries: list[msgspec.Raw] = []
+    gone = render_place if plain else render_tombstone
     expected = page.last
     for entry in page.entries:
-        entries.extend(render_tombstone(seq) for seq in range(expected, entry.seq, -1))
-        entries.append(render(entry.tail, seq=entry.seq, time=entry.time, group=group))
+        entries.extend(gone(seq) for seq in range(expected, entry.seq, -1))
+        hidden = entry.kind == ACT and (plain or (floor > 1 and target_of(entry) < floor))
+        entries.append(gone(entry.seq) if hidden else render(entry.tail, seq=entry.seq, time=entry.time, group=group))
         expected = entry.seq - 1
-    entries.extend(render_tombstone(seq) for seq in range(expected, page.first - 1, -1))
+    entries.extend(gone(seq) for seq in range(expected, page.first - 1, -1))
     return Range(entries, list(page.entries), page.first, page.last, max(floor, page.floor), page.last_seq)
 
 
@@ -461,3 +513,9 @@ def _fitting(page: TimelinePage) -> TimelinePage:
         if size > PAGE_LIMIT_BYTES and count:
             return replace(page, entries=page.entries[:count], first=page.entries[count - 1].seq)
     return page
+
+
+def target_of(entry: StoredEntry) -> int:
+    """The seq that an act's entry acts on: who may not see that may not see the act."""
+    act = decode_tail(entry.tail).act
+    return act.target if isinstance(act, ActFacts) else 0

@@ -5,6 +5,19 @@ from __future__ import annotations
 import msgspec
 
 from .codec import Body, Command, Reply
+from .status import ReceiptNotice
+
+__all__ = [
+    "CONTACT_C2C",
+    "CONTACT_GROUP",
+    "CONTACT_SYSTEM",
+    "PAGE_CONTACTS",
+    "Contact",
+    "LastMsg",
+    "PageContacts",
+    "PageContactsReply",
+    "ReceiptNotice",
+]
 
 CONTACT_C2C = 1
 CONTACT_GROUP = 2
@@ -32,6 +45,14 @@ class Contact(msgspec.Struct, kw_only=True, omit_defaults=True):
     read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
     floor: int = msgspec.field(name="TimelineFloor", default=0)
     message: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="TimelineMessage", default=msgspec.UNSET)
+    act_seq: int = msgspec.field(name="TimelineActSeq", default=0)  # the last act on a message
+    peer_read_seq: int = msgspec.field(name="TimelinePeerReadSeq", default=0)
+    unread_now: int = msgspec.field(name="TimelineUnread", default=0)
+    mentioned: int = msgspec.field(name="TimelineMentioned", default=0)
+    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)  # up to which these were counted
+    pinned: int = msgspec.field(name="TimelinePinned", default=0)  # since when
+    muted: int = msgspec.field(name="TimelineMuted", default=0)
+    draft: str = msgspec.field(name="TimelineDraft", default="")
     # the web client's own words; it wants them whenever TimelineMessages was not asked for
     msg_seq: int = msgspec.field(name="MsgSeq", default=0)
     msg_random: int = msgspec.field(name="MsgRandom", default=0)
@@ -49,6 +70,10 @@ class Contact(msgspec.Struct, kw_only=True, omit_defaults=True):
     group_read_seq: int = msgspec.field(name="MsgGroupReadedSeq", default=0)
     peer_read_time: int = msgspec.field(name="C2cPeerReadTime", default=0)
     unread: int = msgspec.field(name="UnreadMsgCount", default=0)
+    last_msg_flags: int = msgspec.field(name="LastMsgFlags", default=0)  # 8 in C2C, 2 in a group: recalled
+    not_unread: int = msgspec.field(name="GroupIgnoredUnreadSeqCount", default=0)
+    top_flags: int = msgspec.field(name="TopFlags", default=0)  # 1: pinned
+    top_time: int = msgspec.field(name="TopTimeStamp", default=0)
 
 
 class LastMsg(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -66,6 +91,7 @@ class PageContactsReply(Reply):
     time_stamp: int = msgspec.field(name="TimeStamp", default=0)
     since: int = msgspec.field(name="TimelineSince", default=0)  # what to name the next time
     items: list[Contact] = msgspec.field(name="SessionItem", default_factory=list)
+    receipts: list[ReceiptNotice] = msgspec.field(name="TimelineReceipts", default_factory=list)  # that changed since
 
 
 PAGE_CONTACTS = Command("recentcontact.page_get", PageContacts, PageContactsReply)

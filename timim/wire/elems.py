@@ -26,6 +26,7 @@ from ..elems import (
     ImageType,
     ImageVariant,
     LocationElem,
+    MergerElem,
     RelationElem,
     SoundElem,
     TextElem,
@@ -34,6 +35,7 @@ from ..elems import (
 )
 from ..errors import InvalidElem, ProtocolError
 from . import notice_elems
+from .relay_elems import RELAY, relay_in, relay_out
 
 WIRE_IMAGE_TYPE = {ImageType.ORIGINAL: 1, ImageType.LARGE: 2, ImageType.THUMB: 3}
 _LOCAL_FIELDS = ("LocalPath", "LocalSnapshot", "LocalCompression", "LocalStrip")
@@ -71,6 +73,11 @@ def decode_body(body: bytes | msgspec.Raw, *, local: bool = False) -> tuple[AnyE
 
 def decode_elem(msg_type: str, content: bytes, *, local: bool = False) -> AnyElem:
     """One elem; never raises."""
+    if msg_type == RELAY:
+        try:
+            return relay_in(content)
+        except (msgspec.MsgspecError, InvalidElem, UnicodeDecodeError, RecursionError):
+            return UnknownElem(MsgType=msg_type, content=content)
     read = _READERS.get(msg_type)
     if read is not None:
         try:
@@ -114,6 +121,8 @@ def encode_elem(elem: AnyElem, *, local: bool = False) -> bytes:
             return _elem("TIMImageElem", _image_out(elem, local))
         case VideoElem():
             return _elem("TIMVideoFileElem", _video_out(elem, local))
+        case MergerElem():
+            return relay_out(elem)
         case GroupTipElem() | GroupNoticeElem() | RelationElem():
             raise InvalidElem(f"{type(elem).__name__} is the server's own: nobody can send it")
 

@@ -3,14 +3,77 @@
 The server writes an entry's JSON once, without what only the commit knows; `render` puts the number and the time in
 front, and the same bytes go to the store's readers, to pages and to every push. A seq whose message is gone is a
 tombstone: `{"TimelineSeq": 7, "TimelineTombstone": 1}`.
+
+What one does to a message that stands is an entry too, an act: it names the seq it acts on (`TimelineAct`), and holds what
+the message is after it, as far as this kind of act changes it; the message's own entry says the same from then on
+(`TimelineState`). Of two acts of one kind the later seq wins, so it does not matter in which order a device hears of them.
 """
 
 from __future__ import annotations
 
 import msgspec
 
-from .codec import encode
-from .messages import PushInfo
+from .codec import decode, encode
+
+RECALL, EDIT, REACT = "recall", "edit", "react"
+C2C_RECALLED = 8  # MsgFlagBits of a recalled C2C message
+PLACE_SKIPPED, PLACE_RECALLED = 1, 2  # IsPlaceMsg in a group: nothing to show, and a recalled message
+ALL = "__kImSDK_MesssageAtALL__"  # Tencent's own word for everybody, in mentions
+
+
+class Reaction(msgspec.Struct, kw_only=True):
+    """Who reacts with this, in the order in which they did."""
+
+    reaction: str = msgspec.field(name="Reaction")
+    users: list[str] = msgspec.field(name="Reaction_Account", default_factory=list)
+
+
+class State(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What acts have made of a message; for each kind the seq of the last act of it, 0 for none."""
+
+    recall_seq: int = msgspec.field(name="RecallSeq", default=0)
+    recaller: str = msgspec.field(name="Revoker_Account", default="")
+    recalled_at: int = msgspec.field(name="RecallTime", default=0)
+    edit_seq: int = msgspec.field(name="EditSeq", default=0)
+    editor: str = msgspec.field(name="Edit_Account", default="")
+    edited_at: int = msgspec.field(name="EditTime", default=0)
+    version: int = msgspec.field(name="MsgVersion", default=0)
+    react_seq: int = msgspec.field(name="ReactSeq", default=0)
+    reactions: list[Reaction] = msgspec.field(name="Reactions", default_factory=list)
+
+
+class ActFacts(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An act: on which seq, whose message that is, and what of it changed; an edit's new body is the entry's own."""
+
+    kind: str = msgspec.field(name="Kind")
+    target: int = msgspec.field(name="TargetSeq")
+    target_from: str = msgspec.field(name="Target_Account", default="")
+    reaction: str = msgspec.field(name="Reaction", default="")
+    removed: int = msgspec.field(name="Removed", default=0)
+    reactions: list[Reaction] = msgspec.field(name="Reactions", default_factory=list)
+    version: int = msgspec.field(name="MsgVersion", default=0)
+
+
+class RevokerInfo(msgspec.Struct, kw_only=True):
+    """Who recalled a message, as Tencent's clients read it."""
+
+    revoker: str = msgspec.field(name="Revoker_Account")
+
+
+class PushInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """`OfflinePushInfo`: what an offline push shows. PushFlag 0 pushes, 1 does not."""
+
+    push_flag: int = msgspec.field(name="PushFlag", default=0)
+    title: str = msgspec.field(name="Title", default="")
+    desc: str = msgspec.field(name="Desc", default="")
+    ext: str = msgspec.field(name="Ext", default="")
+
+
+class MentionItem(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One member of `GroupAtInfo`: GroupAtAllFlag 1 means everybody."""
+
+    all_flag: int = msgspec.field(name="GroupAtAllFlag", default=0)
+    account: str = msgspec.field(name="GroupAt_Account", default="")
 
 
 class GroupFacts(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -43,6 +106,15 @@ class EntryTail(msgspec.Struct, kw_only=True, omit_defaults=True):
     priority: str = msgspec.field(name="MsgPriority", default="")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
+    mentions: list[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=list)
+    receipt: int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: its sender wants to know who read it
+    state: State | msgspec.UnsetType = msgspec.field(name="TimelineState", default=msgspec.UNSET)
+    act: ActFacts | msgspec.UnsetType = msgspec.field(name="TimelineAct", default=msgspec.UNSET)
+    # of a recalled message, in Tencent's words for C2C and for groups
+    msg_flag_bits: int = msgspec.field(name="MsgFlagBits", default=0)
+    place: int = msgspec.field(name="IsPlaceMsg", default=0)
+    revoker: RevokerInfo | msgspec.UnsetType = msgspec.field(name="RevokerInfo", default=msgspec.UNSET)
+    version: int = msgspec.field(name="MsgVersion", default=0)  # how often it was edited
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
 
 
@@ -71,6 +143,16 @@ def render(tail: bytes, *, seq: int, time: int, group: bool) -> msgspec.Raw:
 def render_online(tail: bytes, *, time: int) -> msgspec.Raw:
     """An online message's JSON: dated, never numbered."""
     return msgspec.Raw(b'{"MsgTimeStamp":%d,%b' % (time, tail))
+
+
+def decode_tail(tail: bytes) -> EntryTail:
+    """What a store kept of an entry."""
+    return decode(EntryTail, b"{" + tail)
+
+
+def render_place(seq: int) -> msgspec.Raw:
+    """What stands in a group's history, for clients that know no acts, where an act stands: nothing to show."""
+    return msgspec.Raw(b'{"MsgSeq":%d,"IsPlaceMsg":%d}' % (seq, PLACE_SKIPPED))
 
 
 def render_tombstone(seq: int) -> msgspec.Raw:

@@ -74,6 +74,9 @@ class _Merged(msgspec.Struct):
 
 
 class _Relay(msgspec.Struct):
+    key: str = msgspec.field(name="JsonMsgKey", default="")
+    url: str = msgspec.field(name="TimelineUrl", default="")
+    media: list[str] = msgspec.field(name="TimelineMedia", default_factory=list)
     messages: list[_Merged] = msgspec.field(name="MsgList", default_factory=list)
 
 
@@ -93,6 +96,12 @@ def media_of(members: Sequence[WireElem], media_url: str) -> list[MediaName]:
     return [MediaName(uuid, ours) for uuid, ours in found.items()]
 
 
+def media_in(messages: bytes) -> tuple[str, ...]:
+    """The names of content in a merger's `MsgList`, each once; for a list that is content itself."""
+    relay = WireElem("TIMRelayElem", msgspec.Raw(b'{"MsgList":%b}' % messages))
+    return tuple(dict.fromkeys(uuid for uuid, _ in _named([relay], NESTED_LIMIT + 1) if UUID.match(uuid)))
+
+
 def uuid_in(url: str, media_url: str) -> str:
     """The name in an address of this media door; empty when it is another's."""
     if not media_url or not url.startswith(media_url + "/"):
@@ -107,7 +116,11 @@ def _named(members: Sequence[WireElem], layers: int) -> Iterator[tuple[str, str]
             if member.msg_type in _MEDIA:
                 yield from _in_content(_content.decode(member.msg_content))
             elif member.msg_type == "TIMRelayElem" and layers:
-                for merged in _relay.decode(member.msg_content).messages:
+                relay = _relay.decode(member.msg_content)
+                if relay.url:
+                    yield relay.key, relay.url
+                    yield from ((uuid, "") for uuid in relay.media)
+                for merged in relay.messages:
                     yield from _named(split_body(merged.body), layers - 1)
         except (msgspec.MsgspecError, ProtocolError, UnicodeDecodeError, RecursionError):
             continue  # a receiver keeps such an elem as it came, and fetches nothing

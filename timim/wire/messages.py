@@ -10,17 +10,9 @@ from __future__ import annotations
 import msgspec
 
 from .codec import Body, Command, Reply
+from .entries import MentionItem, PushInfo
 
 Seqs = tuple[int, int]
-
-
-class PushInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """`OfflinePushInfo`: what an offline push shows. PushFlag 0 pushes, 1 does not."""
-
-    push_flag: int = msgspec.field(name="PushFlag", default=0)
-    title: str = msgspec.field(name="Title", default="")
-    desc: str = msgspec.field(name="Desc", default="")
-    ext: str = msgspec.field(name="Ext", default="")
 
 
 class SendC2C(Body, kw_only=True):
@@ -71,6 +63,8 @@ class SendGroup(Body, kw_only=True):
     priority: str = msgspec.field(name="MsgPriority", default="Normal")
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
+    mentions: list[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=list)
+    receipt: int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: tell the sender who read it
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
     ask: int = msgspec.field(name="TimelineAsk", default=0)  # 1: store nothing; where does this msg_id stand? seq 0: nowhere
 

@@ -58,7 +58,10 @@ EVENT_RELATION = 7
 EVENT_PROFILE = 8
 EVENT_C2C_MESSAGE = 9
 EVENT_C2C_NOTICE = 10
-EVENT_READ = 10001  # ours: a number of its own, which other clients pass over
+EVENT_READ = 10001  # ours: numbers of their own, which other clients pass over
+EVENT_ACT = 10002
+EVENT_RECEIPT = 10003
+EVENT_MARKS = 10004
 SUB_KICKED = 96
 
 
@@ -77,19 +80,34 @@ class PushEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
     tips: list[msgspec.Raw] = msgspec.field(name="GroupTips", default_factory=list)
     friends: list[msgspec.Raw] = msgspec.field(name="FriendListMod", default_factory=list)
     profiles: list[msgspec.Raw] = msgspec.field(name="ProfileDataMod", default_factory=list)
-    read: ReadNotice | msgspec.UnsetType = msgspec.field(name="TimelineRead", default=msgspec.UNSET)
+    reads: list[msgspec.Raw] = msgspec.field(name="TimelineReads", default_factory=list)
+    acts: list[msgspec.Raw] = msgspec.field(name="TimelineActs", default_factory=list)
+    receipts: list[msgspec.Raw] = msgspec.field(name="TimelineReceipts", default_factory=list)
+    marks: list[msgspec.Raw] = msgspec.field(name="TimelineMarks", default_factory=list)
+    # Tencent's forms of acts, receipts and marks: wire/forms.py
+    notices: list[msgspec.Raw] = msgspec.field(name="C2cNotifyMsgArray", default_factory=list)
+    edited_c2c: list[msgspec.Raw] = msgspec.field(name="C2cMsgModNotifys", default_factory=list)
+    edited_group: list[msgspec.Raw] = msgspec.field(name="GroupMsgModNotifys", default_factory=list)
+    contacts: list[msgspec.Raw] = msgspec.field(name="RecentContactMod", default_factory=list)
     kick: KickNotice | msgspec.UnsetType = msgspec.field(name="KickoutMsgNotify", default=msgspec.UNSET)
     sub_msg_type: int = msgspec.field(name="SubMsgType", default=0)
 
     def entries(self) -> list[msgspec.Raw]:
-        """Where entries of this event's number stand."""
+        """Where what is pushed under this event's number stands."""
         if self.event == EVENT_C2C_MESSAGE:
             return self.c2c
         if self.event == EVENT_GROUP_MESSAGE:
             return self.group
         if self.event in (EVENT_GROUP_TIP, EVENT_GROUP_NOTICE):
             return self.tips
-        return self.friends if self.event == EVENT_RELATION else self.profiles
+        others = {
+            EVENT_RELATION: self.friends,
+            EVENT_READ: self.reads,
+            EVENT_ACT: self.acts,
+            EVENT_RECEIPT: self.receipts,
+            EVENT_MARKS: self.marks,
+        }
+        return others.get(self.event, self.profiles)
 
 
 class ReadNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -99,6 +117,31 @@ class ReadNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
     group_id: str = msgspec.field(name="GroupId", default="")
     system: int = msgspec.field(name="TimelineSystem", default=0)  # 1: it is the system conversation
     read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
+    unread: int = msgspec.field(name="TimelineUnread", default=0)
+    mentioned: int = msgspec.field(name="TimelineMentioned", default=0)
+    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)  # up to which these were counted
+
+
+class ReceiptNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A peer has read up to a seq (ours); or so many members have read a group message."""
+
+    peer: str = msgspec.field(name="To_Account", default="")
+    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
+    group_id: str = msgspec.field(name="GroupId", default="")
+    seq: int = msgspec.field(name="MsgSeq", default=0)
+    readers: int = msgspec.field(name="ReadNum", default=0)
+    others: int = msgspec.field(name="UnreadNum", default=0)
+
+
+class MarksNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What this account has of a conversation now, on whichever device it changed (ours)."""
+
+    peer: str = msgspec.field(name="To_Account", default="")
+    group_id: str = msgspec.field(name="GroupId", default="")
+    system: int = msgspec.field(name="TimelineSystem", default=0)
+    pinned: int = msgspec.field(name="TimelinePinned", default=0)
+    muted: int = msgspec.field(name="TimelineMuted", default=0)
+    draft: str = msgspec.field(name="TimelineDraft", default="")
 
 
 class KickNotice(msgspec.Struct, kw_only=True):

@@ -28,7 +28,7 @@ const message = (m) => ({
   isPeerRead: m.isPeerRead, status: m.status, clientTime: m.clientTime,
 });
 const conversation = (c) => ({
-  conversationID: c.conversationID, type: c.type, unreadCount: c.unreadCount,
+  conversationID: c.conversationID, type: c.type, unreadCount: c.unreadCount, isPinned: c.isPinned,
   lastMessage: { messageForShow: c.lastMessage?.messageForShow, lastTime: c.lastMessage?.lastTime, fromAccount: c.lastMessage?.fromAccount, type: c.lastMessage?.type, payload: c.lastMessage?.payload, lastSequence: c.lastMessage?.lastSequence },
 });
 
@@ -37,7 +37,8 @@ const seen = {
   [EVENTS.SDK_READY]: () => ({}),
   [EVENTS.SDK_NOT_READY]: () => ({}),
   [EVENTS.MESSAGE_RECEIVED]: (data) => data.map(message),
-  [EVENTS.MESSAGE_REVOKED]: (data) => data.map(message),
+  [EVENTS.MESSAGE_REVOKED]: (data) => data.map((m) => ({ ...message(m), revoker: m.revoker })),
+  [EVENTS.MESSAGE_MODIFIED]: (data) => data.map((m) => ({ ...message(m), version: m.version })),
   [EVENTS.MESSAGE_READ_BY_PEER]: (data) => data.map(message),
   [EVENTS.CONVERSATION_LIST_UPDATED]: (data) => data.map(conversation),
   [EVENTS.GROUP_LIST_UPDATED]: (data) => data.map((g) => ({ groupID: g.groupID, name: g.name, type: g.type })),
@@ -73,6 +74,14 @@ const todo = {
     return { messages: data.messageList.map(message), nextReqMessageID: data.nextReqMessageID, isCompleted: data.isCompleted };
   },
   read: ({ conversationID }) => chat.setMessageRead({ conversationID }),
+  edit: async ({ conversationID, ID, text }) => {
+    const { data } = await chat.getMessageList({ conversationID });
+    const target = data.messageList.find((m) => m.ID === ID);
+    target.payload.text = text;
+    return message((await chat.modifyMessage(target)).data.message);
+  },
+  pin: async (options) => (await chat.pinConversation(options)).data.conversationID,
+  mute: async (options) => { await chat.setMessageRemindType(options); },
   revoke: async ({ conversationID, ID }) => {
     const { data } = await chat.getMessageList({ conversationID });
     return message((await chat.revokeMessage(data.messageList.find((m) => m.ID === ID))).data.message);

@@ -14,12 +14,16 @@ import msgspec
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something for all devices of `users` but the one that caused it (`origin`, a session's id)."""
+    """Something for all devices of `users` but the one that caused it (`origin`, a session's id).
+
+    What only timim's clients know has an Event number above 10000; `plain` is what others are pushed instead, if anything.
+    """
 
     users: Iterable[str]
     kind: int  # the push's Event number
     payload: msgspec.Raw  # an entry, rendered once for all
     origin: int = 0
+    plain: msgspec.Raw | None = None  # a whole member of EventArray
 
 
 class Bus(Protocol):

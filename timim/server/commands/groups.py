@@ -13,6 +13,7 @@ from ...ids import checked_group_id, checked_user_id
 from ...wire import groups as wire
 from ...wire import messages
 from ...wire.codec import Reply
+from ...wire.entries import MentionItem
 from ...wire.notices import GroupNews
 from .. import group_changes
 from ..group_changes import Actor, merged
@@ -297,9 +298,20 @@ async def send(call: Call, body: messages.SendGroup) -> messages.SendGroupReply:
         origin=call.session.number if call.session else 0,
         ask=bool(body.ask),
         push=body.push,
+        mentions=_mentions(call, body.mentions),
+        receipt=bool(body.receipt),
     )
     posted = await call.services.timelines.post_group(draft, body.group_id)
     return messages.SendGroupReply(msg_time=posted.time, msg_seq=posted.seq, timeline_seq=posted.seq, sender=posted.sender)
+
+
+def _mentions(call: Call, items: list[MentionItem]) -> tuple[str, ...]:
+    """Who is mentioned, each once; "": everybody."""
+    limit = call.services.settings.mentions_per_message
+    found = dict.fromkeys("" if item.all_flag else checked_user_id(item.account) for item in items)
+    if len(found) > limit:
+        raise bad(f"a message mentions at most {limit} users, not {len(found)}")
+    return tuple(found)
 
 
 @TABLE.serve(messages.ROAM_GROUP)
@@ -309,7 +321,9 @@ async def roam(call: Call, body: messages.RoamGroup) -> messages.RoamGroupReply:
         first, last = body.timeline_range
     else:
         first, last = 1, body.seq or 1 << 62
-    page = await call.services.timelines.read_group(call.user, body.group_id, first, last, limit, until=body.until)
+    plain = not isinstance(body.timeline_range, tuple)
+    timelines = call.services.timelines
+    page = await timelines.read_group(call.user, body.group_id, first, last, limit, until=body.until, plain=plain)
     return messages.RoamGroupReply(
         group_id=body.group_id,
         is_finished=int(page.first <= page.floor),

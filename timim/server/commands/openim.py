@@ -57,13 +57,14 @@ async def roam(call: Call, body: wire.RoamC2C) -> wire.RoamC2CReply:
     limit = max(1, min(body.max_cnt, services.settings.history_page))
     if isinstance(body.timeline_range, tuple):
         first, last = body.timeline_range
+        if first < 1:
+            raise InvalidArgument("TimelineRange begins at 1", code=90001)
+        page = await services.timelines.read_c2c(call.user, peer, first, last, limit, until=body.until)
     else:
-        first, last = 1, 1 << 62
+        last = 1 << 62
         if body.last_msg_time or body.msg_key:
             last = await services.timelines.seq_before(call.user, peer, body.last_msg_time, body.msg_key)
-    if first < 1:
-        raise InvalidArgument("TimelineRange begins at 1", code=90001)
-    page = await services.timelines.read_c2c(call.user, peer, first, last, limit, until=body.until)
+        page = await services.timelines.messages_c2c(call.user, peer, 1, last, limit)
     oldest = page.stored[-1] if page.stored else None
     oldest_key = _msg_key(oldest.tail, oldest.time) if oldest else ""
     messages = page.entries if isinstance(body.timeline_range, tuple) else page.entries[::-1]
@@ -92,10 +93,11 @@ async def offline(call: Call, body: wire.OfflineC2C) -> wire.OfflineC2CReply:
     for contact, count in zip(behind, unread, strict=True):
         _, one, other = contact.timeline.split("\x1f")
         peer = other if one == call.user else one
-        if first and count:
-            counts.append(wire.PairUnread(from_account=peer, unread=count))
-        elif count:
-            page = await services.timelines.read_c2c(call.user, peer, contact.read_seq + 1, contact.last_seq, OFFLINE_MESSAGES)
+        if first and count.count:
+            counts.append(wire.PairUnread(from_account=peer, unread=count.count))
+        elif count.count:
+            begin = contact.read_seq + 1
+            page = await services.timelines.messages_c2c(call.user, peer, begin, contact.last_seq, OFFLINE_MESSAGES)
             messages += page.entries[::-1]
     return wire.OfflineC2CReply(cookie=str(int(services.now())), sync_flag=1 if first else 2, messages=messages, unread=counts)
 

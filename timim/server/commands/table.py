@@ -17,6 +17,8 @@ import msgspec
 from ...errors import NotAMember, ServerFault, StorageError, TimimError
 from ...failpoint import reach
 from ...wire.codec import Body, Command, Reply, decode, encode
+from ..acts import Acts
+from ..bus.base import Bus
 from ..fanout import Fanout
 from ..media import Media
 from ..membership import Directory
@@ -40,6 +42,8 @@ class Services:
     store: Store
     directory: Directory
     timelines: Timelines
+    acts: Acts
+    bus: Bus
     fanout: Fanout
     media: Media
     now: Callable[[], float]

@@ -123,6 +123,7 @@ class Door:
             str(account.tiny_id),
             batch=bool(ours and ours.batch),
             asked=head.seq,
+            ours=ours is not None,
             queue_bytes=settings.session_queue_bytes,
             now=services.now,
             device=ours.instance if ours else "",

@@ -10,26 +10,36 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from ...wire.entries import EntryTail
 from ...wire.media import MediaName
 from .changes import Change
 from .facts import Account, Blob, Circle, Friend, Group, Member, Upload
 
 __all__ = [
+    "ACT",
+    "MESSAGE",
+    "RECALLED",
     "Account",
+    "Acted",
     "Appended",
     "Blob",
     "Change",
     "Circle",
     "Contact",
+    "ContactChange",
     "Friend",
     "Group",
     "MediaStore",
     "Member",
     "MsgKey",
+    "NewAct",
     "NewEntry",
+    "Read",
+    "Receipt",
     "Store",
     "StoredEntry",
     "TimelinePage",
+    "Unread",
     "Upload",
     "c2c_timeline",
     "group_timeline",
@@ -52,7 +62,8 @@ def system_timeline(user: str) -> str:
     return "system\x1f" + user
 
 
-UNREAD_LIMIT = 1000  # what is more is shown as "many" everywhere
+UNREAD_LIMIT = 10_000  # counting ends here: some 2 ms of a read
+MESSAGE, ACT, RECALLED = 0, 1, 2  # kinds of entries; only messages are unread
 
 
 class MsgKey(NamedTuple):
@@ -74,6 +85,14 @@ class NewEntry:
     time: int
     contacts: tuple[str, ...] = ()  # users who see this timeline in their list from its first entry on
     media: tuple[MediaName, ...] = ()  # content that it names: for those only that its sender may read
+    kind: int = MESSAGE
+    receipt: bool = False  # its sender wants to know who read it
+    mentions: tuple[str, ...] = ()  # users; "": everybody
+
+    @property
+    def asks(self) -> bool:
+        """Whether it is more than an entry: it calls somebody, or wants to know its readers."""
+        return self.receipt or bool(self.mentions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +105,42 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredEntry:
+class NewAct:
+    """An act to append: `tail.act` says on which seq. What the message is after it is found out when it is stored."""
+
+    timeline: str
+    sender: str
+    msg_key: MsgKey | None
+    fingerprint: bytes
+    tail: EntryTail
+    time: int
+    media: tuple[MediaName, ...] = ()  # content that an edit's body names
+    reactions_limit: int = 10
+    reacting_limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """Where an act stands, and its tail; `changed` False: it stood there before, or there was nothing to change.
+
+    `target` is the message it acts on, as it is now.
+    """
+
     seq: int
     time: int
     tail: bytes
+    changed: bool
+    target: StoredEntry
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry:
+    """`kind`: MESSAGE, ACT or RECALLED."""
+
+    seq: int
+    time: int
+    tail: bytes
+    kind: int = MESSAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +156,11 @@ class TimelinePage:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """One conversation of one user. `floor`: the first seq this user may see."""
+    """One conversation of one user. `floor`: the first seq this user may see; `last`: its last message, no act.
+
+    `act_seq`: the last act; `peer_read_seq`: up to where the other one of a C2C conversation has read; `pinned`: when
+    the user pinned it, 0: it is not.
+    """
 
     timeline: str
     last_seq: int
@@ -113,6 +168,49 @@ class Contact:
     read_seq: int
     floor: int
     last: StoredEntry | None
+    act_seq: int = 0
+    peer_read_seq: int = 0
+    pinned: int = 0
+    muted: bool = False
+    draft: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContactChange:
+    """What is None stays. `pinned`: since when, 0: no more."""
+
+    pinned: int | None = None
+    muted: bool | None = None
+    draft: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """How many entries of others are above the read seq, and how many of them mention the user; up to `last_seq`."""
+
+    count: int
+    mentioned: int
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How many have read a message whose sender wants to know."""
+
+    timeline: str
+    seq: int
+    sender: str
+    readers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Up to where a user has read; `risen`: further than before, and what that tells the senders of messages."""
+
+    seq: int
+    unread: Unread
+    risen: bool = False
+    receipts: Sequence[Receipt] = ()
 
 
 class MediaStore(Protocol):
@@ -190,6 +288,25 @@ class Store(Protocol):
         """
         ...
 
+    async def act(self, act: NewAct) -> Acted:
+        """Store an act, and in the same transaction make its message what it is after it.
+
+        Raises UnknownMessage, AlreadyRecalled, LimitReached, MsgIdConflict.
+        """
+        ...
+
+    async def acts(self, timeline: str, first: int, last: int, limit: int) -> list[StoredEntry]:
+        """The acts of an interval, oldest first."""
+        ...
+
+    async def message(self, timeline: str, seq: int) -> StoredEntry | None:
+        """One entry."""
+        ...
+
+    async def messages_before(self, timeline: str, last: int, floor: int, limit: int) -> TimelinePage:
+        """The newest `limit` entries up to `last` that are no acts; `first` is where the next page ends."""
+        ...
+
     async def timeline_page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
         """The newest `limit` entries of `first` to `last`; a timeline that does not exist is empty."""
         ...
@@ -202,12 +319,40 @@ class Store(Protocol):
         """A user's conversations that changed at `since` or later, the newest first, each with its last entry."""
         ...
 
-    async def unread(self, user: str, timelines: Sequence[str]) -> list[int]:
-        """How many entries of others each of these holds above the user's read seq; counting ends at UNREAD_LIMIT."""
+    async def unread(self, user: str, timelines: Sequence[str]) -> list[Unread]:
+        """What is unread of each of these; counting ends at UNREAD_LIMIT."""
         ...
 
-    async def set_read(self, user: str, timeline: str, seq: int, *, time: int = 0) -> int:
-        """Raise the user's read seq in a timeline (it never falls), at this time; returns what it is now."""
+    async def set_read(self, user: str, timeline: str, seq: int, *, time: int = 0) -> Read:
+        """Raise the user's read seq in a timeline (it never falls), at this time."""
+        ...
+
+    async def set_receipts(self, user: str, timeline: str, seqs: Sequence[int], *, time: int) -> list[Receipt]:
+        """This user has read just these messages of a group; those that are new to their senders."""
+        ...
+
+    async def receipts_of(self, sender: str, since: int, limit: int) -> list[Receipt]:
+        """The receipts of a sender's messages that changed at `since` or later, the newest first."""
+        ...
+
+    async def receipts(self, timeline: str, seqs: Sequence[int]) -> list[Receipt]:
+        """The receipts of these messages, but for those whose sender wants none."""
+        ...
+
+    async def readers(self, timeline: str, seq: int, offset: int, limit: int) -> list[tuple[str, int]]:
+        """Who has read a message and when, in that order."""
+        ...
+
+    async def change_contact(self, user: str, timeline: str, change: ContactChange, *, time: int) -> Contact | None:
+        """Pin, mute, keep a draft; what it is then, without its entries. None when the user is not in that group."""
+        ...
+
+    async def muted(self, user: str, timelines: Sequence[str]) -> list[bool]:
+        """Which of these the user has muted."""
+        ...
+
+    async def muting(self, timeline: str, users: Sequence[str]) -> set[str]:
+        """Who of these has muted this one."""
         ...
 
     async def read_time(self, user: str, timeline: str) -> int:

@@ -294,8 +294,8 @@ class PostgresStore(SqlStore):
         super().__init__(self.engine)
 
     async def append(self, entry: NewEntry) -> Appended:
-        if entry.media:  # who may read what it names is asked in its transaction; such entries are few
-            return await self.engine.submit(partial(timelines.append, entry))
+        if entry.media or entry.asks:  # such entries are few: more rows than their own are written, or asked, with them
+            return await super().append(entry)
         return await self.engine.append(entry)
 
     async def timeline_page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:

@@ -1,6 +1,6 @@
 """The store on a database that speaks SQL: each method is one operation, which the engine carries out in one transaction.
 
-The statements are in `timelines.py`, `people.py`, `media.py` and `outlets.py`, once for all engines.
+The statements are in `timelines.py`, `acts.py`, `conversations.py`, `people.py`, `media.py` and `outlets.py`, once for all.
 """
 
 from __future__ import annotations
@@ -9,17 +9,24 @@ from collections.abc import Awaitable, Sequence
 from functools import partial
 
 from ...wire.media import MediaName
-from . import media, outlets, people, timelines
+from . import acts, conversations, media, outlets, people, timelines
 from .base import (
     Account,
+    Acted,
     Appended,
     Blob,
     Change,
     Circle,
     Contact,
+    ContactChange,
     Group,
+    NewAct,
     NewEntry,
+    Read,
+    Receipt,
+    StoredEntry,
     TimelinePage,
+    Unread,
     Upload,
 )
 from .changes import CreateGroup
@@ -56,17 +63,50 @@ class SqlStore:
     async def seq_before(self, timeline: str, time: int, msg_key: str) -> int:
         return await self._engine.read(partial(timelines.seq_before, timeline, time, msg_key))
 
+    async def act(self, act: NewAct) -> Acted:
+        return await self._engine.submit(partial(acts.carry_out, act))
+
+    async def acts(self, timeline: str, first: int, last: int, limit: int) -> list[StoredEntry]:
+        return await self._engine.read(partial(acts.between, timeline, first, last, limit))
+
+    async def message(self, timeline: str, seq: int) -> StoredEntry | None:
+        return await self._engine.read(partial(acts.message, timeline, seq))
+
+    async def messages_before(self, timeline: str, last: int, floor: int, limit: int) -> TimelinePage:
+        return await self._engine.read(partial(acts.messages_before, timeline, last, floor, limit))
+
     async def contacts(self, user: str, offset: int, limit: int, *, since: int = 0) -> list[Contact]:
-        return await self._engine.read(partial(timelines.contacts, user, offset, limit, since))
+        return await self._engine.read(partial(conversations.contacts, user, offset, limit, since))
 
-    async def unread(self, user: str, timelines_: Sequence[str]) -> list[int]:
-        return await self._engine.read(partial(timelines.unread, user, timelines_))
+    async def unread(self, user: str, timelines_: Sequence[str]) -> list[Unread]:
+        return await self._engine.read(partial(conversations.unread, user, timelines_))
 
-    async def set_read(self, user: str, timeline: str, seq: int, *, time: int = 0) -> int:
-        return await self._engine.write(partial(timelines.set_read, user, timeline, seq, time))
+    async def set_read(self, user: str, timeline: str, seq: int, *, time: int = 0) -> Read:
+        return await self._engine.write(partial(conversations.set_read, user, timeline, seq, time))
+
+    async def set_receipts(self, user: str, timeline: str, seqs: Sequence[int], *, time: int) -> list[Receipt]:
+        return await self._engine.write(partial(conversations.set_receipts, user, timeline, seqs, time))
+
+    async def receipts_of(self, sender: str, since: int, limit: int) -> list[Receipt]:
+        return await self._engine.read(partial(conversations.receipts_of, sender, since, limit))
+
+    async def receipts(self, timeline: str, seqs: Sequence[int]) -> list[Receipt]:
+        return await self._engine.read(partial(conversations.receipts, timeline, seqs))
+
+    async def readers(self, timeline: str, seq: int, offset: int, limit: int) -> list[tuple[str, int]]:
+        return await self._engine.read(partial(conversations.readers, timeline, seq, offset, limit))
+
+    async def change_contact(self, user: str, timeline: str, change: ContactChange, *, time: int) -> Contact | None:
+        return await self._engine.write(partial(conversations.change, user, timeline, change, time))
+
+    async def muted(self, user: str, timelines_: Sequence[str]) -> list[bool]:
+        return await self._engine.read(partial(conversations.muted, user, timelines_))
+
+    async def muting(self, timeline: str, users: Sequence[str]) -> set[str]:
+        return await self._engine.read(partial(conversations.muting, timeline, users))
 
     async def read_time(self, user: str, timeline: str) -> int:
-        return await self._engine.read(partial(timelines.read_time, user, timeline))
+        return await self._engine.read(partial(conversations.read_time, user, timeline))
 
     async def account(self, user: str) -> Account | None:
         return await self._engine.read(partial(people.account, user))

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from ...errors import MsgIdConflict
 from ...failpoint import reach
-from . import media, people
-from .base import UNREAD_LIMIT, Appended, Change, Contact, NewEntry, StoredEntry, TimelinePage
+from . import conversations, media, people
+from .base import Appended, Change, NewEntry, StoredEntry, TimelinePage
 from .steps import Run, RunMany, Steps, one
 
 SAME_SECOND_PAGE = 50  # entries read at once while looking for a MsgKey among those of one second
@@ -53,10 +53,15 @@ def append(entry: NewEntry) -> Steps[Appended]:
             assert known is not None
             return known
     reach("before-insert")
-    yield Run("INSERT INTO entries VALUES(?,?,?,?,?)", (timeline, seq, time, entry.sender, entry.tail))
+    yield Run(
+        "INSERT INTO entries(timeline, seq, time, sender, tail, kind) VALUES(?,?,?,?,?,?)",
+        (timeline, seq, time, entry.sender, entry.tail, entry.kind),
+    )
     reach("after-insert")
     if entry.media:
         yield from media.refer(entry.sender, timeline, seq, entry.media, entry.time)
+    if entry.asks:
+        yield from conversations.asked(timeline, seq, entry)
     if seq == 1 and entry.contacts:
         yield RunMany(
             "INSERT INTO contacts(user_id, timeline) VALUES(?,?) ON CONFLICT(user_id, timeline) DO NOTHING",
@@ -96,7 +101,7 @@ def page(timeline: str, first: int, last: int, limit: int) -> Steps[TimelinePage
     last = min(last, last_seq)
     first = max(first, floor, last - limit + 1)
     rows = yield Run(
-        "SELECT seq, time, tail FROM entries WHERE timeline=? AND seq BETWEEN ? AND ? ORDER BY seq DESC",
+        "SELECT seq, time, tail, kind FROM entries WHERE timeline=? AND seq BETWEEN ? AND ? ORDER BY seq DESC",
         (number, first, last),
     )
     return TimelinePage([StoredEntry(*r) for r in rows], first, last, floor, last_seq)
@@ -138,74 +143,6 @@ def _last_not_after(timeline: int, last_seq: int, time: int) -> Steps[int]:
         else:
             high = row[0] - 1
     return low
-
-
-def contacts(user: str, offset: int, limit: int, since: int) -> Steps[list[Contact]]:
-    rows = yield Run(
-        "SELECT t.name, t.last_seq, t.last_time, c.read_seq, c.floor, t.floor, e.time, e.tail"
-        " FROM contacts c JOIN timelines t ON t.id=c.timeline"
-        " LEFT JOIN entries e ON e.timeline=t.id AND e.seq=t.last_seq"
-        " WHERE c.user_id=? AND (t.last_time>=? OR c.read_time>=?) ORDER BY t.last_time DESC, t.id DESC LIMIT ? OFFSET ?",
-        (user, since, since, limit, offset),
-    )
-    return [
-        Contact(name, last_seq, last_time, read, max(own, all), StoredEntry(last_seq, time, tail) if tail is not None else None)
-        for name, last_seq, last_time, read, own, all, time, tail in rows
-    ]
-
-
-def unread(user: str, timelines: Sequence[str]) -> Steps[list[int]]:
-    counts = []
-    for timeline in timelines:
-        row = yield from one(
-            "SELECT t.id, c.read_seq, c.floor FROM timelines t JOIN contacts c ON c.timeline=t.id"
-            " WHERE t.name=? AND c.user_id=?",
-            timeline,
-            user,
-        )
-        if row is None:
-            counts.append(0)
-            continue
-        number, read, floor = row
-        count = yield from one(
-            "SELECT count(*) FROM"
-            " (SELECT 1 FROM entries WHERE timeline=? AND seq>? AND sender NOT IN (?, '') LIMIT ?) AS others",
-            number,
-            max(read, floor - 1),
-            user,  # and '': a tip
-            UNREAD_LIMIT,
-        )
-        counts.append(count[0] if count is not None else 0)
-    return counts
-
-
-def read_time(user: str, timeline: str) -> Steps[int]:
-    row = yield from one(
-        "SELECT e.time FROM timelines t JOIN contacts c ON c.timeline=t.id"
-        " JOIN entries e ON e.timeline=t.id AND e.seq=c.read_seq"
-        " WHERE t.name=? AND c.user_id=?",
-        timeline,
-        user,
-    )
-    return int(row[0]) if row else 0
-
-
-def set_read(user: str, timeline: str, seq: int, time: int) -> Steps[int]:
-    row = yield from one("SELECT id, last_seq FROM timelines WHERE name=?", timeline)
-    if row is None:
-        return 0
-    number, last_seq = row
-    seq = min(seq, last_seq)
-    row = yield from one(
-        "UPDATE contacts SET read_seq=CASE WHEN read_seq>? THEN read_seq ELSE ? END, read_time=?"
-        " WHERE user_id=? AND timeline=? RETURNING read_seq",
-        seq,
-        seq,
-        time,
-        user,
-        number,
-    )
-    return int(row[0]) if row else 0
 
 
 def meta(key: str) -> Steps[str | None]:

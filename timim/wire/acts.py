@@ -1,0 +1,129 @@
+"""What one does to a message that stands: recalling, editing, reacting. Each is an entry of the same timeline.
+
+An act's entry names the seq it acts on (`TimelineAct`), and holds what the message is after it, as far as this kind of act
+changes it; the message's own entry says the same from then on (`TimelineState`). Of two acts of one kind the later seq
+wins, so it does not matter in which order a device learns of them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from .codec import Body, Command, Reply
+from .messages import Seqs
+
+
+class ActBody(Body):
+    """What its sender calls the act (ours), as a message: a retry under the same name is the same act."""
+
+    client_time: int = msgspec.field(name="MsgClientTime", default=0)
+    random: int = msgspec.field(name="TimelineRandom", default=0)
+
+
+class RecallInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Which C2C message: Tencent's way by MsgSeq, MsgRandom and time; ours by `TimelineSeq`."""
+
+    from_account: str = msgspec.field(name="From_Account", default="")
+    to_account: str = msgspec.field(name="To_Account", default="")
+    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: int = msgspec.field(name="MsgRandom", default=0)
+    time: int = msgspec.field(name="MsgTimeStamp", default=0)
+    seq: int = msgspec.field(name="TimelineSeq", default=0)
+
+
+class RecallC2C(ActBody, kw_only=True):
+    """Take a C2C message back."""
+
+    info: RecallInfo = msgspec.field(name="MsgInfo")
+
+
+class ActReply(Reply):
+    """`TimelineEntry`: the act's entry (ours); absent when nothing changed."""
+
+    entry: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="TimelineEntry", default=msgspec.UNSET)
+
+
+class SeqItem(msgspec.Struct, kw_only=True):
+    seq: int = msgspec.field(name="MsgSeq")
+
+
+class RecallGroup(ActBody, kw_only=True):
+    """Take group messages back, up to 10."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    items: list[SeqItem] = msgspec.field(name="MsgSeqList", default_factory=list)
+
+
+class Recalled(msgspec.Struct, kw_only=True):
+    """What became of one; 0: recalled."""
+
+    seq: int = msgspec.field(name="MsgSeq")
+    code: int = msgspec.field(name="RetCode", default=0)
+
+
+class RecallGroupReply(ActReply):
+    results: list[Recalled] = msgspec.field(name="RecallRetList", default_factory=list)
+
+
+class EditC2C(ActBody, kw_only=True):
+    """Another body for a C2C message: Tencent's way by From, To, MsgSeq, MsgRandom and MsgTime; ours by `TimelineSeq`."""
+
+    from_account: str = msgspec.field(name="From_Account", default="")
+    to_account: str = msgspec.field(name="To_Account", default="")
+    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: int = msgspec.field(name="MsgRandom", default=0)
+    time: int = msgspec.field(name="MsgTime", default=0)
+    seq: int = msgspec.field(name="TimelineSeq", default=0)
+    version: int = msgspec.field(name="MsgVersion", default=0)
+    msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
+    cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
+
+
+class EditGroup(ActBody, kw_only=True):
+    """Another body for a group message."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    seq: int = msgspec.field(name="MsgSeq")
+    version: int = msgspec.field(name="MsgVersion", default=0)
+    msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
+    cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
+
+
+class EditReply(ActReply):
+    """`MsgVersion`: how often the message was edited; and what it says now, as the web client wants to be told."""
+
+    version: int = msgspec.field(name="MsgVersion", default=0)
+    msg_body: msgspec.Raw = msgspec.field(name="MsgBody", default=msgspec.Raw(b"[]"))
+    cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
+
+
+class React(ActBody, kw_only=True):
+    """Add or take back one's reaction (ours): to a message of a peer's conversation, or of a group."""
+
+    peer: str = msgspec.field(name="Peer_Account", default="")
+    group_id: str = msgspec.field(name="GroupId", default="")
+    seq: int = msgspec.field(name="TimelineSeq")
+    reaction: str = msgspec.field(name="Reaction")
+    removed: int = msgspec.field(name="Removed", default=0)
+
+
+class GetActs(Body, kw_only=True):
+    """The acts among the entries of a group's `TimelineRange` (ours), oldest first, from its beginning."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    timeline_range: Seqs = msgspec.field(name="TimelineRange")
+
+
+class GetActsReply(Reply):
+    """`TimelineRange`: the part of it that these are all acts of."""
+
+    acts: list[msgspec.Raw] = msgspec.field(name="TimelineActs", default_factory=list)
+    timeline_range: Seqs = msgspec.field(name="TimelineRange", default=(1, 0))
+
+
+RECALL_C2C = Command("openim.msgwithdraw", RecallC2C, ActReply)
+RECALL_GROUP = Command("group_open_http_svc.group_msg_recall", RecallGroup, RecallGroupReply)
+EDIT_C2C = Command("openim.modify_c2c_msg", EditC2C, EditReply)
+EDIT_GROUP = Command("openim.modify_group_msg", EditGroup, EditReply)
+REACT_TO = Command("timeline.react", React, ActReply)
+GET_ACTS = Command("timeline.acts_get", GetActs, GetActsReply)

@@ -1,0 +1,98 @@
+"""`TIMRelayElem`, messages forwarded as one: inline (`MsgList`), or as content on the server (`JsonMsgKey`).
+
+What is inline stays byte for byte as it came.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..elems import MergerElem
+from ..errors import InvalidElem
+
+RELAY = "TIMRelayElem"
+MESSAGES_LIMIT = 300
+LAYERS_LIMIT = 100
+_NOTHING = msgspec.Raw(b"[]")
+
+
+class RelayContent(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """`MsgContent` of a TIMRelayElem. `LayersOverLimit` 1: nested too deeply, the messages are not to be had."""
+
+    title: str = msgspec.field(name="Title", default="")
+    abstracts: list[str] = msgspec.field(name="AbstractList", default_factory=list)
+    compatible_text: str = msgspec.field(name="CompatibleText", default="")
+    count: int = msgspec.field(name="MsgNum", default=0)
+    version: int = msgspec.field(name="Version", default=0)
+    layers: int = msgspec.field(name="TimelineLayers", default=1)  # of mergers in mergers, this one too
+    over: int | bool = msgspec.field(name="LayersOverLimit", default=0)
+    key: str = msgspec.field(name="JsonMsgKey", default="")
+    pb_key: str = msgspec.field(name="PbMsgKey", default="")
+    url: str = msgspec.field(name="TimelineUrl", default="")
+    size: int = msgspec.field(name="TimelineSize", default=0)
+    media: list[str] = msgspec.field(name="TimelineMedia", default_factory=list)  # what the messages of that content name
+    messages: msgspec.Raw = msgspec.field(name="MsgList", default=_NOTHING)
+
+
+_decode = msgspec.json.Decoder(RelayContent).decode
+_count = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def relay_out(elem: MergerElem) -> bytes:
+    """The elem as a member of `MsgBody`."""
+    content = RelayContent(
+        title=elem.title,
+        abstracts=list(elem.abstracts),
+        compatible_text=elem.compatible_text,
+        count=elem.count,
+        version=1,
+        layers=elem.layers,
+        over=int(elem.layers_over_limit),
+        key=elem.uuid,
+        url=elem.url,
+        size=elem.size,
+        media=list(elem.media),
+        messages=_NOTHING if elem.url else msgspec.Raw(elem.content or b"[]"),
+    )
+    return b'{"MsgType":"%b","MsgContent":%b}' % (RELAY.encode(), _encode(content))
+
+
+def relay_in(content: bytes) -> MergerElem:
+    """A merger of such a content. Raises InvalidElem, msgspec's errors."""
+    relay = _decode(content)
+    inline = bytes(relay.messages)
+    count = checked_count(inline)
+    over = bool(relay.over) or relay.layers > LAYERS_LIMIT
+    return MergerElem(
+        title=relay.title,
+        abstracts=tuple(relay.abstracts),
+        compatible_text=relay.compatible_text,
+        count=relay.count or count,
+        layers=LAYERS_LIMIT if over else relay.layers,
+        content=inline if count else b"",
+        uuid=relay.key if relay.url else "",
+        url=relay.url,
+        size=relay.size,
+        media=tuple(relay.media),
+        layers_over_limit=over,
+    )
+
+
+def checked_relay(content: bytes | msgspec.Raw) -> None:
+    """Raises InvalidElem for more messages, or more layers, than a merger may hold."""
+    try:
+        relay = _decode(content)
+        checked_count(bytes(relay.messages))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise InvalidElem(f"{RELAY}: {str(exc)[:200]}", code=90010) from None
+    if relay.layers > LAYERS_LIMIT:
+        raise InvalidElem(f"{RELAY} nests {relay.layers} layers, the limit is {LAYERS_LIMIT}", code=90010)
+
+
+def checked_count(messages: bytes) -> int:
+    """How many messages a `MsgList` holds. Raises InvalidElem past 300."""
+    count = len(_count(messages))
+    if count > MESSAGES_LIMIT:
+        raise InvalidElem(f"MsgList holds {count} messages, the limit is {MESSAGES_LIMIT}", code=90010)
+    return count
