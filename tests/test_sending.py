@@ -208,7 +208,7 @@ async def test_f03_what_was_stored_before_the_crash_is_not_called_failed_by_who_
             return client.group(group) if kind == "group" else client.c2c(peer)
 
         await room(alice).send("first")
-        await server.restart(crash_at="after-commit")
+        await server.restart(crash_at="before-publish")  # behind the commit, before the ack
         stored = asyncio.create_task(room(alice).send("stored, and never acked"))
         await server.died()
         unsent = asyncio.create_task(room(alice).send("never left"))
