@@ -147,7 +147,7 @@ async def test_p10_chaos_is_repeated_by_its_seed(server: LocalServer) -> None:
     assert set(seen[0]) == {"split", "delay"}
 
 
-@pytest.mark.parametrize("failpoint", ["after-commit", "before-ack"])
+@pytest.mark.parametrize("failpoint", ["before-publish", "before-ack"])
 async def test_p10_a_crash_between_commit_and_ack_stores_once(process: RunningServer, failpoint: Failpoint) -> None:
     await process.add_users("bob")
     async with process.client("alice", reconnect_limit=0.1) as alice:
