@@ -74,12 +74,14 @@ def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="0: a free one.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+    database: Annotated[str | None, typer.Option(help="postgresql://…, instead of a file in the data folder.")] = None,
+    bus: Annotated[str | None, typer.Option(help="nats://…: how several servers on one database hear of each other.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Print one line: where it listens.")] = False,
     new_epoch: Annotated[
         bool, typer.Option("--new-epoch", help="Once, after restoring a back-up: clients ask for their history anew.")
     ] = False,
 ) -> None:
-    """Run a server: one process, SQLite and local files."""
+    """Run a server: one process on SQLite and local files, or one of many on PostgreSQL and NATS."""
     try:
         from ..server.app import Server
         from ..server.settings import Settings
@@ -88,6 +90,7 @@ def serve(
     from pydantic import ValidationError
 
     given: dict[str, Any] = {"host": host, "port": port, "data_dir": data_dir, "new_epoch": new_epoch or None}
+    given |= {"database": database, "bus": bus}
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as exc:

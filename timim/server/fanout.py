@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+from collections.abc import Iterable
+
 from .bus.base import Event
 from .session import Session
+
+COMPARE_WITHIN_S = 1.0  # sessions are told over so long, so that they do not all ask the store at once
 
 
 class Fanout:
@@ -37,3 +43,15 @@ class Fanout:
             for number, session in self._sessions.get(user, {}).items():
                 if number != event.origin:
                     session.push(event.kind, event.payload)
+
+    def compare(self, users: Iterable[str]) -> None:
+        """Tell the devices of these to ask what is new: hints may have been lost."""
+        for user in users:
+            for session in self.of(user):
+                session.compare()
+
+    def compare_all(self, rng: random.Random) -> None:
+        """Tell every device, within COMPARE_WITHIN_S."""
+        loop = asyncio.get_running_loop()
+        for session in self.all():
+            loop.call_later(rng.random() * COMPARE_WITHIN_S, session.compare)

@@ -78,7 +78,13 @@ CREATE TABLE outlets(outlet TEXT NOT NULL, timeline INTEGER NOT NULL, seq INTEGE
   PRIMARY KEY(outlet, timeline)) WITHOUT ROWID;
 """
 
-STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5)
+# What several nodes decide by has a version: a plan is stored only if it is still what it was decided by.
+_SCHEMA_6 = """
+ALTER TABLE groups ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+CREATE TABLE circles(user_id TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6)
 VERSION = len(STEPS)
 
 

@@ -1,0 +1,150 @@
+"""Several servers on one PostgreSQL and one NATS are one server: whoever is where, and whatever dies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.services import Nats
+from timim import Muted, NotAMember, RelationChanged
+from timim.notice_types import RelationType
+from timim.testing import RunningServer, Watch, running_server
+
+Nodes = list[RunningServer]
+LOST_LIMIT_S = 8.0  # comparing begins when NATS is back; without it nothing comes before minutes
+
+
+@pytest.fixture
+async def nodes(database: Callable[[], str], nats_server: Nats) -> AsyncIterator[Nodes]:
+    """Two gateways on a database of their own."""
+    url = database()
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(running_server(database=url, bus=nats_server.url, group_messages_per_s=0))
+            for _ in range(2)
+        ]
+
+
+async def test_two_users_on_two_nodes_talk_both_ways(nodes: Nodes) -> None:
+    async with nodes[0].client("alice") as alice, nodes[1].client("bob") as bob, nodes[1].client("alice") as second:
+        mine, bobs, seconds = Watch(alice), Watch(bob), Watch(second)
+        for n in range(20):
+            await alice.c2c("bob").send(f"to bob {n}")
+            await bob.c2c("alice").send(f"to alice {n}")
+        assert [m.text for m in await mine.upto(20)] == [f"to alice {n}" for n in range(20)]
+        assert [m.text for m in await bobs.upto(20)] == [f"to bob {n}" for n in range(20)]
+        assert [m.text for m in await seconds.upto(40)] == [f"to {who} {n}" for n in range(20) for who in ("bob", "alice")]
+
+
+async def test_a_group_is_one_on_all_nodes(nodes: Nodes) -> None:
+    here, there = nodes
+    async with here.client("owner") as owner, there.client("bob") as bob, there.client("carol") as carol:
+        watch, late = Watch(bob), Watch(carol)
+        group = await owner.groups.create("Public", name="team", members=["bob"])
+        await owner.group(group.id).send("one")
+        await watch.message(lambda m: m.text == "one")
+        await bob.group(group.id).send("two")
+        await group.invite("carol")
+        await owner.group(group.id).send("three")
+        await late.message(lambda m: m.text == "three")
+        assert [m.text for m in late.messages if m.text] == ["three"]
+        await carol.group(group.id).send("four")
+        await group.kick("carol")
+        with pytest.raises(NotAMember):
+            await carol.group(group.id).send("five")
+        await group.set_info(muted_all=True)
+        with pytest.raises(Muted):
+            await bob.group(group.id).send("six")
+
+
+async def test_members_who_join_on_all_nodes_at_once_are_all_inside(nodes: Nodes) -> None:
+    async with AsyncExitStack() as stack:
+        users = [await stack.enter_async_context(nodes[n % 2].client(f"u{n}")) for n in range(16)]
+        group = await users[0].groups.create("ChatRoom", name="busy")
+        await asyncio.gather(*(user.groups.join(group.id) for user in users[1:]))
+        for user in users[:2]:
+            members = [member.user_id for member in await user.groups.of(group.id).members()]
+            assert sorted(members) == sorted(f"u{n}" for n in range(16))
+
+
+async def test_friends_who_ask_each_other_on_two_nodes_at_once_agree(nodes: Nodes) -> None:
+    async with nodes[0].client("alice") as alice, nodes[1].client("bob") as bob:
+        told = Watch(alice, RelationChanged), Watch(bob, RelationChanged)
+        await asyncio.gather(alice.friends.add("bob"), bob.friends.add("alice"))
+        for watch in told:
+            await watch.event(RelationChanged, lambda event: event.change.type is RelationType.FRIEND_ADDED)
+        assert [[friend.user_id for friend in await user.friends.list()] for user in (alice, bob)] == [["bob"], ["alice"]]
+
+
+class Gateways:
+    """Servers on one database and one NATS that may be killed."""
+
+    def __init__(self, nats: Nats, servers: Nodes) -> None:
+        self.nats = nats
+        self.servers = servers
+
+
+@asynccontextmanager
+async def mortal(url: str, count: int = 2, program: Sequence[str] = RunningServer.program) -> AsyncIterator[Gateways]:
+    """Gateways with a NATS of their own."""
+    nats = await asyncio.to_thread(Nats)
+    try:
+        async with AsyncExitStack() as stack:
+            servers = []
+            for _ in range(count):
+                folder = Path(await asyncio.to_thread(stack.enter_context, TemporaryDirectory()))
+                server = RunningServer(folder, {"database": url, "bus": nats.url, "group_messages_per_s": 0})
+                server.program = program
+                stack.push_async_callback(server.stop)
+                stack.push_async_callback(server.faults.stop)
+                await server.start()
+                servers.append(server)
+            yield Gateways(nats, servers)
+    finally:
+        await asyncio.to_thread(nats.close)
+
+
+async def a_hint_is_lost(gateways: Gateways) -> None:
+    """NATS goes, a message is posted, NATS comes back; nothing is posted after it that would show the gap."""
+    here, there = gateways.servers
+    async with here.client("alice") as alice, there.client("bob") as bob:
+        watch = Watch(bob)
+        await alice.c2c("bob").send("before")
+        await watch.message(lambda m: m.text == "before")
+        await asyncio.to_thread(gateways.nats.stop)
+        await alice.c2c("bob").send("meanwhile")
+        await asyncio.to_thread(gateways.nats.start)
+        async with asyncio.timeout(LOST_LIMIT_S):
+            await watch.message(lambda m: m.text == "meanwhile")
+        assert [m.text for m in watch.messages] == ["before", "meanwhile"]
+
+
+async def test_r7_a_hint_lost_with_nats_is_made_good(database: Callable[[], str]) -> None:
+    async with mortal(database()) as gateways:
+        await a_hint_is_lost(gateways)
+
+
+async def test_r7_nodes_that_do_not_compare_are_found_out(database: Callable[[], str]) -> None:
+    async with mortal(database(), program=("-m", "tests.mutants.no_compare")) as gateways:
+        with pytest.raises(TimeoutError):
+            await a_hint_is_lost(gateways)
+
+
+async def test_a_server_works_on_while_nats_is_away_and_decides_by_the_database(database: Callable[[], str]) -> None:
+    async with mortal(database()) as gateways:
+        here, there = gateways.servers
+        async with here.client("owner") as owner, there.client("bob") as bob:
+            group = await owner.groups.create("Public", name="team", members=["bob"])
+            await bob.group(group.id).send("one")
+            await asyncio.to_thread(gateways.nats.stop)
+            watch = Watch(bob)
+            await owner.group(group.id).send("two")
+            await watch.message(lambda m: m.text == "two")  # by comparing, while it is away
+            await group.kick("bob")
+            with pytest.raises(NotAMember):
+                await bob.group(group.id).send("three")
