@@ -6,7 +6,9 @@ fault of ours, logged with its traceback and answered 60002, never swallowed.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -29,7 +31,9 @@ from ..store.base import Stale, Store
 from ..timeline import Timelines
 
 log = logging.getLogger("timim.server")
-DECIDED_AT_MOST = 8  # of so many nodes that change one group at once, one is first each time
+DECIDED_AT_MOST = 20  # some 3 s: a group that more nodes change at once than that is refused to the last
+STALE_WAIT_S, STALE_WAIT_MOST_S = 0.005, 0.3
+_random = random.Random()
 B = TypeVar("B", bound=Body)
 R = TypeVar("R", bound=Reply)
 T = TypeVar("T")
@@ -104,11 +108,13 @@ class Table:
 
 async def decided(call: Call, act: Callable[[], Awaitable[T]]) -> T:
     """Decide, and again when another node was first: what was decided by is forgotten then, and nothing was stored."""
-    for _ in range(DECIDED_AT_MOST - 1):
+    for attempt in range(DECIDED_AT_MOST - 1):
         try:
             return await act()
         except Stale:
             call.services.metrics.stale.inc()
+            # nodes that are first in turns must not go on in step
+            await asyncio.sleep(_random.random() * min(STALE_WAIT_S * 2**attempt, STALE_WAIT_MOST_S))
     return await act()
 
 
