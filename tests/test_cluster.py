@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
-from tests.services import Nats
-from timim import Muted, NotAMember, RelationChanged
+from tests.services import Nats, Postgres
+from timim import Message, Muted, NotAMember, RelationChanged
 from timim.notice_types import RelationType
 from timim.testing import RunningServer, Watch, running_server
 
@@ -148,3 +153,101 @@ async def test_a_server_works_on_while_nats_is_away_and_decides_by_the_database(
             await group.kick("bob")
             with pytest.raises(NotAMember):
                 await bob.group(group.id).send("three")
+
+
+async def talked_through(
+    gateways: Gateways, postgres: Postgres, act: Callable[[], Awaitable[None]], *, pairs: int = 4
+) -> list[float]:
+    """Pairs on different gateways talk while `act` breaks things; each gets exactly what was acked for it, in its order.
+
+    How many seconds each message took from the call of `send` until it was thrown.
+    """
+    servers = gateways.servers
+    stop = asyncio.Event()
+    begun: dict[str, float] = {}
+    took: list[float] = []
+    quick: dict[str, Any] = {"reconnect_limit": 0.5, "timeout": 30.0}
+    async with AsyncExitStack() as stack:
+        senders, watches = [], []
+        for n in range(pairs):
+            receiver = await stack.enter_async_context(servers[(n + 1) % len(servers)].client(f"r{n}", **quick))
+
+            @receiver.on_new_message
+            def note(messages: list[Message]) -> None:
+                took.extend(time.monotonic() - begun[m.text] for m in messages if m.text)
+
+            watches.append(Watch(receiver))
+            senders.append(await stack.enter_async_context(servers[n % len(servers)].client(f"s{n}", **quick)))
+        sent: list[list[str]] = [[] for _ in range(pairs)]
+
+        async def talk(n: int) -> None:
+            while not stop.is_set():
+                text = f"{n}-{len(sent[n])}"
+                begun[text] = time.monotonic()
+                sent[n].append(text)
+                await senders[n].c2c(f"r{n}").send(text)
+                await asyncio.sleep(0.02)  # a pace, not a wait: some fifty a second
+
+        async with asyncio.TaskGroup() as talking:
+            for n in range(pairs):
+                talking.create_task(talk(n))
+            await act()
+            stop.set()
+        for n, watch in enumerate(watches):
+            await watch.upto(len(sent[n]))
+            assert [m.text for m in watch.messages if m.text] == sent[n]
+    return took
+
+
+async def kill_each(gateways: Gateways, postgres: Postgres, rng: random.Random, kills: int) -> None:
+    """Each kind of part dies so often, in a random order, and comes back."""
+    deaths = ["gateway", "nats", "postgres"] * kills
+    rng.shuffle(deaths)
+    for death in deaths:
+        match death:
+            case "gateway":
+                server = rng.choice(gateways.servers)
+                await server.crash()
+                await server.start()
+            case "nats":
+                await asyncio.to_thread(gateways.nats.stop)
+                await asyncio.to_thread(gateways.nats.start)
+            case _:
+                await asyncio.to_thread(postgres.stop, signal.SIGQUIT)
+                await asyncio.to_thread(postgres.start)
+        await asyncio.sleep(rng.random() * 0.3)  # some messages pass in between
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.mark.timeout(180)
+async def test_r7_deaths_of_every_part_lose_nothing_and_repeat_nothing(own_postgres: Postgres, seed: int) -> None:
+    async with mortal(own_postgres.database("r7")) as gateways:
+        await talked_through(gateways, own_postgres, partial(kill_each, gateways, own_postgres, random.Random(seed), 1))
+
+
+@pytest.mark.cluster
+async def test_r7_in_full(own_postgres: Postgres, seed: int) -> None:
+    """20 deaths of each kind on 3 gateways, then NATS away for 10 s; the times are printed."""
+    async with mortal(own_postgres.database("r7"), 3) as gateways:
+        kills = partial(kill_each, gateways, own_postgres, random.Random(seed), 20)
+        told(await talked_through(gateways, own_postgres, kills, pairs=9), "with 20 deaths of each kind")
+
+        async def nats_away() -> None:
+            await asyncio.to_thread(gateways.nats.stop)
+            await asyncio.sleep(10)
+            await asyncio.to_thread(gateways.nats.start)
+
+    async with mortal(own_postgres.database("away"), 3) as gateways:
+        told(await talked_through(gateways, own_postgres, nats_away, pairs=9), "with NATS away for 10 s")
+
+
+def told(took: list[float], what: str) -> None:
+    took.sort()
+    p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
+    print(f"{what}: {len(took)} messages, p50 {p50 * 1000:.0f} ms, p99 {p99:.2f} s, longest {took[-1]:.2f} s")
