@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.services import Nats, Postgres
@@ -251,3 +253,44 @@ def told(took: list[float], what: str) -> None:
     took.sort()
     p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
     print(f"{what}: {len(took)} messages, p50 {p50 * 1000:.0f} ms, p99 {p99:.2f} s, longest {took[-1]:.2f} s")
+
+
+async def doctor(*arguments: str) -> tuple[int, str]:
+    """What `timim doctor` prints, and its exit status."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "timim.cli",
+        "doctor",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+async def test_the_doctor_tells_a_good_deployment_from_a_bad_one(database: Callable[[], str], nats_server: Nats) -> None:
+    url = database()
+    status, said = await doctor("--database", url, "--bus", nats_server.url)
+    assert (status, "BAD" in said, "commit" in said) == (0, False, True), said
+    status, said = await doctor("--database", url, "--bus", f"{nats_server.url},nats://127.0.0.1:1")
+    assert status == 1
+    assert "BAD   bus: nats://127.0.0.1:1: cannot connect" in said
+    assert "Traceback" not in said
+    status, said = await doctor("--database", "postgresql://x:secret@127.0.0.1:1/d")
+    assert status == 1
+    assert "BAD   database: cannot connect" in said
+    assert "secret" not in said
+
+
+async def test_a_node_that_is_ready_says_so_and_one_without_its_database_does_not(own_postgres: Postgres) -> None:
+    async with mortal(own_postgres.database("ready"), 1) as gateways, httpx2.AsyncClient() as http:
+        url = gateways.servers[0].url.replace("ws", "http", 1) + "/readyz"
+        ready = await http.get(url)
+        assert (ready.status_code, ready.json()) == (200, {"status": "ok", "bus": "ok"})
+        await asyncio.to_thread(own_postgres.stop)
+        assert (await http.get(url, timeout=10)).status_code == 503
+        await asyncio.to_thread(own_postgres.start)
+        assert (await http.get(url, timeout=10)).status_code == 200

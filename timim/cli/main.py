@@ -112,6 +112,29 @@ def serve(
     _run(work())
 
 
+@app.command()
+def doctor(
+    database: Annotated[str | None, typer.Option(help="postgresql://…; or TIMIM_DATABASE.")] = None,
+    bus: Annotated[str | None, typer.Option(help="nats://…; or TIMIM_BUS.")] = None,
+) -> None:
+    """Check what a server would stand on, by the settings it would have. Exit status 1: it is not fit to serve."""
+    try:
+        from ..server.settings import Settings
+        from .doctor import demand, examine
+    except ImportError as exc:
+        raise typer.BadParameter(f"the server's parts are not installed ({exc.name}): pip install 'timim[server]'") from None
+
+    async def work() -> None:
+        given = {name: value for name, value in (("database", database), ("bus", bus)) if value is not None}
+        findings = await examine(Settings(**given))  # type: ignore[arg-type]  # pydantic reads them
+        for finding in findings:
+            mark = {True: "[green]good[/green]", False: "[red]BAD [/red]", None: "[yellow]look[/yellow]"}[finding.good]
+            out.print(f"{mark}  {finding.what}: {escape(finding.says)}", soft_wrap=True)
+        demand(findings)
+
+    _run(work())
+
+
 def _greet(server: Any) -> None:
     folder = server.settings.data_dir
     out.print(f"[bold]timim[/bold] listens on [bold]{server.url}[/bold]   app id {server.app_id}")

@@ -273,7 +273,7 @@ class NatsBus:
         self._own(self._read_all_places(), "timim nats places")
 
     async def _failed(self, error: Exception) -> None:
-        log.warning("NATS: %r", error)
+        log.log(logging.DEBUG if self.away else logging.WARNING, "NATS: %r", error)  # each try while it is away is one
         if isinstance(error, nats.errors.SlowConsumerError):
             self._doubt(away=False)
 
