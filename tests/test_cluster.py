@@ -217,7 +217,7 @@ async def kill_each(gateways: Gateways, postgres: Postgres, rng: random.Random, 
             case _:
                 await asyncio.to_thread(postgres.stop, signal.SIGQUIT)
                 await asyncio.to_thread(postgres.start)
-        await asyncio.sleep(rng.random() * 0.3)  # some messages pass in between
+        await asyncio.sleep(0.2 + rng.random())  # some messages pass in between
 
 
 @pytest.fixture

@@ -94,7 +94,8 @@ class RunningServer:
         if shared is not None and crash_at is None:
             self._companion = self._companion or RunningServer(self.folder, {})
             self._companion.program = self.program
-            await self._companion._spawn(settings, None, 1)
+            public = {"public_url": self.url.replace("ws", "http", 1)}  # content has one address, whichever gateway tells it
+            await self._companion._spawn({**public, **settings}, None, 1)
             urls.append(self._companion.url)
         await self.faults.start(*urls)
 

@@ -36,9 +36,9 @@ BATCH_LIMIT = 512  # appends in one statement: bounds how long the first of them
 QUEUE_LIMIT = 20_000  # writes that wait; past it the database is not keeping up and callers are told
 COMMAND_TIMEOUT_S = 10.0  # a statement that takes longer is stuck
 LOCK_TIMEOUT_S = 5.0  # a node that died holds its locks until its connection ends
-RETRY_S = 15.0  # a restart of PostgreSQL takes a few seconds
-APPEND_RETRIES = 4  # times that for appends: one in doubt must not be called failed; clients stop waiting and ask again
-RETRY_FIRST_S, RETRY_MOST_S = 0.05, 1.0
+RETRY_S = 30.0  # a restart of PostgreSQL takes a few seconds, on a busy machine more
+APPEND_RETRIES = 2  # times that for appends: one in doubt must not be called failed; clients stop waiting and ask again
+RETRY_FIRST_S, RETRY_MOST_S = 0.05, 0.25  # a database that is up for a moment only should be met
 MIGRATION_LOCK = 0x71_6D_69_6D  # any number, the same on all nodes
 
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
