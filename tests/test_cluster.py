@@ -61,10 +61,16 @@ async def test_a_group_is_one_on_all_nodes(nodes: Nodes) -> None:
         await late.message(lambda m: m.text == "three")
         assert [m.text for m in late.messages if m.text] == ["three"]
         await carol.group(group.id).send("four")
+        await watch.message(lambda m: m.text == "four")
+        told, tips = len(late.messages), len(watch.messages)
         await group.kick("carol")
+        await late.upto(told + 1)  # her notice: what her node knew is forgotten before it comes
         with pytest.raises(NotAMember):
             await carol.group(group.id).send("five")
+        await watch.upto(tips + 1)
+        tips = len(watch.messages)
         await group.set_info(muted_all=True)
+        await watch.upto(tips + 1)
         with pytest.raises(Muted):
             await bob.group(group.id).send("six")
 
