@@ -15,10 +15,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check lint types format layers unit examples docs judge bench soak fuzz lock clean
+.PHONY: help setup demo test check lint types format layers unit examples docs judge bench soak test-cluster fuzz lock clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## ?(.*)/\1\t\2/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?(.*)/\1\t\2/' | expand -t 14
 
 $(READY): requirements.lock pyproject.toml .ci/venv.py
 	@echo "making .venv from requirements.lock"
@@ -87,6 +87,10 @@ bench: $(READY)  ## measure timim beside the floor
 soak: $(READY)  ## the long tests
 	@code=0; $(PY) -m pytest -m soak --timeout=0 $(ARGS) || code=$$?; \
 	if [ $$code -eq 5 ]; then echo "soak: no such test yet"; else exit $$code; fi
+
+test-cluster: $(READY)  ## the behaviour tests on two gateways, PostgreSQL and NATS, and every part killed 20 times
+	@$(PY) -m pytest -m cluster --timeout=0 -s tests/test_cluster.py
+	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup --backend=cluster --timeout=180 $(ARGS)
 
 fuzz: $(READY)  ## the property tests again, with many more examples
 	@code=0; $(PY) -m pytest -n $(WORKERS) -m "hypothesis and not judge" --hypothesis-profile=fuzz --timeout=0 $(ARGS) || code=$$?; \

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 from tests.services import Bucket, Nats, Postgres, s3_server
+from timim.testing.server import BACKEND
 
 # deadline=None: two workers share two cores, so the time of one example says nothing
 settings.register_profile("default", deadline=None)
@@ -19,6 +21,7 @@ settings.load_profile("default")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--backend", choices=["file", "cluster"], default="file", help="what running_server() stands on")
     parser.addoption("--seed", type=int, help="drives faults, kills and data; a failing test prints its own")
 
 
@@ -71,3 +74,38 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
     """An empty bucket of an S3 server of this run's own."""
     with s3_server(tmp_path_factory.mktemp("s3")) as running:
         yield running
+
+
+# What these prove is of one process and its file; the cluster has tests of its own for it.
+ONE_PROCESS = {
+    "test_acks.py": "failpoints and kills of the one process",
+    "test_cluster.py": "makes its own gateways",
+    "test_power_cut.py": "the file below the server",
+}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--backend") == "cluster":
+        for item in items:
+            if why := ONE_PROCESS.get(item.path.name):
+                item.add_marker(pytest.mark.skip(reason=f"one process: {why}"))
+
+
+@pytest.fixture(autouse=True)
+def backend(request: pytest.FixtureRequest) -> Iterator[None]:
+    """With --backend=cluster, every running_server() is two gateways on a PostgreSQL and a NATS."""
+    if request.config.getoption("--backend") == "file":
+        yield
+        return
+    postgres: Postgres = request.getfixturevalue("postgres")
+    nats: Nats = request.getfixturevalue("nats_server")
+    databases: dict[Path, str] = {}
+
+    def settings_of(folder: Path) -> dict[str, object]:
+        if folder not in databases:
+            databases[folder] = postgres.database(f"t{uuid.uuid4().hex}")
+        return {"database": databases[folder], "bus": nats.url, "database_connections": 3}
+
+    BACKEND.settings_of = settings_of
+    yield
+    BACKEND.settings_of = None

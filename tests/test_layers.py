@@ -47,7 +47,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.server.session", "timim.server.acts"}),
         frozenset({"timim.server.fanout", "timim.server.places"}),
         frozenset({"timim.server.outside"}),
-        frozenset({"timim.server.commands"}),
+        frozenset({"timim.server.commands", "timim.server.node"}),
         frozenset({"timim.server.doors"}),
         frozenset({"timim.server.app"}),
         frozenset({"timim.server.__init__"}),

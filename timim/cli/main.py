@@ -74,12 +74,14 @@ def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="0: a free one.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+    database: Annotated[str | None, typer.Option(help="postgresql://…, instead of a file in the data folder.")] = None,
+    bus: Annotated[str | None, typer.Option(help="nats://…: how several servers on one database hear of each other.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Print one line: where it listens.")] = False,
     new_epoch: Annotated[
         bool, typer.Option("--new-epoch", help="Once, after restoring a back-up: clients ask for their history anew.")
     ] = False,
 ) -> None:
-    """Run a server: one process, SQLite and local files."""
+    """Run a server: one process on SQLite and local files, or one of many on PostgreSQL and NATS."""
     try:
         from ..server.app import Server
         from ..server.settings import Settings
@@ -88,6 +90,7 @@ def serve(
     from pydantic import ValidationError
 
     given: dict[str, Any] = {"host": host, "port": port, "data_dir": data_dir, "new_epoch": new_epoch or None}
+    given |= {"database": database, "bus": bus}
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as exc:
@@ -105,6 +108,29 @@ def serve(
             else:
                 _greet(server)
             await stopping.wait()
+
+    _run(work())
+
+
+@app.command()
+def doctor(
+    database: Annotated[str | None, typer.Option(help="postgresql://…; or TIMIM_DATABASE.")] = None,
+    bus: Annotated[str | None, typer.Option(help="nats://…; or TIMIM_BUS.")] = None,
+) -> None:
+    """Check what a server would stand on, by the settings it would have. Exit status 1: it is not fit to serve."""
+    try:
+        from ..server.settings import Settings
+        from .doctor import demand, examine
+    except ImportError as exc:
+        raise typer.BadParameter(f"the server's parts are not installed ({exc.name}): pip install 'timim[server]'") from None
+
+    async def work() -> None:
+        given = {name: value for name, value in (("database", database), ("bus", bus)) if value is not None}
+        findings = await examine(Settings(**given))  # type: ignore[arg-type]  # pydantic reads them
+        for finding in findings:
+            mark = {True: "[green]good[/green]", False: "[red]BAD [/red]", None: "[yellow]look[/yellow]"}[finding.good]
+            out.print(f"{mark}  {finding.what}: {escape(finding.says)}", soft_wrap=True)
+        demand(findings)
 
     _run(work())
 

@@ -250,7 +250,10 @@ class Acts:
         entry = render(acted.tail, seq=acted.seq, time=acted.time, group=group)
         if acted.changed:
             reach("before-publish")
-            self._bus.publish(Event(hearers(), status.EVENT_ACT, entry, wish.origin, _plain(acted, wish, target)))
+            plain = _plain(acted, wish, target)
+            seen = acted.target.seq  # an act is told to who sees what it acts on
+            event = Event(hearers(), status.EVENT_ACT, entry, wish.origin, plain, group=target.to_group_id, seq=seen)
+            self._bus.publish(event)
             reach("after-publish")
         return Done(entry, target.version)
 

@@ -11,6 +11,7 @@ import fcntl
 import json
 import logging
 import os
+import random
 import secrets
 import socket as sockets
 from collections.abc import Callable
@@ -22,10 +23,11 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
 
 from .. import clock
-from ..errors import StorageError, StoreInUse, TimimError
+from ..errors import InvalidArgument, StorageError, StoreInUse, TimimError
 from .acts import Acts, Limits
 from .auth import Auth
 from .blobs import Blobs
+from .bus.base import Bus
 from .bus.local import LocalBus
 from .commands import (  # noqa: F401  they register what they serve
     acts,
@@ -48,14 +50,17 @@ from .fanout import Fanout
 from .media import Media
 from .membership import Directory
 from .metrics import Metrics
+from .node import Node
 from .outside import Outside
 from .rates import Rates
 from .settings import Settings
+from .store.base import Store
 from .store.sqlite import SqliteStore
 from .timeline import Timelines
 from .uploads import Uploads
 
 log = logging.getLogger("timim.server")
+READY_S = 3.0  # a store that answers later is not ready
 
 
 class PortInUse(TimimError):
@@ -72,7 +77,8 @@ class Server:
         self._uvicorn: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
         self._socket: sockets.socket | None = None
-        self._store: SqliteStore | None = None
+        self._store: Store | None = None
+        self._bus: Bus | None = None
         self._door: Door | None = None
         self._timelines: Timelines | None = None
         self._uploads: Uploads | None = None
@@ -121,15 +127,24 @@ class Server:
     async def _start(self) -> None:
         settings = self.settings
         folder = settings.data_dir
-        if folder is not None:
-            self._lock = await asyncio.to_thread(_lock, folder)
-        await asyncio.to_thread(self._identify, folder)
+        if settings.bus and not settings.database:
+            raise InvalidArgument("a bus joins nodes that share a database: give --database as well")
+        if settings.database:
+            store = self._store = _postgres(settings)
+            await store.open()
+            await self._identify_by(store)
+        else:
+            if folder is not None:
+                self._lock = await asyncio.to_thread(_lock, folder)
+            await asyncio.to_thread(self._identify, folder)
+            store = self._store = SqliteStore(folder and folder / "timim.db", synchronous=settings.synchronous)
+            await store.open()
         self._socket = _listen(settings.host, settings.port)
         public = settings.public_url.rstrip("/") or self.url.replace("ws", "http", 1)
-        store = self._store = SqliteStore(folder and folder / "timim.db", synchronous=settings.synchronous)
-        await store.open()
-        directory, bus = Directory(store), LocalBus()
-        bus.subscribe(self._fanout.receive)
+        bus = self._bus = _nats(settings, self.app_id, store) if settings.bus else LocalBus()
+        directory = Directory(store, bus.announce)
+        bus.join(Node(self._fanout, directory, random.Random()))
+        await bus.start()
         media_url = f"{public}/media"
         auth = Auth(self.app_id, [self.secret_key], admin=settings.admin, now=self._now)
         await directory.ensure_account(settings.admin)
@@ -180,7 +195,7 @@ class Server:
         self._door = Door(services, auth, media_url=media_url, presence=outside.presence)
         routes: list[BaseRoute] = [
             WebSocketRoute("/{path:path}", self._door.handle),
-            *ops_routes(metrics, stopping=lambda: self._stopping, open_metrics=settings.open_metrics),
+            *ops_routes(metrics, stopping=lambda: self._stopping, ready=self._ready, open_metrics=settings.open_metrics),
             *media_routes(media, uploads, user_of=auth.user_of),
         ]
         config = uvicorn.Config(
@@ -229,12 +244,32 @@ class Server:
         if self._outside is not None:
             await self._outside.close()
             self._outside = None
+        if self._bus is not None:
+            await self._bus.stop()
+            self._bus = None
         if self._store is not None:
             await self._store.close()
             self._store = None
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    async def _ready(self) -> dict[str, str]:
+        """What readiness tells besides. Raises StorageError."""
+        if self._store is None or self._bus is None:
+            raise StorageError("the server is starting")
+        try:
+            async with asyncio.timeout(READY_S):
+                await self._store.meta("epoch", "")
+        except TimeoutError as exc:
+            raise StorageError(f"the store did not answer within {READY_S} s") from exc
+        return {"bus": "away" if self._bus.away else "ok"}
+
+    async def _identify_by(self, store: Store) -> None:
+        """The app id and the key: given, or made by the first node and kept in the database for all."""
+        app_id = self.settings.app_id or 1_400_000_000 + secrets.randbelow(90_000_000)
+        self.app_id = self.settings.app_id or int(await store.meta("app_id", str(app_id)))
+        self.secret_key = self.settings.secret_key or await store.meta("secret_key", secrets.token_hex(32))
 
     def _identify(self, folder: Path | None) -> None:
         """The app id and the key: given, or made at the first start and kept in the data folder."""
@@ -262,6 +297,23 @@ async def _sweep(uploads: Uploads, every_s: float) -> None:
             log.warning("media were not swept, and will be: %s", exc)
         except Exception:
             log.exception("media were not swept, and will be")
+
+
+def _postgres(settings: Settings) -> Store:
+    try:
+        from .store.postgres import PostgresStore
+    except ImportError as exc:
+        raise InvalidArgument(f"PostgreSQL's parts are not installed ({exc.name}): pip install 'timim[cluster]'") from None
+    return PostgresStore(settings.database, replica_url=settings.database_replica, connections=settings.database_connections)
+
+
+def _nats(settings: Settings, app_id: int, store: Store) -> Bus:
+    try:
+        from .bus.nats import NatsBus
+    except ImportError as exc:
+        raise InvalidArgument(f"NATS's parts are not installed ({exc.name}): pip install 'timim[cluster]'") from None
+    servers = [server.strip() for server in settings.bus.split(",")]
+    return NatsBus(servers, prefix=f"timim.{app_id}", places_of=store.places_of)
 
 
 def _lock(folder: Path) -> int:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+from collections.abc import Iterable
+
 from ..wire.codec import decode
 from ..wire.status import PushEvent
 from .bus.base import Event
 from .session import Session
 
 LAST_OF_TENCENT = 10_000  # Event numbers above it are timim's own
+COMPARE_WITHIN_S = 1.0  # sessions are told over so long, so that they do not all ask the store at once
 
 
 class Fanout:
@@ -45,3 +50,15 @@ class Fanout:
                     session.push(event.kind, event.payload)
                 elif event.plain is not None:
                     session.notify(decode(PushEvent, event.plain))
+
+    def compare(self, users: Iterable[str]) -> None:
+        """Tell the devices of these to ask what is new: hints may have been lost."""
+        for user in users:
+            for session in self.of(user):
+                session.compare()
+
+    def compare_all(self, rng: random.Random) -> None:
+        """Tell every device, within COMPARE_WITHIN_S."""
+        loop = asyncio.get_running_loop()
+        for session in self.all():
+            loop.call_later(rng.random() * COMPARE_WITHIN_S, session.compare)

@@ -1,18 +1,20 @@
 """Facts of accounts, groups and circles of relations, kept in memory once asked for; no I/O but the store's.
 
-Invariant: what is cached here is written through here, so it never disagrees with the store of a one-process server. A
-plan's changes are in the cache before anything else can be decided; when the store then fails, they are forgotten.
+Invariant: a plan's changes are in the cache before anything else can be decided here; when the store then fails, they are
+forgotten. What another node changed is forgotten when it says so (`learn`), and a plan decided by what it had not said
+yet is refused by the store (Stale), forgotten and decided again: see docs/cluster.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from ..errors import NotAMember, TimimError, UnknownGroup, UnknownUser
+from .bus.base import Facts
 from .store import changes as ch
-from .store.base import Account, Appended, Change, Circle, Group, NewEntry, Store, group_timeline
+from .store.base import Account, Appended, Change, Circle, Decided, Group, NewEntry, Store, group_timeline
 
 T = TypeVar("T")
 
@@ -20,11 +22,19 @@ CACHE_LIMIT = 100_000  # of each kind: some 50 MB at the most; the oldest go fir
 NOT_YET = 1 << 62  # a floor that only the commit will know: until then its member reads nothing
 
 
-class Directory:
-    """Accounts, groups and circles, by id."""
+def _unheard(facts: Facts) -> None:
+    """There is no other node."""
 
-    def __init__(self, store: Store) -> None:
+
+class Directory:
+    """Accounts, groups and circles, by id. `announce` tells other nodes what was changed here."""
+
+    def __init__(self, store: Store, announce: Callable[[Facts], None] = _unheard) -> None:
         self._store = store
+        self._announce = announce
+        self._trusting = True  # other nodes can say what they change
+        self._learned = 0  # how often something was forgotten: what was read meanwhile may be old
+        self._old: set[tuple[str, str]] = set()  # cached, and read again before it is used again
         self._accounts: dict[str, Account] = {}
         self._groups: dict[str, Group] = {}
         self._circles: dict[str, Circle] = {}
@@ -35,28 +45,33 @@ class Directory:
     async def account(self, user: str) -> Account:
         """Raises UnknownUser."""
         account = self._accounts.get(user)
-        if account is None:
+        if account is None or self._is_old("account", user):
+            learned = self._learned
             account = await self._store.account(user)
             if account is None:
                 raise UnknownUser(f"there is no account {user!r}: it exists from its first login on")
-            account = _keep(self._accounts, user, account)
+            account = self._kept(self._accounts, "account", user, account, learned)
         return account
 
     async def ensure_account(self, user: str, *, nickname: str = "", face_url: str = "") -> Account:
         """The account, made when there is none."""
+        learned = self._learned
         account = await self._store.ensure_account(user, nickname=nickname, face_url=face_url)
         if nickname or face_url:
             self._accounts.pop(user, None)
-        return _keep(self._accounts, user, account)
+            self._announce(Facts(accounts=[user]))
+        return self._kept(self._accounts, "account", user, account, learned)
 
     async def group(self, group_id: str) -> Group:
         """Raises UnknownGroup. The latest there is, as long as nothing is awaited after it."""
         group = self._groups.get(group_id)
-        if group is None:
+        if group is None or self._is_old("group", group_id):
+            learned = self._learned
             group = await self._store.group(group_id)
             if group is None or group_id in self._ended:
+                self._groups.pop(group_id, None)
                 raise UnknownGroup(f"there is no group {group_id!r}")
-            group = _keep(self._groups, group_id, group)
+            group = self._kept(self._groups, "group", group_id, group, learned)
         return group
 
     async def group_for(self, user: str, group_id: str) -> Group:
@@ -69,9 +84,48 @@ class Directory:
     async def circle(self, user: str) -> Circle:
         """The user's relations, always the same object while it is cached."""
         circle = self._circles.get(user)
-        if circle is None:
-            circle = _keep(self._circles, user, await self._store.circle(user))
+        if circle is None or self._is_old("circle", user):
+            learned = self._learned
+            found = await self._store.circle(user)
+            known = self._circles.get(user)
+            circle = self._kept(self._circles, "circle", user, found, learned)
+            if known is not None and circle is found:
+                circle = self._circles[user] = _become(known, found)
         return circle
+
+    def learn(self, facts: Facts) -> None:
+        """Another node changed these: forget them."""
+        self._learned += 1
+        self._forget_named(facts)
+
+    def doubt(self, *, away: bool) -> None:
+        """Other nodes may have changed anything; while they are `away`, everything is read each time it is used."""
+        self._learned += 1
+        self._trusting = not away
+        self._old |= {("account", user) for user in self._accounts}
+        self._old |= {("group", group_id) for group_id in self._groups}
+        self._old |= {("circle", user) for user in self._circles}
+
+    def _forget_named(self, facts: Facts) -> None:
+        self._old |= {("account", user) for user in facts.accounts if user in self._accounts}
+        self._old |= {("group", group_id) for group_id in facts.groups if group_id in self._groups}
+        self._old |= {("circle", user) for user in facts.circles if user in self._circles}
+
+    def _is_old(self, kind: str, key: str) -> bool:
+        return not self._trusting or (kind, key) in self._old
+
+    def _kept(self, cache: dict[str, T], kind: str, key: str, value: T, learned: int) -> T:
+        """What was just read, in the cache; when something was forgotten meanwhile, it is read again next time.
+
+        While plans are under way here, what they put there is newer than what was read.
+        """
+        if key in cache and not self._is_old(kind, key):
+            return cache[key]
+        self._old.discard((kind, key))
+        cache.pop(key, None)
+        if learned != self._learned:
+            self._old.add((kind, key))
+        return _keep(cache, key, value)
 
     async def create_group(self, group: Group) -> None:
         """Raises GroupExists."""
@@ -82,10 +136,12 @@ class Directory:
 
         Raises (when awaited) GroupExists, StorageError. Whoever waits must not be cancelled: the cache is settled then.
         """
-        stored = self._store.apply(changes, entries)
+        decided = self._decided(changes)
+        stored = self._store.apply(changes, entries, decided)
         self._under_way += 1
         for change in changes:
             self._take(change)
+        self._count_on(decided)
         return self._commit(changes, entries, stored)
 
     async def _commit(
@@ -105,7 +161,25 @@ class Directory:
         seqs = {entry.timeline: done.seq for entry, done in zip(reversed(entries), reversed(appended), strict=True)}
         for change in changes:
             self._settle(change, seqs)
+        if changes:
+            self._announce(_facts(changes, seqs))
         return appended
+
+    def _decided(self, changes: Iterable[Change]) -> Decided:
+        """What these changes were decided by, as it is in the cache now."""
+        named = _named(changes)
+        return Decided(
+            {group_id: group.version for group_id in named.groups if (group := self._groups.get(group_id)) is not None},
+            {user: circle.version for user in named.circles if (circle := self._circles.get(user)) is not None},
+        )
+
+    def _count_on(self, decided: Decided) -> None:
+        for group_id, version in decided.groups.items():
+            if group_id in self._groups:
+                self._groups[group_id] = replace(self._groups[group_id], version=version + 1)
+        for user, version in decided.circles.items():
+            if user in self._circles:
+                self._circles[user].version = version + 1
 
     def _take(self, change: Change) -> None:
         match change:
@@ -147,28 +221,69 @@ class Directory:
                     group.members[user] = replace(member, floor=first)
 
     def _forget(self, change: Change) -> None:
+        if isinstance(change, ch.DissolveGroup):
+            self._ended.pop(change.group_id, None)
+        named = _named((change,))
+        for user in named.accounts:
+            self._accounts.pop(user, None)
+        for group_id in named.groups:
+            self._groups.pop(group_id, None)
+        self._old |= {("circle", user) for user in named.circles if user in self._circles}
+
+
+def _named(changes: Iterable[Change]) -> Facts:
+    """What these changes change of what was there before; each once."""
+    accounts: dict[str, None] = {}
+    groups: dict[str, None] = {}
+    circles: dict[str, None] = {}
+    for change in changes:
         match change:
             case ch.SetAccount(account):
-                self._accounts.pop(account.user_id, None)
+                accounts[account.user_id] = None
             case ch.CreateGroup():
                 pass
             case ch.SetGroup(group):
-                self._groups.pop(group.group_id, None)
-            case ch.DissolveGroup(group_id):
-                self._ended.pop(group_id, None)
+                groups[group.group_id] = None
             case (
-                ch.AddMembers(group_id)
+                ch.DissolveGroup(group_id)
+                | ch.AddMembers(group_id)
                 | ch.SetMember(group_id)
                 | ch.RemoveMembers(group_id)
                 | ch.SetGroupApplication(group_id)
                 | ch.RemoveGroupApplication(group_id)
             ):
-                self._groups.pop(group_id, None)
+                groups[group_id] = None
             case ch.SetFriendGroups(owner, _):
-                self._circles.pop(owner, None)
+                circles[owner] = None
             case _:
-                self._circles.pop(change.owner, None)
-                self._circles.pop(change.peer, None)
+                circles[change.owner] = circles[change.peer] = None
+    return Facts(accounts=list(accounts), groups=list(groups), circles=list(circles))
+
+
+def _facts(changes: Sequence[Change], seqs: dict[str, int]) -> Facts:
+    """What other nodes are told of changes that were stored."""
+    facts = _named(changes)
+    facts.came, facts.gone = {}, {}
+    for change in changes:
+        match change:
+            case ch.CreateGroup(group):
+                facts.came[group.group_id] = {user: member.floor for user, member in group.members.items()}
+            case ch.AddMembers(group_id, members, from_now):
+                first = seqs.get(group_timeline(group_id), 1)
+                floors = {user: first if from_now else member.floor for user, member in members.items()}
+                facts.came.setdefault(group_id, {}).update(floors)
+            case ch.RemoveMembers(group_id, users) | ch.DissolveGroup(group_id, users):
+                facts.gone.setdefault(group_id, []).extend(users)
+            case _:
+                pass
+    return facts
+
+
+def _become(known: Circle, found: Circle) -> Circle:
+    """The same object with what was found: who holds it decides by it."""
+    for name in Circle.__slots__:
+        setattr(known, name, getattr(found, name))
+    return known
 
 
 def _turn(circles: dict[str, Circle], change: ch.CircleChange) -> None:

@@ -21,6 +21,7 @@ class Metrics:
         )
         self.posted = Counter("timim_messages", "Messages stored", registry=self.registry)
         self.duplicates = Counter("timim_duplicates", "Resends of messages that stood already", registry=self.registry)
+        self.stale = Counter("timim_stale", "Commands decided again: another node was first", registry=self.registry)
         self.too_slow = Counter("timim_slow_sessions", "Sessions closed because they read too slowly", registry=self.registry)
         self.logins = Counter("timim_logins", "Logins, by outcome", ["outcome"], registry=self.registry)
         Gauge("timim_sessions", "Devices logged in now", registry=self.registry).set_function(sessions)

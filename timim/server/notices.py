@@ -29,6 +29,7 @@ class Notice:
     body: bytes
     user: str = ""
     members: Mapping[str, Member] | None = None
+    group_id: str = ""
 
     def hearers(self, seq: int) -> Iterable[str]:
         """Who is told, once it has this seq."""
@@ -87,6 +88,7 @@ def tip(group: Group, operator: Account, content: wire.Tip, member_num: int) -> 
         packed,
         body,
         members=group.members,
+        group_id=group.group_id,
     )
 
 

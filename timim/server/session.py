@@ -27,7 +27,7 @@ LOGGED_OUT = "logged out"
 
 
 class Session:
-    """`out` holds encoded frames and, between them, runs of pushes that are not encoded yet."""
+    """`out` holds encoded frames and, between them, runs of pushes that are not encoded yet, and None: leave a number out."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Session:
         self._finished = False
         self._queue_bytes = queue_bytes
         self._now = now
-        self._out: list[bytes | list[PushEvent]] = []
+        self._out: list[bytes | list[PushEvent] | None] = []
         self._out_bytes = 0  # of pushes
         self._reply_bytes = 0
         self._taken = asyncio.Event()
@@ -91,6 +91,12 @@ class Session:
         self._open_push().append(event)
         self._grow(64)
 
+    def compare(self) -> None:
+        """Tell a timim client that hints may have been lost: a push's number left out says so. It asks what is new."""
+        if self.batch and not self.closed_because and None not in self._out:
+            self._out.append(None)
+            self._grow(64)
+
     def follows(self, seq: int) -> bool:
         """True for the next request of a timim client, which numbers them without holes; False for one that came twice.
 
@@ -105,7 +111,7 @@ class Session:
     @property
     def pushes(self) -> int:
         """How many pushes leave before what is queued next."""
-        return self._pushes_written + sum(isinstance(item, list) for item in self._out)
+        return self._pushes_written + sum(2 if item is None else isinstance(item, list) for item in self._out)
 
     def close(self, why: str) -> None:
         """Ask the door to end the session; the first reason counts."""
@@ -127,7 +133,7 @@ class Session:
             await self._wake.wait()
         out, self._out, self._out_bytes, self._reply_bytes = self._out, [], 0, 0
         self._taken.set()
-        frames = [self._encode_push(item) if isinstance(item, list) else item for item in out]
+        frames = [item if isinstance(item, bytes) else self._encode_push(item) for item in out]
         if not self.batch:
             return frames
         return [join_frames(frames[i : i + FRAMES_IN_ONE_MESSAGE]) for i in range(0, len(frames), FRAMES_IN_ONE_MESSAGE)]
@@ -147,11 +153,11 @@ class Session:
             self.close(READS_TOO_SLOWLY)
         self._wake.set()
 
-    def _encode_push(self, events: list[PushEvent]) -> bytes:
-        self._pushes_written += 1
+    def _encode_push(self, events: list[PushEvent] | None) -> bytes:
+        self._pushes_written += 1 if events is not None else 2
         seq = self._pushes_written  # a device sees by it that a push was lost, or came twice
         need_ack = 0 if self.batch else 1
-        push = Push(session_data=str(seq), need_ack=need_ack, events=events)
+        push = Push(session_data=str(seq), need_ack=need_ack, events=events or [])
         return encode_frame(Head(PUSH, seq=seq, time=int(self._now())), encode(push))
 
     def __repr__(self) -> str:

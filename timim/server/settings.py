@@ -33,6 +33,11 @@ class Settings(BaseSettings):
     secret_key: str | None = Field(default=None, repr=False)
     admin: str = "administrator"
 
+    database: str = Field(default="", repr=False)  # postgresql://…: instead of the data folder's SQLite file
+    database_replica: str = Field(default="", repr=False)  # a PostgreSQL that follows it, for history
+    database_connections: int = Field(default=8, ge=2)
+    bus: str = Field(default="", repr=False)  # nats://…, several with commas: how nodes on one database hear of each other
+
     max_message_bytes: int = 12 * 1024
     max_frame_bytes: int = 1024 * 1024
     hello_interval_s: int = 60

@@ -61,6 +61,7 @@ from .store.base import (
     Group,
     MsgKey,
     NewEntry,
+    Stale,
     Store,
     StoredEntry,
     TimelinePage,
@@ -256,7 +257,7 @@ class Timelines:
             role=member.role,
         )
         hearers = partial(who_see, group.members)
-        return await self._append(entry, hearers, status.EVENT_GROUP_MESSAGE, draft.origin, told)
+        return await self._append(entry, hearers, status.EVENT_GROUP_MESSAGE, draft.origin, told, group_id)
 
     async def read_c2c(self, user: str, peer: str, first: int, last: int, limit: int, *, until: int = 0) -> Range:
         """The newest `limit` entries of an interval of the C2C timeline with `peer`, or of its part up to a time."""
@@ -310,7 +311,7 @@ class Timelines:
 
     def _told(self, task: asyncio.Task[None]) -> None:
         self._plans.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ServerRefused):
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ServerRefused | Stale):
             log.error("a plan failed: %r", error)  # whoever asked hears it too, if they still wait
 
     async def drain(self) -> None:
@@ -328,16 +329,16 @@ class Timelines:
         kind: int,
         origin: int,
         sender: SenderFacts | msgspec.UnsetType,
+        group_id: str = "",
     ) -> Posted:
         appended = await self._store.append(entry)
         if appended.duplicate:
             self._metrics.duplicates.inc()
         else:
             self._metrics.posted.inc()
-            group = kind == status.EVENT_GROUP_MESSAGE
-            payload = render(entry.tail, seq=appended.seq, time=appended.time, group=group)
+            payload = render(entry.tail, seq=appended.seq, time=appended.time, group=bool(group_id))
             reach("before-publish")
-            self._bus.publish(Event(users(appended.seq), kind, payload, origin))
+            self._bus.publish(Event(users(appended.seq), kind, payload, origin, group=group_id, seq=appended.seq))
             reach("after-publish")
             self._stored(entry.timeline)
         return Posted(appended.seq, appended.time, msgspec.UNSET if appended.duplicate else sender)
@@ -347,7 +348,8 @@ class Timelines:
             group = notice.kind == status.EVENT_GROUP_TIP
             entry = render(notice.tail, seq=done.seq, time=done.time, group=group)
             payload = push_form(notice.kind, bytes(entry), notice.content, notice.body)
-            self._bus.publish(Event(notice.hearers(done.seq), notice.kind, payload))
+            group_id = notice.group_id if group else ""
+            self._bus.publish(Event(notice.hearers(done.seq), notice.kind, payload, group=group_id, seq=done.seq))
 
     async def _ask(
         self, draft: Draft, timeline: str, *, to: str = "", group: Group | None = None, online: bool = False

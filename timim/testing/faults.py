@@ -66,7 +66,7 @@ class Faults:
     """
 
     def __init__(self) -> None:
-        self._to: tuple[str, int] | None = None
+        self._to: list[tuple[str, int]] = []
         self._listener: asyncio.Server | None = None
         self._pipes: set[_Pipe] = set()
         self._armed: list[Fault] = []
@@ -159,10 +159,10 @@ class Faults:
             fault.release()
         self._armed.clear()
 
-    async def start(self, url: str) -> None:
-        """Stand before the server at `url`."""
-        host, _, port = url.removeprefix("ws://").rpartition(":")
-        self._to = host, int(port)
+    async def start(self, *urls: str) -> None:
+        """Stand before the server at this URL, or before several, which get the connections in turns."""
+        ends = [url.removeprefix("ws://").rpartition(":") for url in urls]
+        self._to = [(host, int(port)) for host, _, port in ends]
         if self._listener is None:
             self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
 
@@ -201,9 +201,9 @@ class Faults:
         return Fault(kind, None, "both", 0, 1, amount=amount, half=rng.random() < 0.5)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert self._to is not None
+        self._to.append(self._to.pop(0))
         try:
-            up_reader, up_writer = await asyncio.open_connection(*self._to)
+            up_reader, up_writer = await asyncio.open_connection(*self._to[-1])
         except OSError:
             writer.transport.abort()
             return

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,15 @@ APP_ID = 1_400_000_001
 SECRET_KEY = "a key for tests only, which guards nothing"  # noqa: S105
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 15.0
+
+
+class Backend:
+    """What the servers of this run stand on. `settings_of` None: each on a file; else a folder's settings, for two gateways."""
+
+    settings_of: Callable[[Path], Mapping[str, object]] | None = None
+
+
+BACKEND = Backend()
 
 
 class RunningServer:
@@ -49,6 +58,7 @@ class RunningServer:
         self._settings = dict(settings)
         self._port = 0
         self._process: asyncio.subprocess.Process | None = None
+        self._companion: RunningServer | None = None  # a second gateway; clients get to the two in turns
 
     @property
     def pid(self) -> int:
@@ -77,12 +87,25 @@ class RunningServer:
             known(crash_at, FAILPOINTS, "failpoint")
         if count < 1:
             raise InvalidArgument(f"count is 1 for the first time that it is reached, not {count}")
+        shared = BACKEND.settings_of
+        settings = self._settings | dict(await asyncio.to_thread(shared, self.folder) if shared is not None else {})
+        await self._spawn(settings, crash_at, count)
+        urls = [self.url]
+        if shared is not None and crash_at is None:
+            self._companion = self._companion or RunningServer(self.folder, {})
+            self._companion.program = self.program
+            public = {"public_url": self.url.replace("ws", "http", 1)}  # content has one address, whichever gateway tells it
+            await self._companion._spawn({**public, **settings}, None, 1)
+            urls.append(self._companion.url)
+        await self.faults.start(*urls)
+
+    async def _spawn(self, settings: Mapping[str, object], crash_at: Failpoint | None, count: int) -> None:
         environment = os.environ | {
             VARIABLE: f"{crash_at}:{count}" if crash_at else "",
             clock.VARIABLE: str(await asyncio.to_thread(self._clock_file)),
             "TIMIM_APP_ID": str(self.app_id),
             "TIMIM_SECRET_KEY": self.secret_key,
-            **{f"TIMIM_{name.upper()}": str(value) for name, value in self._settings.items()},
+            **{f"TIMIM_{name.upper()}": str(value) for name, value in settings.items()},
         }
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -99,7 +122,6 @@ class RunningServer:
                 if line.startswith("listening on "):
                     self.url = line.removeprefix("listening on ").strip()
                     self._port = int(self.url.rpartition(":")[2])
-                    await self.faults.start(self.url)
                     return
         raise ConnectionFailed(f"the server did not start: {said.strip()}")
 
@@ -124,6 +146,8 @@ class RunningServer:
         await self._end(signal.SIGKILL)
 
     async def _end(self, how: signal.Signals) -> None:
+        if self._companion is not None:
+            await self._companion._end(how)
         process, self._process = self._process, None
         if process is None:
             return

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .base import Event
+from .base import Event, Facts, Listener
 
 
 class LocalBus:
+    away = False
+
     def __init__(self) -> None:
         self._receivers: list[Callable[[Event], None]] = []
 
@@ -16,4 +18,23 @@ class LocalBus:
             receive(event)
 
     def subscribe(self, receive: Callable[[Event], None]) -> None:
+        """Hear events, and nothing else."""
         self._receivers.append(receive)
+
+    def join(self, listener: Listener) -> None:
+        self._receivers.append(listener.receive)
+
+    def announce(self, facts: Facts) -> None:
+        """There is nobody else."""
+
+    async def start(self) -> None:
+        """Nothing to do."""
+
+    async def stop(self) -> None:
+        """Nothing to do."""
+
+    async def listen(self, user: str) -> None:
+        """Everything is heard here."""
+
+    def unlisten(self, user: str) -> None:
+        """Nothing to do."""

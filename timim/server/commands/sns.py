@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from ...errors import InvalidArgument, TimimError
 from ...ids import checked_user_id
@@ -13,7 +14,7 @@ from .. import relations
 from ..notices import Plan, relation
 from ..relations import Person
 from .profile import acting
-from .table import TABLE, Call
+from .table import TABLE, Call, decided
 
 AT_ONCE = 100
 PAGE = 100
@@ -26,18 +27,19 @@ async def _person(call: Call, user: str) -> Person:
     return Person(await directory.account(user), circle)
 
 
-async def _each(call: Call, users: Iterable[str], act: Callable[[Person], tuple[Plan, int, str]]) -> wire.Results:
-    """Do one thing to each account in turn; what is refused for one is not for the others."""
+async def _each(
+    call: Call, account: str, users: Iterable[str], act: Callable[[Person, Person], tuple[Plan, int, str]]
+) -> wire.Results:
+    """Let `account` do one thing to each of these in turn; what is refused for one is not for the others."""
     reply = wire.Results()
     wanted = list(users)
     if len(wanted) > AT_ONCE:
         raise InvalidArgument(f"at most {AT_ONCE} accounts at once, not {len(wanted)}", code=30001)
+    actor = acting(call, account)
+    await _person(call, actor)
     for user in wanted:
         try:
-            peer = await _person(call, user)
-            plan, code, info = act(peer)
-            if plan.changes or plan.notices:
-                await call.services.timelines.carry_out(plan)
+            code, info = await decided(call, partial(_one, call, actor, user, act))
         except TimimError as exc:
             code, info = exc.code, exc.info
         reply.items.append(wire.Result(account=user, code=code, info=info))
@@ -46,13 +48,21 @@ async def _each(call: Call, users: Iterable[str], act: Callable[[Person], tuple[
     return reply
 
 
+async def _one(call: Call, actor: str, user: str, act: Callable[[Person, Person], tuple[Plan, int, str]]) -> tuple[int, str]:
+    peer = await _person(call, user)
+    me = await _person(call, actor)
+    plan, code, info = act(me, peer)
+    if plan.changes or plan.notices:
+        await call.services.timelines.carry_out(plan)
+    return code, info
+
+
 @TABLE.serve(wire.ADD_FRIENDS)
 async def add(call: Call, body: wire.AddFriends) -> wire.Results:
-    me = await _person(call, acting(call, body.account))
     wishes = {friend.account: friend for friend in body.friends}
     services = call.services
 
-    def act(peer: Person) -> tuple[Plan, int, str]:
+    def act(me: Person, peer: Person) -> tuple[Plan, int, str]:
         plan, done = relations.added(
             me,
             peer,
@@ -64,33 +74,32 @@ async def add(call: Call, body: wire.AddFriends) -> wire.Results:
         )
         return plan, 0 if done else wire.WAITS, "" if done else "the application waits for its answer"
 
-    return await _each(call, wishes, act)
+    return await _each(call, body.account, wishes, act)
 
 
 @TABLE.serve(wire.ANSWER_APPLICATIONS)
 async def answer(call: Call, body: wire.AnswerApplications) -> wire.Results:
-    me = await _person(call, acting(call, body.account))
     answers = {answer.account: answer for answer in body.answers}
     now, limit = int(call.services.now()), call.services.settings.friends
 
-    def act(peer: Person) -> tuple[Plan, int, str]:
+    def act(me: Person, peer: Person) -> tuple[Plan, int, str]:
         return relations.answered(me, peer, answers[peer.user], now=now, limit=limit), 0, ""
 
-    return await _each(call, answers, act)
+    return await _each(call, body.account, answers, act)
 
 
 @TABLE.serve(wire.DELETE_FRIENDS)
 async def delete(call: Call, body: wire.DeleteFriends) -> wire.Results:
-    me = await _person(call, acting(call, body.account))
     both = body.type == wire.DELETE_BOTH
-    return await _each(call, body.friends, lambda peer: (relations.deleted(me, peer, both=both), 0, ""))
+    return await _each(call, body.account, body.friends, lambda me, peer: (relations.deleted(me, peer, both=both), 0, ""))
 
 
 @TABLE.serve(wire.UPDATE_FRIENDS)
 async def update(call: Call, body: wire.UpdateFriends) -> wire.Results:
-    me = await _person(call, acting(call, body.account))
     updates = {update.account: update.items for update in body.updates}
-    return await _each(call, updates, lambda peer: (relations.updated(me, peer.user, updates[peer.user]), 0, ""))
+    return await _each(
+        call, body.account, updates, lambda me, peer: (relations.updated(me, peer.user, updates[peer.user]), 0, "")
+    )
 
 
 @TABLE.serve(wire.LIST_FRIENDS)
@@ -146,9 +155,8 @@ async def applications(call: Call, body: wire.ListApplications) -> wire.Applicat
 
 @TABLE.serve(wire.DELETE_APPLICATIONS)
 async def delete_applications(call: Call, body: wire.DeleteApplications) -> wire.Results:
-    me = await _person(call, acting(call, body.account))
     mine = body.type == wire.SENT
-    return await _each(call, body.users, lambda peer: (relations.withdrawn(me, peer, mine=mine), 0, ""))
+    return await _each(call, body.account, body.users, lambda me, peer: (relations.withdrawn(me, peer, mine=mine), 0, ""))
 
 
 @TABLE.serve(wire.REPORT_APPLICATIONS)
@@ -160,15 +168,13 @@ async def report(call: Call, body: wire.ReportApplications) -> Reply:
 
 @TABLE.serve(wire.ADD_BLOCKED)
 async def block(call: Call, body: wire.SomeAccounts) -> wire.Results:
-    me = await _person(call, acting(call, body.account))
     now = int(call.services.now())
-    return await _each(call, body.users, lambda peer: (relations.blocked(me, peer, now=now), 0, ""))
+    return await _each(call, body.account, body.users, lambda me, peer: (relations.blocked(me, peer, now=now), 0, ""))
 
 
 @TABLE.serve(wire.DELETE_BLOCKED)
 async def unblock(call: Call, body: wire.SomeAccounts) -> wire.Results:
-    me = await _person(call, acting(call, body.account))
-    return await _each(call, body.users, lambda peer: (relations.unblocked(me, peer.user), 0, ""))
+    return await _each(call, body.account, body.users, lambda me, peer: (relations.unblocked(me, peer.user), 0, ""))
 
 
 @TABLE.serve(wire.LIST_BLOCKED)

@@ -6,10 +6,13 @@ fault of ours, logged with its traceback and answered 60002, never swallowed.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -25,12 +28,16 @@ from ..membership import Directory
 from ..metrics import Metrics
 from ..session import Session
 from ..settings import Settings
-from ..store.base import Store
+from ..store.base import Stale, Store
 from ..timeline import Timelines
 
 log = logging.getLogger("timim.server")
+DECIDED_AT_MOST = 20  # some 3 s: a group that more nodes change at once than that is refused to the last
+STALE_WAIT_S, STALE_WAIT_MOST_S = 0.005, 0.3
+_random = random.Random()
 B = TypeVar("B", bound=Body)
 R = TypeVar("R", bound=Reply)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +99,25 @@ class Table:
         try:
             asked = decode(command.body, body)
             reach("after-decode")
-            reply: Reply = await function(call, asked)
+            reply: Reply = await decided(call, partial(function, call, asked))
         except TimimError as exc:
             return refusal(exc)
         except Exception:
             log.exception("%s failed", name)
             return refusal(ServerFault("the server failed; nothing was stored"))
         return reply
+
+
+async def decided(call: Call, act: Callable[[], Awaitable[T]]) -> T:
+    """Decide, and again when another node was first: what was decided by is forgotten then, and nothing was stored."""
+    for attempt in range(DECIDED_AT_MOST - 1):
+        try:
+            return await act()
+        except Stale:
+            call.services.metrics.stale.inc()
+            # nodes that are first in turns must not go on in step
+            await asyncio.sleep(_random.random() * min(STALE_WAIT_S * 2**attempt, STALE_WAIT_MOST_S))
+    return await act()
 
 
 def refusal(exc: TimimError) -> Reply:

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ...errors import StorageError
 from ..metrics import Metrics
 
 
-def ops_routes(metrics: Metrics, *, stopping: Callable[[], bool], open_metrics: bool) -> list[Route]:
-    """`GET /healthz`: 200, and 503 while the server is stopping. `GET /metrics`: Prometheus's text."""
+def ops_routes(
+    metrics: Metrics, *, stopping: Callable[[], bool], ready: Callable[[], Awaitable[dict[str, str]]], open_metrics: bool
+) -> list[Route]:
+    """`GET /healthz`: 200, and 503 while the server is stopping. `GET /readyz`: 503 also while the database is away.
+
+    `GET /metrics`: Prometheus's text. `ready` raises StorageError, or tells of what is not needed to serve.
+    """
 
     async def health(request: Request) -> Response:
         if stopping():
             return JSONResponse({"status": "stopping"}, status_code=503)
         return JSONResponse({"status": "ok"})
 
+    async def readiness(request: Request) -> Response:
+        if stopping():
+            return JSONResponse({"status": "stopping"}, status_code=503)
+        try:
+            return JSONResponse({"status": "ok", **await ready()})
+        except StorageError:
+            return JSONResponse({"status": "the store does not answer"}, status_code=503)
+
     async def show(request: Request) -> Response:
         if not open_metrics and not _local(request):
             return Response(status_code=404)
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return [Route("/healthz", health), Route("/metrics", show)]
+    return [Route("/healthz", health), Route("/readyz", readiness), Route("/metrics", show)]
 
 
 def _local(request: Request) -> bool:

@@ -68,6 +68,8 @@ class Door:
             return
         self._presence(session.user, "Login", "Register")
         try:
+            # its first request is read after this: so what the sync does not find yet is heard
+            await self._services.bus.listen(session.user)
             await self._serve(socket, session)
         finally:
             self._services.fanout.remove(session)
@@ -76,6 +78,7 @@ class Door:
                 self._presence(session.user, "Logout", "Unregister")
             else:
                 self._presence(session.user, "Disconnect", "LinkClose")
+            self._services.bus.unlisten(session.user)
 
     async def _enter(self, socket: WebSocket) -> Session | None:
         """The session that this socket logs in to, online from here on; None when it was refused."""

@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from ...errors import TimimError
 from ...wire.entries import EntryTail
 from ...wire.media import MediaName
 from .changes import Change
-from .facts import Account, Blob, Circle, Friend, Group, Member, Upload
+from .facts import Account, Blob, Circle, Decided, Friend, Group, Member, Upload
 
 __all__ = [
     "ACT",
@@ -27,6 +28,7 @@ __all__ = [
     "Circle",
     "Contact",
     "ContactChange",
+    "Decided",
     "Friend",
     "Group",
     "MediaStore",
@@ -36,6 +38,7 @@ __all__ = [
     "NewEntry",
     "Read",
     "Receipt",
+    "Stale",
     "Store",
     "StoredEntry",
     "TimelinePage",
@@ -60,6 +63,10 @@ def group_timeline(group_id: str) -> str:
 def system_timeline(user: str) -> str:
     """A user's own timeline of notices."""
     return "system\x1f" + user
+
+
+class Stale(TimimError):
+    """Another node changed meanwhile what a plan was decided by: read it again, and decide again."""
 
 
 UNREAD_LIMIT = 10_000  # counting ends here: some 2 ms of a read
@@ -281,8 +288,10 @@ class Store(Protocol):
         """
         ...
 
-    def apply(self, changes: Sequence[Change], entries: Sequence[NewEntry]) -> Awaitable[list[Appended]]:
-        """Carry out changes, then append entries, all in one transaction, or nothing. Raises GroupExists.
+    def apply(
+        self, changes: Sequence[Change], entries: Sequence[NewEntry], decided: Decided | None = None
+    ) -> Awaitable[list[Appended]]:
+        """Carry out changes, then append entries, all in one transaction, or nothing. Raises GroupExists, Stale.
 
         It stands in the order of the calls of `append` and `apply` when this returns.
         """
@@ -371,6 +380,10 @@ class Store(Protocol):
 
     async def group(self, group_id: str) -> Group | None:
         """None also when it is dissolved."""
+        ...
+
+    async def places_of(self, user: str) -> dict[str, int]:
+        """A user's groups, and the first seq that the user may see in each."""
         ...
 
     async def group_ids_of(self, user: str) -> list[str]: ...

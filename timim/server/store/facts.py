@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -60,6 +61,7 @@ class Group:
     attributes: dict[str, str] = field(default_factory=dict)
     attributes_seq: int = 0  # rises with each change of them
     applications: dict[str, GroupApplication] = field(default_factory=dict)
+    version: int = field(default=1, compare=False)  # rises with each plan that changes it, or its members
 
 
 GROUP_FACTS = (
@@ -108,6 +110,7 @@ class Circle:
     asked: dict[str, Application] = field(default_factory=dict)
     asking: dict[str, Application] = field(default_factory=dict)
     listed_by: set[str] = field(default_factory=set)  # who has this user as a friend
+    version: int = field(default=0, compare=False)  # rises with each plan that changes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,3 +131,11 @@ class Blob:
     hash: str
     size: int
     parts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a plan was decided by: groups and circles with their versions. Stored only if they are still these."""
+
+    groups: Mapping[str, int] = field(default_factory=dict)
+    circles: Mapping[str, int] = field(default_factory=dict)

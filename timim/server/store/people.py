@@ -8,22 +8,43 @@ from dataclasses import asdict, replace
 
 from ...errors import GroupExists
 from . import changes as ch
-from .facts import GROUP_FACTS, Account, Application, Circle, Friend, Group, GroupApplication, Member
+from .base import Stale
+from .facts import GROUP_FACTS, Account, Application, Circle, Decided, Friend, Group, GroupApplication, Member
 from .steps import Row, Run, RunMany, Steps, one
 
-_GROUP = "SELECT group_id, type, name, owner, created, facts FROM groups WHERE group_id=? AND dissolved=0"
+_GROUP = "SELECT group_id, type, name, owner, created, version, facts FROM groups WHERE group_id=? AND dissolved=0"
 _MEMBERS = (
     "SELECT user_id, role, name_card, floor, muted_until, joined, custom FROM members WHERE group_id=?"
     " ORDER BY position, user_id"
 )
 
 
+def demand(decided: Decided) -> Steps[None]:
+    """Count these versions on, and hold their rows until the commit. Raises Stale when one is another's already."""
+    for group_id, version in sorted(decided.groups.items()):
+        same = yield Run(
+            "UPDATE groups SET version=version+1 WHERE group_id=? AND version=? AND dissolved=0 RETURNING version",
+            (group_id, version),
+        )
+        if not same:
+            raise Stale(f"group {group_id!r} is no longer what was decided by")
+    for user, version in sorted(decided.circles.items()):
+        same = yield Run(
+            "INSERT INTO circles(user_id, version) VALUES(?,1) ON CONFLICT(user_id) DO UPDATE SET version=circles.version+1"
+            " WHERE circles.version=? RETURNING version",
+            (user, version),
+        )
+        if not same or same[0][0] != version + 1:
+            raise Stale(f"the relations of {user!r} are no longer what was decided by")
+
+
 def carry_out(change: ch.Change) -> Steps[None]:
     """Write one change. Raises GroupExists."""
     match change:
         case ch.SetAccount(account):
-            yield Run(
-                "UPDATE accounts SET nickname=?, face_url=?, custom=?, allow_type=?, details=?, version=? WHERE user_id=?",
+            same = yield Run(
+                "UPDATE accounts SET nickname=?, face_url=?, custom=?, allow_type=?, details=?, version=?"
+                " WHERE user_id=? AND version<? RETURNING version",
                 (
                     account.nickname,
                     account.face_url,
@@ -32,8 +53,11 @@ def carry_out(change: ch.Change) -> Steps[None]:
                     json.dumps(account.details),
                     account.version,
                     account.user_id,
+                    account.version,
                 ),
             )
+            if not same:
+                raise Stale(f"the account {account.user_id!r} is no longer what was decided by")
         case ch.CreateGroup(group):
             yield from _create(group)
         case ch.SetGroup(group):
@@ -133,8 +157,13 @@ def group(group_id: str) -> Steps[Group | None]:
         "SELECT user_id, inviter, wording, time FROM group_applications WHERE group_id=? ORDER BY time, user_id", (group_id,)
     )
     applications = {user: GroupApplication(*rest) for user, *rest in wishes}
-    known_as, type, name, owner, created, facts = row
-    return Group(known_as, type, name, owner, created, members, applications=applications, **json.loads(facts))
+    known_as, type, name, owner, created, version, facts = row
+    return Group(known_as, type, name, owner, created, members, applications=applications, version=version, **json.loads(facts))
+
+
+def places_of(user: str) -> Steps[dict[str, int]]:
+    rows = yield Run("SELECT group_id, floor FROM members WHERE user_id=?", (user,))
+    return {group_id: floor for group_id, floor in rows}  # noqa: C416  a row is no pair to mypy
 
 
 def group_ids_of(user: str) -> Steps[list[str]]:
@@ -159,6 +188,7 @@ def circle(user: str) -> Steps[Circle]:
     names = yield Run("SELECT name FROM friend_groups WHERE owner=? ORDER BY position", (user,))
     listed = yield Run("SELECT owner FROM friends WHERE peer=?", (user,))
     asked = yield Run("SELECT peer, facts FROM applications WHERE owner=?", (user,))
+    version = yield Run("SELECT version FROM circles WHERE user_id=?", (user,))
     asking = yield Run("SELECT owner, facts FROM applications WHERE peer=?", (user,))
     return Circle(
         friends={peer: Friend(remark, tuple(json.loads(groups)), *rest) for peer, remark, groups, *rest in friends},
@@ -167,6 +197,7 @@ def circle(user: str) -> Steps[Circle]:
         asked=_applications(asked),
         asking=_applications(asking),
         listed_by={owner for (owner,) in listed},
+        version=version[0][0] if version else 0,
     )
 
 

@@ -36,8 +36,9 @@ BATCH_LIMIT = 512  # appends in one statement: bounds how long the first of them
 QUEUE_LIMIT = 20_000  # writes that wait; past it the database is not keeping up and callers are told
 COMMAND_TIMEOUT_S = 10.0  # a statement that takes longer is stuck
 LOCK_TIMEOUT_S = 5.0  # a node that died holds its locks until its connection ends
-RETRY_S = 15.0  # a restart of PostgreSQL takes a few seconds; a client waits longer than this for its ack
-RETRY_FIRST_S, RETRY_MOST_S = 0.05, 1.0
+RETRY_S = 30.0  # a restart of PostgreSQL takes a few seconds, on a busy machine more
+APPEND_RETRIES = 2  # times that for appends: one in doubt must not be called failed; clients stop waiting and ask again
+RETRY_FIRST_S, RETRY_MOST_S = 0.05, 0.25  # a database that is up for a moment only should be met
 MIGRATION_LOCK = 0x71_6D_69_6D  # any number, the same on all nodes
 
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
@@ -193,7 +194,7 @@ class PostgresEngine:
 
     async def _append_all(self, batch: list[_Job]) -> None:
         try:
-            await self._patiently(partial(self._append, batch))
+            await self._patiently(partial(self._append, batch), self._retry_s * APPEND_RETRIES)
         except (StorageError, asyncio.CancelledError):
             raise
         except Exception:
@@ -201,7 +202,7 @@ class PostgresEngine:
                 raise
             for job in batch:  # one of them is refused: it alone
                 try:
-                    await self._patiently(partial(self._append, [job]))
+                    await self._patiently(partial(self._append, [job]), self._retry_s * APPEND_RETRIES)
                 except Exception as exc:  # noqa: BLE001  who submitted it hears of it
                     if not job.future.done():
                         job.future.set_exception(exc)
@@ -242,7 +243,8 @@ class PostgresEngine:
             await transaction.start()
             try:
                 result = await _drive(connection, op)
-                reach("before-commit")
+                if in_order:  # a failpoint waits for messages and plans, not for what is written besides
+                    reach("before-commit")
             except BaseException:
                 if not connection.is_closed():
                     await transaction.rollback()
@@ -253,7 +255,8 @@ class PostgresEngine:
                 if in_order:
                     raise StorageError("the database was lost: it is not known whether this was stored") from exc
                 raise
-            reach("after-commit")
+            if in_order:
+                reach("after-commit")
             return result
 
     async def _snapshot(self, pool: Any, op: Op[T]) -> T:
@@ -261,10 +264,10 @@ class PostgresEngine:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 return await _drive(connection, op)
 
-    async def _patiently(self, work: Any) -> Any:
-        """Try again while the database is away, or another node was first, for `retry_s` at the most."""
+    async def _patiently(self, work: Any, limit_s: float | None = None) -> Any:
+        """Try again while the database is away, or another node was first, for `retry_s` unless said otherwise."""
         loop = asyncio.get_running_loop()
-        end, wait_s = loop.time() + self._retry_s, RETRY_FIRST_S
+        end, wait_s = loop.time() + (self._retry_s if limit_s is None else limit_s), RETRY_FIRST_S
         while True:
             try:
                 return await work()

@@ -94,7 +94,13 @@ CREATE TABLE mentions(timeline INTEGER NOT NULL, user_id TEXT NOT NULL, seq INTE
   PRIMARY KEY(timeline, user_id, seq)) WITHOUT ROWID;
 """
 
-STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6)
+# What several nodes decide by has a version: a plan is stored only if it is still what it was decided by.
+_SCHEMA_7 = """
+ALTER TABLE groups ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+CREATE TABLE circles(user_id TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
+"""
+
+STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7)
 VERSION = len(STEPS)
 
 

@@ -19,6 +19,7 @@ from .base import (
     Circle,
     Contact,
     ContactChange,
+    Decided,
     Group,
     NewAct,
     NewEntry,
@@ -54,8 +55,10 @@ class SqlStore:
             return None
         return await self._engine.submit(partial(timelines.standing, entry))
 
-    def apply(self, changes: Sequence[Change], entries: Sequence[NewEntry]) -> Awaitable[list[Appended]]:
-        return self._engine.submit(partial(timelines.apply, changes, entries))
+    def apply(
+        self, changes: Sequence[Change], entries: Sequence[NewEntry], decided: Decided | None = None
+    ) -> Awaitable[list[Appended]]:
+        return self._engine.submit(partial(timelines.apply, changes, entries, decided or Decided()))
 
     async def timeline_page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
         return await self._engine.read(partial(timelines.page, timeline, first, last, limit))
@@ -121,6 +124,9 @@ class SqlStore:
 
     async def group(self, group_id: str) -> Group | None:
         return await self._engine.read(partial(people.group, group_id))
+
+    async def places_of(self, user: str) -> dict[str, int]:
+        return await self._engine.read(partial(people.places_of, user))
 
     async def group_ids_of(self, user: str) -> list[str]:
         return await self._engine.read(partial(people.group_ids_of, user))

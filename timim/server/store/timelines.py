@@ -8,14 +8,15 @@ from collections.abc import Sequence
 from ...errors import MsgIdConflict
 from ...failpoint import reach
 from . import conversations, media, people
-from .base import Appended, Change, NewEntry, StoredEntry, TimelinePage
+from .base import Appended, Change, Decided, NewEntry, StoredEntry, TimelinePage
 from .steps import Run, RunMany, Steps, one
 
 SAME_SECOND_PAGE = 50  # entries read at once while looking for a MsgKey among those of one second
 
 
-def apply(changes: Sequence[Change], entries: Sequence[NewEntry]) -> Steps[list[Appended]]:
-    """Changes, then entries. Raises GroupExists, MsgIdConflict."""
+def apply(changes: Sequence[Change], entries: Sequence[NewEntry], decided: Decided) -> Steps[list[Appended]]:
+    """Changes, then entries. Raises GroupExists, MsgIdConflict, Stale."""
+    yield from people.demand(decided)
     for change in changes:
         yield from people.carry_out(change)
     appended: list[Appended] = []

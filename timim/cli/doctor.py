@@ -1,0 +1,167 @@
+"""What is wrong with a deployment, before its users find out. Each check is one line: good, or what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from ..errors import StorageError
+from ..server.settings import Settings
+
+SLOW_COMMIT_S = 0.02  # above this, a disk that syncs is busy or far away
+SLOW_HINT_S = 0.05
+CLOCK_LIMIT_S = 2.0
+ANSWER_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`good` None: worth a look, and no fault."""
+
+    what: str
+    good: bool | None
+    says: str
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """All findings; those that concern parts which are not configured are left out."""
+    checks: list[tuple[str, Callable[[Settings], Awaitable[list[Finding]]]]] = []
+    if settings.database:
+        checks.append(("database", _database))
+    if settings.database_replica:
+        checks.append(("replica", _replica))
+    if settings.bus:
+        checks.append(("bus", _bus))
+    findings: list[Finding] = []
+    if not settings.database:
+        findings.append(Finding("database", True, f"SQLite in {settings.data_dir}: one server"))
+    elif not settings.bus:
+        findings.append(Finding("bus", None, "none: a second server on this database would find its messages late"))
+    for what, check in checks:
+        try:
+            async with asyncio.timeout(ANSWER_S * 4):
+                findings += await check(settings)
+        except TimeoutError:
+            findings.append(Finding(what, False, f"does not answer within {ANSWER_S * 4:.0f} s"))
+    if settings.database and not settings.public_url:
+        findings.append(
+            Finding(
+                "public_url",
+                None,
+                "not set: clients fetch content from the gateway that they are connected to, by its own address",
+            )
+        )
+    return findings
+
+
+async def _database(settings: Settings) -> list[Finding]:
+    import asyncpg
+
+    from ..server.store import schema
+
+    try:
+        connection = await asyncpg.connect(settings.database, timeout=ANSWER_S, command_timeout=ANSWER_S)
+    except (asyncpg.PostgresError, OSError, TimeoutError, ValueError) as exc:
+        return [Finding("database", False, f"cannot connect: {str(exc) or type(exc).__name__}")]
+    try:
+        found = [Finding("database", True, (await connection.fetchval("SELECT version()")).split(" on ")[0])]
+        for name, wanted, why in (
+            ("fsync", "on", "a power cut may damage the whole database"),
+            ("full_page_writes", "on", "a power cut may damage the whole database"),
+        ):
+            value = await connection.fetchval("SELECT current_setting($1)", name)
+            found.append(Finding(name, value == wanted, value if value == wanted else f"{value}: {why}"))
+        if await connection.fetchval("SELECT pg_is_in_recovery()"):
+            return [*found, Finding("writes", False, "this is a read replica: name the first server")]
+        room = await connection.fetchval("SELECT current_setting('max_connections')::int")
+        used = await connection.fetchval("SELECT count(*) FROM pg_stat_activity")
+        enough = room - used >= settings.database_connections
+        found.append(
+            Finding(
+                "connections", enough, f"{used} of {room} are taken, each gateway takes up to {settings.database_connections}"
+            )
+        )
+        encoding = await connection.fetchval("SHOW server_encoding")
+        found.append(Finding("encoding", encoding == "UTF8", encoding))
+        version = None
+        if await connection.fetchval("SELECT to_regclass('timim_schema') IS NOT NULL"):
+            version = await connection.fetchval("SELECT max(version) FROM timim_schema")
+        says = "none yet: the first server makes it" if version is None else f"{version}, this timim has {schema.VERSION}"
+        found.append(Finding("schema", version is None or version <= schema.VERSION, says))
+        offset_s = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())")) - time.time()
+        found.append(Finding("clock", abs(offset_s) < CLOCK_LIMIT_S, f"{offset_s:+.2f} s between the database and here"))
+        found.append(await _commit(connection))
+        return found
+    except asyncpg.PostgresError as exc:
+        return [Finding("database", False, str(exc))]
+    finally:
+        await connection.close()
+
+
+async def _commit(connection: object) -> Finding:
+    """The time of a commit that writes, the best of some: what every message waits for at least."""
+    import asyncpg
+
+    assert isinstance(connection, asyncpg.Connection)
+    best = 1e9
+    for _ in range(5):
+        began = time.perf_counter()
+        # a message in the log and nothing else: its commit waits for the disk
+        await connection.execute("SELECT pg_logical_emit_message(true, 'timim', 'doctor')")
+        best = min(best, time.perf_counter() - began)
+    return Finding("commit", None if best > SLOW_COMMIT_S else True, f"{best * 1000:.1f} ms, synced")
+
+
+async def _replica(settings: Settings) -> list[Finding]:
+    import asyncpg
+
+    try:
+        connection = await asyncpg.connect(settings.database_replica, timeout=ANSWER_S, command_timeout=ANSWER_S)
+    except (asyncpg.PostgresError, OSError, TimeoutError, ValueError) as exc:
+        return [Finding("replica", False, f"cannot connect: {str(exc) or type(exc).__name__}")]
+    try:
+        follows = await connection.fetchval("SELECT pg_is_in_recovery()")
+        lag = await connection.fetchval("SELECT extract(epoch FROM now() - pg_last_xact_replay_timestamp())")
+        return [
+            Finding("replica", bool(follows), f"last replayed {float(lag or 0):.1f} s ago" if follows else "follows nobody")
+        ]
+    finally:
+        await connection.close()
+
+
+async def _bus(settings: Settings) -> list[Finding]:
+    import nats
+    import nats.errors
+
+    servers = [server.strip() for server in settings.bus.split(",")]
+    found: list[Finding] = []
+    for server in servers:
+        shown = server.rpartition("@")[2]
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                connection = await nats.connect(
+                    server, connect_timeout=2, allow_reconnect=False, max_reconnect_attempts=1, error_cb=_nothing
+                )
+        except (nats.errors.Error, OSError, TimeoutError) as exc:
+            found.append(Finding("bus", False, f"{shown}: cannot connect: {str(exc) or type(exc).__name__}"))
+            continue
+        best = 1e9
+        for _ in range(3):
+            began = time.perf_counter()
+            await connection.flush(timeout=int(ANSWER_S))
+            best = min(best, time.perf_counter() - began)
+        await connection.close()
+        found.append(Finding("bus", None if best > SLOW_HINT_S else True, f"{shown}: {best * 1000:.1f} ms there and back"))
+    return found
+
+
+async def _nothing(_: Exception) -> None:
+    """What goes wrong is raised as well."""
+
+
+def demand(findings: list[Finding]) -> None:
+    """Raises StorageError when one is bad."""
+    if bad := [finding.what for finding in findings if finding.good is False]:
+        raise StorageError(f"not fit to serve: {', '.join(bad)}")
