@@ -141,6 +141,8 @@ async def test_r3_a_server_that_knows_no_resend_is_found_out(tmp_path: Path, see
         server.program = (str(MUTANTS / "no_dedupe.py"),)
         await server.restart()
         weather = Weather(senders=4, each=60, rate=0.4, crashes=1, kills=2)
+        for name in ("s0", "s1", "s2", "s3"):  # acks, so that there is something to resend
+            server.faults.cut(user=name, direction="down", after_frames=3, times=4)
         with pytest.raises(AssertionError):
             hold(await storm(server, clients, tmp_path, seed, weather))
 

@@ -6,9 +6,6 @@ import asyncio
 import random
 import time
 from pathlib import Path
-from types import SimpleNamespace
-
-import pytest
 
 import timim
 from timim import Client, Message
@@ -19,16 +16,15 @@ DAY_S = 86_400
 WAIT_S = 20
 
 
-async def test_f23_a_device_whose_clock_is_a_day_off_and_jumps_dates_by_the_server(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int
-) -> None:
+async def test_f23_a_device_whose_clock_is_a_day_off_and_jumps_dates_by_the_server(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
-    wrong = SimpleNamespace(time=lambda: time.time() + rng.choice((-1, 1)) * rng.uniform(DAY_S, 3 * DAY_S))
-    wrong.monotonic = time.monotonic
-    monkeypatch.setattr("timim.net.connection.time", wrong)
+
+    def wrong() -> float:
+        return time.time() + rng.choice((-1, 1)) * rng.uniform(DAY_S, 3 * DAY_S)
+
     async with running_server() as server:
         await server.add_users("bob", "carol")
-        alice = server.client("alice", data_dir=tmp_path)
+        alice = server.client("alice", data_dir=tmp_path, now=wrong)
         await alice.open()
         offline = Message("written before any login")
         waiting = asyncio.create_task(alice.c2c("bob").send(offline))

@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from ..elems import Progress
 from ..errors import (
@@ -248,7 +248,7 @@ class Transfer:
             raise
 
     async def _fetch_into(self, uuid: str, size_bytes: int, path: Path, progress: Progress | None) -> str:
-        file = await asyncio.to_thread(path.open, "wb")
+        file = await _opened(path)
         writing: asyncio.Future[int] | None = None
 
         async def write(chunk: bytes) -> None:
@@ -264,9 +264,7 @@ class Transfer:
                 await writing
             return digest
         finally:
-            if writing is not None:
-                await asyncio.gather(writing, return_exceptions=True)
-            await asyncio.shield(asyncio.to_thread(file.close))
+            await asyncio.shield(_closed(file, writing))
 
     async def _fetch(
         self, uuid: str, size_bytes: int, take: Callable[[bytes], Awaitable[None]], progress: Progress | None
@@ -405,3 +403,29 @@ def _http_client(timeout_s: float) -> httpx2.AsyncClient:
 
 
 _random = random.Random()
+
+
+async def _opened(path: Path) -> BinaryIO:
+    """The file, open for writing. Who is cancelled meanwhile leaves none open."""
+    opening = asyncio.create_task(asyncio.to_thread(_open, path))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_unwanted)
+        raise
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("wb")
+
+
+def _close_unwanted(opening: asyncio.Future[BinaryIO]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
+
+
+async def _closed(file: BinaryIO, writing: asyncio.Future[int] | None) -> None:
+    """Close it, behind what is being written."""
+    if writing is not None:
+        await asyncio.gather(writing, return_exceptions=True)
+    await asyncio.to_thread(file.close)

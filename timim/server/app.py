@@ -24,6 +24,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 
 from .. import clock
 from ..errors import InvalidArgument, StorageError, StoreInUse, TimimError
+from ..failpoint import count_from_here
 from .acts import Acts, Limits
 from .auth import Auth
 from .blobs import Blobs
@@ -217,6 +218,7 @@ class Server:
                 self._task.result()
                 raise StorageError("the server ended while starting")
             await asyncio.sleep(0.005)
+        count_from_here()
 
     async def stop(self) -> None:
         """Drain and close; calling it again does nothing."""
