@@ -5,7 +5,6 @@ What it shows never goes back; it holds nothing of the content.
 
 from __future__ import annotations
 
-import html
 import sys
 from typing import Any, Protocol, Self
 
@@ -66,9 +65,11 @@ class _Notebook:
     """One element that is drawn anew for each percent."""
 
     def __init__(self, label: str) -> None:
+        from html import escape  # here, for it loads a table of all HTML's names
+
         from IPython.display import display
 
-        self._label = html.escape(label)
+        self._label = escape(label)
         self._percent = -1
         self._handle: Any = display({"text/html": self._html(0, 0), "text/plain": label}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
 

@@ -83,7 +83,7 @@ Bytes = Annotated[bytes, BeforeValidator(_as_bytes)]
 class Elem(BaseModel):
     """One part of a message. Raises InvalidElem (6016) when a field is wrong, naming the field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
     @model_validator(mode="wrap")
     @classmethod

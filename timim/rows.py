@@ -76,8 +76,9 @@ def migrate(connection: sqlite3.Connection) -> None:
     if version > SCHEMA_VERSION:
         raise sqlite3.DatabaseError(f"the file is of a newer timim (schema {version})")
     words.register(connection)
-    for number, step in enumerate(_STEPS[version:], version + 1):
-        connection.executescript(f"BEGIN; {step} PRAGMA user_version={number}; COMMIT;")
+    if version < SCHEMA_VERSION:  # in one transaction: each has to be on disk, and a new device's login waits for it
+        steps = " ".join(_STEPS[version:])
+        connection.executescript(f"BEGIN; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
 
 
 def add_outgoing(connection: sqlite3.Connection, *, key: ConversationKey, message: Message, body: bytes) -> int:

@@ -70,5 +70,6 @@ def _migrate(connection: sqlite3.Connection) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > schema.VERSION:
         raise sqlite3.DatabaseError(schema.too_new(version))
-    for number, step in enumerate(schema.STEPS[version:], version + 1):
-        connection.executescript(f"BEGIN; {step} PRAGMA user_version={number}; COMMIT;")
+    if version < schema.VERSION:
+        steps = " ".join(schema.STEPS[version:])
+        connection.executescript(f"BEGIN; {steps} PRAGMA user_version={schema.VERSION}; COMMIT;")
