@@ -166,3 +166,10 @@ async def test_a_profile_set_on_the_web_is_seen_here(server: RunningServer, alic
         await bob.profile.set(nickname="Bob")
         (seen,) = await alice.do("profiles", userIDList=["bob"])
         assert seen["nick"] == "Bob"
+
+
+async def test_who_loses_its_place_to_another_device_is_kicked_out(tmp_path: Path) -> None:
+    async with running_server(data_dir=tmp_path / "one", devices="one") as server, web_client(server, "alice") as web:
+        await web.login()
+        async with server.client("alice"):
+            await told(web, "kickedOut", lambda data: data == {"type": "multipleAccount"})

@@ -5,14 +5,17 @@ A device that comes back by itself after a cut does not take a place from one th
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Literal
 
 from ..errors import KickedOffline
+from ..wire import forms
 from ..wire.status import EVENT_C2C_NOTICE, PLATFORMS, SUB_KICKED, KickNotice, PushEvent
 from .session import LOST_ITS_PLACE, Session
 
 Policy = Literal["all", "platform", "one"]
+LEAVE_S = 2.0  # a log-out's round trip, on a slow line
 KEPT = 100_000  # places whose devices are away; the oldest go first, and may then be taken by whoever comes back
 
 
@@ -66,5 +69,10 @@ def known_platform(name: str) -> str:
 
 
 def _end(session: Session, why: str) -> None:
-    session.notify(PushEvent(event=EVENT_C2C_NOTICE, sub_msg_type=SUB_KICKED, kick=KickNotice(reason=why)))
-    session.close(LOST_ITS_PLACE)
+    kick = KickNotice(reason=why)
+    event = PushEvent(event=EVENT_C2C_NOTICE, sub_msg_type=SUB_KICKED, kick=kick, notices=[forms.kicked_out(kick)])
+    session.notify(event)
+    if session.ours:
+        session.close(LOST_ITS_PLACE)
+    else:  # other clients log out first, and tell their users only when that is answered
+        asyncio.get_running_loop().call_later(LEAVE_S, session.close, LOST_ITS_PLACE)

@@ -94,3 +94,8 @@ def pinned(item: dict[str, Any], *, pinned: bool) -> msgspec.Raw:
 
 def _raw(event: dict[str, Any]) -> msgspec.Raw:
     return msgspec.Raw(_encode(event))
+
+
+def kicked_out(kick: status.KickNotice) -> msgspec.Raw:
+    """A member of C2cNotifyMsgArray: this session ends."""
+    return _raw({"SubMsgType": status.SUB_KICKED, "KickoutMsgNotify": kick})
