@@ -348,3 +348,17 @@ async def test_a_server_restored_from_a_backup_is_noticed_and_its_history_asked_
         async with again:
             assert (await again.c2c(peer).get_messages(6)).requests == 0
         assert watch.events == []
+
+
+async def test_f30_what_was_just_sent_is_in_the_page_also_while_the_inbox_waits(server: RunningServer) -> None:
+    """The inbox cannot go on: what it has to fetch first does not come."""
+    async with server.client("bob") as bob, server.client("alice") as alice:
+        await alice.c2c("bob").send("one")
+        assert alice._inbox is not None
+        async with alice._inbox._turn:  # as while it waits for the server
+            sent = await alice.c2c("bob").send("two")
+            page = await alice.c2c("bob").get_messages(10)
+            assert [m.text for m in page] == ["two", "one"]
+            assert page[0].seq == sent.seq
+            assert page.requests == 0
+        assert bob.user_id == "bob"

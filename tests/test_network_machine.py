@@ -210,9 +210,12 @@ class Network(RuleBasedStateMachine):
     async def read(self, user: str) -> Page:
         while True:
             try:
-                return await self.clients[user].c2c(PEER[user]).get_messages(1000)
+                page = await self.clients[user].c2c(PEER[user]).get_messages(1000)
             except TimimError:
-                await asyncio.sleep(0.5)
+                page = None
+            if page is not None and page.complete:  # else the link was just being found again
+                return page
+            await asyncio.sleep(0.5)
 
     def teardown(self) -> None:
         async def work() -> None:
