@@ -107,6 +107,7 @@ async def web_client(server: RunningServer, user: str, *, url: str = "") -> Asyn
     try:
         yield client
     finally:
-        process.kill()
+        if process.returncode is None:
+            process.kill()
         await process.wait()
         await reading

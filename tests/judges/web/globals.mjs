@@ -1,8 +1,16 @@
 // What the web client expects of a browser and Node 20 does not have. Nothing of the client itself is changed.
 
-import { WebSocket } from "ws";
+import { WebSocket as NodeSocket } from "ws";
 
 const nothing = () => undefined;
+
+// A browser's socket that fails with nobody listening goes on to its close; Node's would end the process.
+class WebSocket extends NodeSocket {
+  constructor(...given) {
+    super(...given);
+    this.on("error", nothing);
+  }
+}
 
 class Storage {
   #items = new Map();

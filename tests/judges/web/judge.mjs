@@ -15,6 +15,7 @@ const out = process.stdout;
 const say = (line) => out.write(JSON.stringify(line) + "\n");
 
 // A browser goes on after a rejected promise that nobody caught; so does this, and tells.
+process.on("uncaughtException", (error) => say({ event: "uncaughtException", data: { message: String(error?.stack ?? error) } }));
 process.on("unhandledRejection", (error) => say({ event: "unhandledRejection", data: { code: error?.code, message: error?.message ?? String(error) } }));
 
 const [, , SDKAppID, proxyServer] = process.argv;
