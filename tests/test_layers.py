@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
     "shared": (
         frozenset({"timim.clock", "timim.errors", "timim.failpoint"}),
-        frozenset({"timim.ids", "timim.notice_types"}),
+        frozenset({"timim.ids", "timim.notice_types", "timim.tasks"}),
         frozenset({"timim.elems", "timim.usersig", "timim.quote"}),
         frozenset({"timim.message"}),
         frozenset({"timim.wire", "timim.sqlite"}),

@@ -400,9 +400,3 @@ def error_for(code: int, info: str, *, reason: str = "", retry_after: float | No
     if reason == NotAMember.reason:
         return NotAMember(info, code=code, retry_after=retry_after)
     return _BY_CODE.get(code, ServerRefused)(info, code=code, retry_after=retry_after)
-
-
-def first_of(group: BaseExceptionGroup[TimimError]) -> TimimError:
-    """The first error of a group: what a caller who ran one thing wants to hear."""
-    error = group.exceptions[0]
-    return first_of(error) if isinstance(error, BaseExceptionGroup) else error

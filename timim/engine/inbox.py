@@ -15,10 +15,11 @@ from dataclasses import replace
 
 import msgspec
 
-from ..errors import NoPermission, TimimError, UnknownGroup, first_of
+from ..errors import NoPermission, TimimError, UnknownGroup
 from ..ids import ConversationKey, ConversationType
 from ..message import Message
 from ..storage import Batch, LocalStore, Marks, Stored, UnreadCount
+from ..tasks import together
 from ..wire.codec import decode
 from ..wire.contacts import Contact, ReceiptNotice
 from ..wire.coverage import Interval
@@ -374,12 +375,7 @@ class Inbox:
             async with slots:
                 await bring(head, contact)
 
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for head, contact in conversations:
-                    tasks.create_task(one(head, contact))
-        except* TimimError as group:
-            raise first_of(group) from None
+        await together(*(one(head, contact) for head, contact in conversations))
 
     async def _keep(self, batches: Sequence[Batch]) -> None:
         """Store and throw; both, also when who waits here is cancelled: what is stored comes no second time."""

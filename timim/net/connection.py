@@ -14,7 +14,8 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from ..errors import AuthError, ConnectionFailed, InvalidArgument, NotLoggedIn, TimimError, first_of
+from ..errors import AuthError, ConnectionFailed, InvalidArgument, NotLoggedIn, TimimError
+from ..tasks import together
 from ..wire import status
 from ..wire.backoff import Backoff
 from ..wire.codec import Body, Command, Reply, decode
@@ -166,7 +167,6 @@ class Connection:
                     failures = 0
                 except TimimError as exc:
                     if self._stopping or self._over is not None:
-                        # a cancellation that meets the link's own end is swallowed by a TaskGroup of Python 3.11
                         raise asyncio.CancelledError from exc
                     was_up, self._link = self._link is not None, None
                     if not first.done():
@@ -195,11 +195,7 @@ class Connection:
         self._pushes = 0
         link = await Link.open(f"{self._url}/binfo?{query}", self._receive, timeout_s=self._timeout_s)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(link.run())
-                tasks.create_task(self._live(link, first))
-        except* TimimError as group:
-            raise first_of(group) from None
+            await together(link.run(), self._live(link, first))
         finally:
             await link.close()
 

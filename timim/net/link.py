@@ -13,7 +13,8 @@ from typing import TypeVar
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
-from ..errors import ConnectionFailed, InvalidArgument, TimimError, first_of
+from ..errors import ConnectionFailed, InvalidArgument, TimimError
+from ..tasks import together
 from ..wire.calls import Calls
 from ..wire.codec import Body, Command, Reply, decode_reply, encode
 from ..wire.frames import PUSH, Frame, Head, decode_frames, encode_frame, join_frames
@@ -92,13 +93,10 @@ class Link:
     async def run(self) -> None:
         """Read and write until the link ends; raises ConnectionFailed or ProtocolError saying why."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read())
-                tasks.create_task(self._write())
-                tasks.create_task(self._expire())
-        except* TimimError as group:
-            self._end(first_of(group))
-            raise first_of(group) from None
+            await together(self._read(), self._write(), self._expire())
+        except TimimError as exc:
+            self._end(exc)
+            raise
         finally:
             self._end(ConnectionFailed("the connection was closed"))
 
