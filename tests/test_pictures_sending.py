@@ -11,7 +11,7 @@ from PIL import Image
 from tests import pictures
 from timim import ImageCompression, ImageElem, ImageType, MediaError, Message, MessageStatus
 from timim.testing import Watch, running_server
-from timim.wire.elems import decode_body, encode_body
+from timim.wire.elems import decode_own_body, encode_body
 
 
 async def test_f05_f06_originals_arrive_as_they_were_and_stripped_when_asked(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ async def test_f05_what_cannot_be_stripped_is_not_sent_unstripped() -> None:
 
 def test_f03_that_a_picture_is_to_be_stripped_is_on_disk_before_it_is_sent() -> None:
     elem = ImageElem(path=Path("photo.jpg"), strip_location=True, compression=ImageCompression.HD)
-    (kept,) = decode_body(encode_body([elem], local=True), local=True)
+    (kept,) = decode_own_body(encode_body([elem], local=True))
     assert isinstance(kept, ImageElem)
     assert (kept.strip_location, kept.compression) == (True, ImageCompression.HD)
     assert b"Strip" not in encode_body([elem])

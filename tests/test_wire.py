@@ -26,7 +26,7 @@ from timim.errors import error_for
 from timim.wire.calls import Calls
 from timim.wire.codec import decode_reply, encode
 from timim.wire.coverage import Coverage, Interval
-from timim.wire.elems import decode_body, encode_body
+from timim.wire.elems import decode_body, decode_own_body, encode_body
 from timim.wire.frames import Frame, Head, decode_frames, encode_frame, join_frames
 from timim.wire.messages import SendC2CReply
 
@@ -78,7 +78,7 @@ def test_a_peer_cannot_name_files_on_this_disk() -> None:
     (sound,) = decode_body(body)
     assert isinstance(sound, SoundElem)
     assert sound.path is None
-    (own,) = decode_body(body, local=True)
+    (own,) = decode_own_body(body)
     assert isinstance(own, SoundElem)
     assert b"LocalPath" not in encode_body([own])
 

@@ -18,7 +18,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ModelWrapValidatorHandler,
     PrivateAttr,
     ValidationError,
     field_validator,
@@ -61,23 +60,24 @@ class ContentSource(Protocol):
     async def signed_url(self, uuid: str, url: str) -> str: ...
 
 
-def _no_surrogates(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError as exc:
-            raise ValueError(f"not valid Unicode: a lone surrogate at position {exc.start}") from None
-    return value
-
-
 def _as_bytes(value: object) -> object:
     if isinstance(value, str):
         raise ValueError("must be bytes, not str: encode it")
     return bytes(value) if isinstance(value, bytearray | memoryview) else value
 
 
-Text = Annotated[str, BeforeValidator(_no_surrogates)]
 Bytes = Annotated[bytes, BeforeValidator(_as_bytes)]
+
+
+def _first_fault(exc: ValidationError) -> str:
+    first = exc.errors(include_url=False)[0]
+    field, fault = ".".join(str(part) for part in first["loc"]) or "content", first["msg"]
+    if first["type"] == "string_unicode":
+        try:
+            str(first["input"]).encode()
+        except UnicodeEncodeError as not_text:
+            fault = f"not valid Unicode: a lone surrogate at position {not_text.start}"
+    return f"{field}: {fault}"
 
 
 class Elem(BaseModel):
@@ -85,15 +85,11 @@ class Elem(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
-    @model_validator(mode="wrap")
-    @classmethod
-    def _refuse_clearly(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def __init__(self, **fields: Any) -> None:
         try:
-            return handler(value)
+            super().__init__(**fields)
         except ValidationError as exc:
-            first = exc.errors(include_url=False, include_input=False)[0]
-            field = ".".join(str(part) for part in first["loc"]) or "content"
-            raise InvalidElem(f"{cls.__name__}: {field}: {first['msg']}") from None
+            raise InvalidElem(f"{type(self).__name__}: {_first_fault(exc)}") from None
 
     @property
     def push_text(self) -> str:
@@ -104,7 +100,7 @@ class Elem(BaseModel):
 class TextElem(Elem):
     """Text. `size_bytes` is its length in UTF-8, which the limits count; `len(text)` counts code points."""
 
-    text: Text
+    text: str
 
     @property
     def size_bytes(self) -> int:
@@ -130,9 +126,9 @@ class CustomElem(Elem):
     """Content of your own kind. `desc` is what an offline push shows; `ext` and `sound` go to the push service."""
 
     data: Bytes = b""
-    desc: Text = ""
-    ext: Text = ""
-    sound: Text = ""
+    desc: str = ""
+    ext: str = ""
+    sound: str = ""
 
     @property
     def push_text(self) -> str:
@@ -142,7 +138,7 @@ class CustomElem(Elem):
 class LocationElem(Elem):
     """A place: degrees, latitude -90 to 90 and longitude -180 to 180."""
 
-    desc: Text = ""
+    desc: str = ""
     latitude: Annotated[float, Field(ge=-90, le=90)]
     longitude: Annotated[float, Field(ge=-180, le=180)]
 
@@ -151,7 +147,9 @@ class LocationElem(Elem):
         return "[位置]"
 
 
-class _Bound(Elem):
+class BoundElem(Elem):
+    """What its content, or part of it, is fetched from the server for."""
+
     _source: ContentSource | None = PrivateAttr(default=None)
 
     def bind(self, source: ContentSource) -> None:
@@ -175,7 +173,7 @@ class _Bound(Elem):
         return self._source
 
 
-class ContentElem(_Bound):
+class ContentElem(BoundElem):
     """What sound, file and video share: content by path or data when sending; uuid, size and url once sent."""
 
     path: Path | None = None
@@ -230,7 +228,7 @@ class SoundElem(ContentElem):
 class FileElem(ContentElem):
     """A file. `filename` is for display and is not checked: never use a received one as a path. One per message."""
 
-    filename: Text = ""
+    filename: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -288,7 +286,7 @@ class Unfold(Protocol):
     def __call__(self, content: bytes) -> Sequence[MergedMessage]: ...
 
 
-class MergerElem(_Bound):
+class MergerElem(BoundElem):
     """Messages forwarded as one: made by `conversation.forward(…)` or `timim.merged(…)`.
 
     At most 300 messages, and 100 layers of mergers in mergers. `abstracts` are lines that show what is in it;
@@ -296,9 +294,9 @@ class MergerElem(_Bound):
     body lies on the server as content, and is fetched at each call.
     """
 
-    title: Text = ""
-    abstracts: tuple[Text, ...] = ()
-    compatible_text: Text = ""
+    title: str = ""
+    abstracts: tuple[str, ...] = ()
+    compatible_text: str = ""
     count: Annotated[int, Field(ge=0, le=300)] = 0
     layers: Annotated[int, Field(ge=1, le=100)] = 1
     content: Bytes = Field(default=b"", repr=False)
@@ -326,7 +324,7 @@ class MergerElem(_Bound):
         return "[聊天记录]"
 
 
-class ImageVariant(_Bound):
+class ImageVariant(BoundElem):
     """One size of a sent or received picture: its pixels, bytes and url are known before any download."""
 
     type: ImageType
@@ -352,7 +350,7 @@ class ImageVariant(_Bound):
         return await self._signed_url(self.uuid, self.url)
 
 
-class ImageElem(_Bound):
+class ImageElem(BoundElem):
     """A picture by path or data; after success `images` holds its three variants and `uuid` its lasting name.
 
     The original is sent byte for byte, with what its camera wrote into it. `strip_location=True` sends it without (GPS, EXIF

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol, Self
+
+import msgspec
 
 from .elems import AnyElem, Elem, FileElem, SoundElem, TextElem
 from .errors import AlreadySent, ElemLimitError, InvalidArgument
@@ -42,28 +44,25 @@ class OfflinePush:
     disable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SenderProfile:
+class SenderProfile(msgspec.Struct, frozen=True, gc=False):
     """The sender's profile when the message was sent, written by the server (source: 消息发送者以及相关资料)."""
 
     identifier: str
     nickname: str = ""
     face_url: str = ""
-    custom: dict[str, str] = field(default_factory=dict)
+    custom: dict[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class SenderMember:
+class SenderMember(msgspec.Struct, frozen=True, gc=False):
     """The sender's card in the group when the message was sent, written by the server."""
 
     member: str
     name_card: str = ""
     role: str = ""
-    custom: dict[str, str] = field(default_factory=dict)
+    custom: dict[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class MessageState:
+class MessageState(msgspec.Struct, frozen=True, gc=False):
     """What acts have made of a message: for each kind the seq of the last one (0: none), and what it says."""
 
     recall_seq: int = 0
@@ -74,7 +73,7 @@ class MessageState:
     edited_at: int = 0
     version: int = 0
     react_seq: int = 0
-    reactions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    reactions: dict[str, tuple[str, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +111,10 @@ class MessageActions(Protocol):
     def not_readers(self, message: Message) -> AsyncIterator[str]: ...
 
 
-class ElemSource(Protocol):
-    """Elems of a stored or received message, decoded when they are first looked at."""
+class ElemDecoder(Protocol):
+    """Makes elems of a stored or received message's body, when they are first looked at."""
 
-    def __call__(self) -> tuple[AnyElem, ...]: ...
+    def __call__(self, body: bytes, /) -> tuple[AnyElem, ...]: ...
 
 
 class Message(Sequence[AnyElem]):
@@ -130,7 +129,8 @@ class Message(Sequence[AnyElem]):
 
     __slots__ = (
         "_actions",
-        "_elem_source",
+        "_body",
+        "_decode",
         "_elems",
         "_state",
         "cloud_custom_data",
@@ -180,8 +180,9 @@ class Message(Sequence[AnyElem]):
 
     def __init__(self, *parts: str | AnyElem, cloud_custom_data: str = "") -> None:
         self._actions: MessageActions | None = None
-        self._elem_source: ElemSource | None = None
         self._elems: tuple[AnyElem, ...] | None = ()
+        self._body = b""  # what its elems are made of, while `_elems` is None
+        self._decode: ElemDecoder | None = None
         self.conversation = None
         self.status = None
         self.msg_id = ""
@@ -224,14 +225,14 @@ class Message(Sequence[AnyElem]):
     def elems(self) -> tuple[AnyElem, ...]:
         """All elems, in order."""
         if self._elems is None:
-            assert self._elem_source is not None
-            self._elems = self._elem_source()
+            assert self._decode is not None
+            self._elems, self._body = self._decode(self._body), b""
         return self._elems
 
     @property
     def text(self) -> str:
         """The text of all its text elems, joined without a separator."""
-        return "".join(elem.text for elem in self.elems if isinstance(elem, TextElem))
+        return "".join(elem.text for elem in self.elems if type(elem) is TextElem)
 
     @property
     def push_text(self) -> str:
@@ -351,10 +352,14 @@ class Message(Sequence[AnyElem]):
         """Who is in the group now and has not read it; raises as `readers`."""
         return self._bound().not_readers(self)
 
+    def _of(self, body: bytes, decode: ElemDecoder) -> None:
+        """It was stored or received with this body."""
+        self._elems, self._body, self._decode = None, body, decode
+
     def _become(self, other: Message) -> None:
         """The row of this message is another now: say what it says."""
         self._state, self.cloud_custom_data = other._state, other.cloud_custom_data
-        self._elems, self._elem_source = other._elems, other._elem_source
+        self._elems, self._body, self._decode = other._elems, other._body, other._decode
         self.receipt_count, self.receipt_left = other.receipt_count, other.receipt_left
 
     def _bound(self) -> MessageActions:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from .act_rows import IncomingAct, UnreadCount
 from .ids import ConversationKey
 from .message import Message, MessageState, Priority, SenderMember, SenderProfile
 from .wire.coverage import Coverage, Interval
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True, gc=False):
     """A received message, as its row will be."""
 
     seq: int

@@ -9,7 +9,6 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -20,7 +19,7 @@ from .ids import ConversationKey, ConversationType, random_of, unique_id
 from .message import NO_STATE, Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
 from .records import Ack, Batch, ConversationRow, Incoming, Marks, Stored
 from .wire.coverage import Coverage, Interval
-from .wire.elems import decode_body
+from .wire.elems import decode_body, decode_own_body
 
 __all__ = ["SCHEMA_VERSION", "SELECT", "Ack", "Batch", "ConversationRow", "Incoming", "Marks", "Stored"]
 
@@ -430,8 +429,7 @@ def write_coverage(connection: sqlite3.Connection, key: ConversationKey, coverag
 def _new_message(key: ConversationKey, item: Incoming, local_id: int, read_seq: int) -> Message:
     """A message that was just stored, without reading it back."""
     message = Message(cloud_custom_data=item.cloud_custom_data)
-    message._elems = None
-    message._elem_source = partial(decode_body, item.body)
+    message._of(item.body, decode_body)
     message.conversation, message.local_id = key, local_id
     message.seq, message.msg_id, message.sender = item.seq, item.msg_id, item.sender
     message.unique_id = unique_id(item.seq, random_of(item.msg_id))
@@ -474,8 +472,7 @@ def message_of(row: tuple[Any, ...]) -> Message:
         read_seq,
     ) = row
     message = Message(cloud_custom_data=cloud)
-    message._elems = None
-    message._elem_source = partial(decode_body, body, local=bool(unsent))
+    message._of(body, decode_own_body if unsent else decode_body)
     message.conversation = ConversationKey(_TYPES[type], peer)
     message.local_id, message.seq, message.msg_id, message.sender = local_id, seq or 0, msg_id, sender
     message.unique_id = unique_id(seq, random_of(msg_id)) if seq else 0

@@ -214,13 +214,18 @@ class LocalStore:
         """What is SENDING, in the order in which it was given."""
         return await self._messages(f"{rows.SELECT} WHERE m.status=1 ORDER BY m.local_id", ())
 
-    async def add(self, batches: Sequence[Batch]) -> list[Stored]:
-        """Store what came, and what it proves; tells exactly the messages that were never thrown before, in order."""
+    def add(self, batches: Sequence[Batch]) -> asyncio.Future[list[Stored]]:
+        """Store what came, and what it proves, behind all that was asked before.
+
+        The future is exactly the messages that were never thrown before, in order. Raises StorageError when the store is closed
+        or overloaded.
+        """
 
         def op(connection: sqlite3.Connection) -> list[Stored]:
             return [rows.add(connection, batch) for batch in batches]
 
-        return await self._write(op)
+        self._hurry()
+        return self._database.submit(op)
 
     async def place(self, key: ConversationKey, at: Message | int) -> Place:
         """Where a message, or a seq, stands among the rows. Raises InvalidArgument for a message that has no place here."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeGuard, TypeVar
 from uuid import uuid4
@@ -16,6 +17,7 @@ from uuid import uuid4
 from ..durations import checked_duration
 from ..elems import (
     AnyElem,
+    BoundElem,
     FileElem,
     ImageCompression,
     ImageElem,
@@ -28,9 +30,10 @@ from ..elems import (
 )
 from ..errors import FileMissing, StorageError
 from ..media import ImageVariants, Variant, compressed_image, image_variants, without_location
-from ..message import Message
+from ..message import ElemDecoder, Message
 from ..net.sources import size_of
 from ..net.transfer import Transfer
+from ..wire.elems import decode_body, decode_own_body
 from ..wire.media import media_in
 from ..wire.merging import unfolded
 
@@ -45,13 +48,17 @@ class Content:
         self._transfer = transfer
         self._folder = folder
         self._kept: dict[str, list[Path]] = {}
+        # shared by all messages: an object less for each of them
+        self._decoders: dict[ElemDecoder, ElemDecoder] = {
+            decode: partial(self._decoded, decode) for decode in (decode_body, decode_own_body)
+        }
 
     def bind(self, elem: E) -> E:
         """Let the elem fetch its content through this client."""
-        if isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem | MergerElem):
+        if isinstance(elem, BoundElem):
             elem.bind(self._transfer)
-        if isinstance(elem, MergerElem):
-            elem.unfold_by(self._unfold)
+            if isinstance(elem, MergerElem):
+                elem.unfold_by(self._unfold)
         return elem
 
     def _unfold(self, content: bytes) -> list[Message]:
@@ -60,13 +67,16 @@ class Content:
 
     def bind_all(self, message: Message) -> Message:
         """Let all elems of a message fetch their content through this client, once they are looked at."""
-        if message._elem_source is not None:
-            source = message._elem_source
-            message._elem_source = lambda: tuple(map(self.bind, source()))
-        elif message._elems is not None:
+        if message._elems is None:
+            assert message._decode is not None
+            message._decode = self._decoders.get(message._decode, message._decode)
+        else:
             for elem in message._elems:
                 self.bind(elem)
         return message
+
+    def _decoded(self, decode: ElemDecoder, body: bytes) -> tuple[AnyElem, ...]:
+        return tuple(map(self.bind, decode(body)))
 
     async def keep(self, message: Message) -> None:
         """Put content that was given as bytes on disk. Raises StorageError; nothing is left there then."""

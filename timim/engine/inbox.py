@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 
@@ -264,8 +265,17 @@ class Inbox:
         if at <= last:
             came += await self._fill(key, at, last, covered)
         incoming, acts = split(came, self._user_id)
-        batch = Batch(key, incoming, covered, live=True, head=last, last_seq=last)
-        return replace(batch, acts=acts, acts_seq=last, user_id=self._user_id)
+        return Batch(
+            key,
+            incoming,
+            covered,
+            live=True,
+            head=last,
+            last_seq=last,
+            acts=acts,
+            acts_seq=last,
+            user_id=self._user_id,
+        )
 
     async def _catch_up(self, key: ConversationKey, first: int, last: int) -> None:
         """Bring what was missed in parts, as handlers take it; what this account may not see any more stays a hole."""
@@ -381,21 +391,23 @@ class Inbox:
         """Store and throw; both, also when who waits here is cancelled: what is stored comes no second time."""
         if not batches:
             return
-        keeping = asyncio.create_task(self._kept(batches), name="timim keep")
+        storing = self._store.add(batches)
+        storing.add_done_callback(partial(self._kept, batches))
         try:
-            await asyncio.shield(keeping)
+            await asyncio.shield(storing)
         except asyncio.CancelledError:
-            await asyncio.wait((keeping,))
-            if error := keeping.exception():
+            await asyncio.wait((storing,))
+            if error := storing.exception():
                 log.warning("what came last was not stored: %s", error)
             raise
 
-    async def _kept(self, batches: Sequence[Batch]) -> None:
-        stored = await self._store.add(batches)
+    def _kept(self, batches: Sequence[Batch], storing: asyncio.Future[list[Stored]]) -> None:
+        if storing.cancelled() or storing.exception() is not None:
+            return  # who waits for it hears why
         for batch in batches:
             if batch.head:
                 self._heads[batch.key] = max(batch.head, self._heads.get(batch.key, 0))
-        for result in stored:
+        for result in storing.result():
             for message in result.new:
                 self._bind(message)
             for _, message in result.acted:

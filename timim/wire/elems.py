@@ -38,11 +38,11 @@ from . import notice_elems
 from .relay_elems import RELAY, relay_in, relay_out
 
 WIRE_IMAGE_TYPE = {ImageType.ORIGINAL: 1, ImageType.LARGE: 2, ImageType.THUMB: 3}
-_LOCAL_FIELDS = ("LocalPath", "LocalSnapshot", "LocalCompression", "LocalStrip")
+_LOCAL_FIELDS = frozenset({"LocalPath", "LocalSnapshot", "LocalCompression", "LocalStrip"})
 IMAGE_TYPE = {wire: kind for kind, wire in WIRE_IMAGE_TYPE.items()}
 
 
-class WireElem(msgspec.Struct):
+class WireElem(msgspec.Struct, gc=False):
     """One member of `MsgBody`, its content still as it came."""
 
     msg_type: str = msgspec.field(name="MsgType")
@@ -62,13 +62,17 @@ def split_body(body: bytes | msgspec.Raw) -> list[WireElem]:
         raise ProtocolError(f"MsgBody: {str(exc)[:200]}") from None
 
 
-def decode_body(body: bytes | msgspec.Raw, *, local: bool = False) -> tuple[AnyElem, ...]:
+def decode_body(body: bytes | msgspec.Raw) -> tuple[AnyElem, ...]:
     """The elems of a `MsgBody`; one that this version does not know, or cannot read, as UnknownElem.
 
-    `local`: the body is of this device's own outbox, and may say where content lies on this disk. From anywhere else
-    such a path is ignored: a peer must not name files here.
+    Where content lies on this disk is not taken from it: a peer must not name files here.
     """
-    return tuple(decode_elem(elem.msg_type, bytes(elem.msg_content), local=local) for elem in split_body(body))
+    return tuple([decode_elem(elem.msg_type, bytes(elem.msg_content)) for elem in split_body(body)])
+
+
+def decode_own_body(body: bytes) -> tuple[AnyElem, ...]:
+    """The elems of a body of this device's own outbox, which may say where content lies on this disk."""
+    return tuple([decode_elem(elem.msg_type, bytes(elem.msg_content), local=True) for elem in split_body(body)])
 
 
 def decode_elem(msg_type: str, content: bytes, *, local: bool = False) -> AnyElem:
@@ -82,9 +86,8 @@ def decode_elem(msg_type: str, content: bytes, *, local: bool = False) -> AnyEle
     if read is not None:
         try:
             fields = _content_decoder.decode(content)
-            if not local:
-                for name in _LOCAL_FIELDS:
-                    fields.pop(name, None)
+            if not local and not _LOCAL_FIELDS.isdisjoint(fields):
+                fields = {name: value for name, value in fields.items() if name not in _LOCAL_FIELDS}
             return read(fields)
         except (msgspec.MsgspecError, InvalidElem, LookupError, TypeError, ValueError, RecursionError):
             pass  # not what its type promises: kept as it came

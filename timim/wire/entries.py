@@ -21,14 +21,14 @@ PLACE_SKIPPED, PLACE_RECALLED = 1, 2  # IsPlaceMsg in a group: nothing to show, 
 ALL = "__kImSDK_MesssageAtALL__"  # Tencent's own word for everybody, in mentions
 
 
-class Reaction(msgspec.Struct, kw_only=True):
+class Reaction(msgspec.Struct, kw_only=True, gc=False):
     """Who reacts with this, in the order in which they did."""
 
     reaction: str = msgspec.field(name="Reaction")
     users: list[str] = msgspec.field(name="Reaction_Account", default_factory=list)
 
 
-class State(msgspec.Struct, kw_only=True, omit_defaults=True):
+class State(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """What acts have made of a message; for each kind the seq of the last act of it, 0 for none."""
 
     recall_seq: int = msgspec.field(name="RecallSeq", default=0)
@@ -42,7 +42,7 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True):
     reactions: list[Reaction] = msgspec.field(name="Reactions", default_factory=list)
 
 
-class ActFacts(msgspec.Struct, kw_only=True, omit_defaults=True):
+class ActFacts(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """An act: on which seq, whose message that is, and what of it changed; an edit's new body is the entry's own."""
 
     kind: str = msgspec.field(name="Kind")
@@ -54,13 +54,13 @@ class ActFacts(msgspec.Struct, kw_only=True, omit_defaults=True):
     version: int = msgspec.field(name="MsgVersion", default=0)
 
 
-class RevokerInfo(msgspec.Struct, kw_only=True):
+class RevokerInfo(msgspec.Struct, kw_only=True, gc=False):
     """Who recalled a message, as Tencent's clients read it."""
 
     revoker: str = msgspec.field(name="Revoker_Account")
 
 
-class PushInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
+class PushInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """`OfflinePushInfo`: what an offline push shows. PushFlag 0 pushes, 1 does not."""
 
     push_flag: int = msgspec.field(name="PushFlag", default=0)
@@ -69,14 +69,14 @@ class PushInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
     ext: str = msgspec.field(name="Ext", default="")
 
 
-class MentionItem(msgspec.Struct, kw_only=True, omit_defaults=True):
+class MentionItem(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """One member of `GroupAtInfo`: GroupAtAllFlag 1 means everybody."""
 
     all_flag: int = msgspec.field(name="GroupAtAllFlag", default=0)
     account: str = msgspec.field(name="GroupAt_Account", default="")
 
 
-class GroupFacts(msgspec.Struct, kw_only=True, omit_defaults=True):
+class GroupFacts(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The group's name and the sender's card in it, when the message was sent."""
 
     group_id: str = msgspec.field(name="GroupId", default="")
@@ -89,7 +89,7 @@ class GroupFacts(msgspec.Struct, kw_only=True, omit_defaults=True):
     member_custom: dict[str, str] = msgspec.field(name="TimelineMemberCustom", default_factory=dict)
 
 
-class EntryTail(msgspec.Struct, kw_only=True, omit_defaults=True):
+class EntryTail(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """All of an entry but its number and time: what is stored, written by the server when the message comes in."""
 
     from_account: str = msgspec.field(name="From_Account")
@@ -118,7 +118,7 @@ class EntryTail(msgspec.Struct, kw_only=True, omit_defaults=True):
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
 
 
-class Entry(EntryTail, kw_only=True):
+class Entry(EntryTail, kw_only=True, gc=False):
     """An entry as a client reads it. `timeline_seq` 0: an online message, which has no number."""
 
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody", default=msgspec.Raw(b"[]"))

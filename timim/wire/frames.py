@@ -18,7 +18,7 @@ VERSION = "v4"
 MAX_FRAMES = 1024  # in one websocket message; the writer never puts in more
 
 
-class Head(msgspec.Struct, omit_defaults=True):
+class Head(msgspec.Struct, omit_defaults=True, gc=False):
     """The head of a request or a reply. After login `a2` and `tinyid` stand for `identifier` and `usersig`."""
 
     servcmd: str
@@ -42,7 +42,7 @@ class Head(msgspec.Struct, omit_defaults=True):
         return f"Head({self.servcmd} seq={self.seq})"
 
 
-class Frame(msgspec.Struct):
+class Frame(msgspec.Struct, gc=False):
     """One request, reply or push; `body` is its JSON text."""
 
     head: Head

@@ -6,7 +6,6 @@ A merged message is what was said, by whom and when; it is nobody's entry, and p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import msgspec
 
@@ -102,8 +101,7 @@ def _entry(message: Message) -> MergedEntry:
 
 def _message(entry: MergedEntry) -> Message:
     message = Message(cloud_custom_data=entry.cloud_custom_data)
-    message._elems = None
-    message._elem_source = partial(decode_body, bytes(entry.msg_body))
+    message._of(bytes(entry.msg_body), decode_body)
     message.sender, message.timestamp = entry.from_account, entry.time
     message.msg_id = f"{entry.client_time}-{entry.msg_random}"
     message.status, message.is_self = MessageStatus.SUCCEEDED, False

@@ -71,7 +71,7 @@ class HeartbeatReply(Reply):
     pushes: int | msgspec.UnsetType = msgspec.field(name="TimelinePushes", default=msgspec.UNSET)
 
 
-class PushEvent(msgspec.Struct, kw_only=True, omit_defaults=True):
+class PushEvent(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """One member of a push's EventArray; `Event` says which array it holds."""
 
     event: int = msgspec.field(name="Event")
