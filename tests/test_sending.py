@@ -13,6 +13,8 @@ from PIL import Image
 
 import timim
 from timim import Conversation, FileElem, ImageCompression, ImageElem, ImageType, Message, MessageStatus, SoundElem, TextElem
+from timim.ids import ConversationKey, ConversationType
+from timim.storage import Ack, LocalStore
 from timim.testing import RunningServer, running_server
 
 WAIT_S = 20
@@ -226,3 +228,28 @@ async def test_f03_what_was_stored_before_the_crash_is_not_called_failed_by_who_
                 await room(again).send("next")
             history = [m.text async for m in room(bob).history(oldest_first=True)]
             assert history == ["first", "stored, and never acked", *"01234", "next"]
+
+
+async def test_what_is_on_its_way_stands_behind_what_the_server_has() -> None:
+    key = ConversationKey(ConversationType.C2C, "bob")
+    async with LocalStore(None) as store:
+        messages = [Message(f"{n}") for n in range(4)]
+        for n, message in enumerate(messages):
+            message.conversation, message.msg_id, message.sender = key, f"{n + 1}-1", "alice"
+        ids = await asyncio.gather(*(store.add_outgoing(message, b"[]") for message in messages))
+        await store.settle([Ack(key, local_id, seq + 7, 1, b"[]") for seq, local_id in enumerate(ids[:2])])
+        assert [m.local_id for m in await store.page(key, 10)] == ids[::-1]
+        await store.settle([Ack(key, local_id, seq + 9, 1, b"[]") for seq, local_id in enumerate(ids[2:])])
+        assert [(m.local_id, m.seq) for m in await store.page(key, 10)] == [*zip(ids[::-1], (10, 9, 8, 7), strict=True)]
+
+
+async def test_cloud_data_that_is_no_text_is_refused_and_harms_no_other(server: RunningServer) -> None:
+    async with server.client("alice") as alice, server.client("bob"):
+        conv = alice.c2c("bob")
+        bad, *good = await asyncio.gather(
+            conv.send(Message("bad", cloud_custom_data="\ud800")), conv.send("one"), conv.send("two"), return_exceptions=True
+        )
+        assert isinstance(bad, timim.InvalidArgument)
+        assert bad.code == 6017
+        assert "cloud_custom_data" in str(bad)
+        assert [m.seq for m in good if isinstance(m, Message)] == [1, 2]

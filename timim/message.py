@@ -352,6 +352,13 @@ class Message(Sequence[AnyElem]):
         """Who is in the group now and has not read it; raises as `readers`."""
         return self._bound().not_readers(self)
 
+    def check(self) -> None:
+        """Raises InvalidArgument (6017) when `cloud_custom_data` is no text that can be stored or sent."""
+        try:
+            self.cloud_custom_data.encode()
+        except (AttributeError, UnicodeEncodeError) as exc:
+            raise InvalidArgument(f"cloud_custom_data must be str of valid Unicode: {exc}", code=6017) from None
+
     def _of(self, body: bytes, decode: ElemDecoder) -> None:
         """It was stored or received with this body."""
         self._elems, self._body, self._decode = None, body, decode

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import groupby
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,6 +24,7 @@ from .wire.elems import decode_body, decode_own_body
 
 __all__ = ["SCHEMA_VERSION", "SELECT", "Ack", "Batch", "ConversationRow", "Incoming", "Marks", "Stored"]
 
+T = TypeVar("T")
 _SCHEMA_1 = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE conversations(type INTEGER NOT NULL, peer TEXT NOT NULL, coverage TEXT NOT NULL DEFAULT '[]',
@@ -62,6 +64,19 @@ _INSERT = {
     " ON CONFLICT DO NOTHING"
     for size in _SIZES
 }
+_INSERT_OUTGOING = {
+    size: "INSERT INTO messages(type, peer, position, msg_id, sender, timestamp, status, is_self, priority, body,"
+    " cloud_custom_data, unsent, mentions, receipt)"
+    f" VALUES{','.join(['(?,?,?,?,?,?,1,1,?,?,?,1,?,?)'] * size)}"
+    for size in _SIZES
+}
+_SETTLE = {
+    size: "UPDATE messages SET seq=v.column2, position=v.column2, timestamp=v.column3, body=v.column4, unsent=0, error_code=0,"
+    " error_info='', profile=coalesce(v.column5, profile), member=coalesce(v.column6, member),"
+    " status=CASE WHEN status=4 THEN 4 ELSE 2 END"
+    f" FROM (VALUES{','.join(['(?,?,?,?,?,?)'] * size)}) v WHERE local_id=v.column1 RETURNING local_id, status"
+    for size in _SIZES
+}
 _INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ? AND local_id>?"
 SELECT_CONVERSATION = (
     "SELECT c.type, c.peer, c.coverage, c.head, c.last_seq, c.read_seq, c.floor, c.listed, c.last_time, c.acts_seq,"
@@ -80,31 +95,38 @@ def migrate(connection: sqlite3.Connection) -> None:
         connection.executescript(f"BEGIN; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
 
 
-def add_outgoing(connection: sqlite3.Connection, *, key: ConversationKey, message: Message, body: bytes) -> int:
-    """Store a message as SENDING; its local_id."""
-    connection.execute(
-        "INSERT INTO conversations(type, peer, listed) VALUES(?,?,1) ON CONFLICT DO UPDATE SET listed=1 WHERE NOT listed",
-        tuple(key),
+def add_outgoing(connection: sqlite3.Connection, outgoing: Sequence[tuple[Message, bytes]]) -> list[int]:
+    """Store messages and their bodies as SENDING, in this order; their local_ids."""
+    local_ids: list[int] = []
+    for key, of_one in groupby(outgoing, key=lambda one: one[0].conversation):
+        assert key is not None
+        connection.execute(
+            "INSERT INTO conversations(type, peer, listed) VALUES(?,?,1) ON CONFLICT DO UPDATE SET listed=1 WHERE NOT listed",
+            tuple(key),
+        )
+        sql = "SELECT coalesce(max(position), 0) FROM messages WHERE type=? AND peer=?"
+        (position,) = connection.execute(sql, tuple(key)).fetchone()
+        for part in _parts(list(of_one)):
+            values = [value for message, body in part for value in _outgoing_row(key, position, message, body)]
+            last = connection.execute(_INSERT_OUTGOING[len(part)], values).lastrowid
+            assert last is not None
+            local_ids += range(last - len(part) + 1, last + 1)
+    return local_ids
+
+
+def _outgoing_row(key: ConversationKey, position: int, message: Message, body: bytes) -> tuple[Any, ...]:
+    return (
+        *key,
+        position,
+        message.msg_id,
+        message.sender,
+        message.timestamp,
+        message.priority.value,
+        body,
+        message.cloud_custom_data,
+        _packed_mentions(message.mentions),
+        message.receipt,
     )
-    row = connection.execute(
-        "INSERT INTO messages(type, peer, position, msg_id, sender, timestamp, status, is_self, priority, body,"
-        " cloud_custom_data, unsent, mentions, receipt) VALUES(?1,?2,"
-        "coalesce((SELECT max(position) FROM messages WHERE type=?1 AND peer=?2),0),?3,?4,?5,1,1,?6,?7,?8,1,?9,?10)"
-        " RETURNING local_id",
-        (
-            *key,
-            message.msg_id,
-            message.sender,
-            message.timestamp,
-            message.priority.value,
-            body,
-            message.cloud_custom_data,
-            _packed_mentions(message.mentions),
-            message.receipt,
-        ),
-    ).fetchone()
-    local_id: int = row[0]
-    return local_id
 
 
 def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int] | None]:
@@ -112,7 +134,7 @@ def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[in
 
     None for one whose row the user deleted meanwhile: it is not held.
     """
-    settled = [_settle(connection, ack) for ack in acks]
+    settled = [row for part in _parts(acks) for row in _settle_all(connection, part)]
     for key in {ack.key for ack in acks}:
         known = _Known.read(connection, key)
         for ack, row in zip(acks, settled, strict=True):
@@ -120,20 +142,38 @@ def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[in
                 held = [Interval(ack.seq, ack.seq)] if row is not None else []
                 known.cover(*held, last_seq=ack.seq, last_time=ack.timestamp)
         known.write(connection)
+        _keep_behind(connection, key)
         if known.waiting:
             act_rows.apply_waiting(connection, key, [ack.seq for ack in acks if ack.key == key])
     return settled
 
 
+def _keep_behind(connection: sqlite3.Connection, key: ConversationKey) -> None:
+    """What is still on its way stands behind all that is numbered."""
+    connection.execute(
+        "UPDATE messages INDEXED BY messages_unsettled SET position="
+        "(SELECT max(position) FROM messages WHERE type=?1 AND peer=?2) WHERE status=1 AND type=?1 AND peer=?2",
+        tuple(key),
+    )
+
+
+def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int] | None]:
+    values = [value for ack in acks for value in _settled_row(ack)]
+    try:
+        rows = dict(connection.execute(_SETTLE[len(acks)], values).fetchall())
+    except sqlite3.IntegrityError:  # one of them is here already, by its push
+        return [_settle(connection, ack) for ack in acks]
+    return [(ack.local_id, rows[ack.local_id]) if ack.local_id in rows else None for ack in acks]
+
+
+def _settled_row(ack: Ack) -> tuple[Any, ...]:
+    return ack.local_id, ack.seq, ack.timestamp, ack.body, _packed(ack.profile), _packed(ack.member)
+
+
 def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
     try:
-        row = connection.execute(
-            "UPDATE messages SET seq=?, position=?, timestamp=?, body=?, unsent=0, error_code=0, error_info='',"
-            " profile=coalesce(?, profile), member=coalesce(?, member), status=CASE WHEN status=4 THEN 4 ELSE 2 END"
-            " WHERE local_id=? RETURNING status",
-            (ack.seq, ack.seq, ack.timestamp, ack.body, _packed(ack.profile), _packed(ack.member), ack.local_id),
-        ).fetchone()
-        return (ack.local_id, row[0]) if row else None
+        row: tuple[int, int] | None = connection.execute(_SETTLE[1], _settled_row(ack)).fetchone()
+        return row
     except sqlite3.IntegrityError:  # its push came first: one row, with what the user put on this one
         row = connection.execute(
             "UPDATE messages SET (custom_int, custom_data, status) = (SELECT o.custom_int, o.custom_data,"
@@ -276,16 +316,9 @@ class _Known:
 
 
 def _insert(connection: sqlite3.Connection, batch: Batch) -> list[tuple[Incoming, int | None]]:
-    """Insert what is not here yet; each item with its new local_id, None for one that is here.
-
-    Many rows are one statement: each statement gives the interpreter away and has to win it back, which costs more than
-    the row where a busy loop holds it.
-    """
+    """Insert what is not here yet; each item with its new local_id, None for one that is here."""
     inserted: list[tuple[Incoming, int | None]] = []
-    left = list(batch.incoming)
-    while left:
-        size = next(size for size in _SIZES if size <= len(left))
-        part, left = left[:size], left[size:]
+    for part in _parts(batch.incoming):
         values: list[Any] = []
         for item in part:
             values += (
@@ -308,15 +341,27 @@ def _insert(connection: sqlite3.Connection, batch: Batch) -> list[tuple[Incoming
                 item.calls,
                 item.receipt,
             )
-        cursor = connection.execute(_INSERT[size], values)
+        cursor = connection.execute(_INSERT[len(part)], values)
         count, last = cursor.rowcount, cursor.lastrowid or 0
-        if count == size:
-            inserted += zip(part, range(last - size + 1, last + 1), strict=True)
+        if count == len(part):
+            inserted += zip(part, range(last - count + 1, last + 1), strict=True)
         else:
             where = (*batch.key, min(item.seq for item in part), max(item.seq for item in part), last - count)
             ids = dict(connection.execute(_INSERTED, where).fetchall()) if count else {}
             inserted += ((item, ids.get(item.seq)) for item in part)
     return inserted
+
+
+def _parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Rows by as many as one statement takes.
+
+    Each statement gives the interpreter away and has to win it back, which costs more than a row where a busy loop holds it.
+    """
+    first = 0
+    while first < len(rows):
+        size = next(size for size in _SIZES if size <= len(rows) - first)
+        yield rows[first : first + size]
+        first += size
 
 
 def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: Incoming, *, live: bool) -> Message | None:

@@ -23,7 +23,7 @@ from .errors import InvalidArgument, StorageError, StoreDamaged, StoreInUse
 from .ids import ConversationKey, ConversationType
 from .message import Message, MessageStatus
 from .records import Ack, Batch, ConversationRow, Incoming, Marks, Stored
-from .sqlite import Database
+from .sqlite import QUEUE_LIMIT, Database
 from .wire.coverage import Coverage
 
 __all__ = [
@@ -70,6 +70,8 @@ class LocalStore:
         self.set_aside: Path | None = None
         self._unhurried: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._outgoing: list[tuple[Message, bytes, asyncio.Future[int]]] = []  # of this turn of the loop
+        self._adding = 0  # outgoing messages that have no row yet
 
     async def open(self) -> None:
         """Raises StoreInUse when it is open elsewhere, StorageError when it cannot be written or read.
@@ -124,6 +126,30 @@ class LocalStore:
                 self._database.submit(op).add_done_callback(partial(_pass_on, future))
             except StorageError as exc:
                 future.set_exception(exc)
+        self._submit_outgoing()
+
+    def _submit_outgoing(self) -> None:
+        if self._outgoing:
+            outgoing, self._outgoing = self._outgoing, []
+            op = partial(rows.add_outgoing, outgoing=[(message, body) for message, body, _ in outgoing])
+            futures = [future for _, _, future in outgoing]
+            try:
+                self._database.submit(op).add_done_callback(partial(self._added, futures))
+            except StorageError as exc:
+                self._adding -= len(futures)
+                for future in futures:
+                    future.set_exception(exc)
+
+    def _added(self, futures: Sequence[asyncio.Future[int]], done: asyncio.Future[list[int]]) -> None:
+        self._adding -= len(futures)
+        error = done.exception()
+        for i, future in enumerate(futures):
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(done.result()[i])
+            else:
+                future.set_exception(error)
 
     def _new_database(self) -> Database:
         path = self._path
@@ -178,18 +204,24 @@ class LocalStore:
     def add_outgoing(self, message: Message, body: bytes) -> asyncio.Future[int]:
         """Store a message as SENDING, behind all that was asked before; the future is its `local_id`.
 
-        Raises StorageError when the store is closed or overloaded.
+        Those that are given in one turn of the loop are stored together. Raises StorageError when too many wait.
         """
-        self._hurry()
-        op = partial(rows.add_outgoing, key=_key_of(message), message=message, body=body)
-        return self._database.submit(op)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[int] = loop.create_future()
+        if self._adding >= QUEUE_LIMIT:
+            raise StorageError(f"{QUEUE_LIMIT} messages wait for their rows already: the disk does not keep up")
+        if not self._outgoing:
+            loop.call_soon(self._submit_outgoing)
+        self._adding += 1
+        self._outgoing.append((message, body, future))
+        return future
 
     async def settle(self, acks: Sequence[Ack]) -> list[tuple[int, MessageStatus] | None]:
         """The server numbered these messages: SUCCEEDED, and their seqs are covered. The local_id and status of each.
 
         None for one that was deleted meanwhile: it stays so, and is not covered. One row, also when a message's push came
-        before its ack. Nobody waits for it: it shares the commit of whatever is asked of the store next, or has its own
-        after SETTLE_WITHIN_S.
+        before its ack. Nobody waits for it, and no message that is sent meanwhile: it shares the commit of whatever else is
+        asked of the store next, or has its own after SETTLE_WITHIN_S.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[tuple[int, int] | None]] = loop.create_future()
@@ -526,12 +558,6 @@ class LocalStore:
 
 
 _TYPES = {type.value: type for type in ConversationType}
-
-
-def _key_of(message: Message) -> ConversationKey:
-    if message.conversation is None:
-        raise InvalidArgument("the message belongs to no conversation")
-    return message.conversation
 
 
 def _pass_on(to: asyncio.Future[Any], done: asyncio.Future[Any]) -> None:

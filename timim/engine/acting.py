@@ -76,6 +76,7 @@ class Acting:
         key, name = _place(message), self._name()
         if not len(edited):
             raise InvalidArgument("the message is empty: to take it back, recall it")
+        edited.check()
         edited.msg_id = str(name)  # uploads are named by it
         await self._content.prepare(edited, None)
         body, cloud = msgspec.Raw(encode_body(edited.elems)), edited.cloud_custom_data

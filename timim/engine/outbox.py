@@ -239,6 +239,7 @@ class Outbox:
             raise AlreadySent("this message was sent before: make a new Message")
         if all(isinstance(elem, TextElem) and not elem.text for elem in message):
             raise InvalidArgument("the message is empty: add text or another elem", code=6017)
+        message.check()
         now = self._connection.server_time()
         message.conversation = key
         message.status = MessageStatus.SENDING
