@@ -362,3 +362,21 @@ async def test_f30_what_was_just_sent_is_in_the_page_also_while_the_inbox_waits(
             assert page[0].seq == sent.seq
             assert page.requests == 0
         assert bob.user_id == "bob"
+
+
+async def test_an_answer_that_comes_before_our_row_says_its_seq_fetches_nothing(server: RunningServer, tmp_path: Path) -> None:
+    async with server.client("alice", data_dir=tmp_path) as alice, server.client("bob") as bob:
+        answers = Watch(alice)
+
+        @bob.on_new_message
+        async def answer(messages: list[Message]) -> None:
+            for message in messages:
+                await bob.c2c("alice").send(f"re: {message.text}")
+
+        for n in range(20):
+            await alice.c2c("bob").send(f"{n}")
+            await answers.upto(n + 1)
+        assert [m.text for m in answers.messages] == [f"re: {n}" for n in range(20)]
+        assert await asked(server, "openim.getroammsg") == 0
+        held = await alice.c2c("bob").get_local_messages(100)
+        assert [m.seq for m in held] == list(range(40, 0, -1))

@@ -25,7 +25,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.wire", "timim.sqlite"}),
     ),
     "client": (
-        frozenset({"timim.act_rows", "timim.words"}),
+        frozenset({"timim.act_rows", "timim.gathered", "timim.words"}),
         frozenset({"timim.records"}),
         frozenset({"timim.rows", "timim.images", "timim.durations"}),
         frozenset({"timim.events", "timim.storage", "timim.media", "timim.net", "timim.bars"}),

@@ -237,9 +237,9 @@ async def test_what_is_on_its_way_stands_behind_what_the_server_has() -> None:
         for n, message in enumerate(messages):
             message.conversation, message.msg_id, message.sender = key, f"{n + 1}-1", "alice"
         ids = await asyncio.gather(*(store.add_outgoing(message, b"[]") for message in messages))
-        await store.settle([Ack(key, local_id, seq + 7, 1, b"[]") for seq, local_id in enumerate(ids[:2])])
+        await asyncio.gather(*(store.settle(Ack(key, ids[n], n + 7, 1, b"[]")) for n in (0, 1)))
         assert [m.local_id for m in await store.page(key, 10)] == ids[::-1]
-        await store.settle([Ack(key, local_id, seq + 9, 1, b"[]") for seq, local_id in enumerate(ids[2:])])
+        await asyncio.gather(*(store.settle(Ack(key, ids[n], n + 7, 1, b"[]")) for n in (2, 3)))
         assert [(m.local_id, m.seq) for m in await store.page(key, 10)] == [*zip(ids[::-1], (10, 9, 8, 7), strict=True)]
 
 

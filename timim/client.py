@@ -249,7 +249,7 @@ class Client:
                 self._connection,
                 user_id=self.user_id,
                 content=self._content,
-                numbered=inbox.numbered,
+                inbox=inbox,
                 spoken=self._spoken,
                 timeout_s=self._timeout_s,
                 rng=random.Random(),

@@ -129,23 +129,29 @@ def _outgoing_row(key: ConversationKey, position: int, message: Message, body: b
     )
 
 
-def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int] | None]:
-    """Write what the server said of our own messages; each one's local_id and status then.
+def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[MessageStatus | None, int, int]]:
+    """Write what the server said of our own messages; for each its status, its local_id, and its conversation's head.
 
-    None for one whose row the user deleted meanwhile: it is not held.
+    Status None: the user deleted its row meanwhile, and it is not held. A head grows with messages that follow it.
     """
     settled = [row for part in _parts(acks) for row in _settle_all(connection, part)]
+    heads: dict[ConversationKey, int] = {}
     for key in {ack.key for ack in acks}:
         known = _Known.read(connection, key)
         for ack, row in zip(acks, settled, strict=True):
             if ack.key == key:
                 held = [Interval(ack.seq, ack.seq)] if row is not None else []
                 known.cover(*held, last_seq=ack.seq, last_time=ack.timestamp)
+                known.follow(ack.seq)
         known.write(connection)
+        heads[key] = known.head
         _keep_behind(connection, key)
         if known.waiting:
             act_rows.apply_waiting(connection, key, [ack.seq for ack in acks if ack.key == key])
-    return settled
+    return [
+        (MessageStatus(row[1]), row[0], heads[ack.key]) if row is not None else (None, 0, heads[ack.key])
+        for ack, row in zip(acks, settled, strict=True)
+    ]
 
 
 def _keep_behind(connection: sqlite3.Connection, key: ConversationKey) -> None:
@@ -293,6 +299,13 @@ class _Known:
             self.coverage = self.coverage.add(*interval)
         self.last_seq = max(self.last_seq, last_seq)
         self.last_time = max(self.last_time, last_time)
+
+    def follow(self, seq: int) -> None:
+        """One of our own messages has this seq: there is nothing between it and the head that is not here."""
+        if seq == self.head + 1:
+            self.head = seq
+        if seq == self.acts_seq + 1:
+            self.acts_seq = seq
 
     def write(self, connection: sqlite3.Connection) -> None:
         connection.execute(

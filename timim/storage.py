@@ -13,17 +13,17 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from . import act_rows, rows, words
 from .act_rows import IncomingAct, UnreadCount
 from .errors import InvalidArgument, StorageError, StoreDamaged, StoreInUse
+from .gathered import Gathered
 from .ids import ConversationKey, ConversationType
 from .message import Message, MessageStatus
 from .records import Ack, Batch, ConversationRow, Incoming, Marks, Stored
-from .sqlite import QUEUE_LIMIT, Database
+from .sqlite import Database
 from .wire.coverage import Coverage
 
 __all__ = [
@@ -68,10 +68,9 @@ class LocalStore:
         self._database = self._new_database()
         self._lock: int | None = None
         self.set_aside: Path | None = None
-        self._unhurried: list[tuple[Callable[[sqlite3.Connection], Any], asyncio.Future[Any]]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._outgoing: list[tuple[Message, bytes, asyncio.Future[int]]] = []  # of this turn of the loop
-        self._adding = 0  # outgoing messages that have no row yet
+        self._outgoing = Gathered(rows.add_outgoing, self._submit)
+        self._acks = Gathered(rows.settle, self._submit)
 
     async def open(self) -> None:
         """Raises StoreInUse when it is open elsewhere, StorageError when it cannot be written or read.
@@ -102,54 +101,29 @@ class LocalStore:
 
     async def close(self) -> None:
         """Close the file; it can be opened again."""
-        self._hurry()
+        self.hurry()
         await self._database.close()
         self._unlock()
         self._database = self._new_database()
 
+    def _submit(self, op: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        return self._database.submit(op)
+
     async def _write(self, op: Callable[[sqlite3.Connection], T]) -> T:
-        self._hurry()
+        self.hurry()
         return await self._database.write(op)
 
     async def _read(self, op: Callable[[sqlite3.Connection], T]) -> T:
-        self._hurry()
+        self.hurry()
         return await self._database.read(op)
 
-    def _hurry(self) -> None:
-        """Submit what had time."""
+    def hurry(self) -> None:
+        """Queue the writes that nobody waits for."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        unhurried, self._unhurried = self._unhurried, []
-        for op, future in unhurried:
-            try:
-                self._database.submit(op).add_done_callback(partial(_pass_on, future))
-            except StorageError as exc:
-                future.set_exception(exc)
-        self._submit_outgoing()
-
-    def _submit_outgoing(self) -> None:
-        if self._outgoing:
-            outgoing, self._outgoing = self._outgoing, []
-            op = partial(rows.add_outgoing, outgoing=[(message, body) for message, body, _ in outgoing])
-            futures = [future for _, _, future in outgoing]
-            try:
-                self._database.submit(op).add_done_callback(partial(self._added, futures))
-            except StorageError as exc:
-                self._adding -= len(futures)
-                for future in futures:
-                    future.set_exception(exc)
-
-    def _added(self, futures: Sequence[asyncio.Future[int]], done: asyncio.Future[list[int]]) -> None:
-        self._adding -= len(futures)
-        error = done.exception()
-        for i, future in enumerate(futures):
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(done.result()[i])
-            else:
-                future.set_exception(error)
+        self._acks.submit()
+        self._outgoing.submit()
 
     def _new_database(self) -> Database:
         path = self._path
@@ -202,33 +176,25 @@ class LocalStore:
         await self._write(rows.forget_history)
 
     def add_outgoing(self, message: Message, body: bytes) -> asyncio.Future[int]:
-        """Store a message as SENDING, behind all that was asked before; the future is its `local_id`.
+        """Store a message as SENDING, behind all that was asked before; the future is its `local_id`, or StorageError.
 
-        Those that are given in one turn of the loop are stored together. Raises StorageError when too many wait.
+        Those that are given in one turn of the loop are stored together.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[int] = loop.create_future()
-        if self._adding >= QUEUE_LIMIT:
-            raise StorageError(f"{QUEUE_LIMIT} messages wait for their rows already: the disk does not keep up")
         if not self._outgoing:
-            loop.call_soon(self._submit_outgoing)
-        self._adding += 1
-        self._outgoing.append((message, body, future))
-        return future
+            asyncio.get_running_loop().call_soon(self._outgoing.submit)
+        return self._outgoing.add((message, body))
 
-    async def settle(self, acks: Sequence[Ack]) -> list[tuple[int, MessageStatus] | None]:
-        """The server numbered these messages: SUCCEEDED, and their seqs are covered. The local_id and status of each.
+    def settle(self, ack: Ack) -> asyncio.Future[tuple[MessageStatus | None, int, int]]:
+        """The server numbered one of our own messages: SUCCEEDED, and its seq is covered.
 
-        None for one that was deleted meanwhile: it stays so, and is not covered. One row, also when a message's push came
-        before its ack. Nobody waits for it, and no message that is sent meanwhile: it shares the commit of whatever else is
-        asked of the store next, or has its own after SETTLE_WITHIN_S.
+        The future is its status, its local_id and the conversation's head then, or StorageError. Status None: it was deleted
+        meanwhile, stays so, and is not covered. One row, also when a message's push came before its ack. Nobody waits for
+        it, and no message that is sent meanwhile: it shares the commit of whatever else is asked of the store next, or has
+        its own after SETTLE_WITHIN_S.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[tuple[int, int] | None]] = loop.create_future()
-        self._unhurried.append((partial(rows.settle, acks=acks), future))
         if self._timer is None:
-            self._timer = loop.call_later(SETTLE_WITHIN_S, self._hurry)
-        return [(row[0], MessageStatus(row[1])) if row is not None else None for row in await future]
+            self._timer = asyncio.get_running_loop().call_later(SETTLE_WITHIN_S, self.hurry)
+        return self._acks.add(ack)
 
     async def fail(self, message: Message, code: int, info: str) -> None:
         """The message will not be sent: FAILED."""
@@ -256,7 +222,7 @@ class LocalStore:
         def op(connection: sqlite3.Connection) -> list[Stored]:
             return [rows.add(connection, batch) for batch in batches]
 
-        self._hurry()
+        self.hurry()
         return self._database.submit(op)
 
     async def place(self, key: ConversationKey, at: Message | int) -> Place:
@@ -558,15 +524,6 @@ class LocalStore:
 
 
 _TYPES = {type.value: type for type in ConversationType}
-
-
-def _pass_on(to: asyncio.Future[Any], done: asyncio.Future[Any]) -> None:
-    if to.done() or done.cancelled():
-        return
-    if (error := done.exception()) is not None:
-        to.set_exception(error)
-    else:
-        to.set_result(done.result())
 
 
 def _suspect(path: Path) -> Path:

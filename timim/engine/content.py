@@ -112,6 +112,10 @@ class Content:
         await asyncio.to_thread(_write, path, data)
         return path
 
+    def keeps(self, message: Message) -> bool:
+        """Whether something of it lies on disk until it is on the server."""
+        return message.msg_id in self._kept
+
     async def release(self, message: Message) -> None:
         """The message is on the server, or will never be: what was kept of it goes."""
         for path in self._kept.pop(message.msg_id, ()):

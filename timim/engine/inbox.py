@@ -75,6 +75,7 @@ class Inbox:
         self._heads: dict[ConversationKey, int] = {}
         self._queue: deque[tuple[ConversationKey, Entry | None, int]] = deque()
         self._behind: dict[ConversationKey, int] = {}
+        self._acked: dict[ConversationKey, set[int]] = {}  # above the heads
         self._wake = asyncio.Event()
         self._synced = False
         self._new_here = True  # this device was never synced
@@ -89,8 +90,17 @@ class Inbox:
             self._queue.append((key, entry, entry.timeline_seq))
         self._wake.set()
 
-    def numbered(self, key: ConversationKey, seq: int) -> None:
-        """One of our own messages got this seq, and is stored, unless it was deleted."""
+    def acked(self, key: ConversationKey, seq: int) -> None:
+        """One of our own messages got this seq; its row will say so. What comes after it need not fetch it."""
+        self._acked.setdefault(key, set()).add(seq)
+
+    def numbered(self, key: ConversationKey, seq: int, head: int = 0) -> None:
+        """One of our own messages or acts got this seq, and is stored, unless it was deleted; `head`: the store's, then."""
+        if head:
+            self._heads[key] = max(head, self._heads.get(key, 0))
+        if seq <= self._heads.get(key, 0):
+            self._seen(key)
+            return
         if len(self._queue) >= QUEUE_LIMIT:
             self._behind[key] = max(self._behind.get(key, 0), seq)
         else:
@@ -122,6 +132,13 @@ class Inbox:
         self._heads.clear()
         self._queue.clear()
         self._behind.clear()
+        self._acked.clear()
+
+    def _seen(self, key: ConversationKey) -> None:
+        if (acked := self._acked.get(key)) is not None:
+            acked -= {seq for seq in acked if seq <= self._heads.get(key, 0)}
+            if not acked:
+                del self._acked[key]
 
     async def sync(self, epoch: str = "") -> None:
         """After a login: what changed since the last sync, as docs/history.md says. Raises NetworkError and its like."""
@@ -220,6 +237,9 @@ class Inbox:
             elif entry is not None:
                 self._throw([self._bind(online_message(key, entry, self._user_id))])
                 return
+        for key in self._acked.keys() & arrived.keys():
+            last = max(arrived[key])
+            arrived[key] |= {seq: None for seq in self._acked[key] if seq < last and seq not in arrived[key]}
         up_to = {key: max(entries) for key, entries in arrived.items()}
         if not self._queue:
             behind, self._behind = self._behind, {}
@@ -407,6 +427,7 @@ class Inbox:
         for batch in batches:
             if batch.head:
                 self._heads[batch.key] = max(batch.head, self._heads.get(batch.key, 0))
+                self._seen(batch.key)
         for result in storing.result():
             for message in result.new:
                 self._bind(message)

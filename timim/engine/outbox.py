@@ -12,6 +12,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -39,6 +40,7 @@ from ..wire.elems import encode_body
 from ..wire.entries import MentionItem, PushInfo
 from ..wire.frames import Frame
 from .content import Content, has_content
+from .inbox import Inbox
 
 log = logging.getLogger("timim")
 
@@ -46,7 +48,6 @@ IN_FLIGHT = 64  # of one lane; the rest waits in order
 IN_FLIGHT_IN_ALL = 1024  # a link has room for 4096 requests, and others need it too
 CUTS_LIMIT = 5  # uploads cut in a row while the link itself is up: the media door is not reachable
 RETRY_S = 0.2  # between tries while the link is being found lost
-Numbered = Callable[[ConversationKey, int], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -81,7 +82,7 @@ class _Lane:
 
 
 class Outbox:
-    """`content` keeps and uploads what a message holds besides its JSON; `numbered` hears of each seq that a message got."""
+    """`content` keeps and uploads what a message holds besides its JSON; `inbox` hears of each seq that one got."""
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class Outbox:
         *,
         user_id: str,
         content: Content,
-        numbered: Numbered,
+        inbox: Inbox,
         spoken: Callable[[Message], None],
         timeout_s: float,
         rng: random.Random,
@@ -99,13 +100,12 @@ class Outbox:
         self._connection = connection
         self._user_id = user_id
         self._content = content
-        self._numbered = numbered
+        self._inbox = inbox
         self._spoken = spoken
         self._timeout_s = timeout_s
         self._random = rng
         self._lanes: dict[ConversationKey, _Lane] = {}
-        self._acks: list[tuple[Message, Ack]] = []  # not on disk yet; at most IN_FLIGHT a lane
-        self._settling: set[asyncio.Task[None]] = set()
+        self._settling: set[asyncio.Future[Any]] = set()  # acks that are not on disk yet, and what follows them
         self._flying = 0
         self._starved: set[ConversationKey] = set()
 
@@ -225,7 +225,10 @@ class Outbox:
         tasks = [lane.task for lane in self._lanes.values() if lane.task is not None]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *self._settling, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        while self._settling:
+            self._store.hurry()
+            await asyncio.gather(*self._settling, return_exceptions=True)
         for lane in self._lanes.values():
             for item in lane.items:
                 if not item.done.done():
@@ -359,30 +362,29 @@ class Outbox:
         message.sender_profile, message.sender_member = ack.profile, ack.member
         if message.status is MessageStatus.SENDING:
             message.status = MessageStatus.SUCCEEDED
-        self._acks.append((message, ack))
-        if len(self._acks) == 1:
-            self._own(self._settle())
+        self._inbox.acked(ack.key, ack.seq)
+        settling = self._store.settle(ack)
+        self._wait_for(settling)
+        settling.add_done_callback(partial(self._settled, message, ack))
         self._finish(lane, item, None)
 
-    def _own(self, settling: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(settling, name="timim outbox settling")
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        self._wait_for(asyncio.create_task(work, name="timim outbox settling"))
 
-    async def _settle(self) -> None:
-        """Write what was acked, all of it that came together, until nothing is left."""
-        while batch := self._acks[:]:
-            try:
-                settled = await self._store.settle([ack for _, ack in batch])
-            except TimimError:
-                log.exception("%s acks are not on disk; their messages are sent once more at the next start", len(batch))
-            else:
-                for (message, ack), row in zip(batch, settled, strict=True):
-                    if row is not None:  # else it was deleted meanwhile
-                        message.local_id, message.status = row
-                    self._numbered(ack.key, ack.seq)
-                    await self._content.release(message)
-            del self._acks[: len(batch)]
+    def _wait_for(self, settling: asyncio.Future[Any]) -> None:
+        self._settling.add(settling)
+        settling.add_done_callback(self._settling.discard)
+
+    def _settled(self, message: Message, ack: Ack, settling: asyncio.Future[tuple[MessageStatus | None, int, int]]) -> None:
+        if (error := settling.exception()) is not None:
+            log.error("an ack is not on disk, its message is sent once more at the next start: %s", error)
+            return
+        status, local_id, head = settling.result()
+        if status is not None:
+            message.local_id, message.status = local_id, status
+        self._inbox.numbered(ack.key, ack.seq, head)
+        if self._content.keeps(message):
+            self._own(self._content.release(message))
 
     async def _refused(self, lane: _Lane, item: _Item, exc: TimimError) -> None:
         try:

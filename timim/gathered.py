@@ -1,0 +1,76 @@
+"""Writes that are given one by one and carried out as one, each with a result of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Generic, TypeVar
+
+from .errors import StorageError
+from .sqlite import QUEUE_LIMIT, Op
+
+I = TypeVar("I")  # noqa: E741  an item
+R = TypeVar("R")
+
+
+class Gathered(Generic[I, R]):
+    """`op` carries out what was given since the last `submit()`, in its order, and returns a result for each."""
+
+    def __init__(
+        self,
+        op: Callable[[sqlite3.Connection, Sequence[I]], Sequence[R]],
+        submit: Callable[[Op[Sequence[R]]], asyncio.Future[Sequence[R]]],
+    ) -> None:
+        self._op = op
+        self._submit = submit
+        self._given: list[tuple[I, asyncio.Future[R]]] = []
+        self._waiting = 0
+
+    def __len__(self) -> int:
+        """How many were given since the last `submit()`."""
+        return len(self._given)
+
+    def add(self, item: I) -> asyncio.Future[R]:
+        """The future is its result, after the commit that holds it; StorageError when it fails, or too many wait already."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        if self._waiting >= QUEUE_LIMIT:
+            future.set_exception(StorageError(f"{QUEUE_LIMIT} writes wait already: the disk does not keep up"))
+            return future
+        self._waiting += 1
+        self._given.append((item, future))
+        return future
+
+    def submit(self) -> None:
+        """Queue the write of all that were given."""
+        if not self._given:
+            return
+        given, self._given = self._given, []
+        futures = [future for _, future in given]
+        try:
+            writing = self._submit(partial(self._carry_out, [item for item, _ in given]))
+        except StorageError as exc:
+            self._waiting -= len(futures)
+            for future in futures:
+                _fail(future, exc)
+        else:
+            writing.add_done_callback(partial(self._written, futures))
+
+    def _carry_out(self, items: Sequence[I], connection: sqlite3.Connection) -> Sequence[R]:
+        return self._op(connection, items)
+
+    def _written(self, futures: Sequence[asyncio.Future[R]], writing: asyncio.Future[Sequence[R]]) -> None:
+        self._waiting -= len(futures)
+        if (error := writing.exception()) is not None:
+            for future in futures:
+                _fail(future, error)
+        else:
+            for future, result in zip(futures, writing.result(), strict=True):
+                if not future.done():  # else who waited was cancelled
+                    future.set_result(result)
+
+
+def _fail(future: asyncio.Future[R], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
