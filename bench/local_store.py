@@ -19,11 +19,11 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from timim import rows
+from timim import known_rows, message_rows
 from timim.client import Client
 from timim.ids import ConversationKey, ConversationType
 from timim.message import Message
-from timim.rows import Batch, Incoming
+from timim.records import Batch, Incoming
 from timim.storage import LocalStore
 from timim.wire.coverage import Interval
 
@@ -84,7 +84,7 @@ async def paging(client: Client, path: Path, size: int) -> tuple[float, float]:
     plain: list[float] = []
     connection = sqlite3.connect(path)
     statement = (
-        f"{rows.SELECT} WHERE m.type=? AND m.peer=? AND m.position>=? AND (m.position, m.local_id)<(?,?)"
+        f"{message_rows.SELECT} WHERE m.type=? AND m.peer=? AND m.position>=? AND (m.position, m.local_id)<(?,?)"
         " ORDER BY m.position DESC, m.local_id DESC LIMIT ?"
     )
     try:
@@ -109,7 +109,7 @@ async def paging(client: Client, path: Path, size: int) -> tuple[float, float]:
 async def a_message(client: Client, seq: int) -> Message:
     engine = client._engine
     assert engine is not None
-    found = await engine.store._messages(f"{rows.SELECT} WHERE m.type=? AND m.peer=? AND m.seq=?", (*KEY, seq))
+    found = await engine.store._messages(f"{message_rows.SELECT} WHERE m.type=? AND m.peer=? AND m.seq=?", (*KEY, seq))
     return found[0]
 
 
@@ -130,7 +130,7 @@ async def filling(path: Path, size: int) -> float:
 def forget(connection: sqlite3.Connection, *, first: int) -> None:
     last = first + HOLE - 1
     connection.execute("DELETE FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ?", (*KEY, first, last))
-    rows.write_coverage(connection, KEY, rows.coverage_of(connection, KEY).remove(first, last))
+    known_rows.write_coverage(connection, KEY, known_rows.coverage_of(connection, KEY).remove(first, last))
 
 
 def row(seq: int) -> Incoming:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from timim.ids import ConversationKey, ConversationType
 from timim.media import image_variants
-from timim.rows import Batch, Incoming
+from timim.records import Batch, Incoming
 from timim.storage import LocalStore, Place
 from timim.wire.coverage import Interval
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from timim import rows, words
 from timim.elems import TextElem
 from timim.ids import ConversationKey, ConversationType
-from timim.rows import Batch, Incoming
+from timim.records import Batch, Incoming
 from timim.wire.coverage import Interval
 from timim.wire.elems import encode_body
 

@@ -10,9 +10,9 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from timim import rows
+from timim import known_rows, rows
 from timim.ids import ConversationKey, ConversationType
-from timim.rows import Batch, Incoming
+from timim.records import Batch, Incoming
 from timim.wire import coverage
 from timim.wire.coverage import Coverage, Interval
 
@@ -35,7 +35,7 @@ class Knowing(RuleBasedStateMachine):
         self.floor = 1
 
     def covered(self) -> Coverage:
-        return rows.coverage_of(self.store, KEY)
+        return known_rows.coverage_of(self.store, KEY)
 
     @rule(count=st.integers(1, 6), gone=st.sets(st.integers(0, 5)))
     def said(self, count: int, gone: set[int]) -> None:
@@ -67,7 +67,7 @@ class Knowing(RuleBasedStateMachine):
         """A physical delete opens a hole, of exactly one seq."""
         seq = data.draw(st.sampled_from(sorted(self.messages)))
         self.store.execute("DELETE FROM messages WHERE seq=?", (seq,))
-        rows.write_coverage(self.store, KEY, self.covered().remove(seq, seq))
+        known_rows.write_coverage(self.store, KEY, self.covered().remove(seq, seq))
         self.held.discard(seq)
         self.messages.discard(seq)
 

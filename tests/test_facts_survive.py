@@ -15,10 +15,10 @@ import pytest
 from msgspec import Raw
 
 import timim
-from timim import Client, ConversationType, Message, MessageStatus, SoundElem
+from timim import Client, ConversationType, Message, MessageStatus, SoundElem, known_rows
 from timim.engine.entries import incoming_of
 from timim.ids import parse_msg_id
-from timim.rows import Batch
+from timim.records import Batch
 from timim.testing import RunningServer, Watch, running_server
 from timim.wire import messages as wire
 from timim.wire.coverage import Coverage
@@ -86,10 +86,8 @@ async def refetch_with_its_neighbours(scene: Scene) -> None:
 
 async def refetch_after_the_coverage_was_dropped(scene: Scene) -> None:
     """This device forgot what it holds, not the rows: all of it is fetched."""
-    from timim import rows
-
     key = scene.alice.group(scene.group).key
-    await scene.alice._store._write(lambda c: rows.write_coverage(c, key, Coverage()))
+    await scene.alice._store._write(lambda c: known_rows.write_coverage(c, key, Coverage()))
     assert (await scene.alice.group(scene.group).get_messages(20)).requests > 0
 
 

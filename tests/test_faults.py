@@ -21,7 +21,7 @@ from timim.engine.inbox import Inbox
 from timim.engine.outbox import Outbox
 from timim.ids import ConversationKey
 from timim.net.link import Link
-from timim.rows import Batch
+from timim.records import Batch
 from timim.storage import LocalStore
 from timim.testing import LocalServer, Watch, local_server
 from timim.wire.coverage import Interval

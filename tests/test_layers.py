@@ -27,6 +27,8 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
     "client": (
         frozenset({"timim.act_rows", "timim.gathered", "timim.words"}),
         frozenset({"timim.records"}),
+        frozenset({"timim.message_rows"}),
+        frozenset({"timim.known_rows"}),
         frozenset({"timim.rows", "timim.images", "timim.durations"}),
         frozenset({"timim.events", "timim.storage", "timim.media", "timim.net", "timim.bars"}),
         frozenset({"timim.engine"}),

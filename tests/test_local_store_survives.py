@@ -14,7 +14,7 @@ from unittest.mock import patch
 import pytest
 
 from tests.farm import farm
-from timim import Client, Message, MessageStatus, StorageError, StoreSetAside, rows
+from timim import Client, Message, MessageStatus, StorageError, StoreSetAside, records, rows
 from timim.testing import RunningServer, Watch, running_server
 
 KILLS = 40
@@ -171,7 +171,7 @@ async def test_r18_a_store_that_throws_before_it_stores_is_found_out(server: Run
     """The mutant: what the store reports as new is not what it wrote."""
     add = rows.add
 
-    def forgets(connection: sqlite3.Connection, batch: rows.Batch) -> rows.Stored:
+    def forgets(connection: sqlite3.Connection, batch: records.Batch) -> records.Stored:
         connection.execute("SAVEPOINT mutant")
         stored = add(connection, batch)
         connection.execute("ROLLBACK TO mutant")

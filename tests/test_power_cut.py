@@ -13,7 +13,7 @@ from typing import Protocol, cast
 import pytest
 
 from tests.power import Connection, Disk
-from timim import rows
+from timim import records, rows
 from timim.errors import StorageError
 from timim.ids import ConversationKey, ConversationType
 from timim.server.settings import Settings
@@ -83,8 +83,8 @@ class ClientsStore(LocalStore):
         return OnDisk(self._disk, rows.migrate, synchronous=self._synchronous)
 
     async def put(self, number: int) -> int:
-        item = rows.Incoming(number, f"1-{number}", "bob", 1, False, b"[]")
-        await self.add([rows.Batch(KEY, [item], [Interval(number, number)], live=True, head=number, last_seq=number)])
+        item = records.Incoming(number, f"1-{number}", "bob", 1, False, b"[]")
+        await self.add([records.Batch(KEY, [item], [Interval(number, number)], live=True, head=number, last_seq=number)])
         return number
 
     async def numbers(self) -> dict[int, int]:

@@ -16,7 +16,7 @@ import timim
 from timim import rows, words
 from timim.cli.main import app
 from timim.ids import ConversationKey, ConversationType
-from timim.rows import Batch, Incoming
+from timim.records import Batch, Incoming
 from timim.storage import LocalStore
 from timim.testing import Watch, running_server
 from timim.testing.server import RunningServer

@@ -5,24 +5,19 @@ Intervals grow in the same transaction as the rows that prove them; a refetch wr
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, TypeVar
 
-import msgspec
-
 from . import act_rows, words
 from .act_rows import IncomingAct
-from .ids import ConversationKey, ConversationType, random_of, unique_id
-from .message import NO_STATE, Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
-from .records import Ack, Batch, ConversationRow, Incoming, Marks, Stored
-from .wire.coverage import Coverage, Interval
-from .wire.elems import decode_body, decode_own_body
-
-__all__ = ["SCHEMA_VERSION", "SELECT", "Ack", "Batch", "ConversationRow", "Incoming", "Marks", "Stored"]
+from .ids import ConversationKey
+from .known_rows import Known, set_marks
+from .message import Message, MessageState, MessageStatus
+from .message_rows import SELECT, message_of, new_message, packed, packed_mentions
+from .records import Ack, Batch, Incoming, Stored
+from .wire.coverage import Interval
 
 T = TypeVar("T")
 _SCHEMA_1 = """
@@ -44,18 +39,6 @@ CREATE INDEX messages_unnumbered ON messages(type, peer, msg_id) WHERE seq IS NU
 """
 _STEPS = (_SCHEMA_1, words.SCHEMA, act_rows.SCHEMA_2)  # a released one never changes; a new file takes them all
 SCHEMA_VERSION = len(_STEPS)
-_FIELDS = (
-    "m.local_id, m.type, m.peer, m.seq, m.msg_id, m.sender, m.timestamp, m.status, m.is_self, m.priority, m.body,"
-    " m.cloud_custom_data, m.profile, m.member, m.custom_int, m.custom_data, m.unsent,"
-    " m.state, m.mentions, m.receipt"
-)
-_OF_CONVERSATION = "coalesce((SELECT {} FROM conversations c WHERE c.type=m.type AND c.peer=m.peer), 0)"
-_OF_RECEIPT = "CASE WHEN m.receipt THEN (SELECT {} FROM receipts r WHERE r.type=m.type AND r.peer=m.peer AND r.seq=m.seq) END"
-SELECT = (
-    f"SELECT {_FIELDS}, {_OF_RECEIPT.format('r.readers')}, {_OF_RECEIPT.format('r.others')},"
-    f" CASE WHEN m.is_self AND m.type=1 THEN {_OF_CONVERSATION.format('peer_read_seq')} ELSE 0 END,"
-    f" {_OF_CONVERSATION.format('read_seq')} FROM messages m"
-)
 _SIZES = (128, 64, 32, *range(16, 0, -1))  # rows of one statement; few sizes, so that each stays prepared
 _INSERT = {
     size: "INSERT INTO messages(type, peer, position, seq, msg_id, sender, timestamp, status, is_self, priority, body,"
@@ -78,10 +61,6 @@ _SETTLE = {
     for size in _SIZES
 }
 _INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ? AND local_id>?"
-SELECT_CONVERSATION = (
-    "SELECT c.type, c.peer, c.coverage, c.head, c.last_seq, c.read_seq, c.floor, c.listed, c.last_time, c.acts_seq,"
-    " c.peer_read_seq, c.pinned, c.muted, c.draft, c.draft_unsent FROM conversations c"
-)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -124,7 +103,7 @@ def _outgoing_row(key: ConversationKey, position: int, message: Message, body: b
         message.priority.value,
         body,
         message.cloud_custom_data,
-        _packed_mentions(message.mentions),
+        packed_mentions(message.mentions),
         message.receipt,
     )
 
@@ -137,7 +116,7 @@ def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[Me
     settled = [row for part in _parts(acks) for row in _settle_all(connection, part)]
     heads: dict[ConversationKey, int] = {}
     for key in {ack.key for ack in acks}:
-        known = _Known.read(connection, key)
+        known = Known.read(connection, key)
         for ack, row in zip(acks, settled, strict=True):
             if ack.key == key:
                 held = [Interval(ack.seq, ack.seq)] if row is not None else []
@@ -173,7 +152,7 @@ def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tup
 
 
 def _settled_row(ack: Ack) -> tuple[Any, ...]:
-    return ack.local_id, ack.seq, ack.timestamp, ack.body, _packed(ack.profile), _packed(ack.member)
+    return ack.local_id, ack.seq, ack.timestamp, ack.body, packed(ack.profile), packed(ack.member)
 
 
 def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
@@ -194,7 +173,7 @@ def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
 def add(connection: sqlite3.Connection, batch: Batch) -> Stored:
     """Store a batch of messages, and the intervals that it proves."""
     key, live = batch.key, batch.live
-    known = _Known.read(connection, key)
+    known = Known.read(connection, key)
     last_time = max((item.timestamp for item in batch.incoming), default=batch.last_time)
     known.cover(*batch.covered, last_seq=batch.last_seq, last_time=last_time)
     known.read_seq = max(known.read_seq, batch.read_seq)
@@ -213,7 +192,7 @@ def add(connection: sqlite3.Connection, batch: Batch) -> Stored:
     for item, local_id in _insert(connection, batch):
         if local_id is not None:
             if live:
-                new.append(_new_message(key, item, local_id, known.read_seq))
+                new.append(new_message(key, item, local_id, known.read_seq))
         elif (held := _refresh(connection, key, item, live=live)) is not None:
             new.append(held)
     if known.waiting and batch.incoming:
@@ -250,84 +229,6 @@ def _add_acts(
     return [(act, _held(connection, local_id)) for act, local_id in acted]
 
 
-def set_marks(connection: sqlite3.Connection, key: ConversationKey, marks: Marks) -> Marks:
-    """What the account has of the conversation, and what it is then: a draft that the server has not got yet stays."""
-    (draft,) = connection.execute(
-        "UPDATE conversations SET pinned=?, muted=?, draft=CASE WHEN draft_unsent THEN draft ELSE ? END"
-        " WHERE type=? AND peer=? RETURNING draft",
-        (marks.pinned, marks.muted, marks.draft, *key),
-    ).fetchone()
-    return Marks(marks.pinned, marks.muted, draft)
-
-
-@dataclass(slots=True)
-class _Known:
-    """A conversation's row while a transaction changes it: read once, written once."""
-
-    key: ConversationKey
-    coverage: Coverage = field(default_factory=Coverage)
-    last_seq: int = 0
-    last_time: int = 0
-    read_seq: int = 0
-    floor: int = 1
-    head: int = 0
-    hidden_seq: int = 0
-    listed: bool = False
-    acts_seq: int = 0
-    peer_read_seq: int = 0
-    waiting: bool = False  # acts wait for messages that are not held
-    unnumbered: bool = False  # some of its messages have no seq: one that comes may be one of them
-
-    @classmethod
-    def read(cls, connection: sqlite3.Connection, key: ConversationKey) -> _Known:
-        row = connection.execute(
-            "SELECT coverage, last_seq, last_time, read_seq, floor, head, hidden_seq, listed,"
-            " acts_seq, peer_read_seq, EXISTS(SELECT 1 FROM acts WHERE type=?1 AND peer=?2),"
-            " EXISTS(SELECT 1 FROM messages WHERE type=?1 AND peer=?2 AND seq IS NULL)"
-            " FROM conversations WHERE type=?1 AND peer=?2",
-            tuple(key),
-        ).fetchone()
-        if row is None:
-            return cls(key)
-        coverage, last_seq, last_time, read_seq, floor, head, hidden_seq, listed, acts, peer_read, waiting, unnumbered = row
-        held = Coverage(json.loads(coverage))
-        numbers = (last_seq, last_time, read_seq, floor, head, hidden_seq)
-        return cls(key, held, *numbers, bool(listed), acts, peer_read, bool(waiting), bool(unnumbered))
-
-    def cover(self, *covered: Interval, last_seq: int, last_time: int) -> None:
-        for interval in covered:
-            self.coverage = self.coverage.add(*interval)
-        self.last_seq = max(self.last_seq, last_seq)
-        self.last_time = max(self.last_time, last_time)
-
-    def follow(self, seq: int) -> None:
-        """One of our own messages has this seq: there is nothing between it and the head that is not here."""
-        if seq == self.head + 1:
-            self.head = seq
-        if seq == self.acts_seq + 1:
-            self.acts_seq = seq
-
-    def write(self, connection: sqlite3.Connection) -> None:
-        connection.execute(
-            "INSERT INTO conversations(type, peer, coverage, last_seq, last_time, read_seq, floor, head, listed,"
-            " acts_seq, peer_read_seq) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11) ON CONFLICT DO UPDATE"
-            " SET coverage=?3, last_seq=?4, last_time=?5, read_seq=?6, floor=?7, head=?8, listed=?9, acts_seq=?10,"
-            " peer_read_seq=?11",
-            (
-                *self.key,
-                _coverage_text(self.coverage),
-                self.last_seq,
-                self.last_time,
-                self.read_seq,
-                self.floor,
-                self.head,
-                self.listed,
-                self.acts_seq,
-                self.peer_read_seq,
-            ),
-        )
-
-
 def _insert(connection: sqlite3.Connection, batch: Batch) -> list[tuple[Incoming, int | None]]:
     """Insert what is not here yet; each item with its new local_id, None for one that is here."""
     inserted: list[tuple[Incoming, int | None]] = []
@@ -345,12 +246,12 @@ def _insert(connection: sqlite3.Connection, batch: Batch) -> list[tuple[Incoming
                 item.priority,
                 item.body,
                 item.cloud_custom_data,
-                _packed(item.profile),
-                _packed(item.member),
+                packed(item.profile),
+                packed(item.member),
                 batch.live,
                 act_rows.packed_state(item.state) if item.state is not None else None,
                 item.state is not None and item.state.recall_seq > 0,
-                _packed_mentions(item.mentions),
+                packed_mentions(item.mentions),
                 item.calls,
                 item.receipt,
             )
@@ -388,8 +289,8 @@ def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: Incomin
         (
             item.timestamp,
             item.body,
-            _packed(item.profile),
-            _packed(item.member),
+            packed(item.profile),
+            packed(item.member),
             live,
             item.calls,
             item.receipt,
@@ -414,152 +315,3 @@ def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: Incom
     ).fetchone()
     if row is not None:
         _settle(connection, Ack(key, row[0], item.seq, item.timestamp, item.body))
-
-
-def _coverage_text(coverage: Coverage) -> str:
-    return json.dumps([tuple(interval) for interval in coverage])
-
-
-def forget_history(connection: sqlite3.Connection) -> None:
-    """Nothing is known of any timeline; messages get their new numbers as they are seen again."""
-    connection.execute("DELETE FROM meta WHERE key IN ('synced', 'synced-c2c')")
-    connection.execute("UPDATE messages SET seq=NULL WHERE seq IS NOT NULL")
-    connection.execute(
-        "UPDATE conversations SET coverage='[]', head=0, last_seq=0, read_seq=0, floor=1, hidden_seq=0, acts_seq=0,"
-        " peer_read_seq=0, base_unread=0, base_mentioned=0, base_seq=0"
-    )
-    act_rows.forget_seqs(connection)
-
-
-def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: int) -> int:
-    """The last held seq of this time or an earlier one, 0 for none; by halving, for times never go back."""
-    low, high = 0, connection.execute("SELECT max(seq) FROM messages WHERE type=? AND peer=?", tuple(key)).fetchone()[0] or 0
-    while low < high:
-        middle = (low + high + 1) // 2
-        row = connection.execute(
-            "SELECT seq, timestamp FROM messages WHERE type=? AND peer=? AND seq<=? ORDER BY seq DESC LIMIT 1", (*key, middle)
-        ).fetchone()
-        if row is None or row[1] <= time:
-            low = middle
-        else:
-            high = row[0] - 1
-    row = connection.execute("SELECT max(seq) FROM messages WHERE type=? AND peer=? AND seq<=?", (*key, low)).fetchone()
-    return int(row[0] or 0)
-
-
-def known(connection: sqlite3.Connection, key: ConversationKey | None) -> dict[ConversationKey, tuple[Coverage, int, int]]:
-    """What is held of this timeline, or of all: intervals, the floor, the last seq."""
-    sql = "SELECT type, peer, coverage, floor, last_seq FROM conversations"
-    found = connection.execute(f"{sql} WHERE type=? AND peer=?", tuple(key)) if key else connection.execute(sql)
-    return {
-        ConversationKey(_TYPES[type], peer): (Coverage(json.loads(held)), floor, last)
-        for type, peer, held, floor, last in found
-    }
-
-
-def conversation_of(connection: sqlite3.Connection, row: tuple[Any, ...]) -> ConversationRow:
-    """A row of SELECT_CONVERSATION, with what is unread."""
-    type, peer, held, head, last, read, floor, listed, time, acts, peer_read, pinned, muted, draft, unsent = row
-    key = ConversationKey(_TYPES[type], peer)
-    coverage, marks = Coverage(json.loads(held)), Marks(pinned, bool(muted), draft)
-    unread = act_rows.unread_of(connection, key)
-    return ConversationRow(
-        key, coverage, head, last, read, floor, bool(listed), time, acts, peer_read, marks, bool(unsent), *unread
-    )
-
-
-def ensure(connection: sqlite3.Connection, key: ConversationKey) -> None:
-    """There is a row for this conversation."""
-    connection.execute("INSERT INTO conversations(type, peer) VALUES(?,?) ON CONFLICT DO NOTHING", tuple(key))
-
-
-def coverage_of(connection: sqlite3.Connection, key: ConversationKey) -> Coverage:
-    """The seqs that are held."""
-    row = connection.execute("SELECT coverage FROM conversations WHERE type=? AND peer=?", tuple(key)).fetchone()
-    return Coverage(json.loads(row[0])) if row else Coverage()
-
-
-def write_coverage(connection: sqlite3.Connection, key: ConversationKey, coverage: Coverage) -> None:
-    """What is held is now this."""
-    connection.execute("UPDATE conversations SET coverage=? WHERE type=? AND peer=?", (_coverage_text(coverage), *key))
-
-
-def _new_message(key: ConversationKey, item: Incoming, local_id: int, read_seq: int) -> Message:
-    """A message that was just stored, without reading it back."""
-    message = Message(cloud_custom_data=item.cloud_custom_data)
-    message._of(item.body, decode_body)
-    message.conversation, message.local_id = key, local_id
-    message.seq, message.msg_id, message.sender = item.seq, item.msg_id, item.sender
-    message.unique_id = unique_id(item.seq, random_of(item.msg_id))
-    message.timestamp, message.status = item.timestamp, MessageStatus.SUCCEEDED
-    message.is_self = item.is_self
-    message.is_read = item.is_self or item.seq <= read_seq
-    message.priority = _PRIORITIES.get(item.priority, Priority.NORMAL)
-    message.sender_profile, message.sender_member = item.profile, item.member
-    message._state = item.state or NO_STATE
-    message.mentions, message.receipt = item.mentions, item.receipt
-    return message
-
-
-def message_of(row: tuple[Any, ...]) -> Message:
-    """A row of SELECT as a Message; its elems are decoded when they are first looked at."""
-    (
-        local_id,
-        type,
-        peer,
-        seq,
-        msg_id,
-        sender,
-        timestamp,
-        status,
-        is_self,
-        priority,
-        body,
-        cloud,
-        profile,
-        member,
-        custom_int,
-        custom_data,
-        unsent,
-        state,
-        mentions,
-        receipt,
-        readers,
-        others,
-        peer_read_seq,
-        read_seq,
-    ) = row
-    message = Message(cloud_custom_data=cloud)
-    message._of(body, decode_own_body if unsent else decode_body)
-    message.conversation = ConversationKey(_TYPES[type], peer)
-    message.local_id, message.seq, message.msg_id, message.sender = local_id, seq or 0, msg_id, sender
-    message.unique_id = unique_id(seq, random_of(msg_id)) if seq else 0
-    message.timestamp, message.status = timestamp, _STATUSES[status]
-    message.is_self = bool(is_self)
-    message.is_read = message.is_self or (seq or 0) <= read_seq
-    message.priority = _PRIORITIES.get(priority, Priority.NORMAL)
-    message.sender_profile = _unpack_profile(profile) if profile else None
-    message.sender_member = _unpack_member(member) if member else None
-    message.custom_int, message.custom_data = custom_int, bytes(custom_data)
-    message._state = act_rows.state_of(state) if state else NO_STATE
-    message.mentions = tuple(json.loads(mentions)) if mentions else ()
-    message.read_by_peer = 0 < (seq or 0) <= peer_read_seq
-    if receipt:
-        message.receipt, message.receipt_count, message.receipt_left = True, readers or 0, others or 0
-    return message
-
-
-_PRIORITIES = {priority.value: priority for priority in Priority}
-_STATUSES = {status.value: status for status in MessageStatus}
-_TYPES = {type.value: type for type in ConversationType}
-_pack = msgspec.json.Encoder().encode
-_unpack_profile = msgspec.json.Decoder(SenderProfile).decode
-_unpack_member = msgspec.json.Decoder(SenderMember).decode
-
-
-def _packed_mentions(mentions: Sequence[str]) -> str:
-    return json.dumps(mentions) if mentions else ""
-
-
-def _packed(facts: SenderProfile | SenderMember | None) -> bytes | None:
-    return _pack(facts) if facts is not None else None

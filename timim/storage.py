@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
-from . import act_rows, rows, words
+from . import act_rows, known_rows, message_rows, rows, words
 from .act_rows import IncomingAct, UnreadCount
 from .errors import InvalidArgument, StorageError, StoreDamaged, StoreInUse
 from .gathered import Gathered
@@ -166,14 +166,14 @@ class LocalStore:
                 return False
             connection.execute("INSERT OR REPLACE INTO meta VALUES('epoch', ?)", (epoch,))
             if row is not None:
-                rows.forget_history(connection)
+                known_rows.forget_history(connection)
             return row is not None
 
         return await self._write(op)
 
     async def forget_history(self) -> None:
         """The server's history is not the one known: intervals, heads and seqs are dropped, and rows stay."""
-        await self._write(rows.forget_history)
+        await self._write(known_rows.forget_history)
 
     def add_outgoing(self, message: Message, body: bytes) -> asyncio.Future[int]:
         """Store a message as SENDING, behind all that was asked before; the future is its `local_id`, or StorageError.
@@ -210,7 +210,7 @@ class LocalStore:
 
     async def outgoing(self) -> list[Message]:
         """What is SENDING, in the order in which it was given."""
-        return await self._messages(f"{rows.SELECT} WHERE m.status=1 ORDER BY m.local_id", ())
+        return await self._messages(f"{message_rows.SELECT} WHERE m.status=1 ORDER BY m.local_id", ())
 
     def add(self, batches: Sequence[Batch]) -> asyncio.Future[list[Stored]]:
         """Store what came, and what it proves, behind all that was asked before.
@@ -252,7 +252,7 @@ class LocalStore:
             " WHERE m.type=? AND m.peer=? AND m.position>=? AND (m.position, m.local_id)<(?,?)"
             " AND (m.seq IS NULL OR m.seq<=?) ORDER BY m.position DESC, m.local_id DESC LIMIT ?"
         )
-        return await self._messages(rows.SELECT + where, (*key, low, *(before or (ANY_SEQ, 0)), high, count))
+        return await self._messages(message_rows.SELECT + where, (*key, low, *(before or (ANY_SEQ, 0)), high, count))
 
     async def page_up(
         self, key: ConversationKey, count: int, *, after: Place, low: int = 0, high: int = ANY_SEQ
@@ -262,7 +262,7 @@ class LocalStore:
             " WHERE m.type=? AND m.peer=? AND m.position BETWEEN ? AND ? AND (m.position, m.local_id)>(?,?)"
             " ORDER BY m.position, m.local_id LIMIT ?"
         )
-        return await self._messages(rows.SELECT + where, (*key, low, high, *after, count))
+        return await self._messages(message_rows.SELECT + where, (*key, low, high, *after, count))
 
     async def search(self, question: words.Question, limit: int) -> Found:
         """The newest `limit` messages that match, and what is known of the timelines they were looked for in.
@@ -276,9 +276,9 @@ class LocalStore:
             places = words.found(connection, question, limit)
             ids = json.dumps([local_id for _, local_id in places])
             found = connection.execute(
-                f"{rows.SELECT} JOIN json_each(?) j ON m.local_id=j.value ORDER BY j.key", (ids,)
+                f"{message_rows.SELECT} JOIN json_each(?) j ON m.local_id=j.value ORDER BY j.key", (ids,)
             ).fetchall()
-            return Found([rows.message_of(row) for row in found], places, rows.known(connection, question.key))
+            return Found([message_rows.message_of(row) for row in found], places, known_rows.known(connection, question.key))
 
         return await self._read(op)
 
@@ -289,19 +289,19 @@ class LocalStore:
         """
 
         def op(connection: sqlite3.Connection) -> tuple[int, bool]:
-            seq = rows.last_not_after(connection, key, time)
+            seq = known_rows.last_not_after(connection, key, time)
             younger = connection.execute(
                 "SELECT min(seq) FROM messages WHERE type=? AND peer=? AND seq>?", (*key, seq)
             ).fetchone()[0]
             row = connection.execute("SELECT floor FROM conversations WHERE type=? AND peer=?", tuple(key)).fetchone()
             first = max(seq, row[0] if row else 1)
-            return seq, rows.coverage_of(connection, key).covers(first, younger or newest)
+            return seq, known_rows.coverage_of(connection, key).covers(first, younger or newest)
 
         return await self._read(op)
 
     async def coverage(self, key: ConversationKey) -> Coverage:
         """The seqs that this device holds."""
-        return await self._read(lambda connection: rows.coverage_of(connection, key))
+        return await self._read(lambda connection: known_rows.coverage_of(connection, key))
 
     async def floor(self, key: ConversationKey) -> int:
         """The first seq that this account may see, as far as this device was told."""
@@ -345,11 +345,11 @@ class LocalStore:
 
     async def last_messages(self, keys: Sequence[ConversationKey]) -> list[Message]:
         """The last message of each of these conversations that has one."""
-        sql = f"{rows.SELECT} WHERE m.type=? AND m.peer=? ORDER BY m.position DESC, m.local_id DESC LIMIT 1"
+        sql = f"{message_rows.SELECT} WHERE m.type=? AND m.peer=? ORDER BY m.position DESC, m.local_id DESC LIMIT 1"
 
         def op(connection: sqlite3.Connection) -> list[Message]:
             found = (connection.execute(sql, tuple(key)).fetchone() for key in keys)
-            return [rows.message_of(row) for row in found if row is not None]
+            return [message_rows.message_of(row) for row in found if row is not None]
 
         return await self._read(op)
 
@@ -367,7 +367,7 @@ class LocalStore:
         """Raise the read seq; it never falls. What the server counted then, if it said; what is unread and mentions now."""
 
         def op(connection: sqlite3.Connection) -> tuple[int, int]:
-            rows.ensure(connection, key)
+            known_rows.ensure(connection, key)
             connection.execute("UPDATE conversations SET read_seq=max(read_seq, ?) WHERE type=? AND peer=?", (read_seq, *key))
             if count is not None:
                 act_rows.set_base(connection, key, count)
@@ -379,7 +379,7 @@ class LocalStore:
         """The peer has read up to here. True if that is further than was known."""
 
         def op(connection: sqlite3.Connection) -> bool:
-            rows.ensure(connection, key)
+            known_rows.ensure(connection, key)
             sql = "UPDATE conversations SET peer_read_seq=? WHERE type=? AND peer=? AND peer_read_seq<?"
             return connection.execute(sql, (seq, *key, seq)).rowcount > 0
 
@@ -397,10 +397,10 @@ class LocalStore:
         """Pinned, muted, the draft, as the server has them; what they are here then, and whether that is news."""
 
         def op(connection: sqlite3.Connection) -> tuple[Marks, bool]:
-            rows.ensure(connection, key)
+            known_rows.ensure(connection, key)
             sql = "SELECT pinned, muted, draft FROM conversations WHERE type=? AND peer=?"
             pinned, muted, draft = connection.execute(sql, tuple(key)).fetchone()
-            now = rows.set_marks(connection, key, marks)
+            now = known_rows.set_marks(connection, key, marks)
             return now, now != Marks(pinned, bool(muted), draft)
 
         return await self._write(op)
@@ -409,7 +409,7 @@ class LocalStore:
         """Keep a draft; `unsent`: the server has not got it yet."""
 
         def op(connection: sqlite3.Connection) -> None:
-            rows.ensure(connection, key)
+            known_rows.ensure(connection, key)
             sql = "UPDATE conversations SET draft=?, draft_unsent=? WHERE type=? AND peer=?"
             connection.execute(sql, (draft, unsent, *key))
 
@@ -457,7 +457,7 @@ class LocalStore:
 
     async def message(self, key: ConversationKey, seq: int) -> Message | None:
         """One numbered message."""
-        found = await self._messages(f"{rows.SELECT} WHERE m.type=? AND m.peer=? AND m.seq=?", (*key, seq))
+        found = await self._messages(f"{message_rows.SELECT} WHERE m.type=? AND m.peer=? AND m.seq=?", (*key, seq))
         return found[0] if found else None
 
     async def delete_conversation(self, key: ConversationKey, *, messages: bool) -> bool:
@@ -497,7 +497,7 @@ class LocalStore:
             row = connection.execute("DELETE FROM messages WHERE local_id=? RETURNING type, peer, seq", (local_id,)).fetchone()
             if row is not None and row[2] is not None:
                 key = ConversationKey(ConversationType(row[0]), row[1])
-                rows.write_coverage(connection, key, rows.coverage_of(connection, key).remove(row[2], row[2]))
+                known_rows.write_coverage(connection, key, known_rows.coverage_of(connection, key).remove(row[2], row[2]))
             return row is not None
 
         return await self._write(op)
@@ -511,14 +511,14 @@ class LocalStore:
 
     async def _messages(self, sql: str, values: tuple[object, ...]) -> list[Message]:
         def op(connection: sqlite3.Connection) -> list[Message]:
-            return [rows.message_of(row) for row in connection.execute(sql, values).fetchall()]
+            return [message_rows.message_of(row) for row in connection.execute(sql, values).fetchall()]
 
         return await self._read(op)
 
     async def _rows(self, where: str, values: tuple[object, ...]) -> list[ConversationRow]:
         def op(connection: sqlite3.Connection) -> list[ConversationRow]:
-            found = connection.execute(f"{rows.SELECT_CONVERSATION} {where}", values).fetchall()
-            return [rows.conversation_of(connection, row) for row in found]
+            found = connection.execute(f"{known_rows.SELECT_CONVERSATION} {where}", values).fetchall()
+            return [known_rows.conversation_of(connection, row) for row in found]
 
         return await self._read(op)
 
