@@ -53,7 +53,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.server.__init__"}),
     ),
     "tools": (
-        frozenset({"timim.testing"}),
+        frozenset({"timim.testing", "timim.load"}),
         frozenset({"timim.cli"}),
     ),
 }

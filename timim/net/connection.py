@@ -131,6 +131,11 @@ class Connection:
         if self._task is not None:
             self._task.cancel()
 
+    def cut(self) -> None:
+        """Lose the link, as when the network goes; it is found again as ever."""
+        if self._link is not None:
+            self._link.cut()
+
     async def up(self) -> Link:
         """The link, once there is one. Raises NotLoggedIn or AuthError when there will be none."""
         if self._link is not None:
