@@ -75,6 +75,20 @@ async def test_a_group_is_one_on_all_nodes(nodes: Nodes) -> None:
             await bob.group(group.id).send("six")
 
 
+async def test_what_is_said_as_soon_as_a_group_stands_is_heard_on_all_nodes(nodes: Nodes) -> None:
+    """Also while the other node has not subscribed to the group yet."""
+    async with nodes[0].client("owner") as owner, nodes[1].client("bob") as bob, nodes[1].client("carol") as carol:
+        watches = [Watch(bob), Watch(carol)]
+        said = []
+        for n in range(20):
+            group = await owner.groups.create("ChatRoom", name="new", members=["bob", "carol"])
+            said += [f"{n} first", f"{n} second"]
+            await asyncio.gather(*(owner.group(group.id).send(text) for text in said[-2:]))
+        for watch in watches:
+            await watch.message(lambda m: m.text == said[-1])
+            assert [m.text for m in watch.messages if m.text] == said
+
+
 async def test_members_who_join_on_all_nodes_at_once_are_all_inside(nodes: Nodes) -> None:
     async with AsyncExitStack() as stack:
         users = [await stack.enter_async_context(nodes[n % 2].client(f"u{n}")) for n in range(16)]

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # "__init__" is the package's own file, which names what is public, so it sees everything below.
 SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
     "shared": (
-        frozenset({"timim.clock", "timim.errors", "timim.failpoint"}),
+        frozenset({"timim.clock", "timim.errors", "timim.failpoint", "timim.open_files"}),
         frozenset({"timim.ids", "timim.notice_types"}),
         frozenset({"timim.elems", "timim.usersig", "timim.quote"}),
         frozenset({"timim.message"}),

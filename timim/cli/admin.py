@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from ..errors import TimimError
+from ..open_files import raised
 from ..usersig import sign_user
 from .account import DATA, DataDir, key_in
 from .console import app, out, run
@@ -40,6 +41,7 @@ def serve(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
+        raised()  # each client is a socket
         async with Server(settings) as server:
             if plain:
                 print(f"listening on {server.url}", flush=True)

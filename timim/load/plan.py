@@ -154,6 +154,7 @@ class Ended(msgspec.Struct, tag=True):
 class Settled(msgspec.Struct, tag=True):
     delivered: int
     lost: int
+    examples: list[str]  # of what was lost
     repeated: int
     disordered: int
     deliveries: dict[int, int]

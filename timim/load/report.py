@@ -51,6 +51,7 @@ class Report(msgspec.Struct, kw_only=True):
     delivery_ms: Times
     refused: dict[int, int]  # by code
     lost: int
+    lost_examples: Sequence[str] = ()
     repeated: int
     disordered: int
     storms: Sequence[Storm] = ()

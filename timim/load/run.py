@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +28,6 @@ from .plan import (
     MakeGroups,
     Order,
     Plan,
-    Sent,
     Settle,
     Settled,
     answer,
@@ -110,8 +109,16 @@ async def working(plan: Plan) -> AsyncIterator[list[Worker]]:
         await asyncio.gather(*(worker.end() for worker in workers), return_exceptions=True)
 
 
-async def run(plan: Plan, *, interrupted: asyncio.Event, told: Callable[[str], None] = lambda text: None) -> Report:
+async def run(
+    plan: Plan,
+    *,
+    interrupted: asyncio.Event,
+    told: Callable[[str], None] = lambda text: None,
+    under_load: AbstractContextManager[object] | None = None,
+) -> Report:
     """Carry a plan out. When `interrupted` is set, sending ends, and what was measured by then is reported.
+
+    `under_load` is entered when all are logged in, and left when the last message was delivered.
 
     Raises InvalidArgument for a plan that cannot be, LoadFailed when it cannot go on.
     """
@@ -119,12 +126,25 @@ async def run(plan: Plan, *, interrupted: asyncio.Event, told: Callable[[str], N
     with tempfile.TemporaryDirectory(prefix="timim-load-", ignore_cleanup_errors=True) as folder:
         plan.folder = folder
         async with working(plan) as workers:
-            return await _conduct(plan, workers, interrupted, told)
+            return await _conduct(plan, workers, interrupted, told, under_load or nullcontext())
 
 
-async def _conduct(plan: Plan, workers: list[Worker], interrupted: asyncio.Event, told: Callable[[str], None]) -> Report:
+async def _conduct(
+    plan: Plan,
+    workers: list[Worker],
+    interrupted: asyncio.Event,
+    told: Callable[[str], None],
+    under_load: AbstractContextManager[object],
+) -> Report:
     async def ask(order: Order, kind: type[A]) -> list[A]:
         return await asyncio.gather(*(worker.ask(order, kind) for worker in workers))
+
+    async def storm(cut: int) -> Storm:
+        begun = time.monotonic()
+        backs = await ask(Cut(cut), Back)
+        took_s, back = time.monotonic() - begun, sum(each.back for each in backs)
+        told(f"{back:,} of {cut:,} that were cut are back after {took_s:.1f} s")
+        return Storm(cut, back, round(took_s, 2), Times.of(_merged(each.times for each in backs)))
 
     begun = time.monotonic()
     logins = _merged(entered.logins for entered in await ask(plan, Entered))
@@ -134,23 +154,18 @@ async def _conduct(plan: Plan, workers: list[Worker], interrupted: asyncio.Event
         await ask(MakeGroups(), Done)
         await ask(JoinGroups(), Done)
         told(f"{plan.groups:,} groups of {plan.members:,} are made")
-    await ask(Begin(), Done)
     storms: list[Storm] = []
-    for cut in plan.storms:
-        if not await _set_within(interrupted, plan.seconds / (len(plan.storms) + 1)):
-            begun = time.monotonic()
-            backs = await ask(Cut(cut), Back)
-            took_s, back = time.monotonic() - begun, sum(each.back for each in backs)
-            each_ms = Times.of(_merged(each.times for each in backs))
-            storms.append(Storm(cut, back, round(took_s, 2), each_ms))
-            told(f"{back:,} of {cut:,} that were cut are back after {took_s:.1f} s")
-    await _set_within(interrupted, plan.seconds / (len(plan.storms) + 1))
-    ended = await ask(End(), Ended)
-    sent: dict[str, Sent] = {}
-    for each in ended:
-        sent |= each.sent
-    told("waiting for what is on its way")
-    settled = await ask(Settle(sent, SETTLE_INTERRUPTED_S if interrupted.is_set() else plan.settle_s), Settled)
+    with under_load:
+        await ask(Begin(), Done)
+        for cut in plan.storms:
+            if await _set_within(interrupted, plan.seconds / (len(plan.storms) + 1)):
+                break
+            storms.append(await storm(cut))
+        await _set_within(interrupted, plan.seconds / (len(plan.storms) + 1))
+        ended = await ask(End(), Ended)
+        told("waiting for what is on its way")
+        sent = {line: of for each in ended for line, of in each.sent.items()}
+        settled = await ask(Settle(sent, SETTLE_INTERRUPTED_S if interrupted.is_set() else plan.settle_s), Settled)
     acks = _merged(each.acks for each in ended)
     seconds, heard_s = max(each.seconds for each in ended), max(each.seconds for each in settled)
     delivered = sum(each.delivered for each in settled)
@@ -171,6 +186,7 @@ async def _conduct(plan: Plan, workers: list[Worker], interrupted: asyncio.Event
         delivery_ms=Times.of(_merged(each.deliveries for each in settled)),
         refused=dict(sum((Counter(each.refused) for each in ended), Counter())),
         lost=sum(each.lost for each in settled),
+        lost_examples=[example for each in settled for example in each.examples],
         repeated=sum(each.repeated for each in settled),
         disordered=sum(each.disordered for each in settled),
         storms=storms,

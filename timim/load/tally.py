@@ -32,6 +32,6 @@ class Line:
         else:
             self.repeated += 1
 
-    def lost(self, count: int, failed: Iterable[int]) -> int:
-        """Of the numbers below `count`, how many did not come, and were not refused."""
-        return len((self.missing | set(range(self.last + 1, count))) - set(failed))
+    def lost(self, count: int, failed: Iterable[int]) -> set[int]:
+        """Of the numbers below `count`, those that did not come, and were not refused."""
+        return (self.missing | set(range(self.last + 1, count))) - set(failed)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import resource
 import sys
 import time
 from collections import defaultdict
@@ -16,6 +15,7 @@ from collections.abc import Callable
 from itertools import count, cycle
 from pathlib import Path
 
+from .. import open_files
 from ..client import Client
 from ..conversation import Conversation
 from ..errors import InvalidArgument, TimimError, first_of
@@ -49,6 +49,7 @@ from .tally import Line
 LOGINS_AT_ONCE = 50
 BACK_S = 120.0  # who is not back by then is told as missing
 END_S = 60.0  # a message that is neither acked nor refused by then is given up
+EXAMPLES = 10  # of what was lost, told by each process
 LOOK_S = 0.1  # between two looks whether all has come
 FILES_EACH = 4  # a socket and, on disk, the database's three
 FILES_BESIDES = 100
@@ -255,22 +256,33 @@ class Worker:
 
     async def _settle(self, sent: dict[str, Sent], settle_s: float) -> Settled:
         expected = [
-            (self._lines[user].setdefault(name, Line()), of) for name, of in sent.items() for user in self._receivers(name)
+            (user, name, self._lines[user].setdefault(name, Line()), of)
+            for name, of in sent.items()
+            for user in self._receivers(name)
         ]
         begun = now()
-        while any(line.lost(of.count, of.failed) for line, of in expected):
+        while any(line.lost(of.count, of.failed) for _, _, line, of in expected):
             if now() - max(begun, self._last_delivery) > settle_s:
                 break
             await asyncio.sleep(LOOK_S)
+        lost = [(user, name, line.lost(of.count, of.failed)) for user, name, line, of in expected]
         lines = [line for of in self._lines.values() for line in of.values()]
         return Settled(
             delivered=sum(line.heard for line in lines),
-            lost=sum(line.lost(of.count, of.failed) for line, of in expected),
+            lost=sum(len(numbers) for _, _, numbers in lost),
+            examples=[self._told(*some) for some in lost if some[2]][:EXAMPLES],
             repeated=sum(line.repeated for line in lines),
             disordered=sum(line.disordered for line in lines),
             deliveries=self._deliveries.counts,
             seconds=max(0.0, self._last_delivery - self._begun),
         )
+
+    def _told(self, user: int, line: str, numbers: set[int]) -> str:
+        """What somebody did not hear, in words that can be looked for in the server."""
+        sender, _, place = line.partition(">")
+        to = self._plan.group_id(int(place[1:])) if place[0] == "g" else self._plan.name(int(place[1:]))
+        some = ", ".join(map(str, sorted(numbers)[:EXAMPLES]))
+        return f"{self._plan.name(user)} did not get from {self._plan.name(int(sender))} to {to}: {some}"
 
     # what is done to them
 
@@ -317,14 +329,11 @@ async def work(number: int) -> None:
 def _room_for(clients: int) -> None:
     """As many open files as they need. Raises InvalidArgument."""
     needed = clients * FILES_EACH + FILES_BESIDES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        if hard != resource.RLIM_INFINITY and hard < needed:
-            raise InvalidArgument(
-                f"{clients} clients need {needed} open files, and a process here has {hard}: "
-                "raise `ulimit -n`, or share them among more processes"
-            )
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    if (limit := open_files.raised(needed)) < needed:
+        raise InvalidArgument(
+            f"{clients} clients need {needed} open files, and a process here has {limit}: "
+            "raise `ulimit -Hn`, or share them among more processes"
+        )
 
 
 async def _make(owner: Client, group_id: str, members: list[str]) -> None:

@@ -23,6 +23,7 @@ from nats.aio.subscription import Subscription
 
 from ...errors import TimimError
 from .base import Event, Facts, Listener
+from .hints import NEWCOMER_S, Hint, Newcomers, unpack
 
 log = logging.getLogger("timim.server")
 
@@ -33,7 +34,6 @@ PING_S = 5.0  # a connection that is silently dead is noticed after two of these
 AWAY_COMPARE_S = 5.0  # while NATS is away, what other nodes posted is found this late
 PLACES_AT_ONCE = 8
 
-_HINT = msgspec.msgpack.Decoder(tuple[int, int, bytes, bytes])  # Event number, seq, payload, the form for others
 _FACTS = msgspec.msgpack.Decoder(Facts)
 _pack = msgspec.msgpack.encode
 
@@ -54,6 +54,7 @@ class NatsBus:
         self._places: dict[str, set[str]] = {}  # user with sessions here → groups
         self._groups: dict[str, dict[str, int]] = {}  # group → users with sessions here → first seq seen
         self._moved: set[str] = set()  # users whose groups changed while they were read
+        self._newcomers = Newcomers()
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -96,12 +97,14 @@ class NatsBus:
     def publish(self, event: Event) -> None:
         event = replace(event, users=tuple(event.users))
         self._receive(event)
-        hint = _pack((event.kind, event.seq, bytes(event.payload), bytes(event.plain or b"")))
+        hint, alone = Hint.of(event), event.users
         if event.group:
-            self._send(self._subject("g", event.group), hint)
-        else:
-            for user in event.users:
-                self._send(self._subject("u", user), hint)
+            alone = hint.newcomers = self._newcomers.among(event.group, event.users)
+            self._send(self._subject("g", event.group), _pack(hint))
+        if alone:
+            packed = _pack(hint)
+            for user in alone:
+                self._send(self._subject("u", user), packed)
 
     def announce(self, facts: Facts) -> None:
         self._move(facts)
@@ -181,6 +184,7 @@ class NatsBus:
                     self._places.get(user, set()).discard(group_id)
                     self._drop(group_id, user)
         for group_id, floors in facts.came.items():
+            self._newcomers.came(group_id, floors)
             here = {user: floor for user, floor in floors.items() if user in self._sessions}
             if not here:
                 continue
@@ -193,22 +197,27 @@ class NatsBus:
                 self._own(self._join_group(group_id, here), "timim nats group")
 
     async def _join_group(self, group_id: str, users: Iterable[str]) -> None:
-        """What was posted there before it was heard is found by comparing."""
+        """What is posted there meanwhile comes to newcomers alone; when this takes too long for that, they compare."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         await self._enter(self._subject("g", group_id), self._hear_group(group_id))
         await self._flush()
+        if loop.time() - begun < NEWCOMER_S / 2:
+            return
         for listener in self._listeners:
             listener.compare(users)
 
     def _hear_user(self, user: str) -> Callable[[Msg], Awaitable[None]]:
         async def hear(message: Msg) -> None:
-            self._receive(_event(_HINT.decode(message.data), lambda seq: (user,)))
+            self._receive(unpack(message.data).event((user,)))
 
         return hear
 
     def _hear_group(self, group_id: str) -> Callable[[Msg], Awaitable[None]]:
         async def hear(message: Msg) -> None:
-            places = self._groups.get(group_id, {})
-            self._receive(_event(_HINT.decode(message.data), lambda seq: [u for u, floor in places.items() if floor <= seq]))
+            places, hint = self._groups.get(group_id, {}), unpack(message.data)
+            alone = set(hint.newcomers)
+            self._receive(hint.event([user for user, floor in places.items() if floor <= hint.seq and user not in alone]))
 
         return hear
 
@@ -359,8 +368,3 @@ class NatsBus:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the bus: %r", error)
-
-
-def _event(hint: tuple[int, int, bytes, bytes], users: Callable[[int], Iterable[str]]) -> Event:
-    kind, seq, payload, plain = hint
-    return Event(users(seq), kind, msgspec.Raw(payload), plain=msgspec.Raw(plain) if plain else None, seq=seq)
