@@ -90,6 +90,10 @@ class JoinGroups(msgspec.Struct, tag=True):
     """Who was not put in when it was made joins."""
 
 
+class Greet(msgspec.Struct, tag=True):
+    """Owners say hello; answered when every member here heard its owners, or after a while."""
+
+
 class Begin(msgspec.Struct, tag=True):
     """Speak, until told to end."""
 
@@ -111,7 +115,7 @@ class Settle(msgspec.Struct, tag=True):
     settle_s: float
 
 
-Order = Plan | MakeGroups | JoinGroups | Begin | Cut | End | Settle
+Order = Plan | MakeGroups | JoinGroups | Greet | Begin | Cut | End | Settle
 
 
 class Done(msgspec.Struct, tag=True):
@@ -126,6 +130,10 @@ class Failed(msgspec.Struct, tag=True):
 
 class Entered(msgspec.Struct, tag=True):
     logins: dict[int, int]  # `Latencies.counts`
+
+
+class Greeted(msgspec.Struct, tag=True):
+    missing: int  # memberships of those who did not hear the owner yet
 
 
 class Back(msgspec.Struct, tag=True):
@@ -161,7 +169,7 @@ class Settled(msgspec.Struct, tag=True):
     seconds: float  # from the first message to the last delivery
 
 
-Answer = Done | Failed | Entered | Back | Ended | Settled
+Answer = Done | Failed | Entered | Greeted | Back | Ended | Settled
 
 encode = msgspec.json.Encoder().encode
 order = msgspec.json.Decoder(Order).decode

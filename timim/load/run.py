@@ -24,6 +24,8 @@ from .plan import (
     Ended,
     Entered,
     Failed,
+    Greet,
+    Greeted,
     JoinGroups,
     MakeGroups,
     Order,
@@ -38,8 +40,9 @@ from .report import Report, Storm, Times
 PROGRAM: Sequence[str] = ("-m", "timim.load.worker")
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 LEAVE_S = 30.0  # all clients of a worker log out within it, or are ended
+GREETINGS = 15  # one every two seconds
 SETTLE_INTERRUPTED_S = 3.0  # somebody waits at the keyboard
-A = TypeVar("A", Done, Entered, Back, Ended, Settled)
+A = TypeVar("A", Done, Entered, Greeted, Back, Ended, Settled)
 
 
 class LoadFailed(TimimError):
@@ -153,6 +156,12 @@ async def _conduct(
     if plan.groups:
         await ask(MakeGroups(), Done)
         await ask(JoinGroups(), Done)
+        for _ in range(GREETINGS):
+            missing = sum(each.missing for each in await ask(Greet(), Greeted))
+            if not missing:
+                break
+        else:
+            raise LoadFailed(f"{missing} members of groups did not hear the owner")
         told(f"{plan.groups:,} groups of {plan.members:,} are made")
     storms: list[Storm] = []
     with under_load:

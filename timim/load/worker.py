@@ -34,6 +34,8 @@ from .plan import (
     Ended,
     Entered,
     Failed,
+    Greet,
+    Greeted,
     JoinGroups,
     MakeGroups,
     Order,
@@ -49,6 +51,7 @@ from .tally import Line
 LOGINS_AT_ONCE = 50
 BACK_S = 120.0  # who is not back by then is told as missing
 END_S = 60.0  # a message that is neither acked nor refused by then is given up
+GREET_S = 2.0
 EXAMPLES = 10  # of what was lost, told by each process
 LOOK_S = 0.1  # between two looks whether all has come
 FILES_EACH = 4  # a socket and, on disk, the database's three
@@ -73,6 +76,9 @@ class Worker:
         self._sent: dict[str, Sent] = {}
         self._refused: dict[int, int] = defaultdict(int)
         self._acks, self._deliveries = Latencies(), Latencies()
+        self._hello = f"{plan.run} hello"
+        self._greeted: set[tuple[int, str]] = set()  # user and the group that it heard
+        self._heard = asyncio.Event()
         self._speaking: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(max(1, plan.in_flight // plan.processes))
@@ -89,6 +95,8 @@ class Worker:
                 return await self._make_groups()
             case JoinGroups():
                 return await self._join_groups()
+            case Greet():
+                return await self._greet()
             case Begin():
                 self._begun, self._computed = now(), time.process_time()
                 self._speaking = asyncio.create_task(self._speak(), name="timim load")
@@ -166,6 +174,29 @@ class Worker:
                     await client.groups.join(self._plan.group_id(group))
         return Done()
 
+    async def _greet(self) -> Greeted:
+        """A client takes the first message of a group that it hears for the beginning: it is to be this one."""
+        missing = {
+            (user, self._plan.group_id(group))
+            for user in self._mine
+            for group in self._groups[user]
+            if self._members[group][0] != user
+        }
+        owned = [
+            (self._clients[of[0]], self._plan.group_id(group))
+            for group, of in enumerate(self._members)
+            if of[0] in self._clients
+        ]
+        await asyncio.gather(*(owner.group(group_id).send(self._hello) for owner, group_id in owned))
+        try:
+            async with asyncio.timeout(GREET_S):
+                while missing - self._greeted:
+                    self._heard.clear()
+                    await self._heard.wait()
+        except TimeoutError:
+            pass  # told by the number
+        return Greeted(len(missing - self._greeted))
+
     # what they say
 
     async def _speak(self) -> None:
@@ -237,6 +268,11 @@ class Worker:
             at = now()
             for message in messages:
                 if message.is_self or not message.text.startswith(run):
+                    continue
+                if message.text == self._hello:
+                    assert message.conversation is not None
+                    self._greeted.add((user, message.conversation.peer))
+                    self._heard.set()
                     continue
                 _, name, number, due, _ = message.text.split(" ", 4)
                 line = lines.get(name)
