@@ -156,12 +156,12 @@ async def _conduct(
     if plan.groups:
         await ask(MakeGroups(), Done)
         await ask(JoinGroups(), Done)
-        for _ in range(GREETINGS):
+        missing, greetings = 1, 0
+        while missing:
+            if greetings == GREETINGS:
+                raise LoadFailed(f"{missing} members of groups did not hear the owner")
             missing = sum(each.missing for each in await ask(Greet(), Greeted))
-            if not missing:
-                break
-        else:
-            raise LoadFailed(f"{missing} members of groups did not hear the owner")
+            greetings += 1
         told(f"{plan.groups:,} groups of {plan.members:,} are made")
     storms: list[Storm] = []
     with under_load:
