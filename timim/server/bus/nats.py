@@ -55,6 +55,8 @@ class NatsBus:
         self._groups: dict[str, dict[str, int]] = {}  # group → users with sessions here → first seq seen
         self._moved: set[str] = set()  # users whose groups changed while they were read
         self._newcomers = Newcomers()
+        self._flushing: asyncio.Task[None] | None = None
+        self._next_flush: asyncio.Task[None] | None = None
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -135,7 +137,15 @@ class NatsBus:
         await self._flush()
 
     async def _flush(self) -> None:
-        """What was subscribed is known to NATS when this returns."""
+        """What was subscribed is known to NATS when this returns. One round trip serves all who came before it began."""
+        if self._next_flush is None:
+            self._next_flush = self._own(self._flush_after(self._flushing), "timim nats flush")
+        await asyncio.wait((self._next_flush,))
+
+    async def _flush_after(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait((before,))
+        self._flushing, self._next_flush = self._next_flush, None  # who comes from now on waits for another
         if self._connection is not None and self._connection.is_connected:
             try:
                 await self._connection.flush(timeout=FLUSH_S)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
@@ -21,13 +21,13 @@ from ...failpoint import reach
 from . import schema, timelines
 from .base import Appended, NewEntry, TimelinePage
 from .postgres_append import CALL, FUNCTION, arguments
+from .postgres_steps import MoreStatements, drive
 from .sql import SqlStore
-from .steps import Op, RunMany
+from .steps import Op
 
 if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
+    from .postgres_steps import Connection
 
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
 
 T = TypeVar("T")
@@ -83,6 +83,7 @@ class PostgresEngine:
         self._writer: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
         self._closing = False
+        self._longer: set[object] = set()  # reads of more than one statement
 
     @property
     def has_replica(self) -> bool:
@@ -242,7 +243,7 @@ class PostgresEngine:
             transaction = connection.transaction()
             await transaction.start()
             try:
-                result = await _drive(connection, op)
+                result = await drive(connection, op)
                 if in_order:  # a failpoint waits for messages and plans, not for what is written besides
                     reach("before-commit")
             except BaseException:
@@ -260,9 +261,16 @@ class PostgresEngine:
             return result
 
     async def _snapshot(self, pool: Any, op: Op[T]) -> T:
+        """One statement is a snapshot by itself, and spared two round trips. Which reads have more than one is learnt."""
         async with pool().acquire(timeout=COMMAND_TIMEOUT_S) as connection:
+            kind = op.func if isinstance(op, partial) else op
+            if kind not in self._longer:
+                try:
+                    return await drive(connection, op, one_statement=True)
+                except MoreStatements:
+                    self._longer.add(kind)
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                return await _drive(connection, op)
+                return await drive(connection, op)
 
     async def _patiently(self, work: Any, limit_s: float | None = None) -> Any:
         """Try again while the database is away, or another node was first, for `retry_s` unless said otherwise."""
@@ -307,36 +315,6 @@ class PostgresStore(SqlStore):
         if page is not None and last <= page.last_seq:
             return page
         return await super().timeline_page(timeline, first, last, limit)
-
-
-async def _drive(connection: Connection, op: Op[T]) -> T:
-    steps = op()
-    try:
-        step = next(steps)
-        while True:
-            if type(step) is RunMany:
-                if step.rows:
-                    await connection.executemany(_numbered(step.sql), step.rows)
-                step = steps.send(())
-            else:
-                rows: Sequence[Any] = await connection.fetch(_numbered(step[0]), *step[1])
-                step = steps.send(rows)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-
-
-@lru_cache(maxsize=1000)
-def _numbered(sql: str) -> str:
-    """`?`, `?` as `$1`, `$2`."""
-    count = 0
-
-    def number(_: re.Match[str]) -> str:
-        nonlocal count
-        count += 1
-        return f"${count}"
-
-    return re.sub(r"\?", number, sql)
 
 
 def _resolve(job: _Job, result: object) -> None:
