@@ -48,6 +48,30 @@ async def test_two_users_on_two_nodes_talk_both_ways(nodes: Nodes) -> None:
         assert [m.text for m in await seconds.upto(40)] == [f"to {who} {n}" for n in range(20) for who in ("bob", "alice")]
 
 
+async def test_metrics_tell_of_the_bus_and_the_database(nodes: Nodes) -> None:
+    async with nodes[0].client("alice") as alice, nodes[1].client("bob") as bob:
+        watch = Watch(bob)
+        await asyncio.gather(*(alice.c2c("bob").send(str(n)) for n in range(50)))
+        await watch.upto(50)
+        here, there = [await metrics_of(node) for node in nodes]
+    assert (here["timim_bus_connected"], there["timim_bus_connected"]) == (1, 1)
+    assert here["timim_bus_published_total"] >= 50
+    assert there["timim_bus_received_total"] >= 50
+    assert here["timim_bus_dropped_total"] == 0
+    assert here["timim_database_batch_sum"] == 50
+    assert here["timim_database_commit_seconds_count"] == here["timim_database_batch_count"]
+    assert here["timim_database_commit_seconds_sum"] > 0
+    assert here["timim_database_connections"] >= 1
+    assert here["timim_database_waiting"] == here["timim_database_errors_total"] == 0
+    assert here['timim_logins_total{outcome="accepted"}'] == here["timim_login_seconds_count"] == 1
+
+
+async def metrics_of(node: RunningServer) -> dict[str, float]:
+    async with httpx2.AsyncClient() as http:
+        text = (await http.get(node.url.replace("ws", "http", 1) + "/metrics")).text
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")}
+
+
 async def test_a_group_is_one_on_all_nodes(nodes: Nodes) -> None:
     here, there = nodes
     async with here.client("owner") as owner, there.client("bob") as bob, there.client("carol") as carol:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from .base import Event
+from .base import Event, Facts
 
 NEWCOMER_S = 2.0  # a node needs milliseconds to subscribe, on a machine that is very busy up to a second
 
@@ -32,7 +32,9 @@ class Hint(msgspec.Struct, array_like=True):
         return Event(users, self.kind, msgspec.Raw(self.payload), plain=plain, seq=self.seq)
 
 
+pack = msgspec.msgpack.Encoder().encode
 unpack = msgspec.msgpack.Decoder(Hint).decode
+unpack_facts = msgspec.msgpack.Decoder(Facts).decode
 
 
 class Newcomers:

@@ -14,16 +14,17 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 import nats
 import nats.errors
 from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from prometheus_client import CollectorRegistry
 
 from ...errors import TimimError
+from ..metrics import BusMetrics
 from .base import Event, Facts, Listener
-from .hints import NEWCOMER_S, Hint, Newcomers, unpack
+from .hints import NEWCOMER_S, Hint, Newcomers, pack, unpack, unpack_facts
 
 log = logging.getLogger("timim.server")
 
@@ -34,14 +35,18 @@ PING_S = 5.0  # a connection that is silently dead is noticed after two of these
 AWAY_COMPARE_S = 5.0  # while NATS is away, what other nodes posted is found this late
 PLACES_AT_ONCE = 8
 
-_FACTS = msgspec.msgpack.Decoder(Facts)
-_pack = msgspec.msgpack.encode
-
 
 class NatsBus:
     """`places_of` tells a user's groups and the first seq that the user sees in each. The constructor does no I/O."""
 
-    def __init__(self, servers: Sequence[str], *, prefix: str, places_of: Callable[[str], Awaitable[dict[str, int]]]) -> None:
+    def __init__(
+        self,
+        servers: Sequence[str],
+        *,
+        prefix: str,
+        places_of: Callable[[str], Awaitable[dict[str, int]]],
+        metrics: BusMetrics | None = None,
+    ) -> None:
         self._servers = list(servers)
         self._prefix = prefix
         self._places_of = places_of
@@ -62,7 +67,8 @@ class NatsBus:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._dropped = False
         self.away = True
-        self.lost = 0  # hints that were dropped here, for the metrics
+        self._metrics = metrics or BusMetrics(CollectorRegistry())
+        self._metrics.connected.set_function(lambda: not self.away)
 
     def join(self, listener: Listener) -> None:
         self._listeners.append(listener)
@@ -102,15 +108,15 @@ class NatsBus:
         hint, alone = Hint.of(event), event.users
         if event.group:
             alone = hint.newcomers = self._newcomers.among(event.group, event.users)
-            self._send(self._subject("g", event.group), _pack(hint))
+            self._send(self._subject("g", event.group), pack(hint))
         if alone:
-            packed = _pack(hint)
+            packed = pack(hint)
             for user in alone:
                 self._send(self._subject("u", user), packed)
 
     def announce(self, facts: Facts) -> None:
         self._move(facts)
-        self._send(f"{self._prefix}.facts", _pack(facts))
+        self._send(f"{self._prefix}.facts", pack(facts))
 
     async def listen(self, user: str) -> None:
         count = self._sessions.get(user, 0)
@@ -219,7 +225,7 @@ class NatsBus:
 
     def _hear_user(self, user: str) -> Callable[[Msg], Awaitable[None]]:
         async def hear(message: Msg) -> None:
-            self._receive(unpack(message.data).event((user,)))
+            self._hear(unpack(message.data).event((user,)))
 
         return hear
 
@@ -227,16 +233,20 @@ class NatsBus:
         async def hear(message: Msg) -> None:
             places, hint = self._groups.get(group_id, {}), unpack(message.data)
             alone = set(hint.newcomers)
-            self._receive(hint.event([user for user, floor in places.items() if floor <= hint.seq and user not in alone]))
+            self._hear(hint.event([user for user, floor in places.items() if floor <= hint.seq and user not in alone]))
 
         return hear
+
+    def _hear(self, event: Event) -> None:
+        self._metrics.received.inc()
+        self._receive(event)
 
     def _receive(self, event: Event) -> None:
         for listener in self._listeners:
             listener.receive(event)
 
     async def _hear_facts(self, message: Msg) -> None:
-        facts = _FACTS.decode(message.data)
+        facts = unpack_facts(message.data)
         self._move(facts)
         for listener in self._listeners:
             listener.learn(facts)
@@ -245,6 +255,7 @@ class NatsBus:
         self._doubt(away=False)
 
     def _doubt(self, *, away: bool) -> None:
+        self._metrics.compares.inc()
         for listener in self._listeners:
             listener.doubt(away=away)
 
@@ -263,7 +274,7 @@ class NatsBus:
                     ping_interval=PING_S,
                     max_outstanding_pings=2,
                     disconnected_cb=self._went,
-                    reconnected_cb=self._came_back,
+                    reconnected_cb=self._reconnected,
                     error_cb=self._failed,
                     allow_reconnect=True,
                 )
@@ -282,6 +293,10 @@ class NatsBus:
             log.warning("NATS is away: devices find by comparing what other nodes post")
             self._doubt(away=True)
 
+    async def _reconnected(self) -> None:
+        self._metrics.reconnects.inc()
+        await self._came_back()
+
     async def _came_back(self) -> None:
         self.away = False
         self._waiting.clear()
@@ -292,6 +307,7 @@ class NatsBus:
     async def _failed(self, error: Exception) -> None:
         log.log(logging.DEBUG if self.away else logging.WARNING, "NATS: %r", error)  # each try while it is away is one
         if isinstance(error, nats.errors.SlowConsumerError):
+            self._metrics.overflows.inc()
             self._doubt(away=False)
 
     async def _read_all_places(self) -> None:
@@ -339,12 +355,13 @@ class NatsBus:
 
     def _send(self, subject: str, message: bytes) -> None:
         if self.away:
-            self.lost += 1
+            self._metrics.dropped.inc()
             return  # others compare while NATS is away, and when it is back
         if len(self._waiting) >= WAITING_LIMIT:
-            self.lost += 1
+            self._metrics.dropped.inc()
             self._dropped = True
             return
+        self._metrics.published.inc()
         self._waiting.append((subject, message))
         self._wake.set()
 
@@ -354,7 +371,7 @@ class NatsBus:
                 try:
                     await self._connection.publish(*self._waiting.popleft())
                 except (nats.errors.Error, OSError) as exc:
-                    self.lost += 1
+                    self._metrics.dropped.inc()
                     self._dropped = True
                     log.info("NATS: %r", exc)
             if self._dropped and not self.away:

@@ -91,7 +91,8 @@ class Door:
                 for frame in decode_frames(message):
                     if frame.head.servcmd == status.LOGIN.name:
                         try:
-                            session, reply = await self._login(socket, frame)
+                            with self._services.metrics.login_seconds.time():
+                                session, reply = await self._login(socket, frame)
                         except TimimError as exc:
                             self._services.metrics.logins.labels("refused").inc()
                             await socket.send_bytes(self._frame(frame.head, encode(refusal(exc))))

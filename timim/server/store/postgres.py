@@ -15,9 +15,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
+from prometheus_client import CollectorRegistry
 
 from ...errors import InvalidArgument, StorageError, TimimError
 from ...failpoint import reach
+from ..metrics import DatabaseMetrics
 from . import schema, timelines
 from .base import Appended, NewEntry, TimelinePage
 from .postgres_append import CALL, FUNCTION, arguments
@@ -71,7 +73,19 @@ class _PooledConnection(asyncpg.Connection):
 class PostgresEngine:
     """`replica_url`: another server that follows this one; see `read_replica`. The constructor does no I/O."""
 
-    def __init__(self, url: str, *, replica_url: str = "", connections: int = 8, retry_s: float = RETRY_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        replica_url: str = "",
+        connections: int = 8,
+        retry_s: float = RETRY_S,
+        metrics: DatabaseMetrics | None = None,
+    ) -> None:
+        self._metrics = metrics or DatabaseMetrics(CollectorRegistry())
+        self._metrics.waiting.set_function(lambda: len(self._jobs))
+        self._metrics.open.set_function(lambda: self._pool.get_size() if self._pool else 0)
+        self._metrics.in_use.set_function(lambda: self._pool.get_size() - self._pool.get_idle_size() if self._pool else 0)
         self._url = url
         self._replica_url = replica_url
         self._connections = connections
@@ -218,7 +232,9 @@ class PostgresEngine:
             reach("before-insert")
             reach("before-commit")
             try:
-                rows = await connection.fetch(CALL, *arguments(entries))
+                with self._metrics.commits.time():
+                    rows = await connection.fetch(CALL, *arguments(entries))
+                self._metrics.batches.observe(len(entries))
             except _LOST + _NOT_NOW:
                 for job in live:
                     job.in_doubt = True
@@ -285,8 +301,11 @@ class PostgresEngine:
                 raise InvalidArgument(f"the database cannot hold this: {exc}", code=90005) from exc
             except (*_LOST, *_NOT_NOW, *_AGAIN) as exc:
                 if loop.time() + wait_s > end or self._pool is None:
+                    self._metrics.errors.inc()
                     raise StorageError(f"the database does not answer: {_said(exc)}") from exc
+                self._metrics.retries.inc()
             except asyncpg.PostgresError as exc:
+                self._metrics.errors.inc()
                 raise StorageError(f"the database refused it: {exc}") from exc
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, RETRY_MOST_S)
@@ -300,8 +319,9 @@ class PostgresEngine:
 class PostgresStore(SqlStore):
     """What `base.Store` says; appends take their own way, and history may come from a replica."""
 
-    def __init__(self, url: str, *, replica_url: str = "", connections: int = 8, retry_s: float = RETRY_S) -> None:
-        self.engine = PostgresEngine(url, replica_url=replica_url, connections=connections, retry_s=retry_s)
+    def __init__(self, url: str, **options: Any) -> None:
+        """The options are PostgresEngine's."""
+        self.engine = PostgresEngine(url, **options)
         super().__init__(self.engine)
 
     async def append(self, entry: NewEntry) -> Appended:
