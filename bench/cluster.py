@@ -85,7 +85,11 @@ class Services:
         """On an empty database of their own."""
         database = await asyncio.to_thread(self.postgres.database, f"b{secrets.token_hex(8)}")
         settings: dict[str, Any] = {"database": database, "bus": self.nats.url, "group_messages_per_s": 0}
-        settings |= self.bucket.settings
+        settings |= {
+            "blobs": f"s3://{self.bucket.name}?endpoint={self.bucket.endpoint}&region=us-east-1",
+            "s3_access_key": self.bucket.access_key,
+            "s3_secret_key": self.bucket.secret_key,
+        }
         async with AsyncExitStack() as stack:
             yield [await stack.enter_async_context(running_server(**settings)) for _ in range(count)]
 

@@ -18,6 +18,9 @@ from .console import app, out, run
 
 Database = Annotated[str | None, typer.Option(help="postgresql://…, instead of a file in the data folder.")]
 Bus = Annotated[str | None, typer.Option(help="nats://…: how several servers on one database hear of each other.")]
+Blobs = Annotated[
+    str | None, typer.Option(help="s3://bucket?endpoint=… or file:///folder: where content is kept; keys by TIMIM_S3_….")
+]
 
 
 @app.command()
@@ -27,13 +30,15 @@ def serve(
     data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
     database: Database = None,
     bus: Bus = None,
+    blobs: Blobs = None,
     plain: Annotated[bool, typer.Option("--plain", help="Print one line: where it listens.")] = False,
     new_epoch: Annotated[
         bool, typer.Option("--new-epoch", help="Once, after restoring a back-up: clients ask for their history anew.")
     ] = False,
 ) -> None:
     """Run a server: one process on SQLite and local files, or one of many on PostgreSQL and NATS."""
-    settings = _settings(host=host, port=port, data_dir=data_dir, database=database, bus=bus, new_epoch=new_epoch or None)
+    where = {"data_dir": data_dir, "database": database, "bus": bus, "blobs": blobs}
+    settings = _settings(host=host, port=port, new_epoch=new_epoch or None, **where)
     from ..server.app import Server
 
     async def work() -> None:
@@ -53,9 +58,9 @@ def serve(
 
 
 @app.command()
-def doctor(database: Database = None, bus: Bus = None) -> None:
+def doctor(database: Database = None, bus: Bus = None, blobs: Blobs = None) -> None:
     """Check what a server would stand on, by the settings it would have. Exit status 1: it is not fit to serve."""
-    settings = _settings(database=database, bus=bus)
+    settings = _settings(database=database, bus=bus, blobs=blobs)
     from .doctor import demand, examine
 
     async def work() -> None:
