@@ -325,7 +325,7 @@ class PostgresStore(SqlStore):
         super().__init__(self.engine)
 
     async def append(self, entry: NewEntry) -> Appended:
-        if entry.media or entry.asks:  # such entries are few: more rows than their own are written, or asked, with them
+        if entry.media:  # such entries are few, and what their sender may read is asked first
             return await super().append(entry)
         return await self.engine.append(entry)
 
