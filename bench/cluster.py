@@ -1,9 +1,10 @@
 """A cluster under load: `make bench-cluster`, or `python -m bench.cluster --seconds 20 --storm 2000`.
 
 PostgreSQL (synced), NATS and S3 from wheels, and gateways in processes of their own, all on this machine. First the cost: one
-gateway at a rate, two at twice that rate, and as much as goes with each. Then the storm: all clients are cut at once while
-messages flow. What a process costs is its CPU over the messages that were acked meanwhile; what is free on the machine does
-not change that, so two gateways can be compared where there are too few cores to run them beside their clients.
+gateway at a rate, and two at twice that rate; then as much as so many unanswered messages of each gateway let through. Then the
+storm: all clients are cut at once while messages flow. What a process costs is its CPU over the messages that were acked
+meanwhile; what is free on the machine changes that little, so two gateways can be compared where there are too few cores to run
+them beside their clients.
 """
 
 from __future__ import annotations
@@ -149,14 +150,15 @@ async def costs(services: Services, given: argparse.Namespace) -> bool:
         "seconds": given.seconds,
         "processes": given.processes,
     }
-    kinds = [(f"{given.rate:g} a second and gateway", given.rate), ("as much as goes", 0.0)]
+    kinds = [(f"{given.rate:g} a second and gateway", given.rate), (f"{given.in_flight} in flight and gateway", 0.0)]
     print(HEAD, "|---" * HEAD.count(" | ") + "|---|", sep="\n", flush=True)
     sound = True
     for what, rate in kinds:
         runs: dict[int, list[tuple[Report, dict[str, float]]]] = {1: [], 2: []}
         for _ in range(given.rounds):
             for gateways, of in runs.items():
-                of.append(await loaded(services, gateways, rate=rate * gateways, **plan))
+                each = {"rate": rate * gateways, "in_flight": given.in_flight * gateways}  # batches as large in each
+                of.append(await loaded(services, gateways, **each, **plan))
         cost: dict[int, float] = {}
         for gateways, of in runs.items():
             line, cost[gateways] = row(what, gateways, of)
@@ -219,6 +221,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--members", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rate", type=float, default=200.0, help="messages a second of each gateway")
+    parser.add_argument("--in-flight", type=int, default=64, help="messages that wait for their ack, of each gateway")
     parser.add_argument("--processes", type=int, default=2, help="of clients")
     parser.add_argument("--storm", type=int, default=2000, help="clients that are cut at once; 0: none")
     parser.add_argument("--storm-rate", type=float, default=100.0, help="messages a second meanwhile")
