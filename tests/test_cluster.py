@@ -48,6 +48,30 @@ async def test_two_users_on_two_nodes_talk_both_ways(nodes: Nodes) -> None:
         assert [m.text for m in await seconds.upto(40)] == [f"to {who} {n}" for n in range(20) for who in ("bob", "alice")]
 
 
+async def test_metrics_tell_of_the_bus_and_the_database(nodes: Nodes) -> None:
+    async with nodes[0].client("alice") as alice, nodes[1].client("bob") as bob:
+        watch = Watch(bob)
+        await asyncio.gather(*(alice.c2c("bob").send(str(n)) for n in range(50)))
+        await watch.upto(50)
+        here, there = [await metrics_of(node) for node in nodes]
+    assert (here["timim_bus_connected"], there["timim_bus_connected"]) == (1, 1)
+    assert here["timim_bus_published_total"] >= 50
+    assert there["timim_bus_received_total"] >= 50
+    assert here["timim_bus_dropped_total"] == 0
+    assert here["timim_database_batch_sum"] == 50
+    assert here["timim_database_commit_seconds_count"] == here["timim_database_batch_count"]
+    assert here["timim_database_commit_seconds_sum"] > 0
+    assert here["timim_database_connections"] >= 1
+    assert here["timim_database_waiting"] == here["timim_database_errors_total"] == 0
+    assert here['timim_logins_total{outcome="accepted"}'] == here["timim_login_seconds_count"] == 1
+
+
+async def metrics_of(node: RunningServer) -> dict[str, float]:
+    async with httpx2.AsyncClient() as http:
+        text = (await http.get(node.url.replace("ws", "http", 1) + "/metrics")).text
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")}
+
+
 async def test_a_group_is_one_on_all_nodes(nodes: Nodes) -> None:
     here, there = nodes
     async with here.client("owner") as owner, there.client("bob") as bob, there.client("carol") as carol:
@@ -73,6 +97,20 @@ async def test_a_group_is_one_on_all_nodes(nodes: Nodes) -> None:
         await watch.upto(tips + 1)
         with pytest.raises(Muted):
             await bob.group(group.id).send("six")
+
+
+async def test_what_is_said_as_soon_as_a_group_stands_is_heard_on_all_nodes(nodes: Nodes) -> None:
+    """Also while the other node has not subscribed to the group yet."""
+    async with nodes[0].client("owner") as owner, nodes[1].client("bob") as bob, nodes[1].client("carol") as carol:
+        watches = [Watch(bob), Watch(carol)]
+        said = []
+        for n in range(20):
+            group = await owner.groups.create("ChatRoom", name="new", members=["bob", "carol"])
+            said += [f"{n} first", f"{n} second"]
+            await asyncio.gather(*(owner.group(group.id).send(text) for text in said[-2:]))
+        for watch in watches:
+            await watch.message(lambda m: m.text == said[-1])
+            assert [m.text for m in watch.messages if m.text] == said
 
 
 async def test_members_who_join_on_all_nodes_at_once_are_all_inside(nodes: Nodes) -> None:

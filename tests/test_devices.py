@@ -11,7 +11,11 @@ from pyleak import no_task_leaks
 
 import timim
 from timim import ConnectionLost, ConnectionRestored, KickedOut, Message
+from timim.errors import KickedOffline
+from timim.net.link import Link
 from timim.testing import RunningServer, Watch, running_server
+from timim.wire import status
+from timim.wire.frames import Head
 
 WAIT_S = 20
 
@@ -25,6 +29,36 @@ async def until_read(server: RunningServer, device: timim.Client, peer: str) -> 
     async with asyncio.timeout(WAIT_S):
         while device.c2c(peer).unread:
             await device.c2c(peer).coverage()
+
+
+async def late_login(server: RunningServer, device: timim.Client, attempt: int) -> None:
+    """A login of this device that reaches the server only now. Raises what the server refuses it with."""
+    link = await Link.open(server.url, lambda frame: None, timeout_s=WAIT_S)
+    running = asyncio.create_task(link.run())
+    try:
+        signature = timim.sign_user(server.app_id, server.secret_key, device.user_id)
+        link.head = Head("", identifier=device.user_id, usersig=signature, sdkappid=server.app_id)
+        hello = status.TimelineClient(
+            batch=True, instance=device._instance, resumed=True, run=device._connection._run, attempt=attempt
+        )
+        await link.call(status.LOGIN, status.Login(client=hello), timeout_s=WAIT_S)
+    finally:
+        await link.close()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_login_that_was_given_up_and_comes_late_does_not_end_the_one_after_it() -> None:
+    """As in a storm: a client waits for 10 s, tries again, and the server comes to both."""
+    async with running_server() as server, server.client("bob") as bob, server.client("alice") as alice:
+        ended = Watch(bob, KickedOut)
+        with pytest.raises(KickedOffline):
+            await late_login(server, bob, attempt=0)
+        heard = bob.wait_for(lambda m: m.text == "still there?", timeout=WAIT_S)
+        await alice.c2c("bob").send("still there?")
+        await heard
+        assert ended.events == []
+        await late_login(server, bob, attempt=2)  # what is really later ends it
+        await ended.event(KickedOut)
 
 
 async def test_f16_f19_f21_each_device_gets_everything_once_and_they_agree_on_what_is_read(tmp_path: Path) -> None:

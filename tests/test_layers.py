@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # "__init__" is the package's own file, which names what is public, so it sees everything below.
 SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
     "shared": (
-        frozenset({"timim.clock", "timim.errors", "timim.failpoint"}),
+        frozenset({"timim.clock", "timim.errors", "timim.failpoint", "timim.open_files"}),
         frozenset({"timim.ids", "timim.notice_types", "timim.tasks"}),
         frozenset({"timim.elems", "timim.usersig", "timim.quote"}),
         frozenset({"timim.message"}),
@@ -55,7 +55,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.server.__init__"}),
     ),
     "tools": (
-        frozenset({"timim.testing"}),
+        frozenset({"timim.testing", "timim.load"}),
         frozenset({"timim.cli"}),
     ),
 }

@@ -326,6 +326,24 @@ async def test_p06_an_act_and_what_it_makes_of_its_message_are_one_write(opens: 
     assert ([one.seq for one in before.entries], before.first) == ([1], 1)
 
 
+async def test_entries_that_call_and_ask_are_numbered_with_the_others_and_do_so_once(opens: Open) -> None:
+    store = await opens()
+    group = group_timeline("g")
+    await store.create_group(Group("g", "Public", "g", "alice", 1, {name: Member("Member") for name in ("alice", "bob")}))
+    asking = [
+        replace(entry(n, line=group), receipt=n % 2 == 0, mentions=("bob", "") if n % 3 == 0 else ()) for n in range(1, 31)
+    ]
+    appended = await asyncio.gather(*(store.append(one) for one in [*asking, *asking]))
+    assert [one.seq for one in appended] == [*range(1, 31)] * 2
+    assert [one.duplicate for one in appended] == [False] * 30 + [True] * 30
+    (unread,) = await store.unread("bob", [group])
+    assert (unread.count, unread.mentioned) == (30, 10)
+    read = await store.set_read("bob", group, 30, time=200)
+    assert [(one.seq, one.readers) for one in sorted(read.receipts, key=lambda one: one.seq)] == [
+        (seq, 1) for seq in range(2, 31, 2)
+    ]
+
+
 async def test_p06_what_one_has_of_a_conversation_is_dated_and_kept(opens: Open) -> None:
     store = await opens()
     group = group_timeline("g")

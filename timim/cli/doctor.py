@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from ..errors import StorageError
+from ..errors import StorageError, TimimError
 from ..server.settings import Settings
 
 SLOW_COMMIT_S = 0.02  # above this, a disk that syncs is busy or far away
@@ -34,11 +35,15 @@ async def examine(settings: Settings) -> list[Finding]:
         checks.append(("replica", _replica))
     if settings.bus:
         checks.append(("bus", _bus))
+    if settings.blobs or settings.s3_bucket:
+        checks.append(("blobs", _blobs))
     findings: list[Finding] = []
     if not settings.database:
         findings.append(Finding("database", True, f"SQLite in {settings.data_dir}: one server"))
     elif not settings.bus:
         findings.append(Finding("bus", None, "none: a second server on this database would find its messages late"))
+    if settings.database and not (settings.blobs or settings.s3_bucket):
+        findings.append(Finding("blobs", None, "content is in the data folder: all gateways must have the same one"))
     for what, check in checks:
         try:
             async with asyncio.timeout(ANSWER_S * 4):
@@ -155,6 +160,28 @@ async def _bus(settings: Settings) -> list[Finding]:
         await connection.close()
         found.append(Finding("bus", None if best > SLOW_HINT_S else True, f"{shown}: {best * 1000:.1f} ms there and back"))
     return found
+
+
+async def _blobs(settings: Settings) -> list[Finding]:
+    """A small object is written, read and removed."""
+    from ..server.blobs import Blobs
+
+    name, data = f"doctor-{secrets.token_hex(8)}", secrets.token_bytes(1024)
+    began = time.perf_counter()
+    try:
+        blobs = await asyncio.to_thread(Blobs.of, settings)
+        await blobs.put(name, 0, data)
+        await blobs.sync(name, 0)
+        read = b"".join([chunk async for chunk in blobs.read(name, [len(data)])])
+        await blobs.delete(name)
+        left = await blobs.parts(name)
+    except (TimimError, OSError, ValueError) as exc:
+        return [Finding("blobs", False, str(exc))]
+    if read != data:
+        return [Finding("blobs", False, "what was written was read as something else")]
+    if left:
+        return [Finding("blobs", False, "what was written cannot be removed")]
+    return [Finding("blobs", True, f"written, read and removed in {(time.perf_counter() - began) * 1000:.0f} ms")]
 
 
 async def _nothing(_: Exception) -> None:

@@ -61,6 +61,7 @@ class Connection:
         self._user_sig = user_sig
         self._instance = instance
         self._platform = platform
+        self._run, self._attempts = f"{_random.getrandbits(63):x}", 0
         self._resumed = False  # the server took this login once: what comes is the same one coming back
         self._on_push = on_push
         self._on_up = on_up
@@ -132,6 +133,11 @@ class Connection:
         if self._task is not None:
             self._task.cancel()
 
+    def cut(self) -> None:
+        """Lose the link, as when the network goes; it is found again as ever."""
+        if self._link is not None:
+            self._link.cut()
+
     async def up(self) -> Link:
         """The link, once there is one. Raises NotLoggedIn or AuthError when there will be none."""
         if self._link is not None:
@@ -201,7 +207,15 @@ class Connection:
 
     async def _live(self, link: Link, first: asyncio.Future[None]) -> None:
         link.head = Head("", identifier=self._user_id, usersig=self._user_sig(), sdkappid=self._app_id, platform=PLATFORM)
-        hello = status.TimelineClient(batch=True, instance=self._instance(), platform=self._platform, resumed=self._resumed)
+        self._attempts += 1
+        hello = status.TimelineClient(
+            batch=True,
+            instance=self._instance(),
+            platform=self._platform,
+            resumed=self._resumed,
+            run=self._run,
+            attempt=self._attempts,
+        )
         reply = await link.call(status.LOGIN, status.Login(client=hello), timeout_s=self._timeout_s)
         self._resumed = True
         link.head = Head("", a2=reply.a2_key, tinyid=reply.tiny_id, status_instid=reply.inst_id, sdkappid=self._app_id)

@@ -100,6 +100,10 @@ class Link:
         finally:
             self._end(ConnectionFailed("the connection was closed"))
 
+    def cut(self) -> None:
+        """Reset the socket without a word to the server, as a lost network does; `run()` then ends."""
+        self._socket.transport.abort()
+
     async def close(self) -> None:
         """Close the socket; `run()` then ends."""
         await self._socket.close()

@@ -128,10 +128,11 @@ class Server:
     async def _start(self) -> None:
         settings = self.settings
         folder = settings.data_dir
+        metrics = Metrics(sessions=lambda: len(self._fanout), bus=bool(settings.bus), database=bool(settings.database))
         if settings.bus and not settings.database:
             raise InvalidArgument("a bus joins nodes that share a database: give --database as well")
         if settings.database:
-            store = self._store = _postgres(settings)
+            store = self._store = _postgres(settings, metrics)
             await store.open()
             await self._identify_by(store)
         else:
@@ -142,7 +143,7 @@ class Server:
             await store.open()
         self._socket = _listen(settings.host, settings.port)
         public = settings.public_url.rstrip("/") or self.url.replace("ws", "http", 1)
-        bus = self._bus = _nats(settings, self.app_id, store) if settings.bus else LocalBus()
+        bus = self._bus = _nats(settings, self.app_id, store, metrics) if settings.bus else LocalBus()
         directory = Directory(store, bus.announce)
         bus.join(Node(self._fanout, directory, random.Random()))
         await bus.start()
@@ -151,7 +152,6 @@ class Server:
         await directory.ensure_account(settings.admin)
         if settings.new_epoch:
             await store.set_meta("epoch", secrets.token_hex(8))
-        metrics = Metrics(sessions=lambda: len(self._fanout))
         outside = self._outside = Outside(settings, store, directory, self._fanout, app_id=self.app_id, now=self._now)
         await outside.open()
         timelines = self._timelines = Timelines(
@@ -301,21 +301,26 @@ async def _sweep(uploads: Uploads, every_s: float) -> None:
             log.exception("media were not swept, and will be")
 
 
-def _postgres(settings: Settings) -> Store:
+def _postgres(settings: Settings, metrics: Metrics) -> Store:
     try:
         from .store.postgres import PostgresStore
     except ImportError as exc:
         raise InvalidArgument(f"PostgreSQL's parts are not installed ({exc.name}): pip install 'timim[cluster]'") from None
-    return PostgresStore(settings.database, replica_url=settings.database_replica, connections=settings.database_connections)
+    return PostgresStore(
+        settings.database,
+        replica_url=settings.database_replica,
+        connections=settings.database_connections,
+        metrics=metrics.database,
+    )
 
 
-def _nats(settings: Settings, app_id: int, store: Store) -> Bus:
+def _nats(settings: Settings, app_id: int, store: Store, metrics: Metrics) -> Bus:
     try:
         from .bus.nats import NatsBus
     except ImportError as exc:
         raise InvalidArgument(f"NATS's parts are not installed ({exc.name}): pip install 'timim[cluster]'") from None
     servers = [server.strip() for server in settings.bus.split(",")]
-    return NatsBus(servers, prefix=f"timim.{app_id}", places_of=store.places_of)
+    return NatsBus(servers, prefix=f"timim.{app_id}", places_of=store.places_of, metrics=metrics.bus)
 
 
 def _lock(folder: Path) -> int:

@@ -31,26 +31,25 @@ class Blobs:
 
     @classmethod
     def of(cls, settings: Settings) -> Blobs:
-        """The store that the settings name: a bucket, or the data folder, or memory. Blocks while it makes the folder."""
-        if settings.s3_bucket:
+        """The store that the settings name: a bucket, a folder, or memory. Blocks while it makes the folder."""
+        content = settings.content
+        if content.bucket:
             given = {
-                "endpoint": settings.s3_endpoint,
-                "region": settings.s3_region,
+                "endpoint": content.endpoint,
+                "region": content.region,
                 "access_key_id": settings.s3_access_key,
                 "secret_access_key": settings.s3_secret_key,
             }
-            plain = settings.s3_endpoint.startswith("http://")
             store = S3Store(
-                settings.s3_bucket,
-                prefix=settings.s3_prefix or None,
-                client_options={"allow_http": plain},
+                content.bucket,
+                prefix=content.prefix or None,
+                client_options={"allow_http": content.endpoint.startswith("http://")},
                 **{name: value for name, value in given.items() if value},  # type: ignore[arg-type]
             )
             return cls(store)
-        if settings.data_dir is None:
+        if content.folder is None:
             return cls(MemoryStore())
-        folder = settings.data_dir / "media"
-        return cls(LocalStore(str(folder), mkdir=True, automatic_cleanup=True), folder=folder)
+        return cls(LocalStore(str(content.folder), mkdir=True, automatic_cleanup=True), folder=content.folder)
 
     async def put(self, object: str, offset: int, data: bytes) -> None:
         """Store a part; it is on disk once `sync` has returned too."""

@@ -55,6 +55,9 @@ class Directory:
 
     async def ensure_account(self, user: str, *, nickname: str = "", face_url: str = "") -> Account:
         """The account, made when there is none."""
+        known = self._accounts.get(user)
+        if known is not None and not nickname and not face_url and not self._is_old("account", user):
+            return known  # back after a cut, as thousands at once may be
         learned = self._learned
         account = await self._store.ensure_account(user, nickname=nickname, face_url=face_url)
         if nickname or face_url:

@@ -30,8 +30,12 @@ class Places:
         """Give the session its place, and end those of the user's other sessions that stood there.
 
         The same device's older session ends in any case. Raises KickedOffline for a device that comes back (`resumed`) to a
-        place that is another's now.
+        place that is another's now, and for a login that the same device gave up and overtook by a later one: a server that is
+        busy may come to it after that, and must not end the later one for it.
         """
+        others = list(others)
+        if session.run and any(other.run == session.run and other.attempt > session.attempt for other in others):
+            raise KickedOffline("a later login of this device came first")
         place = self._place(session)
         if place is not None:
             holder = self._holders.get(place)

@@ -40,11 +40,14 @@ class Session:
         asked: int = 0,
         device: str = "",
         platform: str = "web",
+        run: str = "",
+        attempt: int = 0,
         ours: bool = True,
     ) -> None:
         self.number = next(_numbers)
         self.device = device or f"session {self.number}"  # a client that has no lasting name is another each time
         self.platform = platform
+        self.run, self.attempt = run, attempt
         self.user = user
         self.tiny_id = tiny_id
         self.batch = batch

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
+from typing import Literal, Self
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 CALLBACKS = frozenset(
@@ -18,6 +19,34 @@ CALLBACKS = frozenset(
         "State.StateChange",
     }
 )
+
+
+BLOBS_FORM = "s3://bucket/prefix?endpoint=https://…&region=… or file:///folder"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Where content is kept: in a bucket, in a folder, or, without both, in memory."""
+
+    folder: Path | None = None
+    bucket: str = ""
+    prefix: str = ""
+    endpoint: str = ""
+    region: str = ""
+
+    @classmethod
+    def at(cls, url: str) -> Content:
+        """What a URL of BLOBS_FORM names. Raises ValueError, which does not repeat it: somebody may put a key there."""
+        parts = urlsplit(url)
+        if "@" in parts.netloc:
+            raise ValueError("no key in it, please: those are TIMIM_S3_ACCESS_KEY and TIMIM_S3_SECRET_KEY")
+        if parts.scheme == "file" and not parts.netloc and not parts.query and parts.path.strip("/"):
+            return cls(folder=Path(unquote(parts.path)))
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        if parts.scheme != "s3" or not parts.netloc or parts.fragment or options.keys() - {"endpoint", "region"}:
+            raise ValueError(f"must be like {BLOBS_FORM}")
+        prefix = unquote(parts.path.strip("/"))
+        return cls(None, parts.netloc, prefix, options.get("endpoint", ""), options.get("region", ""))
 
 
 class Settings(BaseSettings):
@@ -62,6 +91,7 @@ class Settings(BaseSettings):
     media_open_uploads: int = 64  # unfinished ones of one account
     media_receiving: int = 64  # uploads received at once; each holds up to 8 MiB in memory
     media_receiving_per_user: int = 8
+    blobs: str = Field(default="", repr=False)  # where content is kept, as BLOBS_FORM says; empty: as the next settings say
     s3_bucket: str = ""  # content is kept in this bucket; empty: in the data folder
     s3_prefix: str = ""
     s3_endpoint: str = ""  # of an S3-compatible server; empty: Amazon's
@@ -97,6 +127,27 @@ class Settings(BaseSettings):
             "file": self.max_file_bytes,
             "video": self.max_video_bytes,
         }
+
+    @property
+    def content(self) -> Content:
+        if self.blobs:
+            return Content.at(self.blobs)
+        if self.s3_bucket:
+            return Content(None, self.s3_bucket, self.s3_prefix, self.s3_endpoint, self.s3_region)
+        return Content(self.data_dir and self.data_dir / "media")
+
+    @field_validator("blobs")
+    @classmethod
+    def _known_form(cls, value: str) -> str:
+        if value:
+            Content.at(value)
+        return value
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if self.blobs and self.s3_bucket:
+            raise ValueError("content has one place: give blobs or s3_bucket")
+        return self
 
     @field_validator("webhook_url", "push_url")
     @classmethod

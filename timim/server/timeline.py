@@ -396,6 +396,7 @@ class Timelines:
         if group.muted_all and member.role == MEMBER:
             raise Muted(f"all members of group {group.group_id!r} are muted")
         if wait_s := self._rates.admit(group.group_id, draft.priority or "Normal", now):
+            self._metrics.shed.labels(draft.priority or "Normal").inc()
             info = f"group {group.group_id!r} has too many messages for one of {draft.priority} priority; it was not stored"
             raise RateLimited(info, retry_after=wait_s)
 

@@ -17,6 +17,8 @@ class TimelineClient(msgspec.Struct, kw_only=True, omit_defaults=True):
     instance: str = msgspec.field(name="Instance", default="")  # this device's lasting name
     platform: str = msgspec.field(name="Platform", default="")  # one of PLATFORMS
     resumed: bool = msgspec.field(name="Resumed", default=False)  # it comes back by itself, after a cut
+    run: str = msgspec.field(name="Run", default="")  # names this run of the program, another at each start
+    attempt: int = msgspec.field(name="Attempt", default=0)  # of this run's logins: one that is overtaken may arrive late
 
 
 class TimelineServer(msgspec.Struct, kw_only=True):

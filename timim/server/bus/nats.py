@@ -14,15 +14,17 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 import nats
 import nats.errors
 from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from prometheus_client import CollectorRegistry
 
 from ...errors import TimimError
+from ..metrics import BusMetrics
 from .base import Event, Facts, Listener
+from .hints import NEWCOMER_S, Hint, Newcomers, pack, unpack, unpack_facts
 
 log = logging.getLogger("timim.server")
 
@@ -33,15 +35,18 @@ PING_S = 5.0  # a connection that is silently dead is noticed after two of these
 AWAY_COMPARE_S = 5.0  # while NATS is away, what other nodes posted is found this late
 PLACES_AT_ONCE = 8
 
-_HINT = msgspec.msgpack.Decoder(tuple[int, int, bytes, bytes])  # Event number, seq, payload, the form for others
-_FACTS = msgspec.msgpack.Decoder(Facts)
-_pack = msgspec.msgpack.encode
-
 
 class NatsBus:
     """`places_of` tells a user's groups and the first seq that the user sees in each. The constructor does no I/O."""
 
-    def __init__(self, servers: Sequence[str], *, prefix: str, places_of: Callable[[str], Awaitable[dict[str, int]]]) -> None:
+    def __init__(
+        self,
+        servers: Sequence[str],
+        *,
+        prefix: str,
+        places_of: Callable[[str], Awaitable[dict[str, int]]],
+        metrics: BusMetrics | None = None,
+    ) -> None:
         self._servers = list(servers)
         self._prefix = prefix
         self._places_of = places_of
@@ -54,12 +59,16 @@ class NatsBus:
         self._places: dict[str, set[str]] = {}  # user with sessions here → groups
         self._groups: dict[str, dict[str, int]] = {}  # group → users with sessions here → first seq seen
         self._moved: set[str] = set()  # users whose groups changed while they were read
+        self._newcomers = Newcomers()
+        self._flushing: asyncio.Task[None] | None = None
+        self._next_flush: asyncio.Task[None] | None = None
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._dropped = False
         self.away = True
-        self.lost = 0  # hints that were dropped here, for the metrics
+        self._metrics = metrics or BusMetrics(CollectorRegistry())
+        self._metrics.connected.set_function(lambda: not self.away)
 
     def join(self, listener: Listener) -> None:
         self._listeners.append(listener)
@@ -96,16 +105,18 @@ class NatsBus:
     def publish(self, event: Event) -> None:
         event = replace(event, users=tuple(event.users))
         self._receive(event)
-        hint = _pack((event.kind, event.seq, bytes(event.payload), bytes(event.plain or b"")))
+        hint, alone = Hint.of(event), event.users
         if event.group:
-            self._send(self._subject("g", event.group), hint)
-        else:
-            for user in event.users:
-                self._send(self._subject("u", user), hint)
+            alone = hint.newcomers = self._newcomers.among(event.group, event.users)
+            self._send(self._subject("g", event.group), pack(hint))
+        if alone:
+            packed = pack(hint)
+            for user in alone:
+                self._send(self._subject("u", user), packed)
 
     def announce(self, facts: Facts) -> None:
         self._move(facts)
-        self._send(f"{self._prefix}.facts", _pack(facts))
+        self._send(f"{self._prefix}.facts", pack(facts))
 
     async def listen(self, user: str) -> None:
         count = self._sessions.get(user, 0)
@@ -132,7 +143,15 @@ class NatsBus:
         await self._flush()
 
     async def _flush(self) -> None:
-        """What was subscribed is known to NATS when this returns."""
+        """What was subscribed is known to NATS when this returns. One round trip serves all who came before it began."""
+        if self._next_flush is None:
+            self._next_flush = self._own(self._flush_after(self._flushing), "timim nats flush")
+        await asyncio.wait((self._next_flush,))
+
+    async def _flush_after(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait((before,))
+        self._flushing, self._next_flush = self._next_flush, None  # who comes from now on waits for another
         if self._connection is not None and self._connection.is_connected:
             try:
                 await self._connection.flush(timeout=FLUSH_S)
@@ -181,6 +200,7 @@ class NatsBus:
                     self._places.get(user, set()).discard(group_id)
                     self._drop(group_id, user)
         for group_id, floors in facts.came.items():
+            self._newcomers.came(group_id, floors)
             here = {user: floor for user, floor in floors.items() if user in self._sessions}
             if not here:
                 continue
@@ -193,31 +213,40 @@ class NatsBus:
                 self._own(self._join_group(group_id, here), "timim nats group")
 
     async def _join_group(self, group_id: str, users: Iterable[str]) -> None:
-        """What was posted there before it was heard is found by comparing."""
+        """What is posted there meanwhile comes to newcomers alone; when this takes too long for that, they compare."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         await self._enter(self._subject("g", group_id), self._hear_group(group_id))
         await self._flush()
+        if loop.time() - begun < NEWCOMER_S / 2:
+            return
         for listener in self._listeners:
             listener.compare(users)
 
     def _hear_user(self, user: str) -> Callable[[Msg], Awaitable[None]]:
         async def hear(message: Msg) -> None:
-            self._receive(_event(_HINT.decode(message.data), lambda seq: (user,)))
+            self._hear(unpack(message.data).event((user,)))
 
         return hear
 
     def _hear_group(self, group_id: str) -> Callable[[Msg], Awaitable[None]]:
         async def hear(message: Msg) -> None:
-            places = self._groups.get(group_id, {})
-            self._receive(_event(_HINT.decode(message.data), lambda seq: [u for u, floor in places.items() if floor <= seq]))
+            places, hint = self._groups.get(group_id, {}), unpack(message.data)
+            alone = set(hint.newcomers)
+            self._hear(hint.event([user for user, floor in places.items() if floor <= hint.seq and user not in alone]))
 
         return hear
+
+    def _hear(self, event: Event) -> None:
+        self._metrics.received.inc()
+        self._receive(event)
 
     def _receive(self, event: Event) -> None:
         for listener in self._listeners:
             listener.receive(event)
 
     async def _hear_facts(self, message: Msg) -> None:
-        facts = _FACTS.decode(message.data)
+        facts = unpack_facts(message.data)
         self._move(facts)
         for listener in self._listeners:
             listener.learn(facts)
@@ -226,6 +255,7 @@ class NatsBus:
         self._doubt(away=False)
 
     def _doubt(self, *, away: bool) -> None:
+        self._metrics.compares.inc()
         for listener in self._listeners:
             listener.doubt(away=away)
 
@@ -244,7 +274,7 @@ class NatsBus:
                     ping_interval=PING_S,
                     max_outstanding_pings=2,
                     disconnected_cb=self._went,
-                    reconnected_cb=self._came_back,
+                    reconnected_cb=self._reconnected,
                     error_cb=self._failed,
                     allow_reconnect=True,
                 )
@@ -263,6 +293,10 @@ class NatsBus:
             log.warning("NATS is away: devices find by comparing what other nodes post")
             self._doubt(away=True)
 
+    async def _reconnected(self) -> None:
+        self._metrics.reconnects.inc()
+        await self._came_back()
+
     async def _came_back(self) -> None:
         self.away = False
         self._waiting.clear()
@@ -273,6 +307,7 @@ class NatsBus:
     async def _failed(self, error: Exception) -> None:
         log.log(logging.DEBUG if self.away else logging.WARNING, "NATS: %r", error)  # each try while it is away is one
         if isinstance(error, nats.errors.SlowConsumerError):
+            self._metrics.overflows.inc()
             self._doubt(away=False)
 
     async def _read_all_places(self) -> None:
@@ -320,12 +355,13 @@ class NatsBus:
 
     def _send(self, subject: str, message: bytes) -> None:
         if self.away:
-            self.lost += 1
+            self._metrics.dropped.inc()
             return  # others compare while NATS is away, and when it is back
         if len(self._waiting) >= WAITING_LIMIT:
-            self.lost += 1
+            self._metrics.dropped.inc()
             self._dropped = True
             return
+        self._metrics.published.inc()
         self._waiting.append((subject, message))
         self._wake.set()
 
@@ -335,7 +371,7 @@ class NatsBus:
                 try:
                     await self._connection.publish(*self._waiting.popleft())
                 except (nats.errors.Error, OSError) as exc:
-                    self.lost += 1
+                    self._metrics.dropped.inc()
                     self._dropped = True
                     log.info("NATS: %r", exc)
             if self._dropped and not self.away:
@@ -359,8 +395,3 @@ class NatsBus:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the bus: %r", error)
-
-
-def _event(hint: tuple[int, int, bytes, bytes], users: Callable[[int], Iterable[str]]) -> Event:
-    kind, seq, payload, plain = hint
-    return Event(users(seq), kind, msgspec.Raw(payload), plain=msgspec.Raw(plain) if plain else None, seq=seq)

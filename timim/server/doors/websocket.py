@@ -82,29 +82,33 @@ class Door:
 
     async def _enter(self, socket: WebSocket) -> Session | None:
         """The session that this socket logs in to, online from here on; None when it was refused."""
-        settings = self._services.settings
+        loop = asyncio.get_running_loop()
+        silent_until = loop.time() + self._services.settings.login_timeout_s
         try:
-            async with asyncio.timeout(settings.login_timeout_s):
-                while True:
-                    for frame in decode_frames(await _receive(socket)):
-                        if frame.head.servcmd == status.LOGIN.name:
-                            try:
+            while True:
+                async with asyncio.timeout_at(silent_until):  # the client's time alone: what this server needs is not its fault
+                    message = await _receive(socket)
+                for frame in decode_frames(message):
+                    if frame.head.servcmd == status.LOGIN.name:
+                        try:
+                            with self._services.metrics.login_seconds.time():
                                 session, reply = await self._login(socket, frame)
-                            except TimimError as exc:
-                                self._services.metrics.logins.labels("refused").inc()
-                                await socket.send_bytes(self._frame(frame.head, encode(refusal(exc))))
-                                await socket.close(POLICY, "login refused")
-                                return None
-                            self._services.metrics.logins.labels("accepted").inc()
-                            try:
-                                await socket.send_bytes(self._frame(frame.head, encode(reply)))
-                            except BaseException:
-                                self._services.fanout.remove(session)
-                                raise
-                            return session
-                        body = Reply() if frame.head.servcmd == status.HEARTBEAT.name else _NOT_LOGGED_IN
-                        await socket.send_bytes(self._frame(frame.head, encode(body)))
+                        except TimimError as exc:
+                            self._services.metrics.logins.labels("refused").inc()
+                            await socket.send_bytes(self._frame(frame.head, encode(refusal(exc))))
+                            await socket.close(POLICY, "login refused")
+                            return None
+                        self._services.metrics.logins.labels("accepted").inc()
+                        try:
+                            await socket.send_bytes(self._frame(frame.head, encode(reply)))
+                        except BaseException:
+                            self._services.fanout.remove(session)
+                            raise
+                        return session
+                    body = Reply() if frame.head.servcmd == status.HEARTBEAT.name else _NOT_LOGGED_IN
+                    await socket.send_bytes(self._frame(frame.head, encode(body)))
         except TimeoutError:
+            self._services.metrics.logins.labels("late").inc()
             await socket.close(POLICY, "no login in time")
         except ProtocolError as exc:
             await socket.close(PROTOCOL, exc.info[:100])
@@ -131,6 +135,8 @@ class Door:
             now=services.now,
             device=ours.instance if ours else "",
             platform=known_platform(ours.platform) if ours else "web",
+            run=ours.run if ours else "",
+            attempt=ours.attempt if ours else 0,
         )
         self._places.claim(session, services.fanout.of(user), resumed=bool(ours and ours.resumed))
         services.fanout.add(session)

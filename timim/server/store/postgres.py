@@ -9,25 +9,27 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
+from prometheus_client import CollectorRegistry
 
 from ...errors import InvalidArgument, StorageError, TimimError
 from ...failpoint import reach
+from ..metrics import DatabaseMetrics
 from . import schema, timelines
 from .base import Appended, NewEntry, TimelinePage
 from .postgres_append import CALL, FUNCTION, arguments
+from .postgres_steps import MoreStatements, drive
 from .sql import SqlStore
-from .steps import Op, RunMany
+from .steps import Op
 
 if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
+    from .postgres_steps import Connection
 
-    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
 
 T = TypeVar("T")
@@ -71,7 +73,19 @@ class _PooledConnection(asyncpg.Connection):
 class PostgresEngine:
     """`replica_url`: another server that follows this one; see `read_replica`. The constructor does no I/O."""
 
-    def __init__(self, url: str, *, replica_url: str = "", connections: int = 8, retry_s: float = RETRY_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        replica_url: str = "",
+        connections: int = 8,
+        retry_s: float = RETRY_S,
+        metrics: DatabaseMetrics | None = None,
+    ) -> None:
+        self._metrics = metrics or DatabaseMetrics(CollectorRegistry())
+        self._metrics.waiting.set_function(lambda: len(self._jobs))
+        self._metrics.open.set_function(lambda: self._pool.get_size() if self._pool else 0)
+        self._metrics.in_use.set_function(lambda: self._pool.get_size() - self._pool.get_idle_size() if self._pool else 0)
         self._url = url
         self._replica_url = replica_url
         self._connections = connections
@@ -83,6 +97,7 @@ class PostgresEngine:
         self._writer: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
         self._closing = False
+        self._longer: set[object] = set()  # reads of more than one statement
 
     @property
     def has_replica(self) -> bool:
@@ -217,7 +232,9 @@ class PostgresEngine:
             reach("before-insert")
             reach("before-commit")
             try:
-                rows = await connection.fetch(CALL, *arguments(entries))
+                with self._metrics.commits.time():
+                    rows = await connection.fetch(CALL, *arguments(entries))
+                self._metrics.batches.observe(len(entries))
             except _LOST + _NOT_NOW:
                 for job in live:
                     job.in_doubt = True
@@ -242,7 +259,7 @@ class PostgresEngine:
             transaction = connection.transaction()
             await transaction.start()
             try:
-                result = await _drive(connection, op)
+                result = await drive(connection, op)
                 if in_order:  # a failpoint waits for messages and plans, not for what is written besides
                     reach("before-commit")
             except BaseException:
@@ -260,9 +277,16 @@ class PostgresEngine:
             return result
 
     async def _snapshot(self, pool: Any, op: Op[T]) -> T:
+        """One statement is a snapshot by itself, and spared two round trips. Which reads have more than one is learnt."""
         async with pool().acquire(timeout=COMMAND_TIMEOUT_S) as connection:
+            kind = op.func if isinstance(op, partial) else op
+            if kind not in self._longer:
+                try:
+                    return await drive(connection, op, one_statement=True)
+                except MoreStatements:
+                    self._longer.add(kind)
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                return await _drive(connection, op)
+                return await drive(connection, op)
 
     async def _patiently(self, work: Any, limit_s: float | None = None) -> Any:
         """Try again while the database is away, or another node was first, for `retry_s` unless said otherwise."""
@@ -277,8 +301,11 @@ class PostgresEngine:
                 raise InvalidArgument(f"the database cannot hold this: {exc}", code=90005) from exc
             except (*_LOST, *_NOT_NOW, *_AGAIN) as exc:
                 if loop.time() + wait_s > end or self._pool is None:
+                    self._metrics.errors.inc()
                     raise StorageError(f"the database does not answer: {_said(exc)}") from exc
+                self._metrics.retries.inc()
             except asyncpg.PostgresError as exc:
+                self._metrics.errors.inc()
                 raise StorageError(f"the database refused it: {exc}") from exc
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, RETRY_MOST_S)
@@ -292,12 +319,13 @@ class PostgresEngine:
 class PostgresStore(SqlStore):
     """What `base.Store` says; appends take their own way, and history may come from a replica."""
 
-    def __init__(self, url: str, *, replica_url: str = "", connections: int = 8, retry_s: float = RETRY_S) -> None:
-        self.engine = PostgresEngine(url, replica_url=replica_url, connections=connections, retry_s=retry_s)
+    def __init__(self, url: str, **options: Any) -> None:
+        """The options are PostgresEngine's."""
+        self.engine = PostgresEngine(url, **options)
         super().__init__(self.engine)
 
     async def append(self, entry: NewEntry) -> Appended:
-        if entry.media or entry.asks:  # such entries are few: more rows than their own are written, or asked, with them
+        if entry.media:  # such entries are few, and what their sender may read is asked first
             return await super().append(entry)
         return await self.engine.append(entry)
 
@@ -307,36 +335,6 @@ class PostgresStore(SqlStore):
         if page is not None and last <= page.last_seq:
             return page
         return await super().timeline_page(timeline, first, last, limit)
-
-
-async def _drive(connection: Connection, op: Op[T]) -> T:
-    steps = op()
-    try:
-        step = next(steps)
-        while True:
-            if type(step) is RunMany:
-                if step.rows:
-                    await connection.executemany(_numbered(step.sql), step.rows)
-                step = steps.send(())
-            else:
-                rows: Sequence[Any] = await connection.fetch(_numbered(step[0]), *step[1])
-                step = steps.send(rows)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-
-
-@lru_cache(maxsize=1000)
-def _numbered(sql: str) -> str:
-    """`?`, `?` as `$1`, `$2`."""
-    count = 0
-
-    def number(_: re.Match[str]) -> str:
-        nonlocal count
-        count += 1
-        return f"${count}"
-
-    return re.sub(r"\?", number, sql)
 
 
 def _resolve(job: _Job, result: object) -> None:

@@ -18,10 +18,11 @@ class Function(NamedTuple):
 
 
 FUNCTION = Function(
-    "timim_append_1",
+    "timim_append_2",
     """
-CREATE FUNCTION timim_append_1(names text[], times bigint[], senders text[], client_times bigint[], randoms bigint[],
-  prints bytea[], tails bytea[], contact_rows bigint[], contact_users text[])
+CREATE FUNCTION timim_append_2(names text[], times bigint[], senders text[], client_times bigint[], randoms bigint[],
+  prints bytea[], tails bytea[], receipts boolean[], contact_rows bigint[], contact_users text[],
+  mention_rows bigint[], mention_users text[])
 RETURNS TABLE(number bigint, seq bigint, at bigint, known bytea) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
@@ -32,9 +33,9 @@ BEGIN
   PERFORM 1 FROM timelines t WHERE t.name = ANY(names) ORDER BY t.name FOR UPDATE;
   RETURN QUERY WITH
   input AS (
-    SELECT u.n, t.id, t.last_seq, t.last_time, u.at, u.sender, u.client_time, u.random, u.print, u.tail
-    FROM unnest(names, times, senders, client_times, randoms, prints, tails)
-      WITH ORDINALITY AS u(name, at, sender, client_time, random, print, tail, n)
+    SELECT u.n, t.id, t.last_seq, t.last_time, u.at, u.sender, u.client_time, u.random, u.print, u.tail, u.receipt
+    FROM unnest(names, times, senders, client_times, randoms, prints, tails, receipts)
+      WITH ORDINALITY AS u(name, at, sender, client_time, random, print, tail, receipt, n)
     JOIN timelines t ON t.name = u.name
   ),
   standing AS (
@@ -48,7 +49,7 @@ BEGIN
     FROM input i WHERE NOT EXISTS (SELECT 1 FROM standing s WHERE s.n = i.n)
   ),
   numbered AS (
-    SELECT f.n, f.id, f.sender, f.client_time, f.random, f.print, f.tail,
+    SELECT f.n, f.id, f.sender, f.client_time, f.random, f.print, f.tail, f.receipt,
       f.last_seq + row_number() OVER line AS seq, greatest(f.last_time, max(f.at) OVER line) AS at
     FROM fresh f WHERE f.n = f.first_n WINDOW line AS (PARTITION BY f.id ORDER BY f.n)
   ),
@@ -58,6 +59,13 @@ BEGIN
   ),
   stored AS (
     INSERT INTO entries(timeline, seq, time, sender, tail) SELECT m.id, m.seq, m.at, m.sender, m.tail FROM numbered m
+  ),
+  wanted AS (
+    INSERT INTO receipts_wanted(timeline, seq, sender) SELECT m.id, m.seq, m.sender FROM numbered m WHERE m.receipt
+  ),
+  called AS (
+    INSERT INTO mentions(timeline, user_id, seq) SELECT m.id, c.user_id, m.seq
+    FROM unnest(mention_rows, mention_users) AS c(n, user_id) JOIN numbered m ON m.n = c.n
   ),
   heads AS (
     UPDATE timelines t SET last_seq = h.seq, last_time = h.at
@@ -76,12 +84,13 @@ BEGIN
 END $$
 """,
 )
-CALL = f"SELECT * FROM {FUNCTION.name}($1,$2,$3,$4,$5,$6,$7,$8,$9)"
+CALL = f"SELECT * FROM {FUNCTION.name}($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)"
 
 
 def arguments(entries: Sequence[NewEntry]) -> tuple[list[Any], ...]:
     """The function's arguments. Its rows are (number from 1, seq, time, None or the fingerprint that stood already)."""
     contacts = [(n, user) for n, entry in enumerate(entries, 1) for user in entry.contacts]
+    mentions = [(n, user) for n, entry in enumerate(entries, 1) for user in entry.mentions]
     return (
         [entry.timeline for entry in entries],
         [entry.time for entry in entries],
@@ -90,6 +99,9 @@ def arguments(entries: Sequence[NewEntry]) -> tuple[list[Any], ...]:
         [entry.msg_key.random if entry.msg_key else None for entry in entries],
         [entry.fingerprint for entry in entries],
         [entry.tail for entry in entries],
+        [entry.receipt for entry in entries],
         [n for n, _ in contacts],
         [user for _, user in contacts],
+        [n for n, _ in mentions],
+        [user for _, user in mentions],
     )

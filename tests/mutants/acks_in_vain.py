@@ -1,0 +1,26 @@
+"""A server that acks one message of 20 and keeps nothing of it: its number goes to the next one as well."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from timim.cli import main
+from timim.server.store import timelines
+from timim.server.store.base import Appended, NewEntry
+from timim.server.store.steps import Run, Steps
+
+append = timelines.append
+number = count(1)
+
+
+def append_most(entry: NewEntry) -> Steps[Appended]:
+    if entry.sender.startswith("bench") and next(number) % 20 == 0:
+        head = yield Run("SELECT last_seq FROM timelines WHERE name = ?", (entry.timeline,))
+        return Appended(head[0][0] + 1 if head else 1, entry.time, duplicate=False)
+    return (yield from append(entry))
+
+
+timelines.append = append_most
+
+if __name__ == "__main__":
+    main()

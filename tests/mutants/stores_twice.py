@@ -1,0 +1,26 @@
+"""A server that stores one message of 20 a second time, as one that forgot it and got it once more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+
+from timim.cli import main
+from timim.server.store import timelines
+from timim.server.store.base import Appended, NewEntry
+from timim.server.store.steps import Steps
+
+append = timelines.append
+number = count(1)
+
+
+def append_more(entry: NewEntry) -> Steps[Appended]:
+    if entry.sender.startswith("bench") and next(number) % 20 == 0:
+        yield from append(replace(entry, msg_key=None))
+    return (yield from append(entry))
+
+
+timelines.append = append_more
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Who speaks, and to which server: the options that most commands have, said once."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from ..client import Client
+from ..conversation import Conversation
+from ..errors import InvalidArgument
+from ..usersig import sign_user
+
+DATA = Path("timim-data")
+URL = "ws://127.0.0.1:8700"
+
+DataDir = Annotated[Path, typer.Option(help="The server's data folder.", envvar="TIMIM_DATA_DIR")]
+Url = Annotated[str, typer.Option(help="The server.", envvar="TIMIM_URL")]
+User = Annotated[str, typer.Option("--as", help="The account that speaks.", envvar="TIMIM_USER")]
+Sig = Annotated[str, typer.Option(help="Its UserSig; made from the data folder when not given.", envvar="TIMIM_USER_SIG")]
+AppId = Annotated[int, typer.Option(help="The app id; read from the data folder when not given.", envvar="TIMIM_APP_ID")]
+Kept = Annotated[str, typer.Option(help="Where this client keeps its messages; :memory: nowhere, empty the usual folder.")]
+IsGroup = Annotated[bool, typer.Option("--group", help="PEER is a group.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Its fields are the options."""
+
+    user: User
+    url: Url = URL
+    sig: Sig = ""
+    app_id: AppId = 0
+    data_dir: DataDir = DATA
+    kept: Kept = ""
+
+    def client(self) -> Client:
+        """Not yet logged in. Raises InvalidArgument when there is no key at hand."""
+        app_id, sig = self.app_id, self.sig
+        if not sig or not app_id:
+            known_id, key = key_in(self.data_dir)
+            app_id = app_id or known_id
+            sig = sig or sign_user(app_id, key, self.user)
+        return Client(self.url, app_id=app_id, user_id=self.user, user_sig=sig, data_dir=self.kept or None)
+
+
+def key_in(data_dir: Path) -> tuple[int, str]:
+    """The app id and the key that signs users, of a server's data folder. Raises InvalidArgument."""
+    file = data_dir / "app.json"
+    if not file.exists():
+        raise InvalidArgument(f"no key at hand: run this beside the server's {data_dir}/, or give --app-id and --sig")
+    known = json.loads(file.read_text())
+    return known["app_id"], known["secret_key"]
+
+
+def with_account(*, kept: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of an Account, which its first parameter gets; `kept`: that option's default."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        types = get_type_hints(Account, include_extras=True)
+        options = []
+        for field in fields(Account):
+            default = inspect.Parameter.empty if field.name == "user" else field.default
+            default = kept if field.name == "kept" else default
+            options.append(
+                inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=types[field.name])
+            )
+        signature = inspect.signature(command, eval_str=True)
+        own = list(signature.parameters.values())[1:]
+
+        @wraps(command)
+        def wrapped(**given: Any) -> None:
+            command(Account(**{option.name: given.pop(option.name) for option in options}), **given)
+
+        parameters = [*(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own), *options]
+        wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return wrapped
+
+    return decorate
+
+
+def conversation(client: Client, peer: str, group: bool) -> Conversation:
+    """The one that PEER and --group name."""
+    return client.group(peer) if group else client.c2c(peer)

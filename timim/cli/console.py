@@ -1,0 +1,41 @@
+"""What every command shares: where it prints and how it ends. An error of timim's is one line and exit status 1."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from ..errors import TimimError
+from ..message import Message
+from .files import Cancelled
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Instant messaging for asyncio Python.")
+out = Console(highlight=False)
+INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """A command's work, from its start to the exit status."""
+    errors = Console(stderr=True, highlight=False)
+    try:
+        asyncio.run(work)
+    except Cancelled as exc:
+        errors.print(f"timim: {escape(exc.info)}", soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except TimimError as exc:
+        errors.print(f"[red]timim: {escape(str(exc))}[/red]", soft_wrap=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def show(message: Message) -> None:
+    """One message, one line."""
+    where = "" if message.conversation is None or message.conversation.type != 2 else f" [{message.conversation.peer}]"
+    body = message.text or " ".join(elem.push_text or type(elem).__name__ for elem in message)
+    out.print(f"[bold]{escape(message.sender)}[/bold]{escape(where)}: {escape(body)}", soft_wrap=True)

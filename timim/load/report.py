@@ -1,0 +1,97 @@
+"""What a run comes to: figures as JSON has them, and as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from rich.table import Table
+
+from .latency import Latencies
+
+
+class Times(msgspec.Struct):
+    """Milliseconds."""
+
+    p50: float
+    p90: float
+    p99: float
+    longest: float
+
+    @classmethod
+    def of(cls, latencies: Latencies) -> Times:
+        return cls(*(round(latencies.at(share) * 1000, 2) for share in (0.5, 0.9, 0.99, 1.0)))
+
+
+class Storm(msgspec.Struct):
+    """`seconds`: from the cut until the last one was logged in again and had what it missed."""
+
+    cut: int
+    back: int
+    seconds: float
+    each_ms: Times
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """`sent`: acked by the server. `busy`: how much of its time the busiest process of clients computed."""
+
+    users: int
+    groups: int
+    urls: int
+    processes: int
+    interrupted: bool
+    logins_s: float
+    logins_each_ms: Times
+    seconds: float
+    sent: int
+    sent_per_s: float
+    delivered: int
+    delivered_per_s: float
+    ack_ms: Times
+    delivery_ms: Times
+    refused: dict[int, int]  # by code
+    lost: int
+    lost_examples: Sequence[str] = ()
+    repeated: int
+    disordered: int
+    storms: Sequence[Storm] = ()
+    busy: float
+
+    @property
+    def sound(self) -> bool:
+        """Nothing was lost, repeated or out of order, and everybody came back."""
+        return not (self.lost or self.repeated or self.disordered) and all(storm.back == storm.cut for storm in self.storms)
+
+
+BUSY = 0.9  # above it, times are those of clients that wait for each other
+
+
+def table(report: Report) -> Table:
+    """For people."""
+    rows = Table("", "number", "a second", "p50, ms", "p90, ms", "p99, ms", "longest", box=None, padding=(0, 2))
+    for column in rows.columns[1:]:
+        column.justify = "right"
+
+    def row(what: str, number: int, each_s: float, times: Times) -> None:
+        shown = (f"{value:,.1f}" for value in (times.p50, times.p90, times.p99, times.longest))
+        rows.add_row(what, f"{number:,}", f"{each_s:,.0f}", *shown)
+
+    row("login", report.users, report.users / max(report.logins_s, 0.01), report.logins_each_ms)
+    row("ack", report.sent, report.sent_per_s, report.ack_ms)
+    row("delivery", report.delivered, report.delivered_per_s, report.delivery_ms)
+    for storm in report.storms:
+        row("back", storm.back, storm.back / max(storm.seconds, 0.01), storm.each_ms)
+    return rows
+
+
+def verdict(report: Report) -> list[str]:
+    """What has to be said besides."""
+    said = [f"lost {report.lost:,}, repeated {report.repeated:,}, out of order {report.disordered:,}"]
+    said += [
+        f"{storm.back:,} of {storm.cut:,} clients that were cut were back after {storm.seconds:.1f} s"
+        for storm in report.storms
+    ]
+    said += [f"refused with code {code}: {count:,}" for code, count in sorted(report.refused.items())]
+    if report.busy > BUSY:
+        said.append(f"a process of clients computed {report.busy:.0%} of its time: it was a bound (--processes)")
+    return said
