@@ -10,9 +10,9 @@ LATENCIES_S = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
 class Metrics:
-    """`sessions` tells how many devices are logged in now."""
+    """`sessions` tells how many devices are logged in now, `hints_lost` how many hints to other nodes were dropped."""
 
-    def __init__(self, *, sessions: Callable[[], int]) -> None:
+    def __init__(self, *, sessions: Callable[[], int], hints_lost: Callable[[], int] = lambda: 0) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter("timim_requests", "Requests by command", ["command"], registry=self.registry)
         self._refusals = Counter("timim_refusals", "Replies that refuse, by code", ["code"], registry=self.registry)
@@ -25,6 +25,7 @@ class Metrics:
         self.too_slow = Counter("timim_slow_sessions", "Sessions closed because they read too slowly", registry=self.registry)
         self.logins = Counter("timim_logins", "Logins, by outcome", ["outcome"], registry=self.registry)
         Gauge("timim_sessions", "Devices logged in now", registry=self.registry).set_function(sessions)
+        Gauge("timim_hints_lost", "Hints to other nodes that were dropped", registry=self.registry).set_function(hints_lost)
         self._by_command: dict[str, Counter] = {}
 
     def answered(self, command: str, code: int, seconds: float) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from .base import Event, Facts, Listener
+from .base import Event, Facts, Listener, Login
 
 
 class LocalBus:
     away = False
+    lost = 0
 
     def __init__(self) -> None:
         self._receivers: list[Callable[[Event], None]] = []
@@ -26,6 +27,12 @@ class LocalBus:
 
     def announce(self, facts: Facts) -> None:
         """There is nobody else."""
+
+    def arrived(self, login: Login) -> None:
+        """There is nobody else."""
+
+    async def online(self, users: Collection[str]) -> set[str]:
+        return set()
 
     async def start(self) -> None:
         """Nothing to do."""
