@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
 
 import httpx2
 import pytest
 
 from tests.cluster import mortal
 from tests.services import Nats, Postgres
-from timim import Muted, NotAMember, RelationChanged
+from timim import KickedOffline, KickedOut, Muted, NotAMember, RelationChanged
 from timim.notice_types import RelationType
 from timim.testing import RunningServer, Watch, running_server
 
@@ -87,6 +89,60 @@ async def test_friends_who_ask_each_other_on_two_nodes_at_once_agree(nodes: Node
         assert [[friend.user_id for friend in await user.friends.list()] for user in (alice, bob)] == [["bob"], ["alice"]]
 
 
+@asynccontextmanager
+async def gateways(database: Callable[[], str], nats: Nats, **settings: Any) -> AsyncIterator[Nodes]:
+    """Two, with settings of this test's own."""
+    url = database()
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(running_server(database=url, bus=nats.url, **settings)) for _ in range(2)]
+
+
+@pytest.mark.parametrize("policy", ["platform", "one"])
+async def test_a_place_is_one_on_all_nodes(
+    policy: Literal["platform", "one"], database: Callable[[], str], nats_server: Nats
+) -> None:
+    async with gateways(database, nats_server, devices=policy) as (here, there):
+        phone, desk = here.client("alice", platform="mobile"), here.client("alice", platform="desktop")
+        second = there.client("alice", platform="mobile")
+        watches = {device: Watch(device, KickedOut) for device in (phone, desk, second)}
+        async with phone, desk, second, here.client("bob") as bob:
+            for device in (phone, *([desk] if policy == "one" else ())):
+                assert isinstance((await watches[device].event(KickedOut)).error, KickedOffline)
+            await bob.c2c("alice").send("hello")
+            for device in {second, *([desk] if policy == "platform" else ())}:
+                await watches[device].message(lambda m: m.text == "hello")
+                assert watches[device].events == []
+            await phone.login()  # takes it back
+            await watches[second].event(KickedOut)
+
+
+async def test_a_device_that_lost_its_place_on_another_node_stays_away(database: Callable[[], str], nats_server: Nats) -> None:
+    async with gateways(database, nats_server, devices="one") as (here, there):
+        phone = here.client("alice", reconnect_limit=0.2)
+        watch = Watch(phone, KickedOut)
+        async with phone:
+            await here.crash()
+            async with there.client("alice") as tablet:
+                stays = Watch(tablet, KickedOut)
+                await here.start()
+                assert isinstance((await watch.event(KickedOut)).error, KickedOffline)  # it came back by itself
+                assert stays.events == []
+
+
+async def test_a_device_that_logs_in_on_another_node_ends_its_older_session(
+    database: Callable[[], str], nats_server: Nats, tmp_path: Path
+) -> None:
+    async with gateways(database, nats_server) as (here, there):
+        phone, twin = here.client("alice", data_dir=tmp_path), there.client("alice")
+        watch = Watch(phone, KickedOut)
+        async with phone:
+            await twin.open()
+            twin._instance = phone._instance  # a copy of the data folder
+            async with twin:
+                assert "once more" in str((await watch.event(KickedOut)).error)
+                assert "online" in repr(twin)
+
+
 async def doctor(*arguments: str) -> tuple[int, str]:
     """What `timim doctor` prints, and its exit status."""
     process = await asyncio.create_subprocess_exec(
@@ -118,7 +174,7 @@ async def test_the_doctor_tells_a_good_deployment_from_a_bad_one(database: Calla
 
 
 async def test_a_node_that_is_ready_says_so_and_one_without_its_database_does_not(own_postgres: Postgres) -> None:
-    async with mortal(own_postgres, "ready", count=1) as cluster, httpx2.AsyncClient() as http:
+    async with mortal(own_postgres, "ready", gateways=1) as cluster, httpx2.AsyncClient() as http:
         url = cluster.servers[0].url.replace("ws", "http", 1) + "/readyz"
         ready = await http.get(url)
         assert (ready.status_code, ready.json()) == (200, {"status": "ok", "bus": "ok"})

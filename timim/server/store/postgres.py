@@ -21,6 +21,7 @@ from ...failpoint import reach
 from . import schema, timelines
 from .base import Appended, NewEntry, TimelinePage
 from .postgres_append import CALL, FUNCTION, arguments
+from .postgres_claims import PostgresClaims
 from .sql import SqlStore
 from .steps import Op, RunMany
 
@@ -294,7 +295,12 @@ class PostgresStore(SqlStore):
 
     def __init__(self, url: str, *, replica_url: str = "", connections: int = 8, retry_s: float = RETRY_S) -> None:
         self.engine = PostgresEngine(url, replica_url=replica_url, connections=connections, retry_s=retry_s)
-        super().__init__(self.engine)
+        self._claims = PostgresClaims(url)
+        super().__init__(self.engine, self._claims)
+
+    async def close(self) -> None:
+        await self._claims.close()
+        await super().close()
 
     async def append(self, entry: NewEntry) -> Appended:
         if entry.media or entry.asks:  # such entries are few: more rows than their own are written, or asked, with them
