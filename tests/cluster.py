@@ -16,12 +16,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from tests.services import NatsCluster, Postgres, Relay
+from tests.services import Nats, NatsCluster, Postgres, Relay
 from timim import Client, Message, sign_user
 from timim.testing import RunningServer, Watch
 from timim.testing.server import checked_settings
 
-Part = Literal["gateway", "nats", "postgres", "bus"]  # one gateway, one NATS server, the database, all NATS servers
+Part = Literal["gateway", "nats", "postgres", "bus", "three"]  # bus: all NATS servers; three: one of each of the first three
 PACE_S = 0.05  # between two messages of a pair
 
 
@@ -69,6 +69,13 @@ class Cluster:
             case "postgres":
                 await asyncio.to_thread(self.postgres.stop, signal.SIGQUIT)
                 await asyncio.to_thread(self.postgres.start)
+            case "three":
+                server, one = rng.choice(self.servers), rng.choice(self.nats.servers)
+                await server.crash()
+                await asyncio.gather(asyncio.to_thread(one.stop), asyncio.to_thread(self.postgres.stop, signal.SIGQUIT))
+                await asyncio.to_thread(self.postgres.start)  # a gateway does not start without it
+                over = time.monotonic()
+                return Death(part, at, over, asyncio.create_task(_started(server, one)))
             case "bus":
                 await asyncio.to_thread(self.nats.stop)
                 await asyncio.sleep(away_s)  # what is tested is this time
@@ -76,19 +83,23 @@ class Cluster:
         return Death(part, at, time.monotonic())
 
 
+async def _started(server: RunningServer, nats: Nats) -> None:
+    await asyncio.gather(server.start(), asyncio.to_thread(nats.start))
+
+
 @asynccontextmanager
 async def mortal(
-    postgres: Postgres, database: str, *, count: int = 3, program: Sequence[str] = RunningServer.program
+    postgres: Postgres, database: str, *, gateways: int = 3, program: Sequence[str] = RunningServer.program
 ) -> AsyncIterator[Cluster]:
-    """As many gateways and NATS servers as said, on an empty database of this PostgreSQL."""
+    """So many gateways and three NATS servers, on an empty database of this PostgreSQL."""
     url = await asyncio.to_thread(postgres.database, database)
-    nats = await asyncio.to_thread(NatsCluster, count)
+    nats = await asyncio.to_thread(NatsCluster, 3)
     try:
         async with AsyncExitStack() as stack:
             servers = []
             settings = {"database": url, "bus": nats.url, "group_messages_per_s": 0}
             await asyncio.to_thread(checked_settings, settings)
-            for _ in range(count):
+            for _ in range(gateways):
                 folder = Path(await asyncio.to_thread(stack.enter_context, TemporaryDirectory()))
                 server = RunningServer(folder, settings)
                 server.program = program

@@ -304,6 +304,7 @@ class Relay:
         self._writers: set[asyncio.StreamWriter] = set()
         self._listener: asyncio.Server | None = None
         self._swallowing = False
+        self._sign = b""
         self.swallowed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -322,9 +323,10 @@ class Relay:
         port: int = self._listener.sockets[0].getsockname()[1]
         return port
 
-    def swallow(self) -> None:
-        """What the service says from now on is lost; `swallowed` is set when it said something."""
+    def swallow(self, sign: bytes = b"") -> None:
+        """What the service says from now on is lost; `swallowed` is set when it said something, with `sign` in it."""
         self._swallowing = True
+        self._sign = sign
         self.swallowed.clear()
 
     def cut(self) -> None:
@@ -361,7 +363,8 @@ class Relay:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False) -> None:
         while chunk := await reader.read(65536):
             if answers and self._swallowing:
-                self.swallowed.set()
+                if self._sign in chunk:
+                    self.swallowed.set()
             else:
                 writer.write(chunk)
                 await writer.drain()

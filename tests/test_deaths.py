@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import get_args
 
 import pytest
 
 from tests.cluster import Part, mortal, percentile, talked_through
-from tests.services import Postgres
+from tests.services import Nats, Postgres, Relay, free_port
 from timim import NotAMember
-from timim.testing import Watch
+from timim.testing import RunningServer, Watch, running_server
 
 NO_COMPARE = ("-m", "tests.mutants.no_compare")
 LIMIT_S = 30.0  # a bound for a busy machine; what it takes is asserted in the long test
@@ -37,13 +39,13 @@ async def test_r7_deaths_of_every_part_lose_nothing_and_repeat_nothing(own_postg
 @pytest.mark.timeout(180)
 async def test_r7_nodes_that_do_not_compare_are_found_out(own_postgres: Postgres, seed: int) -> None:
     rng = random.Random(seed)
-    async with mortal(own_postgres, "r7", program=NO_COMPARE) as cluster:
+    async with mortal(own_postgres, "r7", gateways=2, program=NO_COMPARE) as cluster:
         with pytest.raises(TimeoutError):
             await talked_through(cluster, some_deaths(rng, 1), rng, pairs=4, limit_s=MUTANT_LIMIT_S)
 
 
 async def test_r7_gateways_go_on_with_the_nats_servers_that_are_left(own_postgres: Postgres) -> None:
-    async with mortal(own_postgres, "rolling") as cluster:
+    async with mortal(own_postgres, "rolling", gateways=2) as cluster:
         async with cluster.client("alice") as alice, cluster.client("bob") as bob:
             watch = Watch(bob)
             for n, server in enumerate(cluster.nats.servers, 1):
@@ -54,8 +56,45 @@ async def test_r7_gateways_go_on_with_the_nats_servers_that_are_left(own_postgre
             assert [m.text for m in watch.messages] == ["1", "2", "3"]
 
 
+async def a_route_loses_a_hint(url: str, limit_s: float) -> None:
+    """Two NATS servers, a node on each; what one of them tells the other is lost for a while, which neither node is told."""
+    async with AsyncExitStack() as stack:
+
+        async def nats(*routes: int) -> Nats:
+            server = await asyncio.to_thread(Nats, cluster_port=free_port(), routes=routes)
+            stack.callback(server.close)
+            return server
+
+        far = await nats()
+        route = await stack.enter_async_context(Relay(far.cluster_port))
+        near = await nats(route.port)
+        here = await stack.enter_async_context(running_server(database=url, bus=near.url))
+        there = await stack.enter_async_context(running_server(database=url, bus=far.url))
+        alice = await stack.enter_async_context(here.client("alice"))
+        bob = await stack.enter_async_context(there.client("bob"))
+        watch = Watch(alice)
+        await bob.c2c("alice").send("before")
+        await watch.message(lambda m: m.text == "before")
+        route.swallow(b".beat")
+        await bob.c2c("alice").send("lost")
+        await route.swallowed.wait()
+        route.cut()
+        async with asyncio.timeout(limit_s):
+            await watch.message(lambda m: m.text == "lost")
+
+
+async def test_r7_what_is_lost_between_two_nats_servers_is_made_good(database: Callable[[], str]) -> None:
+    await a_route_loses_a_hint(database(), LIMIT_S)
+
+
+async def test_r7_nodes_that_hear_no_hole_are_found_out(database: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunningServer, "program", ("-m", "tests.mutants.no_beats"))
+    with pytest.raises(TimeoutError):
+        await a_route_loses_a_hint(database(), MUTANT_LIMIT_S)
+
+
 async def test_a_server_works_on_while_nats_is_away_and_decides_by_the_database(own_postgres: Postgres) -> None:
-    async with mortal(own_postgres, "away", count=2) as cluster:
+    async with mortal(own_postgres, "away", gateways=2) as cluster:
         async with cluster.client("owner") as owner, cluster.client("bob") as bob:
             group = await owner.groups.create("Public", name="team", members=["bob"])
             await bob.group(group.id).send("one")
