@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from tests.services import Nats, NatsCluster, Postgres, Relay
-from timim import Client, Message, sign_user
+from timim import Client, Conversation, Message, sign_user
 from timim.testing import RunningServer, Watch
 from timim.testing.server import checked_settings
 
@@ -115,18 +115,19 @@ async def mortal(
 
 
 class Pair:
-    """A sender and a receiver. A `shy` one falls silent after the first word that it says after a death, until told to go on:
-    no later message shows that this one is missing.
+    """Somebody who talks in a conversation, and who hears it.
+
+    A `shy` one falls silent after the first word that it says after a death, until told to go on: no later message shows that
+    this one is missing.
     """
 
-    def __init__(self, sender: Client, receiver: Client, *, shy: bool) -> None:
+    def __init__(self, talk: Conversation, receiver: Client, *, shy: bool) -> None:
         self.shy = shy
         self.sent: list[str] = []
         self.begun: dict[str, float] = {}
         self.came: dict[str, float] = {}
         self.watch = Watch(receiver)
-        self._sender = sender
-        self._to = receiver.user_id
+        self._conversation = talk
         self._death_at = float("inf")
         self._may_talk = asyncio.Event()
         self._news = asyncio.Condition()
@@ -135,10 +136,10 @@ class Pair:
     async def talk(self) -> None:
         """For as long as the task lives."""
         while True:
-            text = f"{self._to}-{len(self.sent)}"
+            text = f"{self._conversation.peer}-{len(self.sent)}"
             self.begun[text] = time.monotonic()
             self.sent.append(text)
-            await self._sender.c2c(self._to).send(text)
+            await self._conversation.send(text)
             if self.shy and self.begun[text] > self._death_at:
                 self._may_talk.clear()
                 await self._may_talk.wait()
@@ -162,9 +163,14 @@ class Pair:
             await self._news.wait_for(later)
         return max(0.0, min(later()) - death.over)
 
+    async def heard(self) -> list[str]:
+        """All that came, once the last word did."""
+        await self.watch.message(lambda message: message.text == self.sent[-1])
+        return [message.text for message in self.watch.messages if message.text]  # without the tips of a group
+
     async def _note(self, messages: list[Message]) -> None:
         async with self._news:
-            self.came.update((message.text, time.monotonic()) for message in messages)
+            self.came.update((message.text, time.monotonic()) for message in messages if message.text)
             self._news.notify_all()
 
 
@@ -188,7 +194,7 @@ class Story:
 async def talked_through(
     cluster: Cluster, deaths: Sequence[Part], rng: random.Random, *, pairs: int, limit_s: float, away_s: float = 0.3
 ) -> Story:
-    """Pairs talk while parts die one after another; each receiver gets exactly what was acked for it, in its order.
+    """Pairs talk, half of them in groups, while parts die one by one; what was said comes whole, once and in order.
 
     Raises TimeoutError when a pair has not recovered `limit_s` after an outage.
     """
@@ -198,7 +204,10 @@ async def talked_through(
         for n in range(pairs):
             receiver = await stack.enter_async_context(cluster.client(f"r{n}"))
             sender = await stack.enter_async_context(cluster.client(f"s{n}"))
-            talking.append(Pair(sender, receiver, shy=n % 2 == 0))
+            talk = sender.c2c(f"r{n}")
+            if n % 4 >= 2:
+                talk = sender.group((await sender.groups.create("Public", name=f"g{n}", members=[f"r{n}"])).id)
+            talking.append(Pair(talk, receiver, shy=n % 2 == 0))
         tasks = [asyncio.create_task(pair.talk()) for pair in talking]
         try:
             for part in deaths:
@@ -219,8 +228,7 @@ async def talked_through(
             with suppress(asyncio.CancelledError):
                 await asyncio.gather(*tasks)
         for pair in talking:
-            await pair.watch.upto(len(pair.sent))
-            assert [m.text for m in pair.watch.messages] == pair.sent
+            assert await pair.heard() == pair.sent
             story.lateness += [_lateness(pair.begun[text], pair.came[text], outages) for text in pair.sent]
     return story
 

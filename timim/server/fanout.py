@@ -38,6 +38,10 @@ class Fanout:
     def of(self, user: str) -> list[Session]:
         return list(self._sessions.get(user, {}).values())
 
+    def online(self, user: str) -> bool:
+        """Whether a device is logged in. One that logged out is not, while its socket is being closed."""
+        return any(not session.closed_because for session in self._sessions.get(user, {}).values())
+
     def all(self) -> list[Session]:
         return [session for devices in self._sessions.values() for session in devices.values()]
 

@@ -32,6 +32,9 @@ class Node:
     def learn(self, facts: Facts) -> None:
         self._directory.learn(facts)
 
+    def online(self, user: str) -> bool:
+        return self._fanout.online(user)
+
     def arrived(self, login: Login) -> None:
         self._places.hear(login)
 

@@ -59,7 +59,7 @@ class Outside:
 
     async def _online(self, users: Collection[str]) -> set[str]:
         """Those who are logged in on any node."""
-        here = {user for user in users if self._fanout.of(user)}
+        here = {user for user in users if self._fanout.online(user)}
         return here | await self._bus.online([user for user in users if user not in here])
 
     async def _open(self, name: str, tell: Callable[[str, StoredEntry], Awaitable[None]] | None) -> None:

@@ -64,6 +64,10 @@ class Listener(Protocol):
         """Something for these may have been lost."""
         ...
 
+    def online(self, user: str) -> bool:
+        """Whether this user is logged in on this node."""
+        ...
+
     def arrived(self, login: Login) -> None:
         """A session of a user with sessions here began on another node."""
         ...

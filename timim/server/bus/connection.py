@@ -22,7 +22,7 @@ log = logging.getLogger("timim.server")
 WAITING_LIMIT = 20_000  # messages that wait to be written; past it they are dropped and reported
 ANSWER_S = 2  # a NATS server that does not answer within it is not waited for
 RECONNECT_S = 0.2  # between two tries of the same server
-PING_S = 5.0  # a connection that is silently dead is noticed after two of these
+PING_S = 2.0  # a connection that is silently dead is noticed after two of these
 
 Hear = Callable[[Msg], Awaitable[None]]
 

@@ -237,7 +237,7 @@ class NatsBus:
             self._connection.send(f"{self._prefix}.beat", self._peers.beat())
 
     async def _hear_question(self, message: Msg) -> None:
-        self._questions.answer(message.data, self._sessions.__contains__)
+        self._questions.answer(message.data, lambda user: any(listener.online(user) for listener in self._listeners))
 
     async def _hear_answer(self, message: Msg) -> None:
         self._questions.hear(message.data)
