@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.receiver import Call, Receiver, agree, receiving
-from tests.services import Nats
+from tests.services import Nats, Postgres
 from timim.testing import RunningServer, Watch, running_server
 
 Nodes = list[RunningServer]
@@ -98,6 +99,26 @@ async def test_when_a_node_dies_while_it_tells_another_goes_on(nodes: Nodes, pho
         await phones.until(lambda calls: rest[-1] in seqs(phones))
     assert seqs(phones) == [first, first, *rest], "the one under way again, under its id, and the others once"
     assert len({call.body["PushId"] for call in phones.calls}) == 1 + len(rest)
+
+
+async def test_telling_goes_on_when_the_database_comes_back(
+    own_postgres: Postgres, nats_server: Nats, phones: Receiver
+) -> None:
+    settings: dict[str, Any] = {"database": own_postgres.database("told"), "bus": nats_server.url, "push_url": phones.url}
+    async with running_server(**settings) as here, running_server(**settings) as there:
+        await here.add_users("bob")
+        came, answered = hold(phones)
+        async with here.client("alice") as alice, there.client("alice") as second:
+            for client in (alice, second, alice):
+                await client.c2c("bob").send("x")
+            await came.wait()
+            await asyncio.to_thread(own_postgres.stop, signal.SIGQUIT)
+            await asyncio.to_thread(own_postgres.start)
+            answered.set()
+            await second.c2c("bob").send("last")
+            await phones.until(lambda calls: 4 in seqs(phones))
+    assert sorted(set(seqs(phones))) == [1, 2, 3, 4]
+    assert seqs(phones)[seqs(phones).index(2) :] == [2, 3, 4], "only the one under way may be told again, by the other node"
 
 
 async def test_who_is_online_on_another_node_is_not_pushed_to(nodes: Nodes, phones: Receiver) -> None:
