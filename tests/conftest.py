@@ -89,6 +89,8 @@ ONE_PROCESS = {
     "test_acks.py": "failpoints and kills of the one process",
     "test_cluster.py": "makes its own gateways",
     "test_deaths.py": "makes its own gateways",
+    "test_told_once.py": "makes its own gateways",
+    "test_untold_deaths.py": "makes its own gateways",
     "test_power_cut.py": "the file below the server",
 }
 

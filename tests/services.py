@@ -329,6 +329,11 @@ class Relay:
         self._sign = sign
         self.swallowed.clear()
 
+    def refuse(self) -> None:
+        """Take no more connections; those that are there stay."""
+        assert self._listener is not None
+        self._listener.close()
+
     def cut(self) -> None:
         """End all connections; new ones are whole."""
         self._swallowing = False

@@ -18,7 +18,7 @@ class Node:
     def _hole(self) -> None:
         self.holes += 1
 
-    def _gone(self) -> None:
+    def _gone(self, silent: bool) -> None:
         self.gone += 1
 
 

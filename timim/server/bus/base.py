@@ -82,7 +82,9 @@ class Listener(Protocol):
 
 
 class Bus(Protocol):
-    def publish(self, event: Event) -> None: ...
+    def publish(self, event: Event, *, again: bool = False) -> None:
+        """Tell all. `again`: it was stored before, by a node that may have ended before it told."""
+        ...
 
     def announce(self, facts: Facts) -> None:
         """Tell the other nodes."""

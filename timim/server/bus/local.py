@@ -14,7 +14,9 @@ class LocalBus:
     def __init__(self) -> None:
         self._receivers: list[Callable[[Event], None]] = []
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: Event, *, again: bool = False) -> None:
+        if again:
+            return  # who was not told logged in after that
         for receive in self._receivers:
             receive(event)
 

@@ -58,6 +58,7 @@ class NatsBus:
         self._tasks = Tasks()
         self._doubting: asyncio.TimerHandle | None = None
         self._tell_doubt = False
+        self._was_here = False  # connected to NATS once
 
     @property
     def away(self) -> bool:
@@ -93,7 +94,7 @@ class NatsBus:
         self._connection.send(f"{self._prefix}.beat", self._peers.last_beat())
         await self._connection.stop()
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: Event, *, again: bool = False) -> None:
         event = replace(event, users=tuple(event.users))
         self._receive(event)
         hint = _pack((event.kind, event.seq, bytes(event.payload), bytes(event.plain or b"")))
@@ -249,7 +250,9 @@ class NatsBus:
 
     def _came_back(self) -> None:
         self._peers.excuse()
-        self._connection.send(f"{self._prefix}.doubt", b"")  # what this node published last may be lost as well
+        if self._was_here or self.lost:  # what this node published last may be lost as well
+            self._connection.send(f"{self._prefix}.doubt", b"")
+        self._was_here = True
         self._doubt(away=False)
         self._tasks.begin(self._read_all_places(), "timim nats places")
 
@@ -274,9 +277,11 @@ class NatsBus:
         for listener in self._listeners:
             listener.doubt(away=away)
 
-    def _gone(self) -> None:
+    def _gone(self, silent: bool) -> None:
         for listener in self._listeners:
             listener.inherit()
+        if silent:
+            self._doubt_soon()  # it may have died before it told what it had stored
 
     async def _beat(self) -> None:
         while True:

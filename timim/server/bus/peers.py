@@ -18,9 +18,9 @@ _BEAT = msgspec.msgpack.Decoder(tuple[str, int])
 
 
 class Peers:
-    """`on_hole`: hints were lost. `on_gone`: a node ended, or seems to have. `now`: monotonic."""
+    """`on_hole`: hints were lost. `on_gone`: a node ended, False, or is silent, True. `now`: monotonic."""
 
-    def __init__(self, *, on_hole: Callable[[], None], on_gone: Callable[[], None], now: Callable[[], float]) -> None:
+    def __init__(self, *, on_hole: Callable[[], None], on_gone: Callable[[bool], None], now: Callable[[], float]) -> None:
         self.me = secrets.token_hex(8)
         self._on_hole = on_hole
         self._on_gone = on_gone
@@ -45,7 +45,7 @@ class Peers:
         node, number = _BEAT.decode(message)
         if number == 0:
             if self._heard.pop(node, None) is not None:
-                self._on_gone()
+                self._on_gone(False)
             return False
         new = node not in self._heard
         before, _ = self._heard.get(node, (0, 0.0))
@@ -60,7 +60,7 @@ class Peers:
         for node in silent:
             del self._heard[node]
         if silent:
-            self._on_gone()
+            self._on_gone(True)
 
     def excuse(self) -> None:
         """Nobody could be heard: none of them was silent by itself."""
