@@ -129,6 +129,19 @@ async def test_a_device_that_lost_its_place_on_another_node_stays_away(database:
                 assert stays.events == []
 
 
+async def test_a_place_that_is_lost_while_nats_is_away_is_found_by_comparing(database: Callable[[], str]) -> None:
+    nats = await asyncio.to_thread(Nats)
+    try:
+        async with gateways(database, nats, devices="one") as (here, there), here.client("alice") as phone:
+            watch = Watch(phone, KickedOut)
+            await asyncio.to_thread(nats.stop)
+            async with there.client("alice") as tablet:
+                await watch.event(KickedOut)
+                assert "online" in repr(tablet)
+    finally:
+        await asyncio.to_thread(nats.close)
+
+
 async def test_a_device_that_logs_in_on_another_node_ends_its_older_session(
     database: Callable[[], str], nats_server: Nats, tmp_path: Path
 ) -> None:

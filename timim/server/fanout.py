@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..wire.codec import decode
 from ..wire.status import PushEvent
@@ -65,8 +65,11 @@ class Fanout:
             for session in self.of(user):
                 session.compare()
 
-    def compare_all(self, rng: random.Random) -> None:
-        """Tell every device, once between COMPARE_AFTER_S and COMPARE_WITHIN_S from now, however many doubts there are."""
+    def compare_all(self, rng: random.Random, also: Callable[[Session], None]) -> None:
+        """Tell every device, once between COMPARE_AFTER_S and COMPARE_WITHIN_S from now, however many doubts there are.
+
+        `also` is called with each session then.
+        """
         loop = asyncio.get_running_loop()
         first = loop.time() + COMPARE_AFTER_S
         for session in self.all():
@@ -76,8 +79,9 @@ class Fanout:
             if due is not None:
                 due.cancel()
             at = first + rng.random() * (COMPARE_WITHIN_S - COMPARE_AFTER_S)
-            self._comparing[session.number] = loop.call_at(at, self._compare, session)
+            self._comparing[session.number] = loop.call_at(at, self._compare, session, also)
 
-    def _compare(self, session: Session) -> None:
+    def _compare(self, session: Session, also: Callable[[Session], None]) -> None:
         del self._comparing[session.number]
         session.compare()
+        also(session)

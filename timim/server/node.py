@@ -46,4 +46,4 @@ class Node:
 
     def doubt(self, *, away: bool) -> None:
         self._directory.doubt(away=away)
-        self._fanout.compare_all(self._rng)
+        self._fanout.compare_all(self._rng, self._places.doubt)

@@ -43,7 +43,7 @@ class Places:
         another's now, StorageError.
         """
         place = self._place(session.platform)
-        async with self._turns[hash(session.user) % TURNS]:
+        async with self._turn(session.user):
             if place is not None and not await self._store.take(session.user, place, session.device, resumed=session.resumed):
                 raise KickedOffline("another login took this device's place")
             for other in self._sessions_of(session.user):
@@ -61,24 +61,32 @@ class Places:
                     other.close(SUPERSEDED)  # the rest of a connection that was cut
                 else:
                     _end(other, "this device logged in once more")
-        if self._policy != "all":
-            task = asyncio.create_task(self.look(login.user, login.platform), name=f"timim place of {login.user}")
-            self._looking.add(task)
-            task.add_done_callback(self._looking.discard)
+        self._begin_to_look(login.user, login.platform)
+
+    def doubt(self, session: Session) -> None:
+        """Another node's login may have gone unheard."""
+        self._begin_to_look(session.user, session.platform)
 
     async def look(self, user: str, platform: str) -> None:
         """End the user's sessions of this node that stand in a place that is another device's."""
         place = self._place(platform)
         if place is None:
             return
-        try:
-            holder = await self._store.holder(user, place)
-        except TimimError as exc:
-            log.warning("whose place it is was not found, so nobody of %s is put out: %s", user, exc)
-            return
-        for session in self._sessions_of(user):
-            if holder is not None and self._place(session.platform) == place and session.device != holder:
-                _end(session, "another device logged in")
+        async with self._turn(user):  # a login here that takes the place meanwhile must not be judged by what was read before
+            try:
+                holder = await self._store.holder(user, place)
+            except TimimError as exc:
+                log.warning("whose place it is was not found, so nobody of %s is put out: %s", user, exc)
+                return
+            for session in self._sessions_of(user):
+                if holder is not None and self._place(session.platform) == place and session.device != holder:
+                    _end(session, "another device logged in")
+
+    def _begin_to_look(self, user: str, platform: str) -> None:
+        if self._policy != "all":
+            task = asyncio.create_task(self.look(user, platform), name=f"timim place of {user}")
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
 
     async def leave(self, session: Session) -> None:
         """The device logged out: its place is free."""
@@ -93,6 +101,9 @@ class Places:
         for task in self._looking:
             task.cancel()
         await asyncio.gather(*self._looking, return_exceptions=True)
+
+    def _turn(self, user: str) -> asyncio.Lock:
+        return self._turns[hash(user) % TURNS]
 
     def _place(self, platform: str) -> str | None:
         match self._policy:
