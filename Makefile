@@ -91,8 +91,8 @@ soak: $(READY)  ## the long tests
 	@code=0; $(PY) -m pytest -m soak --timeout=0 $(ARGS) || code=$$?; \
 	if [ $$code -eq 5 ]; then echo "soak: no such test yet"; else exit $$code; fi
 
-test-cluster: $(READY)  ## the behaviour tests on two gateways, PostgreSQL and NATS, and every part killed 20 times
-	@$(PY) -m pytest -m cluster --timeout=0 -s tests/test_cluster.py
+test-cluster: $(READY)  ## every part of a cluster killed 20 times, and the behaviour tests on two gateways
+	@$(PY) -m pytest -m cluster --timeout=0 -s tests/test_deaths.py
 	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup --backend=cluster --timeout=180 $(ARGS)
 
 fuzz: $(READY)  ## the property tests again, with many more examples

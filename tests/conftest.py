@@ -61,6 +61,14 @@ def database(postgres: Postgres) -> Callable[[], str]:
     return lambda: postgres.database(f"t{uuid.uuid4().hex}")
 
 
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for one test, which may stop it."""
+    server = Postgres()
+    yield server
+    server.close()
+
+
 @pytest.fixture(scope="session")
 def nats_server() -> Iterator[Nats]:
     """A NATS server of this run's own."""
@@ -80,6 +88,9 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
 ONE_PROCESS = {
     "test_acks.py": "failpoints and kills of the one process",
     "test_cluster.py": "makes its own gateways",
+    "test_deaths.py": "makes its own gateways",
+    "test_told_once.py": "makes its own gateways",
+    "test_untold_deaths.py": "makes its own gateways",
     "test_power_cut.py": "the file below the server",
 }
 

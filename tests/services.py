@@ -132,12 +132,20 @@ class Nats:
         return f"nats://127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
         command = [str(Path(sys.executable).with_name("nats-server")), "-a", "127.0.0.1", "-p", str(self.port)]
         if self.cluster_port:
             command += ["--cluster_name", "timim", "--cluster", f"nats://127.0.0.1:{self.cluster_port}"]
             command += ["--routes", ",".join(f"nats://127.0.0.1:{route}" for route in self._routes)]
         with self._log.open("ab") as out:
             self._process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
+
+    def wait(self) -> None:
+        """Until it takes connections."""
+        assert self._process is not None
         _wait_for(self.port, self._process, self._log)
 
     def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
@@ -149,6 +157,32 @@ class Nats:
     def close(self) -> None:
         self.stop()
         self._log.unlink(missing_ok=True)
+
+
+class NatsCluster:
+    """Several servers with routes between them."""
+
+    def __init__(self, count: int) -> None:
+        ports = _free_ports(count)
+        self.servers = [Nats(cluster_port=port, routes=[other for other in ports if other != port]) for port in ports]
+
+    @property
+    def url(self) -> str:
+        return ",".join(server.url for server in self.servers)
+
+    def start(self) -> None:
+        for server in self.servers:
+            server.launch()
+        for server in self.servers:
+            server.wait()
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.stop()
+
+    def close(self) -> None:
+        for server in self.servers:
+            server.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,13 +294,17 @@ def _wait(process: subprocess.Popen[bytes], bucket: Bucket, log: Path) -> None:
 
 
 class Relay:
-    """Bytes between a program and a service, until it is told to swallow the service's answers, or to cut."""
+    """Bytes between a program and a service, until it is told to swallow the service's answers, or to cut.
 
-    def __init__(self, port: int) -> None:
-        self._to = port
+    Before several ports it is a load balancer: the one with the fewest connections is next, one that refuses is passed over.
+    """
+
+    def __init__(self, *ports: int) -> None:
+        self._carries = dict.fromkeys(ports, 0)
         self._writers: set[asyncio.StreamWriter] = set()
         self._listener: asyncio.Server | None = None
         self._swallowing = False
+        self._sign = b""
         self.swallowed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -285,10 +323,16 @@ class Relay:
         port: int = self._listener.sockets[0].getsockname()[1]
         return port
 
-    def swallow(self) -> None:
-        """What the service says from now on is lost; `swallowed` is set when it said something."""
+    def swallow(self, sign: bytes = b"") -> None:
+        """What the service says from now on is lost; `swallowed` is set when it said something, with `sign` in it."""
         self._swallowing = True
+        self._sign = sign
         self.swallowed.clear()
+
+    def refuse(self) -> None:
+        """Take no more connections; those that are there stay."""
+        assert self._listener is not None
+        self._listener.close()
 
     def cut(self) -> None:
         """End all connections; new ones are whole."""
@@ -297,11 +341,20 @@ class Relay:
             writer.transport.abort()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._to)
-        except OSError:
-            writer.transport.abort()
-            return
+        for port in sorted(self._carries, key=self._carries.__getitem__):
+            self._carries[port] += 1
+            try:
+                await self._carry(port, reader, writer)
+            except OSError:
+                continue
+            finally:
+                self._carries[port] -= 1
+            break
+        writer.transport.abort()
+
+    async def _carry(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Until one side ends. Raises OSError when the port takes no connection."""
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", port)
         self._writers |= {writer, up_writer}
         try:
             await asyncio.gather(self._pass(reader, up_writer), self._pass(up_reader, writer, answers=True))
@@ -315,7 +368,8 @@ class Relay:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool = False) -> None:
         while chunk := await reader.read(65536):
             if answers and self._swallowing:
-                self.swallowed.set()
+                if self._sign in chunk:
+                    self.swallowed.set()
             else:
                 writer.write(chunk)
                 await writer.drain()

@@ -1,29 +1,24 @@
-"""Several servers on one PostgreSQL and one NATS are one server: whoever is where, and whatever dies."""
+"""Several servers on one PostgreSQL and one NATS are one server, whoever is where. What dies is in test_deaths.py."""
 
 from __future__ import annotations
 
 import asyncio
-import random
-import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 import pytest
 
+from tests.cluster import mortal
 from tests.services import Nats, Postgres
-from timim import Message, Muted, NotAMember, RelationChanged
+from timim import KickedOffline, KickedOut, Muted, NotAMember, RelationChanged
 from timim.notice_types import RelationType
 from timim.testing import RunningServer, Watch, running_server
 
 Nodes = list[RunningServer]
-LOST_LIMIT_S = 8.0  # comparing begins when NATS is back; without it nothing comes before minutes
 
 
 @pytest.fixture
@@ -132,171 +127,71 @@ async def test_friends_who_ask_each_other_on_two_nodes_at_once_agree(nodes: Node
         assert [[friend.user_id for friend in await user.friends.list()] for user in (alice, bob)] == [["bob"], ["alice"]]
 
 
-class Gateways:
-    """Servers on one database and one NATS that may be killed."""
-
-    def __init__(self, nats: Nats, servers: Nodes) -> None:
-        self.nats = nats
-        self.servers = servers
-
-
 @asynccontextmanager
-async def mortal(url: str, count: int = 2, program: Sequence[str] = RunningServer.program) -> AsyncIterator[Gateways]:
-    """Gateways with a NATS of their own."""
+async def gateways(database: Callable[[], str], nats: Nats, **settings: Any) -> AsyncIterator[Nodes]:
+    """Two, with settings of this test's own."""
+    url = database()
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(running_server(database=url, bus=nats.url, **settings)) for _ in range(2)]
+
+
+@pytest.mark.parametrize("policy", ["platform", "one"])
+async def test_a_place_is_one_on_all_nodes(
+    policy: Literal["platform", "one"], database: Callable[[], str], nats_server: Nats
+) -> None:
+    async with gateways(database, nats_server, devices=policy) as (here, there):
+        phone, desk = here.client("alice", platform="mobile"), here.client("alice", platform="desktop")
+        second = there.client("alice", platform="mobile")
+        watches = {device: Watch(device, KickedOut) for device in (phone, desk, second)}
+        async with phone, desk, second, here.client("bob") as bob:
+            for device in (phone, *([desk] if policy == "one" else ())):
+                assert isinstance((await watches[device].event(KickedOut)).error, KickedOffline)
+            await bob.c2c("alice").send("hello")
+            for device in {second, *([desk] if policy == "platform" else ())}:
+                await watches[device].message(lambda m: m.text == "hello")
+                assert watches[device].events == []
+            await phone.login()  # takes it back
+            await watches[second].event(KickedOut)
+
+
+async def test_a_device_that_lost_its_place_on_another_node_stays_away(database: Callable[[], str], nats_server: Nats) -> None:
+    async with gateways(database, nats_server, devices="one") as (here, there):
+        phone = here.client("alice", reconnect_limit=0.2)
+        watch = Watch(phone, KickedOut)
+        async with phone:
+            await here.crash()
+            async with there.client("alice") as tablet:
+                stays = Watch(tablet, KickedOut)
+                await here.start()
+                assert isinstance((await watch.event(KickedOut)).error, KickedOffline)  # it came back by itself
+                assert stays.events == []
+
+
+async def test_a_place_that_is_lost_while_nats_is_away_is_found_by_comparing(database: Callable[[], str]) -> None:
     nats = await asyncio.to_thread(Nats)
     try:
-        async with AsyncExitStack() as stack:
-            servers = []
-            for _ in range(count):
-                folder = Path(await asyncio.to_thread(stack.enter_context, TemporaryDirectory()))
-                server = RunningServer(folder, {"database": url, "bus": nats.url, "group_messages_per_s": 0})
-                server.program = program
-                stack.push_async_callback(server.stop)
-                stack.push_async_callback(server.faults.stop)
-                await server.start()
-                servers.append(server)
-            yield Gateways(nats, servers)
+        async with gateways(database, nats, devices="one") as (here, there), here.client("alice") as phone:
+            watch = Watch(phone, KickedOut)
+            await asyncio.to_thread(nats.stop)
+            async with there.client("alice") as tablet:
+                await watch.event(KickedOut)
+                assert "online" in repr(tablet)
     finally:
         await asyncio.to_thread(nats.close)
 
 
-async def a_hint_is_lost(gateways: Gateways) -> None:
-    """NATS goes, a message is posted, NATS comes back; nothing is posted after it that would show the gap."""
-    here, there = gateways.servers
-    async with here.client("alice") as alice, there.client("bob") as bob:
-        watch = Watch(bob)
-        await alice.c2c("bob").send("before")
-        await watch.message(lambda m: m.text == "before")
-        await asyncio.to_thread(gateways.nats.stop)
-        await alice.c2c("bob").send("meanwhile")
-        await asyncio.to_thread(gateways.nats.start)
-        async with asyncio.timeout(LOST_LIMIT_S):
-            await watch.message(lambda m: m.text == "meanwhile")
-        assert [m.text for m in watch.messages] == ["before", "meanwhile"]
-
-
-async def test_r7_a_hint_lost_with_nats_is_made_good(database: Callable[[], str]) -> None:
-    async with mortal(database()) as gateways:
-        await a_hint_is_lost(gateways)
-
-
-async def test_r7_nodes_that_do_not_compare_are_found_out(database: Callable[[], str]) -> None:
-    async with mortal(database(), program=("-m", "tests.mutants.no_compare")) as gateways:
-        with pytest.raises(TimeoutError):
-            await a_hint_is_lost(gateways)
-
-
-async def test_a_server_works_on_while_nats_is_away_and_decides_by_the_database(database: Callable[[], str]) -> None:
-    async with mortal(database()) as gateways:
-        here, there = gateways.servers
-        async with here.client("owner") as owner, there.client("bob") as bob:
-            group = await owner.groups.create("Public", name="team", members=["bob"])
-            await bob.group(group.id).send("one")
-            await asyncio.to_thread(gateways.nats.stop)
-            watch = Watch(bob)
-            await owner.group(group.id).send("two")
-            await watch.message(lambda m: m.text == "two")  # by comparing, while it is away
-            await group.kick("bob")
-            with pytest.raises(NotAMember):
-                await bob.group(group.id).send("three")
-
-
-async def talked_through(
-    gateways: Gateways, postgres: Postgres, act: Callable[[], Awaitable[None]], *, pairs: int = 4
-) -> list[float]:
-    """Pairs on different gateways talk while `act` breaks things; each gets exactly what was acked for it, in its order.
-
-    How many seconds each message took from the call of `send` until it was thrown.
-    """
-    servers = gateways.servers
-    stop = asyncio.Event()
-    begun: dict[str, float] = {}
-    took: list[float] = []
-    quick: dict[str, Any] = {"reconnect_limit": 0.5, "timeout": 30.0}
-    async with AsyncExitStack() as stack:
-        senders, watches = [], []
-        for n in range(pairs):
-            receiver = await stack.enter_async_context(servers[(n + 1) % len(servers)].client(f"r{n}", **quick))
-
-            @receiver.on_new_message
-            def note(messages: list[Message]) -> None:
-                took.extend(time.monotonic() - begun[m.text] for m in messages if m.text)
-
-            watches.append(Watch(receiver))
-            senders.append(await stack.enter_async_context(servers[n % len(servers)].client(f"s{n}", **quick)))
-        sent: list[list[str]] = [[] for _ in range(pairs)]
-
-        async def talk(n: int) -> None:
-            while not stop.is_set():
-                text = f"{n}-{len(sent[n])}"
-                begun[text] = time.monotonic()
-                sent[n].append(text)
-                await senders[n].c2c(f"r{n}").send(text)
-                await asyncio.sleep(0.02)  # a pace, not a wait: some fifty a second
-
-        async with asyncio.TaskGroup() as talking:
-            for n in range(pairs):
-                talking.create_task(talk(n))
-            await act()
-            stop.set()
-        for n, watch in enumerate(watches):
-            await watch.upto(len(sent[n]))
-            assert [m.text for m in watch.messages if m.text] == sent[n]
-    return took
-
-
-async def kill_each(gateways: Gateways, postgres: Postgres, rng: random.Random, kills: int) -> None:
-    """Each kind of part dies so often, in a random order, and comes back."""
-    deaths = ["gateway", "nats", "postgres"] * kills
-    rng.shuffle(deaths)
-    for death in deaths:
-        match death:
-            case "gateway":
-                server = rng.choice(gateways.servers)
-                await server.crash()
-                await server.start()
-            case "nats":
-                await asyncio.to_thread(gateways.nats.stop)
-                await asyncio.to_thread(gateways.nats.start)
-            case _:
-                await asyncio.to_thread(postgres.stop, signal.SIGQUIT)
-                await asyncio.to_thread(postgres.start)
-        await asyncio.sleep(0.2 + rng.random())  # some messages pass in between
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[Postgres]:
-    server = Postgres()
-    yield server
-    server.close()
-
-
-@pytest.mark.timeout(180)
-async def test_r7_deaths_of_every_part_lose_nothing_and_repeat_nothing(own_postgres: Postgres, seed: int) -> None:
-    async with mortal(own_postgres.database("r7")) as gateways:
-        await talked_through(gateways, own_postgres, partial(kill_each, gateways, own_postgres, random.Random(seed), 1))
-
-
-@pytest.mark.cluster
-async def test_r7_in_full(own_postgres: Postgres, seed: int) -> None:
-    """20 deaths of each kind on 3 gateways, then NATS away for 10 s; the times are printed."""
-    async with mortal(own_postgres.database("r7"), 3) as gateways:
-        kills = partial(kill_each, gateways, own_postgres, random.Random(seed), 20)
-        told(await talked_through(gateways, own_postgres, kills, pairs=9), "with 20 deaths of each kind")
-
-        async def nats_away() -> None:
-            await asyncio.to_thread(gateways.nats.stop)
-            await asyncio.sleep(10)
-            await asyncio.to_thread(gateways.nats.start)
-
-    async with mortal(own_postgres.database("away"), 3) as gateways:
-        told(await talked_through(gateways, own_postgres, nats_away, pairs=9), "with NATS away for 10 s")
-
-
-def told(took: list[float], what: str) -> None:
-    took.sort()
-    p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
-    print(f"{what}: {len(took)} messages, p50 {p50 * 1000:.0f} ms, p99 {p99:.2f} s, longest {took[-1]:.2f} s")
+async def test_a_device_that_logs_in_on_another_node_ends_its_older_session(
+    database: Callable[[], str], nats_server: Nats, tmp_path: Path
+) -> None:
+    async with gateways(database, nats_server) as (here, there):
+        phone, twin = here.client("alice", data_dir=tmp_path), there.client("alice")
+        watch = Watch(phone, KickedOut)
+        async with phone:
+            await twin.open()
+            twin._instance = phone._instance  # a copy of the data folder
+            async with twin:
+                assert "once more" in str((await watch.event(KickedOut)).error)
+                assert "online" in repr(twin)
 
 
 async def doctor(*arguments: str) -> tuple[int, str]:
@@ -330,8 +225,8 @@ async def test_the_doctor_tells_a_good_deployment_from_a_bad_one(database: Calla
 
 
 async def test_a_node_that_is_ready_says_so_and_one_without_its_database_does_not(own_postgres: Postgres) -> None:
-    async with mortal(own_postgres.database("ready"), 1) as gateways, httpx2.AsyncClient() as http:
-        url = gateways.servers[0].url.replace("ws", "http", 1) + "/readyz"
+    async with mortal(own_postgres, "ready", gateways=1) as cluster, httpx2.AsyncClient() as http:
+        url = cluster.servers[0].url.replace("ws", "http", 1) + "/readyz"
         ready = await http.get(url)
         assert (ready.status_code, ready.json()) == (200, {"status": "ok", "bus": "ok"})
         await asyncio.to_thread(own_postgres.stop)

@@ -13,6 +13,10 @@ import timim
 from timim import ConnectionLost, ConnectionRestored, KickedOut, Message
 from timim.errors import KickedOffline
 from timim.net.link import Link
+from timim.server.bus.base import Login
+from timim.server.places import Places
+from timim.server.session import LOST_ITS_PLACE, SUPERSEDED, Session
+from timim.server.store.sqlite import SqliteStore
 from timim.testing import RunningServer, Watch, running_server
 from timim.wire import status
 from timim.wire.frames import Head
@@ -230,3 +234,16 @@ async def test_a_failed_or_cancelled_login_leaves_nothing_behind_and_can_be_trie
         await alice.close()
         with pytest.raises(timim.InvalidArgument):
             server.client("alice", platform="toaster")
+
+
+async def test_what_a_cut_left_of_a_device_ends_when_it_comes_back_to_another_node() -> None:
+    """A connection that is half open would call its user online for minutes; only one that is older is that device's rest."""
+    ended = {}
+    for resumed, at in ((True, 101.0), (False, 101.0), (True, 99.0), (False, 99.0)):
+        session = Session("alice", "1", batch=True, queue_bytes=1000, now=lambda: 100.0, device="phone", platform="mobile")
+        places = Places("all", SqliteStore(None).places, lambda user, here=session: [here])  # type: ignore[misc]
+        places.hear(Login("alice", "desk", "mobile", at, resumed))
+        assert session.closed_because == ""
+        places.hear(Login("alice", "phone", "mobile", at, resumed))
+        ended[resumed, at] = session.closed_because
+    assert ended == {(True, 101.0): SUPERSEDED, (False, 101.0): LOST_ITS_PLACE, (True, 99.0): "", (False, 99.0): ""}

@@ -94,6 +94,7 @@ async def test_f33_who_has_muted_a_conversation_is_not_woken_up(phones: Receiver
         await server.add_users("carol")
         async with server.client("alice") as alice:
             await alice.c2c("carol").send("first")
+            await phones.until(bool)
             async with server.client("carol") as carol:
                 await carol.c2c("alice").mute()
             await alice.c2c("carol").send("hush")

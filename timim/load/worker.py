@@ -18,9 +18,10 @@ from pathlib import Path
 from .. import open_files
 from ..client import Client
 from ..conversation import Conversation
-from ..errors import InvalidArgument, TimimError, first_of
+from ..errors import InvalidArgument, TimimError
 from ..events import ConnectionRestored
 from ..message import Message
+from ..tasks import first_of
 from ..usersig import sign_user
 from .latency import Latencies
 from .plan import (

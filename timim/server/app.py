@@ -53,6 +53,7 @@ from .membership import Directory
 from .metrics import Metrics
 from .node import Node
 from .outside import Outside
+from .places import Places
 from .rates import Rates
 from .settings import Settings
 from .store.base import Store
@@ -86,6 +87,7 @@ class Server:
         self._media: Media | None = None
         self._sweeping: asyncio.Task[None] | None = None
         self._outside: Outside | None = None
+        self._places: Places | None = None
         self._fanout = Fanout()
         self._stopping = False
         self.app_id = 0
@@ -145,14 +147,15 @@ class Server:
         public = settings.public_url.rstrip("/") or self.url.replace("ws", "http", 1)
         bus = self._bus = _nats(settings, self.app_id, store, metrics) if settings.bus else LocalBus()
         directory = Directory(store, bus.announce)
-        bus.join(Node(self._fanout, directory, random.Random()))
+        outside = self._outside = Outside(settings, store, directory, self._fanout, bus, app_id=self.app_id, now=self._now)
+        places = self._places = Places(settings.devices, store.places, self._fanout.of)
+        bus.join(Node(self._fanout, directory, places, outside.look, random.Random()))
         await bus.start()
         media_url = f"{public}/media"
         auth = Auth(self.app_id, [self.secret_key], admin=settings.admin, now=self._now)
         await directory.ensure_account(settings.admin)
         if settings.new_epoch:
             await store.set_meta("epoch", secrets.token_hex(8))
-        outside = self._outside = Outside(settings, store, directory, self._fanout, app_id=self.app_id, now=self._now)
         await outside.open()
         timelines = self._timelines = Timelines(
             store,
@@ -193,7 +196,7 @@ class Server:
             epoch=await store.meta("epoch", secrets.token_hex(8)),
         )
         self._sweeping = asyncio.create_task(_sweep(uploads, settings.media_sweep_s), name="timim media sweep")
-        self._door = Door(services, auth, media_url=media_url, presence=outside.presence)
+        self._door = Door(services, auth, places, media_url=media_url, presence=outside.presence)
         routes: list[BaseRoute] = [
             WebSocketRoute("/{path:path}", self._door.handle),
             *ops_routes(metrics, stopping=lambda: self._stopping, ready=self._ready, open_metrics=settings.open_metrics),
@@ -236,6 +239,9 @@ class Server:
             self._socket.close()
         if self._door is not None:
             await self._door.finish(self.settings.drain_s)
+        if self._places is not None:
+            await self._places.close()
+            self._places = None
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..wire.codec import decode
 from ..wire.status import PushEvent
@@ -12,6 +12,7 @@ from .bus.base import Event
 from .session import Session
 
 LAST_OF_TENCENT = 10_000  # Event numbers above it are timim's own
+COMPARE_AFTER_S = 0.1  # a subscription made anew is known to all NATS servers by then: what is posted later is heard
 COMPARE_WITHIN_S = 1.0  # sessions are told over so long, so that they do not all ask the store at once
 
 
@@ -20,6 +21,7 @@ class Fanout:
 
     def __init__(self) -> None:
         self._sessions: dict[str, dict[int, Session]] = {}
+        self._comparing: dict[int, asyncio.TimerHandle] = {}  # session → when it will be told
 
     def add(self, session: Session) -> None:
         self._sessions.setdefault(session.user, {})[session.number] = session
@@ -30,9 +32,15 @@ class Fanout:
             devices.pop(session.number, None)
             if not devices:
                 del self._sessions[session.user]
+        if (handle := self._comparing.pop(session.number, None)) is not None:
+            handle.cancel()
 
     def of(self, user: str) -> list[Session]:
         return list(self._sessions.get(user, {}).values())
+
+    def online(self, user: str) -> bool:
+        """Whether a device is logged in. One that logged out is not, while its socket is being closed."""
+        return any(not session.closed_because for session in self._sessions.get(user, {}).values())
 
     def all(self) -> list[Session]:
         return [session for devices in self._sessions.values() for session in devices.values()]
@@ -57,8 +65,23 @@ class Fanout:
             for session in self.of(user):
                 session.compare()
 
-    def compare_all(self, rng: random.Random) -> None:
-        """Tell every device, within COMPARE_WITHIN_S."""
+    def compare_all(self, rng: random.Random, also: Callable[[Session], None]) -> None:
+        """Tell every device, once between COMPARE_AFTER_S and COMPARE_WITHIN_S from now, however many doubts there are.
+
+        `also` is called with each session then.
+        """
         loop = asyncio.get_running_loop()
+        first = loop.time() + COMPARE_AFTER_S
         for session in self.all():
-            loop.call_later(rng.random() * COMPARE_WITHIN_S, session.compare)
+            due = self._comparing.get(session.number)
+            if due is not None and due.when() >= first:
+                continue
+            if due is not None:
+                due.cancel()
+            at = first + rng.random() * (COMPARE_WITHIN_S - COMPARE_AFTER_S)
+            self._comparing[session.number] = loop.call_at(at, self._compare, session, also)
+
+    def _compare(self, session: Session, also: Callable[[Session], None]) -> None:
+        del self._comparing[session.number]
+        session.compare()
+        also(session)

@@ -1,7 +1,8 @@
 """Outlets: what tells the operator's back end of stored messages, in the order of each timeline, at least once.
 
-A cursor for each timeline says how far it was told (`store/outlets.py`); it moves after the telling. So a crash loses
-nothing, and repeats at most the telling under way, under the same id. What fails is told again after a growing wait, the
+A cursor for each timeline says how far it was told (`store/outlets.py`); it moves after the telling. Of several nodes one
+tells of a timeline at a time (`store/claims.py`), whichever stored its entries. So a crash loses nothing, and repeats at
+most the telling under way, under the same id. What fails is told again after a growing wait, the
 timeline's later messages behind it; what is older than `give_up_s` is passed over.
 """
 
@@ -12,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from random import Random
 
-from ..errors import TimimError
+from ..errors import StorageError, TimimError
 from ..wire.backoff import Backoff
 from .store.base import Store, StoredEntry
 
@@ -20,6 +21,7 @@ log = logging.getLogger("timim.server")
 PAGE = 50
 WORKERS = 8  # timelines told of at once
 DIRTY_LIMIT = 10_000  # timelines remembered; past it they are found in the store
+HELD_S = 1.0  # another node tells of it: look after so long whether something is left
 RETRY = Backoff(first_s=0.5, limit_s=60.0)  # a back end that was away for an hour is found within a minute
 
 
@@ -58,8 +60,7 @@ class Outlet:
     async def start(self) -> None:
         """Open; what was not told before the last stop is told now."""
         await self._store.begin_outlet(self._name)
-        self._overflowed = True
-        self._wake.set()
+        self.look()
         self._tasks = [asyncio.create_task(self._work(), name=f"timim outlet {self._name}") for _ in range(WORKERS)]
 
     async def close(self) -> None:
@@ -69,6 +70,11 @@ class Outlet:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def look(self) -> None:
+        """Somebody else may have left something untold: find it in the store."""
+        self._overflowed = True
+        self._wake.set()
 
     def stored(self, timeline: str) -> None:
         """There is something new in this timeline."""
@@ -119,6 +125,16 @@ class Outlet:
             await self._wake.wait()
 
     async def _tell_of(self, timeline: str) -> None:
+        claim = f"outlet {self._name} {timeline}"
+        if not await self._store.claims.take(claim):
+            self._wait(timeline, self._random.uniform(HELD_S / 2, HELD_S))
+            return
+        try:
+            await self._tell_all(timeline, claim)
+        finally:
+            await self._store.claims.release(claim)
+
+    async def _tell_all(self, timeline: str, claim: str) -> None:
         told = await self._store.told_up_to(self._name, timeline)
         while True:
             page = await self._store.timeline_page(timeline, told + 1, told + PAGE, PAGE)
@@ -127,6 +143,8 @@ class Outlet:
             begun = told
             try:
                 for entry in reversed(page.entries):
+                    if not self._store.claims.holds(claim):
+                        raise StorageError("the claim was lost with the database's connection")
                     if entry.time > self._now() - self._give_up_s:
                         await self._tell(timeline, entry)
                     told = entry.seq
@@ -140,7 +158,9 @@ class Outlet:
         self._failures[timeline] = failures + 1
         if why is not None and failures == 0:
             log.warning("the %s outlet: %s; it is tried again", self._name, why.info)
-        wait_s = self._retry.wait_s(failures, self._random)
+        self._wait(timeline, self._retry.wait_s(failures, self._random))
+
+    def _wait(self, timeline: str, wait_s: float) -> None:
         self._waiting[timeline] = asyncio.get_running_loop().call_later(wait_s, self._due, timeline)
 
     def _due(self, timeline: str) -> None:

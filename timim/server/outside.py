@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
+from .bus.base import Bus
 from .fanout import Fanout
 from .membership import Directory
 from .outlets import Outlet
@@ -18,12 +19,21 @@ class Outside:
     """`gate` asks before a message is stored; `stored` and `presence` are what the rest of the server reports to."""
 
     def __init__(
-        self, settings: Settings, store: Store, directory: Directory, fanout: Fanout, *, app_id: int, now: Callable[[], float]
+        self,
+        settings: Settings,
+        store: Store,
+        directory: Directory,
+        fanout: Fanout,
+        bus: Bus,
+        *,
+        app_id: int,
+        now: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._store = store
         self._directory = directory
         self._fanout = fanout
+        self._bus = bus
         self._app_id = app_id
         self._now = now
         self._webhooks: list[Webhook] = []
@@ -47,8 +57,10 @@ class Outside:
             self._states = StateCallbacks(self._callbacks(), now=self._now)
             self._states.start()
 
-    def _online(self, user: str) -> bool:
-        return bool(self._fanout.of(user))
+    async def _online(self, users: Collection[str]) -> set[str]:
+        """Those who are logged in on any node."""
+        here = {user for user in users if self._fanout.online(user)}
+        return here | await self._bus.online([user for user in users if user not in here])
 
     async def _open(self, name: str, tell: Callable[[str, StoredEntry], Awaitable[None]] | None) -> None:
         if tell is None:
@@ -72,6 +84,11 @@ class Outside:
         """A message is stored and published."""
         for outlet in self._outlets:
             outlet.stored(timeline)
+
+    def look(self) -> None:
+        """Another node is gone: find what it did not tell."""
+        for outlet in self._outlets:
+            outlet.look()
 
     def presence(self, user: str, action: Action, reason: str) -> None:
         """A device came or went."""

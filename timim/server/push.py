@@ -8,7 +8,7 @@ conversation.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 
@@ -36,9 +36,16 @@ def message_in(entry: StoredEntry) -> tuple[Entry, tuple[AnyElem, ...]] | None:
 
 
 class Pushes:
-    """`online` tells whether a user has a device that is logged in now."""
+    """`online` tells those of some users who have a device that is logged in now."""
 
-    def __init__(self, webhook: Webhook, store: Store, directory: Directory, *, online: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        webhook: Webhook,
+        store: Store,
+        directory: Directory,
+        *,
+        online: Callable[[Collection[str]], Awaitable[set[str]]],
+    ) -> None:
         self._webhook = webhook
         self._store = store
         self._directory = directory
@@ -56,7 +63,9 @@ class Pushes:
             return
         push_id = push_id_of(timeline, entry.seq)
         done = self._partly.pop(push_id, set())
-        away = [user for user in await self._hearers(said, entry.seq) if user not in done and not self._online(user)]
+        hearing = [user for user in await self._hearers(said, entry.seq) if user not in done]
+        online = await self._online(hearing)
+        away = [user for user in hearing if user not in online]
         quiet = await self._store.muting(timeline, away)
         hearers = [user for user in away if user not in quiet]
         body = _push_body(push_id, said, elems, push, entry)

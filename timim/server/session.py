@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import secrets
 from collections.abc import Callable
 
 import msgspec
@@ -23,6 +24,7 @@ FRAMES_IN_ONE_MESSAGE = 512
 READS_TOO_SLOWLY = "reads too slowly"
 STOPPING = "the server is stopping"
 LOST_ITS_PLACE = "another login took this place"
+SUPERSEDED = "this device came back on another connection"
 LOGGED_OUT = "logged out"
 
 
@@ -43,15 +45,18 @@ class Session:
         run: str = "",
         attempt: int = 0,
         ours: bool = True,
+        resumed: bool = False,
     ) -> None:
         self.number = next(_numbers)
-        self.device = device or f"session {self.number}"  # a client that has no lasting name is another each time
+        self.device = device or secrets.token_hex(16)  # a client that has no lasting name is another each time
         self.platform = platform
         self.run, self.attempt = run, attempt
         self.user = user
         self.tiny_id = tiny_id
         self.batch = batch
         self.ours = ours  # a timim client: it knows what Tencent's wire lacks
+        self.resumed = resumed  # it came back by itself after a cut
+        self.began = now()
         self.closed_because = ""
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._finished = False

@@ -72,6 +72,7 @@ from .store.base import (
 from .webhooks import Allowed, Gate
 
 log = logging.getLogger("timim.server")
+TELL_AGAIN_S = 60.0  # a resend this soon is told to all once more: the node that stored it may have died before it told
 PUSH_LIMIT_BYTES = 4096  # what the push services of phones take
 __all__ = ["Draft", "Posted", "Range", "Timelines", "target_of"]
 PAGE_LIMIT_BYTES = 512 * 1024  # of entries in one reply: 8 pages at once still leave room for pushes in a session's queue
@@ -332,15 +333,19 @@ class Timelines:
         group_id: str = "",
     ) -> Posted:
         appended = await self._store.append(entry)
-        if appended.duplicate:
-            self._metrics.duplicates.inc()
-        else:
+        payload = render(entry.tail, seq=appended.seq, time=appended.time, group=bool(group_id))
+        event = Event(users(appended.seq), kind, payload, origin, group=group_id, seq=appended.seq)
+        if not appended.duplicate:
             self._metrics.posted.inc()
-            payload = render(entry.tail, seq=appended.seq, time=appended.time, group=bool(group_id))
             reach("before-publish")
-            self._bus.publish(Event(users(appended.seq), kind, payload, origin, group=group_id, seq=appended.seq))
+            self._bus.publish(event)
             reach("after-publish")
             self._stored(entry.timeline)
+        else:
+            self._metrics.duplicates.inc()
+            if appended.time > self._now() - TELL_AGAIN_S:
+                self._bus.publish(event, again=True)
+                self._stored(entry.timeline)
         return Posted(appended.seq, appended.time, msgspec.UNSET if appended.duplicate else sender)
 
     async def _tell(self, notices: list[Notice], applied: Awaitable[list[Appended]]) -> None:

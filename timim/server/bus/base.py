@@ -5,7 +5,7 @@ A lost event costs time, never a message: devices see the gap in the seqs and fe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,6 +39,16 @@ class Facts(msgspec.Struct, kw_only=True, array_like=True):
     gone: dict[str, list[str]] = {}
 
 
+class Login(msgspec.Struct, frozen=True, array_like=True):
+    """A session that begins; `at`: server seconds, `resumed`: it came back by itself after a cut."""
+
+    user: str
+    device: str
+    platform: str
+    at: float
+    resumed: bool
+
+
 class Listener(Protocol):
     """The node's side of the bus; nothing of it may block."""
 
@@ -54,16 +64,38 @@ class Listener(Protocol):
         """Something for these may have been lost."""
         ...
 
+    def online(self, user: str) -> bool:
+        """Whether this user is logged in on this node."""
+        ...
+
+    def arrived(self, login: Login) -> None:
+        """A session of a user with sessions here began on another node."""
+        ...
+
+    def inherit(self) -> None:
+        """Another node is gone: what it left undone is anybody's."""
+        ...
+
     def doubt(self, *, away: bool) -> None:
         """Something may have been lost; `away`: and will be, until this is called again."""
         ...
 
 
 class Bus(Protocol):
-    def publish(self, event: Event) -> None: ...
+    def publish(self, event: Event, *, again: bool = False) -> None:
+        """Tell all. `again`: it was stored before, by a node that may have ended before it told."""
+        ...
 
     def announce(self, facts: Facts) -> None:
         """Tell the other nodes."""
+        ...
+
+    def arrived(self, login: Login) -> None:
+        """Tell the other nodes of a session that begins here."""
+        ...
+
+    async def online(self, users: Collection[str]) -> set[str]:
+        """Those of `users` who have sessions on other nodes, as far as these can be asked now."""
         ...
 
     def join(self, listener: Listener) -> None: ...
@@ -83,4 +115,9 @@ class Bus(Protocol):
     @property
     def away(self) -> bool:
         """Other nodes cannot be told anything now."""
+        ...
+
+    @property
+    def lost(self) -> int:
+        """Hints that this node dropped, for the metrics."""
         ...

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from .base import Event, Facts
+from .base import Event, Facts, Login
 
+LOGIN = 0  # no Event has this number
 NEWCOMER_S = 2.0  # a node needs milliseconds to subscribe, on a machine that is very busy up to a second
 
 
@@ -27,6 +28,15 @@ class Hint(msgspec.Struct, array_like=True):
     def of(cls, event: Event) -> Hint:
         return cls(event.kind, event.seq, bytes(event.payload), bytes(event.plain or b""))
 
+    @classmethod
+    def of_login(cls, login: Login) -> Hint:
+        return cls(LOGIN, 0, pack(login))
+
+    @property
+    def login(self) -> Login | None:
+        """The login that it tells of, None for an event."""
+        return _unpack_login(self.payload) if self.kind == LOGIN else None
+
     def event(self, users: Iterable[str]) -> Event:
         plain = msgspec.Raw(self.plain) if self.plain else None
         return Event(users, self.kind, msgspec.Raw(self.payload), plain=plain, seq=self.seq)
@@ -34,6 +44,7 @@ class Hint(msgspec.Struct, array_like=True):
 
 pack = msgspec.msgpack.Encoder().encode
 unpack = msgspec.msgpack.Decoder(Hint).decode
+_unpack_login = msgspec.msgpack.Decoder(Login).decode
 unpack_facts = msgspec.msgpack.Decoder(Facts).decode
 
 

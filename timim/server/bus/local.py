@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from .base import Event, Facts, Listener
+from .base import Event, Facts, Listener, Login
 
 
 class LocalBus:
@@ -13,7 +13,9 @@ class LocalBus:
     def __init__(self) -> None:
         self._receivers: list[Callable[[Event], None]] = []
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: Event, *, again: bool = False) -> None:
+        if again:
+            return  # who was not told logged in after that
         for receive in self._receivers:
             receive(event)
 
@@ -26,6 +28,12 @@ class LocalBus:
 
     def announce(self, facts: Facts) -> None:
         """There is nobody else."""
+
+    def arrived(self, login: Login) -> None:
+        """There is nobody else."""
+
+    async def online(self, users: Collection[str]) -> set[str]:
+        return set()
 
     async def start(self) -> None:
         """Nothing to do."""

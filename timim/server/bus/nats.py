@@ -1,7 +1,8 @@
 """The bus between nodes on NATS: a subject for each user, and each group, that has sessions on the node.
 
 What is published is a hint. Whenever one may have been lost (NATS was away, a queue overflowed, another node says that it
-lost its own), every session of this node is told to compare with the store; while NATS is away, again and again.
+lost its own, or its numbered beats have a hole), every session of this node is told to compare with the store; while NATS is
+away, again and again.
 """
 
 from __future__ import annotations
@@ -9,31 +10,26 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
-import nats
-import nats.errors
-from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from prometheus_client import CollectorRegistry
 
 from ...errors import TimimError
 from ..metrics import BusMetrics
-from .base import Event, Facts, Listener
+from .base import Event, Facts, Listener, Login
+from .connection import ANSWER_S, Hear, NatsConnection, Tasks
 from .hints import NEWCOMER_S, Hint, Newcomers, pack, unpack, unpack_facts
+from .peers import BEAT_S, Peers
+from .questions import Questions
 
 log = logging.getLogger("timim.server")
 
-WAITING_LIMIT = 20_000  # hints that wait to be written; past it they are dropped and repaired
-FLUSH_S = 2  # a login waits so long to be heard of everywhere; later the comparison repairs it
-RECONNECT_S = 0.2
-PING_S = 5.0  # a connection that is silently dead is noticed after two of these
 AWAY_COMPARE_S = 5.0  # while NATS is away, what other nodes posted is found this late
+DOUBT_WITHIN_S = 0.1  # many nodes that lose the same NATS server tell their doubts at once: they count as one
 PLACES_AT_ONCE = 8
+USERS_A_QUESTION = 1000
 
 
 class NatsBus:
@@ -47,83 +43,92 @@ class NatsBus:
         places_of: Callable[[str], Awaitable[dict[str, int]]],
         metrics: BusMetrics | None = None,
     ) -> None:
-        self._servers = list(servers)
         self._prefix = prefix
         self._places_of = places_of
         self._listeners: list[Listener] = []
-        self._connection: Connection | None = None
-        self._wanted: dict[str, Callable[[Msg], Awaitable[None]]] = {}  # subject → who hears it
-        self._subscriptions: dict[str, Subscription] = {}
+        self._metrics = metrics or BusMetrics(CollectorRegistry())
+        self._metrics.connected.set_function(lambda: not self.away)
+        self._connection = NatsConnection(
+            servers, on_away=self._went, on_back=self._came_back, on_loss=self._lost, metrics=self._metrics
+        )
+        self._peers = Peers(on_hole=self._doubt_soon, on_gone=self._gone, now=lambda: asyncio.get_running_loop().time())
+        self._questions = Questions(
+            self._peers.me,
+            say=lambda message: self._connection.send(f"{prefix}.asked", message),
+            tell=lambda node, message: self._connection.send(f"{prefix}.answer.{node}", message),
+        )
         self._sessions: dict[str, int] = {}  # user → sessions here
         self._begun: dict[str, asyncio.Task[None]] = {}
         self._places: dict[str, set[str]] = {}  # user with sessions here → groups
         self._groups: dict[str, dict[str, int]] = {}  # group → users with sessions here → first seq seen
         self._moved: set[str] = set()  # users whose groups changed while they were read
         self._newcomers = Newcomers()
-        self._flushing: asyncio.Task[None] | None = None
-        self._next_flush: asyncio.Task[None] | None = None
-        self._waiting: deque[tuple[str, bytes]] = deque()
-        self._wake = asyncio.Event()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._dropped = False
-        self.away = True
-        self._metrics = metrics or BusMetrics(CollectorRegistry())
-        self._metrics.connected.set_function(lambda: not self.away)
+        self._tasks = Tasks()
+        self._doubting: asyncio.TimerHandle | None = None
+        self._tell_doubt = False
+        self._was_here = False  # connected to NATS once
+
+    @property
+    def away(self) -> bool:
+        return self._connection.away
 
     def join(self, listener: Listener) -> None:
         self._listeners.append(listener)
 
     async def start(self) -> None:
-        """Connect; when NATS does not answer within FLUSH_S, the node serves without it until it does."""
-        self._wanted = {f"{self._prefix}.facts": self._hear_facts, f"{self._prefix}.doubt": self._hear_doubt}
-        self._own(self._write_all(), "timim nats writer")
-        self._own(self._compare_while_away(), "timim nats watch")
-        connecting = self._own(self._connect(), "timim nats connect")
-        await asyncio.wait((connecting,), timeout=FLUSH_S)
+        """Connect; when NATS does not answer within ANSWER_S, the node serves without it until it does."""
+        for name, hear in (
+            ("facts", self._hear_facts),
+            ("doubt", self._hear_doubt),
+            ("beat", self._hear_beat),
+            ("asked", self._hear_question),
+            (f"answer.{self._peers.me}", self._hear_answer),
+        ):
+            await self._connection.enter(f"{self._prefix}.{name}", hear)
+        self._tasks.begin(self._compare_while_away(), "timim nats watch")
+        await self._connection.start()
+        self._tasks.begin(self._beat(), "timim nats beat")
 
     async def stop(self) -> None:
-        """Write what waits, and leave."""
-        connection, self._connection = self._connection, None
-        if connection is not None and connection.is_connected:
-            try:
-                while self._waiting:
-                    await connection.publish(*self._waiting.popleft())
-                await connection.flush(timeout=1)
-            except (nats.errors.Error, OSError, TimeoutError):
-                pass  # hints
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if connection is not None:
-            try:
-                async with asyncio.timeout(FLUSH_S):  # it would wait for a server that is away
-                    await connection.close()
-            except (nats.errors.Error, OSError, TimeoutError) as exc:
-                log.info("leaving NATS: %r", exc)
+        """Write what waits, say the last beat, and leave."""
+        if self._doubting is not None:
+            self._doubting.cancel()
+        await self._tasks.end()
+        self._connection.send(f"{self._prefix}.beat", self._peers.last_beat())
+        await self._connection.stop()
 
-    def publish(self, event: Event) -> None:
+    def publish(self, event: Event, *, again: bool = False) -> None:
         event = replace(event, users=tuple(event.users))
         self._receive(event)
         hint, alone = Hint.of(event), event.users
         if event.group:
             alone = hint.newcomers = self._newcomers.among(event.group, event.users)
-            self._send(self._subject("g", event.group), pack(hint))
+            self._connection.send(self._subject("g", event.group), pack(hint))
         if alone:
             packed = pack(hint)
             for user in alone:
-                self._send(self._subject("u", user), packed)
+                self._connection.send(self._subject("u", user), packed)
 
     def announce(self, facts: Facts) -> None:
         self._move(facts)
-        self._send(f"{self._prefix}.facts", pack(facts))
+        self._connection.send(f"{self._prefix}.facts", pack(facts))
+
+    def arrived(self, login: Login) -> None:
+        self._connection.send(self._subject("u", login.user), pack(Hint.of_login(login)))
+
+    async def online(self, users: Collection[str]) -> set[str]:
+        asked, found = list(users), set[str]()
+        for at in range(0, len(asked), USERS_A_QUESTION):
+            if not self.away:
+                found |= await self._questions.ask(asked[at : at + USERS_A_QUESTION], self._peers.names)
+        return found
 
     async def listen(self, user: str) -> None:
         count = self._sessions.get(user, 0)
         self._sessions[user] = count + 1
         if not count:
-            self._begun[user] = self._own(self._begin(user), f"timim nats listen {user}")
-        await asyncio.wait((self._begun[user],), timeout=FLUSH_S)
+            self._begun[user] = self._tasks.begin(self._begin(user), f"timim nats listen {user}")
+        await asyncio.wait((self._begun[user],), timeout=ANSWER_S)
 
     def unlisten(self, user: str) -> None:
         left = self._sessions.get(user, 0) - 1
@@ -132,31 +137,15 @@ class NatsBus:
             return
         self._sessions.pop(user, None)
         self._begun.pop(user, None)
-        self._leave(self._subject("u", user))
+        self._connection.leave(self._subject("u", user))
         self._settle(user, {})
 
     # what this node hears
 
     async def _begin(self, user: str) -> None:
-        await self._enter(self._subject("u", user), self._hear_user(user))
+        await self._connection.enter(self._subject("u", user), self._hear_user(user))
         await self._read_places(user)
-        await self._flush()
-
-    async def _flush(self) -> None:
-        """What was subscribed is known to NATS when this returns. One round trip serves all who came before it began."""
-        if self._next_flush is None:
-            self._next_flush = self._own(self._flush_after(self._flushing), "timim nats flush")
-        await asyncio.wait((self._next_flush,))
-
-    async def _flush_after(self, before: asyncio.Task[None] | None) -> None:
-        if before is not None:
-            await asyncio.wait((before,))
-        self._flushing, self._next_flush = self._next_flush, None  # who comes from now on waits for another
-        if self._connection is not None and self._connection.is_connected:
-            try:
-                await self._connection.flush(timeout=FLUSH_S)
-            except (nats.errors.Error, OSError, TimeoutError) as exc:
-                log.info("NATS does not answer: %r", exc)
+        await self._connection.flush()
 
     async def _read_places(self, user: str) -> None:
         while user in self._sessions:
@@ -168,7 +157,7 @@ class NatsBus:
                 return  # its devices find by comparing what they do not hear
             if user not in self._moved:
                 for group_id in self._settle(user, places):
-                    await self._enter(self._subject("g", group_id), self._hear_group(group_id))
+                    await self._connection.enter(self._subject("g", group_id), self._hear_group(group_id))
                 return
 
     def _settle(self, user: str, places: dict[str, int]) -> list[str]:
@@ -189,7 +178,7 @@ class NatsBus:
         users.pop(user, None)
         if not users and group_id in self._groups:
             del self._groups[group_id]
-            self._leave(self._subject("g", group_id))
+            self._connection.leave(self._subject("g", group_id))
 
     def _move(self, facts: Facts) -> None:
         """Members came and went: those with sessions here."""
@@ -210,26 +199,31 @@ class NatsBus:
                 self._places.setdefault(user, set()).add(group_id)
                 self._groups.setdefault(group_id, {})[user] = floor
             if new:
-                self._own(self._join_group(group_id, here), "timim nats group")
+                self._tasks.begin(self._join_group(group_id, here), "timim nats group")
 
     async def _join_group(self, group_id: str, users: Iterable[str]) -> None:
         """What is posted there meanwhile comes to newcomers alone; when this takes too long for that, they compare."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        await self._enter(self._subject("g", group_id), self._hear_group(group_id))
-        await self._flush()
+        await self._connection.enter(self._subject("g", group_id), self._hear_group(group_id))
+        await self._connection.flush()
         if loop.time() - begun < NEWCOMER_S / 2:
             return
         for listener in self._listeners:
             listener.compare(users)
 
-    def _hear_user(self, user: str) -> Callable[[Msg], Awaitable[None]]:
+    def _hear_user(self, user: str) -> Hear:
         async def hear(message: Msg) -> None:
-            self._hear(unpack(message.data).event((user,)))
+            hint = unpack(message.data)
+            if (login := hint.login) is None:
+                self._hear(hint.event((user,)))
+            else:
+                for listener in self._listeners:
+                    listener.arrived(login)
 
         return hear
 
-    def _hear_group(self, group_id: str) -> Callable[[Msg], Awaitable[None]]:
+    def _hear_group(self, group_id: str) -> Hear:
         async def hear(message: Msg) -> None:
             places, hint = self._groups.get(group_id, {}), unpack(message.data)
             alone = set(hint.newcomers)
@@ -252,6 +246,50 @@ class NatsBus:
             listener.learn(facts)
 
     async def _hear_doubt(self, _: Msg) -> None:
+        self._doubt_soon()
+
+    async def _hear_beat(self, message: Msg) -> None:
+        if self._peers.hear(message.data):
+            self._connection.send(f"{self._prefix}.beat", self._peers.beat())
+
+    async def _hear_question(self, message: Msg) -> None:
+        self._questions.answer(message.data, lambda user: any(listener.online(user) for listener in self._listeners))
+
+    async def _hear_answer(self, message: Msg) -> None:
+        self._questions.hear(message.data)
+
+    # what may have been lost
+
+    def _went(self) -> None:
+        self._doubt(away=True)
+
+    def _came_back(self) -> None:
+        self._peers.excuse()
+        if self._was_here:
+            self._metrics.reconnects.inc()
+        if self._was_here or self._connection.lost:  # what this node published last may be lost as well
+            self._connection.send(f"{self._prefix}.doubt", b"")
+        self._was_here = True
+        self._doubt(away=False)
+        self._tasks.begin(self._read_all_places(), "timim nats places")
+
+    def _lost(self, mine: bool) -> None:
+        if not mine:
+            self._metrics.overflows.inc()
+        self._tell_doubt |= mine
+        self._doubt_soon()
+
+    def _doubt_soon(self) -> None:
+        if self._doubting is None:
+            self._doubting = asyncio.get_running_loop().call_later(DOUBT_WITHIN_S, self._doubt_now)
+
+    def _doubt_now(self) -> None:
+        self._doubting = None
+        if self.away:
+            return  # it is doubted all the while
+        if self._tell_doubt:
+            self._tell_doubt = False
+            self._connection.send(f"{self._prefix}.doubt", b"")
         self._doubt(away=False)
 
     def _doubt(self, *, away: bool) -> None:
@@ -259,56 +297,18 @@ class NatsBus:
         for listener in self._listeners:
             listener.doubt(away=away)
 
-    # the connection
+    def _gone(self, silent: bool) -> None:
+        for listener in self._listeners:
+            listener.inherit()
+        if silent:
+            self._doubt_soon()  # it may have died before it told what it had stored
 
-    async def _connect(self) -> None:
+    async def _beat(self) -> None:
         while True:
-            try:
-                self._connection = await nats.connect(
-                    self._servers,
-                    name="timim",
-                    no_echo=True,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=RECONNECT_S,
-                    connect_timeout=FLUSH_S,
-                    ping_interval=PING_S,
-                    max_outstanding_pings=2,
-                    disconnected_cb=self._went,
-                    reconnected_cb=self._reconnected,
-                    error_cb=self._failed,
-                    allow_reconnect=True,
-                )
-            except (nats.errors.Error, OSError, TimeoutError) as exc:
-                log.warning("NATS is not there: %r", exc)
-                await asyncio.sleep(RECONNECT_S)
-                continue
-            break
-        for subject, hear in list(self._wanted.items()):
-            await self._enter(subject, hear)
-        await self._came_back()
-
-    async def _went(self) -> None:
-        if self._connection is not None and not self.away:
-            self.away = True
-            log.warning("NATS is away: devices find by comparing what other nodes post")
-            self._doubt(away=True)
-
-    async def _reconnected(self) -> None:
-        self._metrics.reconnects.inc()
-        await self._came_back()
-
-    async def _came_back(self) -> None:
-        self.away = False
-        self._waiting.clear()
-        self._send(f"{self._prefix}.doubt", b"")  # what this node published last may be lost as well
-        self._doubt(away=False)
-        self._own(self._read_all_places(), "timim nats places")
-
-    async def _failed(self, error: Exception) -> None:
-        log.log(logging.DEBUG if self.away else logging.WARNING, "NATS: %r", error)  # each try while it is away is one
-        if isinstance(error, nats.errors.SlowConsumerError):
-            self._metrics.overflows.inc()
-            self._doubt(away=False)
+            self._connection.send(f"{self._prefix}.beat", self._peers.beat())
+            await asyncio.sleep(BEAT_S)
+            if not self.away:
+                self._peers.look()
 
     async def _read_all_places(self) -> None:
         slots = asyncio.Semaphore(PLACES_AT_ONCE)
@@ -325,73 +325,6 @@ class NatsBus:
             if self.away:
                 self._doubt(away=True)
 
-    async def _enter(self, subject: str, hear: Callable[[Msg], Awaitable[None]]) -> None:
-        self._wanted[subject] = hear
-        if self._connection is None or subject in self._subscriptions:
-            return
-        try:
-            subscription = await self._connection.subscribe(subject, cb=hear)
-        except nats.errors.Error as exc:
-            log.warning("NATS: cannot subscribe: %r", exc)
-            return
-        if subject in self._subscriptions or subject not in self._wanted:  # somebody was faster, or it ended meanwhile
-            await self._unsubscribe(subscription)
-        else:
-            self._subscriptions[subject] = subscription
-
-    def _leave(self, subject: str) -> None:
-        self._wanted.pop(subject, None)
-        subscription = self._subscriptions.pop(subject, None)
-        if subscription is not None:
-            self._own(self._unsubscribe(subscription), "timim nats leave")
-
-    async def _unsubscribe(self, subscription: Subscription) -> None:
-        try:
-            await subscription.unsubscribe()
-        except nats.errors.Error as exc:
-            log.info("NATS: %r", exc)
-
-    # what this node says
-
-    def _send(self, subject: str, message: bytes) -> None:
-        if self.away:
-            self._metrics.dropped.inc()
-            return  # others compare while NATS is away, and when it is back
-        if len(self._waiting) >= WAITING_LIMIT:
-            self._metrics.dropped.inc()
-            self._dropped = True
-            return
-        self._metrics.published.inc()
-        self._waiting.append((subject, message))
-        self._wake.set()
-
-    async def _write_all(self) -> None:
-        while True:
-            while self._waiting and self._connection is not None:
-                try:
-                    await self._connection.publish(*self._waiting.popleft())
-                except (nats.errors.Error, OSError) as exc:
-                    self._metrics.dropped.inc()
-                    self._dropped = True
-                    log.info("NATS: %r", exc)
-            if self._dropped and not self.away:
-                self._dropped = False
-                self._send(f"{self._prefix}.doubt", b"")
-                continue
-            self._wake.clear()
-            await self._wake.wait()
-
     def _subject(self, kind: str, name: str) -> str:
         """Any id as one token of a subject."""
         return f"{self._prefix}.{kind}.{base64.urlsafe_b64encode(name.encode()).decode().rstrip('=')}"
-
-    def _own(self, work: Any, name: str) -> asyncio.Task[Any]:
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the bus: %r", error)

@@ -19,6 +19,7 @@ from ...wire import status
 from ...wire.codec import Reply, decode, encode
 from ...wire.frames import Frame, Head, decode_frames, encode_frame
 from ..auth import Auth
+from ..bus.base import Login
 from ..commands.table import TABLE, Call, Services, refusal
 from ..places import Places, known_platform
 from ..session import LOGGED_OUT, LOST_ITS_PLACE, READS_TOO_SLOWLY, STOPPING, Session
@@ -33,12 +34,18 @@ class Door:
     """One websocket endpoint for all clients."""
 
     def __init__(
-        self, services: Services, auth: Auth, *, media_url: str, presence: Callable[[str, Action, str], None] | None = None
+        self,
+        services: Services,
+        auth: Auth,
+        places: Places,
+        *,
+        media_url: str,
+        presence: Callable[[str, Action, str], None] | None = None,
     ) -> None:
         self._services = services
         self._auth = auth
         self._media_url = media_url
-        self._places = Places(services.settings.devices)
+        self._places = places
         self._presence = presence if presence is not None else lambda user, action, reason: None
         self._draining = False
         self._answers: set[asyncio.Task[None]] = set()
@@ -70,15 +77,17 @@ class Door:
         try:
             # its first request is read after this: so what the sync does not find yet is heard
             await self._services.bus.listen(session.user)
+            self._services.bus.arrived(Login(session.user, session.device, session.platform, session.began, session.resumed))
+            await self._places.look(session.user, session.platform)  # what was said of it before the node listened
             await self._serve(socket, session)
         finally:
             self._services.fanout.remove(session)
+            self._services.bus.unlisten(session.user)
             if session.closed_because == LOGGED_OUT:
-                self._places.leave(session)
                 self._presence(session.user, "Logout", "Unregister")
+                await self._places.leave(session)
             else:
                 self._presence(session.user, "Disconnect", "LinkClose")
-            self._services.bus.unlisten(session.user)
 
     async def _enter(self, socket: WebSocket) -> Session | None:
         """The session that this socket logs in to, online from here on; None when it was refused."""
@@ -137,9 +146,10 @@ class Door:
             platform=known_platform(ours.platform) if ours else "web",
             run=ours.run if ours else "",
             attempt=ours.attempt if ours else 0,
+            resumed=bool(ours and ours.resumed),
         )
-        self._places.claim(session, services.fanout.of(user), resumed=bool(ours and ours.resumed))
-        services.fanout.add(session)
+        async with self._places.claimed(session):
+            services.fanout.add(session)
         reply = status.LoginReply(
             inst_id=session.number,
             a2_key=token,

@@ -14,7 +14,9 @@ from ...errors import TimimError
 from ...wire.entries import EntryTail
 from ...wire.media import MediaName
 from .changes import Change
+from .claims import Claims
 from .facts import Account, Blob, Circle, Decided, Friend, Group, Member, Upload
+from .places import PlaceStore
 
 __all__ = [
     "ACT",
@@ -272,6 +274,12 @@ class Store(Protocol):
 
     @property
     def media(self) -> MediaStore: ...
+
+    @property
+    def places(self) -> PlaceStore: ...
+
+    @property
+    def claims(self) -> Claims: ...
 
     async def open(self) -> None: ...
 

@@ -23,6 +23,7 @@ from ..metrics import DatabaseMetrics
 from . import schema, timelines
 from .base import Appended, NewEntry, TimelinePage
 from .postgres_append import CALL, FUNCTION, arguments
+from .postgres_claims import PostgresClaims
 from .postgres_steps import MoreStatements, drive
 from .sql import SqlStore
 from .steps import Op
@@ -322,7 +323,12 @@ class PostgresStore(SqlStore):
     def __init__(self, url: str, **options: Any) -> None:
         """The options are PostgresEngine's."""
         self.engine = PostgresEngine(url, **options)
-        super().__init__(self.engine)
+        self._claims = PostgresClaims(url)
+        super().__init__(self.engine, self._claims)
+
+    async def close(self) -> None:
+        await self._claims.close()
+        await super().close()
 
     async def append(self, entry: NewEntry) -> Appended:
         if entry.media:  # such entries are few, and what their sender may read is asked first

@@ -1,6 +1,7 @@
 """The store on a database that speaks SQL: each method is one operation, which the engine carries out in one transaction.
 
-The statements are in `timelines.py`, `acts.py`, `conversations.py`, `people.py`, `media.py` and `outlets.py`, once for all.
+The statements are in `timelines.py`, `acts.py`, `conversations.py`, `people.py`, `media.py`, `places.py` and `outlets.py`,
+once for all.
 """
 
 from __future__ import annotations
@@ -31,15 +32,19 @@ from .base import (
     Upload,
 )
 from .changes import CreateGroup
+from .claims import Claims
+from .places import SqlPlaces
 from .steps import Engine
 
 
 class SqlStore:
     """What `base.Store` says, on any engine."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, claims: Claims) -> None:
         self._engine = engine
         self.media = SqlMedia(engine)
+        self.places = SqlPlaces(engine)
+        self.claims = claims
 
     async def open(self) -> None:
         await self._engine.open()

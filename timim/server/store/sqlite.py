@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from ...sqlite import Database
 from . import schema
+from .claims import LocalClaims
 from .sql import SqlStore
 from .steps import Op, Rows, RunMany
 
@@ -41,7 +42,7 @@ class SqliteStore(SqlStore):
     """`path` None keeps nothing."""
 
     def __init__(self, path: Path | None, *, synchronous: str = "FULL") -> None:
-        super().__init__(SqliteEngine(path, synchronous=synchronous))
+        super().__init__(SqliteEngine(path, synchronous=synchronous), LocalClaims())
 
 
 def _bound(op: Op[T]) -> Callable[[sqlite3.Connection], T]:

