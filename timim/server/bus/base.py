@@ -116,8 +116,3 @@ class Bus(Protocol):
     def away(self) -> bool:
         """Other nodes cannot be told anything now."""
         ...
-
-    @property
-    def lost(self) -> int:
-        """Hints that this node dropped, for the metrics."""
-        ...
