@@ -80,6 +80,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
 ONE_PROCESS = {
     "test_acks.py": "failpoints and kills of the one process",
     "test_cluster.py": "makes its own gateways",
+    "test_cluster_operations.py": "makes its own gateways",
     "test_power_cut.py": "the file below the server",
 }
 

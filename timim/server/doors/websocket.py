@@ -42,6 +42,7 @@ class Door:
         self._presence = presence if presence is not None else lambda user, action, reason: None
         self._draining = False
         self._answers: set[asyncio.Task[None]] = set()
+        self._served: set[asyncio.Task[None]] = set()  # who serves a session, until its socket is closed
 
     def drain(self) -> None:
         """Take nothing new; what is under way is answered, then every session is closed."""
@@ -50,9 +51,9 @@ class Door:
             session.close(STOPPING)
 
     async def finish(self, limit_s: float) -> None:
-        """Wait for requests whose sessions are gone; what is not done in `limit_s` is cancelled."""
-        if self._answers:
-            await asyncio.wait(self._answers, timeout=limit_s)
+        """Wait until all that is under way is answered and the sockets are closed; what is not in `limit_s` is cancelled."""
+        if under_way := self._answers | self._served:
+            await asyncio.wait(under_way, timeout=max(0.0, limit_s))
         await _cancel(*self._answers)
 
     async def handle(self, socket: WebSocket) -> None:
@@ -66,12 +67,16 @@ class Door:
             return
         if session is None:
             return
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._served.add(serving)
         self._presence(session.user, "Login", "Register")
         try:
             # its first request is read after this: so what the sync does not find yet is heard
             await self._services.bus.listen(session.user)
             await self._serve(socket, session)
         finally:
+            self._served.discard(serving)
             self._services.fanout.remove(session)
             if session.closed_because == LOGGED_OUT:
                 self._places.leave(session)
@@ -134,6 +139,8 @@ class Door:
         )
         self._places.claim(session, services.fanout.of(user), resumed=bool(ours and ours.resumed))
         services.fanout.add(session)
+        if self._draining:  # that began while this one was logging in
+            session.close(STOPPING)
         reply = status.LoginReply(
             inst_id=session.number,
             a2_key=token,

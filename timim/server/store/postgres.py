@@ -106,7 +106,7 @@ class PostgresEngine:
         self._writer = asyncio.create_task(self._write_all(), name="timim postgres writer")
 
     async def close(self) -> None:
-        """Carry out what waits, then let the connections go. Afterwards every call raises StorageError."""
+        """Carry out what waits, if the database answers, and leave it. Afterwards every call raises StorageError."""
         self._closing = True
         self._wake.set()
         writer, self._writer = self._writer, None
@@ -265,7 +265,10 @@ class PostgresEngine:
                 return await _drive(connection, op)
 
     async def _patiently(self, work: Any, limit_s: float | None = None) -> Any:
-        """Try again while the database is away, or another node was first, for `retry_s` unless said otherwise."""
+        """Try again while the database is away, or another node was first, for `retry_s` unless said otherwise.
+
+        Not while closing: whoever asked is gone by then, and finds out what stands at another node.
+        """
         loop = asyncio.get_running_loop()
         end, wait_s = loop.time() + (self._retry_s if limit_s is None else limit_s), RETRY_FIRST_S
         while True:
@@ -276,7 +279,7 @@ class PostgresEngine:
             except asyncpg.DataError as exc:
                 raise InvalidArgument(f"the database cannot hold this: {exc}", code=90005) from exc
             except (*_LOST, *_NOT_NOW, *_AGAIN) as exc:
-                if loop.time() + wait_s > end or self._pool is None:
+                if loop.time() + wait_s > end or self._closing:
                     raise StorageError(f"the database does not answer: {_said(exc)}") from exc
             except asyncpg.PostgresError as exc:
                 raise StorageError(f"the database refused it: {exc}") from exc
