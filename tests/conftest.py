@@ -92,7 +92,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=f"one process: {why}"))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)  # before the servers that a module shares
 def backend(request: pytest.FixtureRequest) -> Iterator[None]:
     """With --backend=cluster, every running_server() is two gateways on a PostgreSQL and a NATS."""
     if request.config.getoption("--backend") == "file":
