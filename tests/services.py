@@ -92,6 +92,10 @@ class Postgres:
         """What psql prints."""
         return self._run("psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), "-c", text)
 
+    def dump(self, database: str, *options: str) -> str:
+        """What pg_dump prints."""
+        return self._run("pg_dump", *options, self.url(database))
+
     def close(self) -> None:
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
