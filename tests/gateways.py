@@ -27,10 +27,10 @@ class Deployment:
         self._settings = settings
         self._stack = AsyncExitStack()
 
-    async def add(self, program: Sequence[str] = THIS) -> RunningServer:
-        """One more gateway, running."""
+    async def add(self, program: Sequence[str] = THIS, **settings: object) -> RunningServer:
+        """One more gateway, running; these settings are its alone."""
         folder = Path(await asyncio.to_thread(self._stack.enter_context, TemporaryDirectory()))
-        gateway = RunningServer(folder, self._settings)
+        gateway = RunningServer(folder, self._settings | settings)
         gateway.program = program
         gateway.faults = self.balancer  # its clients come this way
         self._stack.push_async_callback(gateway.stop)

@@ -96,6 +96,17 @@ class Postgres:
         """What pg_dump prints."""
         return self._run("pg_dump", *options, self.url(database))
 
+    def back_up(self, database: str) -> Path:
+        """The database in a file, as it is now."""
+        path = self.folder / f"{database}.dump"
+        self.dump(database, "-Fc", f"--file={path}")
+        return path
+
+    def restore(self, database: str, path: Path) -> None:
+        """Put what was backed up in the database's place."""
+        self.sql("postgres", f'DROP DATABASE "{database}"')
+        self._run("pg_restore", "--create", "--exit-on-error", f"--dbname={self.url('postgres')}", str(path))
+
     def close(self) -> None:
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder, ignore_errors=True)
