@@ -50,22 +50,30 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 class Postgres:
-    """One server; `database(name)` makes an empty database and gives its URL. Commits are synced, as in production."""
+    """One server; `database(name)` makes an empty database and gives its URL. Commits are synced, as in production.
 
-    def __init__(self) -> None:
+    With `follows` it is a replica of that one: it streams its log, and takes no writes.
+    """
+
+    def __init__(self, *, follows: Postgres | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="timim-postgres-"))
         self.port = free_port()
         self._user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         self._process: subprocess.Popen[bytes] | None = None
         if self._user:
             os.chown(self.folder, NOBODY, NOBODY)
-        self._run("initdb", "-D", str(self.folder / "data"), "-U", "timim", "-A", "trust", "-E", "UTF8", "--no-sync")
+        data = str(self.folder / "data")
+        if follows is None:
+            self._run("initdb", "-D", data, "-U", "timim", "-A", "trust", "-E", "UTF8", "--no-sync")
+        else:
+            source = f"host=127.0.0.1 port={follows.port} user=timim"
+            self._run("pg_basebackup", "-D", data, "-d", source, "-R", "-X", "stream", "-c", "fast", "--no-sync")
         self.start()
 
     def start(self) -> None:
         log = self.folder / "log"
         options = ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.folder}"]
-        options += ["-c", "max_connections=200", "-c", "shared_buffers=64MB"]
+        options += ["-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "wal_retrieve_retry_interval=100ms"]
         with log.open("ab") as out:
             self._process = self._popen("postgres", "-D", str(self.folder / "data"), "-p", str(self.port), *options, out=out)
         end = time.monotonic() + START_LIMIT_S

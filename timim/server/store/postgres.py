@@ -7,6 +7,7 @@ the connection is lost while an outcome is unknown, only what tells by itself th
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections import deque
 from collections.abc import Awaitable, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 T = TypeVar("T")
+log = logging.getLogger("timim.server")
 
 BATCH_LIMIT = 512  # appends in one statement: bounds how long the first of them waits, and its locks
 QUEUE_LIMIT = 20_000  # writes that wait; past it the database is not keeping up and callers are told
@@ -39,6 +41,8 @@ LOCK_TIMEOUT_S = 5.0  # a node that died holds its locks until its connection en
 RETRY_S = 30.0  # a restart of PostgreSQL takes a few seconds, on a busy machine more
 APPEND_RETRIES = 2  # times that for appends: one in doubt must not be called failed; clients stop waiting and ask again
 RETRY_FIRST_S, RETRY_MOST_S = 0.05, 0.25  # a database that is up for a moment only should be met
+REPLICA_ANSWER_S = 1.0  # a page takes milliseconds; who waits for it would rather have it from the first
+REPLICA_REST_S = 5.0  # one that is away is asked so often, and no reader waits for it in between
 MIGRATION_LOCK = 0x71_6D_69_6D  # any number, the same on all nodes
 
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
@@ -78,15 +82,12 @@ class PostgresEngine:
         self._retry_s = retry_s
         self._pool: Pool | None = None
         self._replica: Pool | None = None
+        self._replica_rests = 0.0  # until then it is not asked
         self._jobs: deque[_Job] = deque()
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
         self._closing = False
-
-    @property
-    def has_replica(self) -> bool:
-        return self._replica is not None
 
     async def open(self) -> None:
         """Connect, migrate, start the writer. Raises StorageError."""
@@ -140,22 +141,17 @@ class PostgresEngine:
         return result
 
     async def read_replica(self, op: Op[T]) -> T | None:
-        """From the replica, which may be behind; None when there is none, or it does not answer."""
-        if self._replica is None:
+        """From the replica, which may be behind; None when there is none, or when it does not answer, or did not a moment ago."""
+        loop = asyncio.get_running_loop()
+        if self._replica is None or loop.time() < self._replica_rests:
             return None
         try:
-            return await self._snapshot(lambda: self._replica, op)
-        except (asyncpg.PostgresError, *_LOST):
-            return None
-
-    async def check(self) -> None:
-        """Whether the database answers and writes. Raises StorageError."""
-        try:
-            async with self._open_pool().acquire(timeout=COMMAND_TIMEOUT_S) as connection:
-                if await connection.fetchval("SELECT pg_is_in_recovery()"):
-                    raise StorageError("the database is a read replica: it takes no writes")
+            async with asyncio.timeout(REPLICA_ANSWER_S):
+                return await self._snapshot(lambda: self._replica, op)
         except (asyncpg.PostgresError, *_LOST) as exc:
-            raise StorageError(f"the database does not answer: {_said(exc)}") from exc
+            self._replica_rests = loop.time() + REPLICA_REST_S
+            log.warning("the replica does not answer, history comes from the first for %s s: %s", REPLICA_REST_S, _said(exc))
+            return None
 
     # what waits, in its order
 
