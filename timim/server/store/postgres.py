@@ -141,7 +141,7 @@ class PostgresEngine:
         return result
 
     async def read_replica(self, op: Op[T]) -> T | None:
-        """From the replica, which may be behind; None when there is none, or when it does not answer, or did not a moment ago."""
+        """From the replica, which may be behind; None when there is none, or it does not answer, or did not a moment ago."""
         loop = asyncio.get_running_loop()
         if self._replica is None or loop.time() < self._replica_rests:
             return None
