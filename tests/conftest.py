@@ -81,6 +81,7 @@ ONE_PROCESS = {
     "test_acks.py": "failpoints and kills of the one process",
     "test_cluster.py": "makes its own gateways",
     "test_cluster_operations.py": "makes its own gateways",
+    "test_deployment.py": "makes its own gateways",
     "test_restore.py": "makes its own gateways",
     "test_power_cut.py": "the file below the server",
 }

@@ -19,11 +19,12 @@ AT_ONCE: dict[str, Any] = {"reconnect_limit": 0.5, "timeout": 30.0}  # clients t
 
 
 class Deployment:
-    """`gateways` are reached by way of `balancer`, in turns; one that refuses connections is passed over."""
+    """`gateways` are reached by way of `balancer`, in turns; one that refuses connections is passed over. Or by a `front`."""
 
     def __init__(self, settings: dict[str, object]) -> None:
         self.gateways: list[RunningServer] = []
         self.balancer = Faults()
+        self.front = ""  # where clients connect to, when it is not the balancer
         self._settings = settings
         self._stack = AsyncExitStack()
 
@@ -51,11 +52,11 @@ class Deployment:
         await self.balancer.start(*(gateway.url for gateway in self.gateways))
 
     def client(self, user: str, *, at: RunningServer | None = None, **options: Any) -> Client:
-        """Comes by way of the balancer, unless it is told where to go."""
+        """Comes by way of the front or the balancer, unless it is told where to go."""
         gateway = at or self.gateways[0]
         options = {"data_dir": ":memory:", **AT_ONCE, **options}
         signature = sign_user(gateway.app_id, gateway.secret_key, user)
-        url = at.url if at is not None else self.balancer.url
+        url = at.url if at is not None else self.front or self.balancer.url
         return Client(url, app_id=gateway.app_id, user_id=user, user_sig=signature, **options)
 
     async def close(self) -> None:

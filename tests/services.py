@@ -38,7 +38,7 @@ def free_port() -> int:
         return port
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     """Until something listens. It is a process of ours that is waited for, in a thread of its own or before any loop."""
     end = time.monotonic() + START_LIMIT_S
     while process.poll() is None and time.monotonic() < end:
@@ -161,7 +161,7 @@ class Nats:
             command += ["--routes", ",".join(f"nats://127.0.0.1:{route}" for route in self._routes)]
         with self._log.open("ab") as out:
             self._process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
-        _wait_for(self.port, self._process, self._log)
+        wait_for_port(self.port, self._process, self._log)
 
     def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
         if self._process is not None:
