@@ -76,21 +76,28 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
         yield running
 
 
-# What these prove is of one process and its file; the cluster has tests of its own for it.
+# What these prove is of one process and its file, a whole file of tests or one; the cluster has tests of its own for it.
 ONE_PROCESS = {
     "test_acks.py": "failpoints and kills of the one process",
+    "test_cli.py": "the command line beside the server's data folder, which has its key",
+    "test_cli_files.py": "the command line beside the server's data folder, which has its key",
     "test_cluster.py": "makes its own gateways",
+    "test_cluster_joins.py": "makes its own gateways",
     "test_cluster_operations.py": "makes its own gateways",
     "test_deployment.py": "makes its own gateways",
     "test_restore.py": "makes its own gateways",
     "test_power_cut.py": "the file below the server",
+    "test_the_servers_disk_is_full": "the file below the server",
+    "test_a_server_restored_from_a_backup_is_noticed_and_its_history_asked_for_anew": "puts its file back",
+    "test_f28_a_login_costs_what_changed_and_not_what_exists": "its file is filled by bench/login_cost.py",
 }
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--backend") == "cluster":
         for item in items:
-            if why := ONE_PROCESS.get(item.path.name):
+            name = getattr(item, "originalname", None) or item.name
+            if why := ONE_PROCESS.get(item.path.name) or ONE_PROCESS.get(name):
                 item.add_marker(pytest.mark.skip(reason=f"one process: {why}"))
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import timim
 from bench.login_cost import Counts, counting, say
+from tests.past import in_database
 from timim import ConnectionRestored, Conversation, Message, MessageStatus
 from timim.testing import RunningServer, Watch, running_server
 
@@ -148,18 +149,9 @@ async def quiet_group(server: RunningServer, folder: Path) -> str:
     group = await talk(server)
     async with server.client("bob", data_dir=folder) as bob:
         await bob.group(group).get_messages(100)
-    await asyncio.to_thread(set_back, server.folder, group)
+    long_ago = "UPDATE timelines SET last_time=1000", "UPDATE contacts SET read_time=1000"
+    await in_database(server.folder, *long_ago)
     return group
-
-
-def set_back(folder: Path, group: str) -> None:
-    """As if all of this had been said long ago."""
-    import sqlite3
-    from contextlib import closing
-
-    with closing(sqlite3.connect(folder / "timim.db", timeout=10)) as connection, connection:
-        connection.execute("UPDATE timelines SET last_time=1000")
-        connection.execute("UPDATE contacts SET read_time=1000")
 
 
 async def test_after_a_cut_a_group_is_brought_whole_also_one_that_the_login_did_not_name(

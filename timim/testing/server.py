@@ -61,6 +61,11 @@ class RunningServer:
         self._companion: RunningServer | None = None  # a second gateway; clients get to the two in turns
 
     @property
+    def urls(self) -> list[str]:
+        """Of all its gateways, past the faults: one, unless the tests run on a cluster."""
+        return [self.url] if self._companion is None else [self.url, self._companion.url]
+
+    @property
     def pid(self) -> int:
         """The server's process id."""
         assert self._process is not None
