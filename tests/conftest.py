@@ -56,9 +56,17 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def database(postgres: Postgres) -> Callable[[], str]:
+def database(postgres: Postgres) -> Iterator[Callable[[], str]]:
     """Makes an empty database, and gives its URL."""
-    return lambda: postgres.database(f"t{uuid.uuid4().hex}")
+    names: list[str] = []
+
+    def make() -> str:
+        names.append(f"t{uuid.uuid4().hex}")
+        return postgres.database(names[-1])
+
+    yield make
+    for name in names:
+        postgres.drop(name)
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +97,9 @@ ONE_PROCESS = {
     "test_power_cut.py": "the file below the server",
     "test_the_servers_disk_is_full": "the file below the server",
     "test_a_server_restored_from_a_backup_is_noticed_and_its_history_asked_for_anew": "puts its file back",
+    "test_r16_the_server_asks_no_address_that_a_user_wrote": "a gateway has a database and a bus to connect to",
+    "test_a_retry_of_what_is_stored_gets_its_seq_whatever_was_decided_since": "another gateway decides by it a moment later",
+    "test_r3_a_server_that_knows_no_resend_is_found_out": "its mutant is of the file's store; test_postgres.py has the other's",
     "test_f28_a_login_costs_what_changed_and_not_what_exists": "its file is filled by bench/login_cost.py",
 }
 
@@ -101,21 +112,41 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=f"one process: {why}"))
 
 
+class OnCluster:
+    """A database for each folder that a server is started on."""
+
+    def __init__(self, postgres: Postgres, nats: Nats) -> None:
+        self._postgres = postgres
+        self._nats = nats
+        self.names: dict[Path, str] = {}
+
+    def settings_of(self, folder: Path) -> dict[str, object]:
+        if folder not in self.names:
+            self.names[folder] = f"t{uuid.uuid4().hex}"
+            self._postgres.database(self.names[folder])
+        return {"database": self._postgres.url(self.names[folder]), "bus": self._nats.url, "database_connections": 3}
+
+    def drop(self, folder: Path) -> None:
+        self._postgres.drop(self.names.pop(folder))
+
+
 @pytest.fixture(scope="session", autouse=True)  # before the servers that a module shares
-def backend(request: pytest.FixtureRequest) -> Iterator[None]:
+def backend(request: pytest.FixtureRequest) -> Iterator[OnCluster | None]:
     """With --backend=cluster, every running_server() is two gateways on a PostgreSQL and a NATS."""
     if request.config.getoption("--backend") == "file":
-        yield
+        yield None
         return
-    postgres: Postgres = request.getfixturevalue("postgres")
-    nats: Nats = request.getfixturevalue("nats_server")
-    databases: dict[Path, str] = {}
-
-    def settings_of(folder: Path) -> dict[str, object]:
-        if folder not in databases:
-            databases[folder] = postgres.database(f"t{uuid.uuid4().hex}")
-        return {"database": databases[folder], "bus": nats.url, "database_connections": 3}
-
-    BACKEND.settings_of = settings_of
-    yield
+    cluster = OnCluster(request.getfixturevalue("postgres"), request.getfixturevalue("nats_server"))
+    BACKEND.settings_of = cluster.settings_of
+    yield cluster
     BACKEND.settings_of = None
+
+
+@pytest.fixture(autouse=True)
+def cleared(backend: OnCluster | None) -> Iterator[None]:
+    """The databases of a test's own servers go with it: hundreds are gigabytes, and minutes to remove at the end."""
+    shared = set(backend.names) if backend is not None else set()  # a module's servers have started by now
+    yield
+    if backend is not None:
+        for folder in backend.names.keys() - shared:
+            backend.drop(folder)

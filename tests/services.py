@@ -93,6 +93,9 @@ class Postgres:
         self.sql("postgres", f'CREATE DATABASE "{name}"')
         return self.url(name)
 
+    def drop(self, name: str) -> None:
+        self.sql("postgres", f'DROP DATABASE "{name}" WITH (FORCE)')
+
     def url(self, name: str) -> str:
         return f"postgresql://timim@127.0.0.1:{self.port}/{name}"
 
@@ -112,7 +115,7 @@ class Postgres:
 
     def restore(self, database: str, path: Path) -> None:
         """Put what was backed up in the database's place."""
-        self.sql("postgres", f'DROP DATABASE "{database}"')
+        self.drop(database)
         self._run("pg_restore", "--create", "--exit-on-error", f"--dbname={self.url('postgres')}", str(path))
 
     def close(self) -> None:

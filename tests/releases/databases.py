@@ -126,6 +126,7 @@ ROWS: tuple[tuple[str, Row], ...] = (
     ("receipts", {"timeline": TEAM, "seq": 1, "user_id": "Zoë", "time": 98}),
     ("mentions", {"timeline": TEAM, "user_id": "Zoë", "seq": 2}),
     ("circles", {"user_id": "alice", "version": 2}),
+    ("places", {"user_id": "alice", "place": "mobile", "device": "d1"}),
 )
 
 
