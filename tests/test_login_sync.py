@@ -172,6 +172,26 @@ async def test_after_a_cut_a_group_is_brought_whole_also_one_that_the_login_did_
         assert (await bob.group(group).coverage()).complete
 
 
+async def test_after_a_cut_a_group_that_one_came_into_meanwhile_is_brought_from_there_on(server: RunningServer) -> None:
+    await server.add_users("bob")
+    bob = server.client("bob", reconnect_limit=0.5)
+    watch = Watch(bob, ConnectionRestored)
+    async with bob, server.client("alice") as alice:
+        group = await alice.groups.create("Public", name="g")
+        for n in range(5):
+            await group.conversation.send(f"before {n}")
+        cut = server.faults.cut(user="bob", times=1_000_000)
+        await alice.c2c("bob").send("cuts him off")
+        await cut.happened()
+        await group.invite("bob")
+        for n in range(5):
+            await group.conversation.send(f"after {n}")
+        server.faults.clear()
+        await watch.event(ConnectionRestored)
+        await watch.message(lambda m: m.text == "after 4")
+        assert [text for text in texts(watch.messages) if text != "cuts him off"] == [f"after {n}" for n in range(5)]
+
+
 async def test_a_lost_push_of_a_group_that_the_login_did_not_name_is_repaired(server: RunningServer, tmp_path: Path) -> None:
     group = await quiet_group(server, tmp_path)
     bob = server.client("bob", data_dir=tmp_path)
