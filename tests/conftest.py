@@ -56,6 +56,14 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """One that a test may stop, and whose databases it may take away."""
+    server = Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture
 def database(postgres: Postgres) -> Iterator[Callable[[], str]]:
     """Makes an empty database, and gives its URL."""
     names: list[str] = []

@@ -15,6 +15,7 @@ from timim.ids import ConversationKey
 from timim.testing import Watch
 from timim.wire.contacts import Contact
 
+pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
 SLOW = ("-m", "tests.slow_bus")
 SAID = 5
 

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import subprocess
 import tarfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,19 +20,12 @@ from timim.server.store.schema import VERSION
 from timim.testing import RunningServer, Watch
 from timim.testing.server import STOP_LIMIT_S
 
+pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
 DRAIN_S = STOP_LIMIT_S - 1  # as long as a test waits for a server's end
 DROPS: Sequence[str] = ("-m", "tests.mutants.no_drain")
 NEXT: Sequence[str] = ("-m", "tests.releases.next_release")
 RENAMES: Sequence[str] = ("-m", "tests.mutants.renames")
 FIRST = "7ab98cc2e43069a04ad49c736d0626cbf1b57e5c"  # brought in many gateways
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[Postgres]:
-    """One that a test may stop."""
-    server = Postgres()
-    yield server
-    server.close()
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ from timim.cli.main import app
 from timim.server.settings import Settings
 from timim.testing import Watch
 
+pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
 DEPLOY = Path(__file__).parent.parent / "examples" / "deploy"
 BIN = Path(sys.executable).parent
 CONTENT = os.urandom(3 << 20)  # more than one piece of an upload

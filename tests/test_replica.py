@@ -17,6 +17,7 @@ from timim.server.store import postgres, timelines
 from timim.server.store.base import MsgKey, NewEntry, Store, TimelinePage, c2c_timeline
 from timim.server.store.postgres import PostgresStore
 
+pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
 LINE = c2c_timeline("alice", "bob")
 NEWEST = 1 << 62
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,15 +12,8 @@ from tests.services import Nats, Postgres
 from timim import Client, HistoryReset
 from timim.testing import Watch
 
+pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
 BEFORE, LOST, ANEW = 10, 5, 8  # messages: in the back-up, after it, and after it was restored
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[Postgres]:
-    """One whose databases a test may take away."""
-    server = Postgres()
-    yield server
-    server.close()
 
 
 async def said(alice: Client, watch: Watch, word: str, count: int) -> None:
