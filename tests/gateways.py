@@ -43,7 +43,9 @@ class Deployment:
     async def remove(self, gateway: RunningServer) -> int:
         """SIGTERM; the exit status. New connections go to the others at once, as they refuse nobody."""
         self.gateways.remove(gateway)
-        status = await gateway.stop()
+        stopping = asyncio.create_task(gateway.stop())
+        self._stack.push_async_callback(asyncio.wait, (stopping,))  # also when who asked for it does not wait
+        status = await asyncio.shield(stopping)
         await self.balance()
         return status
 
