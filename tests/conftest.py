@@ -107,6 +107,8 @@ ONE_PROCESS = {
     "test_a_server_restored_from_a_backup_is_noticed_and_its_history_asked_for_anew": "puts its file back",
     "test_r16_the_server_asks_no_address_that_a_user_wrote": "a gateway has a database and a bus to connect to",
     "test_a_retry_of_what_is_stored_gets_its_seq_whatever_was_decided_since": "another gateway decides by it a moment later",
+    "test_where_only_friends_may_write_the_code_says_who_lacks_whom": "another gateway decides by it a moment later",
+    "test_f30_what_is_asked_at_once_is_fetched_once": "counts every request; a comparison between gateways may add one",
     "test_r3_a_server_that_knows_no_resend_is_found_out": "its mutant is of the file's store; test_postgres.py has the other's",
     "test_f28_a_login_costs_what_changed_and_not_what_exists": "its file is filled by bench/login_cost.py",
 }
