@@ -56,17 +56,25 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def database(postgres: Postgres) -> Callable[[], str]:
-    """Makes an empty database, and gives its URL."""
-    return lambda: postgres.database(f"t{uuid.uuid4().hex}")
-
-
-@pytest.fixture
 def own_postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server for one test, which may stop it."""
+    """One that a test may stop, and whose databases it may take away."""
     server = Postgres()
     yield server
     server.close()
+
+
+@pytest.fixture
+def database(postgres: Postgres) -> Iterator[Callable[[], str]]:
+    """Makes an empty database, and gives its URL."""
+    names: list[str] = []
+
+    def make() -> str:
+        names.append(f"t{uuid.uuid4().hex}")
+        return postgres.database(names[-1])
+
+    yield make
+    for name in names:
+        postgres.drop(name)
 
 
 @pytest.fixture(scope="session")
@@ -84,39 +92,74 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
         yield running
 
 
-# What these prove is of one process and its file; the cluster has tests of its own for it.
+# What these prove is of one process and its file, a whole file of tests or one; the cluster has tests of its own for it.
 ONE_PROCESS = {
     "test_acks.py": "failpoints and kills of the one process",
+    "test_cli.py": "the command line beside the server's data folder, which has its key",
+    "test_cli_files.py": "the command line beside the server's data folder, which has its key",
     "test_cluster.py": "makes its own gateways",
     "test_deaths.py": "makes its own gateways",
     "test_told_once.py": "makes its own gateways",
     "test_untold_deaths.py": "makes its own gateways",
+    "test_cluster_joins.py": "makes its own gateways",
+    "test_cluster_operations.py": "makes its own gateways",
+    "test_deployment.py": "makes its own gateways",
+    "test_restore.py": "makes its own gateways",
     "test_power_cut.py": "the file below the server",
+    "test_the_servers_disk_is_full": "the file below the server",
+    "test_a_server_restored_from_a_backup_is_noticed_and_its_history_asked_for_anew": "puts its file back",
+    "test_r16_the_server_asks_no_address_that_a_user_wrote": "a gateway has a database and a bus to connect to",
+    "test_a_retry_of_what_is_stored_gets_its_seq_whatever_was_decided_since": "another gateway decides by it a moment later",
+    "test_where_only_friends_may_write_the_code_says_who_lacks_whom": "another gateway decides by it a moment later",
+    "test_f30_what_is_asked_at_once_is_fetched_once": "counts every request; a comparison between gateways may add one",
+    "test_r3_a_server_that_knows_no_resend_is_found_out": "its mutant is of the file's store; test_postgres.py has the other's",
+    "test_f28_a_login_costs_what_changed_and_not_what_exists": "its file is filled by bench/login_cost.py",
 }
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--backend") == "cluster":
         for item in items:
-            if why := ONE_PROCESS.get(item.path.name):
+            name = getattr(item, "originalname", None) or item.name
+            if why := ONE_PROCESS.get(item.path.name) or ONE_PROCESS.get(name):
                 item.add_marker(pytest.mark.skip(reason=f"one process: {why}"))
 
 
-@pytest.fixture(autouse=True)
-def backend(request: pytest.FixtureRequest) -> Iterator[None]:
+class OnCluster:
+    """A database for each folder that a server is started on."""
+
+    def __init__(self, postgres: Postgres, nats: Nats) -> None:
+        self._postgres = postgres
+        self._nats = nats
+        self.names: dict[Path, str] = {}
+
+    def settings_of(self, folder: Path) -> dict[str, object]:
+        if folder not in self.names:
+            self.names[folder] = f"t{uuid.uuid4().hex}"
+            self._postgres.database(self.names[folder])
+        return {"database": self._postgres.url(self.names[folder]), "bus": self._nats.url, "database_connections": 3}
+
+    def drop(self, folder: Path) -> None:
+        self._postgres.drop(self.names.pop(folder))
+
+
+@pytest.fixture(scope="session", autouse=True)  # before the servers that a module shares
+def backend(request: pytest.FixtureRequest) -> Iterator[OnCluster | None]:
     """With --backend=cluster, every running_server() is two gateways on a PostgreSQL and a NATS."""
     if request.config.getoption("--backend") == "file":
-        yield
+        yield None
         return
-    postgres: Postgres = request.getfixturevalue("postgres")
-    nats: Nats = request.getfixturevalue("nats_server")
-    databases: dict[Path, str] = {}
-
-    def settings_of(folder: Path) -> dict[str, object]:
-        if folder not in databases:
-            databases[folder] = postgres.database(f"t{uuid.uuid4().hex}")
-        return {"database": databases[folder], "bus": nats.url, "database_connections": 3}
-
-    BACKEND.settings_of = settings_of
-    yield
+    cluster = OnCluster(request.getfixturevalue("postgres"), request.getfixturevalue("nats_server"))
+    BACKEND.settings_of = cluster.settings_of
+    yield cluster
     BACKEND.settings_of = None
+
+
+@pytest.fixture(autouse=True)
+def cleared(backend: OnCluster | None) -> Iterator[None]:
+    """The databases of a test's own servers go with it: hundreds are gigabytes, and minutes to remove at the end."""
+    shared = set(backend.names) if backend is not None else set()  # a module's servers have started by now
+    yield
+    if backend is not None:
+        for folder in backend.names.keys() - shared:
+            backend.drop(folder)

@@ -38,7 +38,7 @@ def free_port() -> int:
         return port
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     """Until something listens. It is a process of ours that is waited for, in a thread of its own or before any loop."""
     end = time.monotonic() + START_LIMIT_S
     while process.poll() is None and time.monotonic() < end:
@@ -50,22 +50,30 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 class Postgres:
-    """One server; `database(name)` makes an empty database and gives its URL. Commits are synced, as in production."""
+    """One server; `database(name)` makes an empty database and gives its URL. Commits are synced, as in production.
 
-    def __init__(self) -> None:
+    With `follows` it is a replica of that one: it streams its log, and takes no writes.
+    """
+
+    def __init__(self, *, follows: Postgres | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="timim-postgres-"))
         self.port = free_port()
         self._user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
         self._process: subprocess.Popen[bytes] | None = None
         if self._user:
             os.chown(self.folder, NOBODY, NOBODY)
-        self._run("initdb", "-D", str(self.folder / "data"), "-U", "timim", "-A", "trust", "-E", "UTF8", "--no-sync")
+        data = str(self.folder / "data")
+        if follows is None:
+            self._run("initdb", "-D", data, "-U", "timim", "-A", "trust", "-E", "UTF8", "--no-sync")
+        else:
+            source = f"host=127.0.0.1 port={follows.port} user=timim"
+            self._run("pg_basebackup", "-D", data, "-d", source, "-R", "-X", "stream", "-c", "fast", "--no-sync")
         self.start()
 
     def start(self) -> None:
         log = self.folder / "log"
         options = ["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.folder}"]
-        options += ["-c", "max_connections=200", "-c", "shared_buffers=64MB"]
+        options += ["-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "wal_retrieve_retry_interval=100ms"]
         with log.open("ab") as out:
             self._process = self._popen("postgres", "-D", str(self.folder / "data"), "-p", str(self.port), *options, out=out)
         end = time.monotonic() + START_LIMIT_S
@@ -85,12 +93,30 @@ class Postgres:
         self.sql("postgres", f'CREATE DATABASE "{name}"')
         return self.url(name)
 
+    def drop(self, name: str) -> None:
+        self.sql("postgres", f'DROP DATABASE "{name}" WITH (FORCE)')
+
     def url(self, name: str) -> str:
         return f"postgresql://timim@127.0.0.1:{self.port}/{name}"
 
     def sql(self, database: str, text: str) -> str:
         """What psql prints."""
         return self._run("psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), "-c", text)
+
+    def dump(self, database: str, *options: str) -> str:
+        """What pg_dump prints."""
+        return self._run("pg_dump", *options, self.url(database))
+
+    def back_up(self, database: str) -> Path:
+        """The database in a file, as it is now."""
+        path = self.folder / f"{database}.dump"
+        self.dump(database, "-Fc", f"--file={path}")
+        return path
+
+    def restore(self, database: str, path: Path) -> None:
+        """Put what was backed up in the database's place."""
+        self.drop(database)
+        self._run("pg_restore", "--create", "--exit-on-error", f"--dbname={self.url('postgres')}", str(path))
 
     def close(self) -> None:
         self.stop(signal.SIGQUIT)
@@ -146,7 +172,7 @@ class Nats:
     def wait(self) -> None:
         """Until it takes connections."""
         assert self._process is not None
-        _wait_for(self.port, self._process, self._log)
+        wait_for_port(self.port, self._process, self._log)
 
     def stop(self, how: signal.Signals = signal.SIGKILL) -> None:
         if self._process is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import httpx2
 import pytest
 
 import timim
+from tests.past import in_database
 from tests.relay import relayed_server
 from tests.services import Bucket
 from timim import FileElem, ImageElem, ImageType
@@ -181,13 +181,8 @@ async def objects(server: RunningServer) -> int:
 
 
 async def names(server: RunningServer) -> list[str]:
-    return await asyncio.to_thread(_column, server.folder, "SELECT object FROM media_objects")
+    return [name for (name,) in await in_database(server.folder, "SELECT object FROM media_objects")]
 
 
 async def dead(server: RunningServer) -> list[str]:
-    return await asyncio.to_thread(_column, server.folder, "SELECT object FROM media_dead")
-
-
-def _column(folder: Path, sql: str) -> list[str]:
-    with sqlite3.connect(folder / "timim.db") as db:
-        return [str(value) for (value,) in db.execute(sql)]
+    return [name for (name,) in await in_database(server.folder, "SELECT object FROM media_dead")]

@@ -12,9 +12,9 @@ import pytest
 import pytest_asyncio
 
 import timim
+from tests.past import store_of
 from timim import Client, Group, GroupChanged, GroupNoticed, GroupNoticeType, GroupTipElem, GroupTipType, JoinOption
 from timim.server.permissions import ADMIN, JOINING, MEMBER, OWNER, STRANGER, TABLE, Act
-from timim.server.store.sqlite import SqliteStore
 from timim.testing import RunningServer, Watch, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -373,8 +373,15 @@ async def test_the_owner_of_a_work_group_leaves_and_the_last_one_ends_it(people:
 
 async def test_a_muted_member_and_a_muted_group_are_silent(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
+    told = Watch(bob, GroupChanged)
     group = await alice.groups.create("Meeting", name="hall", members=[bob.user_id])
-    await group.mute(bob.user_id, 100)
+
+    async def changed(act: Awaitable[None], times: int) -> None:
+        """Bob's gateway, which may be another one, knows of it when he does."""
+        await act
+        await told.event(GroupChanged, lambda _: len(told.events) == times)
+
+    await changed(group.mute(bob.user_id, 100), 1)
     with pytest.raises(timim.Muted) as muted:
         await bob.group(group.id).send("but")
     assert muted.value.code == 10017
@@ -383,13 +390,13 @@ async def test_a_muted_member_and_a_muted_group_are_silent(people: People) -> No
     member = await group.member(bob.user_id)
     assert member is not None
     assert member.muted_until > member.joined
-    await group.mute(bob.user_id, 0)
+    await changed(group.mute(bob.user_id, 0), 2)
     await bob.group(group.id).send("thanks")
-    await group.set_info(muted_all=True)
+    await changed(group.set_info(muted_all=True), 3)
     with pytest.raises(timim.Muted):
         await bob.group(group.id).send("all of us?")
     await group.conversation.send("the owner speaks")
-    await group.set_info(muted_all=False)
+    await changed(group.set_info(muted_all=False), 4)
     await bob.group(group.id).send("at last")
 
 
@@ -487,7 +494,7 @@ async def test_a_subtype_of_the_future_keeps_its_number() -> None:
 
 async def test_a_group_of_250_is_filled_listed_by_page_and_hears_as_one(tmp_path: Path) -> None:
     users = [f"u{n}" for n in range(250)]
-    store = SqliteStore(tmp_path / "timim.db")
+    store = await asyncio.to_thread(store_of, tmp_path)
     await store.open()
     await asyncio.gather(*(store.ensure_account(user) for user in users))  # as if each had logged in once
     await store.close()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import timim
+from tests.past import in_database
 from timim import ConnectionLost, HistoryReset, Message, MessageStatus
 from timim.testing import RunningServer, Watch, running_server
 
@@ -28,11 +27,15 @@ async def server() -> AsyncIterator[RunningServer]:
 
 async def asked(server: RunningServer, command: str) -> int:
     """How often the server answered this command, by its own count."""
-    text = await asyncio.to_thread(lambda: urllib.request.urlopen(server.url.replace("ws", "http", 1) + "/metrics").read())
-    for line in text.decode().splitlines():
-        if line.startswith(f'timim_requests_total{{command="{command}"}}'):
-            return int(float(line.rpartition(" ")[2]))
-    return 0
+    pages = [f"{url.replace('ws', 'http', 1)}/metrics" for url in server.urls]
+    lines = [line for page in pages for line in await asyncio.to_thread(lines_of, page)]
+    counted = f'timim_requests_total{{command="{command}"}}'
+    return sum(int(float(line.rpartition(" ")[2])) for line in lines if line.startswith(counted))
+
+
+def lines_of(page: str) -> list[str]:
+    with urllib.request.urlopen(page) as reply:
+        return str(reply.read(), "utf-8").splitlines()
 
 
 async def said(server: RunningServer, count: int, *members: str) -> str:
@@ -165,16 +168,10 @@ async def test_f30_the_beginning_and_the_end_are_known_after_a_restart(server: R
     assert await asked(server, GROUP_HISTORY) == before
 
 
-async def in_database(server: RunningServer, *statements: str) -> None:
-    """Change the server's database while it is stopped, as its operator could."""
-
-    def change() -> None:
-        with closing(sqlite3.connect(server.folder / "timim.db")) as connection, connection:
-            for statement in statements:
-                connection.execute(statement)
-
+async def by_its_operator(server: RunningServer, *statements: str) -> None:
+    """Change the server's database while it is stopped."""
     await server.stop()
-    await asyncio.to_thread(change)
+    await in_database(server.folder, *statements)
     await server.start()
 
 
@@ -183,7 +180,7 @@ async def test_f30_what_the_server_no_longer_has_is_known_and_not_asked_for_agai
 ) -> None:
     id = await said(server, SAID, "bob")
     kept = f"timeline=(SELECT id FROM timelines WHERE name='group\x1f{id}')"
-    await in_database(
+    await by_its_operator(
         server,
         f"DELETE FROM entries WHERE {kept} AND (seq<=100 OR seq IN (200, 201, 449))",
         f"UPDATE timelines SET floor=101 WHERE name='group\x1f{id}'",
@@ -231,7 +228,7 @@ async def test_f30_what_was_said_while_one_was_out_of_a_group_is_a_hole_for_ever
 async def test_history_by_time_and_in_both_directions(server: RunningServer, tmp_path: Path) -> None:
     id = await said(server, 40, "bob")
     when = f"UPDATE entries SET time=1000+seq/4 WHERE timeline=(SELECT id FROM timelines WHERE name='group\x1f{id}')"
-    await in_database(server, when)  # four messages a second, 1000.25 to 1010
+    await by_its_operator(server, when)  # four messages a second, 1000.25 to 1010
     wanted = [n for n in range(1, 41) if 1003 <= 1000 + n // 4 <= 1005]
     bob = server.client("bob", data_dir=tmp_path)
     for online in (True, True, False):  # by asking, by what is held, and offline

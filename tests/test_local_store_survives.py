@@ -138,9 +138,10 @@ async def test_r18_a_damaged_file_is_set_aside_and_synced_anew(
 ) -> None:
     await server.add_users("bob")
     async with server.client("bob") as bob, server.client("alice", data_dir=tmp_path) as alice:
+        watch = Watch(alice)
         for i in range(60):
             await bob.c2c("alice").send(f"{i} {'y' * 500}")
-        await Watch(alice).upto(0)
+        await watch.upto(60)
         assert len(await alice.c2c("bob").get_messages(100)) == 60
         file = store_of(alice)
     data = bytearray(file.read_bytes())

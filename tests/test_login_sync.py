@@ -11,6 +11,7 @@ import pytest
 
 import timim
 from bench.login_cost import Counts, counting, say
+from tests.past import in_database
 from timim import ConnectionRestored, Conversation, Message, MessageStatus
 from timim.testing import RunningServer, Watch, running_server
 
@@ -148,18 +149,9 @@ async def quiet_group(server: RunningServer, folder: Path) -> str:
     group = await talk(server)
     async with server.client("bob", data_dir=folder) as bob:
         await bob.group(group).get_messages(100)
-    await asyncio.to_thread(set_back, server.folder, group)
+    long_ago = "UPDATE timelines SET last_time=1000", "UPDATE contacts SET read_time=1000"
+    await in_database(server.folder, *long_ago)
     return group
-
-
-def set_back(folder: Path, group: str) -> None:
-    """As if all of this had been said long ago."""
-    import sqlite3
-    from contextlib import closing
-
-    with closing(sqlite3.connect(folder / "timim.db", timeout=10)) as connection, connection:
-        connection.execute("UPDATE timelines SET last_time=1000")
-        connection.execute("UPDATE contacts SET read_time=1000")
 
 
 async def test_after_a_cut_a_group_is_brought_whole_also_one_that_the_login_did_not_name(
@@ -178,6 +170,26 @@ async def test_after_a_cut_a_group_is_brought_whole_also_one_that_the_login_did_
         await watch.event(ConnectionRestored)
         assert texts(await watch.upto(30)) == [f"said {n}" for n in range(30)]
         assert (await bob.group(group).coverage()).complete
+
+
+async def test_after_a_cut_a_group_that_one_came_into_meanwhile_is_brought_from_there_on(server: RunningServer) -> None:
+    await server.add_users("bob")
+    bob = server.client("bob", reconnect_limit=0.5)
+    watch = Watch(bob, ConnectionRestored)
+    async with bob, server.client("alice") as alice:
+        group = await alice.groups.create("Public", name="g")
+        for n in range(5):
+            await group.conversation.send(f"before {n}")
+        cut = server.faults.cut(user="bob", times=1_000_000)
+        await alice.c2c("bob").send("cuts him off")
+        await cut.happened()
+        await group.invite("bob")
+        for n in range(5):
+            await group.conversation.send(f"after {n}")
+        server.faults.clear()
+        await watch.event(ConnectionRestored)
+        await watch.message(lambda m: m.text == "after 4")
+        assert [text for text in texts(watch.messages) if text != "cuts him off"] == [f"after {n}" for n in range(5)]
 
 
 async def test_a_lost_push_of_a_group_that_the_login_did_not_name_is_repaired(server: RunningServer, tmp_path: Path) -> None:

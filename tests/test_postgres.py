@@ -5,22 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 
-import asyncpg
 import pytest
 
 from tests.services import Postgres, Relay
 from timim import InvalidArgument, StorageError
-from timim.server.store import schema
-from timim.server.store.base import Account, Group, Member, MsgKey, NewEntry, Store, c2c_timeline
-from timim.server.store.changes import AddMembers, SetAccount
+from timim.server.store.base import Account, MsgKey, NewEntry, Store, c2c_timeline
+from timim.server.store.changes import SetAccount
 from timim.server.store.postgres import PostgresStore
-from timim.server.store.sqlite import SqliteStore
 
 LINES = [c2c_timeline("alice", peer) for peer in ("bob", "carol", "dave")]
 
@@ -219,83 +214,3 @@ async def test_a_database_that_is_away_is_told_in_time(mortal: Postgres) -> None
         finally:
             await asyncio.to_thread(mortal.start)
         assert (await store.append(entry(1, LINES[0]))).seq == 1
-
-
-OLD_ROWS = (
-    (
-        "INSERT INTO accounts(user_id, tiny_id, nickname, face_url, custom) VALUES(?,?,?,?,?)",
-        ("alice", 7, "Al", "x", '{"k": "v"}'),
-    ),
-    ("INSERT INTO groups(group_id, type, name, owner, created) VALUES(?,?,?,?,?)", ("g", "Public", "team", "alice", 100)),
-    ("INSERT INTO members VALUES(?,?,?,?,?,?)", ("g", "alice", 0, "Owner", "Al", 1)),
-    ("INSERT INTO timelines(name, last_seq, last_time) VALUES(?,?,?)", ("group\x1fg", 2, 100)),
-    ("INSERT INTO entries VALUES(?,?,?,?,?)", (1, 1, 90, "alice", b'"N":1}')),
-    ("INSERT INTO entries VALUES(?,?,?,?,?)", (1, 2, 100, "alice", b'"N":2}')),
-    ("INSERT INTO msg_keys VALUES(?,?,?,?,?,?)", (1, "alice", 50, 60, 2, b"print")),
-    ("INSERT INTO contacts(user_id, timeline, read_seq) VALUES(?,?,?)", ("alice", 1, 1)),
-)
-
-
-def sqlite_of(version: int, path: Path) -> None:
-    old = sqlite3.connect(path)
-    for number, step in enumerate(schema.STEPS[:version], 1):
-        old.executescript(f"{step} PRAGMA user_version={number};")
-        if number == 1:
-            for sql, row in OLD_ROWS:
-                old.execute(sql, row)
-            old.commit()
-    old.close()
-
-
-async def postgres_of(version: int, url: str) -> None:
-    old = await asyncpg.connect(url)
-    await old.execute("CREATE TABLE timim_schema(version BIGINT NOT NULL)")
-    for number, step in enumerate(schema.STEPS[:version], 1):
-        await old.execute(schema.for_postgres(step))
-        for sql, row in OLD_ROWS if number == 1 else ():
-            for n in range(1, 1 + len(row)):
-                sql = sql.replace("?", f"${n}", 1)
-            await old.execute(sql, *row)
-    await old.execute("INSERT INTO timim_schema VALUES($1)", version)
-    await old.close()
-
-
-@pytest.mark.parametrize("version", range(1, schema.VERSION + 1))
-@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
-async def test_r19_a_database_of_every_schema_is_brought_up_with_its_rows(
-    engine: str, version: int, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    store: Store
-    if engine == "sqlite":
-        await asyncio.to_thread(sqlite_of, version, tmp_path / "s.db")
-        store = SqliteStore(tmp_path / "s.db")
-    else:
-        url = request.getfixturevalue("database")()
-        await postgres_of(version, url)
-        store = PostgresStore(url)
-    await store.open()
-    try:
-        alice = await store.account("alice")
-        assert alice == Account("alice", 7, "Al", "x", {"k": "v"})
-        assert (await store.ensure_account("bob")).tiny_id > (7 if version < 3 else 0)
-        line = "group\x1fg"
-        assert await whole(store, line) == [b'"N":1}', b'"N":2}']
-        again = await store.append(NewEntry(line, "alice", MsgKey(50, 60), b"print", b'"N":9}', 100))
-        assert (again.seq, again.duplicate) == (2, True)
-        (contact,) = await store.contacts("alice", 0, 10)
-        assert (contact.read_seq, contact.last_seq) == (1, 2)
-        await store.apply([AddMembers("g", {"bob": Member("Member")}, from_now=True)], [])
-        group = await store.group("g")
-        assert isinstance(group, Group)
-        assert group.members == {"alice": Member("Owner", "Al"), "bob": Member("Member", floor=3)}
-    finally:
-        await store.close()
-
-
-async def test_r19_a_database_of_a_later_release_is_left_alone(database: Callable[[], str]) -> None:
-    url = database()
-    old = await asyncpg.connect(url)
-    await old.execute("CREATE TABLE timim_schema(version BIGINT NOT NULL); INSERT INTO timim_schema VALUES(1000)")
-    await old.close()
-    with pytest.raises(StorageError, match="newer timim"):
-        await PostgresStore(url).open()

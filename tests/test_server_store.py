@@ -231,32 +231,6 @@ async def test_changes_and_their_entries_are_stored_together_or_not_at_all(opens
     assert group.members["carol"].floor == again.seq == 2
 
 
-async def test_r19_a_file_of_the_first_schema_is_brought_to_this_one(tmp_path: Path) -> None:
-    from timim.server.store import schema
-
-    path = tmp_path / "s.db"
-    old = sqlite3.connect(path)
-    old.executescript(schema.STEPS[0] + "PRAGMA user_version=1;")
-    old.execute("INSERT INTO accounts VALUES('alice', 7, 'Alice', 'http://x', '{\"k\": \"v\"}')")
-    old.execute("INSERT INTO groups VALUES('g', 'Public', 'team', 'alice', 100)")
-    old.execute("INSERT INTO members VALUES('g', 'alice', 0, 'Owner', 'Al', 1)")
-    old.execute("INSERT INTO timelines(name, last_seq, last_time) VALUES('group\x1fg', 3, 100)")
-    old.commit()
-    old.close()
-    store = SqliteStore(path)
-    await store.open()
-    alice = await store.account("alice")
-    assert alice is not None
-    assert (alice.nickname, alice.custom, alice.version) == ("Alice", {"k": "v"}, 1)
-    group = await store.group("g")
-    assert group == Group("g", "Public", "team", "alice", 100, {"alice": Member("Owner", "Al")})
-    await store.apply([AddMembers("g", {"bob": Member("Member")}, from_now=True)], [])
-    group = await store.group("g")
-    assert group is not None
-    assert group.members["bob"].floor == 4
-    await store.close()
-
-
 async def test_what_a_failed_commit_left_in_memory_is_forgotten(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "s.db")
     await store.open()

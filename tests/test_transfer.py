@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import psutil
 import pytest
 
 import timim
+from tests.past import in_database, looked_up
 from tests.relay import Relay, RelayedServer, relayed_server
 from timim import Client, FileElem, Message, MessageStatus, SoundElem
 from timim.testing import Watch
@@ -60,8 +60,7 @@ async def until(holds: Callable[[], bool], what: str) -> None:
 
 
 def rows(server: RelayedServer, table: str) -> int:
-    with sqlite3.connect(server.folder / "timim.db") as db:
-        (count,) = db.execute(f"SELECT count(*) FROM {table}").fetchone()
+    ((count,),) = looked_up(server.folder, f"SELECT count(*) FROM {table}")
     return int(count)
 
 
@@ -345,9 +344,7 @@ async def test_f03_content_that_was_collected_before_its_message_went_out_is_upl
             sending = asyncio.create_task(alice.c2c("bob").send(FileElem(data=b"kept", filename="x")))
             await until(lambda: rows(server, "media_blobs") == 1, "the content is there")
             await server.crash()
-            with sqlite3.connect(server.folder / "timim.db") as db:
-                for table in ("media_blobs", "media_objects"):
-                    db.execute(f"DELETE FROM {table}")
+            await in_database(server.folder, "DELETE FROM media_blobs", "DELETE FROM media_objects")
             await server.start()
             await sending
             assert await (await file_of(watch)).read() == b"kept"

@@ -318,8 +318,18 @@ class Inbox:
             # the list would have told if anything had come after its head; but one may have come back to a group
             named = head and self._recent_contacts and first - 1 - head <= FRESH_LIMIT
             if key.type is ConversationType.GROUP and head < first - 1 and not named:
-                head = first - 1  # for us it begins here, above a hole
+                head = max(head, await self._before_us(key, first))  # what is not ours to hear stays a hole
         return head
+
+    async def _before_us(self, key: ConversationKey, first: int) -> int:
+        """The last seq before this account came into a group whose entry `first` is the first that was pushed.
+
+        Its gateway may have been told late that it came. Without the list nobody knows: then it begins at what was pushed.
+        """
+        contact = (await self._fetcher.contacts(since=int(await self._store.meta(self._cursor, "0")))).items.get(key)
+        if contact is None or not self._recent_contacts:
+            return first - 1
+        return min(first - 1, max(contact.floor - 1, contact.read_seq))
 
     async def _fill(self, key: ConversationKey, first: int, last: int, covered: list[Interval]) -> list[Entry]:
         """What there is of an interval; `covered` gets what the server proved of it (who joined again sees a part).
@@ -341,8 +351,10 @@ class Inbox:
         if key in self._heads:
             return max(begin, self._heads[key])
         in_group = key.type is ConversationType.GROUP
-        if in_group:  # a cut since this login: nothing may be missing
-            return begin if known and self._resumed else max(begin, contact.last_seq - 1)
+        if in_group and self._resumed:  # a cut since this login: nothing may be missing since it came into the group
+            return begin if known else max(begin, contact.read_seq)
+        if in_group:
+            return max(begin, contact.last_seq - 1)
         if known or not self._new_here:  # one that was not listed the last time has come to be since
             return begin
         one = key.type is ConversationType.C2C and self._recent_contacts  # one last message each, also if it was read

@@ -14,6 +14,7 @@ import random
 import re
 import secrets
 import shutil
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -399,7 +400,8 @@ def _http_client(timeout_s: float) -> httpx2.AsyncClient:
     if requests.level == logging.NOTSET:
         requests.setLevel(logging.WARNING)  # it logs whole URLs, and these carry signatures
     timeout = httpx2.Timeout(timeout_s, read=max(timeout_s, SETTLE_S))
-    return httpx2.AsyncClient(timeout=timeout, trust_env=False)
+    trust = ssl.create_default_context()  # as the websocket's: whom messages go to, content goes to
+    return httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=trust)
 
 
 _random = random.Random()

@@ -1,7 +1,7 @@
 """The server, composed: settings → store, bus → timelines → doors → one ASGI application on one port.
 
 `async with Server(Settings(...)) as server` runs it in this loop; `server.url` is what clients connect to. Stopping
-drains: no new sessions, requests under way are answered, sockets are closed, then the store.
+drains: no new connections, requests under way are answered, sockets are closed, then the store.
 """
 
 from __future__ import annotations
@@ -211,7 +211,6 @@ class Server:
             lifespan="off",
             access_log=False,  # it would print query strings
             log_config=None,
-            timeout_graceful_shutdown=int(settings.drain_s) or 1,
         )
         self._uvicorn = uvicorn.Server(config)
         self._uvicorn.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # signals are the CLI's
@@ -224,21 +223,27 @@ class Server:
         count_from_here()
 
     async def stop(self) -> None:
-        """Drain and close; calling it again does nothing."""
+        """Drain and close; calling it again does nothing. What is under way has `drain_s` to end, all of it together."""
         self._stopping = True
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.settings.drain_s
+        if self._uvicorn is not None and self._uvicorn.started:
+            for listener in self._uvicorn.servers:
+                listener.close()  # who connects from now on is refused, and goes to another node
         if self._door is not None:
             self._door.drain()
         if self._uploads is not None and self._media is not None:
             self._media.drain()
             await self._uploads.drain()
+        if self._door is not None:
+            await self._door.finish(end - loop.time())  # before uvicorn's end, which cuts the sockets as they stand
         if self._uvicorn is not None and self._task is not None:
+            self._uvicorn.config.timeout_graceful_shutdown = max(1, int(end - loop.time()))
             self._uvicorn.should_exit = True
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
         if self._socket is not None:
             self._socket.close()
-        if self._door is not None:
-            await self._door.finish(self.settings.drain_s)
         if self._places is not None:
             await self._places.close()
             self._places = None
@@ -247,7 +252,7 @@ class Server:
             await asyncio.gather(self._sweeping, return_exceptions=True)
             self._sweeping = None
         if self._timelines is not None:
-            await self._timelines.drain()
+            await self._timelines.drain(end - loop.time())
             self._timelines = None
         if self._outside is not None:
             await self._outside.close()

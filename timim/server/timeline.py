@@ -315,9 +315,10 @@ class Timelines:
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ServerRefused | Stale):
             log.error("a plan failed: %r", error)  # whoever asked hears it too, if they still wait
 
-    async def drain(self) -> None:
-        """Wait for the plans under way."""
-        await asyncio.gather(*self._plans, return_exceptions=True)
+    async def drain(self, limit_s: float | None = None) -> None:
+        """Wait for the plans under way, so long at the most."""
+        if self._plans:
+            await asyncio.wait(self._plans, timeout=limit_s and max(0.0, limit_s))
 
     async def seq_before(self, user: str, peer: str, time: int, msg_key: str) -> int:
         """The last C2C seq older than the message of this time and MsgKey."""

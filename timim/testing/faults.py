@@ -160,7 +160,7 @@ class Faults:
         self._armed.clear()
 
     async def start(self, *urls: str) -> None:
-        """Stand before the server at this URL, or before several, which get the connections in turns."""
+        """Stand before the server at this URL, or before several, in turns; one that refuses is passed over."""
         ends = [url.removeprefix("ws://").rpartition(":") for url in urls]
         self._to = [(host, int(port)) for host, _, port in ends]
         if self._listener is None:
@@ -201,18 +201,25 @@ class Faults:
         return Fault(kind, None, "both", 0, 1, amount=amount, half=rng.random() < 0.5)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._to.append(self._to.pop(0))
-        try:
-            up_reader, up_writer = await asyncio.open_connection(*self._to[-1])
-        except OSError:
+        server = await self._connect()
+        if server is None:
             writer.transport.abort()
             return
-        pipe = _Pipe(self._decide, (reader, writer), (up_reader, up_writer))
+        pipe = _Pipe(self._decide, (reader, writer), server)
         self._pipes.add(pipe)
         try:
             await pipe.run()
         finally:
             self._pipes.discard(pipe)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        for _ in range(len(self._to)):
+            self._to.append(self._to.pop(0))
+            try:
+                return await asyncio.open_connection(*self._to[-1])
+            except OSError:
+                continue
+        return None
 
 
 class _Pipe:

@@ -61,6 +61,11 @@ class RunningServer:
         self._companion: RunningServer | None = None  # a second gateway; clients get to the two in turns
 
     @property
+    def urls(self) -> list[str]:
+        """Of all its gateways, past the faults: one, unless the tests run on a cluster."""
+        return [self.url] if self._companion is None else [self.url, self._companion.url]
+
+    @property
     def pid(self) -> int:
         """The server's process id."""
         assert self._process is not None
@@ -125,9 +130,9 @@ class RunningServer:
                     return
         raise ConnectionFailed(f"the server did not start: {said.strip()}")
 
-    async def stop(self) -> None:
-        """SIGTERM: it drains and ends."""
-        await self._end(signal.SIGTERM)
+    async def stop(self) -> int:
+        """SIGTERM: it drains and ends. Its exit status, 0 if it did not run."""
+        return await self._end(signal.SIGTERM)
 
     async def crash(self) -> None:
         """Kill -9."""
@@ -145,12 +150,12 @@ class RunningServer:
             await self._process.wait()
         await self._end(signal.SIGKILL)
 
-    async def _end(self, how: signal.Signals) -> None:
+    async def _end(self, how: signal.Signals) -> int:
         if self._companion is not None:
             await self._companion._end(how)
         process, self._process = self._process, None
         if process is None:
-            return
+            return 0
         if process.returncode is None:
             process.send_signal(how)
         try:
@@ -160,6 +165,8 @@ class RunningServer:
             process.kill()
             await process.communicate()
             raise
+        assert process.returncode is not None
+        return process.returncode
 
     def _clock_file(self) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)

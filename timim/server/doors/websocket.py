@@ -49,6 +49,7 @@ class Door:
         self._presence = presence if presence is not None else lambda user, action, reason: None
         self._draining = False
         self._answers: set[asyncio.Task[None]] = set()
+        self._served: set[asyncio.Task[None]] = set()  # who serves a session, until its socket is closed
 
     def drain(self) -> None:
         """Take nothing new; what is under way is answered, then every session is closed."""
@@ -57,9 +58,9 @@ class Door:
             session.close(STOPPING)
 
     async def finish(self, limit_s: float) -> None:
-        """Wait for requests whose sessions are gone; what is not done in `limit_s` is cancelled."""
-        if self._answers:
-            await asyncio.wait(self._answers, timeout=limit_s)
+        """Wait until all that is under way is answered and the sockets are closed; what is not in `limit_s` is cancelled."""
+        if under_way := self._answers | self._served:
+            await asyncio.wait(under_way, timeout=max(0.0, limit_s))
         await _cancel(*self._answers)
 
     async def handle(self, socket: WebSocket) -> None:
@@ -73,6 +74,9 @@ class Door:
             return
         if session is None:
             return
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._served.add(serving)
         self._presence(session.user, "Login", "Register")
         try:
             # its first request is read after this: so what the sync does not find yet is heard
@@ -81,6 +85,7 @@ class Door:
             await self._places.look(session.user, session.platform)  # what was said of it before the node listened
             await self._serve(socket, session)
         finally:
+            self._served.discard(serving)
             self._services.fanout.remove(session)
             self._services.bus.unlisten(session.user)
             if session.closed_because == LOGGED_OUT:
@@ -150,6 +155,8 @@ class Door:
         )
         async with self._places.claimed(session):
             services.fanout.add(session)
+        if self._draining:  # that began while this one was logging in
+            session.close(STOPPING)
         reply = status.LoginReply(
             inst_id=session.number,
             a2_key=token,

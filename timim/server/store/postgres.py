@@ -7,6 +7,7 @@ the connection is lost while an outcome is unknown, only what tells by itself th
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections import deque
 from collections.abc import Awaitable
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 T = TypeVar("T")
+log = logging.getLogger("timim.server")
 
 BATCH_LIMIT = 512  # appends in one statement: bounds how long the first of them waits, and its locks
 QUEUE_LIMIT = 20_000  # writes that wait; past it the database is not keeping up and callers are told
@@ -42,6 +44,8 @@ LOCK_TIMEOUT_S = 5.0  # a node that died holds its locks until its connection en
 RETRY_S = 30.0  # a restart of PostgreSQL takes a few seconds, on a busy machine more
 APPEND_RETRIES = 2  # times that for appends: one in doubt must not be called failed; clients stop waiting and ask again
 RETRY_FIRST_S, RETRY_MOST_S = 0.05, 0.25  # a database that is up for a moment only should be met
+REPLICA_ANSWER_S = 1.0  # a page takes milliseconds; who waits for it would rather have it from the first
+REPLICA_REST_S = 5.0  # one that is away is asked so often, and no reader waits for it in between
 MIGRATION_LOCK = 0x71_6D_69_6D  # any number, the same on all nodes
 
 _LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
@@ -93,16 +97,13 @@ class PostgresEngine:
         self._retry_s = retry_s
         self._pool: Pool | None = None
         self._replica: Pool | None = None
+        self._replica_rests = 0.0  # until then it is not asked
         self._jobs: deque[_Job] = deque()
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._longer: set[object] = set()  # reads of more than one statement
-
-    @property
-    def has_replica(self) -> bool:
-        return self._replica is not None
 
     async def open(self) -> None:
         """Connect, migrate, start the writer. Raises StorageError."""
@@ -122,7 +123,7 @@ class PostgresEngine:
         self._writer = asyncio.create_task(self._write_all(), name="timim postgres writer")
 
     async def close(self) -> None:
-        """Carry out what waits, then let the connections go. Afterwards every call raises StorageError."""
+        """Carry out what waits, if the database answers, and leave it. Afterwards every call raises StorageError."""
         self._closing = True
         self._wake.set()
         writer, self._writer = self._writer, None
@@ -156,22 +157,17 @@ class PostgresEngine:
         return result
 
     async def read_replica(self, op: Op[T]) -> T | None:
-        """From the replica, which may be behind; None when there is none, or it does not answer."""
-        if self._replica is None:
+        """From the replica, which may be behind; None when there is none, or it does not answer, or did not a moment ago."""
+        loop = asyncio.get_running_loop()
+        if self._replica is None or loop.time() < self._replica_rests:
             return None
         try:
-            return await self._snapshot(lambda: self._replica, op)
-        except (asyncpg.PostgresError, *_LOST):
-            return None
-
-    async def check(self) -> None:
-        """Whether the database answers and writes. Raises StorageError."""
-        try:
-            async with self._open_pool().acquire(timeout=COMMAND_TIMEOUT_S) as connection:
-                if await connection.fetchval("SELECT pg_is_in_recovery()"):
-                    raise StorageError("the database is a read replica: it takes no writes")
+            async with asyncio.timeout(REPLICA_ANSWER_S):
+                return await self._snapshot(lambda: self._replica, op)
         except (asyncpg.PostgresError, *_LOST) as exc:
-            raise StorageError(f"the database does not answer: {_said(exc)}") from exc
+            self._replica_rests = loop.time() + REPLICA_REST_S
+            log.warning("the replica does not answer, history comes from the first for %s s: %s", REPLICA_REST_S, _said(exc))
+            return None
 
     # what waits, in its order
 
@@ -290,7 +286,10 @@ class PostgresEngine:
                 return await drive(connection, op)
 
     async def _patiently(self, work: Any, limit_s: float | None = None) -> Any:
-        """Try again while the database is away, or another node was first, for `retry_s` unless said otherwise."""
+        """Try again while the database is away, or another node was first, for `retry_s` unless said otherwise.
+
+        Not while closing: whoever asked is gone by then, and finds out what stands at another node.
+        """
         loop = asyncio.get_running_loop()
         end, wait_s = loop.time() + (self._retry_s if limit_s is None else limit_s), RETRY_FIRST_S
         while True:
@@ -301,7 +300,7 @@ class PostgresEngine:
             except asyncpg.DataError as exc:
                 raise InvalidArgument(f"the database cannot hold this: {exc}", code=90005) from exc
             except (*_LOST, *_NOT_NOW, *_AGAIN) as exc:
-                if loop.time() + wait_s > end or self._pool is None:
+                if loop.time() + wait_s > end or self._closing:
                     self._metrics.errors.inc()
                     raise StorageError(f"the database does not answer: {_said(exc)}") from exc
                 self._metrics.retries.inc()
