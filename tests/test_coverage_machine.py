@@ -141,6 +141,6 @@ class OpensNoHole(Coverage):
 @pytest.mark.parametrize("mutant", [MergesNeighbours, OpensNoHole])
 def test_f30_coverage_that_is_wrong_is_found_out(mutant: type[Coverage], monkeypatch: pytest.MonkeyPatch) -> None:
     assert issubclass(mutant, coverage.Coverage)
-    monkeypatch.setattr(rows, "Coverage", mutant)
+    monkeypatch.setattr(known_rows, "Coverage", mutant)
     with pytest.raises((AssertionError, BaseExceptionGroup)):
         run_state_machine_as_test(Knowing, settings=MUTANTS)

@@ -176,11 +176,11 @@ async def test_p07_words_follow_their_rows(tmp_path: Path) -> None:
         await stored(store, "one 发票", "two 发票", "three 发票")
         assert await seqs(store, "发票") == [3, 2, 1]
         held = (await store.search(words.Question(("发票",)), 10)).messages
-        assert await store.mark_deleted(held[0].local_id)
+        assert await store.mark_deleted(held[0])
         assert await seqs(store, "发票") == [2, 1]
         assert len((await store.search(words.Question(("发票",), deleted=True), 10)).messages) == 3
-        assert await store.delete_message(held[1].local_id)
-        assert await store.delete_message(held[0].local_id)
+        assert await store.delete_message(held[1])
+        assert await store.delete_message(held[0])
         assert await seqs(store, "发票") == [1]
         # 2 comes again, under the local_id that was free, and with another body; 1 is fetched again, edited
         again = [item(2, timim.TextElem(text="two changed")), item(1, timim.TextElem(text="one edited"))]
@@ -216,7 +216,7 @@ async def test_p07_a_store_of_before_the_index_is_indexed_in_parts(tmp_path: Pat
     old.close()
     async with LocalStore(tmp_path / "m.db") as store:
         (first,) = await store.page(KEY, 1, high=1)
-        await store.delete_message(first.local_id)
+        await store.delete_message(first)
         assert len(await seqs(store, "票")) == 49
         assert await seqs(store, "49") == [50]
 

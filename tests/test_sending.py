@@ -237,10 +237,31 @@ async def test_what_is_on_its_way_stands_behind_what_the_server_has() -> None:
         for n, message in enumerate(messages):
             message.conversation, message.msg_id, message.sender = key, f"{n + 1}-1", "alice"
         ids = await asyncio.gather(*(store.add_outgoing(message, b"[]") for message in messages))
-        await asyncio.gather(*(store.settle(Ack(key, ids[n], n + 7, 1, b"[]")) for n in (0, 1)))
+        await asyncio.gather(*(store.settle(Ack(key, ids[n], f"{n + 1}-1", n + 7, 1, b"[]")) for n in (0, 1)))
         assert [m.local_id for m in await store.page(key, 10)] == ids[::-1]
-        await asyncio.gather(*(store.settle(Ack(key, ids[n], n + 7, 1, b"[]")) for n in (2, 3)))
+        await asyncio.gather(*(store.settle(Ack(key, ids[n], f"{n + 1}-1", n + 7, 1, b"[]")) for n in (2, 3)))
         assert [(m.local_id, m.seq) for m in await store.page(key, 10)] == [*zip(ids[::-1], (10, 9, 8, 7), strict=True)]
+
+
+async def test_a_deleted_messages_ack_and_marks_are_not_those_of_the_row_that_has_its_local_id_now() -> None:
+    key = ConversationKey(ConversationType.C2C, "bob")
+    async with LocalStore(None) as store:
+        gone, next_ = Message("gone"), Message("next")
+        for n, message in enumerate((gone, next_)):
+            message.conversation, message.msg_id, message.sender = key, f"{n + 1}-1", "alice"
+        gone.local_id = await store.add_outgoing(gone, b"[]")
+        assert await store.delete_message(gone)
+        next_.local_id = await store.add_outgoing(next_, b"[]")
+        assert next_.local_id == gone.local_id
+        acks = [Ack(key, m.local_id, m.msg_id, seq, 1, b"[]") for seq, m in ((1, gone), (2, next_))]
+        settled = await asyncio.gather(*map(store.settle, acks))
+        assert [status for status, _, _ in settled] == [None, MessageStatus.SUCCEEDED]
+        assert (await store.coverage(key)).intervals == ((2, 2),)
+        assert not await store.mark_deleted(gone)
+        with pytest.raises(timim.InvalidArgument):
+            await store.set_custom_int(gone, 7)
+        (held,) = await store.page(key, 10)
+        assert (held.seq, held.custom_int, held.status) == (2, 0, MessageStatus.SUCCEEDED)
 
 
 async def test_cloud_data_that_is_no_text_is_refused_and_harms_no_other(server: RunningServer) -> None:

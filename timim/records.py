@@ -106,10 +106,11 @@ class ConversationRow:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The server numbered one of our own messages."""
+    """The server numbered one of our own messages. Both ids name its row: a deleted one's `local_id` is used again."""
 
     key: ConversationKey
     local_id: int
+    msg_id: str
     seq: int
     timestamp: int
     body: bytes

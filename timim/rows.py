@@ -57,7 +57,8 @@ _SETTLE = {
     size: "UPDATE messages SET seq=v.column2, position=v.column2, timestamp=v.column3, body=v.column4, unsent=0, error_code=0,"
     " error_info='', profile=coalesce(v.column5, profile), member=coalesce(v.column6, member),"
     " status=CASE WHEN status=4 THEN 4 ELSE 2 END"
-    f" FROM (VALUES{','.join(['(?,?,?,?,?,?)'] * size)}) v WHERE local_id=v.column1 RETURNING local_id, status"
+    f" FROM (VALUES{','.join(['(?,?,?,?,?,?,?)'] * size)}) v WHERE local_id=v.column1 AND msg_id=v.column7"
+    " RETURNING msg_id, local_id, status"
     for size in _SIZES
 }
 _INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ? AND local_id>?"
@@ -145,20 +146,21 @@ def _keep_behind(connection: sqlite3.Connection, key: ConversationKey) -> None:
 def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int] | None]:
     values = [value for ack in acks for value in _settled_row(ack)]
     try:
-        rows = dict(connection.execute(_SETTLE[len(acks)], values).fetchall())
+        found = connection.execute(_SETTLE[len(acks)], values).fetchall()
     except sqlite3.IntegrityError:  # one of them is here already, by its push
         return [_settle(connection, ack) for ack in acks]
-    return [(ack.local_id, rows[ack.local_id]) if ack.local_id in rows else None for ack in acks]
+    rows = {msg_id: (local_id, status) for msg_id, local_id, status in found}
+    return [rows.get(ack.msg_id) for ack in acks]
 
 
 def _settled_row(ack: Ack) -> tuple[Any, ...]:
-    return ack.local_id, ack.seq, ack.timestamp, ack.body, packed(ack.profile), packed(ack.member)
+    return ack.local_id, ack.seq, ack.timestamp, ack.body, packed(ack.profile), packed(ack.member), ack.msg_id
 
 
 def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
     try:
-        row: tuple[int, int] | None = connection.execute(_SETTLE[1], _settled_row(ack)).fetchone()
-        return row
+        row = connection.execute(_SETTLE[1], _settled_row(ack)).fetchone()
+        return row[1:] if row is not None else None
     except sqlite3.IntegrityError:  # its push came first: one row, with what the user put on this one
         row = connection.execute(
             "UPDATE messages SET (custom_int, custom_data, status) = (SELECT o.custom_int, o.custom_data,"
@@ -314,4 +316,4 @@ def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: Incom
         (*key, item.msg_id, item.sender, item.timestamp, item.body),
     ).fetchone()
     if row is not None:
-        _settle(connection, Ack(key, row[0], item.seq, item.timestamp, item.body))
+        _settle(connection, Ack(key, row[0], item.msg_id, item.seq, item.timestamp, item.body))

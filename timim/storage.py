@@ -44,6 +44,9 @@ SETTLE_WITHIN_S = 0.02
 ANY_SEQ = 1 << 62  # above every seq
 
 
+_ITS_ROW = "local_id=? AND msg_id=?"  # a deleted row's local_id is used again, and a Message object may outlive its row
+
+
 class Place(NamedTuple):
     """Where a row stands in its conversation: at its seq, or behind the seq that was the last when it was made."""
 
@@ -201,8 +204,8 @@ class LocalStore:
 
         def op(connection: sqlite3.Connection) -> None:
             connection.execute(
-                "UPDATE messages SET status=3, error_code=?, error_info=? WHERE local_id=? AND status=1",
-                (code, info, message.local_id),
+                f"UPDATE messages SET status=3, error_code=?, error_info=? WHERE {_ITS_ROW} AND status=1",
+                (code, info, *_ids(message)),
             )
 
         await self._write(op)
@@ -229,18 +232,15 @@ class LocalStore:
         """Where a message, or a seq, stands among the rows. Raises InvalidArgument for a message that has no place here."""
 
         def op(connection: sqlite3.Connection) -> Place:
-            if not isinstance(at, int) and not at.seq:
-                where, value = "local_id=?", at.local_id
-            else:
-                where, value = "seq=?", at if isinstance(at, int) else at.seq
-            row = connection.execute(
-                f"SELECT position, local_id FROM messages WHERE type=? AND peer=? AND {where}", (*key, value)
-            ).fetchone()
-            if row is not None:
-                return Place(*row)
-            if where == "seq=?":
-                return Place(value, 0)
-            raise InvalidArgument("this device does not hold the message")
+            seq = at if isinstance(at, int) else at.seq
+            sql = "SELECT position, local_id FROM messages WHERE type=? AND peer=? AND "
+            if isinstance(at, int) or seq:
+                row = connection.execute(sql + "seq=?", (*key, seq)).fetchone()
+                return Place(*row) if row is not None else Place(seq, 0)
+            row = connection.execute(sql + _ITS_ROW, (*key, *_ids(at))).fetchone()
+            if row is None:
+                raise InvalidArgument("this device does not hold the message")
+            return Place(*row)
 
         return await self._read(op)
 
@@ -474,27 +474,28 @@ class LocalStore:
 
         return await self._write(op)
 
-    async def set_custom_int(self, local_id: int, value: int) -> None:
+    async def set_custom_int(self, message: Message, value: int) -> None:
         """Raises InvalidArgument past 64 bits, or when the message is not held."""
         if not isinstance(value, int) or not -(1 << 63) <= value < 1 << 63:  # type: ignore[redundant-expr]  # users need not run a checker
             raise InvalidArgument("custom_int is a signed 64-bit number")
-        await self._set("custom_int", local_id, value)
+        await self._set("custom_int", message, value)
 
-    async def set_custom_data(self, local_id: int, value: bytes) -> None:
+    async def set_custom_data(self, message: Message, value: bytes) -> None:
         """Raises InvalidArgument when it is no bytes, or the message is not held."""
         if not isinstance(value, bytes | bytearray):
             raise InvalidArgument(f"custom_data is bytes, not {type(value).__name__}")
-        await self._set("custom_data", local_id, bytes(value))
+        await self._set("custom_data", message, bytes(value))
 
-    async def mark_deleted(self, local_id: int) -> bool:
+    async def mark_deleted(self, message: Message) -> bool:
         """Status 4; the row stays. True if it was held."""
-        return await self._count("UPDATE messages SET status=4 WHERE local_id=?", (local_id,)) > 0
+        return await self._count(f"UPDATE messages SET status=4 WHERE {_ITS_ROW}", _ids(message)) > 0
 
-    async def delete_message(self, local_id: int) -> bool:
+    async def delete_message(self, message: Message) -> bool:
         """The row goes, and a hole opens where it stood; True if it was held."""
 
         def op(connection: sqlite3.Connection) -> bool:
-            row = connection.execute("DELETE FROM messages WHERE local_id=? RETURNING type, peer, seq", (local_id,)).fetchone()
+            sql = f"DELETE FROM messages WHERE {_ITS_ROW} RETURNING type, peer, seq"
+            row = connection.execute(sql, _ids(message)).fetchone()
             if row is not None and row[2] is not None:
                 key = ConversationKey(ConversationType(row[0]), row[1])
                 known_rows.write_coverage(connection, key, known_rows.coverage_of(connection, key).remove(row[2], row[2]))
@@ -502,8 +503,8 @@ class LocalStore:
 
         return await self._write(op)
 
-    async def _set(self, column: str, local_id: int, value: object) -> None:
-        if not await self._count(f"UPDATE messages SET {column}=? WHERE local_id=?", (value, local_id)):
+    async def _set(self, column: str, message: Message, value: object) -> None:
+        if not await self._count(f"UPDATE messages SET {column}=? WHERE {_ITS_ROW}", (value, *_ids(message))):
             raise InvalidArgument("this device does not hold the message")
 
     async def _count(self, sql: str, values: tuple[object, ...]) -> int:
@@ -524,6 +525,10 @@ class LocalStore:
 
 
 _TYPES = {type.value: type for type in ConversationType}
+
+
+def _ids(message: Message) -> tuple[int, str]:
+    return message.local_id, message.msg_id
 
 
 def _suspect(path: Path) -> Path:

@@ -28,24 +28,24 @@ class Actions:
         self._acting = acting
 
     async def set_custom_int(self, message: Message, value: int) -> None:
-        await self._store.set_custom_int(message.local_id, value)
+        await self._store.set_custom_int(message, value)
         message.custom_int = value
         self._changed(message)
 
     async def set_custom_data(self, message: Message, value: bytes) -> None:
-        await self._store.set_custom_data(message.local_id, value)
+        await self._store.set_custom_data(message, value)
         message.custom_data = bytes(value)
         self._changed(message)
 
     async def remove(self, message: Message) -> bool:
-        done = await self._store.mark_deleted(message.local_id)
+        done = await self._store.mark_deleted(message)
         if done:
             message.status = MessageStatus.DELETED
             self._changed(message)
         return done
 
     async def delete_from_storage(self, message: Message) -> bool:
-        done = await self._store.delete_message(message.local_id)
+        done = await self._store.delete_message(message)
         if done:
             self._gone(message)
         return done

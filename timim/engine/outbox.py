@@ -448,7 +448,7 @@ def _ack(key: ConversationKey, item: _Item, reply: wire.SendC2CReply | wire.Send
     sender = item.message.sender
     profile = SenderProfile(sender, facts.nick, facts.face_url, facts.custom)
     member = SenderMember(sender, facts.name_card, facts.role, facts.member_custom) if facts.role else None
-    return Ack(key, item.message.local_id, reply.timeline_seq, reply.msg_time, item.body, profile, member)
+    return Ack(key, item.message.local_id, item.message.msg_id, reply.timeline_seq, reply.msg_time, item.body, profile, member)
 
 
 def _push(push: OfflinePush | None) -> PushInfo | msgspec.UnsetType:
