@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from timim import Client, Message, TimimError, sign_user
-from timim.engine.inbox import Inbox
+from timim.engine.keeper import Keeper
 from timim.engine.outbox import Outbox
 from timim.ids import MsgId
+from timim.storage import Stored
 from timim.testing import LocalServer, RunningServer
 
 Role = Literal["receive", "send"]
@@ -168,19 +169,19 @@ def rename_resends() -> None:
 
 def throw_early() -> None:
     """The mutant: handlers hear of what came before it is on disk."""
-    keep = Inbox._keep
+    keep = Keeper.keep
 
-    async def early(self: Inbox, batches: Any) -> None:
+    async def early(self: Keeper, batches: Any) -> None:
         for batch in batches:
             for item in batch.incoming:
                 message = Message(json.loads(item.body)[0]["MsgContent"]["Text"])
                 message.sender, message.seq = item.sender, item.seq
                 message.conversation = batch.key
-                self._throw([message])
+                self._stored(Stored(batch.key, [message], listed=False, last_time=0, unread=None))
         await asyncio.sleep(0.3)  # a slow disk
         await keep(self, batches)
 
-    Inbox._keep = early  # type: ignore[method-assign]
+    Keeper.keep = early  # type: ignore[method-assign]
 
 
 _named: set[str] = set()

@@ -11,6 +11,7 @@ from tests.gateways import THIS, deployment
 from tests.services import Nats
 from timim import Client, Message
 from timim.engine.inbox import Inbox
+from timim.engine.sync import Sync
 from timim.ids import ConversationKey
 from timim.testing import Watch
 from timim.wire.contacts import Contact
@@ -63,11 +64,11 @@ async def test_r7_a_client_for_which_a_group_begins_at_what_is_pushed_is_found_o
     async def what_was_pushed(self: Inbox, key: ConversationKey, first: int) -> int:
         return first - 1
 
-    def the_last(self: Inbox, key: ConversationKey, contact: Contact, known: int) -> int:
-        return max(contact.floor - 1, known, self._heads.get(key, contact.last_seq - 1))
+    def the_last(self: Sync, key: ConversationKey, contact: Contact, known: int) -> int:
+        return max(contact.floor - 1, known, self._keeper.heads.get(key, contact.last_seq - 1))
 
     monkeypatch.setattr(Inbox, "_before_us", what_was_pushed)
-    monkeypatch.setattr(Inbox, "_head_at_login", the_last)
+    monkeypatch.setattr(Sync, "_head_at_login", the_last)
     async with alice_and_bob(database(), nats_server.url) as (alice, watch):
         with pytest.raises(AssertionError):
             await came_into_a_group(alice, watch, "Public", at_once=at_once)

@@ -21,10 +21,12 @@ from .engine.dispatcher import Dispatcher, EventStream
 from .engine.fetcher import Fetcher
 from .engine.history import History
 from .engine.inbox import Inbox
+from .engine.keeper import Keeper
 from .engine.marks import Marking
 from .engine.outbox import Outbox
 from .engine.pushes import Fact, Pushes
 from .engine.search import Search, SearchKey, SearchResult
+from .engine.sync import Sync
 from .errors import AuthError, InvalidArgument, KickedOffline, NotLoggedIn, StorageError, StoreDamaged, TimimError
 from .events import (
     ConnectionLost,
@@ -220,18 +222,28 @@ class Client:
         try:
             self._instance = await self._store.meta("instance", self._instance)
             fetcher = Fetcher(self._connection, timeout_s=self._timeout_s)
-            inbox = self._inbox = Inbox(
+            keeper = Keeper(self._store, stored=self._stored, bind=self._bind)
+            sync = Sync(
                 self._store,
                 fetcher,
+                keeper,
                 user_id=self.user_id,
                 recent_contacts=self._recent_contacts,
-                stored=self._stored,
-                throw=self._dispatcher.messages,
-                bind=self._bind,
                 room=self._dispatcher.room,
                 newest=self.conversations._newest_c2c,
                 reset=lambda: self._dispatcher.event(HistoryReset(self._epoch)),
                 receipt=self._marking.receipt,
+            )
+            inbox = self._inbox = Inbox(
+                self._store,
+                fetcher,
+                keeper,
+                sync,
+                user_id=self.user_id,
+                recent_contacts=self._recent_contacts,
+                throw=self._dispatcher.messages,
+                bind=self._bind,
+                room=self._dispatcher.room,
             )
             self._pushes = Pushes(inbox, user_id=self.user_id, facts=self._on_told, kicked=self._kick)
             self._acting = Acting(
