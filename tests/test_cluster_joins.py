@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.gateways import THIS, deployment
+from tests.gateways import deployment
 from tests.services import Nats
 from timim import Client, Message
 from timim.engine.inbox import Inbox
@@ -41,8 +41,8 @@ async def came_into_a_group(alice: Client, watch: Watch, type: str, *, at_once: 
 
 @asynccontextmanager
 async def alice_and_bob(url: str, bus: str) -> AsyncIterator[tuple[Client, Watch]]:
-    """Alice, and what bob hears at a gateway that is slow to hear of his groups."""
-    async with deployment(THIS, SLOW, database=url, bus=bus) as running:
+    """Alice, and what bob hears at another gateway; both are slow to hear of groups."""
+    async with deployment(SLOW, SLOW, database=url, bus=bus) as running:
         here, there = running.gateways
         async with running.client("alice", at=here) as alice, running.client("bob", at=there) as bob:
             yield alice, Watch(bob)

@@ -17,6 +17,7 @@ from timim.server.store import schema
 from timim.server.store.base import Account, Group, Member, MsgKey, NewEntry, Store
 from timim.server.store.changes import AddMembers
 from timim.server.store.postgres import PostgresStore
+from timim.server.store.postgres_append import FUNCTION
 from timim.server.store.sqlite import SqliteStore
 
 VERSIONS = range(1, schema.VERSION + 1)
@@ -91,7 +92,8 @@ class Server:
             f"SELECT {COLUMN_FACTS} FROM information_schema.columns WHERE table_schema='public' ORDER BY 1, 2",
             "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname='public' ORDER BY 1",
             "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace='public'::regnamespace ORDER BY 1",
-            "SELECT proname, prosrc FROM pg_proc WHERE pronamespace='public'::regnamespace ORDER BY 1",
+            # an earlier version's function stays, for nodes of it that serve still
+            f"SELECT proname, prosrc FROM pg_proc WHERE pronamespace='public'::regnamespace AND proname='{FUNCTION.name}'",
             "SELECT version FROM timim_schema",
         )
         return tuple([await self._ask(question) for question in questions])

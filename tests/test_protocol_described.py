@@ -21,7 +21,7 @@ def undescribed(text: str) -> list[str]:
         for thing in vars(importlib.import_module(f"timim.wire.{module.name}")).values():
             if isinstance(thing, Command):
                 names.add(thing.name)
-            elif isinstance(thing, type) and issubclass(thing, msgspec.Struct):
+            elif isinstance(thing, type) and issubclass(thing, msgspec.Struct) and thing.__module__.startswith("timim.wire."):
                 names |= {field.encode_name for field in msgspec.structs.fields(thing)}
     return sorted(name for name in names if f"`{name}`" not in text)
 

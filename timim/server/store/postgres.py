@@ -113,7 +113,7 @@ class PostgresEngine:
             if self._replica_url:
                 self._replica = await _pool(self._replica_url, self._connections, least=0)
             async with self._pool.acquire() as connection:
-                await _migrate(connection)
+                await _brought_up(connection)
         except (asyncpg.PostgresError, *_LOST) as exc:
             await self.close()
             raise StorageError(f"cannot open the database {_shown(self._url)}: {_said(exc)}") from exc
@@ -370,8 +370,23 @@ async def _demand_sync(connection: Connection) -> None:
         await connection.execute("SET synchronous_commit = on")
 
 
+async def _brought_up(connection: Connection) -> None:
+    """Bring the schema up; again when a node that serves meanwhile was in the way: it locks the tables in another order."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + RETRY_S
+    while True:
+        try:
+            await _migrate(connection)
+            return
+        except _AGAIN as exc:
+            if loop.time() > end:
+                raise
+            log.info("the schema is brought up once more: %s", exc)
+            await asyncio.sleep(RETRY_MOST_S)
+
+
 async def _migrate(connection: Connection) -> None:
-    """Bring the schema up in one transaction; nodes that start together do it one after the other."""
+    """In one transaction; nodes that start together do it one after the other."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
         await connection.execute("CREATE TABLE IF NOT EXISTS timim_schema(version BIGINT NOT NULL)")
