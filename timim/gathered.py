@@ -11,26 +11,31 @@ from typing import Generic, TypeVar
 from .errors import StorageError
 from .sqlite import QUEUE_LIMIT, Op
 
+AT_ONCE = 16  # writes: who acts on the first of them need not wait for the last, and a commit for each would cost more
 I = TypeVar("I")  # noqa: E741  an item
 R = TypeVar("R")
 
 
 class Gathered(Generic[I, R]):
-    """`op` carries out what was given since the last `submit()`, in its order, and returns a result for each."""
+    """`op` carries out what was given since the last write, in its order, and returns a result for each.
+
+    What comes while nothing is being written is written at once, and what comes meanwhile after it, together. With `held`, all
+    waits for `submit()`.
+    """
 
     def __init__(
         self,
         op: Callable[[sqlite3.Connection, Sequence[I]], Sequence[R]],
         submit: Callable[[Op[Sequence[R]]], asyncio.Future[Sequence[R]]],
+        *,
+        held: bool = False,
     ) -> None:
         self._op = op
         self._submit = submit
         self._given: list[tuple[I, asyncio.Future[R]]] = []
+        self._held = held
         self._waiting = 0
-
-    def __len__(self) -> int:
-        """How many were given since the last `submit()`."""
-        return len(self._given)
+        self._under_way = 0
 
     def add(self, item: I) -> asyncio.Future[R]:
         """The future is its result, after the commit that holds it; StorageError when it fails, or too many wait already."""
@@ -40,13 +45,21 @@ class Gathered(Generic[I, R]):
             return future
         self._waiting += 1
         self._given.append((item, future))
+        self._go_on()
         return future
+
+    def _go_on(self) -> None:
+        if not self._held and not self._under_way:
+            self._submit_some(AT_ONCE)
 
     def submit(self) -> None:
         """Queue the write of all that were given."""
+        self._submit_some(len(self._given))
+
+    def _submit_some(self, count: int) -> None:
         if not self._given:
             return
-        given, self._given = self._given, []
+        given, self._given = self._given[:count], self._given[count:]
         futures = [future for _, future in given]
         try:
             writing = self._submit(partial(self._carry_out, [item for item, _ in given]))
@@ -55,6 +68,7 @@ class Gathered(Generic[I, R]):
             for future in futures:
                 _fail(future, exc)
         else:
+            self._under_way += 1
             writing.add_done_callback(partial(self._written, futures))
 
     def _carry_out(self, items: Sequence[I], connection: sqlite3.Connection) -> Sequence[R]:
@@ -62,6 +76,8 @@ class Gathered(Generic[I, R]):
 
     def _written(self, futures: Sequence[asyncio.Future[R]], writing: asyncio.Future[Sequence[R]]) -> None:
         self._waiting -= len(futures)
+        self._under_way -= 1
+        self._go_on()
         if (error := writing.exception()) is not None:
             for future in futures:
                 _fail(future, error)

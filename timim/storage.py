@@ -73,7 +73,7 @@ class LocalStore:
         self.set_aside: Path | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._outgoing = Gathered(rows.add_outgoing, self._submit)
-        self._acks = Gathered(rows.settle, self._submit)
+        self._acks = Gathered(rows.settle, self._submit, held=True)
 
     async def open(self) -> None:
         """Raises StoreInUse when it is open elsewhere, StorageError when it cannot be written or read.
@@ -181,10 +181,8 @@ class LocalStore:
     def add_outgoing(self, message: Message, body: bytes) -> asyncio.Future[int]:
         """Store a message as SENDING, behind all that was asked before; the future is its `local_id`, or StorageError.
 
-        Those that are given in one turn of the loop are stored together.
+        Those that are given while others are being written are stored together.
         """
-        if not self._outgoing:
-            asyncio.get_running_loop().call_soon(self._outgoing.submit)
         return self._outgoing.add((message, body))
 
     def settle(self, ack: Ack) -> asyncio.Future[tuple[MessageStatus | None, int, int]]:
