@@ -25,7 +25,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.wire", "timim.sqlite"}),
     ),
     "client": (
-        frozenset({"timim.act_rows", "timim.gathered", "timim.words"}),
+        frozenset({"timim.act_rows", "timim.gathered", "timim.store_file", "timim.words"}),
         frozenset({"timim.records"}),
         frozenset({"timim.message_rows"}),
         frozenset({"timim.known_rows"}),

@@ -7,23 +7,21 @@ intervals, kept in the same transaction as the rows. No media bytes are kept (so
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
-import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple
 
 from . import act_rows, known_rows, message_rows, rows, words
 from .act_rows import IncomingAct, UnreadCount
-from .errors import InvalidArgument, StorageError, StoreDamaged, StoreInUse
+from .errors import InvalidArgument
 from .gathered import Gathered
 from .ids import ConversationKey, ConversationType
 from .message import Message, MessageStatus
 from .records import Ack, Batch, ConversationRow, Incoming, Marks, Stored
-from .sqlite import Database
+from .store_file import StoreFile
 from .wire.coverage import Coverage
 
 __all__ = [
@@ -39,7 +37,6 @@ __all__ = [
     "Stored",
     "UnreadCount",
 ]
-T = TypeVar("T")
 SETTLE_WITHIN_S = 0.02
 ANY_SEQ = 1 << 62  # above every seq
 
@@ -63,62 +60,14 @@ class Found:
     known: dict[ConversationKey, tuple[Coverage, int, int]]
 
 
-class LocalStore:
+class LocalStore(StoreFile):
     """One account's store on this device; `path` None keeps nothing. One process at a time has it open."""
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._database = self._new_database()
-        self._lock: int | None = None
-        self.set_aside: Path | None = None
+        super().__init__(path, migrate=rows.migrate)
         self._timer: asyncio.TimerHandle | None = None
         self._outgoing = Gathered(rows.add_outgoing, self._submit)
         self._acks = Gathered(rows.settle, self._submit, held=True)
-
-    async def open(self) -> None:
-        """Raises StoreInUse when it is open elsewhere, StorageError when it cannot be written or read.
-
-        A file that is not whole is set aside: `set_aside` names it then, and a fresh one is open.
-        """
-        self.set_aside = None
-        if self._path is not None:
-            self._lock = await asyncio.to_thread(_lock, self._path)
-        try:
-            try:
-                await self._open()
-            except StoreDamaged:
-                await self._database.close()
-                assert self._path is not None
-                self.set_aside = await asyncio.to_thread(_set_aside, self._path)
-                self._database = self._new_database()
-                await self._database.open()
-        except BaseException:
-            self._unlock()
-            raise
-
-    async def _open(self) -> None:
-        await self._database.open()
-        if self._path is not None and await asyncio.to_thread(_suspect(self._path).exists):
-            await self._read(_check)
-            await asyncio.to_thread(_suspect(self._path).unlink)
-
-    async def close(self) -> None:
-        """Close the file; it can be opened again."""
-        self.hurry()
-        await self._database.close()
-        self._unlock()
-        self._database = self._new_database()
-
-    def _submit(self, op: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        return self._database.submit(op)
-
-    async def _write(self, op: Callable[[sqlite3.Connection], T]) -> T:
-        self.hurry()
-        return await self._database.write(op)
-
-    async def _read(self, op: Callable[[sqlite3.Connection], T]) -> T:
-        self.hurry()
-        return await self._database.read(op)
 
     def hurry(self) -> None:
         """Queue the writes that nobody waits for."""
@@ -127,23 +76,6 @@ class LocalStore:
             self._timer = None
         self._acks.submit()
         self._outgoing.submit()
-
-    def _new_database(self) -> Database:
-        path = self._path
-        damaged = _suspect(path).touch if path is not None else None
-        return Database(path, migrate=rows.migrate, fresh_reads=True, damaged=damaged)
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.close()
-
-    def _unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
 
     async def meta(self, key: str, default: str) -> str:
         """What this file remembers under `key`; `default` is stored when there is nothing."""
@@ -527,43 +459,3 @@ _TYPES = {type.value: type for type in ConversationType}
 
 def _ids(message: Message) -> tuple[int, str]:
     return message.local_id, message.msg_id
-
-
-def _suspect(path: Path) -> Path:
-    """Stands beside a file in which damage was found, until it is opened the next time."""
-    return path.with_name(f"{path.name}.suspect")
-
-
-def _check(connection: sqlite3.Connection) -> None:
-    """Raises StoreDamaged when the file is not whole; reads all of it."""
-    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if found != "ok":
-        raise StoreDamaged(f"the local store is not whole: {found}")
-
-
-def _set_aside(path: Path) -> Path:
-    """Rename the file and its log; returns the new name, which no other has."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
-    path.rename(aside)
-    for end in ("-wal", "-shm"):
-        beside = path.with_name(path.name + end)
-        if beside.exists():
-            beside.rename(aside.with_name(aside.name + end))
-    _suspect(path).unlink(missing_ok=True)
-    return aside
-
-
-def _lock(path: Path) -> int:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as exc:
-        raise StorageError(f"cannot write to the data folder {path.parent}: {exc.strerror}") from exc
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        os.close(descriptor)
-        raise StoreInUse(f"the data folder {path.parent} is open in another client") from exc
-    return descriptor
