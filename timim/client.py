@@ -14,6 +14,7 @@ from typing import Any, Literal, Self, TypeVar
 import msgspec
 
 from .conversation import Conversation, Conversations, Engine
+from .elems import TextElem
 from .engine.acting import Acting
 from .engine.actions import Actions
 from .engine.content import Content
@@ -217,6 +218,8 @@ class Client:
         """Open the local store without logging in: local queries work."""
         if self._open:
             return
+        if not TextElem.__pydantic_complete__:  # for the first elem pydantic looks for plugins in all that is installed
+            await asyncio.to_thread(TextElem.model_rebuild)
         await self._store.open()
         self._open = True
         try:
