@@ -113,6 +113,10 @@ ONE_PROCESS = {
     "test_where_only_friends_may_write_the_code_says_who_lacks_whom": "another gateway decides by it a moment later",
     "test_f30_what_is_asked_at_once_is_fetched_once": "counts every request; a comparison between gateways may add one",
     "test_r3_a_server_that_knows_no_resend_is_found_out": "its mutant is of the file's store; test_postgres.py has the other's",
+    "test_a_server_that_loses_or_repeats_is_found_out": "its mutants are of the file's store",
+    "test_a_picture_sent_at_one_gateway_is_downloaded_at_another": "makes its own gateways",
+    "test_a_storm_on_two_gateways_loses_nothing": "makes its own gateways",
+    "test_gateways_read_old_history_from_their_replica": "makes its own gateways",
     "test_f28_a_login_costs_what_changed_and_not_what_exists": "its file is filled by bench/login_cost.py",
 }
 
