@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from .errors import TimimError
-
 
 async def together(*works: Coroutine[Any, Any, object]) -> None:
     """Run all until they end; when one raises, the others are cancelled and waited for, and its error is raised as itself.
@@ -27,9 +25,3 @@ async def together(*works: Coroutine[Any, Any, object]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in failed:
         task.result()
-
-
-def first_of(group: BaseExceptionGroup[TimimError]) -> TimimError:
-    """The first error of a group: what a caller who ran one thing wants to hear."""
-    error = group.exceptions[0]
-    return first_of(error) if isinstance(error, BaseExceptionGroup) else error

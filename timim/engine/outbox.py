@@ -228,7 +228,7 @@ class Outbox:
         await asyncio.gather(*tasks, return_exceptions=True)
         while self._settling:
             self._store.hurry()
-            await asyncio.gather(*self._settling, return_exceptions=True)
+            await asyncio.wait(self._settling)  # which, cancelled, cancels none of them
         for lane in self._lanes.values():
             for item in lane.items:
                 if not item.done.done():

@@ -21,7 +21,7 @@ from ..conversation import Conversation
 from ..errors import InvalidArgument, TimimError
 from ..events import ConnectionRestored
 from ..message import Message
-from ..tasks import first_of
+from ..tasks import together
 from ..usersig import sign_user
 from .latency import Latencies
 from .plan import (
@@ -122,9 +122,7 @@ class Worker:
                 await client.login()
                 logins.add(now() - begun)
 
-        async with asyncio.TaskGroup() as tasks:
-            for user in self._mine:
-                tasks.create_task(enter(user))
+        await together(*(enter(user) for user in self._mine))
         return Entered(logins.counts)
 
     async def close(self) -> None:
@@ -135,9 +133,7 @@ class Worker:
             async with slots:
                 await client.close()
 
-        async with asyncio.TaskGroup() as tasks:
-            for client in self._clients.values():
-                tasks.create_task(leave(client))
+        await together(*(leave(client) for client in self._clients.values()))
 
     def _client(self, user: int) -> Client:
         plan, name = self._plan, self._plan.name(user)
@@ -160,12 +156,14 @@ class Worker:
         return client
 
     async def _make_groups(self) -> Done:
-        async with asyncio.TaskGroup() as tasks:
-            for group, members in enumerate(self._members):
-                if (owner := self._clients.get(members[0])) is not None:
-                    others = [self._plan.name(member) for member in members[1:MADE_WITH]]
-                    group_id = self._plan.group_id(group)
-                    tasks.create_task(_make(owner, group_id, others))
+        plan = self._plan
+        await together(
+            *(
+                _make(owner, plan.group_id(group), [plan.name(member) for member in members[1:MADE_WITH]])
+                for group, members in enumerate(self._members)
+                if (owner := self._clients.get(members[0])) is not None
+            )
+        )
         return Done()
 
     async def _join_groups(self) -> Done:
@@ -354,8 +352,8 @@ async def work(number: int) -> None:
             answer: Answer
             try:
                 answer = await worker.obey(given)
-            except* TimimError as group:
-                answer = Failed(str(first_of(group)))
+            except TimimError as exc:
+                answer = Failed(str(exc))
             sys.stdout.buffer.write(encode(answer) + b"\n")
             sys.stdout.buffer.flush()
     finally:
