@@ -27,7 +27,8 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.services import Bucket, Nats, Postgres, s3_server
+from tests.buckets import Bucket, s3_server
+from tests.services import Nats, Postgres
 from timim.load.plan import Plan
 from timim.load.report import Report
 from timim.load.run import run

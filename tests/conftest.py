@@ -11,7 +11,8 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
-from tests.services import Bucket, Nats, Postgres, s3_server
+from tests.buckets import Bucket, s3_server
+from tests.services import Nats, Postgres
 from timim.testing.server import BACKEND
 
 # deadline=None: two workers share two cores, so the time of one example says nothing

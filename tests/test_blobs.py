@@ -12,9 +12,9 @@ import httpx2
 import pytest
 
 import timim
+from tests.buckets import Bucket
 from tests.past import in_database
 from tests.relay import relayed_server
-from tests.services import Bucket
 from timim import FileElem, ImageElem, ImageType
 from timim.errors import MediaGone
 from timim.server.blobs import Blobs

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tests.services import Bucket, Nats
+from tests.buckets import Bucket
+from tests.services import Nats
 from tests.test_cli import timim
 from timim import ImageElem, ImageType
 from timim.server.settings import Content, Settings
