@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx2
+
 from timim import Client, Message, sign_user
 from timim.testing import Faults, RunningServer, Watch
 from timim.testing.server import checked_settings
@@ -66,6 +68,17 @@ class Deployment:
             await self.balancer.stop()
         finally:
             await self._stack.aclose()
+
+
+async def metrics_of(*urls: str) -> dict[str, float]:
+    """What the servers at these addresses show under `/metrics`, added up."""
+    total: dict[str, float] = {}
+    async with httpx2.AsyncClient() as http:
+        for url in urls:
+            text = (await http.get(url.replace("ws", "http", 1) + "/metrics")).text
+            for name, value in (line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#"):
+                total[name] = total.get(name, 0.0) + float(value)
+    return total
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from tests.cluster import mortal
+from tests.gateways import metrics_of
 from tests.services import Nats, Postgres
 from timim import KickedOffline, KickedOut, Muted, NotAMember, RelationChanged
 from timim.notice_types import RelationType
@@ -48,7 +49,7 @@ async def test_metrics_tell_of_the_bus_and_the_database(nodes: Nodes) -> None:
         watch = Watch(bob)
         await asyncio.gather(*(alice.c2c("bob").send(str(n)) for n in range(50)))
         await watch.upto(50)
-        here, there = [await metrics_of(node) for node in nodes]
+        here, there = [await metrics_of(node.url) for node in nodes]
     assert (here["timim_bus_connected"], there["timim_bus_connected"]) == (1, 1)
     assert here["timim_bus_published_total"] >= 50
     assert there["timim_bus_received_total"] >= 50
@@ -59,12 +60,6 @@ async def test_metrics_tell_of_the_bus_and_the_database(nodes: Nodes) -> None:
     assert here["timim_database_connections"] >= 1
     assert here["timim_database_waiting"] == here["timim_database_errors_total"] == 0
     assert here['timim_logins_total{outcome="accepted"}'] == here["timim_login_seconds_count"] == 1
-
-
-async def metrics_of(node: RunningServer) -> dict[str, float]:
-    async with httpx2.AsyncClient() as http:
-        text = (await http.get(node.url.replace("ws", "http", 1) + "/metrics")).text
-    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")}
 
 
 async def test_a_group_is_one_on_all_nodes(nodes: Nodes) -> None:

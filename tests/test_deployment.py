@@ -22,7 +22,7 @@ import typer.core
 import typer.main
 import yaml
 
-from tests.gateways import THIS, Deployment, Talk, deployment, talked_through
+from tests.gateways import THIS, Deployment, Talk, deployment, metrics_of, talked_through
 from tests.services import Nats, free_port, wait_for_port
 from timim import FileElem
 from timim.cli.main import app
@@ -96,10 +96,9 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
 
 
-async def sessions(http: httpx2.AsyncClient, running: Deployment) -> list[float]:
+async def sessions(running: Deployment) -> list[float]:
     """How many each gateway has, by its own metrics."""
-    said = [(await http.get(gateway.url.replace("ws", "http", 1) + "/metrics")).text for gateway in running.gateways]
-    return [float(found[1]) for text in said if (found := re.search(r"^timim_sessions (\S+)", text, re.MULTILINE))]
+    return [(await metrics_of(gateway.url))["timim_sessions"] for gateway in running.gateways]
 
 
 @pytest.mark.usefixtures("trusted")
@@ -128,7 +127,7 @@ async def test_clients_talk_through_a_proxy_and_do_not_see_a_gateway_stop(
             await talk.goes_on()
             trust = await asyncio.to_thread(ssl.create_default_context)
             async with httpx2.AsyncClient(verify=trust) as http:
-                assert all(await sessions(http, running)), "one gateway has all"
+                assert all(await sessions(running)), "one gateway has all"
                 front = f"http{tls}://{address}"
                 assert (await http.get(f"{front}/healthz")).status_code == 200
                 for path in ("/metrics", "/readyz"):  # for the inside

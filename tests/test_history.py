@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 import timim
+from tests.gateways import metrics_of
 from tests.past import in_database
 from timim import ConnectionLost, HistoryReset, Message, MessageStatus
 from timim.testing import RunningServer, Watch, running_server
@@ -27,15 +27,7 @@ async def server() -> AsyncIterator[RunningServer]:
 
 async def asked(server: RunningServer, command: str) -> int:
     """How often the server answered this command, by its own count."""
-    pages = [f"{url.replace('ws', 'http', 1)}/metrics" for url in server.urls]
-    lines = [line for page in pages for line in await asyncio.to_thread(lines_of, page)]
-    counted = f'timim_requests_total{{command="{command}"}}'
-    return sum(int(float(line.rpartition(" ")[2])) for line in lines if line.startswith(counted))
-
-
-def lines_of(page: str) -> list[str]:
-    with urllib.request.urlopen(page) as reply:
-        return str(reply.read(), "utf-8").splitlines()
+    return int((await metrics_of(*server.urls)).get(f'timim_requests_total{{command="{command}"}}', 0))
 
 
 async def said(server: RunningServer, count: int, *members: str) -> str:

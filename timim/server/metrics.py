@@ -35,6 +35,9 @@ class DatabaseMetrics:
         self.commits = Histogram(
             "timim_database_commit_seconds", "A batch of appends, until it is on disk", buckets=COMMITS_S, registry=registry
         )
+        self.replica_pages = Counter(
+            "timim_database_replica_pages", "Pages of history that the replica gave", registry=registry
+        )
         self.retries = Counter("timim_database_retries", "Operations that were tried again", registry=registry)
         self.errors = Counter("timim_database_errors", "Operations that failed in the end", registry=registry)
 

@@ -319,9 +319,10 @@ class PostgresEngine:
 class PostgresStore(SqlStore):
     """What `base.Store` says; appends take their own way, and history may come from a replica."""
 
-    def __init__(self, url: str, **options: Any) -> None:
+    def __init__(self, url: str, *, metrics: DatabaseMetrics | None = None, **options: Any) -> None:
         """The options are PostgresEngine's."""
-        self.engine = PostgresEngine(url, **options)
+        self._metrics = metrics or DatabaseMetrics(CollectorRegistry())
+        self.engine = PostgresEngine(url, metrics=self._metrics, **options)
         self._claims = PostgresClaims(url)
         super().__init__(self.engine, self._claims)
 
@@ -338,6 +339,7 @@ class PostgresStore(SqlStore):
         """From the replica if it has all that is asked for; a page up to the newest is asked of the database itself."""
         page = await self.engine.read_replica(partial(timelines.page, timeline, first, last, limit))
         if page is not None and last <= page.last_seq:
+            self._metrics.replica_pages.inc()
             return page
         return await super().timeline_page(timeline, first, last, limit)
 
