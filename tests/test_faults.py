@@ -26,7 +26,6 @@ from timim.storage import LocalStore
 from timim.testing import LocalServer, Watch, local_server
 from timim.wire.coverage import Interval
 from timim.wire.entries import Entry
-from timim.wire.frames import Frame
 from timim.wire.messages import SEND_C2C
 
 T = TypeVar("T")
@@ -104,12 +103,12 @@ async def test_r3_a_link_that_ends_as_a_message_leaves_does_not_fail_the_message
     start = Link.start
     ended = 0
 
-    def ends(self: Link, command: Any, body: Any, *, timeout_s: float) -> asyncio.Future[Frame]:
+    def ends(self: Link, command: Any, *given: Any, timeout_s: float) -> int:
         nonlocal ended
         if command is SEND_C2C and ended < 12:
             ended += 1
             raise ConnectionFailed("the link has just ended")
-        return start(self, command, body, timeout_s=timeout_s)
+        return start(self, command, *given, timeout_s=timeout_s)
 
     await server.add_users("bob")
     async with server.client("alice") as alice:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -73,6 +74,7 @@ async def on_disk(conversation: Conversation, count: int) -> None:
 SENDER = """
 import asyncio, sys
 from pathlib import Path
+from typing import Any
 from timim import Client, FileElem, VideoElem
 async def main(url, app_id, sig, folder):
     client = Client(url, app_id=int(app_id), user_id="alice", user_sig=sig, data_dir=folder)
@@ -230,16 +232,23 @@ async def test_f03_what_was_stored_before_the_crash_is_not_called_failed_by_who_
             assert history == ["first", "stored, and never acked", *"01234", "next"]
 
 
+async def told(act: Callable[..., None], *given: object) -> Any:
+    """What the store tells of this act."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    act(*given, lambda result: future.set_exception(result) if isinstance(result, Exception) else future.set_result(result))
+    return await future
+
+
 async def test_what_is_on_its_way_stands_behind_what_the_server_has() -> None:
     key = ConversationKey(ConversationType.C2C, "bob")
     async with LocalStore(None) as store:
         messages = [Message(f"{n}") for n in range(4)]
         for n, message in enumerate(messages):
             message.conversation, message.msg_id, message.sender = key, f"{n + 1}-1", "alice"
-        ids = await asyncio.gather(*(store.add_outgoing(message, b"[]") for message in messages))
-        await asyncio.gather(*(store.settle(Ack(key, ids[n], f"{n + 1}-1", n + 7, 1, b"[]")) for n in (0, 1)))
+        ids = await asyncio.gather(*(told(store.add_outgoing, message, b"[]") for message in messages))
+        await asyncio.gather(*(told(store.settle, Ack(key, ids[n], f"{n + 1}-1", n + 7, 1, b"[]")) for n in (0, 1)))
         assert [m.local_id for m in await store.page(key, 10)] == ids[::-1]
-        await asyncio.gather(*(store.settle(Ack(key, ids[n], f"{n + 1}-1", n + 7, 1, b"[]")) for n in (2, 3)))
+        await asyncio.gather(*(told(store.settle, Ack(key, ids[n], f"{n + 1}-1", n + 7, 1, b"[]")) for n in (2, 3)))
         assert [(m.local_id, m.seq) for m in await store.page(key, 10)] == [*zip(ids[::-1], (10, 9, 8, 7), strict=True)]
 
 
@@ -249,12 +258,12 @@ async def test_a_deleted_messages_ack_and_marks_are_not_those_of_the_row_that_ha
         gone, next_ = Message("gone"), Message("next")
         for n, message in enumerate((gone, next_)):
             message.conversation, message.msg_id, message.sender = key, f"{n + 1}-1", "alice"
-        gone.local_id = await store.add_outgoing(gone, b"[]")
+        gone.local_id = await told(store.add_outgoing, gone, b"[]")
         assert await store.delete_message(gone)
-        next_.local_id = await store.add_outgoing(next_, b"[]")
+        next_.local_id = await told(store.add_outgoing, next_, b"[]")
         assert next_.local_id == gone.local_id
         acks = [Ack(key, m.local_id, m.msg_id, seq, 1, b"[]") for seq, m in ((1, gone), (2, next_))]
-        settled = await asyncio.gather(*map(store.settle, acks))
+        settled = await asyncio.gather(*(told(store.settle, ack) for ack in acks))
         assert [status for status, _, _ in settled] == [None, MessageStatus.SUCCEEDED]
         assert (await store.coverage(key)).intervals == ((2, 2),)
         assert not await store.mark_deleted(gone)

@@ -171,6 +171,10 @@ class Client:
 
     def conversation(self, type: ConversationType, peer: str) -> Conversation:
         """The conversation of this (type, peer): the same one for the same pair. Raises InvalidArgument."""
+        if type.__class__ is ConversationType and peer.__class__ is str:
+            known = self._known.get(ConversationKey(type, peer))
+            if known is not None:
+                return known  # its names were looked at when it was new
         return self._conversation(conversation_key(type, peer))
 
     def _conversation(self, key: ConversationKey) -> Conversation:
@@ -437,7 +441,7 @@ class Client:
 
     def _stored(self, stored: Stored) -> None:
         """Something came of a conversation, and is on disk."""
-        conversation = self.conversation(stored.key.type, stored.key.peer)
+        conversation = self._conversation(stored.key)
         if stored.listed and (stored.new or conversation not in self.conversations):
             self.conversations._place(conversation, stored.last_time)
         for message in stored.new:
@@ -467,7 +471,7 @@ class Client:
         """One of our own messages is on disk, and waits to be sent."""
         assert message.conversation is not None
         self._bind(message)
-        self.conversations._place_first(self.conversation(*message.conversation))
+        self.conversations._place_first(self._conversation(message.conversation))
 
     def _on_up(self, reply: status.LoginReply) -> None:
         self._epoch = reply.server.epoch if not isinstance(reply.server, msgspec.UnsetType) else ""
@@ -565,11 +569,11 @@ class Client:
             self._facts.popleft()
 
     def _on_read(self, key: ConversationKey, read_seq: int, unread: tuple[int, int]) -> None:
-        self.conversation(key.type, key.peer)._read_up_to(read_seq, unread)
+        self._conversation(key)._read_up_to(read_seq, unread)
 
     def _on_fact(self, fact: ReadReceipt | ConversationChanged) -> None:
         """What others have read, or this account has done to a conversation elsewhere, is news."""
-        conversation = self.conversation(fact.conversation.type, fact.conversation.peer)
+        conversation = self._conversation(fact.conversation)
         match fact:
             case ReadReceipt(key, seq, _, readers, others) if key.type is ConversationType.GROUP:
                 conversation._received(seq, readers, others)
@@ -592,7 +596,7 @@ class Client:
         """An act of this device made a message another."""
         self._bind(message)
         if message.conversation is not None:
-            self.conversation(message.conversation.type, message.conversation.peer)._changed(message)
+            self._conversation(message.conversation)._changed(message)
 
     def _kick(self, why: str) -> None:
         self._connection.give_up(KickedOffline(why or "another login took this device's place"))

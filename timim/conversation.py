@@ -457,6 +457,9 @@ class Conversations(Sequence[Conversation]):
 
     def _place(self, conversation: Conversation, time: float) -> None:
         """It was spoken in at this server time: where it stands among the others, before those of the same second."""
+        if self._listed and self._listed[0] is conversation:
+            conversation._active = max(time, conversation._active)  # it stays the first
+            return
         self._drop(conversation)
         conversation._active = max(time, conversation._active)
         self._listed.insert(self._at(conversation), conversation)
@@ -464,6 +467,8 @@ class Conversations(Sequence[Conversation]):
 
     def _place_first(self, conversation: Conversation) -> None:
         """It was spoken in just now, by a clock that may be wrong."""
+        if self._listed and self._listed[0] is conversation:
+            return
         unpinned = bisect_left(self._listed, (True, -math.inf), key=lambda other: other._rank)
         newest = (*self._listed[:1], *self._listed[unpinned : unpinned + 1])
         self._place(conversation, max((other._active for other in newest), default=0.0))

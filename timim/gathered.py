@@ -1,4 +1,4 @@
-"""Writes that are given one by one and carried out as one, each with a result of its own."""
+"""Writes that are given one by one and carried out as one; who gave one is told of its own result."""
 
 from __future__ import annotations
 
@@ -32,21 +32,22 @@ class Gathered(Generic[I, R]):
     ) -> None:
         self._op = op
         self._submit = submit
-        self._given: list[tuple[I, asyncio.Future[R]]] = []
+        self._given: list[tuple[I, Callable[[R | Exception], None]]] = []
         self._held = held
         self._waiting = 0
         self._under_way = 0
 
-    def add(self, item: I) -> asyncio.Future[R]:
-        """The future is its result, after the commit that holds it; StorageError when it fails, or too many wait already."""
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+    def add(self, item: I, told: Callable[[R | Exception], None]) -> None:
+        """`told` gets its result after the commit that holds it, or StorageError: it failed, or too many wait already.
+
+        It must not raise, nor block. A future for each would cost ten times a call.
+        """
         if self._waiting >= QUEUE_LIMIT:
-            future.set_exception(StorageError(f"{QUEUE_LIMIT} writes wait already: the disk does not keep up"))
-            return future
+            told(StorageError(f"{QUEUE_LIMIT} writes wait already: the disk does not keep up"))
+            return
         self._waiting += 1
-        self._given.append((item, future))
+        self._given.append((item, told))
         self._go_on()
-        return future
 
     def _go_on(self) -> None:
         if not self._held and not self._under_way:
@@ -60,33 +61,28 @@ class Gathered(Generic[I, R]):
         if not self._given:
             return
         given, self._given = self._given[:count], self._given[count:]
-        futures = [future for _, future in given]
         try:
             writing = self._submit(partial(self._carry_out, [item for item, _ in given]))
         except StorageError as exc:
-            self._waiting -= len(futures)
-            for future in futures:
-                _fail(future, exc)
+            self._waiting -= len(given)
+            for _, told in given:
+                told(exc)
         else:
             self._under_way += 1
-            writing.add_done_callback(partial(self._written, futures))
+            writing.add_done_callback(partial(self._written, [told for _, told in given]))
 
     def _carry_out(self, items: Sequence[I], connection: sqlite3.Connection) -> Sequence[R]:
         return self._op(connection, items)
 
-    def _written(self, futures: Sequence[asyncio.Future[R]], writing: asyncio.Future[Sequence[R]]) -> None:
-        self._waiting -= len(futures)
+    def _written(self, all_told: Sequence[Callable[[R | Exception], None]], writing: asyncio.Future[Sequence[R]]) -> None:
+        self._waiting -= len(all_told)
         self._under_way -= 1
         self._go_on()
-        if (error := writing.exception()) is not None:
-            for future in futures:
-                _fail(future, error)
+        error = writing.exception()
+        if error is None:
+            for told, result in zip(all_told, writing.result(), strict=True):
+                told(result)
         else:
-            for future, result in zip(futures, writing.result(), strict=True):
-                if not future.done():  # else who waited was cancelled
-                    future.set_result(result)
-
-
-def _fail(future: asyncio.Future[R], error: BaseException) -> None:
-    if not future.done():
-        future.set_exception(error)
+            assert isinstance(error, Exception)
+            for told in all_told:
+                told(error)

@@ -28,7 +28,7 @@ SELECT = (
 )
 TYPES = {type.value: type for type in ConversationType}
 _PRIORITIES = {priority.value: priority for priority in Priority}
-_STATUSES = {status.value: status for status in MessageStatus}
+STATUSES = {status.value: status for status in MessageStatus}
 _pack = msgspec.json.Encoder().encode
 _unpack_profile = msgspec.json.Decoder(SenderProfile).decode
 _unpack_member = msgspec.json.Decoder(SenderMember).decode
@@ -84,7 +84,7 @@ def message_of(row: tuple[Any, ...]) -> Message:
     message.conversation = ConversationKey(TYPES[type], peer)
     message.local_id, message.seq, message.msg_id, message.sender = local_id, seq or 0, msg_id, sender
     message.unique_id = unique_id(seq, random_of(msg_id)) if seq else 0
-    message.timestamp, message.status = timestamp, _STATUSES[status]
+    message.timestamp, message.status = timestamp, STATUSES[status]
     message.is_self = bool(is_self)
     message.is_read = message.is_self or (seq or 0) <= read_seq
     message.priority = _PRIORITIES.get(priority, Priority.NORMAL)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
 from .act_rows import IncomingAct, UnreadCount
 from .ids import ConversationKey
-from .message import Message, MessageState, Priority, SenderMember, SenderProfile
+from .message import Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
 from .wire.coverage import Coverage, Interval
 
 
@@ -116,3 +117,11 @@ class Ack:
     body: bytes
     profile: SenderProfile | None = None
     member: SenderMember | None = None
+
+
+class Settled(NamedTuple):
+    """What became of an acked message's row. `status` None: the user deleted it meanwhile, it stays so and is not held."""
+
+    status: MessageStatus | None
+    local_id: int
+    head: int  # of its conversation: it grows with messages that follow it

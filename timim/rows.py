@@ -14,9 +14,9 @@ from . import act_rows, words
 from .act_rows import IncomingAct
 from .ids import ConversationKey
 from .known_rows import Known, set_marks
-from .message import Message, MessageState, MessageStatus
-from .message_rows import SELECT, message_of, new_message, packed, packed_mentions
-from .records import Ack, Batch, Incoming, Stored
+from .message import Message, MessageState
+from .message_rows import SELECT, STATUSES, message_of, new_message, packed, packed_mentions
+from .records import Ack, Batch, Incoming, Settled, Stored
 from .wire.coverage import Interval
 
 T = TypeVar("T")
@@ -109,11 +109,8 @@ def _outgoing_row(key: ConversationKey, position: int, message: Message, body: b
     )
 
 
-def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[MessageStatus | None, int, int]]:
-    """Write what the server said of our own messages; for each its status, its local_id, and its conversation's head.
-
-    Status None: the user deleted its row meanwhile, and it is not held. A head grows with messages that follow it.
-    """
+def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[Settled]:
+    """Write what the server said of our own messages."""
     settled = [row for part in _parts(acks) for row in _settle_all(connection, part)]
     heads: dict[ConversationKey, int] = {}
     for key in {ack.key for ack in acks}:
@@ -129,7 +126,7 @@ def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[Me
         if known.waiting:
             act_rows.apply_waiting(connection, key, [ack.seq for ack in acks if ack.key == key])
     return [
-        (MessageStatus(row[1]), row[0], heads[ack.key]) if row is not None else (None, 0, heads[ack.key])
+        Settled(STATUSES[row[1]], row[0], heads[ack.key]) if row is not None else Settled(None, 0, heads[ack.key])
         for ack, row in zip(acks, settled, strict=True)
     ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from .errors import InvalidArgument
 from .gathered import Gathered
 from .ids import ConversationKey, ConversationType
 from .message import Message, MessageStatus
-from .records import Ack, Batch, ConversationRow, Incoming, Marks, Stored
+from .records import Ack, Batch, ConversationRow, Incoming, Marks, Settled, Stored
 from .store_file import StoreFile
 from .wire.coverage import Coverage
 
@@ -34,6 +34,7 @@ __all__ = [
     "LocalStore",
     "Marks",
     "Place",
+    "Settled",
     "Stored",
     "UnreadCount",
 ]
@@ -110,24 +111,22 @@ class LocalStore(StoreFile):
         """The server's history is not the one known: intervals, heads and seqs are dropped, and rows stay."""
         await self._write(known_rows.forget_history)
 
-    def add_outgoing(self, message: Message, body: bytes) -> asyncio.Future[int]:
-        """Store a message as SENDING, behind all that was asked before; the future is its `local_id`, or StorageError.
+    def add_outgoing(self, message: Message, body: bytes, told: Callable[[int | Exception], None]) -> None:
+        """Store a message as SENDING, behind all that was asked before; `told` gets its `local_id`, or why it has no row.
 
         Those that are given while others are being written are stored together.
         """
-        return self._outgoing.add((message, body))
+        self._outgoing.add((message, body), told)
 
-    def settle(self, ack: Ack) -> asyncio.Future[tuple[MessageStatus | None, int, int]]:
+    def settle(self, ack: Ack, told: Callable[[Settled | Exception], None]) -> None:
         """The server numbered one of our own messages: SUCCEEDED, and its seq is covered.
 
-        The future is its status, its local_id and the conversation's head then, or StorageError. Status None: it was deleted
-        meanwhile, stays so, and is not covered. One row, also when a message's push came before its ack. Nobody waits for
-        it, and no message that is sent meanwhile: it shares the commit of whatever else is asked of the store next, or has
-        its own after SETTLE_WITHIN_S.
+        One row, also when a message's push came before its ack. Nobody waits for it, and no message that is sent meanwhile: it
+        shares the commit of whatever else is asked of the store next, or has its own after SETTLE_WITHIN_S.
         """
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SETTLE_WITHIN_S, self.hurry)
-        return self._acks.add(ack)
+        self._acks.add(ack, told)
 
     async def fail(self, message: Message, code: int, info: str) -> None:
         """The message will not be sent: FAILED."""

@@ -26,14 +26,13 @@ from ..errors import (
     InvalidElem,
     NetworkError,
     NotLoggedIn,
-    StorageError,
     TimimError,
 )
 from ..ids import ConversationKey, ConversationType, MsgId, parse_msg_id, random_of, unique_id
 from ..message import ALL, Message, MessageStatus, OfflinePush, SenderMember, SenderProfile
 from ..net.connection import Connection
 from ..net.link import Link
-from ..storage import Ack, LocalStore
+from ..storage import Ack, LocalStore, Settled
 from ..wire import messages as wire
 from ..wire.codec import decode_reply
 from ..wire.elems import encode_body
@@ -105,7 +104,10 @@ class Outbox:
         self._timeout_s = timeout_s
         self._random = rng
         self._lanes: dict[ConversationKey, _Lane] = {}
-        self._settling: set[asyncio.Future[Any]] = set()  # acks that are not on disk yet, and what follows them
+        self._settling: set[asyncio.Task[None]] = set()  # what follows an answer, and waits for the disk
+        self._unsettled = 0  # acks that are not on disk yet
+        self._settled_all = asyncio.Event()
+        self._settled_all.set()
         self._flying = 0
         self._starved: set[ConversationKey] = set()
 
@@ -124,24 +126,24 @@ class Outbox:
         self._claim(key, message)
         item = self._queue(key, message, progress, push)  # its place is taken now, whatever the disk does meanwhile
         try:
-            await self._content.keep(message)
+            uploads = has_content(message.elems)
+            if uploads:
+                await self._content.keep(message)
             kept = encode_body(message.elems, local=True)
-            writing = self._store.add_outgoing(message, kept)
         except BaseException:
             await asyncio.shield(self._give_up(key, item))
             raise
-        if not has_content(message.elems):
-            item.body = kept  # nothing to upload: what is on disk is what goes out
-        writing.add_done_callback(lambda done: self._on_disk(key, item, done))
+        if not uploads:
+            item.body = kept  # what is on disk is what goes out
+        self._store.add_outgoing(message, kept, partial(self._on_disk, key, item))
         return await item.done
 
-    def _on_disk(self, key: ConversationKey, item: _Item, done: asyncio.Future[int]) -> None:
+    def _on_disk(self, key: ConversationKey, item: _Item, local_id: int | Exception) -> None:
         """Its row is written, whether or not its sender still waits."""
-        if done.cancelled() or (error := done.exception()) is not None:
-            failed = error if not done.cancelled() else StorageError("the store was closed")
-            self._own(self._give_up(key, item, failed))
+        if isinstance(local_id, Exception):
+            self._own(self._give_up(key, item, local_id))
             return
-        item.message.local_id = done.result()
+        item.message.local_id = local_id
         item.stored = True
         self._spoken(item.message)
         if key in self._lanes:  # else logged out meanwhile: it goes out after the next login
@@ -226,9 +228,11 @@ class Outbox:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        while self._settling:
+        while self._settling or self._unsettled:
             self._store.hurry()
-            await asyncio.wait(self._settling)  # which, cancelled, cancels none of them
+            await self._settled_all.wait()
+            if self._settling:
+                await asyncio.wait(self._settling)  # which, cancelled, cancels none of them
         for lane in self._lanes.values():
             for item in lane.items:
                 if not item.done.done():
@@ -296,11 +300,12 @@ class Outbox:
                 item.given = given if message.elems is not given and not item.again else ()
                 item.body = encode_body(message.elems)
                 uploading = False
+            answered = partial(self._answered, key, lane, item, link)
             match key.type:
                 case ConversationType.GROUP:
-                    future = link.start(wire.SEND_GROUP, self._group(key, message, item), timeout_s=self._timeout_s)
+                    link.start(wire.SEND_GROUP, self._group(key, message, item), answered, timeout_s=self._timeout_s)
                 case _:
-                    future = link.start(wire.SEND_C2C, self._c2c(key, message, item), timeout_s=self._timeout_s)
+                    link.start(wire.SEND_C2C, self._c2c(key, message, item), answered, timeout_s=self._timeout_s)
         except NetworkError as exc:
             log.info("sending to %s was cut: %s", key, exc)
             if uploading:  # a link that ended says nothing of the message: it goes out by the next
@@ -321,10 +326,9 @@ class Outbox:
             return True
         item.link = link
         self._flying += 1
-        future.add_done_callback(lambda done: self._answered(key, lane, item, link, done))
         return True
 
-    def _answered(self, key: ConversationKey, lane: _Lane, item: _Item, link: Link, done: asyncio.Future[Frame]) -> None:
+    def _answered(self, key: ConversationKey, lane: _Lane, item: _Item, link: Link, outcome: Frame | TimimError) -> None:
         self._flying -= 1
         for starved in self._starved:
             if starved in self._lanes:
@@ -336,7 +340,9 @@ class Outbox:
         if key.type is ConversationType.GROUP:
             kind = wire.SendGroupReply
         try:
-            reply: wire.SendGroupReply | wire.SendC2CReply = decode_reply(kind, done.result().body)
+            if isinstance(outcome, TimimError):
+                raise outcome
+            reply: wire.SendGroupReply | wire.SendC2CReply = decode_reply(kind, outcome.body)
         except NetworkError:
             item.link = None  # not answered: it goes out again under its own msg_id
             lane.wake.set()
@@ -363,28 +369,28 @@ class Outbox:
         if message.status is MessageStatus.SENDING:
             message.status = MessageStatus.SUCCEEDED
         self._inbox.acked(ack.key, ack.seq)
-        settling = self._store.settle(ack)
-        self._wait_for(settling)
-        settling.add_done_callback(partial(self._settled, message, ack))
+        self._unsettled += 1
+        self._settled_all.clear()
+        self._store.settle(ack, partial(self._settled, message, ack))
         self._finish(lane, item, None)
 
-    def _own(self, work: Coroutine[Any, Any, None]) -> None:
-        self._wait_for(asyncio.create_task(work, name="timim outbox settling"))
-
-    def _wait_for(self, settling: asyncio.Future[Any]) -> None:
-        self._settling.add(settling)
-        settling.add_done_callback(self._settling.discard)
-
-    def _settled(self, message: Message, ack: Ack, settling: asyncio.Future[tuple[MessageStatus | None, int, int]]) -> None:
-        if (error := settling.exception()) is not None:
-            log.error("an ack is not on disk, its message is sent once more at the next start: %s", error)
+    def _settled(self, message: Message, ack: Ack, settled: Settled | Exception) -> None:
+        self._unsettled -= 1
+        if not self._unsettled:
+            self._settled_all.set()
+        if isinstance(settled, Exception):
+            log.error("an ack is not on disk, its message is sent once more at the next start: %s", settled)
             return
-        status, local_id, head = settling.result()
-        if status is not None:
-            message.local_id, message.status = local_id, status
-        self._inbox.numbered(ack.key, ack.seq, head)
+        if settled.status is not None:
+            message.local_id, message.status = settled.local_id, settled.status
+        self._inbox.numbered(ack.key, ack.seq, settled.head)
         if self._content.keeps(message):
             self._own(self._content.release(message))
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="timim outbox settling")
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
 
     async def _refused(self, lane: _Lane, item: _Item, exc: TimimError) -> None:
         try:

@@ -80,6 +80,7 @@ class Connection:
         self.media_url = ""
         self.media_limits: dict[str, int] = {}
         self._clock_offset_s = 0.0
+        self._loop_time: Callable[[], float] = time.monotonic  # until there is a loop
 
     @property
     def user_id(self) -> str:
@@ -95,11 +96,13 @@ class Connection:
 
     def server_time(self) -> float:
         """Server seconds, by the clock of the last login and the loop's clock: this machine's own may be wrong."""
-        return self._clock_offset_s + _loop_time() if self._clock_offset_s else self._now()
+        return self._clock_offset_s + self._loop_time() if self._clock_offset_s else self._now()
 
     async def start(self) -> None:
         """Log in; afterwards the link is kept alive. Raises AuthError, ConnectionFailed, RequestTimeout, InvalidArgument."""
-        first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._loop_time = loop.time
+        first: asyncio.Future[None] = loop.create_future()
         self._over = None
         self._stopping = self._resumed = False
         self._task = asyncio.create_task(self._keep(first), name=f"timim connection {self._user_id}")
@@ -226,7 +229,7 @@ class Connection:
             link.batch = server.batch
             self.media_url, self.media_limits = server.media_url, server.media_limits
             now_s = server.time_ms / 1000 or now_s
-        self._clock_offset_s = now_s - _loop_time()
+        self._clock_offset_s = now_s - self._loop_time()
         self._link = link
         self._on_up(reply)
         waiters, self._waiters = self._waiters, []
@@ -235,14 +238,14 @@ class Connection:
                 waiter.set_result(link)
         if not first.done():
             first.set_result(None)
-        compared = _loop_time()
+        compared = self._loop_time()
         while True:
             await asyncio.sleep(max(1.0, reply.hello_interval / 2))  # two a server's interval: one lost is noise
             beat = await link.call(status.HEARTBEAT, Body(), timeout_s=self._timeout_s)
             lost = isinstance(beat.pushes, int) and beat.pushes > self._pushes
-            if lost or _loop_time() - compared > COMPARE_S:
+            if lost or self._loop_time() - compared > COMPARE_S:
                 self._pushes = max(self._pushes, beat.pushes if isinstance(beat.pushes, int) else 0)
-                compared = _loop_time()
+                compared = self._loop_time()
                 self._on_stale()
 
     def _receive(self, frame: Frame) -> None:
@@ -260,10 +263,6 @@ class Connection:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(error)
-
-
-def _loop_time() -> float:
-    return asyncio.get_running_loop().time()
 
 
 _random = random.Random()

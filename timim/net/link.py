@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from ..errors import ConnectionFailed, InvalidArgument, TimimError
 from ..tasks import together
-from ..wire.calls import Calls
+from ..wire.calls import Calls, Settle
 from ..wire.codec import Body, Command, Reply, decode_reply, encode
 from ..wire.frames import PUSH, Frame, Head, decode_frames, encode_frame, join_frames
 
@@ -66,12 +66,6 @@ class Link:
 
     async def call(self, command: Command[B, R], body: B, *, timeout_s: float) -> R:
         """Send a request and wait for its reply. Raises what the reply refuses, RequestTimeout or ConnectionFailed."""
-        return decode_reply(command.reply, (await self.start(command, body, timeout_s=timeout_s)).body)
-
-    def start(self, command: Command[B, R], body: B, *, timeout_s: float) -> asyncio.Future[Frame]:
-        """Queue a request now, behind all queued before; the future is its reply."""
-        if self._ended is not None:
-            raise self._ended
         future: asyncio.Future[Frame] = self._loop.create_future()
 
         def settle(outcome: Frame | TimimError) -> None:
@@ -82,13 +76,26 @@ class Link:
             else:
                 future.set_exception(outcome)
 
+        seq = self.start(command, body, settle, timeout_s=timeout_s)
+        try:
+            return decode_reply(command.reply, (await future).body)
+        except asyncio.CancelledError:
+            self._calls.forget(seq)
+            raise
+
+    def start(self, command: Command[B, R], body: B, settle: Settle, *, timeout_s: float) -> int:
+        """Queue a request now, behind all queued before; `settle` gets its reply, or why there is none. Returns its number.
+
+        Raises why the link ended, if it has: `settle` is not called then.
+        """
+        if self._ended is not None:
+            raise self._ended
         seq = self._calls.begin(command.name, settle, deadline=self._loop.time() + timeout_s)
-        future.add_done_callback(lambda done: self._calls.forget(seq) if done.cancelled() else None)
         head = self.head
         head.servcmd, head.seq = command.name, seq
         self._out.append(encode_frame(head, encode(body)))
         self._wake.set()
-        return future
+        return seq
 
     async def run(self) -> None:
         """Read and write until the link ends; raises ConnectionFailed or ProtocolError saying why."""
