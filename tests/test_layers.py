@@ -23,9 +23,10 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.elems", "timim.usersig", "timim.quote"}),
         frozenset({"timim.message"}),
         frozenset({"timim.wire", "timim.sqlite"}),
+        frozenset({"timim.gathered"}),
     ),
     "client": (
-        frozenset({"timim.act_rows", "timim.gathered", "timim.store_file", "timim.words"}),
+        frozenset({"timim.act_rows", "timim.store_file", "timim.words"}),
         frozenset({"timim.records"}),
         frozenset({"timim.message_rows"}),
         frozenset({"timim.known_rows"}),

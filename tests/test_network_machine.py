@@ -10,7 +10,6 @@ import asyncio
 import tempfile
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from msgspec.structs import replace
 
 from timim import Client, Message, MessageStatus, Page, TimimError
 from timim.server.store import timelines
@@ -258,6 +258,7 @@ def test_r3_a_server_that_knows_no_resend_is_found_out_by_the_machine(monkeypatc
             self.send(user, 1)
 
     monkeypatch.setattr(timelines, "append", append_always)
+    monkeypatch.setattr(timelines, "append_all", timelines.one_by_one)
     enough = settings(
         max_examples=20,
         stateful_step_count=8,

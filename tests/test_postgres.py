@@ -7,9 +7,9 @@ import random
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from tests.services import Postgres, Relay
 from timim import InvalidArgument, StorageError

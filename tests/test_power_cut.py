@@ -60,9 +60,8 @@ class Kept(Protocol):
 
 class ServersStore(server_store.SqliteStore):
     def __init__(self, disk: Disk, *, synchronous: str) -> None:
-        engine = server_store.SqliteEngine(None)
-        engine._database = OnDisk(disk, server_store._migrate, synchronous=synchronous)
-        self._engine = engine
+        self.engine = server_store.SqliteEngine(OnDisk(disk, server_store.migrate, synchronous=synchronous))
+        self._engine = self.engine
 
     async def put(self, number: int) -> int:
         tail = b'"n":%d}' % number

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from timim import AlreadyRecalled, GroupExists, LimitReached, MsgIdConflict, StorageError, UnknownMessage
 from timim.server.membership import Directory
+from timim.server.store import schema, timelines
 from timim.server.store.base import (
     ACT,
     RECALLED,
+    Appended,
     ContactChange,
     Group,
     Member,
@@ -29,7 +35,8 @@ from timim.server.store.base import (
 )
 from timim.server.store.changes import AddMembers, CreateGroup, SetBlocked
 from timim.server.store.postgres import PostgresStore
-from timim.server.store.sqlite import SqliteStore
+from timim.server.store.sqlite import SqliteStore, bound
+from timim.server.store.steps import Run, Steps
 from timim.wire.entries import ActFacts, EntryTail, State, decode_tail, encode_tail
 
 LINE = c2c_timeline("bob", "alice")
@@ -347,3 +354,39 @@ async def test_p06_what_one_has_of_a_conversation_is_dated_and_kept(opens: Open)
     assert await store.muted("bob", [LINE, group]) == [True, False]
     assert await store.change_contact("stranger", group, ContactChange(pinned=1), time=1) is None
     assert (await store.change_contact("bob", c2c_timeline("bob", "new"), ContactChange(pinned=1), time=402)) is not None
+
+
+ONE = st.builds(
+    lambda line, number, body, sender: entry(number, body=body, line=line, sender=sender),
+    st.sampled_from([LINE, c2c_timeline("alice", "carol"), group_timeline("g")]),
+    st.integers(1, 4),
+    st.sampled_from([b"x", b"y"]),
+    st.sampled_from(["alice", "bob"]),
+)
+UNNAMED = ONE.map(lambda one: replace(one, msg_key=None, fingerprint=b""))
+Together = Callable[[Sequence[NewEntry]], Steps[list[Appended | MsgIdConflict]]]
+
+
+def came_to(batches: Sequence[Sequence[NewEntry]], together: Together) -> tuple[list[object], list[list[Any]]]:
+    """What these batches are told, and what stands in the tables then."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(" ".join(schema.STEPS))
+    told = [bound(partial(together, batch))(connection) for batch in batches]
+    tables = ("timelines", "entries", "msg_keys", "contacts")
+    kept = [connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3, 4").fetchall() for table in tables]
+    return [one if isinstance(one, Appended) else str(one) for batch in told for one in batch], kept
+
+
+@given(batches=st.lists(st.lists(ONE | UNNAMED, min_size=1, max_size=8), min_size=1, max_size=4))
+def test_what_is_appended_together_comes_to_the_same_as_one_by_one(batches: list[list[NewEntry]]) -> None:
+    assert came_to(batches, timelines.append_all) == came_to(batches, timelines.one_by_one)
+
+
+def test_an_append_together_that_gives_no_number_back_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def keeps(entries: Sequence[NewEntry], places: object) -> Steps[bool]:
+        yield Run("SELECT 1")
+        return False
+
+    monkeypatch.setattr(timelines, "_named", keeps)
+    with pytest.raises(AssertionError):
+        test_what_is_appended_together_comes_to_the_same_as_one_by_one()

@@ -9,9 +9,8 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from .errors import StorageError
-from .sqlite import QUEUE_LIMIT, Op
+from .sqlite import BATCH_LIMIT, QUEUE_LIMIT, Op
 
-AT_ONCE = 16  # writes: who acts on the first of them need not wait for the last, and a commit for each would cost more
 I = TypeVar("I")  # noqa: E741  an item
 R = TypeVar("R")
 
@@ -19,8 +18,8 @@ R = TypeVar("R")
 class Gathered(Generic[I, R]):
     """`op` carries out what was given since the last write, in its order, and returns a result for each.
 
-    What comes while nothing is being written is written at once, and what comes meanwhile after it, together. With `held`, all
-    waits for `submit()`.
+    What is given in one turn of the loop, and while something is being written, is written together next, up to BATCH_LIMIT of
+    it. With `held`, all waits for `submit()`.
     """
 
     def __init__(
@@ -36,6 +35,7 @@ class Gathered(Generic[I, R]):
         self._held = held
         self._waiting = 0
         self._under_way = 0
+        self._woken = False  # it goes on in the next turn of the loop
 
     def add(self, item: I, told: Callable[[R | Exception], None]) -> None:
         """`told` gets its result after the commit that holds it, or StorageError: it failed, or too many wait already.
@@ -47,11 +47,14 @@ class Gathered(Generic[I, R]):
             return
         self._waiting += 1
         self._given.append((item, told))
-        self._go_on()
+        if not (self._held or self._under_way or self._woken):
+            self._woken = True
+            asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
+        self._woken = False
         if not self._held and not self._under_way:
-            self._submit_some(AT_ONCE)
+            self._submit_some(BATCH_LIMIT)
 
     def submit(self) -> None:
         """Queue the write of all that were given."""

@@ -6,9 +6,9 @@ Intervals grow in the same transaction as the rows that prove them; a refetch wr
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, TypeVar
+from typing import Any
 
 from . import act_rows, words
 from .act_rows import IncomingAct
@@ -17,9 +17,9 @@ from .known_rows import Known, set_marks
 from .message import Message, MessageState
 from .message_rows import SELECT, STATUSES, message_of, new_message, packed, packed_mentions
 from .records import Ack, Batch, Incoming, Settled, Stored
+from .sqlite import SIZES, in_parts
 from .wire.coverage import Interval
 
-T = TypeVar("T")
 _SCHEMA_1 = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE conversations(type INTEGER NOT NULL, peer TEXT NOT NULL, coverage TEXT NOT NULL DEFAULT '[]',
@@ -39,19 +39,18 @@ CREATE INDEX messages_unnumbered ON messages(type, peer, msg_id) WHERE seq IS NU
 """
 _STEPS = (_SCHEMA_1, words.SCHEMA, act_rows.SCHEMA_2)  # a released one never changes; a new file takes them all
 SCHEMA_VERSION = len(_STEPS)
-_SIZES = (128, 64, 32, *range(16, 0, -1))  # rows of one statement; few sizes, so that each stays prepared
 _INSERT = {
     size: "INSERT INTO messages(type, peer, position, seq, msg_id, sender, timestamp, status, is_self, priority, body,"
     " cloud_custom_data, profile, member, thrown, state, quiet, mentions, calls, receipt)"
     f" VALUES{','.join(['(?,?,?,?,?,?,?,2,?,?,?,?,?,?,?,?,?,?,?,?)'] * size)}"
     " ON CONFLICT DO NOTHING"
-    for size in _SIZES
+    for size in SIZES
 }
 _INSERT_OUTGOING = {
     size: "INSERT INTO messages(type, peer, position, msg_id, sender, timestamp, status, is_self, priority, body,"
     " cloud_custom_data, unsent, mentions, receipt)"
     f" VALUES{','.join(['(?,?,?,?,?,?,1,1,?,?,?,1,?,?)'] * size)}"
-    for size in _SIZES
+    for size in SIZES
 }
 _SETTLE = {
     size: "UPDATE messages SET seq=v.column2, position=v.column2, timestamp=v.column3, body=v.column4, unsent=0, error_code=0,"
@@ -59,7 +58,7 @@ _SETTLE = {
     " status=CASE WHEN status=4 THEN 4 ELSE 2 END"
     f" FROM (VALUES{','.join(['(?,?,?,?,?,?,?)'] * size)}) v WHERE local_id=v.column1 AND msg_id=v.column7"
     " RETURNING msg_id, local_id, status"
-    for size in _SIZES
+    for size in SIZES
 }
 _INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ? AND local_id>?"
 
@@ -86,7 +85,7 @@ def add_outgoing(connection: sqlite3.Connection, outgoing: Sequence[tuple[Messag
         )
         sql = "SELECT coalesce(max(position), 0) FROM messages WHERE type=? AND peer=?"
         (position,) = connection.execute(sql, tuple(key)).fetchone()
-        for part in _parts(list(of_one)):
+        for part in in_parts(list(of_one)):
             values = [value for message, body in part for value in _outgoing_row(key, position, message, body)]
             last = connection.execute(_INSERT_OUTGOING[len(part)], values).lastrowid
             assert last is not None
@@ -111,7 +110,7 @@ def _outgoing_row(key: ConversationKey, position: int, message: Message, body: b
 
 def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[Settled]:
     """Write what the server said of our own messages."""
-    settled = [row for part in _parts(acks) for row in _settle_all(connection, part)]
+    settled = [row for part in in_parts(acks) for row in _settle_all(connection, part)]
     heads: dict[ConversationKey, int] = {}
     for key in {ack.key for ack in acks}:
         known = Known.read(connection, key)
@@ -231,7 +230,7 @@ def _add_acts(
 def _insert(connection: sqlite3.Connection, batch: Batch) -> list[tuple[Incoming, int | None]]:
     """Insert what is not here yet; each item with its new local_id, None for one that is here."""
     inserted: list[tuple[Incoming, int | None]] = []
-    for part in _parts(batch.incoming):
+    for part in in_parts(batch.incoming):
         values: list[Any] = []
         for item in part:
             values += (
@@ -263,18 +262,6 @@ def _insert(connection: sqlite3.Connection, batch: Batch) -> list[tuple[Incoming
             ids = dict(connection.execute(_INSERTED, where).fetchall()) if count else {}
             inserted += ((item, ids.get(item.seq)) for item in part)
     return inserted
-
-
-def _parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Rows by as many as one statement takes.
-
-    Each statement gives the interpreter away and has to win it back, which costs more than a row where a busy loop holds it.
-    """
-    first = 0
-    while first < len(rows):
-        size = next(size for size in _SIZES if size <= len(rows) - first)
-        yield rows[first : first + size]
-        first += size
 
 
 def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: Incoming, *, live: bool) -> Message | None:

@@ -17,7 +17,7 @@ import queue
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,6 +33,7 @@ THREADS = 4  # of a process: disks sync a few files at once faster than one afte
 BATCH_LIMIT = 512  # writes in one transaction: bounds how long the first of them waits
 QUEUE_LIMIT = 20_000  # writes, and reads, that wait; past it the disk is not keeping up and callers are told
 BUSY_TIMEOUT_S = 10.0
+SIZES = (128, 64, 32, *range(16, 0, -1))  # rows of one statement; few sizes, so that each stays prepared
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -294,6 +295,18 @@ class Database:
                 self._damaged()
         error.__cause__ = exc
         return error
+
+
+def in_parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Rows by as many as one statement takes.
+
+    Each statement gives the interpreter away and has to win it back, which costs more than a row where a busy loop holds it.
+    """
+    first = 0
+    while first < len(rows):
+        size = next(size for size in SIZES if size <= len(rows) - first)
+        yield rows[first : first + size]
+        first += size
 
 
 async def _in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], T]) -> T:

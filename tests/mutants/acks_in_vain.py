@@ -20,7 +20,7 @@ def append_most(entry: NewEntry) -> Steps[Appended]:
     return (yield from append(entry))
 
 
-timelines.append = append_most
+timelines.append, timelines.append_all = append_most, timelines.one_by_one
 
 if __name__ == "__main__":
     main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from timim.cli import main
 from timim.server.store import timelines
@@ -16,7 +16,7 @@ def append_always(entry: NewEntry) -> Steps[Appended]:
     return append(replace(entry, msg_key=None))
 
 
-timelines.append = append_always
+timelines.append, timelines.append_all = append_always, timelines.one_by_one
 
 if __name__ == "__main__":
     main()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import count
+
+from msgspec.structs import replace
 
 from timim.cli import main
 from timim.server.store import timelines
@@ -20,7 +21,7 @@ def append_more(entry: NewEntry) -> Steps[Appended]:
     return (yield from append(entry))
 
 
-timelines.append = append_more
+timelines.append, timelines.append_all = append_more, timelines.one_by_one
 
 if __name__ == "__main__":
     main()

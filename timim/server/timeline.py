@@ -10,11 +10,11 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, replace
 from functools import partial
 from weakref import WeakValueDictionary
 
 import msgspec
+from msgspec.structs import replace
 
 from ..errors import (
     Blacklisted,
@@ -78,8 +78,7 @@ __all__ = ["Draft", "Posted", "Range", "Timelines", "target_of"]
 PAGE_LIMIT_BYTES = 512 * 1024  # of entries in one reply: 8 pages at once still leave room for pushes in a session's queue
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """What a sender sent, decoded and nothing more."""
 
     sender: str
@@ -96,8 +95,7 @@ class Draft:
     receipt: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(msgspec.Struct, frozen=True, gc=False):
     """Where a message stands: seq 0 for an online message."""
 
     seq: int
@@ -105,8 +103,7 @@ class Posted:
     sender: SenderFacts | msgspec.UnsetType = msgspec.UNSET
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
+class Range(msgspec.Struct, frozen=True, gc=False):
     """Rendered entries, newest first, a message or a tombstone for each seq of `first` to `last`."""
 
     entries: list[msgspec.Raw]

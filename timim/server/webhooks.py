@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlencode
 
@@ -113,8 +112,7 @@ class Webhook:
         return self._http
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
+class Allowed(msgspec.Struct, frozen=True, gc=False):
     """The message may be stored, as this."""
 
     msg_body: msgspec.Raw

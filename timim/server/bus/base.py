@@ -6,14 +6,12 @@ A lost event costs time, never a message: devices see the gap in the seqs and fe
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, gc=False):
     """Something for all devices of `users` but the one that caused it (`origin`, a session's id).
 
     What only timim's clients know has an Event number above 10000; `plain` is what others are pushed instead, if anything.

@@ -11,8 +11,8 @@ import asyncio
 import base64
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import replace
 
+from msgspec.structs import replace
 from nats.aio.msg import Msg
 from prometheus_client import CollectorRegistry
 

@@ -48,7 +48,7 @@ class Door:
         self._places = places
         self._presence = presence if presence is not None else lambda user, action, reason: None
         self._draining = False
-        self._answers: set[asyncio.Task[None]] = set()
+        self._answers: dict[asyncio.Task[None], Session] = {}
         self._served: set[asyncio.Task[None]] = set()  # who serves a session, until its socket is closed
 
     def drain(self) -> None:
@@ -59,7 +59,7 @@ class Door:
 
     async def finish(self, limit_s: float) -> None:
         """Wait until all that is under way is answered and the sockets are closed; what is not in `limit_s` is cancelled."""
-        if under_way := self._answers | self._served:
+        if under_way := self._answers.keys() | self._served:
             await asyncio.wait(under_way, timeout=max(0.0, limit_s))
         await _cancel(*self._answers)
 
@@ -179,9 +179,8 @@ class Door:
 
     async def _serve(self, socket: WebSocket, session: Session) -> None:
         """Until the socket ends, or the session is closed: then what is under way is answered and written first."""
-        answers: set[asyncio.Task[None]] = set()
         writer = asyncio.create_task(self._write(socket, session), name=f"write {session.user}")
-        reader = asyncio.create_task(self._read(socket, session, answers), name=f"read {session.user}")
+        reader = asyncio.create_task(self._read(socket, session), name=f"read {session.user}")
         try:
             await asyncio.wait((writer, reader, session.closing), return_when=asyncio.FIRST_COMPLETED)
             if session.closed_because == READS_TOO_SLOWLY:
@@ -189,7 +188,7 @@ class Door:
             if session.closing.done() and not writer.done():
                 await _cancel(reader)
                 limit_s = self._services.settings.drain_s
-                if answers:
+                if answers := [answer for answer, of in self._answers.items() if of is session]:
                     await asyncio.wait(answers, timeout=limit_s)
                 session.finish()
                 await asyncio.wait((writer,), timeout=limit_s)
@@ -198,8 +197,8 @@ class Door:
                 if not isinstance(error, WebSocketDisconnect | RuntimeError):
                     log.error("session %s: %r", session, error)
 
-    async def _read(self, socket: WebSocket, session: Session, answers: set[asyncio.Task[None]]) -> None:
-        """Take requests in; each is answered in a task of `answers`."""
+    async def _read(self, socket: WebSocket, session: Session) -> None:
+        """Take requests in; each is answered in a task."""
         settings = self._services.settings
         call = Call(session.user, self._services, session)
         slots = asyncio.Semaphore(settings.requests_in_flight)
@@ -223,9 +222,8 @@ class Door:
                     else:
                         await slots.acquire()
                         answer = asyncio.create_task(self._answer(call, session, frame, slots))
-                        for owner in (answers, self._answers):
-                            owner.add(answer)
-                            answer.add_done_callback(owner.discard)
+                        self._answers[answer] = session
+                        answer.add_done_callback(self._answers.pop)
         except ProtocolError as exc:
             session.close(exc.info)
         except TimeoutError:

@@ -5,9 +5,8 @@ An act that changes nothing is no entry; the same msg_key is the same act for ev
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import msgspec
+from msgspec.structs import replace
 
 from ...errors import AlreadyRecalled, LimitReached, UnknownMessage
 from ...wire.entries import (

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from ...errors import TimimError
 from ...wire.entries import EntryTail
 from ...wire.media import MediaName
@@ -82,8 +84,7 @@ class MsgKey(NamedTuple):
     random: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewEntry:
+class NewEntry(msgspec.Struct, frozen=True, gc=False):
     """A message to append. `msg_key` None: the sender named it in no way that could be told from another's."""
 
     timeline: str
@@ -104,8 +105,7 @@ class NewEntry:
         return self.receipt or bool(self.mentions)
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True, gc=False):
     """Where an entry stands; `duplicate` when it stood there before."""
 
     seq: int
@@ -113,8 +113,7 @@ class Appended:
     duplicate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NewAct:
+class NewAct(msgspec.Struct, frozen=True):
     """An act to append: `tail.act` says on which seq. What the message is after it is found out when it is stored."""
 
     timeline: str
@@ -142,8 +141,7 @@ class Acted:
     target: StoredEntry
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEntry:
+class StoredEntry(msgspec.Struct, frozen=True, gc=False):
     """`kind`: MESSAGE, ACT or RECALLED."""
 
     seq: int
@@ -152,8 +150,7 @@ class StoredEntry:
     kind: int = MESSAGE
 
 
-@dataclass(frozen=True, slots=True)
-class TimelinePage:
+class TimelinePage(msgspec.Struct, frozen=True, gc=False):
     """Entries newest first, and the interval they prove: one entry for each of its seqs but for those that are gone."""
 
     entries: Sequence[StoredEntry]

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from ...errors import MsgIdConflict
+from ...gathered import Gathered
 from ...sqlite import Database
-from . import schema
+from . import schema, timelines
+from .base import Appended, NewEntry
 from .claims import LocalClaims
 from .sql import SqlStore
 from .steps import Op, Rows, RunMany
@@ -17,35 +22,63 @@ T = TypeVar("T")
 
 
 class SqliteEngine:
-    """`path` None keeps nothing. The constructor does no I/O."""
+    """Carries operations out in one file."""
 
-    def __init__(self, path: Path | None, *, synchronous: str = "FULL") -> None:
-        self._database = Database(path, migrate=_migrate, synchronous=synchronous)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._appends = Gathered(_append_all, self._database.submit)
 
     async def open(self) -> None:
         await self._database.open()
 
     async def close(self) -> None:
+        self._appends.submit()
         await self._database.close()
 
+    def append(self, entry: NewEntry) -> asyncio.Future[Appended]:
+        """Queue an append; those of one turn of the loop, and all that come while others are written, go together."""
+        future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
+        self._appends.add(entry, partial(_tell, future))
+        return future
+
     def submit(self, op: Op[T]) -> Awaitable[T]:
-        return self._database.submit(_bound(op))
+        self._appends.submit()
+        return self._database.submit(bound(op))
 
     async def write(self, op: Op[T]) -> T:
-        return await self._database.write(_bound(op))
+        return await self.submit(op)
 
     async def read(self, op: Op[T]) -> T:
-        return await self._database.read(_bound(op))
+        return await self._database.read(bound(op))
 
 
 class SqliteStore(SqlStore):
-    """`path` None keeps nothing."""
+    """`path` None keeps nothing. The constructor does no I/O."""
 
     def __init__(self, path: Path | None, *, synchronous: str = "FULL") -> None:
-        super().__init__(SqliteEngine(path, synchronous=synchronous), LocalClaims())
+        self.engine = SqliteEngine(Database(path, migrate=migrate, synchronous=synchronous))
+        super().__init__(self.engine, LocalClaims())
+
+    async def append(self, entry: NewEntry) -> Appended:
+        if entry.media or entry.asks:  # such entries are few, and more is written of them
+            return await super().append(entry)
+        return await self.engine.append(entry)
 
 
-def _bound(op: Op[T]) -> Callable[[sqlite3.Connection], T]:
+def _append_all(connection: sqlite3.Connection, entries: Sequence[NewEntry]) -> Sequence[Appended | MsgIdConflict]:
+    return bound(partial(timelines.append_all, entries))(connection)
+
+
+def _tell(future: asyncio.Future[Appended], result: Appended | Exception) -> None:
+    if future.done():
+        return  # who waited was cancelled
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+
+
+def bound(op: Op[T]) -> Callable[[sqlite3.Connection], T]:
     """The operation as a function of a connection."""
 
     def run(connection: sqlite3.Connection) -> T:
@@ -67,7 +100,7 @@ def _bound(op: Op[T]) -> Callable[[sqlite3.Connection], T]:
     return run
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def migrate(connection: sqlite3.Connection) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > schema.VERSION:
         raise sqlite3.DatabaseError(schema.too_new(version))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
 from ...errors import MsgIdConflict
 from ...failpoint import reach
+from ...sqlite import in_parts
 from . import conversations, media, people
 from .base import Appended, Change, Decided, NewEntry, StoredEntry, TimelinePage
 from .steps import Run, RunMany, Steps, one
 
+_LIST = "INSERT INTO contacts(user_id, timeline) VALUES(?,?) ON CONFLICT(user_id, timeline) DO NOTHING"
 SAME_SECOND_PAGE = 50  # entries read at once while looking for a MsgKey among those of one second
 
 
@@ -64,11 +68,104 @@ def append(entry: NewEntry) -> Steps[Appended]:
     if entry.asks:
         yield from conversations.asked(timeline, seq, entry)
     if seq == 1 and entry.contacts:
-        yield RunMany(
-            "INSERT INTO contacts(user_id, timeline) VALUES(?,?) ON CONFLICT(user_id, timeline) DO NOTHING",
-            [(user, timeline) for user in sorted(entry.contacts)],
-        )
+        yield RunMany(_LIST, [(user, timeline) for user in sorted(entry.contacts)])
     return Appended(seq, time)
+
+
+class _Place(NamedTuple):
+    """Where an entry goes."""
+
+    timeline: int
+    seq: int
+    time: int
+
+
+def append_all(entries: Sequence[NewEntry]) -> Steps[list[Appended | MsgIdConflict]]:
+    """The same for many that name no content and ask for nothing, in as few statements as their timelines allow.
+
+    Where one of them stands already, or a timeline is new, they go one by one.
+    """
+    if len(entries) == 1:
+        return (yield from one_by_one(entries))
+    places = yield from _numbered(entries)
+    if not (yield from _named(entries, places)):
+        return (yield from one_by_one(entries))
+    for _ in places:
+        reach("before-insert")
+    rows = [(*place, entries[n].sender, entries[n].tail, entries[n].kind) for n, place in places.items()]
+    for part in in_parts(rows):
+        yield Run(_insert_entries(len(part)), [value for row in part for value in row])
+    for _ in places:
+        reach("after-insert")
+    if listed := [(user, place.timeline) for n, place in places.items() if place.seq == 1 for user in entries[n].contacts]:
+        yield RunMany(_LIST, sorted(listed))
+    of_new = [n for n in range(len(entries)) if n not in places]
+    others = dict(zip(of_new, (yield from one_by_one([entries[n] for n in of_new])), strict=True))
+    return [Appended(places[n].seq, places[n].time) if n in places else others[n] for n in range(len(entries))]
+
+
+def _numbered(entries: Sequence[NewEntry]) -> Steps[dict[int, _Place]]:
+    """Number those of timelines that there are: by their index among the entries, in the order of each timeline."""
+    lines: dict[str, list[int]] = {}
+    for n, entry in enumerate(entries):
+        lines.setdefault(entry.timeline, []).append(n)
+    places: dict[int, _Place] = {}
+    for name, numbers in lines.items():
+        time = max(entries[n].time for n in numbers)
+        row = yield from one(
+            "UPDATE timelines SET last_seq=last_seq+?, last_time=CASE WHEN last_time>? THEN last_time ELSE ? END"
+            " WHERE name=? RETURNING id, last_seq, last_time",
+            len(numbers),
+            time,
+            time,
+            name,
+        )
+        if row is not None:
+            timeline, last_seq, last_time = row
+            for seq, n in enumerate(numbers, last_seq - len(numbers) + 1):
+                places[n] = _Place(timeline, seq, last_time)
+    return places
+
+
+def _named(entries: Sequence[NewEntry], places: dict[int, _Place]) -> Steps[bool]:
+    """Keep their msg_ids; False when one stands already: then nothing is kept, and the numbers are given back."""
+    keys: list[tuple[Any, ...]] = []
+    for n, place in places.items():
+        if (key := entries[n].msg_key) is not None:
+            keys.append((place.timeline, entries[n].sender, *key, place.seq, entries[n].fingerprint))
+    kept = 0
+    for part in in_parts(keys):
+        kept += len((yield Run(_insert_keys(len(part)), [value for key in part for value in key])))
+    if kept == len(keys):
+        return True
+    yield RunMany("UPDATE timelines SET last_seq=last_seq-1 WHERE id=?", [(place.timeline,) for place in places.values()])
+    yield RunMany(
+        "DELETE FROM msg_keys WHERE timeline=? AND sender=? AND client_time=? AND random=? AND seq=?",
+        [key[:5] for key in keys],
+    )
+    return False
+
+
+def one_by_one(entries: Sequence[NewEntry]) -> Steps[list[Appended | MsgIdConflict]]:
+    """`append` each."""
+    results: list[Appended | MsgIdConflict] = []
+    for entry in entries:
+        try:
+            results.append((yield from append(entry)))
+        except MsgIdConflict as exc:  # it has taken nothing, and the others stand
+            results.append(exc)
+    return results
+
+
+@cache
+def _insert_keys(count: int) -> str:
+    rows = ",".join(["(?,?,?,?,?,?)"] * count)
+    return f"INSERT INTO msg_keys VALUES{rows} ON CONFLICT(timeline, sender, client_time, random) DO NOTHING RETURNING seq"
+
+
+@cache
+def _insert_entries(count: int) -> str:
+    return f"INSERT INTO entries(timeline, seq, time, sender, tail, kind) VALUES{','.join(['(?,?,?,?,?,?)'] * count)}"
 
 
 def standing(entry: NewEntry) -> Steps[Appended | None]:
