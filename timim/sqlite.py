@@ -6,7 +6,9 @@ A write that raises is undone alone; a commit that fails (disk full) fails all t
 twice before it is committed once: a write changes nothing but the file.
 
 The lanes of all files of a process share a few threads: a thread each would have a hundred clients in one program fight
-for the interpreter, at four times the cost of the work itself.
+for the interpreter, at four times the cost of the work itself. For the same reason one of them at a time carries out
+statements, while others wait for the disk. What somebody waits for, who could give more to do meanwhile, is urgent: it goes
+before what waits of other files.
 """
 
 from __future__ import annotations
@@ -49,25 +51,35 @@ class _Threads:
     """Threads that carry out whatever lanes have waiting, for as long as the process lives."""
 
     def __init__(self) -> None:
-        self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        # what is urgent goes first; both ends of a deque are safe without a lock
+        self._urgent: deque[Callable[[], None]] = deque()
+        self._others: deque[Callable[[], None]] = deque()
+        self._waiting: queue.SimpleQueue[None] = queue.SimpleQueue()  # an item for each
         self._started = 0
-        self._under_way: deque[None] = deque()  # an entry for each; both ends of a deque are safe without a lock
+        self._under_way: deque[None] = deque()
+        self.statements = threading.Lock()  # held for a batch's statements, not for its commit, which waits for the disk
 
     def __len__(self) -> int:
         """How much waits or is being carried out; what a loop is told of it, it was told before."""
         return len(self._under_way)
 
-    def run(self, work: Callable[[], None]) -> None:
+    def run(self, work: Callable[[], None], *, urgent: bool = False) -> None:
         """`work` must not raise, and must end."""
         if self._started < THREADS:
             self._started += 1
             threading.Thread(target=self._serve, name=f"timim-sqlite-{self._started}", daemon=True).start()
         self._under_way.append(None)
-        self._work.put(work)
+        (self._urgent if urgent else self._others).append(work)
+        self._waiting.put(None)
 
     def _serve(self) -> None:
         while True:
-            self._work.get()()
+            self._waiting.get()
+            try:
+                work = self._urgent.popleft()
+            except IndexError:
+                work = self._others.popleft()
+            work()
             self._under_way.pop()
 
 
@@ -92,23 +104,27 @@ class _Lane:
         self._carry_out = carry_out
         self._limit = limit
         self._jobs: deque[_Job] = deque()
+        self._queued = 0  # for a thread: 1, 2: before what is not urgent
         self._idle = deque([True])  # who pops it drives the lane; both ends of a deque are safe without a lock
 
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def put(self, job: _Job) -> None:
+    def put(self, job: _Job, *, urgent: bool = False) -> None:
         self._jobs.append(job)
-        self._drive()
+        self._drive(urgent=urgent)
 
-    def _drive(self) -> None:
+    def _drive(self, *, urgent: bool = False) -> None:
+        if self._queued < 1 + urgent:
+            self._queued = 1 + urgent
+            _threads().run(self._next, urgent=urgent)
+
+    def _next(self) -> None:
+        self._queued = 0  # what is put from here on comes again
         try:
             self._idle.pop()
         except IndexError:
-            return
-        _threads().run(self._next)
-
-    def _next(self) -> None:
+            return  # another thread is at it, and looks for more when it is done
         batch: list[_Job] = []
         while self._jobs and len(batch) < self._limit:
             batch.append(self._jobs.popleft())
@@ -172,15 +188,18 @@ class Database:
         for connection in connections:
             await _in_thread(loop, connection.close)
 
-    def submit(self, op: Op[T]) -> asyncio.Future[T]:
-        """Queue a write now; the future resolves after its commit. Raises StorageError when closed or overloaded."""
+    def submit(self, op: Op[T], *, urgent: bool = False) -> asyncio.Future[T]:
+        """Queue a write now; the future resolves after its commit. Raises StorageError when closed or overloaded.
+
+        `urgent`: before what waits of other files; of this file, all keep their order.
+        """
         if self._loop is None:
             raise StorageError("the database is closed")
         if self._waiting >= QUEUE_LIMIT:
             raise StorageError(f"{QUEUE_LIMIT} writes wait already: the disk does not keep up")
         self._waiting += 1
         job = _Job(op, self._loop.create_future())
-        self._writes.put(job)
+        self._writes.put(job, urgent=urgent)
         return job.future
 
     async def write(self, op: Op[T]) -> T:
@@ -243,14 +262,15 @@ class Database:
     def _commit(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
         """Carry out a batch in one transaction, and commit it."""
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                for job in batch:
-                    job.result = job.op(connection)
-            except Exception:  # noqa: BLE001  who submitted it hears of it below
-                connection.execute("ROLLBACK")
+            with _threads().statements:
                 connection.execute("BEGIN IMMEDIATE")
-                self._each_alone(connection, batch)
+                try:
+                    for job in batch:
+                        job.result = job.op(connection)
+                except Exception:  # noqa: BLE001  who submitted it hears of it below
+                    connection.execute("ROLLBACK")
+                    connection.execute("BEGIN IMMEDIATE")
+                    self._each_alone(connection, batch)
             reach("before-commit")
             connection.execute("COMMIT")
             reach("after-commit")

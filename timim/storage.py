@@ -67,7 +67,7 @@ class LocalStore(StoreFile):
     def __init__(self, path: Path | None) -> None:
         super().__init__(path, migrate=rows.migrate)
         self._timer: asyncio.TimerHandle | None = None
-        self._outgoing = Gathered(rows.add_outgoing, self._submit)
+        self._outgoing = Gathered(rows.add_outgoing, self._submit_urgent)
         self._acks = Gathered(rows.settle, self._submit, held=True)
 
     def hurry(self) -> None:

@@ -66,6 +66,9 @@ class StoreFile:
     def _submit(self, op: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         return self._database.submit(op)
 
+    def _submit_urgent(self, op: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        return self._database.submit(op, urgent=True)
+
     async def _write(self, op: Callable[[sqlite3.Connection], T]) -> T:
         self.hurry()
         return await self._database.write(op)
