@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+import msgspec
+
 from ..errors import NoPermission, TimimError, UnknownGroup
 from ..ids import ConversationKey, ConversationType
 from ..message import Message
@@ -29,6 +31,14 @@ QUEUE_LIMIT = 10_000  # pushed entries that wait; past it their content is forgo
 BATCH = 512
 GAP_LIMIT = 200  # missing entries that are fetched, stored and thrown in one go; more come in parts, as handlers take them
 RETRY_S = 1.0  # between tries while the server or the disk does not do its part
+
+
+class _Arrived(msgspec.Struct, gc=False):
+    """What waits to be stored; `entry` None: one of our own, whose row is there."""
+
+    key: ConversationKey
+    seq: int
+    entry: Entry | None = None
 
 
 class Inbox:
@@ -59,7 +69,7 @@ class Inbox:
         self._throw = throw
         self._bind = bind
         self._room = room
-        self._queue: deque[tuple[ConversationKey, Entry | None, int]] = deque()
+        self._queue: deque[_Arrived] = deque()
         self._behind: dict[ConversationKey, int] = {}
         self._wake = asyncio.Event()
         self._synced = False
@@ -70,7 +80,7 @@ class Inbox:
         if len(self._queue) >= QUEUE_LIMIT and entry.timeline_seq:
             self._behind[key] = max(self._behind.get(key, 0), entry.timeline_seq)
         else:
-            self._queue.append((key, entry, entry.timeline_seq))
+            self._queue.append(_Arrived(key, entry.timeline_seq, entry))
         self._wake.set()
 
     def acked(self, key: ConversationKey, seq: int) -> None:
@@ -85,7 +95,7 @@ class Inbox:
         if len(self._queue) >= QUEUE_LIMIT:
             self._behind[key] = max(self._behind.get(key, 0), seq)
         else:
-            self._queue.append((key, None, seq))
+            self._queue.append(_Arrived(key, seq))
         self._wake.set()
 
     async def last_seq(self, key: ConversationKey) -> int | None:
@@ -140,14 +150,14 @@ class Inbox:
         """Keep and throw the next run of stored messages, or the next online one, as they came."""
         arrived: dict[ConversationKey, dict[int, Entry | None]] = {}
         for _ in range(min(len(self._queue), BATCH)):
-            key, entry, seq = self._queue[0]
-            if not seq and arrived:
+            first = self._queue[0]
+            if not first.seq and arrived:
                 break
             self._queue.popleft()
-            if seq:
-                arrived.setdefault(key, {})[seq] = entry
-            elif entry is not None:
-                self._throw([self._bind(online_message(key, entry, self._user_id))])
+            if first.seq:
+                arrived.setdefault(first.key, {})[first.seq] = first.entry
+            elif first.entry is not None:
+                self._throw([self._bind(online_message(first.key, first.entry, self._user_id))])
                 return
         for key, entries in arrived.items():
             for seq in self._keeper.acked_below(key, max(entries)):
