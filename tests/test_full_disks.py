@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import resource
 from pathlib import Path
 
+import pytest
+
 import timim
-from timim import Client, Message, MessageStatus
-from timim.testing import RunningServer, running_server
+from timim import Client, FileElem, Message, MessageStatus
+from timim.testing import RunningServer, Watch, running_server
 
 BIG = "x" * 5000
 
@@ -78,3 +81,27 @@ async def test_the_servers_disk_is_full(tmp_path: Path) -> None:
             held = [m async for m in alice.c2c("bob").history()]
             assert sorted(m.text for m in held) == sorted(sent)
             assert {m.text: m.status for m in held} == {text: m.status for text, m in sent.items()}
+
+
+async def test_the_servers_disk_is_full_for_content(tmp_path: Path) -> None:
+    """An upload that finds no room is refused with a reason, leaves nothing there, and works when there is room again."""
+    content = random.Random(1).randbytes(3_000_000)
+    async with running_server() as server:
+        await server.add_users("bob")
+        async with server.client("alice", data_dir=tmp_path) as alice, server.client("bob") as bob:
+            hard = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)[1]
+            await alice.c2c("bob").send("before")
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1_000_000, hard))
+            message = Message(FileElem(data=content, filename="big"))
+            with pytest.raises(timim.NetworkError, match="the media door is not ready: the server's storage failed"):
+                await alice.c2c("bob").send(message)
+            assert message.status is MessageStatus.FAILED
+            await alice.c2c("bob").send("between")
+            resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (hard, hard))
+            watch = Watch(bob)
+            sent = await alice.c2c("bob").send(FileElem(data=content, filename="big"))
+            (elem,) = await watch.message(lambda heard: heard.seq == sent.seq)
+            assert isinstance(elem, FileElem)
+            assert await elem.read() == content
+            kept = [path.stat().st_size for path in (server.folder / "media").rglob("*") if path.is_file()]
+            assert kept == [len(content)]

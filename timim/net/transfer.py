@@ -38,7 +38,7 @@ from ..errors import (
     UploadFailed,
 )
 from ..wire.backoff import Backoff
-from ..wire.codec import decode_reply, encode
+from ..wire.codec import Reply, decode, decode_reply, encode
 from ..wire.media import UUID, BeginUpload, SignedUrlReply, UploadReply, uuid_in
 from .cache import MediaCache
 from .sources import CHUNK_BYTES, chunks_of, digest_of, name_of, size_of
@@ -350,7 +350,7 @@ class Transfer:
         except httpx2.TransportError as exc:
             raise ConnectionFailed(f"the connection to the media door was cut: {type(exc).__name__}") from exc
         if reply.status_code in (408, 502, 503, 504):
-            raise _Busy(f"the media door is not ready: HTTP {reply.status_code}")
+            raise _Busy(f"the media door is not ready: {_reason(reply)}")
         return reply
 
     def _headers(self, more: dict[str, str]) -> dict[str, str]:
@@ -370,6 +370,14 @@ class Transfer:
             if self._http is None:  # nobody else made one meanwhile
                 self._http = http
         return self._http
+
+
+def _reason(reply: httpx2.Response) -> str:
+    """Why a server, or a proxy before it, does not do it now."""
+    try:
+        return decode(Reply, reply.content).error_info or f"HTTP {reply.status_code}"
+    except ProtocolError:
+        return f"HTTP {reply.status_code}"
 
 
 def _told(reply: httpx2.Response) -> UploadReply:
