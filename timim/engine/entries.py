@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -11,6 +12,8 @@ from ..message import ALL, Message, MessageState, MessageStatus, Priority, Sende
 from ..storage import Incoming, IncomingAct
 from ..wire.elems import decode_body
 from ..wire.entries import ActFacts, Entry, MentionItem, Reaction, State
+
+SENDERS = 1024  # of whom what was said last is kept
 
 
 def split(entries: Iterable[Entry], user_id: str) -> tuple[list[Incoming], list[IncomingAct]]:
@@ -30,20 +33,20 @@ def split(entries: Iterable[Entry], user_id: str) -> tuple[list[Incoming], list[
 def incoming_of(entry: Entry, user_id: str) -> Incoming:
     """A message's entry as the local store takes it."""
     group = None if isinstance(entry.group, msgspec.UnsetType) else entry.group
-    profile = SenderProfile(
-        entry.from_account,
-        entry.nick or (group.nick if group else ""),
-        entry.face_url or (group.face_url if group else ""),
-        entry.custom,
-    )
-    member = SenderMember(entry.from_account, group.name_card, group.role, group.member_custom) if group else None
-    mentions = _mentions(entry.mentions)
+    sender = entry.from_account
+    nick, face_url = entry.nick or (group.nick if group else ""), entry.face_url or (group.face_url if group else "")
+    profile = SenderProfile(sender, nick, face_url, entry.custom) if entry.custom else _profile(sender, nick, face_url)
+    member = None
+    if group is not None:
+        card, role, custom = group.name_card, group.role, group.member_custom
+        member = SenderMember(sender, card, role, custom) if custom else _member(sender, card, role)
+    mentions = _mentions(entry.mentions) if entry.mentions else ()
     return Incoming(
         seq=entry.timeline_seq,
         msg_id=f"{entry.client_time}-{entry.msg_random}",
-        sender=entry.from_account,
+        sender=sender,
         timestamp=entry.msg_time,
-        is_self=entry.from_account == user_id,
+        is_self=sender == user_id,
         body=bytes(entry.msg_body),
         priority=entry.priority or Priority.NORMAL.value,
         cloud_custom_data=entry.cloud_custom_data,
@@ -51,9 +54,20 @@ def incoming_of(entry: Entry, user_id: str) -> Incoming:
         member=member,
         state=_state(entry.state) if isinstance(entry.state, State) else None,
         mentions=mentions,
-        calls=_calls(mentions, user_id),
+        calls=bool(mentions) and _calls(mentions, user_id),
         receipt=bool(entry.receipt),
     )
+
+
+@lru_cache(maxsize=SENDERS)
+def _profile(sender: str, nick: str, face_url: str) -> SenderProfile:
+    """The same object for all messages that say the same of their sender."""
+    return SenderProfile(sender, nick, face_url)
+
+
+@lru_cache(maxsize=SENDERS)
+def _member(sender: str, card: str, role: str) -> SenderMember:
+    return SenderMember(sender, card, role)
 
 
 def act_of(entry: Entry, user_id: str) -> IncomingAct | None:

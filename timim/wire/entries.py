@@ -118,9 +118,22 @@ class EntryTail(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
 
 
+_NOTHING: dict[str, str] = {}  # entries that say nothing share it; who reads them changes nothing
+_NOBODY: list[MentionItem] = []
+
+
+class ReadGroupFacts(GroupFacts, kw_only=True, gc=False):
+    """The same as a client reads it: hundreds of them wait at times, and the collector counts each dict."""
+
+    member_custom: dict[str, str] = msgspec.field(name="TimelineMemberCustom", default_factory=lambda: _NOTHING)
+
+
 class Entry(EntryTail, kw_only=True, gc=False):
     """An entry as a client reads it. `timeline_seq` 0: an online message, which has no number."""
 
+    custom: dict[str, str] = msgspec.field(name="TimelineCustom", default_factory=lambda: _NOTHING)
+    group: ReadGroupFacts | msgspec.UnsetType = msgspec.field(name="GroupInfo", default=msgspec.UNSET)
+    mentions: list[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=lambda: _NOBODY)
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody", default=msgspec.Raw(b"[]"))
     from_account: str = msgspec.field(name="From_Account", default="")
     timeline_seq: int = msgspec.field(name="TimelineSeq", default=0)
