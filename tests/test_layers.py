@@ -26,7 +26,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.gathered"}),
     ),
     "client": (
-        frozenset({"timim.act_rows", "timim.store_file", "timim.words"}),
+        frozenset({"timim.act_rows", "timim.last_messages", "timim.store_file", "timim.words"}),
         frozenset({"timim.records"}),
         frozenset({"timim.message_rows"}),
         frozenset({"timim.known_rows"}),
@@ -34,7 +34,8 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.events", "timim.storage", "timim.media", "timim.net", "timim.bars"}),
         frozenset({"timim.engine"}),
         frozenset({"timim.conversation"}),
-        frozenset({"timim.groups", "timim.friends", "timim.profiles"}),
+        frozenset({"timim.conversation_list"}),
+        frozenset({"timim.groups", "timim.friends", "timim.profiles", "timim.roster"}),
         frozenset({"timim.client", "timim.display"}),
         frozenset({"timim.__init__"}),
     ),

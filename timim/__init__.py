@@ -6,7 +6,8 @@ async with timim.Client("ws://127.0.0.1:8700", app_id=…, user_id="alice", user
 
 from .bars import ProgressBar
 from .client import Client
-from .conversation import Conversation, Conversations
+from .conversation import Conversation
+from .conversation_list import Conversations
 from .elems import (
     AnyElem,
     CustomElem,

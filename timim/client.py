@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeVar
 
 import msgspec
 
-from .conversation import Conversation, Conversations, Engine
+from .conversation import Conversation, Engine
 from .elems import TextElem
 from .engine.acting import Acting
 from .engine.actions import Actions
@@ -32,32 +32,27 @@ from .errors import AuthError, InvalidArgument, KickedOffline, NotLoggedIn, Stor
 from .events import (
     ConnectionLost,
     ConnectionRestored,
-    ConversationChanged,
     HistoryReset,
     KickedOut,
-    ProfileChanged,
-    ReadReceipt,
     StoreSetAside,
-    event_of,
-    events_of,
-    is_tip,
 )
 from .friends import Friends
 from .groups import Groups
 from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
-from .message import ALL, Message
+from .message import Message
 from .net.cache import MediaCache
 from .net.connection import Connection
 from .net.transfer import Transfer
 from .profiles import OwnProfile, Profiles
-from .storage import LocalStore, Marks, Stored
+from .roster import Roster
+from .storage import LocalStore
 from .wire import status
 from .wire.backoff import Backoff
 from .words import ElemTypes
 
 log = logging.getLogger("timim")
 SYNC_RETRY_S = 1.0
-SHOWN_AT_ONCE = 500  # last messages read from disk before a login returns; those of more conversations follow at once
+SHOWN_AT_LOGIN = 500  # last messages read from disk before a login returns; those of more conversations follow at once
 Platform = Literal["desktop", "mobile", "pad", "web", "other"]
 MessagesHandler = TypeVar("MessagesHandler", bound=Callable[[list[Message]], Awaitable[None] | None])
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[None] | None])
@@ -111,8 +106,6 @@ class Client:
         self._folder = _folder(data_dir, app_id, self.user_id)
         self._dispatcher = Dispatcher()
         self._store = LocalStore(self._folder and self._folder / "messages.db")
-        self._actions = Actions(self._store, gone=self._gone, changed=self._touched, acting=self._acting_now)
-        self._known: dict[ConversationKey, Conversation] = {}
         self._engine: Engine | None = None
         self._inbox: Inbox | None = None
         self._pushes: Pushes | None = None
@@ -149,13 +142,22 @@ class Client:
             cache=MediaCache(self._folder and self._folder / "cache", media_cache_bytes) if media_cache_bytes else None,
         )
         self._content = Content(self._transfer, self._folder and self._folder / "outgoing")
-        self._marking = Marking(self._store, self._connection, read=self._on_read, tell=self._on_fact)
         self._facts: deque[Fact] = deque()  # what pushes told besides entries, in their order
-        self.conversations = Conversations()
         self.groups = Groups(self._connection, self.group)
         self.friends = Friends(self._connection)
         self.profiles = Profiles(self._connection)
         self.profile = OwnProfile(self._connection, self.profiles, self.user_id)
+        self._roster = Roster(
+            self._store,
+            self._dispatcher,
+            user_id=self.user_id,
+            engine=self._parts,
+            bind=self._bind,
+            profile=self.profiles.changed,
+        )
+        self.conversations = self._roster.listed
+        self._actions = Actions(self._store, gone=self._roster.gone, changed=self._roster.touched, acting=self._acting_now)
+        self._marking = Marking(self._store, self._connection, read=self._roster.read, tell=self._roster.told)
 
     def c2c(self, user_id: str) -> Conversation:
         """The conversation with a user; local, no I/O."""
@@ -172,16 +174,10 @@ class Client:
     def conversation(self, type: ConversationType, peer: str) -> Conversation:
         """The conversation of this (type, peer): the same one for the same pair. Raises InvalidArgument."""
         if type.__class__ is ConversationType and peer.__class__ is str:
-            known = self._known.get(ConversationKey(type, peer))
+            known = self._roster.find(ConversationKey(type, peer))
             if known is not None:
                 return known  # its names were looked at when it was new
-        return self._conversation(conversation_key(type, peer))
-
-    def _conversation(self, key: ConversationKey) -> Conversation:
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = Conversation(key, self._parts)
-        return found
+        return self._roster.of(conversation_key(type, peer))
 
     def on_new_message(self, handler: MessagesHandler) -> MessagesHandler:
         """Register a function (sync or async) for lists of new messages; before login, so that none is missed.
@@ -229,7 +225,7 @@ class Client:
         try:
             self._instance = await self._store.meta("instance", self._instance)
             fetcher = Fetcher(self._connection, timeout_s=self._timeout_s)
-            keeper = Keeper(self._store, stored=self._stored, bind=self._bind)
+            keeper = Keeper(self._store, stored=self._roster.stored, bind=self._bind)
             sync = Sync(
                 self._store,
                 fetcher,
@@ -259,7 +255,7 @@ class Client:
                 user_id=self.user_id,
                 content=self._content,
                 numbered=inbox.numbered,
-                changed=self._changed,
+                changed=self._roster.changed,
                 timeout_s=self._timeout_s,
                 rng=random.Random(),
             )
@@ -269,7 +265,7 @@ class Client:
                 user_id=self.user_id,
                 content=self._content,
                 inbox=inbox,
-                spoken=self._spoken,
+                spoken=self._roster.spoken,
                 timeout_s=self._timeout_s,
                 rng=random.Random(),
             )
@@ -282,14 +278,9 @@ class Client:
                 Search(history),
                 self._dispatcher,
                 self._marking,
-                self._marked,
+                self._roster.marked,
             )
-            for key, marks, peer_read_seq in await self._store.marked():
-                conversation = self._conversation(key)
-                conversation.peer_read_seq = peer_read_seq
-                conversation._set(marks)
-            listed = [(self._conversation(key), time, unread) for key, time, unread in await self._store.listed()]
-            self.conversations._load(listed)
+            await self._roster.load()
             await self._content.sweep(await self._store.outgoing())
             if self._store.set_aside is not None:
                 log.warning("the local store was not whole: it lies at %s now", self._store.set_aside)
@@ -439,40 +430,6 @@ class Client:
         message._actions = self._actions
         return self._content.bind_all(message)
 
-    def _stored(self, stored: Stored) -> None:
-        """Something came of a conversation, and is on disk."""
-        conversation = self._conversation(stored.key)
-        if stored.listed and (stored.new or conversation not in self.conversations):
-            self.conversations._place(conversation, stored.last_time)
-        for message in stored.new:
-            conversation._noticed(message)
-            counts = not (message.is_read or message.is_self or message.recalled or is_tip(message))
-            conversation.unread += counts
-            conversation.mentioned += counts and (self.user_id in message.mentions or ALL in message.mentions)
-        if stored.unread is not None:
-            conversation.unread, conversation.mentioned = stored.unread
-        if stored.marks is not None:
-            self._marked(stored.key, stored.marks)
-        if stored.peer_read_seq:
-            conversation._peer_read(stored.peer_read_seq)
-        for _, message in stored.acted:
-            conversation._changed(message)
-        self._dispatcher.messages(stored.new)
-        for act, message in stored.acted:
-            self._dispatcher.event(event_of(act, message))
-        if stored.peer_read_seq:
-            self._dispatcher.event(ReadReceipt(stored.key, stored.peer_read_seq, stored.key.peer))
-        for event in (event for message in stored.new for event in events_of(message)):
-            if isinstance(event, ProfileChanged):
-                self.profiles.changed(event)
-            self._dispatcher.event(event)
-
-    def _spoken(self, message: Message) -> None:
-        """One of our own messages is on disk, and waits to be sent."""
-        assert message.conversation is not None
-        self._bind(message)
-        self.conversations._place_first(self._conversation(message.conversation))
-
     def _on_up(self, reply: status.LoginReply) -> None:
         self._epoch = reply.server.epoch if not isinstance(reply.server, msgspec.UnsetType) else ""
         self._syncing = self._own(self._sync(), "timim sync")
@@ -500,22 +457,13 @@ class Client:
 
     async def _show_last(self) -> None:
         """Each conversation of the list has its last message at hand: those that the sync did not name, as they are held."""
-        wanted = [conversation for conversation in self.conversations if conversation.last_message is None]
+        wanted = self._roster.without_last()
         try:
-            await self._show(wanted[:SHOWN_AT_ONCE])
+            await self._roster.show_last(wanted[:SHOWN_AT_LOGIN])
         except StorageError as exc:
             log.warning("the last messages are not at hand: %s", exc)  # whoever reads them hears it again
-        if wanted[SHOWN_AT_ONCE:]:
-            self._own(self._show(wanted[SHOWN_AT_ONCE:]), "timim last messages")
-
-    async def _show(self, conversations: list[Conversation]) -> None:
-        for first in range(0, len(conversations), SHOWN_AT_ONCE):
-            some = conversations[first : first + SHOWN_AT_ONCE]
-            for message in await self._store.last_messages([conversation.key for conversation in some]):
-                assert message.conversation is not None
-                conversation = self._conversation(message.conversation)
-                if conversation.last_message is None:
-                    conversation._noticed(self._bind(message))
+        if wanted[SHOWN_AT_LOGIN:]:
+            self._own(self._roster.show_last(wanted[SHOWN_AT_LOGIN:]), "timim last messages")
 
     async def _bring(self) -> bool:
         """One sync, tried again while the connection lasts; False if it did not: the next login does it."""
@@ -568,50 +516,13 @@ class Client:
                     await self._marking.marked_elsewhere(marks)
             self._facts.popleft()
 
-    def _on_read(self, key: ConversationKey, read_seq: int, unread: tuple[int, int]) -> None:
-        self._conversation(key)._read_up_to(read_seq, unread)
-
-    def _on_fact(self, fact: ReadReceipt | ConversationChanged) -> None:
-        """What others have read, or this account has done to a conversation elsewhere, is news."""
-        conversation = self._conversation(fact.conversation)
-        match fact:
-            case ReadReceipt(key, seq, _, readers, others) if key.type is ConversationType.GROUP:
-                conversation._received(seq, readers, others)
-            case ReadReceipt():
-                conversation._peer_read(fact.seq)
-            case ConversationChanged():
-                self._marked(fact.conversation, Marks(int(fact.pinned), fact.muted, fact.draft))
-        self._dispatcher.event(fact)
-
-    def _marked(self, key: ConversationKey, marks: Marks) -> None:
-        """What this account has of a conversation now."""
-        self.conversations._mark(self._conversation(key), marks)
-
     def _acting_now(self) -> Acting:
         if self._acting is None:
             raise NotLoggedIn("the client is not open: log in first")
         return self._acting
 
-    def _changed(self, message: Message) -> None:
-        """An act of this device made a message another."""
-        self._bind(message)
-        if message.conversation is not None:
-            self._conversation(message.conversation)._changed(message)
-
     def _kick(self, why: str) -> None:
         self._connection.give_up(KickedOffline(why or "another login took this device's place"))
-
-    def _gone(self, message: Message) -> None:
-        """A message's row was deleted."""
-        conversation = self._known.get(message.conversation) if message.conversation else None
-        if conversation is not None:
-            conversation._forgot(message)
-
-    def _touched(self, message: Message) -> None:
-        """A message got a mark or a field of the user's."""
-        conversation = self._known.get(message.conversation) if message.conversation else None
-        if conversation is not None:
-            conversation._marked(message)
 
     def _own(self, work: Any, name: str) -> asyncio.Task[None]:
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)

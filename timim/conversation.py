@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from bisect import bisect_left
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import overload
 
 from .elems import AnyElem, Progress
 from .engine.dispatcher import Dispatcher
@@ -21,6 +19,7 @@ from .engine.outbox import Outbox
 from .engine.search import Search, SearchKey, SearchResult
 from .errors import InvalidArgument, InvalidConversation, RequestTimeout
 from .ids import ConversationKey, ConversationType, checked_user_id
+from .last_messages import LIMIT, LastMessages
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority
 from .net.connection import Connection
 from .quote import Quote, quoting
@@ -30,7 +29,6 @@ from .words import ElemTypes
 
 PAGE = 100  # messages that `history` takes at once
 DRAFT_LIMIT_BYTES = 12 * 1024  # as long as a message
-CACHE_LIMIT = 20  # source: 同步获取会话最后的消息
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ class Conversation:
     def __init__(self, key: ConversationKey, engine: Callable[[], Engine]) -> None:
         self.key = key
         self._engine = engine
-        self._cache: list[Message] = []  # newest first, CACHE_LIMIT at most
+        self._last = LastMessages()
         self._active = 0.0  # when it was last spoken in, server seconds
         self.unread = 0
         self.mentioned = 0  # unread messages that mention this account, or everybody
@@ -84,7 +82,7 @@ class Conversation:
     @property
     def last_message(self) -> Message | None:
         """The newest message of this session's cache; None before one arrived."""
-        return self._cache[0] if self._cache else None
+        return self._last.newest
 
     async def send(
         self,
@@ -122,7 +120,7 @@ class Conversation:
                     sent = await sending
             except TimeoutError as exc:
                 raise RequestTimeout(f"no ack within {timeout} s; the message {message.msg_id} stays queued") from exc
-        self._noticed(sent)
+        self._last.add(sent)
         return sent
 
     async def send_red_packet(self, *parts: str | AnyElem | Message, timeout: float | None = None) -> Message:
@@ -177,15 +175,15 @@ class Conversation:
         """What this device holds, newest first; no network, works logged out. May span holes: see `page.complete`."""
         return await self._engine().history.local(self.key, count, before)
 
-    def get_cached_messages(self, count: int = CACHE_LIMIT, *, before: Message | None = None) -> list[Message]:
+    def get_cached_messages(self, count: int = LIMIT, *, before: Message | None = None) -> list[Message]:
         """The last messages of this session, newest first, at most 20, deleted ones included; no I/O at all.
 
         After a login it is the last one of each conversation, and what came since; empty while the client has not been
         online since its start, and without `recent_contacts` until a message comes (source: 同步获取会话最后的消息).
         """
-        if checked_count(count) > CACHE_LIMIT:
-            raise InvalidArgument(f"count must be at most {CACHE_LIMIT}, not {count}")
-        held = self._cache
+        if checked_count(count) > LIMIT:
+            raise InvalidArgument(f"count must be at most {LIMIT}, not {count}")
+        held = self._last.held
         if before is not None:
             ids = [message.local_id for message in held]
             at = ids.index(before.local_id) + 1 if before.local_id in ids else 0
@@ -371,126 +369,20 @@ class Conversation:
         if self.type is not type:
             raise InvalidConversation(f"{rule}; this is {self.key}")
 
-    def _noticed(self, message: Message) -> None:
-        """Keep it among the last messages, in the order of seqs."""
-        cache = self._cache
-        if not cache or (message.seq > cache[0].seq > 0 and message.local_id):
-            cache.insert(0, message)
-        elif all(held.local_id != message.local_id or not message.local_id for held in cache):
-            cache.append(message)
-            cache.sort(key=lambda m: (m.seq or 1 << 62, m.local_id), reverse=True)
-        del cache[CACHE_LIMIT:]
-
     def _read_up_to(self, seq: int, unread: tuple[int, int]) -> None:
         self.unread, self.mentioned = unread
-        for message in self._cache:
-            message.is_read = message.is_read or 0 < message.seq <= seq
-
-    def _marked(self, message: Message) -> None:
-        """The user put something on a message; another object may stand for it here."""
-        for held in self._cache:
-            if held.local_id == message.local_id:
-                held.status, held.custom_int, held.custom_data = message.status, message.custom_int, message.custom_data
+        self._last.read_up_to(seq)
 
     def _peer_read(self, seq: int) -> None:
         self.peer_read_seq = max(seq, self.peer_read_seq)
-        for message in self._cache:
-            message.read_by_peer = message.read_by_peer or (message.is_self and 0 < message.seq <= self.peer_read_seq)
-
-    def _received(self, seq: int, readers: int, others: int) -> None:
-        for message in self._cache:
-            if message.seq == seq:
-                message.receipt_count, message.receipt_left = readers, others
-
-    def _changed(self, message: Message) -> None:
-        """A message's row is another now."""
-        for held in self._cache:
-            if held.local_id == message.local_id and held is not message:
-                held._become(message)
+        self._last.read_by_peer(self.peer_read_seq)
 
     def _set(self, marks: Marks) -> None:
         self._pinned, self.muted, self.draft = marks.pinned, marks.muted, marks.draft
 
-    def _forgot(self, message: Message) -> None:
-        self._cache = [m for m in self._cache if m.local_id != message.local_id]
-
     def _emptied(self) -> None:
-        self._cache.clear()
+        self._last.clear()
         self.unread = self.mentioned = 0
 
     def __repr__(self) -> str:
         return f"<Conversation {self.key}, {self.unread} unread>"
-
-
-class Conversations(Sequence[Conversation]):
-    """The conversation list, pinned ones first, the newest first: `len`, index, iteration; local. Deleting while
-    iterating is safe.
-    """
-
-    def __init__(self) -> None:
-        self._listed: list[Conversation] = []  # by rising `_rank`: pinned ones, then the others, each by falling `_active`
-        self._known: set[ConversationKey] = set()
-
-    @overload
-    def __getitem__(self, index: int) -> Conversation: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Conversation]: ...
-    def __getitem__(self, index: int | slice) -> Conversation | Sequence[Conversation]:
-        return self._listed[index]
-
-    def __len__(self) -> int:
-        return len(self._listed)
-
-    def __iter__(self) -> Iterator[Conversation]:
-        return iter(tuple(self._listed))
-
-    def __contains__(self, conversation: object) -> bool:
-        return isinstance(conversation, Conversation) and conversation.key in self._known
-
-    def _load(self, listed: Sequence[tuple[Conversation, int, tuple[int, int]]]) -> None:
-        """The whole list at once, the newest first: each with its time, and what is unread."""
-        for conversation, time, unread in listed:
-            conversation._active = time
-            conversation.unread, conversation.mentioned = unread
-        self._listed = sorted((conversation for conversation, _, _ in listed), key=lambda one: one._rank)
-        self._known = {conversation.key for conversation in self._listed}
-
-    def _place(self, conversation: Conversation, time: float) -> None:
-        """It was spoken in at this server time: where it stands among the others, before those of the same second."""
-        if self._listed and self._listed[0] is conversation:
-            conversation._active = max(time, conversation._active)  # it stays the first
-            return
-        self._drop(conversation)
-        conversation._active = max(time, conversation._active)
-        self._listed.insert(self._at(conversation), conversation)
-        self._known.add(conversation.key)
-
-    def _place_first(self, conversation: Conversation) -> None:
-        """It was spoken in just now, by a clock that may be wrong."""
-        if self._listed and self._listed[0] is conversation:
-            return
-        unpinned = bisect_left(self._listed, (True, -math.inf), key=lambda other: other._rank)
-        newest = (*self._listed[:1], *self._listed[unpinned : unpinned + 1])
-        self._place(conversation, max((other._active for other in newest), default=0.0))
-
-    def _mark(self, conversation: Conversation, marks: Marks) -> None:
-        """It was pinned, muted, got a draft, or is no more so."""
-        listed = conversation in self
-        self._drop(conversation)
-        conversation._set(marks)
-        if listed:
-            self._place(conversation, 0.0)
-
-    def _drop(self, conversation: Conversation) -> None:
-        if conversation.key in self._known:
-            self._known.discard(conversation.key)
-            at = self._at(conversation)
-            while self._listed[at] is not conversation:
-                at += 1
-            del self._listed[at]
-
-    def _at(self, conversation: Conversation) -> int:
-        return bisect_left(self._listed, conversation._rank, key=lambda other: other._rank)
-
-    def _newest_c2c(self) -> ConversationKey | None:
-        return next((c.key for c in self._listed if c.type is ConversationType.C2C), None)
