@@ -1,7 +1,4 @@
-"""A cluster whose parts may die, and pairs of users who talk through it.
-
-The gateways stand behind a balancer, as in production: who loses one comes back to another.
-"""
+"""A deployment whose parts may die, and pairs of users who talk through it: who loses a gateway comes back to another."""
 
 from __future__ import annotations
 
@@ -12,14 +9,12 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
-from tests.services import Nats, NatsCluster, Postgres, Relay
-from timim import Client, Conversation, Message, sign_user
+from tests.gateways import Deployment, deployment
+from tests.services import Nats, NatsCluster, Postgres
+from timim import Client, Conversation, Message
 from timim.testing import RunningServer, Watch
-from timim.testing.server import checked_settings
 
 Part = Literal["gateway", "nats", "postgres", "bus", "three"]  # bus: all NATS servers; three: one of each of the first three
 PACE_S = 0.05  # between two messages of a pair
@@ -37,19 +32,19 @@ class Death:
 
 @dataclass(slots=True)
 class Cluster:
-    """`servers` behind `balancer`, on one database and one NATS cluster."""
+    """A deployment, and what it stands on."""
 
     nats: NatsCluster
-    servers: list[RunningServer]
-    balancer: Relay
+    gateways: Deployment
     postgres: Postgres
 
+    @property
+    def servers(self) -> list[RunningServer]:
+        return self.gateways.gateways
+
     def client(self, user: str) -> Client:
-        """Not yet logged in; goes to any gateway."""
-        some = self.servers[0]
-        signature = sign_user(some.app_id, some.secret_key, user)
-        url = f"ws://127.0.0.1:{self.balancer.port}"
-        return Client(url, app_id=some.app_id, user_id=user, user_sig=signature, data_dir=":memory:", timeout=30.0)
+        """Not yet logged in; goes to any gateway, and comes back as the clients of users do."""
+        return self.gateways.client(user, reconnect_limit=30.0)
 
     async def kill(self, part: Part, rng: random.Random, *, away_s: float = 0.0) -> Death:
         """Kill a part as by kill -9, and start it again: what others stand in for while they serve, else at once.
@@ -95,21 +90,8 @@ async def mortal(
     url = await asyncio.to_thread(postgres.database, database)
     nats = await asyncio.to_thread(NatsCluster, 3)
     try:
-        async with AsyncExitStack() as stack:
-            servers = []
-            settings = {"database": url, "bus": nats.url, "group_messages_per_s": 0}
-            await asyncio.to_thread(checked_settings, settings)
-            for _ in range(gateways):
-                folder = Path(await asyncio.to_thread(stack.enter_context, TemporaryDirectory()))
-                server = RunningServer(folder, settings)
-                server.program = program
-                stack.push_async_callback(server.stop)
-                stack.push_async_callback(server.faults.stop)
-                servers.append(server)
-            await asyncio.gather(*(server.start() for server in servers))
-            ports = [int(server.url.rpartition(":")[2]) for server in servers]
-            balancer = await stack.enter_async_context(Relay(*ports))
-            yield Cluster(nats, servers, balancer, postgres)
+        async with deployment(*[program] * gateways, database=url, bus=nats.url) as running:
+            yield Cluster(nats, running, postgres)
     finally:
         await asyncio.to_thread(nats.close)
 
@@ -191,7 +173,7 @@ class Story:
         return "\n".join([*lines, f"{len(self.lateness)} messages: late besides the outage, {_figures(self.lateness)}"])
 
 
-async def talked_through(
+async def outlived(
     cluster: Cluster, deaths: Sequence[Part], rng: random.Random, *, pairs: int, limit_s: float, away_s: float = 0.3
 ) -> Story:
     """Pairs talk, half of them in groups, while parts die one by one; what was said comes whole, once and in order.

@@ -35,7 +35,7 @@ class Deployment:
         folder = Path(await asyncio.to_thread(self._stack.enter_context, TemporaryDirectory()))
         gateway = RunningServer(folder, self._settings | settings)
         gateway.program = program
-        gateway.faults = self.balancer  # its clients come this way
+        self._stack.push_async_callback(gateway.faults.stop)
         self._stack.push_async_callback(gateway.stop)
         await gateway.start()
         self.gateways.append(gateway)
@@ -54,6 +54,10 @@ class Deployment:
     async def balance(self) -> None:
         """Over those that there are now."""
         await self.balancer.start(*(gateway.url for gateway in self.gateways))
+
+    async def refuse(self) -> None:
+        """New connections go to nobody; those that are there stay."""
+        await self.balancer.start()
 
     def client(self, user: str, *, at: RunningServer | None = None, **options: Any) -> Client:
         """Comes by way of the front or the balancer, unless it is told where to go."""

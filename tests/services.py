@@ -215,13 +215,10 @@ class NatsCluster:
 
 
 class Relay:
-    """Bytes between a program and a service, until it is told to swallow the service's answers, or to cut.
+    """Bytes between a program and the service at a port, until it is told to swallow the service's answers, or to cut."""
 
-    Before several ports it is a load balancer: the one with the fewest connections is next, one that refuses is passed over.
-    """
-
-    def __init__(self, *ports: int) -> None:
-        self._carries = dict.fromkeys(ports, 0)
+    def __init__(self, port: int) -> None:
+        self._to = port
         self._writers: set[asyncio.StreamWriter] = set()
         self._listener: asyncio.Server | None = None
         self._swallowing = False
@@ -250,11 +247,6 @@ class Relay:
         self._sign = sign
         self.swallowed.clear()
 
-    def refuse(self) -> None:
-        """Take no more connections; those that are there stay."""
-        assert self._listener is not None
-        self._listener.close()
-
     def cut(self) -> None:
         """End all connections; new ones are whole."""
         self._swallowing = False
@@ -262,20 +254,11 @@ class Relay:
             writer.transport.abort()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for port in sorted(self._carries, key=self._carries.__getitem__):
-            self._carries[port] += 1
-            try:
-                await self._carry(port, reader, writer)
-            except OSError:
-                continue
-            finally:
-                self._carries[port] -= 1
-            break
-        writer.transport.abort()
-
-    async def _carry(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Until one side ends. Raises OSError when the port takes no connection."""
-        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        except OSError:
+            writer.transport.abort()
+            return
         self._writers |= {writer, up_writer}
         try:
             await asyncio.gather(self._pass(reader, up_writer), self._pass(up_reader, writer, answers=True))

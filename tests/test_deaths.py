@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from tests.cluster import Part, mortal, percentile, talked_through
+from tests.cluster import Part, mortal, outlived, percentile
 from tests.services import Nats, Postgres, Relay, free_port
 from timim import NotAMember
 from timim.testing import RunningServer, Watch, running_server
@@ -33,7 +33,7 @@ def some_deaths(rng: random.Random, count: int) -> list[Part]:
 async def test_r7_deaths_of_every_part_lose_nothing_and_repeat_nothing(own_postgres: Postgres, seed: int) -> None:
     rng = random.Random(seed)
     async with mortal(own_postgres, "r7") as cluster:
-        print((await talked_through(cluster, some_deaths(rng, 1), rng, pairs=4, limit_s=LIMIT_S)).tell())
+        print((await outlived(cluster, some_deaths(rng, 1), rng, pairs=4, limit_s=LIMIT_S)).tell())
 
 
 @pytest.mark.timeout(180)
@@ -41,7 +41,7 @@ async def test_r7_nodes_that_do_not_compare_are_found_out(own_postgres: Postgres
     rng = random.Random(seed)
     async with mortal(own_postgres, "r7", gateways=2, program=NO_COMPARE) as cluster:
         with pytest.raises(TimeoutError):
-            await talked_through(cluster, some_deaths(rng, 1), rng, pairs=4, limit_s=MUTANT_LIMIT_S)
+            await outlived(cluster, some_deaths(rng, 1), rng, pairs=4, limit_s=MUTANT_LIMIT_S)
 
 
 async def test_r7_gateways_go_on_with_the_nats_servers_that_are_left(own_postgres: Postgres) -> None:
@@ -112,9 +112,9 @@ async def test_r7_in_full(own_postgres: Postgres, seed: int) -> None:
     """20 deaths of each kind, then NATS away for 10 s; the times are printed."""
     rng = random.Random(seed)
     async with mortal(own_postgres, "r7") as cluster:
-        story = await talked_through(cluster, some_deaths(rng, 20), rng, pairs=9, limit_s=LIMIT_S)
+        story = await outlived(cluster, some_deaths(rng, 20), rng, pairs=9, limit_s=LIMIT_S)
         print(f"\n20 deaths of each kind\n{story.tell()}")
-        away = await talked_through(cluster, ["bus"], rng, pairs=9, limit_s=LIMIT_S, away_s=10.0)
+        away = await outlived(cluster, ["bus"], rng, pairs=9, limit_s=LIMIT_S, away_s=10.0)
         print(f"NATS away for 10 s\n{away.tell()}")
     assert percentile(story.all_recoveries, 99) < RECOVERY_P99_S
     assert percentile(away.all_recoveries, 99) < RECOVERY_P99_S

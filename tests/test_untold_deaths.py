@@ -28,7 +28,7 @@ async def a_gateway_dies_before_it_tells(
             watch = Watch(bob)
             sending = asyncio.create_task(alice.c2c("bob").send("untold"))
             if not resent:
-                cluster.balancer.refuse()
+                await cluster.gateways.refuse()
             await first.died()
             try:
                 async with asyncio.timeout(limit_s):
