@@ -11,6 +11,7 @@ import asyncio
 import base64
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 
 from msgspec.structs import replace
 from nats.aio.msg import Msg
@@ -29,6 +30,7 @@ log = logging.getLogger("timim.server")
 AWAY_COMPARE_S = 5.0  # while NATS is away, what other nodes posted is found this late
 DOUBT_WITHIN_S = 0.1  # many nodes that lose the same NATS server tell their doubts at once: they count as one
 PLACES_AT_ONCE = 8
+NAMES = 16_384  # users and groups whose subjects are at hand
 USERS_A_QUESTION = 1000
 
 
@@ -326,5 +328,10 @@ class NatsBus:
                 self._doubt(away=True)
 
     def _subject(self, kind: str, name: str) -> str:
-        """Any id as one token of a subject."""
-        return f"{self._prefix}.{kind}.{base64.urlsafe_b64encode(name.encode()).decode().rstrip('=')}"
+        return f"{self._prefix}.{kind}.{_token(name)}"
+
+
+@lru_cache(maxsize=NAMES)
+def _token(name: str) -> str:
+    """Any id as one token of a subject."""
+    return base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
