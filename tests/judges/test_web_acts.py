@@ -46,21 +46,21 @@ async def test_p06_a_recall_and_an_edit_by_timim_are_shown(server: RunningServer
             await better.edit("better")
             await better.react("👍")
             await told(alice, "onMessageModified", better.msg_id)
-            await conversation.send("end")
-            await told(alice, "onMessageReceived", "end")
+            await conversation.send(f"end of {where}")  # told apart from that of the other one
+            await told(alice, "onMessageReceived", f"end of {where}")
             page = await alice.do("messages", conversationID=where)
             shown = [
                 (m["payload"].get("text"), m["isRevoked"])
                 for m in page["messages"]
                 if m["payload"] and m["type"] == "TIMTextElem"
             ]
-            assert shown[-2:] == [("better", False), ("end", False)]
+            assert shown[-2:] == [("better", False), (f"end of {where}", False)]
         async with web_client(server, "alice") as fresh:
             await fresh.login()
             for where in ("C2Cbob", f"GROUP{group.id}"):
                 page = await fresh.do("messages", conversationID=where)
                 assert "gone" not in str(page)  # it leaves a recalled message out, because nothing is in it
-                assert [m["payload"]["text"] for m in page["messages"][-2:]] == ["better", "end"]
+                assert [m["payload"]["text"] for m in page["messages"][-2:]] == ["better", f"end of {where}"]
             assert not [e for e in fresh.events if e["event"] in ("unhandledRejection", "error")]
     assert not [e for e in alice.events if e["event"] in ("unhandledRejection", "error")]
 
