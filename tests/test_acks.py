@@ -7,14 +7,11 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from timim import Client
 from timim.failpoint import FAILPOINTS, Failpoint
-from timim.server.session import Session
 from timim.testing import RunningServer
-from timim.wire import status
 
 MUTANTS = Path(__file__).parent / "mutants"
 WAVES, TOGETHER = 12, 4  # the waves make commits, so that a failpoint's turn comes; those of one wave share theirs
@@ -80,21 +77,3 @@ async def test_r2_a_server_that_does_not_know_a_resend_is_found_out(tmp_path: Pa
     acked, stored = await survive(mutant, "after-commit", 1, random.Random(seed))
     assert sorted(stored) != sorted(acked)
     assert len(stored) > len(acked)
-
-
-async def test_an_ack_leaves_before_the_pushes_of_what_it_acks() -> None:
-    """Who waits for it goes on, and gives more while the others are told."""
-    alice, bob = (Session(user, "1", batch=True, queue_bytes=1000, now=lambda: 100.0) for user in ("alice", "bob"))
-    left: list[str] = []
-
-    async def write(session: Session) -> None:
-        await session.next_messages()
-        left.append(session.user)
-
-    async with asyncio.TaskGroup() as writers:
-        for session in (bob, alice):
-            writers.create_task(write(session))
-        await asyncio.sleep(0)
-        bob.push(status.EVENT_C2C_MESSAGE, msgspec.Raw(b"{}"))  # as a message is published, and acked after it
-        alice.reply(b"{}")
-    assert left == ["alice", "bob"]

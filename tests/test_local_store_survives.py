@@ -85,7 +85,7 @@ def a_full_disk(path: Path) -> Iterator[None]:
 async def test_r18_a_full_disk_is_told_and_afterwards_nothing_is_missing(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("bob")
     async with server.client("bob") as bob, server.client("alice", data_dir=tmp_path) as alice:
-        watch = Watch(alice)
+        watch, at_bob = Watch(alice), Watch(bob)
         await alice.c2c("bob").send("fits")
         folder = store_of(alice).parent
         refused: list[Message] = []
@@ -103,6 +103,7 @@ async def test_r18_a_full_disk_is_told_and_afterwards_nothing_is_missing(server:
         assert refused, "the disk never was full"
         await alice.c2c("bob").send("fits again")
         assert [m.text for m in await watch.upto(1)] == ["while it is full"]
+        await at_bob.message(lambda m: m.text == "fits again")
         there = [m.text async for m in bob.c2c("alice").history(oldest_first=True)]
         assert sorted(there) == sorted([*stored, "while it is full", "fits again"]), "stored once, or reported failed"
         mine = [m.text async for m in alice.c2c("bob").history(oldest_first=True) if m.status is MessageStatus.SUCCEEDED]

@@ -69,7 +69,6 @@ class Session:
         self._asked = asked
         self._pushes_written = 0
         self._wake = asyncio.Event()
-        self._waking = False
 
     def reply(self, frame: bytes) -> None:
         """Queue an encoded frame."""
@@ -160,12 +159,6 @@ class Session:
             self._out.clear()
             self._out_bytes = self._reply_bytes = 0
             self.close(READS_TOO_SLOWLY)
-        if not self._waking:  # in the next turn of the loop: the ack of what is pushed leaves before it
-            self._waking = True
-            asyncio.get_running_loop().call_soon(self._go_on)
-
-    def _go_on(self) -> None:
-        self._waking = False
         self._wake.set()
 
     def _encode_push(self, events: list[PushEvent] | None) -> bytes:
