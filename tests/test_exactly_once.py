@@ -20,6 +20,7 @@ from timim.server.bus.base import Event
 from timim.server.bus.local import LocalBus
 from timim.server.membership import Directory
 from timim.server.metrics import Metrics
+from timim.server.pages import Pages
 from timim.server.store.base import Appended, NewEntry
 from timim.server.store.sqlite import SqliteStore
 from timim.server.timeline import Draft, Timelines
@@ -53,6 +54,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         bus.subscribe(self.published.append)
         metrics = Metrics(sessions=lambda: 0)
         self.timelines = Timelines(self.store, bus, directory, metrics, now=lambda: self.now, max_message_bytes=12_000)
+        self.pages = Pages(self.store, directory)
         for user in USERS:
             self.do(directory.ensure_account(user))
 
@@ -96,7 +98,7 @@ class ExactlyOnce(RuleBasedStateMachine):
     def every_message_stands_once_in_its_place(self) -> None:
         if not hasattr(self, "store"):
             return
-        page = self.do(self.timelines.read_c2c("alice", "bob", 1, 1 << 62, 1000))
+        page = self.do(self.pages.c2c("alice", "bob", 1, 1 << 62, 1000))
         bodies = [msgspec.json.decode(raw)["MsgBody"] for raw in reversed(page.entries)]
         assert bodies == [msgspec.json.decode(draft.msg_body) for draft, _, _ in self.posted]
         assert page.last_seq == len(self.posted)

@@ -16,6 +16,7 @@ from timim.server.bus.local import LocalBus
 from timim.server.group_changes import Actor
 from timim.server.membership import Directory
 from timim.server.metrics import Metrics
+from timim.server.pages import Pages
 from timim.server.store.base import Account, Group, Member
 from timim.server.store.sqlite import SqliteStore
 from timim.server.timeline import Draft, Timelines
@@ -76,7 +77,7 @@ async def test_a_plan_is_carried_out_and_told_also_when_its_asker_is_gone(bench:
         await asking
     await bench.timelines.drain()
     assert bench.heard == [("alice", 1), ("bob", 1)]
-    page = await bench.timelines.read_group("bob", "g", 1, 9, 9)
+    page = await Pages(bench.store, bench.directory).group("bob", "g", 1, 9, 9)
     assert (page.first, page.last) == (1, 1)
 
 

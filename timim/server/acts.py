@@ -23,6 +23,7 @@ from ..wire.notices import SERVER_ELEMS
 from .bus.base import Bus, Event
 from .membership import Directory
 from .notices import who_see
+from .pages import target_of
 from .permissions import Act, demand, may, role_of
 from .store.base import (
     ACT,
@@ -36,7 +37,7 @@ from .store.base import (
     c2c_timeline,
     group_timeline,
 )
-from .timeline import Draft, Timelines, target_of
+from .timeline import Draft, Timelines
 
 __all__ = ["EDIT", "REACT", "RECALL", "Acts", "Done", "Limits", "Wish"]
 REACTION_LIMIT_BYTES = 64

@@ -53,6 +53,7 @@ from .membership import Directory
 from .metrics import Metrics
 from .node import Node
 from .outside import Outside
+from .pages import Pages
 from .places import Places
 from .rates import Rates
 from .settings import Settings
@@ -188,6 +189,7 @@ class Server:
             store=store,
             directory=directory,
             timelines=timelines,
+            pages=Pages(store, directory),
             acts=Acts(store, bus, directory, timelines, now=self._now, limits=limits),
             bus=bus,
             fanout=self._fanout,

@@ -1,4 +1,4 @@
-"""Posting and reading. A message's way in one straight walk: permission, store (seq, dedupe), ack, publish.
+"""Posting. A message's way in one straight walk: permission, store (seq, dedupe), ack, publish.
 
 The ack follows the commit, and what is published follows it too, in the order of the seqs. An online message takes no
 seq and no row. A plan (notices.py) walks the same way: its changes and entries in one transaction, then the pushes.
@@ -32,17 +32,13 @@ from ..wire import status
 from ..wire.codec import encode
 from ..wire.elems import split_body
 from ..wire.entries import (
-    ActFacts,
     EntryTail,
     GroupFacts,
     MentionItem,
     PushInfo,
-    decode_tail,
     encode_tail,
     render,
     render_online,
-    render_place,
-    render_tombstone,
 )
 from ..wire.media import MediaName, media_of
 from ..wire.messages import SenderFacts
@@ -55,7 +51,6 @@ from .notices import Notice, Plan, who_see
 from .permissions import MEMBER, Act, demand
 from .rates import Rates
 from .store.base import (
-    ACT,
     Appended,
     Circle,
     Group,
@@ -63,19 +58,15 @@ from .store.base import (
     NewEntry,
     Stale,
     Store,
-    StoredEntry,
-    TimelinePage,
     c2c_timeline,
     group_timeline,
-    system_timeline,
 )
 from .webhooks import Allowed, Gate
 
 log = logging.getLogger("timim.server")
 TELL_AGAIN_S = 60.0  # a resend this soon is told to all once more: the node that stored it may have died before it told
 PUSH_LIMIT_BYTES = 4096  # what the push services of phones take
-__all__ = ["Draft", "Posted", "Range", "Timelines", "target_of"]
-PAGE_LIMIT_BYTES = 512 * 1024  # of entries in one reply: 8 pages at once still leave room for pushes in a session's queue
+__all__ = ["Draft", "Posted", "Timelines"]
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
@@ -101,17 +92,6 @@ class Posted(msgspec.Struct, frozen=True, gc=False):
     seq: int
     time: int
     sender: SenderFacts | msgspec.UnsetType = msgspec.UNSET
-
-
-class Range(msgspec.Struct, frozen=True, gc=False):
-    """Rendered entries, newest first, a message or a tombstone for each seq of `first` to `last`."""
-
-    entries: list[msgspec.Raw]
-    stored: list[StoredEntry]
-    first: int
-    last: int
-    floor: int
-    last_seq: int
 
 
 class Timelines:
@@ -257,41 +237,6 @@ class Timelines:
         hearers = partial(who_see, group.members)
         return await self._append(entry, hearers, status.EVENT_GROUP_MESSAGE, draft.origin, told, group_id)
 
-    async def read_c2c(self, user: str, peer: str, first: int, last: int, limit: int, *, until: int = 0) -> Range:
-        """The newest `limit` entries of an interval of the C2C timeline with `peer`, or of its part up to a time."""
-        timeline = c2c_timeline(user, peer)
-        page = await self._store.timeline_page(timeline, first, await self._up_to(timeline, last, until), limit)
-        return _range(page, group=False)
-
-    async def messages_c2c(self, user: str, peer: str, first: int, last: int, limit: int) -> Range:
-        """The newest `limit` messages of an interval, no acts: for clients that do not know them."""
-        page = await self._store.messages_before(c2c_timeline(user, peer), last, first, limit)
-        entries = [render(entry.tail, seq=entry.seq, time=entry.time, group=False) for entry in page.entries]
-        return Range(entries, list(page.entries), page.first, page.last, page.floor, page.last_seq)
-
-    async def read_group(
-        self, user: str, group_id: str, first: int, last: int, limit: int, *, until: int = 0, plain: bool = False
-    ) -> Range:
-        """The newest `limit` entries of an interval of a group's timeline, for a member, from where it may read on.
-
-        `plain`: for clients that know no acts; where one stands there is nothing to show.
-        """
-        group = await self._directory.group_for(user, group_id)
-        floor = group.members[user].floor
-        timeline = group_timeline(group_id)
-        last = await self._up_to(timeline, last, until)
-        page = await self._store.timeline_page(timeline, max(first, floor), last, limit)
-        return _range(page, group=True, floor=floor, plain=plain)
-
-    async def _up_to(self, timeline: str, last: int, until: int) -> int:
-        return min(last, await self._store.seq_before(timeline, until, "")) if until else last
-
-    async def read_system(self, user: str, first: int, last: int, limit: int, *, until: int = 0) -> Range:
-        """The newest `limit` entries of an interval of the user's own system timeline, or of its part up to a time."""
-        timeline = system_timeline(user)
-        page = await self._store.timeline_page(timeline, first, await self._up_to(timeline, last, until), limit)
-        return _range(page, group=False)
-
     async def carry_out(self, plan: Plan) -> None:
         """Changes and entries in one transaction, then the pushes; also when the asker is gone meanwhile.
 
@@ -316,10 +261,6 @@ class Timelines:
         """Wait for the plans under way, so long at the most."""
         if self._plans:
             await asyncio.wait(self._plans, timeout=limit_s and max(0.0, limit_s))
-
-    async def seq_before(self, user: str, peer: str, time: int, msg_key: str) -> int:
-        """The last C2C seq older than the message of this time and MsgKey."""
-        return await self._store.seq_before(c2c_timeline(user, peer), time, msg_key)
 
     async def _append(
         self,
@@ -495,33 +436,3 @@ def _fingerprint(draft: Draft) -> bytes:
     digest = hashlib.blake2b(bytes(draft.msg_body), digest_size=16)
     digest.update(b"\0" + draft.cloud_custom_data.encode())
     return digest.digest()
-
-
-def _range(page: TimelinePage, *, group: bool, floor: int = 1, plain: bool = False) -> Range:
-    """The page in the form of the wire; of entries that are large together, the newest that fit."""
-    page = _fitting(page)
-    entries: list[msgspec.Raw] = []
-    gone = render_place if plain else render_tombstone
-    expected = page.last
-    for entry in page.entries:
-        entries.extend(gone(seq) for seq in range(expected, entry.seq, -1))
-        hidden = entry.kind == ACT and (plain or (floor > 1 and target_of(entry) < floor))
-        entries.append(gone(entry.seq) if hidden else render(entry.tail, seq=entry.seq, time=entry.time, group=group))
-        expected = entry.seq - 1
-    entries.extend(gone(seq) for seq in range(expected, page.first - 1, -1))
-    return Range(entries, list(page.entries), page.first, page.last, max(floor, page.floor), page.last_seq)
-
-
-def _fitting(page: TimelinePage) -> TimelinePage:
-    size = 0
-    for count, entry in enumerate(page.entries):
-        size += len(entry.tail)
-        if size > PAGE_LIMIT_BYTES and count:
-            return replace(page, entries=page.entries[:count], first=page.entries[count - 1].seq)
-    return page
-
-
-def target_of(entry: StoredEntry) -> int:
-    """The seq that an act's entry acts on: who may not see that may not see the act."""
-    act = decode_tail(entry.tail).act
-    return act.target if isinstance(act, ActFacts) else 0

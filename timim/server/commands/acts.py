@@ -21,8 +21,8 @@ def _wish(call: Call, kind: str, body: wire.ActBody) -> Wish:
 
 async def _c2c_seq(call: Call, peer: str, *, msg_seq: int, random: int, time: int) -> int:
     """The seq of the message that Tencent's clients name so. Raises UnknownMessage."""
-    timelines, store = call.services.timelines, call.services.store
-    seq = await timelines.seq_before(call.user, peer, time, f"{msg_seq}_{random}_{time}") + 1
+    pages, store = call.services.pages, call.services.store
+    seq = await pages.seq_before(call.user, peer, time, f"{msg_seq}_{random}_{time}") + 1
     found = await store.message(c2c_timeline(call.user, peer), seq)
     tail = decode_tail(found.tail) if found is not None else None
     if tail is None or (tail.msg_seq, tail.msg_random) != (msg_seq, random):

@@ -322,8 +322,8 @@ async def roam(call: Call, body: messages.RoamGroup) -> messages.RoamGroupReply:
     else:
         first, last = 1, body.seq or 1 << 62
     plain = not isinstance(body.timeline_range, tuple)
-    timelines = call.services.timelines
-    page = await timelines.read_group(call.user, body.group_id, first, last, limit, until=body.until, plain=plain)
+    pages = call.services.pages
+    page = await pages.group(call.user, body.group_id, first, last, limit, until=body.until, plain=plain)
     return messages.RoamGroupReply(
         group_id=body.group_id,
         is_finished=int(page.first <= page.floor),

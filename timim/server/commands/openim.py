@@ -59,12 +59,12 @@ async def roam(call: Call, body: wire.RoamC2C) -> wire.RoamC2CReply:
         first, last = body.timeline_range
         if first < 1:
             raise InvalidArgument("TimelineRange begins at 1", code=90001)
-        page = await services.timelines.read_c2c(call.user, peer, first, last, limit, until=body.until)
+        page = await services.pages.c2c(call.user, peer, first, last, limit, until=body.until)
     else:
         last = 1 << 62
         if body.last_msg_time or body.msg_key:
-            last = await services.timelines.seq_before(call.user, peer, body.last_msg_time, body.msg_key)
-        page = await services.timelines.messages_c2c(call.user, peer, 1, last, limit)
+            last = await services.pages.seq_before(call.user, peer, body.last_msg_time, body.msg_key)
+        page = await services.pages.c2c_messages(call.user, peer, 1, last, limit)
     oldest = page.stored[-1] if page.stored else None
     oldest_key = _msg_key(oldest.tail, oldest.time) if oldest else ""
     messages = page.entries if isinstance(body.timeline_range, tuple) else page.entries[::-1]
@@ -97,7 +97,7 @@ async def offline(call: Call, body: wire.OfflineC2C) -> wire.OfflineC2CReply:
             counts.append(wire.PairUnread(from_account=peer, unread=count.count))
         elif count.count:
             begin = contact.read_seq + 1
-            page = await services.timelines.messages_c2c(call.user, peer, begin, contact.last_seq, OFFLINE_MESSAGES)
+            page = await services.pages.c2c_messages(call.user, peer, begin, contact.last_seq, OFFLINE_MESSAGES)
             messages += page.entries[::-1]
     return wire.OfflineC2CReply(cookie=str(int(services.now())), sync_flag=1 if first else 2, messages=messages, unread=counts)
 
@@ -108,7 +108,7 @@ async def read(call: Call, body: wire.ReadC2C) -> Reply:
         peer = checked_user_id(item.to_account)
         seq = item.read_seq
         if not seq:
-            before = await call.services.timelines.seq_before(call.user, peer, item.last_time + 1, "")
+            before = await call.services.pages.seq_before(call.user, peer, item.last_time + 1, "")
             seq = max(before, 0)
         await mark_read(call, c2c_timeline(call.user, peer), seq, peer=peer)
     return Reply()

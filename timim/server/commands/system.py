@@ -13,7 +13,7 @@ from .table import TABLE, Call
 async def roam(call: Call, body: wire.RoamSystem) -> wire.RoamSystemReply:
     limit = max(1, min(body.max_cnt, call.services.settings.history_page))
     first, last = body.timeline_range
-    page = await call.services.timelines.read_system(call.user, max(1, first), last, limit, until=body.until)
+    page = await call.services.pages.system(call.user, max(1, first), last, limit, until=body.until)
     return wire.RoamSystemReply(
         messages=page.entries,
         timeline_range=(page.first, page.last),

@@ -26,6 +26,7 @@ from ..fanout import Fanout
 from ..media import Media
 from ..membership import Directory
 from ..metrics import Metrics
+from ..pages import Pages
 from ..session import Session
 from ..settings import Settings
 from ..store.base import Stale, Store
@@ -49,6 +50,7 @@ class Services:
     store: Store
     directory: Directory
     timelines: Timelines
+    pages: Pages
     acts: Acts
     bus: Bus
     fanout: Fanout
