@@ -46,7 +46,8 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.server.outlets"})
         | frozenset({"timim.server.membership", "timim.server.permissions", "timim.server.notices", "timim.server.rates"})
         | frozenset({"timim.server.uploads", "timim.server.media"}),
-        frozenset({"timim.server.group_changes", "timim.server.relations", "timim.server.push", "timim.server.pages"}),
+        frozenset({"timim.server.group_changes", "timim.server.relations", "timim.server.push"})
+        | frozenset({"timim.server.pages", "timim.server.plans"}),
         frozenset({"timim.server.timeline"}),
         frozenset({"timim.server.session", "timim.server.acts"}),
         frozenset({"timim.server.fanout", "timim.server.places"}),

@@ -17,6 +17,7 @@ from timim.server.group_changes import Actor
 from timim.server.membership import Directory
 from timim.server.metrics import Metrics
 from timim.server.pages import Pages
+from timim.server.plans import Plans
 from timim.server.store.base import Account, Group, Member
 from timim.server.store.sqlite import SqliteStore
 from timim.server.timeline import Draft, Timelines
@@ -29,6 +30,7 @@ class Bench:
     store: SqliteStore
     directory: Directory
     timelines: Timelines
+    plans: Plans
     heard: list[tuple[str, int]]  # user and seq, in the order of the pushes
 
     async def actor(self, user: str) -> Actor:
@@ -50,15 +52,16 @@ async def bench() -> AsyncIterator[Bench]:
     for user in ("alice", "bob"):
         await directory.ensure_account(user)
     await directory.create_group(Group("g", "Community", "team", "alice", 100, {"alice": Member("Owner")}))
-    yield Bench(store, directory, timelines, heard)
-    await timelines.drain()
+    plans = Plans(bus, directory, now=lambda: 100.0)
+    yield Bench(store, directory, timelines, plans, heard)
+    await plans.drain()
     await store.close()
 
 
 async def join(bench: Bench, user: str, limit: int = 10) -> None:
     actor = await bench.actor(user)
     plan, _ = group_changes.joined(actor, await bench.directory.group("g"), "", limit)
-    await bench.timelines.carry_out(plan)
+    await bench.plans.carry_out(plan)
 
 
 async def test_who_comes_in_is_not_pushed_what_was_said_before_even_in_the_same_commit(bench: Bench) -> None:
@@ -75,7 +78,7 @@ async def test_a_plan_is_carried_out_and_told_also_when_its_asker_is_gone(bench:
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await bench.timelines.drain()
+    await bench.plans.drain()
     assert bench.heard == [("alice", 1), ("bob", 1)]
     page = await Pages(bench.store, bench.directory).group("bob", "g", 1, 9, 9)
     assert (page.first, page.last) == (1, 1)
@@ -97,7 +100,7 @@ async def test_a_group_that_is_being_dissolved_is_not_read_back(bench: Bench) ->
         with pytest.raises(UnknownGroup):
             await bench.directory.group("g")
 
-    await asyncio.gather(bench.timelines.carry_out(plan), look())
+    await asyncio.gather(bench.plans.carry_out(plan), look())
     await look()
 
 

@@ -55,6 +55,7 @@ from .node import Node
 from .outside import Outside
 from .pages import Pages
 from .places import Places
+from .plans import Plans
 from .rates import Rates
 from .settings import Settings
 from .store.base import Store
@@ -83,7 +84,7 @@ class Server:
         self._store: Store | None = None
         self._bus: Bus | None = None
         self._door: Door | None = None
-        self._timelines: Timelines | None = None
+        self._plans: Plans | None = None
         self._uploads: Uploads | None = None
         self._media: Media | None = None
         self._sweeping: asyncio.Task[None] | None = None
@@ -158,7 +159,8 @@ class Server:
         if settings.new_epoch:
             await store.set_meta("epoch", secrets.token_hex(8))
         await outside.open()
-        timelines = self._timelines = Timelines(
+        plans = self._plans = Plans(bus, directory, now=self._now)
+        timelines = Timelines(
             store,
             bus,
             directory,
@@ -190,6 +192,7 @@ class Server:
             directory=directory,
             timelines=timelines,
             pages=Pages(store, directory),
+            plans=plans,
             acts=Acts(store, bus, directory, timelines, now=self._now, limits=limits),
             bus=bus,
             fanout=self._fanout,
@@ -253,9 +256,9 @@ class Server:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)
             self._sweeping = None
-        if self._timelines is not None:
-            await self._timelines.drain(end - loop.time())
-            self._timelines = None
+        if self._plans is not None:
+            await self._plans.drain(end - loop.time())
+            self._plans = None
         if self._outside is not None:
             await self._outside.close()
             self._outside = None

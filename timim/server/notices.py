@@ -1,6 +1,6 @@
 """What the server says by itself, as entries. A plan: changes of rows, and the entries that tell of them.
 
-Pure. Whoever decides gives a plan; timeline.py carries it out: everything in one transaction, then the pushes.
+Pure. Whoever decides gives a plan; plans.py carries it out: everything in one transaction, then the pushes.
 """
 
 from __future__ import annotations

@@ -1,15 +1,14 @@
 """Posting. A message's way in one straight walk: permission, store (seq, dedupe), ack, publish.
 
 The ack follows the commit, and what is published follows it too, in the order of the seqs. An online message takes no
-seq and no row. A plan (notices.py) walks the same way: its changes and entries in one transaction, then the pushes.
+seq and no row.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from weakref import WeakValueDictionary
 
@@ -42,28 +41,25 @@ from ..wire.entries import (
 )
 from ..wire.media import MediaName, media_of
 from ..wire.messages import SenderFacts
-from ..wire.notices import SERVER_ELEMS, push_form
+from ..wire.notices import SERVER_ELEMS
 from ..wire.relay_elems import RELAY, checked_relay
 from .bus.base import Bus, Event
 from .membership import Directory
 from .metrics import Metrics
-from .notices import Notice, Plan, who_see
+from .notices import who_see
 from .permissions import MEMBER, Act, demand
 from .rates import Rates
 from .store.base import (
-    Appended,
     Circle,
     Group,
     MsgKey,
     NewEntry,
-    Stale,
     Store,
     c2c_timeline,
     group_timeline,
 )
 from .webhooks import Allowed, Gate
 
-log = logging.getLogger("timim.server")
 TELL_AGAIN_S = 60.0  # a resend this soon is told to all once more: the node that stored it may have died before it told
 PUSH_LIMIT_BYTES = 4096  # what the push services of phones take
 __all__ = ["Draft", "Posted", "Timelines"]
@@ -125,7 +121,6 @@ class Timelines:
         self._media_url = media_url
         self._gate = gate
         self._stored = stored
-        self._plans: set[asyncio.Task[None]] = set()
         self._lanes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def post_c2c(self, draft: Draft, receiver: str, *, online: bool = False) -> Posted:
@@ -237,31 +232,6 @@ class Timelines:
         hearers = partial(who_see, group.members)
         return await self._append(entry, hearers, status.EVENT_GROUP_MESSAGE, draft.origin, told, group_id)
 
-    async def carry_out(self, plan: Plan) -> None:
-        """Changes and entries in one transaction, then the pushes; also when the asker is gone meanwhile.
-
-        Nothing may be awaited between a plan's making and this call: what it was decided by must still hold.
-        """
-        entries = [
-            NewEntry(n.timeline, "", None, b"", n.tail, int(self._now()), contacts=(n.user,) if n.user else ())
-            for n in plan.notices
-        ]
-        applied = self._directory.apply(plan.changes, entries)  # in the cache from here on
-        task = asyncio.create_task(self._tell(plan.notices, applied), name="timim plan")
-        self._plans.add(task)
-        task.add_done_callback(self._told)
-        await asyncio.shield(task)
-
-    def _told(self, task: asyncio.Task[None]) -> None:
-        self._plans.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, ServerRefused | Stale):
-            log.error("a plan failed: %r", error)  # whoever asked hears it too, if they still wait
-
-    async def drain(self, limit_s: float | None = None) -> None:
-        """Wait for the plans under way, so long at the most."""
-        if self._plans:
-            await asyncio.wait(self._plans, timeout=limit_s and max(0.0, limit_s))
-
     async def _append(
         self,
         entry: NewEntry,
@@ -286,14 +256,6 @@ class Timelines:
                 self._bus.publish(event, again=True)
                 self._stored(entry.timeline)
         return Posted(appended.seq, appended.time, msgspec.UNSET if appended.duplicate else sender)
-
-    async def _tell(self, notices: list[Notice], applied: Awaitable[list[Appended]]) -> None:
-        for notice, done in zip(notices, await applied, strict=True):
-            group = notice.kind == status.EVENT_GROUP_TIP
-            entry = render(notice.tail, seq=done.seq, time=done.time, group=group)
-            payload = push_form(notice.kind, bytes(entry), notice.content, notice.body)
-            group_id = notice.group_id if group else ""
-            self._bus.publish(Event(notice.hearers(done.seq), notice.kind, payload, group=group_id, seq=done.seq))
 
     async def _ask(
         self, draft: Draft, timeline: str, *, to: str = "", group: Group | None = None, online: bool = False

@@ -54,7 +54,7 @@ async def add(call: Call, body: wire.AddMembers) -> wire.AddMembersReply:
     known = [account for account in accounts.values() if account is not None]
     limit = call.services.settings.group_members
     plan, at_once = group_changes.invited(actor, group, known, limit, silent=call.admin and bool(body.silence))
-    await call.services.timelines.carry_out(plan)
+    await call.services.plans.carry_out(plan)
     done = wire.ADDED if at_once else wire.WAITS
     results = {user: wire.THERE if user in there else done if account else wire.FAILED for user, account in accounts.items()}
     return wire.AddMembersReply(members=[wire.Added(account=user, result=result) for user, result in results.items()])
@@ -68,7 +68,7 @@ async def delete(call: Call, body: wire.DeleteMembers) -> Reply:
     actor = await actor_of(call)
     group = await call.services.directory.group(body.group_id)
     plan = group_changes.kicked(actor, group, body.users, reason, silent=call.admin and bool(body.silence))
-    await call.services.timelines.carry_out(plan)
+    await call.services.plans.carry_out(plan)
     return Reply()
 
 
@@ -90,7 +90,7 @@ async def modify(call: Call, body: wire.ModifyMember) -> Reply:
         mute_s=mute_s,
         custom=merged(member.custom, custom, CUSTOM_LIMIT, "custom fields") if custom and member else None,
     )
-    await call.services.timelines.carry_out(group_changes.member_edited(actor, group, body.account, wish))
+    await call.services.plans.carry_out(group_changes.member_edited(actor, group, body.account, wish))
     return Reply()
 
 
@@ -101,7 +101,7 @@ async def apply(call: Call, body: wire.Apply) -> wire.ApplyReply:
     group = await call.services.directory.group(body.group_id)
     limit = call.services.settings.group_members
     plan, inside = group_changes.joined(actor, group, wording, limit, _wording(body.user_field))
-    await call.services.timelines.carry_out(plan)
+    await call.services.plans.carry_out(plan)
     return wire.ApplyReply(joined=wire.JOINED if inside else wire.ASKED)
 
 
@@ -121,7 +121,7 @@ async def handle_invite(call: Call, body: wire.HandleInvite) -> Reply:
 async def quit_group(call: Call, body: GroupOnly) -> Reply:
     actor = await actor_of(call)
     group = await call.services.directory.group(body.group_id)
-    await call.services.timelines.carry_out(group_changes.left(actor, group))
+    await call.services.plans.carry_out(group_changes.left(actor, group))
     return Reply()
 
 
@@ -135,7 +135,7 @@ async def _handle(call: Call, group_id: str, user: str, action: str, wording: st
     plan = group_changes.answered(
         actor, group, applicant, agree=action == "Agree", wording=_wording(wording), limit=limit, inviting=inviting
     )
-    await call.services.timelines.carry_out(plan)
+    await call.services.plans.carry_out(plan)
 
 
 async def _readable(call: Call, group_id: str) -> Group:

@@ -114,7 +114,7 @@ async def create(call: Call, body: wire.CreateGroup) -> wire.CreateGroupReply:
         max_members=body.max_members,
         custom=merged({}, fields_of(body.custom), CUSTOM_LIMIT, "custom fields"),
     )
-    await call.services.timelines.carry_out(group_changes.created(actor, group))
+    await call.services.plans.carry_out(group_changes.created(actor, group))
     return wire.CreateGroupReply(group_id=group_id, type=body.type)
 
 
@@ -193,7 +193,7 @@ async def modify(call: Call, body: wire.ModifyGroup) -> Reply:
         news.muted_all = int(body.mute_all == "On")
         after = replace(after, muted_all=body.mute_all == "On")
         acts.append(Act.MUTE)
-    await call.services.timelines.carry_out(group_changes.edited(actor, group, after, news, acts))
+    await call.services.plans.carry_out(group_changes.edited(actor, group, after, news, acts))
     return Reply()
 
 
@@ -201,7 +201,7 @@ async def modify(call: Call, body: wire.ModifyGroup) -> Reply:
 async def change_owner(call: Call, body: wire.ChangeOwner) -> Reply:
     actor = await actor_of(call)
     group = await call.services.directory.group(body.group_id)
-    await call.services.timelines.carry_out(group_changes.passed_on(actor, group, body.new_owner))
+    await call.services.plans.carry_out(group_changes.passed_on(actor, group, body.new_owner))
     return Reply()
 
 
@@ -209,7 +209,7 @@ async def change_owner(call: Call, body: wire.ChangeOwner) -> Reply:
 async def destroy(call: Call, body: wire.GroupOnly) -> Reply:
     actor = await actor_of(call)
     group = await call.services.directory.group(body.group_id)
-    await call.services.timelines.carry_out(group_changes.dissolved(actor, group))
+    await call.services.plans.carry_out(group_changes.dissolved(actor, group))
     return Reply()
 
 
@@ -252,7 +252,7 @@ async def _attributes(call: Call, group_id: str, wanted: dict[str, str], *, alon
     after = merged({} if alone else group.attributes, wanted, ATTRIBUTES_LIMIT, "attributes")
     changed = replace(group, attributes=after, attributes_seq=group.attributes_seq + 1) if after != group.attributes else group
     plan = group_changes.edited(actor, group, changed, GroupNews(attributes=after), [Act.EDIT])
-    await call.services.timelines.carry_out(plan)
+    await call.services.plans.carry_out(plan)
     return _told(changed, {key: after.get(key, "") for key in wanted})
 
 

@@ -40,7 +40,7 @@ async def set_profile(call: Call, body: wire.SetProfile) -> Reply:
     if after != account:
         tags = [ProfileTag(tag=item.tag, value=str(item.value)) for item in body.items]
         after = replace(after, version=account.version + 1)
-        await call.services.timelines.carry_out(profile_changed(Person(account, circle), after, tags))
+        await call.services.plans.carry_out(profile_changed(Person(account, circle), after, tags))
     return Reply()
 
 

@@ -53,7 +53,7 @@ async def _one(call: Call, actor: str, user: str, act: Callable[[Person, Person]
     me = await _person(call, actor)
     plan, code, info = act(me, peer)
     if plan.changes or plan.notices:
-        await call.services.timelines.carry_out(plan)
+        await call.services.plans.carry_out(plan)
     return code, info
 
 
@@ -162,7 +162,7 @@ async def delete_applications(call: Call, body: wire.DeleteApplications) -> wire
 @TABLE.serve(wire.REPORT_APPLICATIONS)
 async def report(call: Call, body: wire.ReportApplications) -> Reply:
     user = acting(call, body.account)
-    await call.services.timelines.carry_out(Plan([], [relation(user, Relation(push_type=relations.READ))]))
+    await call.services.plans.carry_out(Plan([], [relation(user, Relation(push_type=relations.READ))]))
     return Reply()
 
 
@@ -191,7 +191,7 @@ async def add_groups(call: Call, body: wire.FriendGroups) -> wire.Results:
     me = await _person(call, acting(call, body.account))
     plan = relations.grouped(me, body.names, body.users)
     if plan.changes:
-        await call.services.timelines.carry_out(plan)
+        await call.services.plans.carry_out(plan)
     return wire.Results(items=[wire.Result(account=user) for user in body.users])
 
 
@@ -200,7 +200,7 @@ async def delete_groups(call: Call, body: wire.FriendGroups) -> wire.Results:
     me = await _person(call, acting(call, body.account))
     plan = relations.ungrouped(me, body.names)
     if plan.changes:
-        await call.services.timelines.carry_out(plan)
+        await call.services.plans.carry_out(plan)
     return wire.Results()
 
 

@@ -27,6 +27,7 @@ from ..media import Media
 from ..membership import Directory
 from ..metrics import Metrics
 from ..pages import Pages
+from ..plans import Plans
 from ..session import Session
 from ..settings import Settings
 from ..store.base import Stale, Store
@@ -51,6 +52,7 @@ class Services:
     directory: Directory
     timelines: Timelines
     pages: Pages
+    plans: Plans
     acts: Acts
     bus: Bus
     fanout: Fanout
