@@ -18,12 +18,13 @@ from msgspec.structs import replace
 from timim import MsgIdConflict
 from timim.server.bus.base import Event
 from timim.server.bus.local import LocalBus
+from timim.server.drafts import Draft, DraftRules
 from timim.server.membership import Directory
 from timim.server.metrics import Metrics
 from timim.server.pages import Pages
 from timim.server.store.base import Appended, NewEntry
 from timim.server.store.sqlite import SqliteStore
-from timim.server.timeline import Draft, Timelines
+from timim.server.timeline import Timelines
 
 T = TypeVar("T")
 DAY_S = 86_400
@@ -53,7 +54,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         directory, bus = Directory(self.store), LocalBus()
         bus.subscribe(self.published.append)
         metrics = Metrics(sessions=lambda: 0)
-        self.timelines = Timelines(self.store, bus, directory, metrics, now=lambda: self.now, max_message_bytes=12_000)
+        self.timelines = Timelines(self.store, bus, directory, metrics, DraftRules(12_000), now=lambda: self.now)
         self.pages = Pages(self.store, directory)
         for user in USERS:
             self.do(directory.ensure_account(user))

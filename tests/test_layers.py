@@ -45,7 +45,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         | frozenset({"timim.server.webhooks"}),
         frozenset({"timim.server.outlets"})
         | frozenset({"timim.server.membership", "timim.server.permissions", "timim.server.notices", "timim.server.rates"})
-        | frozenset({"timim.server.uploads", "timim.server.media"}),
+        | frozenset({"timim.server.uploads", "timim.server.media", "timim.server.drafts"}),
         frozenset({"timim.server.group_changes", "timim.server.relations", "timim.server.push"})
         | frozenset({"timim.server.pages", "timim.server.plans"}),
         frozenset({"timim.server.timeline"}),

@@ -13,6 +13,7 @@ from timim import LimitReached, UnknownGroup
 from timim.server import group_changes
 from timim.server.bus.base import Event
 from timim.server.bus.local import LocalBus
+from timim.server.drafts import Draft, DraftRules
 from timim.server.group_changes import Actor
 from timim.server.membership import Directory
 from timim.server.metrics import Metrics
@@ -20,7 +21,7 @@ from timim.server.pages import Pages
 from timim.server.plans import Plans
 from timim.server.store.base import Account, Group, Member
 from timim.server.store.sqlite import SqliteStore
-from timim.server.timeline import Draft, Timelines
+from timim.server.timeline import Timelines
 
 TEXT = msgspec.Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]')
 
@@ -48,7 +49,7 @@ async def bench() -> AsyncIterator[Bench]:
         heard.extend((user, msgspec.json.decode(event.payload)["TimelineSeq"]) for user in event.users)
 
     bus.subscribe(hear)
-    timelines = Timelines(store, bus, directory, Metrics(sessions=lambda: 0), now=lambda: 100.0, max_message_bytes=1000)
+    timelines = Timelines(store, bus, directory, Metrics(sessions=lambda: 0), DraftRules(1000), now=lambda: 100.0)
     for user in ("alice", "bob"):
         await directory.ensure_account(user)
     await directory.create_group(Group("g", "Community", "team", "alice", 100, {"alice": Member("Owner")}))
@@ -121,7 +122,7 @@ class SlowFirst(Directory):
 async def test_messages_are_numbered_as_they_came_also_when_the_first_had_to_wait(bench: Bench, where: str) -> None:
     await join(bench, "bob")
     slow = SlowFirst(bench.store)
-    timelines = Timelines(bench.store, LocalBus(), slow, Metrics(sessions=lambda: 0), now=lambda: 100.0, max_message_bytes=1000)
+    timelines = Timelines(bench.store, LocalBus(), slow, Metrics(sessions=lambda: 0), DraftRules(1000), now=lambda: 100.0)
 
     async def post(random: int) -> int:
         draft = Draft("bob" if where == "group" else "alice", TEXT, 0, random, 100)

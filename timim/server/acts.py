@@ -21,6 +21,7 @@ from ..wire.entries import EDIT, REACT, RECALL, ActFacts, EntryTail, GroupFacts,
 from ..wire.media import MediaName
 from ..wire.notices import SERVER_ELEMS
 from .bus.base import Bus, Event
+from .drafts import Draft, DraftRules
 from .membership import Directory
 from .notices import who_see
 from .pages import target_of
@@ -37,7 +38,7 @@ from .store.base import (
     c2c_timeline,
     group_timeline,
 )
-from .timeline import Draft, Timelines
+from .timeline import Timelines
 
 __all__ = ["EDIT", "REACT", "RECALL", "Acts", "Done", "Limits", "Wish"]
 REACTION_LIMIT_BYTES = 64
@@ -86,6 +87,7 @@ class Acts:
         bus: Bus,
         directory: Directory,
         timelines: Timelines,
+        rules: DraftRules,
         *,
         now: Callable[[], float],
         limits: Limits,
@@ -94,6 +96,7 @@ class Acts:
         self._bus = bus
         self._directory = directory
         self._timelines = timelines
+        self._rules = rules
         self._now = now
         self._limits = limits
 
@@ -165,7 +168,7 @@ class Acts:
         """Raises InvalidArgument, InvalidElem, MessageTooLong; the content that an edit's body names."""
         draft = Draft(wish.user, wish.msg_body, 0, wish.random, wish.client_time, wish.cloud_custom_data)
         if wish.kind == EDIT:
-            return self._timelines.check(draft)
+            return self._rules.check(draft)
         if not 0 <= wish.random < 1 << 32 or not 0 <= wish.client_time < 1 << 32:
             raise InvalidArgument("TimelineRandom and MsgClientTime are 32-bit numbers", code=90005)
         size = len(wish.reaction.encode())

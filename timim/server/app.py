@@ -47,6 +47,7 @@ from .commands.table import Services
 from .doors.media import media_routes
 from .doors.ops import ops_routes
 from .doors.websocket import Door
+from .drafts import DraftRules
 from .fanout import Fanout
 from .media import Media
 from .membership import Directory
@@ -160,16 +161,16 @@ class Server:
             await store.set_meta("epoch", secrets.token_hex(8))
         await outside.open()
         plans = self._plans = Plans(bus, directory, now=self._now)
+        rules = DraftRules(settings.max_message_bytes, media_url)
         timelines = Timelines(
             store,
             bus,
             directory,
             metrics,
+            rules,
             now=self._now,
-            max_message_bytes=settings.max_message_bytes,
             friends_only=settings.friends_only,
             rates=Rates(settings.group_messages_per_s, settings.group_burst_s),
-            media_url=media_url,
             gate=outside.gate,
             stored=outside.stored,
             receipt_members=settings.receipt_group_members,
@@ -193,7 +194,7 @@ class Server:
             timelines=timelines,
             pages=Pages(store, directory),
             plans=plans,
-            acts=Acts(store, bus, directory, timelines, now=self._now, limits=limits),
+            acts=Acts(store, bus, directory, timelines, rules, now=self._now, limits=limits),
             bus=bus,
             fanout=self._fanout,
             media=media,

@@ -7,7 +7,6 @@ seq and no row.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterable
 from functools import partial
 from weakref import WeakValueDictionary
@@ -18,32 +17,25 @@ from msgspec.structs import replace
 from ..errors import (
     Blacklisted,
     InvalidArgument,
-    InvalidElem,
-    MessageTooLong,
     Muted,
     NotFriends,
-    ProtocolError,
     RateLimited,
     ServerRefused,
 )
 from ..failpoint import reach
 from ..wire import status
-from ..wire.codec import encode
-from ..wire.elems import split_body
 from ..wire.entries import (
     EntryTail,
     GroupFacts,
     MentionItem,
-    PushInfo,
     encode_tail,
     render,
     render_online,
 )
-from ..wire.media import MediaName, media_of
+from ..wire.media import MediaName
 from ..wire.messages import SenderFacts
-from ..wire.notices import SERVER_ELEMS
-from ..wire.relay_elems import RELAY, checked_relay
 from .bus.base import Bus, Event
+from .drafts import Draft, DraftRules, callback_facts
 from .membership import Directory
 from .metrics import Metrics
 from .notices import who_see
@@ -61,25 +53,6 @@ from .store.base import (
 from .webhooks import Allowed, Gate
 
 TELL_AGAIN_S = 60.0  # a resend this soon is told to all once more: the node that stored it may have died before it told
-PUSH_LIMIT_BYTES = 4096  # what the push services of phones take
-__all__ = ["Draft", "Posted", "Timelines"]
-
-
-class Draft(msgspec.Struct, frozen=True, gc=False):
-    """What a sender sent, decoded and nothing more."""
-
-    sender: str
-    msg_body: msgspec.Raw
-    msg_seq: int
-    random: int
-    client_time: int
-    cloud_custom_data: str = ""
-    priority: str = ""
-    origin: int = 0
-    ask: bool = False  # it is only asked where it stands
-    push: PushInfo | msgspec.UnsetType = msgspec.UNSET
-    mentions: tuple[str, ...] = ()  # "": everybody
-    receipt: bool = False
 
 
 class Posted(msgspec.Struct, frozen=True, gc=False):
@@ -99,12 +72,11 @@ class Timelines:
         bus: Bus,
         directory: Directory,
         metrics: Metrics,
+        rules: DraftRules,
         *,
         now: Callable[[], float],
-        max_message_bytes: int,
         friends_only: bool = False,
         rates: Rates | None = None,
-        media_url: str = "",
         gate: Gate | None = None,
         stored: Callable[[str], None] = lambda timeline: None,
         receipt_members: int = 200,
@@ -113,12 +85,11 @@ class Timelines:
         self._bus = bus
         self._directory = directory
         self._metrics = metrics
+        self._rules = rules
         self._now = now
-        self._max_message_bytes = max_message_bytes
         self._friends_only = friends_only
         self._receipt_members = receipt_members
         self._rates = rates if rates is not None else Rates(0, 1)
-        self._media_url = media_url
         self._gate = gate
         self._stored = stored
         self._lanes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -127,7 +98,7 @@ class Timelines:
         """Store a message for two users and tell their devices. Raises UnknownUser, Blacklisted, MsgIdConflict, …"""
         if draft.ask:
             return await self._where(draft, c2c_timeline(draft.sender, receiver))
-        media = self.check(draft)
+        media = self._rules.check(draft)
         async with self._lane(draft.sender):
             sender = await self._directory.account(draft.sender)
             await self._directory.account(receiver)
@@ -135,7 +106,7 @@ class Timelines:
             if isinstance(asked, Posted):
                 return asked
             if asked.msg_body is not draft.msg_body:  # rewritten: it has the limits, and the content, of any other
-                media = self.check(replace(draft, msg_body=asked.msg_body))
+                media = self._rules.check(replace(draft, msg_body=asked.msg_body))
             circle = await self._directory.circle(receiver)
         timeline = c2c_timeline(draft.sender, receiver)
         try:
@@ -176,14 +147,14 @@ class Timelines:
         """Store a message for a group's members and tell their devices. Raises UnknownGroup, NotAMember, Muted, …"""
         if draft.ask:
             return await self._where(draft, group_timeline(group_id))
-        media = self.check(draft)
+        media = self._rules.check(draft)
         async with self._lane(draft.sender):
             sender = await self._directory.account(draft.sender)
             asked = await self._ask(draft, group_timeline(group_id), group=await self._directory.group(group_id))
             if isinstance(asked, Posted):
                 return asked
             if asked.msg_body is not draft.msg_body:  # rewritten: it has the limits, and the content, of any other
-                media = self.check(replace(draft, msg_body=asked.msg_body))
+                media = self._rules.check(replace(draft, msg_body=asked.msg_body))
             group = await self._directory.group(group_id)
         timeline = group_timeline(group_id)
         try:
@@ -345,7 +316,7 @@ class Timelines:
             timeline=timeline,
             sender=draft.sender,
             msg_key=MsgKey(draft.client_time, draft.random) if named else None,
-            fingerprint=_fingerprint(draft) if named else b"",
+            fingerprint=draft.fingerprint() if named else b"",
             tail=tail,
             time=int(self._now()),
             contacts=contacts,
@@ -353,48 +324,3 @@ class Timelines:
             receipt=draft.receipt,
             mentions=draft.mentions,
         )
-
-    def check(self, draft: Draft) -> tuple[MediaName, ...]:
-        """What a body must be, whoever sends it; the content that its elems name: whether the sender may read that, the
-        store decides with the entry. Raises InvalidArgument, InvalidElem, MessageTooLong.
-        """
-        size = len(bytes(draft.msg_body))
-        if size > self._max_message_bytes:
-            raise MessageTooLong(f"the message is {size} bytes long, the limit is {self._max_message_bytes}", code=93000)
-        if not 0 <= draft.random < 1 << 32 or not 0 <= draft.client_time < 1 << 32:
-            raise InvalidArgument("MsgRandom and MsgClientTime are 32-bit numbers", code=90005)
-        if isinstance(draft.push, PushInfo) and (size := len(encode(draft.push))) > PUSH_LIMIT_BYTES:
-            raise MessageTooLong(f"OfflinePushInfo is {size} bytes long, the limit is {PUSH_LIMIT_BYTES}", code=93000)
-        try:
-            members = split_body(draft.msg_body)
-        except ProtocolError as exc:
-            raise InvalidArgument(exc.info, code=90002) from exc
-        if not members:
-            raise InvalidElem("MsgBody is empty: a message holds at least one elem", code=90002)
-        for member in members:
-            if member.msg_type in SERVER_ELEMS:
-                raise InvalidElem(f"{member.msg_type} is the server's own: nobody can send it", code=90010)
-            if not bytes(member.msg_content).startswith(b"{"):
-                raise InvalidElem(f"MsgContent of {member.msg_type} must be an object", code=90010)
-            if member.msg_type == RELAY:
-                checked_relay(member.msg_content)
-        return tuple(media_of(members, self._media_url))
-
-
-def callback_facts(draft: Draft, time: int, *, to: str, group: Group | None, online: bool) -> dict[str, object]:
-    """What a callback says of a message that is not stored yet."""
-    facts: dict[str, object] = {"From_Account": draft.sender, "MsgTime": time, "OnlineOnlyFlag": int(online)}
-    if group is not None:
-        return facts | {"GroupId": group.group_id, "Type": group.type, "Operator_Account": draft.sender, "Random": draft.random}
-    return facts | {
-        "To_Account": to,
-        "MsgSeq": draft.msg_seq,
-        "MsgRandom": draft.random,
-        "MsgKey": f"{draft.msg_seq}_{draft.random}_{time}",
-    }
-
-
-def _fingerprint(draft: Draft) -> bytes:
-    digest = hashlib.blake2b(bytes(draft.msg_body), digest_size=16)
-    digest.update(b"\0" + draft.cloud_custom_data.encode())
-    return digest.digest()

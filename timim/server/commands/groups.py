@@ -16,10 +16,10 @@ from ...wire.codec import Reply
 from ...wire.entries import MentionItem
 from ...wire.notices import GroupNews
 from .. import group_changes
+from ..drafts import Draft
 from ..group_changes import Actor, merged
 from ..permissions import ADMIN, BY_APPROVAL, CLOSED, FREE, JOINING_FIXED, KINDS, MEMBER, OWNER, Act, demand, joining
 from ..store.base import Group, Member, group_timeline
-from ..timeline import Draft
 from .openim import sender_of
 from .profile import acting
 from .table import TABLE, Call

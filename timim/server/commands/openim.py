@@ -8,8 +8,8 @@ from ...errors import InvalidArgument, NoPermission
 from ...ids import checked_user_id
 from ...wire import messages as wire
 from ...wire.codec import Reply
+from ..drafts import Draft
 from ..store.base import c2c_timeline
-from ..timeline import Draft
 from .reading import mark_read
 from .table import TABLE, Call
 
