@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from msgspec.structs import replace
 
 from timim import MsgIdConflict
+from timim.server.admission import Admission
 from timim.server.bus.base import Event
 from timim.server.bus.local import LocalBus
 from timim.server.drafts import Draft, DraftRules
@@ -54,7 +55,8 @@ class ExactlyOnce(RuleBasedStateMachine):
         directory, bus = Directory(self.store), LocalBus()
         bus.subscribe(self.published.append)
         metrics = Metrics(sessions=lambda: 0)
-        self.timelines = Timelines(self.store, bus, directory, metrics, DraftRules(12_000), now=lambda: self.now)
+        admission = Admission(metrics, now=lambda: self.now)
+        self.timelines = Timelines(self.store, bus, directory, metrics, DraftRules(12_000), admission, now=lambda: self.now)
         self.pages = Pages(self.store, directory)
         for user in USERS:
             self.do(directory.ensure_account(user))

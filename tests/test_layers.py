@@ -47,7 +47,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         | frozenset({"timim.server.membership", "timim.server.permissions", "timim.server.notices", "timim.server.rates"})
         | frozenset({"timim.server.uploads", "timim.server.media", "timim.server.drafts"}),
         frozenset({"timim.server.group_changes", "timim.server.relations", "timim.server.push"})
-        | frozenset({"timim.server.pages", "timim.server.plans"}),
+        | frozenset({"timim.server.admission", "timim.server.pages", "timim.server.plans"}),
         frozenset({"timim.server.timeline"}),
         frozenset({"timim.server.session", "timim.server.acts"}),
         frozenset({"timim.server.fanout", "timim.server.places"}),

@@ -11,6 +11,7 @@ import pytest
 
 from timim import LimitReached, UnknownGroup
 from timim.server import group_changes
+from timim.server.admission import Admission
 from timim.server.bus.base import Event
 from timim.server.bus.local import LocalBus
 from timim.server.drafts import Draft, DraftRules
@@ -38,6 +39,12 @@ class Bench:
         return Actor(await self.directory.account(user), 100)
 
 
+def timelines_of(store: SqliteStore, bus: LocalBus, directory: Directory) -> Timelines:
+    metrics = Metrics(sessions=lambda: 0)
+    admission = Admission(metrics, now=lambda: 100.0)
+    return Timelines(store, bus, directory, metrics, DraftRules(1000), admission, now=lambda: 100.0)
+
+
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     store, bus = SqliteStore(None), LocalBus()
@@ -49,7 +56,7 @@ async def bench() -> AsyncIterator[Bench]:
         heard.extend((user, msgspec.json.decode(event.payload)["TimelineSeq"]) for user in event.users)
 
     bus.subscribe(hear)
-    timelines = Timelines(store, bus, directory, Metrics(sessions=lambda: 0), DraftRules(1000), now=lambda: 100.0)
+    timelines = timelines_of(store, bus, directory)
     for user in ("alice", "bob"):
         await directory.ensure_account(user)
     await directory.create_group(Group("g", "Community", "team", "alice", 100, {"alice": Member("Owner")}))
@@ -121,8 +128,7 @@ class SlowFirst(Directory):
 @pytest.mark.parametrize("where", ["c2c", "group"])
 async def test_messages_are_numbered_as_they_came_also_when_the_first_had_to_wait(bench: Bench, where: str) -> None:
     await join(bench, "bob")
-    slow = SlowFirst(bench.store)
-    timelines = Timelines(bench.store, LocalBus(), slow, Metrics(sessions=lambda: 0), DraftRules(1000), now=lambda: 100.0)
+    timelines = timelines_of(bench.store, LocalBus(), SlowFirst(bench.store))
 
     async def post(random: int) -> int:
         draft = Draft("bob" if where == "group" else "alice", TEXT, 0, random, 100)

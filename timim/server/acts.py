@@ -20,6 +20,7 @@ from ..wire.elems import split_body
 from ..wire.entries import EDIT, REACT, RECALL, ActFacts, EntryTail, GroupFacts, decode_tail, render
 from ..wire.media import MediaName
 from ..wire.notices import SERVER_ELEMS
+from .admission import Admission
 from .bus.base import Bus, Event
 from .drafts import Draft, DraftRules
 from .membership import Directory
@@ -38,7 +39,6 @@ from .store.base import (
     c2c_timeline,
     group_timeline,
 )
-from .timeline import Timelines
 
 __all__ = ["EDIT", "REACT", "RECALL", "Acts", "Done", "Limits", "Wish"]
 REACTION_LIMIT_BYTES = 64
@@ -86,8 +86,8 @@ class Acts:
         store: Store,
         bus: Bus,
         directory: Directory,
-        timelines: Timelines,
         rules: DraftRules,
+        admission: Admission,
         *,
         now: Callable[[], float],
         limits: Limits,
@@ -95,8 +95,8 @@ class Acts:
         self._store = store
         self._bus = bus
         self._directory = directory
-        self._timelines = timelines
         self._rules = rules
+        self._admission = admission
         self._now = now
         self._limits = limits
 
@@ -120,7 +120,7 @@ class Acts:
             if wish.kind == RECALL:
                 self._demand_in_time(wish, target, code=20016)
             else:
-                self._timelines.may_write_to(wish.user, peer, circle)
+                self._admission.may_write_to(wish.user, peer, circle)
         except ServerRefused as exc:
             await self._demand_standing(new, exc)
         return await self._carry_out(new, wish, lambda: (wish.user, peer))
@@ -187,7 +187,7 @@ class Acts:
         if wish.kind != RECALL:
             self._demand_own(wish, message)
             priority = "Low" if wish.kind == REACT else "Normal"
-            self._timelines.may_speak(Draft(wish.user, wish.msg_body, 0, 0, 0, priority=priority), group)
+            self._admission.may_speak(Draft(wish.user, wish.msg_body, 0, 0, 0, priority=priority), group)
             return
         _demand_of_a_user(message)
         if wish.admin:

@@ -26,6 +26,7 @@ from .. import clock
 from ..errors import InvalidArgument, StorageError, StoreInUse, TimimError
 from ..failpoint import count_from_here
 from .acts import Acts, Limits
+from .admission import Admission
 from .auth import Auth
 from .blobs import Blobs
 from .bus.base import Bus
@@ -162,18 +163,23 @@ class Server:
         await outside.open()
         plans = self._plans = Plans(bus, directory, now=self._now)
         rules = DraftRules(settings.max_message_bytes, media_url)
+        admission = Admission(
+            metrics,
+            now=self._now,
+            friends_only=settings.friends_only,
+            rates=Rates(settings.group_messages_per_s, settings.group_burst_s),
+            receipt_members=settings.receipt_group_members,
+        )
         timelines = Timelines(
             store,
             bus,
             directory,
             metrics,
             rules,
+            admission,
             now=self._now,
-            friends_only=settings.friends_only,
-            rates=Rates(settings.group_messages_per_s, settings.group_burst_s),
             gate=outside.gate,
             stored=outside.stored,
-            receipt_members=settings.receipt_group_members,
         )
         blobs = await asyncio.to_thread(Blobs.of, settings)
         uploads = self._uploads = Uploads(store.media, blobs, settings, now=self._now)
@@ -194,7 +200,7 @@ class Server:
             timelines=timelines,
             pages=Pages(store, directory),
             plans=plans,
-            acts=Acts(store, bus, directory, timelines, rules, now=self._now, limits=limits),
+            acts=Acts(store, bus, directory, rules, admission, now=self._now, limits=limits),
             bus=bus,
             fanout=self._fanout,
             media=media,

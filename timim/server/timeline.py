@@ -14,42 +14,19 @@ from weakref import WeakValueDictionary
 import msgspec
 from msgspec.structs import replace
 
-from ..errors import (
-    Blacklisted,
-    InvalidArgument,
-    Muted,
-    NotFriends,
-    RateLimited,
-    ServerRefused,
-)
+from ..errors import ServerRefused
 from ..failpoint import reach
 from ..wire import status
-from ..wire.entries import (
-    EntryTail,
-    GroupFacts,
-    MentionItem,
-    encode_tail,
-    render,
-    render_online,
-)
+from ..wire.entries import EntryTail, GroupFacts, MentionItem, encode_tail, render, render_online
 from ..wire.media import MediaName
 from ..wire.messages import SenderFacts
+from .admission import Admission
 from .bus.base import Bus, Event
 from .drafts import Draft, DraftRules, callback_facts
 from .membership import Directory
 from .metrics import Metrics
 from .notices import who_see
-from .permissions import MEMBER, Act, demand
-from .rates import Rates
-from .store.base import (
-    Circle,
-    Group,
-    MsgKey,
-    NewEntry,
-    Store,
-    c2c_timeline,
-    group_timeline,
-)
+from .store.base import Group, MsgKey, NewEntry, Store, c2c_timeline, group_timeline
 from .webhooks import Allowed, Gate
 
 TELL_AGAIN_S = 60.0  # a resend this soon is told to all once more: the node that stored it may have died before it told
@@ -73,23 +50,19 @@ class Timelines:
         directory: Directory,
         metrics: Metrics,
         rules: DraftRules,
+        admission: Admission,
         *,
         now: Callable[[], float],
-        friends_only: bool = False,
-        rates: Rates | None = None,
         gate: Gate | None = None,
         stored: Callable[[str], None] = lambda timeline: None,
-        receipt_members: int = 200,
     ) -> None:
         self._store = store
         self._bus = bus
         self._directory = directory
         self._metrics = metrics
         self._rules = rules
+        self._admission = admission
         self._now = now
-        self._friends_only = friends_only
-        self._receipt_members = receipt_members
-        self._rates = rates if rates is not None else Rates(0, 1)
         self._gate = gate
         self._stored = stored
         self._lanes: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -110,7 +83,7 @@ class Timelines:
             circle = await self._directory.circle(receiver)
         timeline = c2c_timeline(draft.sender, receiver)
         try:
-            self.may_write_to(draft.sender, receiver, circle)
+            self._admission.may_write_to(draft.sender, receiver, circle)
         except ServerRefused as exc:
             return await self._standing(draft, timeline, exc)
         tail = encode_tail(
@@ -158,8 +131,8 @@ class Timelines:
             group = await self._directory.group(group_id)
         timeline = group_timeline(group_id)
         try:
-            self.may_speak(draft, group)
-            self._may_ask(draft, group)
+            self._admission.may_speak(draft, group)
+            self._admission.may_ask(draft, group)
         except ServerRefused as exc:
             return await self._standing(draft, timeline, exc)
         member = group.members[draft.sender]
@@ -251,41 +224,6 @@ class Timelines:
         if lane is None:
             lane = self._lanes[sender] = asyncio.Lock()
         return lane
-
-    def may_write_to(self, sender: str, receiver: str, circle: Circle) -> None:
-        """Raises Blacklisted, NotFriends."""
-        if sender in circle.blocked:
-            raise Blacklisted(f"{receiver!r} has {sender!r} on the blacklist", code=20007)
-        if self._friends_only and sender != receiver:
-            listed, lists = sender in circle.friends, sender in circle.listed_by
-            if not (listed and lists):
-                code = 20011 if listed else 20010 if lists else 20009
-                raise NotFriends(f"{sender!r} and {receiver!r} are not friends of each other", code=code)
-
-    def may_speak(self, draft: Draft, group: Group) -> None:
-        """Raises NotAMember, NoPermission, Muted, RateLimited."""
-        user, now = draft.sender, self._now()
-        demand(group, user, Act.SPEAK)
-        member = group.members[user]
-        if member.muted_until > now:
-            left = member.muted_until - now
-            raise Muted(f"{user!r} is muted in group {group.group_id!r} for {left:.0f} s", retry_after=left)
-        if group.muted_all and member.role == MEMBER:
-            raise Muted(f"all members of group {group.group_id!r} are muted")
-        if wait_s := self._rates.admit(group.group_id, draft.priority or "Normal", now):
-            self._metrics.shed.labels(draft.priority or "Normal").inc()
-            info = f"group {group.group_id!r} has too many messages for one of {draft.priority} priority; it was not stored"
-            raise RateLimited(info, retry_after=wait_s)
-
-    def _may_ask(self, draft: Draft, group: Group) -> None:
-        """Whether the message may call everybody, and ask who read it."""
-        if "" in draft.mentions:
-            demand(group, draft.sender, Act.MENTION_ALL)
-        if draft.receipt and len(group.members) > self._receipt_members:
-            info = (
-                f"group {group.group_id!r} has more than {self._receipt_members} members: none of its messages ask for receipts"
-            )
-            raise InvalidArgument(info, code=10004)
 
     async def _standing(self, draft: Draft, timeline: str, refusal: ServerRefused) -> Posted:
         """A retry of what is stored gets its seq, whatever was decided since; everything else is refused."""
