@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections import deque
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -21,41 +20,38 @@ from prometheus_client import CollectorRegistry
 from ...errors import InvalidArgument, StorageError, TimimError
 from ...failpoint import reach
 from ..metrics import DatabaseMetrics
-from . import schema, timelines
+from . import timelines
 from .base import Appended, NewEntry, TimelinePage
-from .postgres_append import CALL, FUNCTION, arguments
+from .postgres_append import CALL, arguments
 from .postgres_claims import PostgresClaims
+from .postgres_pool import (
+    AGAIN,
+    COMMAND_TIMEOUT_S,
+    LOST,
+    NOT_NOW,
+    RETRY_FIRST_S,
+    RETRY_MOST_S,
+    RETRY_S,
+    pool_of,
+    said,
+    shown,
+)
+from .postgres_schema import brought_up
 from .postgres_steps import MoreStatements, drive
 from .sql import SqlStore
 from .steps import Op
 
 if TYPE_CHECKING:
-    from .postgres_steps import Connection
-
-    Pool = asyncpg.Pool[asyncpg.Record]
+    from .postgres_pool import Pool
 
 T = TypeVar("T")
 log = logging.getLogger("timim.server")
 
 BATCH_LIMIT = 512  # appends in one statement: bounds how long the first of them waits, and its locks
 QUEUE_LIMIT = 20_000  # writes that wait; past it the database is not keeping up and callers are told
-COMMAND_TIMEOUT_S = 10.0  # a statement that takes longer is stuck
-LOCK_TIMEOUT_S = 5.0  # a node that died holds its locks until its connection ends
-RETRY_S = 30.0  # a restart of PostgreSQL takes a few seconds, on a busy machine more
 APPEND_RETRIES = 2  # times that for appends: one in doubt must not be called failed; clients stop waiting and ask again
-RETRY_FIRST_S, RETRY_MOST_S = 0.05, 0.25  # a database that is up for a moment only should be met
 REPLICA_ANSWER_S = 1.0  # a page takes milliseconds; who waits for it would rather have it from the first
 REPLICA_REST_S = 5.0  # one that is away is asked so often, and no reader waits for it in between
-MIGRATION_LOCK = 0x71_6D_69_6D  # any number, the same on all nodes
-
-_LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
-_NOT_NOW = (
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-)
-_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)  # undone whole
 
 
 @dataclass(slots=True)
@@ -66,13 +62,6 @@ class _Job:
     entry: NewEntry | None = None
     op: Op[Any] | None = None
     in_doubt: bool = False  # carried out once already, perhaps
-
-
-class _PooledConnection(asyncpg.Connection):
-    """Nothing here changes a connection's settings, so a round trip that sets them back is spared."""
-
-    def get_reset_query(self) -> str:
-        return ""
 
 
 class PostgresEngine:
@@ -109,14 +98,14 @@ class PostgresEngine:
         """Connect, migrate, start the writer. Raises StorageError."""
         self._closing = False
         try:
-            self._pool = await _pool(self._url, self._connections)
+            self._pool = await pool_of(self._url, self._connections)
             if self._replica_url:
-                self._replica = await _pool(self._replica_url, self._connections, least=0)
+                self._replica = await pool_of(self._replica_url, self._connections, least=0)
             async with self._pool.acquire() as connection:
-                await _brought_up(connection)
-        except (asyncpg.PostgresError, *_LOST) as exc:
+                await brought_up(connection)
+        except (asyncpg.PostgresError, *LOST) as exc:
             await self.close()
-            raise StorageError(f"cannot open the database {_shown(self._url)}: {_said(exc)}") from exc
+            raise StorageError(f"cannot open the database {shown(self._url)}: {said(exc)}") from exc
         except BaseException:
             await self.close()
             raise
@@ -164,9 +153,9 @@ class PostgresEngine:
         try:
             async with asyncio.timeout(REPLICA_ANSWER_S):
                 return await self._snapshot(lambda: self._replica, op)
-        except (asyncpg.PostgresError, *_LOST) as exc:
+        except (asyncpg.PostgresError, *LOST) as exc:
             self._replica_rests = loop.time() + REPLICA_REST_S
-            log.warning("the replica does not answer, history comes from the first for %s s: %s", REPLICA_REST_S, _said(exc))
+            log.warning("the replica does not answer, history comes from the first for %s s: %s", REPLICA_REST_S, said(exc))
             return None
 
     # what waits, in its order
@@ -232,7 +221,7 @@ class PostgresEngine:
                 with self._metrics.commits.time():
                     rows = await connection.fetch(CALL, *arguments(entries))
                 self._metrics.batches.observe(len(entries))
-            except _LOST + _NOT_NOW:
+            except LOST + NOT_NOW:
                 for job in live:
                     job.in_doubt = True
                     if job.entry is not None and job.entry.msg_key is None and not job.future.done():
@@ -265,7 +254,7 @@ class PostgresEngine:
                 raise
             try:
                 await transaction.commit()
-            except _LOST + _NOT_NOW as exc:
+            except LOST + NOT_NOW as exc:
                 if in_order:
                     raise StorageError("the database was lost: it is not known whether this was stored") from exc
                 raise
@@ -299,10 +288,10 @@ class PostgresEngine:
                 raise
             except asyncpg.DataError as exc:
                 raise InvalidArgument(f"the database cannot hold this: {exc}", code=90005) from exc
-            except (*_LOST, *_NOT_NOW, *_AGAIN) as exc:
+            except (*LOST, *NOT_NOW, *AGAIN) as exc:
                 if loop.time() + wait_s > end or self._closing:
                     self._metrics.errors.inc()
-                    raise StorageError(f"the database does not answer: {_said(exc)}") from exc
+                    raise StorageError(f"the database does not answer: {said(exc)}") from exc
                 self._metrics.retries.inc()
             except asyncpg.PostgresError as exc:
                 self._metrics.errors.inc()
@@ -347,66 +336,3 @@ class PostgresStore(SqlStore):
 def _resolve(job: _Job, result: object) -> None:
     if not job.future.done():
         job.future.set_result(result)
-
-
-async def _pool(url: str, connections: int, *, least: int = 1) -> Pool:
-    return await asyncpg.create_pool(
-        url,
-        min_size=least,
-        max_size=connections,
-        command_timeout=COMMAND_TIMEOUT_S,
-        timeout=COMMAND_TIMEOUT_S,
-        connection_class=_PooledConnection,
-        server_settings={
-            "application_name": "timim",
-            "lock_timeout": f"{int(LOCK_TIMEOUT_S * 1000)}",
-            "idle_in_transaction_session_timeout": f"{int(COMMAND_TIMEOUT_S * 1000)}",
-        },
-        init=_demand_sync,
-    )
-
-
-async def _demand_sync(connection: Connection) -> None:
-    """An ack promises that the commit is on disk; who asked for more than that keeps it."""
-    if await connection.fetchval("SHOW synchronous_commit") == "off":
-        await connection.execute("SET synchronous_commit = on")
-
-
-async def _brought_up(connection: Connection) -> None:
-    """Bring the schema up; again when a node that serves meanwhile was in the way: it locks the tables in another order."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + RETRY_S
-    while True:
-        try:
-            await _migrate(connection)
-            return
-        except _AGAIN as exc:
-            if loop.time() > end:
-                raise
-            log.info("the schema is brought up once more: %s", exc)
-            await asyncio.sleep(RETRY_MOST_S)
-
-
-async def _migrate(connection: Connection) -> None:
-    """In one transaction; nodes that start together do it one after the other."""
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
-        await connection.execute("CREATE TABLE IF NOT EXISTS timim_schema(version BIGINT NOT NULL)")
-        version = await connection.fetchval("SELECT coalesce(max(version), 0) FROM timim_schema")
-        if version > schema.VERSION:
-            raise StorageError(schema.too_new(version))
-        for number, step in enumerate(schema.STEPS[version:], version + 1):
-            await connection.execute(schema.for_postgres(step))
-            await connection.execute("DELETE FROM timim_schema")
-            await connection.execute("INSERT INTO timim_schema VALUES($1)", number)
-        if not await connection.fetchval("SELECT to_regproc($1) IS NOT NULL", FUNCTION.name):
-            await connection.execute(FUNCTION.text)
-
-
-def _said(exc: BaseException) -> str:
-    return str(exc) or type(exc).__name__
-
-
-def _shown(url: str) -> str:
-    """Without the password."""
-    return re.sub(r"://([^:@/]*):[^@]*@", r"://\1:…@", url)
