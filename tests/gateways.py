@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,13 +12,14 @@ from typing import Any
 
 import httpx2
 
-from timim import Client, Message, sign_user
-from timim.testing import Faults, RunningServer, Watch
+from timim import Client, Conversation, Message, sign_user
+from timim.testing import Faults, RunningServer
 from timim.testing.server import checked_settings
 
 THIS: Sequence[str] = RunningServer.program
 WAIT_S = 60.0  # a busy machine, on which a part has to start
-AT_ONCE: dict[str, Any] = {"reconnect_limit": 0.5, "timeout": 30.0}  # clients that come back soon, and wait long
+PATIENT: Mapping[str, Any] = {"timeout": 30.0}  # clients that wait long
+AT_ONCE: Mapping[str, Any] = {**PATIENT, "reconnect_limit": 0.5}  # and come back soon
 
 
 class Deployment:
@@ -27,6 +29,7 @@ class Deployment:
         self.gateways: list[RunningServer] = []
         self.balancer = Faults()
         self.front = ""  # where clients connect to, when it is not the balancer
+        self.options = AT_ONCE  # of clients
         self._settings = settings
         self._stack = AsyncExitStack()
 
@@ -62,7 +65,7 @@ class Deployment:
     def client(self, user: str, *, at: RunningServer | None = None, **options: Any) -> Client:
         """Comes by way of the front or the balancer, unless it is told where to go."""
         gateway = at or self.gateways[0]
-        options = {"data_dir": ":memory:", **AT_ONCE, **options}
+        options = {"data_dir": ":memory:", **self.options, **options}
         signature = sign_user(gateway.app_id, gateway.secret_key, user)
         url = at.url if at is not None else self.front or self.balancer.url
         return Client(url, app_id=gateway.app_id, user_id=user, user_sig=signature, **options)
@@ -98,49 +101,114 @@ async def deployment(*programs: Sequence[str], **settings: object) -> AsyncItera
         await running.close()
 
 
-class Talk:
-    """Pairs of users who talk all the time. `sent[n]`: what the n-th sender said, all of it acked but for the last."""
+class Pair:
+    """Somebody who talks in a conversation, and who hears it. `begun`, `came`: when each text was said and heard, monotonic."""
 
-    def __init__(self, pairs: int) -> None:
-        self.sent: list[list[str]] = [[] for _ in range(pairs)]
-        self._heard = 0
-        self._more = asyncio.Condition()
+    def __init__(self, conversation: Conversation, changed: asyncio.Condition, *, pace_s: float) -> None:
+        self.begun: dict[str, float] = {}
+        self.came: dict[str, float] = {}
+        self.heard: list[str] = []
+        self._conversation = conversation
+        self._changed = changed
+        self._pace_s = pace_s
+        self._last_word_from = float("inf")
+        self._may_talk = asyncio.Event()
+        self._ended = False
+
+    @property
+    def sent(self) -> list[str]:
+        """While it talks, all of it is acked but for the last."""
+        return list(self.begun)
+
+    async def talk(self) -> None:
+        """Until the end."""
+        while not self._ended:
+            text = f"{self._conversation.peer}-{len(self.begun)}"
+            self.begun[text] = time.monotonic()
+            await self._conversation.send(text)
+            if self.begun[text] > self._last_word_from:
+                self._may_talk.clear()
+                await self._may_talk.wait()
+            await asyncio.sleep(self._pace_s)
+
+    def fall_silent(self) -> None:
+        """After the next word, until told to go on: no later message shows that this one is missing."""
+        self._last_word_from = time.monotonic()
+
+    def go_on(self) -> None:
+        self._last_word_from = float("inf")
+        self._may_talk.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self.go_on()
 
     async def note(self, messages: list[Message]) -> None:
-        async with self._more:
-            self._heard += len(messages)
-            self._more.notify_all()
+        now = time.monotonic()
+        texts = [message.text for message in messages if message.text]  # without the tips of a group
+        async with self._changed:
+            self.heard += texts
+            self.came.update(dict.fromkeys(texts, now))
+            self._changed.notify_all()
+
+
+class Talk:
+    """Pairs of users who talk all the time."""
+
+    def __init__(self) -> None:
+        self.pairs: list[Pair] = []
+        self._changed = asyncio.Condition()
+
+    def add(self, conversation: Conversation, receiver: Client, *, pace_s: float) -> None:
+        pair = Pair(conversation, self._changed, pace_s=pace_s)
+        receiver.on_new_message(pair.note)
+        self.pairs.append(pair)
+
+    async def until(self, heard: Callable[[], object]) -> None:
+        """Wait until this is true of what came."""
+        async with self._changed:
+            await self._changed.wait_for(heard)
 
     async def goes_on(self, count: int = 50) -> None:
         """Wait until so many more messages have come, to all together."""
-        async with asyncio.timeout(WAIT_S), self._more:
-            wanted = self._heard + count
-            await self._more.wait_for(lambda: self._heard >= wanted)
+
+        def heard() -> int:
+            return sum(len(pair.heard) for pair in self.pairs)
+
+        wanted = heard() + count
+        async with asyncio.timeout(WAIT_S):
+            await self.until(lambda: heard() >= wanted)
+
+    async def came_whole(self) -> None:
+        """What was said comes, once and in order."""
+        async with asyncio.timeout(WAIT_S):
+            await self.until(lambda: all(pair.sent[-1] in pair.came for pair in self.pairs))
+        for pair in self.pairs:
+            assert pair.heard == pair.sent
 
 
-async def talked_through(running: Deployment, act: Callable[[Talk], Awaitable[None]], *, pairs: int = 4) -> None:
-    """Pairs talk while `act` does something to the deployment: no call of `send` fails, all comes, once and in order."""
-    talk, done = Talk(pairs), asyncio.Event()
+async def talked_through(
+    running: Deployment, act: Callable[[Talk], Awaitable[None]], *, pairs: int = 4, groups: bool = False, pace_s: float = 0.0
+) -> Talk:
+    """Pairs talk while `act` does something to the deployment: no call of `send` fails, all comes, once and in order.
+
+    `groups`: half of them talk in groups. `pace_s`: between an ack and the next message.
+    """
+    talk = Talk()
     async with AsyncExitStack() as stack:
-        users: dict[str, Client] = {}
         for n in range(pairs):
-            pair = (f"s{n}", f"r{n}")
-            for user in pair if n % 2 else reversed(pair):  # so each gateway gets some of both
-                users[user] = await stack.enter_async_context(running.client(user))
-        watches = [Watch(users[f"r{n}"]) for n in range(pairs)]
-        for n in range(pairs):
-            users[f"r{n}"].on_new_message(talk.note)
-
-        async def say(n: int) -> None:
-            while not done.is_set():
-                talk.sent[n].append(f"{n}-{len(talk.sent[n])}")
-                await users[f"s{n}"].c2c(f"r{n}").send(talk.sent[n][-1])
-
+            users: dict[str, Client] = {}
+            for user in "sr" if n % 2 else "rs":  # so each gateway gets some of both
+                users[user] = await stack.enter_async_context(running.client(f"{user}{n}"))
+            conversation = users["s"].c2c(f"r{n}")
+            if groups and n % 4 >= 2:
+                conversation = (await users["s"].groups.create("Public", name=f"g{n}", members=[f"r{n}"])).conversation
+            talk.add(conversation, users["r"], pace_s=pace_s)
         async with asyncio.TaskGroup() as talking:
-            for n in range(pairs):
-                talking.create_task(say(n))
+            for pair in talk.pairs:
+                talking.create_task(pair.talk())
             await act(talk)
-            done.set()
-        for texts, watch in zip(talk.sent, watches, strict=True):
-            await watch.upto(len(texts))
-            assert [message.text for message in watch.messages if message.text] == texts
+            for pair in talk.pairs:
+                pair.end()
+        await talk.came_whole()
+    return talk

@@ -221,7 +221,7 @@ async def test_the_doctor_tells_a_good_deployment_from_a_bad_one(database: Calla
 
 async def test_a_node_that_is_ready_says_so_and_one_without_its_database_does_not(own_postgres: Postgres) -> None:
     async with mortal(own_postgres, "ready", gateways=1) as cluster, httpx2.AsyncClient() as http:
-        url = cluster.servers[0].url.replace("ws", "http", 1) + "/readyz"
+        url = cluster.running.gateways[0].url.replace("ws", "http", 1) + "/readyz"
         ready = await http.get(url)
         assert (ready.status_code, ready.json()) == (200, {"status": "ok", "bus": "ok"})
         await asyncio.to_thread(own_postgres.stop)

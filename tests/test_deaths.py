@@ -40,13 +40,14 @@ async def test_r7_deaths_of_every_part_lose_nothing_and_repeat_nothing(own_postg
 async def test_r7_nodes_that_do_not_compare_are_found_out(own_postgres: Postgres, seed: int) -> None:
     rng = random.Random(seed)
     async with mortal(own_postgres, "r7", gateways=2, program=NO_COMPARE) as cluster:
-        with pytest.raises(TimeoutError):
+        with pytest.raises(ExceptionGroup) as failed:
             await outlived(cluster, some_deaths(rng, 1), rng, pairs=4, limit_s=MUTANT_LIMIT_S)
+        assert failed.group_contains(TimeoutError)
 
 
 async def test_r7_gateways_go_on_with_the_nats_servers_that_are_left(own_postgres: Postgres) -> None:
     async with mortal(own_postgres, "rolling", gateways=2) as cluster:
-        async with cluster.client("alice") as alice, cluster.client("bob") as bob:
+        async with cluster.running.client("alice") as alice, cluster.running.client("bob") as bob:
             watch = Watch(bob)
             for n, server in enumerate(cluster.nats.servers, 1):
                 await asyncio.to_thread(server.stop)
@@ -95,7 +96,7 @@ async def test_r7_nodes_that_hear_no_hole_are_found_out(database: Callable[[], s
 
 async def test_a_server_works_on_while_nats_is_away_and_decides_by_the_database(own_postgres: Postgres) -> None:
     async with mortal(own_postgres, "away", gateways=2) as cluster:
-        async with cluster.client("owner") as owner, cluster.client("bob") as bob:
+        async with cluster.running.client("owner") as owner, cluster.running.client("bob") as bob:
             group = await owner.groups.create("Public", name="team", members=["bob"])
             await bob.group(group.id).send("one")
             await asyncio.to_thread(cluster.nats.stop)

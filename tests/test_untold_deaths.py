@@ -22,13 +22,13 @@ async def a_gateway_dies_before_it_tells(
 ) -> None:
     """The sender's gateway dies; the sender comes to the other one and sends again, or does not come back."""
     async with mortal(postgres, "untold", gateways=2, program=program) as cluster:
-        first = cluster.servers[0]
+        first = cluster.running.gateways[0]
         await first.restart(crash_at="before-publish")
-        async with cluster.client("alice") as alice, cluster.client("bob") as bob:  # one on each
+        async with cluster.running.client("alice") as alice, cluster.running.client("bob") as bob:  # one on each
             watch = Watch(bob)
             sending = asyncio.create_task(alice.c2c("bob").send("untold"))
             if not resent:
-                await cluster.gateways.refuse()
+                await cluster.running.refuse()
             await first.died()
             try:
                 async with asyncio.timeout(limit_s):
