@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import httpx2
 import pytest
 
 from tests.cluster import mortal
-from tests.gateways import metrics_of
+from tests.gateways import THIS, deployment, metrics_of
 from tests.services import Nats, Postgres
 from timim import KickedOffline, KickedOut, Muted, NotAMember, RelationChanged
 from timim.notice_types import RelationType
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import RunningServer, Watch
 
 Nodes = list[RunningServer]
 
@@ -25,12 +25,8 @@ Nodes = list[RunningServer]
 @pytest.fixture
 async def nodes(database: Callable[[], str], nats_server: Nats) -> AsyncIterator[Nodes]:
     """Two gateways on a database of their own."""
-    url = database()
-    async with AsyncExitStack() as stack:
-        yield [
-            await stack.enter_async_context(running_server(database=url, bus=nats_server.url, group_messages_per_s=0))
-            for _ in range(2)
-        ]
+    async with deployment(THIS, THIS, database=database(), bus=nats_server.url) as running:
+        yield running.gateways
 
 
 async def test_two_users_on_two_nodes_talk_both_ways(nodes: Nodes) -> None:
@@ -122,19 +118,12 @@ async def test_friends_who_ask_each_other_on_two_nodes_at_once_agree(nodes: Node
         assert [[friend.user_id for friend in await user.friends.list()] for user in (alice, bob)] == [["bob"], ["alice"]]
 
 
-@asynccontextmanager
-async def gateways(database: Callable[[], str], nats: Nats, **settings: Any) -> AsyncIterator[Nodes]:
-    """Two, with settings of this test's own."""
-    url = database()
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(running_server(database=url, bus=nats.url, **settings)) for _ in range(2)]
-
-
 @pytest.mark.parametrize("policy", ["platform", "one"])
 async def test_a_place_is_one_on_all_nodes(
     policy: Literal["platform", "one"], database: Callable[[], str], nats_server: Nats
 ) -> None:
-    async with gateways(database, nats_server, devices=policy) as (here, there):
+    async with deployment(THIS, THIS, database=database(), bus=nats_server.url, devices=policy) as running:
+        here, there = running.gateways
         phone, desk = here.client("alice", platform="mobile"), here.client("alice", platform="desktop")
         second = there.client("alice", platform="mobile")
         watches = {device: Watch(device, KickedOut) for device in (phone, desk, second)}
@@ -150,7 +139,8 @@ async def test_a_place_is_one_on_all_nodes(
 
 
 async def test_a_device_that_lost_its_place_on_another_node_stays_away(database: Callable[[], str], nats_server: Nats) -> None:
-    async with gateways(database, nats_server, devices="one") as (here, there):
+    async with deployment(THIS, THIS, database=database(), bus=nats_server.url, devices="one") as running:
+        here, there = running.gateways
         phone = here.client("alice", reconnect_limit=0.2)
         watch = Watch(phone, KickedOut)
         async with phone:
@@ -165,12 +155,14 @@ async def test_a_device_that_lost_its_place_on_another_node_stays_away(database:
 async def test_a_place_that_is_lost_while_nats_is_away_is_found_by_comparing(database: Callable[[], str]) -> None:
     nats = await asyncio.to_thread(Nats)
     try:
-        async with gateways(database, nats, devices="one") as (here, there), here.client("alice") as phone:
-            watch = Watch(phone, KickedOut)
-            await asyncio.to_thread(nats.stop)
-            async with there.client("alice") as tablet:
-                await watch.event(KickedOut)
-                assert "online" in repr(tablet)
+        async with deployment(THIS, THIS, database=database(), bus=nats.url, devices="one") as running:
+            here, there = running.gateways
+            async with here.client("alice") as phone:
+                watch = Watch(phone, KickedOut)
+                await asyncio.to_thread(nats.stop)
+                async with there.client("alice") as tablet:
+                    await watch.event(KickedOut)
+                    assert "online" in repr(tablet)
     finally:
         await asyncio.to_thread(nats.close)
 
@@ -178,7 +170,8 @@ async def test_a_place_that_is_lost_while_nats_is_away_is_found_by_comparing(dat
 async def test_a_device_that_logs_in_on_another_node_ends_its_older_session(
     database: Callable[[], str], nats_server: Nats, tmp_path: Path
 ) -> None:
-    async with gateways(database, nats_server) as (here, there):
+    async with deployment(THIS, THIS, database=database(), bus=nats_server.url) as running:
+        here, there = running.gateways
         phone, twin = here.client("alice", data_dir=tmp_path), there.client("alice")
         watch = Watch(phone, KickedOut)
         async with phone:

@@ -6,25 +6,24 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
+from tests.gateways import THIS, deployment
 from tests.services import Nats
 from tests.test_bench_command import measured
 from timim.server.membership import Directory
 from timim.server.store.base import Account
-from timim.testing import VirtualClock, local_server, running_server
+from timim.testing import VirtualClock, local_server
 
 
 @pytest.mark.timeout(180)
 async def test_a_storm_on_two_gateways_loses_nothing(database: Callable[[], str], nats_server: Nats, tmp_path: Path) -> None:
     """100 clients, some of them in groups; `make bench-cluster` does it with 2,000."""
-    shared = {"database": database(), "bus": nats_server.url, "group_messages_per_s": 0}
-    async with AsyncExitStack() as stack:
-        here, there = [await stack.enter_async_context(running_server(**shared)) for _ in range(2)]  # type: ignore[arg-type]
+    async with deployment(THIS, THIS, database=database(), bus=nats_server.url) as running:
+        here, there = running.gateways
         words = ("--url", here.url, "--url", there.url, "--processes", "2", "--users", "100", "--rate", "100", "--seconds", "3")
         report = await measured(here, tmp_path, *words, "--groups", "3", "--members", "10", "--storm", "100")
     assert report["urls"] == 2

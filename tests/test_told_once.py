@@ -6,16 +6,16 @@ import asyncio
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
-from typing import Any
 
 import pytest
 
+from tests.gateways import THIS, deployment
 from tests.receiver import Call, Receiver, agree, receiving
 from tests.services import Nats, Postgres
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import RunningServer, Watch
 
 Nodes = list[RunningServer]
+NO_CLAIMS = ("-m", "tests.mutants.no_claims")
 TEXTS = 20
 
 
@@ -28,9 +28,8 @@ async def phones() -> AsyncIterator[Receiver]:
 @pytest.fixture
 async def nodes(database: Callable[[], str], nats_server: Nats, phones: Receiver) -> AsyncIterator[Nodes]:
     """Two gateways that push to the same phones."""
-    settings: dict[str, Any] = {"database": database(), "bus": nats_server.url, "push_url": phones.url}
-    async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(running_server(**settings)) for _ in range(2)]
+    async with deployment(THIS, THIS, database=database(), bus=nats_server.url, push_url=phones.url) as running:
+        yield running.gateways
 
 
 def hold(phones: Receiver) -> tuple[asyncio.Event, asyncio.Event]:
@@ -73,13 +72,10 @@ async def test_each_push_is_told_once_and_in_order_by_whichever_node(nodes: Node
     assert all(call.body["To_Account"] == ["carol"] for call in phones.calls), "dave is online on the other node"
 
 
-async def test_nodes_that_do_not_claim_are_found_out(
-    database: Callable[[], str], nats_server: Nats, phones: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(RunningServer, "program", ("-m", "tests.mutants.no_claims"))
-    settings: dict[str, Any] = {"database": database(), "bus": nats_server.url, "push_url": phones.url}
-    async with running_server(**settings) as here, running_server(**settings) as there:
-        await spoken_on_both([here, there], phones)
+async def test_nodes_that_do_not_claim_are_found_out(database: Callable[[], str], nats_server: Nats, phones: Receiver) -> None:
+    url = database()
+    async with deployment(NO_CLAIMS, NO_CLAIMS, database=url, bus=nats_server.url, push_url=phones.url) as running:
+        await spoken_on_both(running.gateways, phones)
     assert max(Counter(seqs(phones)).values()) > 1
 
 
@@ -104,8 +100,9 @@ async def test_when_a_node_dies_while_it_tells_another_goes_on(nodes: Nodes, pho
 async def test_telling_goes_on_when_the_database_comes_back(
     own_postgres: Postgres, nats_server: Nats, phones: Receiver
 ) -> None:
-    settings: dict[str, Any] = {"database": own_postgres.database("told"), "bus": nats_server.url, "push_url": phones.url}
-    async with running_server(**settings) as here, running_server(**settings) as there:
+    url = own_postgres.database("told")
+    async with deployment(THIS, THIS, database=url, bus=nats_server.url, push_url=phones.url) as running:
+        here, there = running.gateways
         await here.add_users("bob")
         came, answered = hold(phones)
         async with here.client("alice") as alice, there.client("alice") as second:
