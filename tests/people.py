@@ -1,0 +1,32 @@
+"""Users of one server that several tests share, and the groups that they look at."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import AsyncExitStack
+
+from timim import Client, Group
+from timim.testing import RunningServer
+
+TYPES = ("Work", "Public", "Meeting", "AVChatRoom", "Community")
+_tests = itertools.count(1)
+
+
+class People:
+    """Logged-in clients, made as they are asked for. A test's user ids are its own."""
+
+    def __init__(self, server: RunningServer, stack: AsyncExitStack) -> None:
+        self.server = server
+        self._stack = stack
+        self._prefix = f"{next(_tests)}-"
+
+    def id(self, name: str) -> str:
+        return self._prefix + name
+
+    async def login(self, name: str) -> Client:
+        client: Client = await self._stack.enter_async_context(self.server.client(self.id(name)))
+        return client
+
+
+def seen(client: Client, group: Group) -> Group:
+    return client.groups.of(group.id)
