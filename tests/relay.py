@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
+from tests.past import looked_up
 from timim.failpoint import Failpoint
 from timim.testing import RunningServer
 
 Direction = Literal["up", "down"]
 CHUNK_BYTES = 64 * 1024
+WAIT_S = 90  # a busy machine
 
 
 class Relay:
@@ -114,6 +116,21 @@ class RelayedServer(RunningServer):
     async def start(self, *, crash_at: Failpoint | None = None, count: int = 1) -> None:
         await super().start(crash_at=crash_at, count=count)
         self.relay.port_of_server = self._port
+
+    def rows(self, table: str) -> int:
+        ((count,),) = looked_up(self.folder, f"SELECT count(*) FROM {table}")
+        return int(count)
+
+    def stored_bytes(self) -> int:
+        """In its media folder."""
+        return sum(path.stat().st_size for path in (self.folder / "media").rglob("*") if path.is_file())
+
+    async def until(self, holds: Callable[[], bool], what: str) -> None:
+        """Look until it holds: what another process does cannot be waited for otherwise."""
+        async with asyncio.timeout(WAIT_S):
+            while not await asyncio.to_thread(holds):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert holds(), what
 
 
 @asynccontextmanager
