@@ -1,4 +1,4 @@
-"""The client: one account on one device. It wires the parts together, logs in and out, and lists conversations."""
+"""The client: one account on one device. It wires the parts together, opens and closes them, and gives conversations."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
-
-import msgspec
 
 from .conversation import Conversation, Engine
 from .elems import TextElem
@@ -19,26 +16,22 @@ from .engine.acting import Acting
 from .engine.actions import Actions
 from .engine.content import Content
 from .engine.dispatcher import Dispatcher, EventStream
+from .engine.facts import Facts
 from .engine.fetcher import Fetcher
 from .engine.history import History
 from .engine.inbox import Inbox
 from .engine.keeper import Keeper
 from .engine.marks import Marking
 from .engine.outbox import Outbox
-from .engine.pushes import Fact, Pushes
+from .engine.pushes import Pushes
 from .engine.search import Search, SearchKey, SearchResult
 from .engine.sync import Sync
-from .errors import AuthError, InvalidArgument, KickedOffline, NotLoggedIn, StorageError, StoreDamaged, TimimError
-from .events import (
-    ConnectionLost,
-    ConnectionRestored,
-    HistoryReset,
-    KickedOut,
-    StoreSetAside,
-)
+from .errors import InvalidArgument, KickedOffline, NotLoggedIn, StoreDamaged, TimimError
+from .events import HistoryReset, StoreSetAside
 from .friends import Friends
 from .groups import Groups
 from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
+from .login import Login
 from .message import Message
 from .net.cache import MediaCache
 from .net.connection import Connection
@@ -51,8 +44,6 @@ from .wire.backoff import Backoff
 from .words import ElemTypes
 
 log = logging.getLogger("timim")
-SYNC_RETRY_S = 1.0
-SHOWN_AT_LOGIN = 500  # last messages read from disk before a login returns; those of more conversations follow at once
 Platform = Literal["desktop", "mobile", "pad", "web", "other"]
 MessagesHandler = TypeVar("MessagesHandler", bound=Callable[[list[Message]], Awaitable[None] | None])
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[None] | None])
@@ -111,13 +102,6 @@ class Client:
         self._pushes: Pushes | None = None
         self._acting: Acting | None = None
         self._instance = f"{random.getrandbits(63):x}"
-        self._ready = asyncio.Event()
-        self._stale = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._syncing: asyncio.Task[None] | None = None
-        self._entering: asyncio.Future[None] | None = None  # a login that waits for its first sync
-        self._epoch = ""
-        self._restored = False
         self._open = False
         self._connection = Connection(
             url,
@@ -129,7 +113,7 @@ class Client:
             on_push=self._on_push,
             on_up=self._on_up,
             on_down=self._on_down,
-            on_stale=self._stale.set,
+            on_stale=self._on_stale,
             timeout_s=timeout,
             backoff=Backoff(limit_s=reconnect_limit),
             now=now,
@@ -142,7 +126,6 @@ class Client:
             cache=MediaCache(self._folder and self._folder / "cache", media_cache_bytes) if media_cache_bytes else None,
         )
         self._content = Content(self._transfer, self._folder and self._folder / "outgoing")
-        self._facts: deque[Fact] = deque()  # what pushes told besides entries, in their order
         self.groups = Groups(self._connection, self.group)
         self.friends = Friends(self._connection)
         self.profiles = Profiles(self._connection)
@@ -158,6 +141,8 @@ class Client:
         self.conversations = self._roster.listed
         self._actions = Actions(self._store, gone=self._roster.gone, changed=self._roster.touched, acting=self._acting_now)
         self._marking = Marking(self._store, self._connection, read=self._roster.read, tell=self._roster.told)
+        self._login = Login(self._connection, self._roster, self._dispatcher, recent_contacts=recent_contacts)
+        self._facts = Facts(self._marking, own=self._login.own)
 
     def c2c(self, user_id: str) -> Conversation:
         """The conversation with a user; local, no I/O."""
@@ -234,7 +219,7 @@ class Client:
                 recent_contacts=self._recent_contacts,
                 room=self._dispatcher.room,
                 newest=self.conversations._newest_c2c,
-                reset=lambda: self._dispatcher.event(HistoryReset(self._epoch)),
+                reset=lambda: self._dispatcher.event(HistoryReset(self._login.epoch)),
                 receipt=self._marking.receipt,
             )
             inbox = self._inbox = Inbox(
@@ -248,7 +233,7 @@ class Client:
                 bind=self._bind,
                 room=self._dispatcher.room,
             )
-            self._pushes = Pushes(inbox, user_id=self.user_id, facts=self._on_told, kicked=self._kick)
+            self._pushes = Pushes(inbox, user_id=self.user_id, facts=self._facts.told, kicked=self._kick)
             self._acting = Acting(
                 self._store,
                 self._connection,
@@ -308,25 +293,19 @@ class Client:
             await self._enter()
 
     async def _enter(self) -> None:
-        await self._rest()  # what a login that ended by itself left running
+        await self._login.rest()  # what a login that ended by itself left running
         assert self._inbox is not None
         assert self._engine is not None
-        entering = self._entering = asyncio.get_running_loop().create_future()
         try:
-            self._own(self._inbox.run(self._ready), "timim inbox")
-            self._own(self._compare(), "timim compare")
-            await self._connection.start()
-            await entering
+            await self._login.enter(self._inbox)
             if self._resend:
                 await self._engine.outbox.resume()
             else:
                 await self._engine.outbox.resolve(self._engine.history.hold)
-            self._own(self._marking.send_drafts(), "timim drafts")
+            self._login.own(self._marking.send_drafts(), "timim drafts")
         except BaseException:
             await self.logout()
             raise
-        finally:
-            self._entering = None
 
     async def logout(self) -> None:
         """Log out. What is unsent stays on disk and goes out after the next login.
@@ -337,19 +316,8 @@ class Client:
         await self._connection.stop()
         if self._engine is not None:
             await self._engine.outbox.close()
-        await self._rest()
+        await self._login.rest()
         await self._dispatcher.drain()
-
-    async def _rest(self) -> None:
-        """Nothing of a login is left."""
-        self._ready.clear()
-        self._restored = False
-        others = self._tasks - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        if self._inbox is not None:
-            self._inbox.leave()
 
     async def close(self) -> None:
         """Log out and close the local store."""
@@ -430,91 +398,18 @@ class Client:
         message._actions = self._actions
         return self._content.bind_all(message)
 
-    def _on_up(self, reply: status.LoginReply) -> None:
-        self._epoch = reply.server.epoch if not isinstance(reply.server, msgspec.UnsetType) else ""
-        self._syncing = self._own(self._sync(), "timim sync")
-
-    async def _sync(self) -> None:
-        """Bring what was missed; nothing flows before it is done."""
-        if not await self._bring():
-            return
-        if self._recent_contacts and not self._restored:
-            await self._show_last()
-        self._ready.set()
-        if self._entering is not None and not self._entering.done():
-            self._entering.set_result(None)
-        if self._restored:
-            self._dispatcher.event(ConnectionRestored())
-        self._restored = True
-
-    async def _compare(self) -> None:
-        """Whenever pushes may have been lost, bring what changed since the last sync."""
-        while True:
-            await self._stale.wait()
-            await self._ready.wait()
-            self._stale.clear()
-            await self._bring()
-
-    async def _show_last(self) -> None:
-        """Each conversation of the list has its last message at hand: those that the sync did not name, as they are held."""
-        wanted = self._roster.without_last()
-        try:
-            await self._roster.show_last(wanted[:SHOWN_AT_LOGIN])
-        except StorageError as exc:
-            log.warning("the last messages are not at hand: %s", exc)  # whoever reads them hears it again
-        if wanted[SHOWN_AT_LOGIN:]:
-            self._own(self._roster.show_last(wanted[SHOWN_AT_LOGIN:]), "timim last messages")
-
-    async def _bring(self) -> bool:
-        """One sync, tried again while the connection lasts; False if it did not: the next login does it."""
-        assert self._inbox is not None
-        while True:
-            try:
-                await self._inbox.sync(self._epoch)
-            except StoreDamaged as exc:
-                log.exception("the local store is not whole; the next login sets it aside")
-                self._connection.give_up(exc)
-                return False
-            except TimimError as exc:
-                if not self._connection.online:
-                    log.info("the connection was lost during the sync: %s", exc)
-                    return False
-                log.warning("the sync with the server failed, and is tried again: %s", exc)
-                await asyncio.sleep(SYNC_RETRY_S)
-            else:
-                return self._connection.online
-
-    def _on_down(self, error: TimimError, final: bool) -> None:
-        self._ready.clear()
-        if self._syncing is not None:
-            self._syncing.cancel()
-        if self._inbox is not None:
-            self._inbox.offline()
-        if final and self._entering is not None and not self._entering.done():
-            self._entering.set_exception(error)
-            self._entering.exception()  # the login may be failing by itself
-        self._dispatcher.event(KickedOut(error) if isinstance(error, AuthError) else ConnectionLost(error))
-
     def _on_push(self, push: status.Push) -> None:
         assert self._pushes is not None
         self._pushes.receive(push)
 
-    def _on_told(self, fact: Fact) -> None:
-        """A push told something besides entries."""
-        self._facts.append(fact)
-        if len(self._facts) == 1:
-            self._own(self._take_in(), "timim facts")
+    def _on_up(self, reply: status.LoginReply) -> None:
+        self._login.up(reply)
 
-    async def _take_in(self) -> None:
-        while self._facts:
-            match self._facts[0]:
-                case status.ReadNotice() as read:
-                    await self._marking.read_elsewhere(read)
-                case status.ReceiptNotice() as receipt:
-                    await self._marking.receipt(receipt)
-                case status.MarksNotice() as marks:
-                    await self._marking.marked_elsewhere(marks)
-            self._facts.popleft()
+    def _on_down(self, error: TimimError, final: bool) -> None:
+        self._login.down(error, final)
+
+    def _on_stale(self) -> None:
+        self._login.stale()
 
     def _acting_now(self) -> Acting:
         if self._acting is None:
@@ -523,17 +418,6 @@ class Client:
 
     def _kick(self, why: str) -> None:
         self._connection.give_up(KickedOffline(why or "another login took this device's place"))
-
-    def _own(self, work: Any, name: str) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s ended: %r", task.get_name(), error)
 
     def __repr__(self) -> str:
         state = "online" if self._connection.online else "offline" if self._connection.running else "logged out"
