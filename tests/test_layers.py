@@ -37,6 +37,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.conversation_list"}),
         frozenset({"timim.groups", "timim.friends", "timim.profiles", "timim.roster"}),
         frozenset({"timim.login"}),
+        frozenset({"timim.wiring"}),
         frozenset({"timim.client", "timim.display"}),
         frozenset({"timim.__init__"}),
     ),

@@ -1,4 +1,4 @@
-"""The client: one account on one device. It wires the parts together, opens and closes them, and gives conversations."""
+"""The client: one account on one device. It opens and closes, logs in and out, and gives conversations."""
 
 from __future__ import annotations
 
@@ -17,17 +17,12 @@ from .engine.actions import Actions
 from .engine.content import Content
 from .engine.dispatcher import Dispatcher, EventStream
 from .engine.facts import Facts
-from .engine.fetcher import Fetcher
-from .engine.history import History
 from .engine.inbox import Inbox
-from .engine.keeper import Keeper
 from .engine.marks import Marking
-from .engine.outbox import Outbox
 from .engine.pushes import Pushes
-from .engine.search import Search, SearchKey, SearchResult
-from .engine.sync import Sync
-from .errors import InvalidArgument, KickedOffline, NotLoggedIn, StoreDamaged, TimimError
-from .events import HistoryReset, StoreSetAside
+from .engine.search import SearchKey, SearchResult
+from .errors import InvalidArgument, NotLoggedIn, StoreDamaged, TimimError
+from .events import StoreSetAside
 from .friends import Friends
 from .groups import Groups
 from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
@@ -41,6 +36,7 @@ from .roster import Roster
 from .storage import LocalStore
 from .wire import status
 from .wire.backoff import Backoff
+from .wiring import wired
 from .words import ElemTypes
 
 log = logging.getLogger("timim")
@@ -209,62 +205,22 @@ class Client:
         self._open = True
         try:
             self._instance = await self._store.meta("instance", self._instance)
-            fetcher = Fetcher(self._connection, timeout_s=self._timeout_s)
-            keeper = Keeper(self._store, stored=self._roster.stored, bind=self._bind)
-            sync = Sync(
-                self._store,
-                fetcher,
-                keeper,
-                user_id=self.user_id,
-                recent_contacts=self._recent_contacts,
-                room=self._dispatcher.room,
-                newest=self.conversations._newest_c2c,
-                reset=lambda: self._dispatcher.event(HistoryReset(self._login.epoch)),
-                receipt=self._marking.receipt,
-            )
-            inbox = self._inbox = Inbox(
-                self._store,
-                fetcher,
-                keeper,
-                sync,
-                user_id=self.user_id,
-                recent_contacts=self._recent_contacts,
-                throw=self._dispatcher.messages,
-                bind=self._bind,
-                room=self._dispatcher.room,
-            )
-            self._pushes = Pushes(inbox, user_id=self.user_id, facts=self._facts.told, kicked=self._kick)
-            self._acting = Acting(
+            parts = wired(
                 self._store,
                 self._connection,
-                user_id=self.user_id,
-                content=self._content,
-                numbered=inbox.numbered,
-                changed=self._roster.changed,
-                timeout_s=self._timeout_s,
-                rng=random.Random(),
-            )
-            outbox = Outbox(
-                self._store,
-                self._connection,
-                user_id=self.user_id,
-                content=self._content,
-                inbox=inbox,
-                spoken=self._roster.spoken,
-                timeout_s=self._timeout_s,
-                rng=random.Random(),
-            )
-            history = History(self._store, fetcher, inbox, user_id=self.user_id, bind=self._bind)
-            self._engine = Engine(
-                self._store,
-                self._connection,
-                outbox,
-                history,
-                Search(history),
                 self._dispatcher,
-                self._marking,
-                self._roster.marked,
+                user_id=self.user_id,
+                recent_contacts=self._recent_contacts,
+                timeout_s=self._timeout_s,
+                roster=self._roster,
+                marking=self._marking,
+                content=self._content,
+                login=self._login,
+                facts=self._facts,
+                bind=self._bind,
             )
+            self._engine, self._inbox = parts.engine, parts.inbox
+            self._pushes, self._acting = parts.pushes, parts.acting
             await self._roster.load()
             await self._content.sweep(await self._store.outgoing())
             if self._store.set_aside is not None:
@@ -415,9 +371,6 @@ class Client:
         if self._acting is None:
             raise NotLoggedIn("the client is not open: log in first")
         return self._acting
-
-    def _kick(self, why: str) -> None:
-        self._connection.give_up(KickedOffline(why or "another login took this device's place"))
 
     def __repr__(self) -> str:
         state = "online" if self._connection.online else "offline" if self._connection.running else "logged out"

@@ -13,7 +13,7 @@ import msgspec
 
 from .engine.dispatcher import Dispatcher
 from .engine.inbox import Inbox
-from .errors import AuthError, StorageError, StoreDamaged, TimimError
+from .errors import AuthError, KickedOffline, StorageError, StoreDamaged, TimimError
 from .events import ConnectionLost, ConnectionRestored, KickedOut
 from .net.connection import Connection
 from .roster import Roster
@@ -92,6 +92,10 @@ class Login:
             self._entering.set_exception(error)
             self._entering.exception()  # the login may be failing by itself
         self._dispatcher.event(KickedOut(error) if isinstance(error, AuthError) else ConnectionLost(error))
+
+    def kicked(self, why: str) -> None:
+        """Another login took this device's place; no other link is looked for."""
+        self._connection.give_up(KickedOffline(why or "another login took this device's place"))
 
     def stale(self) -> None:
         """Pushes may have been lost."""
