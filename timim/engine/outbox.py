@@ -9,16 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import Any
 
-import msgspec
-
-from ..elems import AnyElem, Progress, TextElem
+from ..elems import Progress, TextElem
 from ..errors import (
     AlreadySent,
     AuthError,
@@ -28,18 +24,19 @@ from ..errors import (
     NotLoggedIn,
     TimimError,
 )
-from ..ids import ConversationKey, ConversationType, MsgId, parse_msg_id, random_of, unique_id
-from ..message import ALL, Message, MessageStatus, OfflinePush, SenderMember, SenderProfile
+from ..ids import ConversationKey, ConversationType, MsgId, random_of, unique_id
+from ..message import Message, MessageStatus, OfflinePush
 from ..net.connection import Connection
 from ..net.link import Link
 from ..storage import Ack, LocalStore, Settled
 from ..wire import messages as wire
 from ..wire.codec import decode_reply
 from ..wire.elems import encode_body
-from ..wire.entries import MentionItem, PushInfo
 from ..wire.frames import Frame
 from .content import Content, has_content
 from .inbox import Inbox
+from .lane import Item, Lane
+from .requests import ack_of, to_group, to_user
 
 log = logging.getLogger("timim")
 
@@ -47,37 +44,6 @@ IN_FLIGHT = 64  # of one lane; the rest waits in order
 IN_FLIGHT_IN_ALL = 1024  # a link has room for 4096 requests, and others need it too
 CUTS_LIMIT = 5  # uploads cut in a row while the link itself is up: the media door is not reachable
 RETRY_S = 0.2  # between tries while the link is being found lost
-
-
-@dataclass(slots=True, eq=False)
-class _Item:
-    message: Message
-    done: asyncio.Future[Message]
-    progress: Progress | None
-    push: OfflinePush | None
-    stored: bool = False  # its row is on disk
-    body: bytes = b""
-    cuts: int = 0  # how often its upload was cut, since a byte of it last moved
-    moved: bool = False  # a byte moved since the last cut
-    best: int = 0  # bytes of its content that were reported: what is sent again is not reported again
-    given: tuple[AnyElem, ...] = ()  # its elems as they were before their content was uploaded
-    again: bool = False  # its content was uploaded twice
-    link: Link | None = None  # the link on which it is in flight
-
-    def moving(self, done: int, total: int) -> None:
-        """Bytes of its content moved."""
-        if done <= self.best:
-            return
-        self.best, self.moved = done, True
-        if self.progress is not None:
-            self.progress(done, total)
-
-
-@dataclass(slots=True)
-class _Lane:
-    items: deque[_Item] = field(default_factory=deque)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
 
 
 class Outbox:
@@ -103,7 +69,7 @@ class Outbox:
         self._spoken = spoken
         self._timeout_s = timeout_s
         self._random = rng
-        self._lanes: dict[ConversationKey, _Lane] = {}
+        self._lanes: dict[ConversationKey, Lane] = {}
         self._settling: set[asyncio.Task[None]] = set()  # what follows an answer, and waits for the disk
         self._unsettled = 0  # acks that are not on disk yet
         self._settled_all = asyncio.Event()
@@ -138,7 +104,7 @@ class Outbox:
         self._store.add_outgoing(message, kept, partial(self._on_disk, key, item))
         return await item.done
 
-    def _on_disk(self, key: ConversationKey, item: _Item, local_id: int | Exception) -> None:
+    def _on_disk(self, key: ConversationKey, item: Item, local_id: int | Exception) -> None:
         """Its row is written, whether or not its sender still waits."""
         if isinstance(local_id, Exception):
             self._own(self._give_up(key, item, local_id))
@@ -149,12 +115,12 @@ class Outbox:
         if key in self._lanes:  # else logged out meanwhile: it goes out after the next login
             self._lanes[key].wake.set()
 
-    async def _give_up(self, key: ConversationKey, item: _Item, error: BaseException | None = None) -> None:
+    async def _give_up(self, key: ConversationKey, item: Item, error: BaseException | None = None) -> None:
         """It has no row: it is as if it had never been sent."""
         item.message.status = MessageStatus.FAILED
         if error is None:
             item.done.cancel()  # its sender hears of it otherwise
-        self._finish(self._lanes.get(key, _Lane()), item, error)
+        self._lanes.get(key, Lane()).finish(item, error)
         await self._content.release(item.message)
 
     async def resume(self) -> None:
@@ -195,12 +161,11 @@ class Outbox:
 
     async def _where(self, key: ConversationKey, message: Message) -> int:
         """The seq that the server gave this message; 0 for none. It then has nothing of it on its way either."""
-        item = _Item(message, asyncio.get_running_loop().create_future(), None, None, body=b"[]")
         if key.type is ConversationType.GROUP:
-            group = self._group(key, message, item)
+            group = to_group(message, key.peer, b"[]", None, account=self._user_id)
             group.ask = 1
             return (await self._connection.call(wire.SEND_GROUP, group)).timeline_seq
-        c2c = self._c2c(key, message, item)
+        c2c = to_user(message, key.peer, b"[]", None, account=self._user_id)
         c2c.ask = 1
         return (await self._connection.call(wire.SEND_C2C, c2c)).timeline_seq
 
@@ -211,7 +176,7 @@ class Outbox:
         try:
             await self._content.prepare(message, None)
             link = self._connection.link()
-            body = self._c2c(key, message, None)
+            body = to_user(message, key.peer, encode_body(message.elems), None, account=self._user_id)
             body.msg_life_time = 0
             reply = await link.call(wire.SEND_C2C, body, timeout_s=self._timeout_s)
         except BaseException:
@@ -254,24 +219,24 @@ class Outbox:
         message.sender = self._user_id
         message.msg_id = str(MsgId(int(now), self._random.randrange(1, 1 << 32)))
 
-    def _queue(self, key: ConversationKey, message: Message, progress: Progress | None, push: OfflinePush | None) -> _Item:
+    def _queue(self, key: ConversationKey, message: Message, progress: Progress | None, push: OfflinePush | None) -> Item:
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _Lane()
-        item = _Item(message, asyncio.get_running_loop().create_future(), progress, push)
+            lane = self._lanes[key] = Lane()
+        item = Item(message, asyncio.get_running_loop().create_future(), progress, push)
         lane.items.append(item)
         lane.wake.set()
         if lane.task is None or lane.task.done():
             lane.task = asyncio.create_task(self._run(key, lane), name=f"timim outbox {key}")
         return item
 
-    async def _run(self, key: ConversationKey, lane: _Lane) -> None:
+    async def _run(self, key: ConversationKey, lane: Lane) -> None:
         """Keep the first IN_FLIGHT items of the lane on their way, until it is empty."""
         while lane.items:
             try:
                 link = await self._connection.up()
             except (NotLoggedIn, AuthError):
-                await self._wait(lane)  # logged out meanwhile: close() ends this task
+                await lane.wait()  # logged out meanwhile: close() ends this task
                 continue
             ahead = list(islice(lane.items, IN_FLIGHT))
             last_out = max((i for i, item in enumerate(ahead) if item.link is link), default=-1)
@@ -287,9 +252,9 @@ class Outbox:
                     break  # timed out while later ones are on their way: wait for them, so that order is kept
                 if not await self._start(key, lane, item, link):
                     break
-            await self._wait(lane)
+            await lane.wait()
 
-    async def _start(self, key: ConversationKey, lane: _Lane, item: _Item, link: Link) -> bool:
+    async def _start(self, key: ConversationKey, lane: Lane, item: Item, link: Link) -> bool:
         """Put an item on its way; False when the link is gone."""
         message = item.message
         uploading = not item.body
@@ -303,13 +268,15 @@ class Outbox:
             answered = partial(self._answered, key, lane, item, link)
             match key.type:
                 case ConversationType.GROUP:
-                    link.start(wire.SEND_GROUP, self._group(key, message, item), answered, timeout_s=self._timeout_s)
+                    group = to_group(message, key.peer, item.body, item.push, account=self._user_id)
+                    link.start(wire.SEND_GROUP, group, answered, timeout_s=self._timeout_s)
                 case _:
-                    link.start(wire.SEND_C2C, self._c2c(key, message, item), answered, timeout_s=self._timeout_s)
+                    c2c = to_user(message, key.peer, item.body, item.push, account=self._user_id)
+                    link.start(wire.SEND_C2C, c2c, answered, timeout_s=self._timeout_s)
         except NetworkError as exc:
             log.info("sending to %s was cut: %s", key, exc)
             if uploading:  # a link that ended says nothing of the message: it goes out by the next
-                item.cuts, item.moved = 1 if item.moved else item.cuts + 1, False
+                item.cut()
             if item.cuts >= CUTS_LIMIT and self._connection.online:
                 await self._refused(lane, item, exc)
                 return True
@@ -328,7 +295,7 @@ class Outbox:
         self._flying += 1
         return True
 
-    def _answered(self, key: ConversationKey, lane: _Lane, item: _Item, link: Link, outcome: Frame | TimimError) -> None:
+    def _answered(self, key: ConversationKey, lane: Lane, item: Item, link: Link, outcome: Frame | TimimError) -> None:
         self._flying -= 1
         for starved in self._starved:
             if starved in self._lanes:
@@ -349,8 +316,7 @@ class Outbox:
             return
         except InvalidElem as exc:
             if item.given:  # content that waited too long to be named is collected: it is uploaded once more
-                item.message._elems, item.given, item.again = item.given, (), True
-                item.body, item.link = b"", None
+                item.upload_again()
                 lane.wake.set()
                 return
             self._own(self._refused(lane, item, exc))
@@ -358,9 +324,9 @@ class Outbox:
         except TimimError as exc:
             self._own(self._refused(lane, item, exc))
             return
-        self._accept(lane, item, _ack(key, item, reply))
+        self._accept(lane, item, ack_of(key, item.message, item.body, reply))
 
-    def _accept(self, lane: _Lane, item: _Item, ack: Ack) -> None:
+    def _accept(self, lane: Lane, item: Item, ack: Ack) -> None:
         """The server has it: its sender hears at once. A crash before the row says so only means one more resend."""
         message = item.message
         message.seq, message.timestamp = ack.seq, ack.timestamp
@@ -372,7 +338,7 @@ class Outbox:
         self._unsettled += 1
         self._settled_all.clear()
         self._store.settle(ack, partial(self._settled, message, ack))
-        self._finish(lane, item, None)
+        lane.finish(item, None)
 
     def _settled(self, message: Message, ack: Ack, settled: Settled | Exception) -> None:
         self._unsettled -= 1
@@ -392,72 +358,10 @@ class Outbox:
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
 
-    async def _refused(self, lane: _Lane, item: _Item, exc: TimimError) -> None:
+    async def _refused(self, lane: Lane, item: Item, exc: TimimError) -> None:
         try:
             await self._store.fail(item.message, exc.code, exc.info)
         except TimimError as second:
             exc.__context__ = second
         await self._content.release(item.message)
-        self._finish(lane, item, exc)
-
-    @staticmethod
-    def _finish(lane: _Lane, item: _Item, exc: BaseException | None) -> None:
-        if item in lane.items:
-            lane.items.remove(item)
-        lane.wake.set()
-        if item.done.done():
-            return
-        if exc is None:
-            item.done.set_result(item.message)
-        else:
-            item.done.set_exception(exc)
-            item.done.exception()  # the sender may have been cancelled: the row says what happened
-
-    @staticmethod
-    async def _wait(lane: _Lane) -> None:
-        if lane.items:
-            await lane.wake.wait()
-            lane.wake.clear()
-
-    def _c2c(self, key: ConversationKey, message: Message, item: _Item | None) -> wire.SendC2C:
-        named = parse_msg_id(message.msg_id)
-        return wire.SendC2C(
-            from_account=self._user_id,
-            to_account=key.peer,
-            msg_seq=named.random,
-            msg_random=named.random,
-            client_time=named.client_time,
-            msg_body=msgspec.Raw(item.body if item else encode_body(message.elems)),
-            cloud_custom_data=message.cloud_custom_data,
-            push=_push(item.push if item else None),
-        )
-
-    def _group(self, key: ConversationKey, message: Message, item: _Item) -> wire.SendGroup:
-        named = parse_msg_id(message.msg_id)
-        return wire.SendGroup(
-            from_account=self._user_id,
-            group_id=key.peer,
-            random=named.random,
-            client_time=named.client_time,
-            priority=message.priority.value,
-            msg_body=msgspec.Raw(item.body),
-            cloud_custom_data=message.cloud_custom_data,
-            mentions=[MentionItem(all_flag=1) if user == ALL else MentionItem(account=user) for user in message.mentions],
-            receipt=int(message.receipt),
-            push=_push(item.push),
-        )
-
-
-def _ack(key: ConversationKey, item: _Item, reply: wire.SendC2CReply | wire.SendGroupReply) -> Ack:
-    """What the server wrote of a message: its number, its time, and who sent it."""
-    facts = reply.sender if isinstance(reply.sender, wire.SenderFacts) else wire.SenderFacts()
-    sender = item.message.sender
-    profile = SenderProfile(sender, facts.nick, facts.face_url, facts.custom)
-    member = SenderMember(sender, facts.name_card, facts.role, facts.member_custom) if facts.role else None
-    return Ack(key, item.message.local_id, item.message.msg_id, reply.timeline_seq, reply.msg_time, item.body, profile, member)
-
-
-def _push(push: OfflinePush | None) -> PushInfo | msgspec.UnsetType:
-    if push is None:
-        return msgspec.UNSET
-    return PushInfo(push_flag=int(push.disable), title=push.title, desc=push.desc, ext=push.ext)
+        lane.finish(item, exc)
