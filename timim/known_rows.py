@@ -105,6 +105,17 @@ def forget_history(connection: sqlite3.Connection) -> None:
     act_rows.forget_seqs(connection)
 
 
+def enter_epoch(connection: sqlite3.Connection, epoch: str) -> bool:
+    """The server's epoch. True if another was known: then nothing is known of any timeline."""
+    row = connection.execute("SELECT value FROM meta WHERE key='epoch'").fetchone()
+    if row is not None and row[0] == epoch:
+        return False
+    connection.execute("INSERT OR REPLACE INTO meta VALUES('epoch', ?)", (epoch,))
+    if row is not None:
+        forget_history(connection)
+    return row is not None
+
+
 def known(connection: sqlite3.Connection, key: ConversationKey | None) -> dict[ConversationKey, tuple[Coverage, int, int]]:
     """What is held of this timeline, or of all: intervals, the floor, the last seq."""
     sql = "SELECT type, peer, coverage, floor, last_seq FROM conversations"
@@ -136,6 +147,12 @@ def coverage_of(connection: sqlite3.Connection, key: ConversationKey) -> Coverag
     return Coverage(json.loads(row[0])) if row else Coverage()
 
 
+def floor_of(connection: sqlite3.Connection, key: ConversationKey) -> int:
+    """The first seq that this account may see."""
+    row = connection.execute("SELECT floor FROM conversations WHERE type=? AND peer=?", tuple(key)).fetchone()
+    return int(row[0]) if row else 1
+
+
 def write_coverage(connection: sqlite3.Connection, key: ConversationKey, coverage: Coverage) -> None:
     """What is held is now this."""
     connection.execute("UPDATE conversations SET coverage=? WHERE type=? AND peer=?", (_coverage_text(coverage), *key))
@@ -165,3 +182,36 @@ def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: i
             high = row[0] - 1
     row = connection.execute("SELECT max(seq) FROM messages WHERE type=? AND peer=? AND seq<=?", (*key, low)).fetchone()
     return int(row[0] or 0)
+
+
+def seq_at(connection: sqlite3.Connection, key: ConversationKey, time: int, newest: int) -> tuple[int, bool]:
+    """`last_not_after`, and whether what follows it is held too, or is nothing."""
+    seq = last_not_after(connection, key, time)
+    younger = connection.execute("SELECT min(seq) FROM messages WHERE type=? AND peer=? AND seq>?", (*key, seq)).fetchone()[0]
+    first = max(seq, floor_of(connection, key))
+    return seq, coverage_of(connection, key).covers(first, younger or newest)
+
+
+def listed(connection: sqlite3.Connection) -> list[tuple[ConversationKey, int, tuple[int, int]]]:
+    """The conversation list, the newest first: each with the time of its last message, and what is unread."""
+    sql = "SELECT type, peer, last_time FROM conversations WHERE listed ORDER BY last_time DESC"
+    found = [(ConversationKey(TYPES[type], peer), time) for type, peer, time in connection.execute(sql).fetchall()]
+    return [(key, time, act_rows.unread_of(connection, key)) for key, time in found]
+
+
+def marked(connection: sqlite3.Connection) -> list[tuple[ConversationKey, Marks, int]]:
+    """Conversations with marks, a draft, or a peer who has read: what is so, and up to which seq."""
+    found = connection.execute(
+        "SELECT type, peer, pinned, muted, draft, peer_read_seq FROM conversations"
+        " WHERE pinned OR muted OR draft<>'' OR peer_read_seq"
+    ).fetchall()
+    return [
+        (ConversationKey(TYPES[type], peer), Marks(pinned, bool(muted), draft), read)
+        for type, peer, pinned, muted, draft, read in found
+    ]
+
+
+def unsent_drafts(connection: sqlite3.Connection) -> list[tuple[ConversationKey, str]]:
+    """The drafts that the server has not got yet."""
+    found = connection.execute("SELECT type, peer, draft FROM conversations WHERE draft_unsent").fetchall()
+    return [(ConversationKey(TYPES[type], peer), draft) for type, peer, draft in found]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from . import act_rows
+from .errors import InvalidArgument
 from .ids import ConversationKey, ConversationType, random_of, unique_id
 from .message import NO_STATE, Message, MessageStatus, Priority, SenderMember, SenderProfile
-from .records import Incoming
+from .records import Incoming, Place
 from .wire.elems import decode_body, decode_own_body
 
 _FIELDS = (
@@ -26,6 +28,7 @@ SELECT = (
     f" CASE WHEN m.is_self AND m.type=1 THEN {_OF_CONVERSATION.format('peer_read_seq')} ELSE 0 END,"
     f" {_OF_CONVERSATION.format('read_seq')} FROM messages m"
 )
+ITS_ROW = "local_id=? AND msg_id=?"  # a deleted row's local_id is used again, and a Message object may outlive its row
 TYPES = {type.value: type for type in ConversationType}
 _PRIORITIES = {priority.value: priority for priority in Priority}
 STATUSES = {status.value: status for status in MessageStatus}
@@ -107,3 +110,21 @@ def packed_mentions(mentions: Sequence[str]) -> str:
 def packed(facts: SenderProfile | SenderMember | None) -> bytes | None:
     """What is known of a sender, as a row keeps it."""
     return _pack(facts) if facts is not None else None
+
+
+def ids_of(message: Message) -> tuple[int, str]:
+    """The values of ITS_ROW."""
+    return message.local_id, message.msg_id
+
+
+def place_of(connection: sqlite3.Connection, key: ConversationKey, at: Message | int) -> Place:
+    """Where a message, or a seq, stands. Raises InvalidArgument for a message that has no place here."""
+    seq = at if isinstance(at, int) else at.seq
+    sql = "SELECT position, local_id FROM messages WHERE type=? AND peer=? AND "
+    if isinstance(at, int) or seq:
+        row = connection.execute(sql + "seq=?", (*key, seq)).fetchone()
+        return Place(*row) if row is not None else Place(seq, 0)
+    row = connection.execute(sql + ITS_ROW, (*key, *ids_of(at))).fetchone()
+    if row is None:
+        raise InvalidArgument("this device does not hold the message")
+    return Place(*row)

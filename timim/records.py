@@ -125,3 +125,19 @@ class Settled(NamedTuple):
     status: MessageStatus | None
     local_id: int
     head: int  # of its conversation: it grows with messages that follow it
+
+
+class Place(NamedTuple):
+    """Where a row stands in its conversation: at its seq, or behind the seq that was the last when it was made."""
+
+    position: int
+    local_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Messages newest first, the place of each among the results, and the timelines: held, floor, last seq."""
+
+    messages: list[Message]
+    places: list[tuple[int, int]]
+    known: dict[ConversationKey, tuple[Coverage, int, int]]

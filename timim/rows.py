@@ -12,10 +12,10 @@ from typing import Any
 
 from . import act_rows, words
 from .act_rows import IncomingAct
-from .ids import ConversationKey
-from .known_rows import Known, set_marks
+from .ids import ConversationKey, ConversationType
+from .known_rows import Known, coverage_of, set_marks, write_coverage
 from .message import Message, MessageState
-from .message_rows import SELECT, STATUSES, message_of, new_message, packed, packed_mentions
+from .message_rows import ITS_ROW, SELECT, STATUSES, ids_of, message_of, new_message, packed, packed_mentions
 from .records import Ack, Batch, Incoming, Settled, Stored
 from .sqlite import SIZES, in_parts
 from .wire.coverage import Interval
@@ -301,3 +301,24 @@ def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: Incom
     ).fetchone()
     if row is not None:
         _settle(connection, Ack(key, row[0], item.msg_id, item.seq, item.timestamp, item.body))
+
+
+def delete_message(connection: sqlite3.Connection, message: Message) -> bool:
+    """The row goes, and a hole opens where it stood; True if it was held."""
+    sql = f"DELETE FROM messages WHERE {ITS_ROW} RETURNING type, peer, seq"
+    row = connection.execute(sql, ids_of(message)).fetchone()
+    if row is not None and row[2] is not None:
+        key = ConversationKey(ConversationType(row[0]), row[1])
+        write_coverage(connection, key, coverage_of(connection, key).remove(row[2], row[2]))
+    return row is not None
+
+
+def delete_conversation(connection: sqlite3.Connection, key: ConversationKey, *, messages: bool) -> bool:
+    """Off the list, or with its messages and all that is known of its timeline; True if it was listed."""
+    where = " WHERE type=? AND peer=?"
+    row = connection.execute("SELECT listed FROM conversations" + where, tuple(key)).fetchone()
+    connection.execute("UPDATE conversations SET listed=0, hidden_seq=last_seq" + where, tuple(key))
+    if messages:
+        connection.execute("UPDATE conversations SET coverage='[]'" + where, tuple(key))
+        connection.execute("DELETE FROM messages" + where, tuple(key))
+    return bool(row and row[0])

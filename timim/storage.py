@@ -10,17 +10,16 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from . import act_rows, known_rows, message_rows, rows, words
 from .act_rows import IncomingAct, UnreadCount
 from .errors import InvalidArgument
 from .gathered import Gathered
-from .ids import ConversationKey, ConversationType
+from .ids import ConversationKey
 from .message import Message, MessageStatus
-from .records import Ack, Batch, ConversationRow, Incoming, Marks, Settled, Stored
+from .records import Ack, Batch, ConversationRow, Found, Incoming, Marks, Place, Settled, Stored
 from .store_file import StoreFile
 from .wire.coverage import Coverage
 
@@ -40,25 +39,6 @@ __all__ = [
 ]
 SETTLE_WITHIN_S = 0.02
 ANY_SEQ = 1 << 62  # above every seq
-
-
-_ITS_ROW = "local_id=? AND msg_id=?"  # a deleted row's local_id is used again, and a Message object may outlive its row
-
-
-class Place(NamedTuple):
-    """Where a row stands in its conversation: at its seq, or behind the seq that was the last when it was made."""
-
-    position: int
-    local_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Messages newest first, the place of each among the results, and the timelines: held, floor, last seq."""
-
-    messages: list[Message]
-    places: list[tuple[int, int]]
-    known: dict[ConversationKey, tuple[Coverage, int, int]]
 
 
 class LocalStore(StoreFile):
@@ -95,17 +75,7 @@ class LocalStore(StoreFile):
 
     async def enter_epoch(self, epoch: str) -> bool:
         """The server's epoch. True if another was known: then intervals, heads and seqs are dropped, and rows stay."""
-
-        def op(connection: sqlite3.Connection) -> bool:
-            row = connection.execute("SELECT value FROM meta WHERE key='epoch'").fetchone()
-            if row is not None and row[0] == epoch:
-                return False
-            connection.execute("INSERT OR REPLACE INTO meta VALUES('epoch', ?)", (epoch,))
-            if row is not None:
-                known_rows.forget_history(connection)
-            return row is not None
-
-        return await self._write(op)
+        return await self._write(partial(known_rows.enter_epoch, epoch=epoch))
 
     async def forget_history(self) -> None:
         """The server's history is not the one known: intervals, heads and seqs are dropped, and rows stay."""
@@ -133,8 +103,8 @@ class LocalStore(StoreFile):
 
         def op(connection: sqlite3.Connection) -> None:
             connection.execute(
-                f"UPDATE messages SET status=3, error_code=?, error_info=? WHERE {_ITS_ROW} AND status=1",
-                (code, info, *_ids(message)),
+                f"UPDATE messages SET status=3, error_code=?, error_info=? WHERE {message_rows.ITS_ROW} AND status=1",
+                (code, info, *message_rows.ids_of(message)),
             )
 
         await self._write(op)
@@ -159,19 +129,7 @@ class LocalStore(StoreFile):
 
     async def place(self, key: ConversationKey, at: Message | int) -> Place:
         """Where a message, or a seq, stands among the rows. Raises InvalidArgument for a message that has no place here."""
-
-        def op(connection: sqlite3.Connection) -> Place:
-            seq = at if isinstance(at, int) else at.seq
-            sql = "SELECT position, local_id FROM messages WHERE type=? AND peer=? AND "
-            if isinstance(at, int) or seq:
-                row = connection.execute(sql + "seq=?", (*key, seq)).fetchone()
-                return Place(*row) if row is not None else Place(seq, 0)
-            row = connection.execute(sql + _ITS_ROW, (*key, *_ids(at))).fetchone()
-            if row is None:
-                raise InvalidArgument("this device does not hold the message")
-            return Place(*row)
-
-        return await self._read(op)
+        return await self._read(partial(message_rows.place_of, key=key, at=at))
 
     async def page(
         self, key: ConversationKey, count: int, *, before: Place | None = None, low: int = 0, high: int = ANY_SEQ
@@ -216,17 +174,7 @@ class LocalStore(StoreFile):
 
         They do when what follows it is held too, or is nothing.
         """
-
-        def op(connection: sqlite3.Connection) -> tuple[int, bool]:
-            seq = known_rows.last_not_after(connection, key, time)
-            younger = connection.execute(
-                "SELECT min(seq) FROM messages WHERE type=? AND peer=? AND seq>?", (*key, seq)
-            ).fetchone()[0]
-            row = connection.execute("SELECT floor FROM conversations WHERE type=? AND peer=?", tuple(key)).fetchone()
-            first = max(seq, row[0] if row else 1)
-            return seq, known_rows.coverage_of(connection, key).covers(first, younger or newest)
-
-        return await self._read(op)
+        return await self._read(partial(known_rows.seq_at, key=key, time=time, newest=newest))
 
     async def coverage(self, key: ConversationKey) -> Coverage:
         """The seqs that this device holds."""
@@ -234,12 +182,7 @@ class LocalStore(StoreFile):
 
     async def floor(self, key: ConversationKey) -> int:
         """The first seq that this account may see, as far as this device was told."""
-
-        def op(connection: sqlite3.Connection) -> int:
-            row = connection.execute("SELECT floor FROM conversations WHERE type=? AND peer=?", tuple(key)).fetchone()
-            return int(row[0]) if row else 1
-
-        return await self._read(op)
+        return await self._read(partial(known_rows.floor_of, key=key))
 
     async def conversation(self, key: ConversationKey) -> ConversationRow | None:
         """What is known of a conversation, None when nothing is."""
@@ -264,13 +207,7 @@ class LocalStore(StoreFile):
 
     async def listed(self) -> list[tuple[ConversationKey, int, tuple[int, int]]]:
         """The conversation list, the newest first: each with the time of its last message, and what is unread."""
-
-        def op(connection: sqlite3.Connection) -> list[tuple[ConversationKey, int, tuple[int, int]]]:
-            sql = "SELECT type, peer, last_time FROM conversations WHERE listed ORDER BY last_time DESC"
-            found = [(ConversationKey(_TYPES[type], peer), time) for type, peer, time in connection.execute(sql).fetchall()]
-            return [(key, time, act_rows.unread_of(connection, key)) for key, time in found]
-
-        return await self._read(op)
+        return await self._read(known_rows.listed)
 
     async def last_messages(self, keys: Sequence[ConversationKey]) -> list[Message]:
         """The last message of each of these conversations that has one."""
@@ -355,27 +292,11 @@ class LocalStore(StoreFile):
 
     async def marked(self) -> list[tuple[ConversationKey, Marks, int]]:
         """Conversations that are pinned, muted, hold a draft or were read by the peer: what is so, and up to which seq."""
-
-        def op(connection: sqlite3.Connection) -> list[tuple[ConversationKey, Marks, int]]:
-            found = connection.execute(
-                "SELECT type, peer, pinned, muted, draft, peer_read_seq FROM conversations"
-                " WHERE pinned OR muted OR draft<>'' OR peer_read_seq"
-            ).fetchall()
-            return [
-                (ConversationKey(_TYPES[t], peer), Marks(pin, bool(mute), text), read)
-                for t, peer, pin, mute, text, read in found
-            ]
-
-        return await self._read(op)
+        return await self._read(known_rows.marked)
 
     async def unsent_drafts(self) -> list[tuple[ConversationKey, str]]:
         """The drafts that the server has not got yet."""
-
-        def op(connection: sqlite3.Connection) -> list[tuple[ConversationKey, str]]:
-            found = connection.execute("SELECT type, peer, draft FROM conversations WHERE draft_unsent").fetchall()
-            return [(ConversationKey(_TYPES[type], peer), draft) for type, peer, draft in found]
-
-        return await self._read(op)
+        return await self._read(known_rows.unsent_drafts)
 
     async def unread(self, key: ConversationKey) -> tuple[int, int]:
         """How many messages of others are above the read seq, and how many of these mention this account.
@@ -391,17 +312,7 @@ class LocalStore(StoreFile):
 
     async def delete_conversation(self, key: ConversationKey, *, messages: bool) -> bool:
         """Off the list, or with its messages and all that is known of its timeline; True if it was listed."""
-
-        def op(connection: sqlite3.Connection) -> bool:
-            where = " WHERE type=? AND peer=?"
-            row = connection.execute("SELECT listed FROM conversations" + where, tuple(key)).fetchone()
-            connection.execute("UPDATE conversations SET listed=0, hidden_seq=last_seq" + where, tuple(key))
-            if messages:
-                connection.execute("UPDATE conversations SET coverage='[]'" + where, tuple(key))
-                connection.execute("DELETE FROM messages" + where, tuple(key))
-            return bool(row and row[0])
-
-        return await self._write(op)
+        return await self._write(partial(rows.delete_conversation, key=key, messages=messages))
 
     async def set_custom_int(self, message: Message, value: int) -> None:
         """Raises InvalidArgument past 64 bits, or when the message is not held."""
@@ -417,23 +328,16 @@ class LocalStore(StoreFile):
 
     async def mark_deleted(self, message: Message) -> bool:
         """Status 4; the row stays. True if it was held."""
-        return await self._count(f"UPDATE messages SET status=4 WHERE {_ITS_ROW}", _ids(message)) > 0
+        return await self._count(f"UPDATE messages SET status=4 WHERE {message_rows.ITS_ROW}", message_rows.ids_of(message)) > 0
 
     async def delete_message(self, message: Message) -> bool:
         """The row goes, and a hole opens where it stood; True if it was held."""
-
-        def op(connection: sqlite3.Connection) -> bool:
-            sql = f"DELETE FROM messages WHERE {_ITS_ROW} RETURNING type, peer, seq"
-            row = connection.execute(sql, _ids(message)).fetchone()
-            if row is not None and row[2] is not None:
-                key = ConversationKey(ConversationType(row[0]), row[1])
-                known_rows.write_coverage(connection, key, known_rows.coverage_of(connection, key).remove(row[2], row[2]))
-            return row is not None
-
-        return await self._write(op)
+        return await self._write(partial(rows.delete_message, message=message))
 
     async def _set(self, column: str, message: Message, value: object) -> None:
-        if not await self._count(f"UPDATE messages SET {column}=? WHERE {_ITS_ROW}", (value, *_ids(message))):
+        if not await self._count(
+            f"UPDATE messages SET {column}=? WHERE {message_rows.ITS_ROW}", (value, *message_rows.ids_of(message))
+        ):
             raise InvalidArgument("this device does not hold the message")
 
     async def _count(self, sql: str, values: tuple[object, ...]) -> int:
@@ -451,10 +355,3 @@ class LocalStore(StoreFile):
             return [known_rows.conversation_of(connection, row) for row in found]
 
         return await self._read(op)
-
-
-_TYPES = {type.value: type for type in ConversationType}
-
-
-def _ids(message: Message) -> tuple[int, str]:
-    return message.local_id, message.msg_id
