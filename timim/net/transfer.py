@@ -1,8 +1,7 @@
 """Content up and down over HTTP, streamed, in constant memory; a cut transfer goes on where it stopped.
 
 Both directions end with the content's SHA-256: bytes that are not those which were meant are never taken for them. A failed or
-cancelled download leaves no partial file. Only the server's own media address is asked: a peer's message cannot make this
-client fetch from anywhere else.
+cancelled download leaves no partial file.
 """
 
 from __future__ import annotations
@@ -11,11 +10,9 @@ import asyncio
 import hashlib
 import logging
 import random
-import re
 import secrets
 import shutil
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,17 +28,17 @@ from ..errors import (
     NetworkError,
     ProtocolError,
     RateLimited,
-    RequestTimeout,
     StorageError,
     TimimError,
     TooLarge,
     UploadFailed,
 )
 from ..wire.backoff import Backoff
-from ..wire.codec import Reply, decode, decode_reply, encode
-from ..wire.media import UUID, BeginUpload, SignedUrlReply, UploadReply, uuid_in
+from ..wire.codec import decode_reply, encode
+from ..wire.media import BeginUpload, SignedUrlReply, UploadReply
 from .cache import MediaCache
-from .sources import CHUNK_BYTES, chunks_of, digest_of, name_of, size_of
+from .media_door import Busy, MediaDoor
+from .sources import chunks_of, digest_of, name_of, size_of
 
 if TYPE_CHECKING:
     import httpx2
@@ -55,9 +52,7 @@ LIMIT_BYTES: dict[Kind, int] = {  # TIM's: 28 MB for what is shown at once, 100 
     "video": 100 * 1024 * 1024,
 }
 TRIES = 5  # in a row without a byte of progress; then the caller hears of it
-SETTLE_S = 60.0  # what the server may take to check 100 MB and to have them on disk
 DROP_S = 2.0
-_SPAN = re.compile(r"bytes (\d+)-\d+/(\d+)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +62,6 @@ class Uploaded:
     uuid: str
     url: str
     size_bytes: int
-
-
-class _Busy(NetworkError):
-    """The server asks to come back later."""
 
 
 class Transfer:
@@ -89,14 +80,11 @@ class Transfer:
         concurrency: int = 4,
         cache: MediaCache | None = None,
     ) -> None:
-        self._token = token
-        self._media_url = media_url
+        self._door = MediaDoor(token=token, media_url=media_url, timeout_s=timeout_s)
         self._limits = limits
-        self._timeout_s = timeout_s
         self._slots = asyncio.Semaphore(concurrency)
         self._cache = cache
         self._backoff = Backoff(limit_s=5.0)
-        self._http: httpx2.AsyncClient | None = None
 
     async def upload(self, source: Path | bytes, *, kind: Kind, name: str, progress: Progress | None = None) -> Uploaded:
         """Stream a file or bytes up; what was cut goes on where it stopped, also in a later process that says the same `name`.
@@ -134,7 +122,7 @@ class Transfer:
 
     async def read(self, uuid: str, url: str, size_bytes: int, progress: Progress | None) -> bytes:
         """The bytes, fetched now, or from the cache. Raises DownloadFailed, MediaGone, NetworkError."""
-        uuid = self._uuid(uuid, url)
+        uuid = self._door.uuid_of(uuid, url)
         if (kept := await self._cached(uuid, size_bytes, progress)) is not None:
             return await asyncio.to_thread(kept.read_bytes)
         got = bytearray()
@@ -147,7 +135,7 @@ class Transfer:
 
     async def download(self, uuid: str, url: str, size_bytes: int, path: Path, progress: Progress | None) -> Path:
         """Fetch into `path`, by way of a file beside it that goes when anything fails."""
-        uuid = self._uuid(uuid, url)
+        uuid = self._door.uuid_of(uuid, url)
         partial = path.parent / f".timim-{secrets.token_hex(8)}"
         try:
             await asyncio.to_thread(partial.touch, exist_ok=False)
@@ -168,16 +156,14 @@ class Transfer:
 
     async def signed_url(self, uuid: str, url: str) -> str:
         """An address that anybody may open for a while. Raises MediaGone, NetworkError."""
-        reply = await self._ask("GET", f"/{self._uuid(uuid, url)}/url")
+        reply = await self._door.ask("GET", f"/{self._door.uuid_of(uuid, url)}/url")
         if reply.status_code in (403, 404):
             raise MediaGone("the server does not have it, or not for this account")
         return decode_reply(SignedUrlReply, reply.content).url
 
     async def aclose(self) -> None:
         """Close the connections, and a cache that is not to last."""
-        http, self._http = self._http, None
-        if http is not None:
-            await http.aclose()
+        await self._door.aclose()
         if self._cache is not None:
             await self._cache.close()
 
@@ -202,13 +188,13 @@ class Transfer:
                 await asyncio.sleep(exc.retry_after or self._backoff.wait_s(failures - 1, _random))
 
     async def _begin(self, asked: BeginUpload) -> UploadReply:
-        return _told(await self._ask("POST", "", content=encode(asked)))
+        return _told(await self._door.ask("POST", "", content=encode(asked)))
 
     async def _put(self, asked: BeginUpload, source: Path | bytes, offset: int, progress: Progress | None) -> UploadReply:
         headers = {"Content-Length": str(asked.size - offset)}
         async with aclosing(chunks_of(source, offset, asked.size, progress)) as body:
             try:
-                reply = await self._ask(
+                reply = await self._door.ask(
                     "PUT", f"/uploads/{asked.upload}", params={"offset": str(offset)}, headers=headers, content=body
                 )
             except ProtocolError as exc:
@@ -220,7 +206,7 @@ class Transfer:
     async def _drop(self, upload: str) -> None:
         try:
             async with asyncio.timeout(DROP_S):
-                await self._ask("DELETE", f"/uploads/{upload}")
+                await self._door.ask("DELETE", f"/uploads/{upload}")
         except (TimimError, TimeoutError) as exc:
             log.info("an upload was not dropped, and the server will collect it: %s", exc)
 
@@ -276,7 +262,7 @@ class Transfer:
             while True:
                 at_first = done
                 try:
-                    async with aclosing(self._get(uuid, done, tag)) as stream:
+                    async with aclosing(self._door.content(uuid, done, tag)) as stream:
                         async for told, total, chunk in stream:
                             tag = told
                             await take(chunk)
@@ -297,88 +283,6 @@ class Transfer:
             raise DownloadFailed("the bytes that came are not those that were sent")
         return tag
 
-    async def _get(self, uuid: str, offset: int, tag: str) -> AsyncGenerator[tuple[str, int, bytes], None]:
-        """The content's hash, its size and a chunk of it, from `offset` on."""
-        client = await self._client()
-        import httpx2
-
-        headers = self._headers({"Range": f"bytes={offset}-"} if offset else {})
-        try:
-            async with client.stream("GET", f"{self._media_url()}/{uuid}", headers=headers) as reply:
-                if reply.status_code in (401, 403, 404, 410):
-                    raise MediaGone(f"the server does not have it for this account: HTTP {reply.status_code}")
-                if reply.status_code in (429, 503):
-                    raise _Busy(f"the server is busy: HTTP {reply.status_code}")
-                if reply.status_code != (206 if offset else 200):
-                    raise DownloadFailed(f"the server refused the download: HTTP {reply.status_code}")
-                told = reply.headers.get("etag", "").strip('"')
-                if tag and told != tag:
-                    raise DownloadFailed("the content changed while it was fetched")
-                total = int(reply.headers.get("content-length", "0"))
-                if offset:
-                    span = _SPAN.match(reply.headers.get("content-range", ""))
-                    if span is None or int(span[1]) != offset:
-                        raise DownloadFailed("the server sent another part than was asked for")
-                    total = int(span[2])
-                async for chunk in reply.aiter_bytes(CHUNK_BYTES):
-                    yield told, total, chunk
-        except httpx2.TimeoutException as exc:
-            raise RequestTimeout("the download stalled") from exc
-        except httpx2.TransportError as exc:
-            raise ConnectionFailed(f"the download was cut: {type(exc).__name__}") from exc
-
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: dict[str, str] | None = None,
-        headers: dict[str, str] | None = None,
-        content: bytes | AsyncIterator[bytes] | None = None,
-    ) -> httpx2.Response:
-        client = await self._client()
-        import httpx2
-
-        try:
-            reply = await client.request(
-                method, self._media_url() + path, params=params, headers=self._headers(headers or {}), content=content
-            )
-        except httpx2.LocalProtocolError as exc:  # fewer bytes than were announced, or more
-            raise ProtocolError(str(exc)) from exc
-        except httpx2.TimeoutException as exc:
-            raise RequestTimeout("the media door does not answer") from exc
-        except httpx2.TransportError as exc:
-            raise ConnectionFailed(f"the connection to the media door was cut: {type(exc).__name__}") from exc
-        if reply.status_code in (408, 502, 503, 504):
-            raise _Busy(f"the media door is not ready: {_reason(reply)}")
-        return reply
-
-    def _headers(self, more: dict[str, str]) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._token()}", **more}
-
-    def _uuid(self, uuid: str, url: str) -> str:
-        """What to ask this server for. Raises DownloadFailed for content that is elsewhere."""
-        name = uuid if UUID.match(uuid) else uuid_in(url, self._media_url())
-        if name:
-            return name
-        raise DownloadFailed("the content is not on this client's server, and is not fetched from elsewhere")
-
-    async def _client(self) -> httpx2.AsyncClient:
-        """The HTTP client; loading it takes a tenth of a second, so it is loaded at the first transfer, in a thread."""
-        if self._http is None:
-            http = await asyncio.to_thread(_http_client, self._timeout_s)
-            if self._http is None:  # nobody else made one meanwhile
-                self._http = http
-        return self._http
-
-
-def _reason(reply: httpx2.Response) -> str:
-    """Why a server, or a proxy before it, does not do it now."""
-    try:
-        return decode(Reply, reply.content).error_info or f"HTTP {reply.status_code}"
-    except ProtocolError:
-        return f"HTTP {reply.status_code}"
-
 
 def _told(reply: httpx2.Response) -> UploadReply:
     """What the server says of an upload. Raises what it refuses."""
@@ -387,7 +291,7 @@ def _told(reply: httpx2.Response) -> UploadReply:
     try:
         return decode_reply(UploadReply, reply.content)
     except RateLimited as exc:
-        raise _Busy(exc.info, retry_after=exc.retry_after) from exc
+        raise Busy(exc.info, retry_after=exc.retry_after) from exc
     except ProtocolError as exc:
         raise UploadFailed(f"the server's answer is not understood: HTTP {reply.status_code}") from exc
 
@@ -399,17 +303,6 @@ def _counted(offset: int, best: int, failures: int) -> tuple[int, int]:
     if failures + 1 >= TRIES:
         raise ConnectionFailed(f"the upload does not get past {max(offset, best)} bytes")
     return best, failures + 1
-
-
-def _http_client(timeout_s: float) -> httpx2.AsyncClient:
-    import httpx2
-
-    requests = logging.getLogger("httpx2")
-    if requests.level == logging.NOTSET:
-        requests.setLevel(logging.WARNING)  # it logs whole URLs, and these carry signatures
-    timeout = httpx2.Timeout(timeout_s, read=max(timeout_s, SETTLE_S))
-    trust = ssl.create_default_context()  # as the websocket's: whom messages go to, content goes to
-    return httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=trust)
 
 
 _random = random.Random()
