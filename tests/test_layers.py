@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
     "shared": (
         frozenset({"timim.clock", "timim.errors", "timim.failpoint", "timim.open_files"}),
-        frozenset({"timim.ids", "timim.notice_types", "timim.tasks"}),
+        frozenset({"timim.elem", "timim.ids", "timim.notice_types", "timim.tasks"}),
         frozenset({"timim.elems", "timim.usersig", "timim.quote"}),
         frozenset({"timim.message"}),
         frozenset({"timim.wire", "timim.sqlite"}),

@@ -8,27 +8,45 @@ each call: keep what you need, `uuid` is a key that never changes (source: secti
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Protocol, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from .elem import BoundElem, Bytes, ContentElem, ContentSource, Elem, Progress
 from .errors import InvalidElem, MediaError
 from .notice_types import GroupNoticeType, GroupTipType, RelationType
 
-Progress = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all) while content moves; a progress callback that raises ends the transfer."""
+__all__ = [
+    "SERVER_ELEMS",
+    "AnyElem",
+    "BoundElem",
+    "Bytes",
+    "ContentElem",
+    "ContentSource",
+    "CustomElem",
+    "Elem",
+    "FaceElem",
+    "FileElem",
+    "GroupNoticeElem",
+    "GroupTipElem",
+    "ImageCompression",
+    "ImageElem",
+    "ImageType",
+    "ImageVariant",
+    "LocationElem",
+    "MergedMessage",
+    "MergerElem",
+    "Progress",
+    "RelationElem",
+    "SoundElem",
+    "TextElem",
+    "Unfold",
+    "UnknownElem",
+    "VideoElem",
+]
 
 
 class ImageType(enum.IntEnum):
@@ -48,53 +66,6 @@ class ImageCompression(enum.IntEnum):
     ORIGINAL = 0
     HIGH = 1
     HD = 2
-
-
-class ContentSource(Protocol):
-    """Where received content is fetched from; the client binds one to the elems of its messages."""
-
-    async def read(self, uuid: str, url: str, size_bytes: int, progress: Progress | None) -> bytes: ...
-
-    async def download(self, uuid: str, url: str, size_bytes: int, path: Path, progress: Progress | None) -> Path: ...
-
-    async def signed_url(self, uuid: str, url: str) -> str: ...
-
-
-def _as_bytes(value: object) -> object:
-    if isinstance(value, str):
-        raise ValueError("must be bytes, not str: encode it")
-    return bytes(value) if isinstance(value, bytearray | memoryview) else value
-
-
-Bytes = Annotated[bytes, BeforeValidator(_as_bytes)]
-
-
-def _first_fault(exc: ValidationError) -> str:
-    first = exc.errors(include_url=False)[0]
-    field, fault = ".".join(str(part) for part in first["loc"]) or "content", first["msg"]
-    if first["type"] == "string_unicode":
-        try:
-            str(first["input"]).encode()
-        except UnicodeEncodeError as not_text:
-            fault = f"not valid Unicode: a lone surrogate at position {not_text.start}"
-    return f"{field}: {fault}"
-
-
-class Elem(BaseModel):
-    """One part of a message. Raises InvalidElem (6016) when a field is wrong, naming the field."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
-
-    def __init__(self, **fields: Any) -> None:
-        try:
-            super().__init__(**fields)
-        except ValidationError as exc:
-            raise InvalidElem(f"{type(self).__name__}: {_first_fault(exc)}") from None
-
-    @property
-    def push_text(self) -> str:
-        """What an offline push shows for this elem (source: F33; the document's 自定义消息发送)."""
-        return ""
 
 
 class TextElem(Elem):
@@ -145,70 +116,6 @@ class LocationElem(Elem):
     @property
     def push_text(self) -> str:
         return "[位置]"
-
-
-class BoundElem(Elem):
-    """What its content, or part of it, is fetched from the server for."""
-
-    _source: ContentSource | None = PrivateAttr(default=None)
-
-    def bind(self, source: ContentSource) -> None:
-        """Say where the content is fetched from; the client does this for every message it makes."""
-        self._source = source
-
-    async def _read(self, uuid: str, url: str, size_bytes: int, progress: Progress | None) -> bytes:
-        return await self._bound(url).read(uuid, url, size_bytes, progress)
-
-    async def _download(self, uuid: str, url: str, size: int, path: str | Path, progress: Progress | None) -> Path:
-        return await self._bound(url).download(uuid, url, size, Path(path), progress)
-
-    async def _signed_url(self, uuid: str, url: str) -> str:
-        return await self._bound(url).signed_url(uuid, url)
-
-    def _bound(self, url: str) -> ContentSource:
-        if not url:
-            raise MediaError("this elem was not sent or received yet: there is nothing to download")
-        if self._source is None:
-            raise MediaError("this elem does not belong to a client's message: there is nowhere to download from")
-        return self._source
-
-
-class ContentElem(BoundElem):
-    """What sound, file and video share: content by path or data when sending; uuid, size and url once sent."""
-
-    path: Path | None = None
-    data: Bytes | None = Field(default=None, repr=False)
-    uuid: str = ""
-    size: Annotated[int, Field(ge=0)] = 0
-    url: str = Field(default="", repr=False)
-
-    @field_validator("path", mode="before")
-    @classmethod
-    def _path_is_a_path(cls, value: object) -> object:
-        if isinstance(value, str) and not value:
-            raise ValueError("must not be empty")
-        return value
-
-    @model_validator(mode="after")
-    def _has_content(self) -> Self:
-        if self.path is None and self.data is None and not self.uuid and not self.url:
-            raise ValueError("give path= or data=")
-        return self
-
-    async def read(self, *, progress: Progress | None = None) -> bytes:
-        """The content, fetched at each call (unless the client has a media cache). Raises DownloadFailed or MediaGone."""
-        return await self._read(self.uuid, self.url, self.size, progress)
-
-    async def download(self, path: str | Path, *, progress: Progress | None = None) -> Path:
-        """Fetch the content into `path`; returns it. A failed or cancelled download leaves no partial file."""
-        return await self._download(self.uuid, self.url, self.size, path, progress)
-
-    async def signed_url(self) -> str:
-        """An address that anybody can open for an hour (the server's `media_url_s`), while this account may read it.
-
-        `url` itself opens for logged-in clients only. Raises MediaGone, NetworkError.
-        """
-        return await self._signed_url(self.uuid, self.url)
 
 
 class SoundElem(ContentElem):
