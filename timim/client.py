@@ -354,7 +354,7 @@ class Client:
         message._actions = self._actions
         return self._content.bind_all(message)
 
-    def _on_push(self, push: status.Push) -> None:
+    def _on_push(self, push: status.HeardPush) -> None:
         assert self._pushes is not None
         self._pushes.receive(push)
 

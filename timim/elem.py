@@ -67,7 +67,7 @@ class Elem(BaseModel):
 
     def __init__(self, **fields: Any) -> None:
         try:
-            super().__init__(**fields)
+            self.__pydantic_validator__.validate_python(fields, self_instance=self)  # all that BaseModel's own does
         except ValidationError as exc:
             raise InvalidElem(f"{type(self).__name__}: {_first_fault(exc)}") from None
 

@@ -232,7 +232,7 @@ class Message(Sequence[AnyElem]):
     @property
     def text(self) -> str:
         """The text of all its text elems, joined without a separator."""
-        return "".join(elem.text for elem in self.elems if type(elem) is TextElem)
+        return "".join([elem.text for elem in self.elems if type(elem) is TextElem])
 
     @property
     def push_text(self) -> str:

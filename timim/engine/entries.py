@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -35,11 +35,11 @@ def incoming_of(entry: Entry, user_id: str) -> Incoming:
     group = None if isinstance(entry.group, msgspec.UnsetType) else entry.group
     sender = entry.from_account
     nick, face_url = entry.nick or (group.nick if group else ""), entry.face_url or (group.face_url if group else "")
-    profile = SenderProfile(sender, nick, face_url, entry.custom) if entry.custom else _profile(sender, nick, face_url)
+    profile = SenderProfile(sender, nick, face_url, dict(entry.custom)) if entry.custom else _profile(sender, nick, face_url)
     member = None
     if group is not None:
         card, role, custom = group.name_card, group.role, group.member_custom
-        member = SenderMember(sender, card, role, custom) if custom else _member(sender, card, role)
+        member = SenderMember(sender, card, role, dict(custom)) if custom else _member(sender, card, role)
     mentions = _mentions(entry.mentions) if entry.mentions else ()
     return Incoming(
         seq=entry.timeline_seq,
@@ -122,7 +122,7 @@ def _reactions(reactions: list[Reaction]) -> dict[str, tuple[str, ...]]:
     return {one.reaction: tuple(one.users) for one in reactions}
 
 
-def _mentions(items: list[MentionItem]) -> tuple[str, ...]:
+def _mentions(items: Sequence[MentionItem]) -> tuple[str, ...]:
     return tuple(ALL if item.all_flag else item.account for item in items)
 
 

@@ -5,7 +5,8 @@ Tips and notices come in forms of their own, and leave as entries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 
 import msgspec
 
@@ -18,6 +19,7 @@ from .inbox import Inbox
 
 Fact = status.ReadNotice | status.ReceiptNotice | status.MarksNotice
 SYSTEM = ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
+TALKING = 1024  # conversations whose keys are kept
 
 
 class Pushes:
@@ -29,7 +31,7 @@ class Pushes:
         self._facts = facts
         self._kicked = kicked
 
-    def receive(self, push: status.Push) -> None:
+    def receive(self, push: status.HeardPush) -> None:
         """Raises ProtocolError for what no push may hold."""
         for event in push.events:
             for key, entry in pushed_entries(event, self._user_id):
@@ -51,32 +53,39 @@ class Pushes:
             self._facts(decode(kind, raw))
 
 
-def pushed_entries(event: status.PushEvent, user_id: str) -> Iterator[tuple[ConversationKey, Entry]]:
+def pushed_entries(event: status.HeardEvent, user_id: str) -> Iterator[tuple[ConversationKey, Entry]]:
     """The entries of one event, none when its kind carries none. Raises ProtocolError."""
     match event.event:
         case status.EVENT_C2C_MESSAGE:
-            for raw in event.c2c:
-                entry = decode(Entry, raw)
-                peer = entry.to_account if entry.from_account == user_id else entry.from_account
-                yield ConversationKey(ConversationType.C2C, peer), entry
+            return _addressed(event.c2c, user_id)
         case status.EVENT_GROUP_MESSAGE:
-            for raw in event.group:
-                entry = decode(Entry, raw)
-                yield ConversationKey(ConversationType.GROUP, entry.to_group_id), entry
+            return _addressed(event.group, user_id)
         case status.EVENT_ACT:
-            for raw in event.acts:
-                entry = decode(Entry, raw)
-                if entry.to_group_id:
-                    yield ConversationKey(ConversationType.GROUP, entry.to_group_id), entry
-                else:
-                    peer = entry.to_account if entry.from_account == user_id else entry.from_account
-                    yield ConversationKey(ConversationType.C2C, peer), entry
+            return _addressed(event.acts, user_id)
         case status.EVENT_GROUP_TIP:
-            for raw in event.tips:
-                entry = entry_of(event.event, raw)
-                yield ConversationKey(ConversationType.GROUP, entry.to_group_id), entry
-        case status.EVENT_GROUP_NOTICE | status.EVENT_RELATION | status.EVENT_PROFILE:
-            for raw in event.entries():
-                yield SYSTEM, entry_of(event.event, raw)
+            return _addressed((entry_of(event.event, raw) for raw in event.tips), user_id)
+        case status.EVENT_GROUP_NOTICE:
+            raws = event.tips
+        case status.EVENT_RELATION:
+            raws = event.friends
+        case status.EVENT_PROFILE:
+            raws = event.profiles
         case _:
-            pass  # no entries, or a kind that this version does not know
+            raws = []  # no entries, or a kind that this version does not know
+    return ((SYSTEM, entry_of(event.event, raw)) for raw in raws)
+
+
+def _addressed(entries: Iterable[Entry], user_id: str) -> Iterator[tuple[ConversationKey, Entry]]:
+    """Each with the conversation that it names."""
+    for entry in entries:
+        if entry.to_group_id:
+            yield _key(ConversationType.GROUP, entry.to_group_id), entry
+        else:
+            peer = entry.to_account if entry.from_account == user_id else entry.from_account
+            yield _key(ConversationType.C2C, peer), entry
+
+
+@lru_cache(maxsize=TALKING)
+def _key(type: ConversationType, peer: str) -> ConversationKey:
+    """The same object for all that comes of a conversation."""
+    return ConversationKey(type, peer)

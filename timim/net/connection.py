@@ -44,7 +44,7 @@ class Connection:
         user_sig: Callable[[], str],
         instance: Callable[[], str],
         platform: str,
-        on_push: Callable[[status.Push], None],
+        on_push: Callable[[status.HeardPush], None],
         on_up: Callable[[status.LoginReply], None],
         on_down: Callable[[TimimError, bool], None],
         on_stale: Callable[[], None],
@@ -256,7 +256,7 @@ class Connection:
         if seq > self._pushes + 1:
             self._on_stale()
         self._pushes = seq
-        self._on_push(decode(status.Push, frame.body))
+        self._on_push(decode(status.HeardPush, frame.body))
 
     def _refuse(self, error: TimimError) -> None:
         waiters, self._waiters = self._waiters, []

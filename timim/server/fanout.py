@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Iterable
 
 from ..wire.codec import decode
-from ..wire.status import PushEvent
+from ..wire.status import RawEvent
 from .bus.base import Event
 from .session import Session
 
@@ -57,7 +57,7 @@ class Fanout:
                 if session.ours or event.kind <= LAST_OF_TENCENT:
                     session.push(event.kind, event.payload)
                 elif event.plain is not None:
-                    session.notify(decode(PushEvent, event.plain))
+                    session.notify(decode(RawEvent, event.plain))
 
     def compare(self, users: Iterable[str]) -> None:
         """Tell the devices of these to ask what is new: hints may have been lost."""

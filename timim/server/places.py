@@ -126,8 +126,8 @@ def known_platform(name: str) -> str:
 
 def _end(session: Session, why: str) -> None:
     kick = KickNotice(reason=why)
-    event = PushEvent(event=EVENT_C2C_NOTICE, sub_msg_type=SUB_KICKED, kick=kick, notices=[forms.kicked_out(kick)])
-    session.notify(event)
+    notices = [forms.kicked_out(kick)]
+    session.notify(PushEvent(event=EVENT_C2C_NOTICE, sub_msg_type=SUB_KICKED, kick=kick, notices=notices))
     if session.ours:
         session.close(LOST_ITS_PLACE)
     else:  # other clients log out first, and tell their users only when that is answered

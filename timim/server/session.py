@@ -17,7 +17,7 @@ import msgspec
 from ..errors import ProtocolError
 from ..wire.codec import encode
 from ..wire.frames import PUSH, Head, encode_frame, join_frames
-from ..wire.status import Push, PushEvent
+from ..wire.status import Push, PushEvent, RawEvent
 
 _numbers = itertools.count(1)
 FRAMES_IN_ONE_MESSAGE = 512
@@ -62,7 +62,7 @@ class Session:
         self._finished = False
         self._queue_bytes = queue_bytes
         self._now = now
-        self._out: list[bytes | list[PushEvent] | None] = []
+        self._out: list[bytes | list[RawEvent] | None] = []
         self._out_bytes = 0  # of pushes
         self._reply_bytes = 0
         self._taken = asyncio.Event()
@@ -89,10 +89,10 @@ class Session:
         events = self._open_push()
         if not events or events[-1].event != kind:
             events.append(PushEvent(event=kind))
-        events[-1].entries().append(payload)
+        events[-1].pushed().append(payload)
         self._grow(len(bytes(payload)))
 
-    def notify(self, event: PushEvent) -> None:
+    def notify(self, event: RawEvent) -> None:
         """Queue an event that is no entry."""
         if self.closed_because:
             return
@@ -146,7 +146,7 @@ class Session:
             return frames
         return [join_frames(frames[i : i + FRAMES_IN_ONE_MESSAGE]) for i in range(0, len(frames), FRAMES_IN_ONE_MESSAGE)]
 
-    def _open_push(self) -> list[PushEvent]:
+    def _open_push(self) -> list[RawEvent]:
         if not self._out or not isinstance(self._out[-1], list):
             self._out.append([])
         last = self._out[-1]
@@ -161,7 +161,7 @@ class Session:
             self.close(READS_TOO_SLOWLY)
         self._wake.set()
 
-    def _encode_push(self, events: list[PushEvent] | None) -> bytes:
+    def _encode_push(self, events: list[RawEvent] | None) -> bytes:
         self._pushes_written += 1 if events is not None else 2
         seq = self._pushes_written  # a device sees by it that a push was lost, or came twice
         need_ack = 0 if self.batch else 1

@@ -49,6 +49,20 @@ class WireElem(msgspec.Struct, gc=False):
     msg_content: msgspec.Raw = msgspec.field(name="MsgContent", default=msgspec.Raw(b"{}"))
 
 
+class _Words(msgspec.Struct, gc=False):
+    """What a text elem says."""
+
+    text: str = msgspec.field(name="Text")
+
+
+class _TextMember(msgspec.Struct, gc=False, tag_field="MsgType", tag="TIMTextElem"):
+    """The member of `MsgBody` that most bodies consist of, read in one go."""
+
+    content: _Words = msgspec.field(name="MsgContent")
+
+
+_TEXT = b'[{"MsgType":"TIMTextElem",'
+_text_decoder = msgspec.json.Decoder(list[_TextMember])
 _body_decoder = msgspec.json.Decoder(list[WireElem])
 _content_decoder = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
@@ -67,6 +81,12 @@ def decode_body(body: bytes | msgspec.Raw) -> tuple[AnyElem, ...]:
 
     Where content lies on this disk is not taken from it: a peer must not name files here.
     """
+    body = bytes(body)
+    if body.startswith(_TEXT):
+        try:
+            return tuple([TextElem(text=member.content.text) for member in _text_decoder.decode(body)])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidElem):
+            pass  # not only text
     return tuple([decode_elem(elem.msg_type, bytes(elem.msg_content)) for elem in split_body(body)])
 
 

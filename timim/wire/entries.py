@@ -11,6 +11,9 @@ the message is after it, as far as this kind of act changes it; the message's ow
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
 import msgspec
 
 from .codec import decode, encode
@@ -86,7 +89,7 @@ class GroupFacts(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     face_url: str = msgspec.field(name="From_AccountHeadurl", default="")
     name_card: str = msgspec.field(name="From_AccountNameCard", default="")
     role: str = msgspec.field(name="TimelineRole", default="")
-    member_custom: dict[str, str] = msgspec.field(name="TimelineMemberCustom", default_factory=dict)
+    member_custom: Mapping[str, str] = msgspec.field(name="TimelineMemberCustom", default_factory=dict)
 
 
 class EntryTail(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -101,12 +104,12 @@ class EntryTail(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     tiny_id: str = msgspec.field(name="TinyId", default="")
     nick: str = msgspec.field(name="From_AccountNick", default="")
     face_url: str = msgspec.field(name="From_AccountHeadurl", default="")
-    custom: dict[str, str] = msgspec.field(name="TimelineCustom", default_factory=dict)
+    custom: Mapping[str, str] = msgspec.field(name="TimelineCustom", default_factory=dict)
     group: GroupFacts | msgspec.UnsetType = msgspec.field(name="GroupInfo", default=msgspec.UNSET)
     priority: str = msgspec.field(name="MsgPriority", default="")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
-    mentions: list[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=list)
+    mentions: Sequence[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=list)
     receipt: int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: its sender wants to know who read it
     state: State | msgspec.UnsetType = msgspec.field(name="TimelineState", default=msgspec.UNSET)
     act: ActFacts | msgspec.UnsetType = msgspec.field(name="TimelineAct", default=msgspec.UNSET)
@@ -118,22 +121,21 @@ class EntryTail(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
 
 
-_NOTHING: dict[str, str] = {}  # entries that say nothing share it; who reads them changes nothing
-_NOBODY: list[MentionItem] = []
+_NOTHING: Mapping[str, str] = MappingProxyType({})  # entries that say nothing share it
 
 
 class ReadGroupFacts(GroupFacts, kw_only=True, gc=False):
     """The same as a client reads it: hundreds of them wait at times, and the collector counts each dict."""
 
-    member_custom: dict[str, str] = msgspec.field(name="TimelineMemberCustom", default_factory=lambda: _NOTHING)
+    member_custom: Mapping[str, str] = msgspec.field(name="TimelineMemberCustom", default=_NOTHING)
 
 
 class Entry(EntryTail, kw_only=True, gc=False):
     """An entry as a client reads it. `timeline_seq` 0: an online message, which has no number."""
 
-    custom: dict[str, str] = msgspec.field(name="TimelineCustom", default_factory=lambda: _NOTHING)
+    custom: Mapping[str, str] = msgspec.field(name="TimelineCustom", default=_NOTHING)
     group: ReadGroupFacts | msgspec.UnsetType = msgspec.field(name="GroupInfo", default=msgspec.UNSET)
-    mentions: list[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=lambda: _NOBODY)
+    mentions: Sequence[MentionItem] = msgspec.field(name="GroupAtInfo", default=())
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody", default=msgspec.Raw(b"[]"))
     from_account: str = msgspec.field(name="From_Account", default="")
     timeline_seq: int = msgspec.field(name="TimelineSeq", default=0)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 import msgspec
 
 from .codec import Body, Command, Reply
+from .entries import Entry
 
+E = TypeVar("E")  # how entries stand here: who writes has them as bytes, a client reads them at once
 PLATFORMS = ("desktop", "mobile", "pad", "web", "other")
 
 
@@ -73,17 +77,17 @@ class HeartbeatReply(Reply):
     pushes: int | msgspec.UnsetType = msgspec.field(name="TimelinePushes", default=msgspec.UNSET)
 
 
-class PushEvent(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc=False):
     """One member of a push's EventArray; `Event` says which array it holds."""
 
     event: int = msgspec.field(name="Event")
-    c2c: list[msgspec.Raw] = msgspec.field(name="C2cMsgArray", default_factory=list)
-    group: list[msgspec.Raw] = msgspec.field(name="GroupMsgArray", default_factory=list)
+    c2c: list[E] = msgspec.field(name="C2cMsgArray", default_factory=list)
+    group: list[E] = msgspec.field(name="GroupMsgArray", default_factory=list)
     tips: list[msgspec.Raw] = msgspec.field(name="GroupTips", default_factory=list)
     friends: list[msgspec.Raw] = msgspec.field(name="FriendListMod", default_factory=list)
     profiles: list[msgspec.Raw] = msgspec.field(name="ProfileDataMod", default_factory=list)
     reads: list[msgspec.Raw] = msgspec.field(name="TimelineReads", default_factory=list)
-    acts: list[msgspec.Raw] = msgspec.field(name="TimelineActs", default_factory=list)
+    acts: list[E] = msgspec.field(name="TimelineActs", default_factory=list)
     receipts: list[msgspec.Raw] = msgspec.field(name="TimelineReceipts", default_factory=list)
     marks: list[msgspec.Raw] = msgspec.field(name="TimelineMarks", default_factory=list)
     # Tencent's forms of acts, receipts and marks: wire/forms.py
@@ -94,7 +98,7 @@ class PushEvent(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     kick: KickNotice | msgspec.UnsetType = msgspec.field(name="KickoutMsgNotify", default=msgspec.UNSET)
     sub_msg_type: int = msgspec.field(name="SubMsgType", default=0)
 
-    def entries(self) -> list[msgspec.Raw]:
+    def pushed(self: PushEvent[msgspec.Raw]) -> list[msgspec.Raw]:
         """Where what is pushed under this event's number stands."""
         if self.event == EVENT_C2C_MESSAGE:
             return self.c2c
@@ -110,6 +114,9 @@ class PushEvent(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
             EVENT_MARKS: self.marks,
         }
         return others.get(self.event, self.profiles)
+
+
+RawEvent = PushEvent[msgspec.Raw]
 
 
 class ReadNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -153,13 +160,16 @@ class KickNotice(msgspec.Struct, kw_only=True):
     reason: str = msgspec.field(name="Reason", default="")
 
 
-class Push(Body):
+class Push(Body, Generic[E]):
     """What the server sends on its own. Answered by PUSH_ACK when NeedAck is 1."""
 
     session_data: str = msgspec.field(name="SessionData", default="")
     need_ack: int = msgspec.field(name="NeedAck", default=0)
-    events: list[PushEvent] = msgspec.field(name="EventArray", default_factory=list)
+    events: list[PushEvent[E]] = msgspec.field(name="EventArray", default_factory=list)
 
+
+HeardEvent = PushEvent[Entry]
+HeardPush = Push[Entry]
 
 LOGIN = Command("im_open_status.wslogin", Login, LoginReply)
 LOGOUT = Command("im_open_status.wslogout", Body, Reply)
