@@ -29,7 +29,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
         frozenset({"timim.act_rows", "timim.last_messages", "timim.store_file", "timim.words"}),
         frozenset({"timim.records"}),
         frozenset({"timim.message_rows"}),
-        frozenset({"timim.known_rows"}),
+        frozenset({"timim.incoming_rows", "timim.known_rows"}),
         frozenset({"timim.rows", "timim.images", "timim.durations"}),
         frozenset({"timim.events", "timim.storage", "timim.media", "timim.net", "timim.bars"}),
         frozenset({"timim.engine"}),

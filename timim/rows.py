@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from . import act_rows, words
+from . import act_rows, incoming_rows, words
 from .act_rows import IncomingAct
 from .ids import ConversationKey, ConversationType
 from .known_rows import Known, coverage_of, set_marks, write_coverage
@@ -39,13 +39,6 @@ CREATE INDEX messages_unnumbered ON messages(type, peer, msg_id) WHERE seq IS NU
 """
 _STEPS = (_SCHEMA_1, words.SCHEMA, act_rows.SCHEMA_2)  # a released one never changes; a new file takes them all
 SCHEMA_VERSION = len(_STEPS)
-_INSERT = {
-    size: "INSERT INTO messages(type, peer, position, seq, msg_id, sender, timestamp, status, is_self, priority, body,"
-    " cloud_custom_data, profile, member, thrown, state, quiet, mentions, calls, receipt)"
-    f" VALUES{','.join(['(?,?,?,?,?,?,?,2,?,?,?,?,?,?,?,?,?,?,?,?)'] * size)}"
-    " ON CONFLICT DO NOTHING"
-    for size in SIZES
-}
 _INSERT_OUTGOING = {
     size: "INSERT INTO messages(type, peer, position, msg_id, sender, timestamp, status, is_self, priority, body,"
     " cloud_custom_data, unsent, mentions, receipt)"
@@ -229,39 +222,18 @@ def _add_acts(
 
 def _insert(connection: sqlite3.Connection, batch: Batch) -> list[tuple[Incoming, int | None]]:
     """Insert what is not here yet; each item with its new local_id, None for one that is here."""
-    inserted: list[tuple[Incoming, int | None]] = []
-    for part in in_parts(batch.incoming):
-        values: list[Any] = []
-        for item in part:
-            values += (
-                *batch.key,
-                item.seq,
-                item.seq,
-                item.msg_id,
-                item.sender,
-                item.timestamp,
-                item.is_self,
-                item.priority,
-                item.body,
-                item.cloud_custom_data,
-                packed(item.profile),
-                packed(item.member),
-                batch.live,
-                act_rows.packed_state(item.state) if item.state is not None else None,
-                item.state is not None and item.state.recall_seq > 0,
-                packed_mentions(item.mentions),
-                item.calls,
-                item.receipt,
-            )
-        cursor = connection.execute(_INSERT[len(part)], values)
-        count, last = cursor.rowcount, cursor.lastrowid or 0
-        if count == len(part):
-            inserted += zip(part, range(last - count + 1, last + 1), strict=True)
-        else:
-            where = (*batch.key, min(item.seq for item in part), max(item.seq for item in part), last - count)
-            ids = dict(connection.execute(_INSERTED, where).fetchall()) if count else {}
-            inserted += ((item, ids.get(item.seq)) for item in part)
-    return inserted
+    items = batch.incoming
+    if not items:
+        return []
+    try:
+        count, last = incoming_rows.insert_all(connection, batch)
+    except incoming_rows.NotAsJSON:
+        count, last = incoming_rows.insert_each(connection, batch)
+    if count == len(items):
+        return list(zip(items, range(last - count + 1, last + 1), strict=True))
+    where = (*batch.key, min(item.seq for item in items), max(item.seq for item in items), last - count)
+    ids = dict(connection.execute(_INSERTED, where).fetchall()) if count else {}
+    return [(item, ids.get(item.seq)) for item in items]
 
 
 def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: Incoming, *, live: bool) -> Message | None:

@@ -49,8 +49,8 @@ class WireElem(msgspec.Struct, gc=False):
     msg_content: msgspec.Raw = msgspec.field(name="MsgContent", default=msgspec.Raw(b"{}"))
 
 
-class _Words(msgspec.Struct, gc=False):
-    """What a text elem says."""
+class TextContent(msgspec.Struct, gc=False):
+    """`MsgContent` of a TIMTextElem."""
 
     text: str = msgspec.field(name="Text")
 
@@ -58,7 +58,7 @@ class _Words(msgspec.Struct, gc=False):
 class _TextMember(msgspec.Struct, gc=False, tag_field="MsgType", tag="TIMTextElem"):
     """The member of `MsgBody` that most bodies consist of, read in one go."""
 
-    content: _Words = msgspec.field(name="MsgContent")
+    content: TextContent = msgspec.field(name="MsgContent")
 
 
 _TEXT = b'[{"MsgType":"TIMTextElem",'
