@@ -227,7 +227,7 @@ def _insert(connection: sqlite3.Connection, batch: Batch) -> list[tuple[Incoming
         return []
     try:
         count, last = incoming_rows.insert_all(connection, batch)
-    except incoming_rows.NotAsJSON:
+    except incoming_rows.HoldsNUL:
         count, last = incoming_rows.insert_each(connection, batch)
     if count == len(items):
         return list(zip(items, range(last - count + 1, last + 1), strict=True))
