@@ -13,7 +13,8 @@ import pytest
 
 from timim import StorageError
 from timim.gathered import Gathered
-from timim.sqlite import QUEUE_LIMIT, THREADS, Database, Op, working
+from timim.lanes import THREADS, Op, working
+from timim.sqlite import QUEUE_LIMIT, Database
 
 
 def nothing(connection: sqlite3.Connection) -> None:

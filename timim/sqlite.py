@@ -5,134 +5,29 @@ the order they were submitted. Nobody waits to be batched: what comes in while a
 A write that raises is undone alone; a commit that fails (disk full) fails all that were in it. A batch may be carried out
 twice before it is committed once: a write changes nothing but the file.
 
-The lanes of all files of a process share a few threads: a thread each would have a hundred clients in one program fight
-for the interpreter, at four times the cost of the work itself. For the same reason one of them at a time carries out
-statements, while others wait for the disk. What somebody waits for, who could give more to do meanwhile, is urgent: it goes
-before what waits of other files.
+The lanes of all files of a process share a few threads: `lanes.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import queue
 import sqlite3
-import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import StorageError, StoreDamaged, TimimError
 from .failpoint import reach
+from .lanes import Job, Lane, Op, ReadLane, Rest, threads
 
 T = TypeVar("T")
-Op = Callable[[sqlite3.Connection], T]
 
-THREADS = 4  # of a process: disks sync a few files at once faster than one after another, and more threads only wait
 BATCH_LIMIT = 512  # writes in one transaction: bounds how long the first of them waits
 QUEUE_LIMIT = 20_000  # writes, and reads, that wait; past it the disk is not keeping up and callers are told
 BUSY_TIMEOUT_S = 10.0
 SIZES = (128, 64, 32, *range(16, 0, -1))  # rows of one statement; few sizes, so that each stays prepared
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-@dataclass(slots=True)
-class _Job:
-    op: Op[Any]
-    future: asyncio.Future[Any]
-    result: Any = None
-    error: Exception | None = None
-
-
-class _Threads:
-    """Threads that carry out whatever lanes have waiting, for as long as the process lives."""
-
-    def __init__(self) -> None:
-        # what is urgent goes first; both ends of a deque are safe without a lock
-        self._urgent: deque[Callable[[], None]] = deque()
-        self._others: deque[Callable[[], None]] = deque()
-        self._waiting: queue.SimpleQueue[None] = queue.SimpleQueue()  # an item for each
-        self._started = 0
-        self._under_way: deque[None] = deque()
-        self.statements = threading.Lock()  # held for a batch's statements, not for its commit, which waits for the disk
-
-    def __len__(self) -> int:
-        """How much waits or is being carried out; what a loop is told of it, it was told before."""
-        return len(self._under_way)
-
-    def run(self, work: Callable[[], None], *, urgent: bool = False) -> None:
-        """`work` must not raise, and must end."""
-        if self._started < THREADS:
-            self._started += 1
-            threading.Thread(target=self._serve, name=f"timim-sqlite-{self._started}", daemon=True).start()
-        self._under_way.append(None)
-        (self._urgent if urgent else self._others).append(work)
-        self._waiting.put(None)
-
-    def _serve(self) -> None:
-        while True:
-            self._waiting.get()
-            try:
-                work = self._urgent.popleft()
-            except IndexError:
-                work = self._others.popleft()
-            work()
-            self._under_way.pop()
-
-
-@cache
-def _threads() -> _Threads:
-    return _Threads()
-
-
-def working() -> int:
-    """How much the threads of this process have to do."""
-    return len(_threads())
-
-
-if hasattr(os, "register_at_fork"):  # a forked child has the queue but not its threads, and would wait for ever
-    os.register_at_fork(after_in_child=_threads.cache_clear)
-
-
-class _Lane:
-    """Jobs that are carried out in their order, up to `limit` together, by one thread at a time."""
-
-    def __init__(self, carry_out: Callable[[list[_Job]], None], *, limit: int) -> None:
-        self._carry_out = carry_out
-        self._limit = limit
-        self._jobs: deque[_Job] = deque()
-        self._queued = 0  # for a thread: 1, 2: before what is not urgent
-        self._idle = deque([True])  # who pops it drives the lane; both ends of a deque are safe without a lock
-
-    def __len__(self) -> int:
-        return len(self._jobs)
-
-    def put(self, job: _Job, *, urgent: bool = False) -> None:
-        self._jobs.append(job)
-        self._drive(urgent=urgent)
-
-    def _drive(self, *, urgent: bool = False) -> None:
-        if self._queued < 1 + urgent:
-            self._queued = 1 + urgent
-            _threads().run(self._next, urgent=urgent)
-
-    def _next(self) -> None:
-        self._queued = 0  # what is put from here on comes again
-        try:
-            self._idle.pop()
-        except IndexError:
-            return  # another thread is at it, and looks for more when it is done
-        batch: list[_Job] = []
-        while self._jobs and len(batch) < self._limit:
-            batch.append(self._jobs.popleft())
-        if batch:
-            self._carry_out(batch)
-        self._idle.append(True)
-        if self._jobs:
-            self._drive()  # behind the other lanes: none keeps a thread for itself
 
 
 class Database:
@@ -159,8 +54,8 @@ class Database:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
-        self._writes = _Lane(self._write_all, limit=BATCH_LIMIT)
-        self._reads = _Lane(self._read, limit=1)
+        self._writes = Lane(self._write_all, limit=BATCH_LIMIT)
+        self._reads = ReadLane(self._read, limit=1)
         self._waiting = 0
 
     async def open(self) -> None:
@@ -174,7 +69,7 @@ class Database:
     async def close(self) -> None:
         """Carry out what waits, then close the file. Afterwards every call raises StorageError."""
         loop, self._loop = self._loop or asyncio.get_running_loop(), None
-        last = [(lane, _Job(lambda _: None, loop.create_future())) for lane in (self._writes, self._reads)]
+        last = [(lane, Job(lambda _: None, loop.create_future())) for lane in (self._writes, self._reads)]
         self._waiting += 1
         for lane, job in last:
             lane.put(job)
@@ -198,7 +93,7 @@ class Database:
         if self._waiting >= QUEUE_LIMIT:
             raise StorageError(f"{QUEUE_LIMIT} writes wait already: the disk does not keep up")
         self._waiting += 1
-        job = _Job(op, self._loop.create_future())
+        job = Job(op, self._loop.create_future())
         self._writes.put(job, urgent=urgent)
         return job.future
 
@@ -214,7 +109,7 @@ class Database:
             raise StorageError("the database is closed")
         if len(self._reads) >= QUEUE_LIMIT:
             raise StorageError(f"{QUEUE_LIMIT} reads wait already: the disk does not keep up")
-        job = _Job(op, self._loop.create_future())
+        job = Job(op, self._loop.create_future())
         self._reads.put(job)
         result: T = await job.future
         return result
@@ -254,33 +149,42 @@ class Database:
             raise self._translated(exc, f"cannot open {self._path}") from exc
         return connection
 
-    def _write_all(self, batch: list[_Job]) -> None:
-        if self._writer is not None:
-            self._commit(self._writer, batch)
+    def _write_all(self, batch: list[Job]) -> Rest:
+        """Carry out the statements of a batch; what is left is to commit them, and to tell who waits."""
+        failed = self._carry_out(self._writer, batch) if self._writer is not None else None
+        return partial(self._commit, self._writer, batch, failed)
+
+    def _carry_out(self, connection: sqlite3.Connection, batch: list[Job]) -> sqlite3.Error | None:
+        """In one transaction. Why there is none: the disk, or the file."""
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for job in batch:
+                    job.result = job.op(connection)
+            except Exception:  # noqa: BLE001  who submitted it hears of it below
+                connection.execute("ROLLBACK")
+                connection.execute("BEGIN IMMEDIATE")
+                self._each_alone(connection, batch)
+        except sqlite3.Error as exc:
+            return exc
+        return None
+
+    def _commit(self, connection: sqlite3.Connection | None, batch: list[Job], failed: sqlite3.Error | None) -> None:
+        if connection is not None:
+            try:
+                if failed is not None:
+                    raise failed
+                reach("before-commit")
+                connection.execute("COMMIT")
+                reach("after-commit")
+            except sqlite3.Error as exc:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                for job in batch:
+                    job.error = self._translated(exc, "nothing was stored")
         _call(batch[0].future.get_loop(), self._settle, batch)
 
-    def _commit(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
-        """Carry out a batch in one transaction, and commit it."""
-        try:
-            with _threads().statements:
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    for job in batch:
-                        job.result = job.op(connection)
-                except Exception:  # noqa: BLE001  who submitted it hears of it below
-                    connection.execute("ROLLBACK")
-                    connection.execute("BEGIN IMMEDIATE")
-                    self._each_alone(connection, batch)
-            reach("before-commit")
-            connection.execute("COMMIT")
-            reach("after-commit")
-        except sqlite3.Error as exc:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            for job in batch:
-                job.error = self._translated(exc, "nothing was stored")
-
-    def _each_alone(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
+    def _each_alone(self, connection: sqlite3.Connection, batch: list[Job]) -> None:
         """Once more, because one of them raised: it is undone alone, and the others stand."""
         for job in batch:
             connection.execute("SAVEPOINT one")
@@ -291,12 +195,12 @@ class Database:
                 connection.execute("ROLLBACK TO one")
             connection.execute("RELEASE one")
 
-    def _settle(self, batch: list[_Job]) -> None:
+    def _settle(self, batch: list[Job]) -> None:
         self._waiting -= len(batch)
         for job in batch:
             _settle(job)
 
-    def _read(self, batch: list[_Job]) -> None:
+    def _read(self, batch: list[Job]) -> None:
         for job in batch:
             try:
                 job.result = job.op(self._reader) if self._reader is not None else None
@@ -341,7 +245,7 @@ async def _in_thread(loop: asyncio.AbstractEventLoop, work: Callable[[], T]) -> 
         else:
             _call(loop, _succeed, future, result)
 
-    _threads().run(run)
+    threads().run(run)
     return await future
 
 
@@ -352,7 +256,7 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *args:
         pass  # the loop is closed: nobody waits any more
 
 
-def _settle(job: _Job) -> None:
+def _settle(job: Job) -> None:
     if job.future.done():
         return  # the caller was cancelled
     if job.error is not None:

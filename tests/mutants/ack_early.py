@@ -5,22 +5,24 @@ from __future__ import annotations
 import sqlite3
 import time
 
+import timim.lanes
 import timim.sqlite
 from timim.cli import main
-from timim.failpoint import reach
 
 EARLY_S = 0.02  # what an ack needs to get out
+commit = timim.sqlite.Database._commit
 
 
-def commit_late(self: timim.sqlite.Database, connection: sqlite3.Connection, batch: list[timim.sqlite._Job]) -> None:
-    connection.execute("BEGIN IMMEDIATE")
+def commit_late(
+    self: timim.sqlite.Database,
+    connection: sqlite3.Connection | None,
+    batch: list[timim.lanes.Job],
+    failed: sqlite3.Error | None,
+) -> None:
     for job in batch:
-        job.result = job.op(connection)
         job.future.get_loop().call_soon_threadsafe(timim.sqlite._settle, job)
     time.sleep(EARLY_S)
-    reach("before-commit")
-    connection.execute("COMMIT")
-    reach("after-commit")
+    commit(self, connection, batch, failed)
 
 
 timim.sqlite.Database._commit = commit_late  # type: ignore[method-assign]
