@@ -5,6 +5,8 @@ They are objects that users may hold; where another object stands for the same r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .message import Message
 
 LIMIT = 20
@@ -35,6 +37,11 @@ class LastMessages:
             held.append(message)
             held.sort(key=lambda m: (m.seq or 1 << 62, m.local_id), reverse=True)
         del held[LIMIT:]
+
+    def add_all(self, messages: Sequence[Message]) -> None:
+        """The same of many, in the order of their seqs."""
+        for message in messages[-LIMIT:]:
+            self.add(message)
 
     def forget(self, message: Message) -> None:
         """Its row was deleted."""

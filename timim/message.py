@@ -12,7 +12,7 @@ import msgspec
 
 from .elems import AnyElem, Elem, FileElem, SoundElem, TextElem
 from .errors import AlreadySent, ElemLimitError, InvalidArgument
-from .ids import ConversationKey
+from .ids import ConversationKey, random_of, unique_id
 from .quote import Quote, quote_in
 
 
@@ -153,13 +153,11 @@ class Message(Sequence[AnyElem]):
         "seq",
         "status",
         "timestamp",
-        "unique_id",
     )
 
     conversation: ConversationKey | None
     status: MessageStatus | None
     msg_id: str
-    unique_id: int
     seq: int
     timestamp: int
     sender: str
@@ -186,7 +184,6 @@ class Message(Sequence[AnyElem]):
         self.conversation = None
         self.status = None
         self.msg_id = ""
-        self.unique_id = 0
         self.seq = 0
         self.timestamp = 0
         self.sender = ""
@@ -220,6 +217,11 @@ class Message(Sequence[AnyElem]):
                 raise ElemLimitError(f"a message holds at most one {word}")
         self._elems = (*self.elems, elem)
         return self
+
+    @property
+    def unique_id(self) -> int:
+        """`seq · 2³² + random`, 0 before the server has numbered it."""
+        return unique_id(self.seq, random_of(self.msg_id)) if self.seq else 0
 
     @property
     def elems(self) -> tuple[AnyElem, ...]:

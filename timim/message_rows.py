@@ -11,7 +11,7 @@ import msgspec
 
 from . import act_rows
 from .errors import InvalidArgument
-from .ids import ConversationKey, ConversationType, random_of, unique_id
+from .ids import ConversationKey, ConversationType
 from .message import NO_STATE, Message, MessageStatus, Priority, SenderMember, SenderProfile
 from .records import Incoming, Place
 from .wire.elems import decode_body, decode_own_body
@@ -43,7 +43,6 @@ def new_message(key: ConversationKey, item: Incoming, local_id: int, read_seq: i
     message._of(item.body, decode_body)
     message.conversation, message.local_id = key, local_id
     message.seq, message.msg_id, message.sender = item.seq, item.msg_id, item.sender
-    message.unique_id = unique_id(item.seq, random_of(item.msg_id))
     message.timestamp, message.status = item.timestamp, MessageStatus.SUCCEEDED
     message.is_self = item.is_self
     message.is_read = item.is_self or item.seq <= read_seq
@@ -86,7 +85,6 @@ def message_of(row: tuple[Any, ...]) -> Message:
     message._of(body, decode_own_body if unsent else decode_body)
     message.conversation = ConversationKey(TYPES[type], peer)
     message.local_id, message.seq, message.msg_id, message.sender = local_id, seq or 0, msg_id, sender
-    message.unique_id = unique_id(seq, random_of(msg_id)) if seq else 0
     message.timestamp, message.status = timestamp, STATUSES[status]
     message.is_self = bool(is_self)
     message.is_read = message.is_self or (seq or 0) <= read_seq

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from .conversation import Conversation, Engine
 from .conversation_list import Conversations
 from .engine.dispatcher import Dispatcher
-from .events import ConversationChanged, ProfileChanged, ReadReceipt, event_of, events_of, is_tip
+from .events import ConversationChanged, ProfileChanged, ReadReceipt, event_of, events_of, is_tip, of_server
 from .ids import ConversationKey, ConversationType
 from .message import ALL, Message
 from .storage import LocalStore, Marks, Stored
@@ -79,10 +79,10 @@ class Roster:
         if stored.listed and (stored.new or conversation not in self.listed):
             self.listed._place(conversation, stored.last_time)
         for message in stored.new:
-            conversation._last.add(message)
-            counts = not (message.is_read or message.is_self or message.recalled or is_tip(message))
-            conversation.unread += counts
-            conversation.mentioned += counts and (self._user_id in message.mentions or ALL in message.mentions)
+            if not (message.is_read or message.is_self or message.recalled or is_tip(message)):
+                conversation.unread += 1
+                conversation.mentioned += self._user_id in message.mentions or ALL in message.mentions
+        conversation._last.add_all(stored.new)
         if stored.unread is not None:
             conversation.unread, conversation.mentioned = stored.unread
         if stored.marks is not None:
@@ -96,7 +96,7 @@ class Roster:
             self._dispatcher.event(event_of(act, message))
         if stored.peer_read_seq:
             self._dispatcher.event(ReadReceipt(stored.key, stored.peer_read_seq, stored.key.peer))
-        for event in (event for message in stored.new for event in events_of(message)):
+        for event in (event for message in stored.new if of_server(message) for event in events_of(message)):
             if isinstance(event, ProfileChanged):
                 self._profile(event)
             self._dispatcher.event(event)

@@ -76,7 +76,11 @@ class Content:
         return message
 
     def _decoded(self, decode: ElemDecoder, body: bytes) -> tuple[AnyElem, ...]:
-        return tuple(map(self.bind, decode(body)))
+        elems = decode(body)
+        for elem in elems:
+            if isinstance(elem, BoundElem):
+                self.bind(elem)
+        return elems
 
     async def keep(self, message: Message) -> None:
         """Put content that was given as bytes on disk. Raises StorageError; nothing is left there then."""

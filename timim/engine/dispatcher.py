@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
 from ..errors import NotLoggedIn, RequestTimeout, StreamOverflow
@@ -98,22 +98,23 @@ class Dispatcher:
     def on(self, event: type[Any], handler: EventHandler) -> None:
         self._event_handlers.setdefault(event, []).append(handler)
 
-    def messages(self, messages: Iterable[Message]) -> None:
-        """Throw messages that the local store reported as new, in order."""
-        for message in messages:
-            for waiter in list(self._waiters):
-                self._try(waiter, message)
-            for stream in list(self._streams):
-                stream._offer(message)
-            if self._message_handlers:
-                self._enqueue(message.conversation, message)
+    def messages(self, messages: Sequence[Message]) -> None:
+        """Throw messages of one conversation that the local store reported as new, in order."""
+        if self._waiters or self._streams:
+            for message in messages:
+                for waiter in list(self._waiters):
+                    self._try(waiter, message)
+                for stream in list(self._streams):
+                    stream._offer(message)
+        if self._message_handlers and messages:
+            self._enqueue(messages[0].conversation, messages)
 
     def event(self, event: object) -> None:
         """Tell the handlers of this event's class; in the order of the events."""
         for stream in list(self._streams):
             stream._offer(event)
         if type(event) in self._event_handlers:
-            self._enqueue(None, event)
+            self._enqueue(None, (event,))
 
     def wait_for(
         self, key: ConversationKey | None, matches: Callable[[Message], bool], *, timeout: float | None = None
@@ -177,13 +178,13 @@ class Dispatcher:
         except Exception as exc:  # noqa: BLE001  who waits hears of it: it is their own function
             future.set_exception(exc)
 
-    def _enqueue(self, key: ConversationKey | None, item: object) -> None:
-        self._waiting += 1
+    def _enqueue(self, key: ConversationKey | None, items: Sequence[object]) -> None:
+        self._waiting += len(items)
         lane = self._lanes.get(key)
         if lane is not None:
-            lane.append(item)
+            lane.extend(items)
             return
-        self._lanes[key] = deque((item,))
+        self._lanes[key] = deque(items)
         task = asyncio.create_task(self._run(key), name=f"timim handlers {key or 'events'}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

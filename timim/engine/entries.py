@@ -13,6 +13,7 @@ from ..storage import Incoming, IncomingAct
 from ..wire.elems import decode_body
 from ..wire.entries import ActFacts, Entry, MentionItem, Reaction, State
 
+NORMAL = Priority.NORMAL.value
 SENDERS = 1024  # of whom what was said last is kept
 
 
@@ -42,20 +43,20 @@ def incoming_of(entry: Entry, user_id: str) -> Incoming:
         member = SenderMember(sender, card, role, dict(custom)) if custom else _member(sender, card, role)
     mentions = _mentions(entry.mentions) if entry.mentions else ()
     return Incoming(
-        seq=entry.timeline_seq,
-        msg_id=f"{entry.client_time}-{entry.msg_random}",
-        sender=sender,
-        timestamp=entry.msg_time,
-        is_self=sender == user_id,
-        body=bytes(entry.msg_body),
-        priority=entry.priority or Priority.NORMAL.value,
-        cloud_custom_data=entry.cloud_custom_data,
-        profile=profile,
-        member=member,
-        state=_state(entry.state) if isinstance(entry.state, State) else None,
-        mentions=mentions,
+        entry.timeline_seq,
+        f"{entry.client_time}-{entry.msg_random}",
+        sender,
+        entry.msg_time,
+        sender == user_id,
+        bytes(entry.msg_body),
+        entry.priority or NORMAL,
+        entry.cloud_custom_data,
+        profile,
+        member,
+        _state(entry.state) if isinstance(entry.state, State) else None,
+        mentions,
         calls=bool(mentions) and _calls(mentions, user_id),
-        receipt=bool(entry.receipt),
+        receipt=entry.receipt != 0,
     )
 
 

@@ -24,7 +24,7 @@ from ..errors import (
     NotLoggedIn,
     TimimError,
 )
-from ..ids import ConversationKey, ConversationType, MsgId, random_of, unique_id
+from ..ids import ConversationKey, ConversationType, MsgId
 from ..message import Message, MessageStatus, OfflinePush
 from ..net.connection import Connection
 from ..net.link import Link
@@ -330,7 +330,6 @@ class Outbox:
         """The server has it: its sender hears at once. A crash before the row says so only means one more resend."""
         message = item.message
         message.seq, message.timestamp = ack.seq, ack.timestamp
-        message.unique_id = unique_id(ack.seq, random_of(message.msg_id))
         message.sender_profile, message.sender_member = ack.profile, ack.member
         if message.status is MessageStatus.SENDING:
             message.status = MessageStatus.SUCCEEDED
