@@ -13,7 +13,7 @@ import pytest
 
 from timim import StorageError
 from timim.gathered import Gathered
-from timim.lanes import THREADS, Op, working
+from timim.lanes import READERS, WRITERS, Op, working
 from timim.sqlite import QUEUE_LIMIT, Database
 
 
@@ -25,7 +25,7 @@ def nothing(connection: sqlite3.Connection) -> None:
 async def files(tmp_path: Path) -> AsyncIterator[list[Database]]:
     """More than there are threads for."""
     async with AsyncExitStack() as stack:
-        opened = [Database(tmp_path / f"{n}.db", migrate=nothing) for n in range(THREADS + 3)]
+        opened = [Database(tmp_path / f"{n}.db", migrate=nothing) for n in range(READERS + WRITERS + 1)]
         for database in opened:
             await database.open()
             stack.push_async_callback(database.close)
@@ -41,21 +41,29 @@ def waits_for(gate: threading.Event) -> Op[bool]:
 
 
 async def test_what_is_urgent_goes_before_what_waits_of_other_files(files: list[Database]) -> None:
-    gates = [threading.Event() for _ in range(THREADS)]
+    gate = threading.Event()
     done: list[str] = []
-    # reads, which hold a thread and nothing else
-    held = [asyncio.create_task(of.read(waits_for(gate))) for of, gate in zip(files, gates, strict=False)]
+    held = files[0].submit(waits_for(gate))
     await asyncio.sleep(0)
-    assert working() >= THREADS
+    assert working()
     *_, one, two, three = files
     waiting = [one.submit(noted(done, "one")), two.submit(noted(done, "two")), three.submit(noted(done, "three"))]
     urgent = three.submit(noted(done, "three, urgent"), urgent=True)
-    gates[0].set()  # one thread does it all
-    await asyncio.gather(*waiting, urgent)
-    for gate in gates:
-        gate.set()
-    await asyncio.gather(*held)
+    gate.set()
+    await asyncio.gather(held, *waiting, urgent)
     assert done == ["three", "three, urgent", "one", "two"], "before other files, and behind what its own was given before"
+
+
+async def test_long_reads_hold_up_no_write(files: list[Database]) -> None:
+    gate = threading.Event()
+    reads = [asyncio.create_task(database.read(waits_for(gate))) for database in files]
+    await asyncio.sleep(0)
+    assert await asyncio.gather(*(database.submit(lambda connection: "written") for database in files)) == ["written"] * len(
+        files
+    )
+    assert not any(read.done() for read in reads)
+    gate.set()
+    assert all(await asyncio.gather(*reads))
 
 
 async def test_each_file_keeps_the_order_of_its_writes_whatever_is_urgent(files: list[Database]) -> None:

@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Op = Callable[[sqlite3.Connection], T]
 
-THREADS = 4  # of a process: disks sync a few files at once faster than one after another, and more threads only wait
+WRITERS = 2  # threads of a process: one carries out statements while another waits for the disk; more get in each other's way
+READERS = 2  # and those of all else: a long read holds up no write
 
 
 @dataclass(slots=True)
@@ -37,8 +38,28 @@ class Job:
 Rest = Callable[[], None]  # of a batch whose statements were carried out: its commit
 
 
+class _Pool:
+    """So many threads, once there is something to do for each, for as long as the process lives."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self._name = name
+        self._size = size
+        self._started = 0
+        self._waiting: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+    def give(self, work: Callable[[], None]) -> None:
+        if self._started < self._size:
+            self._started += 1
+            threading.Thread(target=self._serve, name=f"timim-{self._name}-{self._started}", daemon=True).start()
+        self._waiting.put(work)
+
+    def _serve(self) -> None:
+        while True:
+            self._waiting.get()()
+
+
 class Threads:
-    """Threads that carry out whatever lanes have waiting, for as long as the process lives.
+    """Threads that carry out whatever lanes have waiting.
 
     A batch of writes has two parts: its statements, of one batch at a time, and the rest, which waits for the disk. Which batch
     is the next is decided when its statements can begin: what is urgent does not wait behind what came before it.
@@ -49,8 +70,8 @@ class Threads:
         self._urgent: deque[Callable[[], Rest | None]] = deque()
         self._others: deque[Callable[[], Rest | None]] = deque()
         self._turn = deque([True])  # who has it sees to it that statements are carried out
-        self._ready: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._started = 0
+        self._writers = _Pool("writer", WRITERS)
+        self._readers = _Pool("reader", READERS)
         self._under_way: deque[None] = deque()
 
     def __len__(self) -> int:
@@ -60,7 +81,7 @@ class Threads:
     def run(self, work: Callable[[], None]) -> None:
         """`work` must not raise, and must end."""
         self._under_way.append(None)
-        self._give(work)
+        self._readers.give(partial(self._carry_out, work))
 
     def write(self, work: Callable[[], Rest | None], *, urgent: bool = False) -> None:
         """`work` carries out statements and returns what is left to do then; neither must raise, and both must end."""
@@ -75,7 +96,7 @@ class Threads:
             except IndexError:
                 return  # who has it looks again when it gives it back
             if self._urgent or self._others:
-                self._give(self._write)
+                self._writers.give(partial(self._carry_out, self._write))
                 return
             self._turn.append(True)
 
@@ -89,16 +110,9 @@ class Threads:
         if rest is not None:
             rest()
 
-    def _give(self, work: Callable[[], None]) -> None:
-        if self._started < THREADS:
-            self._started += 1
-            threading.Thread(target=self._serve, name=f"timim-sqlite-{self._started}", daemon=True).start()
-        self._ready.put(work)
-
-    def _serve(self) -> None:
-        while True:
-            self._ready.get()()
-            self._under_way.pop()
+    def _carry_out(self, work: Callable[[], None]) -> None:
+        work()
+        self._under_way.pop()
 
 
 @cache
