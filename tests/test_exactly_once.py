@@ -139,7 +139,9 @@ def test_r4_a_store_that_forgets_is_found_out(mutant: type[SqliteStore]) -> None
 
     found_out: list[BaseException] = []
     try:
-        run_state_machine_as_test(Mutant, settings=settings(max_examples=30, deadline=None, database=None, print_blob=False))
+        run_state_machine_as_test(
+            Mutant, settings=settings(max_examples=300, derandomize=True, deadline=None, print_blob=False)
+        )
     except BaseExceptionGroup as group:
         found_out += group.exceptions
     except (AssertionError, pytest.fail.Exception) as exc:
