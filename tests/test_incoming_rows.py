@@ -71,6 +71,7 @@ def came_to(batches: Sequence[Batch], insert: Insert) -> tuple[list[list[Any]], 
 
 
 @given(batches=st.lists(BATCH, min_size=1, max_size=3))
+@example(batches=[batch_of([Incoming(n, "1-1", "a", 1, False, b"[]", calls=n == 2) for n in (1, 2)], True)])
 @example(batches=[batch_of([Incoming(1, "1-1", "a", 1, False, b'[{"MsgType":"\xff"}]')], True)])
 @example(batches=[batch_of([Incoming(n, "1-1", "a\0b", 1, False, b"[]") for n in (1, 2)], True)])
 def test_messages_stored_together_come_to_the_same_as_one_by_one(batches: list[Batch]) -> None:

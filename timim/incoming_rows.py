@@ -87,7 +87,7 @@ class _Blob:
 
 def insert_all(connection: sqlite3.Connection, batch: Batch) -> tuple[int, int]:
     """Insert what is not here yet; how many that is, and the last one's local_id: they follow each other. Raises HoldsNUL."""
-    full = any(item.state is not None or item.mentions or item.receipt for item in batch.incoming)
+    full = any(item.state is not None or item.mentions or item.calls or item.receipt for item in batch.incoming)
     blob = _Blob()
     rows = _encode([_full_row(item, blob) if full else _row(item, blob) for item in batch.incoming])
     if b"\\u0000" in rows:

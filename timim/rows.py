@@ -225,8 +225,9 @@ def _insert(connection: sqlite3.Connection, batch: Batch) -> list[tuple[Incoming
     items = batch.incoming
     if not items:
         return []
+    insert = incoming_rows.insert_all if len(items) > 1 else incoming_rows.insert_each  # one is cheaper by itself
     try:
-        count, last = incoming_rows.insert_all(connection, batch)
+        count, last = insert(connection, batch)
     except incoming_rows.HoldsNUL:
         count, last = incoming_rows.insert_each(connection, batch)
     if count == len(items):
