@@ -13,8 +13,8 @@ import pytest
 
 from timim import StorageError
 from timim.gathered import Gathered
-from timim.lanes import READERS, WRITERS, Op, working
 from timim.sqlite import QUEUE_LIMIT, Database
+from timim.sqlite_lanes import READERS, WRITERS, Op, working
 
 
 def nothing(connection: sqlite3.Connection) -> None:

@@ -20,7 +20,7 @@ SIDES: Mapping[str, tuple[frozenset[str], ...]] = {
     "shared": (
         frozenset({"timim.clock", "timim.errors", "timim.failpoint", "timim.open_files"}),
         frozenset({"timim.elem", "timim.ids", "timim.notice_types", "timim.tasks"}),
-        frozenset({"timim.elems", "timim.lanes", "timim.usersig", "timim.quote"}),
+        frozenset({"timim.elems", "timim.sqlite_lanes", "timim.usersig", "timim.quote"}),
         frozenset({"timim.message"}),
         frozenset({"timim.wire", "timim.sqlite"}),
         frozenset({"timim.gathered"}),

@@ -16,11 +16,11 @@ from tests.power import Connection, Disk
 from timim import records, rows
 from timim.errors import StorageError
 from timim.ids import ConversationKey, ConversationType
-from timim.lanes import Op, T
 from timim.server.settings import Settings
 from timim.server.store import sqlite as server_store
 from timim.server.store.base import MsgKey, NewEntry
 from timim.sqlite import Database
+from timim.sqlite_lanes import Op, T
 from timim.storage import LocalStore
 from timim.wire.coverage import Coverage, Interval
 

@@ -9,8 +9,8 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from .errors import StorageError
-from .lanes import Op
 from .sqlite import BATCH_LIMIT, QUEUE_LIMIT
+from .sqlite_lanes import Op
 
 I = TypeVar("I")  # noqa: E741  an item
 R = TypeVar("R")

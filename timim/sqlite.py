@@ -5,7 +5,7 @@ the order they were submitted. Nobody waits to be batched: what comes in while a
 A write that raises is undone alone; a commit that fails (disk full) fails all that were in it. A batch may be carried out
 twice before it is committed once: a write changes nothing but the file.
 
-The lanes of all files of a process share a few threads: `lanes.py`.
+The lanes of all files of a process share a few threads: `sqlite_lanes.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from .errors import StorageError, StoreDamaged, TimimError
 from .failpoint import reach
-from .lanes import Job, Lane, Op, ReadLane, Rest, threads
+from .sqlite_lanes import Job, Lane, Op, ReadLane, Rest, threads
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 import time
 
-import timim.lanes
 import timim.sqlite
+import timim.sqlite_lanes
 from timim.cli import main
 
 EARLY_S = 0.02  # what an ack needs to get out
@@ -16,7 +16,7 @@ commit = timim.sqlite.Database._commit
 def commit_late(
     self: timim.sqlite.Database,
     connection: sqlite3.Connection | None,
-    batch: list[timim.lanes.Job],
+    batch: list[timim.sqlite_lanes.Job],
     failed: sqlite3.Error | None,
 ) -> None:
     for job in batch:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..clock import OFFSET
-from ..lanes import working
+from ..sqlite_lanes import working
 
 T = TypeVar("T")
 QUIET_S = 0.0005  # a packet on loopback is there at once; a disk that needs longer looks like a slow disk
