@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sqlite3
 from functools import cache
-from typing import Any
 
 import msgspec
 
@@ -23,32 +22,9 @@ class HoldsNUL(Exception):
     """A text holds NUL, at which SQLite ends a text that it reads from JSON."""
 
 
-class _Row(msgspec.Struct, array_like=True, gc=False):
-    """The columns of a row, but for those of its batch; of bytes, where they stand in the blob, by `_BYTES`."""
-
-    seq: int
-    msg_id: str
-    sender: str
-    timestamp: int
-    is_self: bool
-    priority: str
-    cloud_custom_data: str
-    body: int
-    profile: int | None
-    member: int | None
-
-
-class _FullRow(_Row, array_like=True, gc=False):
-    """With those that most messages have as they are by default."""
-
-    state: int | None
-    quiet: bool
-    mentions: str
-    calls: bool
-    receipt: bool
-
-
-_BYTES = frozenset({"body", "profile", "member", "state"})
+_OF_ALL = ("seq", "msg_id", "sender", "timestamp", "is_self", "priority", "cloud_custom_data", "body", "profile", "member")
+_OF_FEW = ("state", "quiet", "mentions", "calls", "receipt")  # most messages have them as they are by default
+_BYTES = frozenset({"body", "profile", "member", "state"})  # in the JSON: where they stand in the blob
 _PLACE_BITS = 32  # of a place in the blob; its length stands above them
 _encode = msgspec.json.Encoder().encode
 
@@ -87,13 +63,19 @@ class _Blob:
 
 def insert_all(connection: sqlite3.Connection, batch: Batch) -> tuple[int, int]:
     """Insert what is not here yet; how many that is, and the last one's local_id: they follow each other. Raises HoldsNUL."""
-    full = any(item.state is not None or item.mentions or item.calls or item.receipt for item in batch.incoming)
+    few = any(item.state is not None or item.mentions or item.calls or item.receipt for item in batch.incoming)
     blob = _Blob()
-    rows = _encode([_full_row(item, blob) if full else _row(item, blob) for item in batch.incoming])
-    if b"\\u0000" in rows:
+    rows: list[tuple[object, ...]] = []
+    for item in batch.incoming:
+        row = _of_all(item, blob.place(item.body), blob.profile(item.profile), blob.member(item.member))
+        if few:
+            state = _state(item)
+            row += _of_few(item, blob.place(state) if state is not None else None)
+        rows.append(row)
+    text = _encode(rows)
+    if b"\\u0000" in text:
         raise HoldsNUL
-    values = (*batch.key, batch.live, rows.decode(), blob.whole())
-    cursor = connection.execute(_insert_all(_FullRow if full else _Row), values)
+    cursor = connection.execute(_insert_all(few=few), (*batch.key, batch.live, text.decode(), blob.whole()))
     return cursor.rowcount, cursor.lastrowid or 0
 
 
@@ -101,46 +83,14 @@ def insert_each(connection: sqlite3.Connection, batch: Batch) -> tuple[int, int]
     """The same for any messages, by a statement each."""
     count, last = 0, 0
     for item in batch.incoming:
-        cursor = connection.execute(_INSERT, (*batch.key, batch.live, *_values(item)))
+        row = _of_all(item, item.body, packed(item.profile), packed(item.member)) + _of_few(item, _state(item))
+        cursor = connection.execute(_INSERT, (*batch.key, batch.live, *row))
         if cursor.rowcount:
             count, last = count + 1, cursor.lastrowid or 0
     return count, last
 
 
-def _row(item: Incoming, blob: _Blob) -> _Row:
-    return _Row(
-        item.seq,
-        item.msg_id,
-        item.sender,
-        item.timestamp,
-        item.is_self,
-        item.priority,
-        item.cloud_custom_data,
-        blob.place(item.body),
-        blob.profile(item.profile),
-        blob.member(item.member),
-    )
-
-
-def _full_row(item: Incoming, blob: _Blob) -> _FullRow:
-    row, state = _row(item, blob), _state(item)
-    return _FullRow(
-        row.seq,
-        row.msg_id,
-        row.sender,
-        row.timestamp,
-        row.is_self,
-        row.priority,
-        row.cloud_custom_data,
-        row.body,
-        row.profile,
-        row.member,
-        blob.place(state) if state is not None else None,
-        *_rest(item),
-    )
-
-
-def _values(item: Incoming) -> tuple[Any, ...]:
+def _of_all(item: Incoming, body: object, profile: object, member: object) -> tuple[object, ...]:
     return (
         item.seq,
         item.msg_id,
@@ -149,36 +99,35 @@ def _values(item: Incoming) -> tuple[Any, ...]:
         item.is_self,
         item.priority,
         item.cloud_custom_data,
-        item.body,
-        packed(item.profile),
-        packed(item.member),
-        _state(item),
-        *_rest(item),
+        body,
+        profile,
+        member,
     )
+
+
+def _of_few(item: Incoming, state: object) -> tuple[object, ...]:
+    recalled = item.state is not None and item.state.recall_seq > 0
+    return state, recalled, packed_mentions(item.mentions), item.calls, item.receipt
 
 
 def _state(item: Incoming) -> bytes | None:
     return act_rows.packed_state(item.state) if item.state is not None else None
 
 
-def _rest(item: Incoming) -> tuple[bool, str, bool, bool]:
-    recalled = item.state is not None and item.state.recall_seq > 0
-    return recalled, packed_mentions(item.mentions), item.calls, item.receipt
-
-
-def _columns(row: type[_Row]) -> str:
-    return f"messages(type,peer,thrown,status,position,{','.join(row.__struct_fields__)})"
+def _into(columns: tuple[str, ...]) -> str:
+    return f"INSERT INTO messages(type,peer,thrown,status,position,{','.join(columns)})"
 
 
 @cache
-def _insert_all(row: type[_Row]) -> str:
-    values = [f"json_extract(value,'$[{i}]')" for i in range(len(row.__struct_fields__))]
-    for i, name in enumerate(row.__struct_fields__):
-        if name in _BYTES:
-            values[i] = f"substr(?5,{values[i]}&{(1 << _PLACE_BITS) - 1},{values[i]}>>{_PLACE_BITS})"
+def _insert_all(*, few: bool) -> str:
+    columns, values = _OF_ALL + _OF_FEW * few, []
+    for i, name in enumerate(columns):
+        value = f"json_extract(value,'$[{i}]')"
+        place = f"{value}&{(1 << _PLACE_BITS) - 1},{value}>>{_PLACE_BITS}"
+        values.append(f"substr(?5,{place})" if name in _BYTES else value)
     rows = f"SELECT ?1,?2,?3,2,{values[0]},{','.join(values)} FROM json_each(?4) WHERE true"
-    return f"INSERT INTO {_columns(row)} {rows} ON CONFLICT DO NOTHING"
+    return f"{_into(columns)} {rows} ON CONFLICT DO NOTHING"
 
 
-_PLACES = ",".join(f"?{i + 4}" for i in range(len(_FullRow.__struct_fields__)))
-_INSERT = f"INSERT INTO {_columns(_FullRow)} VALUES(?1,?2,?3,2,?4,{_PLACES}) ON CONFLICT DO NOTHING"
+_VALUES = ",".join(f"?{i + 4}" for i in range(len(_OF_ALL + _OF_FEW)))
+_INSERT = f"{_into(_OF_ALL + _OF_FEW)} VALUES(?1,?2,?3,2,?4,{_VALUES}) ON CONFLICT DO NOTHING"
