@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 from tests.buckets import Bucket, s3_server
+from tests.people import People
 from tests.services import Nats, Postgres
+from timim.testing import RunningServer, running_server
 from timim.testing.server import BACKEND
 
 # deadline=None: two workers share two cores, so the time of one example says nothing
@@ -46,6 +50,20 @@ def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
         for blocking in alarm.functions.values():
             blocking.can_block_in("asyncpg/connect_utils.py", "_parse_connect_arguments")
         yield
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_server() -> AsyncIterator[RunningServer]:
+    """Of all tests of a module."""
+    async with running_server() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def people(shared_server: RunningServer) -> AsyncIterator[People]:
+    """Users of that server, logged out when the test ends."""
+    async with AsyncExitStack() as stack:
+        yield People(shared_server, stack)
 
 
 @pytest.fixture(scope="session")

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable
 
 import pytest
-import pytest_asyncio
 
 import timim
 from tests.people import TYPES, People, seen
 from timim import Client, Group
 from timim.server.permissions import ADMIN, JOINING, MEMBER, OWNER, STRANGER, TABLE, Act
-from timim.testing import RunningServer, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server() -> AsyncIterator[RunningServer]:
-    async with running_server() as running:
-        yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def people(server: RunningServer) -> AsyncIterator[People]:
-    async with AsyncExitStack() as stack:
-        yield People(server, stack)
 
 
 class Cast:

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 import timim
 from tests.past import store_of
 from tests.people import TYPES, People, seen
 from timim import GroupChanged, GroupNoticed, GroupNoticeType, GroupTipElem, GroupTipType, JoinOption
 from timim.server.permissions import ADMIN, MEMBER, OWNER
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import Watch, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server() -> AsyncIterator[RunningServer]:
-    async with running_server() as running:
-        yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def people(server: RunningServer) -> AsyncIterator[People]:
-    async with AsyncExitStack() as stack:
-        yield People(server, stack)
 
 
 async def test_joining_is_free_or_asked_or_not_at_all(people: People) -> None:
