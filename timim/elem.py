@@ -103,27 +103,12 @@ class BoundElem(Elem):
         return self._source
 
 
-class ContentElem(BoundElem):
-    """What sound, file and video share: content by path or data when sending; uuid, size and url once sent."""
+class KeptContent(BoundElem):
+    """Content that has a name, a size in bytes and an address on the server, once it is there."""
 
-    path: Path | None = None
-    data: Bytes | None = Field(default=None, repr=False)
     uuid: str = ""
     size: Annotated[int, Field(ge=0)] = 0
     url: str = Field(default="", repr=False)
-
-    @field_validator("path", mode="before")
-    @classmethod
-    def _path_is_a_path(cls, value: object) -> object:
-        if isinstance(value, str) and not value:
-            raise ValueError("must not be empty")
-        return value
-
-    @model_validator(mode="after")
-    def _has_content(self) -> Self:
-        if self.path is None and self.data is None and not self.uuid and not self.url:
-            raise ValueError("give path= or data=")
-        return self
 
     async def read(self, *, progress: Progress | None = None) -> bytes:
         """The content, fetched at each call (unless the client has a media cache). Raises DownloadFailed or MediaGone."""
@@ -139,3 +124,23 @@ class ContentElem(BoundElem):
         `url` itself opens for logged-in clients only. Raises MediaGone, NetworkError.
         """
         return await self._signed_url(self.uuid, self.url)
+
+
+class ContentElem(KeptContent):
+    """What sound, file and video share: content by path or data when sending; uuid, size and url once sent."""
+
+    path: Path | None = None
+    data: Bytes | None = Field(default=None, repr=False)
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _path_is_a_path(cls, value: object) -> object:
+        if isinstance(value, str) and not value:
+            raise ValueError("must not be empty")
+        return value
+
+    @model_validator(mode="after")
+    def _has_content(self) -> Self:
+        if self.path is None and self.data is None and not self.uuid and not self.url:
+            raise ValueError("give path= or data=")
+        return self

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Protocol, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from .elem import BoundElem, Bytes, ContentElem, ContentSource, Elem, Progress
+from .elem import BoundElem, Bytes, ContentElem, ContentSource, Elem, KeptContent, Progress
 from .errors import InvalidElem, MediaError
 from .notice_types import GroupNoticeType, GroupTipType, RelationType
 
@@ -36,6 +36,7 @@ __all__ = [
     "ImageElem",
     "ImageType",
     "ImageVariant",
+    "KeptContent",
     "LocationElem",
     "MergedMessage",
     "MergerElem",
@@ -231,30 +232,13 @@ class MergerElem(BoundElem):
         return "[聊天记录]"
 
 
-class ImageVariant(BoundElem):
+class ImageVariant(KeptContent):
     """One size of a sent or received picture: its pixels, bytes and url are known before any download."""
 
     type: ImageType
     width: int
     height: int
     size: int
-    url: str = Field(default="", repr=False)
-    uuid: str = ""
-
-    async def read(self, *, progress: Progress | None = None) -> bytes:
-        """The bytes, fetched at each call (unless the client has a media cache). Raises DownloadFailed or MediaGone."""
-        return await self._read(self.uuid, self.url, self.size, progress)
-
-    async def download(self, path: str | Path, *, progress: Progress | None = None) -> Path:
-        """Fetch into `path`; returns it. A failed or cancelled download leaves no partial file."""
-        return await self._download(self.uuid, self.url, self.size, path, progress)
-
-    async def signed_url(self) -> str:
-        """An address that anybody can open for an hour (the server's `media_url_s`), while this account may read it.
-
-        `url` itself opens for logged-in clients only. Raises MediaGone, NetworkError.
-        """
-        return await self._signed_url(self.uuid, self.url)
 
 
 class ImageElem(BoundElem):
