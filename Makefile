@@ -9,7 +9,7 @@ TYPED := $(foreach folder,$(FOLDERS),$(if $(wildcard $(folder)/*.py),$(folder)))
 CODE := $(TYPED) .ci/venv.py
 EXAMPLES := $(filter-out examples/_%,$(wildcard examples/*.py))
 EXAMPLE_LIMIT := 120
-WEB := tests/judges/web
+WEB := tests/interop/web
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -47,7 +47,7 @@ format: $(READY)  ## write what ruff can write: format, import order, safe fixes
 	@$(PY) -m ruff format $(CODE)
 
 layers: $(READY)  ## imports go down only; importing timim stays light
-	@$(PY) -m pytest -q tests/test_layers.py tests/test_import.py
+	@$(PY) -m pytest -q tests/meta/test_import_rules.py tests/meta/test_import_cost.py
 
 unit: $(READY)  ## pytest, without soak and judges
 	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup
@@ -69,8 +69,8 @@ docs: $(READY)  ## build the documentation into site/, strictly
 
 # Packages are fetched before, because the judges then run where only loopback exists. 77: not possible on this machine.
 judge: $(READY)  ## foreign software judges the server, with no network but loopback
-	@if [ -z "$$(find tests/judges -name 'test_*.py' -not -path '*/node_modules/*' 2>/dev/null)" ]; then \
-		echo "judge: nothing in tests/judges yet"; exit 0; fi; \
+	@if [ -z "$$(find tests/interop -name 'test_*.py' -not -path '*/node_modules/*' 2>/dev/null)" ]; then \
+		echo "judge: nothing in tests/interop yet"; exit 0; fi; \
 	if [ -e $(WEB)/package.json ]; then \
 		if ! command -v node > /dev/null || ! command -v npm > /dev/null; then \
 			echo "judge: SKIPPED, there is no Node (node and npm) on this machine"; exit 0; fi; \
@@ -78,7 +78,7 @@ judge: $(READY)  ## foreign software judges the server, with no network but loop
 			echo "judge: npm ci in $(WEB)"; \
 			(cd $(WEB) && npm ci --no-audit --no-fund --loglevel=error && touch node_modules/.ready); fi; \
 	fi; \
-	code=0; $(PY) tests/judges/isolated.py $(PY) -m pytest -m judge tests/judges || code=$$?; \
+	code=0; $(PY) tests/interop/isolated.py $(PY) -m pytest -m judge tests/interop || code=$$?; \
 	if [ $$code -eq 77 ]; then echo "judge: SKIPPED, see above"; elif [ $$code -ne 0 ]; then exit $$code; fi
 
 bench: $(READY)  ## measure timim beside the floor
@@ -92,7 +92,7 @@ soak: $(READY)  ## the long tests
 	if [ $$code -eq 5 ]; then echo "soak: no such test yet"; else exit $$code; fi
 
 test-cluster: $(READY)  ## every part of a cluster killed 20 times, and the behaviour tests on two gateways
-	@$(PY) -m pytest -m cluster --timeout=0 -s tests/test_deaths.py
+	@$(PY) -m pytest -m cluster --timeout=0 -s tests/cluster/test_deaths.py
 	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup --backend=cluster --timeout=180 $(ARGS)
 
 fuzz: $(READY)  ## the property tests again, with many more examples

@@ -27,11 +27,11 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from tests.buckets import Bucket, s3_server
-from tests.services import Nats, Postgres
-from timim.load.plan import Plan
-from timim.load.report import Report
-from timim.load.run import run
+from tests.support.backing_services import Nats, Postgres
+from tests.support.s3_server import Bucket, s3_server
+from timim.loadtest.coordinator import run
+from timim.loadtest.report import Report
+from timim.loadtest.scenario import Plan
 from timim.testing import RunningServer, running_server
 
 PARTS = ("gateway", "postgres", "nats", "clients")
@@ -73,7 +73,7 @@ class Cpu:
             return "postgres"
         if name.startswith("nats"):
             return "nats"
-        return "clients" if "timim.load.worker" in process.cmdline() else None
+        return "clients" if "timim.loadtest.worker" in process.cmdline() else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from .drivers import Driver, Session
+from bench.drivers import Driver, Session
 
 SCHEMA = """
 CREATE TABLE messages(line TEXT, seq INTEGER, body BLOB, PRIMARY KEY(line, seq)) WITHOUT ROWID;

@@ -19,13 +19,13 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from timim import known_rows, message_rows
 from timim.client import Client
 from timim.ids import ConversationKey, ConversationType
+from timim.local_store import message_rows, timeline_state
+from timim.local_store.types import Batch, Incoming
 from timim.message import Message
-from timim.records import Batch, Incoming
+from timim.protocol.coverage import Interval
 from timim.storage import LocalStore
-from timim.wire.coverage import Interval
 
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
 KEY = ConversationKey(ConversationType.C2C, "bob")
@@ -130,7 +130,7 @@ async def filling(path: Path, size: int) -> float:
 def forget(connection: sqlite3.Connection, *, first: int) -> None:
     last = first + HOLE - 1
     connection.execute("DELETE FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ?", (*KEY, first, last))
-    known_rows.write_coverage(connection, KEY, known_rows.coverage_of(connection, KEY).remove(first, last))
+    timeline_state.write_coverage(connection, KEY, timeline_state.coverage_of(connection, KEY).remove(first, last))
 
 
 def row(seq: int) -> Incoming:

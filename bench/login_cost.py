@@ -17,13 +17,13 @@ from unittest.mock import patch
 import msgspec
 
 from timim import Client
-from timim.net import link as net_link
+from timim.protocol import frames
+from timim.protocol.entries import EntryTail, encode_tail
 from timim.server.store.base import MsgKey, NewEntry, c2c_timeline
 from timim.server.store.sqlite import SqliteStore
 from timim.storage import LocalStore
 from timim.testing import RunningServer, running_server
-from timim.wire import frames
-from timim.wire.entries import EntryTail, encode_tail
+from timim.transport import websocket as net_link
 
 SIZES = (10, 100, 1_000, 10_000)
 CHANGED = 5

@@ -15,10 +15,10 @@ from pathlib import Path
 from PIL import Image
 
 from timim.ids import ConversationKey, ConversationType
+from timim.local_store.types import Batch, Incoming
 from timim.media import image_variants
-from timim.records import Batch, Incoming
+from timim.protocol.coverage import Interval
 from timim.storage import LocalStore, Place
-from timim.wire.coverage import Interval
 
 TWELVE_MEGAPIXELS = (4032, 3024)
 ROWS = 1_000_000

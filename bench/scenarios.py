@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import psutil
 
-from .drivers import Driver, Session
+from bench.drivers import Driver, Session
 
 Figures = dict[str, float]
 _ME = psutil.Process()

@@ -10,12 +10,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from timim import rows, words
 from timim.elems import TextElem
 from timim.ids import ConversationKey, ConversationType
-from timim.records import Batch, Incoming
-from timim.wire.coverage import Interval
-from timim.wire.elems import encode_body
+from timim.local_store import fulltext, writes
+from timim.local_store.types import Batch, Incoming
+from timim.protocol.coverage import Interval
+from timim.protocol.elems import encode_body
 
 CONVERSATIONS, ROWS_A_BATCH, ROWS_A_COMMIT = 50, 32, 512
 SIGNS = [chr(0x4E00 + number) for number in range(3000)]
@@ -49,7 +49,7 @@ def store(connection: sqlite3.Connection, count: int) -> float:
         begun = time.perf_counter()
         if done % ROWS_A_COMMIT == 0:
             connection.execute("BEGIN IMMEDIATE")
-        rows.add(connection, batch)
+        writes.add(connection, batch)
         if (done + ROWS_A_BATCH) % ROWS_A_COMMIT == 0:
             connection.execute("COMMIT")
         spent += time.perf_counter() - begun
@@ -61,10 +61,10 @@ def store(connection: sqlite3.Connection, count: int) -> float:
 def index(connection: sqlite3.Connection) -> tuple[float, float]:
     """Seconds to index all, and the longest transaction."""
     times = []
-    while words.unindexed(connection):
+    while fulltext.unindexed(connection):
         begun = time.perf_counter()
         connection.execute("BEGIN IMMEDIATE")
-        words.index_more(connection)
+        fulltext.index_more(connection)
         connection.execute("COMMIT")
         times.append(time.perf_counter() - begun)
     return sum(times), max(times)
@@ -74,7 +74,7 @@ def page_s(connection: sqlite3.Connection, *wanted: str) -> float:
     runs = []
     for _ in range(21):
         begun = time.perf_counter()
-        words.found(connection, words.Question(wanted), 20)
+        fulltext.found(connection, fulltext.Question(wanted), 20)
         runs.append(time.perf_counter() - begun)
     return statistics.median(runs)
 
@@ -85,7 +85,7 @@ def main(count: int) -> None:
         connection = sqlite3.connect(file, isolation_level=None)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        rows.migrate(connection)
+        writes.migrate(connection)
         print(f"{count} rows stored, µs a row: {store(connection, count) / count * 1e6:.1f}")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         before = file.stat().st_size
@@ -94,7 +94,7 @@ def main(count: int) -> None:
         print(f"indexed, µs a row: {took / count * 1e6:.1f}; the longest transaction, ms: {longest * 1e3:.0f}")
         print(f"file, MB: {before / 1e6:.0f}, with the index {file.stat().st_size / 1e6:.0f}")
         for wanted in ("稀有", "发票", "今天", "word77", "word7*"):
-            match = words.Question((wanted,)).match()
+            match = fulltext.Question((wanted,)).match()
             (matches,) = connection.execute("SELECT count(*) FROM words WHERE words MATCH ?", (match,)).fetchone()
             print(f"{wanted}, in {matches} messages, p50 of a page of 20, ms: {page_s(connection, wanted) * 1e3:.2f}")
         connection.close()

@@ -13,9 +13,9 @@ import pytest_asyncio
 from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
-from tests.buckets import Bucket, s3_server
-from tests.people import People
-from tests.services import Nats, Postgres
+from tests.support.backing_services import Nats, Postgres
+from tests.support.s3_server import Bucket, s3_server
+from tests.support.users import People
 from timim.testing import RunningServer, running_server
 from timim.testing.server import BACKEND
 
@@ -118,8 +118,8 @@ ONE_PROCESS = {
     "test_cli_files.py": "the command line beside the server's data folder, which has its key",
     "test_cluster.py": "makes its own gateways",
     "test_deaths.py": "makes its own gateways",
-    "test_told_once.py": "makes its own gateways",
-    "test_untold_deaths.py": "makes its own gateways",
+    "test_delivery.py": "makes its own gateways",
+    "test_crash_before_publish.py": "makes its own gateways",
     "test_cluster_joins.py": "makes its own gateways",
     "test_cluster_operations.py": "makes its own gateways",
     "test_deployment.py": "makes its own gateways",

@@ -4,10 +4,10 @@ async with timim.Client("ws://127.0.0.1:8700", app_id=…, user_id="alice", user
     await client.c2c("bob").send("hello")
 """
 
-from .bars import ProgressBar
 from .client import Client
 from .conversation import Conversation
 from .conversation_list import Conversations
+from .elem_base import GroupNoticeType, GroupTipType, RelationType
 from .elems import (
     AnyElem,
     CustomElem,
@@ -30,8 +30,6 @@ from .elems import (
     VideoElem,
 )
 from .engine.dispatcher import EventStream
-from .engine.history import KnownHistory, Page
-from .engine.search import SearchKey, SearchResult, Snippet
 from .errors import (
     AlreadyMember,
     AlreadyRecalled,
@@ -100,14 +98,16 @@ from .events import (
 )
 from .friends import Friend, FriendApplication, Friends
 from .groups import Group, GroupFacts, GroupMember, Groups, JoinOption
+from .history import KnownHistory, Page
 from .ids import ConversationKey, ConversationType
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority, Reader, SenderMember, SenderProfile
-from .notice_types import GroupNoticeType, GroupTipType, RelationType
 from .profiles import AllowType, OwnProfile, Profile, Profiles
-from .quote import Quote
+from .progress import ProgressBar
+from .protocol.coverage import Coverage, Interval
+from .protocol.merger import merged
+from .replies import Quote
+from .search import SearchKey, SearchResult, Snippet
 from .usersig import sign_user
-from .wire.coverage import Coverage, Interval
-from .wire.merging import merged
 
 __version__ = "0.1.0"
 

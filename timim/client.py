@@ -12,32 +12,32 @@ from typing import Any, Literal, Self, TypeVar
 
 from .conversation import Conversation, Engine
 from .elems import TextElem
-from .engine.acting import Acting
 from .engine.actions import Actions
-from .engine.content import Content
+from .engine.attachments import Content
+from .engine.conversation_settings import Marking
+from .engine.conversations import Roster
 from .engine.dispatcher import Dispatcher, EventStream
+from .engine.engine import wired
 from .engine.facts import Facts
 from .engine.inbox import Inbox
-from .engine.marks import Marking
-from .engine.pushes import Pushes
-from .engine.search import SearchKey, SearchResult
+from .engine.message_actions import Acting
+from .engine.push_router import Pushes
+from .engine.session import Login
 from .errors import InvalidArgument, NotLoggedIn, StoreDamaged, TimimError
 from .events import StoreSetAside
 from .friends import Friends
 from .groups import Groups
 from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
-from .login import Login
+from .local_store.fulltext import ElemTypes
 from .message import Message
-from .net.cache import MediaCache
-from .net.connection import Connection
-from .net.transfer import Transfer
 from .profiles import OwnProfile, Profiles
-from .roster import Roster
+from .protocol import session
+from .protocol.backoff import Backoff
+from .search import SearchKey, SearchResult
 from .storage import LocalStore
-from .wire import status
-from .wire.backoff import Backoff
-from .wiring import wired
-from .words import ElemTypes
+from .transport.connection import Connection
+from .transport.media_cache import MediaCache
+from .transport.media_transfer import Transfer
 
 log = logging.getLogger("timim")
 Platform = Literal["desktop", "mobile", "pad", "web", "other"]
@@ -84,8 +84,8 @@ class Client:
                 raise InvalidArgument(f"{name} must be more than 0 seconds, not {seconds}")
         if media_cache_bytes < 0:
             raise InvalidArgument(f"media_cache_bytes must not be less than 0, but is {media_cache_bytes}")
-        if platform not in status.PLATFORMS:
-            raise InvalidArgument(f"platform must be one of {', '.join(status.PLATFORMS)}, not {platform!r}")
+        if platform not in session.PLATFORMS:
+            raise InvalidArgument(f"platform must be one of {', '.join(session.PLATFORMS)}, not {platform!r}")
         self._user_sig = user_sig
         self._recent_contacts = recent_contacts
         self._resend = resend
@@ -354,11 +354,11 @@ class Client:
         message._actions = self._actions
         return self._content.bind_all(message)
 
-    def _on_push(self, push: status.HeardPush) -> None:
+    def _on_push(self, push: session.HeardPush) -> None:
         assert self._pushes is not None
         self._pushes.receive(push)
 
-    def _on_up(self, reply: status.LoginReply) -> None:
+    def _on_up(self, reply: session.LoginReply) -> None:
         self._login.up(reply)
 
     def _on_down(self, error: TimimError, final: bool) -> None:

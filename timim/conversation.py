@@ -12,20 +12,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from .elems import AnyElem, Progress
+from .engine.conversation_settings import Marking
 from .engine.dispatcher import Dispatcher
-from .engine.history import History, KnownHistory, Page, checked_count, seq_in
-from .engine.marks import Marking
+from .engine.history import History, checked_count, seq_in
 from .engine.outbox import Outbox
-from .engine.search import Search, SearchKey, SearchResult
+from .engine.recent_messages import LIMIT, LastMessages
+from .engine.search import Search
 from .errors import InvalidArgument, InvalidConversation, RequestTimeout
+from .history import KnownHistory, Page
 from .ids import ConversationKey, ConversationType, checked_user_id
-from .last_messages import LIMIT, LastMessages
+from .local_store.fulltext import ElemTypes
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority
-from .net.connection import Connection
-from .quote import Quote, quoting
+from .protocol.merger import merged
+from .replies import Quote, quoting
+from .search import SearchKey, SearchResult
 from .storage import LocalStore, Marks
-from .wire.merging import merged
-from .words import ElemTypes
+from .transport.connection import Connection
 
 PAGE = 100  # messages that `history` takes at once
 DRAFT_LIMIT_BYTES = 12 * 1024  # as long as a message

@@ -15,9 +15,20 @@ from typing import Annotated, Any, Protocol, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from .elem import BoundElem, Bytes, ContentElem, ContentSource, Elem, KeptContent, Progress
+from .elem_base import (
+    SERVER_ELEMS,
+    BoundElem,
+    Bytes,
+    ContentElem,
+    ContentSource,
+    Elem,
+    GroupNoticeElem,
+    GroupTipElem,
+    KeptContent,
+    Progress,
+    RelationElem,
+)
 from .errors import InvalidElem, MediaError
-from .notice_types import GroupNoticeType, GroupTipType, RelationType
 
 __all__ = [
     "SERVER_ELEMS",
@@ -296,68 +307,6 @@ class UnknownElem(Elem):
 
         return json.loads(self.content)
 
-
-class GroupTipElem(Elem):
-    """A change of a group, in the group's own conversation. Written by the server; nobody can send one.
-
-    `type` is a GroupTipType, or a bare number that this version does not know. `users` are whom it happened to;
-    `changes` what is new of the group, by TIM's names (GroupName, Owner_Account …), and `member_changes` of each member
-    (ShutupTime in seconds, NameCard).
-    """
-
-    type: GroupTipType | int
-    operator: str = ""
-    users: tuple[str, ...] = ()
-    member_count: int = 0
-    changes: Mapping[str, object] = Field(default_factory=dict)
-    member_changes: Mapping[str, Mapping[str, object]] = Field(default_factory=dict)
-    reason: str = ""
-
-    @property
-    def push_text(self) -> str:
-        return "[群提示消息]"
-
-
-class GroupNoticeElem(Elem):
-    """A notice about a group to this user alone, in the system conversation. Written by the server.
-
-    `users`: whom it is about when that is not the operator (INVITE_REQUESTED: who is to be let in); `text`: what the
-    operator wrote, an application's wording or a refusal's reason.
-    """
-
-    type: GroupNoticeType | int
-    group_id: str = ""
-    group_name: str = ""
-    operator: str = ""
-    users: tuple[str, ...] = ()
-    text: str = ""
-    user_field: str = ""
-
-    @property
-    def push_text(self) -> str:
-        return "[群系统通知]"
-
-
-class RelationElem(Elem):
-    """A change of this user's relations, or a friend's new profile, in the system conversation. Written by the server.
-
-    `users`: whom it is about; `wording`: what an applicant wrote; `profile`: what is new of a profile, by TIM's tags.
-    """
-
-    type: RelationType | int
-    users: tuple[str, ...] = ()
-    wording: str = ""
-    source: str = ""
-    profile: Mapping[str, str] = Field(default_factory=dict)
-    profile_version: int = 0
-
-    @property
-    def push_text(self) -> str:
-        return "[关系链变更]"
-
-
-SERVER_ELEMS = (GroupTipElem, GroupNoticeElem, RelationElem)
-"""What only the server writes."""
 
 AnyElem = (
     TextElem

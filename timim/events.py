@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .act_rows import IncomingAct
+from .elem_base import RelationType
 from .elems import GroupNoticeElem, GroupTipElem, RelationElem
 from .errors import TimimError
 from .ids import SERVER_MSG_ID, ConversationKey, ConversationType
+from .local_store.message_actions import IncomingAct
 from .message import Message
-from .notice_types import RelationType
 
 
 @dataclass(frozen=True, slots=True)

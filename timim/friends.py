@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from .errors import error_for
 from .ids import checked_user_id
-from .net.connection import Connection
-from .wire import sns as wire
+from .protocol import friends as wire
+from .transport.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from msgspec import UNSET, UnsetType
 from .conversation import Conversation
 from .errors import error_for
 from .ids import checked_group_id, checked_user_id
-from .net.connection import Connection
-from .wire import group_members as member_wire
-from .wire import groups as wire
+from .protocol import group_members as member_wire
+from .protocol import groups as wire
+from .transport.connection import Connection
 
 PAGE = 100
 T = TypeVar("T")

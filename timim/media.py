@@ -8,7 +8,7 @@ None), or made anew from pixels alone: turned upright, in sRGB, without EXIF, GP
     thumb       likewise, the shorter side 198
 
 A variant is a JPEG, or a PNG where pixels are transparent (JPEG has no alpha) or a side is over JPEG's 65500. An animated GIF,
-WebP or PNG stays one within bounds (`images/animation.py`); past them, and for files with pages, it is the first frame.
+WebP or PNG stays one within bounds (`media_tools/animation.py`); past them, and for files with pages, it is the first frame.
 Pillow is imported at the first picture, so that `import timim` does not pay for it (source: section 接收图片消息; F05, F06).
 """
 
@@ -24,10 +24,10 @@ from typing import Final, TypeVar
 
 from .elems import ImageCompression
 from .errors import EmptyFile, MediaError, NotAnImage, TooLarge
-from .images.animation import animated, frames_of
-from .images.files import ImageLimits, open_picture, read_file, sniff_kind
-from .images.location import without_metadata
-from .images.pixels import ImageVariants, Variant, encode, reduced, scaled
+from .media_tools.animation import animated, frames_of
+from .media_tools.formats import ImageLimits, open_picture, read_file, sniff_kind
+from .media_tools.metadata import without_metadata
+from .media_tools.resize import ImageVariants, Variant, encode, reduced, scaled
 
 T = TypeVar("T")
 

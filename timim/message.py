@@ -13,7 +13,7 @@ import msgspec
 from .elems import AnyElem, Elem, FileElem, SoundElem, TextElem
 from .errors import AlreadySent, ElemLimitError, InvalidArgument
 from .ids import ConversationKey, random_of, unique_id
-from .quote import Quote, quote_in
+from .replies import Quote, quote_in
 
 
 class MessageStatus(enum.IntEnum):

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from .errors import error_for
 from .events import ProfileChanged
 from .ids import checked_user_id
-from .net.connection import Connection
-from .wire import profile as wire
+from .protocol import profiles as wire
+from .transport.connection import Connection
 
 CACHE_LIMIT = 10_000  # profiles in memory, some 5 MB; the oldest go first
 

@@ -13,15 +13,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from . import act_rows, known_rows, message_rows, rows, words
-from .act_rows import IncomingAct, UnreadCount
 from .errors import InvalidArgument
-from .gathered import Gathered
 from .ids import ConversationKey
+from .local_store import fulltext, message_actions, message_rows, timeline_state, writes
+from .local_store.file import StoreFile
+from .local_store.message_actions import IncomingAct, UnreadCount
+from .local_store.types import Ack, Batch, ConversationRow, Found, Incoming, Marks, Place, Settled, Stored
 from .message import Message, MessageStatus
-from .records import Ack, Batch, ConversationRow, Found, Incoming, Marks, Place, Settled, Stored
-from .store_file import StoreFile
-from .wire.coverage import Coverage
+from .protocol.coverage import Coverage
+from .sqlite.batching_queue import Gathered
 
 __all__ = [
     "Ack",
@@ -45,10 +45,10 @@ class LocalStore(StoreFile):
     """One account's store on this device; `path` None keeps nothing. One process at a time has it open."""
 
     def __init__(self, path: Path | None) -> None:
-        super().__init__(path, migrate=rows.migrate)
+        super().__init__(path, migrate=writes.migrate)
         self._timer: asyncio.TimerHandle | None = None
-        self._outgoing = Gathered(rows.add_outgoing, self._submit_urgent)
-        self._acks = Gathered(rows.settle, self._submit, held=True)
+        self._outgoing = Gathered(writes.add_outgoing, self._submit_urgent)
+        self._acks = Gathered(writes.settle, self._submit, held=True)
 
     def hurry(self) -> None:
         """Queue the writes that nobody waits for."""
@@ -75,11 +75,11 @@ class LocalStore(StoreFile):
 
     async def enter_epoch(self, epoch: str) -> bool:
         """The server's epoch. True if another was known: then intervals, heads and seqs are dropped, and rows stay."""
-        return await self._write(partial(known_rows.enter_epoch, epoch=epoch))
+        return await self._write(partial(timeline_state.enter_epoch, epoch=epoch))
 
     async def forget_history(self) -> None:
         """The server's history is not the one known: intervals, heads and seqs are dropped, and rows stay."""
-        await self._write(known_rows.forget_history)
+        await self._write(timeline_state.forget_history)
 
     def add_outgoing(self, message: Message, body: bytes, told: Callable[[int | Exception], None]) -> None:
         """Store a message as SENDING, behind all that was asked before; `told` gets its `local_id`, or why it has no row.
@@ -122,7 +122,7 @@ class LocalStore(StoreFile):
         """
 
         def op(connection: sqlite3.Connection) -> list[Stored]:
-            return [rows.add(connection, batch) for batch in batches]
+            return [writes.add(connection, batch) for batch in batches]
 
         self.hurry()
         return self._database.submit(op)
@@ -151,21 +151,23 @@ class LocalStore(StoreFile):
         )
         return await self._messages(message_rows.SELECT + where, (*key, low, high, *after, count))
 
-    async def search(self, question: words.Question, limit: int) -> Found:
+    async def search(self, question: fulltext.Question, limit: int) -> Found:
         """The newest `limit` messages that match, and what is known of the timelines they were looked for in.
 
         What came since the last search is indexed first, in parts, between which messages are stored.
         """
-        while await self._read(words.unindexed):
-            await self._write(words.index_more)
+        while await self._read(fulltext.unindexed):
+            await self._write(fulltext.index_more)
 
         def op(connection: sqlite3.Connection) -> Found:
-            places = words.found(connection, question, limit)
+            places = fulltext.found(connection, question, limit)
             ids = json.dumps([local_id for _, local_id in places])
             found = connection.execute(
                 f"{message_rows.SELECT} JOIN json_each(?) j ON m.local_id=j.value ORDER BY j.key", (ids,)
             ).fetchall()
-            return Found([message_rows.message_of(row) for row in found], places, known_rows.known(connection, question.key))
+            return Found(
+                [message_rows.message_of(row) for row in found], places, timeline_state.known(connection, question.key)
+            )
 
         return await self._read(op)
 
@@ -174,15 +176,15 @@ class LocalStore(StoreFile):
 
         They do when what follows it is held too, or is nothing.
         """
-        return await self._read(partial(known_rows.seq_at, key=key, time=time, newest=newest))
+        return await self._read(partial(timeline_state.seq_at, key=key, time=time, newest=newest))
 
     async def coverage(self, key: ConversationKey) -> Coverage:
         """The seqs that this device holds."""
-        return await self._read(lambda connection: known_rows.coverage_of(connection, key))
+        return await self._read(lambda connection: timeline_state.coverage_of(connection, key))
 
     async def floor(self, key: ConversationKey) -> int:
         """The first seq that this account may see, as far as this device was told."""
-        return await self._read(partial(known_rows.floor_of, key=key))
+        return await self._read(partial(timeline_state.floor_of, key=key))
 
     async def conversation(self, key: ConversationKey) -> ConversationRow | None:
         """What is known of a conversation, None when nothing is."""
@@ -207,7 +209,7 @@ class LocalStore(StoreFile):
 
     async def listed(self) -> list[tuple[ConversationKey, int, tuple[int, int]]]:
         """The conversation list, the newest first: each with the time of its last message, and what is unread."""
-        return await self._read(known_rows.listed)
+        return await self._read(timeline_state.listed)
 
     async def last_messages(self, keys: Sequence[ConversationKey]) -> list[Message]:
         """The last message of each of these conversations that has one."""
@@ -233,11 +235,11 @@ class LocalStore(StoreFile):
         """Raise the read seq; it never falls. What the server counted then, if it said; what is unread and mentions now."""
 
         def op(connection: sqlite3.Connection) -> tuple[int, int]:
-            known_rows.ensure(connection, key)
+            timeline_state.ensure(connection, key)
             connection.execute("UPDATE conversations SET read_seq=max(read_seq, ?) WHERE type=? AND peer=?", (read_seq, *key))
             if count is not None:
-                act_rows.set_base(connection, key, count)
-            return act_rows.unread_of(connection, key)
+                message_actions.set_base(connection, key, count)
+            return message_actions.unread_of(connection, key)
 
         return await self._write(op)
 
@@ -245,7 +247,7 @@ class LocalStore(StoreFile):
         """The peer has read up to here. True if that is further than was known."""
 
         def op(connection: sqlite3.Connection) -> bool:
-            known_rows.ensure(connection, key)
+            timeline_state.ensure(connection, key)
             sql = "UPDATE conversations SET peer_read_seq=? WHERE type=? AND peer=? AND peer_read_seq<?"
             return connection.execute(sql, (seq, *key, seq)).rowcount > 0
 
@@ -263,10 +265,10 @@ class LocalStore(StoreFile):
         """Pinned, muted, the draft, as the server has them; what they are here then, and whether that is news."""
 
         def op(connection: sqlite3.Connection) -> tuple[Marks, bool]:
-            known_rows.ensure(connection, key)
+            timeline_state.ensure(connection, key)
             sql = "SELECT pinned, muted, draft FROM conversations WHERE type=? AND peer=?"
             pinned, muted, draft = connection.execute(sql, tuple(key)).fetchone()
-            now = known_rows.set_marks(connection, key, marks)
+            now = timeline_state.set_marks(connection, key, marks)
             return now, now != Marks(pinned, bool(muted), draft)
 
         return await self._write(op)
@@ -275,7 +277,7 @@ class LocalStore(StoreFile):
         """Keep a draft; `unsent`: the server has not got it yet."""
 
         def op(connection: sqlite3.Connection) -> None:
-            known_rows.ensure(connection, key)
+            timeline_state.ensure(connection, key)
             sql = "UPDATE conversations SET draft=?, draft_unsent=? WHERE type=? AND peer=?"
             connection.execute(sql, (draft, unsent, *key))
 
@@ -292,18 +294,18 @@ class LocalStore(StoreFile):
 
     async def marked(self) -> list[tuple[ConversationKey, Marks, int]]:
         """Conversations that are pinned, muted, hold a draft or were read by the peer: what is so, and up to which seq."""
-        return await self._read(known_rows.marked)
+        return await self._read(timeline_state.marked)
 
     async def unsent_drafts(self) -> list[tuple[ConversationKey, str]]:
         """The drafts that the server has not got yet."""
-        return await self._read(known_rows.unsent_drafts)
+        return await self._read(timeline_state.unsent_drafts)
 
     async def unread(self, key: ConversationKey) -> tuple[int, int]:
         """How many messages of others are above the read seq, and how many of these mention this account.
 
         Neither deleted and recalled ones nor a group's tips count; where rows are missing, what the server counted holds.
         """
-        return await self._read(lambda connection: act_rows.unread_of(connection, key))
+        return await self._read(lambda connection: message_actions.unread_of(connection, key))
 
     async def message(self, key: ConversationKey, seq: int) -> Message | None:
         """One numbered message."""
@@ -312,7 +314,7 @@ class LocalStore(StoreFile):
 
     async def delete_conversation(self, key: ConversationKey, *, messages: bool) -> bool:
         """Off the list, or with its messages and all that is known of its timeline; True if it was listed."""
-        return await self._write(partial(rows.delete_conversation, key=key, messages=messages))
+        return await self._write(partial(writes.delete_conversation, key=key, messages=messages))
 
     async def set_custom_int(self, message: Message, value: int) -> None:
         """Raises InvalidArgument past 64 bits, or when the message is not held."""
@@ -332,7 +334,7 @@ class LocalStore(StoreFile):
 
     async def delete_message(self, message: Message) -> bool:
         """The row goes, and a hole opens where it stood; True if it was held."""
-        return await self._write(partial(rows.delete_message, message=message))
+        return await self._write(partial(writes.delete_message, message=message))
 
     async def _set(self, column: str, message: Message, value: object) -> None:
         if not await self._count(
@@ -351,7 +353,7 @@ class LocalStore(StoreFile):
 
     async def _rows(self, where: str, values: tuple[object, ...]) -> list[ConversationRow]:
         def op(connection: sqlite3.Connection) -> list[ConversationRow]:
-            found = connection.execute(f"{known_rows.SELECT_CONVERSATION} {where}", values).fetchall()
-            return [known_rows.conversation_of(connection, row) for row in found]
+            found = connection.execute(f"{timeline_state.SELECT_CONVERSATION} {where}", values).fetchall()
+            return [timeline_state.conversation_of(connection, row) for row in found]
 
         return await self._read(op)

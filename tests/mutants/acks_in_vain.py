@@ -7,7 +7,7 @@ from itertools import count
 from timim.cli import main
 from timim.server.store import timelines
 from timim.server.store.base import Appended, NewEntry
-from timim.server.store.steps import Run, Steps
+from timim.server.store.operation import Run, Steps
 
 append = timelines.append
 number = count(1)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-import timim.server.store.acts as acts
+import timim.server.store.message_actions as acts
 from timim.cli import main
 from timim.server.store.base import Acted, NewAct, StoredEntry
-from timim.server.store.steps import Steps
+from timim.server.store.operation import Steps
 
 carry_out, message = acts.carry_out, acts.message
 

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from timim.cli import main
-from timim.server.timeline import Timelines
+from timim.server.messaging.posting import Timelines
 
 post = Timelines.post_c2c
 

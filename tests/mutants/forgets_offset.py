@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timim.cli import main
-from timim.server.blobs import Blobs
+from timim.server.content.blob_store import Blobs
 
 
 async def none(self: Blobs, object: str) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timim.cli import main
-from timim.server.bus.peers import Peers
+from timim.server.bus.heartbeats import Peers
 
 
 def hear(self: Peers, message: bytes) -> bool:

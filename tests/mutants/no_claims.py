@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timim.cli import main
-from timim.server.store.postgres_claims import PostgresClaims
+from timim.server.store.postgres.locks import PostgresClaims
 
 
 async def take(self: PostgresClaims, name: str) -> bool:

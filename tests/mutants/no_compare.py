@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timim.cli import main
-from timim.server.session import Session
+from timim.server.sessions.session import Session
 
 
 def nothing(self: Session) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import timim.server.store.outlets as outlets
+import timim.server.store.delivery_cursors as outlets
 from timim.cli import main
-from timim.server.store.steps import Run, Steps
+from timim.server.store.operation import Run, Steps
 
 
 def told_in_vain(outlet: str, timeline: str, seq: int) -> Steps[None]:

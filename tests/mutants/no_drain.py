@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timim.cli import main
-from timim.server.doors.websocket import Door
+from timim.server.endpoints.websocket import Door
 
 drain = Door.drain
 

@@ -6,7 +6,7 @@ import hashlib
 from typing import cast
 
 from timim.cli import main
-from timim.server.uploads import Uploads
+from timim.server.content.uploads import Uploads
 
 
 class Anything(str):

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from timim.cli import main
 from timim.server.store import timelines
 from timim.server.store.base import Appended, NewEntry
-from timim.server.store.steps import Steps
+from timim.server.store.operation import Steps
 
 append = timelines.append
 number = count(1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from timim.cli import main
 from timim.server.bus.base import Event
+from timim.server.bus.heartbeats import Peers
 from timim.server.bus.nats import NatsBus
-from timim.server.bus.peers import Peers
 
 publish = NatsBus.publish
 

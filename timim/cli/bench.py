@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import InvalidArgument
-from .account import DATA, URL, DataDir, key_in
 from .console import INTERRUPTED, app, out, run
+from .options import DATA, URL, DataDir, key_in
 
 Urls = Annotated[list[str], typer.Option("--url", help="The server; given again, a gateway more.", envvar="TIMIM_URL")]
 AppId = Annotated[int, typer.Option(help="The app id; read from the data folder when not given.", envvar="TIMIM_APP_ID")]
@@ -53,9 +53,9 @@ def bench(
 
     Its accounts and groups stay on the server. Ctrl-C ends it with what was measured by then.
     """
-    from ..load import run as load
-    from ..load.plan import Plan
-    from ..load.report import table, verdict
+    from ..loadtest import coordinator as load
+    from ..loadtest.report import table, verdict
+    from ..loadtest.scenario import Plan
 
     def told(text: str) -> None:
         if not json:

@@ -164,7 +164,7 @@ async def _bus(settings: Settings) -> list[Finding]:
 
 async def _blobs(settings: Settings) -> list[Finding]:
     """A small object is written, read and removed."""
-    from ..server.blobs import Blobs
+    from ..server.content.blob_store import Blobs
 
     name, data = f"doctor-{secrets.token_hex(8)}", secrets.token_bytes(1024)
     began = time.perf_counter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import admin, bench, held, talk  # noqa: F401  they register what they hold
+from . import bench, history, messages, server  # noqa: F401  they register what they hold
 from .console import app
 
 __all__ = ["app", "main"]

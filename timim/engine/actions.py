@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 from ..message import Message, MessageStatus, Reader
 from ..storage import LocalStore
-from .acting import Acting
+from .message_actions import Acting
 
 
 class Actions:

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from ..wire import status
-from .marks import Marking
-from .pushes import Fact
+from ..protocol import session
+from .conversation_settings import Marking
+from .push_router import Fact
 
 
 class Facts:
@@ -28,10 +28,10 @@ class Facts:
     async def _take_in(self) -> None:
         while self._waiting:
             match self._waiting[0]:
-                case status.ReadNotice() as read:
+                case session.ReadNotice() as read:
                     await self._marking.read_elsewhere(read)
-                case status.ReceiptNotice() as receipt:
+                case session.ReceiptNotice() as receipt:
                     await self._marking.receipt(receipt)
-                case status.MarksNotice() as marks:
+                case session.MarksNotice() as marks:
                     await self._marking.marked_elsewhere(marks)
             self._waiting.popleft()

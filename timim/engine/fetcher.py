@@ -9,13 +9,13 @@ import msgspec
 
 from ..errors import ProtocolError
 from ..ids import SYSTEM_PEER, ConversationKey, ConversationType
-from ..net.connection import Connection
-from ..wire import acts as act_wire
-from ..wire import contacts as contact_wire
-from ..wire import messages as wire
-from ..wire.codec import decode
-from ..wire.coverage import Interval
-from ..wire.entries import Entry
+from ..protocol import conversation_list as contact_wire
+from ..protocol import message_actions as act_wire
+from ..protocol import messages as wire
+from ..protocol.codec import decode
+from ..protocol.coverage import Interval
+from ..protocol.entries import Entry
+from ..transport.connection import Connection
 
 PAGE = 200  # entries a request; the server may give fewer
 

@@ -7,67 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal, overload
+from typing import Literal
 
 from ..errors import InvalidArgument, NetworkError, NotLoggedIn
+from ..history import KnownHistory, Page, known_of
 from ..ids import ConversationKey
+from ..local_store.fulltext import Question
 from ..message import Message
+from ..protocol.coverage import Interval
 from ..storage import ANY_SEQ, Batch, Found, LocalStore, Place
-from ..wire.coverage import Coverage, Interval
-from ..words import Question
-from .entries import split
+from .decoding import split
 from .fetcher import Fetched, Fetcher
 from .inbox import Inbox
 
 log = logging.getLogger("timim")
 PAGE_LIMIT = 1000
 FILL = 200  # seqs that `fill` asks for at once: between two, others get their turn
-
-
-class Page(Sequence[Message]):
-    """Messages, newest first, and what is proven of them.
-
-    `interval`: the seqs that this page covers without a hole (None: none); `complete`: nothing of what was asked is
-    missing, so a page shorter than asked for reaches the beginning; `source`: where its messages came from;
-    `requests`: how many the server was asked. Offline nobody knows what came last: a page of the newest is incomplete
-    then, also when all that is known is held.
-    """
-
-    def __init__(
-        self,
-        messages: Sequence[Message],
-        *,
-        complete: bool,
-        interval: Interval | None,
-        source: Literal["local", "server", "both"],
-        requests: int,
-    ) -> None:
-        self._messages = tuple(messages)
-        self.complete = complete
-        self.interval = interval
-        self.source = source
-        self.requests = requests
-
-    @overload
-    def __getitem__(self, index: int) -> Message: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Message]: ...
-    def __getitem__(self, index: int | slice) -> Message | Sequence[Message]:
-        return self._messages[index]
-
-    def __len__(self) -> int:
-        return len(self._messages)
-
-    def __iter__(self) -> Iterator[Message]:
-        return iter(self._messages)
-
-    def __repr__(self) -> str:
-        held = f"{self.interval.first} to {self.interval.last}" if self.interval else "nothing"
-        state = "complete" if self.complete else "incomplete"
-        return f"<Page {len(self)} messages, {held}, {state}, {self.source}, {self.requests} requests>"
 
 
 @dataclass(slots=True)
@@ -102,24 +60,6 @@ class _Asking:
             source = "both" if self.local else "server"
         interval = proven if proven.first <= proven.last else None
         return Page(messages, complete=complete, interval=interval, source=source, requests=self.requests)
-
-
-@dataclass(frozen=True, slots=True)
-class KnownHistory:
-    """What a device knows of a conversation: `intervals` of seqs are held, `gaps` are not.
-
-    `floor`: the first seq that this account may see; `last_seq`: the last there is, as far as this device was told.
-    """
-
-    intervals: tuple[Interval, ...]
-    gaps: tuple[Interval, ...]
-    floor: int
-    last_seq: int
-
-    @property
-    def complete(self) -> bool:
-        """All of it is held."""
-        return not self.gaps
 
 
 class History:
@@ -342,12 +282,6 @@ class History:
 
     def _bound(self, messages: Sequence[Message]) -> list[Message]:
         return [self._bind(message) for message in messages]
-
-
-def known_of(held: Coverage, floor: int, last_seq: int) -> KnownHistory:
-    """What is held and what is not."""
-    last = max(last_seq, held.last)
-    return KnownHistory(held.intervals, held.missing(floor, last), floor, last)
 
 
 def checked_count(count: int) -> int:

@@ -17,12 +17,12 @@ import msgspec
 from ..errors import NoPermission, TimimError, UnknownGroup
 from ..ids import ConversationKey, ConversationType
 from ..message import Message
+from ..protocol.coverage import Interval
+from ..protocol.entries import Entry
 from ..storage import Batch, LocalStore
-from ..wire.coverage import Interval
-from ..wire.entries import Entry
-from .entries import online_message, split
+from .decoding import online_message, split
 from .fetcher import Fetcher
-from .keeper import Keeper
+from .ingest import Keeper
 from .sync import FRESH_LIMIT, Sync
 
 log = logging.getLogger("timim")

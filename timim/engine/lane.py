@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ..elems import AnyElem, Progress
 from ..message import Message, OfflinePush
-from ..net.link import Link
+from ..transport.websocket import Link
 
 
 @dataclass(slots=True, eq=False)

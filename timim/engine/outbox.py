@@ -15,28 +15,20 @@ from itertools import islice
 from typing import Any
 
 from ..elems import Progress, TextElem
-from ..errors import (
-    AlreadySent,
-    AuthError,
-    InvalidArgument,
-    InvalidElem,
-    NetworkError,
-    NotLoggedIn,
-    TimimError,
-)
+from ..errors import AlreadySent, AuthError, InvalidArgument, InvalidElem, NetworkError, NotLoggedIn, TimimError
 from ..ids import ConversationKey, ConversationType, MsgId
 from ..message import Message, MessageStatus, OfflinePush
-from ..net.connection import Connection
-from ..net.link import Link
+from ..protocol import messages as wire
+from ..protocol.codec import decode_reply
+from ..protocol.elems import encode_body
+from ..protocol.frames import Frame
 from ..storage import Ack, LocalStore, Settled
-from ..wire import messages as wire
-from ..wire.codec import decode_reply
-from ..wire.elems import encode_body
-from ..wire.frames import Frame
-from .content import Content, has_content
+from ..transport.connection import Connection
+from ..transport.websocket import Link
+from .attachments import Content, has_content
 from .inbox import Inbox
 from .lane import Item, Lane
-from .requests import ack_of, to_group, to_user
+from .send_requests import ack_of, to_group, to_user
 
 log = logging.getLogger("timim")
 

@@ -9,15 +9,15 @@ from dataclasses import replace
 import msgspec
 
 from ..ids import ConversationKey, ConversationType
+from ..protocol.codec import decode
+from ..protocol.conversation_list import Contact, ReceiptNotice
+from ..protocol.coverage import Interval
+from ..protocol.entries import Entry
 from ..storage import Batch, LocalStore, Marks, UnreadCount
-from ..tasks import together
-from ..wire.codec import decode
-from ..wire.contacts import Contact, ReceiptNotice
-from ..wire.coverage import Interval
-from ..wire.entries import Entry
-from .entries import incoming_of, split
+from ..util.tasks import together
+from .decoding import incoming_of, split
 from .fetcher import Changed, Fetcher, key_of
-from .keeper import Keeper
+from .ingest import Keeper
 
 FRESH_LIMIT = 1000  # unread C2C messages brought to a device that has nothing yet; older ones stay a hole
 CONVERSATIONS_AT_ONCE = 8  # brought side by side

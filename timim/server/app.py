@@ -22,48 +22,35 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from .. import clock
 from ..errors import InvalidArgument, StorageError, StoreInUse, TimimError
-from ..failpoint import count_from_here
-from .acts import Acts, Limits
-from .admission import Admission
-from .auth import Auth
-from .blobs import Blobs
+from ..util import clock
+from ..util.failpoints import count_from_here
 from .bus.base import Bus
 from .bus.local import LocalBus
-from .commands import (  # noqa: F401  they register what they serve
-    acts,
-    contacts,
-    group_members,
-    groups,
-    marks,
-    openim,
-    profile,
-    reading,
-    sns,
-    system,
-    web,
-)
-from .commands.table import Services
-from .doors.media import media_routes
-from .doors.ops import ops_routes
-from .doors.websocket import Door
-from .drafts import DraftRules
-from .fanout import Fanout
-from .media import Media
-from .membership import Directory
+from .content.blob_store import Blobs
+from .content.downloads import Media
+from .content.uploads import Uploads
+from .endpoints.health import ops_routes
+from .endpoints.media import media_routes
+from .endpoints.websocket import Door
+from .handlers.registry import Services
+from .integrations.service import Outside
+from .messaging.actions import Acts, Limits
+from .messaging.admission import Admission
+from .messaging.history import Pages
+from .messaging.posting import Timelines
+from .messaging.rate_limiter import Rates
+from .messaging.validation import DraftRules
 from .metrics import Metrics
-from .node import Node
-from .outside import Outside
-from .pages import Pages
-from .places import Places
-from .plans import Plans
-from .rates import Rates
+from .sessions.auth import Auth
+from .sessions.bus_listener import Node
+from .sessions.device_slots import Places
+from .sessions.fanout import Fanout
 from .settings import Settings
+from .social.apply import Plans
+from .social.entity_cache import Directory
 from .store.base import Store
 from .store.sqlite import SqliteStore
-from .timeline import Timelines
-from .uploads import Uploads
 
 log = logging.getLogger("timim.server")
 READY_S = 3.0  # a store that answers later is not ready
@@ -326,7 +313,7 @@ async def _sweep(uploads: Uploads, every_s: float) -> None:
 
 def _postgres(settings: Settings, metrics: Metrics) -> Store:
     try:
-        from .store.postgres import PostgresStore
+        from .store.postgres.engine import PostgresStore
     except ImportError as exc:
         raise InvalidArgument(f"PostgreSQL's parts are not installed ({exc.name}): pip install 'timim[cluster]'") from None
     return PostgresStore(

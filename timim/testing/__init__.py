@@ -5,10 +5,10 @@ async with running_server() as server:
 """
 
 from .clocks import VirtualClock, WallClock
-from .faults import Fault, Faults
-from .local import LocalServer, local_server
+from .fault_proxy import Fault, Faults
+from .in_process import LocalServer, local_server
+from .recorder import Watch
 from .server import RunningServer, running_server
-from .watch import Watch
 
 __all__ = [
     "Fault",

@@ -14,8 +14,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..clock import OFFSET
-from ..sqlite_lanes import working
+from ..sqlite.lanes import working
+from ..util.clock import OFFSET
 
 T = TypeVar("T")
 QUIET_S = 0.0005  # a packet on loopback is there at once; a disk that needs longer looks like a slow disk

@@ -17,13 +17,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from .. import clock
 from ..client import Client
 from ..errors import ConnectionFailed, InvalidArgument
-from ..failpoint import FAILPOINTS, VARIABLE, Failpoint
 from ..usersig import sign_user
+from ..util import clock
+from ..util.failpoints import FAILPOINTS, VARIABLE, Failpoint
 from .clocks import WallClock
-from .faults import Faults
+from .fault_proxy import Faults
 
 APP_ID = 1_400_000_001
 SECRET_KEY = "a key for tests only, which guards nothing"  # noqa: S105

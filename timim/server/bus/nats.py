@@ -20,10 +20,10 @@ from prometheus_client import CollectorRegistry
 from ...errors import TimimError
 from ..metrics import BusMetrics
 from .base import Event, Facts, Listener, Login
-from .connection import ANSWER_S, Hear, NatsConnection, Tasks
-from .hints import NEWCOMER_S, Hint, Newcomers, pack, unpack, unpack_facts
-from .peers import BEAT_S, Peers
-from .questions import Questions
+from .heartbeats import BEAT_S, Peers
+from .nats_connection import ANSWER_S, Hear, NatsConnection, Tasks
+from .nats_messages import NEWCOMER_S, Hint, Newcomers, pack, unpack, unpack_facts
+from .presence_query import Questions
 
 log = logging.getLogger("timim.server")
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...errors import TimimError
-from ...wire.media import MediaName
-from .changes import Change
-from .claims import Claims
+from ...protocol.media import MediaName
+from .device_slots import PlaceStore
+from .entities import Account, Blob, Circle, Decided, Friend, Group, Member, Upload
 from .entries import (
     ACT,
     MESSAGE,
@@ -29,8 +29,8 @@ from .entries import (
     group_timeline,
     system_timeline,
 )
-from .facts import Account, Blob, Circle, Decided, Friend, Group, Member, Upload
-from .places import PlaceStore
+from .locks import Claims
+from .mutations import Change
 
 __all__ = [
     "ACT",

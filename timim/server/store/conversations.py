@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .base import UNREAD_LIMIT, Contact, ContactChange, NewEntry, Read, Receipt, StoredEntry, Unread
-from .steps import Run, RunMany, Steps, one
+from .operation import Run, RunMany, Steps, one
 
 _LAST_MESSAGE = "(SELECT x.seq FROM entries x WHERE x.timeline=t.id AND x.kind<>1 ORDER BY x.seq DESC LIMIT 1)"
 _UNREAD = "SELECT 1 FROM entries WHERE timeline=? AND seq>? AND kind=0 AND sender NOT IN (?, '') LIMIT ?"  # '': a tip

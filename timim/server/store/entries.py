@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ...wire.entries import EntryTail
-from ...wire.media import MediaName
+from ...protocol.entries import EntryTail
+from ...protocol.media import MediaName
 
 MESSAGE, ACT, RECALLED = 0, 1, 2  # kinds of entries; only messages are unread
 

@@ -11,9 +11,9 @@ import json
 from collections.abc import Sequence
 
 from ...errors import InvalidArgument, InvalidElem, RateLimited
-from ...wire.media import MediaName
-from .facts import Blob, Upload
-from .steps import Row, Run, Steps, one
+from ...protocol.media import MediaName
+from .entities import Blob, Upload
+from .operation import Row, Run, Steps, one
 
 COLLECT_AT_ONCE = 500  # rows of one kind in one transaction
 _MAY_READ = (  # a contact is who may read a timeline now, from its floor on

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...errors import MsgIdConflict
-from ...gathered import Gathered
-from ...sqlite import Database
+from ...sqlite.batching_queue import Gathered
+from ...sqlite.database import Database
 from . import schema, timelines
 from .base import Appended, NewEntry
-from .claims import LocalClaims
-from .sql import SqlStore
-from .steps import Op, Rows, RunMany
+from .locks import LocalClaims
+from .operation import Op, Rows, RunMany
+from .sql_store import SqlStore
 
 T = TypeVar("T")
 

@@ -8,11 +8,11 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from ...errors import MsgIdConflict
-from ...failpoint import reach
-from ...sqlite import in_parts
-from . import conversations, media, people
+from ...sqlite.database import in_parts
+from ...util.failpoints import reach
+from . import accounts_and_groups, conversations, media
 from .base import Appended, Change, Decided, NewEntry, StoredEntry, TimelinePage
-from .steps import Run, RunMany, Steps, one
+from .operation import Run, RunMany, Steps, one
 
 _LIST = "INSERT INTO contacts(user_id, timeline) VALUES(?,?) ON CONFLICT(user_id, timeline) DO NOTHING"
 SAME_SECOND_PAGE = 50  # entries read at once while looking for a MsgKey among those of one second
@@ -20,9 +20,9 @@ SAME_SECOND_PAGE = 50  # entries read at once while looking for a MsgKey among t
 
 def apply(changes: Sequence[Change], entries: Sequence[NewEntry], decided: Decided) -> Steps[list[Appended]]:
     """Changes, then entries. Raises GroupExists, MsgIdConflict, Stale."""
-    yield from people.demand(decided)
+    yield from accounts_and_groups.demand(decided)
     for change in changes:
-        yield from people.carry_out(change)
+        yield from accounts_and_groups.carry_out(change)
     appended: list[Appended] = []
     for entry in entries:
         appended += [(yield from append(entry))]

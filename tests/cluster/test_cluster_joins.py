@@ -1,0 +1,74 @@
+"""Who comes into a group gets all that is said from then on, also what their gateway was not told of yet."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.support.backing_services import Nats
+from tests.support.deployment import deployment
+from timim import Client, Message
+from timim.engine.inbox import Inbox
+from timim.engine.sync import Sync
+from timim.ids import ConversationKey
+from timim.protocol.conversation_list import Contact
+from timim.testing import Watch
+
+pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
+SLOW = ("-m", "tests.support.late_bus")
+SAID = 5
+
+
+def texts(messages: list[Message]) -> list[str]:
+    return [message.text for message in messages if message.text]
+
+
+async def came_into_a_group(alice: Client, watch: Watch, type: str, *, at_once: bool) -> None:
+    """Into one that was there: alice speaks before bob's gateway hears of it, or on until bob hears something."""
+    group = await alice.groups.create(type, name="old")
+    for n in range(SAID):
+        await group.conversation.send(f"before {n}")
+    await group.invite("bob")
+    heard, said = len(watch.messages), 0
+    while said < SAID or not (at_once or texts(watch.messages[heard:])):
+        await group.conversation.send(f"after {said}")
+        said += 1
+    await watch.message(lambda message: message.conversation == group.conversation.key and message.text == f"after {said - 1}")
+    assert texts(watch.messages[heard:]) == [f"after {n}" for n in range(said)]
+
+
+@asynccontextmanager
+async def alice_and_bob(url: str, bus: str) -> AsyncIterator[tuple[Client, Watch]]:
+    """Alice, and what bob hears at another gateway; both are slow to hear of groups."""
+    async with deployment(SLOW, SLOW, database=url, bus=bus) as running:
+        here, there = running.gateways
+        async with running.client("alice", at=here) as alice, running.client("bob", at=there) as bob:
+            yield alice, Watch(bob)
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["said at once", "said all the time"])
+async def test_r7_who_comes_into_a_group_misses_nothing_of_it(
+    at_once: bool, database: Callable[[], str], nats_server: Nats
+) -> None:
+    async with alice_and_bob(database(), nats_server.url) as (alice, watch):
+        for type in ("Public", "Meeting"):  # of a Meeting one reads what was said before, too, and is not told it
+            await came_into_a_group(alice, watch, type, at_once=at_once)
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["said at once", "said all the time"])
+async def test_r7_a_client_for_which_a_group_begins_at_what_is_pushed_is_found_out(
+    at_once: bool, database: Callable[[], str], nats_server: Nats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def what_was_pushed(self: Inbox, key: ConversationKey, first: int) -> int:
+        return first - 1
+
+    def the_last(self: Sync, key: ConversationKey, contact: Contact, known: int) -> int:
+        return max(contact.floor - 1, known, self._keeper.heads.get(key, contact.last_seq - 1))
+
+    monkeypatch.setattr(Inbox, "_before_us", what_was_pushed)
+    monkeypatch.setattr(Sync, "_head_at_login", the_last)
+    async with alice_and_bob(database(), nats_server.url) as (alice, watch):
+        with pytest.raises(AssertionError):
+            await came_into_a_group(alice, watch, "Public", at_once=at_once)

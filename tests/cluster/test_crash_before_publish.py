@@ -1,0 +1,57 @@
+"""R7, a gateway that dies between the commit and the hint: what it stored and told nobody still comes, soon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from tests.support.backing_services import Postgres
+from tests.support.chaos import mortal
+from timim.testing import RunningServer, Watch
+
+LIMIT_S = 30.0  # a bound for a busy machine
+MUTANT_LIMIT_S = 4.0
+NO_BEATS = ("-m", "tests.mutants.no_beats")
+TELLS_ONCE = ("-m", "tests.mutants.tells_once")
+
+
+async def a_gateway_dies_before_it_tells(
+    postgres: Postgres, limit_s: float, *, resent: bool, program: Sequence[str] = RunningServer.program
+) -> None:
+    """The sender's gateway dies; the sender comes to the other one and sends again, or does not come back."""
+    async with mortal(postgres, "untold", gateways=2, program=program) as cluster:
+        first = cluster.running.gateways[0]
+        await first.restart(crash_at="before-publish")
+        async with cluster.running.client("alice") as alice, cluster.running.client("bob") as bob:  # one on each
+            watch = Watch(bob)
+            sending = asyncio.create_task(alice.c2c("bob").send("untold"))
+            if not resent:
+                await cluster.running.refuse()
+            await first.died()
+            try:
+                async with asyncio.timeout(limit_s):
+                    await watch.message(lambda m: m.text == "untold")
+            finally:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+            assert [m.text for m in watch.messages] == ["untold"]
+
+
+async def test_r7_a_message_that_is_sent_again_to_another_gateway_is_told_by_it(own_postgres: Postgres) -> None:
+    await a_gateway_dies_before_it_tells(own_postgres, LIMIT_S, resent=True)
+
+
+async def test_r7_gateways_that_tell_only_what_they_store_are_found_out(own_postgres: Postgres) -> None:
+    with pytest.raises(TimeoutError):
+        await a_gateway_dies_before_it_tells(own_postgres, MUTANT_LIMIT_S, resent=True, program=TELLS_ONCE)
+
+
+async def test_r7_what_a_gateway_told_nobody_is_found_when_it_is_heard_no_more(own_postgres: Postgres) -> None:
+    await a_gateway_dies_before_it_tells(own_postgres, LIMIT_S, resent=False)
+
+
+async def test_r7_nodes_that_do_not_miss_a_dead_one_are_found_out(own_postgres: Postgres) -> None:
+    with pytest.raises(TimeoutError):
+        await a_gateway_dies_before_it_tells(own_postgres, 2 * MUTANT_LIMIT_S, resent=False, program=NO_BEATS)

@@ -1,0 +1,121 @@
+"""R7: a cluster's deaths lose nothing and repeat nothing, and those who talk through it are soon back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import get_args
+
+import pytest
+
+from tests.support.backing_services import Nats, Postgres, Relay, free_port
+from tests.support.chaos import Part, mortal, outlived, percentile
+from timim import NotAMember
+from timim.testing import RunningServer, Watch, running_server
+
+NO_COMPARE = ("-m", "tests.mutants.no_compare")
+LIMIT_S = 30.0  # a bound for a busy machine; what it takes is asserted in the long test
+MUTANT_LIMIT_S = 4.0  # comparing begins when NATS is back; without it nothing comes before minutes
+RECOVERY_P99_S = 2.0
+
+
+def some_deaths(rng: random.Random, count: int) -> list[Part]:
+    """Each part dies so often, in a random order; all of NATS first, when pairs are surely on different gateways."""
+    deaths: list[Part] = [*get_args(Part)] * count
+    rng.shuffle(deaths)
+    deaths.remove("bus")
+    return ["bus", *deaths]
+
+
+@pytest.mark.timeout(180)
+async def test_r7_deaths_of_every_part_lose_nothing_and_repeat_nothing(own_postgres: Postgres, seed: int) -> None:
+    rng = random.Random(seed)
+    async with mortal(own_postgres, "r7") as cluster:
+        print((await outlived(cluster, some_deaths(rng, 1), rng, pairs=4, limit_s=LIMIT_S)).tell())
+
+
+@pytest.mark.timeout(180)
+async def test_r7_nodes_that_do_not_compare_are_found_out(own_postgres: Postgres, seed: int) -> None:
+    rng = random.Random(seed)
+    async with mortal(own_postgres, "r7", gateways=2, program=NO_COMPARE) as cluster:
+        with pytest.raises(ExceptionGroup) as failed:
+            await outlived(cluster, some_deaths(rng, 1), rng, pairs=4, limit_s=MUTANT_LIMIT_S)
+        assert failed.group_contains(TimeoutError)
+
+
+async def test_r7_gateways_go_on_with_the_nats_servers_that_are_left(own_postgres: Postgres) -> None:
+    async with mortal(own_postgres, "rolling", gateways=2) as cluster:
+        async with cluster.running.client("alice") as alice, cluster.running.client("bob") as bob:
+            watch = Watch(bob)
+            for n, server in enumerate(cluster.nats.servers, 1):
+                await asyncio.to_thread(server.stop)
+                await alice.c2c("bob").send(f"{n}")
+                await watch.upto(n)
+                await asyncio.to_thread(server.start)
+            assert [m.text for m in watch.messages] == ["1", "2", "3"]
+
+
+async def a_route_loses_a_hint(url: str, limit_s: float) -> None:
+    """Two NATS servers, a node on each; what one of them tells the other is lost for a while, which neither node is told."""
+    async with AsyncExitStack() as stack:
+
+        async def nats(*routes: int) -> Nats:
+            server = await asyncio.to_thread(Nats, cluster_port=free_port(), routes=routes)
+            stack.callback(server.close)
+            return server
+
+        far = await nats()
+        route = await stack.enter_async_context(Relay(far.cluster_port))
+        near = await nats(route.port)
+        here = await stack.enter_async_context(running_server(database=url, bus=near.url))
+        there = await stack.enter_async_context(running_server(database=url, bus=far.url))
+        alice = await stack.enter_async_context(here.client("alice"))
+        bob = await stack.enter_async_context(there.client("bob"))
+        watch = Watch(alice)
+        await bob.c2c("alice").send("before")
+        await watch.message(lambda m: m.text == "before")
+        route.swallow(b".beat")
+        await bob.c2c("alice").send("lost")
+        await route.swallowed.wait()
+        route.cut()
+        async with asyncio.timeout(limit_s):
+            await watch.message(lambda m: m.text == "lost")
+
+
+async def test_r7_what_is_lost_between_two_nats_servers_is_made_good(database: Callable[[], str]) -> None:
+    await a_route_loses_a_hint(database(), LIMIT_S)
+
+
+async def test_r7_nodes_that_hear_no_hole_are_found_out(database: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunningServer, "program", ("-m", "tests.mutants.no_beats"))
+    with pytest.raises(TimeoutError):
+        await a_route_loses_a_hint(database(), MUTANT_LIMIT_S)
+
+
+async def test_a_server_works_on_while_nats_is_away_and_decides_by_the_database(own_postgres: Postgres) -> None:
+    async with mortal(own_postgres, "away", gateways=2) as cluster:
+        async with cluster.running.client("owner") as owner, cluster.running.client("bob") as bob:
+            group = await owner.groups.create("Public", name="team", members=["bob"])
+            await bob.group(group.id).send("one")
+            await asyncio.to_thread(cluster.nats.stop)
+            watch = Watch(bob)
+            await owner.group(group.id).send("two")
+            await watch.message(lambda m: m.text == "two")  # by comparing, while it is away
+            await group.kick("bob")
+            with pytest.raises(NotAMember):
+                await bob.group(group.id).send("three")
+
+
+@pytest.mark.cluster
+async def test_r7_in_full(own_postgres: Postgres, seed: int) -> None:
+    """20 deaths of each kind, then NATS away for 10 s; the times are printed."""
+    rng = random.Random(seed)
+    async with mortal(own_postgres, "r7") as cluster:
+        story = await outlived(cluster, some_deaths(rng, 20), rng, pairs=9, limit_s=LIMIT_S)
+        print(f"\n20 deaths of each kind\n{story.tell()}")
+        away = await outlived(cluster, ["bus"], rng, pairs=9, limit_s=LIMIT_S, away_s=10.0)
+        print(f"NATS away for 10 s\n{away.tell()}")
+    assert percentile(story.all_recoveries, 99) < RECOVERY_P99_S
+    assert percentile(away.all_recoveries, 99) < RECOVERY_P99_S

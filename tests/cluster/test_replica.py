@@ -1,0 +1,170 @@
+"""History from a real streaming replica: it serves what it has, and what it lacks, or does not say, comes from the first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+
+from tests.support.backing_services import Nats, Postgres, Relay
+from tests.support.deployment import THIS, Deployment, deployment, metrics_of
+from timim import StorageError
+from timim.server.store import timelines
+from timim.server.store.base import MsgKey, NewEntry, Store, TimelinePage, c2c_timeline
+from timim.server.store.postgres import engine
+from timim.server.store.postgres.engine import PostgresStore
+
+pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
+LINE = c2c_timeline("alice", "bob")
+NEWEST = 1 << 62
+
+
+@dataclass(frozen=True)
+class Pair:
+    first: Postgres
+    replica: Postgres
+
+    async def followed(self) -> None:
+        """Wait until the replica has all that the first has."""
+        there = await asyncio.to_thread(self.first.sql, "postgres", "SELECT pg_current_wal_lsn()")
+        question = f"SELECT pg_last_wal_replay_lsn() >= '{there}'"
+        while await asyncio.to_thread(self.replica.sql, "postgres", question) != "t":
+            pass
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    first = Postgres()
+    replica = Postgres(follows=first)
+    yield Pair(first, replica)
+    replica.close()
+    first.close()
+
+
+@pytest.fixture
+def name(pair: Pair, request: pytest.FixtureRequest) -> str:
+    """A database of the first."""
+    name = f"t{abs(hash(request.node.nodeid))}"
+    pair.first.database(name)
+    return name
+
+
+@asynccontextmanager
+async def opened(url: str, replica_url: str, kind: type[PostgresStore] = PostgresStore) -> AsyncIterator[PostgresStore]:
+    store = kind(url, replica_url=replica_url, retry_s=0.3)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def add(store: Store, first: int, last: int) -> None:
+    for n in range(first, last + 1):
+        await store.append(NewEntry(LINE, "alice", MsgKey(1, n), b"%d" % n, b'"N":%d}' % n, 100, ("alice", "bob")))
+
+
+async def seqs(store: Store, first: int, last: int) -> list[int]:
+    page = await store.timeline_page(LINE, first, last, 100)
+    return [entry.seq for entry in reversed(page.entries)]
+
+
+async def test_a_page_that_the_replica_has_comes_from_it(pair: Pair, name: str) -> None:
+    async with opened(pair.first.url(name), pair.replica.url(name)) as store:
+        await add(store, 1, 10)
+        await pair.followed()
+        await asyncio.to_thread(pair.first.stop)
+        try:
+            assert await seqs(store, 3, 8) == [3, 4, 5, 6, 7, 8]
+            with pytest.raises(StorageError):
+                await seqs(store, 3, NEWEST)  # what is the newest, only the first can say
+        finally:
+            await asyncio.to_thread(pair.first.start)
+
+
+async def behind(pair: Pair, name: str, kind: type[PostgresStore]) -> None:
+    async with opened(pair.first.url(name), pair.replica.url(name), kind) as store:
+        await add(store, 1, 10)
+        await pair.followed()
+        await asyncio.to_thread(pair.replica.sql, name, "SELECT pg_wal_replay_pause()")
+        try:
+            await add(store, 11, 20)
+            assert await seqs(store, 1, 8) == list(range(1, 9))
+            assert await seqs(store, 8, 15) == list(range(8, 16))
+            assert await seqs(store, 8, NEWEST) == list(range(8, 21))
+        finally:
+            await asyncio.to_thread(pair.replica.sql, name, "SELECT pg_wal_replay_resume()")
+
+
+async def test_what_a_replica_that_is_behind_lacks_comes_from_the_first(pair: Pair, name: str) -> None:
+    await behind(pair, name, PostgresStore)
+
+
+class Trusting(PostgresStore):
+    """A mutant: it takes the replica's word for all there is."""
+
+    async def timeline_page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
+        page = await self.engine.read_replica(partial(timelines.page, timeline, first, last, limit))
+        return page or await super().timeline_page(timeline, first, last, limit)
+
+
+async def test_a_store_that_trusts_the_replica_is_found_out(pair: Pair, name: str) -> None:
+    with pytest.raises(AssertionError):
+        await behind(pair, name, Trusting)
+
+
+async def test_a_replica_that_is_away_is_passed_over_and_found_again(
+    pair: Pair, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "REPLICA_REST_S", 0.0)
+    async with opened(pair.first.url(name), pair.replica.url(name)) as store:
+        await add(store, 1, 10)
+        await asyncio.to_thread(pair.replica.stop)
+        try:
+            assert await seqs(store, 3, 8) == [3, 4, 5, 6, 7, 8]
+        finally:
+            await asyncio.to_thread(pair.replica.start)
+        await pair.followed()
+        await asyncio.to_thread(pair.first.stop)
+        try:
+            assert await seqs(store, 3, 8) == [3, 4, 5, 6, 7, 8]
+        finally:
+            await asyncio.to_thread(pair.first.start)
+
+
+async def test_one_page_waits_for_a_replica_that_hangs_and_the_next_does_not(pair: Pair, name: str) -> None:
+    async with Relay(pair.replica.port) as relay:
+        async with opened(pair.first.url(name), f"postgresql://timim@127.0.0.1:{relay.port}/{name}") as store:
+            await add(store, 1, 10)
+            await pair.followed()
+            relay.swallow()
+            assert await seqs(store, 3, 8) == [3, 4, 5, 6, 7, 8]
+            assert relay.swallowed.is_set()
+            relay.swallow()
+            assert await seqs(store, 3, 8) == [3, 4, 5, 6, 7, 8]
+            assert not relay.swallowed.is_set()
+            relay.cut()
+
+
+async def given(running: Deployment) -> float:
+    """Pages that the replica gave to all gateways."""
+    return (await metrics_of(*(gateway.url for gateway in running.gateways)))["timim_database_replica_pages_total"]
+
+
+async def test_gateways_read_old_history_from_their_replica(pair: Pair, name: str, nats_server: Nats) -> None:
+    settings = {"database": pair.first.url(name), "database_replica": pair.replica.url(name), "bus": nats_server.url}
+    async with deployment(THIS, THIS, **settings) as running:
+        async with running.client("bob"):
+            pass  # an account
+        async with running.client("alice") as alice:
+            for n in range(300):
+                await alice.c2c("bob").send(str(n))
+        await pair.followed()
+        before = await given(running)  # a device that heard something late may have asked already
+        async with running.client("bob") as device:
+            assert [m.text async for m in device.c2c("alice").history(limit=300)] == [str(n) for n in reversed(range(300))]
+        assert await given(running) > before

@@ -1,0 +1,75 @@
+"""A cluster's database is restored from a back-up: what the server lost stays on the devices, and what is sent anew is new."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.support.backing_services import Nats, Postgres
+from tests.support.deployment import THIS, Deployment, deployment
+from timim import Client, HistoryReset
+from timim.testing import Watch
+
+pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
+BEFORE, LOST, ANEW = 10, 5, 8  # messages: in the back-up, after it, and after it was restored
+
+
+async def said(alice: Client, watch: Watch, word: str, count: int) -> None:
+    """Alice says so many things to bob, who hears them."""
+    heard = len(watch.messages)
+    for n in range(count):
+        await alice.c2c("bob").send(f"{word} {n}")
+    await watch.upto(heard + count)
+
+
+async def restored(running: Deployment, postgres: Postgres, folder: Path, *, new_epoch: bool) -> None:
+    """Two devices through a back-up, messages after it, and its restoration."""
+    alice, bob = (running.client(user, data_dir=folder) for user in ("alice", "bob"))
+    watch = Watch(bob)
+    async with bob, alice:
+        await said(alice, watch, "before", BEFORE)
+        backup = await asyncio.to_thread(postgres.back_up, "chat")
+        await said(alice, watch, "lost", LOST)
+    for gateway in list(running.gateways):
+        await running.remove(gateway)
+    await asyncio.to_thread(postgres.restore, "chat", backup)
+    await running.add(new_epoch=new_epoch)
+    await running.add()
+
+    async with running.client("alice") as another:  # a device that knows nothing: only the others can be led astray
+        for n in range(ANEW):
+            assert (await another.c2c("bob").send(f"anew {n}")).seq == BEFORE + 1 + n
+    alice, bob = (running.client(user, data_dir=folder) for user in ("alice", "bob"))
+    watch, hers = Watch(bob, HistoryReset), Watch(alice)
+    async with bob, alice:
+        await watch.event(HistoryReset)
+        await watch.upto(ANEW)
+        assert (await alice.c2c("bob").send("after")).seq == BEFORE + ANEW + 1
+        await watch.message(lambda message: message.text == "after")
+        assert [message.text for message in watch.messages] == [*(f"anew {n}" for n in range(ANEW)), "after"]
+        await bob.c2c("alice").send("heard")
+        await hers.message(lambda message: message.text == "heard")
+        there = [*(f"before {n}" for n in range(BEFORE)), *(f"anew {n}" for n in range(ANEW)), "after", "heard"]
+        for device, peer in ((alice, "bob"), (bob, "alice")):
+            page = await device.c2c(peer).get_messages(100)
+            assert page.complete
+            assert [(m.seq, m.text) for m in reversed(page) if m.seq] == list(enumerate(there, 1))
+            kept = [m.text for m in await device.c2c(peer).get_local_messages(100) if not m.seq]
+            assert sorted(kept) == [f"lost {n}" for n in range(LOST)]
+
+
+async def test_what_a_restored_backup_lost_stays_on_devices_and_what_is_sent_anew_is_new(
+    own_postgres: Postgres, nats_server: Nats, tmp_path: Path
+) -> None:
+    async with deployment(THIS, THIS, database=own_postgres.database("chat"), bus=nats_server.url) as running:
+        await restored(running, own_postgres, tmp_path, new_epoch=True)
+
+
+async def test_a_backup_that_is_restored_without_a_new_epoch_is_found_out(
+    own_postgres: Postgres, nats_server: Nats, tmp_path: Path
+) -> None:
+    async with deployment(THIS, THIS, database=own_postgres.database("chat"), bus=nats_server.url) as running:
+        with pytest.raises((AssertionError, TimeoutError)):
+            await restored(running, own_postgres, tmp_path, new_epoch=False)

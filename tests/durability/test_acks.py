@@ -1,0 +1,79 @@
+"""R2: an ack only after the commit. The server is killed at every step of a message's walk; nothing acked is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import MUTANTS
+from timim import Client
+from timim.testing import RunningServer
+from timim.util.failpoints import FAILPOINTS, Failpoint
+
+WAVES, TOGETHER = 12, 4  # the waves make commits, so that a failpoint's turn comes; those of one wave share theirs
+WAIT_S = 30
+
+
+class Server(RunningServer):
+    def __init__(self, folder: Path, program: Sequence[str] = ("-m", "timim.cli")) -> None:
+        super().__init__(folder, {})
+        self.program = program
+
+
+async def survive(server: Server, failpoint: Failpoint, kills: int, rng: random.Random) -> tuple[list[str], list[str]]:
+    """What was acked, and what is stored, in order, after `kills` deaths at this failpoint."""
+    await server.start()
+    try:
+        await server.add_users("alice", "bob")
+        acked: list[str] = []
+        async with server.client("alice") as alice:
+            for kill in range(kills):
+                await server.restart(crash_at=failpoint, count=rng.randint(2, WAVES - 2))
+                sending = asyncio.create_task(send(alice, f"{kill}."))
+                await server.died()
+                await server.start()
+                async with asyncio.timeout(WAIT_S):
+                    acked += await sending
+            async with server.client("bob") as bob:
+                stored = [message.text async for message in bob.c2c("alice").history(oldest_first=True)]
+        return acked, stored
+    finally:
+        await server.faults.stop()
+        await server.stop()
+
+
+async def send(client: Client, name: str) -> list[str]:
+    texts = [[f"{name}{wave}.{i}" for i in range(TOGETHER)] for wave in range(WAVES)]
+    for wave in texts:
+        await asyncio.gather(*(client.c2c("bob").send(text) for text in wave))
+    return [text for wave in texts for text in wave]
+
+
+@pytest.mark.parametrize("failpoint", FAILPOINTS)
+async def test_r2_nothing_acked_is_lost_and_nothing_is_stored_twice(tmp_path: Path, failpoint: Failpoint, seed: int) -> None:
+    acked, stored = await survive(Server(tmp_path), failpoint, 1, random.Random(seed))
+    assert stored == acked
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("failpoint", FAILPOINTS)
+async def test_r2_through_twenty_kills(tmp_path: Path, failpoint: Failpoint, seed: int) -> None:
+    acked, stored = await survive(Server(tmp_path), failpoint, 20, random.Random(seed))
+    assert stored == acked
+
+
+async def test_r2_a_server_that_acks_before_the_commit_is_found_out(tmp_path: Path, seed: int) -> None:
+    mutant = Server(tmp_path, (str(MUTANTS / "ack_early.py"),))
+    acked, stored = await survive(mutant, "before-commit", 1, random.Random(seed))
+    assert set(acked) - set(stored)
+
+
+async def test_r2_a_server_that_does_not_know_a_resend_is_found_out(tmp_path: Path, seed: int) -> None:
+    mutant = Server(tmp_path, (str(MUTANTS / "no_dedupe.py"),))
+    acked, stored = await survive(mutant, "after-commit", 1, random.Random(seed))
+    assert sorted(stored) != sorted(acked)
+    assert len(stored) > len(acked)

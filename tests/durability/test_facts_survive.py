@@ -1,0 +1,314 @@
+"""What is known of a message survives every way in which the message can come again: a matrix of facts and ways.
+
+Facts of this device: the mark of a deleted message (F20, F24), custom_int and custom_data (F18, F25). Facts of the account:
+is_read (F19). Facts of the server: who sent it, as it was then (F22), seq, unique_id and time (F23, F26).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from msgspec import Raw
+
+import timim
+from timim import Client, ConversationType, Message, MessageStatus, SoundElem
+from timim.engine.decoding import incoming_of
+from timim.ids import parse_msg_id
+from timim.local_store import timeline_state
+from timim.local_store.types import Batch
+from timim.protocol import messages as wire
+from timim.protocol.coverage import Coverage
+from timim.testing import RunningServer, Watch, running_server
+
+WAIT_S = 20
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RunningServer]:
+    async with running_server(group_messages_per_s=0) as running:
+        yield running
+
+
+@dataclass
+class Scene:
+    """Alice's device, on which bob's message was marked in every way; and bob, who sent it."""
+
+    server: RunningServer
+    folder: Path
+    alice: Client
+    bob: Client
+    group: str
+    thrown: Watch
+
+    async def message(self, device: Client | None = None) -> Message:
+        """The message in question, from what the device holds or the server has."""
+        page = await (device or self.alice).group(self.group).get_messages(20)
+        return next(m for m in page if m.seq == 2)
+
+
+DEVICE = ("status", "custom_int", "custom_data")
+ACCOUNT = ("is_read",)
+SERVER = ("sender", "sender_profile", "sender_member", "seq", "unique_id", "msg_id", "timestamp", "text")
+
+
+def facts(message: Message, *names: str) -> dict[str, object]:
+    return {name: getattr(message, name) for name in names}
+
+
+async def push_again(scene: Scene) -> None:
+    """The server pushes it once more, and what is pushed is stored once more."""
+    fetched = await scene.alice._engine.history._fetcher.newest_of(scene.alice.group(scene.group).key, 2, 2)  # type: ignore[union-attr]
+    inbox = scene.alice._inbox
+    assert inbox is not None
+    inbox.push(scene.alice.group(scene.group).key, fetched.entries[0])
+    async with scene.alice.group(scene.group).expect(lambda m: m.text == "behind it", timeout=WAIT_S) as behind:
+        await scene.bob.group(scene.group).send("behind it")
+    await behind
+    again = Batch(scene.alice.group(scene.group).key, [incoming_of(fetched.entries[0], "alice")], live=True, head=2, last_seq=2)
+    (stored,) = await scene.alice._store.add([again])
+    assert stored.new == []
+
+
+async def refetch_with_its_neighbours(scene: Scene) -> None:
+    """Its neighbours were deleted from the storage, and a roaming query fetches the hole."""
+    page = await scene.alice.group(scene.group).get_messages(20)
+    for message in page:
+        if message.seq != 2:
+            assert await message.delete_from_storage()
+    assert (await scene.alice.group(scene.group).coverage()).intervals == ((2, 2),)
+    back = await scene.alice.group(scene.group).get_messages(20)
+    assert back.requests > 0
+    assert [m.seq for m in back] == [m.seq for m in page]
+
+
+async def refetch_after_the_coverage_was_dropped(scene: Scene) -> None:
+    """This device forgot what it holds, not the rows: all of it is fetched."""
+    key = scene.alice.group(scene.group).key
+    await scene.alice._store._write(lambda c: timeline_state.write_coverage(c, key, Coverage()))
+    assert (await scene.alice.group(scene.group).get_messages(20)).requests > 0
+
+
+async def resend_by_the_sender(scene: Scene) -> None:
+    """Its ack was lost: the sender sends it again under its own msg_id."""
+    mine = next(m for m in await scene.bob.group(scene.group).get_messages(20) if m.seq == 2)
+    named = parse_msg_id(mine.msg_id)
+    body = wire.SendGroup(
+        group_id=scene.group,
+        random=named.random,
+        client_time=named.client_time,
+        msg_body=Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"listen"}}]'),
+    )
+    reply = await scene.bob._connection.link().call(wire.SEND_GROUP, body, timeout_s=5)
+    assert reply.timeline_seq == 2
+
+
+async def relogin(scene: Scene) -> None:
+    """Logged out and in again, in this process and in the next."""
+    await scene.alice.logout()
+    await scene.alice.login()
+    await scene.alice.close()
+    scene.alice = scene.server.client("alice", data_dir=scene.folder)
+    scene.thrown = Watch(scene.alice)
+    await scene.alice.login()
+
+
+async def restart_of_the_server(scene: Scene) -> None:
+    """The server is killed and started again."""
+    restored = Watch(scene.alice, timim.ConnectionRestored)
+    await scene.server.crash()
+    await scene.server.start()
+    await restored.event(timim.ConnectionRestored)
+
+
+async def another_epoch(scene: Scene) -> None:
+    """The server is of another epoch: everything is numbered anew."""
+    reset = Watch(scene.alice, timim.HistoryReset, timim.ConnectionRestored)
+    scene.server._settings["new_epoch"] = True
+    await scene.server.restart()
+    await reset.event(timim.HistoryReset)
+    await reset.event(timim.ConnectionRestored)
+
+
+async def the_sender_changes(scene: Scene) -> None:
+    """The sender's name and card change; only new messages carry the new ones."""
+    await scene.bob.profile.set(nickname="Robert")
+    await scene.bob.groups.of(scene.group).set_name_card("the new card")
+    page = await scene.alice.group(scene.group).get_messages(20)
+    for message in page:
+        if message.seq == 3:
+            await message.delete_from_storage()
+
+
+async def another_devices_sync(scene: Scene) -> None:
+    """A second device of alice's logs in and reads everything."""
+    async with scene.server.client("alice") as second:
+        await second.group(scene.group).get_messages(20)
+        await second.group(scene.group).mark_read()
+
+
+WAYS: list[Callable[[Scene], Awaitable[None]]] = [
+    push_again,
+    refetch_with_its_neighbours,
+    refetch_after_the_coverage_was_dropped,
+    resend_by_the_sender,
+    relogin,
+    restart_of_the_server,
+    another_epoch,
+    the_sender_changes,
+    another_devices_sync,
+]
+
+
+async def stage(server: RunningServer, folder: Path, mark: str) -> Scene:
+    alice = server.client("alice", data_dir=folder, reconnect_limit=0.5)
+    bob = server.client("bob", reconnect_limit=0.5)
+    await bob.login()
+    await bob.profile.set(nickname="Bob", face_url="https://example.org/bob.png")
+    await alice.login()
+    group = await alice.groups.create("Meeting", name="g", members=["bob"])
+    await bob.groups.of(group.id).set_name_card("the card")  # seq 1: its tip
+    async with alice.group(group.id).expect(lambda m: m.text == "listen", timeout=WAIT_S) as got:
+        await bob.group(group.id).send("listen")
+    message = await got
+    for n in range(3):
+        await bob.group(group.id).send(str(n))
+    await message.set_custom_int(-7)
+    await message.set_custom_data(b"\x00played\xff")
+    if mark == "removed":
+        assert await message.remove()
+    await alice.group(group.id).mark_read()
+    return Scene(server, folder, alice, bob, group.id, Watch(alice))
+
+
+@pytest.mark.parametrize("mark", ["removed", "kept"])
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+async def test_f18_f19_f20_f22_f24_f25_f26_facts_survive(
+    server: RunningServer, tmp_path: Path, way: Callable[[Scene], Awaitable[None]], mark: str
+) -> None:
+    scene = await stage(server, tmp_path, mark)
+    try:
+        before = facts(await scene.message(), *DEVICE, *ACCOUNT, *SERVER)
+        deleted = mark == "removed"
+        assert before["status"] is (MessageStatus.DELETED if deleted else MessageStatus.SUCCEEDED)
+        assert (before["custom_int"], before["custom_data"], before["is_read"]) == (-7, b"\x00played\xff", True)
+        assert before["sender_profile"] == timim.SenderProfile("bob", "Bob", "https://example.org/bob.png")
+        assert isinstance(before["sender_member"], timim.SenderMember)
+        assert before["sender_member"].name_card == "the card"
+        await way(scene)
+        assert facts(await scene.message(), *before) == before
+        held = next(m for m in await scene.alice.group(scene.group).get_local_messages(20) if m.seq == 2)
+        assert facts(held, *before) == before
+        shown = [m.seq async for m in scene.alice.group(scene.group).history()]
+        assert (2 in shown) is not deleted  # the screen hides it, and the queries return it
+        assert not [m for m in scene.thrown.messages if m.seq == 2]  # it is never thrown again
+        async with server.client("alice") as other:  # another device knows what is the server's and the account's, only
+            there = await scene.message(other)
+            assert facts(there, *ACCOUNT, *SERVER) == {name: before[name] for name in (*ACCOUNT, *SERVER)}
+            assert (there.status, there.custom_int, there.custom_data) == (MessageStatus.SUCCEEDED, 0, b"")
+    finally:
+        await scene.alice.close()
+        await scene.bob.close()
+
+
+async def test_f18_the_played_flag_of_a_sound_survives_a_refetch_and_a_restart(server: RunningServer, tmp_path: Path) -> None:
+    async with server.client("bob") as bob:
+        async with server.client("alice", data_dir=tmp_path) as alice:
+            async with alice.c2c("bob").expect(lambda m: True, timeout=WAIT_S) as got:
+                await bob.c2c("alice").send(SoundElem(data=b"RIFF speech", duration=3))
+            sound = await got
+            assert sound.custom_int == 0
+            await sound.set_custom_int(1)
+        async with server.client("alice", data_dir=tmp_path) as alice:
+            (sound,) = await alice.c2c("bob").get_messages(1)
+            assert (sound.custom_int, type(sound[0])) == (1, SoundElem)
+
+
+async def test_f24_a_physical_delete_opens_a_hole_that_roaming_fills(server: RunningServer, tmp_path: Path) -> None:
+    async with server.client("bob"), server.client("alice", data_dir=tmp_path) as alice:
+        sent = [await alice.c2c("bob").send(str(n)) for n in range(5)]
+        assert await sent[2].delete_from_storage()
+        assert not await sent[2].delete_from_storage()
+        assert [m.seq for m in await alice.c2c("bob").get_local_messages(10)] == [5, 4, 2, 1]
+        assert (await alice.c2c("bob").coverage()).gaps == ((3, 3),)
+        assert sent[2] not in alice.c2c("bob").get_cached_messages()
+        watch = Watch(alice)
+        page = await alice.c2c("bob").get_messages(10)
+        assert ([m.seq for m in page], page.requests) == ([5, 4, 3, 2, 1], 1)
+        assert watch.messages == []  # what comes back is not new
+
+
+async def test_a_message_that_is_deleted_while_it_is_sent_is_not_called_held(server: RunningServer, tmp_path: Path) -> None:
+    async with server.client("bob"), server.client("alice", data_dir=tmp_path) as alice:
+        await alice.c2c("bob").send("first")
+        stall = server.faults.stall(user="alice", direction="down")
+        sending = asyncio.create_task(alice.c2c("bob").send("deleted meanwhile"))
+        await stall.happened()
+        (left, _) = await alice.c2c("bob").get_local_messages(10)
+        assert (left.text, left.status) == ("deleted meanwhile", MessageStatus.SENDING)
+        assert await left.delete_from_storage()
+        stall.release()
+        await sending
+        await alice.c2c("bob").send("third")
+        assert (await alice.c2c("bob").coverage()).gaps == ((2, 2),)
+        page = await alice.c2c("bob").get_messages(10)
+        assert ([m.text for m in page], page.requests) == (["third", "deleted meanwhile", "first"], 1)
+
+
+@pytest.mark.parametrize("kind", ["c2c", "group"])
+async def test_f31_deleting_a_conversation_alone_or_with_its_messages(server: RunningServer, tmp_path: Path, kind: str) -> None:
+    async with server.client("bob") as bob, server.client("alice", data_dir=tmp_path) as alice:
+        if kind == "group":
+            id = (await bob.groups.create("Public", name="g", members=["alice"])).id
+            mine, his = alice.group(id), bob.group(id)
+        else:
+            mine, his = alice.c2c("bob"), bob.c2c("alice")
+        type: ConversationType = mine.type
+        watch = Watch(alice)
+
+        async def say(text: str) -> None:
+            await his.send(text)
+            await watch.message(lambda m: m.text == text)
+
+        for n in range(5):
+            await say(str(n))
+        assert await alice.delete_conversation(type, mine.peer)
+        assert not await alice.delete_conversation(type, mine.peer)
+        assert mine not in alice.conversations
+        assert len(await mine.get_local_messages(20)) == 5  # its messages are kept
+        await alice.close()
+        await alice.login()
+        mine = alice.conversation(type, mine.peer)
+        assert mine not in alice.conversations  # also after a login, which names it
+        await say("5")
+        assert mine in alice.conversations  # a new message revives it, with its old history
+        page = await mine.get_messages(20)
+        assert ([m.text for m in page], page.requests) == (["5", "4", "3", "2", "1", "0"], 0)
+        assert await alice.delete_conversation(type, mine.peer, messages=True)
+        assert mine not in alice.conversations
+        assert (len(await mine.get_local_messages(20)), mine.get_cached_messages(), mine.unread) == (0, [], 0)
+        assert not await alice.delete_conversation(type, mine.peer, messages=True)
+        heard = len(watch.messages)
+        back = await mine.get_messages(20)  # the server has them, and roaming brings them back
+        assert ([m.text for m in back], back.complete) == (["5", "4", "3", "2", "1", "0"], True)
+        assert back.requests > 0
+        assert len(watch.messages) == heard
+        assert mine not in alice.conversations  # reading is not speaking
+        await say("6")
+        assert mine in alice.conversations
+
+
+async def test_f27_deleting_while_iterating_misses_none(server: RunningServer) -> None:
+    await server.add_users(*(f"u{n}" for n in range(10)))
+    async with server.client("alice") as alice:
+        for n in range(10):
+            await alice.c2c(f"u{n}").send("hi")
+        seen = []
+        for conversation in alice.conversations:
+            seen.append(conversation.peer)
+            await alice.delete_conversation(conversation.type, conversation.peer)
+        assert seen == [f"u{n}" for n in range(9, -1, -1)]
+        assert len(alice.conversations) == 0

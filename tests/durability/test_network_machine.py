@@ -1,0 +1,272 @@
+"""R3 as a machine: two clients and a server over a network with faults, by a clock that does not wait, against a model.
+
+The code is the product's on both sides: real sockets, frames and files. Only time is the test's: deadlines, heartbeats and
+waits between tries pass as soon as nothing else happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from msgspec.structs import replace
+
+from timim import Client, Message, MessageStatus, Page, TimimError
+from timim.server.store import timelines
+from timim.server.store.base import Appended, NewEntry
+from timim.server.store.operation import Steps
+from timim.testing import VirtualClock, Watch, local_server
+from timim.testing.fault_proxy import Direction
+
+T = TypeVar("T")
+USERS = ("alice", "bob")
+PEER = {"alice": "bob", "bob": "alice"}
+SETTLE_S = 900  # of the virtual clock: longer than any deadline, wait or comparison of the two sides
+users = st.sampled_from(USERS)
+directions: st.SearchStrategy[Direction] = st.sampled_from(["up", "down"])
+
+
+class Network(RuleBasedStateMachine):
+    """The model: what each user gave to its outbox, in order. It must stand in the timeline exactly so, and on each device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = VirtualClock()
+        self.runner = asyncio.Runner(loop_factory=self.clock.new_event_loop)
+        self.folder = tempfile.TemporaryDirectory()
+        self.open = AsyncExitStack()
+        self.given: dict[str, list[str]] = {user: [] for user in USERS}
+        self.sending: list[asyncio.Task[Message]] = []
+        self.clients: dict[str, Client] = {}
+        self.watches: dict[str, list[Watch]] = {user: [] for user in USERS}
+        self.deleted: dict[str, set[int]] = {user: set() for user in USERS}
+
+    def do(self, work: Coroutine[None, None, T]) -> T:
+        async def bounded() -> T:
+            async with asyncio.timeout(SETTLE_S):
+                return await work
+
+        return self.runner.run(bounded())
+
+    @initialize()
+    def start(self) -> None:
+        async def work() -> None:
+            self.server = await self.open.enter_async_context(local_server(self.clock, hello_interval_s=4))
+            await self.server.add_users(*USERS)
+            for user in USERS:
+                await self.enter(user)
+
+        self.do(work())
+
+    async def enter(self, user: str) -> None:
+        client = self.server.client(user, data_dir=Path(self.folder.name) / user, timeout=3, reconnect_limit=2)
+        self.watches[user].append(Watch(client))
+        self.clients[user] = client
+        while True:
+            try:
+                return await client.login()
+            except TimimError:
+                await asyncio.sleep(1)
+
+    @rule(user=users, count=st.integers(1, 4))
+    def send(self, user: str, count: int) -> None:
+        async def work() -> None:
+            for _ in range(count):
+                message = Message(f"{user} {len(self.given[user])}")
+                self.given[user].append(message.text)
+                self.sending.append(asyncio.create_task(self.clients[user].c2c(PEER[user]).send(message)))
+                while not message.local_id:  # noqa: ASYNC110  on disk; from here on it is the outbox's word
+                    await asyncio.sleep(0.001)
+
+        self.do(work())
+
+    @rule(user=users, direction=directions, after=st.integers(0, 3), half=st.booleans())
+    def cut(self, user: str, direction: Direction, after: int, half: bool) -> None:
+        self.server.faults.cut(user=user, direction=direction, after_frames=after, half=half)
+
+    @rule(user=users, direction=directions, after=st.integers(0, 3), times=st.integers(1, 2))
+    def drop(self, user: str, direction: Direction, after: int, times: int) -> None:
+        self.server.faults.drop(user=user, direction=direction, after_frames=after, times=times)
+
+    @rule(user=users, direction=directions, after=st.integers(0, 3))
+    def duplicate(self, user: str, direction: Direction, after: int) -> None:
+        self.server.faults.duplicate(user=user, direction=direction, after_frames=after)
+
+    @rule(user=users, direction=directions, after=st.integers(0, 3))
+    def reorder(self, user: str, direction: Direction, after: int) -> None:
+        self.server.faults.reorder(user=user, direction=direction, after_frames=after)
+
+    @rule(user=users, direction=directions)
+    def stall(self, user: str, direction: Direction) -> None:
+        self.server.faults.stall(user=user, direction=direction)
+
+    @rule(seconds=st.sampled_from([0.1, 5, 60, 3600]))
+    def sleep(self, seconds: float) -> None:
+        """The machine slept, or nothing happened for a while."""
+        self.clock.advance(seconds)
+
+    @rule(seconds=st.sampled_from([-60, 60]))
+    def set_the_clock_wrong(self, seconds: float) -> None:
+        # further back, and the server takes signatures for ones of the future
+        if abs(self.clock.wall.offset_s + seconds) <= 120:
+            self.clock.wall.jump(seconds)
+
+    @rule()
+    def cut_all(self) -> None:
+        async def work() -> None:
+            self.server.faults.cut_all()
+
+        self.do(work())
+
+    @rule()
+    def restart_the_server(self) -> None:
+        self.server.faults.clear()  # a stalled link would hold up its end
+        self.do(self.server.restart())
+
+    @rule(user=users)
+    def restart_a_client(self, user: str) -> None:
+        async def work() -> None:
+            await self.clients[user].close()
+            await self.enter(user)
+
+        self.server.faults.clear()
+        self.do(work())
+
+    @rule(user=users, count=st.integers(1, 30))
+    def read_history(self, user: str, count: int) -> None:
+        """A page may fail, when the link does; what it shows has no hole."""
+
+        async def work() -> None:
+            try:
+                page = await self.clients[user].c2c(PEER[user]).get_messages(count)
+            except TimimError:
+                return
+            seqs = [m.seq for m in page if m.seq]
+            assert seqs == list(range(seqs[0], seqs[0] - len(seqs), -1)) if seqs else True
+
+        self.do(work())
+
+    @precondition(lambda self: any(self.given.values()))
+    @rule(user=users)
+    def delete_the_newest(self, user: str) -> None:
+        """Off this device: it opens a hole, which a page fills again."""
+
+        async def work() -> None:
+            page = await self.clients[user].c2c(PEER[user]).get_local_messages(1)
+            for message in page:
+                if message.status is MessageStatus.SUCCEEDED:
+                    self.deleted[user].add(message.seq)
+                    await message.delete_from_storage()
+
+        self.do(work())
+
+    @rule()
+    def settle(self) -> None:
+        """The faults end, and all must come true."""
+        if not hasattr(self, "server"):
+            return
+        self.server.faults.clear()
+        self.do(self.all_is_there())
+
+    async def all_is_there(self) -> None:
+        for result in await asyncio.gather(*self.sending, return_exceptions=True):
+            assert isinstance(result, Message | TimimError), result
+        self.sending.clear()
+        for client in self.clients.values():
+            while client._engine is not None and client._engine.outbox.sending:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        async with self.server.client("bob") as fresh:
+            stored = [m async for m in fresh.c2c("alice").history(oldest_first=True)]
+        assert [m.seq for m in stored] == list(range(1, len(stored) + 1)), "seqs without holes"
+        times = [m.timestamp for m in stored]
+        assert times == sorted(times), "times never go back"
+        for user in USERS:
+            assert [m.text for m in stored if m.sender == user] == self.given[user], "each once, in its sender's order"
+        for user in USERS:
+            await self.is_whole(user, stored)
+
+    async def is_whole(self, user: str, stored: list[Message]) -> None:
+        due = [m.seq for m in stored if m.sender != user]
+        while len(seen := [m.seq for watch in self.watches[user] for m in watch.messages]) < len(due):  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        assert seen == due, "thrown once each, in order"
+        if not stored:
+            return
+        page = await self.read(user)
+        held = [(m.seq, m.text) for m in reversed(page) if m.seq]
+        assert held == [(m.seq, m.text) for m in stored]
+        known = await self.clients[user].c2c(PEER[user]).coverage()
+        assert known.intervals == ((1, len(stored)),)
+        assert known.complete
+
+    async def read(self, user: str) -> Page:
+        while True:
+            try:
+                page = await self.clients[user].c2c(PEER[user]).get_messages(1000)
+            except TimimError:
+                page = None
+            if page is not None and page.complete:  # else the link was just being found again
+                return page
+            await asyncio.sleep(0.5)
+
+    def teardown(self) -> None:
+        async def work() -> None:
+            for client in self.clients.values():
+                await client.close()
+            await asyncio.gather(*self.sending, return_exceptions=True)
+            await self.open.aclose()
+
+        try:
+            self.settle()
+        finally:
+            if hasattr(self, "server"):
+                self.server.faults.clear()
+            self.do(work())
+            self.runner.close()
+            self.folder.cleanup()
+
+
+LOOSE = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+TestR3ANetworkWithFaultsKeepsEveryPromise = pytest.mark.timeout(300)(Network.TestCase)
+# a twentieth of a second a step; `make fuzz` runs many more
+TestR3ANetworkWithFaultsKeepsEveryPromise.settings = settings(
+    max_examples=settings().max_examples // 8, stateful_step_count=12, deadline=None, suppress_health_check=LOOSE
+)
+
+
+@pytest.mark.timeout(300)
+def test_r3_a_server_that_knows_no_resend_is_found_out_by_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    append = timelines.append
+
+    def append_always(entry: NewEntry) -> Steps[Appended]:
+        return append(replace(entry, msg_key=None))
+
+    class LosesAcks(Network):
+        """The same, and an ack that is lost each time something is sent, so that few examples are needed."""
+
+        @rule(user=users)
+        def send_and_lose_the_ack(self, user: str) -> None:
+            self.server.faults.cut(user=user, direction="down")
+            self.send(user, 1)
+
+    monkeypatch.setattr(timelines, "append", append_always)
+    monkeypatch.setattr(timelines, "append_all", timelines.one_by_one)
+    enough = settings(
+        max_examples=20,
+        stateful_step_count=8,
+        phases=[Phase.generate],
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=LOOSE,
+    )
+    with pytest.raises((AssertionError, BaseExceptionGroup)):
+        run_state_machine_as_test(LosesAcks, settings=enough)

@@ -1,0 +1,186 @@
+"""R1: an ack survives a power cut. Both stores' own code and pragmas, on a disk that forgets what was not synced."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, cast
+
+import pytest
+
+from tests.support.fault_vfs import Connection, Disk
+from timim.errors import StorageError
+from timim.ids import ConversationKey, ConversationType
+from timim.local_store import types, writes
+from timim.protocol.coverage import Coverage, Interval
+from timim.server.settings import Settings
+from timim.server.store import sqlite as server_store
+from timim.server.store.base import MsgKey, NewEntry
+from timim.sqlite.database import Database
+from timim.sqlite.lanes import Op, T
+from timim.storage import LocalStore
+
+GROUPS_A_CUT = 9  # of 1 to 12 rows sent together, offered between two cuts; the power often goes before the last
+TIMELINE = "c2c\x1falice\x1fbob"
+KEY = ConversationKey(ConversationType.C2C, "bob")
+
+
+class OnDisk(Database):
+    """The product's database, but for the disk under it: one connection, for reads too."""
+
+    def __init__(self, disk: Disk, migrate: Callable[[sqlite3.Connection], None], *, synchronous: str) -> None:
+        super().__init__(None, migrate=migrate, synchronous=synchronous)
+        self._disk = disk
+
+    def _open_file(self) -> sqlite3.Connection:
+        return cast("sqlite3.Connection", Connection(self._disk, "timim.db"))
+
+    async def read(self, op: Op[T]) -> T:
+        return await self.submit(op)
+
+
+class Kept(Protocol):
+    """A store under test: numbers are put in, and found again."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def put(self, number: int) -> int:
+        """Store it; the seq it stands at."""
+        ...
+
+    async def numbers(self) -> dict[int, int]:
+        """All that are there, by seq. Raises AssertionError when what the store says of itself is not so."""
+        ...
+
+
+class ServersStore(server_store.SqliteStore):
+    def __init__(self, disk: Disk, *, synchronous: str) -> None:
+        self.engine = server_store.SqliteEngine(OnDisk(disk, server_store.migrate, synchronous=synchronous))
+        self._engine = self.engine
+
+    async def put(self, number: int) -> int:
+        tail = b'"n":%d}' % number
+        return (await self.append(NewEntry(TIMELINE, "alice", MsgKey(1, number), b"f", tail, 1, ("alice", "bob")))).seq
+
+    async def numbers(self) -> dict[int, int]:
+        page = await self.timeline_page(TIMELINE, 1, 1 << 62, 1 << 30)
+        assert [entry.seq for entry in page.entries] == list(range(page.last_seq, 0, -1)), "seqs without holes"
+        return {entry.seq: int(entry.tail[4:-1]) for entry in page.entries}
+
+
+class ClientsStore(LocalStore):
+    def __init__(self, disk: Disk, *, synchronous: str) -> None:
+        self._disk, self._synchronous = disk, synchronous
+        super().__init__(None)
+
+    def _new_database(self) -> Database:
+        return OnDisk(self._disk, writes.migrate, synchronous=self._synchronous)
+
+    async def put(self, number: int) -> int:
+        item = types.Incoming(number, f"1-{number}", "bob", 1, False, b"[]")
+        await self.add([types.Batch(KEY, [item], [Interval(number, number)], live=True, head=number, last_seq=number)])
+        return number
+
+    async def numbers(self) -> dict[int, int]:
+        held = await self.page(KEY, 1 << 30)
+        coverage = await self.coverage(KEY)
+        assert coverage == Coverage((m.seq, m.seq) for m in held), "intervals say exactly what is held"
+        return {m.seq: int(m.msg_id[2:]) for m in held}
+
+
+@dataclass
+class Cuts:
+    """What became of acked rows over many power cuts."""
+
+    acked: dict[int, int] = field(default_factory=dict)
+    lost: int = 0
+    damaged: int = 0
+
+
+async def cut_again_and_again(
+    kind: type[ServersStore | ClientsStore], cuts: int, *, seed: int, synchronous: str = "FULL"
+) -> Cuts:
+    """Write under load, cut the power at some write or sync, start again on what is left, and look for what was acked."""
+    rng = random.Random(seed)
+    result = Cuts()
+    image: dict[str, bytes] = {}
+    number = 0
+    for _ in range(cuts):
+        disk = Disk(rng, image, cut_after=rng.randrange(20, 400))
+        store: Kept = kind(disk, synchronous=synchronous)
+
+        async def put(n: int, store: Kept = store) -> None:
+            result.acked[await store.put(n)] = n
+
+        try:
+            await store.open()
+            for _ in range(GROUPS_A_CUT):
+                group = [asyncio.create_task(put(number := number + 1)) for _ in range(rng.randrange(1, 13))]
+                done = await asyncio.gather(*group, return_exceptions=True)
+                assert all(error is None or isinstance(error, StorageError) for error in done), done
+        except StorageError:
+            pass  # the power went while it was opening
+        finally:
+            disk.left = min(disk.left, 0)  # nothing more reaches the disk, not even the closing of the file
+            image = disk.image()
+            await store.close()
+        await look_for(result, kind(Disk(rng, image), synchronous="FULL"))
+        if result.lost or result.damaged:
+            break
+    return result
+
+
+async def look_for(result: Cuts, store: Kept) -> None:
+    try:
+        await store.open()
+        there = await store.numbers()
+    except StorageError:
+        result.damaged += 1
+        return
+    finally:
+        await store.close()
+    assert len(set(there.values())) == len(there), "nothing twice"
+    result.lost += sum(there.get(seq) != n for seq, n in result.acked.items())
+
+
+STORES = pytest.mark.parametrize("kind", [ServersStore, ClientsStore])
+
+
+@STORES
+async def test_r1_no_acked_row_is_lost_to_a_power_cut(kind: type[ServersStore | ClientsStore], seed: int) -> None:
+    result = await cut_again_and_again(kind, 200, seed=seed)
+    assert (result.lost, result.damaged) == (0, 0)
+    assert len(result.acked) >= 8000
+    print(f"200 power cuts, {len(result.acked)} acked rows, 0 lost")
+
+
+@pytest.mark.soak
+@STORES
+async def test_r1_at_length(kind: type[ServersStore | ClientsStore], seed: int) -> None:
+    acked = 0
+    for round in range(10):
+        result = await cut_again_and_again(kind, 200, seed=seed + round)
+        assert (result.lost, result.damaged) == (0, 0)
+        acked += len(result.acked)
+    print(f"R1, {kind.__name__}: 2000 power cuts, {acked} acked rows, 0 lost")
+
+
+@STORES
+@pytest.mark.parametrize("synchronous", ["NORMAL", "OFF"])
+async def test_r1_a_store_that_does_not_sync_its_commits_is_found_out(
+    kind: type[ServersStore | ClientsStore], synchronous: str, seed: int
+) -> None:
+    result = await cut_again_and_again(kind, 60, seed=seed, synchronous=synchronous)
+    assert result.lost or result.damaged
+
+
+def test_r1_the_product_syncs_its_commits(tmp_path: Path) -> None:
+    """What is proven here is what runs: the default of the server's settings, and the client's store."""
+    assert Settings(data_dir=tmp_path).synchronous == "FULL"
+    assert LocalStore(tmp_path / "messages.db")._database._synchronous == "FULL"

@@ -1,0 +1,160 @@
+"""R3: nothing lost, nothing twice, each sender's order, seqs without holes; under faults, and kill -9 of both sides."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.client_processes import ClientProcess, Clients, farm
+from tests.support.paths import MUTANTS
+from timim.testing import RunningServer, running_server
+
+
+@dataclass
+class Storm:
+    """What was sent, what bob's device was thrown and holds, and what a new device of bob finds; of each sender."""
+
+    sent: dict[str, list[str]]
+    thrown: dict[str, list[tuple[int, str]]]
+    held: dict[str, list[tuple[int, str]]]
+    stored: dict[str, list[tuple[int, str]]]
+    faults: int
+    proven: bool
+
+
+@dataclass(frozen=True)
+class Weather:
+    """`rate`: of websocket messages that meet with a fault; `crashes` of the server; `kills` of clients, bob's among them."""
+
+    senders: int
+    each: int
+    rate: float
+    crashes: int
+    kills: int
+
+
+async def storm(server: RunningServer, clients: Clients, folder: Path, seed: int, weather: Weather) -> Storm:
+    rng = random.Random(seed)
+    names = [f"s{i}" for i in range(weather.senders)]
+    await server.add_users("bob", *names)
+    bobs = [await clients.start("receive", server, "bob", folder / "bob")]
+    running = {name: await sender(clients, server, folder, name, weather.each) for name in names}
+    async with server.faults.chaos(seed, rate=weather.rate) as counts:
+        ills = ["server"] * weather.crashes + ["client"] * weather.kills
+        rng.shuffle(ills)
+        for nth, ill in enumerate(ills, 1):
+            await progress(running, nth * weather.each // (len(ills) + 1))
+            if ill == "server":
+                await server.crash()
+                await server.start()
+            elif (name := rng.choice([*names, "bob"])) == "bob":
+                await bobs[-1].kill()
+                bobs.append(await clients.start("receive", server, "bob", folder / "bob"))
+            else:
+                await running[name].kill()
+                running[name] = await sender(clients, server, folder, name, weather.each)
+        await asyncio.gather(*(client.hear("done") for client in running.values()))
+        faults = sum(counts.values())
+    await clients.kill_all()
+    thrown: dict[str, list[tuple[int, str]]] = {name: [] for name in names}
+    for _, name, seq, text in (line for bob in bobs for line in bob.said if line[0] == "new"):
+        thrown[name].append((seq, text))
+    held, stored = {}, {}
+    async with server.client("bob", data_dir=folder / "bob") as again, server.client("bob") as fresh:
+        for name in names:
+            held[name] = [(m.seq, m.text) async for m in again.c2c(name).history(oldest_first=True)]
+            stored[name] = [(m.seq, m.text) async for m in fresh.c2c(name).history(oldest_first=True)]
+        known = [await again.c2c(name).coverage() for name in names]
+    sent = {name: [f"{name} {i}" for i in range(weather.each)] for name in names}
+    proven = all(k.intervals == ((1, weather.each),) and k.complete for k in known)
+    return Storm(sent, thrown, held, stored, faults, proven)
+
+
+async def sender(clients: Clients, server: RunningServer, folder: Path, name: str, count: int) -> ClientProcess:
+    return await clients.start("send", server, name, folder / name, peer="bob", count=count)
+
+
+async def progress(running: dict[str, ClientProcess], count: int) -> None:
+    """Wait until some sender has given `count` messages to its outbox."""
+
+    def given(client: ClientProcess) -> bool:
+        return any(word == "done" or (word == "given" and rest[0] >= count) for word, *rest in client.said)
+
+    async with asyncio.timeout(120):
+        waiting = [asyncio.create_task(client.until(lambda _, c=client: given(c))) for client in running.values()]  # type: ignore[misc]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+
+def hold(storm: Storm) -> None:
+    """The promise. What a device that is killed had stored and not yet thrown is not thrown by its next run: it is held."""
+    for name, texts in storm.sent.items():
+        numbered = list(enumerate(texts, 1))
+        assert storm.stored[name] == numbered, f"stored of {name}"
+        assert storm.held[name] == numbered, f"held of {name}"
+        thrown = storm.thrown[name]
+        assert thrown == sorted(set(thrown)), f"thrown of {name}: once each, in order"
+        assert set(thrown) <= set(numbered)
+    assert storm.proven
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RunningServer]:
+    async with running_server(hello_interval_s=2) as running:
+        yield running
+
+
+@pytest.mark.timeout(180)
+async def test_r3_nothing_is_lost_repeated_or_out_of_order(server: RunningServer, tmp_path: Path, seed: int) -> None:
+    weather = Weather(senders=10, each=500, rate=0.35, crashes=3, kills=8)
+    async with farm() as clients:
+        result = await storm(server, clients, tmp_path, seed, weather)
+    hold(result)
+    assert result.faults >= 350
+    thrown = sum(map(len, result.thrown.values()))
+    print(f"5000 messages, {result.faults} faults, 3 kills of the server, 8 of clients; {thrown} thrown")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("round", range(50))
+async def test_r3_for_long(server: RunningServer, tmp_path: Path, seed: int, round: int) -> None:
+    weather = Weather(senders=10, each=400, rate=0.3, crashes=3, kills=10)
+    async with farm() as clients:
+        result = await storm(server, clients, tmp_path, seed + round, weather)
+    hold(result)
+    assert result.faults >= 200  # 10,000 in all rounds
+    print(f"R3, round {round}: 4000 messages, {result.faults} faults, 3 kills of the server, 10 of clients")
+
+
+@pytest.mark.timeout(120)
+async def test_r3_a_server_that_knows_no_resend_is_found_out(tmp_path: Path, seed: int) -> None:
+    async with running_server(data_dir=tmp_path / "server", hello_interval_s=2) as server, farm() as clients:
+        server.program = (str(MUTANTS / "no_dedupe.py"),)
+        await server.restart()
+        weather = Weather(senders=4, each=60, rate=0.4, crashes=1, kills=2)
+        for name in ("s0", "s1", "s2", "s3"):  # acks, so that there is something to resend
+            server.faults.cut(user=name, direction="down", after_frames=3, times=4)
+        with pytest.raises(AssertionError):
+            hold(await storm(server, clients, tmp_path, seed, weather))
+
+
+@pytest.mark.timeout(120)
+async def test_r3_a_client_that_names_its_resends_anew_is_found_out(server: RunningServer, tmp_path: Path, seed: int) -> None:
+    async with farm() as clients:
+        await server.add_users("bob", "s0")
+        server.faults.cut(user="s0", direction="down", after_frames=2, times=6)  # acks: what is stored, and not known to be
+        s0 = await clients.start("send", server, "s0", tmp_path / "s0", peer="bob", count=100, mutant="renames")
+        await s0.hear("done")
+    async with server.client("bob") as bob:
+        texts = [m.text async for m in bob.c2c("s0").history()]
+    assert len(set(texts)) == 100
+    assert len(texts) > 100, "the mutant sent nothing twice"

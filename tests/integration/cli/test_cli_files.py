@@ -1,0 +1,132 @@
+"""Files at the command line: sent, fetched, interrupted; under names that a peer chose. And bars."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+from tests.integration.cli.test_cli import environment, key_of, timim
+from tests.support.media_proxy import relayed_server
+from tests.support.paths import MEDIA
+from timim import FileElem, ImageElem, SoundElem
+from timim.cli.files import free_path, local_name
+from timim.testing import running_server
+
+MIB = 1 << 20
+
+
+async def test_f10_f05_a_file_and_a_picture_go_and_come_byte_for_byte(tmp_path: Path) -> None:
+    data = random.Random(1).randbytes(5 * MIB)
+    (tmp_path / "报告.bin").write_bytes(data)
+    picture = MEDIA / "rocket.jpg"
+    async with running_server() as server:
+        await server.add_users("bob")
+        key = key_of(server)
+        words = ("send", "bob", "look", "--file", "报告.bin", "--image", str(picture), "--as", "alice")
+        sent = await timim(tmp_path, *words, **key)
+        assert (sent.code, sent.err) == (0, "")
+        for folder in ("down", "down"):  # twice: nothing is written over
+            got = await timim(tmp_path, "get", "alice", "--as", "bob", "--to", folder, **key)
+            assert (got.code, got.err) == (0, "")
+            assert len(got.out.splitlines()) == 2
+        names = {path.name: path for path in (tmp_path / "down").iterdir()}
+        assert names["报告.bin"].read_bytes() == names["报告 (1).bin"].read_bytes() == data
+        pictures = [path for name, path in names.items() if name.endswith(".jpg")]
+        assert [path.read_bytes() for path in pictures] == [picture.read_bytes()] * 2
+        assert {path.stat().st_mode & 0o600 for path in names.values()} == {0o600}
+        refused = await timim(tmp_path, "get", "alice", "--as", "bob", "--seq", "9", **key)
+        assert refused.refusal.startswith("there is nothing to download in message 9")
+        refused = await timim(tmp_path, "send", "bob", "--file", "missing", "--as", "alice", **key)
+        assert refused.refusal == "there is no file missing (code 7004)"
+
+
+async def test_an_interrupted_file_leaves_nothing_on_the_server(tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(bytes(12 * MIB))
+    async with relayed_server(tmp_path / "s") as (server, relay):
+        await server.add_users("bob")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "timim.cli", "send", "bob", "--file", "big", "--as", "alice"),
+            cwd=tmp_path,
+            env=environment(**key_of(server)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        await relay.carried("up", 2 * MIB)
+        relay.hold()
+        process.send_signal(signal.SIGINT)
+        relay.release()
+        out, err = await process.communicate()
+        assert (process.returncode, out) == (130, b"")
+        assert err.decode().splitlines()[-1] == "timim: interrupted: nothing of it is left"
+        assert [path for path in (server.folder / "media").rglob("*") if path.is_file()] == []
+
+
+def test_r12_a_name_that_a_peer_chose_is_never_a_path() -> None:
+    for shown, name in (
+        ("../../x", "x"),
+        ("..\\..\\x.txt", "x.txt"),
+        ("/etc/passwd", "passwd"),
+        ("a\0b\nc", "abc"),
+        ("evil\u202egpj.exe", "evilgpj.exe"),
+        ("..", "uuid"),
+        ("", "uuid"),
+        (".bashrc", "bashrc"),
+        ("CON", "_CON"),
+        ("con.txt", "_con.txt"),
+        ("C:\\x", "x"),
+        ("a:b", "a_b"),
+        ("报告 1.pdf", "报告 1.pdf"),
+    ):
+        assert local_name(shown, "uuid") == name
+    assert local_name("x" * 300 + ".pdf", "uuid") == "x" * 196 + ".pdf"
+    assert len(local_name("字" * 300, "uuid").encode()) <= 200
+
+
+def test_a_path_that_is_taken_is_not_taken_again(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").touch()
+    (tmp_path / "a (1).txt").symlink_to("nowhere")
+    assert free_path(tmp_path, "a.txt").name == "a (2).txt"
+
+
+async def test_every_kind_of_content_can_be_fetched(tmp_path: Path) -> None:
+    async with running_server() as server, server.client("alice") as alice, server.client("bob"):
+        await alice.c2c("bob").send("x", SoundElem(data=b"sound", duration=1), FileElem(data=b"file", filename="../../f.txt"))
+        await alice.c2c("bob").send(ImageElem(path=MEDIA / "astronaut.png"))
+        await alice.c2c("bob").send("and a text")
+        key = key_of(server)
+        newest = await timim(tmp_path, "get", "alice", "--as", "bob", "--to", "new", **key)
+        assert newest.out.split()[0].endswith(".png")
+        older = await timim(tmp_path, "get", "alice", "--as", "bob", "--to", "old", "--seq", "1", **key)
+        assert older.code == 0
+        assert (tmp_path / "old" / "f.txt").read_bytes() == b"file"
+        assert len(list((tmp_path / "old").glob("*.sound"))) == 1
+
+
+CELL = """
+import timim
+with timim.ProgressBar("<cat>.jpg") as bar:
+    for done in range(0, 5_000_001, 500):
+        bar(done, 5_000_000)
+"""
+
+
+def test_p08_a_bar_in_a_notebook_is_one_element(tmp_path: Path) -> None:
+    cell: dict[str, object] = {
+        "cell_type": "code",
+        "source": CELL,
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+        "id": "bar",
+    }
+    book = nbformat.from_dict({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]})  # type: ignore[no-untyped-call]
+    NotebookClient(book, timeout=60, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    (shown,) = book.cells[0].outputs
+    assert shown.output_type == "display_data"
+    assert "&lt;cat&gt;.jpg <progress value='5000000' max='5000000'>" in shown.data["text/html"]

@@ -1,0 +1,256 @@
+"""P07: search in what is held, Chinese and English; it says what is not held, and fetches that first when asked."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+import timim
+from timim.cli.main import app
+from timim.ids import ConversationKey, ConversationType
+from timim.local_store import fulltext
+from timim.local_store import writes as rows
+from timim.local_store.types import Batch, Incoming
+from timim.protocol.coverage import Interval
+from timim.protocol.elems import encode_body
+from timim.storage import LocalStore
+from timim.testing import Watch, running_server
+from timim.testing.server import RunningServer
+
+KEY = ConversationKey(ConversationType.C2C, "bob")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RunningServer]:
+    async with running_server() as server:
+        await server.add_users("alice", "bob", "carol")
+        yield server
+
+
+def item(seq: int, *elems: timim.TextElem | timim.FileElem, time: int = 0) -> Incoming:
+    return Incoming(seq, f"1-{seq}", "bob", time or seq, False, encode_body(elems))
+
+
+async def stored(store: LocalStore, *texts: str) -> None:
+    items = [item(seq, timim.TextElem(text=text)) for seq, text in enumerate(texts, 1)]
+    await store.add([Batch(KEY, items, [Interval(1, len(items))], live=True, head=len(items), last_seq=len(items))])
+
+
+async def seqs(store: LocalStore, text: str) -> list[int]:
+    return [m.seq for m in (await store.search(fulltext.Question(fulltext.words_of(text)), 100)).messages]
+
+
+async def test_p07_chinese_and_english_are_found_newest_first(server: RunningServer) -> None:
+    async with server.client("alice") as alice:
+        for text in (
+            "三月的发票在这里",
+            "Invoice for March",
+            "发 票",
+            "票发了",
+            "iPhone15手机 😀",
+            "an invoicing café",
+            "100% ＡＢＣ",
+        ):
+            await alice.c2c("bob").send(text)
+        talk = alice.c2c("bob")
+        assert [m.text for m in await talk.search("发票")] == ["发 票", "三月的发票在这里"]
+        assert [m.text for m in await talk.search("票")] == ["票发了", "发 票", "三月的发票在这里"]
+        assert [m.text for m in await talk.search("INVOICE march")] == ["Invoice for March"]
+        assert [m.text for m in await talk.search("invoic*")] == ["an invoicing café", "Invoice for March"]
+        for text in ("手机", "iphone15", "iphone15手机", "😀"):
+            assert [m.text for m in await talk.search(text)] == ["iPhone15手机 😀"], text
+        assert [m.text for m in await talk.search("cafe")] == ["an invoicing café"]
+        assert [m.text for m in await talk.search("abc")] == ["100% ＡＢＣ"]
+        found = await alice.search("发票")
+        assert [found.snippet(m) for m in found] == [("发 票", ((0, 3),)), ("三月的发票在这里", ((3, 5),))]
+        assert found.complete
+        assert found.requests == 0
+        assert found.next is None
+
+
+async def test_p07_what_was_taken_back_is_found_no_more_and_what_was_changed_by_its_new_words(server: RunningServer) -> None:
+    async with server.client("bob") as bob, server.client("alice") as alice:
+        watch = Watch(bob, timim.MessageRecalled, timim.MessageEdited)
+        recalled = await alice.c2c("bob").send("a secret word")
+        edited = await alice.c2c("bob").send("the first wording")
+        await watch.upto(2)
+        assert len(await bob.search("secret")) == len(await bob.search("wording")) == 1
+        await recalled.recall()
+        await edited.edit("the final wording")
+        await watch.event(timim.MessageEdited)
+        for client in (alice, bob):
+            assert not await client.search("secret")
+            assert not await client.search("first")
+            assert [m.text for m in await client.search("final")] == ["the final wording"]
+
+
+async def test_p07_every_part_that_can_be_read_is_looked_through(server: RunningServer) -> None:
+    async with server.client("alice") as alice:
+        talk = alice.c2c("bob")
+        await talk.send(timim.FileElem(data=b"x", filename="合同-final.pdf"))
+        await talk.send(timim.CustomElem(data=b"secret", desc="红包来了"))
+        await talk.send(timim.LocationElem(desc="人民广场", latitude=31.2, longitude=121.5))
+        merged = b'{"Title":"\xe8\x81\x8a\xe5\xa4\xa9\xe8\xae\xb0\xe5\xbd\x95","MsgNum":2}'
+        await talk.send(timim.UnknownElem(MsgType="TIMRelayElem", content=merged))
+        for text, kind in (("合同", timim.FileElem), ("红包", timim.CustomElem), ("广场", timim.LocationElem)):
+            (message,) = await alice.search(text)
+            assert isinstance(message[0], kind)
+        (message,) = found = await alice.search("聊天记录")
+        assert found.snippet(message) == ("聊天记录", ((0, 4),))
+        assert not await alice.search("secret")
+        assert [type(m[0]) for m in await alice.search(elem=(timim.FileElem, timim.LocationElem))] == [
+            timim.LocationElem,
+            timim.FileElem,
+        ]
+        assert not await alice.search("红包", elem=timim.FileElem)
+
+
+async def test_p07_by_sender_time_and_conversation_paged_by_key(server: RunningServer) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob:
+        async with alice.c2c("bob").expect(lambda m: m.text == "票 9", timeout=10) as last:
+            for number in range(10):
+                await bob.c2c("alice").send(f"票 {number}")
+        sent = await last
+        await alice.c2c("carol").send("票 for carol")
+        pages: list[str] = []
+        after = None
+        while True:
+            page = await alice.search("票", count=4, after=after)
+            pages += [m.text for m in page]
+            if (after := page.next) is None:
+                break
+        assert sorted(pages) == sorted([f"票 {number}" for number in range(10)] + ["票 for carol"])
+        assert [text for text in pages if text != "票 for carol"] == [f"票 {number}" for number in range(9, -1, -1)]
+        assert len(await alice.search("票", sender="bob")) == 10
+        assert [m.text for m in await alice.search("票", sender="alice")] == ["票 for carol"]
+        assert [m.text for m in await alice.c2c("carol").search("票")] == ["票 for carol"]
+        assert not await alice.search("票", until=sent.timestamp - 100)
+        assert not await alice.search("票", since=sent.timestamp + 100)
+        assert len(await alice.search("票", since=sent.timestamp - 100, until=sent.timestamp + 100)) == 11
+
+
+async def test_p07_what_is_not_held_is_said_and_fetched_when_asked(server: RunningServer) -> None:
+    async with server.client("alice") as alice:
+        group = await alice.groups.create("Work", name="g")
+        talk = alice.group(group.id)
+        await talk.send("the first invoice")
+        for number in range(5):
+            await talk.send(f"more {number}")
+    async with server.client("alice") as fresh:
+        talk = fresh.group(group.id)
+        found = await talk.search("invoice")
+        assert not found
+        assert not found.complete
+        assert sum(gap.size for gap in found.gaps[talk.key].gaps) >= 1
+        filled = await talk.search("invoice", fill=True)
+        assert [m.text for m in filled] == ["the first invoice"]
+        assert filled.complete
+        assert filled.requests >= 1
+        assert (await talk.search("invoice", fill=True)).requests == 0
+        await server.stop()
+        assert len(await talk.search("invoice", fill=True)) == 1
+        await server.start()
+
+
+@pytest.mark.parametrize("text", ["", " \t", '"', "* ^ -", "。，！", "x" * 2000, "a " * 40])
+async def test_p07_nothing_to_look_for_is_a_clear_error(tmp_path: Path, text: str) -> None:
+    client = timim.Client("ws://127.0.0.1:1", app_id=1, user_id="alice", user_sig="", data_dir=tmp_path)
+    await client.open()
+    try:
+        with pytest.raises(timim.InvalidArgument, match="search"):
+            await client.search(text)
+        with pytest.raises(timim.InvalidArgument, match="search"):
+            await client.search()
+    finally:
+        await client.close()
+
+
+async def test_p07_words_follow_their_rows(tmp_path: Path) -> None:
+    async with LocalStore(tmp_path / "m.db") as store:
+        await stored(store, "one 发票", "two 发票", "three 发票")
+        assert await seqs(store, "发票") == [3, 2, 1]
+        held = (await store.search(fulltext.Question(("发票",)), 10)).messages
+        assert await store.mark_deleted(held[0])
+        assert await seqs(store, "发票") == [2, 1]
+        assert len((await store.search(fulltext.Question(("发票",), deleted=True), 10)).messages) == 3
+        assert await store.delete_message(held[1])
+        assert await store.delete_message(held[0])
+        assert await seqs(store, "发票") == [1]
+        # 2 comes again, under the local_id that was free, and with another body; 1 is fetched again, edited
+        again = [item(2, timim.TextElem(text="two changed")), item(1, timim.TextElem(text="one edited"))]
+        await store.add([Batch(KEY, again, [Interval(1, 2)], last_seq=3)])
+        assert await seqs(store, "发票") == []
+        assert await seqs(store, "changed") == [2]
+        assert await seqs(store, "edited") == [1]
+        assert not await store.enter_epoch("e1")
+        assert await store.enter_epoch("e2")
+        assert len((await store.search(fulltext.Question(("edited",)), 10)).messages) == 1
+        await store.delete_conversation(KEY, messages=True)
+        assert await seqs(store, "edited") == []
+    check = sqlite3.connect(tmp_path / "m.db")
+    fulltext.register(check)
+    check.execute("INSERT INTO words(words) VALUES('integrity-check')")
+    assert check.execute("SELECT count(*) FROM words WHERE words MATCH 'edited OR changed OR one'").fetchone() == (0,)
+    check.close()
+
+
+async def test_p07_a_store_of_before_the_index_is_indexed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fulltext, "BATCH_ROWS", 7)
+    old = sqlite3.connect(tmp_path / "m.db")
+    old.executescript(f"{rows._STEPS[0]} PRAGMA user_version=1")
+    for number in range(1, 51):
+        body = encode_body([timim.TextElem(text=f"old {number - 1} 票")])
+        old.execute(
+            "INSERT INTO messages(type, peer, position, seq, msg_id, sender, timestamp, status, is_self, priority, body,"
+            " cloud_custom_data) VALUES(?,?,?,?,?,'bob',1,2,0,'Normal',?,'')",
+            (*KEY, number, number, f"1-{number}", body),
+        )
+    old.execute("INSERT INTO conversations(type, peer, coverage, last_seq, head) VALUES(?,?,'[[1,50]]',50,50)", tuple(KEY))
+    old.commit()
+    old.close()
+    async with LocalStore(tmp_path / "m.db") as store:
+        (first,) = await store.page(KEY, 1, high=1)
+        await store.delete_message(first)
+        assert len(await seqs(store, "票")) == 49
+        assert await seqs(store, "49") == [50]
+
+
+@given(
+    st.lists(st.text('发票今天ab é😀"*-', max_size=6), min_size=1, max_size=6),
+    st.text('发票今天ab"*-():', min_size=1, max_size=3),
+)
+def test_p07_a_run_of_signs_is_found_wherever_it_stands(texts: list[str], wanted: str) -> None:
+    connection = sqlite3.connect(":memory:")
+    fulltext.register(connection)
+    connection.executescript("CREATE TABLE messages(local_id INTEGER PRIMARY KEY, body BLOB);" + fulltext.SCHEMA)
+    bodies = [(encode_body([timim.TextElem(text=text)]),) for text in texts]
+    connection.executemany("INSERT INTO messages(body) VALUES(?)", bodies)
+    fulltext.index_more(connection)
+    try:
+        question = fulltext.Question(fulltext.words_of(wanted))
+    except timim.InvalidArgument:
+        return
+    rows = connection.execute("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid", (question.match(),)).fetchall()
+    if all("\u4e00" <= sign <= "\u9fff" for sign in wanted):
+        # signs between two characters do not part them, as a space does not: FTS5 knows words and their order only
+        plain = ["".join(sign for sign in text if sign not in ' "*-') for text in texts]
+        assert [number for (number,) in rows] == [n for n, text in enumerate(plain, 1) if wanted in text]
+    connection.close()
+
+
+async def test_p07_the_command_line_searches(server: RunningServer) -> None:
+    async with server.client("alice") as alice:
+        await alice.c2c("bob").send("三月的发票")
+    sig = timim.sign_user(server.app_id, server.secret_key, "alice")
+    given = ["search", "发票", "--in", "bob", "--as", "alice", "--url", server.faults.url, "--app-id", str(server.app_id)]
+    result = await asyncio.to_thread(CliRunner().invoke, app, [*given, "--sig", sig])
+    assert result.exit_code == 0, result.output
+    assert "三月的发票" in result.output
+    assert "complete" in result.output

@@ -1,0 +1,276 @@
+"""What a login brings: the list, one last message each, what was missed; once, in order, at a cost of what changed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+import timim
+from bench.login_cost import Counts, counting, say
+from tests.support.raw_database import in_database
+from timim import ConnectionRestored, Conversation, Message, MessageStatus
+from timim.testing import RunningServer, Watch, running_server
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RunningServer]:
+    async with running_server(group_messages_per_s=0) as running:
+        yield running
+
+
+def texts(messages: list[Message]) -> list[str]:
+    return [m.text for m in messages if m.text]
+
+
+async def talk(server: RunningServer, group_messages: int = 10) -> str:
+    """Bob has read what carol wrote, has not read what dave wrote, and is in a group of alice's."""
+    await server.add_users("bob", "carol", "dave")
+    async with server.client("carol") as carol, server.client("dave") as dave, server.client("alice") as alice:
+        for n in range(1, 4):
+            await carol.c2c("bob").send(f"carol {n}")
+        for n in range(1, 4):
+            await dave.c2c("bob").send(f"dave {n}")
+        group = await alice.groups.create("Public", name="g", members=["bob"])
+        for n in range(1, group_messages + 1):
+            await group.conversation.send(f"group {n}")
+    async with server.client("bob") as bob:
+        await bob.c2c("carol").mark_read()
+    return group.id
+
+
+async def test_f16_f28_a_new_device_gets_the_list_with_one_last_message_each(server: RunningServer, tmp_path: Path) -> None:
+    group = await talk(server)
+    bob = server.client("bob", data_dir=tmp_path)
+    watch = Watch(bob)
+    async with bob:
+        await watch.upto(1 + 3 + 1 + 1)
+        assert sorted(texts(watch.messages)) == ["carol 3", "dave 1", "dave 2", "dave 3", "group 10"]  # and a notice
+        assert {c.peer for c in bob.conversations if c.key != bob.system().key} == {group, "dave", "carol"}
+        assert {c.last_message.text for c in bob.conversations if c.last_message} >= {"carol 3", "dave 3", "group 10"}
+        assert (await bob.c2c("carol").coverage()).intervals == ((3, 3),)
+        assert (await bob.c2c("carol").coverage()).gaps == ((1, 2),)  # below a last message lies a hole
+        assert (await bob.group(group).coverage()).gaps == ((1, 9),)
+        assert (await bob.c2c("dave").coverage()).complete
+        read = {m.text: m.is_read for m in watch.messages}
+        assert (read["carol 3"], read["dave 3"]) == (True, False)
+        assert (bob.c2c("carol").unread, bob.c2c("dave").unread) == (0, 3)
+        page = await bob.c2c("carol").get_messages(10)
+        assert ([m.is_read for m in page], page.requests) == ([True, True, True], 1)
+    again = server.client("bob", data_dir=tmp_path)
+    silent = Watch(again)
+    async with again:
+        await again.c2c("carol").send("end")
+    assert silent.messages == []
+
+
+async def test_f28_f32_without_recent_contacts_only_what_was_missed_in_c2c_comes(server: RunningServer, tmp_path: Path) -> None:
+    group = await talk(server)
+    bob = server.client("bob", data_dir=tmp_path, recent_contacts=False)
+    watch = Watch(bob)
+    async with bob:
+        await watch.upto(3)
+        assert bob.group(group).get_cached_messages() == []
+        assert bob.c2c("carol").get_cached_messages() == []
+        assert [c.peer for c in bob.conversations if c.key != bob.system().key] == ["dave"]
+        async with server.client("alice") as alice:
+            await alice.group(group).send("group 11")
+        await watch.message(lambda m: m.text == "group 11")
+        assert texts(bob.group(group).get_cached_messages()) == ["group 11"]
+        assert texts(watch.messages) == ["dave 1", "dave 2", "dave 3", "group 11"]
+        assert (await bob.group(group).coverage()).gaps == ((1, 10),)
+        page = await bob.c2c("carol").get_messages(10)
+        assert len(page) == 3
+    async with server.client("bob", data_dir=tmp_path) as bob:  # and the list comes when it is wanted again
+        assert {c.peer for c in bob.conversations} >= {group, "dave", "carol"}
+
+
+async def test_f32_the_last_messages_are_at_hand_without_any_io(server: RunningServer, tmp_path: Path) -> None:
+    await talk(server)
+    async with server.client("bob", data_dir=tmp_path) as bob:
+        await bob.c2c("dave").get_messages(10)
+    bob = server.client("bob", data_dir=tmp_path)
+    await bob.open()
+    assert bob.c2c("dave").get_cached_messages() == []  # not online since the start
+    async with bob:
+        assert texts(bob.c2c("dave").get_cached_messages()) == ["dave 3"]  # nothing has changed there, and it is at hand
+        assert texts(bob.c2c("carol").get_cached_messages()) == ["carol 3"]
+        async with server.client("dave") as dave:
+            arrived = bob.wait_for(lambda m: m.text == "dave 33", timeout=20)
+            for n in range(4, 34):
+                await dave.c2c("bob").send(f"dave {n}")
+            await arrived
+        kept = bob.c2c("dave").get_cached_messages()
+        assert texts(kept) == [f"dave {n}" for n in range(33, 13, -1)]
+        assert texts(bob.c2c("dave").get_cached_messages(3)) == ["dave 33", "dave 32", "dave 31"]
+        assert texts(bob.c2c("dave").get_cached_messages(2, before=kept[1])) == ["dave 31", "dave 30"]
+        with pytest.raises(timim.InvalidArgument):
+            bob.c2c("dave").get_cached_messages(21)
+        page = await bob.c2c("dave").get_messages(2)
+        assert await page[0].remove()
+        assert await page[1].delete_from_storage()
+        await kept[2].set_custom_int(5)
+        newest, next_one = bob.c2c("dave").get_cached_messages(2)
+        assert (newest.text, newest.status) == ("dave 33", MessageStatus.DELETED)  # returned, and the screen hides it
+        assert (next_one.text, next_one.custom_int) == ("dave 31", 5)
+    assert len(bob.c2c("dave").get_cached_messages()) == 19  # the store is closed: nothing can be read from it
+
+
+async def test_f16_what_is_said_during_the_sync_comes_once_and_in_order(server: RunningServer, tmp_path: Path) -> None:
+    await server.add_users("alice", "bob")
+    async with server.client("bob", data_dir=tmp_path):
+        pass
+    async with server.client("alice") as alice:
+        await alice.c2c("bob").send("missed")
+        for frames in range(4):  # the login's two replies, and what comes behind them
+            bob = server.client("bob", data_dir=tmp_path)
+            watch = Watch(bob)
+            stall = server.faults.stall(after_frames=frames, user="bob", direction="down")
+            entering = asyncio.create_task(bob.login())
+            if frames < 2:
+                await stall.happened()
+            await alice.c2c("bob").send(f"{frames} a")
+            await alice.c2c("bob").send(f"{frames} b")
+            stall.release()
+            server.faults.clear()
+            await entering
+            await watch.message(lambda m, f=frames: m.text == f"{f} b")  # type: ignore[misc]
+            assert texts(watch.messages)[-2:] == [f"{frames} a", f"{frames} b"]
+            assert len(watch.messages) == 2 + (frames == 0)
+            assert (await bob.c2c("alice").coverage()).intervals == ((1, 1 + 2 * (frames + 1)),)
+            await bob.close()
+
+
+async def quiet_group(server: RunningServer, folder: Path) -> str:
+    """A group with history, which a device of bob's knows; nothing has changed there since his last login."""
+    group = await talk(server)
+    async with server.client("bob", data_dir=folder) as bob:
+        await bob.group(group).get_messages(100)
+    long_ago = "UPDATE timelines SET last_time=1000", "UPDATE contacts SET read_time=1000"
+    await in_database(server.folder, *long_ago)
+    return group
+
+
+async def test_after_a_cut_a_group_is_brought_whole_also_one_that_the_login_did_not_name(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    group = await quiet_group(server, tmp_path)
+    bob = server.client("bob", data_dir=tmp_path, reconnect_limit=0.5)
+    watch = Watch(bob, ConnectionRestored)
+    async with bob, server.client("alice", reconnect_limit=0.5) as alice:
+        assert watch.messages == []
+        stall = server.faults.stall(user="bob", direction="down")
+        for n in range(30):
+            await alice.group(group).send(f"said {n}")
+        await stall.happened()
+        server.faults.cut_all()
+        await watch.event(ConnectionRestored)
+        assert texts(await watch.upto(30)) == [f"said {n}" for n in range(30)]
+        assert (await bob.group(group).coverage()).complete
+
+
+async def test_after_a_cut_a_group_that_one_came_into_meanwhile_is_brought_from_there_on(server: RunningServer) -> None:
+    await server.add_users("bob")
+    bob = server.client("bob", reconnect_limit=0.5)
+    watch = Watch(bob, ConnectionRestored)
+    async with bob, server.client("alice") as alice:
+        group = await alice.groups.create("Public", name="g")
+        for n in range(5):
+            await group.conversation.send(f"before {n}")
+        cut = server.faults.cut(user="bob", times=1_000_000)
+        await alice.c2c("bob").send("cuts him off")
+        await cut.happened()
+        await group.invite("bob")
+        for n in range(5):
+            await group.conversation.send(f"after {n}")
+        server.faults.clear()
+        await watch.event(ConnectionRestored)
+        await watch.message(lambda m: m.text == "after 4")
+        assert [text for text in texts(watch.messages) if text != "cuts him off"] == [f"after {n}" for n in range(5)]
+
+
+async def test_a_lost_push_of_a_group_that_the_login_did_not_name_is_repaired(server: RunningServer, tmp_path: Path) -> None:
+    group = await quiet_group(server, tmp_path)
+    bob = server.client("bob", data_dir=tmp_path)
+    watch = Watch(bob)
+    async with bob, server.client("alice") as alice:
+        lost = server.faults.drop(user="bob", direction="down")
+        await alice.group(group).send("lost on the way")
+        await lost.happened()
+        await alice.group(group).send("arrives")
+        assert texts(await watch.upto(2)) == ["lost on the way", "arrives"]
+
+
+async def test_a_group_that_is_closed_to_us_holds_back_no_other_conversation(server: RunningServer, tmp_path: Path) -> None:
+    group = await quiet_group(server, tmp_path)
+    bob = server.client("bob", data_dir=tmp_path)
+    watch = Watch(bob)
+    async with bob, server.client("alice") as alice, server.client("dave") as dave:
+        lost = server.faults.drop(user="bob", direction="down")
+        await alice.group(group).send("lost on the way")
+        await lost.happened()
+        stall = server.faults.stall(user="bob", direction="down")
+        await alice.group(group).send("pushed")
+        await stall.happened()
+        await dave.c2c("bob").send("meanwhile")
+        await alice.groups.of(group).kick("bob")
+        stall.release()
+        await watch.message(lambda m: m.text == "meanwhile")
+        await watch.message(lambda m: m.text == "pushed")
+        known = await bob.group(group).coverage()
+        assert (11, 11) in known.gaps  # what it may not read any more is a hole, and known to be one
+
+
+async def passed(server: RunningServer, folder: Path, peers: int, changed: int) -> Counts:
+    """What passes at a login by a device that knows `peers` conversations, of which some changed."""
+    now = int(time.time())
+    async with server.client("alice", data_dir=folder):
+        pass
+    await server.stop()
+    await say(server.folder, range(changed), 1, now)
+    await server.start()
+    await server.add_users("warm")
+    alice = server.client("alice", data_dir=folder)
+    watch = Watch(alice)
+    with counting() as counts:
+        async with alice:
+            requests, down = counts.requests, counts.bytes_down
+            await watch.upto(changed)
+            assert len(alice.conversations) == peers
+    counts.requests, counts.bytes_down = requests, down
+    return counts
+
+
+async def test_f28_a_login_costs_what_changed_and_not_what_exists(tmp_path: Path) -> None:
+    costs = []
+    for peers in (20, 400):
+        async with running_server() as server:
+            await server.stop()
+            await say(server.folder, range(peers), 2, int(time.time()) - 86_400)
+            await server.start()
+            costs.append(await passed(server, tmp_path / str(peers), peers, changed=5))
+    few, many = costs
+    assert many.requests <= few.requests <= 3
+    assert many.bytes_down < few.bytes_down * 1.1
+
+
+async def test_f27_thousands_of_conversations_stay_in_their_order(server: RunningServer) -> None:
+    alice = server.client("alice")
+    await alice.open()
+    listed = alice.conversations
+    begun = time.perf_counter()
+    for n in range(10_000):
+        listed._place(alice.c2c(f"u{n}"), n // 3)
+    for n in range(10_000):
+        assert alice.c2c(f"u{n}") in listed
+    assert time.perf_counter() - begun < 5  # by scanning it took minutes
+    times = [conversation._active for conversation in listed]
+    assert times == sorted(times, reverse=True)
+    listed._drop(alice.c2c("u5000"))
+    listed._place_first(alice.c2c("u0"))
+    assert (len(listed), listed[0].peer, listed[1].peer) == (9_999, "u0", "u9999")
+    assert isinstance(listed[5000], Conversation)
+    await alice.close()

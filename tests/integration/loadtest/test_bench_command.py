@@ -1,0 +1,135 @@
+"""`timim bench` as its user sees it: what it tells of a good server, and that it finds out one that loses or repeats."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.cli.test_cli import environment, timim
+from tests.support.paths import MUTANTS
+from timim.loadtest.accounting import Line
+from timim.loadtest.latency import Latencies
+from timim.testing import RunningServer, running_server
+
+SMALL = ("--users", "6", "--seconds", "1", "--in-flight", "64")  # as many are under way however slow the machine is
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[RunningServer]:
+    async with running_server(data_dir=tmp_path / "server", group_messages_per_s=0) as running:
+        yield running
+
+
+def key_of(server: RunningServer) -> dict[str, str]:
+    return {"TIMIM_URL": server.url, "TIMIM_APP_ID": str(server.app_id), "TIMIM_SECRET_KEY": server.secret_key}
+
+
+async def measured(server: RunningServer, folder: Path, *words: str, code: int = 0) -> dict[str, Any]:
+    said = await timim(folder, "bench", "--json", *words, **key_of(server))
+    assert said.code == code, said
+    report: dict[str, Any] = json.loads(said.out)
+    return report
+
+
+@pytest.mark.parametrize("kept", [(), ("--on-disk",)])
+async def test_every_message_is_accounted_for(server: RunningServer, tmp_path: Path, kept: tuple[str, ...]) -> None:
+    """Each of 6 users writes to 2 others and, in a group of 4, to 3."""
+    report = await measured(server, tmp_path, *SMALL, "--groups", "1", "--members", "4", "--processes", "2", *kept)
+    assert (report["lost"], report["repeated"], report["disordered"], report["refused"]) == (0, 0, 0, {})
+    assert report["sent"] > 0
+    assert report["sent"] < report["delivered"] < 3 * report["sent"]
+    for times in (report["ack_ms"], report["delivery_ms"], report["logins_each_ms"]):
+        assert 0 < times["p50"] <= times["p90"] <= times["p99"] <= times["longest"]
+
+
+async def test_a_rate_is_kept(server: RunningServer, tmp_path: Path) -> None:
+    report = await measured(server, tmp_path, "--users", "4", "--seconds", "2", "--rate", "30", "--processes", "2")
+    assert 0 < report["sent"] <= 30 * report["seconds"] + 2  # one more of each process
+
+
+async def test_a_storm_loses_nothing_and_its_time_is_told(server: RunningServer, tmp_path: Path) -> None:
+    words = ("--users", "100", "--seconds", "2", "--rate", "200", "--storm", "100", "--processes", "2")
+    report = await measured(server, tmp_path, *words)
+    assert (report["lost"], report["repeated"], report["disordered"]) == (0, 0, 0)
+    (storm,) = report["storms"]
+    assert (storm["cut"], storm["back"]) == (100, 100)
+    assert storm["seconds"] * 1000 >= storm["each_ms"]["p50"] > 0
+    assert report["sent"] == report["delivered"]
+
+
+@pytest.mark.parametrize("mutant, found", [("acks_in_vain", "lost"), ("stores_twice", "repeated")])
+async def test_a_server_that_loses_or_repeats_is_found_out(
+    server: RunningServer, tmp_path: Path, mutant: str, found: str
+) -> None:
+    server.program = (str(MUTANTS / f"{mutant}.py"),)
+    await server.restart()
+    report = await measured(server, tmp_path, *SMALL, "--settle", "1", code=1)
+    assert report[found] > 0
+    assert bool(report["lost_examples"]) == (report["lost"] > 0)
+
+
+async def test_groups_that_say_too_much_are_told_as_refused_and_not_as_lost(tmp_path: Path) -> None:
+    async with running_server(data_dir=tmp_path / "server", group_messages_per_s=5, group_burst_s=1) as server:
+        report = await measured(server, tmp_path, *SMALL, "--peers", "0", "--groups", "1", "--members", "3")
+    assert report["refused"]["10023"] > 0
+    assert report["lost"] == 0
+    assert report["sent"] * 2 == report["delivered"]
+
+
+async def test_ctrl_c_ends_with_what_was_measured(server: RunningServer, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "timim.cli", "bench", "--users", "4", "--seconds", "600", "--storm", "2"),
+        cwd=tmp_path,
+        env=environment(PYTHONUNBUFFERED="1", **key_of(server)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    while b"logged in" not in (line := await process.stdout.readline()):
+        assert line, "it ended without logging in"
+    process.send_signal(signal.SIGINT)
+    out, err = await process.communicate()
+    assert (process.returncode, err) == (130, b"")
+    assert b"lost 0, repeated 0" in out
+
+
+async def test_what_cannot_be_is_one_clear_line(server: RunningServer, tmp_path: Path) -> None:
+    key = key_of(server)
+
+    async def refusal(*words: str, **more: str) -> str:
+        return (await timim(tmp_path, "bench", *words, **key | more)).refusal
+
+    assert "a group of 5 users has 2 to 5 members, not 10" in await refusal("--users", "5", "--groups", "1")
+    assert "nobody would have anybody to write to" in await refusal("--peers", "0")
+    assert "a storm cuts 1 to 100 clients" in await refusal("--storm", "101")
+    assert "cannot connect to ws://127.0.0.1:1" in await refusal(TIMIM_URL="ws://127.0.0.1:1")
+    assert "code 7000" in await refusal("--key", "another key")
+    assert "no key at hand" in await refusal(TIMIM_APP_ID="0", TIMIM_SECRET_KEY="")
+
+
+def test_a_line_tells_what_is_lost_repeated_and_out_of_order() -> None:
+    line = Line()
+    for number in (0, 1, 4, 2, 4, 5):
+        line.hear(number)
+    assert (line.repeated, line.disordered) == (1, 1)
+    assert line.lost(8, []) == {3, 6, 7}
+    assert line.lost(8, [6, 7]) == {3}
+
+
+def test_percentiles_are_at_most_2_percent_too_high() -> None:
+    some, more = Latencies(), Latencies()
+    for n in range(1, 1001):
+        (some if n % 2 else more).add(n / 1000)
+    some.merge(more.counts)
+    assert len(some) == 1000
+    for share in (0.01, 0.5, 0.99, 1.0):
+        assert share <= some.at(share) <= share * 1.021
+    assert Latencies().at(0.5) == 0

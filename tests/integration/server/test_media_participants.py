@@ -1,0 +1,132 @@
+"""R13: whom a message makes a participant of the content that it names, and whom naming it does not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+import timim
+from tests.support.paths import MEDIA
+from timim import FileElem, ImageElem, Message, UnknownElem
+from timim.protocol.elems import encode_elem, split_body
+from timim.protocol.media import media_of
+from timim.testing import RunningServer, Watch, running_server
+
+SECRET = b"what only participants may read"
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RunningServer]:
+    async with running_server() as running:
+        yield running
+
+
+async def test_r13_a_guessed_uuid_grants_nothing_and_is_refused(server: RunningServer) -> None:
+    async with server.client("alice") as alice, server.client("bob"), server.client("eve") as eve:
+        sent = await alice.c2c("bob").send(FileElem(data=SECRET, filename="f"))
+        mine = sent[0]
+        assert isinstance(mine, FileElem)
+        for url in (mine.url, "", "https://elsewhere.example/x"):
+            theirs = FileElem(uuid=mine.uuid, url=url, size=mine.size, filename="stolen")
+            message = Message(theirs) if url else Message(_raw(theirs))
+            with pytest.raises(timim.InvalidElem) as refused:
+                await eve.c2c("eve").send(message)
+            assert refused.value.code == 90010
+            with pytest.raises(timim.InvalidElem):
+                await eve.c2c("bob").send_online(_raw(theirs))
+        thief = FileElem(uuid=mine.uuid, url=mine.url, size=mine.size)
+        thief.bind(eve._transfer)
+        with pytest.raises(timim.MediaGone):
+            await thief.read()
+
+
+def _raw(elem: FileElem) -> UnknownElem:
+    raw = json.loads(encode_elem(elem))
+    return UnknownElem(MsgType=raw["MsgType"], content=json.dumps(raw["MsgContent"]).encode())
+
+
+async def test_r13_who_joins_later_reads_only_from_then_on_and_who_leaves_reads_nothing(server: RunningServer) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob:
+        group = await alice.groups.create("Public", name="team")
+        first = (await group.conversation.send(FileElem(data=b"before", filename="f")))[0]
+        await group.invite("bob")
+        second = (await group.conversation.send(FileElem(data=b"after", filename="f")))[0]
+        assert isinstance(first, FileElem)
+        assert isinstance(second, FileElem)
+        for elem, readable in ((first, False), (second, True)):
+            copy = elem.model_copy()
+            copy.bind(bob._transfer)
+            if readable:
+                assert await copy.read() == b"after"
+            else:
+                with pytest.raises(timim.MediaGone):
+                    await copy.read()
+        await group.kick("bob")
+        copy = second.model_copy()
+        copy.bind(bob._transfer)
+        with pytest.raises(timim.MediaGone):
+            await copy.read()
+
+
+async def test_r13_a_forwarded_message_makes_its_receivers_participants(server: RunningServer) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob, server.client("carol") as carol:
+        watch, heard = Watch(bob), Watch(carol)
+        picture = MEDIA / "rocket.jpg"
+        await alice.c2c("bob").send(ImageElem(path=picture))
+        got = (await watch.message())[0]
+        assert isinstance(got, ImageElem)
+        await bob.c2c("carol").send(got)
+        again = (await heard.message())[0]
+        assert isinstance(again, ImageElem)
+        assert again.uuid == got.uuid
+        for variant in again.images.values():
+            assert len(await variant.read()) == variant.size
+
+
+async def test_r13_a_merged_message_names_what_is_inside_it(server: RunningServer) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob, server.client("carol") as carol:
+        watch, heard = Watch(bob), Watch(carol)
+        await alice.c2c("bob").send(FileElem(data=SECRET, filename="f"))
+        got = (await watch.message())[0]
+        assert isinstance(got, FileElem)
+        inner = json.loads(encode_elem(got))
+        content = {"Title": "t", "MsgList": [{"From_Account": "alice", "MsgBody": [inner]}]}
+        merged = UnknownElem(MsgType="TIMRelayElem", content=json.dumps(content).encode())
+        await bob.c2c("carol").send(merged)
+        await heard.message()
+        copy = got.model_copy()
+        copy.bind(carol._transfer)
+        assert await copy.read() == SECRET
+
+
+async def test_f15_the_receiver_of_an_online_message_may_fetch_what_it_names(server: RunningServer) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob, server.client("eve") as eve:
+        watch = Watch(bob)
+        await alice.c2c("bob").send_online(FileElem(data=SECRET, filename="f"))
+        got = (await watch.message())[0]
+        assert isinstance(got, FileElem)
+        assert await got.read() == SECRET
+        thief = got.model_copy()
+        thief.bind(eve._transfer)
+        with pytest.raises(timim.MediaGone):
+            await thief.read()
+
+
+def test_what_elems_name_is_found_in_their_own_fields_only() -> None:
+    ours, other, deep, web, foreign = (uuid4().hex for _ in range(5))
+    url = "http://h/media"
+    body = [
+        {"MsgType": "TIMTextElem", "MsgContent": {"Text": f'"UUID":"{other}"'}},
+        {"MsgType": "TIMCustomElem", "MsgContent": {"Data": json.dumps({"UUID": other})}},
+        {"MsgType": "TIMFileElem", "MsgContent": {"UUID": ours, "FileName": f'","UUID":"{other}"'}},
+        {"MsgType": "TIMImageElem", "MsgContent": {"UUID": "x", "ImageInfoArray": [{"URL": f"{url}/{deep}?sign=1"}]}},
+        {"MsgType": "TIMVideoFileElem", "MsgContent": {"VideoUUID": 5}},
+        {"MsgType": "TIMFileElem", "MsgContent": {"UUID": "1400000001-alice-x.jpg", "Url": f"{url}/{web}"}},
+        {"MsgType": "TIMFileElem", "MsgContent": {"UUID": foreign, "Url": "https://elsewhere.example/x"}},
+        {"MsgType": "TIMSoundElem", "MsgContent": {"UUID": "../../x", "Url": f"{url}/../x"}},
+    ]
+    assert dict(media_of(split_body(msgspec.json.encode(body)), url)) == {ours: True, deep: True, web: True, foreign: False}

@@ -1,0 +1,141 @@
+"""P06: messages forwarded as one, nested, inline and as content, with pictures; and what a merger cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+import timim
+from tests.support.paths import MEDIA
+from timim import CustomElem, ImageElem, ImageType, MergerElem, Message, UnknownElem, merged
+from timim.protocol import messages as wire
+from timim.protocol.elems import decode_body, encode_body
+from timim.testing import RunningServer, Watch, running_server
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+PICTURE = MEDIA / "rocket.jpg"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server() -> AsyncIterator[RunningServer]:
+    async with running_server(group_messages_per_s=0) as running:
+        yield running
+
+
+def merger_of(message: Message) -> MergerElem:
+    (elem,) = message.elems
+    assert isinstance(elem, MergerElem)
+    return elem
+
+
+async def test_p06_forwarded_messages_are_one_message_that_opens(server: RunningServer) -> None:
+    await server.add_users("b1", "c1")
+    async with server.client("a1") as alice, server.client("b1") as bob, server.client("c1") as carol:
+        await alice.profile.set(nickname="Alice")
+        at_bob, at_carol = Watch(bob), Watch(carol)
+        await alice.c2c("b1").send("one")
+        await alice.c2c("b1").send("two", CustomElem(data=b"\xff\x00", desc="bytes"))
+        await alice.c2c("b1").send(ImageElem(path=PICTURE))
+        said = await at_bob.upto(3)
+        sent = await bob.c2c("a1").forward(said, title="what alice said", to=bob.c2c("c1"))
+        assert merger_of(sent).abstracts == ("Alice: one", "Alice: twobytes", "Alice: [图片]")
+        got = await at_carol.message()
+        merger = merger_of(got)
+        assert (merger.title, merger.count, merger.layers, got.push_text) == ("what alice said", 3, 1, "[聊天记录]")
+        inside = await merger.messages()
+        assert [m.text for m in inside] == ["one", "two", ""]
+        assert [m.sender for m in inside] == ["a1"] * 3
+        assert [m.timestamp for m in inside] == [m.timestamp for m in said]
+        assert inside[1].elems[1] == CustomElem(data=b"\xff\x00", desc="bytes")
+        image = inside[2].elems[0]
+        assert isinstance(image, ImageElem)
+        assert await image.images[ImageType.ORIGINAL].read() == PICTURE.read_bytes()  # carol was told where it is
+        async with server.client("c1") as fresh:
+            (again,) = await fresh.c2c("b1").get_messages(5)
+            assert [m.text for m in await merger_of(again).messages()] == ["one", "two", ""]
+        nested = await carol.c2c("b1").forward([got], title="again", to=carol.c2c("a1"))
+        assert merger_of(nested).layers == 2
+        (outer,) = await merger_of(nested).messages()
+        (inner,) = outer.elems
+        assert isinstance(inner, MergerElem)
+        assert [m.text for m in await inner.messages()] == ["one", "two", ""]
+
+
+async def test_p06_what_is_too_long_for_a_body_is_content(server: RunningServer, tmp_path: Path) -> None:
+    await server.add_users("b2")
+    async with server.client("a2", data_dir=tmp_path) as alice, server.client("b2") as bob:
+        watch = Watch(bob)
+        sent = [await alice.c2c("b2").send(f"{n}: " + "长" * 200) for n in range(300)]
+        message = await alice.c2c("b2").forward(sent, title="all of it")
+        assert (merger_of(message).content, bool(merger_of(message).url)) == (b"", True)
+        got = await watch.message(lambda m: m.seq == message.seq)
+        inside = await merger_of(got).messages()
+        assert [m.text for m in inside] == [m.text for m in sent]
+        (local,) = await alice.c2c("b2").get_local_messages(1)
+        assert [m.text for m in await merger_of(local).messages()] == [m.text for m in sent]
+        with pytest.raises(timim.InvalidArgument, match="300"):
+            await alice.c2c("b2").forward([*sent, message], title="one too many")
+
+
+async def test_p06_mergers_nest_a_hundred_layers_and_no_more(server: RunningServer) -> None:
+    await server.add_users("b3")
+    async with server.client("a3") as alice, server.client("b3") as bob:
+        watch = Watch(bob)
+        message = await alice.c2c("b3").send("the innermost")
+        for _ in range(100):
+            message = await alice.c2c("b3").forward([message], title="t", abstracts=[])
+        assert merger_of(message).layers == 100
+        with pytest.raises(timim.InvalidElem, match="100 layers") as deep:
+            await alice.c2c("b3").forward([message], title="t", abstracts=[])
+        assert deep.value.code == 6016
+        inside: timim.MergedMessage = await watch.message(lambda m: m.seq == message.seq)
+        depth = 0
+        while isinstance(elem := inside.elems[0], MergerElem):
+            (inside,) = await elem.messages()
+            depth += 1
+        assert (depth, inside.text) == (100, "the innermost")
+
+
+async def test_p06_what_cannot_be_forwarded_is_said_clearly(server: RunningServer) -> None:
+    await server.add_users("b4")
+    async with server.client("a4") as alice:
+        conversation = alice.c2c("b4")
+        gone = await conversation.send("gone")
+        await gone.recall()
+        with pytest.raises(timim.InvalidArgument, match="recalled"):
+            await conversation.forward([gone], title="t")
+        with pytest.raises(timim.InvalidArgument, match="not 0"):
+            await conversation.forward([], title="t")
+        with pytest.raises(timim.InvalidArgument, match="sent or received"):
+            merged([Message("new")], title="t")
+        group = await alice.groups.create("Public", name="team")
+        await group.set_info(name="crew")
+        with pytest.raises(timim.InvalidElem, match="server's own"):
+            await conversation.forward(list(await group.conversation.get_messages(1)), title="t")
+        link = alice._connection.link()
+        for content, named in ((b'{"MsgList":[%b]}' % b",".join([b"{}"] * 301), "301"), (b'{"TimelineLayers":101}', "101")):
+            body = msgspec.Raw(b'[{"MsgType":"TIMRelayElem","MsgContent":%b}]' % content)
+            with pytest.raises(timim.InvalidElem, match=named) as refused:
+                await link.call(wire.SEND_C2C, wire.SendC2C(to_account="b4", msg_body=body), timeout_s=5)
+            assert refused.value.code == 90010
+
+
+async def test_p06_a_merger_of_others_stays_byte_for_byte_and_one_over_the_limit_does_not_open() -> None:
+    inside = b'[{"From_Account":"x","MsgBody":[{"MsgType":"TIMNew","MsgContent":{"n":123456789012345678901234567890}}]}]'
+    body = b'[{"MsgType":"TIMRelayElem","MsgContent":{"Title":"t","MsgList":%b}}]' % inside
+    (elem,) = decode_body(body)
+    assert isinstance(elem, MergerElem)
+    assert elem.content == inside
+    assert inside in encode_body([elem])
+    for strange in (b'{"MsgList":3}', b'{"MsgList":[%b]}' % b",".join([b"{}"] * 301), b'{"Title":[]}'):
+        (kept,) = decode_body(b'[{"MsgType":"TIMRelayElem","MsgContent":%b}]' % strange)
+        assert isinstance(kept, UnknownElem)
+        assert kept.content == strange
+    (over,) = decode_body(b'[{"MsgType":"TIMRelayElem","MsgContent":{"LayersOverLimit":1,"Title":"t"}}]')
+    assert isinstance(over, MergerElem)
+    with pytest.raises(timim.InvalidElem, match="100 layers"):
+        await over.messages()

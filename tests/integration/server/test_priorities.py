@@ -1,0 +1,148 @@
+"""Red packets, likes, and a group that gets more than it takes: likes are shed first, and their senders told."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+import timim
+from timim import Message, Priority
+from timim.server.messaging.rate_limiter import KEPT, RESERVE, Rates
+from timim.testing import Watch, running_server
+
+ORDER = ("High", "Normal", "Low", "Lowest")
+
+
+def promise(make: Callable[[float, float], Rates]) -> None:
+    """A group that takes 10 a second gets 100 for a minute, 5 of them red packets."""
+    for seed in range(5):
+        rates = make(10.0, 2.0)
+        came = random.Random(seed).choices(ORDER, (5, 32, 32, 31), k=6000)
+        taken = Counter(kind for n, kind in enumerate(came) if not rates.admit("g", kind, n / 100))
+        assert taken["High"] == came.count("High"), (seed, taken)
+        assert taken["Normal"] > taken["Low"] >= taken["Lowest"], (seed, taken)
+        assert taken.total() <= 60 * 10 + 20, (seed, taken)
+
+
+class Unfair(Rates):
+    """The armed mutant: one for all."""
+
+    def _reserve(self, priority: str) -> float:
+        return 0.0
+
+
+def test_r20_overload_sheds_likes_first_and_red_packets_never() -> None:
+    promise(Rates)
+    with pytest.raises(AssertionError):
+        promise(Unfair)
+
+
+def test_what_admits_a_like_admits_everything_above_it() -> None:
+    assert [RESERVE[kind] for kind in ORDER] == sorted(RESERVE.values())
+    assert list(ORDER) == [priority.value for priority in Priority]
+
+
+def test_a_wait_is_as_long_as_it_says_and_quiet_groups_are_forgotten() -> None:
+    rates = Rates(10.0, 1.0)
+    while not (wait := rates.admit("g", "Normal", 5.0)):
+        pass
+    assert rates.admit("g", "Normal", 5.0 + wait * 0.99) > 0
+    assert rates.admit("g", "Normal", 5.0 + wait) == 0
+    assert rates.admit("g", "Normal", -86_400.0) > 0  # the clock was set back by a day
+    assert rates.admit("g", "Normal", -86_400.0 + wait) == 0
+    for n in range(KEPT + 10):
+        rates.admit(f"g{n}", "Normal", 100.0 + n)
+    assert len(rates) <= KEPT
+    assert all(Rates(0, 1).admit("g", "Low", 0.0) == 0 for _ in range(1000))
+
+
+async def test_f14_r20_shed_messages_take_no_seq_and_their_senders_are_told() -> None:
+    async with (
+        running_server(group_messages_per_s=5, group_burst_s=4) as server,
+        server.client("alice") as alice,
+        server.client("bob") as bob,
+    ):
+        watch = Watch(bob)
+        group = await alice.groups.create("Meeting", name="party", members=["bob"])
+        room = group.conversation
+
+        async def send(n: int) -> tuple[Priority, Message | timim.RateLimited]:
+            kind = (Priority.HIGH, Priority.NORMAL, Priority.LOW, Priority.LOW)[n % 4]
+            try:
+                return kind, await room.send(f"{kind.value} {n}", priority=kind)
+            except timim.RateLimited as exc:
+                return kind, exc
+
+        outcomes = await asyncio.gather(*(send(n) for n in range(120)))
+        stored = [(kind, m) for kind, m in outcomes if isinstance(m, Message)]
+        refused = [(kind, e) for kind, e in outcomes if isinstance(e, timim.RateLimited)]
+        assert all(e.code == 10023 and e.retry_after and e.retry_after > 0 for _, e in refused)
+        assert sum(kind is Priority.HIGH for kind, _ in stored) == 30
+        likes = [n for n, (kind, m) in enumerate(outcomes) if kind is Priority.LOW and isinstance(m, timim.RateLimited)]
+        texts = [n for n, (kind, m) in enumerate(outcomes) if kind is Priority.NORMAL and isinstance(m, timim.RateLimited)]
+        assert likes
+        assert texts
+        assert likes[0] < texts[0]  # likes were shed before any ordinary message was
+        assert sorted(m.seq for _, m in stored) == list(range(1, len(stored) + 1))
+        await watch.message(lambda m: m.seq == len(stored) and m.conversation == room.key)
+        heard = [m.text for m in watch.messages if m.conversation == room.key]
+        assert heard == [m.text for _, m in sorted(stored, key=lambda one: one[1].seq)]
+        failed = [m for m in await room.get_local_messages(200) if m.status is timim.MessageStatus.FAILED]
+        assert len(failed) == len(refused)
+
+
+async def test_f14_likes_and_red_packets_carry_their_priority_and_go_to_groups_only() -> None:
+    async with running_server() as server, server.client("alice") as alice, server.client("bob") as bob:
+        watch = Watch(bob)
+        group = await alice.groups.create("Public", name="g", members=["bob"])
+        await group.conversation.send_like("+1")
+        await group.conversation.send_red_packet("8")
+        like = await watch.message(lambda m: m.text == "+1")
+        packet = await watch.message(lambda m: m.text == "8")
+        assert (like.priority, packet.priority) == (Priority.LOW, Priority.HIGH)
+        for refused in (alice.c2c("bob").send_like, alice.c2c("bob").send_red_packet):
+            with pytest.raises(timim.InvalidConversation):
+                await refused("no")
+
+
+async def test_a_retry_of_what_is_stored_gets_its_seq_whatever_was_decided_since() -> None:
+    from msgspec import Raw
+
+    from timim.protocol import messages as wire
+
+    async with (
+        running_server(group_messages_per_s=1, group_burst_s=2) as server,
+        server.client("alice") as alice,
+        server.client("bob") as bob,
+    ):
+        group = await alice.groups.create("Meeting", name="g", members=["bob"])
+        text = Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]')
+
+        async def to_group(number: int) -> int:
+            body = wire.SendGroup(group_id=group.id, random=number, client_time=1_700_000_000, msg_body=text)
+            return (await bob._connection.link().call(wire.SEND_GROUP, body, timeout_s=5)).timeline_seq
+
+        async def to_alice(number: int) -> int:
+            body = wire.SendC2C(to_account="alice", msg_random=number, client_time=1_700_000_000, msg_body=text)
+            return (await bob._connection.link().call(wire.SEND_C2C, body, timeout_s=5)).timeline_seq
+
+        assert [await to_group(1), await to_group(2), await to_alice(1)] == [1, 2, 1]
+        with pytest.raises(timim.RateLimited):
+            await to_group(3)
+        assert [await to_group(1), await to_group(2)] == [1, 2]
+        await group.mute("bob", 100)
+        with pytest.raises(timim.Muted):
+            await to_group(3)
+        assert await to_group(1) == 1
+        await group.kick("bob")
+        with pytest.raises(timim.NotAMember):
+            await to_group(3)
+        assert await to_group(2) == 2
+        await alice.friends.block("bob")
+        with pytest.raises(timim.Blacklisted):
+            await to_alice(2)
+        assert await to_alice(1) == 1

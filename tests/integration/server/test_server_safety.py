@@ -1,0 +1,252 @@
+"""Who speaks to the server by hand: history is for participants only (R13), and no address that a user wrote is asked (R16)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+import timim
+import timim.server.app
+from tests.support.paths import MUTANTS
+from timim import FileElem, MediaError, SoundElem, VideoElem
+from timim.protocol import session
+from timim.protocol.codec import decode
+from timim.protocol.frames import Head, decode_frames, encode_frame
+from timim.protocol.messages import ROAM_C2C, ROAM_GROUP
+from timim.server.handlers.registry import TABLE
+from timim.testing import RunningServer, Watch, running_server
+
+# R13: history
+
+OLD, NEW = b"said while all were there", b"said after one had left"
+
+
+@dataclass(frozen=True)
+class Place:
+    server: RunningServer
+    group: str
+    tokens: Mapping[str, str]
+
+
+@asynccontextmanager
+async def a_place() -> AsyncIterator[Place]:
+    async with (
+        running_server() as server,
+        server.client("alice") as alice,
+        server.client("bob") as bob,
+        server.client("gone") as gone,
+        server.client("stranger") as stranger,
+    ):
+        group = await alice.groups.create("Public", name="team", members=["bob", "gone"])
+        for to in (group.conversation, alice.c2c("bob")):
+            await to.send(OLD.decode())
+        await group.kick("gone")
+        for to in (group.conversation, alice.c2c("bob")):
+            await to.send(NEW.decode())
+        tokens = {who.user_id: who._connection.token for who in (alice, bob, gone, stranger)}
+        yield Place(server, group.id, tokens)
+
+
+def value_for(name: str, place: Place) -> object:
+    """What a curious caller would fill in; each name of the commands' required and telling fields."""
+    people: dict[str, object] = {
+        "GroupId": place.group,
+        "GroupIdList": [place.group],
+        "Peer_Account": "alice",
+        "MaxCnt": 100,
+        "ReqMsgNumber": 100,
+        "TimelineRange": [1, 1000],
+        "MsgReadedSeq": 1,
+        "TimelineReadSeq": 1,
+        "Count": 100,
+        "TimelineMessages": 20,
+        "C2CMsgReaded": {"C2CMsgReadedItem": [{"To_Account": "alice", "LastedMsgTime": 1}]},
+    }
+    return people.get(name)
+
+
+def body_for(name: str, place: Place) -> bytes:
+    """A body that names alice's conversations wherever a command has a field for one."""
+    command, _ = TABLE.served[name]
+    given = {field.encode_name: value_for(field.encode_name, place) for field in msgspec.structs.fields(command.body)}
+    return json.dumps({key: value for key, value in given.items() if value is not None}).encode()
+
+
+async def ask(socket: ClientConnection, name: str, body: bytes, **head: Any) -> bytes:
+    await socket.send(encode_frame(Head(name, seq=1, **head), body))
+    while True:
+        message = await socket.recv()
+        raw = message.encode() if isinstance(message, str) else message
+        if decode_frames(raw)[0].head.servcmd == name:
+            return raw
+
+
+async def enter(socket: ClientConnection, **head: Any) -> int:
+    reply = await ask(socket, session.LOGIN.name, b"{}", **head)
+    return int(json.loads(bytes(decode_frames(reply)[0].body))["ErrorCode"])
+
+
+def readers() -> list[str]:
+    """Every command that the server has, so that none is forgotten."""
+    return sorted(TABLE.served)
+
+
+@pytest.mark.parametrize("who", ["stranger", "gone"])
+async def test_r13_no_command_tells_a_stranger_or_a_former_member_what_was_said(who: str) -> None:
+    async with a_place() as place, connect(place.server.url) as socket:
+        assert await enter(socket, a2=place.tokens[who]) == 0
+        for name in readers():
+            reply = await ask(socket, name, body_for(name, place))
+            assert NEW not in reply, name
+            if who == "stranger":
+                assert OLD not in reply, name
+        reply = await ask(socket, ROAM_GROUP.name, body_for(ROAM_GROUP.name, place))
+        assert json.loads(bytes(decode_frames(reply)[0].body))["ErrorCode"] == 10007
+
+
+async def test_r13_participants_are_told_by_the_same_questions() -> None:
+    """The other half of the proof: the questions are right, and who may know gets the answer."""
+    async with a_place() as place, connect(place.server.url) as socket:
+        assert await enter(socket, a2=place.tokens["bob"]) == 0
+        telling = {name for name in readers() if NEW in await ask(socket, name, body_for(name, place))}
+        assert {ROAM_C2C.name, ROAM_GROUP.name} <= telling
+
+
+def _signed(place: Place, user: str = "bob", *, key: str = "", age_s: float = 0) -> str:
+    app_id = place.server.app_id
+    return timim.sign_user(app_id, key or place.server.secret_key, user, expire_s=60, now=time.time() - age_s)
+
+
+def _altered(text: str) -> str:
+    middle = len(text) // 2
+    return text[:middle] + ("A" if text[middle] != "A" else "B") + text[middle + 1 :]
+
+
+LOGINS: dict[str, Callable[[Place], dict[str, str]]] = {
+    "nobody": lambda _: {},
+    "an expired signature": lambda p: {"identifier": "bob", "usersig": _signed(p, age_s=3600)},
+    "an altered signature": lambda p: {"identifier": "bob", "usersig": _altered(_signed(p))},
+    "another user's signature": lambda p: {"identifier": "bob", "usersig": _signed(p, "stranger")},
+    "another key": lambda p: {"identifier": "bob", "usersig": _signed(p, key="a key of one's own")},
+    "an altered token": lambda p: {"a2": _altered(p.tokens["bob"])},
+    "a token of another name": lambda p: {"a2": p.tokens["stranger"].replace(b"stranger".hex(), b"bob".hex())},
+}
+
+
+@pytest.mark.parametrize("how", LOGINS)
+async def test_r13_no_command_serves_who_is_not_who_they_say(how: str) -> None:
+    async with a_place() as place:
+        if how != "nobody":
+            async with connect(place.server.url) as socket:
+                assert await enter(socket, **LOGINS[how](place)) in (70001, 70002, 70003, 70005, 70009, 70013, 70014)
+        async with connect(place.server.url) as socket:  # a head full of claims is no login either
+            for name in readers():
+                reply = await ask(socket, name, body_for(name, place), **LOGINS[how](place))
+                assert json.loads(bytes(decode_frames(reply)[0].body))["ErrorCode"] == 6014, name
+                assert NEW not in reply
+                assert OLD not in reply
+
+
+async def test_r13_the_bodies_are_what_the_commands_of_history_take() -> None:
+    place = Place(RunningServer(Path(), {}), "@TGS#x", {})
+    for command in (ROAM_C2C, ROAM_GROUP):
+        decode(command.body, body_for(command.name, place))
+
+
+# R16: addresses
+
+
+@asynccontextmanager
+async def a_listener() -> AsyncIterator[tuple[int, list[bytes]]]:
+    """A web server on loopback that redirects to a link-local address, and what it was asked."""
+    asked: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(b"")
+        with suppress(OSError):
+            asked[-1] = await reader.readline()
+            writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/latest\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    listener = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with listener:
+        yield listener.sockets[0].getsockname()[1], asked
+
+
+def elems_naming(url: str) -> list[dict[str, Any]]:
+    """Every elem that can hold an address, holding this one."""
+    sizes = [{"Type": kind, "Size": 5, "Width": 9, "Height": 9, "URL": url} for kind in (1, 2, 3)]
+    return [
+        {"MsgType": "TIMTextElem", "MsgContent": {"Text": f"look: {url}"}},
+        {"MsgType": "TIMCustomElem", "MsgContent": {"Data": url, "Desc": url, "Ext": url, "Sound": url}},
+        {"MsgType": "TIMLocationElem", "MsgContent": {"Desc": url, "Latitude": 1.0, "Longitude": 1.0}},
+        {"MsgType": "TIMFaceElem", "MsgContent": {"Index": 1, "Data": url}},
+        {"MsgType": "TIMSoundElem", "MsgContent": {"UUID": "s", "Url": url, "Size": 5, "Second": 1, "Download_Flag": 2}},
+        {"MsgType": "TIMImageElem", "MsgContent": {"UUID": "i", "ImageFormat": 1, "ImageInfoArray": sizes}},
+        {"MsgType": "TIMFileElem", "MsgContent": {"UUID": "f", "Url": url, "FileSize": 5, "FileName": url}},
+        {"MsgType": "TIMVideoFileElem", "MsgContent": {"VideoUUID": "v", "VideoUrl": url, "VideoSize": 5, "ThumbUrl": url}},
+        {"MsgType": "TIMNoveltyElem", "MsgContent": {"Url": url}},
+    ]
+
+
+async def _asked_by(program: tuple[str, ...]) -> tuple[int, set[int]]:
+    """How often the listener was asked, and to which foreign ports the server had connections, while users named them."""
+    async with a_listener() as (port, asked), running_server() as server:
+        if program:
+            server.program = program
+            await server.restart()
+        urls = [
+            f"http://127.0.0.1:{port}/a",
+            f"http://localhost:{port}/b",
+            "http://169.254.169.254/latest/meta-data",
+            "file:///etc/passwd",
+        ]
+        own = int(server.url.rpartition(":")[2])
+        abroad: set[int] = set()
+        async with server.client("alice") as alice, server.client("bob") as bob:
+            watch = Watch(bob)
+            await alice.profile.set(face_url=urls[0])
+            group = await alice.groups.create("Public", name="team", members=["bob"])
+            await group.set_info(face_url=urls[0])
+            async with connect(server.url) as socket:
+                assert await enter(socket, a2=alice._connection.token) == 0
+                taken = 0
+                for number, named in enumerate(named for url in urls for named in elems_naming(url)):
+                    body = {"To_Account": "bob", "MsgRandom": number + 1, "MsgClientTime": 1_700_000_000, "MsgBody": [named]}
+                    reply = await ask(socket, "openim.sendmsg", json.dumps(body).encode())
+                    code = json.loads(bytes(decode_frames(reply)[0].body))["ErrorCode"]
+                    assert code in (0, 90010), named  # content that nobody uploaded may be refused
+                    taken += code == 0
+            await watch.upto(taken)
+            for message in watch.messages:
+                for elem in message:
+                    if isinstance(elem, SoundElem | FileElem | VideoElem):
+                        with pytest.raises(MediaError):
+                            await elem.read()
+            abroad |= {
+                link.raddr.port
+                for link in psutil.Process(server.pid).net_connections("inet")
+                if link.status == psutil.CONN_ESTABLISHED and link.laddr.port != own
+            }
+        return len(asked), abroad
+
+
+async def test_r16_the_server_asks_no_address_that_a_user_wrote() -> None:
+    assert await _asked_by(()) == (0, set())
+
+
+async def test_r16_a_server_that_looks_at_addresses_is_found_out() -> None:
+    asked, _ = await _asked_by((str(MUTANTS / "fetches_urls.py"),))
+    assert asked > 0

@@ -1,0 +1,298 @@
+"""P10: each fault of the test kit does what it says, and a name that is typed wrong is told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from timim import AuthError, InvalidArgument, MessageStatus
+from timim.events import ConnectionLost, ConnectionRestored
+from timim.server.handlers import c2c
+from timim.testing import LocalServer, RunningServer, VirtualClock, WallClock, Watch, local_server, running_server
+from timim.util.failpoints import FAILPOINTS, Failpoint
+
+HOUR_S = 3600
+SILENCE_S = 300  # two and a half times what the server lets a peer be silent
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[LocalServer]:
+    async with local_server(hello_interval_s=2) as running:
+        yield running
+
+
+@pytest.fixture
+async def process() -> AsyncIterator[RunningServer]:
+    async with running_server(hello_interval_s=2) as running:
+        yield running
+
+
+async def stored(server: LocalServer | RunningServer, sender: str = "alice", receiver: str = "bob") -> list[str]:
+    async with server.client(receiver) as device:
+        return [m.text async for m in device.c2c(sender).history(oldest_first=True)]
+
+
+@pytest.mark.parametrize("half", [False, True])
+async def test_p10_cut_after_so_many_frames(server: LocalServer, half: bool) -> None:
+    await server.add_users("bob")
+    alice = server.client("alice", reconnect_limit=0.01)
+    watch = Watch(alice, ConnectionLost, ConnectionRestored)
+    async with alice:
+        for text in "ab":
+            await alice.c2c("bob").send(text)
+        fault = server.faults.cut(user="alice", direction="up", after_frames=1, half=half)
+        await alice.c2c("bob").send("passes")
+        assert (fault.done, watch.events) == (0, [])
+        await alice.c2c("bob").send("is cut")
+        assert fault.done == 1
+        await watch.event(ConnectionRestored)
+    assert await stored(server) == ["a", "b", "passes", "is cut"]
+
+
+async def test_p10_a_stall_holds_until_it_is_released(server: LocalServer) -> None:
+    await server.add_users("bob")
+    async with server.client("alice") as alice, server.client("bob") as bob:
+        watch = Watch(bob)
+        fault = server.faults.stall(user="bob", direction="down")
+        assert (await alice.c2c("bob").send("held")).status is MessageStatus.SUCCEEDED
+        await fault.happened()
+        assert watch.messages == []
+        fault.release()
+        assert [m.text for m in await watch.upto(1)] == ["held"]
+
+
+async def test_p10_a_message_in_pieces_arrives_whole(server: LocalServer) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob:
+        watch = Watch(bob)
+        faults = [server.faults.split(size_bytes=1, user="alice", direction="up"), server.faults.split(user="bob")]
+        await alice.c2c("bob").send("x" * 3000)
+        assert [m.text for m in await watch.upto(1)] == ["x" * 3000]
+        assert [fault.done for fault in faults] == [1, 1]
+
+
+@pytest.mark.parametrize("direction", ["up", "down"])
+async def test_p10_a_message_that_passes_twice_counts_once(server: LocalServer, direction: Any) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob:
+        watch = Watch(bob)
+        fault = server.faults.duplicate(user="alice" if direction == "up" else "bob", direction=direction)
+        for text in "abc":
+            await alice.c2c("bob").send(text)
+        assert [m.text for m in await watch.upto(3)] == ["a", "b", "c"]
+        assert fault.done == 1
+    assert await stored(server) == ["a", "b", "c"]
+
+
+async def test_p10_what_passes_in_another_order_is_thrown_in_order(server: LocalServer) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob:
+        watch = Watch(bob)
+        fault = server.faults.reorder(user="bob", direction="down")
+        await alice.c2c("bob").send("first")
+        await fault.happened()
+        await alice.c2c("bob").send("second")
+        assert [m.text for m in await watch.upto(2)] == ["first", "second"]
+        assert len(watch.messages) == 2
+
+
+async def test_p10_what_is_dropped_is_missed_and_found(server: LocalServer) -> None:
+    async with server.client("alice", timeout=0.5, reconnect_limit=0.01) as alice, server.client("bob") as bob:
+        ack = server.faults.drop(user="alice", direction="down")
+        assert (await alice.c2c("bob").send("its ack is lost")).seq == 1
+        await bob.c2c("alice").get_messages(1)
+        watch = Watch(bob)
+        push = server.faults.drop(user="bob", direction="down")
+        assert (await alice.c2c("bob").send("its push is lost")).seq == 2
+        assert [m.text for m in await watch.upto(1)] == ["its push is lost"]
+        assert (ack.done, push.done) == (1, 1)
+    assert await stored(server) == ["its ack is lost", "its push is lost"]
+
+
+async def test_p10_a_delay_is_as_long_as_it_says(server: LocalServer) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob:
+        watch = Watch(bob)
+        server.faults.delay(0.3, user="bob", direction="down")
+        begun = time.perf_counter()
+        await alice.c2c("bob").send("late")
+        await watch.upto(1)
+        assert time.perf_counter() - begun >= 0.3
+
+
+async def test_p10_faults_meet_only_whom_they_name_and_can_be_disarmed(server: LocalServer) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob:
+        watch = Watch(bob, ConnectionLost)
+        server.faults.cut(user="carol")
+        other = server.faults.cut(user="bob", after_frames=1000)
+        server.faults.clear()
+        await alice.c2c("bob").send("hello")
+        await watch.upto(1)
+        assert (watch.events, other.left, server.faults.counts) == ([], 0, {})
+        assert server.faults.cut_all() == 2
+        await watch.event(ConnectionLost)
+
+
+async def test_p10_chaos_is_repeated_by_its_seed(server: LocalServer) -> None:
+    await server.add_users("bob")
+    seen = []
+    for _ in range(2):
+        server.faults.counts.clear()
+        async with server.client("alice") as alice, server.faults.chaos(7, rate=0.5, kinds=("split", "delay")) as counts:
+            for i in range(20):
+                await alice.c2c("bob").send(str(i))
+            seen.append(dict(counts))
+    assert seen[0] == seen[1]
+    assert set(seen[0]) == {"split", "delay"}
+
+
+@pytest.mark.parametrize("failpoint", ["before-publish", "before-ack"])
+async def test_p10_a_crash_between_commit_and_ack_stores_once(process: RunningServer, failpoint: Failpoint) -> None:
+    await process.add_users("bob")
+    async with process.client("alice", reconnect_limit=0.1) as alice:
+        await process.restart(crash_at=failpoint, count=1)
+        await alice.login()
+        sending = asyncio.create_task(alice.c2c("bob").send("on disk, and not acked"))
+        await process.died()
+        assert not sending.done()
+        await process.start()
+        assert (await sending).seq == 1
+    assert await stored(process) == ["on disk, and not acked"]
+
+
+async def test_p10_the_servers_clock_may_jump_and_nothing_goes_back(process: RunningServer) -> None:
+    async with process.client("alice") as alice, process.client("bob") as bob:
+        watch = Watch(bob)
+        times = []
+        for jump_s in (0, 2 * HOUR_S, -5 * HOUR_S, 24 * HOUR_S, -24 * HOUR_S):
+            process.clock.jump(jump_s)
+            begun = process.clock.now()
+            times.append((begun, (await alice.c2c("bob").send(str(jump_s))).timestamp))
+        heard = await watch.upto(5)
+    assert [m.seq for m in heard] == [1, 2, 3, 4, 5]
+    assert abs(times[1][1] - times[1][0]) < 10, "the clock of the server is the one that was set"
+    stamps = [m.timestamp for m in heard]
+    assert stamps == sorted(stamps), "times never go back within a timeline"
+    assert stamps[3] - stamps[0] > 20 * HOUR_S
+    await process.restart()
+    assert process.clock.offset_s == -3 * HOUR_S, "it stays over a restart"
+    assert await stored(process) == [m.text for m in heard]
+
+
+async def test_p10_a_signature_is_judged_by_the_servers_clock() -> None:
+    clock = WallClock()
+    async with local_server(clock) as server:
+        late = server.client("alice")
+        clock.set(200 * 24 * HOUR_S)
+        with pytest.raises(AuthError):
+            await late.login()
+        clock.set(0)
+        async with late:
+            pass
+
+
+@pytest.mark.parametrize("offset_s", [-400 * 24 * HOUR_S, -HOUR_S, HOUR_S, 400 * 24 * HOUR_S])
+async def test_p10_a_device_whose_clock_is_wrong_sends_by_the_servers(
+    server: LocalServer, tmp_path: Path, offset_s: float
+) -> None:
+    clock = WallClock(offset_s=offset_s)
+    async with server.client("bob") as bob, server.client("alice", data_dir=tmp_path, now=clock.now) as alice:
+        watch = Watch(bob)
+        first = await alice.c2c("bob").send("one")
+        clock.jump(-2 * offset_s)
+        second = await alice.c2c("bob").send("two")
+        assert [m.text for m in await watch.upto(2)] == ["one", "two"]
+        assert all(abs(m.timestamp - time.time()) < 10 for m in (first, second))
+
+
+async def heartbeats() -> tuple[float, int, list[object]]:
+    """Silence, of which the loop's clock says how long it was."""
+    clock = _clocks[-1]
+    async with local_server(clock, hello_interval_s=30) as server:
+        bob = server.client("bob")
+        watch = Watch(bob, ConnectionLost, ConnectionRestored)
+        async with server.client("alice") as alice, bob:
+            loop = asyncio.get_running_loop()
+            begun, wall = loop.time(), clock.now()
+            await asyncio.sleep(SILENCE_S)
+            passed = loop.time() - begun
+            assert abs(clock.now() - wall - passed) < 5, "both clocks go together"
+            await alice.c2c("bob").send("after a silence")
+            await watch.upto(1)
+            return passed, len(watch.messages), list(watch.events)
+
+
+_clocks: list[VirtualClock] = []
+
+
+def test_p10_minutes_on_a_virtual_clock_take_a_moment_and_heartbeats_keep_the_link() -> None:
+    _clocks.append(clock := VirtualClock())
+    begun = time.perf_counter()
+    passed, heard, lost = clock.run(heartbeats())
+    took_s = time.perf_counter() - begun
+    assert SILENCE_S <= passed < SILENCE_S + 60
+    assert (heard, lost) == (1, [])
+    print(f"{SILENCE_S} s in {took_s:.1f} s")
+    assert took_s < SILENCE_S / 5
+
+
+def test_p10_a_machine_that_slept_finds_its_server_again() -> None:
+    async def sleep() -> None:
+        async with local_server(clock, hello_interval_s=60, idle_timeout_s=150) as server:
+            await server.add_users("bob")
+            alice = server.client("alice")
+            watch = Watch(alice, ConnectionLost, ConnectionRestored)
+            async with alice:
+                clock.advance(12 * HOUR_S)  # the server's deadlines for a silent peer are long over
+                await watch.event(ConnectionLost)
+                await watch.event(ConnectionRestored)
+                assert (await alice.c2c("bob").send("awake")).seq == 1
+
+    clock = VirtualClock()
+    clock.run(sleep())
+
+
+def test_a_loops_clock_does_not_go_back() -> None:
+    with pytest.raises(ValueError, match="forward only"):
+        VirtualClock().advance(-1)
+
+
+async def test_a_virtual_clock_needs_its_own_loop() -> None:
+    with pytest.raises(InvalidArgument, match=r"VirtualClock\(\)\.run"):
+        async with local_server(VirtualClock()):
+            pass
+
+
+async def test_a_name_that_is_typed_wrong_is_told(process: RunningServer) -> None:
+    faults = process.faults
+    wrong: Any = "upp"
+    with pytest.raises(InvalidArgument, match="direction is one of up, down, both, not 'upp'"):
+        faults.cut(direction=wrong)
+    with pytest.raises(InvalidArgument, match="after_frames"):
+        faults.cut(after_frames=-1)
+    with pytest.raises(InvalidArgument, match="times"):
+        faults.drop(times=0)
+    with pytest.raises(InvalidArgument, match="cutt"):
+        async with faults.chaos(1, rate=0.1, kinds=("cutt",)):  # type: ignore[arg-type]
+            pass
+    with pytest.raises(InvalidArgument, match="probability"):
+        async with faults.chaos(1, rate=15):
+            pass
+    wrong = "after-comit"
+    with pytest.raises(InvalidArgument, match="there is no failpoint 'after-comit': did you mean 'after-commit'"):
+        await process.restart(crash_at=wrong)
+    await process.start()
+    with pytest.raises(InvalidArgument, match="first time"):
+        await process.start(crash_at="after-commit", count=0)
+    with pytest.raises(InvalidArgument, match="did you mean 'max_message_bytes'"):
+        async with running_server(max_mesage_bytes=1):
+            pass
+    with pytest.raises(InvalidArgument, match="there is no setting"):
+        async with local_server(colour="blue"):
+            pass
+
+
+def test_the_failpoints_are_those_that_the_server_reaches() -> None:
+    sources = "".join(path.read_text() for path in (Path(c2c.__file__).parents[2]).rglob("*.py"))
+    assert [name for name in FAILPOINTS if f'reach("{name}")' not in sources] == []

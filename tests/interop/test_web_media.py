@@ -1,0 +1,71 @@
+"""Files and pictures between Tencent's web client with its own upload plugin, unmodified, and timim's client."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.interop.webclient import web_client
+from tests.support.paths import MEDIA
+from timim import FileElem, ImageElem, ImageType
+from timim.testing import RunningServer, Watch, running_server
+
+pytestmark = pytest.mark.judge
+PICTURE = MEDIA / "rocket.jpg"
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[RunningServer]:
+    async with running_server(data_dir=tmp_path / "server") as running:
+        yield running
+
+
+async def fetched(url: str) -> bytes:
+    """What a browser gets at an address, without any token."""
+
+    def get() -> bytes:
+        with urllib.request.urlopen(url, timeout=20) as reply:
+            return bytes(reply.read())
+
+    return await asyncio.to_thread(get)
+
+
+async def test_f05_f10_files_and_pictures_of_the_web_client_arrive_byte_for_byte(server: RunningServer) -> None:
+    async with server.client("bob") as bob, web_client(server, "alice") as web:
+        watch = Watch(bob)
+        await web.login()
+        sent = await web.send("file", "bob", {"path": str(PICTURE), "type": "image/jpeg"})
+        assert sent["payload"]["fileSize"] == PICTURE.stat().st_size
+        await web.send("image", "bob", {"path": str(PICTURE), "type": "image/jpeg", "size": [640, 427]})
+        file = (await watch.message(lambda m: isinstance(m[0], FileElem)))[0]
+        image = (await watch.message(lambda m: isinstance(m[0], ImageElem)))[0]
+        assert isinstance(file, FileElem)
+        assert isinstance(image, ImageElem)
+        assert file.filename == "rocket.jpg"
+        assert await file.read() == PICTURE.read_bytes()
+        for variant in image.images.values():
+            assert await variant.read() == PICTURE.read_bytes()  # it makes no smaller ones
+        assert (image.images[ImageType.ORIGINAL].width, image.images[ImageType.ORIGINAL].height) == (640, 427)
+
+
+async def test_f05_f10_files_and_pictures_of_timim_open_in_the_web_client(server: RunningServer) -> None:
+    await server.add_users("alice")
+    async with server.client("bob") as bob, web_client(server, "alice") as web:
+        await bob.c2c("alice").send(FileElem(data=b"before the login", filename="f"))
+        await web.login()
+        await bob.c2c("alice").send(ImageElem(path=PICTURE))
+        (live,) = [m for m in await web.received(1, where="C2Cbob") if m["type"] == "TIMImageElem"]
+        by_type = {info["type"]: info["url"] for info in live["payload"]["imageInfoArray"]}
+        assert await fetched(by_type[0]) == PICTURE.read_bytes()
+        assert 0 < len(await fetched(by_type[1])) < PICTURE.stat().st_size
+        history = await web.do("messages", conversationID="C2Cbob")
+        (file,) = [m for m in history["messages"] if m["type"] == "TIMFileElem"]
+        address = file["payload"]["fileUrl"]
+        assert await fetched(address) == b"before the login"
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            await fetched(address.partition("?")[0])

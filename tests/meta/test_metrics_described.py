@@ -1,0 +1,37 @@
+"""`docs/cluster.md` tells an operator what each metric counts, and when to look closer."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter
+
+from tests.support.paths import DOCS
+from timim.server.metrics import Metrics
+
+DOCUMENT = DOCS / "cluster.md"
+
+
+def undescribed(metrics: Metrics, text: str) -> list[str]:
+    """Metrics whose exported name `text` does not have in backticks."""
+    names = [family.name + ("_total" if family.type == "counter" else "") for family in metrics.registry.collect()]
+    return sorted(name for name in names if f"`{name}`" not in text)
+
+
+def all_metrics() -> Metrics:
+    return Metrics(sessions=lambda: 0, bus=True, database=True)
+
+
+def test_every_metric_is_described() -> None:
+    assert undescribed(all_metrics(), DOCUMENT.read_text()) == []
+
+
+def test_what_is_not_described_is_found() -> None:
+    metrics = all_metrics()
+    Counter("timim_novelty", "Nobody described it", registry=metrics.registry)
+    assert undescribed(metrics, DOCUMENT.read_text()) == ["timim_novelty_total"]
+
+
+def test_a_node_alone_shows_nothing_of_parts_that_it_does_not_have() -> None:
+    shown = Metrics(sessions=lambda: 0).text().decode()
+    assert "timim_sessions" in shown
+    assert "timim_bus" not in shown
+    assert "timim_database" not in shown

@@ -1,0 +1,1 @@
+"""Servers, proxies, databases and data that tests of several packages use."""

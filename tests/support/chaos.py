@@ -1,0 +1,163 @@
+"""A deployment whose parts may die, and how soon those who talk through it are back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tests.support.backing_services import Nats, NatsCluster, Postgres
+from tests.support.deployment import PATIENT, THIS, Deployment, Pair, Talk, deployment, talked_through
+from timim.testing import RunningServer
+
+Part = Literal["gateway", "nats", "postgres", "bus", "three"]  # bus: all NATS servers; three: one of each of the first three
+PACE_S = 0.05  # between two messages of a pair
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """`at`: when the part was killed; `over`: when what the others cannot stand in for answers again. Both monotonic."""
+
+    part: Part
+    at: float
+    over: float
+    restarting: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A deployment, and what it stands on: all of it may die."""
+
+    running: Deployment
+    nats: NatsCluster
+    postgres: Postgres
+
+    async def kill(self, part: Part, rng: random.Random, *, away_s: float = 0.0) -> Death:
+        """Kill a part as by kill -9, and start it again: what others stand in for while they serve, else at once.
+
+        `away_s`: how long all NATS servers stay away.
+        """
+        at = time.monotonic()
+        match part:
+            case "gateway":
+                server = rng.choice(self.running.gateways)
+                await server.crash()
+                return Death(part, at, at, asyncio.create_task(server.start()))
+            case "nats":
+                one = rng.choice(self.nats.servers)
+                await asyncio.to_thread(one.stop)
+                return Death(part, at, at, asyncio.create_task(asyncio.to_thread(one.start)))
+            case "postgres":
+                await asyncio.to_thread(self.postgres.stop, signal.SIGQUIT)
+                await asyncio.to_thread(self.postgres.start)
+            case "three":
+                server, one = rng.choice(self.running.gateways), rng.choice(self.nats.servers)
+                await server.crash()
+                await asyncio.gather(asyncio.to_thread(one.stop), asyncio.to_thread(self.postgres.stop, signal.SIGQUIT))
+                await asyncio.to_thread(self.postgres.start)  # a gateway does not start without it
+                over = time.monotonic()
+                return Death(part, at, over, asyncio.create_task(_started(server, one)))
+            case "bus":
+                await asyncio.to_thread(self.nats.stop)
+                await asyncio.sleep(away_s)  # what is tested is this time
+                await asyncio.to_thread(self.nats.start)
+        return Death(part, at, time.monotonic())
+
+
+async def _started(server: RunningServer, nats: Nats) -> None:
+    await asyncio.gather(server.start(), asyncio.to_thread(nats.start))
+
+
+@asynccontextmanager
+async def mortal(
+    postgres: Postgres, database: str, *, gateways: int = 3, program: Sequence[str] = THIS
+) -> AsyncIterator[Cluster]:
+    """So many gateways and three NATS servers, on an empty database of this PostgreSQL."""
+    url = await asyncio.to_thread(postgres.database, database)
+    nats = await asyncio.to_thread(NatsCluster, 3)
+    try:
+        async with deployment(*[program] * gateways, database=url, bus=nats.url) as running:
+            running.options = PATIENT  # they come back as the clients of users do: it is measured
+            yield Cluster(running, nats, postgres)
+    finally:
+        await asyncio.to_thread(nats.close)
+
+
+@dataclass(slots=True)
+class Story:
+    """What deaths cost, in seconds: `recoveries` of each pair by what died; `lateness` of each message besides the outages."""
+
+    recoveries: dict[Part, list[float]] = field(default_factory=dict)
+    lateness: list[float] = field(default_factory=list)
+
+    @property
+    def all_recoveries(self) -> list[float]:
+        return [seconds for several in self.recoveries.values() for seconds in several]
+
+    def tell(self) -> str:
+        lines = [f"{part}: recovery of {len(took)} pairs, {_figures(took)}" for part, took in self.recoveries.items()]
+        lines.append(f"all: recovery of {len(self.all_recoveries)} pairs, {_figures(self.all_recoveries)}")
+        return "\n".join([*lines, f"{len(self.lateness)} messages: late besides the outage, {_figures(self.lateness)}"])
+
+
+async def outlived(
+    cluster: Cluster, deaths: Sequence[Part], rng: random.Random, *, pairs: int, limit_s: float, away_s: float = 0.3
+) -> Story:
+    """Pairs talk, half of them in groups, while parts die one by one; what was said comes whole, once and in order.
+
+    Every other one falls silent after each death. Raises TimeoutError, in a group, when a pair is not back `limit_s` after an
+    outage.
+    """
+    story, outages = Story(), []
+
+    async def die(talk: Talk) -> None:
+        shy, others = talk.pairs[::2], talk.pairs[1::2]
+        for part in deaths:
+            await asyncio.sleep(0.3 + 0.5 * rng.random())  # some messages pass in between
+            for pair in shy:
+                pair.fall_silent()
+            death = await cluster.kill(part, rng, away_s=away_s)
+            outages.append(death)
+            try:
+                async with asyncio.timeout(limit_s):
+                    back = [_back(talk, pair, death.at) for pair in shy] + [_back(talk, pair, death.over) for pair in others]
+                    recoveries = [max(0.0, at - death.over) for at in await asyncio.gather(*back)]
+                story.recoveries.setdefault(part, []).extend(recoveries)
+                for pair in shy:
+                    pair.go_on()
+            finally:
+                if death.restarting is not None:
+                    await death.restarting
+
+    talk = await talked_through(cluster.running, die, pairs=pairs, groups=True, pace_s=PACE_S)
+    for pair in talk.pairs:
+        story.lateness += [_lateness(begun, pair.came[text], outages) for text, begun in pair.begun.items()]
+    return story
+
+
+async def _back(talk: Talk, pair: Pair, since: float) -> float:
+    """When something was thrown that was said since: by one that fell silent, its last word."""
+
+    def came() -> list[float]:
+        return [came for text, came in pair.came.items() if pair.begun[text] >= since]
+
+    await talk.until(came)
+    return min(came())
+
+
+def _lateness(begun: float, came: float, deaths: Sequence[Death]) -> float:
+    return came - begun - sum(max(0.0, min(came, death.over) - max(begun, death.at)) for death in deaths)
+
+
+def _figures(seconds: Sequence[float]) -> str:
+    ordered = sorted(seconds)
+    return f"p50 {percentile(ordered, 50):.2f} s, p99 {percentile(ordered, 99):.2f} s, longest {ordered[-1]:.2f} s"
+
+
+def percentile(seconds: Sequence[float], percent: int) -> float:
+    return sorted(seconds)[min(len(seconds) - 1, len(seconds) * percent // 100)]

@@ -1,0 +1,269 @@
+"""Clients in processes of their own, which a test can kill -9: forked from one that has loaded timim, so they start at once.
+
+`async with farm() as clients: bob = await clients.start("receive", server, "bob", folder)`. What a client says it writes to
+a socket that the test reads: what it said before it was killed is heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from tests.support.paths import ROOT
+from timim import Client, Message, TimimError, sign_user
+from timim.engine.ingest import Keeper
+from timim.engine.outbox import Outbox
+from timim.ids import MsgId
+from timim.storage import Stored
+from timim.testing import LocalServer, RunningServer
+
+Role = Literal["receive", "send"]
+WAIT_S = 120
+TIMEOUT_S = 1.0
+
+
+class Clients:
+    """`start` makes one more client; all that are left are killed in the end."""
+
+    def __init__(self, nursery: asyncio.subprocess.Process, socket: str) -> None:
+        self._nursery = nursery
+        self._socket = socket
+        self._said: dict[int, list[list[Any]]] = {}
+        self._more = asyncio.Condition()
+        self._numbers = 0
+        self._pids: dict[int, int] = {}
+
+    async def start(
+        self, role: Role, server: RunningServer | LocalServer, user: str, folder: Path, **options: object
+    ) -> ClientProcess:
+        self._numbers += 1
+        number = self._numbers
+        self._said[number] = []
+        order = {
+            "number": number,
+            "socket": self._socket,
+            "role": role,
+            "url": server.faults.url,
+            "app_id": server.app_id,
+            "sig": sign_user(server.app_id, server.secret_key, user),
+            "user": user,
+            "folder": str(folder),
+            **options,
+        }
+        assert self._nursery.stdin is not None
+        self._nursery.stdin.write(json.dumps(order).encode() + b"\n")
+        client = ClientProcess(self, number)
+        (self._pids[number],) = await client.hear("started")
+        return client
+
+    async def listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                number, *said = json.loads(line)
+                async with self._more:
+                    self._said[number].append(said)
+                    self._more.notify_all()
+        except ConnectionError:
+            pass  # it was killed
+        finally:
+            writer.close()
+
+    async def kill_all(self) -> None:
+        for number in list(self._pids):
+            await self.kill(number)
+
+    async def kill(self, number: int) -> None:
+        try:
+            process = os.pidfd_open(pid := self._pids.pop(number))
+        except ProcessLookupError:
+            return  # it had ended by itself
+        gone = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(process, gone.set)  # readable once it is dead, its files closed
+        try:
+            os.kill(pid, signal.SIGKILL)
+            async with asyncio.timeout(WAIT_S):
+                await gone.wait()
+        finally:
+            loop.remove_reader(process)
+            os.close(process)
+
+
+class ClientProcess:
+    def __init__(self, clients: Clients, number: int) -> None:
+        self._clients = clients
+        self._number = number
+
+    @property
+    def said(self) -> list[list[Any]]:
+        """All it said so far, in order."""
+        return self._clients._said[self._number]
+
+    async def hear(self, word: str) -> list[Any]:
+        """What it said with this word, once it has."""
+        await self.until(lambda said: any(line[0] == word for line in said))
+        found: list[Any] = next(line[1:] for line in self.said if line[0] == word)
+        return found
+
+    async def until(self, holds: Callable[[list[list[Any]]], bool]) -> None:
+        async with asyncio.timeout(WAIT_S), self._clients._more:
+            await self._clients._more.wait_for(lambda: holds(self.said))
+
+    async def kill(self) -> None:
+        """Kill -9, and wait until it is gone."""
+        await self._clients.kill(self._number)
+
+
+@asynccontextmanager
+async def farm() -> AsyncIterator[Clients]:
+    with tempfile.TemporaryDirectory(prefix="timim-farm-") as folder:
+        nursery = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.support.client_processes",
+            stdin=asyncio.subprocess.PIPE,
+            cwd=ROOT,
+        )
+        clients = Clients(nursery, f"{folder}/s")
+        listener = await asyncio.start_unix_server(clients.listen, clients._socket)
+        try:
+            yield clients
+        finally:
+            await clients.kill_all()
+            assert nursery.stdin is not None
+            nursery.stdin.close()
+            await nursery.wait()
+            listener.close()
+            await listener.wait_closed()
+
+
+# What follows runs in the processes.
+
+
+class Speaker:
+    def __init__(self, order: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        self._number = order["number"]
+        self._writer = writer
+
+    def say(self, word: str, *more: object) -> None:
+        self._writer.write(json.dumps([self._number, word, *more]).encode() + b"\n")
+
+
+def rename_resends() -> None:
+    """The mutant: what goes out once more has another msg_id."""
+    start = Outbox._start
+
+    async def renames(self: Outbox, key: Any, lane: Any, item: Any, link: Any) -> bool:
+        if item.message.msg_id in _named:
+            item.message.msg_id = str(MsgId(item.message.timestamp, random.randrange(1, 1 << 32)))
+        _named.add(item.message.msg_id)
+        return await start(self, key, lane, item, link)
+
+    Outbox._start = renames  # type: ignore[method-assign]
+
+
+def throw_early() -> None:
+    """The mutant: handlers hear of what came before it is on disk."""
+    keep = Keeper.keep
+
+    async def early(self: Keeper, batches: Any) -> None:
+        for batch in batches:
+            for item in batch.incoming:
+                message = Message(json.loads(item.body)[0]["MsgContent"]["Text"])
+                message.sender, message.seq = item.sender, item.seq
+                message.conversation = batch.key
+                self._stored(Stored(batch.key, [message], listed=False, last_time=0, unread=None))
+        await asyncio.sleep(0.3)  # a slow disk
+        await keep(self, batches)
+
+    Keeper.keep = early  # type: ignore[method-assign]
+
+
+_named: set[str] = set()
+
+
+async def live(order: dict[str, Any]) -> None:
+    if order.get("mutant") == "renames":
+        rename_resends()
+    elif order.get("mutant") == "throws early":
+        throw_early()
+    _, writer = await asyncio.open_unix_connection(order["socket"])
+    speaker = Speaker(order, writer)
+    speaker.say("started", os.getpid())
+    client = Client(
+        order["url"],
+        app_id=order["app_id"],
+        user_id=order["user"],
+        user_sig=order["sig"],
+        data_dir=order["folder"],
+        timeout=TIMEOUT_S,
+        reconnect_limit=TIMEOUT_S,
+    )
+
+    @client.on_new_message
+    def tell(messages: list[Message]) -> None:
+        for message in messages:
+            speaker.say("new", message.sender, message.seq, message.text)
+
+    while True:
+        try:
+            await client.login()
+            break
+        except TimimError:
+            await asyncio.sleep(0.05)
+    speaker.say("online")
+    if order["role"] == "send":
+        await send_all(client, speaker, order)
+    await asyncio.Event().wait()
+
+
+async def send_all(client: Client, speaker: Speaker, order: dict[str, Any]) -> None:
+    """Send "user 0", "user 1" … to the peer, from where an earlier run left off: what was given has its row."""
+    conversation = client.c2c(order["peer"])
+    given = 0
+    page = await conversation.get_local_messages(1000)
+    while page:
+        given += len(page)
+        page = await conversation.get_local_messages(1000, before=page[-1])
+    slots = asyncio.Semaphore(20)
+
+    async def one(text: str) -> None:
+        try:
+            await conversation.send(text)
+        finally:
+            slots.release()
+
+    async with asyncio.TaskGroup() as tasks:
+        for i in range(given, order["count"]):
+            await slots.acquire()
+            tasks.create_task(one(f"{order['user']} {i}"))
+            if i % 20 == 0:
+                speaker.say("given", i)
+    while client._engine is not None and client._engine.outbox.sending:  # noqa: ASYNC110  what an earlier run left
+        await asyncio.sleep(0.02)
+    speaker.say("done")
+
+
+def main() -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
+    for line in sys.stdin:
+        if os.fork() == 0:
+            try:
+                asyncio.run(live(json.loads(line)))
+            except BaseException:  # noqa: BLE001  the child ends here, whatever it was: it is not the nursery
+                traceback.print_exc()
+            os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""A gateway that hears late of the groups that its users come into, as if NATS were far away: what is said first it misses.
+
+It takes longer than newcomers are told by subjects of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from timim.cli import main
+from timim.server.bus import nats, nats_messages
+
+LATE_S = 0.5
+join_group = nats.NatsBus._join_group
+
+
+async def join_late(self: nats.NatsBus, group_id: str, users: Iterable[str]) -> None:
+    await asyncio.sleep(LATE_S)
+    await join_group(self, group_id, users)
+
+
+nats.NatsBus._join_group = join_late  # type: ignore[method-assign]
+nats_messages.Newcomers.came = lambda self, group_id, users: None  # type: ignore[method-assign]
+nats.NEWCOMER_S = 0.0  # type: ignore[attr-defined]
+
+if __name__ == "__main__":
+    main()

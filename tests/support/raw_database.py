@@ -1,0 +1,58 @@
+"""A server's database, read and changed past the server: its file, or with --backend=cluster its PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from timim.server.store.base import Store
+from timim.server.store.postgres.engine import PostgresStore
+from timim.server.store.sqlite import SqliteStore
+from timim.testing.server import BACKEND
+
+
+def _url(folder: Path) -> str | None:
+    """Of the database that servers of this folder stand on; None: a file in it."""
+    return None if BACKEND.settings_of is None else str(BACKEND.settings_of(folder)["database"])
+
+
+def store_of(folder: Path) -> Store:
+    """A store on the database of a server that does not run."""
+    url = _url(folder)
+    return SqliteStore(folder / "timim.db") if url is None else PostgresStore(url)
+
+
+async def in_database(folder: Path, *statements: str) -> list[tuple[Any, ...]]:
+    """Carry these out, all or none; the rows of the last."""
+    url = await asyncio.to_thread(_url, folder)
+    if url is None:
+        return await asyncio.to_thread(_in_file, folder / "timim.db", statements)
+    rows: list[Any] = []
+    connection = await asyncpg.connect(url)
+    try:
+        async with connection.transaction():
+            for statement in statements:
+                rows = await connection.fetch(statement)
+    finally:
+        await connection.close()
+    return [tuple(row) for row in rows]
+
+
+def looked_up(folder: Path, question: str) -> list[tuple[Any, ...]]:
+    """As `in_database`, for who cannot await."""
+    with ThreadPoolExecutor(1) as elsewhere:  # this thread may have a loop
+        return elsewhere.submit(asyncio.run, in_database(folder, question)).result()
+
+
+def _in_file(path: Path, statements: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    with closing(sqlite3.connect(path, timeout=10)) as connection, connection:
+        for statement in statements:
+            rows = connection.execute(statement).fetchall()
+    return rows

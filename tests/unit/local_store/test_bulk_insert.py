@@ -1,0 +1,98 @@
+"""Many messages by one statement come to the same rows as one by one, whatever they say."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from timim import ConversationType
+from timim.ids import ConversationKey
+from timim.local_store import bulk_insert, writes
+from timim.local_store.types import Batch, Incoming
+from timim.message import ALL, MessageState, SenderMember, SenderProfile
+from timim.protocol.coverage import Interval
+
+Insert = Callable[[sqlite3.Connection, Batch], tuple[int, int]]
+GROUP = ConversationKey(ConversationType.GROUP, "g")
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
+    ["", "\0", "a\0b", "\\u0000", '"', "李雷\n"]
+)
+CUSTOM = st.dictionaries(TEXT, TEXT, max_size=2)
+SIXTY_FOUR_BITS = st.integers(-(2**63), 2**63 - 1)
+INCOMING = st.builds(
+    Incoming,
+    seq=st.integers(1, 12),
+    msg_id=st.integers(0, 2**32 - 1).map("1700000000-{}".format),
+    sender=TEXT,
+    timestamp=SIXTY_FOUR_BITS,
+    is_self=st.booleans(),
+    body=st.binary(max_size=8) | TEXT.map(str.encode),
+    priority=st.sampled_from(["High", "Normal", "Low"]),
+    cloud_custom_data=TEXT,
+    profile=st.none() | st.builds(SenderProfile, TEXT, TEXT, TEXT, CUSTOM),
+    member=st.none() | st.builds(SenderMember, TEXT, TEXT, TEXT, CUSTOM),
+    state=st.none() | st.builds(MessageState, recall_seq=st.integers(0, 1), recaller=TEXT, version=st.integers(0, 2)),
+    mentions=st.sampled_from([(), ("bob",), (ALL, "a\0b")]),
+    calls=st.booleans(),
+    receipt=st.booleans(),
+)
+PLAIN = st.builds(
+    Incoming,
+    seq=st.integers(1, 12),
+    msg_id=st.just("1-1"),
+    sender=TEXT,
+    timestamp=st.just(1),
+    is_self=st.just(False),
+    body=TEXT.map(str.encode),
+)
+
+
+def batch_of(incoming: Sequence[Incoming], live: bool) -> Batch:
+    distinct = sorted({item.seq: item for item in incoming}.values(), key=lambda item: item.seq)
+    return Batch(GROUP, distinct, [Interval(item.seq, item.seq) for item in distinct], live=live, last_seq=12, user_id="bob")
+
+
+BATCH = st.builds(batch_of, st.lists(INCOMING, max_size=6) | st.lists(PLAIN, max_size=6), st.booleans())
+
+
+def came_to(batches: Sequence[Batch], insert: Insert) -> tuple[list[list[Any]], list[Any]]:
+    """What was told as new of each of these batches, and what stands in the table then."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    writes.migrate(connection)
+    with patch.object(bulk_insert, "insert_all", insert):
+        stored = [writes.add(connection, batch) for batch in batches]
+    new = [[(message.local_id, message.seq, message.msg_id) for message in one.new] for one in stored]
+    return new, connection.execute("SELECT * FROM messages ORDER BY local_id").fetchall()
+
+
+@given(batches=st.lists(BATCH, min_size=1, max_size=3))
+@example(batches=[batch_of([Incoming(n, "1-1", "a", 1, False, b"[]", calls=n == 2) for n in (1, 2)], True)])
+@example(batches=[batch_of([Incoming(1, "1-1", "a", 1, False, b'[{"MsgType":"\xff"}]')], True)])
+@example(batches=[batch_of([Incoming(n, "1-1", "a\0b", 1, False, b"[]") for n in (1, 2)], True)])
+def test_messages_stored_together_come_to_the_same_as_one_by_one(batches: list[Batch]) -> None:
+    assert came_to(batches, bulk_insert.insert_all) == came_to(batches, bulk_insert.insert_each)
+
+
+def test_bytes_that_stand_beside_their_place_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = bulk_insert._Blob.whole
+    monkeypatch.setattr(bulk_insert._Blob, "whole", lambda self: whole(self)[1:])
+    with pytest.raises(AssertionError):
+        test_messages_stored_together_come_to_the_same_as_one_by_one()
+
+
+def test_most_messages_are_stored_together() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    writes.migrate(connection)
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    writes.add(
+        connection,
+        batch_of([Incoming(n, f"1-{n}", "alice", 1, False, b'[{"text":"\xe4\xbd\xa0\\n"}]') for n in range(1, 9)], True),
+    )
+    assert sum(statement.startswith("INSERT INTO messages") for statement in statements) == 1

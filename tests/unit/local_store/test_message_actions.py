@@ -1,0 +1,78 @@
+"""P06: of each kind of act the last one counts, in whatever order a device learns of them, and of the message."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from unittest.mock import patch
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from timim import ConversationKey, ConversationType, Interval, Message
+from timim.local_store.message_actions import IncomingAct
+from timim.message import MessageState
+from timim.storage import Batch, Incoming, LocalStore
+
+KEY = ConversationKey(ConversationType.C2C, "bob")
+STATES = [  # what the server says of the message after each of the acts 2 to 5
+    MessageState(),
+    MessageState(edit_seq=2, editor="bob", version=1),
+    MessageState(edit_seq=2, editor="bob", version=1, react_seq=3, reactions={"x": ("bob",)}),
+    MessageState(edit_seq=4, editor="bob", version=2, react_seq=3, reactions={"x": ("bob",)}),
+    MessageState(edit_seq=4, editor="bob", version=2, react_seq=5, reactions={"y": ("bob",)}),
+    MessageState(edit_seq=4, editor="bob", version=2, react_seq=5, recall_seq=6, recaller="bob"),
+]
+TEXTS = ["one", "two", "two", "three", "three", ""]
+ACTS = [
+    IncomingAct(2, "edit", 1, "bob", "bob", 0, body='[{"MsgType":"TIMTextElem","MsgContent":{"Text":"two"}}]', version=1),
+    IncomingAct(3, "react", 1, "bob", "bob", 0, reaction="x", reactions={"x": ("bob",)}),
+    IncomingAct(4, "edit", 1, "bob", "bob", 0, body='[{"MsgType":"TIMTextElem","MsgContent":{"Text":"three"}}]', version=2),
+    IncomingAct(5, "react", 1, "bob", "bob", 0, reaction="y", reactions={"y": ("bob",)}),
+    IncomingAct(6, "recall", 1, "bob", "bob", 0),
+]
+
+
+def snapshot(n: int) -> Incoming:
+    """The message as the server would give it after `n` of the acts."""
+    body = b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"%b"}}]' % TEXTS[n].encode() if TEXTS[n] else b"[]"
+    return Incoming(1, "1-1", "bob", 1, False, body, state=STATES[n] if n else None)
+
+
+async def arrive(order: Sequence[tuple[str, int]], acts: int) -> Message:
+    """The row after the message's snapshots and the first `acts` acts came in this order."""
+    async with LocalStore(None) as store:
+        for kind, n in order:
+            if kind == "act" and n < acts:
+                await store.add([Batch(KEY, covered=[Interval(ACTS[n].seq, ACTS[n].seq)], acts=[ACTS[n]])])
+            elif kind == "message" and n <= acts:
+                await store.add([Batch(KEY, [snapshot(n)], [Interval(1, 1)])])
+        found = await store.message(KEY, 1)
+        assert found is not None
+        return found
+
+
+ARRIVALS = st.permutations([*(("act", n) for n in range(5)), *(("message", n) for n in range(6))])
+
+
+def differs(message: Message, acts: int) -> bool:
+    return (message.text, message._state) != (TEXTS[acts], STATES[acts])
+
+
+@given(order=ARRIVALS, acts=st.integers(0, 5))
+def test_p06_in_whatever_order_acts_and_messages_come_the_row_ends_the_same(order: list[tuple[str, int]], acts: int) -> None:
+    assert not differs(asyncio.run(arrive(order, acts)), acts)
+
+
+@contextmanager
+def the_last_to_come_wins() -> Iterator[None]:
+    with patch("timim.local_store.message_actions.merged", lambda held, told: told):
+        yield
+
+
+def test_p06_a_device_that_believes_whatever_comes_last_is_found_out() -> None:
+    orders = [[("message", 0), ("act", 2), ("act", 0)], [("message", 3), ("message", 1)], [("act", 3), ("message", 1)]]
+    with the_last_to_come_wins():
+        wrong = [differs(asyncio.run(arrive(order, 5)), 5) for order in orders]
+    assert all(wrong)

@@ -1,0 +1,127 @@
+"""R19 for the local store: one that an earlier version left is brought up; every row as it was, the structure of a new one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.releases.devices import kept, written
+from timim import FaceElem, MessageStatus, StorageError, UnknownElem
+from timim.ids import ConversationKey, ConversationType
+from timim.local_store import fulltext, writes
+from timim.local_store.fulltext import Question
+from timim.storage import LocalStore
+
+VERSIONS = range(1, writes.SCHEMA_VERSION + 1)
+BOB = ConversationKey(ConversationType.C2C, "bob")
+TEAM = ConversationKey(ConversationType.GROUP, "g")
+STICKER = FaceElem(index=7)
+TABLES = ("meta", "conversations", "messages", "acts", "receipts")
+Tables = Mapping[str, Sequence[Mapping[str, object]]]
+
+
+def left(version: int, folder: Path) -> Path:
+    """The file that a device of this version left."""
+    path = folder / f"{version}.db"
+    with closing(sqlite3.connect(path)) as file:
+        fulltext.register(file)
+        file.executescript(kept(version).read_text())
+    return path
+
+
+def tables(path: Path) -> Tables:
+    with closing(sqlite3.connect(path)) as file:
+        file.row_factory = sqlite3.Row
+        there = {row["name"] for row in file.execute("SELECT name FROM sqlite_schema WHERE type='table'")}
+        return {name: [dict(row) for row in file.execute(f"SELECT * FROM {name}")] for name in TABLES if name in there}
+
+
+def shape(path: Path) -> list[tuple[str, str, str]]:
+    with closing(sqlite3.connect(path)) as file:
+        return file.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name").fetchall()
+
+
+async def brought_up(path: Path) -> None:
+    async with LocalStore(path):
+        pass
+
+
+async def keeps_all(version: int, folder: Path) -> None:
+    path = left(version, folder)
+    before = tables(path)
+    assert all(before.values()), "a table without rows proves nothing"
+    await brought_up(path)
+    after = tables(path)
+    for table, was in before.items():
+        is_now = [{column: row[column] for column in old} for row, old in zip(after[table], was, strict=True)]
+        assert is_now == list(was), table
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_r19_every_row_of_every_version_of_a_device_is_kept(version: int, tmp_path: Path) -> None:
+    await keeps_all(version, tmp_path)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_r19_a_device_that_was_brought_up_has_the_structure_of_a_new_one(version: int, tmp_path: Path) -> None:
+    old, new = left(version, tmp_path), tmp_path / "new.db"
+    for path in (old, new):
+        await brought_up(path)
+    assert shape(old) == shape(new)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_r19_a_device_that_was_brought_up_serves(version: int, tmp_path: Path) -> None:
+    async with LocalStore(left(version, tmp_path)) as store:
+        said = await store.page(BOB, 10)
+        assert [(m.text, m.status) for m in said] == [
+            ("refused", MessageStatus.FAILED),
+            ("on its way", MessageStatus.SENDING),
+            ("deleted here", MessageStatus.DELETED),
+            ("hi", MessageStatus.SUCCEEDED),
+            ("hello, Al'ice 你好 😀", MessageStatus.SUCCEEDED),
+        ]
+        oldest = said[-1]
+        assert (oldest.custom_int, oldest.custom_data, oldest.cloud_custom_data) == (-5, b"\x00\xff", '{"a":1}')
+        assert oldest.sender_profile is not None
+        assert (oldest.sender_profile.nickname, oldest.is_read, oldest.recalled) == ("Bob", True, False)
+        assert [m.text for m in await store.outgoing()] == ["on its way"]
+        (in_group,) = await store.page(TEAM, 10)
+        sticker, unknown = in_group
+        assert sticker == STICKER
+        assert isinstance(unknown, UnknownElem)
+        assert in_group.sender_member is not None
+        assert (in_group.sender_member.role, in_group.is_read) == ("Admin", True)
+        assert (await store.coverage(TEAM)).intervals == ((2, 2), (5, 5))
+        found = await store.search(Question(("你好",)), 10)
+        assert [m.text for m in found.messages] == ["hello, Al'ice 你好 😀"]
+        bob = await store.conversation(BOB)
+        assert bob is not None
+        assert (bob.head, bob.read_seq, bob.listed, bob.unread) == (3, 2, True, 0)
+
+
+async def test_r19_a_step_that_loses_a_devices_rows_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *others = writes._STEPS
+    lossy = "DELETE FROM messages WHERE status=3; " + others[0]
+    monkeypatch.setattr(writes, "_STEPS", (first, lossy, *others[1:]))
+    with pytest.raises((AssertionError, ValueError)):
+        await keeps_all(1, tmp_path)
+
+
+async def test_r19_a_device_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = left(writes.SCHEMA_VERSION, tmp_path)
+    with closing(sqlite3.connect(path)) as file:
+        file.execute(f"PRAGMA user_version={writes.SCHEMA_VERSION + 1}")
+    before = tables(path)
+    with pytest.raises(StorageError, match="newer timim"):
+        await brought_up(path)
+    assert tables(path) == before
+
+
+def test_r19_the_newest_version_of_a_device_is_kept() -> None:
+    """A new step of the schema brings a file of its own: `python -m tests.fixtures.releases.devices` writes it."""
+    assert kept(writes.SCHEMA_VERSION).read_text() == written(writes.SCHEMA_VERSION)

@@ -1,0 +1,146 @@
+"""F30: what a device knows of a timeline, as a machine: holes, floors and pages against a model that is a plain set."""
+
+from __future__ import annotations
+
+import sqlite3
+from itertools import pairwise
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from timim.ids import ConversationKey, ConversationType
+from timim.local_store import timeline_state, writes
+from timim.local_store.types import Batch, Incoming
+from timim.protocol import coverage
+from timim.protocol.coverage import Coverage, Interval
+
+KEY = ConversationKey(ConversationType.C2C, "bob")
+LAST = 40
+seqs = st.integers(1, LAST)
+
+
+class Knowing(RuleBasedStateMachine):
+    """The store's own statements on a database in memory. The model: what the server has, and which of it is held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = sqlite3.connect(":memory:", isolation_level=None)
+        writes.migrate(self.store)
+        self.there: set[int] = set()  # what the server has: a seq in no message is a tombstone
+        self.held: set[int] = set()
+        self.messages: set[int] = set()
+        self.last = 0
+        self.floor = 1
+
+    def covered(self) -> Coverage:
+        return timeline_state.coverage_of(self.store, KEY)
+
+    @rule(count=st.integers(1, 6), gone=st.sets(st.integers(0, 5)))
+    def said(self, count: int, gone: set[int]) -> None:
+        """The server numbers more; some of it is deleted at once."""
+        new = range(self.last + 1, min(LAST, self.last + count) + 1)
+        self.there |= {seq for i, seq in enumerate(new) if i not in gone}
+        self.last = max(self.last, *new) if new else self.last
+
+    @precondition(lambda self: self.last)
+    @rule(data=st.data(), live=st.booleans())
+    def learn(self, data: st.DataObject, live: bool) -> None:
+        """A page or a push proves an interval: its messages, and that there is nothing else in it."""
+        first = data.draw(st.integers(self.floor, self.last))
+        last = data.draw(st.integers(first, self.last))
+        proven = set(range(first, last + 1))
+        incoming = [Incoming(s, f"1-{s}", "bob", 1, False, b"[]") for s in sorted(proven & self.there)]
+        before = set(self.messages)
+        self.store.execute("BEGIN")
+        stored = writes.add(self.store, Batch(KEY, incoming, [Interval(first, last)], live=live, last_seq=self.last))
+        self.store.execute("COMMIT")
+        self.held |= proven
+        self.messages |= proven & self.there
+        if live:
+            assert {m.seq for m in stored.new} >= self.messages - before
+
+    @precondition(lambda self: self.messages)
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        """A physical delete opens a hole, of exactly one seq."""
+        seq = data.draw(st.sampled_from(sorted(self.messages)))
+        self.store.execute("DELETE FROM messages WHERE seq=?", (seq,))
+        timeline_state.write_coverage(self.store, KEY, self.covered().remove(seq, seq))
+        self.held.discard(seq)
+        self.messages.discard(seq)
+
+    @precondition(lambda self: self.last)
+    @rule(data=st.data())
+    def raise_floor(self, data: st.DataObject) -> None:
+        """The server keeps less: what lies below is not asked for any more, and what is held stays."""
+        self.floor = data.draw(st.integers(self.floor, self.last))
+
+    @rule(first=seqs, more=st.integers(0, 10))
+    def what_is_missing(self, first: int, more: int) -> None:
+        asked = range(max(first, self.floor), first + more + 1)
+        if not asked:
+            return
+        gaps = self.covered().missing(asked.start, asked.stop - 1)
+        assert {s for gap in gaps for s in range(gap.first, gap.last + 1)} == set(asked) - self.held
+        assert all(left.last + 1 < right.first for left, right in pairwise(gaps)), "ranges are not cut in two"
+        assert self.covered().covers(asked.start, asked.stop - 1) == (set(asked) <= self.held)
+
+    @rule(first=seqs, last=seqs)
+    def neighbours(self, first: int, last: int) -> None:
+        """Two messages are neighbours only when all that lies between them is held."""
+        found = self.covered().interval_of(first)
+        assert (found is not None) == (first in self.held)
+        together = found is not None and found.first <= last <= found.last
+        low, high = sorted((first, last))
+        assert together == (set(range(low, high + 1)) <= self.held)
+
+    @invariant()
+    def what_is_known_is_what_is_held(self) -> None:
+        known = self.covered()
+        assert {s for interval in known for s in range(interval.first, interval.last + 1)} == self.held
+        assert all(left.last + 1 < right.first for left, right in pairwise(known.intervals)), "merged where they touch"
+        assert len(known) == len(self.held)
+        in_file = {seq for (seq,) in self.store.execute("SELECT seq FROM messages")}
+        assert in_file == self.messages <= self.held
+
+    def teardown(self) -> None:
+        self.store.close()
+
+
+TestF30WhatIsKnownIsWhatIsHeld = Knowing.TestCase
+TestF30WhatIsKnownIsWhatIsHeld.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+
+
+# found is enough: the smallest example of a mutant's failure is of no use
+MUTANTS = settings(max_examples=100, phases=[Phase.generate], deadline=None, database=None, print_blob=False)
+
+
+class MergesNeighbours(Coverage):
+    """Calls two intervals one though a seq lies between them."""
+
+    def add(self, first: int, last: int) -> MergesNeighbours:
+        held = super().add(first, last)
+        joined: list[tuple[int, int]] = []
+        for interval in held:
+            if joined and interval.first <= joined[-1][1] + 2:
+                joined[-1] = (joined[-1][0], interval.last)
+            else:
+                joined.append((interval.first, interval.last))
+        return MergesNeighbours(joined)
+
+
+class OpensNoHole(Coverage):
+    """Goes on knowing what was deleted."""
+
+    def remove(self, first: int, last: int) -> OpensNoHole:
+        return self
+
+
+@pytest.mark.parametrize("mutant", [MergesNeighbours, OpensNoHole])
+def test_f30_coverage_that_is_wrong_is_found_out(mutant: type[Coverage], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert issubclass(mutant, coverage.Coverage)
+    monkeypatch.setattr(timeline_state, "Coverage", mutant)
+    with pytest.raises((AssertionError, BaseExceptionGroup)):
+        run_state_machine_as_test(Knowing, settings=MUTANTS)

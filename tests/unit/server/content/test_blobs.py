@@ -1,0 +1,188 @@
+"""One API for a folder, a bucket and memory: parts, content, signed addresses and collection are the same on each."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+import timim
+from tests.support.media_proxy import relayed_server
+from tests.support.paths import MEDIA
+from tests.support.raw_database import in_database
+from tests.support.s3_server import Bucket
+from timim import FileElem, ImageElem, ImageType
+from timim.errors import MediaGone
+from timim.server.content.blob_store import Blobs
+from timim.server.settings import Settings
+from timim.testing import RunningServer, Watch, running_server
+
+pytestmark = [pytest.mark.xdist_group("s3"), pytest.mark.timeout(240)]
+MIB = 1 << 20
+WAIT_S = 90
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def where(request: pytest.FixtureRequest) -> dict[str, object]:
+    """The settings of a server whose content is there."""
+    if request.param == "folder":
+        return {}
+    bucket: Bucket = request.getfixturevalue("bucket")
+    return bucket.settings | {"s3_prefix": f"test-{random.getrandbits(48):x}"}
+
+
+def blobs_of(where: dict[str, object], folder: Path | None) -> Blobs:
+    return Blobs.of(Settings(data_dir=folder, **where))  # type: ignore[arg-type]
+
+
+async def whole(blobs: Blobs, name: str, first: int = 0, end: int | None = None) -> bytes:
+    parts = await blobs.parts(name)
+    return b"".join([chunk async for chunk in blobs.read(name, parts, first, end)])
+
+
+@asynccontextmanager
+async def serving(where: dict[str, object], folder: Path, **settings: object) -> AsyncIterator[RunningServer]:
+    async with running_server(data_dir=folder, **where, **settings) as server:
+        yield server
+
+
+async def check_parts(blobs: Blobs) -> None:
+    data = random.Random(3).randbytes(3 * MIB)
+    assert await blobs.parts("nothing") == []
+    at = 0
+    for size in (MIB, 5, 2 * MIB - 5):
+        await blobs.put("one", at, data[at : at + size])
+        at += size
+    await blobs.put("one", 5 * MIB, b"after a hole")
+    await blobs.put("other", 0, b"other")
+    assert await blobs.parts("one") == [MIB, 5, 2 * MIB - 5]
+    assert await whole(blobs, "one") == data
+    for first, end in ((0, 1), (MIB - 1, MIB + 6), (MIB + 2, MIB + 3), (MIB + 5, None), (3 * MIB - 1, None), (7, 7)):
+        assert await whole(blobs, "one", first, end) == data[first:end]
+    await blobs.put("one", MIB, b"again")
+    assert await whole(blobs, "one", MIB, MIB + 5) == b"again"
+    await blobs.delete("one")
+    await blobs.delete("one")
+    assert await blobs.parts("one") == []
+    assert await whole(blobs, "other") == b"other"
+    with pytest.raises(MediaGone):
+        _ = [chunk async for chunk in blobs.read("one", [5])]
+
+
+async def test_parts_are_kept_and_read_alike_everywhere(where: dict[str, object], tmp_path: Path) -> None:
+    await check_parts(await asyncio.to_thread(blobs_of, where, tmp_path))
+
+
+async def test_parts_in_memory_are_alike() -> None:
+    await check_parts(await asyncio.to_thread(blobs_of, {}, None))
+
+
+async def test_a_bucket_that_fails_is_told_without_its_keys(tmp_path: Path) -> None:
+    wrong = {"s3_endpoint": "http://127.0.0.1:9", "s3_bucket": "b", "s3_access_key": "the-key", "s3_secret_key": "the-secret"}
+    settings = await asyncio.to_thread(Settings, data_dir=tmp_path, **wrong)  # type: ignore[arg-type]
+    assert "the-secret" not in repr(settings)
+    from obstore.store import S3Store
+
+    store = S3Store(
+        "b",
+        endpoint="http://127.0.0.1:9",
+        region="us-east-1",
+        access_key_id="the-key",
+        secret_access_key="the-secret",
+        client_options={"allow_http": True},
+        retry_config={"max_retries": 0},
+    )
+    with pytest.raises(timim.StorageError) as failed:
+        await Blobs(store).put("one", 0, b"x")
+    assert "the-secret" not in str(failed.value)
+
+
+async def test_f05_f07_f10_content_arrives_through_either_store_also_after_a_restart(
+    where: dict[str, object], tmp_path: Path
+) -> None:
+    data = random.Random(5).randbytes(9 * MIB)
+    async with serving(where, tmp_path / "s") as server:
+        async with server.client("alice") as alice, server.client("bob") as bob:
+            watch = Watch(bob)
+            picture = MEDIA / "rocket.jpg"
+            await alice.c2c("bob").send("look", ImageElem(path=picture), FileElem(data=data, filename="f"))
+            message = await watch.message()
+            _, image, file = message
+            assert isinstance(image, ImageElem)
+            assert isinstance(file, FileElem)
+            assert await image.images[ImageType.ORIGINAL].read() == picture.read_bytes()
+            assert await file.read() == data
+        await server.restart()
+        async with server.client("bob") as bob, httpx2.AsyncClient(trust_env=False) as http:
+            page = await bob.c2c("alice").get_messages(1)
+            again = page[0][2]
+            assert isinstance(again, FileElem)
+            assert (again.uuid, again.url) == (file.uuid, file.url)
+            assert await again.read() == data
+            address = await again.signed_url()
+            assert (await http.get(address)).content == data
+            part = await http.get(address, headers={"Range": f"bytes={4 * MIB - 3}-{4 * MIB + 2}"})
+            assert part.content == data[4 * MIB - 3 : 4 * MIB + 3]
+
+
+async def test_f10_an_upload_goes_on_in_either_store_after_the_server_was_killed(
+    where: dict[str, object], tmp_path: Path
+) -> None:
+    data = random.Random(6).randbytes(20 * MIB)
+    async with relayed_server(tmp_path / "s", where) as (server, relay):
+        async with server.client("alice") as alice, server.client("bob") as bob:
+            watch = Watch(bob)
+            sending = asyncio.create_task(alice.c2c("bob").send(FileElem(data=data, filename="f")))
+            await relay.carried("up", 14 * MIB)
+            relay.hold()
+            await server.crash()
+            relay.release()
+            await server.start()
+            await sending
+            elem = (await watch.message())[0]
+            assert isinstance(elem, FileElem)
+            assert await elem.read() == data
+            assert relay.passed["up"] < 36 * MIB
+
+
+async def test_what_no_message_names_is_collected_and_what_one_names_never_is(where: dict[str, object], tmp_path: Path) -> None:
+    async with serving(where, tmp_path / "s", media_grace_s=1, media_sweep_s=0.1) as server:
+        async with server.client("alice") as alice, server.client("bob") as bob:
+            watch = Watch(bob)
+            kept = random.Random(7).randbytes(MIB)
+            await alice.c2c("bob").send(FileElem(data=kept, filename="kept"))
+            # never named by a stored message: one went to nobody's history, one was refused after its upload
+            await alice.c2c("bob").send_online(FileElem(data=random.Random(8).randbytes(MIB), filename="online"))
+            with pytest.raises(timim.UnknownUser):
+                await alice.c2c("nobody").send(FileElem(data=random.Random(9).randbytes(MIB), filename="refused"))
+            left = await asyncio.to_thread(blobs_of, where, server.folder)
+            assert await objects(server) >= 1
+            async with asyncio.timeout(WAIT_S):
+                while await objects(server) > 1 or await dead(server):  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+            elem = (await watch.message(lambda m: m.seq == 1))[0]
+            assert isinstance(elem, FileElem)
+            assert await elem.read() == kept
+            online = (await watch.message(lambda m: m.seq == 0))[0]
+            assert isinstance(online, FileElem)
+            with pytest.raises(timim.MediaGone):
+                await online.read()
+            (name,) = await names(server)
+            assert await whole(left, name) == kept
+
+
+async def objects(server: RunningServer) -> int:
+    return len(await names(server))
+
+
+async def names(server: RunningServer) -> list[str]:
+    return [name for (name,) in await in_database(server.folder, "SELECT object FROM media_objects")]
+
+
+async def dead(server: RunningServer) -> list[str]:
+    return [name for (name,) in await in_database(server.folder, "SELECT object FROM media_dead")]

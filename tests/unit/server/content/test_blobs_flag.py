@@ -1,0 +1,105 @@
+"""`--blobs`: one place for the content of all gateways, by a URL without keys."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from tests.integration.cli.test_cli import timim
+from tests.support.backing_services import Nats
+from tests.support.paths import MEDIA
+from tests.support.s3_server import Bucket
+from timim import ImageElem, ImageType
+from timim.server.settings import Content, Settings
+from timim.testing import running_server
+
+pytestmark = [pytest.mark.xdist_group("s3"), pytest.mark.timeout(240)]
+PICTURE = MEDIA / "rocket.jpg"
+WAIT_S = 90
+
+
+def url_of(bucket: Bucket) -> str:
+    return f"s3://{bucket.name}/flag-{secrets.token_hex(4)}?endpoint={bucket.endpoint}&region=us-east-1"
+
+
+def keys_of(bucket: Bucket, **more: str) -> dict[str, str]:
+    return {"TIMIM_S3_ACCESS_KEY": bucket.access_key, "TIMIM_S3_SECRET_KEY": bucket.secret_key} | more
+
+
+async def test_a_picture_sent_at_one_gateway_is_downloaded_at_another(
+    database: Callable[[], str], nats_server: Nats, bucket: Bucket
+) -> None:
+    shared = {
+        "database": database(),
+        "bus": nats_server.url,
+        "blobs": url_of(bucket),
+        "s3_access_key": bucket.access_key,
+        "s3_secret_key": bucket.secret_key,
+    }
+    async with AsyncExitStack() as stack:
+        here, there = [await stack.enter_async_context(running_server(**shared)) for _ in range(2)]  # type: ignore[arg-type]
+        assert here.folder != there.folder
+        alice = await stack.enter_async_context(here.client("alice"))
+        bob = await stack.enter_async_context(there.client("bob"))
+        heard = bob.wait_for(lambda message: isinstance(message[0], ImageElem), timeout=WAIT_S)
+        await alice.c2c("bob").send(ImageElem(path=PICTURE))
+        picture = (await heard)[0]
+        assert isinstance(picture, ImageElem)
+        assert await picture.images[ImageType.ORIGINAL].read() == PICTURE.read_bytes()
+        assert list((here.folder / "media").glob("*")) == list((there.folder / "media").glob("*")) == []
+
+
+async def test_the_doctor_writes_reads_and_removes(bucket: Bucket, tmp_path: Path) -> None:
+    good = await timim(tmp_path, "doctor", "--blobs", url_of(bucket), **keys_of(bucket))
+    assert good.code == 0, good
+    assert "good  blobs: written, read and removed in" in good.out
+    folder = await timim(tmp_path, "doctor", "--blobs", f"file://{tmp_path}/content")
+    assert folder.code == 0, folder
+    assert [path for path in (tmp_path / "content").rglob("*") if path.is_file()] == []
+    wrong = await timim(tmp_path, "doctor", "--blobs", url_of(bucket), **keys_of(bucket, TIMIM_S3_SECRET_KEY="not the key"))
+    assert wrong.code == 1, wrong
+    assert "BAD   blobs:" in wrong.out
+    assert "not the key" not in wrong.out + wrong.err
+    (tmp_path / "a-file").touch()
+    assert (await timim(tmp_path, "doctor", "--blobs", f"file://{tmp_path}/a-file")).code == 1
+
+
+@pytest.mark.parametrize(
+    "url, content",
+    [
+        ("s3://shelf", Content(bucket="shelf")),
+        ("s3://shelf/a/b/?region=eu", Content(bucket="shelf", prefix="a/b", region="eu")),
+        ("s3://shelf?endpoint=http://10.0.0.1:9000", Content(bucket="shelf", endpoint="http://10.0.0.1:9000")),
+        ("file:///srv/my%20content", Content(folder=Path("/srv/my content"))),
+    ],
+)
+def test_what_a_url_names(url: str, content: Content) -> None:
+    assert Settings(blobs=url).content == content
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3://", "s3:shelf", "shelf", "http://shelf", "file://", "file:///", "file://host/x", "s3://shelf?acl=public", "s3://a#b"],
+)
+def test_what_is_no_place_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="must be like"):
+        Settings(blobs=url)
+
+
+async def test_a_key_in_the_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    for url in ("s3://me:hush-hush@shelf", "s3://shelf?secret_key=hush-hush"):
+        said = await timim(tmp_path, "serve", "--port", "0", "--blobs", url)
+        assert said.code == 2
+        assert "blobs" in said.err
+        assert "hush-hush" not in said.out + said.err
+
+
+def test_content_has_one_place() -> None:
+    assert "shelf" not in repr(Settings(blobs="s3://shelf"))
+    with pytest.raises(ValidationError, match="one place"):
+        Settings(blobs="s3://shelf", s3_bucket="other")

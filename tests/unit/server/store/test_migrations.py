@@ -1,0 +1,218 @@
+"""A database that an earlier version left is brought up to this one: every row as it was, the structure that a new one has."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol
+
+import asyncpg
+import pytest
+
+from tests.fixtures.releases.databases import Engine, Row, kept
+from timim import StorageError
+from timim.server.store import schema
+from timim.server.store.base import Account, Group, Member, MsgKey, NewEntry, Store
+from timim.server.store.mutations import AddMembers
+from timim.server.store.postgres.append import FUNCTION
+from timim.server.store.postgres.engine import PostgresStore
+from timim.server.store.sqlite import SqliteStore
+
+VERSIONS = range(1, schema.VERSION + 1)
+ADDED: Row = {"key": "last_tiny_id", "value": "7"}  # the one row that a step adds
+COLUMN_FACTS = "table_name, ordinal_position, column_name, data_type, collation_name, column_default, is_nullable, is_identity"
+Tables = dict[str, list[Row]]
+
+
+class Database(Protocol):
+    """One that a store will open; what is read here is read past the store."""
+
+    def store(self) -> Store: ...
+    async def load(self, text: str) -> None: ...
+    async def tables(self) -> Tables: ...
+    async def shape(self) -> tuple[object, ...]: ...  # its structure, in words that can be compared
+    async def defaults(self, table: str) -> dict[str, str]: ...  # of the columns that have one, as texts
+
+
+class File:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def store(self) -> Store:
+        return SqliteStore(self._path)
+
+    async def load(self, text: str) -> None:
+        with closing(sqlite3.connect(self._path)) as file:
+            file.executescript(text)
+
+    async def tables(self) -> Tables:
+        with closing(sqlite3.connect(self._path)) as file:
+            file.row_factory = sqlite3.Row
+            names = [row["name"] for row in file.execute("SELECT name FROM sqlite_schema WHERE type='table'")]
+            return {name: [dict(row) for row in file.execute(f"SELECT * FROM {name}")] for name in names}
+
+    async def shape(self) -> tuple[object, ...]:
+        with closing(sqlite3.connect(self._path)) as file:
+            return tuple(file.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name"))
+
+    async def defaults(self, table: str) -> dict[str, str]:
+        with closing(sqlite3.connect(self._path)) as file:
+            return {row[1]: row[4].strip("'") for row in file.execute(f"PRAGMA table_info({table})") if row[4] is not None}
+
+
+class Server:
+    """A database of a PostgreSQL."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def store(self) -> Store:
+        return PostgresStore(self._url)
+
+    async def load(self, text: str) -> None:
+        connection = await asyncpg.connect(self._url)
+        await connection.execute(text)
+        await connection.close()
+
+    async def _ask(self, question: str) -> list[Row]:
+        connection = await asyncpg.connect(self._url)
+        try:
+            return [dict(row) for row in await connection.fetch(question)]
+        finally:
+            await connection.close()
+
+    async def tables(self) -> Tables:
+        names = [row["tablename"] for row in await self._ask("SELECT tablename FROM pg_tables WHERE schemaname='public'")]
+        return {str(name): await self._ask(f"SELECT * FROM {name}") for name in names if name != "timim_schema"}
+
+    async def shape(self) -> tuple[object, ...]:
+        questions = (
+            f"SELECT {COLUMN_FACTS} FROM information_schema.columns WHERE table_schema='public' ORDER BY 1, 2",
+            "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname='public' ORDER BY 1",
+            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace='public'::regnamespace ORDER BY 1",
+            # an earlier version's function stays, for nodes of it that serve still
+            f"SELECT proname, prosrc FROM pg_proc WHERE pronamespace='public'::regnamespace AND proname='{FUNCTION.name}'",
+            "SELECT version FROM timim_schema",
+        )
+        return tuple([await self._ask(question) for question in questions])
+
+    async def defaults(self, table: str) -> dict[str, str]:
+        rows = await self._ask(
+            "SELECT column_name AS name, column_default AS value FROM information_schema.columns"
+            f" WHERE table_name='{table}' AND column_default IS NOT NULL"
+        )
+        return {str(row["name"]): str(row["value"]).removesuffix("::text").strip("'") for row in rows}
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    name: Engine = request.param
+    return name
+
+
+@pytest.fixture
+def made(engine: Engine, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[], Database]:
+    """Makes a database without anything in it."""
+    if engine == "sqlite":
+        names = iter(range(10))
+        return lambda: File(tmp_path / f"{next(names)}.db")
+    database: Callable[[], str] = request.getfixturevalue("database")
+    return lambda: Server(database())
+
+
+async def brought_up(database: Database) -> None:
+    store = database.store()
+    await store.open()
+    await store.close()
+
+
+async def migrated(engine: Engine, version: int, database: Database) -> None:
+    """Every row that was there is there, with what it said; a new column says its default; nothing else came."""
+    await database.load(kept(engine, version).read_text())
+    before = await database.tables()
+    assert all(before.values()), "a table without rows proves nothing"
+    await brought_up(database)
+    after = await database.tables()
+    assert before.keys() <= after.keys()
+    for table, rows in after.items():
+        was = before.get(table, [])
+        defaults = await database.defaults(table)
+        new = {column for row in rows for column in row} - {column for row in was for column in row}
+        assert all(str(row[column]) == defaults[column] for row in rows for column in new if was), table
+        is_now = [{column: value for column, value in row.items() if column not in new} for row in rows] if was else rows
+        came = [row for row in is_now if row not in was]
+        assert came == ([ADDED] if table == "meta" and version < 3 else []), table
+        assert [row for row in was if row not in is_now] == [], table
+        assert len(is_now) == len(was) + len(came), table
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_r19_every_row_of_every_version_is_kept(engine: Engine, version: int, made: Callable[[], Database]) -> None:
+    await migrated(engine, version, made())
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_r19_what_was_brought_up_has_the_structure_of_a_new_one(
+    engine: Engine, version: int, made: Callable[[], Database]
+) -> None:
+    old, new = made(), made()
+    await old.load(kept(engine, version).read_text())
+    for database in (old, new):
+        await brought_up(database)
+    assert await old.shape() == await new.shape()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_r19_what_was_brought_up_serves(engine: Engine, version: int, made: Callable[[], Database]) -> None:
+    database = made()
+    await database.load(kept(engine, version).read_text())
+    store = database.store()
+    await store.open()
+    try:
+        alice = await store.account("alice")
+        assert isinstance(alice, Account)
+        assert (alice.tiny_id, alice.nickname, alice.custom) == (7, "Al'ice \U0001f600", {"k": "v"})
+        assert alice.version == (3 if version > 1 else 1)
+        assert (await store.ensure_account("bob")).tiny_id > 7
+        page = await store.timeline_page("group\x1fg", 1, 1 << 62, 10)
+        assert [(entry.seq, entry.tail) for entry in page.entries] == [(2, b'"N":2}'), (1, b'"N":1}')]
+        again = await store.append(NewEntry("group\x1fg", "alice", MsgKey(50, 60), b"print", b'"N":9}', 100))
+        assert (again.seq, again.duplicate) == (2, True)
+        first = await store.append(NewEntry("c2c\x1fbob\x1falice", "bob", MsgKey(1, 1), b"", b"{}", 100, ("bob", "alice")))
+        assert (first.seq, first.duplicate) == (1, False)
+        lines = {contact.timeline: contact for contact in await store.contacts("alice", 0, 10)}
+        assert lines.keys() == {"group\x1fg", "c2c\x1fbob\x1falice"}
+        assert (lines["group\x1fg"].read_seq, lines["group\x1fg"].last_seq) == (1, 2)
+        await store.apply([AddMembers("g", {"bob": Member("Member")}, from_now=True)], [])
+        group = await store.group("g")
+        assert isinstance(group, Group)
+        assert {user: member.floor for user, member in group.members.items()} == {"alice": 1, "bob": 3}
+        assert group.members["alice"].name_card == "Al"
+    finally:
+        await store.close()
+
+
+async def test_r19_a_step_that_loses_something_is_found_out(
+    engine: Engine, made: Callable[[], Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before_last = schema.VERSION
+    for step in ("UPDATE members SET name_card='';", "DELETE FROM contacts WHERE read_seq=0 OR timeline=2;"):
+        with monkeypatch.context() as patched:
+            patched.setattr(schema, "STEPS", (*schema.STEPS, step))
+            patched.setattr(schema, "VERSION", before_last + 1)
+            with pytest.raises(AssertionError):
+                await migrated(engine, before_last, made())
+
+
+async def test_r19_a_database_of_a_later_version_is_left_alone(engine: Engine, made: Callable[[], Database]) -> None:
+    database = made()
+    text = kept(engine, schema.VERSION).read_text()
+    later = f"PRAGMA user_version={schema.VERSION + 1};" if engine == "sqlite" else "UPDATE timim_schema SET version=1000;"
+    await database.load(text)
+    await database.load(later)
+    before = await database.tables()
+    with pytest.raises(StorageError, match="newer timim"):
+        await database.store().open()
+    assert await database.tables() == before

@@ -1,0 +1,95 @@
+"""Which statements of the hot operations keep to one shard, if timelines are spread by their name and people by their id.
+
+The ones that do not are named here, so that another is noticed.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.support.paths import ROOT
+from timim.server.settings import Settings
+from timim.server.store import accounts_and_groups, conversations, schema, timelines
+from timim.server.store.base import MsgKey, NewEntry, c2c_timeline
+from timim.server.store.operation import Op, RunMany
+
+LINE = c2c_timeline("alice", "bob")
+ENTRY = NewEntry(LINE, "alice", MsgKey(1, 2), b"print", b'"N":1}', 100, ("alice", "bob"))
+BY_TIMELINE = frozenset({"timelines", "entries", "msg_keys", "mentions", "receipts", "receipts_wanted"})
+BY_USER = frozenset({"accounts", "contacts", "members"})
+TABLES = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(\w+)")
+KEY = re.compile(r"\b(?:name|timeline|user_id|id|group_id)=\?|\bVALUES\(|INSERT INTO")
+
+
+def statements(connection: sqlite3.Connection, op: Op[Any]) -> list[str]:
+    """What an operation sends, carried out for real."""
+    steps, sent = op(), []
+    rows: Sequence[Sequence[Any]] = ()
+    try:
+        step = next(steps)
+        while True:
+            sent.append(step[0])
+            if isinstance(step, RunMany):
+                connection.executemany(*step)
+                rows = ()
+            else:
+                rows = connection.execute(*step).fetchall()
+            step = steps.send(rows)
+    except StopIteration:
+        return sent
+
+
+def crosses(sql: str) -> bool:
+    """It names no key, or tables that are spread by different keys."""
+    tables = set(TABLES.findall(sql))
+    return not KEY.search(sql) or bool(tables & BY_TIMELINE and tables & BY_USER)
+
+
+HOT: dict[str, tuple[Op[Any], int]] = {  # an operation, and how many of its statements cross
+    "append": (lambda: timelines.append(ENTRY), 0),
+    "append a duplicate": (lambda: timelines.append(ENTRY), 0),
+    "standing": (lambda: timelines.standing(ENTRY), 0),
+    "page": (lambda: timelines.page(LINE, 1, 99, 20), 0),
+    "seq_before": (lambda: timelines.seq_before(LINE, 100, "x"), 0),
+    "account": (lambda: accounts_and_groups.account("alice"), 0),
+    "places_of": (lambda: accounts_and_groups.places_of("alice"), 0),
+    "set_read": (lambda: conversations.set_read("alice", LINE, 1, 100), 2),  # once before it rises, once after
+    "unread": (lambda: conversations.unread("alice", [LINE]), 1),  # the user's read seq, beside its timeline
+    "read_time": (lambda: conversations.read_time("alice", LINE), 1),
+    "contacts": (lambda: conversations.contacts("alice", 0, 20, 0), 1),  # a user's list: all its timelines' heads
+}
+
+
+def test_the_hot_statements_keep_to_one_shard_but_for_those_named() -> None:
+    connection = sqlite3.connect(":memory:")
+    for step in schema.STEPS:
+        connection.executescript(step)
+    for name, (op, allowed) in HOT.items():
+        sent = statements(connection, op)
+        assert sent, name
+        assert sum(map(crosses, sent)) == allowed, (name, sent)
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT tail FROM entries WHERE time>?",
+        "SELECT c.read_seq FROM contacts c JOIN timelines t ON t.id=c.timeline WHERE c.user_id=?",
+    ],
+)
+def test_a_statement_that_crosses_is_noticed(sql: str) -> None:
+    assert crosses(sql)
+
+
+def test_every_setting_that_the_examples_name_exists() -> None:
+    named: set[str] = set()
+    for file in (ROOT / "examples" / "deploy").iterdir():
+        named |= {name.lower() for name in re.findall(r"TIMIM_([A-Z_0-9]+)", file.read_text())}
+    assert named - {"image"} <= Settings.model_fields.keys()
+    assert {"database", "bus", "secret_key"} <= named

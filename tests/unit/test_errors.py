@@ -1,0 +1,110 @@
+"""TIM's numeric codes: each is a named exception, with its number; and those of messages are what a real server answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import timim
+from timim.errors import error_for
+from timim.protocol import messages as wire
+from timim.protocol.elems import encode_body
+from timim.testing import running_server
+from timim.transport.websocket import Link
+
+TEXT = encode_body([timim.TextElem(text="x")])
+
+NAMED: dict[type[timim.TimimError], tuple[int, ...]] = {
+    timim.InvalidArgument: (6017, 10004, 10015, 10037, 10038, 20001, 90001, 90003, 90007, 90008, 90011),
+    timim.MsgIdConflict: (90005,),
+    timim.InvalidElem: (6016, 90002, 90010),
+    timim.MessageTooLong: (8001, 93000, 80002),
+    timim.NotLoggedIn: (6013, 6014),
+    timim.AuthError: (70002, 70003, 70005, 70009, 70013, 70014, 70402, 70403),
+    timim.SignatureExpired: (70001, 6206),
+    timim.KickedOffline: (6208,),
+    timim.UnknownUser: (20003, 90048, 70107),
+    timim.UnknownGroup: (10010,),
+    timim.NoPermission: (10007, 90009),
+    timim.OwnerCannotQuit: (10009,),
+    timim.Muted: (10017, 20012),
+    timim.Blacklisted: (20007,),
+    timim.NotFriends: (20009, 20010, 20011),
+    timim.AlreadyMember: (10013,),
+    timim.LimitReached: (10014,),
+    timim.GroupExists: (10021,),
+    timim.RateLimited: (10023, 9506),
+    timim.UnknownMessage: (10030,),
+    timim.RecallTooLate: (10031, 20016),
+    timim.ServerFault: (60002, 10002),
+    timim.RequestTimeout: (6012, 9520),
+    timim.FileMissing: (7004,),
+    timim.TooLarge: (7005,),
+    timim.EmptyFile: (7006,),
+    timim.NotAnImage: (6031,),
+    timim.ServerRefused: (10016, 20006, 80001, 120001, 125000, 130000),  # the operator's own words: no class says more
+}
+
+
+@pytest.mark.parametrize("kind, codes", NAMED.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_every_code_is_the_exception_of_its_name(kind: type[timim.TimimError], codes: tuple[int, ...]) -> None:
+    for code in codes:
+        error = error_for(code, "why")
+        assert type(error) is kind, code
+        assert (error.code, error.info) == (code, "why")
+        assert f"code {code}" in str(error)
+
+
+async def refusal(link: Link, **body: object) -> timim.TimimError:
+    """What the server says to a message that no user of the client could send."""
+    fields = {"to_account": "alice", "msg_random": 1, "client_time": 1, "msg_body": msgspec.Raw(TEXT)} | body
+    with pytest.raises(timim.TimimError) as refused:
+        await link.call(wire.SEND_C2C, wire.SendC2C(**fields), timeout_s=10)  # type: ignore[arg-type]
+    return refused.value
+
+
+async def test_a_message_that_is_not_one_is_refused_by_its_code() -> None:
+    async with running_server() as server, server.client("alice") as alice:
+        link = alice._connection.link()
+        for body, code, kind in (
+            (b"[]", 90002, timim.InvalidElem),
+            (b"{}", 90002, timim.InvalidElem),
+            (b'[{"MsgType":"TIMTextElem","MsgContent":3}]', 90010, timim.InvalidElem),
+            (b'[{"MsgType":"TIMGroupTipElem","MsgContent":{}}]', 90010, timim.InvalidElem),
+        ):
+            error = await refusal(link, msg_body=msgspec.Raw(body))
+            assert (error.code, type(error)) == (code, kind), body
+        assert (await refusal(link, msg_random=1 << 32)).code == 90005
+        assert (await refusal(link, client_time=-1)).code == 90005
+        assert (await refusal(link, to_account="nobody")).code == 20003
+        assert (await refusal(link, to_account="")).code in (6017, 90003)
+        assert (await refusal(link, from_account="bob")).code == 90009
+        assert len(await alice.c2c("alice").get_messages(1)) == 0, "nothing of it was stored"
+
+
+async def test_the_clients_own_codes(tmp_path: Path) -> None:
+    async with running_server() as server:
+        alice = server.client("alice", timeout=0.5)
+        with pytest.raises(timim.NotLoggedIn) as early:
+            await alice.c2c("bob").get_messages(1)
+        assert early.value.code == 6014
+        async with alice, server.client("bob") as bob:
+            with pytest.raises(timim.InvalidConversation) as wrong:
+                await alice.c2c("bob").send_like("+1")
+            assert wrong.value.code == 6004
+            (sent,) = [await alice.c2c("bob").send(timim.FileElem(data=b"x", filename="x"))]
+            file = sent[0]
+            assert isinstance(file, timim.FileElem)
+            gone = file.model_copy(update={"uuid": "0" * 32})
+            gone.bind(alice._transfer)
+            with pytest.raises(timim.MediaGone) as missing:
+                await gone.read()
+            assert missing.value.code == 6009
+            stall = server.faults.stall(user="alice", direction="down")
+            with pytest.raises(timim.RequestTimeout) as late:
+                await alice.profiles.get(["bob"])
+            assert late.value.code == 6012
+            stall.release()
+            assert bob.user_id == "bob"

@@ -1,0 +1,185 @@
+"""R12: media cannot harm, neither by their names nor by what is in them nor by their size."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import timim
+from tests.support import image_factory
+from timim import EmptyFile, FileElem, ImageElem, ImageType, NotAnImage, SoundElem, TooLarge, VideoElem
+from timim.media import make_variants
+from timim.testing import Watch, running_server
+
+MIB = 2**20
+
+
+# R12: names
+
+NAMES = {
+    "up": "../../../etc/passwd",
+    "absolute": "/etc/passwd",
+    "backslashes": "..\\..\\windows\\system32",
+    "a NUL": "photo.jpg\0.exe",
+    "turned round": "photo\u202egpj.exe",
+    "300 characters": "x" * 300,
+    "300 wide characters": "照" * 300,
+    "a device": "CON",
+    "a stream": "a.txt:hidden",
+    "a line end": "a\r\nSet-Cookie: b",
+    "a dot": ".",
+    "two dots": "..",
+    "nothing": "",
+}
+
+
+async def test_r12_no_name_leads_anywhere(tmp_path: Path) -> None:
+    """The name arrives as it was typed, for showing; on either disk there is nothing of it."""
+    folder = tmp_path / "server"
+    async with running_server(data_dir=folder) as server, server.client("alice") as alice, server.client("bob") as bob:
+        watch = Watch(bob)
+        for number, name in enumerate(NAMES.values()):
+            data = b"content %d" % number
+            await alice.c2c("bob").send(FileElem(data=data, filename=name))
+            elem = (await watch.upto(number + 1))[number][0]
+            assert isinstance(elem, FileElem)
+            assert elem.filename == name
+            assert re.fullmatch(r"[0-9a-f]{32}", elem.uuid)
+            target = tmp_path / "got" / str(number)
+            target.parent.mkdir(exist_ok=True)
+            assert await elem.download(target) == target
+            assert target.read_bytes() == data
+        assert {path.name for path in (tmp_path / "got").iterdir()} == {str(number) for number in range(len(NAMES))}
+        stored = [path for path in (folder / "media").rglob("*") if path.is_file()]
+        assert len(stored) >= len(NAMES)
+        for path in stored:
+            assert re.fullmatch(r"[0-9a-f/]+", path.relative_to(folder / "media").as_posix()), path
+
+
+# R12: bytes
+
+_WORKER = """
+import json, pathlib, re, sys, time
+from timim.errors import MediaError
+from timim.media import ImageLimits, make_variants
+
+def mib(field):
+    return int(re.search(field + r":\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) / 1024
+
+limits = ImageLimits(max_pixels=10**9) if sys.argv[1] == "unbounded" else ImageLimits()
+for path in sorted(pathlib.Path(sys.argv[2]).iterdir()):
+    name, data = path.name, path.read_bytes()
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    before = mib("VmRSS")
+    begun = time.process_time()
+    try:
+        made = make_variants(data, limits=limits)
+        said = [None if v.data is None else v.data.hex()[:16] for v in (made.large, made.thumb)]
+    except MediaError as exc:
+        said = type(exc).__name__
+    print(json.dumps([name, said, time.process_time() - begun, mib("VmHWM") - before]), flush=True)
+"""
+_HEADS = ("ffd8ff", "89504e47", "47494638", "52494646")  # JPEG, PNG, GIF, WebP
+
+
+def _judged(limits: str, folder: Path) -> list[str]:
+    """What harmed: more than 2 s of a processor, 300 MB, an answer that is neither a picture nor a refusal."""
+    for number, (name, data) in enumerate(image_factory.hostile()):
+        (folder / f"{number:03} {name}").write_bytes(data)
+    done = subprocess.run(
+        [sys.executable, "-c", _WORKER, limits, str(folder)], capture_output=True, text=True, timeout=300, check=False
+    )
+    harm = [] if done.returncode == 0 else [done.stderr[-500:]]
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(told) == len(image_factory.hostile()) or harm
+    for name, said, seconds, grown_mib in told:
+        if seconds > 2 or grown_mib > 300:
+            harm.append(f"{name}: {seconds:.1f} s, {grown_mib:.0f} MiB")
+        if not (said in ("NotAnImage", "TooLarge") or all(v is None or v.startswith(_HEADS) for v in said)):
+            harm.append(f"{name}: {said}")
+    return harm
+
+
+@pytest.mark.timeout(300)
+def test_r12_no_picture_takes_more_than_2_s_or_300_mb(tmp_path: Path) -> None:
+    assert _judged("bounded", tmp_path) == []
+
+
+@pytest.mark.timeout(300)
+def test_r12_without_the_bound_of_pixels_the_corpus_is_found_to_harm(tmp_path: Path) -> None:
+    assert any("20000x20000" in line for line in _judged("unbounded", tmp_path))
+
+
+@given(st.integers(0, 2**32))
+def test_r12_no_damaged_picture_ends_in_anything_but_sizes_or_a_refusal(seed: int) -> None:
+    for form, data in image_factory.damaged(seed, 3):
+        try:
+            made = make_variants(data)
+        except (NotAnImage, TooLarge, EmptyFile):
+            continue
+        assert made.original.width >= made.thumb.width > 0, form
+
+
+async def test_r12_pages_that_are_pictures_are_sent_as_bytes_and_never_shown_as_pages() -> None:
+    async with running_server() as server, server.client("alice") as alice, server.client("bob") as bob:
+        watch = Watch(bob)
+        taken = 0
+        for name, data in image_factory.polyglots().items():
+            message = timim.Message(ImageElem(data=data))
+            try:
+                await alice.c2c("bob").send(message)
+            except NotAnImage:
+                assert message.status is timim.MessageStatus.FAILED, name
+                continue
+            taken += 1
+            elem = (await watch.upto(taken))[-1][0]
+            assert isinstance(elem, ImageElem)
+            assert await elem.images[ImageType.ORIGINAL].read() == data
+            thumb = await elem.images[ImageType.THUMB].read()
+            assert b"<script" not in thumb
+            assert b"onload" not in thumb
+            assert re.fullmatch(r"[0-9a-f]{32}", elem.uuid)
+        assert 0 < taken < len(image_factory.polyglots())
+
+
+LIMITS: dict[str, tuple[int, Callable[[Path], Any]]] = {
+    "image": (28 * MIB, lambda path: ImageElem(path=path)),
+    "sound": (28 * MIB, lambda path: SoundElem(path=path, duration=1)),
+    "file": (100 * MIB, lambda path: FileElem(path=path)),
+    "video": (100 * MIB, lambda path: VideoElem(path=path, duration=1)),
+}
+
+
+@pytest.mark.parametrize("kind", LIMITS)
+async def test_r12_what_is_over_its_limit_is_refused_before_it_is_read(kind: str, tmp_path: Path) -> None:
+    limit, elem_of = LIMITS[kind]
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(limit + 1)  # a hole: reading it would take memory, not disk
+    before = psutil.Process().memory_info().rss
+    folder = tmp_path / "server"
+    async with running_server(data_dir=folder) as server, server.client("alice") as alice:
+        message = timim.Message(elem_of(path))
+        with pytest.raises(TooLarge, match=str(limit)) as caught:
+            await alice.c2c("alice2").send(message)
+        assert caught.value.code == 7005
+        assert message.status is timim.MessageStatus.FAILED
+        assert not [p for p in (folder / "media").rglob("*") if p.is_file()]
+    assert psutil.Process().memory_info().rss - before < 60 * MIB
+
+
+def test_the_corpus_is_the_same_each_time() -> None:
+    assert image_factory.hostile() == image_factory.hostile()
+    first = list(image_factory.damaged(7, 20))
+    assert first == list(image_factory.damaged(7, 20))
+    assert first != list(image_factory.damaged(8, 20))

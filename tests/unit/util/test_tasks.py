@@ -1,0 +1,81 @@
+"""A group of tasks never hides that its owner was cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from timim.errors import ConnectionFailed, TimimError
+from timim.testing import running_server
+from timim.util.tasks import together
+
+Run = Callable[..., Coroutine[Any, Any, None]]
+
+
+async def in_a_group(*works: Coroutine[Any, Any, None]) -> None:
+    """What `together` is not."""
+    async with asyncio.TaskGroup() as tasks:
+        for work in works:
+            tasks.create_task(work)
+
+
+async def keeps_trying(run: Run) -> None:
+    """What a connection does: try, fail, try again."""
+    while True:
+        try:
+            await run(fails())
+        except* TimimError:
+            pass
+        await asyncio.sleep(0)
+
+
+async def fails() -> None:
+    await asyncio.sleep(0)
+    raise ConnectionFailed("the link ended")
+
+
+async def cancelled_as_it_fails(run: Run) -> bool:
+    """Whether one cancellation ends it, in each moment of its first tries."""
+    for moment in range(12):
+        task = asyncio.create_task(keeps_trying(run))
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        task.cancel()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        ended = task.done()
+        while not task.done():
+            task.cancel()
+            await asyncio.sleep(0)
+        if not ended:
+            return False
+    return True
+
+
+async def test_a_cancellation_that_meets_a_failure_is_a_cancellation() -> None:
+    assert await cancelled_as_it_fails(together)
+
+
+async def test_a_plain_group_is_found_out() -> None:
+    assert not await cancelled_as_it_fails(in_a_group)
+
+
+async def test_the_first_error_is_raised_as_itself() -> None:
+    with pytest.raises(ConnectionFailed, match="the link ended"):
+        await together(asyncio.Event().wait(), fails())
+
+
+def test_a_program_whose_main_raises_ends_though_its_clients_are_open_and_their_links_end_with_it() -> None:
+    async def main() -> None:
+        async with running_server() as server:
+            clients = [server.client(f"u{n}") for n in range(8)]
+            for client in clients:
+                await client.login()
+            await server.crash()
+            raise RuntimeError("of the program itself")
+
+    with pytest.raises(RuntimeError, match="of the program itself"):
+        asyncio.run(asyncio.wait_for(main(), 60))

@@ -1,0 +1,96 @@
+"""Commands about what a device holds: gaps, fill, search."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import rich.progress
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from .console import app, out, run, show
+from .options import Account, IsGroup, conversation, with_account
+
+
+@app.command()
+@with_account(kept="")
+def gaps(
+    account: Account,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the server what there is by now.")] = False,
+) -> None:
+    """Print what this device does not hold of each conversation."""
+
+    async def work() -> None:
+        client = account.client()
+        await (client.open() if offline else client.login())
+        try:
+            table = Table("conversation", "held", "of", "not held", box=None, padding=(0, 2))
+            missing = 0
+            for each in client.conversations:
+                known = await each.coverage()
+                lacking = sum(gap.size for gap in known.gaps)
+                missing += lacking
+                held = sum(interval.size for interval in known.intervals)
+                ranges = ", ".join(f"{gap.first}-{gap.last}" for gap in known.gaps) or "nothing"
+                table.add_row(escape(str(each.key)), str(held), str(held + lacking), ranges)
+            out.print(table)
+            out.print(f"[dim]{missing} messages of {len(client.conversations)} conversations are not held[/dim]")
+        finally:
+            await client.close()
+
+    run(work())
+
+
+@app.command()
+@with_account(kept="")
+def fill(
+    account: Account,
+    peer: Annotated[str, typer.Argument(help="One conversation alone; all of the list unless given.")] = "",
+    group: IsGroup = False,
+) -> None:
+    """Fetch the history that this device does not hold, of all conversations or of PEER."""
+
+    async def work() -> None:
+        async with account.client() as client:
+            wanted = [conversation(client, peer, group)] if peer else list(client.conversations)
+            fetched = 0
+            with rich.progress.Progress(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=out
+            ) as bars:
+                for each in wanted:
+                    bar = bars.add_task(escape(str(each.key)), total=None)
+                    before = await each.coverage()
+                    known = await each.fill(
+                        lambda done, total, bar=bar: bars.update(bar, completed=done, total=total)  # type: ignore[misc]
+                    )
+                    fetched += sum(i.size for i in known.intervals) - sum(i.size for i in before.intervals)
+                    bars.update(bar, total=max(1, bars.tasks[bar].total or 1), completed=max(1, bars.tasks[bar].total or 1))
+            out.print(f"fetched {fetched} messages of {len(wanted)} conversations; nothing is missing")
+
+    run(work())
+
+
+@app.command()
+@with_account(kept="")
+def search(
+    account: Account,
+    words: Annotated[list[str], typer.Argument(help="All have to be in a message; invo* is every word that begins so.")],
+    peer: Annotated[str, typer.Option("--in", help="In this conversation; in all that are held unless given.")] = "",
+    sender: Annotated[str, typer.Option("--from", help="Of this sender only.")] = "",
+    count: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    fill: Annotated[bool, typer.Option("--fill/--held", help="Fetch first what is not held, or search what is.")] = True,
+    group: IsGroup = False,
+) -> None:
+    """Print the newest messages that hold WORDS, and what was not looked through."""
+
+    async def work() -> None:
+        async with account.client() as client:
+            place = conversation(client, peer, group) if peer else client
+            found = await place.search(" ".join(words), sender=sender or None, count=count, fill=fill)
+            for message in reversed(found):
+                show(message)
+            out.print(f"[dim]{escape(repr(found))}[/dim]")
+
+    run(work())

@@ -1,0 +1,149 @@
+"""Commands that speak and listen: send, tail, get, history."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from ..elems import AnyElem, FileElem, ImageElem, Progress
+from ..errors import InvalidArgument, MediaError
+from ..message import Message, MessageStatus
+from ..progress import ProgressBar
+from .console import app, out, run, show
+from .files import Cancelled, content_of, free_path
+from .options import Account, IsGroup, conversation, with_account
+
+LOOKED_THROUGH = 1000  # messages in which `get` looks for content
+
+
+@app.command()
+@with_account(kept=":memory:")
+def send(
+    account: Account,
+    peer: str,
+    text: Annotated[str, typer.Argument(help="What to say; may be left out with a file.", show_default=False)] = "",
+    file: Annotated[Path | None, typer.Option(help="Send this file; Ctrl-C takes it back.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Send this picture.")] = None,
+    group: IsGroup = False,
+) -> None:
+    """Send TEXT, a file or a picture to PEER, and say where it stands."""
+    elems: list[AnyElem | str] = [text] if text or not (file or image) else []
+    elems += [ImageElem(path=image)] if image else []
+    elems += [FileElem(path=file)] if file else []
+
+    async def work() -> None:
+        async with account.client() as client:
+            there = conversation(client, peer, group)
+            if file is None and image is None:
+                message = await there.send(*elems)
+            else:
+                with ProgressBar((file or image or Path()).name) as bar:
+                    message = await there.send(*elems, progress=_interruptible(bar))
+            out.print(f"sent as {message.msg_id}, seq {message.seq}")
+
+    run(work())
+
+
+@app.command()
+@with_account(kept=":memory:")
+def get(
+    account: Account,
+    peer: str,
+    to: Annotated[Path, typer.Option(help="The folder to put it into.", file_okay=False)] = Path(),
+    seq: Annotated[int, typer.Option(help="The message; the newest that has content when not given.")] = 0,
+    group: IsGroup = False,
+) -> None:
+    """Download the files, pictures, sounds and films of a message with PEER."""
+
+    async def work() -> None:
+        async with account.client() as client:
+            async for message in conversation(client, peer, group).history(limit=LOOKED_THROUGH):
+                found = list(content_of(message)) if seq in (0, message.seq) else []
+                for content, name in found:
+                    path = await asyncio.to_thread(_place, to, name)
+                    with ProgressBar(path.name) as bar:
+                        await content.download(path, progress=_interruptible(bar))
+                    out.print(f"{escape(str(path))}  {content.size} bytes, of message {message.seq}", soft_wrap=True)
+                if found:
+                    return
+            what = f"message {seq}" if seq else f"the last {LOOKED_THROUGH} messages"
+            raise InvalidArgument(f"there is nothing to download in {what} with {peer!r}")
+
+    run(work())
+
+
+def _place(folder: Path, name: str) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise MediaError(f"cannot make the folder {folder}: {exc.strerror}") from exc
+    return free_path(folder, name)
+
+
+def _interruptible(bar: Progress) -> Progress:
+    """The same bar; after Ctrl-C it ends the transfer, so that nothing of it is left on either side."""
+    interrupted = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        interrupted.set()
+        loop.remove_signal_handler(signal.SIGINT)  # a second one ends the program as it stands
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+
+    def report(done: int, total: int) -> None:
+        if interrupted.is_set():
+            raise Cancelled("interrupted: nothing of it is left")
+        bar(done, total)
+
+    return report
+
+
+@app.command()
+@with_account(kept=":memory:")
+def tail(account: Account) -> None:
+    """Print new messages as they come, until interrupted."""
+
+    async def work() -> None:
+        client = account.client()
+
+        @client.on_new_message
+        def each(messages: list[Message]) -> None:
+            for message in messages:
+                show(message)
+
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        async with client:
+            out.print(f"[dim]{account.user} is online; Ctrl-C ends[/dim]")
+            await stopping.wait()
+
+    run(work())
+
+
+@app.command()
+@with_account(kept=":memory:")
+def history(
+    account: Account,
+    peer: str,
+    count: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    group: IsGroup = False,
+) -> None:
+    """Print the last COUNT messages with PEER, and what proves that none is missing."""
+
+    async def work() -> None:
+        async with account.client() as client:
+            page = await conversation(client, peer, group).get_messages(count)
+            for message in reversed(page):
+                if message.status is not MessageStatus.DELETED:
+                    show(message)
+            out.print(f"[dim]{escape(repr(page))}[/dim]")
+
+    run(work())

@@ -1,0 +1,257 @@
+"""The base classes of elems, and the elems that only the server writes.
+
+Elems with content are made from a `path` or from `data`; when both are given the path wins. Whatever pydantic says of a wrong
+field leaves here as InvalidElem.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Protocol, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from .errors import InvalidElem, MediaError
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes done, bytes in all) while content moves; a progress callback that raises ends the transfer."""
+
+
+class ContentSource(Protocol):
+    """Where received content is fetched from; the client binds one to the elems of its messages."""
+
+    async def read(self, uuid: str, url: str, size_bytes: int, progress: Progress | None) -> bytes:
+        """The content. Raises DownloadFailed, MediaGone, NetworkError."""
+
+    async def download(self, uuid: str, url: str, size_bytes: int, path: Path, progress: Progress | None) -> Path:
+        """The content into `path`, all of it or nothing; returns `path`."""
+
+    async def signed_url(self, uuid: str, url: str) -> str:
+        """An address that anybody can open for a while."""
+
+
+def _as_bytes(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError("must be bytes, not str: encode it")
+    return bytes(value) if isinstance(value, bytearray | memoryview) else value
+
+
+Bytes = Annotated[bytes, BeforeValidator(_as_bytes)]
+
+
+def _first_fault(exc: ValidationError) -> str:
+    first = exc.errors(include_url=False)[0]
+    field, fault = ".".join(str(part) for part in first["loc"]) or "content", first["msg"]
+    if first["type"] == "string_unicode":
+        try:
+            str(first["input"]).encode()
+        except UnicodeEncodeError as not_text:
+            fault = f"not valid Unicode: a lone surrogate at position {not_text.start}"
+    return f"{field}: {fault}"
+
+
+class Elem(BaseModel):
+    """One part of a message. Raises InvalidElem (6016) when a field is wrong, naming the field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            self.__pydantic_validator__.validate_python(fields, self_instance=self)  # all that BaseModel's own does
+        except ValidationError as exc:
+            raise InvalidElem(f"{type(self).__name__}: {_first_fault(exc)}") from None
+
+    @property
+    def push_text(self) -> str:
+        """What an offline push shows for this elem (source: F33; the document's 自定义消息发送)."""
+        return ""
+
+
+class BoundElem(Elem):
+    """What its content, or part of it, is fetched from the server for."""
+
+    _source: ContentSource | None = PrivateAttr(default=None)
+
+    def bind(self, source: ContentSource) -> None:
+        """Say where the content is fetched from; the client does this for every message it makes."""
+        self._source = source
+
+    async def _read(self, uuid: str, url: str, size_bytes: int, progress: Progress | None) -> bytes:
+        return await self._bound(url).read(uuid, url, size_bytes, progress)
+
+    async def _download(self, uuid: str, url: str, size: int, path: str | Path, progress: Progress | None) -> Path:
+        return await self._bound(url).download(uuid, url, size, Path(path), progress)
+
+    async def _signed_url(self, uuid: str, url: str) -> str:
+        return await self._bound(url).signed_url(uuid, url)
+
+    def _bound(self, url: str) -> ContentSource:
+        if not url:
+            raise MediaError("this elem was not sent or received yet: there is nothing to download")
+        if self._source is None:
+            raise MediaError("this elem does not belong to a client's message: there is nowhere to download from")
+        return self._source
+
+
+class KeptContent(BoundElem):
+    """Content that has a name, a size in bytes and an address on the server, once it is there."""
+
+    uuid: str = ""
+    size: Annotated[int, Field(ge=0)] = 0
+    url: str = Field(default="", repr=False)
+
+    async def read(self, *, progress: Progress | None = None) -> bytes:
+        """The content, fetched at each call (unless the client has a media cache). Raises DownloadFailed or MediaGone."""
+        return await self._read(self.uuid, self.url, self.size, progress)
+
+    async def download(self, path: str | Path, *, progress: Progress | None = None) -> Path:
+        """Fetch the content into `path`; returns it. A failed or cancelled download leaves no partial file."""
+        return await self._download(self.uuid, self.url, self.size, path, progress)
+
+    async def signed_url(self) -> str:
+        """An address that anybody can open for an hour (the server's `media_url_s`), while this account may read it.
+
+        `url` itself opens for logged-in clients only. Raises MediaGone, NetworkError.
+        """
+        return await self._signed_url(self.uuid, self.url)
+
+
+class ContentElem(KeptContent):
+    """What sound, file and video share: content by path or data when sending; uuid, size and url once sent."""
+
+    path: Path | None = None
+    data: Bytes | None = Field(default=None, repr=False)
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _path_is_a_path(cls, value: object) -> object:
+        if isinstance(value, str) and not value:
+            raise ValueError("must not be empty")
+        return value
+
+    @model_validator(mode="after")
+    def _has_content(self) -> Self:
+        if self.path is None and self.data is None and not self.uuid and not self.url:
+            raise ValueError("give path= or data=")
+        return self
+
+
+class GroupTipType(enum.IntEnum):
+    """What a tip tells, by TIM's OpType."""
+
+    JOIN = 1
+    QUIT = 2
+    KICK = 3
+    ADMIN_SET = 4
+    ADMIN_CANCELLED = 5
+    GROUP_INFO = 6
+    MEMBER_INFO = 7
+
+
+class GroupNoticeType(enum.IntEnum):
+    """What a notice tells, by TIM's ReportType."""
+
+    APPLIED = 1
+    ACCEPTED = 2
+    REFUSED = 3
+    KICKED = 4
+    DISSOLVED = 5
+    CREATED = 6
+    INVITED = 7
+    QUIT = 8
+    ADMIN_SET = 9
+    ADMIN_CANCELLED = 10
+    RECYCLED = 11
+    INVITE_REQUESTED = 12
+    INVITE_ACCEPTED = 13
+    INVITE_REFUSED = 14
+    READ_SYNC = 15
+    CUSTOM = 255
+
+
+class RelationType(enum.IntEnum):
+    """What changed among relations, by TIM's PushType; FRIEND_CHANGED (remark, friend groups) is timim's own."""
+
+    FRIEND_ADDED = 1
+    FRIEND_DELETED = 2
+    APPLICATION_ADDED = 3
+    APPLICATION_DELETED = 4
+    BLACKLIST_ADDED = 5
+    BLACKLIST_DELETED = 6
+    APPLICATIONS_READ = 7
+    PROFILE = 8
+    FRIEND_CHANGED = 9
+
+
+class GroupTipElem(Elem):
+    """A change of a group, in the group's own conversation. Written by the server; nobody can send one.
+
+    `type` is a GroupTipType, or a bare number that this version does not know. `users` are whom it happened to;
+    `changes` what is new of the group, by TIM's names (GroupName, Owner_Account …), and `member_changes` of each member
+    (ShutupTime in seconds, NameCard).
+    """
+
+    type: GroupTipType | int
+    operator: str = ""
+    users: tuple[str, ...] = ()
+    member_count: int = 0
+    changes: Mapping[str, object] = Field(default_factory=dict)
+    member_changes: Mapping[str, Mapping[str, object]] = Field(default_factory=dict)
+    reason: str = ""
+
+    @property
+    def push_text(self) -> str:
+        return "[群提示消息]"
+
+
+class GroupNoticeElem(Elem):
+    """A notice about a group to this user alone, in the system conversation. Written by the server.
+
+    `users`: whom it is about when that is not the operator (INVITE_REQUESTED: who is to be let in); `text`: what the
+    operator wrote, an application's wording or a refusal's reason.
+    """
+
+    type: GroupNoticeType | int
+    group_id: str = ""
+    group_name: str = ""
+    operator: str = ""
+    users: tuple[str, ...] = ()
+    text: str = ""
+    user_field: str = ""
+
+    @property
+    def push_text(self) -> str:
+        return "[群系统通知]"
+
+
+class RelationElem(Elem):
+    """A change of this user's relations, or a friend's new profile, in the system conversation. Written by the server.
+
+    `users`: whom it is about; `wording`: what an applicant wrote; `profile`: what is new of a profile, by TIM's tags.
+    """
+
+    type: RelationType | int
+    users: tuple[str, ...] = ()
+    wording: str = ""
+    source: str = ""
+    profile: Mapping[str, str] = Field(default_factory=dict)
+    profile_version: int = 0
+
+    @property
+    def push_text(self) -> str:
+        return "[关系链变更]"
+
+
+SERVER_ELEMS = (GroupTipElem, GroupNoticeElem, RelationElem)
+"""What only the server writes."""

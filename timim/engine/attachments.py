@@ -1,0 +1,325 @@
+"""Content of outgoing elems: on disk before the message's row, uploaded before the message's frame.
+
+Content given by path is read from there; content given as bytes lies in the account's `outgoing` folder until the server
+has the message, so that it goes out after a crash too. A client that keeps nothing keeps it in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeGuard, TypeVar
+from uuid import uuid4
+
+from ..elems import (
+    AnyElem,
+    BoundElem,
+    FileElem,
+    ImageCompression,
+    ImageElem,
+    ImageType,
+    ImageVariant,
+    MergerElem,
+    Progress,
+    SoundElem,
+    VideoElem,
+)
+from ..errors import FileMissing, StorageError
+from ..media import ImageVariants, Variant, compressed_image, image_variants, without_location
+from ..media_tools.duration import checked_duration
+from ..message import ElemDecoder, Message
+from ..protocol.elems import decode_body, decode_own_body
+from ..protocol.media import media_in
+from ..protocol.merger import unfolded
+from ..transport.media_transfer import Transfer
+from ..transport.upload_source import size_of
+
+E = TypeVar("E", bound=AnyElem)
+INLINE_LIMIT_BYTES = 8 * 1024  # of a merger's messages in a body of 12 KB: the rest is for other elems
+
+
+class Content:
+    """Uploads before a send; binds received elems to where their content is."""
+
+    def __init__(self, transfer: Transfer, folder: Path | None) -> None:
+        self._transfer = transfer
+        self._folder = folder
+        self._kept: dict[str, list[Path]] = {}
+        # shared by all messages: an object less for each of them
+        self._decoders: dict[ElemDecoder, ElemDecoder] = {
+            decode: partial(self._decoded, decode) for decode in (decode_body, decode_own_body)
+        }
+
+    def bind(self, elem: E) -> E:
+        """Let the elem fetch its content through this client."""
+        if isinstance(elem, BoundElem):
+            elem.bind(self._transfer)
+            if isinstance(elem, MergerElem):
+                elem.unfold_by(self._unfold)
+        return elem
+
+    def _unfold(self, content: bytes) -> list[Message]:
+        """The messages of a merger; what they hold can be fetched through this client too."""
+        return [self.bind_all(message) for message in unfolded(content)]
+
+    def bind_all(self, message: Message) -> Message:
+        """Let all elems of a message fetch their content through this client, once they are looked at."""
+        if message._elems is None:
+            assert message._decode is not None
+            message._decode = self._decoders.get(message._decode, message._decode)
+        else:
+            for elem in message._elems:
+                self.bind(elem)
+        return message
+
+    def _decoded(self, decode: ElemDecoder, body: bytes) -> tuple[AnyElem, ...]:
+        elems = decode(body)
+        for elem in elems:
+            if isinstance(elem, BoundElem):
+                self.bind(elem)
+        return elems
+
+    async def keep(self, message: Message) -> None:
+        """Put content that was given as bytes on disk. Raises StorageError; nothing is left there then."""
+        if self._folder is None or not any(map(_in_memory, message.elems)):
+            return
+        kept = self._kept[message.msg_id] = []
+        try:
+            message._elems = tuple([await self._keep(elem, kept) for elem in message.elems])
+        except BaseException:
+            await asyncio.shield(self.release(message))
+            raise
+
+    async def _keep(self, elem: AnyElem, kept: list[Path]) -> AnyElem:
+        update: dict[str, object] = {}
+        match elem:
+            case ImageElem(path=None, data=bytes(data)) | SoundElem(path=None, data=bytes(data)):
+                update = {"path": await self._put(data, kept), "data": None}
+            case FileElem(path=None, data=bytes(data)):
+                update = {"path": await self._put(data, kept), "data": None}
+            case VideoElem(snapshot=snapshot):
+                if elem.path is None and elem.data is not None:
+                    update = {"path": await self._put(elem.data, kept), "data": None}
+                if isinstance(snapshot, bytes):
+                    update["snapshot"] = await self._put(snapshot, kept)
+            case _:
+                pass
+        return elem.model_copy(update=update) if update else elem
+
+    async def _put(self, data: bytes, kept: list[Path]) -> Path:
+        assert self._folder is not None
+        path = self._folder / uuid4().hex
+        kept.append(path)
+        await asyncio.to_thread(_write, path, data)
+        return path
+
+    def keeps(self, message: Message) -> bool:
+        """Whether something of it lies on disk until it is on the server."""
+        return message.msg_id in self._kept
+
+    async def release(self, message: Message) -> None:
+        """The message is on the server, or will never be: what was kept of it goes."""
+        for path in self._kept.pop(message.msg_id, ()):
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+
+    async def sweep(self, unsent: Iterable[Message]) -> None:
+        """Remove what no unsent message needs: an earlier run ended before it could."""
+        if self._folder is None:
+            return
+        needed: set[Path] = set()
+        for message in unsent:
+            self._kept[message.msg_id] = [path for elem in message.elems for path in self._kept_of(elem)]
+            needed.update(self._kept[message.msg_id])
+        await asyncio.to_thread(_remove_others, self._folder, needed)
+
+    def _kept_of(self, elem: AnyElem) -> list[Path]:
+        paths: list[Path | bytes | None] = []
+        if isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem):
+            paths.append(elem.path)
+        if isinstance(elem, VideoElem):
+            paths.append(elem.snapshot)
+        return [path for path in paths if isinstance(path, Path) and path.parent == self._folder]
+
+    async def prepare(self, message: Message, progress: Progress | None) -> None:
+        """Upload what is not uploaded yet; the message's elems then say where it is. Raises MediaError, NetworkError.
+
+        An upload is named by its message and its place in it, so that it goes on where it stopped, also in a later process.
+        """
+        pending = [elem for elem in message.elems if _pending(elem)]
+        if not pending:
+            return
+        sizes = await asyncio.gather(*(asyncio.to_thread(size_of, _source(elem)) for elem in pending if _is_content(elem)))
+        meter = Meter(progress, sizes)
+        elems: list[AnyElem] = []
+        for place, elem in enumerate(message.elems):
+            elems.append(self.bind(await self._uploaded(elem, f"{message.msg_id}/{place}", meter)) if _pending(elem) else elem)
+        message._elems = tuple(elems)
+
+    async def abandon(self, message: Message) -> None:
+        """The message will never go out: the server need not keep what it has of its content."""
+        for place, elem in enumerate(message.elems):
+            if _is_content(elem) and _pending(elem):
+                await self._transfer.drop(_source(elem), name=f"{message.msg_id}/{place}")
+
+    async def _uploaded(self, elem: AnyElem, name: str, meter: Meter) -> AnyElem:
+        match elem:
+            case ImageElem():
+                return await self._image(elem, name, meter)
+            case SoundElem():
+                elem = elem.model_copy(update={"duration": await checked_duration(_source(elem), elem.duration)})
+                up = await self._transfer.upload(_source(elem), kind="sound", name=name, progress=meter.next())
+            case FileElem():
+                up = await self._transfer.upload(_source(elem), kind="file", name=name, progress=meter.next())
+            case VideoElem():
+                return await self._video(elem, name, meter)
+            case MergerElem():
+                up = await self._transfer.upload(elem.content, kind="file", name=name)
+                kept = {"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "media": media_in(elem.content)}
+                return elem.model_copy(update={**kept, "content": b""})
+            case _:
+                return elem
+        path = None if self._kept_of(elem) else elem.path
+        return elem.model_copy(update={"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "data": None, "path": path})
+
+    async def _image(self, elem: ImageElem, name: str, meter: Meter) -> ImageElem:
+        source = _source(elem)
+        if elem.compression is not ImageCompression.ORIGINAL:
+            source = await compressed_image(source, elem.compression)
+        if elem.strip_location:
+            source = await without_location(source)
+        made = await image_variants(source)
+        images = await self._upload_variants(made, source, name, meter)
+        original = images[ImageType.ORIGINAL]
+        update: dict[str, object] = {
+            "uuid": original.uuid,
+            "image_format": made.image_format,
+            "images": images,
+            "data": None,
+        }
+        if self._kept_of(elem):
+            update["path"] = None
+        return elem.model_copy(update=update)
+
+    async def _upload_variants(
+        self, made: ImageVariants, source: Path | bytes, name: str, meter: Meter
+    ) -> dict[ImageType, ImageVariant]:
+        first = await self._transfer.upload(source, kind="image", name=name, progress=meter.next())
+        images: dict[ImageType, ImageVariant] = {}
+        kinds: tuple[tuple[ImageType, Variant], ...] = (
+            (ImageType.ORIGINAL, made.original),
+            (ImageType.LARGE, made.large),
+            (ImageType.THUMB, made.thumb),
+        )
+        for kind, variant in kinds:
+            up = first
+            if variant.data is not None:
+                up = await self._transfer.upload(variant.data, kind="image", name=f"{name}/{kind.value}")
+            images[kind] = ImageVariant(
+                type=kind, width=variant.width, height=variant.height, size=up.size_bytes, url=up.url, uuid=up.uuid
+            )
+        return images
+
+    async def _video(self, elem: VideoElem, name: str, meter: Meter) -> VideoElem:
+        duration = await checked_duration(_source(elem), elem.duration)
+        update: dict[str, object] = {"data": None, "snapshot": None, "duration": duration}
+        if elem.snapshot is not None:
+            made = await image_variants(elem.snapshot)
+            snap = await self._transfer.upload(elem.snapshot, kind="image", name=f"{name}/snapshot")
+            update |= {
+                "snapshot_uuid": snap.uuid,
+                "snapshot_url": snap.url,
+                "snapshot_size": snap.size_bytes,
+                "snapshot_width": made.original.width,
+                "snapshot_height": made.original.height,
+                "snapshot_format": made.original.format.lower(),
+            }
+        up = await self._transfer.upload(_source(elem), kind="video", name=name, progress=meter.next())
+        suffix = elem.path.suffix.lstrip(".").lower() if elem.path else ""
+        update |= {"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "format": elem.format or suffix}
+        if elem.path in self._kept_of(elem):
+            update["path"] = None
+        return elem.model_copy(update=update)
+
+
+class Meter:
+    """One message's progress over all that it uploads, one after the other: never back, and done at the end."""
+
+    def __init__(self, progress: Progress | None, sizes: Sequence[int]) -> None:
+        self._progress = progress
+        self._left = list(sizes)
+        self._total = sum(sizes)
+        self._before = 0
+
+    def next(self) -> Progress | None:
+        """The progress of the next upload, in the order of `sizes`."""
+        size, before = self._left.pop(0), self._before
+        self._before += size
+        progress, total = self._progress, self._total
+        if progress is None:
+            return None
+
+        def report(done: int, of: int) -> None:  # a compressed picture has fewer bytes than its file
+            progress(before + done * size // of, total)
+
+        return report
+
+
+def _in_memory(elem: AnyElem) -> bool:
+    match elem:
+        case ImageElem() | SoundElem() | FileElem():
+            return elem.path is None and elem.data is not None
+        case VideoElem():
+            return (elem.path is None and elem.data is not None) or isinstance(elem.snapshot, bytes)
+        case _:
+            return False
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        raise StorageError(f"cannot keep the content in {path.parent}: {exc.strerror}") from exc
+
+
+def _remove_others(folder: Path, needed: set[Path]) -> None:
+    if folder.exists():
+        for path in folder.iterdir():
+            if path not in needed:
+                path.unlink(missing_ok=True)
+
+
+def has_content(elems: Iterable[AnyElem]) -> bool:
+    """Whether any of these has content besides its JSON."""
+    return any(isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem) or _pending(elem) for elem in elems)
+
+
+def _pending(elem: AnyElem) -> bool:
+    match elem:
+        case ImageElem():
+            return not elem.images
+        case SoundElem() | FileElem() | VideoElem():
+            return not elem.url
+        case MergerElem():
+            return len(elem.content) > INLINE_LIMIT_BYTES
+        case _:
+            return False
+
+
+def _is_content(elem: AnyElem) -> TypeGuard[ImageElem | SoundElem | FileElem | VideoElem]:
+    return isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem)
+
+
+def _source(elem: ImageElem | SoundElem | FileElem | VideoElem) -> Path | bytes:
+    """Where the content is: the path wins. Raises FileMissing for bytes that an earlier run was given."""
+    if elem.path is not None:
+        return elem.path
+    if elem.data is None:
+        raise FileMissing("the content was given as bytes to an earlier run of this program, which kept nothing")
+    return elem.data

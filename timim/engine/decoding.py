@@ -1,0 +1,131 @@
+"""Entries as the local store takes them: messages and acts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from ..ids import ConversationKey
+from ..message import ALL, Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
+from ..protocol.elems import decode_body
+from ..protocol.entries import ActFacts, Entry, MentionItem, Reaction, State
+from ..storage import Incoming, IncomingAct
+
+NORMAL = Priority.NORMAL.value
+SENDERS = 1024  # of whom what was said last is kept
+
+
+def split(entries: Iterable[Entry], user_id: str) -> tuple[list[Incoming], list[IncomingAct]]:
+    """The messages and the acts among these; of a tombstone there is neither."""
+    messages: list[Incoming] = []
+    acts: list[IncomingAct] = []
+    for entry in entries:
+        if entry.tombstone:
+            continue
+        if (act := act_of(entry, user_id)) is not None:
+            acts.append(act)
+        else:
+            messages.append(incoming_of(entry, user_id))
+    return messages, acts
+
+
+def incoming_of(entry: Entry, user_id: str) -> Incoming:
+    """A message's entry as the local store takes it."""
+    group = None if isinstance(entry.group, msgspec.UnsetType) else entry.group
+    sender = entry.from_account
+    nick, face_url = entry.nick or (group.nick if group else ""), entry.face_url or (group.face_url if group else "")
+    profile = SenderProfile(sender, nick, face_url, dict(entry.custom)) if entry.custom else _profile(sender, nick, face_url)
+    member = None
+    if group is not None:
+        card, role, custom = group.name_card, group.role, group.member_custom
+        member = SenderMember(sender, card, role, dict(custom)) if custom else _member(sender, card, role)
+    mentions = _mentions(entry.mentions) if entry.mentions else ()
+    return Incoming(
+        entry.timeline_seq,
+        f"{entry.client_time}-{entry.msg_random}",
+        sender,
+        entry.msg_time,
+        sender == user_id,
+        bytes(entry.msg_body),
+        entry.priority or NORMAL,
+        entry.cloud_custom_data,
+        profile,
+        member,
+        _state(entry.state) if isinstance(entry.state, State) else None,
+        mentions,
+        calls=bool(mentions) and _calls(mentions, user_id),
+        receipt=entry.receipt != 0,
+    )
+
+
+@lru_cache(maxsize=SENDERS)
+def _profile(sender: str, nick: str, face_url: str) -> SenderProfile:
+    """The same object for all messages that say the same of their sender."""
+    return SenderProfile(sender, nick, face_url)
+
+
+@lru_cache(maxsize=SENDERS)
+def _member(sender: str, card: str, role: str) -> SenderMember:
+    return SenderMember(sender, card, role)
+
+
+def act_of(entry: Entry, user_id: str) -> IncomingAct | None:
+    """An act's entry as the local store takes it; None for any other."""
+    act = entry.act
+    if not isinstance(act, ActFacts):
+        return None
+    return IncomingAct(
+        seq=entry.timeline_seq,
+        kind=act.kind,
+        target=act.target,
+        target_from=act.target_from,
+        operator=entry.from_account,
+        time=entry.msg_time,
+        body=bytes(entry.msg_body).decode(),
+        cloud_custom_data=entry.cloud_custom_data,
+        reaction=act.reaction,
+        removed=bool(act.removed),
+        reactions=_reactions(act.reactions),
+        version=act.version,
+        calls_me=_calls(_mentions(entry.mentions), user_id),
+    )
+
+
+def online_message(key: ConversationKey, entry: Entry, user_id: str) -> Message:
+    """An online message: it has no seq and no row."""
+    facts = incoming_of(entry, user_id)
+    message = Message(*decode_body(facts.body), cloud_custom_data=facts.cloud_custom_data)
+    message.conversation = key
+    message.status = MessageStatus.SUCCEEDED
+    message.msg_id, message.sender, message.timestamp = facts.msg_id, facts.sender, facts.timestamp
+    message.sender_profile, message.sender_member = facts.profile, facts.member
+    message.is_self = facts.is_self
+    return message
+
+
+def _state(state: State) -> MessageState:
+    return MessageState(
+        state.recall_seq,
+        state.recaller,
+        state.recalled_at,
+        state.edit_seq,
+        state.editor,
+        state.edited_at,
+        state.version,
+        state.react_seq,
+        _reactions(state.reactions),
+    )
+
+
+def _reactions(reactions: list[Reaction]) -> dict[str, tuple[str, ...]]:
+    return {one.reaction: tuple(one.users) for one in reactions}
+
+
+def _mentions(items: Sequence[MentionItem]) -> tuple[str, ...]:
+    return tuple(ALL if item.all_flag else item.account for item in items)
+
+
+def _calls(mentions: tuple[str, ...], user_id: str) -> bool:
+    return user_id in mentions or ALL in mentions

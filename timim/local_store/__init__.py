@@ -1,0 +1,1 @@
+"""Tables and statements of the client's local store. `timim/storage.py` is its front."""

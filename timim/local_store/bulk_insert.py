@@ -1,0 +1,133 @@
+"""What others said, as rows of the local store: many messages by one statement, which reads them from JSON and a blob.
+
+SQLite gives the interpreter away for each statement, and has to win it back from a busy loop; each value that is bound to one
+holds it, and a statement of many rows is prepared anew for each number of them. Here two values are bound, one statement takes
+any number of rows from them, and reads them while the loop goes on. docs/decisions.md has what was measured.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import cache
+
+import msgspec
+
+from ..message import SenderMember, SenderProfile
+from . import message_actions
+from .message_rows import packed, packed_mentions
+from .types import Batch, Incoming
+
+
+class HoldsNUL(Exception):
+    """A text holds NUL, at which SQLite ends a text that it reads from JSON."""
+
+
+_OF_ALL = ("seq", "msg_id", "sender", "timestamp", "is_self", "priority", "cloud_custom_data", "body", "profile", "member")
+_OF_FEW = ("state", "quiet", "mentions", "calls", "receipt")  # most messages have them as they are by default
+_BYTES = frozenset({"body", "profile", "member", "state"})  # in the JSON: where they stand in the blob
+_PLACE_BITS = 32  # of a place in the blob; its length stands above them
+_encode = msgspec.json.Encoder().encode
+
+
+class _Blob:
+    """Bytes after each other; what is said again by the same object stands there once."""
+
+    def __init__(self) -> None:
+        self._parts = [b"-"]  # SQLite takes nothing of an empty blob, not even nothing
+        self._end = 2  # it counts from 1
+        self._profile: tuple[SenderProfile | None, int | None] = None, None
+        self._member: tuple[SenderMember | None, int | None] = None, None
+
+    def place(self, part: bytes) -> int:
+        """Where it stands now."""
+        at = self._end | len(part) << _PLACE_BITS
+        self._parts.append(part)
+        self._end += len(part)
+        return at
+
+    def profile(self, profile: SenderProfile | None) -> int | None:
+        if profile is not self._profile[0]:
+            said = packed(profile)
+            self._profile = profile, self.place(said) if said is not None else None
+        return self._profile[1]
+
+    def member(self, member: SenderMember | None) -> int | None:
+        if member is not self._member[0]:
+            said = packed(member)
+            self._member = member, self.place(said) if said is not None else None
+        return self._member[1]
+
+    def whole(self) -> bytes:
+        return b"".join(self._parts)
+
+
+def insert_all(connection: sqlite3.Connection, batch: Batch) -> tuple[int, int]:
+    """Insert what is not here yet; how many that is, and the last one's local_id: they follow each other. Raises HoldsNUL."""
+    few = any(item.state is not None or item.mentions or item.calls or item.receipt for item in batch.incoming)
+    blob = _Blob()
+    rows: list[tuple[object, ...]] = []
+    for item in batch.incoming:
+        row = _of_all(item, blob.place(item.body), blob.profile(item.profile), blob.member(item.member))
+        if few:
+            state = _state(item)
+            row += _of_few(item, blob.place(state) if state is not None else None)
+        rows.append(row)
+    text = _encode(rows)
+    if b"\\u0000" in text:
+        raise HoldsNUL
+    cursor = connection.execute(_insert_all(few=few), (*batch.key, batch.live, text.decode(), blob.whole()))
+    return cursor.rowcount, cursor.lastrowid or 0
+
+
+def insert_each(connection: sqlite3.Connection, batch: Batch) -> tuple[int, int]:
+    """The same for any messages, by a statement each."""
+    count, last = 0, 0
+    for item in batch.incoming:
+        row = _of_all(item, item.body, packed(item.profile), packed(item.member)) + _of_few(item, _state(item))
+        cursor = connection.execute(_INSERT, (*batch.key, batch.live, *row))
+        if cursor.rowcount:
+            count, last = count + 1, cursor.lastrowid or 0
+    return count, last
+
+
+def _of_all(item: Incoming, body: object, profile: object, member: object) -> tuple[object, ...]:
+    return (
+        item.seq,
+        item.msg_id,
+        item.sender,
+        item.timestamp,
+        item.is_self,
+        item.priority,
+        item.cloud_custom_data,
+        body,
+        profile,
+        member,
+    )
+
+
+def _of_few(item: Incoming, state: object) -> tuple[object, ...]:
+    recalled = item.state is not None and item.state.recall_seq > 0
+    return state, recalled, packed_mentions(item.mentions), item.calls, item.receipt
+
+
+def _state(item: Incoming) -> bytes | None:
+    return message_actions.packed_state(item.state) if item.state is not None else None
+
+
+def _into(columns: tuple[str, ...]) -> str:
+    return f"INSERT INTO messages(type,peer,thrown,status,position,{','.join(columns)})"
+
+
+@cache
+def _insert_all(*, few: bool) -> str:
+    columns, values = _OF_ALL + _OF_FEW * few, []
+    for i, name in enumerate(columns):
+        value = f"json_extract(value,'$[{i}]')"
+        place = f"{value}&{(1 << _PLACE_BITS) - 1},{value}>>{_PLACE_BITS}"
+        values.append(f"substr(?5,{place})" if name in _BYTES else value)
+    rows = f"SELECT ?1,?2,?3,2,{values[0]},{','.join(values)} FROM json_each(?4) WHERE true"
+    return f"{_into(columns)} {rows} ON CONFLICT DO NOTHING"
+
+
+_VALUES = ",".join(f"?{i + 4}" for i in range(len(_OF_ALL + _OF_FEW)))
+_INSERT = f"{_into(_OF_ALL + _OF_FEW)} VALUES(?1,?2,?3,2,?4,{_VALUES}) ON CONFLICT DO NOTHING"

@@ -1,0 +1,128 @@
+"""Rows of messages as `Message` objects. Their elems are decoded when they are first looked at."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ..errors import InvalidArgument
+from ..ids import ConversationKey, ConversationType
+from ..message import NO_STATE, Message, MessageStatus, Priority, SenderMember, SenderProfile
+from ..protocol.elems import decode_body, decode_own_body
+from . import message_actions
+from .types import Incoming, Place
+
+_FIELDS = (
+    "m.local_id, m.type, m.peer, m.seq, m.msg_id, m.sender, m.timestamp, m.status, m.is_self, m.priority, m.body,"
+    " m.cloud_custom_data, m.profile, m.member, m.custom_int, m.custom_data, m.unsent,"
+    " m.state, m.mentions, m.receipt"
+)
+_OF_CONVERSATION = "coalesce((SELECT {} FROM conversations c WHERE c.type=m.type AND c.peer=m.peer), 0)"
+_OF_RECEIPT = "CASE WHEN m.receipt THEN (SELECT {} FROM receipts r WHERE r.type=m.type AND r.peer=m.peer AND r.seq=m.seq) END"
+SELECT = (
+    f"SELECT {_FIELDS}, {_OF_RECEIPT.format('r.readers')}, {_OF_RECEIPT.format('r.others')},"
+    f" CASE WHEN m.is_self AND m.type=1 THEN {_OF_CONVERSATION.format('peer_read_seq')} ELSE 0 END,"
+    f" {_OF_CONVERSATION.format('read_seq')} FROM messages m"
+)
+ITS_ROW = "local_id=? AND msg_id=?"  # a deleted row's local_id is used again, and a Message object may outlive its row
+TYPES = {type.value: type for type in ConversationType}
+_PRIORITIES = {priority.value: priority for priority in Priority}
+STATUSES = {status.value: status for status in MessageStatus}
+_pack = msgspec.json.Encoder().encode
+_unpack_profile = msgspec.json.Decoder(SenderProfile).decode
+_unpack_member = msgspec.json.Decoder(SenderMember).decode
+
+
+def new_message(key: ConversationKey, item: Incoming, local_id: int, read_seq: int) -> Message:
+    """A message that was just stored, without reading it back."""
+    message = Message(cloud_custom_data=item.cloud_custom_data)
+    message._of(item.body, decode_body)
+    message.conversation, message.local_id = key, local_id
+    message.seq, message.msg_id, message.sender = item.seq, item.msg_id, item.sender
+    message.timestamp, message.status = item.timestamp, MessageStatus.SUCCEEDED
+    message.is_self = item.is_self
+    message.is_read = item.is_self or item.seq <= read_seq
+    message.priority = _PRIORITIES.get(item.priority, Priority.NORMAL)
+    message.sender_profile, message.sender_member = item.profile, item.member
+    message._state = item.state or NO_STATE
+    message.mentions, message.receipt = item.mentions, item.receipt
+    return message
+
+
+def message_of(row: tuple[Any, ...]) -> Message:
+    """A row of SELECT as a Message; its elems are decoded when they are first looked at."""
+    (
+        local_id,
+        type,
+        peer,
+        seq,
+        msg_id,
+        sender,
+        timestamp,
+        status,
+        is_self,
+        priority,
+        body,
+        cloud,
+        profile,
+        member,
+        custom_int,
+        custom_data,
+        unsent,
+        state,
+        mentions,
+        receipt,
+        readers,
+        others,
+        peer_read_seq,
+        read_seq,
+    ) = row
+    message = Message(cloud_custom_data=cloud)
+    message._of(body, decode_own_body if unsent else decode_body)
+    message.conversation = ConversationKey(TYPES[type], peer)
+    message.local_id, message.seq, message.msg_id, message.sender = local_id, seq or 0, msg_id, sender
+    message.timestamp, message.status = timestamp, STATUSES[status]
+    message.is_self = bool(is_self)
+    message.is_read = message.is_self or (seq or 0) <= read_seq
+    message.priority = _PRIORITIES.get(priority, Priority.NORMAL)
+    message.sender_profile = _unpack_profile(profile) if profile else None
+    message.sender_member = _unpack_member(member) if member else None
+    message.custom_int, message.custom_data = custom_int, bytes(custom_data)
+    message._state = message_actions.state_of(state) if state else NO_STATE
+    message.mentions = tuple(json.loads(mentions)) if mentions else ()
+    message.read_by_peer = 0 < (seq or 0) <= peer_read_seq
+    if receipt:
+        message.receipt, message.receipt_count, message.receipt_left = True, readers or 0, others or 0
+    return message
+
+
+def packed_mentions(mentions: Sequence[str]) -> str:
+    """Mentions as a row keeps them."""
+    return json.dumps(mentions) if mentions else ""
+
+
+def packed(facts: SenderProfile | SenderMember | None) -> bytes | None:
+    """What is known of a sender, as a row keeps it."""
+    return _pack(facts) if facts is not None else None
+
+
+def ids_of(message: Message) -> tuple[int, str]:
+    """The values of ITS_ROW."""
+    return message.local_id, message.msg_id
+
+
+def place_of(connection: sqlite3.Connection, key: ConversationKey, at: Message | int) -> Place:
+    """Where a message, or a seq, stands. Raises InvalidArgument for a message that has no place here."""
+    seq = at if isinstance(at, int) else at.seq
+    sql = "SELECT position, local_id FROM messages WHERE type=? AND peer=? AND "
+    if isinstance(at, int) or seq:
+        row = connection.execute(sql + "seq=?", (*key, seq)).fetchone()
+        return Place(*row) if row is not None else Place(seq, 0)
+    row = connection.execute(sql + ITS_ROW, (*key, *ids_of(at))).fetchone()
+    if row is None:
+        raise InvalidArgument("this device does not hold the message")
+    return Place(*row)

@@ -1,0 +1,143 @@
+"""What goes into the local store and what comes out of it, as values. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from ..ids import ConversationKey
+from ..message import Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
+from ..protocol.coverage import Coverage, Interval
+from .message_actions import IncomingAct, UnreadCount
+
+
+class Incoming(msgspec.Struct, frozen=True, gc=False):
+    """A received message, as its row will be."""
+
+    seq: int
+    msg_id: str
+    sender: str
+    timestamp: int
+    is_self: bool
+    body: bytes
+    priority: str = Priority.NORMAL.value
+    cloud_custom_data: str = ""
+    profile: SenderProfile | None = None
+    member: SenderMember | None = None
+    state: MessageState | None = None
+    mentions: tuple[str, ...] = ()
+    calls: bool = False  # it mentions this account, or everybody
+    receipt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What this account has of a conversation; `pinned`: since when, 0: it is not."""
+
+    pinned: int = 0
+    muted: bool = False
+    draft: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What came of one conversation, and the intervals that this proves.
+
+    `live`: it came by itself, up to `head`, and what is new of it will be thrown; otherwise somebody asked for it.
+    `acts_seq`: with this batch, all acts up to here are applied; those that are new are told.
+    """
+
+    key: ConversationKey
+    incoming: Sequence[Incoming] = ()
+    covered: Sequence[Interval] = ()
+    live: bool = False
+    head: int = 0
+    last_seq: int = 0
+    last_time: int = 0
+    read_seq: int = 0
+    floor: int = 0
+    acts: Sequence[IncomingAct] = ()
+    acts_seq: int = 0
+    user_id: str = ""
+    count: UnreadCount | None = None
+    peer_read_seq: int = 0
+    marks: Marks | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a batch: the messages to throw, in order, and how its conversation stands in the list.
+
+    `unread` (with `mentioned`) None: nothing but the new messages changes it. `acted`: acts to tell of, each with its
+    message as it is now. `peer_read_seq`: 0 if it has not risen.
+    """
+
+    key: ConversationKey
+    new: Sequence[Message]
+    listed: bool
+    last_time: int
+    unread: tuple[int, int] | None
+    acted: Sequence[tuple[IncomingAct, Message]] = ()
+    peer_read_seq: int = 0
+    marks: Marks | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationRow:
+    """What is known of a conversation. `listed`: it stands in the conversation list; `head`: docs/history.md."""
+
+    key: ConversationKey
+    coverage: Coverage
+    head: int
+    last_seq: int
+    read_seq: int
+    floor: int
+    listed: bool
+    last_time: int
+    acts_seq: int
+    peer_read_seq: int
+    marks: Marks
+    draft_unsent: bool
+    unread: int
+    mentioned: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The server numbered one of our own messages. Both ids name its row: a deleted one's `local_id` is used again."""
+
+    key: ConversationKey
+    local_id: int
+    msg_id: str
+    seq: int
+    timestamp: int
+    body: bytes
+    profile: SenderProfile | None = None
+    member: SenderMember | None = None
+
+
+class Settled(NamedTuple):
+    """What became of an acked message's row. `status` None: the user deleted it meanwhile, it stays so and is not held."""
+
+    status: MessageStatus | None
+    local_id: int
+    head: int  # of its conversation: it grows with messages that follow it
+
+
+class Place(NamedTuple):
+    """Where a row stands in its conversation: at its seq, or behind the seq that was the last when it was made."""
+
+    position: int
+    local_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Messages newest first, the place of each among the results, and the timelines: held, floor, last seq."""
+
+    messages: list[Message]
+    places: list[tuple[int, int]]
+    known: dict[ConversationKey, tuple[Coverage, int, int]]

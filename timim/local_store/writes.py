@@ -1,0 +1,297 @@
+"""The local store's tables: what runs inside its transactions. Rows of messages, and what is known of each timeline.
+
+Intervals grow in the same transaction as the rows that prove them; a refetch writes only what the server knows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from ..ids import ConversationKey, ConversationType
+from ..message import Message, MessageState
+from ..protocol.coverage import Interval
+from ..sqlite.database import SIZES, in_parts
+from . import bulk_insert, fulltext, message_actions
+from .message_actions import IncomingAct
+from .message_rows import ITS_ROW, SELECT, STATUSES, ids_of, message_of, new_message, packed, packed_mentions
+from .timeline_state import Known, coverage_of, set_marks, write_coverage
+from .types import Ack, Batch, Incoming, Settled, Stored
+
+_SCHEMA_1 = """
+CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE conversations(type INTEGER NOT NULL, peer TEXT NOT NULL, coverage TEXT NOT NULL DEFAULT '[]',
+  last_seq INTEGER NOT NULL DEFAULT 0, read_seq INTEGER NOT NULL DEFAULT 0, floor INTEGER NOT NULL DEFAULT 1,
+  head INTEGER NOT NULL DEFAULT 0, hidden_seq INTEGER NOT NULL DEFAULT 0, listed INTEGER NOT NULL DEFAULT 0,
+  last_time INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(type, peer)) WITHOUT ROWID;
+CREATE TABLE messages(local_id INTEGER PRIMARY KEY, type INTEGER NOT NULL, peer TEXT NOT NULL,
+  position INTEGER NOT NULL, seq INTEGER, msg_id TEXT NOT NULL, sender TEXT NOT NULL, timestamp INTEGER NOT NULL,
+  status INTEGER NOT NULL, is_self INTEGER NOT NULL, priority TEXT NOT NULL, body BLOB NOT NULL,
+  cloud_custom_data TEXT NOT NULL, profile TEXT, member TEXT, custom_int INTEGER NOT NULL DEFAULT 0,
+  custom_data BLOB NOT NULL DEFAULT x'', unsent INTEGER NOT NULL DEFAULT 0,
+  thrown INTEGER NOT NULL DEFAULT 1, error_code INTEGER NOT NULL DEFAULT 0, error_info TEXT NOT NULL DEFAULT '');
+CREATE UNIQUE INDEX messages_seq ON messages(type, peer, seq) WHERE seq IS NOT NULL;
+CREATE INDEX messages_position ON messages(type, peer, position, local_id);
+CREATE INDEX messages_unsettled ON messages(local_id) WHERE status = 1;
+CREATE INDEX messages_unnumbered ON messages(type, peer, msg_id) WHERE seq IS NULL;
+"""
+_STEPS = (_SCHEMA_1, fulltext.SCHEMA, message_actions.SCHEMA_2)  # a released one never changes; a new file takes them all
+SCHEMA_VERSION = len(_STEPS)
+_INSERT_OUTGOING = {
+    size: "INSERT INTO messages(type, peer, position, msg_id, sender, timestamp, status, is_self, priority, body,"
+    " cloud_custom_data, unsent, mentions, receipt)"
+    f" VALUES{','.join(['(?,?,?,?,?,?,1,1,?,?,?,1,?,?)'] * size)}"
+    for size in SIZES
+}
+_SETTLE = {
+    size: "UPDATE messages SET seq=v.column2, position=v.column2, timestamp=v.column3, body=v.column4, unsent=0, error_code=0,"
+    " error_info='', profile=coalesce(v.column5, profile), member=coalesce(v.column6, member),"
+    " status=CASE WHEN status=4 THEN 4 ELSE 2 END"
+    f" FROM (VALUES{','.join(['(?,?,?,?,?,?,?)'] * size)}) v WHERE local_id=v.column1 AND msg_id=v.column7"
+    " RETURNING msg_id, local_id, status"
+    for size in SIZES
+}
+_INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ? AND local_id>?"
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a new or old file to the current schema."""
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise sqlite3.DatabaseError(f"the file is of a newer timim (schema {version})")
+    fulltext.register(connection)
+    if version < SCHEMA_VERSION:  # in one transaction: each has to be on disk, and a new device's login waits for it
+        steps = " ".join(_STEPS[version:])
+        connection.executescript(f"BEGIN; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+
+
+def add_outgoing(connection: sqlite3.Connection, outgoing: Sequence[tuple[Message, bytes]]) -> list[int]:
+    """Store messages and their bodies as SENDING, in this order; their local_ids."""
+    local_ids: list[int] = []
+    for key, of_one in groupby(outgoing, key=lambda one: one[0].conversation):
+        assert key is not None
+        connection.execute(
+            "INSERT INTO conversations(type, peer, listed) VALUES(?,?,1) ON CONFLICT DO UPDATE SET listed=1 WHERE NOT listed",
+            tuple(key),
+        )
+        sql = "SELECT coalesce(max(position), 0) FROM messages WHERE type=? AND peer=?"
+        (position,) = connection.execute(sql, tuple(key)).fetchone()
+        for part in in_parts(list(of_one)):
+            values = [value for message, body in part for value in _outgoing_row(key, position, message, body)]
+            last = connection.execute(_INSERT_OUTGOING[len(part)], values).lastrowid
+            assert last is not None
+            local_ids += range(last - len(part) + 1, last + 1)
+    return local_ids
+
+
+def _outgoing_row(key: ConversationKey, position: int, message: Message, body: bytes) -> tuple[Any, ...]:
+    return (
+        *key,
+        position,
+        message.msg_id,
+        message.sender,
+        message.timestamp,
+        message.priority.value,
+        body,
+        message.cloud_custom_data,
+        packed_mentions(message.mentions),
+        message.receipt,
+    )
+
+
+def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[Settled]:
+    """Write what the server said of our own messages."""
+    settled = [row for part in in_parts(acks) for row in _settle_all(connection, part)]
+    heads: dict[ConversationKey, int] = {}
+    for key in {ack.key for ack in acks}:
+        known = Known.read(connection, key)
+        for ack, row in zip(acks, settled, strict=True):
+            if ack.key == key:
+                held = [Interval(ack.seq, ack.seq)] if row is not None else []
+                known.cover(*held, last_seq=ack.seq, last_time=ack.timestamp)
+                known.follow(ack.seq)
+        known.write(connection)
+        heads[key] = known.head
+        _keep_behind(connection, key)
+        if known.waiting:
+            message_actions.apply_waiting(connection, key, [ack.seq for ack in acks if ack.key == key])
+    return [
+        Settled(STATUSES[row[1]], row[0], heads[ack.key]) if row is not None else Settled(None, 0, heads[ack.key])
+        for ack, row in zip(acks, settled, strict=True)
+    ]
+
+
+def _keep_behind(connection: sqlite3.Connection, key: ConversationKey) -> None:
+    """What is still on its way stands behind all that is numbered."""
+    connection.execute(
+        "UPDATE messages INDEXED BY messages_unsettled SET position="
+        "(SELECT max(position) FROM messages WHERE type=?1 AND peer=?2) WHERE status=1 AND type=?1 AND peer=?2",
+        tuple(key),
+    )
+
+
+def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int] | None]:
+    values = [value for ack in acks for value in _settled_row(ack)]
+    try:
+        found = connection.execute(_SETTLE[len(acks)], values).fetchall()
+    except sqlite3.IntegrityError:  # one of them is here already, by its push
+        return [_settle(connection, ack) for ack in acks]
+    rows = {msg_id: (local_id, status) for msg_id, local_id, status in found}
+    return [rows.get(ack.msg_id) for ack in acks]
+
+
+def _settled_row(ack: Ack) -> tuple[Any, ...]:
+    return ack.local_id, ack.seq, ack.timestamp, ack.body, packed(ack.profile), packed(ack.member), ack.msg_id
+
+
+def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
+    try:
+        row = connection.execute(_SETTLE[1], _settled_row(ack)).fetchone()
+        return row[1:] if row is not None else None
+    except sqlite3.IntegrityError:  # its push came first: one row, with what the user put on this one
+        row = connection.execute(
+            "UPDATE messages SET (custom_int, custom_data, status) = (SELECT o.custom_int, o.custom_data,"
+            " CASE WHEN o.status=4 THEN 4 ELSE messages.status END FROM messages o WHERE o.local_id=?)"
+            " WHERE type=? AND peer=? AND seq=? RETURNING local_id, status",
+            (ack.local_id, *ack.key, ack.seq),
+        ).fetchone()
+        connection.execute("DELETE FROM messages WHERE local_id=?", (ack.local_id,))
+        return row[0], row[1]
+
+
+def add(connection: sqlite3.Connection, batch: Batch) -> Stored:
+    """Store a batch of messages, and the intervals that it proves."""
+    key, live = batch.key, batch.live
+    known = Known.read(connection, key)
+    last_time = max((item.timestamp for item in batch.incoming), default=batch.last_time)
+    known.cover(*batch.covered, last_seq=batch.last_seq, last_time=last_time)
+    known.read_seq = max(known.read_seq, batch.read_seq)
+    known.floor = max(known.floor, batch.floor)
+    known.head = max(known.head, batch.head)
+    known.listed = known.listed or (live and batch.last_seq > known.hidden_seq)
+    peer_read_seq = batch.peer_read_seq if batch.peer_read_seq > known.peer_read_seq else 0
+    known.peer_read_seq = max(known.peer_read_seq, batch.peer_read_seq)
+    told_up_to = known.acts_seq if batch.acts_seq else 1 << 62
+    known.acts_seq = max(known.acts_seq, batch.acts_seq)
+    known.write(connection)
+    if known.unnumbered:
+        for item in batch.incoming:
+            _recognise(connection, key, item)
+    new: list[Message] = []
+    for item, local_id in _insert(connection, batch):
+        if local_id is not None:
+            if live:
+                new.append(new_message(key, item, local_id, known.read_seq))
+        elif (held := _refresh(connection, key, item, live=live)) is not None:
+            new.append(held)
+    if known.waiting and batch.incoming:
+        message_actions.apply_waiting(connection, key, [item.seq for item in batch.incoming])
+        new = [_held(connection, message.local_id) for message in new]
+    acted = _add_acts(connection, batch, new, told_up_to) if batch.acts else []
+    marks = set_marks(connection, key, batch.marks) if batch.marks is not None else None
+    if batch.count is not None:
+        message_actions.set_base(connection, key, batch.count)
+    unread: tuple[int, int] | None = None
+    if batch.read_seq or batch.count is not None or any(act.kind == "recall" for act in batch.acts):
+        unread = message_actions.unread_of(connection, key)
+    return Stored(key, new, known.listed, known.last_time, unread, acted, peer_read_seq, marks)
+
+
+def _held(connection: sqlite3.Connection, local_id: int) -> Message:
+    return message_of(connection.execute(f"{SELECT} WHERE m.local_id=?", (local_id,)).fetchone())
+
+
+def _add_acts(
+    connection: sqlite3.Connection, batch: Batch, new: list[Message], told_up_to: int
+) -> list[tuple[IncomingAct, Message]]:
+    """Apply a batch's acts; the ones to tell of. What of `new` they change is told as it is after them."""
+    acted: list[tuple[IncomingAct, int]] = []
+    for act in batch.acts:
+        local_id = message_actions.apply(connection, batch.key, act)
+        if act.seq <= told_up_to:
+            continue
+        message_actions.recounted(connection, batch.key, act, batch.user_id)
+        if local_id is not None:
+            acted.append((act, local_id))
+    touched = {local_id for _, local_id in acted}
+    new[:] = [_held(connection, message.local_id) if message.local_id in touched else message for message in new]
+    return [(act, _held(connection, local_id)) for act, local_id in acted]
+
+
+def _insert(connection: sqlite3.Connection, batch: Batch) -> list[tuple[Incoming, int | None]]:
+    """Insert what is not here yet; each item with its new local_id, None for one that is here."""
+    items = batch.incoming
+    if not items:
+        return []
+    insert = bulk_insert.insert_all if len(items) > 1 else bulk_insert.insert_each  # one is cheaper by itself
+    try:
+        count, last = insert(connection, batch)
+    except bulk_insert.HoldsNUL:
+        count, last = bulk_insert.insert_each(connection, batch)
+    if count == len(items):
+        return list(zip(items, range(last - count + 1, last + 1), strict=True))
+    where = (*batch.key, min(item.seq for item in items), max(item.seq for item in items), last - count)
+    ids = dict(connection.execute(_INSERTED, where).fetchall()) if count else {}
+    return [(item, ids.get(item.seq)) for item in items]
+
+
+def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: Incoming, *, live: bool) -> Message | None:
+    """It is here: what the server knows is written anew, what this device put on it stays. Itself, if it is to be thrown."""
+    local_id, thrown, held = connection.execute(
+        "SELECT local_id, thrown, state FROM messages WHERE type=? AND peer=? AND seq=?", (*key, item.seq)
+    ).fetchone()
+    connection.execute(
+        "UPDATE messages SET timestamp=?, body=CASE WHEN state IS NULL THEN ? ELSE body END, profile=coalesce(?, profile),"
+        " member=coalesce(?, member), thrown=thrown OR ?, calls=?, receipt=? WHERE local_id=?",
+        (
+            item.timestamp,
+            item.body,
+            packed(item.profile),
+            packed(item.member),
+            live,
+            item.calls,
+            item.receipt,
+            local_id,
+        ),
+    )
+    if held is not None or item.state is not None:
+        told = item.state if item.state is not None else MessageState()
+        message_actions.write_message(connection, local_id, told, item.body, item.cloud_custom_data)
+    return _held(connection, local_id) if live and not thrown else None
+
+
+def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: Incoming) -> None:
+    """Number the row that this message has already: ours, and its ack was lost; or known from before the server's epoch.
+
+    A msg_id without a time (of a tip, or by REST) may be many messages': then it is the one that says the same.
+    """
+    row = connection.execute(
+        "SELECT local_id FROM messages WHERE type=? AND peer=? AND msg_id=? AND sender=? AND seq IS NULL"
+        " AND (msg_id NOT LIKE '0-%' OR (timestamp=? AND body=?))",
+        (*key, item.msg_id, item.sender, item.timestamp, item.body),
+    ).fetchone()
+    if row is not None:
+        _settle(connection, Ack(key, row[0], item.msg_id, item.seq, item.timestamp, item.body))
+
+
+def delete_message(connection: sqlite3.Connection, message: Message) -> bool:
+    """The row goes, and a hole opens where it stood; True if it was held."""
+    sql = f"DELETE FROM messages WHERE {ITS_ROW} RETURNING type, peer, seq"
+    row = connection.execute(sql, ids_of(message)).fetchone()
+    if row is not None and row[2] is not None:
+        key = ConversationKey(ConversationType(row[0]), row[1])
+        write_coverage(connection, key, coverage_of(connection, key).remove(row[2], row[2]))
+    return row is not None
+
+
+def delete_conversation(connection: sqlite3.Connection, key: ConversationKey, *, messages: bool) -> bool:
+    """Off the list, or with its messages and all that is known of its timeline; True if it was listed."""
+    where = " WHERE type=? AND peer=?"
+    row = connection.execute("SELECT listed FROM conversations" + where, tuple(key)).fetchone()
+    connection.execute("UPDATE conversations SET listed=0, hidden_seq=last_seq" + where, tuple(key))
+    if messages:
+        connection.execute("UPDATE conversations SET coverage='[]'" + where, tuple(key))
+        connection.execute("DELETE FROM messages" + where, tuple(key))
+    return bool(row and row[0])

@@ -1,0 +1,142 @@
+"""What a picture's file says besides its picture, taken out: where, when, by whom and with what it was made.
+
+Invariant: the coded pixels are copied, not encoded anew. Only parts that are known to be needed for showing the picture are
+kept, so that an unknown part cannot tell; of EXIF that is the orientation, written anew.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Final
+
+from ..errors import MediaError, NotAnImage
+from .formats import open_picture
+from .resize import orientation
+
+_SHOWN_PNG: Final = frozenset(
+    b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP sBIT bKGD pHYs cICP mDCV cLLI acTL fcTL fdAT".split()
+)
+_SHOWN_WEBP: Final = frozenset((b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP"))
+_ALONE: Final = frozenset((0x01, *range(0xD0, 0xD8)))  # JPEG markers without a length
+_WEBP_EXIF, _WEBP_XMP = 0x08, 0x04  # flags of VP8X
+
+
+def without_metadata(data: bytes) -> bytes:
+    """The same picture without its metadata. Raises MediaError for a format it does not know, NotAnImage."""
+    im, form = open_picture(data)
+    turn = orientation(im)
+    try:
+        match form:
+            case "JPEG":
+                made = b"".join(_jpeg(data, turn))
+            case "PNG":
+                made = b"".join(_png(data, turn))
+            case "WEBP":
+                made = _webp(data, turn)
+            case _:
+                raise MediaError(f"metadata can be taken out of JPEG, PNG and WebP, not out of {form}: send one of these")
+    except (IndexError, struct.error) as exc:
+        raise NotAnImage("damaged or truncated") from exc
+    open_picture(made)
+    return made
+
+
+def _exif(turn: int) -> bytes:
+    """EXIF that says how the picture is turned, and nothing else; empty when it is upright."""
+    return b"" if turn == 1 else b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, turn, 0, 0)
+
+
+def _jpeg(data: bytes, turn: int) -> Iterator[bytes]:
+    """Ends with the first picture: what follows is another camera lens's picture with metadata of its own, or hidden."""
+    yield b"\xff\xd8"
+    if exif := _exif(turn):
+        yield b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + b"Exif\0\0" + exif
+    pos = 2
+    while True:
+        while data[pos] != 0xFF:  # stray bytes between segments, which decoders skip
+            pos += 1
+        while data[pos] == 0xFF:
+            pos += 1
+        marker, pos = data[pos], pos + 1
+        if marker == 0xD9:
+            yield b"\xff\xd9"
+            return
+        if marker == 0 or marker in _ALONE:
+            continue
+        end = pos + struct.unpack_from(">H", data, pos)[0]
+        if end < pos + 2 or end > len(data):
+            raise NotAnImage("damaged or truncated")
+        if _jpeg_shown(marker, data[pos + 2 : pos + 16]):
+            yield bytes((0xFF, marker)) + data[pos:end]
+        pos = end
+        if marker == 0xDA:
+            pos = _scan_end(data, end)
+            yield data[end:pos]
+
+
+def _jpeg_shown(marker: int, head: bytes) -> bool:
+    match marker:
+        case 0xE0:
+            return head.startswith(b"JFIF\0")  # JFXX holds a thumbnail
+        case 0xE2:
+            return head.startswith(b"ICC_PROFILE\0")
+        case 0xEE:
+            return head.startswith(b"Adobe")  # says how CMYK is meant
+        case _:
+            return not (0xE0 <= marker <= 0xEF or marker == 0xFE)
+
+
+def _scan_end(data: bytes, pos: int) -> int:
+    """Where the coded pixels end: at the next marker that is neither a stuffed byte nor a restart."""
+    while True:
+        pos = data.find(b"\xff", pos)
+        if pos < 0 or pos + 1 >= len(data):
+            raise NotAnImage("damaged or truncated")
+        following = data[pos + 1]
+        if following == 0xFF:
+            pos += 1
+        elif following == 0 or following in _ALONE:
+            pos += 2
+        else:
+            return pos
+
+
+def _png(data: bytes, turn: int) -> Iterator[bytes]:
+    yield data[:8]
+    pos = 8
+    while True:
+        size, kind = struct.unpack_from(">I4s", data, pos)
+        end = pos + 12 + size
+        if end > len(data):
+            raise NotAnImage("damaged or truncated")
+        if kind in _SHOWN_PNG:
+            yield data[pos:end]
+        if kind == b"IHDR" and (exif := _exif(turn)):
+            body = b"eXIf" + exif
+            yield struct.pack(">I", len(exif)) + body + struct.pack(">I", zlib.crc32(body))
+        if kind == b"IEND":
+            return
+        pos = end
+
+
+def _webp(data: bytes, turn: int) -> bytes:
+    out, pos, exif = BytesIO(), 12, _exif(turn)
+    end_of_file = min(len(data), 8 + struct.unpack_from("<I", data, 4)[0])
+    while pos + 8 <= end_of_file:
+        kind, size = struct.unpack_from("<4sI", data, pos)
+        end = pos + 8 + size + (size & 1)
+        if pos + 8 + size > len(data):
+            raise NotAnImage("damaged or truncated")
+        chunk = bytearray(data[pos:end])
+        if kind == b"VP8X":
+            chunk[8] = chunk[8] & ~(_WEBP_EXIF | _WEBP_XMP) | (_WEBP_EXIF if exif else 0)
+        if kind in _SHOWN_WEBP:
+            out.write(chunk.ljust(8 + size + (size & 1), b"\0"))
+        pos = end
+    if exif:  # only an extended file, which has VP8X, can have had an orientation
+        out.write(b"EXIF" + struct.pack("<I", len(exif)) + exif + b"\0" * (len(exif) & 1))
+    body = out.getvalue()
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body

@@ -1,0 +1,97 @@
+"""Bodies of the conversation list (`recentcontact`)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from .codec import Body, Command, Reply
+from .session import ReceiptNotice
+
+__all__ = [
+    "CONTACT_C2C",
+    "CONTACT_GROUP",
+    "CONTACT_SYSTEM",
+    "PAGE_CONTACTS",
+    "Contact",
+    "LastMsg",
+    "PageContacts",
+    "PageContactsReply",
+    "ReceiptNotice",
+]
+
+CONTACT_C2C = 1
+CONTACT_GROUP = 2
+CONTACT_SYSTEM = 3  # ours: told to timim clients only (TimelineMessages)
+
+
+class PageContacts(Body):
+    """A page of conversations, newest first; StartIndex or TimeStamp as the last reply said, 0 at first."""
+
+    time_stamp: int = msgspec.field(name="TimeStamp", default=0)
+    start_index: int = msgspec.field(name="StartIndex", default=0)
+    count: int = msgspec.field(name="Count", default=100)
+    messages: int = msgspec.field(name="TimelineMessages", default=0)  # 1: with each last message, whole
+    since: int = msgspec.field(name="TimelineSince", default=0)  # only what changed since that reply; 0: all
+
+
+class Contact(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One conversation: its peer, its last message in short, and (ours) what is needed to resume its timeline."""
+
+    type: int = msgspec.field(name="Type")
+    to_account: str = msgspec.field(name="To_Account", default="")
+    group_id: str = msgspec.field(name="ToGroupId", default="")
+    msg_time: int = msgspec.field(name="MsgTimeStamp", default=0)
+    last_seq: int = msgspec.field(name="TimelineLastSeq", default=0)
+    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
+    floor: int = msgspec.field(name="TimelineFloor", default=0)
+    message: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="TimelineMessage", default=msgspec.UNSET)
+    act_seq: int = msgspec.field(name="TimelineActSeq", default=0)  # the last act on a message
+    peer_read_seq: int = msgspec.field(name="TimelinePeerReadSeq", default=0)
+    unread_now: int = msgspec.field(name="TimelineUnread", default=0)
+    mentioned: int = msgspec.field(name="TimelineMentioned", default=0)
+    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)  # up to which these were counted
+    pinned: int = msgspec.field(name="TimelinePinned", default=0)  # since when
+    muted: int = msgspec.field(name="TimelineMuted", default=0)
+    draft: str = msgspec.field(name="TimelineDraft", default="")
+    # the web client's own words; it wants them whenever TimelineMessages was not asked for
+    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: int = msgspec.field(name="MsgRandom", default=0)
+    last_c2c_from: str = msgspec.field(name="LastC2CMsgFrom_Account", default="")
+    last_group_from: str = msgspec.field(name="MsgGroupFrom_Account", default="")
+    last_msg: LastMsg | msgspec.UnsetType = msgspec.field(name="LastMsg", default=msgspec.UNSET)
+    peer_nick: str = msgspec.field(name="PeerNick", default="")
+    peer_image: str = msgspec.field(name="PeerAvatar", default="")
+    group_account: str = msgspec.field(name="ToAccount", default="")
+    group_name: str = msgspec.field(name="GroupNick", default="")
+    group_type: str = msgspec.field(name="GroupType", default="")
+    sender_nick: str = msgspec.field(name="SenderNick", default="")
+    sender_card: str = msgspec.field(name="SenderNameCard", default="")
+    next_seq: int = msgspec.field(name="GroupNextMsgSeq", default=0)
+    group_read_seq: int = msgspec.field(name="MsgGroupReadedSeq", default=0)
+    peer_read_time: int = msgspec.field(name="C2cPeerReadTime", default=0)
+    unread: int = msgspec.field(name="UnreadMsgCount", default=0)
+    last_msg_flags: int = msgspec.field(name="LastMsgFlags", default=0)  # 8 in C2C, 2 in a group: recalled
+    not_unread: int = msgspec.field(name="GroupIgnoredUnreadSeqCount", default=0)
+    top_flags: int = msgspec.field(name="TopFlags", default=0)  # 1: pinned
+    top_time: int = msgspec.field(name="TopTimeStamp", default=0)
+
+
+class LastMsg(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a last message says."""
+
+    msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
+    cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
+
+
+class PageContactsReply(Reply):
+    """`CompleteFlag` 1: the last page; without it the web client asks for ever."""
+
+    complete_flag: int = msgspec.field(name="CompleteFlag", default=1)
+    start_index: int = msgspec.field(name="StartIndex", default=0)
+    time_stamp: int = msgspec.field(name="TimeStamp", default=0)
+    since: int = msgspec.field(name="TimelineSince", default=0)  # what to name the next time
+    items: list[Contact] = msgspec.field(name="SessionItem", default_factory=list)
+    receipts: list[ReceiptNotice] = msgspec.field(name="TimelineReceipts", default_factory=list)  # that changed since
+
+
+PAGE_CONTACTS = Command("recentcontact.page_get", PageContacts, PageContactsReply)

@@ -1,0 +1,155 @@
+"""What one has of a conversation: pinned, muted, a draft; who read what, in Tencent's words and in ours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .codec import Body, Command, Reply
+from .message_actions import SeqItem
+from .session import ReceiptNotice
+
+PIN, UNPIN = 1, 2
+
+
+class PinItem(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A conversation: Type 1 and To_Account, or Type 2 and ToGroupId."""
+
+    type: int = msgspec.field(name="Type", default=1)
+    to_account: str = msgspec.field(name="To_Account", default="")
+    group_id: str = msgspec.field(name="ToGroupId", default="")
+
+
+class Pin(Body):
+    """OperationType 1 pins, 2 ends it."""
+
+    operation: int = msgspec.field(name="OperationType", default=PIN)
+    items: list[PinItem] = msgspec.field(name="RecentContactItem", default_factory=list)
+
+
+class MuteC2C(Body):
+    """Mute_Notifications 1: messages of these users come without a notification; 0 ends it."""
+
+    peers: list[str] = msgspec.field(name="Peer_Account", default_factory=list)
+    mute: int = msgspec.field(name="Mute_Notifications", default=0)
+
+
+class GetMutedC2C(Body):
+    """Of which of these users messages come without a notification."""
+
+    peers: list[str] = msgspec.field(name="Peer_Account", default_factory=list)
+
+
+class MutedItem(msgspec.Struct, kw_only=True):
+    peer: str = msgspec.field(name="Peer_Account")
+    mute: int = msgspec.field(name="Mute_Notifications")
+
+
+class GetMutedC2CReply(Reply):
+    items: list[MutedItem] = msgspec.field(name="MuteNotificationsList", default_factory=list)
+
+
+class SetMarks(Body, kw_only=True):
+    """What changes of a conversation (ours); what is absent stays. `TimelinePinned`, `TimelineMuted`: 1 or 0."""
+
+    peer: str = msgspec.field(name="Peer_Account", default="")
+    group_id: str = msgspec.field(name="GroupId", default="")
+    system: int = msgspec.field(name="TimelineSystem", default=0)
+    pinned: int | msgspec.UnsetType = msgspec.field(name="TimelinePinned", default=msgspec.UNSET)
+    muted: int | msgspec.UnsetType = msgspec.field(name="TimelineMuted", default=msgspec.UNSET)
+    draft: str | msgspec.UnsetType = msgspec.field(name="TimelineDraft", default=msgspec.UNSET)
+
+
+class SetMarksReply(Reply):
+    """What they are now; TimelinePinned is the server's time of the pinning."""
+
+    pinned: int = msgspec.field(name="TimelinePinned", default=0)
+    muted: int = msgspec.field(name="TimelineMuted", default=0)
+    draft: str = msgspec.field(name="TimelineDraft", default="")
+
+
+class ReadOne(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A conversation, read up to a seq."""
+
+    peer: str = msgspec.field(name="Peer_Account", default="")
+    group_id: str = msgspec.field(name="GroupId", default="")
+    system: int = msgspec.field(name="TimelineSystem", default=0)
+    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
+
+
+class ReadMany(Body):
+    """Conversations that this account has read (ours), up to 500."""
+
+    items: list[ReadOne] = msgspec.field(name="TimelineReads", default_factory=list)
+
+
+class ReadState(msgspec.Struct, kw_only=True):
+    """What of a conversation is read, and unread up to `TimelineUnreadSeq`."""
+
+    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
+    unread: int = msgspec.field(name="TimelineUnread", default=0)
+    mentioned: int = msgspec.field(name="TimelineMentioned", default=0)
+    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)
+
+
+class ReadManyReply(Reply):
+    """In the order asked."""
+
+    states: list[ReadState] = msgspec.field(name="TimelineReads", default_factory=list)
+
+
+class SendReceipts(Body, kw_only=True):
+    """These group messages were read by who asks; up to 30."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    items: list[SeqItem] = msgspec.field(name="MsgSeqList", default_factory=list)
+
+
+class GetReceipts(Body, kw_only=True):
+    """How many read these group messages of the asker."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    items: list[SeqItem] = msgspec.field(name="MsgSeqList", default_factory=list)
+
+
+class GetReceiptsReply(Reply):
+    receipts: list[ReceiptNotice] = msgspec.field(name="GroupMsgReceiptList", default_factory=list)
+
+
+class GetReaders(Body, kw_only=True):
+    """Who read a group message of the asker (`Flag` 0), or did not (1); a page from `Cursor` on."""
+
+    group_id: str = msgspec.field(name="GroupId")
+    seq: int = msgspec.field(name="MsgSeq")
+    flag: int = msgspec.field(name="Flag", default=0)
+    cursor: Any = msgspec.field(name="Cursor", default=0)  # text or number: what the last reply said
+    count: int = msgspec.field(name="Num", default=100)
+
+
+class ReaderItem(msgspec.Struct, kw_only=True):
+    account: str = msgspec.field(name="Read_Account")
+    time: int = msgspec.field(name="ReadTime", default=0)
+
+
+class NonReaderItem(msgspec.Struct, kw_only=True):
+    account: str = msgspec.field(name="Unread_Account")
+
+
+class GetReadersReply(Reply):
+    """IsFinish 1: the last page."""
+
+    read: list[ReaderItem] = msgspec.field(name="ReadList", default_factory=list)
+    unread: list[NonReaderItem] = msgspec.field(name="UnreadList", default_factory=list)
+    cursor: int = msgspec.field(name="Cursor", default=0)
+    finished: int = msgspec.field(name="IsFinish", default=1)
+
+
+PIN_CONTACTS = Command("recentcontact.top", Pin, Reply)
+MUTE_C2C = Command("openim.set_c2c_peer_mute_notifications", MuteC2C, Reply)
+GET_MUTED_C2C = Command("openim.get_c2c_peer_mute_notifications", GetMutedC2C, GetMutedC2CReply)
+SET_MARKS = Command("timeline.marks_set", SetMarks, SetMarksReply)
+READ_MANY = Command("timeline.read", ReadMany, ReadManyReply)
+SEND_RECEIPTS = Command("group_open_http_svc.group_msg_receipt", SendReceipts, Reply)
+GET_RECEIPTS = Command("group_open_http_svc.get_group_msg_receipt", GetReceipts, GetReceiptsReply)
+GET_READERS = Command("group_open_http_svc.get_group_msg_receipt_detail", GetReaders, GetReadersReply)

@@ -1,0 +1,109 @@
+"""Messages forwarded as one: making a merger of messages, and messages of a merger.
+
+A merged message is what was said, by whom and when; it is nobody's entry, and proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ..elems import MergerElem
+from ..errors import InvalidArgument, InvalidElem, ProtocolError
+from ..ids import ConversationType
+from ..message import Message, MessageStatus, SenderProfile
+from .elems import decode_body, encode_body
+from .merger_elem import LAYERS_LIMIT, MESSAGES_LIMIT
+
+ABSTRACTS, ABSTRACT_LIMIT = 3, 100  # lines, and characters of one
+
+
+class MergedEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One member of `MsgList`."""
+
+    from_account: str = msgspec.field(name="From_Account", default="")
+    to_account: str = msgspec.field(name="To_Account", default="")
+    group_id: str = msgspec.field(name="GroupId", default="")
+    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: int = msgspec.field(name="MsgRandom", default=0)
+    client_time: int = msgspec.field(name="MsgClientTime", default=0)
+    time: int = msgspec.field(name="MsgTimeStamp", default=0)
+    nick: str = msgspec.field(name="From_AccountNick", default="")
+    face_url: str = msgspec.field(name="From_AccountHeadurl", default="")
+    cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
+    msg_body: msgspec.Raw = msgspec.field(name="MsgBody", default=msgspec.Raw(b"[]"))
+
+
+_decode = msgspec.json.Decoder(list[MergedEntry]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def merged(
+    messages: Sequence[Message], *, title: str, abstracts: Sequence[str] | None = None, compatible_text: str = ""
+) -> MergerElem:
+    """Messages as one elem, oldest first as given. `abstracts` None: the first lines of what they say.
+
+    Raises InvalidArgument for none or more than 300, for one that was recalled or not sent; InvalidElem past 100 layers.
+    """
+    if not 0 < len(messages) <= MESSAGES_LIMIT:
+        raise InvalidArgument(f"a merger holds 1 to {MESSAGES_LIMIT} messages, not {len(messages)}")
+    layers = 1 + max((elem.layers for m in messages for elem in m if isinstance(elem, MergerElem)), default=0)
+    if layers > LAYERS_LIMIT:
+        raise InvalidElem(f"mergers are nested in at most {LAYERS_LIMIT} layers")
+    content = _encode([_entry(message) for message in messages])
+    if abstracts is None:
+        abstracts = [f"{_name(m)}: {m.push_text}"[:ABSTRACT_LIMIT] for m in messages[:ABSTRACTS]]
+    return MergerElem(
+        title=title,
+        abstracts=tuple(abstracts),
+        compatible_text=compatible_text or title,
+        count=len(messages),
+        layers=layers,
+        content=content,
+    )
+
+
+def unfolded(content: bytes) -> list[Message]:
+    """The messages in a merger's content, not bound to a client yet. Raises ProtocolError when it is no such content."""
+    try:
+        entries = _decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as exc:
+        raise ProtocolError(f"MsgList: {str(exc)[:200]}") from None
+    return [_message(entry) for entry in entries[:MESSAGES_LIMIT]]
+
+
+def _name(message: Message) -> str:
+    return (message.sender_profile.nickname if message.sender_profile else "") or message.sender
+
+
+def _entry(message: Message) -> MergedEntry:
+    if message.recalled:
+        raise InvalidArgument("a recalled message cannot be forwarded: nothing is left of it")
+    if message.status not in (MessageStatus.SUCCEEDED, MessageStatus.DELETED):
+        raise InvalidArgument("only messages that were sent or received can be forwarded")
+    key, profile = message.conversation, message.sender_profile
+    client_time, _, random = message.msg_id.partition("-")
+    return MergedEntry(
+        from_account=message.sender,
+        to_account=key.peer if key is not None and key.type is ConversationType.C2C and message.is_self else "",
+        group_id=key.peer if key is not None and key.type is ConversationType.GROUP else "",
+        msg_seq=message.seq,
+        msg_random=int(random or 0),
+        client_time=int(client_time or 0),
+        time=message.timestamp,
+        nick=profile.nickname if profile else "",
+        face_url=profile.face_url if profile else "",
+        cloud_custom_data=message.cloud_custom_data,
+        msg_body=msgspec.Raw(encode_body(message.elems)),
+    )
+
+
+def _message(entry: MergedEntry) -> Message:
+    message = Message(cloud_custom_data=entry.cloud_custom_data)
+    message._of(bytes(entry.msg_body), decode_body)
+    message.sender, message.timestamp = entry.from_account, entry.time
+    message.msg_id = f"{entry.client_time}-{entry.msg_random}"
+    message.status, message.is_self = MessageStatus.SUCCEEDED, False
+    message.sender_profile = SenderProfile(entry.from_account, entry.nick, entry.face_url)
+    return message

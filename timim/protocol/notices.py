@@ -1,0 +1,157 @@
+"""What the server itself says: tips of groups, notices to users, changes of relations, and their forms in a push.
+
+An entry of the server holds one elem, `TIMGroupTipElem`, `TIMGroupSystemNoticeElem` or `TIMRelationElem`. In a push of
+Event 4 and 5 `MsgBody` is that elem's content itself, in one of Event 7 and 8 the content stands outside and the entry
+within it (`TimelineEntry`): so the web client finds what it knows, and timim's client the same entry as in history.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from . import session
+from .codec import decode
+from .entries import Entry
+from .notice_elems import GROUP_NOTICE, RELATION, TIP
+
+__all__ = [
+    "GROUP_NOTICE",
+    "RELATION",
+    "SERVER_ELEMS",
+    "SYSTEM_ACCOUNT",
+    "TIP",
+    "Asked",
+    "GroupNews",
+    "GroupNotice",
+    "MemberFacts",
+    "MemberNews",
+    "ProfileTag",
+    "Relation",
+    "Tip",
+    "as_body",
+    "entry_of",
+    "push_form",
+]
+
+SERVER_ELEMS = frozenset((TIP, GROUP_NOTICE, RELATION))  # nobody but the server may write these
+SYSTEM_ACCOUNT = "@TIM#SYSTEM"
+
+
+class MemberFacts(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A user that a tip names."""
+
+    account: str = msgspec.field(name="UserId")
+    nick: str = msgspec.field(name="NickName", default="")
+    face_url: str = msgspec.field(name="ImageUrl", default="")
+
+
+class MemberNews(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What changed of a member; ShutupTime in seconds, 0: may speak again. Only what changed is there."""
+
+    account: str = msgspec.field(name="User_Account")
+    muted_s: int | msgspec.UnsetType = msgspec.field(name="ShutupTime", default=msgspec.UNSET)
+    name_card: str | msgspec.UnsetType = msgspec.field(name="NameCard", default=msgspec.UNSET)
+    custom: dict[str, str] | msgspec.UnsetType = msgspec.field(name="TimelineMemberCustom", default=msgspec.UNSET)
+
+
+class GroupNews(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What changed of a group. Only what changed is there."""
+
+    name: str | msgspec.UnsetType = msgspec.field(name="GroupName", default=msgspec.UNSET)
+    introduction: str | msgspec.UnsetType = msgspec.field(name="GroupIntroduction", default=msgspec.UNSET)
+    notification: str | msgspec.UnsetType = msgspec.field(name="GroupNotification", default=msgspec.UNSET)
+    face_url: str | msgspec.UnsetType = msgspec.field(name="GroupFaceUrl", default=msgspec.UNSET)
+    owner: str | msgspec.UnsetType = msgspec.field(name="Owner_Account", default=msgspec.UNSET)
+    join_option: str | msgspec.UnsetType = msgspec.field(name="GroupApplyJoinOption", default=msgspec.UNSET)
+    muted_all: int | msgspec.UnsetType = msgspec.field(name="ShutupAll", default=msgspec.UNSET)
+    custom: dict[str, str] | msgspec.UnsetType = msgspec.field(name="TimelineCustom", default=msgspec.UNSET)
+    attributes: dict[str, str] | msgspec.UnsetType = msgspec.field(name="TimelineAttributes", default=msgspec.UNSET)
+
+
+class Tip(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A change of a group, by OpType: 1 join, 2 quit, 3 kick, 4 admin, 5 admin no more, 6 group, 7 member."""
+
+    op_type: int = msgspec.field(name="OpType")
+    operator: str = msgspec.field(name="Operator_Account", default="")
+    users: list[str] = msgspec.field(name="List_Account", default_factory=list)
+    facts: list[MemberFacts] = msgspec.field(name="MsgMemberExtraInfo", default_factory=list)
+    member_num: int = msgspec.field(name="MemberNum", default=0)
+    group: GroupNews | msgspec.UnsetType = msgspec.field(name="MsgGroupNewInfo", default=msgspec.UNSET)
+    members: list[MemberNews] = msgspec.field(name="MsgMemberInfo", default_factory=list)
+    reason: str = msgspec.field(name="TimelineReason", default="")
+
+
+class GroupNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A notice to one user, by ReportType; `TimelineUsers` names whom it is about when that is not who receives it."""
+
+    report_type: int = msgspec.field(name="ReportType")
+    group_id: str = msgspec.field(name="GroupId", default="")
+    group_name: str = msgspec.field(name="GroupName", default="")
+    operator: str = msgspec.field(name="Operator_Account", default="")
+    remark: str = msgspec.field(name="RemarkInfo", default="")
+    authentication: str = msgspec.field(name="Authentication", default="")
+    msg_key: int = msgspec.field(name="MsgKey", default=0)
+    user_field: str = msgspec.field(name="UserDefinedField", default="")
+    users: list[str] = msgspec.field(name="TimelineUsers", default_factory=list)
+
+
+class Asked(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An application to be somebody's friend."""
+
+    account: str = msgspec.field(name="PendencyAdd_Account")
+    nick: str = msgspec.field(name="ProfileImNick", default="")
+    source: str = msgspec.field(name="AddSource", default="")
+    wording: str = msgspec.field(name="AddWording", default="")
+    time: int = msgspec.field(name="AddTime", default=0)
+
+
+class ProfileTag(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One field of a profile as others are told of it."""
+
+    tag: str = msgspec.field(name="Tag")
+    value: str = msgspec.field(name="ValueBytes", default="")
+
+
+class Relation(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A change of relations, by PushType: 1 and 2 friends, 3 and 4 applications, 5 and 6 blacklist, 7 read, 8 profile.
+
+    9 is ours: a remark or the friend groups of a friend changed.
+    """
+
+    push_type: int = msgspec.field(name="PushType")
+    added: list[str] = msgspec.field(name="FriendAdd_Account", default_factory=list)
+    deleted: list[str] = msgspec.field(name="FriendDel_Account", default_factory=list)
+    asked: list[Asked] = msgspec.field(name="PendencyAdd", default_factory=list)
+    answered: list[str] = msgspec.field(name="FrienPencydDel_Account", default_factory=list)  # Tencent's own spelling
+    blocked: list[str] = msgspec.field(name="BlackListAdd_Account", default_factory=list)
+    unblocked: list[str] = msgspec.field(name="BlackListDel_Account", default_factory=list)
+    changed: list[str] = msgspec.field(name="TimelineChanged_Account", default_factory=list)
+    profile: str = msgspec.field(name="Profile_Account", default="")
+    profile_fields: list[ProfileTag] = msgspec.field(name="ProfileList", default_factory=list)
+    version: int = msgspec.field(name="TimelineVersion", default=0)
+
+
+def as_body(msg_type: str, content: bytes) -> bytes:
+    """The `MsgBody` of an entry of the server."""
+    return b'[{"MsgType":"%b","MsgContent":%b}]' % (msg_type.encode(), content)
+
+
+def push_form(kind: int, entry: bytes, content: bytes, body: bytes) -> msgspec.Raw:
+    """A rendered entry, which ends with `body`, as a push of this Event number holds it."""
+    if kind in (session.EVENT_GROUP_TIP, session.EVENT_GROUP_NOTICE):
+        return msgspec.Raw(entry[: -len(body) - 1] + content + b"}")
+    return msgspec.Raw(b'%b,"TimelineEntry":%b}' % (content[:-1], entry))
+
+
+class _Wrapped(msgspec.Struct):
+    entry: Entry = msgspec.field(name="TimelineEntry")
+
+
+def entry_of(kind: int, raw: msgspec.Raw) -> Entry:
+    """The entry in a member of such a push. Raises ProtocolError."""
+    if kind in (session.EVENT_GROUP_TIP, session.EVENT_GROUP_NOTICE):
+        entry = decode(Entry, raw)
+        msg_type = TIP if kind == session.EVENT_GROUP_TIP else GROUP_NOTICE
+        entry.msg_body = msgspec.Raw(as_body(msg_type, bytes(entry.msg_body)))
+        return entry
+    return decode(_Wrapped, raw).entry

@@ -1,0 +1,177 @@
+"""Bodies of the connection itself: login, logout, heartbeat, pushes and their acks."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from .codec import Body, Command, Reply
+from .entries import Entry
+
+E = TypeVar("E")  # how entries stand here: who writes has them as bytes, a client reads them at once
+PLATFORMS = ("desktop", "mobile", "pad", "web", "other")
+
+
+class TimelineClient(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What a timim client tells of itself at login (ours)."""
+
+    version: int = msgspec.field(name="Version", default=1)
+    batch: bool = msgspec.field(name="Batch", default=False)  # several frames in one websocket message
+    instance: str = msgspec.field(name="Instance", default="")  # this device's lasting name
+    platform: str = msgspec.field(name="Platform", default="")  # one of PLATFORMS
+    resumed: bool = msgspec.field(name="Resumed", default=False)  # it comes back by itself, after a cut
+    run: str = msgspec.field(name="Run", default="")  # names this run of the program, another at each start
+    attempt: int = msgspec.field(name="Attempt", default=0)  # of this run's logins: one that is overtaken may arrive late
+
+
+class TimelineServer(msgspec.Struct, kw_only=True):
+    """What a timim server tells of itself at login (ours)."""
+
+    version: int = msgspec.field(name="Version", default=1)
+    batch: bool = msgspec.field(name="Batch", default=False)
+    epoch: str = msgspec.field(name="Epoch", default="")  # another one: the server's history is not the one known
+    time_ms: int = msgspec.field(name="TimeMs", default=0)
+    max_message_bytes: int = msgspec.field(name="MaxMessageBytes", default=0)
+    media_url: str = msgspec.field(name="MediaUrl", default="")
+    media_limits: dict[str, int] = msgspec.field(name="MediaLimits", default_factory=dict)  # bytes by kind of content
+
+
+class Login(Body):
+    """Who logs in stands in the head (identifier, usersig)."""
+
+    client: TimelineClient | msgspec.UnsetType = msgspec.field(name="TimelineClient", default=msgspec.UNSET)
+
+
+class LoginReply(Reply):
+    """`A2Key` and `TinyId` stand for the identifier and signature in later heads; HelloInterval in seconds."""
+
+    inst_id: int = msgspec.field(name="InstId", default=0)
+    a2_key: str = msgspec.field(name="A2Key", default="")
+    tiny_id: str = msgspec.field(name="TinyId", default="")
+    hello_interval: int = msgspec.field(name="HelloInterval", default=60)
+    time_stamp: int = msgspec.field(name="TimeStamp", default=0)
+    client_ip: str = msgspec.field(name="ClientIP", default="")
+    custom_status: str = msgspec.field(name="CustomStatus", default="")
+    expired_time: int = msgspec.field(name="ExpiredTime", default=0)
+    server: TimelineServer | msgspec.UnsetType = msgspec.field(name="TimelineServer", default=msgspec.UNSET)
+
+
+EVENT_GROUP_MESSAGE = 3
+EVENT_GROUP_TIP = 4
+EVENT_GROUP_NOTICE = 5
+EVENT_RELATION = 7
+EVENT_PROFILE = 8
+EVENT_C2C_MESSAGE = 9
+EVENT_C2C_NOTICE = 10
+EVENT_READ = 10001  # ours: numbers of their own, which other clients pass over
+EVENT_ACT = 10002
+EVENT_RECEIPT = 10003
+EVENT_MARKS = 10004
+SUB_KICKED = 96
+
+
+class HeartbeatReply(Reply):
+    """`TimelinePushes`: how many pushes this session was sent before this reply (ours)."""
+
+    pushes: int | msgspec.UnsetType = msgspec.field(name="TimelinePushes", default=msgspec.UNSET)
+
+
+class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc=False):
+    """One member of a push's EventArray; `Event` says which array it holds."""
+
+    event: int = msgspec.field(name="Event")
+    c2c: list[E] = msgspec.field(name="C2cMsgArray", default_factory=list)
+    group: list[E] = msgspec.field(name="GroupMsgArray", default_factory=list)
+    tips: list[msgspec.Raw] = msgspec.field(name="GroupTips", default_factory=list)
+    friends: list[msgspec.Raw] = msgspec.field(name="FriendListMod", default_factory=list)
+    profiles: list[msgspec.Raw] = msgspec.field(name="ProfileDataMod", default_factory=list)
+    reads: list[msgspec.Raw] = msgspec.field(name="TimelineReads", default_factory=list)
+    acts: list[E] = msgspec.field(name="TimelineActs", default_factory=list)
+    receipts: list[msgspec.Raw] = msgspec.field(name="TimelineReceipts", default_factory=list)
+    marks: list[msgspec.Raw] = msgspec.field(name="TimelineMarks", default_factory=list)
+    # Tencent's forms of acts, receipts and marks: protocol/tencent_events.py
+    notices: list[msgspec.Raw] = msgspec.field(name="C2cNotifyMsgArray", default_factory=list)
+    edited_c2c: list[msgspec.Raw] = msgspec.field(name="C2cMsgModNotifys", default_factory=list)
+    edited_group: list[msgspec.Raw] = msgspec.field(name="GroupMsgModNotifys", default_factory=list)
+    contacts: list[msgspec.Raw] = msgspec.field(name="RecentContactMod", default_factory=list)
+    kick: KickNotice | msgspec.UnsetType = msgspec.field(name="KickoutMsgNotify", default=msgspec.UNSET)
+    sub_msg_type: int = msgspec.field(name="SubMsgType", default=0)
+
+    def pushed(self: PushEvent[msgspec.Raw]) -> list[msgspec.Raw]:
+        """Where what is pushed under this event's number stands."""
+        if self.event == EVENT_C2C_MESSAGE:
+            return self.c2c
+        if self.event == EVENT_GROUP_MESSAGE:
+            return self.group
+        if self.event in (EVENT_GROUP_TIP, EVENT_GROUP_NOTICE):
+            return self.tips
+        others = {
+            EVENT_RELATION: self.friends,
+            EVENT_READ: self.reads,
+            EVENT_ACT: self.acts,
+            EVENT_RECEIPT: self.receipts,
+            EVENT_MARKS: self.marks,
+        }
+        return others.get(self.event, self.profiles)
+
+
+RawEvent = PushEvent[msgspec.Raw]
+
+
+class ReadNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """This account read a conversation up to a seq, on whichever device (ours)."""
+
+    peer: str = msgspec.field(name="To_Account", default="")
+    group_id: str = msgspec.field(name="GroupId", default="")
+    system: int = msgspec.field(name="TimelineSystem", default=0)  # 1: it is the system conversation
+    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
+    unread: int = msgspec.field(name="TimelineUnread", default=0)
+    mentioned: int = msgspec.field(name="TimelineMentioned", default=0)
+    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)  # up to which these were counted
+
+
+class ReceiptNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A peer has read up to a seq (ours); or so many members have read a group message."""
+
+    peer: str = msgspec.field(name="To_Account", default="")
+    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
+    group_id: str = msgspec.field(name="GroupId", default="")
+    seq: int = msgspec.field(name="MsgSeq", default=0)
+    readers: int = msgspec.field(name="ReadNum", default=0)
+    others: int = msgspec.field(name="UnreadNum", default=0)
+
+
+class MarksNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What this account has of a conversation now, on whichever device it changed (ours)."""
+
+    peer: str = msgspec.field(name="To_Account", default="")
+    group_id: str = msgspec.field(name="GroupId", default="")
+    system: int = msgspec.field(name="TimelineSystem", default=0)
+    pinned: int = msgspec.field(name="TimelinePinned", default=0)
+    muted: int = msgspec.field(name="TimelineMuted", default=0)
+    draft: str = msgspec.field(name="TimelineDraft", default="")
+
+
+class KickNotice(msgspec.Struct, kw_only=True):
+    """This session ends; the text says why."""
+
+    kick_type: int = msgspec.field(name="KickType", default=1)
+    reason: str = msgspec.field(name="Reason", default="")
+
+
+class Push(Body, Generic[E]):
+    """What the server sends on its own. Answered by PUSH_ACK when NeedAck is 1."""
+
+    session_data: str = msgspec.field(name="SessionData", default="")
+    need_ack: int = msgspec.field(name="NeedAck", default=0)
+    events: list[PushEvent[E]] = msgspec.field(name="EventArray", default_factory=list)
+
+
+HeardEvent = PushEvent[Entry]
+HeardPush = Push[Entry]
+
+LOGIN = Command("im_open_status.wslogin", Login, LoginReply)
+LOGOUT = Command("im_open_status.wslogout", Body, Reply)
+HEARTBEAT = Command("heartbeat.alive", Body, HeartbeatReply)
+PUSH_ACK = Command("openim.ws_msg_push_ack", Body, Reply)

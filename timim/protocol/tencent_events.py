@@ -1,0 +1,101 @@
+"""Acts and receipts as Tencent's own clients are pushed them; timim's clients get the entries and facts themselves.
+
+An act's entry takes a seq like a message; a client that knows no acts hears of it by these events and never sees the entry.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from . import session
+from .entries import ActFacts, EntryTail
+
+_encode = msgspec.json.Encoder().encode
+
+
+def recalled(target: EntryTail, *, seq: int, time: int, recaller: str) -> msgspec.Raw:
+    """A message was taken back."""
+    info: dict[str, Any] = {
+        "From_Account": target.from_account,
+        "MsgSeq": seq if target.to_group_id else target.msg_seq,
+        "MsgRandom": target.msg_random,
+        "MsgTimeStamp": time,
+        "MsgClientTime": target.client_time,
+        "TinyId": target.tiny_id,
+        "RevokerInfo": {"Revoker_Account": recaller},
+    }
+    if not target.to_group_id:
+        info["To_Account"] = target.to_account
+        notice = {"WithdrawC2cMsgNotify": {"C2cWithdrawInfoArray": [info]}}
+        return _raw({"Event": session.EVENT_C2C_NOTICE, "C2cNotifyMsgArray": [notice]})
+    info["GroupId"] = target.to_group_id
+    tip = {
+        "ToGroupId": target.to_group_id,
+        "MsgBody": {"GroupWithdrawInfoArray": [info]},
+        "RevokerInfo": {"Revoker_Account": recaller},
+        "GroupInfo": {"GroupId": target.to_group_id},
+    }
+    return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
+
+
+def edited(target: EntryTail, *, seq: int, time: int) -> msgspec.Raw:
+    """A message has another body."""
+    fields: dict[str, Any] = {
+        "From_Account": target.from_account,
+        "MsgSeq": seq if target.to_group_id else target.msg_seq,
+        "MsgRandom": target.msg_random,
+        "MsgTimeStamp": time,
+        "MsgVersion": target.version,
+        "MsgBody": target.msg_body,
+        "CloudCustomData": target.cloud_custom_data,
+    }
+    if target.to_group_id:
+        return _raw({"Event": session.EVENT_ACT, "GroupMsgModNotifys": [fields | {"GroupId": target.to_group_id}]})
+    return _raw({"Event": session.EVENT_ACT, "C2cMsgModNotifys": [fields | {"To_Account": target.to_account}]})
+
+
+def act_form(act: ActFacts, target: EntryTail, *, seq: int, time: int, actor: str) -> msgspec.Raw | None:
+    """An act for other clients; None for what they have no word for."""
+    match act.kind:
+        case "recall":
+            return recalled(target, seq=seq, time=time, recaller=actor)
+        case "edit":
+            return edited(target, seq=seq, time=time)
+        case _:
+            return None
+
+
+def read_by_peer(peer: str, time: int) -> msgspec.Raw:
+    """A peer has read all up to this time."""
+    receipt = {"C2cReadedReceipt": {"To_Account": peer, "UinPairReadArray": [{"LastReadTime": time}]}}
+    return _raw({"Event": session.EVENT_C2C_NOTICE, "C2cNotifyMsgArray": [receipt]})
+
+
+def read_c2c(peer: str, time: int) -> msgspec.Raw:
+    """This account has read a conversation on another device."""
+    notice = {"ReadC2cMsgNotify": {"UinPairReadArray": [{"From_Account": peer, "LastReadTime": time}]}}
+    return _raw({"Event": session.EVENT_C2C_NOTICE, "C2cNotifyMsgArray": [notice]})
+
+
+def read_group(group_id: str, seq: int) -> msgspec.Raw:
+    """This account has read a group on another device."""
+    body = {"GroupReadInfoArray": [{"GroupId": group_id, "LastReadMsgSeq": seq}]}
+    tip = {"ToGroupId": group_id, "MsgBody": body, "GroupInfo": {"GroupId": group_id}}
+    return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
+
+
+def pinned(item: dict[str, Any], *, pinned: bool) -> msgspec.Raw:
+    """This account pinned a conversation on another device, or ended it."""
+    change = {"PushType": 2 if pinned else 3, "RecentContactTopItem": {"RecentContactList": [item]}}
+    return _raw({"Event": session.EVENT_MARKS, "RecentContactMod": [change]})
+
+
+def _raw(event: dict[str, Any]) -> msgspec.Raw:
+    return msgspec.Raw(_encode(event))
+
+
+def kicked_out(kick: session.KickNotice) -> msgspec.Raw:
+    """A member of C2cNotifyMsgArray: this session ends."""
+    return _raw({"SubMsgType": session.SUB_KICKED, "KickoutMsgNotify": kick})

@@ -1,0 +1,106 @@
+"""What Tencent's web client asks besides the REST vocabulary. Names and shapes are its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .codec import Body, Command, Reply
+from .groups import GroupInfo, JoinedReply, ListJoined
+from .profiles import ProfilesReply
+
+
+class UserItem(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Whose profile, and which versions of it the client has."""
+
+    account: str = msgspec.field(name="To_Account")
+    standard_sequence: int = msgspec.field(name="StandardSequence", default=0)
+    custom_sequence: int = msgspec.field(name="CustomSequence", default=0)
+
+
+class GetAllOfProfiles(Body):
+    """Profiles of up to 100 users, all fields."""
+
+    items: list[UserItem] = msgspec.field(name="UserItem", default_factory=list)
+
+
+class SelfInfo(msgspec.Struct, kw_only=True):
+    """What one is in a group."""
+
+    role: str = msgspec.field(name="Role")
+    name_card: str = msgspec.field(name="NameCard", default="")
+    join_time: int = msgspec.field(name="JoinTime", default=0)
+    msg_flag: str = msgspec.field(name="MsgFlag", default="AcceptAndNotify")
+
+
+class OwnGroup(GroupInfo, kw_only=True):
+    """A group's facts, and what the asker is in it."""
+
+    self_info: SelfInfo | msgspec.UnsetType = msgspec.field(name="SelfInfo", default=msgspec.UNSET)
+
+
+class OwnGroups(Body):
+    """These groups, of which the asker is a member."""
+
+    ids: list[str] = msgspec.field(name="GroupIdList", default_factory=list)
+
+
+class OwnGroupsReply(Reply):
+    """A group that cannot be told of has an ErrorCode of its own."""
+
+    groups: list[OwnGroup] = msgspec.field(name="GroupIdList", default_factory=list)
+
+
+class PreSign(Body):
+    """Where to put a file: the web client's upload plugin asks. `file_type` 1 is a picture, 255 was seen for a file."""
+
+    file_type: int = msgspec.field(name="file_type", default=255)
+    file_name: str = msgspec.field(name="file_name", default="")
+    duration: int = msgspec.field(name="Duration", default=900)
+
+
+class PreSignReply(Reply):
+    """It puts the bytes to the first address, and its message then holds the second."""
+
+    upload_url: str = msgspec.field(name="uploadUrl", default="")
+    download_url: str = msgspec.field(name="downloadUrl", default="")
+
+
+class ContactGroupsReply(Reply):
+    """Groups of conversations, which a user may make in the web client."""
+
+    items: list[dict[str, Any]] = msgspec.field(name="ContactGroupItem", default_factory=list)
+    complete_flag: int = msgspec.field(name="CompleteFlag", default=1)
+    start_index: int = msgspec.field(name="StartIndex", default=0)
+
+
+class SearchContactsReply(Reply):
+    """What is known of conversations besides their messages: marks, groups of conversations."""
+
+    contacts: list[dict[str, Any]] = msgspec.field(name="ContactItem", default_factory=list)
+    groups: list[dict[str, Any]] = msgspec.field(name="GroupItem", default_factory=list)
+
+
+class PeerReadTimes(Body):
+    """Up to when these users have read what this account wrote to them."""
+
+    peers: list[str] = msgspec.field(name="To_Account", default_factory=list)
+
+
+class PeerReadTimesReply(Reply):
+    """Server seconds, in the order asked; 0: nothing is read."""
+
+    times: list[int] = msgspec.field(name="ReadTime", default_factory=list)
+
+
+GET_ALL_OF_PROFILES = Command("profile.portrait_get_all", GetAllOfProfiles, ProfilesReply)
+JOINED_COMMUNITIES = Command("million_group_open_http_svc.get_joined_group_list", ListJoined, JoinedReply)
+OWN_GROUPS = Command("group_open_http_svc.get_group_self_member_info", OwnGroups, OwnGroupsReply)
+CONTACT_GROUPS = Command("recentcontact.get_contact_group", Body, ContactGroupsReply)
+SEARCH_CONTACTS = Command("recentcontact.search_contact_group", Body, SearchContactsReply)
+PEER_READ_TIMES = Command("openim.get_peer_read_time", PeerReadTimes, PeerReadTimesReply)
+FETCH_CONFIG = Command("im_sdk_config_mgr.fetch_config", Body, Reply)
+FETCH_PURCHASES = Command("im_sdk_config_mgr.fetch_imsdk_purchase_bitsv2", Body, Reply)
+REPORT = Command("imopenstat.tim_web_report_v2", Body, Reply)
+PRE_SIGN = Command("im_cos_msg.pre_sig", PreSign, PreSignReply)

@@ -1,0 +1,272 @@
+"""The websocket door. Requests of one session start in order; a message that is no frame ends the session with a reason.
+
+Each request is a task that the door owns, at most `requests_in_flight` of a session at a time: past it the socket is not
+read. What was begun is finished, also when its session is gone: what is committed is pushed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from ...errors import AuthError, ProtocolError, TimimError
+from ...ids import checked_user_id
+from ...protocol import session as status
+from ...protocol.codec import Reply, decode, encode
+from ...protocol.frames import Frame, Head, decode_frames, encode_frame
+from ...util.failpoints import reach
+from ..bus.base import Login
+from ..handlers.registry import TABLE, Call, Services, refusal
+from ..integrations.webhooks import Action
+from ..sessions.auth import Auth
+from ..sessions.device_slots import Places, known_platform
+from ..sessions.session import LOGGED_OUT, LOST_ITS_PLACE, READS_TOO_SLOWLY, STOPPING, Session
+
+log = logging.getLogger("timim.server")
+NORMAL, PROTOCOL, POLICY, RESTART, TOO_SLOW = 1000, 1002, 1008, 1012, 1013
+_CLOSE_CODES = {READS_TOO_SLOWLY: TOO_SLOW, STOPPING: RESTART, LOST_ITS_PLACE: POLICY}
+
+
+class Door:
+    """One websocket endpoint for all clients."""
+
+    def __init__(
+        self,
+        services: Services,
+        auth: Auth,
+        places: Places,
+        *,
+        media_url: str,
+        presence: Callable[[str, Action, str], None] | None = None,
+    ) -> None:
+        self._services = services
+        self._auth = auth
+        self._media_url = media_url
+        self._places = places
+        self._presence = presence if presence is not None else lambda user, action, reason: None
+        self._draining = False
+        self._answers: dict[asyncio.Task[None], Session] = {}
+        self._served: set[asyncio.Task[None]] = set()  # who serves a session, until its socket is closed
+
+    def drain(self) -> None:
+        """Take nothing new; what is under way is answered, then every session is closed."""
+        self._draining = True
+        for session in self._services.fanout.all():
+            session.close(STOPPING)
+
+    async def finish(self, limit_s: float) -> None:
+        """Wait until all that is under way is answered and the sockets are closed; what is not in `limit_s` is cancelled."""
+        if under_way := self._answers.keys() | self._served:
+            await asyncio.wait(under_way, timeout=max(0.0, limit_s))
+        await _cancel(*self._answers)
+
+    async def handle(self, socket: WebSocket) -> None:
+        await socket.accept()
+        if self._draining:
+            await socket.close(RESTART, STOPPING)
+            return
+        try:
+            session = await self._enter(socket)
+        except WebSocketDisconnect:
+            return
+        if session is None:
+            return
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._served.add(serving)
+        self._presence(session.user, "Login", "Register")
+        try:
+            # its first request is read after this: so what the sync does not find yet is heard
+            await self._services.bus.listen(session.user)
+            self._services.bus.arrived(Login(session.user, session.device, session.platform, session.began, session.resumed))
+            await self._places.look(session.user, session.platform)  # what was said of it before the node listened
+            await self._serve(socket, session)
+        finally:
+            self._served.discard(serving)
+            self._services.fanout.remove(session)
+            self._services.bus.unlisten(session.user)
+            if session.closed_because == LOGGED_OUT:
+                self._presence(session.user, "Logout", "Unregister")
+                await self._places.leave(session)
+            else:
+                self._presence(session.user, "Disconnect", "LinkClose")
+
+    async def _enter(self, socket: WebSocket) -> Session | None:
+        """The session that this socket logs in to, online from here on; None when it was refused."""
+        loop = asyncio.get_running_loop()
+        silent_until = loop.time() + self._services.settings.login_timeout_s
+        try:
+            while True:
+                async with asyncio.timeout_at(silent_until):  # the client's time alone: what this server needs is not its fault
+                    message = await _receive(socket)
+                for frame in decode_frames(message):
+                    if frame.head.servcmd == status.LOGIN.name:
+                        try:
+                            with self._services.metrics.login_seconds.time():
+                                session, reply = await self._login(socket, frame)
+                        except TimimError as exc:
+                            self._services.metrics.logins.labels("refused").inc()
+                            await socket.send_bytes(self._frame(frame.head, encode(refusal(exc))))
+                            await socket.close(POLICY, "login refused")
+                            return None
+                        self._services.metrics.logins.labels("accepted").inc()
+                        try:
+                            await socket.send_bytes(self._frame(frame.head, encode(reply)))
+                        except BaseException:
+                            self._services.fanout.remove(session)
+                            raise
+                        return session
+                    body = Reply() if frame.head.servcmd == status.HEARTBEAT.name else _NOT_LOGGED_IN
+                    await socket.send_bytes(self._frame(frame.head, encode(body)))
+        except TimeoutError:
+            self._services.metrics.logins.labels("late").inc()
+            await socket.close(POLICY, "no login in time")
+        except ProtocolError as exc:
+            await socket.close(PROTOCOL, exc.info[:100])
+        return None
+
+    async def _login(self, socket: WebSocket, frame: Frame) -> tuple[Session, status.LoginReply]:
+        services, head = self._services, frame.head
+        body = decode(status.Login, frame.body)
+        if head.a2 and not head.usersig:  # back after a cut
+            token, (user, expires) = head.a2, self._auth.resume(head.a2)
+        else:
+            user = checked_user_id(head.identifier)
+            token, expires = self._auth.login(user, head.usersig)
+        account = await services.directory.ensure_account(user)
+        ours = body.client if isinstance(body.client, status.TimelineClient) else None
+        settings, now = services.settings, services.now()
+        session = Session(
+            user,
+            str(account.tiny_id),
+            batch=bool(ours and ours.batch),
+            asked=head.seq,
+            ours=ours is not None,
+            queue_bytes=settings.session_queue_bytes,
+            now=services.now,
+            device=ours.instance if ours else "",
+            platform=known_platform(ours.platform) if ours else "web",
+            run=ours.run if ours else "",
+            attempt=ours.attempt if ours else 0,
+            resumed=bool(ours and ours.resumed),
+        )
+        async with self._places.claimed(session):
+            services.fanout.add(session)
+        if self._draining:  # that began while this one was logging in
+            session.close(STOPPING)
+        reply = status.LoginReply(
+            inst_id=session.number,
+            a2_key=token,
+            tiny_id=session.tiny_id,
+            hello_interval=settings.hello_interval_s,
+            time_stamp=int(now),
+            client_ip=socket.client.host if socket.client else "",
+            expired_time=int(expires),
+        )
+        if ours is not None:
+            reply.server = status.TimelineServer(
+                batch=ours.batch,
+                epoch=services.epoch,
+                time_ms=int(now * 1000),
+                max_message_bytes=settings.max_message_bytes,
+                media_url=self._media_url,
+                media_limits=settings.media_limits,
+            )
+        return session, reply
+
+    async def _serve(self, socket: WebSocket, session: Session) -> None:
+        """Until the socket ends, or the session is closed: then what is under way is answered and written first."""
+        writer = asyncio.create_task(self._write(socket, session), name=f"write {session.user}")
+        reader = asyncio.create_task(self._read(socket, session), name=f"read {session.user}")
+        try:
+            await asyncio.wait((writer, reader, session.closing), return_when=asyncio.FIRST_COMPLETED)
+            if session.closed_because == READS_TOO_SLOWLY:
+                self._services.metrics.too_slow.inc()
+            if session.closing.done() and not writer.done():
+                await _cancel(reader)
+                limit_s = self._services.settings.drain_s
+                if answers := [answer for answer, of in self._answers.items() if of is session]:
+                    await asyncio.wait(answers, timeout=limit_s)
+                session.finish()
+                await asyncio.wait((writer,), timeout=limit_s)
+        finally:
+            for error in await _cancel(reader, writer):
+                if not isinstance(error, WebSocketDisconnect | RuntimeError):
+                    log.error("session %s: %r", session, error)
+
+    async def _read(self, socket: WebSocket, session: Session) -> None:
+        """Take requests in; each is answered in a task."""
+        settings = self._services.settings
+        call = Call(session.user, self._services, session)
+        slots = asyncio.Semaphore(settings.requests_in_flight)
+        try:
+            while True:
+                async with asyncio.timeout(settings.idle_timeout_s):
+                    await session.room()
+                    message = await _receive(socket)
+                for frame in decode_frames(message):
+                    name = frame.head.servcmd
+                    if session.batch and not session.follows(frame.head.seq):
+                        continue
+                    if name == status.HEARTBEAT.name:
+                        beat = status.HeartbeatReply(pushes=session.pushes) if session.batch else status.HeartbeatReply()
+                        session.reply(self._frame(frame.head, encode(beat)))
+                    elif name == status.PUSH_ACK.name:
+                        session.reply(self._frame(frame.head, _OK))
+                    elif name == status.LOGOUT.name:
+                        session.reply(self._frame(frame.head, _OK))
+                        session.close(LOGGED_OUT)
+                    else:
+                        await slots.acquire()
+                        answer = asyncio.create_task(self._answer(call, session, frame, slots))
+                        self._answers[answer] = session
+                        answer.add_done_callback(self._answers.pop)
+        except ProtocolError as exc:
+            session.close(exc.info)
+        except TimeoutError:
+            session.close("no heartbeat")
+
+    async def _answer(self, call: Call, session: Session, frame: Frame, slots: asyncio.Semaphore) -> None:
+        try:
+            reply = self._frame(frame.head, await TABLE.answer(frame.head.servcmd, call, frame.body))
+            reach("before-ack")
+            session.reply(reply)
+            reach("after-ack")
+        except Exception:
+            log.exception("%s of %s failed", frame.head.servcmd, session)
+        finally:
+            slots.release()
+
+    async def _write(self, socket: WebSocket, session: Session) -> None:
+        while messages := await session.next_messages():
+            for message in messages:
+                if not session.batch:  # another maker's client, which has no token to show at the media door
+                    message = self._services.media.for_browser(message, session.user)
+                await socket.send_bytes(message)
+        await socket.close(_CLOSE_CODES.get(session.closed_because, NORMAL), session.closed_because[:100])
+
+    def _frame(self, head: Head, body: bytes) -> bytes:
+        return encode_frame(Head(head.servcmd, seq=head.seq, time=int(self._services.now())), body)
+
+
+async def _cancel(*tasks: asyncio.Task[None]) -> list[Exception]:
+    """Cancel these and wait for them; the errors that they ended with."""
+    for task in tasks:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    return [result for result in results if isinstance(result, Exception)]
+
+
+async def _receive(socket: WebSocket) -> bytes:
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code") or 1006)
+    text = message.get("text")
+    return text.encode() if text is not None else message.get("bytes") or b""
+
+
+_OK = encode(Reply())
+_NOT_LOGGED_IN = refusal(AuthError("log in first", code=6014))

@@ -1,0 +1,85 @@
+"""Pinned, muted, a draft: what a user has of a conversation, the same on all of the user's devices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ...errors import InvalidArgument, NotAMember
+from ...ids import checked_group_id, checked_user_id
+from ...protocol import conversation_settings as wire
+from ...protocol import session, tencent_events
+from ...protocol.codec import Reply, encode
+from ...protocol.conversation_list import CONTACT_C2C, CONTACT_GROUP
+from ..bus.base import Event
+from ..store.base import Contact, ContactChange, c2c_timeline, group_timeline, system_timeline
+from .registry import TABLE, Call
+
+AT_ONCE = 100
+DRAFT_LIMIT_BYTES = 12 * 1024  # as long as a message
+
+
+async def change(call: Call, wanted: ContactChange, *, peer: str = "", group_id: str = "", system: bool = False) -> Contact:
+    """Change it and tell the caller's other devices. Raises NotAMember."""
+    services = call.services
+    if group_id:
+        timeline = group_timeline(checked_group_id(group_id))
+    else:
+        timeline = system_timeline(call.user) if system else c2c_timeline(call.user, checked_user_id(peer))
+    now = await services.store.change_contact(call.user, timeline, wanted, time=int(services.now()))
+    if now is None:
+        raise NotAMember(f"{call.user!r} is not in group {group_id!r}")
+    notice = session.MarksNotice(
+        peer=peer, group_id=group_id, system=int(system), pinned=now.pinned, muted=int(now.muted), draft=now.draft
+    )
+    plain = None
+    if wanted.pinned is not None and not system:
+        item: dict[str, Any] = {"Type": CONTACT_GROUP, "GroupId": group_id, "ToGroupId": group_id}
+        if not group_id:
+            item = {"Type": CONTACT_C2C, "To_Account": peer, "UserId": peer}  # the web client reads it by this name
+        plain = tencent_events.pinned(item, pinned=bool(wanted.pinned))
+    origin = call.session.number if call.session else 0
+    services.bus.publish(Event((call.user,), session.EVENT_MARKS, msgspec.Raw(encode(notice)), origin, plain))
+    return now
+
+
+@TABLE.serve(wire.SET_MARKS)
+async def set_marks(call: Call, body: wire.SetMarks) -> wire.SetMarksReply:
+    pinned = None if isinstance(body.pinned, msgspec.UnsetType) else int(call.services.now()) if body.pinned else 0
+    muted = None if isinstance(body.muted, msgspec.UnsetType) else bool(body.muted)
+    draft = None if isinstance(body.draft, msgspec.UnsetType) else body.draft
+    if draft is not None and (size := len(draft.encode())) > DRAFT_LIMIT_BYTES:
+        raise InvalidArgument(f"TimelineDraft is {size} bytes long, the limit is {DRAFT_LIMIT_BYTES}", code=90001)
+    wanted = ContactChange(pinned, muted, draft)
+    now = await change(call, wanted, peer=body.peer, group_id=body.group_id, system=bool(body.system))
+    return wire.SetMarksReply(pinned=now.pinned, muted=int(now.muted), draft=now.draft)
+
+
+@TABLE.serve(wire.PIN_CONTACTS)
+async def pin(call: Call, body: wire.Pin) -> Reply:
+    if body.operation not in (wire.PIN, wire.UNPIN):
+        raise InvalidArgument(f"OperationType is {wire.PIN} or {wire.UNPIN}, not {body.operation}", code=90001)
+    if len(body.items) > AT_ONCE:
+        raise InvalidArgument(f"at most {AT_ONCE} conversations at once, not {len(body.items)}", code=90011)
+    wanted = ContactChange(pinned=int(call.services.now()) if body.operation == wire.PIN else 0)
+    for item in body.items:
+        await change(call, wanted, peer=item.to_account, group_id=item.group_id)
+    return Reply()
+
+
+@TABLE.serve(wire.MUTE_C2C)
+async def mute_c2c(call: Call, body: wire.MuteC2C) -> Reply:
+    if len(body.peers) > AT_ONCE:
+        raise InvalidArgument(f"at most {AT_ONCE} users at once, not {len(body.peers)}", code=90011)
+    for peer in body.peers:
+        await change(call, ContactChange(muted=bool(body.mute)), peer=peer)
+    return Reply()
+
+
+@TABLE.serve(wire.GET_MUTED_C2C)
+async def muted_c2c(call: Call, body: wire.GetMutedC2C) -> wire.GetMutedC2CReply:
+    peers = [checked_user_id(peer) for peer in body.peers[:AT_ONCE]]
+    muted = await call.services.store.muted(call.user, [c2c_timeline(call.user, peer) for peer in peers])
+    items = [wire.MutedItem(peer=peer, mute=int(mute)) for peer, mute in zip(peers, muted, strict=True)]
+    return wire.GetMutedC2CReply(items=items)

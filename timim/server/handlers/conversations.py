@@ -1,0 +1,108 @@
+"""The conversation list (`recentcontact`)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ...errors import UnknownGroup
+from ...protocol import conversation_list as wire
+from ...protocol.codec import decode
+from ...protocol.entries import Entry, GroupFacts, render
+from ..store.base import Contact, Receipt, Unread
+from .read_receipts import notice_of
+from .registry import TABLE, Call
+
+PAGE_LIMIT = 100
+RECEIPTS_LIMIT = 1000  # of the messages that ask who read them: the newest news
+_TYPES = {"c2c": wire.CONTACT_C2C, "group": wire.CONTACT_GROUP, "system": wire.CONTACT_SYSTEM}
+LATEST_COMMIT_S = 120  # an entry is dated before its commit, and by then committed
+
+
+@TABLE.serve(wire.PAGE_CONTACTS)
+async def page(call: Call, body: wire.PageContacts) -> wire.PageContactsReply:
+    limit = max(1, min(body.count or PAGE_LIMIT, PAGE_LIMIT))
+    now = int(call.services.now())
+    since = body.since - LATEST_COMMIT_S if 0 < body.since <= now else 0  # a clock that went back knows nothing of then
+    contacts = await call.services.store.contacts(call.user, body.start_index, limit + 1, since=since)
+    page = contacts[:limit]
+    more = len(contacts) > limit
+    receipts: list[Receipt] = []
+    if not body.messages:  # other clients know no system timeline, nor a conversation in which nothing was said
+        page = [contact for contact in page if not _is_system(contact) and contact.last is not None]
+    elif not body.start_index:
+        receipts = await call.services.store.receipts_of(call.user, since, RECEIPTS_LIMIT)
+    unread = await call.services.store.unread(call.user, [contact.timeline for contact in page])
+    if body.messages:
+        items = [_item(call.user, contact, count) for contact, count in zip(page, unread, strict=True)]
+    else:
+        items = [await _in_short(call, contact, count) for contact, count in zip(page, unread, strict=True)]
+    start = body.start_index + limit if more else 0
+    told = [await notice_of(call, one.timeline.split("\x1f")[1], one) for one in receipts if await _exists(call, one)]
+    return wire.PageContactsReply(complete_flag=int(not more), start_index=start, since=now, items=items, receipts=told)
+
+
+async def _exists(call: Call, receipt: Receipt) -> bool:
+    """Whether its group was not dissolved."""
+    try:
+        await call.services.directory.group(receipt.timeline.split("\x1f")[1])
+    except UnknownGroup:
+        return False
+    return True
+
+
+def _is_system(contact: Contact) -> bool:
+    return contact.timeline.startswith("system\x1f")
+
+
+def _item(user: str, contact: Contact, unread: Unread) -> wire.Contact:
+    kind, *names = contact.timeline.split("\x1f")
+    group = kind == "group"
+    item = wire.Contact(
+        type=_TYPES[kind],
+        msg_time=contact.last.time if contact.last is not None else 0,
+        last_seq=contact.last_seq,
+        read_seq=contact.read_seq,
+        floor=contact.floor,
+        act_seq=contact.act_seq,
+        peer_read_seq=contact.peer_read_seq,
+        unread_now=unread.count,
+        mentioned=unread.mentioned,
+        unread_seq=unread.last_seq,
+        pinned=contact.pinned,
+        muted=int(contact.muted),
+        draft=contact.draft,
+    )
+    if group:
+        item.group_id = names[0]
+    elif not _is_system(contact):
+        item.to_account = names[1] if names[0] == user else names[0]
+    if contact.last is not None and contact.last.seq >= contact.floor:
+        item.message = render(contact.last.tail, seq=contact.last.seq, time=contact.last.time, group=group)
+    return item
+
+
+async def _in_short(call: Call, contact: Contact, unread: Unread) -> wire.Contact:
+    """What Tencent's own list says of a conversation and its last message."""
+    item = _item(call.user, contact, unread)
+    message, item.message = item.message, msgspec.UNSET
+    item.unread = unread.count
+    item.top_flags, item.top_time = int(bool(contact.pinned)), contact.pinned
+    last = decode(Entry, message) if isinstance(message, msgspec.Raw) else None
+    if last is not None:
+        item.msg_seq, item.msg_random = last.msg_seq, last.msg_random
+        item.last_msg_flags = last.msg_flag_bits or last.place
+        item.last_msg = wire.LastMsg(msg_body=last.msg_body, cloud_custom_data=last.cloud_custom_data)
+    if item.type == wire.CONTACT_GROUP:
+        group = await call.services.directory.group(item.group_id)
+        item.group_account, item.group_id = item.group_id, ""  # GroupId means a group of conversations to that client
+        item.group_name, item.group_type = group.name, group.type
+        item.next_seq, item.group_read_seq = contact.last_seq + 1, contact.read_seq
+        item.not_unread = max(0, contact.last_seq - max(contact.read_seq, contact.floor - 1) - unread.count)
+        if last is not None:
+            item.last_group_from, item.sender_nick = last.from_account, last.nick
+            item.sender_card = last.group.name_card if isinstance(last.group, GroupFacts) else ""
+    else:
+        peer = await call.services.directory.account(item.to_account)
+        item.peer_nick, item.peer_image = peer.nickname, peer.face_url
+        item.last_c2c_from = last.from_account if last is not None else ""
+    return item

@@ -1,0 +1,174 @@
+"""Members of groups (`group_open_http_svc`): lists by page, joining, inviting, applications, cards, mutes, leaving."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ...errors import UnknownUser
+from ...ids import checked_user_id
+from ...protocol import group_members as wire
+from ...protocol.codec import Reply
+from ...protocol.groups import CustomField, GroupOnly
+from ..social import group_rules
+from ..social.group_permissions import Act, demand
+from ..social.group_rules import MemberWish, merged
+from ..store.base import Account, Group
+from .groups import CUSTOM_LIMIT, MEMBERS_AT_ONCE, actor_of, bad, fields_of
+from .registry import TABLE, Call
+
+REMOVED_AT_ONCE = 500
+PAGE = 100
+CARD_LIMIT_BYTES = 50
+WORDING_LIMIT_BYTES = 300
+MUTE_LIMIT_S = (1 << 32) - 1  # TIM's own: for ever
+
+
+@TABLE.serve(wire.GET_MEMBERS)
+async def members(call: Call, body: wire.GetMembers) -> wire.MembersReply:
+    group = await _readable(call, body.group_id)
+    users = [user for user, member in group.members.items() if not body.roles or member.role in body.roles]
+    page = users[max(0, body.offset) :][: max(1, min(body.limit, PAGE))]
+    return wire.MembersReply(member_num=len(users), members=await _infos(call, group, page))
+
+
+@TABLE.serve(wire.GET_NAMED_MEMBERS)
+async def named_members(call: Call, body: wire.GetNamedMembers) -> wire.MembersReply:
+    group = await _readable(call, body.group_id)
+    users = [user for user in body.users[:REMOVED_AT_ONCE] if user in group.members]
+    return wire.MembersReply(member_num=len(users), members=await _infos(call, group, users))
+
+
+@TABLE.serve(wire.ADD_MEMBERS)
+async def add(call: Call, body: wire.AddMembers) -> wire.AddMembersReply:
+    if not 0 < len(body.members) <= MEMBERS_AT_ONCE:
+        raise bad(f"1 to {MEMBERS_AT_ONCE} members at once, not {len(body.members)}", code=10037)
+    accounts: dict[str, Account | None] = {}
+    for new in body.members:
+        try:
+            accounts[new.account] = await call.services.directory.account(checked_user_id(new.account))
+        except UnknownUser:
+            accounts[new.account] = None
+    actor = await actor_of(call)
+    group = await call.services.directory.group(body.group_id)
+    there = {user for user in accounts if user in group.members}
+    known = [account for account in accounts.values() if account is not None]
+    limit = call.services.settings.group_members
+    plan, at_once = group_rules.invited(actor, group, known, limit, silent=call.admin and bool(body.silence))
+    await call.services.plans.carry_out(plan)
+    done = wire.ADDED if at_once else wire.WAITS
+    results = {user: wire.THERE if user in there else done if account else wire.FAILED for user, account in accounts.items()}
+    return wire.AddMembersReply(members=[wire.Added(account=user, result=result) for user, result in results.items()])
+
+
+@TABLE.serve(wire.DELETE_MEMBERS)
+async def delete(call: Call, body: wire.DeleteMembers) -> Reply:
+    if not 0 < len(body.users) <= REMOVED_AT_ONCE:
+        raise bad(f"1 to {REMOVED_AT_ONCE} members at once, not {len(body.users)}", code=10038)
+    reason = _wording(body.reason)
+    actor = await actor_of(call)
+    group = await call.services.directory.group(body.group_id)
+    plan = group_rules.kicked(actor, group, body.users, reason, silent=call.admin and bool(body.silence))
+    await call.services.plans.carry_out(plan)
+    return Reply()
+
+
+@TABLE.serve(wire.MODIFY_MEMBER)
+async def modify(call: Call, body: wire.ModifyMember) -> Reply:
+    card = None if isinstance(body.name_card, msgspec.UnsetType) else body.name_card
+    if card is not None and (size := len(card.encode())) > CARD_LIMIT_BYTES:
+        raise bad(f"NameCard is {size} bytes long, the limit is {CARD_LIMIT_BYTES}")
+    mute_s = None if isinstance(body.mute_s, msgspec.UnsetType) else body.mute_s
+    if mute_s is not None and not 0 <= mute_s <= MUTE_LIMIT_S:
+        raise bad(f"ShutUpTime is a number of seconds, not {mute_s}")
+    custom = fields_of(body.custom)
+    actor = await actor_of(call)
+    group = await call.services.directory.group(body.group_id)
+    member = group.members.get(body.account)
+    wish = MemberWish(
+        role=None if isinstance(body.role, msgspec.UnsetType) else body.role,
+        name_card=card,
+        mute_s=mute_s,
+        custom=merged(member.custom, custom, CUSTOM_LIMIT, "custom fields") if custom and member else None,
+    )
+    await call.services.plans.carry_out(group_rules.member_edited(actor, group, body.account, wish))
+    return Reply()
+
+
+@TABLE.serve(wire.APPLY)
+async def apply(call: Call, body: wire.Apply) -> wire.ApplyReply:
+    wording = _wording(body.wording)
+    actor = await actor_of(call)
+    group = await call.services.directory.group(body.group_id)
+    limit = call.services.settings.group_members
+    plan, inside = group_rules.joined(actor, group, wording, limit, _wording(body.user_field))
+    await call.services.plans.carry_out(plan)
+    return wire.ApplyReply(joined=wire.JOINED if inside else wire.ASKED)
+
+
+@TABLE.serve(wire.HANDLE_APPLY)
+async def handle_apply(call: Call, body: wire.HandleApply) -> Reply:
+    await _handle(call, body.group_id, body.applicant, body.action, body.wording, inviting=False)
+    return Reply()
+
+
+@TABLE.serve(wire.HANDLE_INVITE)
+async def handle_invite(call: Call, body: wire.HandleInvite) -> Reply:
+    await _handle(call, body.group_id, body.invited, body.action, body.wording, inviting=True)
+    return Reply()
+
+
+@TABLE.serve(wire.QUIT)
+async def quit_group(call: Call, body: GroupOnly) -> Reply:
+    actor = await actor_of(call)
+    group = await call.services.directory.group(body.group_id)
+    await call.services.plans.carry_out(group_rules.left(actor, group))
+    return Reply()
+
+
+async def _handle(call: Call, group_id: str, user: str, action: str, wording: str, *, inviting: bool) -> None:
+    if action not in ("Agree", "Reject"):
+        raise bad(f"HandleMsg must be Agree or Reject, not {action!r}")
+    applicant = await call.services.directory.account(checked_user_id(user))
+    actor = await actor_of(call)
+    group = await call.services.directory.group(group_id)
+    limit = call.services.settings.group_members
+    plan = group_rules.answered(
+        actor, group, applicant, agree=action == "Agree", wording=_wording(wording), limit=limit, inviting=inviting
+    )
+    await call.services.plans.carry_out(plan)
+
+
+async def _readable(call: Call, group_id: str) -> Group:
+    group = await call.services.directory.group(group_id)
+    if not call.admin:
+        demand(group, call.user, Act.READ)
+    return group
+
+
+async def _infos(call: Call, group: Group, users: list[str]) -> list[wire.MemberInfo]:
+    infos = []
+    now = call.services.now()
+    for user in users:
+        account = await call.services.directory.account(user)
+        member = group.members.get(user)
+        if member is None:
+            continue  # left meanwhile
+        infos.append(
+            wire.MemberInfo(
+                account=user,
+                role=member.role,
+                name_card=member.name_card,
+                joined=member.joined,
+                muted_until=member.muted_until if member.muted_until > now else 0,
+                nick=account.nickname,
+                face_url=account.face_url,
+                custom=[CustomField(key=key, value=value) for key, value in member.custom.items()],
+            )
+        )
+    return infos
+
+
+def _wording(text: str) -> str:
+    if (size := len(text.encode())) > WORDING_LIMIT_BYTES:
+        raise bad(f"the text is {size} bytes long, the limit is {WORDING_LIMIT_BYTES}")
+    return text

@@ -1,0 +1,104 @@
+"""Profiles (`profile`): nickname, face URL, how one may be added, Tencent's other tags, the operator's custom fields."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ...errors import InvalidArgument, NoPermission, UnknownUser
+from ...ids import checked_user_id
+from ...protocol import profiles as wire
+from ...protocol.codec import Reply
+from ...protocol.notices import ProfileTag
+from ..social.friend_rules import Person, profile_changed
+from ..store.base import Account
+from .registry import TABLE, Call
+
+VALUE_LIMIT_BYTES = 500
+CUSTOM_KEY_LIMIT_BYTES = 8
+CUSTOM_LIMIT = 20
+PARAMETERS = 40001  # TIM's code for a profile's wrong parameters
+
+
+def acting(call: Call, named: str) -> str:
+    """Whose profile or relations these are: the caller's, or at the REST door whom the administrator names."""
+    if not named or named == call.user:
+        return call.user
+    if not call.admin:
+        raise NoPermission(f"{call.user!r} cannot act for {named!r}", code=90009)
+    return checked_user_id(named)
+
+
+@TABLE.serve(wire.SET_PROFILE)
+async def set_profile(call: Call, body: wire.SetProfile) -> Reply:
+    user = acting(call, body.account)
+    directory = call.services.directory
+    await directory.account(user)
+    circle = await directory.circle(user)
+    account = after = await directory.account(user)  # read last: nothing is awaited until it is changed
+    for item in body.items:
+        after = _with(after, item.tag, str(item.value))
+    if after != account:
+        tags = [ProfileTag(tag=item.tag, value=str(item.value)) for item in body.items]
+        after = replace(after, version=account.version + 1)
+        await call.services.plans.carry_out(profile_changed(Person(account, circle), after, tags))
+    return Reply()
+
+
+@TABLE.serve(wire.GET_PROFILES)
+async def get_profiles(call: Call, body: wire.GetProfiles) -> wire.ProfilesReply:
+    if len(body.accounts) > wire.USERS_AT_ONCE:
+        raise InvalidArgument(f"at most {wire.USERS_AT_ONCE} profiles at once, not {len(body.accounts)}", code=PARAMETERS)
+    known = dict(zip(body.accounts, body.versions, strict=False))
+    users: list[wire.UserProfile] = []
+    for user in body.accounts:
+        try:
+            account = await call.services.directory.account(user)
+        except UnknownUser as exc:
+            users.append(wire.UserProfile(account=user, result=exc.code, info=exc.info))
+            continue
+        profile = wire.UserProfile(account=user, version=account.version)
+        if known.get(user) != account.version:
+            profile.items = [item for item in profile_items(account) if not body.tags or item.tag in body.tags]
+        users.append(profile)
+    return wire.ProfilesReply(users=users)
+
+
+def profile_items(account: Account) -> list[wire.ProfileItem]:
+    """A profile as tags; what is not set is left out but for the three that every client looks for."""
+    items = {
+        wire.NICK: account.nickname,
+        wire.FACE: account.face_url,
+        wire.ALLOW: account.allow_type or wire.NEED_CONFIRM,
+        **account.details,
+        **{wire.CUSTOM + key: value for key, value in account.custom.items()},
+    }
+    return [wire.ProfileItem(tag=tag, value=value) for tag, value in items.items()]
+
+
+def _with(account: Account, tag: str, value: str) -> Account:
+    if (size := len(value.encode())) > VALUE_LIMIT_BYTES:
+        raise InvalidArgument(f"{tag} is {size} bytes long, the limit is {VALUE_LIMIT_BYTES}", code=PARAMETERS)
+    if tag == wire.NICK:
+        return replace(account, nickname=value)
+    if tag == wire.FACE:
+        return replace(account, face_url=value)
+    if tag == wire.ALLOW:
+        if value not in (wire.ALLOW_ANY, wire.NEED_CONFIRM, wire.DENY_ANY):
+            raise InvalidArgument(f"{tag} must be one of TIM's AllowType, not {value!r}", code=PARAMETERS)
+        return replace(account, allow_type=value)
+    if tag in wire.DETAILS:
+        return replace(account, details=_set(account.details, tag, value))
+    key = tag.removeprefix(wire.CUSTOM)
+    if key == tag or not 0 < len(key.encode()) <= CUSTOM_KEY_LIMIT_BYTES:
+        raise InvalidArgument(
+            f"a profile has no {tag[:80]!r}; a custom field is {wire.CUSTOM} and 1 to {CUSTOM_KEY_LIMIT_BYTES} bytes",
+            code=PARAMETERS,
+        )
+    custom = _set(account.custom, key, value)
+    if len(custom) > CUSTOM_LIMIT:
+        raise InvalidArgument(f"a profile has at most {CUSTOM_LIMIT} custom fields", code=PARAMETERS)
+    return replace(account, custom=custom)
+
+
+def _set(fields: dict[str, str], key: str, value: str) -> dict[str, str]:
+    return {name: text for name, text in {**fields, key: value}.items() if text}

@@ -1,0 +1,1 @@
+"""Storing messages and message actions, and reading history."""

@@ -1,0 +1,89 @@
+"""What is sent, before it is an entry: a draft, and what every draft must be, whoever sends it and wherever to. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import msgspec
+
+from ...errors import InvalidArgument, InvalidElem, MessageTooLong, ProtocolError
+from ...protocol.codec import encode
+from ...protocol.elems import split_body
+from ...protocol.entries import PushInfo
+from ...protocol.media import MediaName, media_of
+from ...protocol.merger_elem import RELAY, checked_relay
+from ...protocol.notices import SERVER_ELEMS
+from ..store.base import Group
+
+PUSH_LIMIT_BYTES = 4096  # what the push services of phones take
+
+
+class Draft(msgspec.Struct, frozen=True, gc=False):
+    """What a sender sent, decoded and nothing more."""
+
+    sender: str
+    msg_body: msgspec.Raw
+    msg_seq: int
+    random: int
+    client_time: int
+    cloud_custom_data: str = ""
+    priority: str = ""
+    origin: int = 0
+    ask: bool = False  # it is only asked where it stands
+    push: PushInfo | msgspec.UnsetType = msgspec.UNSET
+    mentions: tuple[str, ...] = ()  # "": everybody
+    receipt: bool = False
+
+    def fingerprint(self) -> bytes:
+        """What tells a resend from another message of the same msg_id."""
+        digest = hashlib.blake2b(bytes(self.msg_body), digest_size=16)
+        digest.update(b"\0" + self.cloud_custom_data.encode())
+        return digest.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class DraftRules:
+    """`media_url`: where this server's own content is."""
+
+    max_message_bytes: int
+    media_url: str = ""
+
+    def check(self, draft: Draft) -> tuple[MediaName, ...]:
+        """What a body must be, whoever sends it; the content that its elems name: whether the sender may read that, the
+        store decides with the entry. Raises InvalidArgument, InvalidElem, MessageTooLong.
+        """
+        size = len(bytes(draft.msg_body))
+        if size > self.max_message_bytes:
+            raise MessageTooLong(f"the message is {size} bytes long, the limit is {self.max_message_bytes}", code=93000)
+        if not 0 <= draft.random < 1 << 32 or not 0 <= draft.client_time < 1 << 32:
+            raise InvalidArgument("MsgRandom and MsgClientTime are 32-bit numbers", code=90005)
+        if isinstance(draft.push, PushInfo) and (size := len(encode(draft.push))) > PUSH_LIMIT_BYTES:
+            raise MessageTooLong(f"OfflinePushInfo is {size} bytes long, the limit is {PUSH_LIMIT_BYTES}", code=93000)
+        try:
+            members = split_body(draft.msg_body)
+        except ProtocolError as exc:
+            raise InvalidArgument(exc.info, code=90002) from exc
+        if not members:
+            raise InvalidElem("MsgBody is empty: a message holds at least one elem", code=90002)
+        for member in members:
+            if member.msg_type in SERVER_ELEMS:
+                raise InvalidElem(f"{member.msg_type} is the server's own: nobody can send it", code=90010)
+            if not bytes(member.msg_content).startswith(b"{"):
+                raise InvalidElem(f"MsgContent of {member.msg_type} must be an object", code=90010)
+            if member.msg_type == RELAY:
+                checked_relay(member.msg_content)
+        return tuple(media_of(members, self.media_url))
+
+
+def callback_facts(draft: Draft, time: int, *, to: str, group: Group | None, online: bool) -> dict[str, object]:
+    """What a callback says of a message that is not stored yet."""
+    facts: dict[str, object] = {"From_Account": draft.sender, "MsgTime": time, "OnlineOnlyFlag": int(online)}
+    if group is not None:
+        return facts | {"GroupId": group.group_id, "Type": group.type, "Operator_Account": draft.sender, "Random": draft.random}
+    return facts | {
+        "To_Account": to,
+        "MsgSeq": draft.msg_seq,
+        "MsgRandom": draft.random,
+        "MsgKey": f"{draft.msg_seq}_{draft.random}_{time}",
+    }

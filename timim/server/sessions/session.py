@@ -1,0 +1,172 @@
+"""One logged-in device. What waits for it is bounded: a device that reads too slowly is closed, and catches up by seq.
+
+Pushes that it does not take close it. Replies, which it asked for, do not: its next requests wait until they are taken.
+Everything that waits goes out together: pushes as one `msg_push`, and for a timim client all frames in one websocket
+message. Order is kept: what is queued first leaves first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Callable
+
+import msgspec
+
+from ...errors import ProtocolError
+from ...protocol.codec import encode
+from ...protocol.frames import PUSH, Head, encode_frame, join_frames
+from ...protocol.session import Push, PushEvent, RawEvent
+
+_numbers = itertools.count(1)
+FRAMES_IN_ONE_MESSAGE = 512
+READS_TOO_SLOWLY = "reads too slowly"
+STOPPING = "the server is stopping"
+LOST_ITS_PLACE = "another login took this place"
+SUPERSEDED = "this device came back on another connection"
+LOGGED_OUT = "logged out"
+
+
+class Session:
+    """`out` holds encoded frames and, between them, runs of pushes that are not encoded yet, and None: leave a number out."""
+
+    def __init__(
+        self,
+        user: str,
+        tiny_id: str,
+        *,
+        batch: bool,
+        queue_bytes: int,
+        now: Callable[[], float],
+        asked: int = 0,
+        device: str = "",
+        platform: str = "web",
+        run: str = "",
+        attempt: int = 0,
+        ours: bool = True,
+        resumed: bool = False,
+    ) -> None:
+        self.number = next(_numbers)
+        self.device = device or secrets.token_hex(16)  # a client that has no lasting name is another each time
+        self.platform = platform
+        self.run, self.attempt = run, attempt
+        self.user = user
+        self.tiny_id = tiny_id
+        self.batch = batch
+        self.ours = ours  # a timim client: it knows what Tencent's wire lacks
+        self.resumed = resumed  # it came back by itself after a cut
+        self.began = now()
+        self.closed_because = ""
+        self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._finished = False
+        self._queue_bytes = queue_bytes
+        self._now = now
+        self._out: list[bytes | list[RawEvent] | None] = []
+        self._out_bytes = 0  # of pushes
+        self._reply_bytes = 0
+        self._taken = asyncio.Event()
+        self._asked = asked
+        self._pushes_written = 0
+        self._wake = asyncio.Event()
+
+    def reply(self, frame: bytes) -> None:
+        """Queue an encoded frame."""
+        self._out.append(frame)
+        self._reply_bytes += len(frame)
+        self._wake.set()
+
+    async def room(self) -> None:
+        """Wait until few enough replies wait to be written."""
+        while self._reply_bytes > self._queue_bytes:
+            self._taken.clear()
+            await self._taken.wait()
+
+    def push(self, kind: int, payload: msgspec.Raw) -> None:
+        """Queue an entry for the next msg_push; a session that is being closed catches up by seq instead."""
+        if self.closed_because:
+            return
+        events = self._open_push()
+        if not events or events[-1].event != kind:
+            events.append(PushEvent(event=kind))
+        events[-1].pushed().append(payload)
+        self._grow(len(bytes(payload)))
+
+    def notify(self, event: RawEvent) -> None:
+        """Queue an event that is no entry."""
+        if self.closed_because:
+            return
+        self._open_push().append(event)
+        self._grow(64)
+
+    def compare(self) -> None:
+        """Tell a timim client that hints may have been lost: a push's number left out says so. It asks what is new."""
+        if self.batch and not self.closed_because and None not in self._out:
+            self._out.append(None)
+            self._grow(64)
+
+    def follows(self, seq: int) -> bool:
+        """True for the next request of a timim client, which numbers them without holes; False for one that came twice.
+
+        Raises ProtocolError when one was lost on the way: to answer the later ones would change their order.
+        """
+        if seq > self._asked + 1:
+            raise ProtocolError(f"request {self._asked + 1} was lost on the way: {seq} came after {self._asked}")
+        follows = seq > self._asked
+        self._asked = max(seq, self._asked)
+        return follows
+
+    @property
+    def pushes(self) -> int:
+        """How many pushes leave before what is queued next."""
+        return self._pushes_written + sum(2 if item is None else isinstance(item, list) for item in self._out)
+
+    def close(self, why: str) -> None:
+        """Ask the door to end the session; the first reason counts."""
+        self.closed_because = self.closed_because or why
+        if not self.closing.done():
+            self.closing.set_result(None)
+
+    def finish(self) -> None:
+        """Nothing more will be queued: once what is there is written, the socket is closed."""
+        self._finished = True
+        self._wake.set()
+
+    async def next_messages(self) -> list[bytes]:
+        """Wait for something to write; the websocket messages that hold all that waits. Empty: close the socket."""
+        while not self._out:
+            if self._finished:
+                return []
+            self._wake.clear()
+            await self._wake.wait()
+        out, self._out, self._out_bytes, self._reply_bytes = self._out, [], 0, 0
+        self._taken.set()
+        frames = [item if isinstance(item, bytes) else self._encode_push(item) for item in out]
+        if not self.batch:
+            return frames
+        return [join_frames(frames[i : i + FRAMES_IN_ONE_MESSAGE]) for i in range(0, len(frames), FRAMES_IN_ONE_MESSAGE)]
+
+    def _open_push(self) -> list[RawEvent]:
+        if not self._out or not isinstance(self._out[-1], list):
+            self._out.append([])
+        last = self._out[-1]
+        assert isinstance(last, list)
+        return last
+
+    def _grow(self, size: int) -> None:
+        self._out_bytes += size
+        if self._out_bytes > self._queue_bytes:
+            self._out.clear()
+            self._out_bytes = self._reply_bytes = 0
+            self.close(READS_TOO_SLOWLY)
+        self._wake.set()
+
+    def _encode_push(self, events: list[RawEvent] | None) -> bytes:
+        self._pushes_written += 1 if events is not None else 2
+        seq = self._pushes_written  # a device sees by it that a push was lost, or came twice
+        need_ack = 0 if self.batch else 1
+        push = Push(session_data=str(seq), need_ack=need_ack, events=events or [])
+        return encode_frame(Head(PUSH, seq=seq, time=int(self._now())), encode(push))
+
+    def __repr__(self) -> str:
+        return f"<Session {self.number} {self.user}{' closing' if self.closed_because else ''}>"

@@ -1,0 +1,1 @@
+"""Rules of groups and friends, and the changesets that carry them out."""

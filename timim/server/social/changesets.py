@@ -1,0 +1,150 @@
+"""What the server says by itself, as entries. A plan: changes of rows, and the entries that tell of them.
+
+Pure. Whoever decides gives a plan; plans.py carries it out: everything in one transaction, then the pushes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from ...protocol import notices as wire
+from ...protocol import session
+from ...protocol.codec import encode
+from ...protocol.entries import EntryTail, GroupFacts, encode_tail
+from ..store.base import Account, Change, Group, Member, group_timeline, system_timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An entry to come: `kind` is its push's Event; `user` hears of it, or who is in `members` when it is published."""
+
+    timeline: str
+    sender: str
+    kind: int
+    tail: bytes
+    content: bytes
+    body: bytes
+    user: str = ""
+    members: Mapping[str, Member] | None = None
+    group_id: str = ""
+
+    def hearers(self, seq: int) -> Iterable[str]:
+        """Who is told, once it has this seq."""
+        return (self.user,) if self.members is None else who_see(self.members, seq)
+
+
+def who_see(members: Mapping[str, Member], seq: int) -> Iterable[str]:
+    """The members who may see this seq: one who came in meanwhile does not get what was said before."""
+    return (user for user, member in members.items() if member.floor <= seq)
+
+
+@dataclass(slots=True)
+class Plan:
+    """Changes first, entries after them, in this order."""
+
+    changes: list[Change] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+    def change(self, *changes: Change) -> None:
+        self.changes.extend(changes)
+
+    def tell(self, *notices: Notice) -> None:
+        self.notices.extend(notices)
+
+
+def tip(group: Group, operator: Account, content: wire.Tip, member_num: int) -> Notice:
+    """A change of a group, for its timeline; it goes to who is in the group when it is published."""
+    member = group.members.get(operator.user_id)
+    content.operator, content.member_num = operator.user_id, member_num
+    facts = GroupFacts(
+        group_id=group.group_id,
+        group_name=group.name,
+        group_type=group.type,
+        nick=operator.nickname,
+        face_url=operator.face_url,
+        name_card=member.name_card if member else "",
+        role=member.role if member else "",
+        member_custom=member.custom if member else {},
+    )
+    body, packed = _packed(wire.TIP, content)
+    tail = EntryTail(
+        from_account=operator.user_id,
+        to_group_id=group.group_id,
+        tiny_id=str(operator.tiny_id),
+        nick=operator.nickname,
+        face_url=operator.face_url,
+        custom=operator.custom,
+        group=facts,
+        msg_body=msgspec.Raw(body),
+    )
+    return Notice(
+        group_timeline(group.group_id),
+        operator.user_id,
+        session.EVENT_GROUP_TIP,
+        encode_tail(tail),
+        packed,
+        body,
+        members=group.members,
+        group_id=group.group_id,
+    )
+
+
+def group_notice(
+    user: str,
+    group: Group,
+    operator: str,
+    report_type: int,
+    *,
+    remark: str = "",
+    msg_key: int = 0,
+    user_field: str = "",
+    users: Sequence[str] = (),
+) -> Notice:
+    """A notice about a group for one user's system timeline; the fields are those of wire.GroupNotice."""
+    content = wire.GroupNotice(
+        report_type=report_type,
+        group_id=group.group_id,
+        group_name=group.name,
+        operator=operator,
+        remark=remark,
+        msg_key=msg_key,
+        user_field=user_field,
+        users=list(users),
+    )
+    facts = GroupFacts(group_id=group.group_id, group_name=group.name, group_type=group.type)
+    body, packed = _packed(wire.GROUP_NOTICE, content)
+    return _to(user, session.EVENT_GROUP_NOTICE, body, packed, group=facts, group_id=group.group_id)
+
+
+def relation(user: str, content: wire.Relation) -> Notice:
+    """A change of relations, or of a friend's profile, for one user's system timeline."""
+    body, packed = _packed(wire.RELATION, content)
+    kind = session.EVENT_PROFILE if content.profile else session.EVENT_RELATION
+    return _to(user, kind, body, packed)
+
+
+def _to(
+    user: str,
+    kind: int,
+    body: bytes,
+    packed: bytes,
+    group: GroupFacts | msgspec.UnsetType = msgspec.UNSET,
+    group_id: str = "",
+) -> Notice:
+    tail = EntryTail(
+        from_account=wire.SYSTEM_ACCOUNT,
+        to_account=user,
+        to_group_id=group_id,
+        group=group,
+        msg_body=msgspec.Raw(body),
+    )
+    packed_tail = encode_tail(tail)
+    return Notice(system_timeline(user), wire.SYSTEM_ACCOUNT, kind, packed_tail, packed, body, user=user)
+
+
+def _packed(msg_type: str, content: msgspec.Struct) -> tuple[bytes, bytes]:
+    packed = encode(content)
+    return wire.as_body(msg_type, packed), packed

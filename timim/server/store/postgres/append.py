@@ -1,0 +1,107 @@
+"""PostgreSQL's hot path: a batch of appends as one statement. It says what `timelines.append` says, for many at once.
+
+Timelines are locked in the order of their names, so batches of several nodes never wait for each other in a ring. What is
+read after the locks is read afresh: a msg_id that another node stored meanwhile is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from ..base import NewEntry
+
+
+class Function(NamedTuple):
+    name: str  # a changed text takes a new name: old and new nodes run side by side
+    text: str
+
+
+FUNCTION = Function(
+    "timim_append_2",
+    """
+CREATE FUNCTION timim_append_2(names text[], times bigint[], senders text[], client_times bigint[], randoms bigint[],
+  prints bytea[], tails bytea[], receipts boolean[], contact_rows bigint[], contact_users text[],
+  mention_rows bigint[], mention_users text[])
+RETURNS TABLE(number bigint, seq bigint, at bigint, known bytea) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+  INSERT INTO timelines(name)
+    SELECT DISTINCT u.name FROM unnest(names) AS u(name)
+      WHERE NOT EXISTS (SELECT 1 FROM timelines t WHERE t.name = u.name) ORDER BY u.name
+    ON CONFLICT(name) DO NOTHING;
+  PERFORM 1 FROM timelines t WHERE t.name = ANY(names) ORDER BY t.name FOR UPDATE;
+  RETURN QUERY WITH
+  input AS (
+    SELECT u.n, t.id, t.last_seq, t.last_time, u.at, u.sender, u.client_time, u.random, u.print, u.tail, u.receipt
+    FROM unnest(names, times, senders, client_times, randoms, prints, tails, receipts)
+      WITH ORDINALITY AS u(name, at, sender, client_time, random, print, tail, receipt, n)
+    JOIN timelines t ON t.name = u.name
+  ),
+  standing AS (
+    SELECT i.n, k.seq, e.time AS at, k.fingerprint FROM input i
+    JOIN msg_keys k ON k.timeline = i.id AND k.sender = i.sender AND k.client_time = i.client_time AND k.random = i.random
+    JOIN entries e ON e.timeline = k.timeline AND e.seq = k.seq
+  ),
+  fresh AS (
+    SELECT i.*, CASE WHEN i.client_time IS NULL THEN i.n
+      ELSE min(i.n) OVER (PARTITION BY i.id, i.sender, i.client_time, i.random) END AS first_n
+    FROM input i WHERE NOT EXISTS (SELECT 1 FROM standing s WHERE s.n = i.n)
+  ),
+  numbered AS (
+    SELECT f.n, f.id, f.sender, f.client_time, f.random, f.print, f.tail, f.receipt,
+      f.last_seq + row_number() OVER line AS seq, greatest(f.last_time, max(f.at) OVER line) AS at
+    FROM fresh f WHERE f.n = f.first_n WINDOW line AS (PARTITION BY f.id ORDER BY f.n)
+  ),
+  keys AS (
+    INSERT INTO msg_keys(timeline, sender, client_time, random, seq, fingerprint)
+    SELECT m.id, m.sender, m.client_time, m.random, m.seq, m.print FROM numbered m WHERE m.client_time IS NOT NULL
+  ),
+  stored AS (
+    INSERT INTO entries(timeline, seq, time, sender, tail) SELECT m.id, m.seq, m.at, m.sender, m.tail FROM numbered m
+  ),
+  wanted AS (
+    INSERT INTO receipts_wanted(timeline, seq, sender) SELECT m.id, m.seq, m.sender FROM numbered m WHERE m.receipt
+  ),
+  called AS (
+    INSERT INTO mentions(timeline, user_id, seq) SELECT m.id, c.user_id, m.seq
+    FROM unnest(mention_rows, mention_users) AS c(n, user_id) JOIN numbered m ON m.n = c.n
+  ),
+  heads AS (
+    UPDATE timelines t SET last_seq = h.seq, last_time = h.at
+    FROM (SELECT m.id, max(m.seq) AS seq, max(m.at) AS at FROM numbered m GROUP BY m.id) h WHERE t.id = h.id
+  ),
+  listed AS (
+    INSERT INTO contacts(user_id, timeline)
+    SELECT c.user_id, m.id FROM unnest(contact_rows, contact_users) AS c(n, user_id)
+    JOIN numbered m ON m.n = c.n AND m.seq = 1 ORDER BY c.user_id
+    ON CONFLICT(user_id, timeline) DO NOTHING
+  )
+  SELECT s.n, s.seq, s.at, s.fingerprint FROM standing s
+  UNION ALL
+  SELECT f.n, m.seq, m.at, CASE WHEN f.n = f.first_n THEN NULL ELSE m.print END
+  FROM fresh f JOIN numbered m ON m.n = f.first_n;
+END $$
+""",
+)
+CALL = f"SELECT * FROM {FUNCTION.name}($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)"
+
+
+def arguments(entries: Sequence[NewEntry]) -> tuple[list[Any], ...]:
+    """The function's arguments. Its rows are (number from 1, seq, time, None or the fingerprint that stood already)."""
+    contacts = [(n, user) for n, entry in enumerate(entries, 1) for user in entry.contacts]
+    mentions = [(n, user) for n, entry in enumerate(entries, 1) for user in entry.mentions]
+    return (
+        [entry.timeline for entry in entries],
+        [entry.time for entry in entries],
+        [entry.sender for entry in entries],
+        [entry.msg_key.client_time if entry.msg_key else None for entry in entries],
+        [entry.msg_key.random if entry.msg_key else None for entry in entries],
+        [entry.fingerprint for entry in entries],
+        [entry.tail for entry in entries],
+        [entry.receipt for entry in entries],
+        [n for n, _ in contacts],
+        [user for _, user in contacts],
+        [n for n, _ in mentions],
+        [user for _, user in mentions],
+    )

@@ -1,0 +1,56 @@
+"""An operation's steps on one connection of PostgreSQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from ..operation import Op, RunMany
+
+if TYPE_CHECKING:
+    import asyncpg
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+
+T = TypeVar("T")
+
+
+class MoreStatements(Exception):
+    """A read that was taken for one statement has another."""
+
+
+async def drive(connection: Connection, op: Op[T], *, one_statement: bool = False) -> T:
+    """With `one_statement` it raises MoreStatements when a second one is asked for, which it does not carry out."""
+    steps = op()
+    try:
+        step, more = next(steps), False
+        while True:
+            if more and one_statement:
+                raise MoreStatements
+            more = True
+            if type(step) is RunMany:
+                if step.rows:
+                    await connection.executemany(_numbered(step.sql), step.rows)
+                step = steps.send(())
+            else:
+                rows: Sequence[Any] = await connection.fetch(_numbered(step[0]), *step[1])
+                step = steps.send(rows)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
+@lru_cache(maxsize=1000)
+def _numbered(sql: str) -> str:
+    """`?`, `?` as `$1`, `$2`."""
+    count = 0
+
+    def number(_: re.Match[str]) -> str:
+        nonlocal count
+        count += 1
+        return f"${count}"
+
+    return re.sub(r"\?", number, sql)

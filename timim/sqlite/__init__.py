@@ -1,0 +1,1 @@
+"""SQLite files: one database a file, and the queue that gathers writes."""

@@ -1,0 +1,151 @@
+"""One websocket, from its opening to its end. What waits to be written goes out together, in order.
+
+A call ends in its reply, in its deadline, or with the link; foreign exceptions become ConnectionFailed here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+
+from ..errors import ConnectionFailed, InvalidArgument, TimimError
+from ..protocol.codec import Body, Command, Reply, decode_reply, encode
+from ..protocol.frames import PUSH, Frame, Head, decode_frames, encode_frame, join_frames
+from ..protocol.pending_requests import Calls, Settle
+from ..util.tasks import together
+
+B = TypeVar("B", bound=Body)
+R = TypeVar("R", bound=Reply)
+
+MAX_FRAME_BYTES = 8 * 1024 * 1024  # a page of 200 messages at their limit fits
+FRAMES_IN_ONE_MESSAGE = 512
+
+
+class Link:
+    """An open websocket. `run()` reads and writes until it ends; `on_push` gets each push's frame, and must not block."""
+
+    def __init__(self, socket: ClientConnection, on_push: Callable[[Frame], None]) -> None:
+        self._socket = socket
+        self._on_push = on_push
+        self._calls = Calls()
+        self._out: list[bytes] = []
+        self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._ended: TimimError | None = None
+        self.head = Head("")
+        self.batch = False
+
+    @classmethod
+    async def open(cls, url: str, on_push: Callable[[Frame], None], *, timeout_s: float) -> Link:
+        """Connect. Raises InvalidArgument for what is no ws:// URL, ConnectionFailed for what does not answer."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                socket = await connect(
+                    url,
+                    compression=None,
+                    max_size=MAX_FRAME_BYTES,
+                    ping_interval=None,
+                    proxy=None,
+                    user_agent_header=None,
+                )
+        except InvalidURI as exc:
+            raise InvalidArgument(f"not a websocket URL: {exc.uri}") from exc
+        except TimeoutError as exc:
+            raise ConnectionFailed(f"{url.split('?')[0]} does not answer") from exc
+        except OSError as exc:
+            why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc  # asyncio's own text repeats the address
+            raise ConnectionFailed(f"cannot connect to {url.split('?')[0]}: {why}") from exc
+        except (InvalidHandshake, EOFError) as exc:
+            raise ConnectionFailed(f"cannot connect to {url.split('?')[0]}: {exc}") from exc
+        return cls(socket, on_push)
+
+    async def call(self, command: Command[B, R], body: B, *, timeout_s: float) -> R:
+        """Send a request and wait for its reply. Raises what the reply refuses, RequestTimeout or ConnectionFailed."""
+        future: asyncio.Future[Frame] = self._loop.create_future()
+
+        def settle(outcome: Frame | TimimError) -> None:
+            if future.done():
+                return
+            if isinstance(outcome, Frame):
+                future.set_result(outcome)
+            else:
+                future.set_exception(outcome)
+
+        seq = self.start(command, body, settle, timeout_s=timeout_s)
+        try:
+            return decode_reply(command.reply, (await future).body)
+        except asyncio.CancelledError:
+            self._calls.forget(seq)
+            raise
+
+    def start(self, command: Command[B, R], body: B, settle: Settle, *, timeout_s: float) -> int:
+        """Queue a request now, behind all queued before; `settle` gets its reply, or why there is none. Returns its number.
+
+        Raises why the link ended, if it has: `settle` is not called then.
+        """
+        if self._ended is not None:
+            raise self._ended
+        seq = self._calls.begin(command.name, settle, deadline=self._loop.time() + timeout_s)
+        head = self.head
+        head.servcmd, head.seq = command.name, seq
+        self._out.append(encode_frame(head, encode(body)))
+        self._wake.set()
+        return seq
+
+    async def run(self) -> None:
+        """Read and write until the link ends; raises ConnectionFailed or ProtocolError saying why."""
+        try:
+            await together(self._read(), self._write(), self._expire())
+        except TimimError as exc:
+            self._end(exc)
+            raise
+        finally:
+            self._end(ConnectionFailed("the connection was closed"))
+
+    def cut(self) -> None:
+        """Reset the socket without a word to the server, as a lost network does; `run()` then ends."""
+        self._socket.transport.abort()
+
+    async def close(self) -> None:
+        """Close the socket; `run()` then ends."""
+        await self._socket.close()
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                message = await self._socket.recv(decode=False)
+                for frame in decode_frames(message):
+                    if frame.head.servcmd == PUSH:
+                        self._on_push(frame)
+                    else:
+                        self._calls.reply(frame)
+        except ConnectionClosed as exc:
+            why = exc.rcvd.reason or f"code {exc.rcvd.code}" if exc.rcvd else "cut"
+            raise ConnectionFailed(f"the connection ended: {why}") from exc
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                out, self._out = self._out, []
+                step = FRAMES_IN_ONE_MESSAGE if self.batch else 1
+                for i in range(0, len(out), step):
+                    await self._socket.send(join_frames(out[i : i + step]))
+        except ConnectionClosed as exc:
+            raise ConnectionFailed("the connection ended while writing") from exc
+
+    async def _expire(self) -> None:
+        while True:
+            self._calls.expire(self._loop.time())
+            await asyncio.sleep(0.5)  # deadlines are seconds; half a second late is on time
+
+    def _end(self, error: TimimError) -> None:
+        if self._ended is None:
+            self._ended = error
+            self._calls.close(error)
