@@ -14,6 +14,7 @@ from .conversation import Conversation, Engine
 from .elems import TextElem
 from .engine.actions import Actions
 from .engine.attachments import Content
+from .engine.binding import MessageBinder
 from .engine.conversation_settings import Marking
 from .engine.conversations import Roster
 from .engine.dispatcher import Dispatcher, EventStream
@@ -136,6 +137,7 @@ class Client:
         )
         self.conversations = self._roster.listed
         self._actions = Actions(self._store, gone=self._roster.gone, changed=self._roster.touched, acting=self._acting_now)
+        self._binder = MessageBinder(self._actions, self._content)
         self._marking = Marking(self._store, self._connection, read=self._roster.read, tell=self._roster.told)
         self._login = Login(self._connection, self._roster, self._dispatcher, recent_contacts=recent_contacts)
         self._facts = Facts(self._marking, own=self._login.own)
@@ -351,8 +353,7 @@ class Client:
         return self._engine
 
     def _bind(self, message: Message) -> Message:
-        message._actions = self._actions
-        return self._content.bind_all(message)
+        return self._binder.bind(message)
 
     def _on_push(self, push: session.HeardPush) -> None:
         assert self._pushes is not None

@@ -89,8 +89,8 @@ ALL = "__kImSDK_MesssageAtALL__"
 NO_STATE = MessageState()
 
 
-class MessageActions(Protocol):
-    """What a message can have done to itself; the client binds one to the messages it makes."""
+class MessageVerbs(Protocol):
+    """The actions that a client offers on its messages."""
 
     async def set_custom_int(self, message: Message, value: int) -> None: ...
 
@@ -111,6 +111,17 @@ class MessageActions(Protocol):
     def not_readers(self, message: Message) -> AsyncIterator[str]: ...
 
 
+class MessageOwner(Protocol):
+    """The client that a message belongs to, as far as the message needs to know it."""
+
+    @property
+    def message_verbs(self) -> MessageVerbs:
+        """Return the actions on messages of this client."""
+
+    def bind_elems(self, elems: Sequence[AnyElem]) -> None:
+        """Let these elems fetch their content through this client."""
+
+
 class ElemDecoder(Protocol):
     """Makes elems of a stored or received message's body, when they are first looked at."""
 
@@ -128,10 +139,10 @@ class Message(Sequence[AnyElem]):
     """
 
     __slots__ = (
-        "_actions",
         "_body",
         "_decode",
         "_elems",
+        "_owner",
         "_state",
         "cloud_custom_data",
         "conversation",
@@ -177,7 +188,7 @@ class Message(Sequence[AnyElem]):
     receipt_left: int
 
     def __init__(self, *parts: str | AnyElem, cloud_custom_data: str = "") -> None:
-        self._actions: MessageActions | None = None
+        self._owner: MessageOwner | None = None  # None until a client sends, stores or receives the message
         self._elems: tuple[AnyElem, ...] | None = ()
         self._body = b""  # what its elems are made of, while `_elems` is None
         self._decode: ElemDecoder | None = None
@@ -229,6 +240,8 @@ class Message(Sequence[AnyElem]):
         if self._elems is None:
             assert self._decode is not None
             self._elems, self._body = self._decode(self._body), b""
+            if self._owner is not None:
+                self._owner.bind_elems(self._elems)
         return self._elems
 
     @property
@@ -361,17 +374,27 @@ class Message(Sequence[AnyElem]):
         except (AttributeError, UnicodeEncodeError) as exc:
             raise InvalidArgument(f"cloud_custom_data must be str of valid Unicode: {exc}", code=6017) from None
 
-    def _of(self, body: bytes, decode: ElemDecoder) -> None:
-        """It was stored or received with this body."""
+    def bind(self, owner: MessageOwner) -> None:
+        """Attach the client that acts on this message; the client does this for every message it makes."""
+        self._owner = owner
+        if self._elems is not None:
+            owner.bind_elems(self._elems)
+
+    def replace_elems(self, elems: Sequence[AnyElem]) -> None:
+        """Set the elems of a message that is being sent: their content was stored or uploaded."""
+        self._elems = tuple(elems)
+
+    def load_body(self, body: bytes, decode: ElemDecoder) -> None:
+        """Set the body that the message was stored or received with; `elems` decodes it when first used."""
         self._elems, self._body, self._decode = None, body, decode
 
-    def _become(self, other: Message) -> None:
-        """The row of this message is another now: say what it says."""
+    def update_from(self, other: Message) -> None:
+        """Take the content and the state of `other`, a newer copy of the same message."""
         self._state, self.cloud_custom_data = other._state, other.cloud_custom_data
         self._elems, self._body, self._decode = other._elems, other._body, other._decode
         self.receipt_count, self.receipt_left = other.receipt_count, other.receipt_left
 
-    def _bound(self) -> MessageActions:
-        if self._actions is None:
+    def _bound(self) -> MessageVerbs:
+        if self._owner is None:
             raise InvalidArgument("this message does not belong to a client yet: send it first")
-        return self._actions
+        return self._owner.message_verbs

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TypeGuard, TypeVar
+from typing import NoReturn, TypeGuard, TypeVar
 from uuid import uuid4
 
 from ..elems import (
@@ -27,11 +26,10 @@ from ..elems import (
     SoundElem,
     VideoElem,
 )
-from ..errors import FileMissing, StorageError
+from ..errors import FileMissing, InvalidArgument, StorageError
 from ..media import ImageVariants, Variant, compressed_image, image_variants, without_location
 from ..media_tools.duration import checked_duration
-from ..message import ElemDecoder, Message
-from ..protocol.elems import decode_body, decode_own_body
+from ..message import Message
 from ..protocol.media import media_in
 from ..protocol.merger import unfolded
 from ..transport.media_transfer import Transfer
@@ -48,10 +46,6 @@ class Content:
         self._transfer = transfer
         self._folder = folder
         self._kept: dict[str, list[Path]] = {}
-        # shared by all messages: an object less for each of them
-        self._decoders: dict[ElemDecoder, ElemDecoder] = {
-            decode: partial(self._decoded, decode) for decode in (decode_body, decode_own_body)
-        }
 
     def bind(self, elem: E) -> E:
         """Let the elem fetch its content through this client."""
@@ -62,25 +56,22 @@ class Content:
         return elem
 
     def _unfold(self, content: bytes) -> list[Message]:
-        """The messages of a merger; what they hold can be fetched through this client too."""
-        return [self.bind_all(message) for message in unfolded(content)]
+        """Make the messages of a merger; their content can be fetched through this client too."""
+        messages = unfolded(content)
+        for message in messages:
+            message.bind(self)
+        return messages
 
-    def bind_all(self, message: Message) -> Message:
-        """Let all elems of a message fetch their content through this client, once they are looked at."""
-        if message._elems is None:
-            assert message._decode is not None
-            message._decode = self._decoders.get(message._decode, message._decode)
-        else:
-            for elem in message._elems:
-                self.bind(elem)
-        return message
+    @property
+    def message_verbs(self) -> NoReturn:
+        """Raise InvalidArgument: this object owns the messages inside mergers, which have no row and no seq."""
+        raise InvalidArgument("a message inside a merger cannot be changed: it belongs to no conversation")
 
-    def _decoded(self, decode: ElemDecoder, body: bytes) -> tuple[AnyElem, ...]:
-        elems = decode(body)
+    def bind_elems(self, elems: Sequence[AnyElem]) -> None:
+        """Let these elems fetch their content through this client."""
         for elem in elems:
             if isinstance(elem, BoundElem):
                 self.bind(elem)
-        return elems
 
     async def keep(self, message: Message) -> None:
         """Put content that was given as bytes on disk. Raises StorageError; nothing is left there then."""
@@ -88,7 +79,7 @@ class Content:
             return
         kept = self._kept[message.msg_id] = []
         try:
-            message._elems = tuple([await self._keep(elem, kept) for elem in message.elems])
+            message.replace_elems([await self._keep(elem, kept) for elem in message.elems])
         except BaseException:
             await asyncio.shield(self.release(message))
             raise
@@ -156,7 +147,7 @@ class Content:
         elems: list[AnyElem] = []
         for place, elem in enumerate(message.elems):
             elems.append(self.bind(await self._uploaded(elem, f"{message.msg_id}/{place}", meter)) if _pending(elem) else elem)
-        message._elems = tuple(elems)
+        message.replace_elems(elems)
 
     async def abandon(self, message: Message) -> None:
         """The message will never go out: the server need not keep what it has of its content."""

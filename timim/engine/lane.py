@@ -42,7 +42,8 @@ class Item:
 
     def upload_again(self) -> None:
         """What was uploaded of it is not on the server any more."""
-        self.message._elems, self.given, self.again = self.given, (), True
+        self.message.replace_elems(self.given)
+        self.given, self.again = (), True
         self.body, self.link = b"", None
 
 

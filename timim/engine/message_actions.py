@@ -162,7 +162,7 @@ class Acting:
         now = await self._store.message(key, message.seq)
         if now is not None:
             self._changed(now)
-            message._become(now)
+            message.update_from(now)
 
 
 def _place(message: Message) -> ConversationKey:

@@ -55,7 +55,7 @@ class LastMessages:
         """Its row is another now."""
         for one in self._held:
             if one.local_id == message.local_id and one is not message:
-                one._become(message)
+                one.update_from(message)
 
     def marked(self, message: Message) -> None:
         """The user put something on it."""

@@ -40,7 +40,7 @@ _unpack_member = msgspec.json.Decoder(SenderMember).decode
 def new_message(key: ConversationKey, item: Incoming, local_id: int, read_seq: int) -> Message:
     """A message that was just stored, without reading it back."""
     message = Message(cloud_custom_data=item.cloud_custom_data)
-    message._of(item.body, decode_body)
+    message.load_body(item.body, decode_body)
     message.conversation, message.local_id = key, local_id
     message.seq, message.msg_id, message.sender = item.seq, item.msg_id, item.sender
     message.timestamp, message.status = item.timestamp, MessageStatus.SUCCEEDED
@@ -82,7 +82,7 @@ def message_of(row: tuple[Any, ...]) -> Message:
         read_seq,
     ) = row
     message = Message(cloud_custom_data=cloud)
-    message._of(body, decode_own_body if unsent else decode_body)
+    message.load_body(body, decode_own_body if unsent else decode_body)
     message.conversation = ConversationKey(TYPES[type], peer)
     message.local_id, message.seq, message.msg_id, message.sender = local_id, seq or 0, msg_id, sender
     message.timestamp, message.status = timestamp, STATUSES[status]

@@ -101,7 +101,7 @@ def _entry(message: Message) -> MergedEntry:
 
 def _message(entry: MergedEntry) -> Message:
     message = Message(cloud_custom_data=entry.cloud_custom_data)
-    message._of(bytes(entry.msg_body), decode_body)
+    message.load_body(bytes(entry.msg_body), decode_body)
     message.sender, message.timestamp = entry.from_account, entry.time
     message.msg_id = f"{entry.client_time}-{entry.msg_random}"
     message.status, message.is_self = MessageStatus.SUCCEEDED, False
