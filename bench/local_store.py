@@ -22,7 +22,7 @@ from pathlib import Path
 from timim.client import Client
 from timim.ids import ConversationKey, ConversationType
 from timim.local_store import message_rows, timeline_state
-from timim.local_store.types import Batch, Incoming
+from timim.local_store.types import IngestBatch, MessageRow
 from timim.message import Message
 from timim.protocol.coverage import Interval
 from timim.storage import LocalStore
@@ -55,7 +55,7 @@ async def measure(folder: Path, sizes: tuple[int, ...] = SIZES) -> list[Figures]
             for first in range(stored + 1, size + 1, 5000):
                 last = min(first + 4999, size)
                 incoming = [row(seq) for seq in range(first, last + 1)]
-                await store.add([Batch(KEY, incoming, [Interval(first, last)], head=last, last_seq=last)])
+                await store.add([IngestBatch(KEY, incoming, [Interval(first, last)], head=last, last_seq=last)])
             stored = size
         opened = quartile([await opening(client) for _ in range(15)])
         page_us, plain_us = await paging(client, path, size)
@@ -119,7 +119,7 @@ async def filling(path: Path, size: int) -> float:
         for i in range(100):
             first = 1 + i * 7919 % (size - HOLE)
             await store._write(partial(forget, first=first))
-            batch = Batch(KEY, [row(seq) for seq in range(first, first + HOLE)], [Interval(first, first + HOLE - 1)])
+            batch = IngestBatch(KEY, [row(seq) for seq in range(first, first + HOLE)], [Interval(first, first + HOLE - 1)])
             begun = time.perf_counter()
             await store.add([batch])
             times.append((time.perf_counter() - begun) * 1e6)
@@ -133,9 +133,9 @@ def forget(connection: sqlite3.Connection, *, first: int) -> None:
     timeline_state.write_coverage(connection, KEY, timeline_state.coverage_of(connection, KEY).remove(first, last))
 
 
-def row(seq: int) -> Incoming:
+def row(seq: int) -> MessageRow:
     body = b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"message %d"}}]' % seq
-    return Incoming(seq, f"{1_700_000_000 + seq}-{seq}", "bob", 1_700_000_000 + seq, False, body)
+    return MessageRow(seq, f"{1_700_000_000 + seq}-{seq}", "bob", 1_700_000_000 + seq, False, body)
 
 
 LINES = (

@@ -15,10 +15,10 @@ from pathlib import Path
 from PIL import Image
 
 from timim.ids import ConversationKey, ConversationType
-from timim.local_store.types import Batch, Incoming
+from timim.local_store.types import IngestBatch, MessageRow
 from timim.media import image_variants
 from timim.protocol.coverage import Interval
-from timim.storage import LocalStore, Place
+from timim.storage import LocalStore, RowPosition
 
 TWELVE_MEGAPIXELS = (4032, 3024)
 ROWS = 1_000_000
@@ -117,19 +117,19 @@ async def local_query() -> dict[str, float]:
         async with LocalStore(path) as store:
             for first in range(1, ROWS + 1, 5000):
                 rows = [a_row(seq) for seq in range(first, first + 5000)]
-                await store.add([Batch(KEY, rows, [Interval(first, first + 4999)], last_seq=first + 4999)])
+                await store.add([IngestBatch(KEY, rows, [Interval(first, first + 4999)], last_seq=first + 4999)])
         begun = time.perf_counter()
         async with LocalStore(path) as store:
             opened = (time.perf_counter() - begun) * 1e3
             times: list[float] = []
             for i in range(200):
                 begun = time.perf_counter()
-                page = await store.page(KEY, 20, before=Place(1000 + i * 4999, 0))
+                page = await store.page(KEY, 20, before=RowPosition(1000 + i * 4999, 0))
                 times.append((time.perf_counter() - begun) * 1e6)
                 assert len(page) == 20
     return {"opening a store of 1,000,000 messages, ms": opened, "local query of 20 of them, us": statistics.median(times)}
 
 
-def a_row(seq: int) -> Incoming:
+def a_row(seq: int) -> MessageRow:
     body = b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"message %d"}}]' % seq
-    return Incoming(seq, f"{1_700_000_000 + seq}-{seq}", "bob", 1_700_000_000 + seq, False, body)
+    return MessageRow(seq, f"{1_700_000_000 + seq}-{seq}", "bob", 1_700_000_000 + seq, False, body)

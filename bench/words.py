@@ -13,7 +13,7 @@ from pathlib import Path
 from timim.elems import TextElem
 from timim.ids import ConversationKey, ConversationType
 from timim.local_store import fulltext, writes
-from timim.local_store.types import Batch, Incoming
+from timim.local_store.types import IngestBatch, MessageRow
 from timim.protocol.coverage import Interval
 from timim.protocol.elems import encode_body
 
@@ -41,11 +41,11 @@ def store(connection: sqlite3.Connection, count: int) -> float:
         peer, first = f"u{at}", last[at] + 1
         last[at] += ROWS_A_BATCH
         items = [
-            Incoming(first + n, f"1-{first + n}", peer, done + n, False, encode_body([TextElem(text=text(done + n, rng))]))
+            MessageRow(first + n, f"1-{first + n}", peer, done + n, False, encode_body([TextElem(text=text(done + n, rng))]))
             for n in range(ROWS_A_BATCH)
         ]
         key = ConversationKey(ConversationType.C2C, peer)
-        batch = Batch(key, items, [Interval(first, last[at])], live=True, head=last[at], last_seq=last[at])
+        batch = IngestBatch(key, items, [Interval(first, last[at])], live=True, head=last[at], last_seq=last[at])
         begun = time.perf_counter()
         if done % ROWS_A_COMMIT == 0:
             connection.execute("BEGIN IMMEDIATE")
@@ -74,7 +74,7 @@ def page_s(connection: sqlite3.Connection, *wanted: str) -> float:
     runs = []
     for _ in range(21):
         begun = time.perf_counter()
-        fulltext.found(connection, fulltext.Question(wanted), 20)
+        fulltext.search(connection, fulltext.SearchQuery(wanted), 20)
         runs.append(time.perf_counter() - begun)
     return statistics.median(runs)
 
@@ -94,7 +94,7 @@ def main(count: int) -> None:
         print(f"indexed, µs a row: {took / count * 1e6:.1f}; the longest transaction, ms: {longest * 1e3:.0f}")
         print(f"file, MB: {before / 1e6:.0f}, with the index {file.stat().st_size / 1e6:.0f}")
         for wanted in ("稀有", "发票", "今天", "word77", "word7*"):
-            match = fulltext.Question((wanted,)).match()
+            match = fulltext.SearchQuery((wanted,)).match()
             (matches,) = connection.execute("SELECT count(*) FROM words WHERE words MATCH ?", (match,)).fetchone()
             print(f"{wanted}, in {matches} messages, p50 of a page of 20, ms: {page_s(connection, wanted) * 1e3:.2f}")
         connection.close()

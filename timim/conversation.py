@@ -26,7 +26,7 @@ from .message import ALL, Message, MessageStatus, OfflinePush, Priority
 from .protocol.merger import merged
 from .replies import Quote, quoting
 from .search import SearchKey, SearchResult
-from .storage import LocalStore, Marks
+from .storage import ConversationFlags, LocalStore
 from .transport.connection import Connection
 
 PAGE = 100  # messages that `history` takes at once
@@ -44,7 +44,7 @@ class Engine:
     search: Search
     dispatcher: Dispatcher
     marking: Marking
-    marked: Callable[[ConversationKey, Marks], None]
+    marked: Callable[[ConversationKey, ConversationFlags], None]
 
 
 class Conversation:
@@ -379,7 +379,7 @@ class Conversation:
         self.peer_read_seq = max(seq, self.peer_read_seq)
         self._last.read_by_peer(self.peer_read_seq)
 
-    def _set(self, marks: Marks) -> None:
+    def _set(self, marks: ConversationFlags) -> None:
         self._pinned, self.muted, self.draft = marks.pinned, marks.muted, marks.draft
 
     def _emptied(self) -> None:

@@ -9,7 +9,7 @@ from typing import overload
 
 from .conversation import Conversation
 from .ids import ConversationKey, ConversationType
-from .storage import Marks
+from .storage import ConversationFlags
 
 
 class Conversations(Sequence[Conversation]):
@@ -63,7 +63,7 @@ class Conversations(Sequence[Conversation]):
         newest = (*self._listed[:1], *self._listed[unpinned : unpinned + 1])
         self._place(conversation, max((other._active for other in newest), default=0.0))
 
-    def _mark(self, conversation: Conversation, marks: Marks) -> None:
+    def _mark(self, conversation: Conversation, marks: ConversationFlags) -> None:
         """It was pinned, muted, got a draft, or is no more so."""
         listed = conversation in self
         self._drop(conversation)

@@ -11,7 +11,7 @@ from .elem_base import RelationType
 from .elems import GroupNoticeElem, GroupTipElem, RelationElem
 from .errors import TimimError
 from .ids import SERVER_MSG_ID, ConversationKey, ConversationType
-from .local_store.message_actions import IncomingAct
+from .local_store.message_actions import IncomingAction
 from .message import Message
 
 
@@ -151,7 +151,7 @@ class ConversationChanged:
     draft: str
 
 
-def event_of(act: IncomingAct, message: Message) -> MessageRecalled | MessageEdited | ReactionsChanged:
+def event_of(act: IncomingAction, message: Message) -> MessageRecalled | MessageEdited | ReactionsChanged:
     """What an act tells."""
     match act.kind:
         case "recall":

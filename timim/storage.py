@@ -17,24 +17,34 @@ from .errors import InvalidArgument
 from .ids import ConversationKey
 from .local_store import fulltext, message_actions, message_rows, timeline_state, writes
 from .local_store.file import StoreFile
-from .local_store.message_actions import IncomingAct, UnreadCount
-from .local_store.types import Ack, Batch, ConversationRow, Found, Incoming, Marks, Place, Settled, Stored
+from .local_store.message_actions import IncomingAction, UnreadCount
+from .local_store.types import (
+    Ack,
+    AckResult,
+    ConversationFlags,
+    ConversationRow,
+    IngestBatch,
+    IngestResult,
+    MessageRow,
+    RowPosition,
+    SearchRows,
+)
 from .message import Message, MessageStatus
 from .protocol.coverage import Coverage
-from .sqlite.batching_queue import Gathered
+from .sqlite.batching_queue import BatchingQueue
 
 __all__ = [
     "Ack",
-    "Batch",
+    "AckResult",
+    "ConversationFlags",
     "ConversationRow",
-    "Found",
-    "Incoming",
-    "IncomingAct",
+    "IncomingAction",
+    "IngestBatch",
+    "IngestResult",
     "LocalStore",
-    "Marks",
-    "Place",
-    "Settled",
-    "Stored",
+    "MessageRow",
+    "RowPosition",
+    "SearchRows",
     "UnreadCount",
 ]
 SETTLE_WITHIN_S = 0.02
@@ -47,16 +57,16 @@ class LocalStore(StoreFile):
     def __init__(self, path: Path | None) -> None:
         super().__init__(path, migrate=writes.migrate)
         self._timer: asyncio.TimerHandle | None = None
-        self._outgoing = Gathered(writes.add_outgoing, self._submit_urgent)
-        self._acks = Gathered(writes.settle, self._submit, held=True)
+        self._outgoing = BatchingQueue(writes.add_outgoing, self._submit_urgent)
+        self._acks = BatchingQueue(writes.settle, self._submit, manual=True)
 
-    def hurry(self) -> None:
+    def flush(self) -> None:
         """Queue the writes that nobody waits for."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._acks.submit()
-        self._outgoing.submit()
+        self._acks.flush()
+        self._outgoing.flush()
 
     async def meta(self, key: str, default: str) -> str:
         """What this file remembers under `key`; `default` is stored when there is nothing."""
@@ -81,22 +91,22 @@ class LocalStore(StoreFile):
         """The server's history is not the one known: intervals, heads and seqs are dropped, and rows stay."""
         await self._write(timeline_state.forget_history)
 
-    def add_outgoing(self, message: Message, body: bytes, told: Callable[[int | Exception], None]) -> None:
-        """Store a message as SENDING, behind all that was asked before; `told` gets its `local_id`, or why it has no row.
+    def add_outgoing(self, message: Message, body: bytes, on_stored: Callable[[int | Exception], None]) -> None:
+        """Store a message as SENDING, behind all that was asked before; `on_stored` gets its `local_id`, or why it has no row.
 
         Those that are given while others are being written are stored together.
         """
-        self._outgoing.add((message, body), told)
+        self._outgoing.add((message, body), on_stored)
 
-    def settle(self, ack: Ack, told: Callable[[Settled | Exception], None]) -> None:
+    def settle(self, ack: Ack, on_settled: Callable[[AckResult | Exception], None]) -> None:
         """The server numbered one of our own messages: SUCCEEDED, and its seq is covered.
 
         One row, also when a message's push came before its ack. Nobody waits for it, and no message that is sent meanwhile: it
         shares the commit of whatever else is asked of the store next, or has its own after SETTLE_WITHIN_S.
         """
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(SETTLE_WITHIN_S, self.hurry)
-        self._acks.add(ack, told)
+            self._timer = asyncio.get_running_loop().call_later(SETTLE_WITHIN_S, self.flush)
+        self._acks.add(ack, on_settled)
 
     async def fail(self, message: Message, code: int, info: str) -> None:
         """The message will not be sent: FAILED."""
@@ -114,25 +124,25 @@ class LocalStore(StoreFile):
         """What is SENDING, in the order in which it was given."""
         return await self._messages(f"{message_rows.SELECT} WHERE m.status=1 ORDER BY m.local_id", ())
 
-    def add(self, batches: Sequence[Batch]) -> asyncio.Future[list[Stored]]:
+    def add(self, batches: Sequence[IngestBatch]) -> asyncio.Future[list[IngestResult]]:
         """Store what came, and what it proves, behind all that was asked before.
 
         The future is exactly the messages that were never thrown before, in order. Raises StorageError when the store is closed
         or overloaded.
         """
 
-        def op(connection: sqlite3.Connection) -> list[Stored]:
+        def op(connection: sqlite3.Connection) -> list[IngestResult]:
             return [writes.add(connection, batch) for batch in batches]
 
-        self.hurry()
+        self.flush()
         return self._database.submit(op)
 
-    async def place(self, key: ConversationKey, at: Message | int) -> Place:
+    async def place(self, key: ConversationKey, at: Message | int) -> RowPosition:
         """Where a message, or a seq, stands among the rows. Raises InvalidArgument for a message that has no place here."""
         return await self._read(partial(message_rows.place_of, key=key, at=at))
 
     async def page(
-        self, key: ConversationKey, count: int, *, before: Place | None = None, low: int = 0, high: int = ANY_SEQ
+        self, key: ConversationKey, count: int, *, before: RowPosition | None = None, low: int = 0, high: int = ANY_SEQ
     ) -> list[Message]:
         """Newest first, `before` exclusive, deleted ones too; nothing placed below `low`, nothing numbered above `high`."""
         where = (
@@ -142,7 +152,7 @@ class LocalStore(StoreFile):
         return await self._messages(message_rows.SELECT + where, (*key, low, *(before or (ANY_SEQ, 0)), high, count))
 
     async def page_up(
-        self, key: ConversationKey, count: int, *, after: Place, low: int = 0, high: int = ANY_SEQ
+        self, key: ConversationKey, count: int, *, after: RowPosition, low: int = 0, high: int = ANY_SEQ
     ) -> list[Message]:
         """Oldest first, `after` exclusive, deleted ones too; nothing placed below `low` or above `high`."""
         where = (
@@ -151,7 +161,7 @@ class LocalStore(StoreFile):
         )
         return await self._messages(message_rows.SELECT + where, (*key, low, high, *after, count))
 
-    async def search(self, question: fulltext.Question, limit: int) -> Found:
+    async def search(self, question: fulltext.SearchQuery, limit: int) -> SearchRows:
         """The newest `limit` messages that match, and what is known of the timelines they were looked for in.
 
         What came since the last search is indexed first, in parts, between which messages are stored.
@@ -159,13 +169,13 @@ class LocalStore(StoreFile):
         while await self._read(fulltext.unindexed):
             await self._write(fulltext.index_more)
 
-        def op(connection: sqlite3.Connection) -> Found:
-            places = fulltext.found(connection, question, limit)
+        def op(connection: sqlite3.Connection) -> SearchRows:
+            places = fulltext.search(connection, question, limit)
             ids = json.dumps([local_id for _, local_id in places])
             found = connection.execute(
                 f"{message_rows.SELECT} JOIN json_each(?) j ON m.local_id=j.value ORDER BY j.key", (ids,)
             ).fetchall()
-            return Found(
+            return SearchRows(
                 [message_rows.message_of(row) for row in found], places, timeline_state.known(connection, question.key)
             )
 
@@ -261,15 +271,15 @@ class LocalStore(StoreFile):
         )
         return await self._count(sql, (*key, seq, readers, others)) > 0
 
-    async def set_marks(self, key: ConversationKey, marks: Marks) -> tuple[Marks, bool]:
+    async def set_marks(self, key: ConversationKey, marks: ConversationFlags) -> tuple[ConversationFlags, bool]:
         """Pinned, muted, the draft, as the server has them; what they are here then, and whether that is news."""
 
-        def op(connection: sqlite3.Connection) -> tuple[Marks, bool]:
+        def op(connection: sqlite3.Connection) -> tuple[ConversationFlags, bool]:
             timeline_state.ensure(connection, key)
             sql = "SELECT pinned, muted, draft FROM conversations WHERE type=? AND peer=?"
             pinned, muted, draft = connection.execute(sql, tuple(key)).fetchone()
             now = timeline_state.set_marks(connection, key, marks)
-            return now, now != Marks(pinned, bool(muted), draft)
+            return now, now != ConversationFlags(pinned, bool(muted), draft)
 
         return await self._write(op)
 
@@ -292,7 +302,7 @@ class LocalStore(StoreFile):
         """All conversations of which something is known, listed or not."""
         return await self._rows("", ())
 
-    async def marked(self) -> list[tuple[ConversationKey, Marks, int]]:
+    async def marked(self) -> list[tuple[ConversationKey, ConversationFlags, int]]:
         """Conversations that are pinned, muted, hold a draft or were read by the peer: what is so, and up to which seq."""
         return await self._read(timeline_state.marked)
 

@@ -19,7 +19,7 @@ from timim import Client, ConversationType, Message, MessageStatus, SoundElem
 from timim.engine.decoding import incoming_of
 from timim.ids import parse_msg_id
 from timim.local_store import timeline_state
-from timim.local_store.types import Batch
+from timim.local_store.types import IngestBatch
 from timim.protocol import messages as wire
 from timim.protocol.coverage import Coverage
 from timim.testing import RunningServer, Watch, running_server
@@ -68,7 +68,9 @@ async def push_again(scene: Scene) -> None:
     async with scene.alice.group(scene.group).expect(lambda m: m.text == "behind it", timeout=WAIT_S) as behind:
         await scene.bob.group(scene.group).send("behind it")
     await behind
-    again = Batch(scene.alice.group(scene.group).key, [incoming_of(fetched.entries[0], "alice")], live=True, head=2, last_seq=2)
+    again = IngestBatch(
+        scene.alice.group(scene.group).key, [incoming_of(fetched.entries[0], "alice")], live=True, head=2, last_seq=2
+    )
     (stored,) = await scene.alice._store.add([again])
     assert stored.new == []
 

@@ -18,7 +18,7 @@ from tests.support.client_processes import farm
 from timim import Client, ConnectionFailed, HistoryReset, MessageStatus, TimimError
 from timim.engine.inbox import Inbox
 from timim.ids import ConversationKey
-from timim.local_store.types import Batch
+from timim.local_store.types import IngestBatch
 from timim.protocol.coverage import Interval
 from timim.protocol.entries import Entry
 from timim.protocol.messages import SEND_C2C
@@ -40,14 +40,14 @@ async def server() -> AsyncIterator[LocalServer]:
 def no_gap_repair() -> Iterator[None]:
     """A client that takes what is pushed for all there is."""
 
-    async def trust(self: Inbox, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> Batch | None:
+    async def trust(self: Inbox, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> IngestBatch | None:
         head = await self._head(key, min(entries, default=last))
         if last <= head:
             return None
         from timim.engine.decoding import incoming_of
 
         incoming = [incoming_of(e, self._user_id) for s, e in sorted(entries.items()) if s > head and e is not None]
-        return Batch(key, incoming, [Interval(head + 1, last)], live=True, head=last, last_seq=last)
+        return IngestBatch(key, incoming, [Interval(head + 1, last)], live=True, head=last, last_seq=last)
 
     async def compare_nothing(self: Inbox) -> None:
         pass

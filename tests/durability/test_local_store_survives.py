@@ -174,7 +174,7 @@ async def test_r18_a_store_that_throws_before_it_stores_is_found_out(server: Run
     """The mutant: what the store reports as new is not what it wrote."""
     add = writes.add
 
-    def forgets(connection: sqlite3.Connection, batch: types.Batch) -> types.Stored:
+    def forgets(connection: sqlite3.Connection, batch: types.IngestBatch) -> types.IngestResult:
         connection.execute("SAVEPOINT mutant")
         stored = add(connection, batch)
         connection.execute("ROLLBACK TO mutant")

@@ -83,8 +83,8 @@ class ClientsStore(LocalStore):
         return OnDisk(self._disk, writes.migrate, synchronous=self._synchronous)
 
     async def put(self, number: int) -> int:
-        item = types.Incoming(number, f"1-{number}", "bob", 1, False, b"[]")
-        await self.add([types.Batch(KEY, [item], [Interval(number, number)], live=True, head=number, last_seq=number)])
+        item = types.MessageRow(number, f"1-{number}", "bob", 1, False, b"[]")
+        await self.add([types.IngestBatch(KEY, [item], [Interval(number, number)], live=True, head=number, last_seq=number)])
         return number
 
     async def numbers(self) -> dict[int, int]:

@@ -24,7 +24,7 @@ from timim import Client, Message, TimimError, sign_user
 from timim.engine.ingest import Keeper
 from timim.engine.outbox import Outbox
 from timim.ids import MsgId
-from timim.storage import Stored
+from timim.storage import IngestResult
 from timim.testing import LocalServer, RunningServer
 
 Role = Literal["receive", "send"]
@@ -182,7 +182,7 @@ def throw_early() -> None:
                 message = Message(json.loads(item.body)[0]["MsgContent"]["Text"])
                 message.sender, message.seq = item.sender, item.seq
                 message.conversation = batch.key
-                self._stored(Stored(batch.key, [message], listed=False, last_time=0, unread=None))
+                self._stored(IngestResult(batch.key, [message], listed=False, last_time=0, unread=None))
         await asyncio.sleep(0.3)  # a slow disk
         await keep(self, batches)
 

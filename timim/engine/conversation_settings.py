@@ -17,7 +17,7 @@ from ..ids import SYSTEM_PEER, ConversationKey, ConversationType
 from ..protocol import conversation_settings as wire
 from ..protocol import session
 from ..protocol.conversation_list import ReceiptNotice
-from ..storage import LocalStore, Marks, UnreadCount
+from ..storage import ConversationFlags, LocalStore, UnreadCount
 from ..transport.connection import Connection
 
 log = logging.getLogger("timim")
@@ -51,13 +51,15 @@ class Marking:
                 count = UnreadCount(state.unread, state.mentioned, state.unread_seq)
                 await self._set_read(key, state.read_seq, count)
 
-    async def set_marks(self, key: ConversationKey, *, pinned: bool | None = None, muted: bool | None = None) -> Marks:
+    async def set_marks(
+        self, key: ConversationKey, *, pinned: bool | None = None, muted: bool | None = None
+    ) -> ConversationFlags:
         """Pin or mute; what is None stays. Raises NetworkError, NotLoggedIn, NotAMember."""
         body = _marks_body(key)
         body.pinned = UNSET if pinned is None else int(pinned)
         body.muted = UNSET if muted is None else int(muted)
         reply = await self._connection.call(wire.SET_MARKS, body)
-        marks = Marks(reply.pinned, bool(reply.muted), reply.draft)
+        marks = ConversationFlags(reply.pinned, bool(reply.muted), reply.draft)
         return (await self._store.set_marks(key, marks))[0]
 
     async def set_draft(self, key: ConversationKey, draft: str) -> None:
@@ -101,7 +103,7 @@ class Marking:
     async def marked_elsewhere(self, notice: session.MarksNotice) -> None:
         """Another device of this account pinned, muted, or kept a draft."""
         key = _key(notice.peer, notice.group_id, notice.system)
-        marks = Marks(notice.pinned, bool(notice.muted), notice.draft)
+        marks = ConversationFlags(notice.pinned, bool(notice.muted), notice.draft)
         marks, news = await self._store.set_marks(key, marks)
         if news:
             self._tell(ConversationChanged(key, bool(marks.pinned), marks.muted, marks.draft))

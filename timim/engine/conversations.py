@@ -12,7 +12,7 @@ from ..conversation_list import Conversations
 from ..events import ConversationChanged, ProfileChanged, ReadReceipt, event_of, events_of, is_tip, of_server
 from ..ids import ConversationKey, ConversationType
 from ..message import ALL, Message
-from ..storage import LocalStore, Marks, Stored
+from ..storage import ConversationFlags, IngestResult, LocalStore
 from .dispatcher import Dispatcher
 
 SHOWN_AT_ONCE = 500  # last messages that are read from disk at once
@@ -73,7 +73,7 @@ class Roster:
                 if conversation.last_message is None:
                     conversation._last.add(self._bind(message))
 
-    def stored(self, stored: Stored) -> None:
+    def stored(self, stored: IngestResult) -> None:
         """Something came of a conversation, and is on disk."""
         conversation = self.of(stored.key)
         if stored.listed and (stored.new or conversation not in self.listed):
@@ -120,10 +120,10 @@ class Roster:
             case ReadReceipt():
                 conversation._peer_read(fact.seq)
             case ConversationChanged():
-                self.marked(fact.conversation, Marks(int(fact.pinned), fact.muted, fact.draft))
+                self.marked(fact.conversation, ConversationFlags(int(fact.pinned), fact.muted, fact.draft))
         self._dispatcher.event(fact)
 
-    def marked(self, key: ConversationKey, marks: Marks) -> None:
+    def marked(self, key: ConversationKey, marks: ConversationFlags) -> None:
         """What this account has of a conversation now."""
         self.listed._mark(self.of(key), marks)
 

@@ -11,16 +11,16 @@ from ..ids import ConversationKey
 from ..message import ALL, Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
 from ..protocol.elems import decode_body
 from ..protocol.entries import ActFacts, Entry, MentionItem, Reaction, State
-from ..storage import Incoming, IncomingAct
+from ..storage import IncomingAction, MessageRow
 
 NORMAL = Priority.NORMAL.value
 SENDERS = 1024  # of whom what was said last is kept
 
 
-def split(entries: Iterable[Entry], user_id: str) -> tuple[list[Incoming], list[IncomingAct]]:
+def split(entries: Iterable[Entry], user_id: str) -> tuple[list[MessageRow], list[IncomingAction]]:
     """The messages and the acts among these; of a tombstone there is neither."""
-    messages: list[Incoming] = []
-    acts: list[IncomingAct] = []
+    messages: list[MessageRow] = []
+    acts: list[IncomingAction] = []
     for entry in entries:
         if entry.tombstone:
             continue
@@ -31,7 +31,7 @@ def split(entries: Iterable[Entry], user_id: str) -> tuple[list[Incoming], list[
     return messages, acts
 
 
-def incoming_of(entry: Entry, user_id: str) -> Incoming:
+def incoming_of(entry: Entry, user_id: str) -> MessageRow:
     """A message's entry as the local store takes it."""
     group = None if isinstance(entry.group, msgspec.UnsetType) else entry.group
     sender = entry.from_account
@@ -42,7 +42,7 @@ def incoming_of(entry: Entry, user_id: str) -> Incoming:
         card, role, custom = group.name_card, group.role, group.member_custom
         member = SenderMember(sender, card, role, dict(custom)) if custom else _member(sender, card, role)
     mentions = _mentions(entry.mentions) if entry.mentions else ()
-    return Incoming(
+    return MessageRow(
         entry.timeline_seq,
         f"{entry.client_time}-{entry.msg_random}",
         sender,
@@ -71,12 +71,12 @@ def _member(sender: str, card: str, role: str) -> SenderMember:
     return SenderMember(sender, card, role)
 
 
-def act_of(entry: Entry, user_id: str) -> IncomingAct | None:
+def act_of(entry: Entry, user_id: str) -> IncomingAction | None:
     """An act's entry as the local store takes it; None for any other."""
     act = entry.act
     if not isinstance(act, ActFacts):
         return None
-    return IncomingAct(
+    return IncomingAction(
         seq=entry.timeline_seq,
         kind=act.kind,
         target=act.target,

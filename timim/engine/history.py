@@ -15,10 +15,10 @@ from typing import Literal
 from ..errors import InvalidArgument, NetworkError, NotLoggedIn
 from ..history import KnownHistory, Page, known_of
 from ..ids import ConversationKey
-from ..local_store.fulltext import Question
+from ..local_store.fulltext import SearchQuery
 from ..message import Message
 from ..protocol.coverage import Interval
-from ..storage import ANY_SEQ, Batch, Found, LocalStore, Place
+from ..storage import ANY_SEQ, IngestBatch, LocalStore, RowPosition, SearchRows
 from .decoding import split
 from .fetcher import Fetched, Fetcher
 from .inbox import Inbox
@@ -168,7 +168,7 @@ class History:
             return KnownHistory((), (), 1, 0)
         return known_of(row.coverage, row.floor, row.last_seq)
 
-    async def found(self, question: Question, count: int) -> tuple[Found, list[Message]]:
+    async def found(self, question: SearchQuery, count: int) -> tuple[SearchRows, list[Message]]:
         """What of all that is held matches, newest first; no network."""
         found = await self._store.search(question, count)
         return found, self._bound(found.messages)
@@ -210,7 +210,7 @@ class History:
         await self._keep(key, fetched)
         return fetched.covered.last if fetched.covered is not None else 0
 
-    async def _place(self, key: ConversationKey, at: Message | int) -> Place:
+    async def _place(self, key: ConversationKey, at: Message | int) -> RowPosition:
         if not isinstance(at, int) and at.conversation != key:
             raise InvalidArgument(f"this is a message of {at.conversation}, not of {key}")
         return await self._store.place(key, at)
@@ -278,7 +278,7 @@ class History:
     async def _keep(self, key: ConversationKey, part: Fetched) -> None:
         incoming, acts = split(part.entries, self._user_id)
         covered = [part.covered] if part.covered is not None else []
-        await self._store.add([Batch(key, incoming, covered, last_seq=part.last_seq, floor=part.floor, acts=acts)])
+        await self._store.add([IngestBatch(key, incoming, covered, last_seq=part.last_seq, floor=part.floor, acts=acts)])
 
     def _bound(self, messages: Sequence[Message]) -> list[Message]:
         return [self._bind(message) for message in messages]

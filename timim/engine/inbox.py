@@ -19,7 +19,7 @@ from ..ids import ConversationKey, ConversationType
 from ..message import Message
 from ..protocol.coverage import Interval
 from ..protocol.entries import Entry
-from ..storage import Batch, LocalStore
+from ..storage import IngestBatch, LocalStore
 from .decoding import online_message, split
 from .fetcher import Fetcher
 from .ingest import Keeper
@@ -180,7 +180,7 @@ class Inbox:
                 self._behind[key] = max(self._behind.get(key, 0), seq)
             raise
 
-    async def _live_batch(self, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> Batch | None:
+    async def _live_batch(self, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> IngestBatch | None:
         """What to store of these, with what was missing between them and the head; None of them: it is held, or deleted."""
         head = await self._head(key, min(entries, default=last))
         if last <= head:
@@ -207,7 +207,7 @@ class Inbox:
         if at <= last:
             came += await self._fill(key, at, last, covered)
         incoming, acts = split(came, self._user_id)
-        return Batch(
+        return IngestBatch(
             key,
             incoming,
             covered,
@@ -226,11 +226,11 @@ class Inbox:
                 assert part.covered is not None
                 await self._room()
                 incoming, acts = split(reversed(part.entries), self._user_id)
-                batch = Batch(key, incoming, [part.covered], live=True, head=part.covered.last, last_seq=last)
+                batch = IngestBatch(key, incoming, [part.covered], live=True, head=part.covered.last, last_seq=last)
                 await self._keeper.keep([replace(batch, acts=acts, acts_seq=batch.head, user_id=self._user_id)])
         except (NoPermission, UnknownGroup) as exc:
             log.warning("what came up to seq %s of %s is not to be had: %s", last, key, exc)
-        await self._keeper.keep([Batch(key, live=True, head=last, last_seq=last, acts_seq=last)])
+        await self._keeper.keep([IngestBatch(key, live=True, head=last, last_seq=last, acts_seq=last)])
 
     async def _head(self, key: ConversationKey, first: int) -> int:
         head = self._keeper.heads.get(key)

@@ -13,7 +13,7 @@ from functools import partial
 
 from ..ids import ConversationKey
 from ..message import Message
-from ..storage import Batch, LocalStore, Stored
+from ..storage import IngestBatch, IngestResult, LocalStore
 
 log = logging.getLogger("timim")
 
@@ -21,7 +21,9 @@ log = logging.getLogger("timim")
 class Keeper:
     """`stored` hears of all that came and was stored; `bind` makes messages the client's."""
 
-    def __init__(self, store: LocalStore, *, stored: Callable[[Stored], None], bind: Callable[[Message], Message]) -> None:
+    def __init__(
+        self, store: LocalStore, *, stored: Callable[[IngestResult], None], bind: Callable[[Message], Message]
+    ) -> None:
         self._store = store
         self._stored = stored
         self._bind = bind
@@ -50,7 +52,7 @@ class Keeper:
         """Seqs of our own messages, above the head and below this one."""
         return [one for one in self._acked.get(key, ()) if one < seq]
 
-    async def keep(self, batches: Sequence[Batch]) -> None:
+    async def keep(self, batches: Sequence[IngestBatch]) -> None:
         """Store and throw; both, also when who waits here is cancelled: what is stored comes no second time."""
         if not batches:
             return
@@ -64,7 +66,7 @@ class Keeper:
                 log.warning("what came last was not stored: %s", error)
             raise
 
-    def _kept(self, batches: Sequence[Batch], storing: asyncio.Future[list[Stored]]) -> None:
+    def _kept(self, batches: Sequence[IngestBatch], storing: asyncio.Future[list[IngestResult]]) -> None:
         if storing.cancelled() or storing.exception() is not None:
             return  # who waits for it hears why
         for batch in batches:

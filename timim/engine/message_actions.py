@@ -22,7 +22,7 @@ from ..protocol.codec import Body, Command, decode
 from ..protocol.coverage import Interval
 from ..protocol.elems import encode_body
 from ..protocol.entries import Entry
-from ..storage import Batch, LocalStore
+from ..storage import IngestBatch, LocalStore
 from ..transport.connection import Connection
 from .attachments import Content
 from .decoding import act_of
@@ -156,7 +156,7 @@ class Acting:
             act = act_of(entry, self._user_id)
             covered = [Interval(entry.timeline_seq, entry.timeline_seq)]
             last_seq = entry.timeline_seq
-            batch = Batch(key, covered=covered, last_seq=last_seq, acts=[act] if act is not None else [])
+            batch = IngestBatch(key, covered=covered, last_seq=last_seq, acts=[act] if act is not None else [])
             await self._store.add([batch])
             self._numbered(key, entry.timeline_seq)
         now = await self._store.message(key, message.seq)

@@ -22,7 +22,7 @@ from ..protocol import messages as wire
 from ..protocol.codec import decode_reply
 from ..protocol.elems import encode_body
 from ..protocol.frames import Frame
-from ..storage import Ack, LocalStore, Settled
+from ..storage import Ack, AckResult, LocalStore
 from ..transport.connection import Connection
 from ..transport.websocket import Link
 from .attachments import Content, has_content
@@ -186,7 +186,7 @@ class Outbox:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         while self._settling or self._unsettled:
-            self._store.hurry()
+            self._store.flush()
             await self._settled_all.wait()
             if self._settling:
                 await asyncio.wait(self._settling)  # which, cancelled, cancels none of them
@@ -331,7 +331,7 @@ class Outbox:
         self._store.settle(ack, partial(self._settled, message, ack))
         lane.finish(item, None)
 
-    def _settled(self, message: Message, ack: Ack, settled: Settled | Exception) -> None:
+    def _settled(self, message: Message, ack: Ack, settled: AckResult | Exception) -> None:
         self._unsettled -= 1
         if not self._unsettled:
             self._settled_all.set()

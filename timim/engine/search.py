@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import InvalidArgument
 from ..history import known_of
 from ..ids import ConversationKey
-from ..local_store.fulltext import ElemTypes, Question, kinds_of, words_of
+from ..local_store.fulltext import ElemTypes, SearchQuery, elem_types, parse_query
 from ..search import SearchKey, SearchResult
 from .history import History, checked_count
 
@@ -35,9 +35,9 @@ class Search:
         count = checked_count(count)
         if words is None and elem is None:
             raise InvalidArgument("there is nothing to search for: give words, or elem=")
-        question = Question(
-            words=words_of(words) if words is not None else (),
-            kinds=kinds_of(elem) if elem is not None else (),
+        question = SearchQuery(
+            words=parse_query(words) if words is not None else (),
+            kinds=elem_types(elem) if elem is not None else (),
             key=key,
             sender=sender or "",
             since=since,

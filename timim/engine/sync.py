@@ -13,7 +13,7 @@ from ..protocol.codec import decode
 from ..protocol.conversation_list import Contact, ReceiptNotice
 from ..protocol.coverage import Interval
 from ..protocol.entries import Entry
-from ..storage import Batch, LocalStore, Marks, UnreadCount
+from ..storage import ConversationFlags, IngestBatch, LocalStore, UnreadCount
 from ..util.tasks import together
 from .decoding import incoming_of, split
 from .fetcher import Changed, Fetcher, key_of
@@ -74,7 +74,7 @@ class Sync:
             self._reset()
             changed, known = await self._changed()
         whole: list[tuple[int, Contact]] = []
-        short: list[Batch] = []
+        short: list[IngestBatch] = []
         acts = await self._store.acts_seqs(list(changed.items))
         behind: list[tuple[int, Contact]] = []  # groups in which something was done to messages meanwhile
         for key, contact in reversed(changed.items.items()):  # the newest last: of one second, it is listed first then
@@ -145,7 +145,7 @@ class Sync:
         one = key.type is ConversationType.C2C and self._recent_contacts  # one last message each, also if it was read
         return max(begin, min(contact.read_seq, contact.last_seq - one), contact.last_seq - FRESH_LIMIT)
 
-    def _told(self, key: ConversationKey, contact: Contact, head: int) -> Batch:
+    def _told(self, key: ConversationKey, contact: Contact, head: int) -> IngestBatch:
         """What the list itself says of a conversation; at most its last message is new."""
         batch = self._batch(key, contact, head=max(head, contact.last_seq))
         if contact.last_seq > head and not isinstance(contact.message, msgspec.UnsetType):
@@ -163,7 +163,7 @@ class Sync:
             if entry.timeline_seq <= head:
                 incoming, _ = split([entry], self._user_id)
                 at = [Interval(entry.timeline_seq, entry.timeline_seq)]
-                await self._keeper.keep([Batch(key, incoming, at, live=True, last_seq=contact.last_seq)])
+                await self._keeper.keep([IngestBatch(key, incoming, at, live=True, last_seq=contact.last_seq)])
         async for part in self._fetcher.all_of(key, head + 1, contact.last_seq):
             assert part.covered is not None
             incoming, acts = split(reversed(part.entries), self._user_id)
@@ -176,10 +176,10 @@ class Sync:
         key = key_of(contact)
         async for entries, up_to in self._fetcher.acts_of(key, after + 1, contact.last_seq):
             _, acts = split(entries, self._user_id)
-            await self._keeper.keep([Batch(key, acts=acts, acts_seq=up_to, user_id=self._user_id)])
+            await self._keeper.keep([IngestBatch(key, acts=acts, acts_seq=up_to, user_id=self._user_id)])
 
-    def _batch(self, key: ConversationKey, contact: Contact, *, head: int) -> Batch:
-        return Batch(
+    def _batch(self, key: ConversationKey, contact: Contact, *, head: int) -> IngestBatch:
+        return IngestBatch(
             key=key,
             live=True,
             head=head,
@@ -190,7 +190,7 @@ class Sync:
             user_id=self._user_id,
             count=UnreadCount(contact.unread_now, contact.mentioned, contact.unread_seq),
             peer_read_seq=contact.peer_read_seq,
-            marks=Marks(contact.pinned, bool(contact.muted), contact.draft),
+            marks=ConversationFlags(contact.pinned, bool(contact.muted), contact.draft),
         )
 
     async def _side_by_side(

@@ -15,7 +15,7 @@ import msgspec
 from ..message import SenderMember, SenderProfile
 from . import message_actions
 from .message_rows import packed, packed_mentions
-from .types import Batch, Incoming
+from .types import IngestBatch, MessageRow
 
 
 class HoldsNUL(Exception):
@@ -61,7 +61,7 @@ class _Blob:
         return b"".join(self._parts)
 
 
-def insert_all(connection: sqlite3.Connection, batch: Batch) -> tuple[int, int]:
+def insert_all(connection: sqlite3.Connection, batch: IngestBatch) -> tuple[int, int]:
     """Insert what is not here yet; how many that is, and the last one's local_id: they follow each other. Raises HoldsNUL."""
     few = any(item.state is not None or item.mentions or item.calls or item.receipt for item in batch.incoming)
     blob = _Blob()
@@ -79,7 +79,7 @@ def insert_all(connection: sqlite3.Connection, batch: Batch) -> tuple[int, int]:
     return cursor.rowcount, cursor.lastrowid or 0
 
 
-def insert_each(connection: sqlite3.Connection, batch: Batch) -> tuple[int, int]:
+def insert_each(connection: sqlite3.Connection, batch: IngestBatch) -> tuple[int, int]:
     """The same for any messages, by a statement each."""
     count, last = 0, 0
     for item in batch.incoming:
@@ -90,7 +90,7 @@ def insert_each(connection: sqlite3.Connection, batch: Batch) -> tuple[int, int]
     return count, last
 
 
-def _of_all(item: Incoming, body: object, profile: object, member: object) -> tuple[object, ...]:
+def _of_all(item: MessageRow, body: object, profile: object, member: object) -> tuple[object, ...]:
     return (
         item.seq,
         item.msg_id,
@@ -105,12 +105,12 @@ def _of_all(item: Incoming, body: object, profile: object, member: object) -> tu
     )
 
 
-def _of_few(item: Incoming, state: object) -> tuple[object, ...]:
+def _of_few(item: MessageRow, state: object) -> tuple[object, ...]:
     recalled = item.state is not None and item.state.recall_seq > 0
     return state, recalled, packed_mentions(item.mentions), item.calls, item.receipt
 
 
-def _state(item: Incoming) -> bytes | None:
+def _state(item: MessageRow) -> bytes | None:
     return message_actions.packed_state(item.state) if item.state is not None else None
 
 

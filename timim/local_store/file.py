@@ -58,7 +58,7 @@ class StoreFile:
 
     async def close(self) -> None:
         """Close the file; it can be opened again."""
-        self.hurry()
+        self.flush()
         await self._database.close()
         self._unlock()
         self._database = self._new_database()
@@ -70,14 +70,14 @@ class StoreFile:
         return self._database.submit(op, urgent=True)
 
     async def _write(self, op: Callable[[sqlite3.Connection], T]) -> T:
-        self.hurry()
+        self.flush()
         return await self._database.write(op)
 
     async def _read(self, op: Callable[[sqlite3.Connection], T]) -> T:
-        self.hurry()
+        self.flush()
         return await self._database.read(op)
 
-    def hurry(self) -> None:
+    def flush(self) -> None:
         """Queue what was given and not queued yet; called before each operation, which has to see it."""
 
     def _new_database(self) -> Database:

@@ -62,7 +62,7 @@ _KINDS: dict[type[AnyElem], str] = {  # an elem's type on the wire; its place he
 _KIND_SIGNS = {kind: chr(0xE001 + place) for place, kind in enumerate(_KINDS.values())}  # private use: nobody types them
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
 # runs of signs that are words of their own: CJK, kana, Hangul, and pictures (which people search for as they send them)
-_SIGN = re.compile(
+_CJK_RUN = re.compile(
     "[\u2600-\u27bf\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3041-\u30ff\u3105-\u312f\u3131-\u318e\u31a0-\u31bf"
     "\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7a3\ud7b0-\ud7ff\uf900-\ufaff"
     "\U0001f000-\U0001faff\U00020000-\U0003ffff]+"
@@ -125,7 +125,7 @@ def spaced(text: str) -> str:
         return text
     if not unicodedata.is_normalized("NFKC", text):
         text = unicodedata.normalize("NFKC", text)
-    return _SIGN.sub(_apart, _PRIVATE.sub(" ", text))
+    return _CJK_RUN.sub(_apart, _PRIVATE.sub(" ", text))
 
 
 def _apart(run: re.Match[str]) -> str:
@@ -156,7 +156,7 @@ def _decoded_loosely(body: bytes) -> list[_Member]:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SearchQuery:
     """What is looked for: all of `words`, elems of one of `kinds`; `since` and `until` are server seconds, both included.
 
     `after`: the key of the last message of the page before, None for the first page.
@@ -204,14 +204,14 @@ ElemTypes = type[AnyElem] | Sequence[type[AnyElem]]
 """One type of elem, or several."""
 
 
-def words_of(text: str) -> tuple[str, ...]:
+def parse_query(text: str) -> tuple[str, ...]:
     """The words of what a user typed. Raises InvalidArgument when it has none that could be found."""
     if not isinstance(text, str):
         raise InvalidArgument(f"search for a string, not {type(text).__name__}")
     if len(text) > QUESTION_LIMIT:
         raise InvalidArgument(f"a search has at most {QUESTION_LIMIT} characters, this one has {len(text)}")
     words = tuple(
-        word for word in text.split() if any(unicodedata.category(sign)[0] in "LN" or _SIGN.match(sign) for sign in word)
+        word for word in text.split() if any(unicodedata.category(sign)[0] in "LN" or _CJK_RUN.match(sign) for sign in word)
     )
     if not words:
         raise InvalidArgument("there is nothing to search for: give at least one letter, digit or character")
@@ -221,10 +221,10 @@ def words_of(text: str) -> tuple[str, ...]:
 
 
 def _is_found(sign: str) -> bool:
-    return unicodedata.category(sign)[0] in "LN" or _SIGN.match(sign) is not None
+    return unicodedata.category(sign)[0] in "LN" or _CJK_RUN.match(sign) is not None
 
 
-def kinds_of(elems: ElemTypes) -> tuple[type[AnyElem], ...]:
+def elem_types(elems: ElemTypes) -> tuple[type[AnyElem], ...]:
     """The types of elems to look for. Raises InvalidArgument for what is none."""
     kinds = (elems,) if isinstance(elems, type) else tuple(elems)
     for kind in kinds:
@@ -271,13 +271,13 @@ def _quoted(text: str) -> str:
     return f'"{quoted}"'
 
 
-def found(connection: sqlite3.Connection, question: Question, limit: int) -> list[tuple[int, int]]:
+def search(connection: sqlite3.Connection, query: SearchQuery, limit: int) -> list[tuple[int, int]]:
     """The newest `limit` rows that match: each one's time and local_id, which is also its place among the results."""
-    where, values = question.where()
+    where, values = query.where()
     rows: list[tuple[int, int]] = connection.execute(
         "SELECT m.timestamp, m.local_id FROM words w JOIN messages m ON m.local_id=w.rowid"
         f" WHERE w.words MATCH ? AND {where} ORDER BY m.timestamp DESC, m.local_id DESC LIMIT ?",
-        (question.match(), *values, limit),
+        (query.match(), *values, limit),
     ).fetchall()
     return rows
 
@@ -305,14 +305,14 @@ def index_more(connection: sqlite3.Connection) -> None:
 
 __all__ = [
     "SCHEMA",
-    "Question",
-    "found",
+    "SearchQuery",
+    "elem_types",
     "index_more",
     "indexed_text",
-    "kinds_of",
+    "parse_query",
     "register",
+    "search",
     "snippet_of",
     "spaced",
     "unindexed",
-    "words_of",
 ]

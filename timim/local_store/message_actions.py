@@ -48,7 +48,7 @@ _NO_BODY = b"[]"
 
 
 @dataclass(frozen=True, slots=True)
-class IncomingAct:
+class IncomingAction:
     """An act's entry, as it was received. `calls_me`: the message that it recalls had mentioned this account."""
 
     seq: int
@@ -75,7 +75,7 @@ class UnreadCount:
     seq: int
 
 
-_act_decoder = msgspec.json.Decoder(IncomingAct)
+_act_decoder = msgspec.json.Decoder(IncomingAction)
 
 
 def state_of(packed: bytes | None) -> MessageState:
@@ -117,7 +117,7 @@ def write_message(
     return state != held
 
 
-def apply(connection: sqlite3.Connection, key: ConversationKey, act: IncomingAct) -> int | None:
+def apply(connection: sqlite3.Connection, key: ConversationKey, act: IncomingAction) -> int | None:
     """Make its message what it is after the act; the row's local_id, None when it is not held: then the act waits."""
     row = connection.execute(
         "SELECT local_id, body, cloud_custom_data FROM messages WHERE type=? AND peer=? AND seq=?", (*key, act.target)
@@ -156,7 +156,7 @@ def apply_waiting(connection: sqlite3.Connection, key: ConversationKey, seqs: Se
             apply(connection, key, _act_decoder.decode(packed))
 
 
-def recounted(connection: sqlite3.Connection, key: ConversationKey, act: IncomingAct, user_id: str) -> None:
+def recounted(connection: sqlite3.Connection, key: ConversationKey, act: IncomingAction, user_id: str) -> None:
     """A message was taken back that the server had counted as unread."""
     if act.kind != "recall" or act.target_from == user_id:
         return

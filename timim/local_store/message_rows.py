@@ -14,7 +14,7 @@ from ..ids import ConversationKey, ConversationType
 from ..message import NO_STATE, Message, MessageStatus, Priority, SenderMember, SenderProfile
 from ..protocol.elems import decode_body, decode_own_body
 from . import message_actions
-from .types import Incoming, Place
+from .types import MessageRow, RowPosition
 
 _FIELDS = (
     "m.local_id, m.type, m.peer, m.seq, m.msg_id, m.sender, m.timestamp, m.status, m.is_self, m.priority, m.body,"
@@ -37,7 +37,7 @@ _unpack_profile = msgspec.json.Decoder(SenderProfile).decode
 _unpack_member = msgspec.json.Decoder(SenderMember).decode
 
 
-def new_message(key: ConversationKey, item: Incoming, local_id: int, read_seq: int) -> Message:
+def new_message(key: ConversationKey, item: MessageRow, local_id: int, read_seq: int) -> Message:
     """A message that was just stored, without reading it back."""
     message = Message(cloud_custom_data=item.cloud_custom_data)
     message.load_body(item.body, decode_body)
@@ -115,14 +115,14 @@ def ids_of(message: Message) -> tuple[int, str]:
     return message.local_id, message.msg_id
 
 
-def place_of(connection: sqlite3.Connection, key: ConversationKey, at: Message | int) -> Place:
+def place_of(connection: sqlite3.Connection, key: ConversationKey, at: Message | int) -> RowPosition:
     """Where a message, or a seq, stands. Raises InvalidArgument for a message that has no place here."""
     seq = at if isinstance(at, int) else at.seq
     sql = "SELECT position, local_id FROM messages WHERE type=? AND peer=? AND "
     if isinstance(at, int) or seq:
         row = connection.execute(sql + "seq=?", (*key, seq)).fetchone()
-        return Place(*row) if row is not None else Place(seq, 0)
+        return RowPosition(*row) if row is not None else RowPosition(seq, 0)
     row = connection.execute(sql + ITS_ROW, (*key, *ids_of(at))).fetchone()
     if row is None:
         raise InvalidArgument("this device does not hold the message")
-    return Place(*row)
+    return RowPosition(*row)

@@ -11,7 +11,7 @@ from ..ids import ConversationKey
 from ..protocol.coverage import Coverage, Interval
 from . import message_actions
 from .message_rows import TYPES
-from .types import ConversationRow, Marks
+from .types import ConversationFlags, ConversationRow
 
 SELECT_CONVERSATION = (
     "SELECT c.type, c.peer, c.coverage, c.head, c.last_seq, c.read_seq, c.floor, c.listed, c.last_time, c.acts_seq,"
@@ -20,7 +20,7 @@ SELECT_CONVERSATION = (
 
 
 @dataclass(slots=True)
-class Known:
+class TimelineState:
     """A conversation's row while a transaction changes it: read once, written once."""
 
     key: ConversationKey
@@ -38,7 +38,7 @@ class Known:
     unnumbered: bool = False  # some of its messages have no seq: one that comes may be one of them
 
     @classmethod
-    def read(cls, connection: sqlite3.Connection, key: ConversationKey) -> Known:
+    def read(cls, connection: sqlite3.Connection, key: ConversationKey) -> TimelineState:
         """The row, or what stands for one that is not there."""
         row = connection.execute(
             "SELECT coverage, last_seq, last_time, read_seq, floor, head, hidden_seq, listed,"
@@ -129,7 +129,7 @@ def conversation_of(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Con
     """A row of SELECT_CONVERSATION, with what is unread."""
     type, peer, held, head, last, read, floor, listed, time, acts, peer_read, pinned, muted, draft, unsent = row
     key = ConversationKey(TYPES[type], peer)
-    coverage, marks = Coverage(json.loads(held)), Marks(pinned, bool(muted), draft)
+    coverage, marks = Coverage(json.loads(held)), ConversationFlags(pinned, bool(muted), draft)
     unread = message_actions.unread_of(connection, key)
     return ConversationRow(
         key, coverage, head, last, read, floor, bool(listed), time, acts, peer_read, marks, bool(unsent), *unread
@@ -158,14 +158,14 @@ def write_coverage(connection: sqlite3.Connection, key: ConversationKey, coverag
     connection.execute("UPDATE conversations SET coverage=? WHERE type=? AND peer=?", (_coverage_text(coverage), *key))
 
 
-def set_marks(connection: sqlite3.Connection, key: ConversationKey, marks: Marks) -> Marks:
+def set_marks(connection: sqlite3.Connection, key: ConversationKey, marks: ConversationFlags) -> ConversationFlags:
     """What the account has of the conversation, and what it is then: a draft that the server has not got yet stays."""
     (draft,) = connection.execute(
         "UPDATE conversations SET pinned=?, muted=?, draft=CASE WHEN draft_unsent THEN draft ELSE ? END"
         " WHERE type=? AND peer=? RETURNING draft",
         (marks.pinned, marks.muted, marks.draft, *key),
     ).fetchone()
-    return Marks(marks.pinned, marks.muted, draft)
+    return ConversationFlags(marks.pinned, marks.muted, draft)
 
 
 def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: int) -> int:
@@ -199,14 +199,14 @@ def listed(connection: sqlite3.Connection) -> list[tuple[ConversationKey, int, t
     return [(key, time, message_actions.unread_of(connection, key)) for key, time in found]
 
 
-def marked(connection: sqlite3.Connection) -> list[tuple[ConversationKey, Marks, int]]:
+def marked(connection: sqlite3.Connection) -> list[tuple[ConversationKey, ConversationFlags, int]]:
     """Conversations with marks, a draft, or a peer who has read: what is so, and up to which seq."""
     found = connection.execute(
         "SELECT type, peer, pinned, muted, draft, peer_read_seq FROM conversations"
         " WHERE pinned OR muted OR draft<>'' OR peer_read_seq"
     ).fetchall()
     return [
-        (ConversationKey(TYPES[type], peer), Marks(pinned, bool(muted), draft), read)
+        (ConversationKey(TYPES[type], peer), ConversationFlags(pinned, bool(muted), draft), read)
         for type, peer, pinned, muted, draft, read in found
     ]
 

@@ -11,10 +11,10 @@ import msgspec
 from ..ids import ConversationKey
 from ..message import Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
 from ..protocol.coverage import Coverage, Interval
-from .message_actions import IncomingAct, UnreadCount
+from .message_actions import IncomingAction, UnreadCount
 
 
-class Incoming(msgspec.Struct, frozen=True, gc=False):
+class MessageRow(msgspec.Struct, frozen=True, gc=False):
     """A received message, as its row will be."""
 
     seq: int
@@ -34,7 +34,7 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class ConversationFlags:
     """What this account has of a conversation; `pinned`: since when, 0: it is not."""
 
     pinned: int = 0
@@ -43,7 +43,7 @@ class Marks:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class IngestBatch:
     """What came of one conversation, and the intervals that this proves.
 
     `live`: it came by itself, up to `head`, and what is new of it will be thrown; otherwise somebody asked for it.
@@ -51,7 +51,7 @@ class Batch:
     """
 
     key: ConversationKey
-    incoming: Sequence[Incoming] = ()
+    incoming: Sequence[MessageRow] = ()
     covered: Sequence[Interval] = ()
     live: bool = False
     head: int = 0
@@ -59,16 +59,16 @@ class Batch:
     last_time: int = 0
     read_seq: int = 0
     floor: int = 0
-    acts: Sequence[IncomingAct] = ()
+    acts: Sequence[IncomingAction] = ()
     acts_seq: int = 0
     user_id: str = ""
     count: UnreadCount | None = None
     peer_read_seq: int = 0
-    marks: Marks | None = None
+    marks: ConversationFlags | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class IngestResult:
     """What became of a batch: the messages to throw, in order, and how its conversation stands in the list.
 
     `unread` (with `mentioned`) None: nothing but the new messages changes it. `acted`: acts to tell of, each with its
@@ -80,9 +80,9 @@ class Stored:
     listed: bool
     last_time: int
     unread: tuple[int, int] | None
-    acted: Sequence[tuple[IncomingAct, Message]] = ()
+    acted: Sequence[tuple[IncomingAction, Message]] = ()
     peer_read_seq: int = 0
-    marks: Marks | None = None
+    marks: ConversationFlags | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class ConversationRow:
     last_time: int
     acts_seq: int
     peer_read_seq: int
-    marks: Marks
+    marks: ConversationFlags
     draft_unsent: bool
     unread: int
     mentioned: int
@@ -119,7 +119,7 @@ class Ack:
     member: SenderMember | None = None
 
 
-class Settled(NamedTuple):
+class AckResult(NamedTuple):
     """What became of an acked message's row. `status` None: the user deleted it meanwhile, it stays so and is not held."""
 
     status: MessageStatus | None
@@ -127,7 +127,7 @@ class Settled(NamedTuple):
     head: int  # of its conversation: it grows with messages that follow it
 
 
-class Place(NamedTuple):
+class RowPosition(NamedTuple):
     """Where a row stands in its conversation: at its seq, or behind the seq that was the last when it was made."""
 
     position: int
@@ -135,7 +135,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchRows:
     """Messages newest first, the place of each among the results, and the timelines: held, floor, last seq."""
 
     messages: list[Message]

@@ -15,10 +15,10 @@ from ..message import Message, MessageState
 from ..protocol.coverage import Interval
 from ..sqlite.database import SIZES, in_parts
 from . import bulk_insert, fulltext, message_actions
-from .message_actions import IncomingAct
+from .message_actions import IncomingAction
 from .message_rows import ITS_ROW, SELECT, STATUSES, ids_of, message_of, new_message, packed, packed_mentions
-from .timeline_state import Known, coverage_of, set_marks, write_coverage
-from .types import Ack, Batch, Incoming, Settled, Stored
+from .timeline_state import TimelineState, coverage_of, set_marks, write_coverage
+from .types import Ack, AckResult, IngestBatch, IngestResult, MessageRow
 
 _SCHEMA_1 = """
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -101,12 +101,12 @@ def _outgoing_row(key: ConversationKey, position: int, message: Message, body: b
     )
 
 
-def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[Settled]:
+def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[AckResult]:
     """Write what the server said of our own messages."""
     settled = [row for part in in_parts(acks) for row in _settle_all(connection, part)]
     heads: dict[ConversationKey, int] = {}
     for key in {ack.key for ack in acks}:
-        known = Known.read(connection, key)
+        known = TimelineState.read(connection, key)
         for ack, row in zip(acks, settled, strict=True):
             if ack.key == key:
                 held = [Interval(ack.seq, ack.seq)] if row is not None else []
@@ -118,7 +118,7 @@ def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[Settled]
         if known.waiting:
             message_actions.apply_waiting(connection, key, [ack.seq for ack in acks if ack.key == key])
     return [
-        Settled(STATUSES[row[1]], row[0], heads[ack.key]) if row is not None else Settled(None, 0, heads[ack.key])
+        AckResult(STATUSES[row[1]], row[0], heads[ack.key]) if row is not None else AckResult(None, 0, heads[ack.key])
         for ack, row in zip(acks, settled, strict=True)
     ]
 
@@ -161,10 +161,10 @@ def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
         return row[0], row[1]
 
 
-def add(connection: sqlite3.Connection, batch: Batch) -> Stored:
+def add(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     """Store a batch of messages, and the intervals that it proves."""
     key, live = batch.key, batch.live
-    known = Known.read(connection, key)
+    known = TimelineState.read(connection, key)
     last_time = max((item.timestamp for item in batch.incoming), default=batch.last_time)
     known.cover(*batch.covered, last_seq=batch.last_seq, last_time=last_time)
     known.read_seq = max(known.read_seq, batch.read_seq)
@@ -196,7 +196,7 @@ def add(connection: sqlite3.Connection, batch: Batch) -> Stored:
     unread: tuple[int, int] | None = None
     if batch.read_seq or batch.count is not None or any(act.kind == "recall" for act in batch.acts):
         unread = message_actions.unread_of(connection, key)
-    return Stored(key, new, known.listed, known.last_time, unread, acted, peer_read_seq, marks)
+    return IngestResult(key, new, known.listed, known.last_time, unread, acted, peer_read_seq, marks)
 
 
 def _held(connection: sqlite3.Connection, local_id: int) -> Message:
@@ -204,10 +204,10 @@ def _held(connection: sqlite3.Connection, local_id: int) -> Message:
 
 
 def _add_acts(
-    connection: sqlite3.Connection, batch: Batch, new: list[Message], told_up_to: int
-) -> list[tuple[IncomingAct, Message]]:
+    connection: sqlite3.Connection, batch: IngestBatch, new: list[Message], told_up_to: int
+) -> list[tuple[IncomingAction, Message]]:
     """Apply a batch's acts; the ones to tell of. What of `new` they change is told as it is after them."""
-    acted: list[tuple[IncomingAct, int]] = []
+    acted: list[tuple[IncomingAction, int]] = []
     for act in batch.acts:
         local_id = message_actions.apply(connection, batch.key, act)
         if act.seq <= told_up_to:
@@ -220,7 +220,7 @@ def _add_acts(
     return [(act, _held(connection, local_id)) for act, local_id in acted]
 
 
-def _insert(connection: sqlite3.Connection, batch: Batch) -> list[tuple[Incoming, int | None]]:
+def _insert(connection: sqlite3.Connection, batch: IngestBatch) -> list[tuple[MessageRow, int | None]]:
     """Insert what is not here yet; each item with its new local_id, None for one that is here."""
     items = batch.incoming
     if not items:
@@ -237,7 +237,7 @@ def _insert(connection: sqlite3.Connection, batch: Batch) -> list[tuple[Incoming
     return [(item, ids.get(item.seq)) for item in items]
 
 
-def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: Incoming, *, live: bool) -> Message | None:
+def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: MessageRow, *, live: bool) -> Message | None:
     """It is here: what the server knows is written anew, what this device put on it stays. Itself, if it is to be thrown."""
     local_id, thrown, held = connection.execute(
         "SELECT local_id, thrown, state FROM messages WHERE type=? AND peer=? AND seq=?", (*key, item.seq)
@@ -262,7 +262,7 @@ def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: Incomin
     return _held(connection, local_id) if live and not thrown else None
 
 
-def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: Incoming) -> None:
+def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: MessageRow) -> None:
     """Number the row that this message has already: ours, and its ack was lost; or known from before the server's epoch.
 
     A msg_id without a time (of a tip, or by REST) may be many messages': then it is the one that says the same.

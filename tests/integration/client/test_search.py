@@ -17,7 +17,7 @@ from timim.cli.main import app
 from timim.ids import ConversationKey, ConversationType
 from timim.local_store import fulltext
 from timim.local_store import writes as rows
-from timim.local_store.types import Batch, Incoming
+from timim.local_store.types import IngestBatch, MessageRow
 from timim.protocol.coverage import Interval
 from timim.protocol.elems import encode_body
 from timim.storage import LocalStore
@@ -34,17 +34,17 @@ async def server() -> AsyncIterator[RunningServer]:
         yield server
 
 
-def item(seq: int, *elems: timim.TextElem | timim.FileElem, time: int = 0) -> Incoming:
-    return Incoming(seq, f"1-{seq}", "bob", time or seq, False, encode_body(elems))
+def item(seq: int, *elems: timim.TextElem | timim.FileElem, time: int = 0) -> MessageRow:
+    return MessageRow(seq, f"1-{seq}", "bob", time or seq, False, encode_body(elems))
 
 
 async def stored(store: LocalStore, *texts: str) -> None:
     items = [item(seq, timim.TextElem(text=text)) for seq, text in enumerate(texts, 1)]
-    await store.add([Batch(KEY, items, [Interval(1, len(items))], live=True, head=len(items), last_seq=len(items))])
+    await store.add([IngestBatch(KEY, items, [Interval(1, len(items))], live=True, head=len(items), last_seq=len(items))])
 
 
 async def seqs(store: LocalStore, text: str) -> list[int]:
-    return [m.seq for m in (await store.search(fulltext.Question(fulltext.words_of(text)), 100)).messages]
+    return [m.seq for m in (await store.search(fulltext.SearchQuery(fulltext.parse_query(text)), 100)).messages]
 
 
 async def test_p07_chinese_and_english_are_found_newest_first(server: RunningServer) -> None:
@@ -176,22 +176,22 @@ async def test_p07_words_follow_their_rows(tmp_path: Path) -> None:
     async with LocalStore(tmp_path / "m.db") as store:
         await stored(store, "one 发票", "two 发票", "three 发票")
         assert await seqs(store, "发票") == [3, 2, 1]
-        held = (await store.search(fulltext.Question(("发票",)), 10)).messages
+        held = (await store.search(fulltext.SearchQuery(("发票",)), 10)).messages
         assert await store.mark_deleted(held[0])
         assert await seqs(store, "发票") == [2, 1]
-        assert len((await store.search(fulltext.Question(("发票",), deleted=True), 10)).messages) == 3
+        assert len((await store.search(fulltext.SearchQuery(("发票",), deleted=True), 10)).messages) == 3
         assert await store.delete_message(held[1])
         assert await store.delete_message(held[0])
         assert await seqs(store, "发票") == [1]
         # 2 comes again, under the local_id that was free, and with another body; 1 is fetched again, edited
         again = [item(2, timim.TextElem(text="two changed")), item(1, timim.TextElem(text="one edited"))]
-        await store.add([Batch(KEY, again, [Interval(1, 2)], last_seq=3)])
+        await store.add([IngestBatch(KEY, again, [Interval(1, 2)], last_seq=3)])
         assert await seqs(store, "发票") == []
         assert await seqs(store, "changed") == [2]
         assert await seqs(store, "edited") == [1]
         assert not await store.enter_epoch("e1")
         assert await store.enter_epoch("e2")
-        assert len((await store.search(fulltext.Question(("edited",)), 10)).messages) == 1
+        assert len((await store.search(fulltext.SearchQuery(("edited",)), 10)).messages) == 1
         await store.delete_conversation(KEY, messages=True)
         assert await seqs(store, "edited") == []
     check = sqlite3.connect(tmp_path / "m.db")
@@ -234,7 +234,7 @@ def test_p07_a_run_of_signs_is_found_wherever_it_stands(texts: list[str], wanted
     connection.executemany("INSERT INTO messages(body) VALUES(?)", bodies)
     fulltext.index_more(connection)
     try:
-        question = fulltext.Question(fulltext.words_of(wanted))
+        question = fulltext.SearchQuery(fulltext.parse_query(wanted))
     except timim.InvalidArgument:
         return
     rows = connection.execute("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid", (question.match(),)).fetchall()

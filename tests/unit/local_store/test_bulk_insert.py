@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from timim import ConversationType
 from timim.ids import ConversationKey
 from timim.local_store import bulk_insert, writes
-from timim.local_store.types import Batch, Incoming
+from timim.local_store.types import IngestBatch, MessageRow
 from timim.message import ALL, MessageState, SenderMember, SenderProfile
 from timim.protocol.coverage import Interval
 
-Insert = Callable[[sqlite3.Connection, Batch], tuple[int, int]]
+Insert = Callable[[sqlite3.Connection, IngestBatch], tuple[int, int]]
 GROUP = ConversationKey(ConversationType.GROUP, "g")
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
     ["", "\0", "a\0b", "\\u0000", '"', "李雷\n"]
@@ -26,7 +26,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sample
 CUSTOM = st.dictionaries(TEXT, TEXT, max_size=2)
 SIXTY_FOUR_BITS = st.integers(-(2**63), 2**63 - 1)
 INCOMING = st.builds(
-    Incoming,
+    MessageRow,
     seq=st.integers(1, 12),
     msg_id=st.integers(0, 2**32 - 1).map("1700000000-{}".format),
     sender=TEXT,
@@ -43,7 +43,7 @@ INCOMING = st.builds(
     receipt=st.booleans(),
 )
 PLAIN = st.builds(
-    Incoming,
+    MessageRow,
     seq=st.integers(1, 12),
     msg_id=st.just("1-1"),
     sender=TEXT,
@@ -53,15 +53,17 @@ PLAIN = st.builds(
 )
 
 
-def batch_of(incoming: Sequence[Incoming], live: bool) -> Batch:
+def batch_of(incoming: Sequence[MessageRow], live: bool) -> IngestBatch:
     distinct = sorted({item.seq: item for item in incoming}.values(), key=lambda item: item.seq)
-    return Batch(GROUP, distinct, [Interval(item.seq, item.seq) for item in distinct], live=live, last_seq=12, user_id="bob")
+    return IngestBatch(
+        GROUP, distinct, [Interval(item.seq, item.seq) for item in distinct], live=live, last_seq=12, user_id="bob"
+    )
 
 
 BATCH = st.builds(batch_of, st.lists(INCOMING, max_size=6) | st.lists(PLAIN, max_size=6), st.booleans())
 
 
-def came_to(batches: Sequence[Batch], insert: Insert) -> tuple[list[list[Any]], list[Any]]:
+def came_to(batches: Sequence[IngestBatch], insert: Insert) -> tuple[list[list[Any]], list[Any]]:
     """What was told as new of each of these batches, and what stands in the table then."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     writes.migrate(connection)
@@ -72,10 +74,10 @@ def came_to(batches: Sequence[Batch], insert: Insert) -> tuple[list[list[Any]], 
 
 
 @given(batches=st.lists(BATCH, min_size=1, max_size=3))
-@example(batches=[batch_of([Incoming(n, "1-1", "a", 1, False, b"[]", calls=n == 2) for n in (1, 2)], True)])
-@example(batches=[batch_of([Incoming(1, "1-1", "a", 1, False, b'[{"MsgType":"\xff"}]')], True)])
-@example(batches=[batch_of([Incoming(n, "1-1", "a\0b", 1, False, b"[]") for n in (1, 2)], True)])
-def test_messages_stored_together_come_to_the_same_as_one_by_one(batches: list[Batch]) -> None:
+@example(batches=[batch_of([MessageRow(n, "1-1", "a", 1, False, b"[]", calls=n == 2) for n in (1, 2)], True)])
+@example(batches=[batch_of([MessageRow(1, "1-1", "a", 1, False, b'[{"MsgType":"\xff"}]')], True)])
+@example(batches=[batch_of([MessageRow(n, "1-1", "a\0b", 1, False, b"[]") for n in (1, 2)], True)])
+def test_messages_stored_together_come_to_the_same_as_one_by_one(batches: list[IngestBatch]) -> None:
     assert came_to(batches, bulk_insert.insert_all) == came_to(batches, bulk_insert.insert_each)
 
 
@@ -93,6 +95,6 @@ def test_most_messages_are_stored_together() -> None:
     connection.set_trace_callback(statements.append)
     writes.add(
         connection,
-        batch_of([Incoming(n, f"1-{n}", "alice", 1, False, b'[{"text":"\xe4\xbd\xa0\\n"}]') for n in range(1, 9)], True),
+        batch_of([MessageRow(n, f"1-{n}", "alice", 1, False, b'[{"text":"\xe4\xbd\xa0\\n"}]') for n in range(1, 9)], True),
     )
     assert sum(statement.startswith("INSERT INTO messages") for statement in statements) == 1

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timim import ConversationKey, ConversationType, Interval, Message
-from timim.local_store.message_actions import IncomingAct
+from timim.local_store.message_actions import IncomingAction
 from timim.message import MessageState
-from timim.storage import Batch, Incoming, LocalStore
+from timim.storage import IngestBatch, LocalStore, MessageRow
 
 KEY = ConversationKey(ConversationType.C2C, "bob")
 STATES = [  # what the server says of the message after each of the acts 2 to 5
@@ -26,18 +26,18 @@ STATES = [  # what the server says of the message after each of the acts 2 to 5
 ]
 TEXTS = ["one", "two", "two", "three", "three", ""]
 ACTS = [
-    IncomingAct(2, "edit", 1, "bob", "bob", 0, body='[{"MsgType":"TIMTextElem","MsgContent":{"Text":"two"}}]', version=1),
-    IncomingAct(3, "react", 1, "bob", "bob", 0, reaction="x", reactions={"x": ("bob",)}),
-    IncomingAct(4, "edit", 1, "bob", "bob", 0, body='[{"MsgType":"TIMTextElem","MsgContent":{"Text":"three"}}]', version=2),
-    IncomingAct(5, "react", 1, "bob", "bob", 0, reaction="y", reactions={"y": ("bob",)}),
-    IncomingAct(6, "recall", 1, "bob", "bob", 0),
+    IncomingAction(2, "edit", 1, "bob", "bob", 0, body='[{"MsgType":"TIMTextElem","MsgContent":{"Text":"two"}}]', version=1),
+    IncomingAction(3, "react", 1, "bob", "bob", 0, reaction="x", reactions={"x": ("bob",)}),
+    IncomingAction(4, "edit", 1, "bob", "bob", 0, body='[{"MsgType":"TIMTextElem","MsgContent":{"Text":"three"}}]', version=2),
+    IncomingAction(5, "react", 1, "bob", "bob", 0, reaction="y", reactions={"y": ("bob",)}),
+    IncomingAction(6, "recall", 1, "bob", "bob", 0),
 ]
 
 
-def snapshot(n: int) -> Incoming:
+def snapshot(n: int) -> MessageRow:
     """The message as the server would give it after `n` of the acts."""
     body = b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"%b"}}]' % TEXTS[n].encode() if TEXTS[n] else b"[]"
-    return Incoming(1, "1-1", "bob", 1, False, body, state=STATES[n] if n else None)
+    return MessageRow(1, "1-1", "bob", 1, False, body, state=STATES[n] if n else None)
 
 
 async def arrive(order: Sequence[tuple[str, int]], acts: int) -> Message:
@@ -45,9 +45,9 @@ async def arrive(order: Sequence[tuple[str, int]], acts: int) -> Message:
     async with LocalStore(None) as store:
         for kind, n in order:
             if kind == "act" and n < acts:
-                await store.add([Batch(KEY, covered=[Interval(ACTS[n].seq, ACTS[n].seq)], acts=[ACTS[n]])])
+                await store.add([IngestBatch(KEY, covered=[Interval(ACTS[n].seq, ACTS[n].seq)], acts=[ACTS[n]])])
             elif kind == "message" and n <= acts:
-                await store.add([Batch(KEY, [snapshot(n)], [Interval(1, 1)])])
+                await store.add([IngestBatch(KEY, [snapshot(n)], [Interval(1, 1)])])
         found = await store.message(KEY, 1)
         assert found is not None
         return found

@@ -13,7 +13,7 @@ from tests.fixtures.releases.devices import kept, written
 from timim import FaceElem, MessageStatus, StorageError, UnknownElem
 from timim.ids import ConversationKey, ConversationType
 from timim.local_store import fulltext, writes
-from timim.local_store.fulltext import Question
+from timim.local_store.fulltext import SearchQuery
 from timim.storage import LocalStore
 
 VERSIONS = range(1, writes.SCHEMA_VERSION + 1)
@@ -97,7 +97,7 @@ async def test_r19_a_device_that_was_brought_up_serves(version: int, tmp_path: P
         assert in_group.sender_member is not None
         assert (in_group.sender_member.role, in_group.is_read) == ("Admin", True)
         assert (await store.coverage(TEAM)).intervals == ((2, 2), (5, 5))
-        found = await store.search(Question(("你好",)), 10)
+        found = await store.search(SearchQuery(("你好",)), 10)
         assert [m.text for m in found.messages] == ["hello, Al'ice 你好 😀"]
         bob = await store.conversation(BOB)
         assert bob is not None

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from timim.ids import ConversationKey, ConversationType
 from timim.local_store import timeline_state, writes
-from timim.local_store.types import Batch, Incoming
+from timim.local_store.types import IngestBatch, MessageRow
 from timim.protocol import coverage
 from timim.protocol.coverage import Coverage, Interval
 
@@ -51,10 +51,10 @@ class Knowing(RuleBasedStateMachine):
         first = data.draw(st.integers(self.floor, self.last))
         last = data.draw(st.integers(first, self.last))
         proven = set(range(first, last + 1))
-        incoming = [Incoming(s, f"1-{s}", "bob", 1, False, b"[]") for s in sorted(proven & self.there)]
+        incoming = [MessageRow(s, f"1-{s}", "bob", 1, False, b"[]") for s in sorted(proven & self.there)]
         before = set(self.messages)
         self.store.execute("BEGIN")
-        stored = writes.add(self.store, Batch(KEY, incoming, [Interval(first, last)], live=live, last_seq=self.last))
+        stored = writes.add(self.store, IngestBatch(KEY, incoming, [Interval(first, last)], live=live, last_seq=self.last))
         self.store.execute("COMMIT")
         self.held |= proven
         self.messages |= proven & self.there

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from timim import StorageError
-from timim.sqlite.batching_queue import Gathered
+from timim.sqlite.batching_queue import BatchingQueue
 from timim.sqlite.database import QUEUE_LIMIT, Database
 from timim.sqlite.lanes import READERS, WRITERS, Op, working
 
@@ -92,13 +92,13 @@ async def test_what_is_given_in_one_turn_is_written_together_and_told_in_order(t
 
     database = Database(tmp_path / "a.db", migrate=nothing)
     await database.open()
-    gathered: Gathered[int, int] = Gathered(write, database.submit)
+    gathered: BatchingQueue[int, int] = BatchingQueue(write, database.submit)
     told: list[int | Exception] = []
     for number in range(5):
         gathered.add(number, told.append)
     await asyncio.sleep(0)
     gathered.add(5, told.append)  # while the others are being written
-    gathered.submit()
+    gathered.flush()
     await database.close()
     assert parts == [[0, 1, 2, 3, 4], [5]]
     assert told == [0, 10, 20, 30, 40, 50]
@@ -108,11 +108,11 @@ async def test_a_closed_file_and_a_full_queue_are_told_to_each(tmp_path: Path) -
     database = Database(tmp_path / "a.db", migrate=nothing)
     await database.open()
     await database.close()
-    gathered: Gathered[int, int] = Gathered(lambda connection, numbers: list(numbers), database.submit, held=True)
+    gathered: BatchingQueue[int, int] = BatchingQueue(lambda connection, numbers: list(numbers), database.submit, manual=True)
     told: list[object] = []
     for number in range(QUEUE_LIMIT + 1):
         gathered.add(number, told.append)
     assert len(told) == 1, "the one too many hears at once"
-    gathered.submit()
+    gathered.flush()
     assert len(told) == QUEUE_LIMIT + 1
     assert all(isinstance(one, StorageError) for one in told)

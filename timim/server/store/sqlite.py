@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...errors import MsgIdConflict
-from ...sqlite.batching_queue import Gathered
+from ...sqlite.batching_queue import BatchingQueue
 from ...sqlite.database import Database
 from . import schema, timelines
 from .base import Appended, NewEntry
@@ -26,13 +26,13 @@ class SqliteEngine:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._appends = Gathered(_append_all, self._database.submit)
+        self._appends = BatchingQueue(_append_all, self._database.submit)
 
     async def open(self) -> None:
         await self._database.open()
 
     async def close(self) -> None:
-        self._appends.submit()
+        self._appends.flush()
         await self._database.close()
 
     def append(self, entry: NewEntry) -> asyncio.Future[Appended]:
@@ -42,7 +42,7 @@ class SqliteEngine:
         return future
 
     def submit(self, op: Op[T]) -> Awaitable[T]:
-        self._appends.submit()
+        self._appends.flush()
         return self._database.submit(bound(op))
 
     async def write(self, op: Op[T]) -> T:
