@@ -33,6 +33,19 @@ from .content.uploads import Uploads
 from .endpoints.health import ops_routes
 from .endpoints.media import media_routes
 from .endpoints.websocket import Door
+from .handlers import (  # noqa: F401  they register what they serve
+    c2c,
+    conversation_settings,
+    conversations,
+    friends,
+    group_members,
+    groups,
+    message_actions,
+    profiles,
+    read_receipts,
+    system,
+    web_client,
+)
 from .handlers.registry import Services
 from .integrations.service import Outside
 from .messaging.actions import Acts, Limits
