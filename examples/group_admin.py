@@ -3,7 +3,7 @@
 import asyncio
 
 import timim
-from timim import GroupChanged, GroupNoticed, GroupNoticeType, GroupTipType, Message
+from timim import GroupChanged, GroupNoticeReceived, GroupNoticeType, GroupTipType, Message
 from timim.testing import running_server
 
 
@@ -12,8 +12,8 @@ async def main() -> None:
     async with running_server() as server:
         bot = server.client("bot")
 
-        @bot.on(GroupNoticed)
-        async def answer(event: GroupNoticed) -> None:
+        @bot.on(GroupNoticeReceived)
+        async def answer(event: GroupNoticeReceived) -> None:
             if event.notice.type is GroupNoticeType.APPLIED:
                 group = bot.groups.of(event.group_id)
                 if event.notice.text == "open sesame":

@@ -6,7 +6,7 @@ async with timim.Client("ws://127.0.0.1:8700", app_id=…, user_id="alice", user
 
 from .client import Client
 from .conversation import Conversation
-from .conversation_list import Conversations
+from .conversation_list import ConversationList
 from .elem_base import GroupNoticeType, GroupTipType, RelationType
 from .elems import (
     AnyElem,
@@ -69,7 +69,7 @@ from .errors import (
     ServerRefused,
     SignatureExpired,
     StorageError,
-    StoreDamaged,
+    StoreCorrupted,
     StoreInUse,
     StreamOverflow,
     TimimError,
@@ -84,7 +84,7 @@ from .events import (
     ConnectionRestored,
     ConversationChanged,
     GroupChanged,
-    GroupNoticed,
+    GroupNoticeReceived,
     HandlerFailed,
     HistoryReset,
     KickedOut,
@@ -94,19 +94,19 @@ from .events import (
     ReactionsChanged,
     ReadReceipt,
     RelationChanged,
-    StoreSetAside,
+    StoreReplaced,
 )
 from .friends import Friend, FriendApplication, Friends
-from .groups import Group, GroupFacts, GroupMember, Groups, JoinOption
-from .history import KnownHistory, Page
+from .groups import Group, GroupInfo, GroupMember, Groups, JoinOption
+from .history import HistoryCoverage, Page
 from .ids import ConversationKey, ConversationType
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority, Reader, SenderMember, SenderProfile
 from .profiles import AllowType, OwnProfile, Profile, Profiles
 from .progress import ProgressBar
 from .protocol.coverage import Coverage, Interval
-from .protocol.merger import merged
-from .replies import Quote
-from .search import SearchKey, SearchResult, Snippet
+from .protocol.merger import merge_messages
+from .replies import QuotedMessage
+from .search import SearchCursor, SearchResult, Snippet
 from .usersig import sign_user
 
 __version__ = "0.1.0"
@@ -127,8 +127,8 @@ __all__ = [
     "Conversation",
     "ConversationChanged",
     "ConversationKey",
+    "ConversationList",
     "ConversationType",
-    "Conversations",
     "Coverage",
     "CustomElem",
     "DownloadFailed",
@@ -146,15 +146,16 @@ __all__ = [
     "Group",
     "GroupChanged",
     "GroupExists",
-    "GroupFacts",
+    "GroupInfo",
     "GroupMember",
     "GroupNoticeElem",
+    "GroupNoticeReceived",
     "GroupNoticeType",
-    "GroupNoticed",
     "GroupTipElem",
     "GroupTipType",
     "Groups",
     "HandlerFailed",
+    "HistoryCoverage",
     "HistoryReset",
     "ImageCompression",
     "ImageElem",
@@ -167,7 +168,6 @@ __all__ = [
     "JoinOption",
     "KickedOffline",
     "KickedOut",
-    "KnownHistory",
     "LimitReached",
     "LocationElem",
     "MediaError",
@@ -198,7 +198,7 @@ __all__ = [
     "Profiles",
     "ProgressBar",
     "ProtocolError",
-    "Quote",
+    "QuotedMessage",
     "RateLimited",
     "ReactionsChanged",
     "ReadReceipt",
@@ -208,7 +208,7 @@ __all__ = [
     "RelationElem",
     "RelationType",
     "RequestTimeout",
-    "SearchKey",
+    "SearchCursor",
     "SearchResult",
     "SenderMember",
     "SenderProfile",
@@ -218,9 +218,9 @@ __all__ = [
     "Snippet",
     "SoundElem",
     "StorageError",
-    "StoreDamaged",
+    "StoreCorrupted",
     "StoreInUse",
-    "StoreSetAside",
+    "StoreReplaced",
     "StreamOverflow",
     "TextElem",
     "TimimError",
@@ -231,6 +231,6 @@ __all__ = [
     "UnknownUser",
     "UploadFailed",
     "VideoElem",
-    "merged",
+    "merge_messages",
     "sign_user",
 ]

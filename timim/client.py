@@ -24,8 +24,8 @@ from .engine.inbox import Inbox
 from .engine.message_actions import Acting
 from .engine.push_router import Pushes
 from .engine.session import Login
-from .errors import InvalidArgument, NotLoggedIn, StoreDamaged, TimimError
-from .events import StoreSetAside
+from .errors import InvalidArgument, NotLoggedIn, StoreCorrupted, TimimError
+from .events import StoreReplaced
 from .friends import Friends
 from .groups import Groups
 from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
@@ -34,7 +34,7 @@ from .message import Message
 from .profiles import OwnProfile, Profiles
 from .protocol import session
 from .protocol.backoff import Backoff
-from .search import SearchKey, SearchResult
+from .search import SearchCursor, SearchResult
 from .storage import LocalStore
 from .transport.connection import Connection
 from .transport.media_cache import MediaCache
@@ -183,12 +183,12 @@ class Client:
 
         return register
 
-    def wait_for(self, matches: Callable[[Message], bool], *, timeout: float | None = None) -> asyncio.Future[Message]:
+    def wait_for(self, predicate: Callable[[Message], bool], *, timeout: float | None = None) -> asyncio.Future[Message]:
         """A future for the next new message, of any conversation, that matches; armed when this returns.
 
         After `timeout` seconds it raises RequestTimeout; cancel it to stop waiting.
         """
-        return self._dispatcher.wait_for(None, matches, timeout=timeout)
+        return self._dispatcher.wait_for(None, predicate, timeout=timeout)
 
     def events(self, *kinds: type[Any]) -> EventStream:
         """A stream of new messages (`Message`) and events, of these classes or of all; it hears from now on.
@@ -227,7 +227,7 @@ class Client:
             await self._content.sweep(await self._store.outgoing())
             if self._store.set_aside is not None:
                 log.warning("the local store was not whole: it lies at %s now", self._store.set_aside)
-                self._dispatcher.event(StoreSetAside(self._store.set_aside))
+                self._dispatcher.event(StoreReplaced(self._store.set_aside))
         except BaseException:
             await self.close()
             raise
@@ -245,7 +245,7 @@ class Client:
             return
         try:
             await self._enter()
-        except StoreDamaged:
+        except StoreCorrupted:
             await self.close()
             await self.open()
             await self._enter()
@@ -318,8 +318,8 @@ class Client:
         until: float | None = None,
         include_deleted: bool = False,
         count: int = 20,
-        after: SearchKey | None = None,
-        fill: bool = False,
+        after: SearchCursor | None = None,
+        fetch_missing: bool = False,
     ) -> SearchResult:
         """`Conversation.search` over all conversations that this device knows."""
         return await self._parts().search.search(
@@ -329,10 +329,10 @@ class Client:
             elem=elem,
             since=since,
             until=until,
-            deleted=include_deleted,
+            include_deleted=include_deleted,
             count=count,
             after=after,
-            fill=fill,
+            fetch_missing=fetch_missing,
         )
 
     @property

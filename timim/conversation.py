@@ -19,14 +19,14 @@ from .engine.outbox import Outbox
 from .engine.recent_messages import LIMIT, LastMessages
 from .engine.search import Search
 from .errors import InvalidArgument, InvalidConversation, RequestTimeout
-from .history import KnownHistory, Page
+from .history import HistoryCoverage, Page
 from .ids import ConversationKey, ConversationType, checked_user_id
 from .local_store.fulltext import ElemTypes
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority
-from .protocol.merger import merged
-from .replies import Quote, quoting
-from .search import SearchKey, SearchResult
-from .storage import ConversationFlags, LocalStore
+from .protocol.merger import merge_messages
+from .replies import QuotedMessage, embed_quote
+from .search import SearchCursor, SearchResult
+from .storage import LocalStore, ConversationFlags
 from .transport.connection import Connection
 
 PAGE = 100  # messages that `history` takes at once
@@ -95,13 +95,14 @@ class Conversation:
         timeout: float | None = None,
         mention: Sequence[str] = (),
         reply_to: Message | None = None,
-        receipt: bool = False,
+        request_receipt: bool = False,
     ) -> Message:
         """Send text, elems, or one Message; returns it once the server has stored and numbered it.
 
         `mention`: user ids, or `timim.ALL`, at most 30; everybody by the owner and admins only (10007). `reply_to`: a
-        message that this one quotes. `receipt`: its readers are counted (`message.receipt_count`, `message.readers()`);
-        mentions and receipts are for groups (InvalidConversation), receipts for those of up to 200 members (10004).
+        message that this one quotes. `request_receipt`: its readers are counted (`message.read_receipt_count`,
+        `message.readers()`); mentions and receipts are for groups (InvalidConversation), receipts for those of up to 200
+        members (10004).
 
         The row is on disk before the first byte leaves. Without a connection it waits, in order, and goes out after
         the next login, also of a later process; `timeout` (seconds) ends the waiting with RequestTimeout, cancelling
@@ -111,7 +112,7 @@ class Conversation:
         StorageError. Source: 消息发送.
         """
         message = self._message(parts)
-        self._ask_for(message, mention, reply_to, receipt=receipt)
+        self._ask_for(message, mention, reply_to, request_receipt=request_receipt)
         message.priority = priority
         sending = self._engine().outbox.send(self.key, message, progress=progress, push=push)
         if timeout is None:
@@ -157,7 +158,7 @@ class Conversation:
         `abstracts`: lines that show what is in it; None makes them of the first three. Raises InvalidArgument for none or
         more than 300 messages, or one that was recalled or not sent; InvalidElem past 100 layers; and as `send`.
         """
-        merger = merged(messages, title=title, abstracts=abstracts, compatible_text=compatible_text)
+        merger = merge_messages(messages, title=title, abstracts=abstracts, compatible_text=compatible_text)
         return await (to or self).send(merger)
 
     async def get_messages(self, count: int = 20, *, before: Message | None = None, after: Message | None = None) -> Page:
@@ -235,7 +236,7 @@ class Conversation:
                 yield message
             after = page[0]
 
-    async def fill(self, progress: Callable[[int, int], None] | None = None) -> KnownHistory:
+    async def fetch_missing(self, progress: Callable[[int, int], None] | None = None) -> HistoryCoverage:
         """Fetch all history that this device does not hold, the newest first; returns what is held then.
 
         `progress(done, total)` counts seqs. Nothing of it is thrown by on_new_message. Raises NetworkError, NotLoggedIn,
@@ -243,7 +244,7 @@ class Conversation:
         """
         return await self._engine().history.fill(self.key, progress)
 
-    async def coverage(self) -> KnownHistory:
+    async def coverage(self) -> HistoryCoverage:
         """What this device holds and what it does not: intervals of seqs, no network."""
         return await self._engine().history.known(self.key)
 
@@ -257,14 +258,14 @@ class Conversation:
         until: float | None = None,
         include_deleted: bool = False,
         count: int = 20,
-        after: SearchKey | None = None,
-        fill: bool = False,
+        after: SearchCursor | None = None,
+        fetch_missing: bool = False,
     ) -> SearchResult:
-        """The newest `count` (1 to 1000) held messages here that hold all of `words`; no network unless `fill`.
+        """The newest `count` (1 to 1000) held messages here that hold all of `words`; no network unless `fetch_missing`.
 
         Letters match whole words, whatever their case; Chinese, Japanese and Korean any run of characters; `invo*` all
         words that begin so. `elem`: messages with such an elem, also without words; `since` and `until` are server
-        seconds, both included. `after`: a result's `next`. `fill` first fetches what is not held, at most 10,000 messages.
+        seconds, both included. `after`: a result's `next`. `fetch_missing` first fetches the missing messages, at most 10,000.
 
         Raises InvalidArgument for nothing to look for, StorageError. See docs/search.md.
         """
@@ -275,10 +276,10 @@ class Conversation:
             elem=elem,
             since=since,
             until=until,
-            deleted=include_deleted,
+            include_deleted=include_deleted,
             count=count,
             after=after,
-            fill=fill,
+            fetch_missing=fetch_missing,
         )
 
     async def mark_read(self, upto: Message | None = None) -> None:
@@ -318,23 +319,23 @@ class Conversation:
         self.draft = text
         await engine.marking.set_draft(self.key, text)
 
-    def wait_for(self, matches: Callable[[Message], bool], *, timeout: float | None = None) -> asyncio.Future[Message]:
+    def wait_for(self, predicate: Callable[[Message], bool], *, timeout: float | None = None) -> asyncio.Future[Message]:
         """A future for the next new message here that matches; armed when this returns.
 
         After `timeout` seconds it raises RequestTimeout; cancel it to stop waiting.
         """
-        return self._engine().dispatcher.wait_for(self.key, matches, timeout=timeout)
+        return self._engine().dispatcher.wait_for(self.key, predicate, timeout=timeout)
 
     @asynccontextmanager
     async def expect(
-        self, matches: Callable[[Message], bool], *, timeout: float | None = None
+        self, predicate: Callable[[Message], bool], *, timeout: float | None = None
     ) -> AsyncIterator[asyncio.Future[Message]]:
         """A future for the next new message here that matches, armed before the body runs.
 
         `async with conv.expect(pred, timeout=5) as got: await conv.send(…)`, then `await got`. The time counts from
         entering; after it the future raises RequestTimeout.
         """
-        future = self.wait_for(matches, timeout=timeout)
+        future = self.wait_for(predicate, timeout=timeout)
         try:
             yield future
         except BaseException:
@@ -353,19 +354,21 @@ class Conversation:
             message.add(part)
         return message
 
-    def _ask_for(self, message: Message, mention: Sequence[str], reply_to: Message | None, *, receipt: bool) -> None:
+    def _ask_for(self, message: Message, mention: Sequence[str], reply_to: Message | None, *, request_receipt: bool) -> None:
         """What a message asks for besides being read. Raises InvalidArgument, InvalidConversation; nothing is changed then."""
         if isinstance(mention, str):
             raise InvalidArgument("mention= is a list of user ids")
-        if message.status is not None or not (mention or reply_to or receipt):
+        if message.status is not None or not (mention or reply_to or request_receipt):
             return  # one that was sent before is refused by the outbox
-        if mention or receipt:
+        if mention or request_receipt:
             self._only(ConversationType.GROUP, "mentions and receipts are for groups")
         users = tuple(dict.fromkeys(user if user == ALL else checked_user_id(user) for user in mention))
         if reply_to is not None:
-            quote = Quote(seq_in(self.key, reply_to), reply_to.msg_id, reply_to.sender, reply_to.push_text, reply_to.timestamp)
-            message.cloud_custom_data = quoting(quote, message.cloud_custom_data)
-        message.mentions, message.receipt = users, receipt
+            quote = QuotedMessage(
+                seq_in(self.key, reply_to), reply_to.msg_id, reply_to.sender, reply_to.push_text, reply_to.timestamp
+            )
+            message.cloud_custom_data = embed_quote(quote, message.cloud_custom_data)
+        message.mentions, message.receipt_requested = users, request_receipt
 
     def _only(self, type: ConversationType, rule: str) -> None:
         if self.type is not type:

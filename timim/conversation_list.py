@@ -12,7 +12,7 @@ from .ids import ConversationKey, ConversationType
 from .storage import ConversationFlags
 
 
-class Conversations(Sequence[Conversation]):
+class ConversationList(Sequence[Conversation]):
     """The conversation list, pinned ones first, the newest first: `len`, index, iteration; local. Deleting while
     iterating is safe.
     """

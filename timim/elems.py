@@ -206,7 +206,7 @@ class Unfold(Protocol):
 
 
 class MergerElem(BoundElem):
-    """Messages forwarded as one: made by `conversation.forward(…)` or `timim.merged(…)`.
+    """Messages forwarded as one: made by `conversation.forward(…)` or `timim.merge_messages(…)`.
 
     At most 300 messages, and 100 layers of mergers in mergers. `abstracts` are lines that show what is in it;
     `compatible_text` is for who does not know mergers. `messages()` gives the messages; what is too long for a message's

@@ -45,7 +45,7 @@
     │   ├── DownloadFailed     6009
     │   └── MediaGone          6009: the server no longer has it
     └── StorageError           6022: the local or the server's database failed
-        ├── StoreDamaged       the file is not whole; a client sets it aside when it is opened the next time
+        ├── StoreCorrupted     the file is not whole; a client sets it aside when it is opened the next time
         └── StoreInUse         another process has this data folder open
 
 A reply's `ErrorCode` becomes a class through `error_for`; classes register by the codes they name.
@@ -387,7 +387,7 @@ class StorageError(TimimError):
     codes = (6022,)
 
 
-class StoreDamaged(StorageError):
+class StoreCorrupted(StorageError):
     """The database file is not whole."""
 
 

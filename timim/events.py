@@ -19,7 +19,7 @@ from .message import Message
 class ConnectionLost:
     """The link is gone and the client is trying to get another; nothing queued is lost.
 
-    With StoreDamaged as its error it does not try: nothing can be kept. The next `login()` sets the store aside.
+    With StoreCorrupted as its error it does not try: nothing can be kept. The next `login()` sets the store aside.
     """
 
     error: TimimError
@@ -48,7 +48,7 @@ class HistoryReset:
 
 
 @dataclass(frozen=True, slots=True)
-class StoreSetAside:
+class StoreReplaced:
     """The local store was not whole. It lies at `path` now, with what was unsent; a fresh one is filled by the server."""
 
     path: Path
@@ -76,7 +76,7 @@ class GroupChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupNoticed:
+class GroupNoticeReceived:
     """A notice to this user about a group: applied, invited, kicked, dissolved … Also a message of the system conversation."""
 
     group_id: str
@@ -131,7 +131,7 @@ class ReactionsChanged:
 @dataclass(frozen=True, slots=True)
 class ReadReceipt:
     """Somebody has read. In C2C: `user` has read all up to `seq`. In a group: `readers` have read the message of `seq`,
-    which was sent with `receipt=True`, and `others` have not.
+    which was sent with `request_receipt=True`, and `others` have not.
     """
 
     conversation: ConversationKey
@@ -180,7 +180,7 @@ def events_of(message: Message) -> Iterator[object]:
             case GroupTipElem():
                 yield GroupChanged(message.conversation.peer if message.conversation else "", elem, message)
             case GroupNoticeElem():
-                yield GroupNoticed(elem.group_id, elem, message)
+                yield GroupNoticeReceived(elem.group_id, elem, message)
             case RelationElem(type=RelationType.PROFILE) if elem.users:
                 yield ProfileChanged(elem.users[0], elem.profile_version, elem.profile, message)
             case RelationElem():

@@ -1,7 +1,7 @@
 """Groups: `client.groups.create(...)`, and what one does with a Group. Who may do what depends on its type and one's role.
 
 Every change comes to all members as a GroupChanged event and a message in the group's own conversation; what concerns
-one user alone (applications, invitations, being kicked) as GroupNoticed, in the system conversation.
+one user alone (applications, invitations, being kicked) as GroupNoticeReceived, in the system conversation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class JoinOption(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class GroupFacts:
+class GroupInfo:
     """What is known of a group. Times in server seconds."""
 
     id: str
@@ -92,7 +92,7 @@ class Group:
         self.conversation = conversation
         self._connection = connection
 
-    async def facts(self) -> GroupFacts:
+    async def info(self) -> GroupInfo:
         """What the group is now."""
         reply = await self._connection.call(wire.GET_GROUP_INFO, wire.GetGroupInfo(group_ids=[self.id]))
         info = reply.groups[0]
@@ -101,7 +101,7 @@ class Group:
         self.type = info.type
         return _facts(info)
 
-    async def public_facts(self) -> GroupFacts:
+    async def public_info(self) -> GroupInfo:
         """What anybody may know of a group that one can join or ask to: not its notification, custom fields or mutes.
 
         Raises NoPermission for a group by invitation only.
@@ -195,7 +195,7 @@ class Group:
         """Custom fields of a member, 20 at most; an empty value removes one."""
         await self._modify(user_id or "", custom=custom)
 
-    async def pass_to(self, user_id: str) -> None:
+    async def transfer_ownership(self, user_id: str) -> None:
         """Another member owns the group from now on."""
         body = wire.ChangeOwner(group_id=self.id, new_owner=checked_user_id(user_id))
         await self._connection.call(wire.CHANGE_OWNER, body)
@@ -348,8 +348,8 @@ def _fields(custom: Mapping[str, str] | None) -> list[wire.CustomField]:
     return [wire.CustomField(key=key, value=value) for key, value in (custom or {}).items()]
 
 
-def _facts(info: wire.GroupInfo) -> GroupFacts:
-    return GroupFacts(
+def _facts(info: wire.GroupInfoItem) -> GroupInfo:
+    return GroupInfo(
         info.group_id,
         info.type,
         info.name,

@@ -9,7 +9,7 @@ from typing import Literal, overload
 from .message import Message
 from .protocol.coverage import Coverage, Interval
 
-__all__ = ["KnownHistory", "Page", "known_of"]
+__all__ = ["HistoryCoverage", "Page", "known_of"]
 
 
 class Page(Sequence[Message]):
@@ -56,15 +56,15 @@ class Page(Sequence[Message]):
 
 
 @dataclass(frozen=True, slots=True)
-class KnownHistory:
+class HistoryCoverage:
     """What a device knows of a conversation: `intervals` of seqs are held, `gaps` are not.
 
-    `floor`: the first seq that this account may see; `last_seq`: the last there is, as far as this device was told.
+    `first_visible_seq`: the first seq that this account may see; `last_seq`: the last there is, as far as this device was told.
     """
 
     intervals: tuple[Interval, ...]
     gaps: tuple[Interval, ...]
-    floor: int
+    first_visible_seq: int
     last_seq: int
 
     @property
@@ -73,7 +73,7 @@ class KnownHistory:
         return not self.gaps
 
 
-def known_of(held: Coverage, floor: int, last_seq: int) -> KnownHistory:
+def known_of(held: Coverage, floor: int, last_seq: int) -> HistoryCoverage:
     """What is held and what is not."""
     last = max(last_seq, held.last)
-    return KnownHistory(held.intervals, held.missing(floor, last), floor, last)
+    return HistoryCoverage(held.intervals, held.missing(floor, last), floor, last)

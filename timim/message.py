@@ -13,7 +13,7 @@ import msgspec
 from .elems import AnyElem, Elem, FileElem, SoundElem, TextElem
 from .errors import AlreadySent, ElemLimitError, InvalidArgument
 from .ids import ConversationKey, random_of, unique_id
-from .replies import Quote, quote_in
+from .replies import QuotedMessage, parse_quote
 
 
 class MessageStatus(enum.IntEnum):
@@ -155,15 +155,15 @@ class Message(Sequence[AnyElem]):
         "msg_id",
         "priority",
         "read_by_peer",
-        "receipt",
-        "receipt_count",
-        "receipt_left",
+        "read_receipt_count",
+        "receipt_requested",
         "sender",
         "sender_member",
         "sender_profile",
         "seq",
         "status",
         "timestamp",
+        "unread_receipt_count",
     )
 
     conversation: ConversationKey | None
@@ -183,9 +183,9 @@ class Message(Sequence[AnyElem]):
     local_id: int
     mentions: tuple[str, ...]
     read_by_peer: bool
-    receipt: bool
-    receipt_count: int
-    receipt_left: int
+    receipt_requested: bool
+    read_receipt_count: int
+    unread_receipt_count: int
 
     def __init__(self, *parts: str | AnyElem, cloud_custom_data: str = "") -> None:
         self._owner: MessageOwner | None = None  # None until a client sends, stores or receives the message
@@ -210,9 +210,9 @@ class Message(Sequence[AnyElem]):
         self._state = NO_STATE
         self.mentions = ()  # user ids, and ALL
         self.read_by_peer = False
-        self.receipt = False  # its sender wants to know who read it
-        self.receipt_count = 0  # how many have read it; only its sender is told
-        self.receipt_left = 0  # and how many have not
+        self.receipt_requested = False  # its sender wants to know who read it
+        self.read_receipt_count = 0  # how many have read it; only its sender is told
+        self.unread_receipt_count = 0  # and how many have not
         for part in parts:
             self.add(part)
 
@@ -285,9 +285,9 @@ class Message(Sequence[AnyElem]):
         return MappingProxyType(self._state.reactions)
 
     @property
-    def reply_to(self) -> Quote | None:
+    def reply_to(self) -> QuotedMessage | None:
         """What it replies to, None when it is no reply."""
-        return quote_in(self.cloud_custom_data)
+        return parse_quote(self.cloud_custom_data)
 
     def __len__(self) -> int:
         return len(self.elems)
@@ -357,7 +357,7 @@ class Message(Sequence[AnyElem]):
         await self._bound().react(self, reaction, remove=True)
 
     def readers(self) -> AsyncIterator[Reader]:
-        """Who read it, fetched by page: of one's own group message that was sent with `receipt=True`.
+        """Who read it, fetched by page: of one's own group message that was sent with `request_receipt=True`.
 
         Raises NoPermission (10007), NetworkError, NotLoggedIn.
         """
@@ -392,7 +392,7 @@ class Message(Sequence[AnyElem]):
         """Take the content and the state of `other`, a newer copy of the same message."""
         self._state, self.cloud_custom_data = other._state, other.cloud_custom_data
         self._elems, self._body, self._decode = other._elems, other._body, other._decode
-        self.receipt_count, self.receipt_left = other.receipt_count, other.receipt_left
+        self.read_receipt_count, self.unread_receipt_count = other.read_receipt_count, other.unread_receipt_count
 
     def _bound(self) -> MessageVerbs:
         if self._owner is None:

@@ -12,7 +12,7 @@ ABSTRACT_LIMIT = 100  # characters of a quoted message
 
 
 @dataclass(frozen=True, slots=True)
-class Quote:
+class QuotedMessage:
     """What a reply replies to, as it was then; `seq` finds it in its conversation."""
 
     seq: int
@@ -22,7 +22,7 @@ class Quote:
     timestamp: int = 0
 
 
-def quoting(quote: Quote, cloud_custom_data: str) -> str:
+def embed_quote(quote: QuotedMessage, cloud_custom_data: str) -> str:
     """`cloud_custom_data` that says what a message replies to. Raises InvalidArgument when it holds no JSON object."""
     try:
         fields: Any = json.loads(cloud_custom_data) if cloud_custom_data else {}
@@ -41,13 +41,13 @@ def quoting(quote: Quote, cloud_custom_data: str) -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-def quote_in(cloud_custom_data: str) -> Quote | None:
+def parse_quote(cloud_custom_data: str) -> QuotedMessage | None:
     """What a message with this replies to; None for anything that is no such thing."""
     if "messageReply" not in cloud_custom_data:
         return None
     try:
         reply = json.loads(cloud_custom_data)["messageReply"]
-        return Quote(
+        return QuotedMessage(
             int(reply.get("messageSequence") or 0),
             str(reply.get("messageID", "")),
             str(reply.get("messageSender", "")),

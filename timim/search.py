@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
-from .history import KnownHistory
+from .history import HistoryCoverage
 from .ids import ConversationKey
 from .local_store.fulltext import snippet_of
 from .message import Message
 
-__all__ = ["SearchKey", "SearchResult", "Snippet"]
+__all__ = ["SearchCursor", "SearchResult", "Snippet"]
 
 
 class Snippet(NamedTuple):
@@ -22,7 +22,7 @@ class Snippet(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class SearchKey:
+class SearchCursor:
     """Where a page ends: give it as `after=` to the same search for the next page."""
 
     timestamp: int
@@ -32,7 +32,7 @@ class SearchKey:
 class SearchResult(Sequence[Message]):
     """Messages, newest first, and what was not looked through.
 
-    `gaps`: for each conversation looked in that is not held whole, what is known of it (`gaps`, `intervals`, `floor`);
+    `gaps`: for each conversation looked in that is not held whole, what is known of it (a HistoryCoverage);
     `complete`: there is none. `next`: the key of the next page, None when this was the last; `requests`: how many the
     server was asked.
     """
@@ -42,8 +42,8 @@ class SearchResult(Sequence[Message]):
         messages: Sequence[Message],
         *,
         words: tuple[str, ...],
-        gaps: Mapping[ConversationKey, KnownHistory],
-        next: SearchKey | None,
+        gaps: Mapping[ConversationKey, HistoryCoverage],
+        next: SearchCursor | None,
         requests: int,
     ) -> None:
         self._messages = tuple(messages)

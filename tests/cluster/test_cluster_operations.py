@@ -62,7 +62,7 @@ async def drained_while_asked(running: Deployment, url: str) -> None:
                 await talk.goes_on(200)  # by way of the other; what is under way here is still waited for
             assert stopping.result() == 0
         async with running.client("owner", at=staying) as owner:
-            assert (await owner.groups.of(creating.result().id).facts()).name == "team"
+            assert (await owner.groups.of(creating.result().id).info()).name == "team"
             await talk.goes_on()
 
     await talked_through(running, drain)

@@ -14,7 +14,7 @@ from unittest.mock import patch
 import pytest
 
 from tests.support.client_processes import farm
-from timim import Client, Message, MessageStatus, StorageError, StoreSetAside
+from timim import Client, Message, MessageStatus, StorageError, StoreReplaced
 from timim.local_store import types, writes
 from timim.testing import RunningServer, Watch, running_server
 
@@ -152,14 +152,14 @@ async def test_r18_a_damaged_file_is_set_aside_and_synced_anew(
     told: list[Path] = []
     for _ in range(3):  # a damage that no query met is found by the one that meets it, and the next start deals with it
         again = server.client("alice", data_dir=tmp_path)
-        watch = Watch(again, StoreSetAside)
+        watch = Watch(again, StoreReplaced)
         try:
             async with again:
                 held = [m.text async for m in again.c2c("bob").history(oldest_first=True)]
         except StorageError:
             continue
         finally:
-            told += [event.path for event in watch.events if isinstance(event, StoreSetAside)]
+            told += [event.path for event in watch.events if isinstance(event, StoreReplaced)]
         assert held == [f"{i} {'y' * 500}" for i in range(60)]
         break
     else:

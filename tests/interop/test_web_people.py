@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.interop.webclient import WebClient, WebError, web_client
-from timim import Blacklisted, GroupChanged, GroupNoticed, Muted, ProfileChanged, RelationChanged, RelationType
+from timim import Blacklisted, GroupChanged, GroupNoticeReceived, Muted, ProfileChanged, RelationChanged, RelationType
 from timim.testing import RunningServer, Watch, running_server
 
 pytestmark = pytest.mark.judge
@@ -90,12 +90,12 @@ async def test_who_is_put_out_is_told_and_loses_the_group(server: RunningServer,
 
 async def test_a_group_is_administered_from_the_web(server: RunningServer, alice: WebClient) -> None:
     bob, carol = server.client("bob"), server.client("carol")
-    heard, seen = Watch(bob, GroupChanged, GroupNoticed), Watch(carol, GroupNoticed)
+    heard, seen = Watch(bob, GroupChanged, GroupNoticeReceived), Watch(carol, GroupNoticeReceived)
     async with bob, carol:
         group_id = await alice.do("createGroup", type="Public", name="team", memberList=[{"userID": "bob"}])
-        await heard.event(GroupNoticed, lambda e: e.group_id == group_id)
+        await heard.event(GroupNoticeReceived, lambda e: e.group_id == group_id)
         assert (await alice.do("invite", groupID=group_id, userIDList=["carol"]))["successUserIDList"] == ["carol"]
-        await seen.event(GroupNoticed, lambda e: e.group_id == group_id)
+        await seen.event(GroupNoticeReceived, lambda e: e.group_id == group_id)
         assert await alice.do("setGroup", groupID=group_id, name="crew", introduction="about", notification="mind") == "crew"
         await heard.event(GroupChanged, lambda e: e.tip.changes.get("GroupName") == "crew")
         assert await alice.do("setRole", groupID=group_id, userID="bob", role="Admin") == "Admin"
@@ -108,7 +108,7 @@ async def test_a_group_is_administered_from_the_web(server: RunningServer, alice
         shown = await alice.do("group", groupID=group_id)
         assert (shown["ownerID"], shown["introduction"], shown["notification"]) == ("bob", "about", "mind")
         group = bob.groups.of(group_id)
-        facts = await group.facts()
+        facts = await group.info()
         assert (facts.owner, facts.name) == ("bob", "crew")
         assert await alice.do("quit", groupID=group_id) == group_id
         assert [m.user_id async for m in group.members()] == ["bob"]
@@ -118,11 +118,11 @@ async def test_an_application_made_on_the_web_is_answered_here_and_the_other_way
     server: RunningServer, alice: WebClient
 ) -> None:
     bob = server.client("bob")
-    heard = Watch(bob, GroupNoticed)
+    heard = Watch(bob, GroupNoticeReceived)
     async with bob:
         group = await bob.groups.create("Public", name="team")
         assert await alice.do("join", groupID=group.id, applyMessage="let me in") == "WaitAdminApproval"
-        asked = await heard.event(GroupNoticed, lambda e: e.notice.text == "let me in")
+        asked = await heard.event(GroupNoticeReceived, lambda e: e.notice.text == "let me in")
         assert asked.notice.operator == "alice"
         await group.accept("alice")
         await shown(alice, SYSTEM, lambda m: m["payload"]["operationType"] == 2)

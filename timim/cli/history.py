@@ -62,7 +62,7 @@ def fill(
                 for each in wanted:
                     bar = bars.add_task(escape(str(each.key)), total=None)
                     before = await each.coverage()
-                    known = await each.fill(
+                    known = await each.fetch_missing(
                         lambda done, total, bar=bar: bars.update(bar, completed=done, total=total)  # type: ignore[misc]
                     )
                     fetched += sum(i.size for i in known.intervals) - sum(i.size for i in before.intervals)
@@ -88,7 +88,7 @@ def search(
     async def work() -> None:
         async with account.client() as client:
             place = conversation(client, peer, group) if peer else client
-            found = await place.search(" ".join(words), sender=sender or None, count=count, fill=fill)
+            found = await place.search(" ".join(words), sender=sender or None, count=count, fetch_missing=fill)
             for message in reversed(found):
                 show(message)
             out.print(f"[dim]{escape(repr(found))}[/dim]")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..conversation import Conversation, Engine
-from ..conversation_list import Conversations
+from ..conversation_list import ConversationList
 from ..events import ConversationChanged, ProfileChanged, ReadReceipt, event_of, events_of, is_tip, of_server
 from ..ids import ConversationKey, ConversationType
 from ..message import ALL, Message
@@ -38,7 +38,7 @@ class Roster:
         self._bind = bind
         self._profile = profile
         self._known: dict[ConversationKey, Conversation] = {}
-        self.listed = Conversations()
+        self.listed = ConversationList()
 
     def find(self, key: ConversationKey) -> Conversation | None:
         """The conversation, if it was asked for, or heard of, before."""

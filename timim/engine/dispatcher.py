@@ -117,12 +117,12 @@ class Dispatcher:
             self._enqueue(None, (event,))
 
     def wait_for(
-        self, key: ConversationKey | None, matches: Callable[[Message], bool], *, timeout: float | None = None
+        self, key: ConversationKey | None, predicate: Callable[[Message], bool], *, timeout: float | None = None
     ) -> asyncio.Future[Message]:
         """A future for the next new message that matches; armed when this returns, RequestTimeout after `timeout` s."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Message] = loop.create_future()
-        waiter = key, matches, future
+        waiter = key, predicate, future
         self._waiters.append(waiter)
         future.add_done_callback(lambda _: self._waiters.remove(waiter) if waiter in self._waiters else None)
         if timeout is not None:
@@ -169,11 +169,11 @@ class Dispatcher:
     def _try(
         waiter: tuple[ConversationKey | None, Callable[[Message], bool], asyncio.Future[Message]], message: Message
     ) -> None:
-        key, matches, future = waiter
+        key, predicate, future = waiter
         if future.done() or (key is not None and key != message.conversation):
             return
         try:
-            if matches(message):
+            if predicate(message):
                 future.set_result(message)
         except Exception as exc:  # noqa: BLE001  who waits hears of it: it is their own function
             future.set_exception(exc)

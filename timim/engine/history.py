@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..errors import InvalidArgument, NetworkError, NotLoggedIn
-from ..history import KnownHistory, Page, known_of
+from ..history import HistoryCoverage, Page, known_of
 from ..ids import ConversationKey
 from ..local_store.fulltext import SearchQuery
 from ..message import Message
@@ -135,7 +135,7 @@ class History:
         complete = sure and (whole or high >= newest)
         return asking.page(self._bound(messages[::-1]), Interval(low, high), complete=complete)
 
-    async def fill(self, key: ConversationKey, progress: Callable[[int, int], None] | None = None) -> KnownHistory:
+    async def fill(self, key: ConversationKey, progress: Callable[[int, int], None] | None = None) -> HistoryCoverage:
         """Fetch all that is not held, the newest first; `progress` hears of seqs done, and of how many there are.
 
         Raises NetworkError, NotLoggedIn, ServerRefused: what came until then is kept.
@@ -161,11 +161,11 @@ class History:
         """Fetch one message that is known to be there. Raises NetworkError, NotLoggedIn, ServerRefused."""
         await self._keep(key, await self._fetcher.newest_of(key, seq, seq, 1))
 
-    async def known(self, key: ConversationKey) -> KnownHistory:
+    async def known(self, key: ConversationKey) -> HistoryCoverage:
         """What is held and what is not; no network."""
         row = await self._store.conversation(key)
         if row is None:
-            return KnownHistory((), (), 1, 0)
+            return HistoryCoverage((), (), 1, 0)
         return known_of(row.coverage, row.floor, row.last_seq)
 
     async def found(self, question: SearchQuery, count: int) -> tuple[SearchRows, list[Message]]:

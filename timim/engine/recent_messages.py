@@ -77,4 +77,4 @@ class LastMessages:
         """So many have read the message of this seq, and so many have not."""
         for one in self._held:
             if one.seq == seq:
-                one.receipt_count, one.receipt_left = readers, others
+                one.read_receipt_count, one.unread_receipt_count = readers, others

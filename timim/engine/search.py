@@ -6,7 +6,7 @@ from ..errors import InvalidArgument
 from ..history import known_of
 from ..ids import ConversationKey
 from ..local_store.fulltext import ElemTypes, SearchQuery, elem_types, parse_query
-from ..search import SearchKey, SearchResult
+from ..search import SearchCursor, SearchResult
 from .history import History, checked_count
 
 FILL_LIMIT = 10_000  # seqs fetched for one search: 50 requests; a second search goes on where it ended
@@ -27,10 +27,10 @@ class Search:
         elem: ElemTypes | None,
         since: float | None,
         until: float | None,
-        deleted: bool,
+        include_deleted: bool,
         count: int,
-        after: SearchKey | None,
-        fill: bool,
+        after: SearchCursor | None,
+        fetch_missing: bool,
     ) -> SearchResult:
         count = checked_count(count)
         if words is None and elem is None:
@@ -42,12 +42,12 @@ class Search:
             sender=sender or "",
             since=since,
             until=until,
-            deleted=deleted,
+            deleted=include_deleted,
             after=(after.timestamp, after.local_id) if after is not None else None,
         )
-        requests = await self._history.fill_some(key, FILL_LIMIT) if fill else 0
+        requests = await self._history.fill_some(key, FILL_LIMIT) if fetch_missing else 0
         found, messages = await self._history.found(question, count + 1)
-        next = SearchKey(*found.places[count - 1]) if len(messages) > count else None
+        next = SearchCursor(*found.places[count - 1]) if len(messages) > count else None
         known = {key: known_of(*facts) for key, facts in found.known.items()}
         gaps = {key: history for key, history in known.items() if history.gaps}
         return SearchResult(messages[:count], words=question.words, gaps=gaps, next=next, requests=requests)

@@ -38,7 +38,7 @@ def to_group(message: Message, group_id: str, body: bytes, push: OfflinePush | N
         msg_body=msgspec.Raw(body),
         cloud_custom_data=message.cloud_custom_data,
         mentions=[MentionItem(all_flag=1) if user == ALL else MentionItem(account=user) for user in message.mentions],
-        receipt=int(message.receipt),
+        receipt=int(message.receipt_requested),
         push=_push(push),
     )
 

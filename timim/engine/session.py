@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from ..errors import AuthError, KickedOffline, StorageError, StoreDamaged, TimimError
+from ..errors import AuthError, KickedOffline, StorageError, StoreCorrupted, TimimError
 from ..events import ConnectionLost, ConnectionRestored, KickedOut
 from ..protocol import session
 from ..transport.connection import Connection
@@ -128,7 +128,7 @@ class Login:
         while True:
             try:
                 await self._inbox.sync(self.epoch)
-            except StoreDamaged as exc:
+            except StoreCorrupted as exc:
                 log.exception("the local store is not whole; the next login sets it aside")
                 self._connection.give_up(exc)
                 return False

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self, TypeVar
 
-from ..errors import StorageError, StoreDamaged, StoreInUse
+from ..errors import StorageError, StoreCorrupted, StoreInUse
 from ..sqlite.database import Database
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class StoreFile:
         try:
             try:
                 await self._open()
-            except StoreDamaged:
+            except StoreCorrupted:
                 await self._database.close()
                 assert self._path is not None
                 self.set_aside = await asyncio.to_thread(_set_aside, self._path)
@@ -104,10 +104,10 @@ def _suspect(path: Path) -> Path:
 
 
 def _check(connection: sqlite3.Connection) -> None:
-    """Raises StoreDamaged when the file is not whole; reads all of it."""
+    """Raises StoreCorrupted when the file is not whole; reads all of it."""
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
-        raise StoreDamaged(f"the local store is not whole: {found}")
+        raise StoreCorrupted(f"the local store is not whole: {found}")
 
 
 def _set_aside(path: Path) -> Path:

@@ -49,7 +49,7 @@ def new_message(key: ConversationKey, item: MessageRow, local_id: int, read_seq:
     message.priority = _PRIORITIES.get(item.priority, Priority.NORMAL)
     message.sender_profile, message.sender_member = item.profile, item.member
     message._state = item.state or NO_STATE
-    message.mentions, message.receipt = item.mentions, item.receipt
+    message.mentions, message.receipt_requested = item.mentions, item.receipt
     return message
 
 
@@ -96,7 +96,7 @@ def message_of(row: tuple[Any, ...]) -> Message:
     message.mentions = tuple(json.loads(mentions)) if mentions else ()
     message.read_by_peer = 0 < (seq or 0) <= peer_read_seq
     if receipt:
-        message.receipt, message.receipt_count, message.receipt_left = True, readers or 0, others or 0
+        message.receipt_requested, message.read_receipt_count, message.unread_receipt_count = True, readers or 0, others or 0
     return message
 
 

@@ -97,7 +97,7 @@ def _outgoing_row(key: ConversationKey, position: int, message: Message, body: b
         body,
         message.cloud_custom_data,
         packed_mentions(message.mentions),
-        message.receipt,
+        message.receipt_requested,
     )
 
 

@@ -79,7 +79,7 @@ class MentionItem(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     account: str = msgspec.field(name="GroupAt_Account", default="")
 
 
-class GroupFacts(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+class EntryGroupInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The group's name and the sender's card in it, when the message was sent."""
 
     group_id: str = msgspec.field(name="GroupId", default="")
@@ -105,7 +105,7 @@ class EntryTail(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     nick: str = msgspec.field(name="From_AccountNick", default="")
     face_url: str = msgspec.field(name="From_AccountHeadurl", default="")
     custom: Mapping[str, str] = msgspec.field(name="TimelineCustom", default_factory=dict)
-    group: GroupFacts | msgspec.UnsetType = msgspec.field(name="GroupInfo", default=msgspec.UNSET)
+    group: EntryGroupInfo | msgspec.UnsetType = msgspec.field(name="GroupInfo", default=msgspec.UNSET)
     priority: str = msgspec.field(name="MsgPriority", default="")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
@@ -124,7 +124,7 @@ class EntryTail(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 _NOTHING: Mapping[str, str] = MappingProxyType({})  # entries that say nothing share it
 
 
-class ReadGroupFacts(GroupFacts, kw_only=True, gc=False):
+class DecodedGroupInfo(EntryGroupInfo, kw_only=True, gc=False):
     """The same as a client reads it: hundreds of them wait at times, and the collector counts each dict."""
 
     member_custom: Mapping[str, str] = msgspec.field(name="TimelineMemberCustom", default=_NOTHING)
@@ -134,7 +134,7 @@ class Entry(EntryTail, kw_only=True, gc=False):
     """An entry as a client reads it. `timeline_seq` 0: an online message, which has no number."""
 
     custom: Mapping[str, str] = msgspec.field(name="TimelineCustom", default=_NOTHING)
-    group: ReadGroupFacts | msgspec.UnsetType = msgspec.field(name="GroupInfo", default=msgspec.UNSET)
+    group: DecodedGroupInfo | msgspec.UnsetType = msgspec.field(name="GroupInfo", default=msgspec.UNSET)
     mentions: Sequence[MentionItem] = msgspec.field(name="GroupAtInfo", default=())
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody", default=msgspec.Raw(b"[]"))
     from_account: str = msgspec.field(name="From_Account", default="")

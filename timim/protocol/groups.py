@@ -52,7 +52,7 @@ class GetGroupInfo(Body):
     group_ids: list[str] = msgspec.field(name="GroupIdList", default_factory=list)
 
 
-class GroupInfo(msgspec.Struct, kw_only=True):
+class GroupInfoItem(msgspec.Struct, kw_only=True):
     """One group's facts, or with an ErrorCode why there are none."""
 
     error_code: int = msgspec.field(name="ErrorCode", default=0)
@@ -75,7 +75,7 @@ class GroupInfo(msgspec.Struct, kw_only=True):
 
 
 class GetGroupInfoReply(Reply):
-    groups: list[GroupInfo] = msgspec.field(name="GroupInfo", default_factory=list)
+    groups: list[GroupInfoItem] = msgspec.field(name="GroupInfo", default_factory=list)
 
 
 class ListJoined(Body):
@@ -88,7 +88,7 @@ class ListJoined(Body):
 
 class JoinedReply(Reply):
     total: int = msgspec.field(name="TotalCount", default=0)
-    groups: list[GroupInfo] = msgspec.field(name="GroupIdList", default_factory=list)
+    groups: list[GroupInfoItem] = msgspec.field(name="GroupIdList", default_factory=list)
 
 
 class ModifyGroup(Body):

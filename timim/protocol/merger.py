@@ -39,7 +39,7 @@ _decode = msgspec.json.Decoder(list[MergedEntry]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def merged(
+def merge_messages(
     messages: Sequence[Message], *, title: str, abstracts: Sequence[str] | None = None, compatible_text: str = ""
 ) -> MergerElem:
     """Messages as one elem, oldest first as given. `abstracts` None: the first lines of what they say.

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from .codec import Body, Command, Reply
-from .groups import GroupInfo, JoinedReply, ListJoined
+from .groups import GroupInfoItem, JoinedReply, ListJoined
 from .profiles import ProfilesReply
 
 
@@ -34,7 +34,7 @@ class SelfInfo(msgspec.Struct, kw_only=True):
     msg_flag: str = msgspec.field(name="MsgFlag", default="AcceptAndNotify")
 
 
-class OwnGroup(GroupInfo, kw_only=True):
+class OwnGroup(GroupInfoItem, kw_only=True):
     """A group's facts, and what the asker is in it."""
 
     self_info: SelfInfo | msgspec.UnsetType = msgspec.field(name="SelfInfo", default=msgspec.UNSET)

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import StorageError, StoreDamaged, TimimError
+from ..errors import StorageError, StoreCorrupted, TimimError
 from ..util.failpoints import reach
 from .lanes import Job, Lane, Op, ReadLane, Rest, threads
 
@@ -214,7 +214,7 @@ class Database:
             return exc
         error = StorageError(f"{what}: {exc}")
         if getattr(exc, "sqlite_errorcode", None) in _DAMAGE:
-            error = StoreDamaged(f"{what}: {exc}")
+            error = StoreCorrupted(f"{what}: {exc}")
             if self._damaged is not None:
                 self._damaged()
         error.__cause__ = exc

@@ -140,7 +140,7 @@ async def test_f30_offline_a_page_of_the_newest_is_what_is_held_and_never_called
         assert (texts(older), older.complete, older.requests) == (down(231, 240), True, 0)
         assert texts([m async for m in alice.c2c("bob").history()]) == down(1, 250)
         with pytest.raises(timim.NetworkError):
-            await alice.c2c("bob").fill()
+            await alice.c2c("bob").fetch_missing()
         await server.start()
 
 
@@ -186,7 +186,7 @@ async def test_f30_what_the_server_no_longer_has_is_known_and_not_asked_for_agai
         whole = await bob.group(id).get_messages(1000)
         assert (texts(whole), whole.complete, whole.interval) == (left, True, (101, SAID))
         known = await bob.group(id).coverage()
-        assert (known.floor, known.intervals, known.complete) == (101, ((101, SAID),), True)
+        assert (known.first_visible_seq, known.intervals, known.complete) == (101, ((101, SAID),), True)
     before = await asked(server, GROUP_HISTORY)
     async with server.client("bob", data_dir=tmp_path) as bob:
         whole = await bob.group(id).get_messages(1000)
@@ -211,7 +211,7 @@ async def test_f30_what_was_said_while_one_was_out_of_a_group_is_a_hole_for_ever
         page = await bob.group(id).get_messages(100)
         shown = [m.seq for m in page]
         assert shown == down(shown[-1], shown[0])  # no jump
-        assert shown[-1] == (await bob.group(id).coverage()).floor > 14
+        assert shown[-1] == (await bob.group(id).coverage()).first_visible_seq > 14
         assert page.complete
         local = await bob.group(id).get_local_messages(100)
         assert (local[-1].seq, local.complete) == (1, False)
@@ -281,12 +281,12 @@ async def test_fill_fetches_all_that_is_not_held_and_tells_how_far_it_is(server:
         watch = Watch(bob)
         group = bob.group(id)
         told: list[tuple[int, int]] = []
-        known = await group.fill(lambda done, total: told.append((done, total)))
+        known = await group.fetch_missing(lambda done, total: told.append((done, total)))
         assert (known.complete, known.intervals) == (True, ((1, SAID),))
         assert told[0] == (0, SAID - 1)
         assert told[-1] == (SAID - 1, SAID - 1)
         assert [done for done, _ in told] == sorted(done for done, _ in told)
-        assert (await group.fill()) == known
+        assert (await group.fetch_missing()) == known
         assert await asked(server, GROUP_HISTORY) == 3
         page = await group.get_messages(1000)
         assert (len(page), page.requests) == (SAID, 0)

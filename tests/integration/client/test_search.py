@@ -149,13 +149,13 @@ async def test_p07_what_is_not_held_is_said_and_fetched_when_asked(server: Runni
         assert not found
         assert not found.complete
         assert sum(gap.size for gap in found.gaps[talk.key].gaps) >= 1
-        filled = await talk.search("invoice", fill=True)
+        filled = await talk.search("invoice", fetch_missing=True)
         assert [m.text for m in filled] == ["the first invoice"]
         assert filled.complete
         assert filled.requests >= 1
-        assert (await talk.search("invoice", fill=True)).requests == 0
+        assert (await talk.search("invoice", fetch_missing=True)).requests == 0
         await server.stop()
-        assert len(await talk.search("invoice", fill=True)) == 1
+        assert len(await talk.search("invoice", fetch_missing=True)) == 1
         await server.start()
 
 

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 import timim
 from tests.integration.server.test_system_messages import Foreign
-from timim import ALL, ConversationChanged, Message, Quote, ReadReceipt
+from timim import ALL, ConversationChanged, Message, QuotedMessage, ReadReceipt
 from timim.protocol import conversation_list as contact_wire
 from timim.protocol import conversation_settings as wire
 from timim.testing import RunningServer, Watch, running_server
@@ -74,13 +74,13 @@ async def test_p06_a_group_message_that_asks_for_it_has_its_readers_counted(serv
         at_bob, at_carol = Watch(bob), Watch(carol)
         group = await alice.groups.create("Public", name="team", members=["b2", "c2"])
         plain = await group.conversation.send("plain")
-        asking = await group.conversation.send("who read this?", receipt=True)
+        asking = await group.conversation.send("who read this?", request_receipt=True)
         seen = await at_bob.message(lambda m: m.seq == asking.seq and m.text == asking.text)
-        assert seen.receipt
+        assert seen.receipt_requested
         await bob.group(group.id).mark_read()
         told = await watch.event(ReadReceipt)
         assert (told.conversation, told.seq, told.readers, told.others) == (group.conversation.key, asking.seq, 1, 1)
-        assert (asking.receipt_count, asking.receipt_left) == (1, 1)
+        assert (asking.read_receipt_count, asking.unread_receipt_count) == (1, 1)
         assert [reader.user_id async for reader in asking.readers()] == ["b2"]
         assert [user async for user in asking.not_readers()] == ["c2"]
         with pytest.raises(timim.NoPermission):
@@ -95,7 +95,7 @@ async def test_p06_a_group_message_that_asks_for_it_has_its_readers_counted(serv
         assert [e.readers for e in watch.events if isinstance(e, ReadReceipt)] == [1, 2]
     async with server.client("a2") as fresh:
         (held,) = [m for m in await fresh.group(group.id).get_messages(5) if m.seq == asking.seq]
-        assert (held.receipt, held.receipt_count, held.receipt_left) == (True, 2, 0)
+        assert (held.receipt_requested, held.read_receipt_count, held.unread_receipt_count) == (True, 2, 0)
 
 
 async def test_p06_receipts_and_mentions_are_refused_where_they_make_no_sense(server: RunningServer) -> None:
@@ -103,9 +103,9 @@ async def test_p06_receipts_and_mentions_are_refused_where_they_make_no_sense(se
     async with server.client("a3") as alice, server.client("b3-0") as bob:
         group = await alice.groups.create("Public", name="team", members=[f"b3-{n}" for n in range(4)])
         with pytest.raises(timim.InvalidArgument, match="4 members") as big:
-            await group.conversation.send("x", receipt=True)
+            await group.conversation.send("x", request_receipt=True)
         assert big.value.code == 10004
-        for options in ({"receipt": True}, {"mention": ["b3-0"]}):
+        for options in ({"request_receipt": True}, {"mention": ["b3-0"]}):
             with pytest.raises(timim.InvalidConversation):
                 await alice.c2c("b3-0").send("x", **options)
         with pytest.raises(timim.NoPermission) as no:
@@ -242,20 +242,20 @@ async def test_p06_mentions_and_replies_reach_everybody_also_after_a_restart_of_
         heard = await watch.message(lambda m: m.text == "who comes?")
         assert heard.mentions == ("b7", ALL)
         answer = await bob.group(group.id).send(Message("I do", cloud_custom_data='{"mine": 1}'), reply_to=heard)
-        assert answer.reply_to == Quote(asked.seq, asked.msg_id, "a7", "who comes?", asked.timestamp)
+        assert answer.reply_to == QuotedMessage(asked.seq, asked.msg_id, "a7", "who comes?", asked.timestamp)
         assert '"mine": 1' in answer.cloud_custom_data
         with pytest.raises(timim.InvalidArgument, match="is a message of"):
             await bob.c2c("a7").send("elsewhere", reply_to=heard)
         with pytest.raises(timim.InvalidArgument, match="JSON"):
             await bob.group(group.id).send(Message("x", cloud_custom_data="not JSON"), reply_to=heard)
         await server.crash()
-        sending = group.conversation.send("later", mention=["b7"], receipt=True, timeout=0.1)
+        sending = group.conversation.send("later", mention=["b7"], request_receipt=True, timeout=0.1)
         with pytest.raises(timim.RequestTimeout):
             await sending
     await server.start()
     async with server.client("b7") as bob, server.client("a7", data_dir=tmp_path):
         late = await Watch_of(bob, "later", group.id)
-        assert (late.mentions, late.receipt) == (("b7",), True)
+        assert (late.mentions, late.receipt_requested) == (("b7",), True)
         page = await bob.group(group.id).get_messages(5)
         assert [m.reply_to.seq if m.reply_to else 0 for m in page] == [0, 1, 0]
 

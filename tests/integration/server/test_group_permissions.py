@@ -50,7 +50,7 @@ async def recall_of(group: Group, sender: str) -> None:
 
 Deed = Callable[[Group, Callable[[str], str]], Awaitable[object]]
 DEEDS: dict[Act, Deed] = {
-    Act.READ: lambda group, who: group.facts(),
+    Act.READ: lambda group, who: group.info(),
     Act.SPEAK: lambda group, who: group.conversation.send("hello"),
     Act.INVITE: lambda group, who: group.invite(who("guest")),
     Act.APPROVE: lambda group, who: group.accept(who("guest")),
@@ -59,7 +59,7 @@ DEEDS: dict[Act, Deed] = {
     Act.CARD: lambda group, who: group.set_name_card("card", user_id=who("other")),
     Act.EDIT: lambda group, who: group.set_info(introduction="new"),
     Act.SET_ADMIN: lambda group, who: group.set_role(who("other"), ADMIN),
-    Act.TRANSFER: lambda group, who: group.pass_to(who("other")),
+    Act.TRANSFER: lambda group, who: group.transfer_ownership(who("other")),
     Act.QUIT: lambda group, who: group.quit(),
     Act.DISSOLVE: lambda group, who: group.dissolve(),
     Act.RECALL: lambda group, who: recall_of(group, who("other")),

@@ -11,7 +11,7 @@ import pytest
 import timim
 from tests.support.raw_database import store_of
 from tests.support.users import TYPES, People, seen
-from timim import GroupChanged, GroupNoticed, GroupNoticeType, GroupTipElem, GroupTipType, JoinOption
+from timim import GroupChanged, GroupNoticeReceived, GroupNoticeType, GroupTipElem, GroupTipType, JoinOption
 from timim.server.social.group_permissions import ADMIN, MEMBER, OWNER
 from timim.testing import Watch, running_server
 
@@ -43,19 +43,19 @@ async def test_joining_is_free_or_asked_or_not_at_all(people: People) -> None:
 
 async def test_f34_an_application_is_answered_through_notices(people: People) -> None:
     alice, bob, carol = [await people.login(name) for name in ("alice", "bob", "carol")]
-    at_alice, at_bob, at_carol = (Watch(client, GroupNoticed) for client in (alice, bob, carol))
+    at_alice, at_bob, at_carol = (Watch(client, GroupNoticeReceived) for client in (alice, bob, carol))
     group = await alice.groups.create("Public", name="team")
     assert not await bob.groups.join(group.id, wording="let me in")
     assert not await carol.groups.join(group.id)
-    asked = await at_alice.event(GroupNoticed, lambda e: e.notice.operator == bob.user_id)
+    asked = await at_alice.event(GroupNoticeReceived, lambda e: e.notice.operator == bob.user_id)
     assert (asked.notice.type, asked.notice.text, asked.group_id) == (GroupNoticeType.APPLIED, "let me in", group.id)
     with pytest.raises(timim.NotAMember):
         await seen(bob, group).accept(bob.user_id)
     await group.accept(bob.user_id)
     await group.refuse(carol.user_id, text="not now")
-    accepted = await at_bob.event(GroupNoticed)
+    accepted = await at_bob.event(GroupNoticeReceived)
     assert accepted.notice.type is GroupNoticeType.ACCEPTED
-    refused = await at_carol.event(GroupNoticed)
+    refused = await at_carol.event(GroupNoticeReceived)
     assert (refused.notice.type, refused.notice.text) == (GroupNoticeType.REFUSED, "not now")
     with pytest.raises(timim.NoSuchApplication):
         await group.accept(carol.user_id)
@@ -66,17 +66,17 @@ async def test_f34_an_application_is_answered_through_notices(people: People) ->
 
 async def test_a_member_of_a_public_group_asks_the_admins_to_let_somebody_in(people: People) -> None:
     alice, bob, carol, dave = [await people.login(name) for name in ("alice", "bob", "carol", "dave")]
-    at_alice, at_bob, at_carol = (Watch(client, GroupNoticed) for client in (alice, bob, carol))
+    at_alice, at_bob, at_carol = (Watch(client, GroupNoticeReceived) for client in (alice, bob, carol))
     group = await alice.groups.create("Public", name="team", members=[bob.user_id])
     assert await seen(bob, group).invite(carol.user_id, [dave.user_id]) == {carol.user_id: False, dave.user_id: False}
-    asked = await at_alice.event(GroupNoticed, lambda e: e.notice.type is GroupNoticeType.INVITE_REQUESTED)
+    asked = await at_alice.event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.INVITE_REQUESTED)
     assert (asked.notice.operator, asked.notice.users) == (bob.user_id, (carol.user_id,))
     await group.accept_invitation(carol.user_id)
     await group.refuse_invitation(dave.user_id)
-    yes = await at_bob.event(GroupNoticed, lambda e: e.notice.type is GroupNoticeType.INVITE_ACCEPTED)
-    no = await at_bob.event(GroupNoticed, lambda e: e.notice.type is GroupNoticeType.INVITE_REFUSED)
+    yes = await at_bob.event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.INVITE_ACCEPTED)
+    no = await at_bob.event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.INVITE_REFUSED)
     assert (yes.notice.users, no.notice.users) == ((carol.user_id,), (dave.user_id,))
-    assert (await at_carol.event(GroupNoticed)).notice.type is GroupNoticeType.INVITED
+    assert (await at_carol.event(GroupNoticeReceived)).notice.type is GroupNoticeType.INVITED
     assert [member.user_id for member in await group.members()] == [alice.user_id, bob.user_id, carol.user_id]
 
 
@@ -92,7 +92,7 @@ async def test_f34_every_change_of_a_group_is_a_tip_in_its_timeline(people: Peop
     await group.set_role(carol.user_id, MEMBER)
     await group.set_attributes({"score": "1"})
     await group.kick(carol.user_id, reason="too loud")
-    await group.pass_to(bob.user_id)
+    await group.transfer_ownership(bob.user_id)
     await group.quit()
     last = await watch.event(GroupChanged, lambda e: e.tip.type is GroupTipType.QUIT)
     tips = [event.tip for event in watch.events if isinstance(event, GroupChanged)]
@@ -121,7 +121,7 @@ async def test_what_changes_nothing_takes_no_seq(people: People) -> None:
     await group.set_info(name="team")
     await group.set_role(bob.user_id, MEMBER)
     await group.kick(people.id("nobody"))
-    await group.pass_to(alice.user_id)
+    await group.transfer_ownership(alice.user_id)
     assert await group.invite(bob.user_id) == {bob.user_id: True}
     assert (await group.conversation.send("one")).seq == 1
 
@@ -139,12 +139,12 @@ async def test_history_from_before_joining_only_where_the_type_has_it(people: Pe
 
 async def test_who_was_put_out_reads_no_more_and_who_comes_again_not_what_was_said_meanwhile(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
-    watch = Watch(bob, GroupChanged, GroupNoticed)
+    watch = Watch(bob, GroupChanged, GroupNoticeReceived)
     group = await alice.groups.create("Public", name="team", members=[bob.user_id])
     await group.conversation.send("one")
     await watch.message(lambda m: m.text == "one")
     await group.kick(bob.user_id)
-    notice = await watch.event(GroupNoticed, lambda e: e.notice.type is GroupNoticeType.KICKED)
+    notice = await watch.event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.KICKED)
     assert (notice.notice.operator, notice.notice.group_name) == (alice.user_id, "team")
     await group.conversation.send("behind his back")
     with pytest.raises(timim.NotAMember):
@@ -152,7 +152,7 @@ async def test_who_was_put_out_reads_no_more_and_who_comes_again_not_what_was_sa
     with pytest.raises(timim.NotAMember):
         await (await people.login("bob")).group(group.id).get_messages(20)  # a device that holds nothing
     outside = seen(bob, group)
-    for refused in (outside.facts, outside.members, outside.attributes, lambda: outside.member(bob.user_id)):
+    for refused in (outside.info, outside.members, outside.attributes, lambda: outside.member(bob.user_id)):
         with pytest.raises(timim.NotAMember):
             await refused()
     held = await bob.group(group.id).get_local_messages(20)
@@ -185,12 +185,12 @@ async def test_tips_are_not_unread_and_notices_are(people: People, tmp_path: Pat
 
 async def test_a_dissolved_group_is_read_by_nobody_and_its_id_stays_taken(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
-    watch = Watch(bob, GroupNoticed)
+    watch = Watch(bob, GroupNoticeReceived)
     id = people.id("group")
     group = await alice.groups.create("Public", name="team", id=id, members=[bob.user_id])
     await group.conversation.send("secret")
     await group.dissolve()
-    ended = await watch.event(GroupNoticed, lambda e: e.notice.type is GroupNoticeType.DISSOLVED)
+    ended = await watch.event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.DISSOLVED)
     assert ended.group_id == id
     for client in (alice, bob):
         with pytest.raises(timim.UnknownGroup) as gone:
@@ -209,10 +209,10 @@ async def test_the_owner_of_a_work_group_leaves_and_the_last_one_ends_it(people:
     alice, bob = await people.login("alice"), await people.login("bob")
     group = await alice.groups.create("Private", name="two", members=[bob.user_id])
     await group.quit()
-    assert (await seen(bob, group).facts()).owner == bob.user_id
+    assert (await seen(bob, group).info()).owner == bob.user_id
     await seen(bob, group).quit()
     with pytest.raises(timim.UnknownGroup):
-        await seen(bob, group).facts()
+        await seen(bob, group).info()
 
 
 async def test_a_muted_member_and_a_muted_group_are_silent(people: People) -> None:
@@ -255,7 +255,7 @@ async def test_facts_cards_custom_fields_and_attributes_are_kept(people: People)
     await group.set_member_custom({"level": "7"})
     await group.set_attributes({"k": "v", "gone": "1"})
     await group.set_attributes({"gone": ""})
-    facts = await seen(bob, group).facts()
+    facts = await seen(bob, group).info()
     assert (facts.name, facts.introduction, facts.notification, facts.face_url) == ("团队", "i", "n", "http://x/y.png")
     assert (facts.owner, facts.member_count, facts.max_members, facts.custom) == (alice.user_id, 2, 5, {"b": "2"})
     assert await seen(bob, group).attributes() == {"k": "v"}
@@ -271,12 +271,12 @@ async def test_facts_cards_custom_fields_and_attributes_are_kept(people: People)
 async def test_what_a_stranger_may_know_of_a_group_before_joining(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
     public = await alice.groups.create("Public", name="open", introduction="come in", notification="secret", custom={"k": "v"})
-    facts = await seen(bob, public).public_facts()
+    facts = await seen(bob, public).public_info()
     assert (facts.name, facts.introduction, facts.owner, facts.member_count) == ("open", "come in", alice.user_id, 1)
     assert (facts.notification, facts.custom) == ("", {})
     work = await alice.groups.create("Work", name="closed")
     with pytest.raises(timim.NoPermission):
-        await seen(bob, work).public_facts()
+        await seen(bob, work).public_info()
 
 
 async def test_every_code_of_groups_is_a_named_exception(people: People) -> None:
@@ -292,7 +292,7 @@ async def test_every_code_of_groups_is_a_named_exception(people: People) -> None
         (10004, timim.InvalidArgument, lambda: group.set_info(custom={str(n): "x" for n in range(21)})),
         (10004, timim.InvalidArgument, lambda: group.set_name_card("x" * 51)),
         (10007, timim.NoPermission, lambda: seen(bob, group).set_info(name="mine")),
-        (10007, timim.NotAMember, lambda: seen(carol, group).facts()),
+        (10007, timim.NotAMember, lambda: seen(carol, group).info()),
         (10009, timim.OwnerCannotQuit, group.quit),
         (10010, timim.UnknownGroup, lambda: alice.groups.join("no-such-group")),
         (10013, timim.AlreadyMember, lambda: bob.groups.join(group.id)),
@@ -359,7 +359,7 @@ async def test_a_group_of_250_is_filled_listed_by_page_and_hears_as_one(tmp_path
         async for member in seen(late, group).members():
             assert member.user_id == "owner"
             break
-        facts = await group.facts()
+        facts = await group.info()
         assert (facts.member_count, facts.max_members) == (251, 100_000)
         await group.conversation.send("all of you")
         for watch in hearing:

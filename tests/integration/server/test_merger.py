@@ -11,7 +11,7 @@ import pytest_asyncio
 
 import timim
 from tests.support.paths import MEDIA
-from timim import CustomElem, ImageElem, ImageType, MergerElem, Message, UnknownElem, merged
+from timim import CustomElem, ImageElem, ImageType, MergerElem, Message, UnknownElem, merge_messages
 from timim.protocol import messages as wire
 from timim.protocol.elems import decode_body, encode_body
 from timim.testing import RunningServer, Watch, running_server
@@ -111,7 +111,7 @@ async def test_p06_what_cannot_be_forwarded_is_said_clearly(server: RunningServe
         with pytest.raises(timim.InvalidArgument, match="not 0"):
             await conversation.forward([], title="t")
         with pytest.raises(timim.InvalidArgument, match="sent or received"):
-            merged([Message("new")], title="t")
+            merge_messages([Message("new")], title="t")
         group = await alice.groups.create("Public", name="team")
         await group.set_info(name="crew")
         with pytest.raises(timim.InvalidElem, match="server's own"):

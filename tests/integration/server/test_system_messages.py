@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 import timim
-from timim import ConversationType, GroupNoticed, GroupNoticeElem, GroupNoticeType, Message, RelationElem, RelationType
+from timim import ConversationType, GroupNoticeElem, GroupNoticeReceived, GroupNoticeType, Message, RelationElem, RelationType
 from timim.protocol import conversation_list as contact_wire
 from timim.protocol import messages as wire
 from timim.protocol import session
@@ -41,7 +41,7 @@ async def test_f34_notices_reach_a_device_that_was_away_once(server: RunningServ
         await alice.friends.add("b1", wording="hi")
         await group.kick("b1", reason="mistake")
     bob = server.client("b1", data_dir=tmp_path)
-    watch = Watch(bob, GroupNoticed)
+    watch = Watch(bob, GroupNoticeReceived)
     async with bob:
         got = await watch.upto(3)
         assert all(m.conversation == bob.system().key and m.sender == "@TIM#SYSTEM" for m in got)
@@ -55,9 +55,9 @@ async def test_f34_notices_reach_a_device_that_was_away_once(server: RunningServ
         assert (kicked.type, kicked.text) == (GroupNoticeType.KICKED, "mistake")
         assert bob.system().unread == 3
         assert bob.system() in list(bob.conversations)
-        await watch.event(GroupNoticed, lambda e: e.notice.type is GroupNoticeType.KICKED)
+        await watch.event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.KICKED)
     again = server.client("b1", data_dir=tmp_path)
-    watch = Watch(again, GroupNoticed)
+    watch = Watch(again, GroupNoticeReceived)
     async with again, server.client("a1") as alice:
         await alice.c2c("b1").send("done")
         await watch.message(lambda m: m.text == "done")
@@ -122,7 +122,7 @@ async def test_a_notice_and_its_change_survive_a_kill_together(tmp_path: Path) -
         watch = Watch(bob)
         async with bob:
             await watch.message(lambda m: is_notice(m, GroupNoticeType.INVITED))
-            facts = await bob.groups.of(group.id).facts()
+            facts = await bob.groups.of(group.id).info()
             assert (facts.name, facts.member_count) == ("crew", 2)
             assert [g.id for g in await bob.groups.joined()] == [group.id]
             assert len(await bob.group(group.id).get_messages(20)) == 2  # invited, renamed

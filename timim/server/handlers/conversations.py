@@ -7,7 +7,7 @@ import msgspec
 from ...errors import UnknownGroup
 from ...protocol import conversation_list as wire
 from ...protocol.codec import decode
-from ...protocol.entries import Entry, GroupFacts, render
+from ...protocol.entries import Entry, EntryGroupInfo, render
 from ..store.base import Contact, Receipt, Unread
 from .read_receipts import notice_of
 from .registry import TABLE, Call
@@ -100,7 +100,7 @@ async def _in_short(call: Call, contact: Contact, unread: Unread) -> wire.Contac
         item.not_unread = max(0, contact.last_seq - max(contact.read_seq, contact.floor - 1) - unread.count)
         if last is not None:
             item.last_group_from, item.sender_nick = last.from_account, last.nick
-            item.sender_card = last.group.name_card if isinstance(last.group, GroupFacts) else ""
+            item.sender_card = last.group.name_card if isinstance(last.group, EntryGroupInfo) else ""
     else:
         peer = await call.services.directory.account(item.to_account)
         item.peer_nick, item.peer_image = peer.nickname, peer.face_url

@@ -161,7 +161,7 @@ async def _infos(
             reply.groups.append(await group_info(call, group))
         except TimimError as exc:
             why = NotAMember.reason if isinstance(exc, NotAMember) else ""
-            info = wire.GroupInfo(group_id=group_id, error_code=exc.code, error_info=exc.info, error_reason=why)
+            info = wire.GroupInfoItem(group_id=group_id, error_code=exc.code, error_info=exc.info, error_reason=why)
             reply.groups.append(info)
     return reply
 
@@ -274,10 +274,10 @@ def _told(group: Group, attributes: Mapping[str, str]) -> wire.AttributesReply:
     return wire.AttributesReply(main_seq=seq, attributes=told)
 
 
-async def group_info(call: Call, group: Group) -> wire.GroupInfo:
+async def group_info(call: Call, group: Group) -> wire.GroupInfoItem:
     """A group's facts, as its members are told them."""
     page = await call.services.store.timeline_page(group_timeline(group.group_id), 1, 0, 1)
-    return wire.GroupInfo(
+    return wire.GroupInfoItem(
         group_id=group.group_id,
         type=group.type,
         name=group.name,

@@ -16,7 +16,7 @@ from ...elems import SERVER_ELEMS, AnyElem, CustomElem
 from ...errors import UnknownGroup
 from ...protocol.codec import decode
 from ...protocol.elems import decode_body
-from ...protocol.entries import Entry, GroupFacts, PushInfo
+from ...protocol.entries import Entry, EntryGroupInfo, PushInfo
 from ..social.changesets import who_see
 from ..social.entity_cache import Directory
 from ..store.base import Store, StoredEntry
@@ -100,7 +100,7 @@ def _push_body(push_id: str, said: Entry, elems: tuple[AnyElem, ...], push: Push
     text = "".join(elem.push_text for elem in elems)
     custom = next((elem for elem in elems if isinstance(elem, CustomElem) and (elem.ext or elem.sound)), None)
     title = name = said.nick or said.from_account
-    if isinstance(said.group, GroupFacts):
+    if isinstance(said.group, EntryGroupInfo):
         title = f"{said.group.name_card or name}({said.group.group_name})"
     return {
         "PushId": push_id,
@@ -137,7 +137,7 @@ class AfterCallbacks:
             "CloudCustomData": said.cloud_custom_data,
         }
         if group:
-            facts = said.group if isinstance(said.group, GroupFacts) else GroupFacts()
+            facts = said.group if isinstance(said.group, EntryGroupInfo) else EntryGroupInfo()
             body |= {
                 "GroupId": said.to_group_id,
                 "Type": facts.group_type,

@@ -16,7 +16,7 @@ import msgspec
 from ...errors import InvalidArgument, NoPermission, RecallTooLate, ServerRefused, UnknownMessage
 from ...protocol import session, tencent_events
 from ...protocol.elems import split_body
-from ...protocol.entries import EDIT, REACT, RECALL, ActFacts, EntryTail, GroupFacts, decode_tail, render
+from ...protocol.entries import EDIT, REACT, RECALL, ActFacts, EntryGroupInfo, EntryTail, decode_tail, render
 from ...protocol.media import MediaName
 from ...protocol.notices import SERVER_ELEMS
 from ...util.failpoints import reach
@@ -130,7 +130,7 @@ class Acts:
         tail, member = new.tail, group.members.get(wish.user)
         tail.to_group_id, tail.tiny_id = group_id, str(actor.tiny_id)
         tail.nick, tail.face_url, tail.custom = actor.nickname, actor.face_url, actor.custom
-        tail.group = GroupFacts(
+        tail.group = EntryGroupInfo(
             group_id=group_id,
             group_name=group.name,
             group_type=group.type,

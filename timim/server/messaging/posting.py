@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from ...errors import ServerRefused
 from ...protocol import session
-from ...protocol.entries import EntryTail, GroupFacts, MentionItem, encode_tail, render, render_online
+from ...protocol.entries import EntryGroupInfo, EntryTail, MentionItem, encode_tail, render, render_online
 from ...protocol.media import MediaName
 from ...protocol.messages import SenderFacts
 from ...util.failpoints import reach
@@ -136,7 +136,7 @@ class Timelines:
         except ServerRefused as exc:
             return await self._standing(draft, timeline, exc)
         member = group.members[draft.sender]
-        facts = GroupFacts(
+        facts = EntryGroupInfo(
             group_id=group_id,
             group_name=group.name,
             group_type=group.type,

@@ -13,7 +13,7 @@ import msgspec
 from ...protocol import notices as wire
 from ...protocol import session
 from ...protocol.codec import encode
-from ...protocol.entries import EntryTail, GroupFacts, encode_tail
+from ...protocol.entries import EntryGroupInfo, EntryTail, encode_tail
 from ..store.base import Account, Change, Group, Member, group_timeline, system_timeline
 
 
@@ -59,7 +59,7 @@ def tip(group: Group, operator: Account, content: wire.Tip, member_num: int) -> 
     """A change of a group, for its timeline; it goes to who is in the group when it is published."""
     member = group.members.get(operator.user_id)
     content.operator, content.member_num = operator.user_id, member_num
-    facts = GroupFacts(
+    facts = EntryGroupInfo(
         group_id=group.group_id,
         group_name=group.name,
         group_type=group.type,
@@ -114,7 +114,7 @@ def group_notice(
         user_field=user_field,
         users=list(users),
     )
-    facts = GroupFacts(group_id=group.group_id, group_name=group.name, group_type=group.type)
+    facts = EntryGroupInfo(group_id=group.group_id, group_name=group.name, group_type=group.type)
     body, packed = _packed(wire.GROUP_NOTICE, content)
     return _to(user, session.EVENT_GROUP_NOTICE, body, packed, group=facts, group_id=group.group_id)
 
@@ -131,7 +131,7 @@ def _to(
     kind: int,
     body: bytes,
     packed: bytes,
-    group: GroupFacts | msgspec.UnsetType = msgspec.UNSET,
+    group: EntryGroupInfo | msgspec.UnsetType = msgspec.UNSET,
     group_id: str = "",
 ) -> Notice:
     tail = EntryTail(
