@@ -18,7 +18,7 @@ import msgspec
 
 from timim import Client
 from timim.protocol import frames
-from timim.protocol.entries import EntryTail, encode_tail
+from timim.protocol.entries import EntryPayload, encode_payload
 from timim.server.store.base import MsgKey, NewEntry, c2c_timeline
 from timim.server.store.sqlite import SqliteStore
 from timim.storage import LocalStore
@@ -72,8 +72,8 @@ async def say(folder: Path, peers: range, each: int, at: int) -> None:
 
 def _entry(sender: str, at: int, number: int, body: msgspec.Raw) -> NewEntry:
     random = number % (1 << 32) or 1
-    tail = encode_tail(
-        EntryTail(from_account=sender, to_account="alice", msg_random=random, client_time=at, nick=sender, msg_body=body)
+    tail = encode_payload(
+        EntryPayload(from_account=sender, to_account="alice", msg_random=random, client_time=at, nick=sender, msg_body=body)
     )
     key = MsgKey(at, random)
     return NewEntry(c2c_timeline(sender, "alice"), sender, key, b"x", tail, at, contacts=(sender, "alice"))

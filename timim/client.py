@@ -355,7 +355,7 @@ class Client:
     def _bind(self, message: Message) -> Message:
         return self._binder.bind(message)
 
-    def _on_push(self, push: session.HeardPush) -> None:
+    def _on_push(self, push: session.DecodedPush) -> None:
         assert self._pushes is not None
         self._pushes.receive(push)
 

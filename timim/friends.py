@@ -54,8 +54,8 @@ class Friends:
         Raises FriendRefused (30516), Blacklisted (30515, 30525), LimitReached (30010, 30012, 30014), InvalidArgument.
         """
         friend = wire.NewFriend(account=checked_user_id(user_id), remark=remark, group=group, source=source, wording=wording)
-        body = wire.AddFriends(friends=[friend], type=wire.BOTH if both else wire.SINGLE)
-        return _one(await self._connection.call(wire.ADD_FRIENDS, body), waits=wire.WAITS)
+        body = wire.AddFriendsRequest(friends=[friend], type=wire.BOTH if both else wire.SINGLE)
+        return _one(await self._connection.call(wire.ADD_FRIENDS, body), waits=wire.PENDING)
 
     async def accept(self, user_id: str, *, remark: str = "", group: str = "", add_back: bool = True) -> None:
         """Agree to an application; `add_back` False: they have this account as a friend, not the other way round.
@@ -63,22 +63,24 @@ class Friends:
         Raises NoSuchApplication (30614), LimitReached (30010, 30014).
         """
         action = wire.AGREE_AND_ADD if add_back else wire.AGREE
-        answer = wire.Answer(account=checked_user_id(user_id), action=action, remark=remark, tag=group)
-        _one(await self._connection.call(wire.ANSWER_APPLICATIONS, wire.AnswerApplications(answers=[answer])))
+        answer = wire.ApplicationAnswer(account=checked_user_id(user_id), action=action, remark=remark, tag=group)
+        _one(await self._connection.call(wire.ANSWER_APPLICATIONS, wire.AnswerApplicationsRequest(answers=[answer])))
 
     async def refuse(self, user_id: str) -> None:
         """Reject an application; they may ask again. Raises NoSuchApplication (30614)."""
-        answer = wire.Answer(account=checked_user_id(user_id), action=wire.REJECT)
-        _one(await self._connection.call(wire.ANSWER_APPLICATIONS, wire.AnswerApplications(answers=[answer])))
+        answer = wire.ApplicationAnswer(account=checked_user_id(user_id), action=wire.REJECT)
+        _one(await self._connection.call(wire.ANSWER_APPLICATIONS, wire.AnswerApplicationsRequest(answers=[answer])))
 
     async def withdraw(self, user_id: str) -> None:
         """Take back one's own application. Raises NoSuchApplication (30614)."""
-        body = wire.DeleteApplications(users=[checked_user_id(user_id)], type=wire.SENT)
+        body = wire.DeleteApplicationsRequest(users=[checked_user_id(user_id)], type=wire.SENT)
         _one(await self._connection.call(wire.DELETE_APPLICATIONS, body))
 
     async def delete(self, user_id: str, *, both: bool = False) -> None:
         """No friend of this account any more; `both`: nor it one of theirs. Raises NotFriends (31704)."""
-        body = wire.DeleteFriends(friends=[checked_user_id(user_id)], type=wire.DELETE_BOTH if both else wire.DELETE_SINGLE)
+        body = wire.DeleteFriendsRequest(
+            friends=[checked_user_id(user_id)], type=wire.DELETE_BOTH if both else wire.DELETE_SINGLE
+        )
         _one(await self._connection.call(wire.DELETE_FRIENDS, body))
 
     async def list(self) -> tuple[Friend, ...]:
@@ -86,7 +88,7 @@ class Friends:
         found: tuple[Friend, ...] = ()
         start = 0
         while True:
-            reply = await self._connection.call(wire.LIST_FRIENDS, wire.ListFriends(start_index=start))
+            reply = await self._connection.call(wire.LIST_FRIENDS, wire.ListFriendsRequest(start_index=start))
             found += tuple(map(_friend, reply.friends))
             if reply.complete or reply.start_index <= start:
                 return found
@@ -94,66 +96,66 @@ class Friends:
 
     async def set_remark(self, user_id: str, remark: str) -> None:
         """What this account calls a friend; at most 96 bytes. Raises NotFriends (31704), InvalidArgument (30001)."""
-        await self._update(user_id, wire.SnsItem(tag="Tag_SNS_IM_Remark", value=remark))
+        await self._update(user_id, wire.FriendField(tag="Tag_SNS_IM_Remark", value=remark))
 
     async def set_groups(self, user_id: str, groups: Sequence[str]) -> None:
         """The friend groups that a friend is in; new names make new groups. Raises NotFriends, LimitReached (30011)."""
-        await self._update(user_id, wire.SnsItem(tag="Tag_SNS_IM_Group", value=[*groups]))
+        await self._update(user_id, wire.FriendField(tag="Tag_SNS_IM_Group", value=[*groups]))
 
     async def groups(self) -> dict[str, tuple[str, ...]]:
         """The friend groups and who is in each."""
-        reply = await self._connection.call(wire.LIST_FRIEND_GROUPS, wire.FriendGroups())
+        reply = await self._connection.call(wire.LIST_FRIEND_GROUPS, wire.FriendGroupsRequest())
         return {group.name: tuple(group.friends) for group in reply.groups}
 
     async def add_group(self, name: str, members: Sequence[str] = ()) -> None:
         """Make a friend group (1 to 30 bytes; 32 of them) with these friends. Raises LimitReached, InvalidArgument."""
-        body = wire.FriendGroups(names=[name], users=[checked_user_id(user) for user in members])
+        body = wire.FriendGroupsRequest(names=[name], users=[checked_user_id(user) for user in members])
         await self._connection.call(wire.ADD_FRIEND_GROUPS, body)
 
     async def delete_group(self, name: str) -> None:
         """Delete a friend group; the friends in it stay friends."""
-        await self._connection.call(wire.DELETE_FRIEND_GROUPS, wire.FriendGroups(names=[name]))
+        await self._connection.call(wire.DELETE_FRIEND_GROUPS, wire.FriendGroupsRequest(names=[name]))
 
     async def applications(self, *, sent: bool = False) -> tuple[FriendApplication, ...]:
         """Applications that wait for this account's answer, or with `sent` for others'; the oldest first."""
-        kind = wire.SENT if sent else wire.COME_IN
-        reply = await self._connection.call(wire.LIST_APPLICATIONS, wire.ListApplications(type=kind))
+        kind = wire.SENT if sent else wire.RECEIVED
+        reply = await self._connection.call(wire.LIST_APPLICATIONS, wire.ListApplicationsRequest(type=kind))
         return tuple(
             FriendApplication(item.account, item.nick, item.wording, item.source, item.time, sent) for item in reply.items
         )
 
     async def read_applications(self) -> None:
         """Tell this account's other devices that the applications were looked at."""
-        await self._connection.call(wire.REPORT_APPLICATIONS, wire.ReportApplications())
+        await self._connection.call(wire.REPORT_APPLICATIONS, wire.ReportApplicationsRequest())
 
     async def block(self, user_id: str) -> None:
         """Put on the blacklist: their messages are refused (20007), a friendship ends both ways.
 
         Raises LimitReached (30013).
         """
-        _one(await self._connection.call(wire.ADD_BLOCKED, wire.SomeAccounts(users=[checked_user_id(user_id)])))
+        _one(await self._connection.call(wire.ADD_BLOCKED, wire.AccountsRequest(users=[checked_user_id(user_id)])))
 
     async def unblock(self, user_id: str) -> None:
         """Take off the blacklist."""
-        _one(await self._connection.call(wire.DELETE_BLOCKED, wire.SomeAccounts(users=[checked_user_id(user_id)])))
+        _one(await self._connection.call(wire.DELETE_BLOCKED, wire.AccountsRequest(users=[checked_user_id(user_id)])))
 
     async def blacklist(self) -> tuple[str, ...]:
         """Who is on the blacklist, in the order they were put there."""
         found: tuple[str, ...] = ()
         start = 0
         while True:
-            reply = await self._connection.call(wire.LIST_BLOCKED, wire.ListBlocked(start_index=start))
+            reply = await self._connection.call(wire.LIST_BLOCKED, wire.ListBlockedRequest(start_index=start))
             found += tuple(item.account for item in reply.items)
             if reply.start_index <= start:
                 return found
             start = reply.start_index
 
-    async def _update(self, user_id: str, item: wire.SnsItem) -> None:
+    async def _update(self, user_id: str, item: wire.FriendField) -> None:
         update = wire.FriendUpdate(account=checked_user_id(user_id), items=[item])
-        _one(await self._connection.call(wire.UPDATE_FRIENDS, wire.UpdateFriends(updates=[update])))
+        _one(await self._connection.call(wire.UPDATE_FRIENDS, wire.UpdateFriendsRequest(updates=[update])))
 
 
-def _one(reply: wire.Results, *, waits: int = 0) -> bool:
+def _one(reply: wire.FriendResultsReply, *, waits: int = 0) -> bool:
     """True when it is done, False when it `waits`. Raises what the one result says."""
     for result in reply.items:
         if waits and result.code == waits:

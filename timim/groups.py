@@ -94,7 +94,7 @@ class Group:
 
     async def info(self) -> GroupInfo:
         """What the group is now."""
-        reply = await self._connection.call(wire.GET_GROUP_INFO, wire.GetGroupInfo(group_ids=[self.id]))
+        reply = await self._connection.call(wire.GET_GROUP_INFO, wire.GetGroupInfoRequest(group_ids=[self.id]))
         info = reply.groups[0]
         if info.error_code:
             raise error_for(info.error_code, info.error_info, reason=info.error_reason)
@@ -106,7 +106,7 @@ class Group:
 
         Raises NoPermission for a group by invitation only.
         """
-        reply = await self._connection.call(wire.GET_PUBLIC_INFO, wire.GetGroupInfo(group_ids=[self.id]))
+        reply = await self._connection.call(wire.GET_PUBLIC_INFO, wire.GetGroupInfoRequest(group_ids=[self.id]))
         info = reply.groups[0]
         if info.error_code:
             raise error_for(info.error_code, info.error_info, reason=info.error_reason)
@@ -127,7 +127,7 @@ class Group:
         """Change what is given. Limits in bytes: name 30, introduction 240, notification 300; 20 custom fields, an
         empty value removes one. `muted_all`: only owner and admins speak. Raises InvalidArgument (10004).
         """
-        body = wire.ModifyGroup(
+        body = wire.ModifyGroupRequest(
             group_id=self.id,
             name=_given(name),
             introduction=_given(introduction),
@@ -145,7 +145,7 @@ class Group:
 
         async def walk(offset: int) -> AsyncIterator[GroupMember]:
             while True:
-                body = member_wire.GetMembers(group_id=self.id, limit=PAGE, offset=offset, roles=list(roles))
+                body = member_wire.GetMembersRequest(group_id=self.id, limit=PAGE, offset=offset, roles=list(roles))
                 reply = await self._connection.call(member_wire.GET_MEMBERS, body)
                 for member in reply.members:
                     yield _member(member)
@@ -157,7 +157,7 @@ class Group:
 
     async def member(self, user_id: str) -> GroupMember | None:
         """One member, None when this is none."""
-        body = member_wire.GetNamedMembers(group_id=self.id, users=[checked_user_id(user_id)])
+        body = member_wire.GetNamedMembersRequest(group_id=self.id, users=[checked_user_id(user_id)])
         reply = await self._connection.call(member_wire.GET_NAMED_MEMBERS, body)
         return _member(reply.members[0]) if reply.members else None
 
@@ -167,16 +167,16 @@ class Group:
         Raises UnknownUser for who is nobody (the others are in then), LimitReached (10014), InvalidArgument (10037).
         """
         users = _users(user_ids)
-        body = member_wire.AddMembers(group_id=self.id, members=[wire.NewMember(account=user) for user in users])
+        body = member_wire.AddMembersRequest(group_id=self.id, members=[wire.NewMember(account=user) for user in users])
         reply = await self._connection.call(member_wire.ADD_MEMBERS, body)
         for one in reply.members:
             if one.result == member_wire.FAILED:
                 raise error_for(20003, f"there is no account {one.account!r}")
-        return {one.account: one.result != member_wire.WAITS for one in reply.members}
+        return {one.account: one.result != member_wire.PENDING for one in reply.members}
 
     async def kick(self, *user_ids: str | Sequence[str], reason: str = "") -> None:
         """Put members out, at most 500 at once. Admins cannot kick admins. Raises InvalidArgument (10038)."""
-        body = member_wire.DeleteMembers(group_id=self.id, users=_users(user_ids), reason=reason)
+        body = member_wire.DeleteMembersRequest(group_id=self.id, users=_users(user_ids), reason=reason)
         await self._connection.call(member_wire.DELETE_MEMBERS, body)
 
     async def mute(self, user_id: str, seconds: int) -> None:
@@ -197,16 +197,16 @@ class Group:
 
     async def transfer_ownership(self, user_id: str) -> None:
         """Another member owns the group from now on."""
-        body = wire.ChangeOwner(group_id=self.id, new_owner=checked_user_id(user_id))
+        body = wire.ChangeOwnerRequest(group_id=self.id, new_owner=checked_user_id(user_id))
         await self._connection.call(wire.CHANGE_OWNER, body)
 
     async def quit(self) -> None:
         """Leave. Raises OwnerCannotQuit (10009) but for the owner of a Work group, whose oldest member follows."""
-        await self._connection.call(member_wire.QUIT, wire.GroupOnly(group_id=self.id))
+        await self._connection.call(member_wire.QUIT_GROUP, wire.GroupIdRequest(group_id=self.id))
 
     async def dissolve(self) -> None:
         """End the group: nobody is in it any more, and its history is read nowhere but where it was stored before."""
-        await self._connection.call(wire.DESTROY_GROUP, wire.GroupOnly(group_id=self.id))
+        await self._connection.call(wire.DESTROY_GROUP, wire.GroupIdRequest(group_id=self.id))
 
     async def accept(self, user_id: str, *, text: str = "") -> None:
         """Agree to an application. Raises NoSuchApplication (10032), AlreadyMember (10013), LimitReached (10014)."""
@@ -226,13 +226,13 @@ class Group:
 
     async def attributes(self) -> dict[str, str]:
         """The group's attributes: up to 16 small texts by key."""
-        reply = await self._connection.call(wire.GET_ATTRIBUTES, wire.GroupOnly(group_id=self.id))
+        reply = await self._connection.call(wire.GET_ATTRIBUTES, wire.GroupIdRequest(group_id=self.id))
         return {one.key: one.value for one in reply.attributes}
 
     async def set_attributes(self, attributes: Mapping[str, str]) -> None:
         """Set some; an empty text removes one. Keys 32 bytes, values 4000. Raises InvalidArgument (10004)."""
-        wanted = [wire.Attribute(key=key, value=value) for key, value in attributes.items()]
-        await self._connection.call(wire.MODIFY_ATTRIBUTES, wire.ModifyAttributes(group_id=self.id, attributes=wanted))
+        wanted = [wire.GroupAttribute(key=key, value=value) for key, value in attributes.items()]
+        await self._connection.call(wire.MODIFY_ATTRIBUTES, wire.ModifyAttributesRequest(group_id=self.id, attributes=wanted))
 
     async def _modify(
         self,
@@ -243,7 +243,7 @@ class Group:
         mute_s: int | None = None,
         custom: Mapping[str, str] | None = None,
     ) -> None:
-        body = member_wire.ModifyMember(
+        body = member_wire.ModifyMemberRequest(
             group_id=self.id,
             account=checked_user_id(user_id) if user_id else self._connection.user_id,
             role=_given(role),
@@ -254,12 +254,16 @@ class Group:
         await self._connection.call(member_wire.MODIFY_MEMBER, body)
 
     async def _handle(self, user_id: str, action: str, text: str) -> None:
-        body = member_wire.HandleApply(group_id=self.id, applicant=checked_user_id(user_id), action=action, wording=text)
-        await self._connection.call(member_wire.HANDLE_APPLY, body)
+        body = member_wire.HandleApplicationRequest(
+            group_id=self.id, applicant=checked_user_id(user_id), action=action, wording=text
+        )
+        await self._connection.call(member_wire.HANDLE_APPLICATION, body)
 
     async def _handle_invitation(self, user_id: str, action: str, text: str) -> None:
-        body = member_wire.HandleInvite(group_id=self.id, invited=checked_user_id(user_id), action=action, wording=text)
-        await self._connection.call(member_wire.HANDLE_INVITE, body)
+        body = member_wire.HandleInvitationRequest(
+            group_id=self.id, invited=checked_user_id(user_id), action=action, wording=text
+        )
+        await self._connection.call(member_wire.HANDLE_INVITATION, body)
 
     def __repr__(self) -> str:
         return f"<Group {self.id}{' ' + self.type if self.type else ''}>"
@@ -295,7 +299,7 @@ class Groups:
         Raises InvalidArgument (10004 type, name or text; 10015 id; 10037 members), UnknownUser, GroupExists (10021; also
         of a dissolved group), LimitReached (10014), NetworkError, NotLoggedIn.
         """
-        body = wire.CreateGroup(
+        body = wire.CreateGroupRequest(
             type=type,
             name=name,
             group_id=checked_group_id(id) if id is not None else "",
@@ -315,15 +319,15 @@ class Groups:
 
         Raises AlreadyMember (10013), NoPermission (10007: by invitation only), LimitReached (10014), UnknownGroup.
         """
-        body = member_wire.Apply(group_id=checked_group_id(id), wording=wording)
-        return (await self._connection.call(member_wire.APPLY, body)).joined == member_wire.JOINED
+        body = member_wire.JoinGroupRequest(group_id=checked_group_id(id), wording=wording)
+        return (await self._connection.call(member_wire.JOIN_GROUP, body)).joined == member_wire.JOINED
 
     async def joined(self) -> list[Group]:
         """The groups that this account is in."""
         found: list[Group] = []
         offset = 0
         while True:
-            reply = await self._connection.call(wire.LIST_JOINED, wire.ListJoined(limit=PAGE, offset=offset))
+            reply = await self._connection.call(wire.LIST_JOINED, wire.ListJoinedGroupsRequest(limit=PAGE, offset=offset))
             found += [self._group(info.group_id, info.type) for info in reply.groups]
             offset += PAGE
             if offset >= reply.total:

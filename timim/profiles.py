@@ -52,7 +52,9 @@ class Profiles:
         for start in range(0, len(wanted), wire.USERS_AT_ONCE):
             accounts = wanted[start : start + wire.USERS_AT_ONCE]
             versions = [self._known[user].version if user in self._known else 0 for user in accounts]
-            reply = await self._connection.call(wire.GET_PROFILES, wire.GetProfiles(accounts=accounts, versions=versions))
+            reply = await self._connection.call(
+                wire.GET_PROFILES, wire.GetProfilesRequest(accounts=accounts, versions=versions)
+            )
             for one in reply.users:
                 if one.result:
                     raise error_for(one.result, one.info)
@@ -112,7 +114,7 @@ class OwnProfile:
         given |= {wire.CUSTOM + key: value for key, value in (custom or {}).items()}
         items = [wire.ProfileItem(tag=tag, value=str(value)) for tag, value in given.items() if value is not None]
         if items:
-            await self._connection.call(wire.SET_PROFILE, wire.SetProfile(items=items))
+            await self._connection.call(wire.SET_PROFILE, wire.SetProfileRequest(items=items))
 
 
 def _profile(user: wire.UserProfile) -> Profile:

@@ -13,7 +13,7 @@ from timim import Client, Message
 from timim.engine.inbox import Inbox
 from timim.engine.sync import Sync
 from timim.ids import ConversationKey
-from timim.protocol.conversation_list import Contact
+from timim.protocol.conversation_list import ConversationItem
 from timim.testing import Watch
 
 pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
@@ -64,8 +64,8 @@ async def test_r7_a_client_for_which_a_group_begins_at_what_is_pushed_is_found_o
     async def what_was_pushed(self: Inbox, key: ConversationKey, first: int) -> int:
         return first - 1
 
-    def the_last(self: Sync, key: ConversationKey, contact: Contact, known: int) -> int:
-        return max(contact.floor - 1, known, self._keeper.heads.get(key, contact.last_seq - 1))
+    def the_last(self: Sync, key: ConversationKey, contact: ConversationItem, known: int) -> int:
+        return max(contact.first_visible_seq - 1, known, self._keeper.heads.get(key, contact.last_seq - 1))
 
     monkeypatch.setattr(Inbox, "_before_us", what_was_pushed)
     monkeypatch.setattr(Sync, "_head_at_login", the_last)

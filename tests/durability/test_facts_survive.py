@@ -98,7 +98,7 @@ async def resend_by_the_sender(scene: Scene) -> None:
     """Its ack was lost: the sender sends it again under its own msg_id."""
     mine = next(m for m in await scene.bob.group(scene.group).get_messages(20) if m.seq == 2)
     named = parse_msg_id(mine.msg_id)
-    body = wire.SendGroup(
+    body = wire.SendGroupRequest(
         group_id=scene.group,
         random=named.random,
         client_time=named.client_time,

@@ -46,7 +46,7 @@ class Marking:
         for at in range(0, len(reads), READS_AT_ONCE):
             some = reads[at : at + READS_AT_ONCE]
             items = [_read_one(key, seq) for key, seq in some]
-            reply = await self._connection.call(wire.READ_MANY, wire.ReadMany(items=items))
+            reply = await self._connection.call(wire.READ_CONVERSATIONS, wire.ReadConversationsRequest(items=items))
             for (key, _), state in zip(some, reply.states, strict=True):
                 count = UnreadCount(state.unread, state.mentioned, state.unread_seq)
                 await self._set_read(key, state.read_seq, count)
@@ -58,7 +58,7 @@ class Marking:
         body = _marks_body(key)
         body.pinned = UNSET if pinned is None else int(pinned)
         body.muted = UNSET if muted is None else int(muted)
-        reply = await self._connection.call(wire.SET_MARKS, body)
+        reply = await self._connection.call(wire.SET_CONVERSATION_SETTINGS, body)
         marks = ConversationFlags(reply.pinned, bool(reply.muted), reply.draft)
         return (await self._store.set_marks(key, marks))[0]
 
@@ -81,7 +81,7 @@ class Marking:
     async def _send_draft(self, key: ConversationKey, draft: str) -> None:
         body = _marks_body(key)
         body.draft = draft
-        await self._connection.call(wire.SET_MARKS, body)
+        await self._connection.call(wire.SET_CONVERSATION_SETTINGS, body)
         await self._store.draft_sent(key, draft)
 
     async def read_elsewhere(self, notice: session.ReadNotice) -> None:
@@ -100,7 +100,7 @@ class Marking:
             if await self._store.set_peer_read(key, notice.read_seq):
                 self._tell(ReadReceipt(key, notice.read_seq, notice.peer))
 
-    async def marked_elsewhere(self, notice: session.MarksNotice) -> None:
+    async def marked_elsewhere(self, notice: session.ConversationSettingsNotice) -> None:
         """Another device of this account pinned, muted, or kept a draft."""
         key = _key(notice.peer, notice.group_id, notice.system)
         marks = ConversationFlags(notice.pinned, bool(notice.muted), notice.draft)
@@ -118,21 +118,21 @@ def _key(peer: str, group_id: str, system: int) -> ConversationKey:
     return ConversationKey(ConversationType.GROUP if group_id else ConversationType.C2C, group_id or peer)
 
 
-def _read_one(key: ConversationKey, seq: int) -> wire.ReadOne:
+def _read_one(key: ConversationKey, seq: int) -> wire.ReadPosition:
     match key.type:
         case ConversationType.C2C:
-            return wire.ReadOne(peer=key.peer, read_seq=seq)
+            return wire.ReadPosition(peer=key.peer, read_seq=seq)
         case ConversationType.GROUP:
-            return wire.ReadOne(group_id=key.peer, read_seq=seq)
+            return wire.ReadPosition(group_id=key.peer, read_seq=seq)
         case ConversationType.SYSTEM:
-            return wire.ReadOne(system=1, read_seq=seq)
+            return wire.ReadPosition(system=1, read_seq=seq)
 
 
-def _marks_body(key: ConversationKey) -> wire.SetMarks:
+def _marks_body(key: ConversationKey) -> wire.SetConversationSettingsRequest:
     match key.type:
         case ConversationType.C2C:
-            return wire.SetMarks(peer=key.peer)
+            return wire.SetConversationSettingsRequest(peer=key.peer)
         case ConversationType.GROUP:
-            return wire.SetMarks(group_id=key.peer)
+            return wire.SetConversationSettingsRequest(group_id=key.peer)
         case ConversationType.SYSTEM:
-            return wire.SetMarks(system=1)
+            return wire.SetConversationSettingsRequest(system=1)

@@ -10,8 +10,8 @@ import msgspec
 from ..ids import ConversationKey
 from ..message import ALL, Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
 from ..protocol.elems import decode_body
-from ..protocol.entries import ActFacts, Entry, MentionItem, Reaction, State
-from ..storage import IncomingAction, MessageRow
+from ..protocol.entries import Entry, EntryAction, EntryState, MentionItem, Reaction
+from ..storage import MessageRow, IncomingAction
 
 NORMAL = Priority.NORMAL.value
 SENDERS = 1024  # of whom what was said last is kept
@@ -53,7 +53,7 @@ def incoming_of(entry: Entry, user_id: str) -> MessageRow:
         entry.cloud_custom_data,
         profile,
         member,
-        _state(entry.state) if isinstance(entry.state, State) else None,
+        _state(entry.state) if isinstance(entry.state, EntryState) else None,
         mentions,
         calls=bool(mentions) and _calls(mentions, user_id),
         receipt=entry.receipt != 0,
@@ -73,8 +73,8 @@ def _member(sender: str, card: str, role: str) -> SenderMember:
 
 def act_of(entry: Entry, user_id: str) -> IncomingAction | None:
     """An act's entry as the local store takes it; None for any other."""
-    act = entry.act
-    if not isinstance(act, ActFacts):
+    act = entry.action
+    if not isinstance(act, EntryAction):
         return None
     return IncomingAction(
         seq=entry.timeline_seq,
@@ -105,7 +105,7 @@ def online_message(key: ConversationKey, entry: Entry, user_id: str) -> Message:
     return message
 
 
-def _state(state: State) -> MessageState:
+def _state(state: EntryState) -> MessageState:
     return MessageState(
         state.recall_seq,
         state.recaller,

@@ -32,6 +32,6 @@ class Facts:
                     await self._marking.read_elsewhere(read)
                 case session.ReceiptNotice() as receipt:
                     await self._marking.receipt(receipt)
-                case session.MarksNotice() as marks:
+                case session.ConversationSettingsNotice() as marks:
                     await self._marking.marked_elsewhere(marks)
             self._waiting.popleft()

@@ -34,7 +34,7 @@ class Fetched:
 class Changed:
     """Conversations that changed, and what to name as `since` the next time."""
 
-    items: dict[ConversationKey, contact_wire.Contact]
+    items: dict[ConversationKey, contact_wire.ConversationItem]
     since: int
     receipts: list[contact_wire.ReceiptNotice]
 
@@ -57,15 +57,15 @@ class Fetcher:
         asked = (first, last)
         match key.type:
             case ConversationType.C2C:
-                c2c = wire.RoamC2C(peer=key.peer, max_cnt=count, timeline_range=asked, until=until)
+                c2c = wire.RoamC2CRequest(peer=key.peer, max_cnt=count, timeline_range=asked, until=until)
                 c2c_reply = await link.call(wire.ROAM_C2C, c2c, timeout_s=self._timeout_s)
                 return _proven(c2c_reply, c2c_reply.messages, first, last)
             case ConversationType.GROUP:
-                group = wire.RoamGroup(group_id=key.peer, number=count, timeline_range=asked, until=until)
+                group = wire.RoamGroupRequest(group_id=key.peer, number=count, timeline_range=asked, until=until)
                 reply = await link.call(wire.ROAM_GROUP, group, timeout_s=self._timeout_s)
                 return _proven(reply, reply.messages, first, last)
             case ConversationType.SYSTEM:
-                system = wire.RoamSystem(max_cnt=count, timeline_range=asked, until=until)
+                system = wire.RoamSystemRequest(max_cnt=count, timeline_range=asked, until=until)
                 system_reply = await link.call(wire.ROAM_SYSTEM, system, timeout_s=self._timeout_s)
                 return _proven(system_reply, system_reply.messages, first, last)
 
@@ -100,12 +100,12 @@ class Fetcher:
         """The acts of an interval of a group, oldest first, and up to which seq these are all."""
         link = self._connection.link()
         while first <= last:
-            body = act_wire.GetActs(group_id=key.peer, timeline_range=(first, last))
-            reply = await link.call(act_wire.GET_ACTS, body, timeout_s=self._timeout_s)
+            body = act_wire.GetMessageActionsRequest(group_id=key.peer, timeline_range=(first, last))
+            reply = await link.call(act_wire.GET_MESSAGE_ACTIONS, body, timeout_s=self._timeout_s)
             up_to = reply.timeline_range[1]
             if not first <= up_to <= last:
                 raise ProtocolError(f"the server's reply does not prove acts of {(first, last)}")
-            yield [decode(Entry, raw) for raw in reply.acts], up_to
+            yield [decode(Entry, raw) for raw in reply.actions], up_to
             first = up_to + 1
 
     async def contacts(self, *, since: int) -> Changed:
@@ -114,8 +114,8 @@ class Fetcher:
         changed = Changed({}, 0, [])
         start = 0
         while True:
-            body = contact_wire.PageContacts(start_index=start, messages=1, since=since)
-            reply = await link.call(contact_wire.PAGE_CONTACTS, body, timeout_s=self._timeout_s)
+            body = contact_wire.ListConversationsRequest(start_index=start, messages=1, since=since)
+            reply = await link.call(contact_wire.LIST_CONVERSATIONS, body, timeout_s=self._timeout_s)
             for contact in reply.items:  # one that was spoken in meanwhile may come twice
                 key = key_of(contact)
                 if key not in changed.items or changed.items[key].last_seq <= contact.last_seq:
@@ -144,10 +144,10 @@ def _proven(reply: wire.RangeReply, messages: list[msgspec.Raw], first: int, las
     return Fetched(entries, Interval(*covered), floor, last_seq)
 
 
-def key_of(contact: contact_wire.Contact) -> ConversationKey:
+def key_of(contact: contact_wire.ConversationItem) -> ConversationKey:
     """The conversation that a member of the list is about."""
-    if contact.type == contact_wire.CONTACT_GROUP:
+    if contact.type == contact_wire.TYPE_GROUP:
         return ConversationKey(ConversationType.GROUP, contact.group_id)
-    if contact.type == contact_wire.CONTACT_SYSTEM:
+    if contact.type == contact_wire.TYPE_SYSTEM:
         return ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
     return ConversationKey(ConversationType.C2C, contact.to_account)

@@ -251,7 +251,7 @@ class Inbox:
         contact = (await self._fetcher.contacts(since=await self._sync.since())).items.get(key)
         if contact is None or not self._recent_contacts:
             return first - 1
-        return min(first - 1, max(contact.floor - 1, contact.read_seq))
+        return min(first - 1, max(contact.first_visible_seq - 1, contact.read_seq))
 
     async def _fill(self, key: ConversationKey, first: int, last: int, covered: list[Interval]) -> list[Entry]:
         """What there is of an interval; `covered` gets what the server proved of it (who joined again sees a part).

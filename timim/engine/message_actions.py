@@ -27,7 +27,7 @@ from ..transport.connection import Connection
 from .attachments import Content
 from .decoding import act_of
 
-R = TypeVar("R", bound=wire.ActReply)
+R = TypeVar("R", bound=wire.MessageActionReply)
 B = TypeVar("B", bound=Body)
 RETRY_S = 0.2  # between tries while the link is being found lost
 READERS_PAGE = 100
@@ -61,13 +61,13 @@ class Acting:
         """Raises what Message.recall says."""
         key, name = _place(message), self._name()
         if key.type is ConversationType.GROUP:
-            group = wire.RecallGroup(group_id=key.peer, items=[wire.SeqItem(seq=message.seq)])
+            group = wire.RecallGroupRequest(group_id=key.peer, items=[wire.SeqItem(seq=message.seq)])
             group.client_time, group.random = name
             group_reply = await self._ask(wire.RECALL_GROUP, group)
             await self._done(key, message, group_reply)
         else:
             info = wire.RecallInfo(from_account=self._user_id, to_account=key.peer, seq=message.seq)
-            c2c = wire.RecallC2C(info=info, client_time=name.client_time, random=name.random)
+            c2c = wire.RecallC2CRequest(info=info, client_time=name.client_time, random=name.random)
             c2c_reply = await self._ask(wire.RECALL_C2C, c2c)
             await self._done(key, message, c2c_reply)
 
@@ -81,12 +81,12 @@ class Acting:
         await self._content.prepare(edited, None)
         body, cloud = msgspec.Raw(encode_body(edited.elems)), edited.cloud_custom_data
         if key.type is ConversationType.GROUP:
-            group = wire.EditGroup(group_id=key.peer, seq=message.seq, msg_body=body, cloud_custom_data=cloud)
+            group = wire.EditGroupRequest(group_id=key.peer, seq=message.seq, msg_body=body, cloud_custom_data=cloud)
             group.client_time, group.random = name
             group_reply = await self._ask(wire.EDIT_GROUP, group)
             await self._done(key, message, group_reply)
         else:
-            c2c = wire.EditC2C(from_account=self._user_id, to_account=key.peer, seq=message.seq, msg_body=body)
+            c2c = wire.EditC2CRequest(from_account=self._user_id, to_account=key.peer, seq=message.seq, msg_body=body)
             c2c.cloud_custom_data, c2c.client_time, c2c.random = cloud, *name
             c2c_reply = await self._ask(wire.EDIT_C2C, c2c)
             await self._done(key, message, c2c_reply)
@@ -95,7 +95,7 @@ class Acting:
         """Raises what Message.react says."""
         key, name = _place(message), self._name()
         in_group = key.type is ConversationType.GROUP
-        body = wire.React(
+        body = wire.ReactRequest(
             peer="" if in_group else key.peer,
             group_id=key.peer if in_group else "",
             seq=message.seq,
@@ -124,7 +124,7 @@ class Acting:
         if key.type is not ConversationType.GROUP:
             raise InvalidConversation("in C2C there is one reader: see message.read_by_peer")
         while True:
-            body = conversation_settings.GetReaders(
+            body = conversation_settings.GetReadersRequest(
                 group_id=key.peer, seq=message.seq, flag=flag, cursor=cursor, count=READERS_PAGE
             )
             page = await self._connection.call(conversation_settings.GET_READERS, body)
@@ -150,7 +150,7 @@ class Acting:
             info = f"no answer within {self._timeout_s} s; whether it was done, the conversation's history will tell"
             raise RequestTimeout(info) from exc
 
-    async def _done(self, key: ConversationKey, message: Message, reply: wire.ActReply) -> None:
+    async def _done(self, key: ConversationKey, message: Message, reply: wire.MessageActionReply) -> None:
         if isinstance(reply.entry, msgspec.Raw):
             entry = decode(Entry, reply.entry)
             act = act_of(entry, self._user_id)

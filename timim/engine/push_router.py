@@ -14,10 +14,10 @@ from ..ids import SYSTEM_PEER, ConversationKey, ConversationType
 from ..protocol import session
 from ..protocol.codec import decode
 from ..protocol.entries import Entry
-from ..protocol.notices import entry_of
+from ..protocol.notices import entry_from_push
 from .inbox import Inbox
 
-Fact = session.ReadNotice | session.ReceiptNotice | session.MarksNotice
+Fact = session.ReadNotice | session.ReceiptNotice | session.ConversationSettingsNotice
 SYSTEM = ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
 TALKING = 1024  # conversations whose keys are kept
 
@@ -31,7 +31,7 @@ class Pushes:
         self._facts = facts
         self._kicked = kicked
 
-    def receive(self, push: session.HeardPush) -> None:
+    def receive(self, push: session.DecodedPush) -> None:
         """Raises ProtocolError for what no push may hold."""
         for event in push.events:
             for key, entry in pushed_entries(event, self._user_id):
@@ -41,8 +41,8 @@ class Pushes:
                     self._all(session.ReadNotice, event.reads)
                 case session.EVENT_RECEIPT:
                     self._all(session.ReceiptNotice, event.receipts)
-                case session.EVENT_MARKS:
-                    self._all(session.MarksNotice, event.marks)
+                case session.EVENT_CONVERSATION_SETTINGS:
+                    self._all(session.ConversationSettingsNotice, event.settings)
                 case session.EVENT_C2C_NOTICE if event.sub_msg_type == session.SUB_KICKED:
                     self._kicked(event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else "")
                 case _:
@@ -53,17 +53,17 @@ class Pushes:
             self._facts(decode(kind, raw))
 
 
-def pushed_entries(event: session.HeardEvent, user_id: str) -> Iterator[tuple[ConversationKey, Entry]]:
+def pushed_entries(event: session.DecodedEvent, user_id: str) -> Iterator[tuple[ConversationKey, Entry]]:
     """The entries of one event, none when its kind carries none. Raises ProtocolError."""
     match event.event:
         case session.EVENT_C2C_MESSAGE:
             return _addressed(event.c2c, user_id)
         case session.EVENT_GROUP_MESSAGE:
             return _addressed(event.group, user_id)
-        case session.EVENT_ACT:
-            return _addressed(event.acts, user_id)
+        case session.EVENT_MESSAGE_ACTION:
+            return _addressed(event.actions, user_id)
         case session.EVENT_GROUP_TIP:
-            return _addressed((entry_of(event.event, raw) for raw in event.tips), user_id)
+            return _addressed((entry_from_push(event.event, raw) for raw in event.tips), user_id)
         case session.EVENT_GROUP_NOTICE:
             raws = event.tips
         case session.EVENT_RELATION:
@@ -72,7 +72,7 @@ def pushed_entries(event: session.HeardEvent, user_id: str) -> Iterator[tuple[Co
             raws = event.profiles
         case _:
             raws = []  # no entries, or a kind that this version does not know
-    return ((SYSTEM, entry_of(event.event, raw)) for raw in raws)
+    return ((SYSTEM, entry_from_push(event.event, raw)) for raw in raws)
 
 
 def _addressed(entries: Iterable[Entry], user_id: str) -> Iterator[tuple[ConversationKey, Entry]]:

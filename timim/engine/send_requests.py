@@ -11,10 +11,10 @@ from ..protocol.entries import MentionItem, PushInfo
 from ..storage import Ack
 
 
-def to_user(message: Message, peer: str, body: bytes, push: OfflinePush | None, *, account: str) -> wire.SendC2C:
+def to_user(message: Message, peer: str, body: bytes, push: OfflinePush | None, *, account: str) -> wire.SendC2CRequest:
     """`body`: its elems, encoded; `account`: who sends it."""
     named = parse_msg_id(message.msg_id)
-    return wire.SendC2C(
+    return wire.SendC2CRequest(
         from_account=account,
         to_account=peer,
         msg_seq=named.random,
@@ -26,10 +26,10 @@ def to_user(message: Message, peer: str, body: bytes, push: OfflinePush | None, 
     )
 
 
-def to_group(message: Message, group_id: str, body: bytes, push: OfflinePush | None, *, account: str) -> wire.SendGroup:
+def to_group(message: Message, group_id: str, body: bytes, push: OfflinePush | None, *, account: str) -> wire.SendGroupRequest:
     """`body`: its elems, encoded; `account`: who sends it."""
     named = parse_msg_id(message.msg_id)
-    return wire.SendGroup(
+    return wire.SendGroupRequest(
         from_account=account,
         group_id=group_id,
         random=named.random,
@@ -45,7 +45,7 @@ def to_group(message: Message, group_id: str, body: bytes, push: OfflinePush | N
 
 def ack_of(key: ConversationKey, message: Message, body: bytes, reply: wire.SendC2CReply | wire.SendGroupReply) -> Ack:
     """What the server wrote of a message: its number, its time, and who sent it."""
-    facts = reply.sender if isinstance(reply.sender, wire.SenderFacts) else wire.SenderFacts()
+    facts = reply.sender if isinstance(reply.sender, wire.SenderInfo) else wire.SenderInfo()
     sender = message.sender
     profile = SenderProfile(sender, facts.nick, facts.face_url, facts.custom)
     member = SenderMember(sender, facts.name_card, facts.role, facts.member_custom) if facts.role else None

@@ -10,7 +10,7 @@ import msgspec
 
 from ..ids import ConversationKey, ConversationType
 from ..protocol.codec import decode
-from ..protocol.conversation_list import Contact, ReceiptNotice
+from ..protocol.conversation_list import ConversationItem, ReceiptNotice
 from ..protocol.coverage import Interval
 from ..protocol.entries import Entry
 from ..storage import ConversationFlags, IngestBatch, LocalStore, UnreadCount
@@ -73,17 +73,21 @@ class Sync:
             forget()
             self._reset()
             changed, known = await self._changed()
-        whole: list[tuple[int, Contact]] = []
+        whole: list[tuple[int, ConversationItem]] = []
         short: list[IngestBatch] = []
         acts = await self._store.acts_seqs(list(changed.items))
-        behind: list[tuple[int, Contact]] = []  # groups in which something was done to messages meanwhile
+        behind: list[tuple[int, ConversationItem]] = []  # groups in which something was done to messages meanwhile
         for key, contact in reversed(changed.items.items()):  # the newest last: of one second, it is listed first then
-            if key.type is ConversationType.GROUP and 0 < acts.get(key, 0) < contact.act_seq and key not in self._keeper.heads:
+            if (
+                key.type is ConversationType.GROUP
+                and 0 < acts.get(key, 0) < contact.action_seq
+                and key not in self._keeper.heads
+            ):
                 behind.append((acts[key], contact))
             if key.type is ConversationType.GROUP and not self._recent_contacts and key not in self._keeper.heads:
                 continue
             head = self._head_at_login(key, contact, known.get(key, 0))
-            at_top = contact.act_seq == contact.last_seq > head and (
+            at_top = contact.action_seq == contact.last_seq > head and (
                 key.type is not ConversationType.GROUP or key in self._keeper.heads
             )
             if contact.last_seq > head + 1 or at_top:  # at the top: an act, which the list does not hold
@@ -130,9 +134,9 @@ class Sync:
             not entry.tombstone and incoming_of(entry, self._user_id).msg_id != held for entry in there.entries
         )
 
-    def _head_at_login(self, key: ConversationKey, contact: Contact, known: int) -> int:
+    def _head_at_login(self, key: ConversationKey, contact: ConversationItem, known: int) -> int:
         """The seq after which a login brings messages; what lies below it and is not held stays a hole."""
-        begin = max(contact.floor - 1, known)
+        begin = max(contact.first_visible_seq - 1, known)
         if key in self._keeper.heads:
             return max(begin, self._keeper.heads[key])
         in_group = key.type is ConversationType.GROUP
@@ -145,7 +149,7 @@ class Sync:
         one = key.type is ConversationType.C2C and self._recent_contacts  # one last message each, also if it was read
         return max(begin, min(contact.read_seq, contact.last_seq - one), contact.last_seq - FRESH_LIMIT)
 
-    def _told(self, key: ConversationKey, contact: Contact, head: int) -> IngestBatch:
+    def _told(self, key: ConversationKey, contact: ConversationItem, head: int) -> IngestBatch:
         """What the list itself says of a conversation; at most its last message is new."""
         batch = self._batch(key, contact, head=max(head, contact.last_seq))
         if contact.last_seq > head and not isinstance(contact.message, msgspec.UnsetType):
@@ -155,7 +159,7 @@ class Sync:
             return replace(batch, incoming=incoming, covered=[Interval(entry.timeline_seq, entry.timeline_seq)])
         return batch if self._recent_contacts else replace(batch, live=False)  # what it read elsewhere; it is not listed
 
-    async def _bring(self, head: int, contact: Contact) -> None:
+    async def _bring(self, head: int, contact: ConversationItem) -> None:
         """All of a conversation above this seq; and its last message, when nothing but acts is above."""
         key = key_of(contact)
         if not isinstance(contact.message, msgspec.UnsetType):
@@ -171,21 +175,21 @@ class Sync:
             await self._room()
             await self._keeper.keep([replace(batch, incoming=incoming, covered=[part.covered], acts=acts)])
 
-    async def _bring_acts(self, after: int, contact: Contact) -> None:
+    async def _bring_acts(self, after: int, contact: ConversationItem) -> None:
         """What was done to a group's messages above this seq: to those that are held, whatever is missing between."""
         key = key_of(contact)
         async for entries, up_to in self._fetcher.acts_of(key, after + 1, contact.last_seq):
             _, acts = split(entries, self._user_id)
             await self._keeper.keep([IngestBatch(key, acts=acts, acts_seq=up_to, user_id=self._user_id)])
 
-    def _batch(self, key: ConversationKey, contact: Contact, *, head: int) -> IngestBatch:
+    def _batch(self, key: ConversationKey, contact: ConversationItem, *, head: int) -> IngestBatch:
         return IngestBatch(
             key=key,
             live=True,
             head=head,
             last_seq=contact.last_seq,
             read_seq=contact.read_seq,
-            floor=contact.floor,
+            floor=contact.first_visible_seq,
             acts_seq=head,
             user_id=self._user_id,
             count=UnreadCount(contact.unread_now, contact.mentioned, contact.unread_seq),
@@ -194,11 +198,11 @@ class Sync:
         )
 
     async def _side_by_side(
-        self, bring: Callable[[int, Contact], Awaitable[None]], conversations: Sequence[tuple[int, Contact]]
+        self, bring: Callable[[int, ConversationItem], Awaitable[None]], conversations: Sequence[tuple[int, ConversationItem]]
     ) -> None:
         slots = asyncio.Semaphore(CONVERSATIONS_AT_ONCE)
 
-        async def one(head: int, contact: Contact) -> None:
+        async def one(head: int, contact: ConversationItem) -> None:
             async with slots:
                 await bring(head, contact)
 

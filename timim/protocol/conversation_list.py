@@ -8,23 +8,23 @@ from .codec import Body, Command, Reply
 from .session import ReceiptNotice
 
 __all__ = [
-    "CONTACT_C2C",
-    "CONTACT_GROUP",
-    "CONTACT_SYSTEM",
-    "PAGE_CONTACTS",
-    "Contact",
+    "LIST_CONVERSATIONS",
+    "TYPE_C2C",
+    "TYPE_GROUP",
+    "TYPE_SYSTEM",
+    "ConversationItem",
     "LastMsg",
-    "PageContacts",
-    "PageContactsReply",
+    "ListConversationsReply",
+    "ListConversationsRequest",
     "ReceiptNotice",
 ]
 
-CONTACT_C2C = 1
-CONTACT_GROUP = 2
-CONTACT_SYSTEM = 3  # ours: told to timim clients only (TimelineMessages)
+TYPE_C2C = 1
+TYPE_GROUP = 2
+TYPE_SYSTEM = 3  # ours: told to timim clients only (TimelineMessages)
 
 
-class PageContacts(Body):
+class ListConversationsRequest(Body):
     """A page of conversations, newest first; StartIndex or TimeStamp as the last reply said, 0 at first."""
 
     time_stamp: int = msgspec.field(name="TimeStamp", default=0)
@@ -34,7 +34,7 @@ class PageContacts(Body):
     since: int = msgspec.field(name="TimelineSince", default=0)  # only what changed since that reply; 0: all
 
 
-class Contact(msgspec.Struct, kw_only=True, omit_defaults=True):
+class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One conversation: its peer, its last message in short, and (ours) what is needed to resume its timeline."""
 
     type: int = msgspec.field(name="Type")
@@ -43,9 +43,9 @@ class Contact(msgspec.Struct, kw_only=True, omit_defaults=True):
     msg_time: int = msgspec.field(name="MsgTimeStamp", default=0)
     last_seq: int = msgspec.field(name="TimelineLastSeq", default=0)
     read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
-    floor: int = msgspec.field(name="TimelineFloor", default=0)
+    first_visible_seq: int = msgspec.field(name="TimelineFloor", default=0)
     message: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="TimelineMessage", default=msgspec.UNSET)
-    act_seq: int = msgspec.field(name="TimelineActSeq", default=0)  # the last act on a message
+    action_seq: int = msgspec.field(name="TimelineActSeq", default=0)  # the last act on a message
     peer_read_seq: int = msgspec.field(name="TimelinePeerReadSeq", default=0)
     unread_now: int = msgspec.field(name="TimelineUnread", default=0)
     mentioned: int = msgspec.field(name="TimelineMentioned", default=0)
@@ -83,15 +83,15 @@ class LastMsg(msgspec.Struct, kw_only=True, omit_defaults=True):
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
 
 
-class PageContactsReply(Reply):
+class ListConversationsReply(Reply):
     """`CompleteFlag` 1: the last page; without it the web client asks for ever."""
 
     complete_flag: int = msgspec.field(name="CompleteFlag", default=1)
     start_index: int = msgspec.field(name="StartIndex", default=0)
     time_stamp: int = msgspec.field(name="TimeStamp", default=0)
     since: int = msgspec.field(name="TimelineSince", default=0)  # what to name the next time
-    items: list[Contact] = msgspec.field(name="SessionItem", default_factory=list)
+    items: list[ConversationItem] = msgspec.field(name="SessionItem", default_factory=list)
     receipts: list[ReceiptNotice] = msgspec.field(name="TimelineReceipts", default_factory=list)  # that changed since
 
 
-PAGE_CONTACTS = Command("recentcontact.page_get", PageContacts, PageContactsReply)
+LIST_CONVERSATIONS = Command("recentcontact.page_get", ListConversationsRequest, ListConversationsReply)

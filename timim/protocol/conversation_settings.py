@@ -21,21 +21,21 @@ class PinItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     group_id: str = msgspec.field(name="ToGroupId", default="")
 
 
-class Pin(Body):
+class PinRequest(Body):
     """OperationType 1 pins, 2 ends it."""
 
     operation: int = msgspec.field(name="OperationType", default=PIN)
     items: list[PinItem] = msgspec.field(name="RecentContactItem", default_factory=list)
 
 
-class MuteC2C(Body):
+class MuteC2CRequest(Body):
     """Mute_Notifications 1: messages of these users come without a notification; 0 ends it."""
 
     peers: list[str] = msgspec.field(name="Peer_Account", default_factory=list)
     mute: int = msgspec.field(name="Mute_Notifications", default=0)
 
 
-class GetMutedC2C(Body):
+class GetMutedC2CRequest(Body):
     """Of which of these users messages come without a notification."""
 
     peers: list[str] = msgspec.field(name="Peer_Account", default_factory=list)
@@ -50,7 +50,7 @@ class GetMutedC2CReply(Reply):
     items: list[MutedItem] = msgspec.field(name="MuteNotificationsList", default_factory=list)
 
 
-class SetMarks(Body, kw_only=True):
+class SetConversationSettingsRequest(Body, kw_only=True):
     """What changes of a conversation (ours); what is absent stays. `TimelinePinned`, `TimelineMuted`: 1 or 0."""
 
     peer: str = msgspec.field(name="Peer_Account", default="")
@@ -61,7 +61,7 @@ class SetMarks(Body, kw_only=True):
     draft: str | msgspec.UnsetType = msgspec.field(name="TimelineDraft", default=msgspec.UNSET)
 
 
-class SetMarksReply(Reply):
+class SetConversationSettingsReply(Reply):
     """What they are now; TimelinePinned is the server's time of the pinning."""
 
     pinned: int = msgspec.field(name="TimelinePinned", default=0)
@@ -69,7 +69,7 @@ class SetMarksReply(Reply):
     draft: str = msgspec.field(name="TimelineDraft", default="")
 
 
-class ReadOne(msgspec.Struct, kw_only=True, omit_defaults=True):
+class ReadPosition(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A conversation, read up to a seq."""
 
     peer: str = msgspec.field(name="Peer_Account", default="")
@@ -78,10 +78,10 @@ class ReadOne(msgspec.Struct, kw_only=True, omit_defaults=True):
     read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
 
 
-class ReadMany(Body):
+class ReadConversationsRequest(Body):
     """Conversations that this account has read (ours), up to 500."""
 
-    items: list[ReadOne] = msgspec.field(name="TimelineReads", default_factory=list)
+    items: list[ReadPosition] = msgspec.field(name="TimelineReads", default_factory=list)
 
 
 class ReadState(msgspec.Struct, kw_only=True):
@@ -93,20 +93,20 @@ class ReadState(msgspec.Struct, kw_only=True):
     unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)
 
 
-class ReadManyReply(Reply):
+class ReadConversationsReply(Reply):
     """In the order asked."""
 
     states: list[ReadState] = msgspec.field(name="TimelineReads", default_factory=list)
 
 
-class SendReceipts(Body, kw_only=True):
+class SendReceiptsRequest(Body, kw_only=True):
     """These group messages were read by who asks; up to 30."""
 
     group_id: str = msgspec.field(name="GroupId")
     items: list[SeqItem] = msgspec.field(name="MsgSeqList", default_factory=list)
 
 
-class GetReceipts(Body, kw_only=True):
+class GetReceiptsRequest(Body, kw_only=True):
     """How many read these group messages of the asker."""
 
     group_id: str = msgspec.field(name="GroupId")
@@ -117,7 +117,7 @@ class GetReceiptsReply(Reply):
     receipts: list[ReceiptNotice] = msgspec.field(name="GroupMsgReceiptList", default_factory=list)
 
 
-class GetReaders(Body, kw_only=True):
+class GetReadersRequest(Body, kw_only=True):
     """Who read a group message of the asker (`Flag` 0), or did not (1); a page from `Cursor` on."""
 
     group_id: str = msgspec.field(name="GroupId")
@@ -145,11 +145,11 @@ class GetReadersReply(Reply):
     finished: int = msgspec.field(name="IsFinish", default=1)
 
 
-PIN_CONTACTS = Command("recentcontact.top", Pin, Reply)
-MUTE_C2C = Command("openim.set_c2c_peer_mute_notifications", MuteC2C, Reply)
-GET_MUTED_C2C = Command("openim.get_c2c_peer_mute_notifications", GetMutedC2C, GetMutedC2CReply)
-SET_MARKS = Command("timeline.marks_set", SetMarks, SetMarksReply)
-READ_MANY = Command("timeline.read", ReadMany, ReadManyReply)
-SEND_RECEIPTS = Command("group_open_http_svc.group_msg_receipt", SendReceipts, Reply)
-GET_RECEIPTS = Command("group_open_http_svc.get_group_msg_receipt", GetReceipts, GetReceiptsReply)
-GET_READERS = Command("group_open_http_svc.get_group_msg_receipt_detail", GetReaders, GetReadersReply)
+PIN_CONVERSATIONS = Command("recentcontact.top", PinRequest, Reply)
+MUTE_C2C = Command("openim.set_c2c_peer_mute_notifications", MuteC2CRequest, Reply)
+GET_MUTED_C2C = Command("openim.get_c2c_peer_mute_notifications", GetMutedC2CRequest, GetMutedC2CReply)
+SET_CONVERSATION_SETTINGS = Command("timeline.marks_set", SetConversationSettingsRequest, SetConversationSettingsReply)
+READ_CONVERSATIONS = Command("timeline.read", ReadConversationsRequest, ReadConversationsReply)
+SEND_RECEIPTS = Command("group_open_http_svc.group_msg_receipt", SendReceiptsRequest, Reply)
+GET_RECEIPTS = Command("group_open_http_svc.get_group_msg_receipt", GetReceiptsRequest, GetReceiptsReply)
+GET_READERS = Command("group_open_http_svc.get_group_msg_receipt_detail", GetReadersRequest, GetReadersReply)

@@ -20,7 +20,7 @@ from .codec import decode, encode
 
 RECALL, EDIT, REACT = "recall", "edit", "react"
 C2C_RECALLED = 8  # MsgFlagBits of a recalled C2C message
-PLACE_SKIPPED, PLACE_RECALLED = 1, 2  # IsPlaceMsg in a group: nothing to show, and a recalled message
+PLACEHOLDER_SKIPPED, PLACEHOLDER_RECALLED = 1, 2  # IsPlaceMsg in a group: nothing to show, and a recalled message
 ALL = "__kImSDK_MesssageAtALL__"  # Tencent's own word for everybody, in mentions
 
 
@@ -31,7 +31,7 @@ class Reaction(msgspec.Struct, kw_only=True, gc=False):
     users: list[str] = msgspec.field(name="Reaction_Account", default_factory=list)
 
 
-class State(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+class EntryState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """What acts have made of a message; for each kind the seq of the last act of it, 0 for none."""
 
     recall_seq: int = msgspec.field(name="RecallSeq", default=0)
@@ -45,7 +45,7 @@ class State(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     reactions: list[Reaction] = msgspec.field(name="Reactions", default_factory=list)
 
 
-class ActFacts(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+class EntryAction(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """An act: on which seq, whose message that is, and what of it changed; an edit's new body is the entry's own."""
 
     kind: str = msgspec.field(name="Kind")
@@ -92,7 +92,7 @@ class EntryGroupInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False)
     member_custom: Mapping[str, str] = msgspec.field(name="TimelineMemberCustom", default_factory=dict)
 
 
-class EntryTail(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """All of an entry but its number and time: what is stored, written by the server when the message comes in."""
 
     from_account: str = msgspec.field(name="From_Account")
@@ -111,11 +111,11 @@ class EntryTail(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
     mentions: Sequence[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=list)
     receipt: int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: its sender wants to know who read it
-    state: State | msgspec.UnsetType = msgspec.field(name="TimelineState", default=msgspec.UNSET)
-    act: ActFacts | msgspec.UnsetType = msgspec.field(name="TimelineAct", default=msgspec.UNSET)
+    state: EntryState | msgspec.UnsetType = msgspec.field(name="TimelineState", default=msgspec.UNSET)
+    action: EntryAction | msgspec.UnsetType = msgspec.field(name="TimelineAct", default=msgspec.UNSET)
     # of a recalled message, in Tencent's words for C2C and for groups
     msg_flag_bits: int = msgspec.field(name="MsgFlagBits", default=0)
-    place: int = msgspec.field(name="IsPlaceMsg", default=0)
+    placeholder: int = msgspec.field(name="IsPlaceMsg", default=0)
     revoker: RevokerInfo | msgspec.UnsetType = msgspec.field(name="RevokerInfo", default=msgspec.UNSET)
     version: int = msgspec.field(name="MsgVersion", default=0)  # how often it was edited
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
@@ -130,7 +130,7 @@ class DecodedGroupInfo(EntryGroupInfo, kw_only=True, gc=False):
     member_custom: Mapping[str, str] = msgspec.field(name="TimelineMemberCustom", default=_NOTHING)
 
 
-class Entry(EntryTail, kw_only=True, gc=False):
+class Entry(EntryPayload, kw_only=True, gc=False):
     """An entry as a client reads it. `timeline_seq` 0: an online message, which has no number."""
 
     custom: Mapping[str, str] = msgspec.field(name="TimelineCustom", default=_NOTHING)
@@ -143,31 +143,31 @@ class Entry(EntryTail, kw_only=True, gc=False):
     msg_time: int = msgspec.field(name="MsgTimeStamp", default=0)
 
 
-def encode_tail(tail: EntryTail) -> bytes:
+def encode_payload(payload: EntryPayload) -> bytes:
     """The bytes a store keeps for an entry: its JSON object without the opening brace."""
-    return encode(tail)[1:]
+    return encode(payload)[1:]
 
 
-def render(tail: bytes, *, seq: int, time: int, group: bool) -> msgspec.Raw:
+def render_entry(payload: bytes, *, seq: int, time: int, group: bool) -> msgspec.Raw:
     """The entry's JSON, numbered and dated. In a group MsgSeq is the timeline's own seq."""
     if group:
-        return msgspec.Raw(b'{"TimelineSeq":%d,"MsgSeq":%d,"MsgTimeStamp":%d,%b' % (seq, seq, time, tail))
-    return msgspec.Raw(b'{"TimelineSeq":%d,"MsgTimeStamp":%d,%b' % (seq, time, tail))
+        return msgspec.Raw(b'{"TimelineSeq":%d,"MsgSeq":%d,"MsgTimeStamp":%d,%b' % (seq, seq, time, payload))
+    return msgspec.Raw(b'{"TimelineSeq":%d,"MsgTimeStamp":%d,%b' % (seq, time, payload))
 
 
-def render_online(tail: bytes, *, time: int) -> msgspec.Raw:
+def render_online(payload: bytes, *, time: int) -> msgspec.Raw:
     """An online message's JSON: dated, never numbered."""
-    return msgspec.Raw(b'{"MsgTimeStamp":%d,%b' % (time, tail))
+    return msgspec.Raw(b'{"MsgTimeStamp":%d,%b' % (time, payload))
 
 
-def decode_tail(tail: bytes) -> EntryTail:
+def decode_payload(payload: bytes) -> EntryPayload:
     """What a store kept of an entry."""
-    return decode(EntryTail, b"{" + tail)
+    return decode(EntryPayload, b"{" + payload)
 
 
-def render_place(seq: int) -> msgspec.Raw:
+def render_placeholder(seq: int) -> msgspec.Raw:
     """What stands in a group's history, for clients that know no acts, where an act stands: nothing to show."""
-    return msgspec.Raw(b'{"MsgSeq":%d,"IsPlaceMsg":%d}' % (seq, PLACE_SKIPPED))
+    return msgspec.Raw(b'{"MsgSeq":%d,"IsPlaceMsg":%d}' % (seq, PLACEHOLDER_SKIPPED))
 
 
 def render_tombstone(seq: int) -> msgspec.Raw:

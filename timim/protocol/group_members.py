@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from .codec import Body, Command, Reply
-from .groups import CustomField, GroupOnly, NewMember
+from .groups import CustomField, GroupIdRequest, NewMember
 
 JOINED, ASKED = "JoinedSuccess", "WaitAdminApproval"
-FAILED, ADDED, THERE, WAITS = 0, 1, 2, 3  # Result of one member in an answer to AddMembers
+FAILED, ADDED, ALREADY_MEMBER, PENDING = 0, 1, 2, 3  # Result of one member in an AddMembersReply
 
 
-class GetMembers(Body):
+class GetMembersRequest(Body):
     """A page of members, in the order they joined. Offset counts members of the roles asked for."""
 
     group_id: str = msgspec.field(name="GroupId")
@@ -20,7 +20,7 @@ class GetMembers(Body):
     roles: list[str] = msgspec.field(name="MemberRoleFilter", default_factory=list)
 
 
-class GetNamedMembers(Body):
+class GetNamedMembersRequest(Body):
     """Facts of these members; who is not in the group is left out."""
 
     group_id: str = msgspec.field(name="GroupId")
@@ -47,7 +47,7 @@ class MembersReply(Reply):
     members: list[MemberInfo] = msgspec.field(name="MemberList", default_factory=list)
 
 
-class AddMembers(Body):
+class AddMembersRequest(Body):
     """Invite up to 100. Silence 1 (administrators only): no tip and no notice."""
 
     group_id: str = msgspec.field(name="GroupId")
@@ -55,7 +55,7 @@ class AddMembers(Body):
     silence: int = msgspec.field(name="Silence", default=0)
 
 
-class Added(msgspec.Struct, kw_only=True):
+class AddMemberResult(msgspec.Struct, kw_only=True):
     """What became of one: 0 no such account or no room, 1 added, 2 was a member, 3 waits for an approval."""
 
     account: str = msgspec.field(name="Member_Account")
@@ -63,10 +63,10 @@ class Added(msgspec.Struct, kw_only=True):
 
 
 class AddMembersReply(Reply):
-    members: list[Added] = msgspec.field(name="MemberList", default_factory=list)
+    members: list[AddMemberResult] = msgspec.field(name="MemberList", default_factory=list)
 
 
-class DeleteMembers(Body):
+class DeleteMembersRequest(Body):
     """Kick up to 500; who is not a member is passed over."""
 
     group_id: str = msgspec.field(name="GroupId")
@@ -75,7 +75,7 @@ class DeleteMembers(Body):
     silence: int = msgspec.field(name="Silence", default=0)
 
 
-class ModifyMember(Body):
+class ModifyMemberRequest(Body):
     """Only what is there changes. ShutUpTime: seconds from now, 0 ends it; AppMemberDefinedData: empty removes a key."""
 
     group_id: str = msgspec.field(name="GroupId")
@@ -86,7 +86,7 @@ class ModifyMember(Body):
     custom: list[CustomField] = msgspec.field(name="AppMemberDefinedData", default_factory=list)
 
 
-class Apply(Body):
+class JoinGroupRequest(Body):
     """Join, or ask to."""
 
     group_id: str = msgspec.field(name="GroupId")
@@ -94,13 +94,13 @@ class Apply(Body):
     user_field: str = msgspec.field(name="UserDefinedField", default="")
 
 
-class ApplyReply(Reply):
+class JoinGroupReply(Reply):
     """JoinedStatus: "JoinedSuccess" or "WaitAdminApproval"."""
 
     joined: str = msgspec.field(name="JoinedStatus", default=JOINED)
 
 
-class HandleApply(Body):
+class HandleApplicationRequest(Body):
     """An owner's or admin's answer to an application. HandleMsg: "Agree" or "Reject"."""
 
     group_id: str = msgspec.field(name="GroupId")
@@ -111,7 +111,7 @@ class HandleApply(Body):
     msg_key: int = msgspec.field(name="MsgKey", default=0)
 
 
-class HandleInvite(Body, kw_only=True):
+class HandleInvitationRequest(Body, kw_only=True):
     """The same for one whom a member wants to invite: Applicant_Account invites, Invited_Account comes in."""
 
     group_id: str = msgspec.field(name="GroupId")
@@ -121,12 +121,12 @@ class HandleInvite(Body, kw_only=True):
     wording: str = msgspec.field(name="ApprovalMsg", default="")
 
 
-GET_MEMBERS = Command("group_open_http_svc.get_group_member_info", GetMembers, MembersReply)
-GET_NAMED_MEMBERS = Command("group_open_http_svc.get_specified_group_member_info", GetNamedMembers, MembersReply)
-ADD_MEMBERS = Command("group_open_http_svc.add_group_member", AddMembers, AddMembersReply)
-DELETE_MEMBERS = Command("group_open_http_svc.delete_group_member", DeleteMembers, Reply)
-MODIFY_MEMBER = Command("group_open_http_svc.modify_group_member_info", ModifyMember, Reply)
-APPLY = Command("group_open_http_svc.apply_join_group", Apply, ApplyReply)
-HANDLE_APPLY = Command("group_open_http_svc.handle_apply_join_group", HandleApply, Reply)
-HANDLE_INVITE = Command("group_open_http_svc.handle_invite_join_permission_group", HandleInvite, Reply)
-QUIT = Command("group_open_http_svc.quit_group", GroupOnly, Reply)
+GET_MEMBERS = Command("group_open_http_svc.get_group_member_info", GetMembersRequest, MembersReply)
+GET_NAMED_MEMBERS = Command("group_open_http_svc.get_specified_group_member_info", GetNamedMembersRequest, MembersReply)
+ADD_MEMBERS = Command("group_open_http_svc.add_group_member", AddMembersRequest, AddMembersReply)
+DELETE_MEMBERS = Command("group_open_http_svc.delete_group_member", DeleteMembersRequest, Reply)
+MODIFY_MEMBER = Command("group_open_http_svc.modify_group_member_info", ModifyMemberRequest, Reply)
+JOIN_GROUP = Command("group_open_http_svc.apply_join_group", JoinGroupRequest, JoinGroupReply)
+HANDLE_APPLICATION = Command("group_open_http_svc.handle_apply_join_group", HandleApplicationRequest, Reply)
+HANDLE_INVITATION = Command("group_open_http_svc.handle_invite_join_permission_group", HandleInvitationRequest, Reply)
+QUIT_GROUP = Command("group_open_http_svc.quit_group", GroupIdRequest, Reply)

@@ -19,7 +19,7 @@ class NewMember(msgspec.Struct, kw_only=True, omit_defaults=True):
     role: str = msgspec.field(name="Role", default="")
 
 
-class CreateGroup(Body):
+class CreateGroupRequest(Body):
     """Without a GroupId the server makes one (`@TGS#…`)."""
 
     type: str = msgspec.field(name="Type")
@@ -40,13 +40,13 @@ class CreateGroupReply(Reply):
     type: str = msgspec.field(name="Type", default="")
 
 
-class GroupOnly(Body):
+class GroupIdRequest(Body):
     """A command that needs a group and nothing else."""
 
     group_id: str = msgspec.field(name="GroupId")
 
 
-class GetGroupInfo(Body):
+class GetGroupInfoRequest(Body):
     """Facts of groups, for their members; at most 50 at once."""
 
     group_ids: list[str] = msgspec.field(name="GroupIdList", default_factory=list)
@@ -78,7 +78,7 @@ class GetGroupInfoReply(Reply):
     groups: list[GroupInfoItem] = msgspec.field(name="GroupInfo", default_factory=list)
 
 
-class ListJoined(Body):
+class ListJoinedGroupsRequest(Body):
     """The groups that an account is in, in pages of Limit."""
 
     account: str = msgspec.field(name="Member_Account", default="")
@@ -86,12 +86,12 @@ class ListJoined(Body):
     offset: int = msgspec.field(name="Offset", default=0)
 
 
-class JoinedReply(Reply):
+class ListJoinedGroupsReply(Reply):
     total: int = msgspec.field(name="TotalCount", default=0)
     groups: list[GroupInfoItem] = msgspec.field(name="GroupIdList", default_factory=list)
 
 
-class ModifyGroup(Body):
+class ModifyGroupRequest(Body):
     """Only what is there changes. ShutUpAllMember: "On" or "Off"; AppDefinedData: an empty Value removes the key."""
 
     group_id: str = msgspec.field(name="GroupId")
@@ -105,12 +105,12 @@ class ModifyGroup(Body):
     custom: list[CustomField] = msgspec.field(name="AppDefinedData", default_factory=list)
 
 
-class ChangeOwner(Body):
+class ChangeOwnerRequest(Body):
     group_id: str = msgspec.field(name="GroupId")
     new_owner: str = msgspec.field(name="NewOwner_Account")
 
 
-class Attribute(msgspec.Struct, kw_only=True):
+class GroupAttribute(msgspec.Struct, kw_only=True):
     """An attribute of a group: a key and a text that any client may read at any time."""
 
     key: str
@@ -118,29 +118,29 @@ class Attribute(msgspec.Struct, kw_only=True):
     seq: int = 0
 
 
-class ModifyAttributes(Body):
+class ModifyAttributesRequest(Body):
     """Sets attributes; those not named stay, or go with `set_group_attr`. An empty value removes one."""
 
     group_id: str = msgspec.field(name="GroupId")
-    attributes: list[Attribute] = msgspec.field(name="GroupAttr", default_factory=list)
+    attributes: list[GroupAttribute] = msgspec.field(name="GroupAttr", default_factory=list)
 
 
 class AttributesReply(Reply):
     """The attributes asked for or changed; `AttrMainSeq` rises with each change of any."""
 
     main_seq: int = msgspec.field(name="AttrMainSeq", default=0)
-    attributes: list[Attribute] = msgspec.field(name="GroupAttrAry", default_factory=list)
+    attributes: list[GroupAttribute] = msgspec.field(name="GroupAttrAry", default_factory=list)
 
 
-CREATE_GROUP = Command("group_open_http_svc.create_group", CreateGroup, CreateGroupReply)
-GET_GROUP_INFO = Command("group_open_http_svc.get_group_info", GetGroupInfo, GetGroupInfoReply)
-GET_PUBLIC_INFO = Command("group_open_http_svc.get_group_public_info", GetGroupInfo, GetGroupInfoReply)
-LIST_JOINED = Command("group_open_http_svc.get_joined_group_list", ListJoined, JoinedReply)
-MODIFY_GROUP = Command("group_open_http_svc.modify_group_base_info", ModifyGroup, Reply)
-CHANGE_OWNER = Command("group_open_http_svc.change_group_owner", ChangeOwner, Reply)
-DESTROY_GROUP = Command("group_open_http_svc.destroy_group", GroupOnly, Reply)
-GET_ATTRIBUTES = Command("group_open_attr_http_svc.get_group_attr", GroupOnly, AttributesReply)
-SET_ATTRIBUTES = Command("group_open_http_svc.set_group_attr", ModifyAttributes, AttributesReply)
-MODIFY_ATTRIBUTES = Command("group_open_http_svc.modify_group_attr", ModifyAttributes, AttributesReply)
-DELETE_ATTRIBUTES = Command("group_open_http_svc.delete_group_attr", ModifyAttributes, AttributesReply)
-CLEAR_ATTRIBUTES = Command("group_open_http_svc.clear_group_attr", GroupOnly, AttributesReply)
+CREATE_GROUP = Command("group_open_http_svc.create_group", CreateGroupRequest, CreateGroupReply)
+GET_GROUP_INFO = Command("group_open_http_svc.get_group_info", GetGroupInfoRequest, GetGroupInfoReply)
+GET_PUBLIC_INFO = Command("group_open_http_svc.get_group_public_info", GetGroupInfoRequest, GetGroupInfoReply)
+LIST_JOINED = Command("group_open_http_svc.get_joined_group_list", ListJoinedGroupsRequest, ListJoinedGroupsReply)
+MODIFY_GROUP = Command("group_open_http_svc.modify_group_base_info", ModifyGroupRequest, Reply)
+CHANGE_OWNER = Command("group_open_http_svc.change_group_owner", ChangeOwnerRequest, Reply)
+DESTROY_GROUP = Command("group_open_http_svc.destroy_group", GroupIdRequest, Reply)
+GET_ATTRIBUTES = Command("group_open_attr_http_svc.get_group_attr", GroupIdRequest, AttributesReply)
+SET_ATTRIBUTES = Command("group_open_http_svc.set_group_attr", ModifyAttributesRequest, AttributesReply)
+MODIFY_ATTRIBUTES = Command("group_open_http_svc.modify_group_attr", ModifyAttributesRequest, AttributesReply)
+DELETE_ATTRIBUTES = Command("group_open_http_svc.delete_group_attr", ModifyAttributesRequest, AttributesReply)
+CLEAR_ATTRIBUTES = Command("group_open_http_svc.clear_group_attr", GroupIdRequest, AttributesReply)

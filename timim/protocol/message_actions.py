@@ -10,10 +10,10 @@ from __future__ import annotations
 import msgspec
 
 from .codec import Body, Command, Reply
-from .messages import Seqs
+from .messages import SeqRange
 
 
-class ActBody(Body):
+class MessageActionRequest(Body):
     """What its sender calls the act (ours), as a message: a retry under the same name is the same act."""
 
     client_time: int = msgspec.field(name="MsgClientTime", default=0)
@@ -31,13 +31,13 @@ class RecallInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
     seq: int = msgspec.field(name="TimelineSeq", default=0)
 
 
-class RecallC2C(ActBody, kw_only=True):
+class RecallC2CRequest(MessageActionRequest, kw_only=True):
     """Take a C2C message back."""
 
     info: RecallInfo = msgspec.field(name="MsgInfo")
 
 
-class ActReply(Reply):
+class MessageActionReply(Reply):
     """`TimelineEntry`: the act's entry (ours); absent when nothing changed."""
 
     entry: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="TimelineEntry", default=msgspec.UNSET)
@@ -47,25 +47,25 @@ class SeqItem(msgspec.Struct, kw_only=True):
     seq: int = msgspec.field(name="MsgSeq")
 
 
-class RecallGroup(ActBody, kw_only=True):
+class RecallGroupRequest(MessageActionRequest, kw_only=True):
     """Take group messages back, up to 10."""
 
     group_id: str = msgspec.field(name="GroupId")
     items: list[SeqItem] = msgspec.field(name="MsgSeqList", default_factory=list)
 
 
-class Recalled(msgspec.Struct, kw_only=True):
+class RecallResult(msgspec.Struct, kw_only=True):
     """What became of one; 0: recalled."""
 
     seq: int = msgspec.field(name="MsgSeq")
     code: int = msgspec.field(name="RetCode", default=0)
 
 
-class RecallGroupReply(ActReply):
-    results: list[Recalled] = msgspec.field(name="RecallRetList", default_factory=list)
+class RecallGroupReply(MessageActionReply):
+    results: list[RecallResult] = msgspec.field(name="RecallRetList", default_factory=list)
 
 
-class EditC2C(ActBody, kw_only=True):
+class EditC2CRequest(MessageActionRequest, kw_only=True):
     """Another body for a C2C message: Tencent's way by From, To, MsgSeq, MsgRandom and MsgTime; ours by `TimelineSeq`."""
 
     from_account: str = msgspec.field(name="From_Account", default="")
@@ -79,7 +79,7 @@ class EditC2C(ActBody, kw_only=True):
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
 
 
-class EditGroup(ActBody, kw_only=True):
+class EditGroupRequest(MessageActionRequest, kw_only=True):
     """Another body for a group message."""
 
     group_id: str = msgspec.field(name="GroupId")
@@ -89,7 +89,7 @@ class EditGroup(ActBody, kw_only=True):
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
 
 
-class EditReply(ActReply):
+class EditReply(MessageActionReply):
     """`MsgVersion`: how often the message was edited; and what it says now, as the web client wants to be told."""
 
     version: int = msgspec.field(name="MsgVersion", default=0)
@@ -97,7 +97,7 @@ class EditReply(ActReply):
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
 
 
-class React(ActBody, kw_only=True):
+class ReactRequest(MessageActionRequest, kw_only=True):
     """Add or take back one's reaction (ours): to a message of a peer's conversation, or of a group."""
 
     peer: str = msgspec.field(name="Peer_Account", default="")
@@ -107,23 +107,23 @@ class React(ActBody, kw_only=True):
     removed: int = msgspec.field(name="Removed", default=0)
 
 
-class GetActs(Body, kw_only=True):
+class GetMessageActionsRequest(Body, kw_only=True):
     """The acts among the entries of a group's `TimelineRange` (ours), oldest first, from its beginning."""
 
     group_id: str = msgspec.field(name="GroupId")
-    timeline_range: Seqs = msgspec.field(name="TimelineRange")
+    timeline_range: SeqRange = msgspec.field(name="TimelineRange")
 
 
-class GetActsReply(Reply):
+class GetMessageActionsReply(Reply):
     """`TimelineRange`: the part of it that these are all acts of."""
 
-    acts: list[msgspec.Raw] = msgspec.field(name="TimelineActs", default_factory=list)
-    timeline_range: Seqs = msgspec.field(name="TimelineRange", default=(1, 0))
+    actions: list[msgspec.Raw] = msgspec.field(name="TimelineActs", default_factory=list)
+    timeline_range: SeqRange = msgspec.field(name="TimelineRange", default=(1, 0))
 
 
-RECALL_C2C = Command("openim.msgwithdraw", RecallC2C, ActReply)
-RECALL_GROUP = Command("group_open_http_svc.group_msg_recall", RecallGroup, RecallGroupReply)
-EDIT_C2C = Command("openim.modify_c2c_msg", EditC2C, EditReply)
-EDIT_GROUP = Command("openim.modify_group_msg", EditGroup, EditReply)
-REACT_TO = Command("timeline.react", React, ActReply)
-GET_ACTS = Command("timeline.acts_get", GetActs, GetActsReply)
+RECALL_C2C = Command("openim.msgwithdraw", RecallC2CRequest, MessageActionReply)
+RECALL_GROUP = Command("group_open_http_svc.group_msg_recall", RecallGroupRequest, RecallGroupReply)
+EDIT_C2C = Command("openim.modify_c2c_msg", EditC2CRequest, EditReply)
+EDIT_GROUP = Command("openim.modify_group_msg", EditGroupRequest, EditReply)
+REACT_TO = Command("timeline.react", ReactRequest, MessageActionReply)
+GET_MESSAGE_ACTIONS = Command("timeline.acts_get", GetMessageActionsRequest, GetMessageActionsReply)

@@ -12,10 +12,10 @@ import msgspec
 from .codec import Body, Command, Reply
 from .entries import MentionItem, PushInfo
 
-Seqs = tuple[int, int]
+SeqRange = tuple[int, int]
 
 
-class SendC2C(Body, kw_only=True):
+class SendC2CRequest(Body, kw_only=True):
     """`MsgLifeTime: 0` is an online message: not stored, not numbered."""
 
     to_account: str = msgspec.field(name="To_Account")
@@ -30,7 +30,7 @@ class SendC2C(Body, kw_only=True):
     ask: int = msgspec.field(name="TimelineAsk", default=0)  # 1: store nothing; where does this msg_id stand? seq 0: nowhere
 
 
-class SenderFacts(msgspec.Struct, kw_only=True, omit_defaults=True):
+class SenderInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What the server wrote of a message's sender (ours)."""
 
     nick: str = msgspec.field(name="From_AccountNick", default="")
@@ -49,10 +49,10 @@ class SendC2CReply(Reply):
     msg_random: int = msgspec.field(name="MsgRandom", default=0)
     msg_key: str = msgspec.field(name="MsgKey", default="")
     timeline_seq: int = msgspec.field(name="TimelineSeq", default=0)
-    sender: SenderFacts | msgspec.UnsetType = msgspec.field(name="TimelineSender", default=msgspec.UNSET)
+    sender: SenderInfo | msgspec.UnsetType = msgspec.field(name="TimelineSender", default=msgspec.UNSET)
 
 
-class SendGroup(Body, kw_only=True):
+class SendGroupRequest(Body, kw_only=True):
     """A group message; REST names the sender `From_Account`."""
 
     group_id: str = msgspec.field(name="GroupId")
@@ -75,18 +75,18 @@ class SendGroupReply(Reply):
     msg_time: int = msgspec.field(name="MsgTime", default=0)
     msg_seq: int = msgspec.field(name="MsgSeq", default=0)
     timeline_seq: int = msgspec.field(name="TimelineSeq", default=0)
-    sender: SenderFacts | msgspec.UnsetType = msgspec.field(name="TimelineSender", default=msgspec.UNSET)
+    sender: SenderInfo | msgspec.UnsetType = msgspec.field(name="TimelineSender", default=msgspec.UNSET)
 
 
 class RangeReply(Reply):
     """What every history reply proves (ours): the interval it covers, where the timeline begins and ends."""
 
-    timeline_range: Seqs | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
+    timeline_range: SeqRange | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
     timeline_floor: int = msgspec.field(name="TimelineFloor", default=0)
     timeline_last_seq: int = msgspec.field(name="TimelineLastSeq", default=0)
 
 
-class RoamC2C(Body):
+class RoamC2CRequest(Body):
     """C2C history: up to MaxCnt messages before `LastMsgTime` and `MsgKey`, or the newest of `TimelineRange`."""
 
     peer: str = msgspec.field(name="Peer_Account")
@@ -94,7 +94,7 @@ class RoamC2C(Body):
     last_msg_time: int = msgspec.field(name="LastMsgTime", default=0)
     msg_key: str = msgspec.field(name="MsgKey", default="")
     direction: int = msgspec.field(name="GetDirection", default=0)
-    timeline_range: Seqs | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
+    timeline_range: SeqRange | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
     until: int = msgspec.field(name="TimelineUntil", default=0)  # only what is of this time or older
 
 
@@ -112,13 +112,13 @@ class RoamC2CReply(RangeReply):
     messages: list[msgspec.Raw] = msgspec.field(name="MsgList", default_factory=list)
 
 
-class RoamGroup(Body):
+class RoamGroupRequest(Body):
     """Group history: ReqMsgNumber messages up to and with ReqMsgSeq, or the newest of `TimelineRange`."""
 
     group_id: str = msgspec.field(name="GroupId")
     seq: int = msgspec.field(name="ReqMsgSeq", default=0)
     number: int = msgspec.field(name="ReqMsgNumber", default=20)
-    timeline_range: Seqs | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
+    timeline_range: SeqRange | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
     until: int = msgspec.field(name="TimelineUntil", default=0)  # only what is of this time or older
 
 
@@ -134,7 +134,7 @@ class RoamGroupReply(RangeReply):
     messages: list[msgspec.Raw] = msgspec.field(name="RspMsgList", default_factory=list)
 
 
-class OfflineC2C(Body):
+class OfflineC2CRequest(Body):
     """The web client's question for what it missed in C2C. `SyncFlag` 0: the first time, 1: it goes on."""
 
     cookie: str = msgspec.field(name="Cookie", default="")
@@ -171,24 +171,24 @@ class ReadItems(msgspec.Struct, kw_only=True, omit_defaults=True):
     items: list[ReadItem] = msgspec.field(name="C2CMsgReadedItem", default_factory=list)
 
 
-class ReadC2C(Body):
+class ReadC2CRequest(Body):
     """C2C conversations this account has read."""
 
     read: ReadItems = msgspec.field(name="C2CMsgReaded")
 
 
-class ReadGroup(Body):
+class ReadGroupRequest(Body):
     """A group this account has read, up to a seq."""
 
     group_id: str = msgspec.field(name="GroupId")
     read_seq: int = msgspec.field(name="MsgReadedSeq", default=0)
 
 
-class RoamSystem(Body):
+class RoamSystemRequest(Body):
     """The asker's own system timeline (ours): the newest MaxCnt of `TimelineRange`."""
 
     max_cnt: int = msgspec.field(name="MaxCnt", default=20)
-    timeline_range: Seqs = msgspec.field(name="TimelineRange", default=(1, 1 << 62))
+    timeline_range: SeqRange = msgspec.field(name="TimelineRange", default=(1, 1 << 62))
     until: int = msgspec.field(name="TimelineUntil", default=0)  # only what is of this time or older
 
 
@@ -198,18 +198,18 @@ class RoamSystemReply(RangeReply):
     messages: list[msgspec.Raw] = msgspec.field(name="MsgList", default_factory=list)
 
 
-class ReadSystem(Body):
+class ReadSystemRequest(Body):
     """The system timeline is read up to a seq (ours)."""
 
     read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
 
 
-SEND_C2C = Command("openim.sendmsg", SendC2C, SendC2CReply)
-SEND_GROUP = Command("group_open_http_svc.send_group_msg", SendGroup, SendGroupReply)
-ROAM_C2C = Command("openim.getroammsg", RoamC2C, RoamC2CReply)
-ROAM_GROUP = Command("group_open_http_svc.group_msg_get", RoamGroup, RoamGroupReply)
-OFFLINE_C2C = Command("openim.getmsg", OfflineC2C, OfflineC2CReply)
-READ_C2C = Command("openim.msgreaded", ReadC2C, Reply)
-READ_GROUP = Command("group_open_http_svc.msg_read_report", ReadGroup, Reply)
-ROAM_SYSTEM = Command("timeline.system_get", RoamSystem, RoamSystemReply)
-READ_SYSTEM = Command("timeline.system_read", ReadSystem, Reply)
+SEND_C2C = Command("openim.sendmsg", SendC2CRequest, SendC2CReply)
+SEND_GROUP = Command("group_open_http_svc.send_group_msg", SendGroupRequest, SendGroupReply)
+ROAM_C2C = Command("openim.getroammsg", RoamC2CRequest, RoamC2CReply)
+ROAM_GROUP = Command("group_open_http_svc.group_msg_get", RoamGroupRequest, RoamGroupReply)
+OFFLINE_C2C = Command("openim.getmsg", OfflineC2CRequest, OfflineC2CReply)
+READ_C2C = Command("openim.msgreaded", ReadC2CRequest, Reply)
+READ_GROUP = Command("group_open_http_svc.msg_read_report", ReadGroupRequest, Reply)
+ROAM_SYSTEM = Command("timeline.system_get", RoamSystemRequest, RoamSystemReply)
+READ_SYSTEM = Command("timeline.system_read", ReadSystemRequest, Reply)

@@ -20,24 +20,24 @@ __all__ = [
     "SERVER_ELEMS",
     "SYSTEM_ACCOUNT",
     "TIP",
-    "Asked",
-    "GroupNews",
-    "GroupNotice",
-    "MemberFacts",
-    "MemberNews",
+    "FriendApplicationItem",
+    "GroupInfoChange",
+    "GroupNoticeContent",
+    "GroupTipContent",
+    "MemberInfoChange",
     "ProfileTag",
-    "Relation",
-    "Tip",
-    "as_body",
-    "entry_of",
-    "push_form",
+    "RelationContent",
+    "TipMember",
+    "as_push_item",
+    "entry_from_push",
+    "server_elem_body",
 ]
 
 SERVER_ELEMS = frozenset((TIP, GROUP_NOTICE, RELATION))  # nobody but the server may write these
 SYSTEM_ACCOUNT = "@TIM#SYSTEM"
 
 
-class MemberFacts(msgspec.Struct, kw_only=True, omit_defaults=True):
+class TipMember(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A user that a tip names."""
 
     account: str = msgspec.field(name="UserId")
@@ -45,7 +45,7 @@ class MemberFacts(msgspec.Struct, kw_only=True, omit_defaults=True):
     face_url: str = msgspec.field(name="ImageUrl", default="")
 
 
-class MemberNews(msgspec.Struct, kw_only=True, omit_defaults=True):
+class MemberInfoChange(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What changed of a member; ShutupTime in seconds, 0: may speak again. Only what changed is there."""
 
     account: str = msgspec.field(name="User_Account")
@@ -54,7 +54,7 @@ class MemberNews(msgspec.Struct, kw_only=True, omit_defaults=True):
     custom: dict[str, str] | msgspec.UnsetType = msgspec.field(name="TimelineMemberCustom", default=msgspec.UNSET)
 
 
-class GroupNews(msgspec.Struct, kw_only=True, omit_defaults=True):
+class GroupInfoChange(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What changed of a group. Only what changed is there."""
 
     name: str | msgspec.UnsetType = msgspec.field(name="GroupName", default=msgspec.UNSET)
@@ -68,20 +68,20 @@ class GroupNews(msgspec.Struct, kw_only=True, omit_defaults=True):
     attributes: dict[str, str] | msgspec.UnsetType = msgspec.field(name="TimelineAttributes", default=msgspec.UNSET)
 
 
-class Tip(msgspec.Struct, kw_only=True, omit_defaults=True):
+class GroupTipContent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A change of a group, by OpType: 1 join, 2 quit, 3 kick, 4 admin, 5 admin no more, 6 group, 7 member."""
 
     op_type: int = msgspec.field(name="OpType")
     operator: str = msgspec.field(name="Operator_Account", default="")
     users: list[str] = msgspec.field(name="List_Account", default_factory=list)
-    facts: list[MemberFacts] = msgspec.field(name="MsgMemberExtraInfo", default_factory=list)
+    member_info: list[TipMember] = msgspec.field(name="MsgMemberExtraInfo", default_factory=list)
     member_num: int = msgspec.field(name="MemberNum", default=0)
-    group: GroupNews | msgspec.UnsetType = msgspec.field(name="MsgGroupNewInfo", default=msgspec.UNSET)
-    members: list[MemberNews] = msgspec.field(name="MsgMemberInfo", default_factory=list)
+    group: GroupInfoChange | msgspec.UnsetType = msgspec.field(name="MsgGroupNewInfo", default=msgspec.UNSET)
+    members: list[MemberInfoChange] = msgspec.field(name="MsgMemberInfo", default_factory=list)
     reason: str = msgspec.field(name="TimelineReason", default="")
 
 
-class GroupNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
+class GroupNoticeContent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A notice to one user, by ReportType; `TimelineUsers` names whom it is about when that is not who receives it."""
 
     report_type: int = msgspec.field(name="ReportType")
@@ -95,7 +95,7 @@ class GroupNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
     users: list[str] = msgspec.field(name="TimelineUsers", default_factory=list)
 
 
-class Asked(msgspec.Struct, kw_only=True, omit_defaults=True):
+class FriendApplicationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     """An application to be somebody's friend."""
 
     account: str = msgspec.field(name="PendencyAdd_Account")
@@ -112,7 +112,7 @@ class ProfileTag(msgspec.Struct, kw_only=True, omit_defaults=True):
     value: str = msgspec.field(name="ValueBytes", default="")
 
 
-class Relation(msgspec.Struct, kw_only=True, omit_defaults=True):
+class RelationContent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A change of relations, by PushType: 1 and 2 friends, 3 and 4 applications, 5 and 6 blacklist, 7 read, 8 profile.
 
     9 is ours: a remark or the friend groups of a friend changed.
@@ -121,7 +121,7 @@ class Relation(msgspec.Struct, kw_only=True, omit_defaults=True):
     push_type: int = msgspec.field(name="PushType")
     added: list[str] = msgspec.field(name="FriendAdd_Account", default_factory=list)
     deleted: list[str] = msgspec.field(name="FriendDel_Account", default_factory=list)
-    asked: list[Asked] = msgspec.field(name="PendencyAdd", default_factory=list)
+    asked: list[FriendApplicationItem] = msgspec.field(name="PendencyAdd", default_factory=list)
     answered: list[str] = msgspec.field(name="FrienPencydDel_Account", default_factory=list)  # Tencent's own spelling
     blocked: list[str] = msgspec.field(name="BlackListAdd_Account", default_factory=list)
     unblocked: list[str] = msgspec.field(name="BlackListDel_Account", default_factory=list)
@@ -131,12 +131,12 @@ class Relation(msgspec.Struct, kw_only=True, omit_defaults=True):
     version: int = msgspec.field(name="TimelineVersion", default=0)
 
 
-def as_body(msg_type: str, content: bytes) -> bytes:
+def server_elem_body(msg_type: str, content: bytes) -> bytes:
     """The `MsgBody` of an entry of the server."""
     return b'[{"MsgType":"%b","MsgContent":%b}]' % (msg_type.encode(), content)
 
 
-def push_form(kind: int, entry: bytes, content: bytes, body: bytes) -> msgspec.Raw:
+def as_push_item(kind: int, entry: bytes, content: bytes, body: bytes) -> msgspec.Raw:
     """A rendered entry, which ends with `body`, as a push of this Event number holds it."""
     if kind in (session.EVENT_GROUP_TIP, session.EVENT_GROUP_NOTICE):
         return msgspec.Raw(entry[: -len(body) - 1] + content + b"}")
@@ -147,11 +147,11 @@ class _Wrapped(msgspec.Struct):
     entry: Entry = msgspec.field(name="TimelineEntry")
 
 
-def entry_of(kind: int, raw: msgspec.Raw) -> Entry:
+def entry_from_push(kind: int, raw: msgspec.Raw) -> Entry:
     """The entry in a member of such a push. Raises ProtocolError."""
     if kind in (session.EVENT_GROUP_TIP, session.EVENT_GROUP_NOTICE):
         entry = decode(Entry, raw)
         msg_type = TIP if kind == session.EVENT_GROUP_TIP else GROUP_NOTICE
-        entry.msg_body = msgspec.Raw(as_body(msg_type, bytes(entry.msg_body)))
+        entry.msg_body = msgspec.Raw(server_elem_body(msg_type, bytes(entry.msg_body)))
         return entry
     return decode(_Wrapped, raw).entry

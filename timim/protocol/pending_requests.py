@@ -13,31 +13,31 @@ from itertools import count
 from ..errors import InvalidArgument, RequestTimeout, TimimError
 from .frames import Frame
 
-Settle = Callable[[Frame | TimimError], None]
+OnResult = Callable[[Frame | TimimError], None]
 
 
-class Calls:
+class PendingRequests:
     """The requests of one connection that wait for their replies; at most `limit`."""
 
     def __init__(self, *, limit: int = 4096, first_seq: int = 1) -> None:
         self._limit = limit
         self._seqs = count(first_seq)
-        self._waiting: dict[int, tuple[str, Settle]] = {}
+        self._waiting: dict[int, tuple[str, OnResult]] = {}
         self._deadlines: list[tuple[float, int]] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def begin(self, servcmd: str, settle: Settle, *, deadline: float) -> int:
+    def register(self, servcmd: str, on_result: OnResult, *, deadline: float) -> int:
         """Register a request; returns the seq its frame must carry. Raises InvalidArgument when too many wait."""
         if len(self._waiting) >= self._limit:
             raise InvalidArgument(f"{self._limit} requests wait for replies already")
         seq = next(self._seqs)
-        self._waiting[seq] = servcmd, settle
+        self._waiting[seq] = servcmd, on_result
         heapq.heappush(self._deadlines, (deadline, seq))
         return seq
 
-    def reply(self, frame: Frame) -> bool:
+    def resolve(self, frame: Frame) -> bool:
         """Settle the call that this frame answers; False when no call waits for it."""
         waiting = self._waiting.get(frame.head.seq)
         if waiting is None or waiting[0] != frame.head.servcmd:

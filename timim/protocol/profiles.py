@@ -32,14 +32,14 @@ class ProfileItem(msgspec.Struct, kw_only=True):
     value: str | int = msgspec.field(name="Value", default="")
 
 
-class SetProfile(Body):
+class SetProfileRequest(Body):
     """Only what is there changes; an empty Value removes it. REST names the account."""
 
     account: str = msgspec.field(name="From_Account", default="")
     items: list[ProfileItem] = msgspec.field(name="ProfileItem", default_factory=list)
 
 
-class GetProfiles(Body):
+class GetProfilesRequest(Body):
     """Profiles of up to 100 accounts. `TimelineVersions`: which version the asker has of each, in the same order."""
 
     accounts: list[str] = msgspec.field(name="To_Account", default_factory=list)
@@ -57,9 +57,9 @@ class UserProfile(msgspec.Struct, kw_only=True, omit_defaults=True):
     version: int = msgspec.field(name="TimelineVersion", default=0)
 
 
-class ProfilesReply(Reply):
+class GetProfilesReply(Reply):
     users: list[UserProfile] = msgspec.field(name="UserProfileItem", default_factory=list)
 
 
-SET_PROFILE = Command("profile.portrait_set", SetProfile, Reply)
-GET_PROFILES = Command("profile.portrait_get", GetProfiles, ProfilesReply)
+SET_PROFILE = Command("profile.portrait_set", SetProfileRequest, Reply)
+GET_PROFILES = Command("profile.portrait_get", GetProfilesRequest, GetProfilesReply)

@@ -37,7 +37,7 @@ class TimelineServer(msgspec.Struct, kw_only=True):
     media_limits: dict[str, int] = msgspec.field(name="MediaLimits", default_factory=dict)  # bytes by kind of content
 
 
-class Login(Body):
+class LoginRequest(Body):
     """Who logs in stands in the head (identifier, usersig)."""
 
     client: TimelineClient | msgspec.UnsetType = msgspec.field(name="TimelineClient", default=msgspec.UNSET)
@@ -65,9 +65,9 @@ EVENT_PROFILE = 8
 EVENT_C2C_MESSAGE = 9
 EVENT_C2C_NOTICE = 10
 EVENT_READ = 10001  # ours: numbers of their own, which other clients pass over
-EVENT_ACT = 10002
+EVENT_MESSAGE_ACTION = 10002
 EVENT_RECEIPT = 10003
-EVENT_MARKS = 10004
+EVENT_CONVERSATION_SETTINGS = 10004
 SUB_KICKED = 96
 
 
@@ -87,18 +87,18 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
     friends: list[msgspec.Raw] = msgspec.field(name="FriendListMod", default_factory=list)
     profiles: list[msgspec.Raw] = msgspec.field(name="ProfileDataMod", default_factory=list)
     reads: list[msgspec.Raw] = msgspec.field(name="TimelineReads", default_factory=list)
-    acts: list[E] = msgspec.field(name="TimelineActs", default_factory=list)
+    actions: list[E] = msgspec.field(name="TimelineActs", default_factory=list)
     receipts: list[msgspec.Raw] = msgspec.field(name="TimelineReceipts", default_factory=list)
-    marks: list[msgspec.Raw] = msgspec.field(name="TimelineMarks", default_factory=list)
+    settings: list[msgspec.Raw] = msgspec.field(name="TimelineMarks", default_factory=list)
     # Tencent's forms of acts, receipts and marks: protocol/tencent_events.py
     notices: list[msgspec.Raw] = msgspec.field(name="C2cNotifyMsgArray", default_factory=list)
     edited_c2c: list[msgspec.Raw] = msgspec.field(name="C2cMsgModNotifys", default_factory=list)
     edited_group: list[msgspec.Raw] = msgspec.field(name="GroupMsgModNotifys", default_factory=list)
-    contacts: list[msgspec.Raw] = msgspec.field(name="RecentContactMod", default_factory=list)
+    conversations: list[msgspec.Raw] = msgspec.field(name="RecentContactMod", default_factory=list)
     kick: KickNotice | msgspec.UnsetType = msgspec.field(name="KickoutMsgNotify", default=msgspec.UNSET)
     sub_msg_type: int = msgspec.field(name="SubMsgType", default=0)
 
-    def pushed(self: PushEvent[msgspec.Raw]) -> list[msgspec.Raw]:
+    def items(self: PushEvent[msgspec.Raw]) -> list[msgspec.Raw]:
         """Where what is pushed under this event's number stands."""
         if self.event == EVENT_C2C_MESSAGE:
             return self.c2c
@@ -109,9 +109,9 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
         others = {
             EVENT_RELATION: self.friends,
             EVENT_READ: self.reads,
-            EVENT_ACT: self.acts,
+            EVENT_MESSAGE_ACTION: self.actions,
             EVENT_RECEIPT: self.receipts,
-            EVENT_MARKS: self.marks,
+            EVENT_CONVERSATION_SETTINGS: self.settings,
         }
         return others.get(self.event, self.profiles)
 
@@ -142,7 +142,7 @@ class ReceiptNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
     others: int = msgspec.field(name="UnreadNum", default=0)
 
 
-class MarksNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
+class ConversationSettingsNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What this account has of a conversation now, on whichever device it changed (ours)."""
 
     peer: str = msgspec.field(name="To_Account", default="")
@@ -168,10 +168,10 @@ class Push(Body, Generic[E]):
     events: list[PushEvent[E]] = msgspec.field(name="EventArray", default_factory=list)
 
 
-HeardEvent = PushEvent[Entry]
-HeardPush = Push[Entry]
+DecodedEvent = PushEvent[Entry]
+DecodedPush = Push[Entry]
 
-LOGIN = Command("im_open_status.wslogin", Login, LoginReply)
+LOGIN = Command("im_open_status.wslogin", LoginRequest, LoginReply)
 LOGOUT = Command("im_open_status.wslogout", Body, Reply)
 HEARTBEAT = Command("heartbeat.alive", Body, HeartbeatReply)
 PUSH_ACK = Command("openim.ws_msg_push_ack", Body, Reply)

@@ -10,12 +10,12 @@ from typing import Any
 import msgspec
 
 from . import session
-from .entries import ActFacts, EntryTail
+from .entries import EntryAction, EntryPayload
 
 _encode = msgspec.json.Encoder().encode
 
 
-def recalled(target: EntryTail, *, seq: int, time: int, recaller: str) -> msgspec.Raw:
+def recall_event(target: EntryPayload, *, seq: int, time: int, recaller: str) -> msgspec.Raw:
     """A message was taken back."""
     info: dict[str, Any] = {
         "From_Account": target.from_account,
@@ -40,7 +40,7 @@ def recalled(target: EntryTail, *, seq: int, time: int, recaller: str) -> msgspe
     return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
 
 
-def edited(target: EntryTail, *, seq: int, time: int) -> msgspec.Raw:
+def edit_event(target: EntryPayload, *, seq: int, time: int) -> msgspec.Raw:
     """A message has another body."""
     fields: dict[str, Any] = {
         "From_Account": target.from_account,
@@ -52,50 +52,50 @@ def edited(target: EntryTail, *, seq: int, time: int) -> msgspec.Raw:
         "CloudCustomData": target.cloud_custom_data,
     }
     if target.to_group_id:
-        return _raw({"Event": session.EVENT_ACT, "GroupMsgModNotifys": [fields | {"GroupId": target.to_group_id}]})
-    return _raw({"Event": session.EVENT_ACT, "C2cMsgModNotifys": [fields | {"To_Account": target.to_account}]})
+        return _raw({"Event": session.EVENT_MESSAGE_ACTION, "GroupMsgModNotifys": [fields | {"GroupId": target.to_group_id}]})
+    return _raw({"Event": session.EVENT_MESSAGE_ACTION, "C2cMsgModNotifys": [fields | {"To_Account": target.to_account}]})
 
 
-def act_form(act: ActFacts, target: EntryTail, *, seq: int, time: int, actor: str) -> msgspec.Raw | None:
+def action_event(act: EntryAction, target: EntryPayload, *, seq: int, time: int, actor: str) -> msgspec.Raw | None:
     """An act for other clients; None for what they have no word for."""
     match act.kind:
         case "recall":
-            return recalled(target, seq=seq, time=time, recaller=actor)
+            return recall_event(target, seq=seq, time=time, recaller=actor)
         case "edit":
-            return edited(target, seq=seq, time=time)
+            return edit_event(target, seq=seq, time=time)
         case _:
             return None
 
 
-def read_by_peer(peer: str, time: int) -> msgspec.Raw:
+def peer_read_event(peer: str, time: int) -> msgspec.Raw:
     """A peer has read all up to this time."""
     receipt = {"C2cReadedReceipt": {"To_Account": peer, "UinPairReadArray": [{"LastReadTime": time}]}}
     return _raw({"Event": session.EVENT_C2C_NOTICE, "C2cNotifyMsgArray": [receipt]})
 
 
-def read_c2c(peer: str, time: int) -> msgspec.Raw:
+def c2c_read_event(peer: str, time: int) -> msgspec.Raw:
     """This account has read a conversation on another device."""
     notice = {"ReadC2cMsgNotify": {"UinPairReadArray": [{"From_Account": peer, "LastReadTime": time}]}}
     return _raw({"Event": session.EVENT_C2C_NOTICE, "C2cNotifyMsgArray": [notice]})
 
 
-def read_group(group_id: str, seq: int) -> msgspec.Raw:
+def group_read_event(group_id: str, seq: int) -> msgspec.Raw:
     """This account has read a group on another device."""
     body = {"GroupReadInfoArray": [{"GroupId": group_id, "LastReadMsgSeq": seq}]}
     tip = {"ToGroupId": group_id, "MsgBody": body, "GroupInfo": {"GroupId": group_id}}
     return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
 
 
-def pinned(item: dict[str, Any], *, pinned: bool) -> msgspec.Raw:
+def pin_event(item: dict[str, Any], *, pinned: bool) -> msgspec.Raw:
     """This account pinned a conversation on another device, or ended it."""
     change = {"PushType": 2 if pinned else 3, "RecentContactTopItem": {"RecentContactList": [item]}}
-    return _raw({"Event": session.EVENT_MARKS, "RecentContactMod": [change]})
+    return _raw({"Event": session.EVENT_CONVERSATION_SETTINGS, "RecentContactMod": [change]})
 
 
 def _raw(event: dict[str, Any]) -> msgspec.Raw:
     return msgspec.Raw(_encode(event))
 
 
-def kicked_out(kick: session.KickNotice) -> msgspec.Raw:
+def kick_event(kick: session.KickNotice) -> msgspec.Raw:
     """A member of C2cNotifyMsgArray: this session ends."""
     return _raw({"SubMsgType": session.SUB_KICKED, "KickoutMsgNotify": kick})

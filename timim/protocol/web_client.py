@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from .codec import Body, Command, Reply
-from .groups import GroupInfoItem, JoinedReply, ListJoined
-from .profiles import ProfilesReply
+from .groups import GroupInfoItem, ListJoinedGroupsReply, ListJoinedGroupsRequest
+from .profiles import GetProfilesReply
 
 
 class UserItem(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -19,13 +19,13 @@ class UserItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     custom_sequence: int = msgspec.field(name="CustomSequence", default=0)
 
 
-class GetAllOfProfiles(Body):
+class GetFullProfilesRequest(Body):
     """Profiles of up to 100 users, all fields."""
 
     items: list[UserItem] = msgspec.field(name="UserItem", default_factory=list)
 
 
-class SelfInfo(msgspec.Struct, kw_only=True):
+class OwnMemberInfo(msgspec.Struct, kw_only=True):
     """What one is in a group."""
 
     role: str = msgspec.field(name="Role")
@@ -34,13 +34,13 @@ class SelfInfo(msgspec.Struct, kw_only=True):
     msg_flag: str = msgspec.field(name="MsgFlag", default="AcceptAndNotify")
 
 
-class OwnGroup(GroupInfoItem, kw_only=True):
+class OwnGroupItem(GroupInfoItem, kw_only=True):
     """A group's facts, and what the asker is in it."""
 
-    self_info: SelfInfo | msgspec.UnsetType = msgspec.field(name="SelfInfo", default=msgspec.UNSET)
+    self_info: OwnMemberInfo | msgspec.UnsetType = msgspec.field(name="SelfInfo", default=msgspec.UNSET)
 
 
-class OwnGroups(Body):
+class OwnGroupsRequest(Body):
     """These groups, of which the asker is a member."""
 
     ids: list[str] = msgspec.field(name="GroupIdList", default_factory=list)
@@ -49,10 +49,10 @@ class OwnGroups(Body):
 class OwnGroupsReply(Reply):
     """A group that cannot be told of has an ErrorCode of its own."""
 
-    groups: list[OwnGroup] = msgspec.field(name="GroupIdList", default_factory=list)
+    groups: list[OwnGroupItem] = msgspec.field(name="GroupIdList", default_factory=list)
 
 
-class PreSign(Body):
+class PreSignRequest(Body):
     """Where to put a file: the web client's upload plugin asks. `file_type` 1 is a picture, 255 was seen for a file."""
 
     file_type: int = msgspec.field(name="file_type", default=255)
@@ -67,7 +67,7 @@ class PreSignReply(Reply):
     download_url: str = msgspec.field(name="downloadUrl", default="")
 
 
-class ContactGroupsReply(Reply):
+class ConversationGroupsReply(Reply):
     """Groups of conversations, which a user may make in the web client."""
 
     items: list[dict[str, Any]] = msgspec.field(name="ContactGroupItem", default_factory=list)
@@ -75,14 +75,14 @@ class ContactGroupsReply(Reply):
     start_index: int = msgspec.field(name="StartIndex", default=0)
 
 
-class SearchContactsReply(Reply):
+class SearchConversationGroupsReply(Reply):
     """What is known of conversations besides their messages: marks, groups of conversations."""
 
-    contacts: list[dict[str, Any]] = msgspec.field(name="ContactItem", default_factory=list)
+    conversations: list[dict[str, Any]] = msgspec.field(name="ContactItem", default_factory=list)
     groups: list[dict[str, Any]] = msgspec.field(name="GroupItem", default_factory=list)
 
 
-class PeerReadTimes(Body):
+class PeerReadTimesRequest(Body):
     """Up to when these users have read what this account wrote to them."""
 
     peers: list[str] = msgspec.field(name="To_Account", default_factory=list)
@@ -94,13 +94,15 @@ class PeerReadTimesReply(Reply):
     times: list[int] = msgspec.field(name="ReadTime", default_factory=list)
 
 
-GET_ALL_OF_PROFILES = Command("profile.portrait_get_all", GetAllOfProfiles, ProfilesReply)
-JOINED_COMMUNITIES = Command("million_group_open_http_svc.get_joined_group_list", ListJoined, JoinedReply)
-OWN_GROUPS = Command("group_open_http_svc.get_group_self_member_info", OwnGroups, OwnGroupsReply)
-CONTACT_GROUPS = Command("recentcontact.get_contact_group", Body, ContactGroupsReply)
-SEARCH_CONTACTS = Command("recentcontact.search_contact_group", Body, SearchContactsReply)
-PEER_READ_TIMES = Command("openim.get_peer_read_time", PeerReadTimes, PeerReadTimesReply)
+GET_FULL_PROFILES = Command("profile.portrait_get_all", GetFullProfilesRequest, GetProfilesReply)
+JOINED_COMMUNITIES = Command(
+    "million_group_open_http_svc.get_joined_group_list", ListJoinedGroupsRequest, ListJoinedGroupsReply
+)
+OWN_GROUPS = Command("group_open_http_svc.get_group_self_member_info", OwnGroupsRequest, OwnGroupsReply)
+LIST_CONVERSATION_GROUPS = Command("recentcontact.get_contact_group", Body, ConversationGroupsReply)
+SEARCH_CONVERSATION_GROUPS = Command("recentcontact.search_contact_group", Body, SearchConversationGroupsReply)
+PEER_READ_TIMES = Command("openim.get_peer_read_time", PeerReadTimesRequest, PeerReadTimesReply)
 FETCH_CONFIG = Command("im_sdk_config_mgr.fetch_config", Body, Reply)
 FETCH_PURCHASES = Command("im_sdk_config_mgr.fetch_imsdk_purchase_bitsv2", Body, Reply)
 REPORT = Command("imopenstat.tim_web_report_v2", Body, Reply)
-PRE_SIGN = Command("im_cos_msg.pre_sig", PreSign, PreSignReply)
+PRE_SIGN = Command("im_cos_msg.pre_sig", PreSignRequest, PreSignReply)

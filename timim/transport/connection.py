@@ -44,7 +44,7 @@ class Connection:
         user_sig: Callable[[], str],
         instance: Callable[[], str],
         platform: str,
-        on_push: Callable[[session.HeardPush], None],
+        on_push: Callable[[session.DecodedPush], None],
         on_up: Callable[[session.LoginReply], None],
         on_down: Callable[[TimimError, bool], None],
         on_stale: Callable[[], None],
@@ -219,7 +219,7 @@ class Connection:
             run=self._run,
             attempt=self._attempts,
         )
-        reply = await link.call(session.LOGIN, session.Login(client=hello), timeout_s=self._timeout_s)
+        reply = await link.call(session.LOGIN, session.LoginRequest(client=hello), timeout_s=self._timeout_s)
         self._resumed = True
         link.head = Head("", a2=reply.a2_key, tinyid=reply.tiny_id, status_instid=reply.inst_id, sdkappid=self._app_id)
         self.token = reply.a2_key
@@ -256,7 +256,7 @@ class Connection:
         if seq > self._pushes + 1:
             self._on_stale()
         self._pushes = seq
-        self._on_push(decode(session.HeardPush, frame.body))
+        self._on_push(decode(session.DecodedPush, frame.body))
 
     def _refuse(self, error: TimimError) -> None:
         waiters, self._waiters = self._waiters, []

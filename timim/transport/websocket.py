@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from ..errors import ConnectionFailed, InvalidArgument, TimimError
 from ..protocol.codec import Body, Command, Reply, decode_reply, encode
 from ..protocol.frames import PUSH, Frame, Head, decode_frames, encode_frame, join_frames
-from ..protocol.pending_requests import Calls, Settle
+from ..protocol.pending_requests import OnResult, PendingRequests
 from ..util.tasks import together
 
 B = TypeVar("B", bound=Body)
@@ -32,7 +32,7 @@ class Link:
     def __init__(self, socket: ClientConnection, on_push: Callable[[Frame], None]) -> None:
         self._socket = socket
         self._on_push = on_push
-        self._calls = Calls()
+        self._calls = PendingRequests()
         self._out: list[bytes] = []
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -83,14 +83,14 @@ class Link:
             self._calls.forget(seq)
             raise
 
-    def start(self, command: Command[B, R], body: B, settle: Settle, *, timeout_s: float) -> int:
+    def start(self, command: Command[B, R], body: B, settle: OnResult, *, timeout_s: float) -> int:
         """Queue a request now, behind all queued before; `settle` gets its reply, or why there is none. Returns its number.
 
         Raises why the link ended, if it has: `settle` is not called then.
         """
         if self._ended is not None:
             raise self._ended
-        seq = self._calls.begin(command.name, settle, deadline=self._loop.time() + timeout_s)
+        seq = self._calls.register(command.name, settle, deadline=self._loop.time() + timeout_s)
         head = self.head
         head.servcmd, head.seq = command.name, seq
         self._out.append(encode_frame(head, encode(body)))
@@ -123,7 +123,7 @@ class Link:
                     if frame.head.servcmd == PUSH:
                         self._on_push(frame)
                     else:
-                        self._calls.reply(frame)
+                        self._calls.resolve(frame)
         except ConnectionClosed as exc:
             why = exc.rcvd.reason or f"code {exc.rcvd.code}" if exc.rcvd else "cut"
             raise ConnectionFailed(f"the connection ended: {why}") from exc

@@ -327,9 +327,9 @@ async def test_r4_the_same_msg_id_is_the_same_entry_after_a_restart(server: Runn
 
     from timim.protocol import messages as wire
 
-    def body(text: str) -> wire.SendC2C:
+    def body(text: str) -> wire.SendC2CRequest:
         content = Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"%b"}}]' % text.encode())
-        return wire.SendC2C(to_account="bob", msg_random=7, client_time=1_700_000_000, msg_body=content)
+        return wire.SendC2CRequest(to_account="bob", msg_random=7, client_time=1_700_000_000, msg_body=content)
 
     await server.add_users("bob")
     seqs = []

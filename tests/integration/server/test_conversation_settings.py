@@ -276,12 +276,12 @@ async def test_p06_other_clients_are_told_in_their_own_words(server: RunningServ
         message = await alice.c2c("b8").send("hello")
         await alice.c2c("b8").pin()
         assert (await own.event(10004))["RecentContactMod"][0]["PushType"] == 2  # type: ignore[index]
-        listed = await own.link.call(contact_wire.PAGE_CONTACTS, contact_wire.PageContacts(), timeout_s=5)
+        listed = await own.link.call(contact_wire.LIST_CONVERSATIONS, contact_wire.ListConversationsRequest(), timeout_s=5)
         assert [(item.top_flags, item.to_account) for item in listed.items] == [(1, "b8")]
         item = wire.PinItem(type=1, to_account="b8")
-        await own.link.call(wire.PIN_CONTACTS, wire.Pin(operation=wire.UNPIN, items=[item]), timeout_s=5)
-        await own.link.call(wire.MUTE_C2C, wire.MuteC2C(peers=["b8"], mute=1), timeout_s=5)
-        muted = await own.link.call(wire.GET_MUTED_C2C, wire.GetMutedC2C(peers=["b8", "c8"]), timeout_s=5)
+        await own.link.call(wire.PIN_CONVERSATIONS, wire.PinRequest(operation=wire.UNPIN, items=[item]), timeout_s=5)
+        await own.link.call(wire.MUTE_C2C, wire.MuteC2CRequest(peers=["b8"], mute=1), timeout_s=5)
+        muted = await own.link.call(wire.GET_MUTED_C2C, wire.GetMutedC2CRequest(peers=["b8", "c8"]), timeout_s=5)
         assert [(one.peer, one.mute) for one in muted.items] == [("b8", 1), ("c8", 0)]
         async with server.client("b8") as reader:
             await reader.c2c("a8").get_messages(5)

@@ -45,7 +45,7 @@ async def late_login(server: RunningServer, device: timim.Client, attempt: int) 
         hello = status.TimelineClient(
             batch=True, instance=device._instance, resumed=True, run=device._connection._run, attempt=attempt
         )
-        await link.call(status.LOGIN, status.Login(client=hello), timeout_s=WAIT_S)
+        await link.call(status.LOGIN, status.LoginRequest(client=hello), timeout_s=WAIT_S)
     finally:
         await link.close()
         await asyncio.gather(running, return_exceptions=True)

@@ -20,7 +20,7 @@ import timim
 from tests.support.media_proxy import relayed_server
 from timim import FileElem, UnknownElem
 from timim.protocol.elems import encode_elem
-from timim.protocol.web_client import PRE_SIGN, PreSign
+from timim.protocol.web_client import PRE_SIGN, PreSignRequest
 from timim.server.content.downloads import Media
 from timim.server.content.uploads import Uploads
 from timim.server.endpoints.media import media_routes
@@ -286,7 +286,7 @@ async def test_r13_an_address_to_put_content_to_takes_it_once_and_for_its_user_o
         server.client("eve") as eve,
         httpx2.AsyncClient(trust_env=False) as http,
     ):
-        told = await alice._connection.call(PRE_SIGN, PreSign(file_type=1, file_name="x.jpg"))
+        told = await alice._connection.call(PRE_SIGN, PreSignRequest(file_type=1, file_name="x.jpg"))
         parts = urlsplit(told.upload_url)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         for changed in (

@@ -120,7 +120,7 @@ async def test_p06_what_cannot_be_forwarded_is_said_clearly(server: RunningServe
         for content, named in ((b'{"MsgList":[%b]}' % b",".join([b"{}"] * 301), "301"), (b'{"TimelineLayers":101}', "101")):
             body = msgspec.Raw(b'[{"MsgType":"TIMRelayElem","MsgContent":%b}]' % content)
             with pytest.raises(timim.InvalidElem, match=named) as refused:
-                await link.call(wire.SEND_C2C, wire.SendC2C(to_account="b4", msg_body=body), timeout_s=5)
+                await link.call(wire.SEND_C2C, wire.SendC2CRequest(to_account="b4", msg_body=body), timeout_s=5)
             assert refused.value.code == 90010
 
 

@@ -84,9 +84,13 @@ async def test_p06_what_cannot_be_acted_on_is_named(server: RunningServer) -> No
         message.seq = 2
         link = stranger._connection.link()
         with pytest.raises(timim.NotAMember):
-            await link.call(act_wire.REACT_TO, act_wire.React(group_id=group.id, seq=2, reaction="👍"), timeout_s=5)
+            await link.call(act_wire.REACT_TO, act_wire.ReactRequest(group_id=group.id, seq=2, reaction="👍"), timeout_s=5)
         with pytest.raises(timim.NotAMember):
-            await link.call(act_wire.GET_ACTS, act_wire.GetActs(group_id=group.id, timeline_range=(1, 9)), timeout_s=5)
+            await link.call(
+                act_wire.GET_MESSAGE_ACTIONS,
+                act_wire.GetMessageActionsRequest(group_id=group.id, timeline_range=(1, 9)),
+                timeout_s=5,
+            )
         with pytest.raises(timim.InvalidArgument) as unsent:
             await Message("never sent").recall()
         assert unsent.value.code == 6017
@@ -146,12 +150,16 @@ async def test_p06_who_came_later_hears_nothing_of_what_was_said_before(server: 
         assert watch.events == []
         assert (await bob.group(group.id).coverage()).intervals == ((2, after.seq),)  # the act's seq too, a tombstone
         link = bob._connection.link()
-        body = wire.RoamGroup(group_id=group.id, number=20, timeline_range=(1, 99))
+        body = wire.RoamGroupRequest(group_id=group.id, number=20, timeline_range=(1, 99))
         reply = await link.call(wire.ROAM_GROUP, body, timeout_s=5)
-        acts = await link.call(act_wire.GET_ACTS, act_wire.GetActs(group_id=group.id, timeline_range=(1, 99)), timeout_s=5)
-        assert b"secret" not in b"".join(map(bytes, reply.messages)) + b"".join(map(bytes, acts.acts))
+        acts = await link.call(
+            act_wire.GET_MESSAGE_ACTIONS,
+            act_wire.GetMessageActionsRequest(group_id=group.id, timeline_range=(1, 99)),
+            timeout_s=5,
+        )
+        assert b"secret" not in b"".join(map(bytes, reply.messages)) + b"".join(map(bytes, acts.actions))
         with pytest.raises(timim.UnknownMessage):
-            await link.call(act_wire.REACT_TO, act_wire.React(group_id=group.id, seq=1, reaction="👍"), timeout_s=5)
+            await link.call(act_wire.REACT_TO, act_wire.ReactRequest(group_id=group.id, seq=1, reaction="👍"), timeout_s=5)
         await after.edit("for all")
         await watch.event(MessageEdited)
 
@@ -198,10 +206,10 @@ async def test_p06_other_clients_see_acts_in_their_own_forms_and_no_entries(serv
             pass
         assert event["GroupTips"][0]["MsgBody"]["GroupWithdrawInfoArray"][0]["MsgSeq"] == ours.seq  # type: ignore[index]
         last = await alice.c2c("b6").send("last")
-        history = await bob.link.call(wire.ROAM_C2C, wire.RoamC2C(peer="a6"), timeout_s=5)
+        history = await bob.link.call(wire.ROAM_C2C, wire.RoamC2CRequest(peer="a6"), timeout_s=5)
         entries = [msgspec.json.decode(raw) for raw in history.messages]
         assert [(e["TimelineSeq"], e.get("MsgFlagBits", 0)) for e in entries] == [(mine.seq, 8), (last.seq, 0)]
-        roam = await bob.link.call(wire.ROAM_GROUP, wire.RoamGroup(group_id=group.id), timeout_s=5)
+        roam = await bob.link.call(wire.ROAM_GROUP, wire.RoamGroupRequest(group_id=group.id), timeout_s=5)
         places = [(e["MsgSeq"], e["IsPlaceMsg"]) for e in map(msgspec.json.decode, roam.messages)]
         assert places == [(3, 1), (2, 1), (ours.seq, 2)]
         number = last.unique_id & 0xFFFFFFFF
@@ -213,10 +221,10 @@ async def test_p06_other_clients_see_acts_in_their_own_forms_and_no_entries(serv
             time=last.timestamp,
         )
         with pytest.raises(timim.NoPermission):  # found by Tencent's names, and not his
-            await bob.link.call(act_wire.RECALL_C2C, act_wire.RecallC2C(info=info), timeout_s=5)
+            await bob.link.call(act_wire.RECALL_C2C, act_wire.RecallC2CRequest(info=info), timeout_s=5)
         info.msg_random += 1
         with pytest.raises(timim.UnknownMessage) as unknown:
-            await bob.link.call(act_wire.RECALL_C2C, act_wire.RecallC2C(info=info), timeout_s=5)
+            await bob.link.call(act_wire.RECALL_C2C, act_wire.RecallC2CRequest(info=info), timeout_s=5)
         assert unknown.value.code == 20022
 
 
@@ -226,7 +234,7 @@ async def test_p06_several_group_messages_are_recalled_at_once_each_with_its_cod
         sent = [await group.conversation.send(f"m{n}") for n in range(3)]
         items = [act_wire.SeqItem(seq=seq) for seq in (sent[0].seq, 99, sent[2].seq)]
         link = alice._connection.link()
-        reply = await link.call(act_wire.RECALL_GROUP, act_wire.RecallGroup(group_id=group.id, items=items), timeout_s=5)
+        reply = await link.call(act_wire.RECALL_GROUP, act_wire.RecallGroupRequest(group_id=group.id, items=items), timeout_s=5)
         assert [(one.seq, one.code) for one in reply.results] == [(sent[0].seq, 0), (99, 10030), (sent[2].seq, 0)]
         async with server.client("a7") as fresh:
             assert [m.recalled for m in await fresh.group(group.id).get_messages(5)] == [True, False, True]

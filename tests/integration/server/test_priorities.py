@@ -123,11 +123,11 @@ async def test_a_retry_of_what_is_stored_gets_its_seq_whatever_was_decided_since
         text = Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]')
 
         async def to_group(number: int) -> int:
-            body = wire.SendGroup(group_id=group.id, random=number, client_time=1_700_000_000, msg_body=text)
+            body = wire.SendGroupRequest(group_id=group.id, random=number, client_time=1_700_000_000, msg_body=text)
             return (await bob._connection.link().call(wire.SEND_GROUP, body, timeout_s=5)).timeline_seq
 
         async def to_alice(number: int) -> int:
-            body = wire.SendC2C(to_account="alice", msg_random=number, client_time=1_700_000_000, msg_body=text)
+            body = wire.SendC2CRequest(to_account="alice", msg_random=number, client_time=1_700_000_000, msg_body=text)
             return (await bob._connection.link().call(wire.SEND_C2C, body, timeout_s=5)).timeline_seq
 
         assert [await to_group(1), await to_group(2), await to_alice(1)] == [1, 2, 1]

@@ -39,7 +39,7 @@ async def test_an_unchanged_profile_is_not_sent_again(server: RunningServer) -> 
         assert bob.profiles.cached("a2") is None
         first = (await bob.profiles.get(["a2"]))["a2"]
         link = bob._connection.link()
-        asked = wire.GetProfiles(accounts=["a2"], versions=[first.version])
+        asked = wire.GetProfilesRequest(accounts=["a2"], versions=[first.version])
         (same,) = (await link.call(wire.GET_PROFILES, asked, timeout_s=5)).users
         assert (same.items, same.version) == ([], first.version)
         assert (await bob.profiles.get(["a2"]))["a2"] is first is bob.profiles.cached("a2")
@@ -86,8 +86,8 @@ async def test_every_code_of_profiles_is_a_named_exception(server: RunningServer
             await alice.profiles.get(["a5", "nobody"])
         assert nobody.value.code == 20003
         link = alice._connection.link()
-        many = wire.GetProfiles(accounts=["a5"] * 101)
-        other = wire.SetProfile(account="b1", items=[wire.ProfileItem(tag=wire.NICK, value="x")])
+        many = wire.GetProfilesRequest(accounts=["a5"] * 101)
+        other = wire.SetProfileRequest(account="b1", items=[wire.ProfileItem(tag=wire.NICK, value="x")])
         with pytest.raises(timim.InvalidArgument):
             await link.call(wire.GET_PROFILES, many, timeout_s=5)
         with pytest.raises(timim.NoPermission) as not_mine:

@@ -145,7 +145,7 @@ class Foreign:
         self._run = asyncio.create_task(self.link.run())
         signature = timim.sign_user(self._server.app_id, self._server.secret_key, self._user)
         self.link.head = Head("", identifier=self._user, usersig=signature, sdkappid=self._server.app_id)
-        await self.link.call(session.LOGIN, session.Login(), timeout_s=5)
+        await self.link.call(session.LOGIN, session.LoginRequest(), timeout_s=5)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -178,8 +178,8 @@ async def test_other_clients_are_pushed_the_forms_they_know(server: RunningServe
         assert isinstance(asked, list)
         assert (asked[0]["PushType"], asked[0]["PendencyAdd"][0]["PendencyAdd_Account"]) == (3, "a6")
         assert asked[0]["PendencyAdd"][0]["AddTime"] > 0
-        listed = await bob.link.call(contact_wire.PAGE_CONTACTS, contact_wire.PageContacts(), timeout_s=5)
-        assert [item.type for item in listed.items] == [contact_wire.CONTACT_GROUP]
+        listed = await bob.link.call(contact_wire.LIST_CONVERSATIONS, contact_wire.ListConversationsRequest(), timeout_s=5)
+        assert [item.type for item in listed.items] == [contact_wire.TYPE_GROUP]
 
 
 async def test_the_system_timeline_is_the_askers_own_and_proves_its_interval(server: RunningServer) -> None:
@@ -187,9 +187,9 @@ async def test_the_system_timeline_is_the_askers_own_and_proves_its_interval(ser
         for n in range(4):
             await alice.groups.create("Public", name=f"g{n}", members=["b7"])
         link = bob._connection.link()
-        reply = await link.call(wire.ROAM_SYSTEM, wire.RoamSystem(max_cnt=2, timeline_range=(1, 3)), timeout_s=5)
+        reply = await link.call(wire.ROAM_SYSTEM, wire.RoamSystemRequest(max_cnt=2, timeline_range=(1, 3)), timeout_s=5)
         assert (reply.timeline_range, reply.timeline_floor, reply.timeline_last_seq) == ((2, 3), 1, 4)
         assert [msgspec.json.decode(raw)["TimelineSeq"] for raw in reply.messages] == [3, 2]
-        mine = await alice._connection.link().call(wire.ROAM_SYSTEM, wire.RoamSystem(), timeout_s=5)
+        mine = await alice._connection.link().call(wire.ROAM_SYSTEM, wire.RoamSystemRequest(), timeout_s=5)
         assert all(msgspec.json.decode(raw)["To_Account"] == "a7" for raw in mine.messages)
-        assert decode(wire.RoamSystem, b"{}").timeline_range == (1, 1 << 62)
+        assert decode(wire.RoamSystemRequest, b"{}").timeline_range == (1, 1 << 62)

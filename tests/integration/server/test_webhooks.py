@@ -96,7 +96,7 @@ async def test_a_back_end_rewrites_what_is_stored(back_end: Receiver) -> None:
 
 
 async def _post(server: RunningServer, connection: Connection, number: int) -> wire.SendC2CReply:
-    body = wire.SendC2C(
+    body = wire.SendC2CRequest(
         to_account="bob",
         msg_random=number,
         client_time=1_700_000_000,

@@ -28,7 +28,7 @@ from timim.protocol.coverage import Coverage, Interval
 from timim.protocol.elems import decode_body, decode_own_body, encode_body
 from timim.protocol.frames import Frame, Head, decode_frames, encode_frame, join_frames
 from timim.protocol.messages import SendC2CReply
-from timim.protocol.pending_requests import Calls
+from timim.protocol.pending_requests import PendingRequests
 
 text = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
 elems: st.SearchStrategy[AnyElem] = st.one_of(
@@ -108,14 +108,14 @@ def test_coverage_merges_by_adjacency_only() -> None:
 
 
 def test_a_call_ends_in_its_reply_its_deadline_or_its_connection() -> None:
-    calls, ended = Calls(), list[Frame | TimimError]()
-    first = calls.begin("a.b", ended.append, deadline=5)
-    calls.begin("a.b", ended.append, deadline=9)
-    assert not calls.reply(Frame(Head("c.d", first)))
-    assert calls.reply(Frame(Head("a.b", first)))
-    assert not calls.reply(Frame(Head("a.b", first)))
+    calls, ended = PendingRequests(), list[Frame | TimimError]()
+    first = calls.register("a.b", ended.append, deadline=5)
+    calls.register("a.b", ended.append, deadline=9)
+    assert not calls.resolve(Frame(Head("c.d", first)))
+    assert calls.resolve(Frame(Head("a.b", first)))
+    assert not calls.resolve(Frame(Head("a.b", first)))
     assert calls.expire(8) == 9
-    calls.begin("a.b", ended.append, deadline=20)
+    calls.register("a.b", ended.append, deadline=20)
     assert calls.expire(9) == 20
     calls.close(RequestTimeout("gone"))
     assert [type(end) for end in ended] == [Frame, RequestTimeout, RequestTimeout]

@@ -130,7 +130,7 @@ class Door:
 
     async def _login(self, socket: WebSocket, frame: Frame) -> tuple[Session, status.LoginReply]:
         services, head = self._services, frame.head
-        body = decode(status.Login, frame.body)
+        body = decode(status.LoginRequest, frame.body)
         if head.a2 and not head.usersig:  # back after a cut
             token, (user, expires) = head.a2, self._auth.resume(head.a2)
         else:

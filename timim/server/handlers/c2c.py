@@ -27,7 +27,7 @@ def sender_of(call: Call, named: str) -> str:
 
 
 @TABLE.serve(wire.SEND_C2C)
-async def send(call: Call, body: wire.SendC2C) -> wire.SendC2CReply:
+async def send(call: Call, body: wire.SendC2CRequest) -> wire.SendC2CReply:
     sender = sender_of(call, body.from_account)
     draft = Draft(
         sender=sender,
@@ -52,7 +52,7 @@ async def send(call: Call, body: wire.SendC2C) -> wire.SendC2CReply:
 
 
 @TABLE.serve(wire.ROAM_C2C)
-async def roam(call: Call, body: wire.RoamC2C) -> wire.RoamC2CReply:
+async def roam(call: Call, body: wire.RoamC2CRequest) -> wire.RoamC2CReply:
     services, peer = call.services, checked_user_id(body.peer)
     limit = max(1, min(body.max_cnt, services.settings.history_page))
     if isinstance(body.timeline_range, tuple):
@@ -82,7 +82,7 @@ async def roam(call: Call, body: wire.RoamC2C) -> wire.RoamC2CReply:
 
 
 @TABLE.serve(wire.OFFLINE_C2C)
-async def offline(call: Call, body: wire.OfflineC2C) -> wire.OfflineC2CReply:
+async def offline(call: Call, body: wire.OfflineC2CRequest) -> wire.OfflineC2CReply:
     """Unread counts first, then the unread messages themselves: a client may count what it cannot show."""
     services, first = call.services, body.sync_flag == 0
     messages: list[msgspec.Raw] = []
@@ -103,7 +103,7 @@ async def offline(call: Call, body: wire.OfflineC2C) -> wire.OfflineC2CReply:
 
 
 @TABLE.serve(wire.READ_C2C)
-async def read(call: Call, body: wire.ReadC2C) -> Reply:
+async def read(call: Call, body: wire.ReadC2CRequest) -> Reply:
     for item in body.read.items:
         peer = checked_user_id(item.to_account)
         seq = item.read_seq

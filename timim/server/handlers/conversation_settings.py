@@ -11,7 +11,7 @@ from ...ids import checked_group_id, checked_user_id
 from ...protocol import conversation_settings as wire
 from ...protocol import session, tencent_events
 from ...protocol.codec import Reply, encode
-from ...protocol.conversation_list import CONTACT_C2C, CONTACT_GROUP
+from ...protocol.conversation_list import TYPE_C2C, TYPE_GROUP
 from ..bus.base import Event
 from ..store.base import Contact, ContactChange, c2c_timeline, group_timeline, system_timeline
 from .registry import TABLE, Call
@@ -30,22 +30,22 @@ async def change(call: Call, wanted: ContactChange, *, peer: str = "", group_id:
     now = await services.store.change_contact(call.user, timeline, wanted, time=int(services.now()))
     if now is None:
         raise NotAMember(f"{call.user!r} is not in group {group_id!r}")
-    notice = session.MarksNotice(
+    notice = session.ConversationSettingsNotice(
         peer=peer, group_id=group_id, system=int(system), pinned=now.pinned, muted=int(now.muted), draft=now.draft
     )
     plain = None
     if wanted.pinned is not None and not system:
-        item: dict[str, Any] = {"Type": CONTACT_GROUP, "GroupId": group_id, "ToGroupId": group_id}
+        item: dict[str, Any] = {"Type": TYPE_GROUP, "GroupId": group_id, "ToGroupId": group_id}
         if not group_id:
-            item = {"Type": CONTACT_C2C, "To_Account": peer, "UserId": peer}  # the web client reads it by this name
-        plain = tencent_events.pinned(item, pinned=bool(wanted.pinned))
+            item = {"Type": TYPE_C2C, "To_Account": peer, "UserId": peer}  # the web client reads it by this name
+        plain = tencent_events.pin_event(item, pinned=bool(wanted.pinned))
     origin = call.session.number if call.session else 0
-    services.bus.publish(Event((call.user,), session.EVENT_MARKS, msgspec.Raw(encode(notice)), origin, plain))
+    services.bus.publish(Event((call.user,), session.EVENT_CONVERSATION_SETTINGS, msgspec.Raw(encode(notice)), origin, plain))
     return now
 
 
-@TABLE.serve(wire.SET_MARKS)
-async def set_marks(call: Call, body: wire.SetMarks) -> wire.SetMarksReply:
+@TABLE.serve(wire.SET_CONVERSATION_SETTINGS)
+async def set_marks(call: Call, body: wire.SetConversationSettingsRequest) -> wire.SetConversationSettingsReply:
     pinned = None if isinstance(body.pinned, msgspec.UnsetType) else int(call.services.now()) if body.pinned else 0
     muted = None if isinstance(body.muted, msgspec.UnsetType) else bool(body.muted)
     draft = None if isinstance(body.draft, msgspec.UnsetType) else body.draft
@@ -53,11 +53,11 @@ async def set_marks(call: Call, body: wire.SetMarks) -> wire.SetMarksReply:
         raise InvalidArgument(f"TimelineDraft is {size} bytes long, the limit is {DRAFT_LIMIT_BYTES}", code=90001)
     wanted = ContactChange(pinned, muted, draft)
     now = await change(call, wanted, peer=body.peer, group_id=body.group_id, system=bool(body.system))
-    return wire.SetMarksReply(pinned=now.pinned, muted=int(now.muted), draft=now.draft)
+    return wire.SetConversationSettingsReply(pinned=now.pinned, muted=int(now.muted), draft=now.draft)
 
 
-@TABLE.serve(wire.PIN_CONTACTS)
-async def pin(call: Call, body: wire.Pin) -> Reply:
+@TABLE.serve(wire.PIN_CONVERSATIONS)
+async def pin(call: Call, body: wire.PinRequest) -> Reply:
     if body.operation not in (wire.PIN, wire.UNPIN):
         raise InvalidArgument(f"OperationType is {wire.PIN} or {wire.UNPIN}, not {body.operation}", code=90001)
     if len(body.items) > AT_ONCE:
@@ -69,7 +69,7 @@ async def pin(call: Call, body: wire.Pin) -> Reply:
 
 
 @TABLE.serve(wire.MUTE_C2C)
-async def mute_c2c(call: Call, body: wire.MuteC2C) -> Reply:
+async def mute_c2c(call: Call, body: wire.MuteC2CRequest) -> Reply:
     if len(body.peers) > AT_ONCE:
         raise InvalidArgument(f"at most {AT_ONCE} users at once, not {len(body.peers)}", code=90011)
     for peer in body.peers:
@@ -78,7 +78,7 @@ async def mute_c2c(call: Call, body: wire.MuteC2C) -> Reply:
 
 
 @TABLE.serve(wire.GET_MUTED_C2C)
-async def muted_c2c(call: Call, body: wire.GetMutedC2C) -> wire.GetMutedC2CReply:
+async def muted_c2c(call: Call, body: wire.GetMutedC2CRequest) -> wire.GetMutedC2CReply:
     peers = [checked_user_id(peer) for peer in body.peers[:AT_ONCE]]
     muted = await call.services.store.muted(call.user, [c2c_timeline(call.user, peer) for peer in peers])
     items = [wire.MutedItem(peer=peer, mute=int(mute)) for peer, mute in zip(peers, muted, strict=True)]

@@ -7,19 +7,19 @@ import msgspec
 from ...errors import UnknownGroup
 from ...protocol import conversation_list as wire
 from ...protocol.codec import decode
-from ...protocol.entries import Entry, EntryGroupInfo, render
+from ...protocol.entries import Entry, EntryGroupInfo, render_entry
 from ..store.base import Contact, Receipt, Unread
 from .read_receipts import notice_of
 from .registry import TABLE, Call
 
 PAGE_LIMIT = 100
 RECEIPTS_LIMIT = 1000  # of the messages that ask who read them: the newest news
-_TYPES = {"c2c": wire.CONTACT_C2C, "group": wire.CONTACT_GROUP, "system": wire.CONTACT_SYSTEM}
+_TYPES = {"c2c": wire.TYPE_C2C, "group": wire.TYPE_GROUP, "system": wire.TYPE_SYSTEM}
 LATEST_COMMIT_S = 120  # an entry is dated before its commit, and by then committed
 
 
-@TABLE.serve(wire.PAGE_CONTACTS)
-async def page(call: Call, body: wire.PageContacts) -> wire.PageContactsReply:
+@TABLE.serve(wire.LIST_CONVERSATIONS)
+async def page(call: Call, body: wire.ListConversationsRequest) -> wire.ListConversationsReply:
     limit = max(1, min(body.count or PAGE_LIMIT, PAGE_LIMIT))
     now = int(call.services.now())
     since = body.since - LATEST_COMMIT_S if 0 < body.since <= now else 0  # a clock that went back knows nothing of then
@@ -38,7 +38,7 @@ async def page(call: Call, body: wire.PageContacts) -> wire.PageContactsReply:
         items = [await _in_short(call, contact, count) for contact, count in zip(page, unread, strict=True)]
     start = body.start_index + limit if more else 0
     told = [await notice_of(call, one.timeline.split("\x1f")[1], one) for one in receipts if await _exists(call, one)]
-    return wire.PageContactsReply(complete_flag=int(not more), start_index=start, since=now, items=items, receipts=told)
+    return wire.ListConversationsReply(complete_flag=int(not more), start_index=start, since=now, items=items, receipts=told)
 
 
 async def _exists(call: Call, receipt: Receipt) -> bool:
@@ -54,16 +54,16 @@ def _is_system(contact: Contact) -> bool:
     return contact.timeline.startswith("system\x1f")
 
 
-def _item(user: str, contact: Contact, unread: Unread) -> wire.Contact:
+def _item(user: str, contact: Contact, unread: Unread) -> wire.ConversationItem:
     kind, *names = contact.timeline.split("\x1f")
     group = kind == "group"
-    item = wire.Contact(
+    item = wire.ConversationItem(
         type=_TYPES[kind],
         msg_time=contact.last.time if contact.last is not None else 0,
         last_seq=contact.last_seq,
         read_seq=contact.read_seq,
-        floor=contact.floor,
-        act_seq=contact.act_seq,
+        first_visible_seq=contact.floor,
+        action_seq=contact.act_seq,
         peer_read_seq=contact.peer_read_seq,
         unread_now=unread.count,
         mentioned=unread.mentioned,
@@ -77,11 +77,11 @@ def _item(user: str, contact: Contact, unread: Unread) -> wire.Contact:
     elif not _is_system(contact):
         item.to_account = names[1] if names[0] == user else names[0]
     if contact.last is not None and contact.last.seq >= contact.floor:
-        item.message = render(contact.last.tail, seq=contact.last.seq, time=contact.last.time, group=group)
+        item.message = render_entry(contact.last.tail, seq=contact.last.seq, time=contact.last.time, group=group)
     return item
 
 
-async def _in_short(call: Call, contact: Contact, unread: Unread) -> wire.Contact:
+async def _in_short(call: Call, contact: Contact, unread: Unread) -> wire.ConversationItem:
     """What Tencent's own list says of a conversation and its last message."""
     item = _item(call.user, contact, unread)
     message, item.message = item.message, msgspec.UNSET
@@ -90,9 +90,9 @@ async def _in_short(call: Call, contact: Contact, unread: Unread) -> wire.Contac
     last = decode(Entry, message) if isinstance(message, msgspec.Raw) else None
     if last is not None:
         item.msg_seq, item.msg_random = last.msg_seq, last.msg_random
-        item.last_msg_flags = last.msg_flag_bits or last.place
+        item.last_msg_flags = last.msg_flag_bits or last.placeholder
         item.last_msg = wire.LastMsg(msg_body=last.msg_body, cloud_custom_data=last.cloud_custom_data)
-    if item.type == wire.CONTACT_GROUP:
+    if item.type == wire.TYPE_GROUP:
         group = await call.services.directory.group(item.group_id)
         item.group_account, item.group_id = item.group_id, ""  # GroupId means a group of conversations to that client
         item.group_name, item.group_type = group.name, group.type

@@ -8,7 +8,7 @@ from ...errors import UnknownUser
 from ...ids import checked_user_id
 from ...protocol import group_members as wire
 from ...protocol.codec import Reply
-from ...protocol.groups import CustomField, GroupOnly
+from ...protocol.groups import CustomField, GroupIdRequest
 from ..social import group_rules
 from ..social.group_permissions import Act, demand
 from ..social.group_rules import MemberWish, merged
@@ -24,7 +24,7 @@ MUTE_LIMIT_S = (1 << 32) - 1  # TIM's own: for ever
 
 
 @TABLE.serve(wire.GET_MEMBERS)
-async def members(call: Call, body: wire.GetMembers) -> wire.MembersReply:
+async def members(call: Call, body: wire.GetMembersRequest) -> wire.MembersReply:
     group = await _readable(call, body.group_id)
     users = [user for user, member in group.members.items() if not body.roles or member.role in body.roles]
     page = users[max(0, body.offset) :][: max(1, min(body.limit, PAGE))]
@@ -32,14 +32,14 @@ async def members(call: Call, body: wire.GetMembers) -> wire.MembersReply:
 
 
 @TABLE.serve(wire.GET_NAMED_MEMBERS)
-async def named_members(call: Call, body: wire.GetNamedMembers) -> wire.MembersReply:
+async def named_members(call: Call, body: wire.GetNamedMembersRequest) -> wire.MembersReply:
     group = await _readable(call, body.group_id)
     users = [user for user in body.users[:REMOVED_AT_ONCE] if user in group.members]
     return wire.MembersReply(member_num=len(users), members=await _infos(call, group, users))
 
 
 @TABLE.serve(wire.ADD_MEMBERS)
-async def add(call: Call, body: wire.AddMembers) -> wire.AddMembersReply:
+async def add(call: Call, body: wire.AddMembersRequest) -> wire.AddMembersReply:
     if not 0 < len(body.members) <= MEMBERS_AT_ONCE:
         raise bad(f"1 to {MEMBERS_AT_ONCE} members at once, not {len(body.members)}", code=10037)
     accounts: dict[str, Account | None] = {}
@@ -55,13 +55,15 @@ async def add(call: Call, body: wire.AddMembers) -> wire.AddMembersReply:
     limit = call.services.settings.group_members
     plan, at_once = group_rules.invited(actor, group, known, limit, silent=call.admin and bool(body.silence))
     await call.services.plans.carry_out(plan)
-    done = wire.ADDED if at_once else wire.WAITS
-    results = {user: wire.THERE if user in there else done if account else wire.FAILED for user, account in accounts.items()}
-    return wire.AddMembersReply(members=[wire.Added(account=user, result=result) for user, result in results.items()])
+    done = wire.ADDED if at_once else wire.PENDING
+    results = {
+        user: wire.ALREADY_MEMBER if user in there else done if account else wire.FAILED for user, account in accounts.items()
+    }
+    return wire.AddMembersReply(members=[wire.AddMemberResult(account=user, result=result) for user, result in results.items()])
 
 
 @TABLE.serve(wire.DELETE_MEMBERS)
-async def delete(call: Call, body: wire.DeleteMembers) -> Reply:
+async def delete(call: Call, body: wire.DeleteMembersRequest) -> Reply:
     if not 0 < len(body.users) <= REMOVED_AT_ONCE:
         raise bad(f"1 to {REMOVED_AT_ONCE} members at once, not {len(body.users)}", code=10038)
     reason = _wording(body.reason)
@@ -73,7 +75,7 @@ async def delete(call: Call, body: wire.DeleteMembers) -> Reply:
 
 
 @TABLE.serve(wire.MODIFY_MEMBER)
-async def modify(call: Call, body: wire.ModifyMember) -> Reply:
+async def modify(call: Call, body: wire.ModifyMemberRequest) -> Reply:
     card = None if isinstance(body.name_card, msgspec.UnsetType) else body.name_card
     if card is not None and (size := len(card.encode())) > CARD_LIMIT_BYTES:
         raise bad(f"NameCard is {size} bytes long, the limit is {CARD_LIMIT_BYTES}")
@@ -94,31 +96,31 @@ async def modify(call: Call, body: wire.ModifyMember) -> Reply:
     return Reply()
 
 
-@TABLE.serve(wire.APPLY)
-async def apply(call: Call, body: wire.Apply) -> wire.ApplyReply:
+@TABLE.serve(wire.JOIN_GROUP)
+async def apply(call: Call, body: wire.JoinGroupRequest) -> wire.JoinGroupReply:
     wording = _wording(body.wording)
     actor = await actor_of(call)
     group = await call.services.directory.group(body.group_id)
     limit = call.services.settings.group_members
     plan, inside = group_rules.joined(actor, group, wording, limit, _wording(body.user_field))
     await call.services.plans.carry_out(plan)
-    return wire.ApplyReply(joined=wire.JOINED if inside else wire.ASKED)
+    return wire.JoinGroupReply(joined=wire.JOINED if inside else wire.ASKED)
 
 
-@TABLE.serve(wire.HANDLE_APPLY)
-async def handle_apply(call: Call, body: wire.HandleApply) -> Reply:
+@TABLE.serve(wire.HANDLE_APPLICATION)
+async def handle_apply(call: Call, body: wire.HandleApplicationRequest) -> Reply:
     await _handle(call, body.group_id, body.applicant, body.action, body.wording, inviting=False)
     return Reply()
 
 
-@TABLE.serve(wire.HANDLE_INVITE)
-async def handle_invite(call: Call, body: wire.HandleInvite) -> Reply:
+@TABLE.serve(wire.HANDLE_INVITATION)
+async def handle_invite(call: Call, body: wire.HandleInvitationRequest) -> Reply:
     await _handle(call, body.group_id, body.invited, body.action, body.wording, inviting=True)
     return Reply()
 
 
-@TABLE.serve(wire.QUIT)
-async def quit_group(call: Call, body: GroupOnly) -> Reply:
+@TABLE.serve(wire.QUIT_GROUP)
+async def quit_group(call: Call, body: GroupIdRequest) -> Reply:
     actor = await actor_of(call)
     group = await call.services.directory.group(body.group_id)
     await call.services.plans.carry_out(group_rules.left(actor, group))

@@ -14,7 +14,7 @@ from ...protocol import groups as wire
 from ...protocol import messages
 from ...protocol.codec import Reply
 from ...protocol.entries import MentionItem
-from ...protocol.notices import GroupNews
+from ...protocol.notices import GroupInfoChange
 from ..messaging.validation import Draft
 from ..social import group_rules
 from ..social.group_permissions import (
@@ -86,7 +86,7 @@ def _joining(type: str, option: str) -> str:
 
 
 @TABLE.serve(wire.CREATE_GROUP)
-async def create(call: Call, body: wire.CreateGroup) -> wire.CreateGroupReply:
+async def create(call: Call, body: wire.CreateGroupRequest) -> wire.CreateGroupReply:
     if body.type not in KINDS:
         raise bad(f"Type must be one of {', '.join(KINDS)}, not {body.type!r}")
     if len(body.members) > MEMBERS_AT_ONCE:
@@ -131,12 +131,12 @@ async def create(call: Call, body: wire.CreateGroup) -> wire.CreateGroupReply:
 
 
 @TABLE.serve(wire.GET_GROUP_INFO)
-async def get_info(call: Call, body: wire.GetGroupInfo) -> wire.GetGroupInfoReply:
+async def get_info(call: Call, body: wire.GetGroupInfoRequest) -> wire.GetGroupInfoReply:
     return await _infos(call, body.group_ids, lambda group: demand(group, call.user, Act.READ))
 
 
 @TABLE.serve(wire.GET_PUBLIC_INFO)
-async def get_public_info(call: Call, body: wire.GetGroupInfo) -> wire.GetGroupInfoReply:
+async def get_public_info(call: Call, body: wire.GetGroupInfoRequest) -> wire.GetGroupInfoReply:
     def demand_public(group: Group) -> None:
         if joining(group) == CLOSED and call.user not in group.members:
             raise NoPermission(f"group {group.group_id!r} is by invitation only")
@@ -167,19 +167,21 @@ async def _infos(
 
 
 @TABLE.serve(wire.LIST_JOINED)
-async def list_joined(call: Call, body: wire.ListJoined) -> wire.JoinedReply:
+async def list_joined(call: Call, body: wire.ListJoinedGroupsRequest) -> wire.ListJoinedGroupsReply:
     ids = await call.services.store.group_ids_of(acting(call, body.account))
     page = ids[body.offset : body.offset + max(1, min(body.limit or 100, 100))]
     groups = (await _infos(call, page, lambda _: None, limit=len(page))).groups
-    return wire.JoinedReply(total=len(ids), groups=[group for group in groups if not group.error_code])
+    return wire.ListJoinedGroupsReply(total=len(ids), groups=[group for group in groups if not group.error_code])
 
 
 @TABLE.serve(wire.MODIFY_GROUP)
-async def modify(call: Call, body: wire.ModifyGroup) -> Reply:
+async def modify(call: Call, body: wire.ModifyGroupRequest) -> Reply:
     custom = fields_of(body.custom)
     actor = await actor_of(call)
     group = after = await call.services.directory.group(body.group_id)
-    news = GroupNews(name=body.name, introduction=body.introduction, notification=body.notification, face_url=body.face_url)
+    news = GroupInfoChange(
+        name=body.name, introduction=body.introduction, notification=body.notification, face_url=body.face_url
+    )
     if not isinstance(body.name, msgspec.UnsetType):
         after = replace(after, name=_name(body.name))
     if not isinstance(body.introduction, msgspec.UnsetType):
@@ -198,7 +200,7 @@ async def modify(call: Call, body: wire.ModifyGroup) -> Reply:
     if custom:
         news.custom = merged(group.custom, custom, CUSTOM_LIMIT, "custom fields")
         after = replace(after, custom=news.custom)
-    acts = [Act.EDIT] if news != GroupNews() or after != group else []
+    acts = [Act.EDIT] if news != GroupInfoChange() or after != group else []
     if not isinstance(body.mute_all, msgspec.UnsetType):
         if body.mute_all not in ("On", "Off"):
             raise bad(f"ShutUpAllMember must be On or Off, not {body.mute_all!r}")
@@ -210,7 +212,7 @@ async def modify(call: Call, body: wire.ModifyGroup) -> Reply:
 
 
 @TABLE.serve(wire.CHANGE_OWNER)
-async def change_owner(call: Call, body: wire.ChangeOwner) -> Reply:
+async def change_owner(call: Call, body: wire.ChangeOwnerRequest) -> Reply:
     actor = await actor_of(call)
     group = await call.services.directory.group(body.group_id)
     await call.services.plans.carry_out(group_rules.passed_on(actor, group, body.new_owner))
@@ -218,7 +220,7 @@ async def change_owner(call: Call, body: wire.ChangeOwner) -> Reply:
 
 
 @TABLE.serve(wire.DESTROY_GROUP)
-async def destroy(call: Call, body: wire.GroupOnly) -> Reply:
+async def destroy(call: Call, body: wire.GroupIdRequest) -> Reply:
     actor = await actor_of(call)
     group = await call.services.directory.group(body.group_id)
     await call.services.plans.carry_out(group_rules.dissolved(actor, group))
@@ -226,7 +228,7 @@ async def destroy(call: Call, body: wire.GroupOnly) -> Reply:
 
 
 @TABLE.serve(wire.GET_ATTRIBUTES)
-async def attributes(call: Call, body: wire.GroupOnly) -> wire.AttributesReply:
+async def attributes(call: Call, body: wire.GroupIdRequest) -> wire.AttributesReply:
     group = await call.services.directory.group(body.group_id)
     if not call.admin:
         demand(group, call.user, Act.READ)
@@ -234,26 +236,26 @@ async def attributes(call: Call, body: wire.GroupOnly) -> wire.AttributesReply:
 
 
 @TABLE.serve(wire.SET_ATTRIBUTES)
-async def set_attributes(call: Call, body: wire.ModifyAttributes) -> wire.AttributesReply:
+async def set_attributes(call: Call, body: wire.ModifyAttributesRequest) -> wire.AttributesReply:
     return await _attributes(call, body.group_id, _wanted(body), alone=True)
 
 
 @TABLE.serve(wire.MODIFY_ATTRIBUTES)
-async def modify_attributes(call: Call, body: wire.ModifyAttributes) -> wire.AttributesReply:
+async def modify_attributes(call: Call, body: wire.ModifyAttributesRequest) -> wire.AttributesReply:
     return await _attributes(call, body.group_id, _wanted(body))
 
 
 @TABLE.serve(wire.DELETE_ATTRIBUTES)
-async def delete_attributes(call: Call, body: wire.ModifyAttributes) -> wire.AttributesReply:
+async def delete_attributes(call: Call, body: wire.ModifyAttributesRequest) -> wire.AttributesReply:
     return await _attributes(call, body.group_id, {one.key: "" for one in body.attributes})
 
 
 @TABLE.serve(wire.CLEAR_ATTRIBUTES)
-async def clear_attributes(call: Call, body: wire.GroupOnly) -> wire.AttributesReply:
+async def clear_attributes(call: Call, body: wire.GroupIdRequest) -> wire.AttributesReply:
     return await _attributes(call, body.group_id, {}, alone=True)
 
 
-def _wanted(body: wire.ModifyAttributes) -> dict[str, str]:
+def _wanted(body: wire.ModifyAttributesRequest) -> dict[str, str]:
     return fields_of(wire.CustomField(key=one.key, value=one.value) for one in body.attributes)
 
 
@@ -263,14 +265,14 @@ async def _attributes(call: Call, group_id: str, wanted: dict[str, str], *, alon
     group = await call.services.directory.group(group_id)
     after = merged({} if alone else group.attributes, wanted, ATTRIBUTES_LIMIT, "attributes")
     changed = replace(group, attributes=after, attributes_seq=group.attributes_seq + 1) if after != group.attributes else group
-    plan = group_rules.edited(actor, group, changed, GroupNews(attributes=after), [Act.EDIT])
+    plan = group_rules.edited(actor, group, changed, GroupInfoChange(attributes=after), [Act.EDIT])
     await call.services.plans.carry_out(plan)
     return _told(changed, {key: after.get(key, "") for key in wanted})
 
 
 def _told(group: Group, attributes: Mapping[str, str]) -> wire.AttributesReply:
     seq = group.attributes_seq
-    told = [wire.Attribute(key=key, value=value, seq=seq) for key, value in attributes.items()]
+    told = [wire.GroupAttribute(key=key, value=value, seq=seq) for key, value in attributes.items()]
     return wire.AttributesReply(main_seq=seq, attributes=told)
 
 
@@ -296,7 +298,7 @@ async def group_info(call: Call, group: Group) -> wire.GroupInfoItem:
 
 
 @TABLE.serve(messages.SEND_GROUP)
-async def send(call: Call, body: messages.SendGroup) -> messages.SendGroupReply:
+async def send(call: Call, body: messages.SendGroupRequest) -> messages.SendGroupReply:
     if body.priority not in PRIORITIES:
         raise InvalidArgument(f"MsgPriority must be one of {', '.join(PRIORITIES)}", code=10004)
     draft = Draft(
@@ -327,7 +329,7 @@ def _mentions(call: Call, items: list[MentionItem]) -> tuple[str, ...]:
 
 
 @TABLE.serve(messages.ROAM_GROUP)
-async def roam(call: Call, body: messages.RoamGroup) -> messages.RoamGroupReply:
+async def roam(call: Call, body: messages.RoamGroupRequest) -> messages.RoamGroupReply:
     limit = max(1, min(body.number, call.services.settings.history_page))
     if isinstance(body.timeline_range, tuple):
         first, last = body.timeline_range

@@ -29,7 +29,7 @@ def acting(call: Call, named: str) -> str:
 
 
 @TABLE.serve(wire.SET_PROFILE)
-async def set_profile(call: Call, body: wire.SetProfile) -> Reply:
+async def set_profile(call: Call, body: wire.SetProfileRequest) -> Reply:
     user = acting(call, body.account)
     directory = call.services.directory
     await directory.account(user)
@@ -45,7 +45,7 @@ async def set_profile(call: Call, body: wire.SetProfile) -> Reply:
 
 
 @TABLE.serve(wire.GET_PROFILES)
-async def get_profiles(call: Call, body: wire.GetProfiles) -> wire.ProfilesReply:
+async def get_profiles(call: Call, body: wire.GetProfilesRequest) -> wire.GetProfilesReply:
     if len(body.accounts) > wire.USERS_AT_ONCE:
         raise InvalidArgument(f"at most {wire.USERS_AT_ONCE} profiles at once, not {len(body.accounts)}", code=PARAMETERS)
     known = dict(zip(body.accounts, body.versions, strict=False))
@@ -60,7 +60,7 @@ async def get_profiles(call: Call, body: wire.GetProfiles) -> wire.ProfilesReply
         if known.get(user) != account.version:
             profile.items = [item for item in profile_items(account) if not body.tags or item.tag in body.tags]
         users.append(profile)
-    return wire.ProfilesReply(users=users)
+    return wire.GetProfilesReply(users=users)
 
 
 def profile_items(account: Account) -> list[wire.ProfileItem]:

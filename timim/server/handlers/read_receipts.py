@@ -39,14 +39,16 @@ async def mark_read(call: Call, timeline: str, seq: int, *, peer: str = "", grou
     time = await services.store.read_time(call.user, timeline) if peer and read.risen else 0
     plain: msgspec.Raw | None = None
     if peer and time:
-        plain = tencent_events.read_c2c(peer, time)
+        plain = tencent_events.c2c_read_event(peer, time)
     elif group_id:
-        plain = tencent_events.read_group(group_id, read.seq)
+        plain = tencent_events.group_read_event(group_id, read.seq)
     origin = call.session.number if call.session else 0
     services.bus.publish(Event((call.user,), session.EVENT_READ, msgspec.Raw(encode(notice)), origin, plain))
     if peer and read.risen:
         receipt = msgspec.Raw(encode(session.ReceiptNotice(peer=call.user, read_seq=read.seq)))
-        services.bus.publish(Event((peer,), session.EVENT_RECEIPT, receipt, plain=tencent_events.read_by_peer(call.user, time)))
+        services.bus.publish(
+            Event((peer,), session.EVENT_RECEIPT, receipt, plain=tencent_events.peer_read_event(call.user, time))
+        )
     await tell_receipts(call, group_id, read.receipts)
     return read
 
@@ -67,20 +69,22 @@ async def notice_of(call: Call, group_id: str, receipt: Receipt) -> session.Rece
 
 
 @TABLE.serve(wire.READ_GROUP)
-async def read_group(call: Call, body: wire.ReadGroup) -> Reply:
+async def read_group(call: Call, body: wire.ReadGroupRequest) -> Reply:
     await call.services.directory.group_for(call.user, body.group_id)
     await mark_read(call, group_timeline(body.group_id), body.read_seq, group_id=body.group_id)
     return Reply()
 
 
-@TABLE.serve(conversation_settings.READ_MANY)
-async def read_many(call: Call, body: conversation_settings.ReadMany) -> conversation_settings.ReadManyReply:
+@TABLE.serve(conversation_settings.READ_CONVERSATIONS)
+async def read_many(
+    call: Call, body: conversation_settings.ReadConversationsRequest
+) -> conversation_settings.ReadConversationsReply:
     if len(body.items) > AT_ONCE:
         raise InvalidArgument(f"at most {AT_ONCE} conversations at once, not {len(body.items)}", code=90011)
-    return conversation_settings.ReadManyReply(states=[await _read_one(call, item) for item in body.items])
+    return conversation_settings.ReadConversationsReply(states=[await _read_one(call, item) for item in body.items])
 
 
-async def _read_one(call: Call, item: conversation_settings.ReadOne) -> conversation_settings.ReadState:
+async def _read_one(call: Call, item: conversation_settings.ReadPosition) -> conversation_settings.ReadState:
     if item.group_id:
         await call.services.directory.group_for(call.user, item.group_id)
         read = await mark_read(call, group_timeline(item.group_id), item.read_seq, group_id=item.group_id)
@@ -96,7 +100,7 @@ async def _read_one(call: Call, item: conversation_settings.ReadOne) -> conversa
 
 
 @TABLE.serve(conversation_settings.SEND_RECEIPTS)
-async def send_receipts(call: Call, body: conversation_settings.SendReceipts) -> Reply:
+async def send_receipts(call: Call, body: conversation_settings.SendReceiptsRequest) -> Reply:
     """A web client says which messages were read; timim's own marks a conversation read up to a seq."""
     group = await call.services.directory.group_for(call.user, body.group_id)
     floor = group.members[call.user].floor
@@ -108,7 +112,7 @@ async def send_receipts(call: Call, body: conversation_settings.SendReceipts) ->
 
 
 @TABLE.serve(conversation_settings.GET_RECEIPTS)
-async def get_receipts(call: Call, body: conversation_settings.GetReceipts) -> conversation_settings.GetReceiptsReply:
+async def get_receipts(call: Call, body: conversation_settings.GetReceiptsRequest) -> conversation_settings.GetReceiptsReply:
     group_id = checked_group_id(body.group_id)
     await call.services.directory.group_for(call.user, group_id)
     seqs = [item.seq for item in body.items[:AT_ONCE]]
@@ -118,7 +122,7 @@ async def get_receipts(call: Call, body: conversation_settings.GetReceipts) -> c
 
 
 @TABLE.serve(conversation_settings.GET_READERS)
-async def get_readers(call: Call, body: conversation_settings.GetReaders) -> conversation_settings.GetReadersReply:
+async def get_readers(call: Call, body: conversation_settings.GetReadersRequest) -> conversation_settings.GetReadersReply:
     group_id, store = checked_group_id(body.group_id), call.services.store
     group = await call.services.directory.group_for(call.user, group_id)
     timeline = group_timeline(group_id)

@@ -10,7 +10,7 @@ from .registry import TABLE, Call
 
 
 @TABLE.serve(wire.ROAM_SYSTEM)
-async def roam(call: Call, body: wire.RoamSystem) -> wire.RoamSystemReply:
+async def roam(call: Call, body: wire.RoamSystemRequest) -> wire.RoamSystemReply:
     limit = max(1, min(body.max_cnt, call.services.settings.history_page))
     first, last = body.timeline_range
     page = await call.services.pages.system(call.user, max(1, first), last, limit, until=body.until)
@@ -23,6 +23,6 @@ async def roam(call: Call, body: wire.RoamSystem) -> wire.RoamSystemReply:
 
 
 @TABLE.serve(wire.READ_SYSTEM)
-async def read(call: Call, body: wire.ReadSystem) -> Reply:
+async def read(call: Call, body: wire.ReadSystemRequest) -> Reply:
     await mark_read(call, system_timeline(call.user), body.read_seq, system=True)
     return Reply()

@@ -16,7 +16,7 @@ import msgspec
 from ...errors import InvalidArgument, NoPermission, RecallTooLate, ServerRefused, UnknownMessage
 from ...protocol import session, tencent_events
 from ...protocol.elems import split_body
-from ...protocol.entries import EDIT, REACT, RECALL, ActFacts, EntryGroupInfo, EntryTail, decode_tail, render
+from ...protocol.entries import EDIT, REACT, RECALL, EntryAction, EntryGroupInfo, EntryPayload, decode_payload, render_entry
 from ...protocol.media import MediaName
 from ...protocol.notices import SERVER_ELEMS
 from ...util.failpoints import reach
@@ -100,7 +100,7 @@ class Acts:
         timeline = c2c_timeline(wish.user, peer)
         target = await self._target(timeline, seq)
         circle = await self._directory.circle(peer)
-        message = decode_tail(target.tail)
+        message = decode_payload(target.tail)
         new = self._new(wish, timeline, target, message, media)
         new.tail.to_account, new.tail.tiny_id = peer, str(actor.tiny_id)
         new.tail.nick, new.tail.face_url, new.tail.custom = actor.nickname, actor.face_url, actor.custom
@@ -125,7 +125,7 @@ class Acts:
             demand(group, wish.user, Act.READ)
             if seq < group.members[wish.user].floor:
                 raise UnknownMessage(f"there is no message {seq} here")
-        message = decode_tail(target.tail)
+        message = decode_payload(target.tail)
         new = self._new(wish, timeline, target, message, media)
         tail, member = new.tail, group.members.get(wish.user)
         tail.to_group_id, tail.tiny_id = group_id, str(actor.tiny_id)
@@ -151,7 +151,7 @@ class Acts:
         found = await self._store.acts(timeline, max(first, floor), last, limit)
         up_to = last if len(found) < limit else found[-1].seq
         seen = [one for one in found if floor == 1 or target_of(one) >= floor]
-        return [render(one.tail, seq=one.seq, time=one.time, group=True) for one in seen], up_to
+        return [render_entry(one.tail, seq=one.seq, time=one.time, group=True) for one in seen], up_to
 
     def _check(self, wish: Wish) -> tuple[MediaName, ...]:
         """Raises InvalidArgument, InvalidElem, MessageTooLong; the content that an edit's body names."""
@@ -171,7 +171,7 @@ class Acts:
             raise UnknownMessage(f"there is no message {seq} here")
         return target
 
-    def _may(self, wish: Wish, group: Group, target: StoredEntry, message: EntryTail) -> None:
+    def _may(self, wish: Wish, group: Group, target: StoredEntry, message: EntryPayload) -> None:
         """Whether a member may do this. Recalling others' messages has no window."""
         if wish.kind != RECALL:
             self._demand_own(wish, message)
@@ -186,7 +186,7 @@ class Acts:
         elif not may(role_of(group, wish.user), group.type, Act.RECALL):
             self._demand_in_time(wish, target, code=10031)
 
-    def _demand_own(self, wish: Wish, message: EntryTail) -> None:
+    def _demand_own(self, wish: Wish, message: EntryPayload) -> None:
         _demand_of_a_user(message)
         if wish.kind != REACT and message.from_account != wish.user and not wish.admin:
             raise NoPermission(f"{wish.user!r} may not {wish.kind} a message of {message.from_account!r}")
@@ -202,21 +202,23 @@ class Acts:
         if new.msg_key is None or await self._store.standing(entry) is None:
             raise refusal
 
-    def _new(self, wish: Wish, timeline: str, target: StoredEntry, message: EntryTail, media: tuple[MediaName, ...]) -> NewAct:
-        facts = ActFacts(
+    def _new(
+        self, wish: Wish, timeline: str, target: StoredEntry, message: EntryPayload, media: tuple[MediaName, ...]
+    ) -> NewAct:
+        facts = EntryAction(
             kind=wish.kind,
             target=target.seq,
             target_from=message.from_account,
             reaction=wish.reaction,
             removed=int(wish.removed),
         )
-        tail = EntryTail(
+        tail = EntryPayload(
             from_account=wish.user,
             msg_random=wish.random,
             client_time=wish.client_time,
             cloud_custom_data=wish.cloud_custom_data,
             mentions=message.mentions if wish.kind == RECALL else [],
-            act=facts,
+            action=facts,
             msg_body=wish.msg_body,
         )
         named = bool(wish.client_time and wish.random)
@@ -236,28 +238,30 @@ class Acts:
 
     async def _carry_out(self, new: NewAct, wish: Wish, hearers: Callable[[], Iterable[str]]) -> Done:
         acted = await self._store.act(new)
-        target = decode_tail(acted.target.tail)
+        target = decode_payload(acted.target.tail)
         group = bool(target.to_group_id)
         if not acted.seq:
             return Done(msgspec.UNSET, target.version)
-        entry = render(acted.tail, seq=acted.seq, time=acted.time, group=group)
+        entry = render_entry(acted.tail, seq=acted.seq, time=acted.time, group=group)
         if acted.changed:
             reach("before-publish")
             plain = _plain(acted, wish, target)
             seen = acted.target.seq  # an act is told to who sees what it acts on
-            event = Event(hearers(), session.EVENT_ACT, entry, wish.origin, plain, group=target.to_group_id, seq=seen)
+            event = Event(
+                hearers(), session.EVENT_MESSAGE_ACTION, entry, wish.origin, plain, group=target.to_group_id, seq=seen
+            )
             self._bus.publish(event)
             reach("after-publish")
         return Done(entry, target.version)
 
 
-def _demand_of_a_user(message: EntryTail) -> None:
+def _demand_of_a_user(message: EntryPayload) -> None:
     """Nobody acts on what the server itself said."""
     if any(elem.msg_type in SERVER_ELEMS for elem in split_body(message.msg_body)):
         raise NoPermission("this is the server's own word: nobody can recall or edit it, or react to it")
 
 
-def _plain(acted: Acted, wish: Wish, target: EntryTail) -> msgspec.Raw | None:
-    act = decode_tail(acted.tail).act
-    assert isinstance(act, ActFacts)
-    return tencent_events.act_form(act, target, seq=acted.target.seq, time=acted.target.time, actor=wish.user)
+def _plain(acted: Acted, wish: Wish, target: EntryPayload) -> msgspec.Raw | None:
+    act = decode_payload(acted.tail).action
+    assert isinstance(act, EntryAction)
+    return tencent_events.action_event(act, target, seq=acted.target.seq, time=acted.target.time, actor=wish.user)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from ...protocol.entries import ActFacts, decode_tail, render, render_place, render_tombstone
+from ...protocol.entries import EntryAction, decode_payload, render_entry, render_placeholder, render_tombstone
 from ..social.entity_cache import Directory
 from ..store.base import ACT, Store, StoredEntry, TimelinePage, c2c_timeline, group_timeline, system_timeline
 
@@ -42,7 +42,7 @@ class Pages:
     async def c2c_messages(self, user: str, peer: str, first: int, last: int, limit: int) -> Range:
         """The newest `limit` messages of an interval, no acts: for clients that do not know them."""
         page = await self._store.messages_before(c2c_timeline(user, peer), last, first, limit)
-        entries = [render(entry.tail, seq=entry.seq, time=entry.time, group=False) for entry in page.entries]
+        entries = [render_entry(entry.tail, seq=entry.seq, time=entry.time, group=False) for entry in page.entries]
         return Range(entries, list(page.entries), page.first, page.last, page.floor, page.last_seq)
 
     async def group(
@@ -77,12 +77,12 @@ def _range(page: TimelinePage, *, group: bool, floor: int = 1, plain: bool = Fal
     """The page in the form of the wire; of entries that are large together, the newest that fit."""
     page = _fitting(page)
     entries: list[msgspec.Raw] = []
-    gone = render_place if plain else render_tombstone
+    gone = render_placeholder if plain else render_tombstone
     expected = page.last
     for entry in page.entries:
         entries.extend(gone(seq) for seq in range(expected, entry.seq, -1))
         hidden = entry.kind == ACT and (plain or (floor > 1 and target_of(entry) < floor))
-        entries.append(gone(entry.seq) if hidden else render(entry.tail, seq=entry.seq, time=entry.time, group=group))
+        entries.append(gone(entry.seq) if hidden else render_entry(entry.tail, seq=entry.seq, time=entry.time, group=group))
         expected = entry.seq - 1
     entries.extend(gone(seq) for seq in range(expected, page.first - 1, -1))
     return Range(entries, list(page.entries), page.first, page.last, max(floor, page.floor), page.last_seq)
@@ -99,5 +99,5 @@ def _fitting(page: TimelinePage) -> TimelinePage:
 
 def target_of(entry: StoredEntry) -> int:
     """The seq that an act's entry acts on: who may not see that may not see the act."""
-    act = decode_tail(entry.tail).act
-    return act.target if isinstance(act, ActFacts) else 0
+    act = decode_payload(entry.tail).action
+    return act.target if isinstance(act, EntryAction) else 0

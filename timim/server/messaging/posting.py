@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from ...errors import ServerRefused
 from ...protocol import session
-from ...protocol.entries import EntryGroupInfo, EntryTail, MentionItem, encode_tail, render, render_online
+from ...protocol.entries import EntryGroupInfo, EntryPayload, MentionItem, encode_payload, render_entry, render_online
 from ...protocol.media import MediaName
-from ...protocol.messages import SenderFacts
+from ...protocol.messages import SenderInfo
 from ...util.failpoints import reach
 from ..bus.base import Bus, Event
 from ..integrations.webhooks import Allowed, Gate
@@ -37,7 +37,7 @@ class Posted(msgspec.Struct, frozen=True, gc=False):
 
     seq: int
     time: int
-    sender: SenderFacts | msgspec.UnsetType = msgspec.UNSET
+    sender: SenderInfo | msgspec.UnsetType = msgspec.UNSET
 
 
 class Timelines:
@@ -86,8 +86,8 @@ class Timelines:
             self._admission.may_write_to(draft.sender, receiver, circle)
         except ServerRefused as exc:
             return await self._standing(draft, timeline, exc)
-        tail = encode_tail(
-            EntryTail(
+        tail = encode_payload(
+            EntryPayload(
                 from_account=draft.sender,
                 to_account=receiver,
                 msg_seq=draft.msg_seq,
@@ -111,9 +111,9 @@ class Timelines:
             self._bus.publish(Event({receiver}, session.EVENT_C2C_MESSAGE, payload, draft.origin))
             return posted
         entry = self._entry(draft, timeline, tail, contacts=tuple(users), media=media)
-        facts: SenderFacts | msgspec.UnsetType = msgspec.UNSET
+        facts: SenderInfo | msgspec.UnsetType = msgspec.UNSET
         if sender.nickname or sender.face_url or sender.custom:
-            facts = SenderFacts(nick=sender.nickname, face_url=sender.face_url, custom=sender.custom)
+            facts = SenderInfo(nick=sender.nickname, face_url=sender.face_url, custom=sender.custom)
         return await self._append(entry, lambda _: users, session.EVENT_C2C_MESSAGE, draft.origin, facts)
 
     async def post_group(self, draft: Draft, group_id: str) -> Posted:
@@ -146,8 +146,8 @@ class Timelines:
             role=member.role,
             member_custom=member.custom,
         )
-        tail = encode_tail(
-            EntryTail(
+        tail = encode_payload(
+            EntryPayload(
                 from_account=draft.sender,
                 to_group_id=group_id,
                 msg_random=draft.random,
@@ -166,7 +166,7 @@ class Timelines:
             )
         )
         entry = self._entry(draft, timeline, tail, media=media)
-        told = SenderFacts(
+        told = SenderInfo(
             nick=sender.nickname,
             face_url=sender.face_url,
             custom=sender.custom,
@@ -182,11 +182,11 @@ class Timelines:
         users: Callable[[int], Iterable[str]],
         kind: int,
         origin: int,
-        sender: SenderFacts | msgspec.UnsetType,
+        sender: SenderInfo | msgspec.UnsetType,
         group_id: str = "",
     ) -> Posted:
         appended = await self._store.append(entry)
-        payload = render(entry.tail, seq=appended.seq, time=appended.time, group=bool(group_id))
+        payload = render_entry(entry.tail, seq=appended.seq, time=appended.time, group=bool(group_id))
         event = Event(users(appended.seq), kind, payload, origin, group=group_id, seq=appended.seq)
         if not appended.duplicate:
             self._metrics.posted.inc()

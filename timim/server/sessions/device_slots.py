@@ -126,7 +126,7 @@ def known_platform(name: str) -> str:
 
 def _end(session: Session, why: str) -> None:
     kick = KickNotice(reason=why)
-    notices = [tencent_events.kicked_out(kick)]
+    notices = [tencent_events.kick_event(kick)]
     session.notify(PushEvent(event=EVENT_C2C_NOTICE, sub_msg_type=SUB_KICKED, kick=kick, notices=notices))
     if session.ours:
         session.close(LOST_ITS_PLACE)

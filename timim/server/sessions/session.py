@@ -89,7 +89,7 @@ class Session:
         events = self._open_push()
         if not events or events[-1].event != kind:
             events.append(PushEvent(event=kind))
-        events[-1].pushed().append(payload)
+        events[-1].items().append(payload)
         self._grow(len(bytes(payload)))
 
     def notify(self, event: RawEvent) -> None:

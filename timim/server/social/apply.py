@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 
 from ...errors import ServerRefused
 from ...protocol import session
-from ...protocol.entries import render
-from ...protocol.notices import push_form
+from ...protocol.entries import render_entry
+from ...protocol.notices import as_push_item
 from ..bus.base import Bus, Event
 from ..store.base import Appended, NewEntry, Stale
 from .changesets import Notice, Plan
@@ -53,8 +53,8 @@ class Plans:
     async def _tell(self, notices: list[Notice], applied: Awaitable[list[Appended]]) -> None:
         for notice, done in zip(notices, await applied, strict=True):
             group = notice.kind == session.EVENT_GROUP_TIP
-            entry = render(notice.tail, seq=done.seq, time=done.time, group=group)
-            payload = push_form(notice.kind, bytes(entry), notice.content, notice.body)
+            entry = render_entry(notice.tail, seq=done.seq, time=done.time, group=group)
+            payload = as_push_item(notice.kind, bytes(entry), notice.content, notice.body)
             group_id = notice.group_id if group else ""
             self._bus.publish(Event(notice.hearers(done.seq), notice.kind, payload, group=group_id, seq=done.seq))
 

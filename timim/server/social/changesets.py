@@ -13,7 +13,7 @@ import msgspec
 from ...protocol import notices as wire
 from ...protocol import session
 from ...protocol.codec import encode
-from ...protocol.entries import EntryGroupInfo, EntryTail, encode_tail
+from ...protocol.entries import EntryGroupInfo, EntryPayload, encode_payload
 from ..store.base import Account, Change, Group, Member, group_timeline, system_timeline
 
 
@@ -55,7 +55,7 @@ class Plan:
         self.notices.extend(notices)
 
 
-def tip(group: Group, operator: Account, content: wire.Tip, member_num: int) -> Notice:
+def tip(group: Group, operator: Account, content: wire.GroupTipContent, member_num: int) -> Notice:
     """A change of a group, for its timeline; it goes to who is in the group when it is published."""
     member = group.members.get(operator.user_id)
     content.operator, content.member_num = operator.user_id, member_num
@@ -70,7 +70,7 @@ def tip(group: Group, operator: Account, content: wire.Tip, member_num: int) -> 
         member_custom=member.custom if member else {},
     )
     body, packed = _packed(wire.TIP, content)
-    tail = EntryTail(
+    tail = EntryPayload(
         from_account=operator.user_id,
         to_group_id=group.group_id,
         tiny_id=str(operator.tiny_id),
@@ -84,7 +84,7 @@ def tip(group: Group, operator: Account, content: wire.Tip, member_num: int) -> 
         group_timeline(group.group_id),
         operator.user_id,
         session.EVENT_GROUP_TIP,
-        encode_tail(tail),
+        encode_payload(tail),
         packed,
         body,
         members=group.members,
@@ -103,8 +103,8 @@ def group_notice(
     user_field: str = "",
     users: Sequence[str] = (),
 ) -> Notice:
-    """A notice about a group for one user's system timeline; the fields are those of wire.GroupNotice."""
-    content = wire.GroupNotice(
+    """A notice about a group for one user's system timeline; the fields are those of wire.GroupNoticeContent."""
+    content = wire.GroupNoticeContent(
         report_type=report_type,
         group_id=group.group_id,
         group_name=group.name,
@@ -119,7 +119,7 @@ def group_notice(
     return _to(user, session.EVENT_GROUP_NOTICE, body, packed, group=facts, group_id=group.group_id)
 
 
-def relation(user: str, content: wire.Relation) -> Notice:
+def relation(user: str, content: wire.RelationContent) -> Notice:
     """A change of relations, or of a friend's profile, for one user's system timeline."""
     body, packed = _packed(wire.RELATION, content)
     kind = session.EVENT_PROFILE if content.profile else session.EVENT_RELATION
@@ -134,17 +134,17 @@ def _to(
     group: EntryGroupInfo | msgspec.UnsetType = msgspec.UNSET,
     group_id: str = "",
 ) -> Notice:
-    tail = EntryTail(
+    tail = EntryPayload(
         from_account=wire.SYSTEM_ACCOUNT,
         to_account=user,
         to_group_id=group_id,
         group=group,
         msg_body=msgspec.Raw(body),
     )
-    packed_tail = encode_tail(tail)
+    packed_tail = encode_payload(tail)
     return Notice(system_timeline(user), wire.SYSTEM_ACCOUNT, kind, packed_tail, packed, body, user=user)
 
 
 def _packed(msg_type: str, content: msgspec.Struct) -> tuple[bytes, bytes]:
     packed = encode(content)
-    return wire.as_body(msg_type, packed), packed
+    return wire.server_elem_body(msg_type, packed), packed

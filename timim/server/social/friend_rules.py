@@ -67,9 +67,11 @@ def added(me: Person, peer: Person, wish: sns.NewFriend, *, both: bool, force: b
             if len(peer.circle.asked) >= APPLICATIONS_LIMIT and me.user not in peer.circle.asked:
                 raise LimitReached(f"{APPLICATIONS_LIMIT} applications wait for {peer.user!r} already", code=30012)
             application = Application(wording, wish.source, remark, wish.group, both, now)
-            asked = wire.Asked(account=me.user, nick=me.account.nickname, source=wish.source, wording=wording, time=now)
+            asked = wire.FriendApplicationItem(
+                account=me.user, nick=me.account.nickname, source=wish.source, wording=wording, time=now
+            )
             plan = Plan([ch.SetApplication(peer.user, me.user, application)])
-            plan.tell(relation(peer.user, wire.Relation(push_type=ASKED, asked=[asked])))
+            plan.tell(relation(peer.user, wire.RelationContent(push_type=ASKED, asked=[asked])))
             return plan, False
     plan = Plan()
     friend = Friend(remark, groups, wish.source, wording, now)
@@ -82,7 +84,7 @@ def added(me: Person, peer: Person, wish: sns.NewFriend, *, both: bool, force: b
     return plan, True
 
 
-def answered(me: Person, peer: Person, answer: sns.Answer, *, now: int, limit: int) -> Plan:
+def answered(me: Person, peer: Person, answer: sns.ApplicationAnswer, *, now: int, limit: int) -> Plan:
     """Agree to somebody's application (and add them too), or reject it. Raises NoSuchApplication, LimitReached."""
     application = me.circle.asked.get(peer.user)
     if application is None:
@@ -126,11 +128,11 @@ def deleted(me: Person, peer: Person, *, both: bool) -> Plan:
     for owner, other, there in ((me, peer, ours), (peer, me, theirs)):
         if there:
             plan.change(ch.RemoveFriend(owner.user, other.user))
-            plan.tell(relation(owner.user, wire.Relation(push_type=DELETED, deleted=[other.user])))
+            plan.tell(relation(owner.user, wire.RelationContent(push_type=DELETED, deleted=[other.user])))
     return plan
 
 
-def updated(me: Person, peer: str, items: Iterable[sns.SnsItem]) -> Plan:
+def updated(me: Person, peer: str, items: Iterable[sns.FriendField]) -> Plan:
     """Another remark, other friend groups. Raises NotFriends (31704), InvalidArgument (30001)."""
     friend = after = me.circle.friends.get(peer)
     if friend is None or after is None:
@@ -146,7 +148,7 @@ def updated(me: Person, peer: str, items: Iterable[sns.SnsItem]) -> Plan:
     if after != friend:
         plan.change(ch.SetFriend(me.user, peer, after))
         _know_groups(plan, me, after.groups)
-        plan.tell(relation(me.user, wire.Relation(push_type=CHANGED, changed=[peer])))
+        plan.tell(relation(me.user, wire.RelationContent(push_type=CHANGED, changed=[peer])))
     return plan
 
 
@@ -160,11 +162,11 @@ def blocked(me: Person, peer: Person, *, now: int) -> Plan:
     if len(me.circle.blocked) >= BLACKLIST_LIMIT:
         raise LimitReached(f"the blacklist is full: {BLACKLIST_LIMIT}", code=30013)
     plan.change(ch.SetBlocked(me.user, peer.user, now))
-    plan.tell(relation(me.user, wire.Relation(push_type=BLOCKED, blocked=[peer.user])))
+    plan.tell(relation(me.user, wire.RelationContent(push_type=BLOCKED, blocked=[peer.user])))
     for owner, other in ((me, peer), (peer, me)):
         if other.user in owner.circle.friends:
             plan.change(ch.RemoveFriend(owner.user, other.user))
-            plan.tell(relation(owner.user, wire.Relation(push_type=DELETED, deleted=[other.user])))
+            plan.tell(relation(owner.user, wire.RelationContent(push_type=DELETED, deleted=[other.user])))
     _settle(plan, me, peer)
     return plan
 
@@ -174,7 +176,7 @@ def unblocked(me: Person, peer: str) -> Plan:
     plan = Plan()
     if peer in me.circle.blocked:
         plan.change(ch.RemoveBlocked(me.user, peer))
-        plan.tell(relation(me.user, wire.Relation(push_type=UNBLOCKED, unblocked=[peer])))
+        plan.tell(relation(me.user, wire.RelationContent(push_type=UNBLOCKED, unblocked=[peer])))
     return plan
 
 
@@ -188,7 +190,7 @@ def grouped(me: Person, names: Iterable[str], users: Iterable[str]) -> Plan:
         friend = me.circle.friends[user]
         plan.change(ch.SetFriend(me.user, user, replace(friend, groups=tuple(dict.fromkeys((*friend.groups, *wanted))))))
     if plan.changes:
-        plan.tell(relation(me.user, wire.Relation(push_type=CHANGED, changed=changed)))
+        plan.tell(relation(me.user, wire.RelationContent(push_type=CHANGED, changed=changed)))
     return plan
 
 
@@ -203,7 +205,7 @@ def ungrouped(me: Person, names: Iterable[str]) -> Plan:
             friend = me.circle.friends[user]
             left = tuple(name for name in friend.groups if name not in gone)
             plan.change(ch.SetFriend(me.user, user, replace(friend, groups=left)))
-        plan.tell(relation(me.user, wire.Relation(push_type=CHANGED, changed=changed)))
+        plan.tell(relation(me.user, wire.RelationContent(push_type=CHANGED, changed=changed)))
     return plan
 
 
@@ -211,7 +213,7 @@ def profile_changed(me: Person, after: Account, tags: Iterable[wire.ProfileTag])
     """A profile changes: the user's own devices and friends hear of it. Who has them as a friend one way only does not:
     there is no bound to how many those are, and `profile.portrait_get` tells them the version.
     """
-    content = wire.Relation(push_type=PROFILE, profile=me.user, profile_fields=list(tags), version=after.version)
+    content = wire.RelationContent(push_type=PROFILE, profile=me.user, profile_fields=list(tags), version=after.version)
     friends = sorted(me.circle.friends.keys() & me.circle.listed_by)
     return Plan([ch.SetAccount(after)], [relation(user, content) for user in (me.user, *friends)])
 
@@ -223,7 +225,7 @@ def _befriend(plan: Plan, owner: Person, other: Person, friend: Friend, limit: i
         raise LimitReached(f"{owner.user!r} has {limit} friends, and cannot have more", code=30010 if mine else 30014)
     plan.change(ch.SetFriend(owner.user, other.user, friend))
     _know_groups(plan, owner, friend.groups)
-    plan.tell(relation(owner.user, wire.Relation(push_type=ADDED, added=[other.user])))
+    plan.tell(relation(owner.user, wire.RelationContent(push_type=ADDED, added=[other.user])))
 
 
 def _settle(plan: Plan, me: Person, peer: Person) -> None:
@@ -236,7 +238,7 @@ def _settle(plan: Plan, me: Person, peer: Person) -> None:
 def _answer(plan: Plan, owner: str, asker: str) -> None:
     plan.change(ch.RemoveApplication(owner, asker))
     for user, gone in ((owner, asker), (asker, owner)):
-        plan.tell(relation(user, wire.Relation(push_type=ANSWERED, answered=[gone])))
+        plan.tell(relation(user, wire.RelationContent(push_type=ANSWERED, answered=[gone])))
 
 
 def _know_groups(plan: Plan, owner: Person, names: Iterable[str]) -> None:

@@ -132,7 +132,7 @@ def kicked(actor: Actor, group: Group, users: Iterable[str], reason: str, *, sil
     if gone:
         plan.change(ch.RemoveMembers(group.group_id, tuple(gone)))
         left_over = len(group.members) - len(gone)
-        plan.tell(tip(group, actor.account, wire.Tip(op_type=KICK, users=gone, reason=reason), left_over))
+        plan.tell(tip(group, actor.account, wire.GroupTipContent(op_type=KICK, users=gone, reason=reason), left_over))
         if not silent:
             plan.tell(*(group_notice(user, group, actor.user, KICKED, remark=reason) for user in gone))
     return plan
@@ -145,7 +145,7 @@ def left(actor: Actor, group: Group) -> Plan:
     if not left_over:
         return Plan([ch.DissolveGroup(group.group_id, (actor.user,))], [group_notice(actor.user, group, actor.user, DISSOLVED)])
     plan = Plan([ch.RemoveMembers(group.group_id, (actor.user,))])
-    plan.tell(tip(group, actor.account, wire.Tip(op_type=QUIT, users=[actor.user]), left_over))
+    plan.tell(tip(group, actor.account, wire.GroupTipContent(op_type=QUIT, users=[actor.user]), left_over))
     plan.tell(group_notice(actor.user, group, actor.user, HAS_QUIT))
     if group.owner == actor.user:
         heir = next(user for user in group.members if user != actor.user)
@@ -153,7 +153,14 @@ def left(actor: Actor, group: Group) -> Plan:
             ch.SetGroup(replace(group, owner=heir)),
             ch.SetMember(group.group_id, heir, replace(group.members[heir], role=OWNER)),
         )
-        plan.tell(tip(group, actor.account, wire.Tip(op_type=GROUP_INFO, group=wire.GroupNews(owner=heir)), left_over))
+        plan.tell(
+            tip(
+                group,
+                actor.account,
+                wire.GroupTipContent(op_type=GROUP_INFO, group=wire.GroupInfoChange(owner=heir)),
+                left_over,
+            )
+        )
     return plan
 
 
@@ -178,12 +185,12 @@ def passed_on(actor: Actor, group: Group, user: str) -> Plan:
         former = replace(group.members[group.owner], role=MEMBER)
         plan.change(ch.SetMember(group.group_id, group.owner, former))
     plan.change(ch.SetMember(group.group_id, user, replace(group.members[user], role=OWNER)))
-    news = wire.Tip(op_type=GROUP_INFO, users=[user], group=wire.GroupNews(owner=user))
+    news = wire.GroupTipContent(op_type=GROUP_INFO, users=[user], group=wire.GroupInfoChange(owner=user))
     plan.tell(tip(group, actor.account, news, len(group.members)))
     return plan
 
 
-def edited(actor: Actor, group: Group, after: Group, news: wire.GroupNews, acts: Iterable[Act]) -> Plan:
+def edited(actor: Actor, group: Group, after: Group, news: wire.GroupInfoChange, acts: Iterable[Act]) -> Plan:
     """The group becomes `after`; `news` is how that is told, `acts` what was asked for, also when nothing changes."""
     for act in acts if not actor.admin else ():
         demand(group, actor.user, act)
@@ -192,7 +199,7 @@ def edited(actor: Actor, group: Group, after: Group, news: wire.GroupNews, acts:
         raise InvalidArgument(text, code=10004)
     if after == group:
         return Plan()
-    content = wire.Tip(op_type=GROUP_INFO, group=news)
+    content = wire.GroupTipContent(op_type=GROUP_INFO, group=news)
     return Plan([ch.SetGroup(after)], [tip(after, actor.account, content, len(group.members))])
 
 
@@ -214,15 +221,15 @@ def member_edited(actor: Actor, group: Group, user: str, wish: MemberWish) -> Pl
     if not actor.admin:
         _demand_member_edit(actor.user, group, user, wish)
     plan = Plan()
-    news = wire.MemberNews(account=user)
-    tips: list[wire.Tip] = []
+    news = wire.MemberInfoChange(account=user)
+    tips: list[wire.GroupTipContent] = []
     if wish.role is not None and wish.role != member.role:
         if wish.role not in (ADMIN, MEMBER) or member.role == OWNER:
             raise InvalidArgument("Role must be Admin or Member; ownership is passed on with change_group_owner", code=10004)
         if not may(OWNER, group.type, Act.SET_ADMIN):
             raise NoPermission(f"a {group.type} group has no admins")
         after = replace(after, role=wish.role)
-        tips.append(wire.Tip(op_type=ADMIN_SET if wish.role == ADMIN else ADMIN_OFF, users=[user]))
+        tips.append(wire.GroupTipContent(op_type=ADMIN_SET if wish.role == ADMIN else ADMIN_OFF, users=[user]))
     if wish.name_card is not None and wish.name_card != member.name_card:
         after, news.name_card = replace(after, name_card=wish.name_card), wish.name_card
     if wish.mute_s is not None and (wish.mute_s or member.muted_until):
@@ -233,8 +240,8 @@ def member_edited(actor: Actor, group: Group, user: str, wish: MemberWish) -> Pl
     if after == member:
         return plan
     plan.change(ch.SetMember(group.group_id, user, after))
-    if news != wire.MemberNews(account=user):
-        tips.append(wire.Tip(op_type=MEMBER_INFO, users=[user], members=[news]))
+    if news != wire.MemberInfoChange(account=user):
+        tips.append(wire.GroupTipContent(op_type=MEMBER_INFO, users=[user], members=[news]))
     for one in tips:
         plan.tell(tip(group, actor.account, one, len(group.members)))
     if after.role != member.role:
@@ -261,8 +268,8 @@ def _enter(plan: Plan, actor: Actor, group: Group, accounts: Sequence[Account], 
     plan.change(ch.AddMembers(group.group_id, members, from_now))
     wishes = [user for user in members if user in group.applications]
     plan.change(*(ch.RemoveGroupApplication(group.group_id, user) for user in wishes))
-    facts = [wire.MemberFacts(account=a.user_id, nick=a.nickname, face_url=a.face_url) for a in accounts]
-    content = wire.Tip(op_type=JOIN, users=list(members), facts=facts)
+    facts = [wire.TipMember(account=a.user_id, nick=a.nickname, face_url=a.face_url) for a in accounts]
+    content = wire.GroupTipContent(op_type=JOIN, users=list(members), member_info=facts)
     plan.tell(tip(group, actor.account, content, len(group.members) + len(members)))
 
 

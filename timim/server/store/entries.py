@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ...protocol.entries import EntryTail
+from ...protocol.entries import EntryPayload
 from ...protocol.media import MediaName
 
 MESSAGE, ACT, RECALLED = 0, 1, 2  # kinds of entries; only messages are unread
@@ -72,7 +72,7 @@ class NewAct(msgspec.Struct, frozen=True):
     sender: str
     msg_key: MsgKey | None
     fingerprint: bytes
-    tail: EntryTail
+    tail: EntryPayload
     time: int
     media: tuple[MediaName, ...] = ()  # content that an edit's body names
     reactions_limit: int = 10

@@ -11,16 +11,16 @@ from msgspec.structs import replace
 from ...errors import AlreadyRecalled, LimitReached, UnknownMessage
 from ...protocol.entries import (
     C2C_RECALLED,
-    PLACE_RECALLED,
+    PLACEHOLDER_RECALLED,
     REACT,
     RECALL,
-    ActFacts,
-    EntryTail,
+    EntryAction,
+    EntryPayload,
+    EntryState,
     Reaction,
     RevokerInfo,
-    State,
-    decode_tail,
-    encode_tail,
+    decode_payload,
+    encode_payload,
 )
 from . import media, timelines
 from .base import ACT, MESSAGE, RECALLED, Acted, Appended, NewAct, NewEntry, StoredEntry, TimelinePage
@@ -55,8 +55,8 @@ def messages_before(timeline: str, last: int, floor: int, limit: int) -> Steps[T
 
 def carry_out(act: NewAct) -> Steps[Acted]:
     """Store an act. Raises UnknownMessage, AlreadyRecalled, LimitReached, MsgIdConflict."""
-    facts = act.tail.act
-    assert isinstance(facts, ActFacts)
+    facts = act.tail.action
+    assert isinstance(facts, EntryAction)
     # nobody else acts here until this is committed: what is read below is what will be changed
     line = yield from one("UPDATE timelines SET act_seq=act_seq WHERE name=? RETURNING id", act.timeline)
     target = yield from message(act.timeline, facts.target)
@@ -65,8 +65,8 @@ def carry_out(act: NewAct) -> Steps[Acted]:
     entry = NewEntry(act.timeline, act.sender, act.msg_key, act.fingerprint, b"", act.time, kind=ACT)
     if act.msg_key is not None and (before := (yield from timelines.standing(entry))) is not None:
         return (yield from _standing(act, before.seq, target))
-    tail = decode_tail(target.tail)
-    state = tail.state if isinstance(tail.state, State) else State()
+    tail = decode_payload(target.tail)
+    state = tail.state if isinstance(tail.state, EntryState) else EntryState()
     match facts.kind:
         case "recall":
             if state.recall_seq:
@@ -82,10 +82,10 @@ def carry_out(act: NewAct) -> Steps[Acted]:
             if reactions is None:
                 return (yield from _standing(act, state.react_seq, target))
             facts.reactions = reactions
-    done = yield from timelines.append(replace(entry, tail=encode_tail(act.tail)))
+    done = yield from timelines.append(replace(entry, tail=encode_payload(act.tail)))
     _change(tail, state, act, done)
     kind = RECALLED if facts.kind == RECALL else MESSAGE
-    changed = StoredEntry(target.seq, target.time, encode_tail(tail), kind)
+    changed = StoredEntry(target.seq, target.time, encode_payload(tail), kind)
     yield Run(
         "UPDATE entries SET tail=?, kind=? WHERE timeline=(SELECT id FROM timelines WHERE name=?) AND seq=?",
         (changed.tail, kind, act.timeline, target.seq),
@@ -94,7 +94,7 @@ def carry_out(act: NewAct) -> Steps[Acted]:
     if facts.kind != REACT:  # what the message named before, nobody may read by it any more
         yield Run("DELETE FROM media_refs WHERE timeline=? AND seq=?", (line[0], target.seq))
         yield from media.refer(act.sender, line[0], target.seq, act.media, act.time)
-    return Acted(done.seq, done.time, encode_tail(act.tail), True, changed)
+    return Acted(done.seq, done.time, encode_payload(act.tail), True, changed)
 
 
 def _standing(act: NewAct, seq: int, target: StoredEntry) -> Steps[Acted]:
@@ -103,7 +103,7 @@ def _standing(act: NewAct, seq: int, target: StoredEntry) -> Steps[Acted]:
     return Acted(seq, entry.time if entry else 0, entry.tail if entry else b"", False, target)
 
 
-def _reacted(state: State, facts: ActFacts, act: NewAct) -> list[Reaction] | None:
+def _reacted(state: EntryState, facts: EntryAction, act: NewAct) -> list[Reaction] | None:
     """All reactions after this one; None when it changes nothing."""
     known = {one.reaction: list(one.users) for one in state.reactions}
     users = known.setdefault(facts.reaction, [])
@@ -121,18 +121,18 @@ def _reacted(state: State, facts: ActFacts, act: NewAct) -> list[Reaction] | Non
     return reactions
 
 
-def _change(tail: EntryTail, state: State, act: NewAct, done: Appended) -> None:
+def _change(tail: EntryPayload, state: EntryState, act: NewAct, done: Appended) -> None:
     """Make the message what it is after the act."""
-    facts = act.tail.act
-    assert isinstance(facts, ActFacts)
+    facts = act.tail.action
+    assert isinstance(facts, EntryAction)
     tail.state = state
     match facts.kind:
         case "recall":
-            tail.state = State(recall_seq=done.seq, recaller=act.sender, recalled_at=done.time)
+            tail.state = EntryState(recall_seq=done.seq, recaller=act.sender, recalled_at=done.time)
             tail.msg_body, tail.cloud_custom_data, tail.mentions = msgspec.Raw(b"[]"), "", []
             tail.revoker = RevokerInfo(revoker=act.sender)
             if tail.to_group_id:
-                tail.place = PLACE_RECALLED
+                tail.placeholder = PLACEHOLDER_RECALLED
             else:
                 tail.msg_flag_bits = C2C_RECALLED
         case "edit":

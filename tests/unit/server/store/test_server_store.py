@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from timim import AlreadyRecalled, GroupExists, LimitReached, MsgIdConflict, StorageError, UnknownMessage
-from timim.protocol.entries import ActFacts, EntryTail, State, decode_tail, encode_tail
+from timim.protocol.entries import EntryAction, EntryPayload, EntryState, decode_payload, encode_payload
 from timim.server.social.entity_cache import Directory
 from timim.server.store import schema, timelines
 from timim.server.store.base import (
@@ -261,15 +261,15 @@ async def test_what_a_failed_commit_left_in_memory_is_forgotten(tmp_path: Path) 
 
 
 def act(kind: str, n: int, *, target: int = 1, sender: str = "bob", reaction: str = "", removed: int = 0) -> NewAct:
-    facts = ActFacts(kind=kind, target=target, target_from="alice", reaction=reaction, removed=removed)
+    facts = EntryAction(kind=kind, target=target, target_from="alice", reaction=reaction, removed=removed)
     body = msgspec.Raw(b'["edited %d"]' % n) if kind == "edit" else msgspec.Raw(b"[]")
-    tail = EntryTail(from_account=sender, act=facts, msg_body=body)
+    tail = EntryPayload(from_account=sender, action=facts, msg_body=body)
     return NewAct(LINE, sender, MsgKey(2, n), b"%d" % n, tail, 200, (), 2, 2)
 
 
 async def told(store: Store, text: bytes = b'["said"]') -> None:
     """Alice says something."""
-    tail = encode_tail(EntryTail(from_account="alice", msg_body=msgspec.Raw(text)))
+    tail = encode_payload(EntryPayload(from_account="alice", msg_body=msgspec.Raw(text)))
     await store.append(replace(entry(90, line=LINE), tail=tail, contacts=("alice", "bob")))
 
 
@@ -284,8 +284,8 @@ async def test_p06_an_act_and_what_it_makes_of_its_message_are_one_write(opens: 
     assert [one.seq for one in edits] == [3, 4]
     held = await store.message(LINE, 1)
     assert held is not None
-    tail = decode_tail(held.tail)
-    assert isinstance(tail.state, State)
+    tail = decode_payload(held.tail)
+    assert isinstance(tail.state, EntryState)
     assert (bytes(tail.msg_body), tail.version, tail.state.edit_seq) == (b'["edited 4"]', 2, 4)
     assert [(one.reaction, one.users) for one in tail.state.reactions] == [("x", ["bob"])]
     with pytest.raises(LimitReached):
