@@ -13,7 +13,7 @@ from typing import Any, Literal, Self, TypeVar
 from .conversation import Conversation, Engine
 from .elems import TextElem
 from .engine.actions import Actions
-from .engine.attachments import Content
+from .engine.attachments import Attachments
 from .engine.binding import MessageBinder
 from .engine.conversation_settings import Marking
 from .engine.conversations import Roster
@@ -38,7 +38,7 @@ from .search import SearchCursor, SearchResult
 from .storage import LocalStore
 from .transport.connection import Connection
 from .transport.media_cache import MediaCache
-from .transport.media_transfer import Transfer
+from .transport.media_transfer import MediaTransfer
 
 log = logging.getLogger("timim")
 Platform = Literal["desktop", "mobile", "pad", "web", "other"]
@@ -115,14 +115,14 @@ class Client:
             backoff=Backoff(limit_s=reconnect_limit),
             now=now,
         )
-        self._transfer = Transfer(
+        self._transfer = MediaTransfer(
             token=lambda: self._connection.token,
             media_url=lambda: self._connection.media_url,
             limits=lambda: self._connection.media_limits,
             timeout_s=timeout,
             cache=MediaCache(self._folder and self._folder / "cache", media_cache_bytes) if media_cache_bytes else None,
         )
-        self._content = Content(self._transfer, self._folder and self._folder / "outgoing")
+        self._content = Attachments(self._transfer, self._folder and self._folder / "outgoing")
         self.groups = Groups(self._connection, self.group)
         self.friends = Friends(self._connection)
         self.profiles = Profiles(self._connection)
@@ -224,7 +224,7 @@ class Client:
             self._engine, self._inbox = parts.engine, parts.inbox
             self._pushes, self._acting = parts.pushes, parts.acting
             await self._roster.load()
-            await self._content.sweep(await self._store.outgoing())
+            await self._content.remove_orphans(await self._store.outgoing())
             if self._store.set_aside is not None:
                 log.warning("the local store was not whole: it lies at %s now", self._store.set_aside)
                 self._dispatcher.event(StoreReplaced(self._store.set_aside))

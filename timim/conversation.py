@@ -26,7 +26,7 @@ from .message import ALL, Message, MessageStatus, OfflinePush, Priority
 from .protocol.merger import merge_messages
 from .replies import QuotedMessage, embed_quote
 from .search import SearchCursor, SearchResult
-from .storage import LocalStore, ConversationFlags
+from .storage import ConversationFlags, LocalStore
 from .transport.connection import Connection
 
 PAGE = 100  # messages that `history` takes at once

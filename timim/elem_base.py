@@ -104,7 +104,7 @@ class BoundElem(Elem):
         return self._source
 
 
-class KeptContent(BoundElem):
+class DownloadableElem(BoundElem):
     """Content that has a name, a size in bytes and an address on the server, once it is there."""
 
     uuid: str = ""
@@ -127,7 +127,7 @@ class KeptContent(BoundElem):
         return await self._signed_url(self.uuid, self.url)
 
 
-class ContentElem(KeptContent):
+class ContentElem(DownloadableElem):
     """What sound, file and video share: content by path or data when sending; uuid, size and url once sent."""
 
     path: Path | None = None

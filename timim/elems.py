@@ -21,10 +21,10 @@ from .elem_base import (
     Bytes,
     ContentElem,
     ContentSource,
+    DownloadableElem,
     Elem,
     GroupNoticeElem,
     GroupTipElem,
-    KeptContent,
     Progress,
     RelationElem,
 )
@@ -38,6 +38,7 @@ __all__ = [
     "ContentElem",
     "ContentSource",
     "CustomElem",
+    "DownloadableElem",
     "Elem",
     "FaceElem",
     "FileElem",
@@ -47,15 +48,14 @@ __all__ = [
     "ImageElem",
     "ImageType",
     "ImageVariant",
-    "KeptContent",
     "LocationElem",
     "MergedMessage",
     "MergerElem",
+    "MergerUnpacker",
     "Progress",
     "RelationElem",
     "SoundElem",
     "TextElem",
-    "Unfold",
     "UnknownElem",
     "VideoElem",
 ]
@@ -199,7 +199,7 @@ class MergedMessage(Protocol):
     def text(self) -> str: ...
 
 
-class Unfold(Protocol):
+class MergerUnpacker(Protocol):
     """Makes messages of a merger's content; the client binds one to the elems of its messages."""
 
     def __call__(self, content: bytes) -> Sequence[MergedMessage]: ...
@@ -224,26 +224,26 @@ class MergerElem(BoundElem):
     size: Annotated[int, Field(ge=0)] = 0
     media: tuple[str, ...] = ()  # content that the messages name, by uuid: who may read this may read that
     layers_over_limit: bool = False
-    _unfold: Unfold | None = PrivateAttr(default=None)
+    _unpack: MergerUnpacker | None = PrivateAttr(default=None)
 
-    def unfold_by(self, unfold: Unfold) -> None:
+    def bind_unpacker(self, unfold: MergerUnpacker) -> None:
         """Say what makes messages of the content; the client does this for every message it makes."""
-        self._unfold = unfold
+        self._unpack = unfold
 
     async def messages(self) -> Sequence[MergedMessage]:
         """The messages, oldest first. Raises InvalidElem when they are nested too deeply, DownloadFailed, MediaGone."""
         if self.layers_over_limit:
             raise InvalidElem("this merger holds more than 100 layers of others: its content is not to be had")
-        if self._unfold is None:
+        if self._unpack is None:
             raise MediaError("this elem does not belong to a client's message: there is nothing to unfold it with")
-        return self._unfold(self.content or await self._read(self.uuid, self.url, self.size, None))
+        return self._unpack(self.content or await self._read(self.uuid, self.url, self.size, None))
 
     @property
     def push_text(self) -> str:
         return "[聊天记录]"
 
 
-class ImageVariant(KeptContent):
+class ImageVariant(DownloadableElem):
     """One size of a sent or received picture: its pixels, bytes and url are known before any download."""
 
     type: ImageType

@@ -24,10 +24,10 @@ from typing import Final, TypeVar
 
 from .elems import ImageCompression
 from .errors import EmptyFile, MediaError, NotAnImage, TooLarge
-from .media_tools.animation import animated, frames_of
-from .media_tools.formats import ImageLimits, open_picture, read_file, sniff_kind
-from .media_tools.metadata import without_metadata
-from .media_tools.resize import ImageVariants, Variant, encode, reduced, scaled
+from .media_tools.animation import animated_variants, count_frames
+from .media_tools.formats import ImageLimits, open_picture, read_file, sniff_mime_type
+from .media_tools.metadata import strip_metadata
+from .media_tools.resize import ImageVariants, Variant, encode, load_reduced, scaled_size
 
 T = TypeVar("T")
 
@@ -38,9 +38,9 @@ __all__ = [
     "compressed_image",
     "image_variants",
     "make_variants",
-    "scaled",
-    "sniff_kind",
-    "without_location",
+    "scaled_size",
+    "sniff_mime_type",
+    "strip_location",
 ]
 
 LARGE_SIDE: Final = 720  # pixels of the shorter side; both numbers are the document's
@@ -70,7 +70,7 @@ def make_variants(source: Path | bytes, *, limits: ImageLimits = _DEFAULT_LIMITS
     Raises FileMissing (7004), EmptyFile (7006), TooLarge (7005: bytes, pixels or frames, see `ImageLimits`),
     NotAnImage (6031: another kind, damaged or truncated), MediaError (a directory, or not readable).
     """
-    return _carefully(source, limits, lambda data: _make(data, limits))
+    return _read_and_make(source, limits, lambda data: _make_variants(data, limits))
 
 
 async def compressed_image(source: Path | bytes, level: ImageCompression, *, limits: ImageLimits = _DEFAULT_LIMITS) -> bytes:
@@ -81,16 +81,16 @@ async def compressed_image(source: Path | bytes, level: ImageCompression, *, lim
     """
     if level is ImageCompression.ORIGINAL:
         return await asyncio.to_thread(_bytes_of, source, limits)
-    work = partial(_carefully, source, limits, lambda data: _compress(data, level, limits))
+    work = partial(_read_and_make, source, limits, lambda data: _compress(data, level, limits))
     return await asyncio.get_running_loop().run_in_executor(_pool(), work)
 
 
-async def without_location(source: Path | bytes, *, limits: ImageLimits = _DEFAULT_LIMITS) -> bytes:
+async def strip_location(source: Path | bytes, *, limits: ImageLimits = _DEFAULT_LIMITS) -> bytes:
     """The picture without EXIF (but for its orientation), GPS, XMP, IPTC and comments; its pixels are not encoded anew.
 
     For JPEG, PNG and WebP. Raises MediaError (6022) for any other format, and as `make_variants`.
     """
-    work = partial(_carefully, source, limits, without_metadata)
+    work = partial(_read_and_make, source, limits, strip_metadata)
     return await asyncio.get_running_loop().run_in_executor(_pool(), work)
 
 
@@ -98,7 +98,7 @@ def _bytes_of(source: Path | bytes, limits: ImageLimits) -> bytes:
     return source if isinstance(source, bytes) else read_file(source, limits.max_bytes)
 
 
-def _carefully(source: Path | bytes, limits: ImageLimits, make: Callable[[bytes], T]) -> T:
+def _read_and_make(source: Path | bytes, limits: ImageLimits, make: Callable[[bytes], T]) -> T:
     """Read the source and make something of it; what goes wrong is named as `make_variants` says."""
     name = "the data" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else read_file(source, limits.max_bytes)
@@ -127,23 +127,23 @@ if hasattr(os, "register_at_fork"):  # a forked child has the pool but not its t
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def _make(data: bytes, limits: ImageLimits) -> ImageVariants:
+def _make_variants(data: bytes, limits: ImageLimits) -> ImageVariants:
     from PIL.Image import Resampling
 
     im, form = open_picture(data)
     if im.width < 1 or im.height < 1:
         raise NotAnImage("a picture without pixels")
-    frames = frames_of(data, im, form, limits)
+    frames = count_frames(data, im, form, limits)
     first = next((side for side in (LARGE_SIDE, THUMB_SIDE) if min(im.size) > side), None)
-    small, full, turn = reduced(data, im, form, first, limits)
+    small, full, turn = load_reduced(data, im, form, first, limits)
     size = (full[1], full[0]) if turn >= 5 else full
     original = Variant(*size, None, form, len(data))
     large = thumb = original
     if small is not None and first is not None:
-        moving = animated(data, form, frames, turn, _sides(first))
+        moving = animated_variants(data, form, frames, turn, _sides(first))
         if first == LARGE_SIDE:
             large = moving.get(LARGE_SIDE) or encode(small)
-            small = small.resize(scaled(*size, THUMB_SIDE), Resampling.LANCZOS)
+            small = small.resize(scaled_size(*size, THUMB_SIDE), Resampling.LANCZOS)
         thumb = moving.get(THUMB_SIDE) or encode(small)
     return ImageVariants(original, large, thumb, _TIM_FORMAT.get(form, _TIM_OTHER))
 
@@ -156,9 +156,9 @@ def _compress(data: bytes, level: ImageCompression, limits: ImageLimits) -> byte
     im, form = open_picture(data)
     shorter, quality = _COMPRESSED[level]
     if int(getattr(im, "n_frames", 1)) > 1 or min(im.size) <= shorter:
-        _make(data, limits)  # whole, and within the limits
+        _make_variants(data, limits)  # whole, and within the limits
         return data
-    small, _, _ = reduced(data, im, form, shorter, limits)
+    small, _, _ = load_reduced(data, im, form, shorter, limits)
     assert small is not None
     smaller = encode(small, quality=quality).data
     assert smaller is not None

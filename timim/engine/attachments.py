@@ -27,37 +27,37 @@ from ..elems import (
     VideoElem,
 )
 from ..errors import FileMissing, InvalidArgument, StorageError
-from ..media import ImageVariants, Variant, compressed_image, image_variants, without_location
+from ..media import ImageVariants, Variant, compressed_image, image_variants, strip_location
 from ..media_tools.duration import checked_duration
 from ..message import Message
-from ..protocol.media import media_in
-from ..protocol.merger import unfolded
-from ..transport.media_transfer import Transfer
+from ..protocol.media import nested_media_uuids
+from ..protocol.merger import unpack_merger
+from ..transport.media_transfer import MediaTransfer
 from ..transport.upload_source import size_of
 
 E = TypeVar("E", bound=AnyElem)
 INLINE_LIMIT_BYTES = 8 * 1024  # of a merger's messages in a body of 12 KB: the rest is for other elems
 
 
-class Content:
+class Attachments:
     """Uploads before a send; binds received elems to where their content is."""
 
-    def __init__(self, transfer: Transfer, folder: Path | None) -> None:
+    def __init__(self, transfer: MediaTransfer, folder: Path | None) -> None:
         self._transfer = transfer
         self._folder = folder
-        self._kept: dict[str, list[Path]] = {}
+        self._files: dict[str, list[Path]] = {}
 
-    def bind(self, elem: E) -> E:
+    def bind_elem(self, elem: E) -> E:
         """Let the elem fetch its content through this client."""
         if isinstance(elem, BoundElem):
             elem.bind(self._transfer)
             if isinstance(elem, MergerElem):
-                elem.unfold_by(self._unfold)
+                elem.bind_unpacker(self._unpack_merger)
         return elem
 
-    def _unfold(self, content: bytes) -> list[Message]:
+    def _unpack_merger(self, content: bytes) -> list[Message]:
         """Make the messages of a merger; their content can be fetched through this client too."""
-        messages = unfolded(content)
+        messages = unpack_merger(content)
         for message in messages:
             message.bind(self)
         return messages
@@ -71,62 +71,62 @@ class Content:
         """Let these elems fetch their content through this client."""
         for elem in elems:
             if isinstance(elem, BoundElem):
-                self.bind(elem)
+                self.bind_elem(elem)
 
-    async def keep(self, message: Message) -> None:
+    async def persist(self, message: Message) -> None:
         """Put content that was given as bytes on disk. Raises StorageError; nothing is left there then."""
         if self._folder is None or not any(map(_in_memory, message.elems)):
             return
-        kept = self._kept[message.msg_id] = []
+        kept = self._files[message.msg_id] = []
         try:
-            message.replace_elems([await self._keep(elem, kept) for elem in message.elems])
+            message.replace_elems([await self._persist_elem(elem, kept) for elem in message.elems])
         except BaseException:
             await asyncio.shield(self.release(message))
             raise
 
-    async def _keep(self, elem: AnyElem, kept: list[Path]) -> AnyElem:
+    async def _persist_elem(self, elem: AnyElem, kept: list[Path]) -> AnyElem:
         update: dict[str, object] = {}
         match elem:
             case ImageElem(path=None, data=bytes(data)) | SoundElem(path=None, data=bytes(data)):
-                update = {"path": await self._put(data, kept), "data": None}
+                update = {"path": await self._write_file(data, kept), "data": None}
             case FileElem(path=None, data=bytes(data)):
-                update = {"path": await self._put(data, kept), "data": None}
+                update = {"path": await self._write_file(data, kept), "data": None}
             case VideoElem(snapshot=snapshot):
                 if elem.path is None and elem.data is not None:
-                    update = {"path": await self._put(elem.data, kept), "data": None}
+                    update = {"path": await self._write_file(elem.data, kept), "data": None}
                 if isinstance(snapshot, bytes):
-                    update["snapshot"] = await self._put(snapshot, kept)
+                    update["snapshot"] = await self._write_file(snapshot, kept)
             case _:
                 pass
         return elem.model_copy(update=update) if update else elem
 
-    async def _put(self, data: bytes, kept: list[Path]) -> Path:
+    async def _write_file(self, data: bytes, kept: list[Path]) -> Path:
         assert self._folder is not None
         path = self._folder / uuid4().hex
         kept.append(path)
         await asyncio.to_thread(_write, path, data)
         return path
 
-    def keeps(self, message: Message) -> bool:
+    def is_persisted(self, message: Message) -> bool:
         """Whether something of it lies on disk until it is on the server."""
-        return message.msg_id in self._kept
+        return message.msg_id in self._files
 
     async def release(self, message: Message) -> None:
         """The message is on the server, or will never be: what was kept of it goes."""
-        for path in self._kept.pop(message.msg_id, ()):
+        for path in self._files.pop(message.msg_id, ()):
             await asyncio.to_thread(path.unlink, missing_ok=True)
 
-    async def sweep(self, unsent: Iterable[Message]) -> None:
+    async def remove_orphans(self, unsent: Iterable[Message]) -> None:
         """Remove what no unsent message needs: an earlier run ended before it could."""
         if self._folder is None:
             return
         needed: set[Path] = set()
         for message in unsent:
-            self._kept[message.msg_id] = [path for elem in message.elems for path in self._kept_of(elem)]
-            needed.update(self._kept[message.msg_id])
+            self._files[message.msg_id] = [path for elem in message.elems for path in self._files_of(elem)]
+            needed.update(self._files[message.msg_id])
         await asyncio.to_thread(_remove_others, self._folder, needed)
 
-    def _kept_of(self, elem: AnyElem) -> list[Path]:
+    def _files_of(self, elem: AnyElem) -> list[Path]:
         paths: list[Path | bytes | None] = []
         if isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem):
             paths.append(elem.path)
@@ -134,53 +134,57 @@ class Content:
             paths.append(elem.snapshot)
         return [path for path in paths if isinstance(path, Path) and path.parent == self._folder]
 
-    async def prepare(self, message: Message, progress: Progress | None) -> None:
+    async def upload(self, message: Message, progress: Progress | None) -> None:
         """Upload what is not uploaded yet; the message's elems then say where it is. Raises MediaError, NetworkError.
 
         An upload is named by its message and its place in it, so that it goes on where it stopped, also in a later process.
         """
-        pending = [elem for elem in message.elems if _pending(elem)]
+        pending = [elem for elem in message.elems if _needs_upload(elem)]
         if not pending:
             return
         sizes = await asyncio.gather(*(asyncio.to_thread(size_of, _source(elem)) for elem in pending if _is_content(elem)))
-        meter = Meter(progress, sizes)
+        meter = ProgressMeter(progress, sizes)
         elems: list[AnyElem] = []
         for place, elem in enumerate(message.elems):
-            elems.append(self.bind(await self._uploaded(elem, f"{message.msg_id}/{place}", meter)) if _pending(elem) else elem)
+            elems.append(
+                self.bind_elem(await self._upload_elem(elem, f"{message.msg_id}/{place}", meter))
+                if _needs_upload(elem)
+                else elem
+            )
         message.replace_elems(elems)
 
-    async def abandon(self, message: Message) -> None:
+    async def discard(self, message: Message) -> None:
         """The message will never go out: the server need not keep what it has of its content."""
         for place, elem in enumerate(message.elems):
-            if _is_content(elem) and _pending(elem):
-                await self._transfer.drop(_source(elem), name=f"{message.msg_id}/{place}")
+            if _is_content(elem) and _needs_upload(elem):
+                await self._transfer.abort_upload(_source(elem), name=f"{message.msg_id}/{place}")
 
-    async def _uploaded(self, elem: AnyElem, name: str, meter: Meter) -> AnyElem:
+    async def _upload_elem(self, elem: AnyElem, name: str, meter: ProgressMeter) -> AnyElem:
         match elem:
             case ImageElem():
-                return await self._image(elem, name, meter)
+                return await self._upload_image(elem, name, meter)
             case SoundElem():
                 elem = elem.model_copy(update={"duration": await checked_duration(_source(elem), elem.duration)})
-                up = await self._transfer.upload(_source(elem), kind="sound", name=name, progress=meter.next())
+                up = await self._transfer.upload(_source(elem), kind="sound", name=name, progress=meter.next_part())
             case FileElem():
-                up = await self._transfer.upload(_source(elem), kind="file", name=name, progress=meter.next())
+                up = await self._transfer.upload(_source(elem), kind="file", name=name, progress=meter.next_part())
             case VideoElem():
-                return await self._video(elem, name, meter)
+                return await self._upload_video(elem, name, meter)
             case MergerElem():
                 up = await self._transfer.upload(elem.content, kind="file", name=name)
-                kept = {"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "media": media_in(elem.content)}
+                kept = {"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "media": nested_media_uuids(elem.content)}
                 return elem.model_copy(update={**kept, "content": b""})
             case _:
                 return elem
-        path = None if self._kept_of(elem) else elem.path
+        path = None if self._files_of(elem) else elem.path
         return elem.model_copy(update={"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "data": None, "path": path})
 
-    async def _image(self, elem: ImageElem, name: str, meter: Meter) -> ImageElem:
+    async def _upload_image(self, elem: ImageElem, name: str, meter: ProgressMeter) -> ImageElem:
         source = _source(elem)
         if elem.compression is not ImageCompression.ORIGINAL:
             source = await compressed_image(source, elem.compression)
         if elem.strip_location:
-            source = await without_location(source)
+            source = await strip_location(source)
         made = await image_variants(source)
         images = await self._upload_variants(made, source, name, meter)
         original = images[ImageType.ORIGINAL]
@@ -190,14 +194,14 @@ class Content:
             "images": images,
             "data": None,
         }
-        if self._kept_of(elem):
+        if self._files_of(elem):
             update["path"] = None
         return elem.model_copy(update=update)
 
     async def _upload_variants(
-        self, made: ImageVariants, source: Path | bytes, name: str, meter: Meter
+        self, made: ImageVariants, source: Path | bytes, name: str, meter: ProgressMeter
     ) -> dict[ImageType, ImageVariant]:
-        first = await self._transfer.upload(source, kind="image", name=name, progress=meter.next())
+        first = await self._transfer.upload(source, kind="image", name=name, progress=meter.next_part())
         images: dict[ImageType, ImageVariant] = {}
         kinds: tuple[tuple[ImageType, Variant], ...] = (
             (ImageType.ORIGINAL, made.original),
@@ -213,7 +217,7 @@ class Content:
             )
         return images
 
-    async def _video(self, elem: VideoElem, name: str, meter: Meter) -> VideoElem:
+    async def _upload_video(self, elem: VideoElem, name: str, meter: ProgressMeter) -> VideoElem:
         duration = await checked_duration(_source(elem), elem.duration)
         update: dict[str, object] = {"data": None, "snapshot": None, "duration": duration}
         if elem.snapshot is not None:
@@ -227,15 +231,15 @@ class Content:
                 "snapshot_height": made.original.height,
                 "snapshot_format": made.original.format.lower(),
             }
-        up = await self._transfer.upload(_source(elem), kind="video", name=name, progress=meter.next())
+        up = await self._transfer.upload(_source(elem), kind="video", name=name, progress=meter.next_part())
         suffix = elem.path.suffix.lstrip(".").lower() if elem.path else ""
         update |= {"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "format": elem.format or suffix}
-        if elem.path in self._kept_of(elem):
+        if elem.path in self._files_of(elem):
             update["path"] = None
         return elem.model_copy(update=update)
 
 
-class Meter:
+class ProgressMeter:
     """One message's progress over all that it uploads, one after the other: never back, and done at the end."""
 
     def __init__(self, progress: Progress | None, sizes: Sequence[int]) -> None:
@@ -244,7 +248,7 @@ class Meter:
         self._total = sum(sizes)
         self._before = 0
 
-    def next(self) -> Progress | None:
+    def next_part(self) -> Progress | None:
         """The progress of the next upload, in the order of `sizes`."""
         size, before = self._left.pop(0), self._before
         self._before += size
@@ -288,10 +292,10 @@ def _remove_others(folder: Path, needed: set[Path]) -> None:
 
 def has_content(elems: Iterable[AnyElem]) -> bool:
     """Whether any of these has content besides its JSON."""
-    return any(isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem) or _pending(elem) for elem in elems)
+    return any(isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem) or _needs_upload(elem) for elem in elems)
 
 
-def _pending(elem: AnyElem) -> bool:
+def _needs_upload(elem: AnyElem) -> bool:
     match elem:
         case ImageElem():
             return not elem.images

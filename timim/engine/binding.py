@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from ..elems import AnyElem
 from ..message import Message, MessageVerbs
-from .attachments import Content
+from .attachments import Attachments
 
 
 class MessageBinder:
     """Binds messages to one client; implements `timim.message.MessageOwner`."""
 
-    def __init__(self, verbs: MessageVerbs, attachments: Content) -> None:
+    def __init__(self, verbs: MessageVerbs, attachments: Attachments) -> None:
         self._verbs = verbs
         self._attachments = attachments
 

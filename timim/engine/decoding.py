@@ -11,7 +11,7 @@ from ..ids import ConversationKey
 from ..message import ALL, Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
 from ..protocol.elems import decode_body
 from ..protocol.entries import Entry, EntryAction, EntryState, MentionItem, Reaction
-from ..storage import MessageRow, IncomingAction
+from ..storage import IncomingAction, MessageRow
 
 NORMAL = Priority.NORMAL.value
 SENDERS = 1024  # of whom what was said last is kept

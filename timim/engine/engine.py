@@ -11,7 +11,7 @@ from ..events import HistoryReset
 from ..message import Message
 from ..storage import LocalStore
 from ..transport.connection import Connection
-from .attachments import Content
+from .attachments import Attachments
 from .conversation_settings import Marking
 from .conversations import Roster
 from .dispatcher import Dispatcher
@@ -48,7 +48,7 @@ def wired(
     timeout_s: float,
     roster: Roster,
     marking: Marking,
-    content: Content,
+    content: Attachments,
     login: Login,
     facts: Facts,
     bind: Callable[[Message], Message],

@@ -24,7 +24,7 @@ from ..protocol.elems import encode_body
 from ..protocol.entries import Entry
 from ..storage import IngestBatch, LocalStore
 from ..transport.connection import Connection
-from .attachments import Content
+from .attachments import Attachments
 from .decoding import act_of
 
 R = TypeVar("R", bound=wire.MessageActionReply)
@@ -42,7 +42,7 @@ class Acting:
         connection: Connection,
         *,
         user_id: str,
-        content: Content,
+        content: Attachments,
         numbered: Callable[[ConversationKey, int], None],
         changed: Callable[[Message], None],
         timeout_s: float,
@@ -78,7 +78,7 @@ class Acting:
             raise InvalidArgument("the message is empty: to take it back, recall it")
         edited.check()
         edited.msg_id = str(name)  # uploads are named by it
-        await self._content.prepare(edited, None)
+        await self._content.upload(edited, None)
         body, cloud = msgspec.Raw(encode_body(edited.elems)), edited.cloud_custom_data
         if key.type is ConversationType.GROUP:
             group = wire.EditGroupRequest(group_id=key.peer, seq=message.seq, msg_body=body, cloud_custom_data=cloud)

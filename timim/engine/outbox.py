@@ -25,7 +25,7 @@ from ..protocol.frames import Frame
 from ..storage import Ack, AckResult, LocalStore
 from ..transport.connection import Connection
 from ..transport.websocket import Link
-from .attachments import Content, has_content
+from .attachments import Attachments, has_content
 from .inbox import Inbox
 from .lane import Item, Lane
 from .send_requests import ack_of, to_group, to_user
@@ -47,7 +47,7 @@ class Outbox:
         connection: Connection,
         *,
         user_id: str,
-        content: Content,
+        content: Attachments,
         inbox: Inbox,
         spoken: Callable[[Message], None],
         timeout_s: float,
@@ -86,7 +86,7 @@ class Outbox:
         try:
             uploads = has_content(message.elems)
             if uploads:
-                await self._content.keep(message)
+                await self._content.persist(message)
             kept = encode_body(message.elems, local=True)
         except BaseException:
             await asyncio.shield(self._give_up(key, item))
@@ -166,7 +166,7 @@ class Outbox:
         self._claim(key, message)
         given = message.elems
         try:
-            await self._content.prepare(message, None)
+            await self._content.upload(message, None)
             link = self._connection.link()
             body = to_user(message, key.peer, encode_body(message.elems), None, account=self._user_id)
             body.msg_life_time = 0
@@ -174,7 +174,7 @@ class Outbox:
         except BaseException:
             message.status = MessageStatus.FAILED
             if message.elems is given:
-                await asyncio.shield(self._content.abandon(message))
+                await asyncio.shield(self._content.discard(message))
             raise
         message.timestamp, message.status = reply.msg_time, MessageStatus.SUCCEEDED
         return message
@@ -253,7 +253,7 @@ class Outbox:
         try:
             if uploading:
                 given = message.elems
-                await self._content.prepare(message, item.moving)
+                await self._content.upload(message, item.moving)
                 item.given = given if message.elems is not given and not item.again else ()
                 item.body = encode_body(message.elems)
                 uploading = False
@@ -341,7 +341,7 @@ class Outbox:
         if settled.status is not None:
             message.local_id, message.status = settled.local_id, settled.status
         self._inbox.numbered(ack.key, ack.seq, settled.head)
-        if self._content.keeps(message):
+        if self._content.is_persisted(message):
             self._own(self._content.release(message))
 
     def _own(self, work: Coroutine[Any, Any, None]) -> None:

@@ -82,19 +82,19 @@ CREATE TRIGGER messages_reindexed AFTER UPDATE OF body ON messages
 """
 
 
-class _Content(msgspec.Struct):
+class _SearchableContent(msgspec.Struct):
     text: str = msgspec.field(name="Text", default="")
     desc: str = msgspec.field(name="Desc", default="")
     file_name: str = msgspec.field(name="FileName", default="")
     title: str = msgspec.field(name="Title", default="")
 
 
-class _Member(msgspec.Struct):
+class _SearchableElem(msgspec.Struct):
     kind: str = msgspec.field(name="MsgType", default="")
-    content: _Content = msgspec.field(name="MsgContent", default_factory=_Content)
+    content: _SearchableContent = msgspec.field(name="MsgContent", default_factory=_SearchableContent)
 
 
-_members = msgspec.json.Decoder(list[_Member])
+_members = msgspec.json.Decoder(list[_SearchableElem])
 _anything = msgspec.json.Decoder()
 
 
@@ -110,7 +110,7 @@ def indexed_text(body: bytes) -> str:
     return f"{signs} {spaced(_readable(members))}"
 
 
-def _readable(members: Sequence[_Member]) -> str:
+def _readable(members: Sequence[_SearchableElem]) -> str:
     """What can be read: texts, descriptions of custom elems and places, file names, titles of mergers."""
     parts: list[str] = []
     for member in members:
@@ -132,26 +132,29 @@ def _apart(run: re.Match[str]) -> str:
     return f" {' '.join(run[0])} "
 
 
-def _decoded(body: bytes) -> list[_Member]:
+def _decoded(body: bytes) -> list[_SearchableElem]:
     try:
         return _members.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _decoded_loosely(body)
 
 
-def _decoded_loosely(body: bytes) -> list[_Member]:
+def _decoded_loosely(body: bytes) -> list[_SearchableElem]:
     """A body of which some field is not what its name promises: the rest of it can be found all the same."""
     try:
         members = _anything.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return []
-    found: list[_Member] = []
+    found: list[_SearchableElem] = []
     for member in members if isinstance(members, list) else []:
         if isinstance(member, dict) and isinstance(kind := member.get("MsgType"), str):
             content = member.get("MsgContent")
             fields = content if isinstance(content, dict) else {}
-            texts = [value if isinstance(value := fields.get(name), str) else "" for name in _Content.__struct_encode_fields__]
-            found.append(_Member(kind, _Content(*texts)))
+            texts = [
+                value if isinstance(value := fields.get(name), str) else ""
+                for name in _SearchableContent.__struct_encode_fields__
+            ]
+            found.append(_SearchableElem(kind, _SearchableContent(*texts)))
     return found
 
 

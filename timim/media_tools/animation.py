@@ -11,8 +11,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import TooLarge
-from .formats import ImageLimits, gif_frames, open_picture
-from .resize import Variant, scalable, scaled, shown
+from .formats import ImageLimits, count_gif_frames, open_picture
+from .resize import Variant, scaled_size, to_display, to_scalable_mode
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,9 +26,9 @@ _DELAY_MS: Final = 100  # of a frame that names none, as browsers have it
 _FORMATS: Final = frozenset({"GIF", "WEBP", "PNG"})
 
 
-def frames_of(data: bytes, im: ImageFile, form: str, limits: ImageLimits) -> int:
+def count_frames(data: bytes, im: ImageFile, form: str, limits: ImageLimits) -> int:
     """How many frames the file has; 1 for formats whose further pictures are pages. Raises TooLarge over the limit."""
-    frames = gif_frames(data, limits.max_frames) if form == "GIF" else 1
+    frames = count_gif_frames(data, limits.max_frames) if form == "GIF" else 1
     if form in ("PNG", "WEBP", "AVIF"):
         frames = int(getattr(im, "n_frames", 1))  # the file's own word, from its header
     if frames > limits.max_frames:
@@ -36,43 +36,43 @@ def frames_of(data: bytes, im: ImageFile, form: str, limits: ImageLimits) -> int
     return frames
 
 
-def animated(data: bytes, form: str, frames: int, turn: int, sides: tuple[int, ...]) -> dict[int, Variant]:
+def animated_variants(data: bytes, form: str, frames: int, turn: int, sides: tuple[int, ...]) -> dict[int, Variant]:
     """By shorter side, the variants that move; those past a bound are left out."""
     if form not in _FORMATS or not 1 < frames <= MAX_FRAMES:
         return {}
     im, _ = open_picture(data)
     if frames * im.width * im.height > _MAX_DECODED:
         return {}
-    targets = {side: scaled(*im.size, side) for side in sides}
+    targets = {side: scaled_size(*im.size, side) for side in sides}
     targets = {side: size for side, size in targets.items() if frames * size[0] * size[1] <= _MAX_MADE}
     if not targets:
         return {}
     kept: dict[int, list[Image]] = {side: [] for side in targets}
     delays: list[int] = []
     loop = im.info.get("loop")
-    for frame, delay in _frames(im, frames):
+    for frame, delay in _iter_frames(im, frames):
         delays.append(delay)
         for side, size in targets.items():
-            kept[side].append(_smaller(frame, size, im.info.get("icc_profile"), turn))
-    made = {side: _written(pictures, delays, form, loop) for side, pictures in kept.items() if len(pictures) > 1}
+            kept[side].append(_scale_frame(frame, size, im.info.get("icc_profile"), turn))
+    made = {side: _write_animation(pictures, delays, form, loop) for side, pictures in kept.items() if len(pictures) > 1}
     return {side: variant for side, variant in made.items() if variant.size < max(len(data), _SMALL_BYTES)}
 
 
-def _frames(im: ImageFile, frames: int) -> Iterator[tuple[Image, int]]:
+def _iter_frames(im: ImageFile, frames: int) -> Iterator[tuple[Image, int]]:
     """Each frame as it is shown, and for how many ms. The still picture of an APNG for old viewers is not one."""
     for number in range(1 if im.info.get("default_image") else 0, frames):
         im.seek(number)
         im.load()
-        yield scalable(im), int(im.info.get("duration") or _DELAY_MS)
+        yield to_scalable_mode(im), int(im.info.get("duration") or _DELAY_MS)
 
 
-def _smaller(frame: Image, size: tuple[int, int], profile: bytes | None, turn: int) -> Image:
+def _scale_frame(frame: Image, size: tuple[int, int], profile: bytes | None, turn: int) -> Image:
     from PIL.Image import Resampling
 
-    return shown(frame.resize(size, Resampling.LANCZOS, reducing_gap=2.0), profile, turn)
+    return to_display(frame.resize(size, Resampling.LANCZOS, reducing_gap=2.0), profile, turn)
 
 
-def _written(pictures: list[Image], delays: list[int], form: str, loop: int | None) -> Variant:
+def _write_animation(pictures: list[Image], delays: list[int], form: str, loop: int | None) -> Variant:
     from PIL.Image import Quantize
 
     if len({picture.mode for picture in pictures}) > 1:

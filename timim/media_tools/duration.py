@@ -30,7 +30,7 @@ _AAC_SAMPLES = 1024  # of a block; a frame has one to four
 
 async def checked_duration(source: Path | bytes, given: int) -> int:
     """The duration to send, in whole seconds: the one given, unless there is none or the content says something else."""
-    found = await asyncio.to_thread(duration_of, source)
+    found = await asyncio.to_thread(read_duration_s, source)
     if found is None:
         return given
     if given and abs(given - found) <= _SLACK_S + found * _SLACK_SHARE:
@@ -41,7 +41,7 @@ async def checked_duration(source: Path | bytes, given: int) -> int:
     return seconds
 
 
-def duration_of(source: Path | bytes) -> float | None:
+def read_duration_s(source: Path | bytes) -> float | None:
     """Seconds; None where the file does not say, is damaged, or cannot be read."""
     try:
         with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:

@@ -59,7 +59,7 @@ class ImageLimits:
     max_frames: int = 3_000
 
 
-def sniff_kind(head: bytes) -> str | None:
+def sniff_mime_type(head: bytes) -> str | None:
     """The MIME type of a picture, film or sound by its first 262 bytes; None for all else, SVG included.
 
     A signature is what a file claims to be, not that it is whole: for pictures, `make_variants` proves that.
@@ -94,7 +94,7 @@ def open_picture(data: bytes) -> tuple[ImageFile, str]:
     """
     from PIL import Image, features
 
-    kind = sniff_kind(data)
+    kind = sniff_mime_type(data)
     form = FORMATS.get(kind or "")
     if form is None or (form == "AVIF" and not features.check("avif")):
         raise NotAnImage(f"{kind} is not taken: send a JPEG or PNG" if kind else "not a picture")
@@ -116,7 +116,7 @@ def _open_heic(data: bytes) -> ImageFile:
     return opened
 
 
-def gif_frames(data: bytes, limit: int) -> int:
+def count_gif_frames(data: bytes, limit: int) -> int:
     """Frames of a GIF, counted to `limit` + 1: Pillow would seek through all, two million fit into 28 MB."""
 
     def after_palette(pos: int, flags: int) -> int:

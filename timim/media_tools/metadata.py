@@ -14,7 +14,7 @@ from typing import Final
 
 from ..errors import MediaError, NotAnImage
 from .formats import open_picture
-from .resize import orientation
+from .resize import exif_orientation
 
 _SHOWN_PNG: Final = frozenset(
     b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP sBIT bKGD pHYs cICP mDCV cLLI acTL fcTL fdAT".split()
@@ -24,18 +24,18 @@ _ALONE: Final = frozenset((0x01, *range(0xD0, 0xD8)))  # JPEG markers without a 
 _WEBP_EXIF, _WEBP_XMP = 0x08, 0x04  # flags of VP8X
 
 
-def without_metadata(data: bytes) -> bytes:
+def strip_metadata(data: bytes) -> bytes:
     """The same picture without its metadata. Raises MediaError for a format it does not know, NotAnImage."""
     im, form = open_picture(data)
-    turn = orientation(im)
+    turn = exif_orientation(im)
     try:
         match form:
             case "JPEG":
-                made = b"".join(_jpeg(data, turn))
+                made = b"".join(_strip_jpeg(data, turn))
             case "PNG":
-                made = b"".join(_png(data, turn))
+                made = b"".join(_strip_png(data, turn))
             case "WEBP":
-                made = _webp(data, turn)
+                made = _strip_webp(data, turn)
             case _:
                 raise MediaError(f"metadata can be taken out of JPEG, PNG and WebP, not out of {form}: send one of these")
     except (IndexError, struct.error) as exc:
@@ -44,15 +44,15 @@ def without_metadata(data: bytes) -> bytes:
     return made
 
 
-def _exif(turn: int) -> bytes:
+def _orientation_exif(turn: int) -> bytes:
     """EXIF that says how the picture is turned, and nothing else; empty when it is upright."""
     return b"" if turn == 1 else b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, turn, 0, 0)
 
 
-def _jpeg(data: bytes, turn: int) -> Iterator[bytes]:
+def _strip_jpeg(data: bytes, turn: int) -> Iterator[bytes]:
     """Ends with the first picture: what follows is another camera lens's picture with metadata of its own, or hidden."""
     yield b"\xff\xd8"
-    if exif := _exif(turn):
+    if exif := _orientation_exif(turn):
         yield b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + b"Exif\0\0" + exif
     pos = 2
     while True:
@@ -69,7 +69,7 @@ def _jpeg(data: bytes, turn: int) -> Iterator[bytes]:
         end = pos + struct.unpack_from(">H", data, pos)[0]
         if end < pos + 2 or end > len(data):
             raise NotAnImage("damaged or truncated")
-        if _jpeg_shown(marker, data[pos + 2 : pos + 16]):
+        if _is_needed_segment(marker, data[pos + 2 : pos + 16]):
             yield bytes((0xFF, marker)) + data[pos:end]
         pos = end
         if marker == 0xDA:
@@ -77,7 +77,7 @@ def _jpeg(data: bytes, turn: int) -> Iterator[bytes]:
             yield data[end:pos]
 
 
-def _jpeg_shown(marker: int, head: bytes) -> bool:
+def _is_needed_segment(marker: int, head: bytes) -> bool:
     match marker:
         case 0xE0:
             return head.startswith(b"JFIF\0")  # JFXX holds a thumbnail
@@ -104,7 +104,7 @@ def _scan_end(data: bytes, pos: int) -> int:
             return pos
 
 
-def _png(data: bytes, turn: int) -> Iterator[bytes]:
+def _strip_png(data: bytes, turn: int) -> Iterator[bytes]:
     yield data[:8]
     pos = 8
     while True:
@@ -114,7 +114,7 @@ def _png(data: bytes, turn: int) -> Iterator[bytes]:
             raise NotAnImage("damaged or truncated")
         if kind in _SHOWN_PNG:
             yield data[pos:end]
-        if kind == b"IHDR" and (exif := _exif(turn)):
+        if kind == b"IHDR" and (exif := _orientation_exif(turn)):
             body = b"eXIf" + exif
             yield struct.pack(">I", len(exif)) + body + struct.pack(">I", zlib.crc32(body))
         if kind == b"IEND":
@@ -122,8 +122,8 @@ def _png(data: bytes, turn: int) -> Iterator[bytes]:
         pos = end
 
 
-def _webp(data: bytes, turn: int) -> bytes:
-    out, pos, exif = BytesIO(), 12, _exif(turn)
+def _strip_webp(data: bytes, turn: int) -> bytes:
+    out, pos, exif = BytesIO(), 12, _orientation_exif(turn)
     end_of_file = min(len(data), 8 + struct.unpack_from("<I", data, 4)[0])
     while pos + 8 <= end_of_file:
         kind, size = struct.unpack_from("<4sI", data, pos)

@@ -45,7 +45,7 @@ class ImageVariants:
     image_format: int
 
 
-def scaled(width: int, height: int, shorter: int) -> tuple[int, int]:
+def scaled_size(width: int, height: int, shorter: int) -> tuple[int, int]:
     """The size whose shorter side is `shorter`, in the same proportion; never larger than it was.
 
     The other side is rounded half upwards; being the longer one, it cannot come out below `shorter`.
@@ -56,22 +56,22 @@ def scaled(width: int, height: int, shorter: int) -> tuple[int, int]:
     return (2 * width * shorter + short) // (2 * short), (2 * height * shorter + short) // (2 * short)
 
 
-def reduced(
+def load_reduced(
     data: bytes, im: ImageFile, form: str, shorter: int | None, limits: ImageLimits
 ) -> tuple[Image | None, tuple[int, int], int]:
     """The picture with this shorter side, upright and in sRGB, or None; its full size as stored, and how it is turned."""
     from PIL.Image import Resampling
 
     full = im.size
-    box = _load(data, im, form, scaled(*full, shorter) if shorter else None, limits)
+    box = _load(data, im, form, scaled_size(*full, shorter) if shorter else None, limits)
     if box is None:
         full = im.size  # a TIFF turns itself upright while it loads
-    turn = orientation(im)
+    turn = exif_orientation(im)
     if not shorter:
         return None, full, turn
     profile = im.info.get("icc_profile")
-    small = scalable(im).resize(scaled(*full, shorter), Resampling.LANCZOS, box=box, reducing_gap=_GAP)
-    small = shown(small, profile, turn)
+    small = to_scalable_mode(im).resize(scaled_size(*full, shorter), Resampling.LANCZOS, box=box, reducing_gap=_GAP)
+    small = to_display(small, profile, turn)
     return small, full, turn
 
 
@@ -97,14 +97,14 @@ def _load(
     return box
 
 
-def shown(im: Image, profile: bytes | None, turn: int) -> Image:
+def to_display(im: Image, profile: bytes | None, turn: int) -> Image:
     """As it is displayed: in sRGB, upright, and without what the file said besides."""
-    im = _upright(_srgb(_eight_bits(im), profile), turn)
+    im = _to_upright(_to_srgb(_to_eight_bits(im), profile), turn)
     im.info.clear()  # Pillow's writers take comments and profiles from here
     return im
 
 
-def orientation(im: Image) -> int:
+def exif_orientation(im: Image) -> int:
     """How its EXIF says it is turned, 1 to 8; 1 for what it does not say well."""
     try:
         turn = im.getexif().get(0x0112, 1)
@@ -113,14 +113,14 @@ def orientation(im: Image) -> int:
     return turn if turn in range(1, 9) else 1
 
 
-def scalable(im: Image) -> Image:
+def to_scalable_mode(im: Image) -> Image:
     """In a mode whose values may be averaged: no palette, no bits; a transparent colour becomes alpha."""
     if im.mode == "PA" or (im.mode in ("P", "1", "L", "RGB") and "transparency" in im.info):
         return im.convert("RGBA")
     return im.convert("RGB" if im.mode == "P" else "L") if im.mode in ("P", "1") else im
 
 
-def _eight_bits(im: Image) -> Image:
+def _to_eight_bits(im: Image) -> Image:
     """As L, RGB, RGBA or CMYK. 16 bits lose the lower eight; 32-bit and float greys have no agreed white:
     their own darkest is black, their brightest white.
     """
@@ -140,7 +140,7 @@ def _eight_bits(im: Image) -> Image:
             return im.convert("RGB")
 
 
-def _srgb(im: Image, profile: bytes | None) -> Image:
+def _to_srgb(im: Image, profile: bytes | None) -> Image:
     """In sRGB, what a picture without a profile is taken for; a profile that does not fit is ignored."""
     if profile:
         from PIL import ImageCms
@@ -155,7 +155,7 @@ def _srgb(im: Image, profile: bytes | None) -> Image:
     return im.convert("RGB") if im.mode == "CMYK" else im
 
 
-def _upright(im: Image, turn: int) -> Image:
+def _to_upright(im: Image, turn: int) -> Image:
     """What ImageOps.exif_transpose does, on the small picture and without a second look at the EXIF."""
     from PIL.Image import Transpose
 

@@ -35,7 +35,7 @@ from ..elems import (
 )
 from ..errors import InvalidElem, ProtocolError
 from . import notice_elems
-from .merger_elem import RELAY, relay_in, relay_out
+from .merger_elem import RELAY_TYPE, decode_relay, encode_relay
 
 WIRE_IMAGE_TYPE = {ImageType.ORIGINAL: 1, ImageType.LARGE: 2, ImageType.THUMB: 3}
 _LOCAL_FIELDS = frozenset({"LocalPath", "LocalSnapshot", "LocalCompression", "LocalStrip"})
@@ -97,9 +97,9 @@ def decode_own_body(body: bytes) -> tuple[AnyElem, ...]:
 
 def decode_elem(msg_type: str, content: bytes, *, local: bool = False) -> AnyElem:
     """One elem; never raises."""
-    if msg_type == RELAY:
+    if msg_type == RELAY_TYPE:
         try:
-            return relay_in(content)
+            return decode_relay(content)
         except (msgspec.MsgspecError, InvalidElem, UnicodeDecodeError, RecursionError):
             return UnknownElem(MsgType=msg_type, content=content)
     read = _READERS.get(msg_type)
@@ -145,7 +145,7 @@ def encode_elem(elem: AnyElem, *, local: bool = False) -> bytes:
         case VideoElem():
             return _elem("TIMVideoFileElem", _video_out(elem, local))
         case MergerElem():
-            return relay_out(elem)
+            return encode_relay(elem)
         case GroupTipElem() | GroupNoticeElem() | RelationElem():
             raise InvalidElem(f"{type(elem).__name__} is the server's own: nobody can send it")
 
@@ -308,7 +308,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], AnyElem]] = {
     "TIMFileElem": _file_in,
     "TIMImageElem": _image_in,
     "TIMVideoFileElem": _video_in,
-    notice_elems.TIP: notice_elems.tip_in,
-    notice_elems.GROUP_NOTICE: notice_elems.group_notice_in,
-    notice_elems.RELATION: notice_elems.relation_in,
+    notice_elems.TIP: notice_elems.decode_tip,
+    notice_elems.GROUP_NOTICE: notice_elems.decode_group_notice,
+    notice_elems.RELATION: notice_elems.decode_relation,
 }

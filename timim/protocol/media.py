@@ -47,62 +47,62 @@ class SignedUrlReply(Reply):
     expires_in: int = msgspec.field(name="ExpiresIn", default=0)
 
 
-class MediaName(NamedTuple):
+class MediaRef(NamedTuple):
     """Content that an elem names. `ours`: the elem says that this server has it, so it must be here."""
 
     uuid: str
     ours: bool
 
 
-class _Picture(msgspec.Struct):
+class _PictureRef(msgspec.Struct):
     uuid: str = msgspec.field(name="UUID", default="")
     url: str = msgspec.field(name="URL", default="")
 
 
-class _Content(msgspec.Struct):
+class _ContentRefs(msgspec.Struct):
     uuid: str = msgspec.field(name="UUID", default="")
     url: str = msgspec.field(name="Url", default="")
-    pictures: list[_Picture] = msgspec.field(name="ImageInfoArray", default_factory=list)
+    pictures: list[_PictureRef] = msgspec.field(name="ImageInfoArray", default_factory=list)
     video: str = msgspec.field(name="VideoUUID", default="")
     video_url: str = msgspec.field(name="VideoUrl", default="")
     thumb: str = msgspec.field(name="ThumbUUID", default="")
     thumb_url: str = msgspec.field(name="ThumbUrl", default="")
 
 
-class _Merged(msgspec.Struct):
+class _MergedBody(msgspec.Struct):
     body: msgspec.Raw = msgspec.field(name="MsgBody", default=msgspec.Raw(b"[]"))
 
 
-class _Relay(msgspec.Struct):
+class _RelayRefs(msgspec.Struct):
     key: str = msgspec.field(name="JsonMsgKey", default="")
     url: str = msgspec.field(name="TimelineUrl", default="")
     media: list[str] = msgspec.field(name="TimelineMedia", default_factory=list)
-    messages: list[_Merged] = msgspec.field(name="MsgList", default_factory=list)
+    messages: list[_MergedBody] = msgspec.field(name="MsgList", default_factory=list)
 
 
 _MEDIA = ("TIMImageElem", "TIMSoundElem", "TIMFileElem", "TIMVideoFileElem")
-_content = msgspec.json.Decoder(_Content)
-_relay = msgspec.json.Decoder(_Relay)
+_content = msgspec.json.Decoder(_ContentRefs)
+_relay = msgspec.json.Decoder(_RelayRefs)
 
 
-def media_of(members: Sequence[WireElem], media_url: str) -> list[MediaName]:
+def media_refs(members: Sequence[WireElem], media_url: str) -> list[MediaRef]:
     """What these elems name, each once, also inside merged messages. An elem that no client could read names nothing."""
     found: dict[str, bool] = {}
-    for uuid, url in _named(members, NESTED_LIMIT):
-        here = uuid_in(url, media_url)
+    for uuid, url in _iter_refs(members, NESTED_LIMIT):
+        here = uuid_from_url(url, media_url)
         name, ours = (uuid, bool(here) or not url) if UUID.match(uuid) else (here, True)
         if name:
             found[name] = found.get(name, False) or ours
-    return [MediaName(uuid, ours) for uuid, ours in found.items()]
+    return [MediaRef(uuid, ours) for uuid, ours in found.items()]
 
 
-def media_in(messages: bytes) -> tuple[str, ...]:
+def nested_media_uuids(messages: bytes) -> tuple[str, ...]:
     """The names of content in a merger's `MsgList`, each once; for a list that is content itself."""
     relay = WireElem("TIMRelayElem", msgspec.Raw(b'{"MsgList":%b}' % messages))
-    return tuple(dict.fromkeys(uuid for uuid, _ in _named([relay], NESTED_LIMIT + 1) if UUID.match(uuid)))
+    return tuple(dict.fromkeys(uuid for uuid, _ in _iter_refs([relay], NESTED_LIMIT + 1) if UUID.match(uuid)))
 
 
-def uuid_in(url: str, media_url: str) -> str:
+def uuid_from_url(url: str, media_url: str) -> str:
     """The name in an address of this media door; empty when it is another's."""
     if not media_url or not url.startswith(media_url + "/"):
         return ""
@@ -110,23 +110,23 @@ def uuid_in(url: str, media_url: str) -> str:
     return name if UUID.match(name) else ""
 
 
-def _named(members: Sequence[WireElem], layers: int) -> Iterator[tuple[str, str]]:
+def _iter_refs(members: Sequence[WireElem], layers: int) -> Iterator[tuple[str, str]]:
     for member in members:
         try:
             if member.msg_type in _MEDIA:
-                yield from _in_content(_content.decode(member.msg_content))
+                yield from _content_refs(_content.decode(member.msg_content))
             elif member.msg_type == "TIMRelayElem" and layers:
                 relay = _relay.decode(member.msg_content)
                 if relay.url:
                     yield relay.key, relay.url
                     yield from ((uuid, "") for uuid in relay.media)
                 for merged in relay.messages:
-                    yield from _named(split_body(merged.body), layers - 1)
+                    yield from _iter_refs(split_body(merged.body), layers - 1)
         except (msgspec.MsgspecError, ProtocolError, UnicodeDecodeError, RecursionError):
             continue  # a receiver keeps such an elem as it came, and fetches nothing
 
 
-def _in_content(content: _Content) -> Iterator[tuple[str, str]]:
+def _content_refs(content: _ContentRefs) -> Iterator[tuple[str, str]]:
     if content.pictures:
         for picture in content.pictures:
             yield picture.uuid, picture.url

@@ -64,7 +64,7 @@ def merge_messages(
     )
 
 
-def unfolded(content: bytes) -> list[Message]:
+def unpack_merger(content: bytes) -> list[Message]:
     """The messages in a merger's content, not bound to a client yet. Raises ProtocolError when it is no such content."""
     try:
         entries = _decode(content)

@@ -10,7 +10,7 @@ import msgspec
 from ..elems import MergerElem
 from ..errors import InvalidElem
 
-RELAY = "TIMRelayElem"
+RELAY_TYPE = "TIMRelayElem"
 MESSAGES_LIMIT = 300
 LAYERS_LIMIT = 100
 _NOTHING = msgspec.Raw(b"[]")
@@ -39,7 +39,7 @@ _count = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def relay_out(elem: MergerElem) -> bytes:
+def encode_relay(elem: MergerElem) -> bytes:
     """The elem as a member of `MsgBody`."""
     content = RelayContent(
         title=elem.title,
@@ -55,14 +55,14 @@ def relay_out(elem: MergerElem) -> bytes:
         media=list(elem.media),
         messages=_NOTHING if elem.url else msgspec.Raw(elem.content or b"[]"),
     )
-    return b'{"MsgType":"%b","MsgContent":%b}' % (RELAY.encode(), _encode(content))
+    return b'{"MsgType":"%b","MsgContent":%b}' % (RELAY_TYPE.encode(), _encode(content))
 
 
-def relay_in(content: bytes) -> MergerElem:
+def decode_relay(content: bytes) -> MergerElem:
     """A merger of such a content. Raises InvalidElem, msgspec's errors."""
     relay = _decode(content)
     inline = bytes(relay.messages)
-    count = checked_count(inline)
+    count = validated_count(inline)
     over = bool(relay.over) or relay.layers > LAYERS_LIMIT
     return MergerElem(
         title=relay.title,
@@ -79,18 +79,18 @@ def relay_in(content: bytes) -> MergerElem:
     )
 
 
-def checked_relay(content: bytes | msgspec.Raw) -> None:
+def validate_relay(content: bytes | msgspec.Raw) -> None:
     """Raises InvalidElem for more messages, or more layers, than a merger may hold."""
     try:
         relay = _decode(content)
-        checked_count(bytes(relay.messages))
+        validated_count(bytes(relay.messages))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise InvalidElem(f"{RELAY}: {str(exc)[:200]}", code=90010) from None
+        raise InvalidElem(f"{RELAY_TYPE}: {str(exc)[:200]}", code=90010) from None
     if relay.layers > LAYERS_LIMIT:
-        raise InvalidElem(f"{RELAY} nests {relay.layers} layers, the limit is {LAYERS_LIMIT}", code=90010)
+        raise InvalidElem(f"{RELAY_TYPE} nests {relay.layers} layers, the limit is {LAYERS_LIMIT}", code=90010)
 
 
-def checked_count(messages: bytes) -> int:
+def validated_count(messages: bytes) -> int:
     """How many messages a `MsgList` holds. Raises InvalidElem past 300."""
     count = len(_count(messages))
     if count > MESSAGES_LIMIT:

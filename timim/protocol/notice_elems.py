@@ -17,7 +17,7 @@ RELATION = "TIMRelationElem"
 E = TypeVar("E", bound=IntEnum)
 
 
-def tip_in(content: dict[str, Any]) -> GroupTipElem:
+def decode_tip(content: dict[str, Any]) -> GroupTipElem:
     return GroupTipElem(
         type=_kind(GroupTipType, content["OpType"]),
         operator=content.get("Operator_Account", ""),
@@ -32,7 +32,7 @@ def tip_in(content: dict[str, Any]) -> GroupTipElem:
     )
 
 
-def group_notice_in(content: dict[str, Any]) -> GroupNoticeElem:
+def decode_group_notice(content: dict[str, Any]) -> GroupNoticeElem:
     return GroupNoticeElem(
         type=_kind(GroupNoticeType, content["ReportType"]),
         group_id=content.get("GroupId", ""),
@@ -44,7 +44,7 @@ def group_notice_in(content: dict[str, Any]) -> GroupNoticeElem:
     )
 
 
-def relation_in(content: dict[str, Any]) -> RelationElem:
+def decode_relation(content: dict[str, Any]) -> RelationElem:
     asked = content.get("PendencyAdd", ())
     users = [
         *content.get("FriendAdd_Account", ()),

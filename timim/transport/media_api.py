@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConnectionFailed, DownloadFailed, MediaGone, NetworkError, ProtocolError, RequestTimeout
 from ..protocol.codec import Reply, decode
-from ..protocol.media import UUID, uuid_in
+from ..protocol.media import UUID, uuid_from_url
 from .upload_source import CHUNK_BYTES
 
 if TYPE_CHECKING:
     import httpx2
 
-SETTLE_S = 60.0  # what the server may take to check 100 MB and to have them on disk
+PROCESSING_TIMEOUT_S = 60.0  # what the server may take to check 100 MB and to have them on disk
 _SPAN = re.compile(r"bytes (\d+)-\d+/(\d+)\Z")
 
 
-class Busy(NetworkError):
+class MediaServerBusy(NetworkError):
     """The server asks to come back later."""
 
 
-class MediaDoor:
+class MediaApi:
     """`token` and `media_url` are what the server told at login."""
 
     def __init__(self, *, token: Callable[[], str], media_url: Callable[[], str], timeout_s: float) -> None:
@@ -37,14 +37,14 @@ class MediaDoor:
         self._timeout_s = timeout_s
         self._http: httpx2.AsyncClient | None = None
 
-    def uuid_of(self, uuid: str, url: str) -> str:
+    def resolve_uuid(self, uuid: str, url: str) -> str:
         """What to ask this server for. Raises DownloadFailed for content that is elsewhere."""
-        name = uuid if UUID.match(uuid) else uuid_in(url, self._media_url())
+        name = uuid if UUID.match(uuid) else uuid_from_url(url, self._media_url())
         if name:
             return name
         raise DownloadFailed("the content is not on this client's server, and is not fetched from elsewhere")
 
-    async def ask(
+    async def request(
         self,
         method: str,
         path: str,
@@ -68,10 +68,10 @@ class MediaDoor:
         except httpx2.TransportError as exc:
             raise ConnectionFailed(f"the connection to the media door was cut: {type(exc).__name__}") from exc
         if reply.status_code in (408, 502, 503, 504):
-            raise Busy(f"the media door is not ready: {_reason(reply)}")
+            raise MediaServerBusy(f"the media door is not ready: {_error_text(reply)}")
         return reply
 
-    async def content(self, uuid: str, offset: int, tag: str) -> AsyncGenerator[tuple[str, int, bytes], None]:
+    async def stream_content(self, uuid: str, offset: int, tag: str) -> AsyncGenerator[tuple[str, int, bytes], None]:
         """The content's hash, its size and a chunk of it, from `offset` on. Raises NetworkError, MediaGone, DownloadFailed.
 
         `tag`: the hash that an earlier part came with; "" for none.
@@ -85,7 +85,7 @@ class MediaDoor:
                 if reply.status_code in (401, 403, 404, 410):
                     raise MediaGone(f"the server does not have it for this account: HTTP {reply.status_code}")
                 if reply.status_code in (429, 503):
-                    raise Busy(f"the server is busy: HTTP {reply.status_code}")
+                    raise MediaServerBusy(f"the server is busy: HTTP {reply.status_code}")
                 if reply.status_code != (206 if offset else 200):
                     raise DownloadFailed(f"the server refused the download: HTTP {reply.status_code}")
                 told = reply.headers.get("etag", "").strip('"')
@@ -122,7 +122,7 @@ class MediaDoor:
         return self._http
 
 
-def _reason(reply: httpx2.Response) -> str:
+def _error_text(reply: httpx2.Response) -> str:
     """Why a server, or a proxy before it, does not do it now."""
     try:
         return decode(Reply, reply.content).error_info or f"HTTP {reply.status_code}"
@@ -136,6 +136,6 @@ def _http_client(timeout_s: float) -> httpx2.AsyncClient:
     requests = logging.getLogger("httpx2")
     if requests.level == logging.NOTSET:
         requests.setLevel(logging.WARNING)  # it logs whole URLs, and these carry signatures
-    timeout = httpx2.Timeout(timeout_s, read=max(timeout_s, SETTLE_S))
+    timeout = httpx2.Timeout(timeout_s, read=max(timeout_s, PROCESSING_TIMEOUT_S))
     trust = ssl.create_default_context()  # as the websocket's: whom messages go to, content goes to
     return httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=trust)

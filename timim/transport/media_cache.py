@@ -32,7 +32,7 @@ class MediaCache:
         """The file of this content, or None. It counts as used now."""
         return await asyncio.to_thread(self._find, await self._open(), uuid)
 
-    async def partial(self) -> Path:
+    async def create_partial(self) -> Path:
         """A new empty file to download into; `keep` gives it its name, and whoever does not keep it removes it."""
         folder = await self._open()
 
@@ -43,9 +43,9 @@ class MediaCache:
 
         return await asyncio.to_thread(make)
 
-    async def keep(self, partial: Path, uuid: str, hash: str) -> Path:
+    async def add(self, partial: Path, uuid: str, hash: str) -> Path:
         """The file is whole: keep it under its uuid, and let go what is over the limit. Returns where it is."""
-        return await asyncio.to_thread(self._keep, await self._open(), partial, uuid, hash)
+        return await asyncio.to_thread(self._add, await self._open(), partial, uuid, hash)
 
     async def close(self) -> None:
         """A folder of its own goes."""
@@ -81,7 +81,7 @@ class MediaCache:
                 path.unlink(missing_ok=True)  # the disk or somebody changed it
         return None
 
-    def _keep(self, folder: Path, partial: Path, uuid: str, hash: str) -> Path:
+    def _add(self, folder: Path, partial: Path, uuid: str, hash: str) -> Path:
         try:
             path = folder / f"{uuid}-{hash}"
             with partial.open("rb") as file:

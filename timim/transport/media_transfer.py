@@ -36,7 +36,7 @@ from ..errors import (
 from ..protocol.backoff import Backoff
 from ..protocol.codec import decode_reply, encode
 from ..protocol.media import BeginUpload, SignedUrlReply, UploadReply
-from .media_api import Busy, MediaDoor
+from .media_api import MediaApi, MediaServerBusy
 from .media_cache import MediaCache
 from .upload_source import chunks_of, digest_of, name_of, size_of
 
@@ -44,19 +44,19 @@ if TYPE_CHECKING:
     import httpx2
 
 log = logging.getLogger("timim")
-Kind = Literal["image", "sound", "file", "video"]
-LIMIT_BYTES: dict[Kind, int] = {  # TIM's: 28 MB for what is shown at once, 100 MB for files
+ContentKind = Literal["image", "sound", "file", "video"]
+DEFAULT_LIMIT_BYTES: dict[ContentKind, int] = {  # TIM's: 28 MB for what is shown at once, 100 MB for files
     "image": 28 * 1024 * 1024,
     "sound": 28 * 1024 * 1024,
     "file": 100 * 1024 * 1024,
     "video": 100 * 1024 * 1024,
 }
-TRIES = 5  # in a row without a byte of progress; then the caller hears of it
-DROP_S = 2.0
+MAX_TRIES = 5  # in a row without a byte of progress; then the caller hears of it
+ABORT_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Uploaded:
+class UploadResult:
     """Where content is on the server."""
 
     uuid: str
@@ -64,7 +64,7 @@ class Uploaded:
     size_bytes: int
 
 
-class Transfer:
+class MediaTransfer:
     """`token`, `media_url` and `limits` (bytes by kind) are what the server told at login, TIM's own before that.
 
     At most `concurrency` transfers run at once, the others wait in line.
@@ -80,13 +80,15 @@ class Transfer:
         concurrency: int = 4,
         cache: MediaCache | None = None,
     ) -> None:
-        self._door = MediaDoor(token=token, media_url=media_url, timeout_s=timeout_s)
+        self._api = MediaApi(token=token, media_url=media_url, timeout_s=timeout_s)
         self._limits = limits
         self._slots = asyncio.Semaphore(concurrency)
         self._cache = cache
         self._backoff = Backoff(limit_s=5.0)
 
-    async def upload(self, source: Path | bytes, *, kind: Kind, name: str, progress: Progress | None = None) -> Uploaded:
+    async def upload(
+        self, source: Path | bytes, *, kind: ContentKind, name: str, progress: Progress | None = None
+    ) -> UploadResult:
         """Stream a file or bytes up; what was cut goes on where it stopped, also in a later process that says the same `name`.
 
         Raises FileMissing, EmptyFile, TooLarge before anything is sent; UploadFailed, and what `progress` raises: then
@@ -95,7 +97,7 @@ class Transfer:
         size = await asyncio.to_thread(size_of, source)
         if size == 0:
             raise EmptyFile(f"{name_of(source)} is empty")
-        limit = self._limits().get(kind, LIMIT_BYTES[kind])
+        limit = self._limits().get(kind, DEFAULT_LIMIT_BYTES[kind])
         if size > limit:
             raise TooLarge(f"{name_of(source)} is {size} bytes, the limit for {kind} is {limit}")
         async with self._slots:
@@ -108,21 +110,21 @@ class Transfer:
             except (NetworkError, asyncio.CancelledError):
                 raise
             except BaseException:
-                await asyncio.shield(self._drop(upload))
+                await asyncio.shield(self._abort(upload))
                 raise
-        return Uploaded(done.uuid, done.url, size)
+        return UploadResult(done.uuid, done.url, size)
 
-    async def drop(self, source: Path | bytes, *, name: str) -> None:
+    async def abort_upload(self, source: Path | bytes, *, name: str) -> None:
         """Give up an upload that will not go on: the server forgets what it has of it, if it can be reached."""
         try:
             digest = await asyncio.to_thread(digest_of, source)
         except MediaError:
             return  # the server collects it by itself
-        await self._drop(hashlib.sha256(f"{name}\0{digest}".encode()).hexdigest()[:32])
+        await self._abort(hashlib.sha256(f"{name}\0{digest}".encode()).hexdigest()[:32])
 
     async def read(self, uuid: str, url: str, size_bytes: int, progress: Progress | None) -> bytes:
         """The bytes, fetched now, or from the cache. Raises DownloadFailed, MediaGone, NetworkError."""
-        uuid = self._door.uuid_of(uuid, url)
+        uuid = self._api.resolve_uuid(uuid, url)
         if (kept := await self._cached(uuid, size_bytes, progress)) is not None:
             return await asyncio.to_thread(kept.read_bytes)
         got = bytearray()
@@ -135,7 +137,7 @@ class Transfer:
 
     async def download(self, uuid: str, url: str, size_bytes: int, path: Path, progress: Progress | None) -> Path:
         """Fetch into `path`, by way of a file beside it that goes when anything fails."""
-        uuid = self._door.uuid_of(uuid, url)
+        uuid = self._api.resolve_uuid(uuid, url)
         partial = path.parent / f".timim-{secrets.token_hex(8)}"
         try:
             await asyncio.to_thread(partial.touch, exist_ok=False)
@@ -156,14 +158,14 @@ class Transfer:
 
     async def signed_url(self, uuid: str, url: str) -> str:
         """An address that anybody may open for a while. Raises MediaGone, NetworkError."""
-        reply = await self._door.ask("GET", f"/{self._door.uuid_of(uuid, url)}/url")
+        reply = await self._api.request("GET", f"/{self._api.resolve_uuid(uuid, url)}/url")
         if reply.status_code in (403, 404):
             raise MediaGone("the server does not have it, or not for this account")
         return decode_reply(SignedUrlReply, reply.content).url
 
     async def aclose(self) -> None:
         """Close the connections, and a cache that is not to last."""
-        await self._door.aclose()
+        await self._api.aclose()
         if self._cache is not None:
             await self._cache.close()
 
@@ -171,42 +173,42 @@ class Transfer:
         best, failures = -1, 0
         while True:
             try:
-                standing = await self._begin(asked)
+                standing = await self._begin_upload(asked)
                 if not standing.uuid:
-                    best, failures = _counted(standing.offset, best, failures)
-                    standing = await self._put(asked, source, standing.offset, progress)
+                    best, failures = _count_failure(standing.offset, best, failures)
+                    standing = await self._send_from(asked, source, standing.offset, progress)
                 if standing.uuid:
                     if progress is not None:
                         progress(asked.size, asked.size)
                     return standing
-                best, failures = _counted(standing.offset, best, failures)
+                best, failures = _count_failure(standing.offset, best, failures)
             except NetworkError as exc:
                 failures += 1
-                if failures >= TRIES:
+                if failures >= MAX_TRIES:
                     raise
                 log.info("an upload was cut and goes on: %s", exc)
                 await asyncio.sleep(exc.retry_after or self._backoff.wait_s(failures - 1, _random))
 
-    async def _begin(self, asked: BeginUpload) -> UploadReply:
-        return _told(await self._door.ask("POST", "", content=encode(asked)))
+    async def _begin_upload(self, asked: BeginUpload) -> UploadReply:
+        return _parse_reply(await self._api.request("POST", "", content=encode(asked)))
 
-    async def _put(self, asked: BeginUpload, source: Path | bytes, offset: int, progress: Progress | None) -> UploadReply:
+    async def _send_from(self, asked: BeginUpload, source: Path | bytes, offset: int, progress: Progress | None) -> UploadReply:
         headers = {"Content-Length": str(asked.size - offset)}
         async with aclosing(chunks_of(source, offset, asked.size, progress)) as body:
             try:
-                reply = await self._door.ask(
+                reply = await self._api.request(
                     "PUT", f"/uploads/{asked.upload}", params={"offset": str(offset)}, headers=headers, content=body
                 )
             except ProtocolError as exc:
                 raise UploadFailed(f"{name_of(source)} changed while it was sent") from exc
         if reply.status_code in (404, 409):  # it was collected, or stands elsewhere: ask again
             return UploadReply(offset=-1)
-        return _told(reply)
+        return _parse_reply(reply)
 
-    async def _drop(self, upload: str) -> None:
+    async def _abort(self, upload: str) -> None:
         try:
-            async with asyncio.timeout(DROP_S):
-                await self._door.ask("DELETE", f"/uploads/{upload}")
+            async with asyncio.timeout(ABORT_TIMEOUT_S):
+                await self._api.request("DELETE", f"/uploads/{upload}")
         except (TimimError, TimeoutError) as exc:
             log.info("an upload was not dropped, and the server will collect it: %s", exc)
 
@@ -217,7 +219,7 @@ class Transfer:
         try:
             kept = await self._cache.find(uuid)
             if kept is None:
-                return await self._fetch_to_keep(self._cache, uuid, size_bytes, progress)
+                return await self._fetch_into_cache(self._cache, uuid, size_bytes, progress)
         except (StorageError, OSError) as exc:
             log.warning("the media cache is passed by: %s", exc)
             return None
@@ -225,11 +227,11 @@ class Transfer:
             progress(size_bytes, size_bytes)
         return kept
 
-    async def _fetch_to_keep(self, cache: MediaCache, uuid: str, size_bytes: int, progress: Progress | None) -> Path:
-        partial = await cache.partial()
+    async def _fetch_into_cache(self, cache: MediaCache, uuid: str, size_bytes: int, progress: Progress | None) -> Path:
+        partial = await cache.create_partial()
         try:
             digest = await self._fetch_into(uuid, size_bytes, partial, progress)
-            return await cache.keep(partial, uuid, digest)
+            return await cache.add(partial, uuid, digest)
         except BaseException:
             await asyncio.shield(asyncio.to_thread(partial.unlink, missing_ok=True))
             raise
@@ -262,7 +264,7 @@ class Transfer:
             while True:
                 at_first = done
                 try:
-                    async with aclosing(self._door.content(uuid, done, tag)) as stream:
+                    async with aclosing(self._api.stream_content(uuid, done, tag)) as stream:
                         async for told, total, chunk in stream:
                             tag = told
                             await take(chunk)
@@ -273,7 +275,7 @@ class Transfer:
                     break
                 except NetworkError as exc:
                     failures = 1 if done > at_first else failures + 1
-                    if failures >= TRIES:
+                    if failures >= MAX_TRIES:
                         raise
                     log.info("a download was cut and goes on: %s", exc)
                     await asyncio.sleep(exc.retry_after or self._backoff.wait_s(failures - 1, _random))
@@ -284,23 +286,23 @@ class Transfer:
         return tag
 
 
-def _told(reply: httpx2.Response) -> UploadReply:
+def _parse_reply(reply: httpx2.Response) -> UploadReply:
     """What the server says of an upload. Raises what it refuses."""
     if reply.status_code >= 500:
         raise UploadFailed(f"the server failed: HTTP {reply.status_code}")
     try:
         return decode_reply(UploadReply, reply.content)
     except RateLimited as exc:
-        raise Busy(exc.info, retry_after=exc.retry_after) from exc
+        raise MediaServerBusy(exc.info, retry_after=exc.retry_after) from exc
     except ProtocolError as exc:
         raise UploadFailed(f"the server's answer is not understood: HTTP {reply.status_code}") from exc
 
 
-def _counted(offset: int, best: int, failures: int) -> tuple[int, int]:
+def _count_failure(offset: int, best: int, failures: int) -> tuple[int, int]:
     """The best offset so far, and the failures in a row: none after progress."""
     if offset > best:
         return offset, 0
-    if failures + 1 >= TRIES:
+    if failures + 1 >= MAX_TRIES:
         raise ConnectionFailed(f"the upload does not get past {max(offset, best)} bytes")
     return best, failures + 1
 

@@ -73,9 +73,9 @@ async def put(cache: MediaCache, uuid: str, seed: int, size: int = MIB) -> Path:
     import hashlib
 
     data = random.Random(seed).randbytes(size)
-    file = await cache.partial()
+    file = await cache.create_partial()
     file.write_bytes(data)
-    return await cache.keep(file, uuid, hashlib.sha256(data).hexdigest())
+    return await cache.add(file, uuid, hashlib.sha256(data).hexdigest())
 
 
 async def test_a_damaged_file_in_the_cache_is_not_taken_for_the_content(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ import asyncio, os, pathlib, sys
 from timim.transport.media_cache import MediaCache
 async def main():
     cache = MediaCache(pathlib.Path(sys.argv[1]), 1 << 20)
-    partial = await cache.partial()
+    partial = await cache.create_partial()
     partial.write_bytes(b"half")
     os.kill(os.getpid(), 9)
 asyncio.run(main())

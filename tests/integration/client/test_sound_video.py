@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.support import image_factory
 from tests.support.paths import MEDIA
 from timim import SoundElem, VideoElem
-from timim.media_tools.duration import checked_duration, duration_of
+from timim.media_tools.duration import checked_duration, read_duration_s
 from timim.testing import Watch, running_server
 
 
@@ -89,10 +89,10 @@ SOUNDS = {
 
 @pytest.mark.parametrize("kind", SOUNDS)
 def test_f09_a_file_says_how_long_it_is(kind: str, tmp_path: Path) -> None:
-    assert duration_of(SOUNDS[kind]) == pytest.approx(7.2, abs=0.1)
+    assert read_duration_s(SOUNDS[kind]) == pytest.approx(7.2, abs=0.1)
     path = tmp_path / "a sound without a suffix"
     path.write_bytes(SOUNDS[kind])
-    assert duration_of(path) == pytest.approx(7.2, abs=0.1)
+    assert read_duration_s(path) == pytest.approx(7.2, abs=0.1)
 
 
 SILENT = [
@@ -109,8 +109,8 @@ SILENT = [
 
 @pytest.mark.parametrize("data", [*SILENT, mp4(2**32 / 1000 - 1, b"isom")[:40]])
 def test_f09_what_does_not_say_has_no_duration(data: bytes) -> None:
-    assert duration_of(data) is None
-    assert duration_of(Path("/nowhere/at/all.wav")) is None
+    assert read_duration_s(data) is None
+    assert read_duration_s(Path("/nowhere/at/all.wav")) is None
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ async def test_f09_a_duration_that_nothing_contradicts_stays_as_given() -> None:
 
 @given(st.sampled_from(sorted(SOUNDS)), st.integers(0, 2**32))
 def test_f09_no_bytes_make_the_look_fail(kind: str, seed: int) -> None:
-    found = duration_of(image_factory.harmed(random.Random(seed), SOUNDS[kind]))
+    found = read_duration_s(image_factory.harmed(random.Random(seed), SOUNDS[kind]))
     assert found is None or 0 < found < 2**31
 
 

@@ -13,7 +13,7 @@ import timim
 from tests.support.paths import MEDIA
 from timim import FileElem, ImageElem, Message, UnknownElem
 from timim.protocol.elems import encode_elem, split_body
-from timim.protocol.media import media_of
+from timim.protocol.media import media_refs
 from timim.testing import RunningServer, Watch, running_server
 
 SECRET = b"what only participants may read"
@@ -129,4 +129,4 @@ def test_what_elems_name_is_found_in_their_own_fields_only() -> None:
         {"MsgType": "TIMFileElem", "MsgContent": {"UUID": foreign, "Url": "https://elsewhere.example/x"}},
         {"MsgType": "TIMSoundElem", "MsgContent": {"UUID": "../../x", "Url": f"{url}/../x"}},
     ]
-    assert dict(media_of(split_body(msgspec.json.encode(body)), url)) == {ours: True, deep: True, web: True, foreign: False}
+    assert dict(media_refs(split_body(msgspec.json.encode(body)), url)) == {ours: True, deep: True, web: True, foreign: False}

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.support import image_factory
 from timim import EmptyFile, ImageCompression, MediaError, NotAnImage, TooLarge
-from timim.media import ImageLimits, ImageVariants, compressed_image, image_variants, make_variants, without_location
+from timim.media import ImageLimits, ImageVariants, compressed_image, image_variants, make_variants, strip_location
 
 MATRIX = [(form, mode) for form, modes in image_factory.MODES.items() for mode in modes]
 FORMAT_NUMBERS = {"JPEG": 1, "GIF": 2, "PNG": 3, "BMP": 4}
@@ -173,7 +173,7 @@ async def test_f05_a_picture_can_be_sent_without_where_it_was_taken(form: str, t
     )
     if form == "JPEG":  # a second picture behind the first, as phones write it, with a place of its own
         data += image_factory.encoded(image_factory.quarters(64, 64), "JPEG", told=True)
-    stripped = await without_location(data)
+    stripped = await strip_location(data)
     assert image_factory.SECRET_PLACE in data
     assert image_factory.SECRET_PLACE not in stripped
     before, after = opened(data), opened(stripped)
@@ -181,24 +181,24 @@ async def test_f05_a_picture_can_be_sent_without_where_it_was_taken(form: str, t
     assert after.info.get("icc_profile") == before.info.get("icc_profile")
     assert dict(after.getexif()) == ({0x0112: turn} if turn > 1 else {})
     assert make_variants(stripped).original.width == 300
-    assert await without_location(stripped) == stripped
+    assert await strip_location(stripped) == stripped
 
 
 async def test_f05_a_progressive_and_a_moving_picture_lose_only_what_they_tell() -> None:
     out = io.BytesIO()
     image_factory.quarters(300, 280).save(out, "JPEG", progressive=True, exif=image_factory.exif(1))
-    stripped = await without_location(out.getvalue())
+    stripped = await strip_location(out.getvalue())
     assert image_factory.SECRET_PLACE not in stripped
     assert opened(stripped).tobytes() == opened(out.getvalue()).tobytes()
     for form in ("PNG", "WEBP"):
         data = image_factory.moving(form, 5, 300, 280)
-        assert getattr(opened(await without_location(data)), "n_frames", 1) == 5
+        assert getattr(opened(await strip_location(data)), "n_frames", 1) == 5
 
 
 @pytest.mark.parametrize("form", ["GIF", "TIFF", "BMP", "AVIF", "HEIF"])
 async def test_f05_what_cannot_be_stripped_is_said(form: str) -> None:
     with pytest.raises(MediaError, match="JPEG, PNG and WebP") as caught:
-        await without_location(image_factory.encoded(image_factory.quarters(64, 64), form))
+        await strip_location(image_factory.encoded(image_factory.quarters(64, 64), form))
     assert caught.value.code == 6022
 
 

@@ -17,7 +17,7 @@ from ...errors import InvalidArgument, NoPermission, RecallTooLate, ServerRefuse
 from ...protocol import session, tencent_events
 from ...protocol.elems import split_body
 from ...protocol.entries import EDIT, REACT, RECALL, EntryAction, EntryGroupInfo, EntryPayload, decode_payload, render_entry
-from ...protocol.media import MediaName
+from ...protocol.media import MediaRef
 from ...protocol.notices import SERVER_ELEMS
 from ...util.failpoints import reach
 from ..bus.base import Bus, Event
@@ -153,7 +153,7 @@ class Acts:
         seen = [one for one in found if floor == 1 or target_of(one) >= floor]
         return [render_entry(one.tail, seq=one.seq, time=one.time, group=True) for one in seen], up_to
 
-    def _check(self, wish: Wish) -> tuple[MediaName, ...]:
+    def _check(self, wish: Wish) -> tuple[MediaRef, ...]:
         """Raises InvalidArgument, InvalidElem, MessageTooLong; the content that an edit's body names."""
         draft = Draft(wish.user, wish.msg_body, 0, wish.random, wish.client_time, wish.cloud_custom_data)
         if wish.kind == EDIT:
@@ -203,7 +203,7 @@ class Acts:
             raise refusal
 
     def _new(
-        self, wish: Wish, timeline: str, target: StoredEntry, message: EntryPayload, media: tuple[MediaName, ...]
+        self, wish: Wish, timeline: str, target: StoredEntry, message: EntryPayload, media: tuple[MediaRef, ...]
     ) -> NewAct:
         facts = EntryAction(
             kind=wish.kind,

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from ...errors import ServerRefused
 from ...protocol import session
 from ...protocol.entries import EntryGroupInfo, EntryPayload, MentionItem, encode_payload, render_entry, render_online
-from ...protocol.media import MediaName
+from ...protocol.media import MediaRef
 from ...protocol.messages import SenderInfo
 from ...util.failpoints import reach
 from ..bus.base import Bus, Event
@@ -246,7 +246,7 @@ class Timelines:
         tail: bytes,
         *,
         contacts: tuple[str, ...] = (),
-        media: tuple[MediaName, ...] = (),
+        media: tuple[MediaRef, ...] = (),
     ) -> NewEntry:
         # without the sender's clock, Random alone does not tell two messages apart: one REST client never changes it
         named = bool(draft.client_time and draft.random)

@@ -11,8 +11,8 @@ from ...errors import InvalidArgument, InvalidElem, MessageTooLong, ProtocolErro
 from ...protocol.codec import encode
 from ...protocol.elems import split_body
 from ...protocol.entries import PushInfo
-from ...protocol.media import MediaName, media_of
-from ...protocol.merger_elem import RELAY, checked_relay
+from ...protocol.media import MediaRef, media_refs
+from ...protocol.merger_elem import RELAY_TYPE, validate_relay
 from ...protocol.notices import SERVER_ELEMS
 from ..store.base import Group
 
@@ -49,7 +49,7 @@ class DraftRules:
     max_message_bytes: int
     media_url: str = ""
 
-    def check(self, draft: Draft) -> tuple[MediaName, ...]:
+    def check(self, draft: Draft) -> tuple[MediaRef, ...]:
         """What a body must be, whoever sends it; the content that its elems name: whether the sender may read that, the
         store decides with the entry. Raises InvalidArgument, InvalidElem, MessageTooLong.
         """
@@ -71,9 +71,9 @@ class DraftRules:
                 raise InvalidElem(f"{member.msg_type} is the server's own: nobody can send it", code=90010)
             if not bytes(member.msg_content).startswith(b"{"):
                 raise InvalidElem(f"MsgContent of {member.msg_type} must be an object", code=90010)
-            if member.msg_type == RELAY:
-                checked_relay(member.msg_content)
-        return tuple(media_of(members, self.media_url))
+            if member.msg_type == RELAY_TYPE:
+                validate_relay(member.msg_content)
+        return tuple(media_refs(members, self.media_url))
 
 
 def callback_facts(draft: Draft, time: int, *, to: str, group: Group | None, online: bool) -> dict[str, object]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ...errors import TimimError
-from ...protocol.media import MediaName
+from ...protocol.media import MediaRef
 from .device_slots import PlaceStore
 from .entities import Account, Blob, Circle, Decided, Friend, Group, Member, Upload
 from .entries import (
@@ -163,7 +163,7 @@ class MediaStore(Protocol):
         """The blob, for who may read it now: its uploader, and who may read a message with it."""
         ...
 
-    async def grant(self, sender: str, user: str, names: Sequence[MediaName], *, now: int) -> None:
+    async def grant(self, sender: str, user: str, names: Sequence[MediaRef], *, now: int) -> None:
         """An online message names this content: its receiver may read it until it is collected. Raises InvalidElem."""
         ...
 

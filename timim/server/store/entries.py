@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from ...protocol.entries import EntryPayload
-from ...protocol.media import MediaName
+from ...protocol.media import MediaRef
 
 MESSAGE, ACT, RECALLED = 0, 1, 2  # kinds of entries; only messages are unread
 
@@ -46,7 +46,7 @@ class NewEntry(msgspec.Struct, frozen=True, gc=False):
     tail: bytes
     time: int
     contacts: tuple[str, ...] = ()  # users who see this timeline in their list from its first entry on
-    media: tuple[MediaName, ...] = ()  # content that it names: for those only that its sender may read
+    media: tuple[MediaRef, ...] = ()  # content that it names: for those only that its sender may read
     kind: int = MESSAGE
     receipt: bool = False  # its sender wants to know who read it
     mentions: tuple[str, ...] = ()  # users; "": everybody
@@ -74,7 +74,7 @@ class NewAct(msgspec.Struct, frozen=True):
     fingerprint: bytes
     tail: EntryPayload
     time: int
-    media: tuple[MediaName, ...] = ()  # content that an edit's body names
+    media: tuple[MediaRef, ...] = ()  # content that an edit's body names
     reactions_limit: int = 10
     reacting_limit: int = 100
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 
 from ...errors import InvalidArgument, InvalidElem, RateLimited
-from ...protocol.media import MediaName
+from ...protocol.media import MediaRef
 from .entities import Blob, Upload
 from .operation import Row, Run, Steps, one
 
@@ -95,19 +95,19 @@ def readable(uuid: str, user: str) -> Steps[Blob | None]:
     return _blob(row) if row else None
 
 
-def refer(sender: str, timeline: int, seq: int, names: Sequence[MediaName], now: int) -> Steps[None]:
+def refer(sender: str, timeline: int, seq: int, names: Sequence[MediaRef], now: int) -> Steps[None]:
     """An entry names this content. Raises InvalidElem for what its sender may not read."""
     for uuid in (yield from _allowed(sender, names, now)):
         yield Run("INSERT INTO media_refs VALUES(?,?,?) ON CONFLICT(uuid, timeline, seq) DO NOTHING", (uuid, timeline, seq))
 
 
-def grant(sender: str, user: str, names: Sequence[MediaName], now: int) -> Steps[None]:
+def grant(sender: str, user: str, names: Sequence[MediaRef], now: int) -> Steps[None]:
     """An online message names this content: its receiver may read it until it is collected. Raises InvalidElem."""
     for uuid in (yield from _allowed(sender, names, now)):
         yield Run("INSERT INTO media_grants VALUES(?,?) ON CONFLICT(uuid, user_id) DO NOTHING", (uuid, user))
 
 
-def _allowed(sender: str, names: Sequence[MediaName], now: int) -> Steps[list[str]]:
+def _allowed(sender: str, names: Sequence[MediaRef], now: int) -> Steps[list[str]]:
     allowed: list[str] = []
     for uuid, ours in sorted(names):  # in one order on every node, for their rows are locked
         row = yield from one(f"SELECT {_MAY_READ} FROM media_blobs b WHERE b.uuid=?", sender, sender, sender, uuid)

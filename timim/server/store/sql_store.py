@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from functools import partial
 
-from ...protocol.media import MediaName
+from ...protocol.media import MediaRef
 from . import accounts_and_groups, conversations, delivery_cursors, media, message_actions, timelines
 from .base import (
     Account,
@@ -191,7 +191,7 @@ class SqlMedia:
     async def readable(self, uuid: str, user: str) -> Blob | None:
         return await self._engine.read(partial(media.readable, uuid, user))
 
-    async def grant(self, sender: str, user: str, names: Sequence[MediaName], *, now: int) -> None:
+    async def grant(self, sender: str, user: str, names: Sequence[MediaRef], *, now: int) -> None:
         await self._engine.write(partial(media.grant, sender, user, names, now))
 
     async def collect(self, *, uploads_before: int, blobs_before: int) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from timim import InvalidArgument, InvalidElem, RateLimited
-from timim.protocol.media import MediaName
+from timim.protocol.media import MediaRef
 from timim.server.store.base import Blob, Group, Member, MsgKey, NewEntry, Store, Upload, c2c_timeline, group_timeline
 from timim.server.store.mutations import AddMembers, CreateGroup, RemoveMembers
 from timim.server.store.postgres.engine import PostgresStore
@@ -44,7 +44,7 @@ async def blob(store: Store, owner: str, name: str, *, hash: str = "", now: int 
 
 
 def entry(number: int, *uuids: str, sender: str = "alice", line: str = LINE, ours: bool = True) -> NewEntry:
-    names = tuple(MediaName(uuid, ours) for uuid in uuids)
+    names = tuple(MediaRef(uuid, ours) for uuid in uuids)
     key = MsgKey(1_700_000_000, number)
     return NewEntry(line, sender, key, b"%d" % number, b"{", 100, contacts=("alice", "bob"), media=names)
 
@@ -144,10 +144,10 @@ async def test_what_is_referenced_is_never_collected_and_the_rest_is(store: Stor
         await blob(store, "alice", name)
     await store.media.begin("alice", "abandoned", upload("abandoned"), now=100, open_limit=LIMIT)
     await store.append(entry(1, "uuid-named"))
-    await store.media.grant("alice", "bob", [MediaName("uuid-granted", True)], now=100)
+    await store.media.grant("alice", "bob", [MediaRef("uuid-granted", True)], now=100)
     assert await store.media.readable("uuid-granted", "bob") is not None
     with pytest.raises(InvalidElem):
-        await store.media.grant("bob", "eve", [MediaName("uuid-loose", True)], now=100)
+        await store.media.grant("bob", "eve", [MediaRef("uuid-loose", True)], now=100)
     assert await store.media.collect(uploads_before=100, blobs_before=100) == []
     dead = await store.media.collect(uploads_before=1000, blobs_before=1000)
     assert sorted(dead) == ["object-abandoned", "object-granted", "object-loose"]
