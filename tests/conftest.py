@@ -27,6 +27,7 @@ settings.load_profile("default")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", choices=["file", "cluster"], default="file", help="what running_server() stands on")
+    parser.addoption("--requirement", metavar="ID", help="only the tests that prove this requirement, P03 for example")
     parser.addoption("--seed", type=int, help="drives faults, kills and data; a failing test prints its own")
 
 
@@ -127,20 +128,24 @@ ONE_PROCESS = {
     "test_power_cut.py": "the file below the server",
     "test_the_servers_disk_is_full": "the file below the server",
     "test_a_server_restored_from_a_backup_is_noticed_and_its_history_asked_for_anew": "puts its file back",
-    "test_r16_the_server_asks_no_address_that_a_user_wrote": "a gateway has a database and a bus to connect to",
+    "test_the_server_asks_no_address_that_a_user_wrote": "a gateway has a database and a bus to connect to",
     "test_a_retry_of_what_is_stored_gets_its_seq_whatever_was_decided_since": "another gateway decides by it a moment later",
     "test_where_only_friends_may_write_the_code_says_who_lacks_whom": "another gateway decides by it a moment later",
-    "test_f30_what_is_asked_at_once_is_fetched_once": "counts every request; a comparison between gateways may add one",
-    "test_r3_a_server_that_knows_no_resend_is_found_out": "its mutant is of the file's store; test_postgres.py has the other's",
+    "test_what_is_asked_at_once_is_fetched_once": "counts every request; a comparison between gateways may add one",
+    "test_a_server_that_knows_no_resend_is_found_out": "its mutant is of the file's store; test_postgres.py has the other's",
     "test_a_server_that_loses_or_repeats_is_found_out": "its mutants are of the file's store",
     "test_a_picture_sent_at_one_gateway_is_downloaded_at_another": "makes its own gateways",
     "test_a_storm_on_two_gateways_loses_nothing": "makes its own gateways",
     "test_gateways_read_old_history_from_their_replica": "makes its own gateways",
-    "test_f28_a_login_costs_what_changed_and_not_what_exists": "its file is filled by bench/login_cost.py",
+    "test_a_login_costs_what_changed_and_not_what_exists": "its file is filled by bench/login_cost.py",
 }
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if wanted := config.getoption("--requirement"):
+        proves = {item for item in items if any(wanted in mark.args for mark in item.iter_markers("requirement"))}
+        config.hook.pytest_deselected(items=[item for item in items if item not in proves])
+        items[:] = [item for item in items if item in proves]
     if config.getoption("--backend") == "cluster":
         for item in items:
             name = getattr(item, "originalname", None) or item.name

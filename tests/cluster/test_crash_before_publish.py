@@ -39,19 +39,23 @@ async def a_gateway_dies_before_it_tells(
             assert [m.text for m in watch.messages] == ["untold"]
 
 
-async def test_r7_a_message_that_is_sent_again_to_another_gateway_is_told_by_it(own_postgres: Postgres) -> None:
+@pytest.mark.requirement("R7")
+async def test_a_message_that_is_sent_again_to_another_gateway_is_told_by_it(own_postgres: Postgres) -> None:
     await a_gateway_dies_before_it_tells(own_postgres, LIMIT_S, resent=True)
 
 
-async def test_r7_gateways_that_tell_only_what_they_store_are_found_out(own_postgres: Postgres) -> None:
+@pytest.mark.requirement("R7")
+async def test_gateways_that_tell_only_what_they_store_are_found_out(own_postgres: Postgres) -> None:
     with pytest.raises(TimeoutError):
         await a_gateway_dies_before_it_tells(own_postgres, MUTANT_LIMIT_S, resent=True, program=TELLS_ONCE)
 
 
-async def test_r7_what_a_gateway_told_nobody_is_found_when_it_is_heard_no_more(own_postgres: Postgres) -> None:
+@pytest.mark.requirement("R7")
+async def test_what_a_gateway_told_nobody_is_found_when_it_is_heard_no_more(own_postgres: Postgres) -> None:
     await a_gateway_dies_before_it_tells(own_postgres, LIMIT_S, resent=False)
 
 
-async def test_r7_nodes_that_do_not_miss_a_dead_one_are_found_out(own_postgres: Postgres) -> None:
+@pytest.mark.requirement("R7")
+async def test_nodes_that_do_not_miss_a_dead_one_are_found_out(own_postgres: Postgres) -> None:
     with pytest.raises(TimeoutError):
         await a_gateway_dies_before_it_tells(own_postgres, 2 * MUTANT_LIMIT_S, resent=False, program=NO_BEATS)

@@ -30,14 +30,16 @@ def some_deaths(rng: random.Random, count: int) -> list[Part]:
 
 
 @pytest.mark.timeout(180)
-async def test_r7_deaths_of_every_part_lose_nothing_and_repeat_nothing(own_postgres: Postgres, seed: int) -> None:
+@pytest.mark.requirement("R7")
+async def test_deaths_of_every_part_lose_nothing_and_repeat_nothing(own_postgres: Postgres, seed: int) -> None:
     rng = random.Random(seed)
     async with mortal(own_postgres, "r7") as cluster:
         print((await outlived(cluster, some_deaths(rng, 1), rng, pairs=4, limit_s=LIMIT_S)).tell())
 
 
 @pytest.mark.timeout(180)
-async def test_r7_nodes_that_do_not_compare_are_found_out(own_postgres: Postgres, seed: int) -> None:
+@pytest.mark.requirement("R7")
+async def test_nodes_that_do_not_compare_are_found_out(own_postgres: Postgres, seed: int) -> None:
     rng = random.Random(seed)
     async with mortal(own_postgres, "r7", gateways=2, program=NO_COMPARE) as cluster:
         with pytest.raises(ExceptionGroup) as failed:
@@ -45,7 +47,8 @@ async def test_r7_nodes_that_do_not_compare_are_found_out(own_postgres: Postgres
         assert failed.group_contains(TimeoutError)
 
 
-async def test_r7_gateways_go_on_with_the_nats_servers_that_are_left(own_postgres: Postgres) -> None:
+@pytest.mark.requirement("R7")
+async def test_gateways_go_on_with_the_nats_servers_that_are_left(own_postgres: Postgres) -> None:
     async with mortal(own_postgres, "rolling", gateways=2) as cluster:
         async with cluster.running.client("alice") as alice, cluster.running.client("bob") as bob:
             watch = Watch(bob)
@@ -84,11 +87,13 @@ async def a_route_loses_a_hint(url: str, limit_s: float) -> None:
             await watch.message(lambda m: m.text == "lost")
 
 
-async def test_r7_what_is_lost_between_two_nats_servers_is_made_good(database: Callable[[], str]) -> None:
+@pytest.mark.requirement("R7")
+async def test_what_is_lost_between_two_nats_servers_is_made_good(database: Callable[[], str]) -> None:
     await a_route_loses_a_hint(database(), LIMIT_S)
 
 
-async def test_r7_nodes_that_hear_no_hole_are_found_out(database: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.requirement("R7")
+async def test_nodes_that_hear_no_hole_are_found_out(database: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RunningServer, "program", ("-m", "tests.mutants.no_beats"))
     with pytest.raises(TimeoutError):
         await a_route_loses_a_hint(database(), MUTANT_LIMIT_S)
@@ -109,7 +114,8 @@ async def test_a_server_works_on_while_nats_is_away_and_decides_by_the_database(
 
 
 @pytest.mark.cluster
-async def test_r7_in_full(own_postgres: Postgres, seed: int) -> None:
+@pytest.mark.requirement("R7")
+async def test_in_full(own_postgres: Postgres, seed: int) -> None:
     """20 deaths of each kind, then NATS away for 10 s; the times are printed."""
     rng = random.Random(seed)
     async with mortal(own_postgres, "r7") as cluster:

@@ -39,7 +39,8 @@ async def opened(stack: AsyncExitStack, url: str, count: int, kind: type[Postgre
     return stores
 
 
-async def test_r4_several_nodes_number_one_timeline_together(database: Callable[[], str], seed: int) -> None:
+@pytest.mark.requirement("R4")
+async def test_several_nodes_number_one_timeline_together(database: Callable[[], str], seed: int) -> None:
     drawn = random.Random(seed)
     async with AsyncExitStack() as stack:
         nodes = await opened(stack, database(), 3)
@@ -145,11 +146,13 @@ async def through_crashes(server: Postgres, url: str, kind: type[PostgresStore],
         assert not acked
 
 
-async def test_r7_crashes_of_the_database_lose_nothing_and_store_nothing_twice(mortal: Postgres, seed: int) -> None:
+@pytest.mark.requirement("R7")
+async def test_crashes_of_the_database_lose_nothing_and_store_nothing_twice(mortal: Postgres, seed: int) -> None:
     await through_crashes(mortal, mortal.database("good"), PostgresStore, 3, seed)
 
 
-async def test_r7_a_store_that_gives_up_is_found_out(mortal: Postgres, seed: int) -> None:
+@pytest.mark.requirement("R7")
+async def test_a_store_that_gives_up_is_found_out(mortal: Postgres, seed: int) -> None:
     with pytest.raises((AssertionError, StorageError)):
         await through_crashes(mortal, mortal.database("gives-up"), NeverAgain, 5, seed)
 
@@ -172,16 +175,19 @@ async def answers_lost_after_the_commit(url: str, kind: type[PostgresStore]) -> 
         assert len(await whole(store, LINES[0])) == 6
 
 
-async def test_r7_an_answer_lost_after_the_commit_is_asked_for_again(database: Callable[[], str]) -> None:
+@pytest.mark.requirement("R7")
+async def test_an_answer_lost_after_the_commit_is_asked_for_again(database: Callable[[], str]) -> None:
     await answers_lost_after_the_commit(database(), PostgresStore)
 
 
-async def test_r7_a_store_that_tries_again_blindly_is_found_out(database: Callable[[], str]) -> None:
+@pytest.mark.requirement("R7")
+async def test_a_store_that_tries_again_blindly_is_found_out(database: Callable[[], str]) -> None:
     with pytest.raises(AssertionError):
         await answers_lost_after_the_commit(database(), Blind)
 
 
-async def test_r7_what_cannot_be_told_apart_is_not_tried_again(database: Callable[[], str]) -> None:
+@pytest.mark.requirement("R7")
+async def test_what_cannot_be_told_apart_is_not_tried_again(database: Callable[[], str]) -> None:
     url = database()
     host, _, rest = url.rpartition(":")
     port, _, name = rest.partition("/")

@@ -128,12 +128,13 @@ class ForgetsBodies(SqliteStore):
         return await super().append(replace(entry, fingerprint=b""))
 
 
-TestR4TheSameMsgIdIsTheSameMessageForEver = ExactlyOnce.TestCase
-TestR4TheSameMsgIdIsTheSameMessageForEver.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+TestTheSameMsgIdIsTheSameMessageForEver = pytest.mark.requirement("R4")(ExactlyOnce.TestCase)
+TestTheSameMsgIdIsTheSameMessageForEver.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
 
 
 @pytest.mark.parametrize("mutant", [ForgetsIds, ForgetsBodies])
-def test_r4_a_store_that_forgets_is_found_out(mutant: type[SqliteStore]) -> None:
+@pytest.mark.requirement("R4")
+def test_a_store_that_forgets_is_found_out(mutant: type[SqliteStore]) -> None:
     class Mutant(ExactlyOnce):
         store_class = mutant
 

@@ -188,9 +188,8 @@ async def stage(server: RunningServer, folder: Path, mark: str) -> Scene:
 
 @pytest.mark.parametrize("mark", ["removed", "kept"])
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-async def test_f18_f19_f20_f22_f24_f25_f26_facts_survive(
-    server: RunningServer, tmp_path: Path, way: Callable[[Scene], Awaitable[None]], mark: str
-) -> None:
+@pytest.mark.requirement("F18", "F19", "F20", "F22", "F24", "F25", "F26")
+async def test_facts_survive(server: RunningServer, tmp_path: Path, way: Callable[[Scene], Awaitable[None]], mark: str) -> None:
     scene = await stage(server, tmp_path, mark)
     try:
         before = facts(await scene.message(), *DEVICE, *ACCOUNT, *SERVER)
@@ -216,7 +215,8 @@ async def test_f18_f19_f20_f22_f24_f25_f26_facts_survive(
         await scene.bob.close()
 
 
-async def test_f18_the_played_flag_of_a_sound_survives_a_refetch_and_a_restart(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F18")
+async def test_the_played_flag_of_a_sound_survives_a_refetch_and_a_restart(server: RunningServer, tmp_path: Path) -> None:
     async with server.client("bob") as bob:
         async with server.client("alice", data_dir=tmp_path) as alice:
             async with alice.c2c("bob").expect(lambda m: True, timeout=WAIT_S) as got:
@@ -229,7 +229,8 @@ async def test_f18_the_played_flag_of_a_sound_survives_a_refetch_and_a_restart(s
             assert (sound.custom_int, type(sound[0])) == (1, SoundElem)
 
 
-async def test_f24_a_physical_delete_opens_a_hole_that_roaming_fills(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F24")
+async def test_a_physical_delete_opens_a_hole_that_roaming_fills(server: RunningServer, tmp_path: Path) -> None:
     async with server.client("bob"), server.client("alice", data_dir=tmp_path) as alice:
         sent = [await alice.c2c("bob").send(str(n)) for n in range(5)]
         assert await sent[2].delete_from_storage()
@@ -261,7 +262,8 @@ async def test_a_message_that_is_deleted_while_it_is_sent_is_not_called_held(ser
 
 
 @pytest.mark.parametrize("kind", ["c2c", "group"])
-async def test_f31_deleting_a_conversation_alone_or_with_its_messages(server: RunningServer, tmp_path: Path, kind: str) -> None:
+@pytest.mark.requirement("F31")
+async def test_deleting_a_conversation_alone_or_with_its_messages(server: RunningServer, tmp_path: Path, kind: str) -> None:
     async with server.client("bob") as bob, server.client("alice", data_dir=tmp_path) as alice:
         if kind == "group":
             id = (await bob.groups.create("Public", name="g", members=["alice"])).id
@@ -303,7 +305,8 @@ async def test_f31_deleting_a_conversation_alone_or_with_its_messages(server: Ru
         assert mine in alice.conversations
 
 
-async def test_f27_deleting_while_iterating_misses_none(server: RunningServer) -> None:
+@pytest.mark.requirement("F27")
+async def test_deleting_while_iterating_misses_none(server: RunningServer) -> None:
     await server.add_users(*(f"u{n}" for n in range(10)))
     async with server.client("alice") as alice:
         for n in range(10):

@@ -56,7 +56,8 @@ def no_gap_repair() -> Iterator[None]:
         yield
 
 
-async def test_r3_a_client_that_repairs_no_gap_is_found_out(server: LocalServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("R3")
+async def test_a_client_that_repairs_no_gap_is_found_out(server: LocalServer, tmp_path: Path) -> None:
     async with server.client("alice") as alice, server.client("bob", data_dir=tmp_path) as bob:
         watch = Watch(bob)
         with no_gap_repair():
@@ -86,7 +87,8 @@ async def test_a_lost_push_is_repaired_by_the_next(server: LocalServer, tmp_path
         assert [m.text for m in await watch.upto(2)] == ["lost on the way", "arrives"]
 
 
-async def test_r3_a_message_outlives_any_number_of_cuts(server: LocalServer) -> None:
+@pytest.mark.requirement("R3")
+async def test_a_message_outlives_any_number_of_cuts(server: LocalServer) -> None:
     await server.add_users("bob")
     async with server.client("alice", timeout=TIMEOUT_S, reconnect_limit=0.01) as alice:
         await alice.c2c("bob").send("before")
@@ -96,7 +98,8 @@ async def test_r3_a_message_outlives_any_number_of_cuts(server: LocalServer) -> 
         assert cuts.done == 25
 
 
-async def test_r3_a_link_that_ends_as_a_message_leaves_does_not_fail_the_message(server: LocalServer) -> None:
+@pytest.mark.requirement("R3")
+async def test_a_link_that_ends_as_a_message_leaves_does_not_fail_the_message(server: LocalServer) -> None:
     start = Link.start
     ended = 0
 
@@ -149,7 +152,8 @@ async def again(ask: Callable[[], Awaitable[T]]) -> T:
     return await ask()
 
 
-async def test_r5_a_cut_at_every_frame_of_a_conversation_loses_nothing(server: LocalServer, tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("R5")
+async def test_a_cut_at_every_frame_of_a_conversation_loses_nothing(server: LocalServer, tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
 
     async def cut_after(frames: int) -> None:
@@ -165,7 +169,8 @@ async def test_r5_a_cut_at_every_frame_of_a_conversation_loses_nothing(server: L
     assert sum(done) >= 30
 
 
-async def test_r5_a_device_with_a_stale_position_gets_what_it_lacks_and_nothing_else(
+@pytest.mark.requirement("R5")
+async def test_a_device_with_a_stale_position_gets_what_it_lacks_and_nothing_else(
     server: LocalServer, tmp_path: Path, seed: int
 ) -> None:
     """Copies of a device's folder, taken as messages came, are brought back in any order: each resumes where it stands."""
@@ -229,13 +234,15 @@ def another_epoch(file: Path) -> None:
     connection.close()
 
 
-async def test_r5_in_another_epoch_the_servers_history_is_shown_and_the_user_told(server: LocalServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("R5")
+async def test_in_another_epoch_the_servers_history_is_shown_and_the_user_told(server: LocalServer, tmp_path: Path) -> None:
     shown, there, told = await resume_in_another_epoch(server, tmp_path)
     assert shown == there == ["in both", "other 1", "other 2", "other 3"]
     assert told == 1
 
 
-async def test_r5_a_client_that_looks_at_no_epoch_is_found_out(server: LocalServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("R5")
+async def test_a_client_that_looks_at_no_epoch_is_found_out(server: LocalServer, tmp_path: Path) -> None:
     async def never(self: LocalStore, epoch: str) -> bool:
         return False
 
@@ -283,7 +290,8 @@ KILLS = 3
 
 
 @pytest.mark.timeout(120)
-async def test_r6_every_device_gets_all_that_was_missed_once_and_in_order_through_kills(
+@pytest.mark.requirement("R6")
+async def test_every_device_gets_all_that_was_missed_once_and_in_order_through_kills(
     server: LocalServer, tmp_path: Path, seed: int
 ) -> None:
     texts, thrown = await drain(server, tmp_path, seed)
@@ -306,7 +314,8 @@ async def test_r6_every_device_gets_all_that_was_missed_once_and_in_order_throug
 
 
 @pytest.mark.timeout(120)
-async def test_r6_a_device_that_throws_before_it_stores_is_found_out(server: LocalServer, tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("R6")
+async def test_a_device_that_throws_before_it_stores_is_found_out(server: LocalServer, tmp_path: Path, seed: int) -> None:
     _, thrown = await drain(server, tmp_path, seed, mutant="throws early")
     assert any(len(thrown[name]) != len(set(thrown[name])) for name in DEVICES)
 

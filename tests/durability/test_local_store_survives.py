@@ -34,7 +34,8 @@ def store_of(client: Client) -> Path:
 
 
 @pytest.mark.timeout(120)
-async def test_r18_forty_kills_under_traffic_leave_every_message_once(server: RunningServer, tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("R18")
+async def test_forty_kills_under_traffic_leave_every_message_once(server: RunningServer, tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     await server.add_users("alice", "bob")
     thrown: list[tuple[int, str]] = []
@@ -83,7 +84,8 @@ def a_full_disk(path: Path) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_r18_a_full_disk_is_told_and_afterwards_nothing_is_missing(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("R18")
+async def test_a_full_disk_is_told_and_afterwards_nothing_is_missing(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("bob")
     async with server.client("bob") as bob, server.client("alice", data_dir=tmp_path) as alice:
         watch, at_bob = Watch(alice), Watch(bob)
@@ -135,7 +137,8 @@ def nothing_of_a_database(data: bytearray, rng: random.Random) -> None:
 @pytest.mark.parametrize(
     "damage", [no_header, every_page_but_the_first, truncated, nothing_of_a_database, a_page_in_the_middle]
 )
-async def test_r18_a_damaged_file_is_set_aside_and_synced_anew(
+@pytest.mark.requirement("R18")
+async def test_a_damaged_file_is_set_aside_and_synced_anew(
     server: RunningServer, tmp_path: Path, seed: int, damage: Callable[[bytearray, random.Random], None]
 ) -> None:
     await server.add_users("bob")
@@ -170,7 +173,8 @@ async def test_r18_a_damaged_file_is_set_aside_and_synced_anew(
         assert path.read_bytes()[:24] == bytes(data[:24]), "what was set aside is what was there"
 
 
-async def test_r18_a_store_that_throws_before_it_stores_is_found_out(server: RunningServer, tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("R18")
+async def test_a_store_that_throws_before_it_stores_is_found_out(server: RunningServer, tmp_path: Path, seed: int) -> None:
     """The mutant: what the store reports as new is not what it wrote."""
     add = writes.add
 

@@ -235,15 +235,16 @@ class Network(RuleBasedStateMachine):
 
 
 LOOSE = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-TestR3ANetworkWithFaultsKeepsEveryPromise = pytest.mark.timeout(300)(Network.TestCase)
+TestANetworkWithFaultsKeepsEveryPromise = pytest.mark.requirement("R3")(pytest.mark.timeout(300)(Network.TestCase))
 # a twentieth of a second a step; `make fuzz` runs many more
-TestR3ANetworkWithFaultsKeepsEveryPromise.settings = settings(
+TestANetworkWithFaultsKeepsEveryPromise.settings = settings(
     max_examples=settings().max_examples // 8, stateful_step_count=12, deadline=None, suppress_health_check=LOOSE
 )
 
 
 @pytest.mark.timeout(300)
-def test_r3_a_server_that_knows_no_resend_is_found_out_by_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.requirement("R3")
+def test_a_server_that_knows_no_resend_is_found_out_by_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     append = timelines.append
 
     def append_always(entry: NewEntry) -> Steps[Appended]:

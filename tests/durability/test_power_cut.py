@@ -153,7 +153,8 @@ STORES = pytest.mark.parametrize("kind", [ServersStore, ClientsStore])
 
 
 @STORES
-async def test_r1_no_acked_row_is_lost_to_a_power_cut(kind: type[ServersStore | ClientsStore], seed: int) -> None:
+@pytest.mark.requirement("R1")
+async def test_no_acked_row_is_lost_to_a_power_cut(kind: type[ServersStore | ClientsStore], seed: int) -> None:
     result = await cut_again_and_again(kind, 200, seed=seed)
     assert (result.lost, result.damaged) == (0, 0)
     assert len(result.acked) >= 8000
@@ -162,7 +163,8 @@ async def test_r1_no_acked_row_is_lost_to_a_power_cut(kind: type[ServersStore | 
 
 @pytest.mark.soak
 @STORES
-async def test_r1_at_length(kind: type[ServersStore | ClientsStore], seed: int) -> None:
+@pytest.mark.requirement("R1")
+async def test_at_length(kind: type[ServersStore | ClientsStore], seed: int) -> None:
     acked = 0
     for round in range(10):
         result = await cut_again_and_again(kind, 200, seed=seed + round)
@@ -173,14 +175,16 @@ async def test_r1_at_length(kind: type[ServersStore | ClientsStore], seed: int) 
 
 @STORES
 @pytest.mark.parametrize("synchronous", ["NORMAL", "OFF"])
-async def test_r1_a_store_that_does_not_sync_its_commits_is_found_out(
+@pytest.mark.requirement("R1")
+async def test_a_store_that_does_not_sync_its_commits_is_found_out(
     kind: type[ServersStore | ClientsStore], synchronous: str, seed: int
 ) -> None:
     result = await cut_again_and_again(kind, 60, seed=seed, synchronous=synchronous)
     assert result.lost or result.damaged
 
 
-def test_r1_the_product_syncs_its_commits(tmp_path: Path) -> None:
+@pytest.mark.requirement("R1")
+def test_the_product_syncs_its_commits(tmp_path: Path) -> None:
     """What is proven here is what runs: the default of the server's settings, and the client's store."""
     assert Settings(data_dir=tmp_path).synchronous == "FULL"
     assert LocalStore(tmp_path / "messages.db")._database._synchronous == "FULL"

@@ -114,7 +114,8 @@ async def server() -> AsyncIterator[RunningServer]:
 
 
 @pytest.mark.timeout(180)
-async def test_r3_nothing_is_lost_repeated_or_out_of_order(server: RunningServer, tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("R3")
+async def test_nothing_is_lost_repeated_or_out_of_order(server: RunningServer, tmp_path: Path, seed: int) -> None:
     weather = Weather(senders=10, each=500, rate=0.35, crashes=3, kills=8)
     async with farm() as clients:
         result = await storm(server, clients, tmp_path, seed, weather)
@@ -126,7 +127,8 @@ async def test_r3_nothing_is_lost_repeated_or_out_of_order(server: RunningServer
 
 @pytest.mark.soak
 @pytest.mark.parametrize("round", range(50))
-async def test_r3_for_long(server: RunningServer, tmp_path: Path, seed: int, round: int) -> None:
+@pytest.mark.requirement("R3")
+async def test_for_long(server: RunningServer, tmp_path: Path, seed: int, round: int) -> None:
     weather = Weather(senders=10, each=400, rate=0.3, crashes=3, kills=10)
     async with farm() as clients:
         result = await storm(server, clients, tmp_path, seed + round, weather)
@@ -136,7 +138,8 @@ async def test_r3_for_long(server: RunningServer, tmp_path: Path, seed: int, rou
 
 
 @pytest.mark.timeout(120)
-async def test_r3_a_server_that_knows_no_resend_is_found_out(tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("R3")
+async def test_a_server_that_knows_no_resend_is_found_out(tmp_path: Path, seed: int) -> None:
     async with running_server(data_dir=tmp_path / "server", hello_interval_s=2) as server, farm() as clients:
         server.program = (str(MUTANTS / "no_dedupe.py"),)
         await server.restart()
@@ -148,7 +151,8 @@ async def test_r3_a_server_that_knows_no_resend_is_found_out(tmp_path: Path, see
 
 
 @pytest.mark.timeout(120)
-async def test_r3_a_client_that_names_its_resends_anew_is_found_out(server: RunningServer, tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("R3")
+async def test_a_client_that_names_its_resends_anew_is_found_out(server: RunningServer, tmp_path: Path, seed: int) -> None:
     async with farm() as clients:
         await server.add_users("bob", "s0")
         server.faults.cut(user="s0", direction="down", after_frames=2, times=6)  # acks: what is stored, and not known to be

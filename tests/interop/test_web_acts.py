@@ -34,7 +34,8 @@ async def told(web: WebClient, event: str, text: str) -> None:
     await web.until(lambda: any(e["event"] == event and text in str(e["data"]) for e in web.events))
 
 
-async def test_p06_a_recall_and_an_edit_by_timim_are_shown(server: RunningServer, alice: WebClient) -> None:
+@pytest.mark.requirement("P06")
+async def test_a_recall_and_an_edit_by_timim_are_shown(server: RunningServer, alice: WebClient) -> None:
     async with server.client("bob") as bob:
         group = await bob.groups.create("Public", name="team", members=["alice"])
         for conversation in (bob.c2c("alice"), group.conversation):
@@ -70,7 +71,8 @@ def ending(shown: dict[str, Any]) -> Callable[[MessageEdited | MessageRecalled],
     return lambda event: bool(shown["ID"].endswith(event.message.msg_id))
 
 
-async def test_p06_a_recall_and_an_edit_by_the_web_client_are_heard(server: RunningServer, alice: WebClient) -> None:
+@pytest.mark.requirement("P06")
+async def test_a_recall_and_an_edit_by_the_web_client_are_heard(server: RunningServer, alice: WebClient) -> None:
     bob = server.client("bob")
     watch = Watch(bob, MessageRecalled, MessageEdited)
     async with bob:
@@ -87,7 +89,8 @@ async def test_p06_a_recall_and_an_edit_by_the_web_client_are_heard(server: Runn
             assert recalled.operator == "alice"
 
 
-async def test_p06_what_is_read_and_pinned_is_the_same_on_both_sides(server: RunningServer, alice: WebClient) -> None:
+@pytest.mark.requirement("P06")
+async def test_what_is_read_and_pinned_is_the_same_on_both_sides(server: RunningServer, alice: WebClient) -> None:
     bob = server.client("bob")
     watch = Watch(bob, ReadReceipt)
     own = server.client("alice")

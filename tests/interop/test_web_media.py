@@ -35,7 +35,8 @@ async def fetched(url: str) -> bytes:
     return await asyncio.to_thread(get)
 
 
-async def test_f05_f10_files_and_pictures_of_the_web_client_arrive_byte_for_byte(server: RunningServer) -> None:
+@pytest.mark.requirement("F05", "F10")
+async def test_files_and_pictures_of_the_web_client_arrive_byte_for_byte(server: RunningServer) -> None:
     async with server.client("bob") as bob, web_client(server, "alice") as web:
         watch = Watch(bob)
         await web.login()
@@ -53,7 +54,8 @@ async def test_f05_f10_files_and_pictures_of_the_web_client_arrive_byte_for_byte
         assert (image.images[ImageType.ORIGINAL].width, image.images[ImageType.ORIGINAL].height) == (640, 427)
 
 
-async def test_f05_f10_files_and_pictures_of_timim_open_in_the_web_client(server: RunningServer) -> None:
+@pytest.mark.requirement("F05", "F10")
+async def test_files_and_pictures_of_timim_open_in_the_web_client(server: RunningServer) -> None:
     await server.add_users("alice")
     async with server.client("bob") as bob, web_client(server, "alice") as web:
         await bob.c2c("alice").send(FileElem(data=b"before the login", filename="f"))

@@ -43,7 +43,8 @@ NAMES = {
 }
 
 
-async def test_r12_no_name_leads_anywhere(tmp_path: Path) -> None:
+@pytest.mark.requirement("R12")
+async def test_no_name_leads_anywhere(tmp_path: Path) -> None:
     """The name arrives as it was typed, for showing; on either disk there is nothing of it."""
     folder = tmp_path / "server"
     async with running_server(data_dir=folder) as server, server.client("alice") as alice, server.client("bob") as bob:
@@ -111,17 +112,20 @@ def _judged(limits: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.timeout(300)
-def test_r12_no_picture_takes_more_than_2_s_or_300_mb(tmp_path: Path) -> None:
+@pytest.mark.requirement("R12")
+def test_no_picture_takes_more_than_2_s_or_300_mb(tmp_path: Path) -> None:
     assert _judged("bounded", tmp_path) == []
 
 
 @pytest.mark.timeout(300)
-def test_r12_without_the_bound_of_pixels_the_corpus_is_found_to_harm(tmp_path: Path) -> None:
+@pytest.mark.requirement("R12")
+def test_without_the_bound_of_pixels_the_corpus_is_found_to_harm(tmp_path: Path) -> None:
     assert any("20000x20000" in line for line in _judged("unbounded", tmp_path))
 
 
 @given(st.integers(0, 2**32))
-def test_r12_no_damaged_picture_ends_in_anything_but_sizes_or_a_refusal(seed: int) -> None:
+@pytest.mark.requirement("R12")
+def test_no_damaged_picture_ends_in_anything_but_sizes_or_a_refusal(seed: int) -> None:
     for form, data in image_factory.damaged(seed, 3):
         try:
             made = make_variants(data)
@@ -130,7 +134,8 @@ def test_r12_no_damaged_picture_ends_in_anything_but_sizes_or_a_refusal(seed: in
         assert made.original.width >= made.thumb.width > 0, form
 
 
-async def test_r12_pages_that_are_pictures_are_sent_as_bytes_and_never_shown_as_pages() -> None:
+@pytest.mark.requirement("R12")
+async def test_pages_that_are_pictures_are_sent_as_bytes_and_never_shown_as_pages() -> None:
     async with running_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         watch = Watch(bob)
         taken = 0
@@ -161,7 +166,8 @@ LIMITS: dict[str, tuple[int, Callable[[Path], Any]]] = {
 
 
 @pytest.mark.parametrize("kind", LIMITS)
-async def test_r12_what_is_over_its_limit_is_refused_before_it_is_read(kind: str, tmp_path: Path) -> None:
+@pytest.mark.requirement("R12")
+async def test_what_is_over_its_limit_is_refused_before_it_is_read(kind: str, tmp_path: Path) -> None:
     limit, elem_of = LIMITS[kind]
     path = tmp_path / "large"
     with path.open("wb") as file:

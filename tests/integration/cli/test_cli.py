@@ -225,7 +225,8 @@ def test_the_wheel_carries_what_the_demo_sends(tmp_path: Path) -> None:
     assert files.split() == sorted(path.name for path in (ROOT / "examples" / "media").iterdir())
 
 
-async def test_p01_gaps_tells_what_is_not_held_and_fill_fetches_it(tmp_path: Path) -> None:
+@pytest.mark.requirement("P01")
+async def test_gaps_tells_what_is_not_held_and_fill_fetches_it(tmp_path: Path) -> None:
     async with running_server(data_dir=tmp_path / "timim-data", group_messages_per_s=0) as server:
         (tmp_path / "timim-data" / "app.json").write_text(f'{{"app_id": {server.app_id}, "secret_key": "{server.secret_key}"}}')
         await server.add_users("bob")

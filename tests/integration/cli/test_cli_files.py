@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 from tests.integration.cli.test_cli import environment, key_of, timim
@@ -21,7 +22,8 @@ from timim.testing import running_server
 MIB = 1 << 20
 
 
-async def test_f10_f05_a_file_and_a_picture_go_and_come_byte_for_byte(tmp_path: Path) -> None:
+@pytest.mark.requirement("F10", "F05")
+async def test_a_file_and_a_picture_go_and_come_byte_for_byte(tmp_path: Path) -> None:
     data = random.Random(1).randbytes(5 * MIB)
     (tmp_path / "报告.bin").write_bytes(data)
     picture = MEDIA / "rocket.jpg"
@@ -67,7 +69,8 @@ async def test_an_interrupted_file_leaves_nothing_on_the_server(tmp_path: Path) 
         assert [path for path in (server.folder / "media").rglob("*") if path.is_file()] == []
 
 
-def test_r12_a_name_that_a_peer_chose_is_never_a_path() -> None:
+@pytest.mark.requirement("R12")
+def test_a_name_that_a_peer_chose_is_never_a_path() -> None:
     for shown, name in (
         ("../../x", "x"),
         ("..\\..\\x.txt", "x.txt"),
@@ -116,7 +119,8 @@ with timim.ProgressBar("<cat>.jpg") as bar:
 """
 
 
-def test_p08_a_bar_in_a_notebook_is_one_element(tmp_path: Path) -> None:
+@pytest.mark.requirement("P08")
+def test_a_bar_in_a_notebook_is_one_element(tmp_path: Path) -> None:
     cell: dict[str, object] = {
         "cell_type": "code",
         "source": CELL,

@@ -32,16 +32,19 @@ async def falsified_upload(folder: Path, seed: int, program: tuple[str, ...] = (
             assert server.stored_bytes() == 0
 
 
-async def test_f10_bytes_falsified_on_the_way_up_are_refused(tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("F10")
+async def test_bytes_falsified_on_the_way_up_are_refused(tmp_path: Path, seed: int) -> None:
     await falsified_upload(tmp_path, seed)
 
 
-async def test_f10_a_server_that_does_not_check_the_hash_is_found_out(tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("F10")
+async def test_a_server_that_does_not_check_the_hash_is_found_out(tmp_path: Path, seed: int) -> None:
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         await falsified_upload(tmp_path, seed, NO_HASH)
 
 
-async def test_f07_bytes_falsified_on_the_way_down_or_on_the_disk_are_refused(tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("F07")
+async def test_bytes_falsified_on_the_way_down_or_on_the_disk_are_refused(tmp_path: Path, seed: int) -> None:
     (tmp_path / "file").write_bytes(random.Random(seed).randbytes(6 * MIB))
     async with relayed_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
         sent = await alice.c2c("bob").send(FileElem(path=tmp_path / "file"))

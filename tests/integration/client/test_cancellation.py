@@ -32,7 +32,8 @@ CALLS: dict[str, Callable[[Client], Awaitable[object]]] = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_r9_what_is_cancelled_at_any_moment_leaves_nothing_behind(server: LocalServer, tmp_path: Path, call: str) -> None:
+@pytest.mark.requirement("R9")
+async def test_what_is_cancelled_at_any_moment_leaves_nothing_behind(server: LocalServer, tmp_path: Path, call: str) -> None:
     """After each cancellation the same client goes on as if nothing had been asked."""
     async with server.client("bob") as bob, server.client("alice"):
         for i in range(30):
@@ -87,11 +88,13 @@ async def sends_cancelled_everywhere(server: LocalServer, folder: Path) -> None:
     assert all(m.status in (MessageStatus.SUCCEEDED, MessageStatus.FAILED, None) for m in messages)
 
 
-async def test_r9_a_send_that_is_cancelled_at_any_moment_is_stored_once_or_never(server: LocalServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("R9")
+async def test_a_send_that_is_cancelled_at_any_moment_is_stored_once_or_never(server: LocalServer, tmp_path: Path) -> None:
     await sends_cancelled_everywhere(server, tmp_path)
 
 
-async def test_r9_a_client_that_sends_again_what_was_cancelled_is_found_out(server: LocalServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("R9")
+async def test_a_client_that_sends_again_what_was_cancelled_is_found_out(server: LocalServer, tmp_path: Path) -> None:
     send = Outbox.send
 
     async def again(self: Outbox, key: ConversationKey, message: Message, **options: Any) -> Message:

@@ -22,7 +22,8 @@ async def server() -> AsyncIterator[RunningServer]:
         yield running
 
 
-async def test_p05_one_conversation_in_order_and_one_at_a_time_and_others_meanwhile(server: RunningServer) -> None:
+@pytest.mark.requirement("P05")
+async def test_one_conversation_in_order_and_one_at_a_time_and_others_meanwhile(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("carol") as carol, server.client("bob") as bob:
         gate = asyncio.Event()
         begun: list[str] = []
@@ -58,7 +59,8 @@ async def test_p05_one_conversation_in_order_and_one_at_a_time_and_others_meanwh
         assert sorted(begun) == sorted(ended)
 
 
-async def test_p05_a_handler_that_raises_is_reported_and_stops_nothing(
+@pytest.mark.requirement("P05")
+async def test_a_handler_that_raises_is_reported_and_stops_nothing(
     server: RunningServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
@@ -105,7 +107,8 @@ async def test_p05_a_handler_that_raises_is_reported_and_stops_nothing(
         assert not any("reporting" in str(e.error) for e in watch.events if isinstance(e, HandlerFailed))
 
 
-async def test_p05_a_slow_handler_blocks_neither_the_socket_nor_memory_and_loses_nothing(
+@pytest.mark.requirement("P05")
+async def test_a_slow_handler_blocks_neither_the_socket_nor_memory_and_loses_nothing(
     server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatcher, "WAITING_LIMIT", 20)
@@ -141,7 +144,8 @@ async def test_p05_a_slow_handler_blocks_neither_the_socket_nor_memory_and_loses
             assert bob._dispatcher._waiting == 0
 
 
-async def test_p04_expect_wait_for_and_events_are_armed_before_they_return(server: RunningServer) -> None:
+@pytest.mark.requirement("P04")
+async def test_expect_wait_for_and_events_are_armed_before_they_return(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
 
         @bob.on_new_message
@@ -164,7 +168,8 @@ async def test_p04_expect_wait_for_and_events_are_armed_before_they_return(serve
         stream.close()
 
 
-async def test_p04_what_ends_a_wait(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.requirement("P04")
+async def test_what_ends_a_wait(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "STREAM_LIMIT", 5)
     alice = server.client("alice")
     async with alice, server.client("bob") as bob:

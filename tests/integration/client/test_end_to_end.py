@@ -58,7 +58,8 @@ class Heard:
         return self.messages
 
 
-async def test_f01_the_same_pair_is_the_same_conversation_and_is_not_listed(server: RunningServer) -> None:
+@pytest.mark.requirement("F01")
+async def test_the_same_pair_is_the_same_conversation_and_is_not_listed(server: RunningServer) -> None:
     client = server.client("alice")
     assert client.c2c("bob") is client.conversation(ConversationType.C2C, "bob")
     assert client.c2c("x") is not client.group("x")
@@ -70,7 +71,8 @@ async def test_f01_the_same_pair_is_the_same_conversation_and_is_not_listed(serv
         client.c2c("x" * 33)
 
 
-async def test_f02_f03_a_sent_message_is_numbered_dated_and_frozen(server: RunningServer) -> None:
+@pytest.mark.requirement("F02", "F03")
+async def test_a_sent_message_is_numbered_dated_and_frozen(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob"):
         message = Message("one", TextElem(text="two"), FaceElem(index=0, data=b"\xff\x00"))
         sent = await alice.c2c("bob").send(message)
@@ -87,7 +89,8 @@ async def test_f02_f03_a_sent_message_is_numbered_dated_and_frozen(server: Runni
             await alice.c2c("bob").send(Message())
 
 
-async def test_f03_a_refusal_gives_status_3_and_the_code(server: RunningServer) -> None:
+@pytest.mark.requirement("F03")
+async def test_a_refusal_gives_status_3_and_the_code(server: RunningServer) -> None:
     async with server.client("alice") as alice:
         message = Message("anybody there?")
         with pytest.raises(timim.UnknownUser) as refused:
@@ -100,7 +103,8 @@ async def test_f03_a_refusal_gives_status_3_and_the_code(server: RunningServer) 
             await alice.c2c("alice").send("x" * 13_000)
 
 
-async def test_f04_f08_f11_f12_f13_f17_content_arrives_as_it_was(server: RunningServer) -> None:
+@pytest.mark.requirement("F04", "F08", "F11", "F12", "F13", "F17")
+async def test_content_arrives_as_it_was(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         heard = Heard(bob)
         elems = (
@@ -117,9 +121,8 @@ async def test_f04_f08_f11_f12_f13_f17_content_arrives_as_it_was(server: Running
         assert (got.sender, got.is_self, got.status, got.text) == ("alice", False, 2, "你好 \U0001f600")
 
 
-async def test_f05_f06_f07_a_picture_has_three_sizes_and_the_original_is_untouched(
-    server: RunningServer, tmp_path: Path
-) -> None:
+@pytest.mark.requirement("F05", "F06", "F07")
+async def test_a_picture_has_three_sizes_and_the_original_is_untouched(server: RunningServer, tmp_path: Path) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         heard = Heard(bob)
         picture = MEDIA / "hubble_deep_field.jpg"
@@ -140,7 +143,8 @@ async def test_f05_f06_f07_a_picture_has_three_sizes_and_the_original_is_untouch
         assert os.listdir(tmp_path) == ["thumb.jpg"]  # noqa: PTH208
 
 
-async def test_f05_what_is_no_picture_fails_clearly(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F05")
+async def test_what_is_no_picture_fails_clearly(server: RunningServer, tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     (tmp_path / "page.png").write_text("<html>not a picture</html>")
     async with server.client("alice") as alice, server.client("bob"):
@@ -156,7 +160,8 @@ async def test_f05_what_is_no_picture_fails_clearly(server: RunningServer, tmp_p
         await alice.c2c("bob").send("still works")
 
 
-async def test_f09_f10_sound_and_file_by_path_and_by_bytes(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F09", "F10")
+async def test_sound_and_file_by_path_and_by_bytes(server: RunningServer, tmp_path: Path) -> None:
     speech = (MEDIA / "hello-en.wav").read_bytes()
     async with server.client("alice") as alice, server.client("bob") as bob:
         heard = Heard(bob)
@@ -190,7 +195,8 @@ async def test_video_arrives_with_its_snapshot(server: RunningServer) -> None:
         assert await video.read_snapshot() == snapshot.read_bytes()
 
 
-async def test_f13_an_unknown_elem_is_forwarded_byte_for_byte(server: RunningServer) -> None:
+@pytest.mark.requirement("F13")
+async def test_an_unknown_elem_is_forwarded_byte_for_byte(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         heard = Heard(bob)
         content = b'{ "a" : 1.0, "b":170141183460469231731687303715884105728, "c":"\\u4f60" }'
@@ -222,7 +228,8 @@ async def test_group_messages_reach_every_member_and_nobody_else(server: Running
         assert not_heard.messages == []
 
 
-async def test_f15_an_online_message_is_thrown_and_stored_nowhere(server: RunningServer) -> None:
+@pytest.mark.requirement("F15")
+async def test_an_online_message_is_thrown_and_stored_nowhere(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         heard = Heard(bob)
         await alice.c2c("bob").send_online("typing")
@@ -234,7 +241,8 @@ async def test_f15_an_online_message_is_thrown_and_stored_nowhere(server: Runnin
             await alice.group("g").send_online("no")
 
 
-async def test_f16_offline_messages_are_thrown_once_at_login_and_never_again(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F16")
+async def test_offline_messages_are_thrown_once_at_login_and_never_again(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("bob")
     async with server.client("alice") as alice:
         for i in range(30):
@@ -251,7 +259,8 @@ async def test_f16_offline_messages_are_thrown_once_at_login_and_never_again(ser
     assert silent.messages == []
 
 
-async def test_f19_f21_f22_two_devices_of_one_user_agree(server: RunningServer) -> None:
+@pytest.mark.requirement("F19", "F21", "F22")
+async def test_two_devices_of_one_user_agree(server: RunningServer) -> None:
     async with (
         server.client("alice") as phone,
         server.client("alice") as desk,
@@ -274,7 +283,8 @@ async def test_f19_f21_f22_two_devices_of_one_user_agree(server: RunningServer) 
         assert newest.sender_profile.identifier == "bob"
 
 
-async def test_f20_f24_f25_marks_and_custom_fields_survive_refetch_and_restart(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F20", "F24", "F25")
+async def test_marks_and_custom_fields_survive_refetch_and_restart(server: RunningServer, tmp_path: Path) -> None:
     async with server.client("alice", data_dir=tmp_path) as alice, server.client("bob"):
         for text in ("one", "two", "three"):
             await alice.c2c("bob").send(text)
@@ -293,7 +303,8 @@ async def test_f20_f24_f25_marks_and_custom_fields_survive_refetch_and_restart(s
         assert [m.text async for m in alice.c2c("bob").history()] == ["three", "one"]
 
 
-async def test_f27_f29_lists_and_local_messages_without_network(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F27", "F29")
+async def test_lists_and_local_messages_without_network(server: RunningServer, tmp_path: Path) -> None:
     async with server.client("alice", data_dir=tmp_path) as alice, server.client("bob"), server.client("carol"):
         await alice.c2c("bob").send("b")
         await alice.c2c("carol").send("c")
@@ -322,7 +333,8 @@ async def test_nothing_is_lost_or_repeated_when_the_server_is_killed(server: Run
         assert [m.seq for m in got] == list(range(1, 301)) == [m.seq for m in sent]
 
 
-async def test_r4_the_same_msg_id_is_the_same_entry_after_a_restart(server: RunningServer) -> None:
+@pytest.mark.requirement("R4")
+async def test_the_same_msg_id_is_the_same_entry_after_a_restart(server: RunningServer) -> None:
     from msgspec import Raw
 
     from timim.protocol import messages as wire

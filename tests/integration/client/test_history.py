@@ -47,7 +47,8 @@ def down(first: int, last: int) -> list[int]:
     return list(range(last, first - 1, -1))
 
 
-async def test_f30_p01_a_page_asks_for_exactly_what_is_missing_and_says_so(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F30", "P01")
+async def test_a_page_asks_for_exactly_what_is_missing_and_says_so(server: RunningServer, tmp_path: Path) -> None:
     id = await said(server, SAID, "bob")
     async with server.client("bob", data_dir=tmp_path) as bob:
         group = bob.group(id)
@@ -70,7 +71,8 @@ async def test_f30_p01_a_page_asks_for_exactly_what_is_missing_and_says_so(serve
         assert await asked(server, GROUP_HISTORY) == 5
 
 
-async def test_f30_what_is_asked_at_once_is_fetched_once(server: RunningServer) -> None:
+@pytest.mark.requirement("F30")
+async def test_what_is_asked_at_once_is_fetched_once(server: RunningServer) -> None:
     id = await said(server, SAID, "bob", "carol")
     async with server.client("bob") as bob:
         pages = await asyncio.gather(*(bob.group(id).get_messages(100) for _ in range(10)))
@@ -83,7 +85,8 @@ async def test_f30_what_is_asked_at_once_is_fetched_once(server: RunningServer) 
         assert await asked(server, GROUP_HISTORY) == 2
 
 
-async def test_f30_a_page_that_is_held_does_not_wait_for_another_that_is_fetched(server: RunningServer) -> None:
+@pytest.mark.requirement("F30")
+async def test_a_page_that_is_held_does_not_wait_for_another_that_is_fetched(server: RunningServer) -> None:
     id = await said(server, SAID, "bob")
     async with server.client("bob") as bob:
         group = bob.group(id)
@@ -98,7 +101,8 @@ async def test_f30_a_page_that_is_held_does_not_wait_for_another_that_is_fetched
         assert len(await fetching) == 200
 
 
-async def test_f29_f30_the_two_sides_of_a_hole_are_never_neighbours(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F29", "F30")
+async def test_the_two_sides_of_a_hole_are_never_neighbours(server: RunningServer, tmp_path: Path) -> None:
     id = await said(server, SAID, "bob")
     bob = server.client("bob", data_dir=tmp_path)
     async with bob:
@@ -121,7 +125,8 @@ async def test_f29_f30_the_two_sides_of_a_hole_are_never_neighbours(server: Runn
     await bob.close()
 
 
-async def test_f30_offline_a_page_of_the_newest_is_what_is_held_and_never_called_complete(
+@pytest.mark.requirement("F30")
+async def test_offline_a_page_of_the_newest_is_what_is_held_and_never_called_complete(
     server: RunningServer, tmp_path: Path
 ) -> None:
     await server.add_users("bob")
@@ -144,7 +149,8 @@ async def test_f30_offline_a_page_of_the_newest_is_what_is_held_and_never_called
         await server.start()
 
 
-async def test_f30_the_beginning_and_the_end_are_known_after_a_restart(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F30")
+async def test_the_beginning_and_the_end_are_known_after_a_restart(server: RunningServer, tmp_path: Path) -> None:
     id = await said(server, 30, "bob")
     async with server.client("bob", data_dir=tmp_path) as bob:
         first = (await bob.group(id).get_messages(1000))[-1]
@@ -167,9 +173,8 @@ async def by_its_operator(server: RunningServer, *statements: str) -> None:
     await server.start()
 
 
-async def test_f30_what_the_server_no_longer_has_is_known_and_not_asked_for_again(
-    server: RunningServer, tmp_path: Path
-) -> None:
+@pytest.mark.requirement("F30")
+async def test_what_the_server_no_longer_has_is_known_and_not_asked_for_again(server: RunningServer, tmp_path: Path) -> None:
     id = await said(server, SAID, "bob")
     kept = f"timeline=(SELECT id FROM timelines WHERE name='group\x1f{id}')"
     await by_its_operator(
@@ -196,7 +201,8 @@ async def test_f30_what_the_server_no_longer_has_is_known_and_not_asked_for_agai
     assert await asked(server, GROUP_HISTORY) == before
 
 
-async def test_f30_what_was_said_while_one_was_out_of_a_group_is_a_hole_for_ever(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F30")
+async def test_what_was_said_while_one_was_out_of_a_group_is_a_hole_for_ever(server: RunningServer, tmp_path: Path) -> None:
     id = await said(server, 10, "bob")
     async with server.client("alice") as alice, server.client("bob", data_dir=tmp_path) as bob:
         group = alice.groups.of(id)
@@ -239,7 +245,8 @@ async def test_history_by_time_and_in_both_directions(server: RunningServer, tmp
         await bob.close()
 
 
-async def test_f30_failed_messages_stand_where_they_were_made_and_push_nothing_out(server: RunningServer) -> None:
+@pytest.mark.requirement("F30")
+async def test_failed_messages_stand_where_they_were_made_and_push_nothing_out(server: RunningServer) -> None:
     await server.add_users("bob")
     async with server.client("alice") as alice:
         bob = alice.c2c("bob")
@@ -339,7 +346,8 @@ async def test_a_server_restored_from_a_backup_is_noticed_and_its_history_asked_
         assert watch.events == []
 
 
-async def test_f30_what_was_just_sent_is_in_the_page_also_while_the_inbox_waits(server: RunningServer) -> None:
+@pytest.mark.requirement("F30")
+async def test_what_was_just_sent_is_in_the_page_also_while_the_inbox_waits(server: RunningServer) -> None:
     """The inbox cannot go on: what it has to fetch first does not come."""
     async with server.client("bob") as bob, server.client("alice") as alice:
         await alice.c2c("bob").send("one")

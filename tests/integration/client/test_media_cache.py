@@ -28,7 +28,8 @@ def held(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in folder.iterdir()}
 
 
-async def test_f07_without_a_cache_each_call_downloads_again_and_with_one_once(tmp_path: Path) -> None:
+@pytest.mark.requirement("F07")
+async def test_without_a_cache_each_call_downloads_again_and_with_one_once(tmp_path: Path) -> None:
     data = random.Random(1).randbytes(MIB)
     async with (
         relayed_server(tmp_path / "s") as (server, relay),
@@ -125,7 +126,8 @@ async def test_a_client_that_keeps_nothing_has_a_cache_while_it_runs(tmp_path: P
     assert not folder.exists()
 
 
-async def test_f07_a_download_that_fails_leaves_nothing_in_the_cache(tmp_path: Path) -> None:
+@pytest.mark.requirement("F07")
+async def test_a_download_that_fails_leaves_nothing_in_the_cache(tmp_path: Path) -> None:
     async with relayed_server(tmp_path / "s") as (server, relay):
         alice = server.client("alice", data_dir=tmp_path / "a", media_cache_bytes=8 * MIB)
         async with alice, server.client("bob"):

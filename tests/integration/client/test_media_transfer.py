@@ -81,21 +81,25 @@ async def goes_on(folder: Path, size: int, seed: int, program: tuple[str, ...] =
     assert passed < size * 1.5
 
 
-async def test_f10_an_upload_cut_twenty_times_goes_on_where_it_stopped(tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("F10")
+async def test_an_upload_cut_twenty_times_goes_on_where_it_stopped(tmp_path: Path, seed: int) -> None:
     await goes_on(tmp_path, 20 * MIB, seed)
 
 
-async def test_f10_a_server_that_forgets_where_an_upload_stands_is_found_out(tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("F10")
+async def test_a_server_that_forgets_where_an_upload_stands_is_found_out(tmp_path: Path, seed: int) -> None:
     with pytest.raises((AssertionError, timim.NetworkError)):  # all is sent again, or it is given up
         await goes_on(tmp_path, 20 * MIB, seed, FORGETS_OFFSET)
 
 
 @pytest.mark.soak
-async def test_f10_an_upload_of_100_mb_cut_twenty_times(tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("F10")
+async def test_an_upload_of_100_mb_cut_twenty_times(tmp_path: Path, seed: int) -> None:
     await goes_on(tmp_path, 100 * MIB, seed)
 
 
-async def test_f10_an_upload_goes_on_after_the_server_was_killed(tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("F10")
+async def test_an_upload_goes_on_after_the_server_was_killed(tmp_path: Path, seed: int) -> None:
     data = made(tmp_path / "big", 24 * MIB, seed)
     async with relayed_server(tmp_path / "s") as (server, relay):
         alice, bob = server.client("alice"), server.client("bob")
@@ -119,7 +123,8 @@ async def send_in_a_process(server: RelayedServer, folder: Path, path: Path) -> 
     return await asyncio.create_subprocess_exec(sys.executable, "-c", SENDER, *given, stdout=asyncio.subprocess.PIPE)
 
 
-async def test_f10_f03_an_upload_goes_on_after_its_client_was_killed(tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("F10", "F03")
+async def test_an_upload_goes_on_after_its_client_was_killed(tmp_path: Path, seed: int) -> None:
     data = made(tmp_path / "big", 24 * MIB, seed)
     async with relayed_server(tmp_path / "s") as (server, relay):
         await server.add_users("bob")
@@ -137,7 +142,8 @@ async def test_f10_f03_an_upload_goes_on_after_its_client_was_killed(tmp_path: P
             assert server.rows("media_uploads") == 0
 
 
-async def test_f07_a_download_that_is_cut_asks_for_the_rest(tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("F07")
+async def test_a_download_that_is_cut_asks_for_the_rest(tmp_path: Path, seed: int) -> None:
     size = 12 * MIB
     data = made(tmp_path / "big", size, seed)
     async with relayed_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
@@ -158,7 +164,8 @@ async def test_f07_a_download_that_is_cut_asks_for_the_rest(tmp_path: Path, seed
         assert told[-1] == size
 
 
-async def test_f07_a_download_without_end_fails_and_leaves_nothing(tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("F07")
+async def test_a_download_without_end_fails_and_leaves_nothing(tmp_path: Path, seed: int) -> None:
     made(tmp_path / "big", 4 * MIB, seed)
     async with relayed_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
         sent = await alice.c2c("bob").send(FileElem(path=tmp_path / "big"))
@@ -180,7 +187,8 @@ async def test_f07_a_download_without_end_fails_and_leaves_nothing(tmp_path: Pat
         assert list(into.iterdir()) == []
 
 
-async def test_f09_f10_progress_counts_all_of_a_message_and_never_goes_back(tmp_path: Path) -> None:
+@pytest.mark.requirement("F09", "F10")
+async def test_progress_counts_all_of_a_message_and_never_goes_back(tmp_path: Path) -> None:
     async with relayed_server(tmp_path / "s") as (server, _), server.client("alice") as alice, server.client("bob"):
         sound, file = bytes(2 * MIB), bytes(3 * MIB)
         told: list[tuple[int, int]] = []
@@ -200,7 +208,8 @@ async def test_at_most_four_transfers_of_a_client_run_at_once(tmp_path: Path) ->
         assert 1 < relay.most <= 4
 
 
-async def test_f03_content_that_was_collected_before_its_message_went_out_is_uploaded_again(tmp_path: Path) -> None:
+@pytest.mark.requirement("F03")
+async def test_content_that_was_collected_before_its_message_went_out_is_uploaded_again(tmp_path: Path) -> None:
     async with relayed_server(tmp_path / "s") as (server, _):
         alice, bob = server.client("alice", reconnect_limit=0.2), server.client("bob", reconnect_limit=0.2)
         watch = Watch(bob)
@@ -234,7 +243,8 @@ async def test_a_file_that_changed_between_two_runs_is_sent_as_it_is_now(tmp_pat
             assert await (await file_of(watch)).read() == now
 
 
-async def test_f10_memory_stays_flat_on_both_sides_for_100_mb(tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("F10")
+async def test_memory_stays_flat_on_both_sides_for_100_mb(tmp_path: Path, seed: int) -> None:
     made(tmp_path / "big", 100 * MIB, seed)
     async with relayed_server(tmp_path / "s") as (server, _):
         await server.add_users("bob")
@@ -255,7 +265,8 @@ async def test_f10_memory_stays_flat_on_both_sides_for_100_mb(tmp_path: Path, se
         assert back.stat().st_size == path.stat().st_size
 
 
-async def test_f05_f10_the_servers_own_limits_hold_before_a_byte_is_sent(tmp_path: Path) -> None:
+@pytest.mark.requirement("F05", "F10")
+async def test_the_servers_own_limits_hold_before_a_byte_is_sent(tmp_path: Path) -> None:
     settings = {"max_file_bytes": 200 * MIB, "max_sound_bytes": 1000}
     path = tmp_path / "large"
     with path.open("wb") as file:
@@ -270,7 +281,8 @@ async def test_f05_f10_the_servers_own_limits_hold_before_a_byte_is_sent(tmp_pat
             assert sent[0].size == 110 * MIB
 
 
-async def test_f10_an_upload_goes_on_after_the_server_was_stopped_in_the_middle(tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("F10")
+async def test_an_upload_goes_on_after_the_server_was_stopped_in_the_middle(tmp_path: Path, seed: int) -> None:
     data = made(tmp_path / "big", 24 * MIB, seed)
     async with relayed_server(tmp_path / "s", {"drain_s": 0.5}) as (server, relay):
         alice, bob = server.client("alice"), server.client("bob")

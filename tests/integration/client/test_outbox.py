@@ -27,7 +27,8 @@ async def server() -> AsyncIterator[RunningServer]:
         yield running
 
 
-async def test_p03_what_was_sent_while_offline_goes_out_in_order_after_a_restart(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("P03")
+async def test_what_was_sent_while_offline_goes_out_in_order_after_a_restart(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("alice", "bob")
     alice = server.client("alice", data_dir=tmp_path)
     await alice.open()
@@ -44,9 +45,8 @@ async def test_p03_what_was_sent_while_offline_goes_out_in_order_after_a_restart
         assert texts == [*map(str, range(50)), "last"]
 
 
-async def test_f03_what_an_earlier_run_left_becomes_failed_when_its_user_chose_so(
-    server: RunningServer, tmp_path: Path
-) -> None:
+@pytest.mark.requirement("F03")
+async def test_what_an_earlier_run_left_becomes_failed_when_its_user_chose_so(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("alice", "bob")
     alice = server.client("alice", data_dir=tmp_path)
     await alice.open()
@@ -115,7 +115,8 @@ def outgoing(folder: Path) -> list[int]:
     return [path.stat().st_size for path in folder.glob("*/*/outgoing/*")]
 
 
-async def test_f35_the_local_database_holds_no_media_bytes(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F35")
+async def test_the_local_database_holds_no_media_bytes(server: RunningServer, tmp_path: Path) -> None:
     secret = b"\xa5media bytes of their own\x5a" * 10_000
     async with server.client("alice", data_dir=tmp_path / "a") as alice, server.client("bob", data_dir=tmp_path / "b") as bob:
         arrived = bob.wait_for(lambda m: len(m) == 2, timeout=WAIT_S)
@@ -170,7 +171,8 @@ async def test_more_conversations_than_a_link_has_room_for_are_all_served(server
         assert sorted(m.seq for m in sent) == sorted(list(range(1, 41)) * 40)
 
 
-async def test_f23_f26_ids_and_times_are_the_servers_after_the_ack(server: RunningServer) -> None:
+@pytest.mark.requirement("F23", "F26")
+async def test_ids_and_times_are_the_servers_after_the_ack(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         heard = [bob.wait_for(lambda m: m.text == "a", timeout=WAIT_S), bob.wait_for(lambda m: m.text == "b", timeout=WAIT_S)]
         messages = [Message("a"), Message("b")]
@@ -185,7 +187,8 @@ async def test_f23_f26_ids_and_times_are_the_servers_after_the_ack(server: Runni
         assert messages[0].unique_id < messages[1].unique_id  # one order everywhere, also within one second
 
 
-async def test_f22_the_sender_too_sees_what_the_server_wrote_of_it(server: RunningServer) -> None:
+@pytest.mark.requirement("F22")
+async def test_the_sender_too_sees_what_the_server_wrote_of_it(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob"):
         sent = await alice.c2c("bob").send("hi")
         assert sent.sender_profile is not None
@@ -197,7 +200,8 @@ async def test_f22_the_sender_too_sees_what_the_server_wrote_of_it(server: Runni
 
 
 @pytest.mark.parametrize("kind", ["c2c", "group"])
-async def test_f03_what_was_stored_before_the_crash_is_not_called_failed_by_who_chose_not_to_resend(
+@pytest.mark.requirement("F03")
+async def test_what_was_stored_before_the_crash_is_not_called_failed_by_who_chose_not_to_resend(
     tmp_path: Path, kind: str
 ) -> None:
     """Its sender and the server died between the commit and the ack; another was never sent at all."""

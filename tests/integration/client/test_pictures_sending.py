@@ -14,7 +14,8 @@ from timim.protocol.elems import decode_own_body, encode_body
 from timim.testing import Watch, running_server
 
 
-async def test_f05_f06_originals_arrive_as_they_were_and_stripped_when_asked(tmp_path: Path) -> None:
+@pytest.mark.requirement("F05", "F06")
+async def test_originals_arrive_as_they_were_and_stripped_when_asked(tmp_path: Path) -> None:
     data = image_factory.encoded(image_factory.quarters(800, 900), "JPEG", told=True)
     path = tmp_path / "photo.jpg"
     path.write_bytes(data)
@@ -42,7 +43,8 @@ async def test_f05_f06_originals_arrive_as_they_were_and_stripped_when_asked(tmp
         assert path.read_bytes() == data
 
 
-async def test_f05_what_cannot_be_stripped_is_not_sent_unstripped() -> None:
+@pytest.mark.requirement("F05")
+async def test_what_cannot_be_stripped_is_not_sent_unstripped() -> None:
     async with running_server() as server, server.client("alice") as alice:
         message = Message(
             ImageElem(data=image_factory.encoded(image_factory.quarters(300, 300), "TIFF", told=True), strip_location=True)
@@ -52,7 +54,8 @@ async def test_f05_what_cannot_be_stripped_is_not_sent_unstripped() -> None:
         assert message.status is MessageStatus.FAILED
 
 
-def test_f03_that_a_picture_is_to_be_stripped_is_on_disk_before_it_is_sent() -> None:
+@pytest.mark.requirement("F03")
+def test_that_a_picture_is_to_be_stripped_is_on_disk_before_it_is_sent() -> None:
     elem = ImageElem(path=Path("photo.jpg"), strip_location=True, compression=ImageCompression.HD)
     (kept,) = decode_own_body(encode_body([elem], local=True))
     assert isinstance(kept, ImageElem)

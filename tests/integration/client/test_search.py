@@ -47,7 +47,8 @@ async def seqs(store: LocalStore, text: str) -> list[int]:
     return [m.seq for m in (await store.search(fulltext.SearchQuery(fulltext.parse_query(text)), 100)).messages]
 
 
-async def test_p07_chinese_and_english_are_found_newest_first(server: RunningServer) -> None:
+@pytest.mark.requirement("P07")
+async def test_chinese_and_english_are_found_newest_first(server: RunningServer) -> None:
     async with server.client("alice") as alice:
         for text in (
             "三月的发票在这里",
@@ -75,7 +76,8 @@ async def test_p07_chinese_and_english_are_found_newest_first(server: RunningSer
         assert found.next is None
 
 
-async def test_p07_what_was_taken_back_is_found_no_more_and_what_was_changed_by_its_new_words(server: RunningServer) -> None:
+@pytest.mark.requirement("P07")
+async def test_what_was_taken_back_is_found_no_more_and_what_was_changed_by_its_new_words(server: RunningServer) -> None:
     async with server.client("bob") as bob, server.client("alice") as alice:
         watch = Watch(bob, timim.MessageRecalled, timim.MessageEdited)
         recalled = await alice.c2c("bob").send("a secret word")
@@ -91,7 +93,8 @@ async def test_p07_what_was_taken_back_is_found_no_more_and_what_was_changed_by_
             assert [m.text for m in await client.search("final")] == ["the final wording"]
 
 
-async def test_p07_every_part_that_can_be_read_is_looked_through(server: RunningServer) -> None:
+@pytest.mark.requirement("P07")
+async def test_every_part_that_can_be_read_is_looked_through(server: RunningServer) -> None:
     async with server.client("alice") as alice:
         talk = alice.c2c("bob")
         await talk.send(timim.FileElem(data=b"x", filename="合同-final.pdf"))
@@ -112,7 +115,8 @@ async def test_p07_every_part_that_can_be_read_is_looked_through(server: Running
         assert not await alice.search("红包", elem=timim.FileElem)
 
 
-async def test_p07_by_sender_time_and_conversation_paged_by_key(server: RunningServer) -> None:
+@pytest.mark.requirement("P07")
+async def test_by_sender_time_and_conversation_paged_by_key(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         async with alice.c2c("bob").expect(lambda m: m.text == "票 9", timeout=10) as last:
             for number in range(10):
@@ -136,7 +140,8 @@ async def test_p07_by_sender_time_and_conversation_paged_by_key(server: RunningS
         assert len(await alice.search("票", since=sent.timestamp - 100, until=sent.timestamp + 100)) == 11
 
 
-async def test_p07_what_is_not_held_is_said_and_fetched_when_asked(server: RunningServer) -> None:
+@pytest.mark.requirement("P07")
+async def test_what_is_not_held_is_said_and_fetched_when_asked(server: RunningServer) -> None:
     async with server.client("alice") as alice:
         group = await alice.groups.create("Work", name="g")
         talk = alice.group(group.id)
@@ -160,7 +165,8 @@ async def test_p07_what_is_not_held_is_said_and_fetched_when_asked(server: Runni
 
 
 @pytest.mark.parametrize("text", ["", " \t", '"', "* ^ -", "。，！", "x" * 2000, "a " * 40])
-async def test_p07_nothing_to_look_for_is_a_clear_error(tmp_path: Path, text: str) -> None:
+@pytest.mark.requirement("P07")
+async def test_nothing_to_look_for_is_a_clear_error(tmp_path: Path, text: str) -> None:
     client = timim.Client("ws://127.0.0.1:1", app_id=1, user_id="alice", user_sig="", data_dir=tmp_path)
     await client.open()
     try:
@@ -172,7 +178,8 @@ async def test_p07_nothing_to_look_for_is_a_clear_error(tmp_path: Path, text: st
         await client.close()
 
 
-async def test_p07_words_follow_their_rows(tmp_path: Path) -> None:
+@pytest.mark.requirement("P07")
+async def test_words_follow_their_rows(tmp_path: Path) -> None:
     async with LocalStore(tmp_path / "m.db") as store:
         await stored(store, "one 发票", "two 发票", "three 发票")
         assert await seqs(store, "发票") == [3, 2, 1]
@@ -201,7 +208,8 @@ async def test_p07_words_follow_their_rows(tmp_path: Path) -> None:
     check.close()
 
 
-async def test_p07_a_store_of_before_the_index_is_indexed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.requirement("P07")
+async def test_a_store_of_before_the_index_is_indexed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fulltext, "BATCH_ROWS", 7)
     old = sqlite3.connect(tmp_path / "m.db")
     old.executescript(f"{rows._STEPS[0]} PRAGMA user_version=1")
@@ -226,7 +234,8 @@ async def test_p07_a_store_of_before_the_index_is_indexed_in_parts(tmp_path: Pat
     st.lists(st.text('发票今天ab é😀"*-', max_size=6), min_size=1, max_size=6),
     st.text('发票今天ab"*-():', min_size=1, max_size=3),
 )
-def test_p07_a_run_of_signs_is_found_wherever_it_stands(texts: list[str], wanted: str) -> None:
+@pytest.mark.requirement("P07")
+def test_a_run_of_signs_is_found_wherever_it_stands(texts: list[str], wanted: str) -> None:
     connection = sqlite3.connect(":memory:")
     fulltext.register(connection)
     connection.executescript("CREATE TABLE messages(local_id INTEGER PRIMARY KEY, body BLOB);" + fulltext.SCHEMA)
@@ -245,7 +254,8 @@ def test_p07_a_run_of_signs_is_found_wherever_it_stands(texts: list[str], wanted
     connection.close()
 
 
-async def test_p07_the_command_line_searches(server: RunningServer) -> None:
+@pytest.mark.requirement("P07")
+async def test_the_command_line_searches(server: RunningServer) -> None:
     async with server.client("alice") as alice:
         await alice.c2c("bob").send("三月的发票")
     sig = timim.sign_user(server.app_id, server.secret_key, "alice")

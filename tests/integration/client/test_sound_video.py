@@ -88,7 +88,8 @@ SOUNDS = {
 
 
 @pytest.mark.parametrize("kind", SOUNDS)
-def test_f09_a_file_says_how_long_it_is(kind: str, tmp_path: Path) -> None:
+@pytest.mark.requirement("F09")
+def test_a_file_says_how_long_it_is(kind: str, tmp_path: Path) -> None:
     assert read_duration_s(SOUNDS[kind]) == pytest.approx(7.2, abs=0.1)
     path = tmp_path / "a sound without a suffix"
     path.write_bytes(SOUNDS[kind])
@@ -108,7 +109,8 @@ SILENT = [
 
 
 @pytest.mark.parametrize("data", [*SILENT, mp4(2**32 / 1000 - 1, b"isom")[:40]])
-def test_f09_what_does_not_say_has_no_duration(data: bytes) -> None:
+@pytest.mark.requirement("F09")
+def test_what_does_not_say_has_no_duration(data: bytes) -> None:
     assert read_duration_s(data) is None
     assert read_duration_s(Path("/nowhere/at/all.wav")) is None
 
@@ -117,7 +119,8 @@ def test_f09_what_does_not_say_has_no_duration(data: bytes) -> None:
     "given, sent",
     [(0, 7), (7, 7), (8, 8), (6, 6), (1, 7), (60, 7), (7200, 7)],
 )
-async def test_f09_a_missing_duration_is_filled_in_and_a_wrong_one_corrected(
+@pytest.mark.requirement("F09")
+async def test_a_missing_duration_is_filled_in_and_a_wrong_one_corrected(
     given: int, sent: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "timim.media_tools.duration"):
@@ -125,19 +128,22 @@ async def test_f09_a_missing_duration_is_filled_in_and_a_wrong_one_corrected(
     assert bool(caplog.records) == (given not in (0, sent))
 
 
-async def test_f09_a_duration_that_nothing_contradicts_stays_as_given() -> None:
+@pytest.mark.requirement("F09")
+async def test_a_duration_that_nothing_contradicts_stays_as_given() -> None:
     assert await checked_duration(b"of a kind of our own", 42) == 42
     assert await checked_duration(b"of a kind of our own", 0) == 0
     assert await checked_duration(wav(0.2), 0) == 1  # nobody is shown a sound of no length
 
 
 @given(st.sampled_from(sorted(SOUNDS)), st.integers(0, 2**32))
-def test_f09_no_bytes_make_the_look_fail(kind: str, seed: int) -> None:
+@pytest.mark.requirement("F09")
+def test_no_bytes_make_the_look_fail(kind: str, seed: int) -> None:
     found = read_duration_s(image_factory.harmed(random.Random(seed), SOUNDS[kind]))
     assert found is None or 0 < found < 2**31
 
 
-async def test_f09_sound_and_film_arrive_with_the_length_they_have(tmp_path: Path) -> None:
+@pytest.mark.requirement("F09")
+async def test_sound_and_film_arrive_with_the_length_they_have(tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
     film.write_bytes(SOUNDS["MP4"])
     still = image_factory.encoded(image_factory.quarters(640, 360), "JPEG")

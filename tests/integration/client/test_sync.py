@@ -42,7 +42,8 @@ async def talk(server: RunningServer, group_messages: int = 10) -> str:
     return group.id
 
 
-async def test_f16_f28_a_new_device_gets_the_list_with_one_last_message_each(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F16", "F28")
+async def test_a_new_device_gets_the_list_with_one_last_message_each(server: RunningServer, tmp_path: Path) -> None:
     group = await talk(server)
     bob = server.client("bob", data_dir=tmp_path)
     watch = Watch(bob)
@@ -67,7 +68,8 @@ async def test_f16_f28_a_new_device_gets_the_list_with_one_last_message_each(ser
     assert silent.messages == []
 
 
-async def test_f28_f32_without_recent_contacts_only_what_was_missed_in_c2c_comes(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F28", "F32")
+async def test_without_recent_contacts_only_what_was_missed_in_c2c_comes(server: RunningServer, tmp_path: Path) -> None:
     group = await talk(server)
     bob = server.client("bob", data_dir=tmp_path, recent_contacts=False)
     watch = Watch(bob)
@@ -88,7 +90,8 @@ async def test_f28_f32_without_recent_contacts_only_what_was_missed_in_c2c_comes
         assert {c.peer for c in bob.conversations} >= {group, "dave", "carol"}
 
 
-async def test_f32_the_last_messages_are_at_hand_without_any_io(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F32")
+async def test_the_last_messages_are_at_hand_without_any_io(server: RunningServer, tmp_path: Path) -> None:
     await talk(server)
     async with server.client("bob", data_dir=tmp_path) as bob:
         await bob.c2c("dave").get_messages(10)
@@ -119,7 +122,8 @@ async def test_f32_the_last_messages_are_at_hand_without_any_io(server: RunningS
     assert len(bob.c2c("dave").get_cached_messages()) == 19  # the store is closed: nothing can be read from it
 
 
-async def test_f16_what_is_said_during_the_sync_comes_once_and_in_order(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F16")
+async def test_what_is_said_during_the_sync_comes_once_and_in_order(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("alice", "bob")
     async with server.client("bob", data_dir=tmp_path):
         pass
@@ -244,7 +248,8 @@ async def passed(server: RunningServer, folder: Path, peers: int, changed: int) 
     return counts
 
 
-async def test_f28_a_login_costs_what_changed_and_not_what_exists(tmp_path: Path) -> None:
+@pytest.mark.requirement("F28")
+async def test_a_login_costs_what_changed_and_not_what_exists(tmp_path: Path) -> None:
     costs = []
     for peers in (20, 400):
         async with running_server() as server:
@@ -257,7 +262,8 @@ async def test_f28_a_login_costs_what_changed_and_not_what_exists(tmp_path: Path
     assert many.bytes_down < few.bytes_down * 1.1
 
 
-async def test_f27_thousands_of_conversations_stay_in_their_order(server: RunningServer) -> None:
+@pytest.mark.requirement("F27")
+async def test_thousands_of_conversations_stay_in_their_order(server: RunningServer) -> None:
     alice = server.client("alice")
     await alice.open()
     listed = alice.conversations

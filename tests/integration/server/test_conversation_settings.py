@@ -25,7 +25,8 @@ async def server() -> AsyncIterator[RunningServer]:
         yield running
 
 
-async def test_p06_the_sender_learns_up_to_where_the_peer_has_read(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("P06")
+async def test_the_sender_learns_up_to_where_the_peer_has_read(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("b1")
     away = server.client("a1", data_dir=tmp_path)
     watch = Watch(away, ReadReceipt)
@@ -66,7 +67,8 @@ async def server_bob_page(server: RunningServer) -> list[Message]:
         return list(await bob.c2c("a1").get_messages(10))
 
 
-async def test_p06_a_group_message_that_asks_for_it_has_its_readers_counted(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("P06")
+async def test_a_group_message_that_asks_for_it_has_its_readers_counted(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("b2", "c2")
     alice = server.client("a2", data_dir=tmp_path)
     watch = Watch(alice, ReadReceipt)
@@ -98,7 +100,8 @@ async def test_p06_a_group_message_that_asks_for_it_has_its_readers_counted(serv
         assert (held.receipt_requested, held.read_receipt_count, held.unread_receipt_count) == (True, 2, 0)
 
 
-async def test_p06_receipts_and_mentions_are_refused_where_they_make_no_sense(server: RunningServer) -> None:
+@pytest.mark.requirement("P06")
+async def test_receipts_and_mentions_are_refused_where_they_make_no_sense(server: RunningServer) -> None:
     await server.add_users(*(f"b3-{n}" for n in range(4)))
     async with server.client("a3") as alice, server.client("b3-0") as bob:
         group = await alice.groups.create("Public", name="team", members=[f"b3-{n}" for n in range(4)])
@@ -119,7 +122,8 @@ async def test_p06_receipts_and_mentions_are_refused_where_they_make_no_sense(se
             await group.conversation.send("x", mention=[""])
 
 
-async def test_p06_unread_and_mentions_are_exact_after_a_relogin_above_a_hole(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("P06")
+async def test_unread_and_mentions_are_exact_after_a_relogin_above_a_hole(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("b4")
     async with server.client("a4") as alice:
         group = await alice.groups.create("Public", name="team", members=["b4"])
@@ -164,7 +168,8 @@ async def test_p06_unread_and_mentions_are_exact_after_a_relogin_above_a_hole(se
             assert first.seq == 1
 
 
-async def test_p06_pins_mutes_and_drafts_are_the_same_on_all_devices(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("P06")
+async def test_pins_mutes_and_drafts_are_the_same_on_all_devices(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("b5")
     async with server.client("a5") as alice:
         group = await alice.groups.create("Public", name="team", members=["b5"])
@@ -215,7 +220,8 @@ async def test_p06_pins_mutes_and_drafts_are_the_same_on_all_devices(server: Run
                 await stranger.group(group.id).pin()
 
 
-async def test_p06_a_conversation_is_pinned_before_anything_was_said_in_it(server: RunningServer) -> None:
+@pytest.mark.requirement("P06")
+async def test_a_conversation_is_pinned_before_anything_was_said_in_it(server: RunningServer) -> None:
     await server.add_users("b6")
     async with server.client("a6") as alice:
         await alice.c2c("b6").pin()
@@ -229,7 +235,8 @@ async def test_p06_a_conversation_is_pinned_before_anything_was_said_in_it(serve
             assert bob.c2c("a6").unread == 1
 
 
-async def test_p06_mentions_and_replies_reach_everybody_also_after_a_restart_of_the_sender(
+@pytest.mark.requirement("P06")
+async def test_mentions_and_replies_reach_everybody_also_after_a_restart_of_the_sender(
     server: RunningServer, tmp_path: Path
 ) -> None:
     await server.add_users("b7")
@@ -270,7 +277,8 @@ async def Watch_of(client: timim.Client, text: str, group_id: str) -> Message:  
     return await waiting
 
 
-async def test_p06_other_clients_are_told_in_their_own_words(server: RunningServer) -> None:
+@pytest.mark.requirement("P06")
+async def test_other_clients_are_told_in_their_own_words(server: RunningServer) -> None:
     await server.add_users("b8")
     async with server.client("a8") as alice, Foreign(server, "a8") as own, Foreign(server, "b8") as bob:
         message = await alice.c2c("b8").send("hello")

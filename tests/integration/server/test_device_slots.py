@@ -65,7 +65,8 @@ async def test_a_login_that_was_given_up_and_comes_late_does_not_end_the_one_aft
         await ended.event(KickedOut)
 
 
-async def test_f16_f19_f21_each_device_gets_everything_once_and_they_agree_on_what_is_read(tmp_path: Path) -> None:
+@pytest.mark.requirement("F16", "F19", "F21")
+async def test_each_device_gets_everything_once_and_they_agree_on_what_is_read(tmp_path: Path) -> None:
     async with running_server() as server, server.client("bob") as bob:
         here, there, away = (server.client("alice", data_dir=tmp_path / name) for name in ("here", "there", "away"))
         async with away:

@@ -29,7 +29,8 @@ async def names(client: Client) -> list[str]:
     return [friend.user_id for friend in await client.friends.list()]
 
 
-async def test_f34_an_application_is_made_seen_accepted_and_both_sides_know(server: RunningServer) -> None:
+@pytest.mark.requirement("F34")
+async def test_an_application_is_made_seen_accepted_and_both_sides_know(server: RunningServer) -> None:
     async with server.client("a1") as alice, server.client("b1") as bob, server.client("b1") as bobs_other:
         at_alice, at_bob, at_other = (Watch(client, RelationChanged) for client in (alice, bob, bobs_other))
         await alice.profile.set(nickname="Alice")

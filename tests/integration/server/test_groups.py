@@ -41,7 +41,8 @@ async def test_joining_is_free_or_asked_or_not_at_all(people: People) -> None:
         await alice.groups.create("Work", name="w", join_option=JoinOption.FREE)
 
 
-async def test_f34_an_application_is_answered_through_notices(people: People) -> None:
+@pytest.mark.requirement("F34")
+async def test_an_application_is_answered_through_notices(people: People) -> None:
     alice, bob, carol = [await people.login(name) for name in ("alice", "bob", "carol")]
     at_alice, at_bob, at_carol = (Watch(client, GroupNoticeReceived) for client in (alice, bob, carol))
     group = await alice.groups.create("Public", name="team")
@@ -80,7 +81,8 @@ async def test_a_member_of_a_public_group_asks_the_admins_to_let_somebody_in(peo
     assert [member.user_id for member in await group.members()] == [alice.user_id, bob.user_id, carol.user_id]
 
 
-async def test_f34_every_change_of_a_group_is_a_tip_in_its_timeline(people: People) -> None:
+@pytest.mark.requirement("F34")
+async def test_every_change_of_a_group_is_a_tip_in_its_timeline(people: People) -> None:
     alice, bob, carol = [await people.login(name) for name in ("alice", "bob", "carol")]
     watch = Watch(bob, GroupChanged)
     group = await alice.groups.create("Public", name="team", members=[bob.user_id])

@@ -124,7 +124,8 @@ async def attempt(place: Place, path: str, method: str, token: str) -> httpx2.Re
 
 
 @pytest.mark.parametrize("who", NOBODY)
-async def test_r13_no_route_serves_who_is_not_logged_in(place: Place, who: str) -> None:
+@pytest.mark.requirement("R13")
+async def test_no_route_serves_who_is_not_logged_in(place: Place, who: str) -> None:
     for path, method in TABLE:
         reply = await attempt(place, path, method, NOBODY[who](place))
         assert reply.status_code == 401, (method, path)
@@ -132,7 +133,8 @@ async def test_r13_no_route_serves_who_is_not_logged_in(place: Place, who: str) 
 
 
 @pytest.mark.parametrize("who", STRANGERS)
-async def test_r13_no_route_serves_what_is_anothers(place: Place, who: str) -> None:
+@pytest.mark.requirement("R13")
+async def test_no_route_serves_what_is_anothers(place: Place, who: str) -> None:
     token = STRANGERS[who](place)
     nowhere = Place(place.media_url, place.http, place.tokens, uuid4().hex, uuid4().hex, {})
     for path, method in TABLE:
@@ -146,7 +148,8 @@ async def test_r13_no_route_serves_what_is_anothers(place: Place, who: str) -> N
     assert mine.status_code == 200  # alice's upload is untouched
 
 
-async def test_r13_what_a_browser_asks_beforehand_tells_nothing(place: Place) -> None:
+@pytest.mark.requirement("R13")
+async def test_what_a_browser_asks_beforehand_tells_nothing(place: Place) -> None:
     for path, method in ALL:
         if method == "OPTIONS":
             told = await place.ask(method, path.removeprefix("/media").format(uuid=place.uuid))
@@ -156,7 +159,8 @@ async def test_r13_what_a_browser_asks_beforehand_tells_nothing(place: Place) ->
             assert "access-control-allow-credentials" not in told.headers
 
 
-async def test_r13_participants_are_served(place: Place) -> None:
+@pytest.mark.requirement("R13")
+async def test_participants_are_served(place: Place) -> None:
     for who in ("alice", "bob"):
         assert (await place.ask("GET", f"/{place.uuid}", place.tokens[who])).content == SECRET
     reply = await place.ask("GET", place.signed["bob"])
@@ -166,11 +170,13 @@ async def test_r13_participants_are_served(place: Place) -> None:
     assert (await place.ask("HEAD", place.signed["bob"])).content == b""
 
 
-async def test_r13_a_signed_address_opens_nothing_for_who_left(place: Place) -> None:
+@pytest.mark.requirement("R13")
+async def test_a_signed_address_opens_nothing_for_who_left(place: Place) -> None:
     assert (await place.ask("GET", place.signed["gone"])).status_code == 404
 
 
-async def test_r13_an_altered_address_opens_nothing(place: Place) -> None:
+@pytest.mark.requirement("R13")
+async def test_an_altered_address_opens_nothing(place: Place) -> None:
     other = b"another"
     begun = announced(uuid4().hex, other)
     await place.ask("POST", "", place.tokens["bob"], json=begun)
@@ -191,7 +197,8 @@ async def test_r13_an_altered_address_opens_nothing(place: Place) -> None:
         assert (await place.ask("GET", address.geturl())).status_code == 401, address.query
 
 
-async def test_r13_an_expired_address_opens_nothing_and_the_client_does_not_need_it() -> None:
+@pytest.mark.requirement("R13")
+async def test_an_expired_address_opens_nothing_and_the_client_does_not_need_it() -> None:
     async with (
         running_server(media_url_s=1) as server,
         server.client("alice") as alice,
@@ -223,7 +230,8 @@ async def bob_gets(alice: timim.Client, elem: FileElem) -> None:
     await alice.c2c("bob").send(UnknownElem(MsgType=raw["MsgType"], content=json.dumps(raw["MsgContent"]).encode()))
 
 
-async def test_r12_what_cannot_be_taken_is_refused_before_its_bytes(place: Place) -> None:
+@pytest.mark.requirement("R12")
+async def test_what_cannot_be_taken_is_refused_before_its_bytes(place: Place) -> None:
     cases: list[tuple[dict[str, object], int, int]] = [
         ({"Kind": "spreadsheet"}, 400, 6017),
         ({"Size": 0}, 400, 7006),
@@ -240,7 +248,8 @@ async def test_r12_what_cannot_be_taken_is_refused_before_its_bytes(place: Place
         assert (reply.status_code, json.loads(reply.content)["ErrorCode"]) == (status, code), wrong
 
 
-async def test_r12_more_bytes_than_were_announced_are_not_kept(place: Place) -> None:
+@pytest.mark.requirement("R12")
+async def test_more_bytes_than_were_announced_are_not_kept(place: Place) -> None:
     put = f"/uploads/{place.upload}"
     reply = await place.ask("PUT", put, place.tokens["alice"], params={"offset": "0"}, content=b"to come and more")
     assert reply.status_code == 413
@@ -251,7 +260,8 @@ async def test_r12_more_bytes_than_were_announced_are_not_kept(place: Place) -> 
     assert (await place.ask("POST", "", place.tokens["alice"], json=other)).status_code == 400
 
 
-async def test_f07_parts_are_served_as_asked(place: Place) -> None:
+@pytest.mark.requirement("F07")
+async def test_parts_are_served_as_asked(place: Place) -> None:
     url = f"{place.media_url}/{place.uuid}"
     for asked, status, content in (
         ("bytes=5-", 206, SECRET[5:]),
@@ -279,7 +289,8 @@ async def test_too_many_unfinished_uploads_are_refused(tmp_path: Path) -> None:
             assert json.loads(replies[2].content)["RetryAfter"] > 0
 
 
-async def test_r13_an_address_to_put_content_to_takes_it_once_and_for_its_user_only(server: RunningServer) -> None:
+@pytest.mark.requirement("R13")
+async def test_an_address_to_put_content_to_takes_it_once_and_for_its_user_only(server: RunningServer) -> None:
     async with (
         server.client("alice") as alice,
         server.client("bob"),

@@ -25,7 +25,8 @@ async def server() -> AsyncIterator[RunningServer]:
         yield running
 
 
-async def test_r13_a_guessed_uuid_grants_nothing_and_is_refused(server: RunningServer) -> None:
+@pytest.mark.requirement("R13")
+async def test_a_guessed_uuid_grants_nothing_and_is_refused(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob"), server.client("eve") as eve:
         sent = await alice.c2c("bob").send(FileElem(data=SECRET, filename="f"))
         mine = sent[0]
@@ -49,7 +50,8 @@ def _raw(elem: FileElem) -> UnknownElem:
     return UnknownElem(MsgType=raw["MsgType"], content=json.dumps(raw["MsgContent"]).encode())
 
 
-async def test_r13_who_joins_later_reads_only_from_then_on_and_who_leaves_reads_nothing(server: RunningServer) -> None:
+@pytest.mark.requirement("R13")
+async def test_who_joins_later_reads_only_from_then_on_and_who_leaves_reads_nothing(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         group = await alice.groups.create("Public", name="team")
         first = (await group.conversation.send(FileElem(data=b"before", filename="f")))[0]
@@ -72,7 +74,8 @@ async def test_r13_who_joins_later_reads_only_from_then_on_and_who_leaves_reads_
             await copy.read()
 
 
-async def test_r13_a_forwarded_message_makes_its_receivers_participants(server: RunningServer) -> None:
+@pytest.mark.requirement("R13")
+async def test_a_forwarded_message_makes_its_receivers_participants(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob, server.client("carol") as carol:
         watch, heard = Watch(bob), Watch(carol)
         picture = MEDIA / "rocket.jpg"
@@ -87,7 +90,8 @@ async def test_r13_a_forwarded_message_makes_its_receivers_participants(server: 
             assert len(await variant.read()) == variant.size
 
 
-async def test_r13_a_merged_message_names_what_is_inside_it(server: RunningServer) -> None:
+@pytest.mark.requirement("R13")
+async def test_a_merged_message_names_what_is_inside_it(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob, server.client("carol") as carol:
         watch, heard = Watch(bob), Watch(carol)
         await alice.c2c("bob").send(FileElem(data=SECRET, filename="f"))
@@ -103,7 +107,8 @@ async def test_r13_a_merged_message_names_what_is_inside_it(server: RunningServe
         assert await copy.read() == SECRET
 
 
-async def test_f15_the_receiver_of_an_online_message_may_fetch_what_it_names(server: RunningServer) -> None:
+@pytest.mark.requirement("F15")
+async def test_the_receiver_of_an_online_message_may_fetch_what_it_names(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob, server.client("eve") as eve:
         watch = Watch(bob)
         await alice.c2c("bob").send_online(FileElem(data=SECRET, filename="f"))

@@ -32,7 +32,8 @@ def merger_of(message: Message) -> MergerElem:
     return elem
 
 
-async def test_p06_forwarded_messages_are_one_message_that_opens(server: RunningServer) -> None:
+@pytest.mark.requirement("P06")
+async def test_forwarded_messages_are_one_message_that_opens(server: RunningServer) -> None:
     await server.add_users("b1", "c1")
     async with server.client("a1") as alice, server.client("b1") as bob, server.client("c1") as carol:
         await alice.profile.set(nickname="Alice")
@@ -65,7 +66,8 @@ async def test_p06_forwarded_messages_are_one_message_that_opens(server: Running
         assert [m.text for m in await inner.messages()] == ["one", "two", ""]
 
 
-async def test_p06_what_is_too_long_for_a_body_is_content(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("P06")
+async def test_what_is_too_long_for_a_body_is_content(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("b2")
     async with server.client("a2", data_dir=tmp_path) as alice, server.client("b2") as bob:
         watch = Watch(bob)
@@ -81,7 +83,8 @@ async def test_p06_what_is_too_long_for_a_body_is_content(server: RunningServer,
             await alice.c2c("b2").forward([*sent, message], title="one too many")
 
 
-async def test_p06_mergers_nest_a_hundred_layers_and_no_more(server: RunningServer) -> None:
+@pytest.mark.requirement("P06")
+async def test_mergers_nest_a_hundred_layers_and_no_more(server: RunningServer) -> None:
     await server.add_users("b3")
     async with server.client("a3") as alice, server.client("b3") as bob:
         watch = Watch(bob)
@@ -100,7 +103,8 @@ async def test_p06_mergers_nest_a_hundred_layers_and_no_more(server: RunningServ
         assert (depth, inside.text) == (100, "the innermost")
 
 
-async def test_p06_what_cannot_be_forwarded_is_said_clearly(server: RunningServer) -> None:
+@pytest.mark.requirement("P06")
+async def test_what_cannot_be_forwarded_is_said_clearly(server: RunningServer) -> None:
     await server.add_users("b4")
     async with server.client("a4") as alice:
         conversation = alice.c2c("b4")
@@ -124,7 +128,8 @@ async def test_p06_what_cannot_be_forwarded_is_said_clearly(server: RunningServe
             assert refused.value.code == 90010
 
 
-async def test_p06_a_merger_of_others_stays_byte_for_byte_and_one_over_the_limit_does_not_open() -> None:
+@pytest.mark.requirement("P06")
+async def test_a_merger_of_others_stays_byte_for_byte_and_one_over_the_limit_does_not_open() -> None:
     inside = b'[{"From_Account":"x","MsgBody":[{"MsgType":"TIMNew","MsgContent":{"n":123456789012345678901234567890}}]}]'
     body = b'[{"MsgType":"TIMRelayElem","MsgContent":{"Title":"t","MsgList":%b}}]' % inside
     (elem,) = decode_body(body)

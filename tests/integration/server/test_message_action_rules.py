@@ -28,7 +28,8 @@ async def server() -> AsyncIterator[RunningServer]:
         yield running
 
 
-async def test_p06_recall_has_a_window_and_an_admin_has_none() -> None:
+@pytest.mark.requirement("P06")
+async def test_recall_has_a_window_and_an_admin_has_none() -> None:
     async with running_server(recall_window_s=0) as server:
         await server.add_users("bob")
         async with server.client("alice") as alice, server.client("bob") as bob:
@@ -48,7 +49,8 @@ async def test_p06_recall_has_a_window_and_an_admin_has_none() -> None:
             assert not mine.recalled
 
 
-async def test_p06_only_the_sender_edits_and_recalls_in_c2c(server: RunningServer) -> None:
+@pytest.mark.requirement("P06")
+async def test_only_the_sender_edits_and_recalls_in_c2c(server: RunningServer) -> None:
     await server.add_users("b1")
     async with server.client("a1") as alice, server.client("b1") as bob:
         watch = Watch(bob)
@@ -67,7 +69,8 @@ async def test_p06_only_the_sender_edits_and_recalls_in_c2c(server: RunningServe
         assert (await alice.c2c("b1").coverage()).last_seq == 2
 
 
-async def test_p06_what_cannot_be_acted_on_is_named(server: RunningServer) -> None:
+@pytest.mark.requirement("P06")
+async def test_what_cannot_be_acted_on_is_named(server: RunningServer) -> None:
     await server.add_users("b2", "c2")
     async with server.client("a2") as alice, server.client("b2") as bob, server.client("c2") as stranger:
         group = await alice.groups.create("Public", name="team", members=["b2"])
@@ -108,7 +111,8 @@ async def test_p06_what_cannot_be_acted_on_is_named(server: RunningServer) -> No
             await (await anext(bob.system().history())).recall()
 
 
-async def test_p06_the_blacklist_stops_reactions_and_edits_but_no_recall(server: RunningServer) -> None:
+@pytest.mark.requirement("P06")
+async def test_the_blacklist_stops_reactions_and_edits_but_no_recall(server: RunningServer) -> None:
     await server.add_users("b3")
     async with server.client("a3") as alice, server.client("b3") as bob:
         mine = await alice.c2c("b3").send("mine")
@@ -120,7 +124,8 @@ async def test_p06_the_blacklist_stops_reactions_and_edits_but_no_recall(server:
         assert mine.recalled
 
 
-async def test_p06_reactions_have_limits() -> None:
+@pytest.mark.requirement("P06")
+async def test_reactions_have_limits() -> None:
     async with running_server(reactions_per_message=2, users_per_reaction=1) as server:
         await server.add_users("bob")
         async with server.client("alice") as alice, server.client("bob") as bob:
@@ -137,7 +142,8 @@ async def test_p06_reactions_have_limits() -> None:
             assert message.reactions == {"2": ("alice",), "3": ("alice",)}
 
 
-async def test_p06_who_came_later_hears_nothing_of_what_was_said_before(server: RunningServer) -> None:
+@pytest.mark.requirement("P06")
+async def test_who_came_later_hears_nothing_of_what_was_said_before(server: RunningServer) -> None:
     await server.add_users("b4")
     async with server.client("a4") as alice, server.client("b4") as bob:
         group = await alice.groups.create("Public", name="team")
@@ -164,7 +170,8 @@ async def test_p06_who_came_later_hears_nothing_of_what_was_said_before(server: 
         await watch.event(MessageEdited)
 
 
-async def test_p06_acts_take_no_room_in_pages_either_way(server: RunningServer) -> None:
+@pytest.mark.requirement("P06")
+async def test_acts_take_no_room_in_pages_either_way(server: RunningServer) -> None:
     await server.add_users("b5")
     async with server.client("a5") as alice:
         for n in range(12):
@@ -186,7 +193,8 @@ async def test_p06_acts_take_no_room_in_pages_either_way(server: RunningServer) 
             assert [m.text async for m in conversation.history(oldest_first=True)] == [f"m{n}" for n in range(12)]
 
 
-async def test_p06_other_clients_see_acts_in_their_own_forms_and_no_entries(server: RunningServer) -> None:
+@pytest.mark.requirement("P06")
+async def test_other_clients_see_acts_in_their_own_forms_and_no_entries(server: RunningServer) -> None:
     await server.add_users("b6")
     async with server.client("a6") as alice, Foreign(server, "b6") as bob:
         group = await alice.groups.create("Public", name="team", members=["b6"])
@@ -228,7 +236,8 @@ async def test_p06_other_clients_see_acts_in_their_own_forms_and_no_entries(serv
         assert unknown.value.code == 20022
 
 
-async def test_p06_several_group_messages_are_recalled_at_once_each_with_its_code(server: RunningServer) -> None:
+@pytest.mark.requirement("P06")
+async def test_several_group_messages_are_recalled_at_once_each_with_its_code(server: RunningServer) -> None:
     async with server.client("a7") as alice:
         group = await alice.groups.create("Public", name="team")
         sent = [await group.conversation.send(f"m{n}") for n in range(3)]
@@ -270,14 +279,16 @@ async def survive(server: RunningServer, failpoint: Failpoint) -> tuple[int, int
 
 
 @pytest.mark.parametrize("failpoint", [f for f in FAILPOINTS if f != "after-ack"])
-async def test_p06_an_act_asked_again_after_a_crash_is_one_entry(failpoint: Failpoint) -> None:
+@pytest.mark.requirement("P06")
+async def test_an_act_asked_again_after_a_crash_is_one_entry(failpoint: Failpoint) -> None:
     async with running_server() as server:
         last_seq, version, told = await survive(server, failpoint)
     assert (last_seq, version) == (4, 1)  # old, edit, reaction, after
     assert told == ["MessageEdited", "ReactionsChanged"]
 
 
-async def test_p06_a_server_that_does_an_act_twice_is_found_out() -> None:
+@pytest.mark.requirement("P06")
+async def test_a_server_that_does_an_act_twice_is_found_out() -> None:
     async with running_server() as server:
         server.program = (str(MUTANT),)
         await server.restart()
@@ -285,7 +296,8 @@ async def test_p06_a_server_that_does_an_act_twice_is_found_out() -> None:
     assert (last_seq, version) == (5, 2)
 
 
-async def test_p06_a_recalled_message_is_not_unread_and_calls_nobody(server: RunningServer) -> None:
+@pytest.mark.requirement("P06")
+async def test_a_recalled_message_is_not_unread_and_calls_nobody(server: RunningServer) -> None:
     await server.add_users("b8")
     async with server.client("a8") as alice, server.client("b8") as bob:
         watch = Watch(bob, MessageRecalled)

@@ -76,7 +76,8 @@ def place(server: RunningServer, request: pytest.FixtureRequest) -> Place:
 @pytest.mark.parametrize("kind", ["c2c", "group"])
 @pytest.mark.parametrize("who", ["alice", "bob"])
 @pytest.mark.parametrize("deed", DEEDS)
-async def test_p06_an_act_is_seen_at_once_by_who_is_online(place: Place, deed: str, who: str, kind: str) -> None:
+@pytest.mark.requirement("P06")
+async def test_an_act_is_seen_at_once_by_who_is_online(place: Place, deed: str, who: str, kind: str) -> None:
     async with place.server.client(place.alice) as alice:
         await place.begin(alice)
         async with place.server.client(getattr(place, who)) as other:
@@ -102,7 +103,8 @@ async def test_p06_an_act_is_seen_at_once_by_who_is_online(place: Place, deed: s
 @pytest.mark.parametrize("kind", ["c2c", "group"])
 @pytest.mark.parametrize("who", ["alice", "bob"])
 @pytest.mark.parametrize("deed", DEEDS)
-async def test_p06_an_act_is_seen_after_a_relogin_and_told_once(
+@pytest.mark.requirement("P06")
+async def test_an_act_is_seen_after_a_relogin_and_told_once(
     place: Place, tmp_path: Path, deed: str, who: str, kind: str
 ) -> None:
     async with place.server.client(place.alice) as alice:
@@ -143,7 +145,8 @@ async def test_p06_an_act_is_seen_after_a_relogin_and_told_once(
 @pytest.mark.parametrize("kind", ["c2c", "group"])
 @pytest.mark.parametrize("who", ["alice", "bob"])
 @pytest.mark.parametrize("deed", DEEDS)
-async def test_p06_a_fresh_device_finds_what_the_message_is_now(place: Place, deed: str, who: str, kind: str) -> None:
+@pytest.mark.requirement("P06")
+async def test_a_fresh_device_finds_what_the_message_is_now(place: Place, deed: str, who: str, kind: str) -> None:
     async with place.server.client(place.alice) as alice:
         await place.begin(alice)
         message = await place.of(alice).send("old")
@@ -158,7 +161,8 @@ async def test_p06_a_fresh_device_finds_what_the_message_is_now(place: Place, de
 
 @pytest.mark.parametrize("kind", ["c2c", "group"])
 @pytest.mark.parametrize("deed", DEEDS)
-async def test_p06_what_happens_while_a_device_is_cut_off_is_told_once(place: Place, deed: str, kind: str) -> None:
+@pytest.mark.requirement("P06")
+async def test_what_happens_while_a_device_is_cut_off_is_told_once(place: Place, deed: str, kind: str) -> None:
     async with place.server.client(place.alice) as alice:
         await place.begin(alice)
         async with place.server.client(place.bob, reconnect_limit=0.2) as bob:
@@ -175,7 +179,8 @@ async def test_p06_what_happens_while_a_device_is_cut_off_is_told_once(place: Pl
             assert (await place.of(bob).coverage()).complete
 
 
-async def test_p06_several_people_react_and_everybody_sees_the_same(server: RunningServer) -> None:
+@pytest.mark.requirement("P06")
+async def test_several_people_react_and_everybody_sees_the_same(server: RunningServer) -> None:
     users = [f"r{n}" for n in range(5)]
     async with server.client("r-owner") as owner:
         await server.add_users(*users)

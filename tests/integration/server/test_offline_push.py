@@ -36,7 +36,8 @@ def pushed(calls: Sequence[Call]) -> Pushed:
     return Counter((call.body["PushId"], user) for call in calls for user in call.body["To_Account"])
 
 
-async def test_f33_the_text_is_the_documents(phones: Receiver) -> None:
+@pytest.mark.requirement("F33")
+async def test_the_text_is_the_documents(phones: Receiver) -> None:
     async with server_with(phones) as server:
         await server.add_users("bob", "carol")
         async with server.client("alice") as alice:
@@ -69,7 +70,8 @@ async def test_f33_the_text_is_the_documents(phones: Receiver) -> None:
         assert call.headers["timim-signature"] == hmac.new(b"secret", f"{time}\n".encode() + call.content, "sha256").hexdigest()
 
 
-async def test_f33_only_who_is_not_there_is_pushed_to_and_only_of_messages(phones: Receiver) -> None:
+@pytest.mark.requirement("F33")
+async def test_only_who_is_not_there_is_pushed_to_and_only_of_messages(phones: Receiver) -> None:
     async with server_with(phones) as server:
         await server.add_users("carol", "dave")
         async with server.client("alice") as alice, server.client("bob"):
@@ -89,7 +91,8 @@ async def test_f33_only_who_is_not_there_is_pushed_to_and_only_of_messages(phone
     }
 
 
-async def test_f33_who_has_muted_a_conversation_is_not_woken_up(phones: Receiver) -> None:
+@pytest.mark.requirement("F33")
+async def test_who_has_muted_a_conversation_is_not_woken_up(phones: Receiver) -> None:
     async with server_with(phones) as server:
         await server.add_users("carol")
         async with server.client("alice") as alice:
@@ -105,7 +108,8 @@ async def test_f33_who_has_muted_a_conversation_is_not_woken_up(phones: Receiver
     assert [call.body["Text"] for call in phones.calls] == ["alice：first", "alice：awake again"]
 
 
-async def test_f33_a_push_that_is_too_long_is_refused_clearly(phones: Receiver) -> None:
+@pytest.mark.requirement("F33")
+async def test_a_push_that_is_too_long_is_refused_clearly(phones: Receiver) -> None:
     async with server_with(phones) as server:
         await server.add_users("bob")
         async with server.client("alice") as alice:
@@ -127,7 +131,8 @@ async def garbage(call: Call) -> bytes:
 
 
 @pytest.mark.parametrize("fails", [slow, broken, garbage])
-async def test_f33_what_fails_is_told_again_in_order_under_the_same_id(phones: Receiver, fails: object) -> None:
+@pytest.mark.requirement("F33")
+async def test_what_fails_is_told_again_in_order_under_the_same_id(phones: Receiver, fails: object) -> None:
     phones.answer = fails  # type: ignore[assignment]
     async with server_with(phones, push_timeout_s=0.3) as server:
         await server.add_users("bob")
@@ -143,7 +148,8 @@ async def test_f33_what_fails_is_told_again_in_order_under_the_same_id(phones: R
     assert len({call.body["PushId"] for call in phones.calls}) == 4
 
 
-async def test_r16_a_push_follows_no_redirect(phones: Receiver) -> None:
+@pytest.mark.requirement("R16")
+async def test_a_push_follows_no_redirect(phones: Receiver) -> None:
     async with receiving() as elsewhere:
 
         async def redirect(call: Call) -> bytes:
@@ -174,7 +180,8 @@ async def pushes_through(phones: Receiver, crash_at: Failpoint, count: int) -> P
 
 
 @pytest.mark.parametrize("crash_at,count", [("after-commit", 2), ("before-publish", 1), ("after-publish", 1)])
-async def test_f33_a_kill_between_the_commit_and_the_push_loses_none(phones: Receiver, crash_at: Failpoint, count: int) -> None:
+@pytest.mark.requirement("F33")
+async def test_a_kill_between_the_commit_and_the_push_loses_none(phones: Receiver, crash_at: Failpoint, count: int) -> None:
     times = await pushes_through(phones, crash_at, count)
     assert len(times) == 7
     # at least once; only what was under way when it died may come again, under the same id
@@ -199,13 +206,15 @@ async def told_through_a_restart(phones: Receiver) -> Pushed:
     return pushed(phones.calls)
 
 
-async def test_f33_a_push_that_was_answered_is_never_told_again(phones: Receiver) -> None:
+@pytest.mark.requirement("F33")
+async def test_a_push_that_was_answered_is_never_told_again(phones: Receiver) -> None:
     times = await told_through_a_restart(phones)
     assert len(times) == 4 + 2 * 4 + 3
     assert set(times.values()) == {1}
 
 
-async def test_f33_a_server_that_forgets_its_cursors_is_found_out(phones: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.requirement("F33")
+async def test_a_server_that_forgets_its_cursors_is_found_out(phones: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RunningServer, "program", ("-m", "tests.mutants.no_cursor"))
     times = await told_through_a_restart(phones)
     assert max(times.values()) > 1

@@ -35,7 +35,8 @@ class Unfair(Rates):
         return 0.0
 
 
-def test_r20_overload_sheds_likes_first_and_red_packets_never() -> None:
+@pytest.mark.requirement("R20")
+def test_overload_sheds_likes_first_and_red_packets_never() -> None:
     promise(Rates)
     with pytest.raises(AssertionError):
         promise(Unfair)
@@ -60,7 +61,8 @@ def test_a_wait_is_as_long_as_it_says_and_quiet_groups_are_forgotten() -> None:
     assert all(Rates(0, 1).admit("g", "Low", 0.0) == 0 for _ in range(1000))
 
 
-async def test_f14_r20_shed_messages_take_no_seq_and_their_senders_are_told() -> None:
+@pytest.mark.requirement("F14", "R20")
+async def test_shed_messages_take_no_seq_and_their_senders_are_told() -> None:
     async with (
         running_server(group_messages_per_s=5, group_burst_s=4) as server,
         server.client("alice") as alice,
@@ -95,7 +97,8 @@ async def test_f14_r20_shed_messages_take_no_seq_and_their_senders_are_told() ->
         assert len(failed) == len(refused)
 
 
-async def test_f14_likes_and_red_packets_carry_their_priority_and_go_to_groups_only() -> None:
+@pytest.mark.requirement("F14")
+async def test_likes_and_red_packets_carry_their_priority_and_go_to_groups_only() -> None:
     async with running_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         watch = Watch(bob)
         group = await alice.groups.create("Public", name="g", members=["bob"])

@@ -65,7 +65,8 @@ async def test_friends_and_ones_own_devices_hear_of_a_new_profile(server: Runnin
         assert (known.nickname, known.custom, known.allow) == ("new", {"k": "v"}, AllowType.ANY)
 
 
-async def test_f22_a_message_keeps_the_profile_of_its_time_and_the_sender_cannot_forge_it(server: RunningServer) -> None:
+@pytest.mark.requirement("F22")
+async def test_a_message_keeps_the_profile_of_its_time_and_the_sender_cannot_forge_it(server: RunningServer) -> None:
     async with server.client("a4") as alice, server.client("b4") as bob:
         watch = Watch(bob)
         await alice.profile.set(nickname="before", face_url="http://x/1", custom={"k": "1"})

@@ -103,7 +103,8 @@ def readers() -> list[str]:
 
 
 @pytest.mark.parametrize("who", ["stranger", "gone"])
-async def test_r13_no_command_tells_a_stranger_or_a_former_member_what_was_said(who: str) -> None:
+@pytest.mark.requirement("R13")
+async def test_no_command_tells_a_stranger_or_a_former_member_what_was_said(who: str) -> None:
     async with a_place() as place, connect(place.server.url) as socket:
         assert await enter(socket, a2=place.tokens[who]) == 0
         for name in readers():
@@ -115,7 +116,8 @@ async def test_r13_no_command_tells_a_stranger_or_a_former_member_what_was_said(
         assert json.loads(bytes(decode_frames(reply)[0].body))["ErrorCode"] == 10007
 
 
-async def test_r13_participants_are_told_by_the_same_questions() -> None:
+@pytest.mark.requirement("R13")
+async def test_participants_are_told_by_the_same_questions() -> None:
     """The other half of the proof: the questions are right, and who may know gets the answer."""
     async with a_place() as place, connect(place.server.url) as socket:
         assert await enter(socket, a2=place.tokens["bob"]) == 0
@@ -145,7 +147,8 @@ LOGINS: dict[str, Callable[[Place], dict[str, str]]] = {
 
 
 @pytest.mark.parametrize("how", LOGINS)
-async def test_r13_no_command_serves_who_is_not_who_they_say(how: str) -> None:
+@pytest.mark.requirement("R13")
+async def test_no_command_serves_who_is_not_who_they_say(how: str) -> None:
     async with a_place() as place:
         if how != "nobody":
             async with connect(place.server.url) as socket:
@@ -158,7 +161,8 @@ async def test_r13_no_command_serves_who_is_not_who_they_say(how: str) -> None:
                 assert OLD not in reply
 
 
-async def test_r13_the_bodies_are_what_the_commands_of_history_take() -> None:
+@pytest.mark.requirement("R13")
+async def test_the_bodies_are_what_the_commands_of_history_take() -> None:
     place = Place(RunningServer(Path(), {}), "@TGS#x", {})
     for command in (ROAM_C2C, ROAM_GROUP):
         decode(command.body, body_for(command.name, place))
@@ -243,10 +247,12 @@ async def _asked_by(program: tuple[str, ...]) -> tuple[int, set[int]]:
         return len(asked), abroad
 
 
-async def test_r16_the_server_asks_no_address_that_a_user_wrote() -> None:
+@pytest.mark.requirement("R16")
+async def test_the_server_asks_no_address_that_a_user_wrote() -> None:
     assert await _asked_by(()) == (0, set())
 
 
-async def test_r16_a_server_that_looks_at_addresses_is_found_out() -> None:
+@pytest.mark.requirement("R16")
+async def test_a_server_that_looks_at_addresses_is_found_out() -> None:
     asked, _ = await _asked_by((str(MUTANTS / "fetches_urls.py"),))
     assert asked > 0

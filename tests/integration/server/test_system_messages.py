@@ -34,7 +34,8 @@ def is_notice(message: Message, kind: GroupNoticeType) -> bool:
     return any(isinstance(elem, GroupNoticeElem) and elem.type is kind for elem in message)
 
 
-async def test_f34_notices_reach_a_device_that_was_away_once(server: RunningServer, tmp_path: Path) -> None:
+@pytest.mark.requirement("F34")
+async def test_notices_reach_a_device_that_was_away_once(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("b1")
     async with server.client("a1") as alice:
         group = await alice.groups.create("Public", name="team", members=["b1"])

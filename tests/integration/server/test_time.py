@@ -7,6 +7,8 @@ import random
 import time
 from pathlib import Path
 
+import pytest
+
 import timim
 from timim import Client, Message
 from timim.server import Server, Settings
@@ -16,7 +18,8 @@ DAY_S = 86_400
 WAIT_S = 20
 
 
-async def test_f23_a_device_whose_clock_is_a_day_off_and_jumps_dates_by_the_server(tmp_path: Path, seed: int) -> None:
+@pytest.mark.requirement("F23")
+async def test_a_device_whose_clock_is_a_day_off_and_jumps_dates_by_the_server(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
 
     def wrong() -> float:
@@ -52,7 +55,8 @@ async def test_f23_a_device_whose_clock_is_a_day_off_and_jumps_dates_by_the_serv
             assert [at for _, at, _ in mine] == sorted(at for _, at, _ in mine)
 
 
-async def test_f23_messages_of_one_second_and_a_server_clock_that_jumps_keep_one_order(tmp_path: Path) -> None:
+@pytest.mark.requirement("F23")
+async def test_messages_of_one_second_and_a_server_clock_that_jumps_keep_one_order(tmp_path: Path) -> None:
     now = 2_000_000_000.0
 
     def clock() -> float:

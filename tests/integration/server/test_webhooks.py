@@ -40,7 +40,8 @@ async def refuse(code: int) -> bytes:
     return reply(json.dumps({"ActionStatus": "FAIL", "ErrorCode": code, "ErrorInfo": "not that word"}).encode())
 
 
-async def test_r16_a_callback_is_signed_and_says_what_tencents_says(back_end: Receiver) -> None:
+@pytest.mark.requirement("R16")
+async def test_a_callback_is_signed_and_says_what_tencents_says(back_end: Receiver) -> None:
     async with server_with(back_end, BEFORE_C2C, AFTER_C2C) as server:
         await server.add_users("bob")
         async with server.client("alice") as alice:
@@ -167,7 +168,8 @@ async def test_a_back_end_that_gives_no_answer_lets_through_or_not_as_the_operat
             assert refused.value.code == 20006
 
 
-async def test_r16_no_redirect_is_followed_and_no_address_of_a_user_fetched(back_end: Receiver) -> None:
+@pytest.mark.requirement("R16")
+async def test_no_redirect_is_followed_and_no_address_of_a_user_fetched(back_end: Receiver) -> None:
     async with receiving() as elsewhere:
 
         async def redirect(call: Call) -> bytes:
@@ -185,7 +187,8 @@ async def test_r16_no_redirect_is_followed_and_no_address_of_a_user_fetched(back
 
 
 @pytest.mark.parametrize("url", ["ftp://host/", "file:///etc/passwd", "host/path", "http://", "http://h/#f"])
-def test_r16_an_address_that_is_none_is_refused_at_the_start(url: str) -> None:
+@pytest.mark.requirement("R16")
+def test_an_address_that_is_none_is_refused_at_the_start(url: str) -> None:
     with pytest.raises(ValidationError, match="must be an address"):
         Settings(webhook_url=url)
     with pytest.raises(ValidationError, match=r"knows .*not C2C\.Nonsense"):

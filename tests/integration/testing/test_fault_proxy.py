@@ -38,7 +38,8 @@ async def stored(server: LocalServer | RunningServer, sender: str = "alice", rec
 
 
 @pytest.mark.parametrize("half", [False, True])
-async def test_p10_cut_after_so_many_frames(server: LocalServer, half: bool) -> None:
+@pytest.mark.requirement("P10")
+async def test_cut_after_so_many_frames(server: LocalServer, half: bool) -> None:
     await server.add_users("bob")
     alice = server.client("alice", reconnect_limit=0.01)
     watch = Watch(alice, ConnectionLost, ConnectionRestored)
@@ -54,7 +55,8 @@ async def test_p10_cut_after_so_many_frames(server: LocalServer, half: bool) -> 
     assert await stored(server) == ["a", "b", "passes", "is cut"]
 
 
-async def test_p10_a_stall_holds_until_it_is_released(server: LocalServer) -> None:
+@pytest.mark.requirement("P10")
+async def test_a_stall_holds_until_it_is_released(server: LocalServer) -> None:
     await server.add_users("bob")
     async with server.client("alice") as alice, server.client("bob") as bob:
         watch = Watch(bob)
@@ -66,7 +68,8 @@ async def test_p10_a_stall_holds_until_it_is_released(server: LocalServer) -> No
         assert [m.text for m in await watch.upto(1)] == ["held"]
 
 
-async def test_p10_a_message_in_pieces_arrives_whole(server: LocalServer) -> None:
+@pytest.mark.requirement("P10")
+async def test_a_message_in_pieces_arrives_whole(server: LocalServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         watch = Watch(bob)
         faults = [server.faults.split(size_bytes=1, user="alice", direction="up"), server.faults.split(user="bob")]
@@ -76,7 +79,8 @@ async def test_p10_a_message_in_pieces_arrives_whole(server: LocalServer) -> Non
 
 
 @pytest.mark.parametrize("direction", ["up", "down"])
-async def test_p10_a_message_that_passes_twice_counts_once(server: LocalServer, direction: Any) -> None:
+@pytest.mark.requirement("P10")
+async def test_a_message_that_passes_twice_counts_once(server: LocalServer, direction: Any) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         watch = Watch(bob)
         fault = server.faults.duplicate(user="alice" if direction == "up" else "bob", direction=direction)
@@ -87,7 +91,8 @@ async def test_p10_a_message_that_passes_twice_counts_once(server: LocalServer, 
     assert await stored(server) == ["a", "b", "c"]
 
 
-async def test_p10_what_passes_in_another_order_is_thrown_in_order(server: LocalServer) -> None:
+@pytest.mark.requirement("P10")
+async def test_what_passes_in_another_order_is_thrown_in_order(server: LocalServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         watch = Watch(bob)
         fault = server.faults.reorder(user="bob", direction="down")
@@ -98,7 +103,8 @@ async def test_p10_what_passes_in_another_order_is_thrown_in_order(server: Local
         assert len(watch.messages) == 2
 
 
-async def test_p10_what_is_dropped_is_missed_and_found(server: LocalServer) -> None:
+@pytest.mark.requirement("P10")
+async def test_what_is_dropped_is_missed_and_found(server: LocalServer) -> None:
     async with server.client("alice", timeout=0.5, reconnect_limit=0.01) as alice, server.client("bob") as bob:
         ack = server.faults.drop(user="alice", direction="down")
         assert (await alice.c2c("bob").send("its ack is lost")).seq == 1
@@ -111,7 +117,8 @@ async def test_p10_what_is_dropped_is_missed_and_found(server: LocalServer) -> N
     assert await stored(server) == ["its ack is lost", "its push is lost"]
 
 
-async def test_p10_a_delay_is_as_long_as_it_says(server: LocalServer) -> None:
+@pytest.mark.requirement("P10")
+async def test_a_delay_is_as_long_as_it_says(server: LocalServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         watch = Watch(bob)
         server.faults.delay(0.3, user="bob", direction="down")
@@ -121,7 +128,8 @@ async def test_p10_a_delay_is_as_long_as_it_says(server: LocalServer) -> None:
         assert time.perf_counter() - begun >= 0.3
 
 
-async def test_p10_faults_meet_only_whom_they_name_and_can_be_disarmed(server: LocalServer) -> None:
+@pytest.mark.requirement("P10")
+async def test_faults_meet_only_whom_they_name_and_can_be_disarmed(server: LocalServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         watch = Watch(bob, ConnectionLost)
         server.faults.cut(user="carol")
@@ -134,7 +142,8 @@ async def test_p10_faults_meet_only_whom_they_name_and_can_be_disarmed(server: L
         await watch.event(ConnectionLost)
 
 
-async def test_p10_chaos_is_repeated_by_its_seed(server: LocalServer) -> None:
+@pytest.mark.requirement("P10")
+async def test_chaos_is_repeated_by_its_seed(server: LocalServer) -> None:
     await server.add_users("bob")
     seen = []
     for _ in range(2):
@@ -148,7 +157,8 @@ async def test_p10_chaos_is_repeated_by_its_seed(server: LocalServer) -> None:
 
 
 @pytest.mark.parametrize("failpoint", ["before-publish", "before-ack"])
-async def test_p10_a_crash_between_commit_and_ack_stores_once(process: RunningServer, failpoint: Failpoint) -> None:
+@pytest.mark.requirement("P10")
+async def test_a_crash_between_commit_and_ack_stores_once(process: RunningServer, failpoint: Failpoint) -> None:
     await process.add_users("bob")
     async with process.client("alice", reconnect_limit=0.1) as alice:
         await process.restart(crash_at=failpoint, count=1)
@@ -161,7 +171,8 @@ async def test_p10_a_crash_between_commit_and_ack_stores_once(process: RunningSe
     assert await stored(process) == ["on disk, and not acked"]
 
 
-async def test_p10_the_servers_clock_may_jump_and_nothing_goes_back(process: RunningServer) -> None:
+@pytest.mark.requirement("P10")
+async def test_the_servers_clock_may_jump_and_nothing_goes_back(process: RunningServer) -> None:
     async with process.client("alice") as alice, process.client("bob") as bob:
         watch = Watch(bob)
         times = []
@@ -180,7 +191,8 @@ async def test_p10_the_servers_clock_may_jump_and_nothing_goes_back(process: Run
     assert await stored(process) == [m.text for m in heard]
 
 
-async def test_p10_a_signature_is_judged_by_the_servers_clock() -> None:
+@pytest.mark.requirement("P10")
+async def test_a_signature_is_judged_by_the_servers_clock() -> None:
     clock = WallClock()
     async with local_server(clock) as server:
         late = server.client("alice")
@@ -193,9 +205,8 @@ async def test_p10_a_signature_is_judged_by_the_servers_clock() -> None:
 
 
 @pytest.mark.parametrize("offset_s", [-400 * 24 * HOUR_S, -HOUR_S, HOUR_S, 400 * 24 * HOUR_S])
-async def test_p10_a_device_whose_clock_is_wrong_sends_by_the_servers(
-    server: LocalServer, tmp_path: Path, offset_s: float
-) -> None:
+@pytest.mark.requirement("P10")
+async def test_a_device_whose_clock_is_wrong_sends_by_the_servers(server: LocalServer, tmp_path: Path, offset_s: float) -> None:
     clock = WallClock(offset_s=offset_s)
     async with server.client("bob") as bob, server.client("alice", data_dir=tmp_path, now=clock.now) as alice:
         watch = Watch(bob)
@@ -226,7 +237,8 @@ async def heartbeats() -> tuple[float, int, list[object]]:
 _clocks: list[VirtualClock] = []
 
 
-def test_p10_minutes_on_a_virtual_clock_take_a_moment_and_heartbeats_keep_the_link() -> None:
+@pytest.mark.requirement("P10")
+def test_minutes_on_a_virtual_clock_take_a_moment_and_heartbeats_keep_the_link() -> None:
     _clocks.append(clock := VirtualClock())
     begun = time.perf_counter()
     passed, heard, lost = clock.run(heartbeats())
@@ -237,7 +249,8 @@ def test_p10_minutes_on_a_virtual_clock_take_a_moment_and_heartbeats_keep_the_li
     assert took_s < SILENCE_S / 5
 
 
-def test_p10_a_machine_that_slept_finds_its_server_again() -> None:
+@pytest.mark.requirement("P10")
+def test_a_machine_that_slept_finds_its_server_again() -> None:
     async def sleep() -> None:
         async with local_server(clock, hello_interval_s=60, idle_timeout_s=150) as server:
             await server.add_users("bob")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from unittest.mock import patch
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,7 +62,8 @@ def differs(message: Message, acts: int) -> bool:
 
 
 @given(order=ARRIVALS, acts=st.integers(0, 5))
-def test_p06_in_whatever_order_acts_and_messages_come_the_row_ends_the_same(order: list[tuple[str, int]], acts: int) -> None:
+@pytest.mark.requirement("P06")
+def test_in_whatever_order_acts_and_messages_come_the_row_ends_the_same(order: list[tuple[str, int]], acts: int) -> None:
     assert not differs(asyncio.run(arrive(order, acts)), acts)
 
 
@@ -71,7 +73,8 @@ def the_last_to_come_wins() -> Iterator[None]:
         yield
 
 
-def test_p06_a_device_that_believes_whatever_comes_last_is_found_out() -> None:
+@pytest.mark.requirement("P06")
+def test_a_device_that_believes_whatever_comes_last_is_found_out() -> None:
     orders = [[("message", 0), ("act", 2), ("act", 0)], [("message", 3), ("message", 1)], [("act", 3), ("message", 1)]]
     with the_last_to_come_wins():
         wrong = [differs(asyncio.run(arrive(order, 5)), 5) for order in orders]

@@ -62,12 +62,14 @@ async def keeps_all(version: int, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_r19_every_row_of_every_version_of_a_device_is_kept(version: int, tmp_path: Path) -> None:
+@pytest.mark.requirement("R19")
+async def test_every_row_of_every_version_of_a_device_is_kept(version: int, tmp_path: Path) -> None:
     await keeps_all(version, tmp_path)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_r19_a_device_that_was_brought_up_has_the_structure_of_a_new_one(version: int, tmp_path: Path) -> None:
+@pytest.mark.requirement("R19")
+async def test_a_device_that_was_brought_up_has_the_structure_of_a_new_one(version: int, tmp_path: Path) -> None:
     old, new = left(version, tmp_path), tmp_path / "new.db"
     for path in (old, new):
         await brought_up(path)
@@ -75,7 +77,8 @@ async def test_r19_a_device_that_was_brought_up_has_the_structure_of_a_new_one(v
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_r19_a_device_that_was_brought_up_serves(version: int, tmp_path: Path) -> None:
+@pytest.mark.requirement("R19")
+async def test_a_device_that_was_brought_up_serves(version: int, tmp_path: Path) -> None:
     async with LocalStore(left(version, tmp_path)) as store:
         said = await store.page(BOB, 10)
         assert [(m.text, m.status) for m in said] == [
@@ -104,7 +107,8 @@ async def test_r19_a_device_that_was_brought_up_serves(version: int, tmp_path: P
         assert (bob.head, bob.read_seq, bob.listed, bob.unread) == (3, 2, True, 0)
 
 
-async def test_r19_a_step_that_loses_a_devices_rows_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.requirement("R19")
+async def test_a_step_that_loses_a_devices_rows_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, *others = writes._STEPS
     lossy = "DELETE FROM messages WHERE status=3; " + others[0]
     monkeypatch.setattr(writes, "_STEPS", (first, lossy, *others[1:]))
@@ -112,7 +116,8 @@ async def test_r19_a_step_that_loses_a_devices_rows_is_found_out(tmp_path: Path,
         await keeps_all(1, tmp_path)
 
 
-async def test_r19_a_device_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+@pytest.mark.requirement("R19")
+async def test_a_device_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = left(writes.SCHEMA_VERSION, tmp_path)
     with closing(sqlite3.connect(path)) as file:
         file.execute(f"PRAGMA user_version={writes.SCHEMA_VERSION + 1}")
@@ -122,6 +127,7 @@ async def test_r19_a_device_of_a_later_version_is_refused_and_left_alone(tmp_pat
     assert tables(path) == before
 
 
-def test_r19_the_newest_version_of_a_device_is_kept() -> None:
+@pytest.mark.requirement("R19")
+def test_the_newest_version_of_a_device_is_kept() -> None:
     """A new step of the schema brings a file of its own: `python -m tests.fixtures.releases.devices` writes it."""
     assert kept(writes.SCHEMA_VERSION).read_text() == written(writes.SCHEMA_VERSION)

@@ -56,7 +56,8 @@ def expected(mode: str) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("form, mode", MATRIX)
-def test_f05_f06_each_format_and_mode_keeps_its_colours_and_its_clear_parts(form: str, mode: str) -> None:
+@pytest.mark.requirement("F05", "F06")
+def test_each_format_and_mode_keeps_its_colours_and_its_clear_parts(form: str, mode: str) -> None:
     data = image_factory.encoded(image_factory.quarters(800, 900, mode), form)
     made = make_variants(data)
     assert (made.original.width, made.original.height, made.original.size) == (800, 900, len(data))
@@ -77,7 +78,8 @@ def test_f05_f06_each_format_and_mode_keeps_its_colours_and_its_clear_parts(form
 
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
-def test_f06_each_orientation_is_shown_upright(form: str, turn: int) -> None:
+@pytest.mark.requirement("F06")
+def test_each_orientation_is_shown_upright(form: str, turn: int) -> None:
     upright = image_factory.quarters(800, 900)
     made = make_variants(image_factory.encoded(image_factory.stored(upright, turn), form, turn=turn))
     assert (made.original.width, made.original.height) == (800, 900)
@@ -104,7 +106,8 @@ SIZES = [
 
 @pytest.mark.parametrize("form", list(image_factory.MODES))
 @pytest.mark.parametrize("size, large, thumb", SIZES)
-def test_f06_the_shorter_side_is_720_and_198_and_never_grows(
+@pytest.mark.requirement("F06")
+def test_the_shorter_side_is_720_and_198_and_never_grows(
     form: str, size: tuple[int, int], large: tuple[int, int], thumb: tuple[int, int]
 ) -> None:
     if form == "HEIF" and min(size) < 64:
@@ -119,7 +122,8 @@ def test_f06_the_shorter_side_is_720_and_198_and_never_grows(
             assert variant.size == len(variant.data)
 
 
-def test_f06_colours_of_a_profile_are_shown_as_it_means_them() -> None:
+@pytest.mark.requirement("F06")
+def test_colours_of_a_profile_are_shown_as_it_means_them() -> None:
     """One whose red primary is green: what its file calls red is shown green."""
     plain = image_factory.quarters(300, 300)
     same = make_variants(image_factory.encoded(plain, "PNG", profile=image_factory.srgb_profile())).thumb.data
@@ -134,7 +138,8 @@ def test_f06_colours_of_a_profile_are_shown_as_it_means_them() -> None:
         assert "icc_profile" not in opened(variant).info
 
 
-def test_f06_a_clear_rim_throws_no_fringe_of_its_hidden_colour() -> None:
+@pytest.mark.requirement("F06")
+def test_a_clear_rim_throws_no_fringe_of_its_hidden_colour() -> None:
     """Clear pixels are black here; averaging them in would darken the rim of the red."""
     im = Image.new("RGBA", (600, 600), (0, 0, 0, 0))
     im.paste((255, 40, 40, 255), (0, 0, 333, 600))
@@ -148,7 +153,8 @@ def test_f06_a_clear_rim_throws_no_fringe_of_its_hidden_colour() -> None:
 
 
 @pytest.mark.parametrize("form", list(image_factory.MODES))
-def test_f06_nothing_that_a_camera_wrote_is_in_a_variant(form: str) -> None:
+@pytest.mark.requirement("F06")
+def test_nothing_that_a_camera_wrote_is_in_a_variant(form: str) -> None:
     data = image_factory.encoded(
         image_factory.quarters(800, 900), form, turn=1, told=True, profile=image_factory.srgb_profile()
     )
@@ -163,7 +169,8 @@ def test_f06_nothing_that_a_camera_wrote_is_in_a_variant(form: str) -> None:
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("turn", [1, 6])
-async def test_f05_a_picture_can_be_sent_without_where_it_was_taken(form: str, turn: int) -> None:
+@pytest.mark.requirement("F05")
+async def test_a_picture_can_be_sent_without_where_it_was_taken(form: str, turn: int) -> None:
     data = image_factory.encoded(
         image_factory.stored(image_factory.quarters(300, 280), turn),
         form,
@@ -184,7 +191,8 @@ async def test_f05_a_picture_can_be_sent_without_where_it_was_taken(form: str, t
     assert await strip_location(stripped) == stripped
 
 
-async def test_f05_a_progressive_and_a_moving_picture_lose_only_what_they_tell() -> None:
+@pytest.mark.requirement("F05")
+async def test_a_progressive_and_a_moving_picture_lose_only_what_they_tell() -> None:
     out = io.BytesIO()
     image_factory.quarters(300, 280).save(out, "JPEG", progressive=True, exif=image_factory.exif(1))
     stripped = await strip_location(out.getvalue())
@@ -196,7 +204,8 @@ async def test_f05_a_progressive_and_a_moving_picture_lose_only_what_they_tell()
 
 
 @pytest.mark.parametrize("form", ["GIF", "TIFF", "BMP", "AVIF", "HEIF"])
-async def test_f05_what_cannot_be_stripped_is_said(form: str) -> None:
+@pytest.mark.requirement("F05")
+async def test_what_cannot_be_stripped_is_said(form: str) -> None:
     with pytest.raises(MediaError, match="JPEG, PNG and WebP") as caught:
         await strip_location(image_factory.encoded(image_factory.quarters(64, 64), form))
     assert caught.value.code == 6022
@@ -204,7 +213,8 @@ async def test_f05_what_cannot_be_stripped_is_said(form: str) -> None:
 
 @pytest.mark.parametrize("level, shorter", [(ImageCompression.HIGH, 960), (ImageCompression.HD, 1440)])
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
-async def test_f05_levels_bound_the_original_and_take_its_metadata(form: str, level: ImageCompression, shorter: int) -> None:
+@pytest.mark.requirement("F05")
+async def test_levels_bound_the_original_and_take_its_metadata(form: str, level: ImageCompression, shorter: int) -> None:
     data = image_factory.encoded(image_factory.quarters(1500, 1600), form, told=True)
     smaller = await compressed_image(data, level)
     if smaller is not data:
@@ -214,7 +224,8 @@ async def test_f05_levels_bound_the_original_and_take_its_metadata(form: str, le
     assert await compressed_image(data, ImageCompression.ORIGINAL) == data
 
 
-async def test_f05_a_level_never_adds_bytes_or_pixels() -> None:
+@pytest.mark.requirement("F05")
+async def test_a_level_never_adds_bytes_or_pixels() -> None:
     photo = image_factory.encoded(image_factory.quarters(1500, 1600), "BMP")
     high, hd = [await compressed_image(photo, level) for level in (ImageCompression.HIGH, ImageCompression.HD)]
     assert len(high) < len(hd) < len(photo)
@@ -223,7 +234,8 @@ async def test_f05_a_level_never_adds_bytes_or_pixels() -> None:
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
-def test_f06_a_small_animation_moves_in_every_size(form: str) -> None:
+@pytest.mark.requirement("F06")
+def test_a_small_animation_moves_in_every_size(form: str) -> None:
     made = make_variants(image_factory.moving(form, 8, 760, 730))
     for variant, size in ((made.large, (750, 720)), (made.thumb, (206, 198))):
         assert (variant.width, variant.height) == size
@@ -240,14 +252,16 @@ def test_f06_a_small_animation_moves_in_every_size(form: str) -> None:
         assert moving.convert("RGB").getpixel((5, 5)) != opened(variant.data).convert("RGB").getpixel((150, 150))
 
 
-def test_f06_an_animation_past_the_bounds_is_its_first_frame() -> None:
+@pytest.mark.requirement("F06")
+def test_an_animation_past_the_bounds_is_its_first_frame() -> None:
     for data in (image_factory.moving("GIF", 201, 220, 210), image_factory.moving("GIF", 40, 1300, 1200)):
         made = make_variants(data)
         assert made.thumb.format == "JPEG"
         assert near(corners(made.thumb.data or b"")[0], image_factory.COLOURS["red"], 40)
 
 
-def test_f06_an_animation_of_too_many_frames_is_refused() -> None:
+@pytest.mark.requirement("F06")
+def test_an_animation_of_too_many_frames_is_refused() -> None:
     with pytest.raises(TooLarge, match="frames"):
         make_variants(image_factory.moving("GIF", 12, 20, 20), limits=ImageLimits(max_frames=10))
 
@@ -264,13 +278,15 @@ BAD = {
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_f05_what_is_no_picture_is_refused(bad: str) -> None:
+@pytest.mark.requirement("F05")
+def test_what_is_no_picture_is_refused(bad: str) -> None:
     with pytest.raises(NotAnImage) as caught:
         make_variants(BAD[bad])
     assert caught.value.code == 6031
 
 
-async def test_f05_empty_and_too_large_are_told_apart() -> None:
+@pytest.mark.requirement("F05")
+async def test_empty_and_too_large_are_told_apart() -> None:
     with pytest.raises(EmptyFile) as empty:
         await image_variants(b"")
     with pytest.raises(TooLarge) as large:
@@ -278,7 +294,8 @@ async def test_f05_empty_and_too_large_are_told_apart() -> None:
     assert (empty.value.code, large.value.code) == (7006, 7005)
 
 
-def test_f05_heic_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.requirement("F05")
+def test_heic_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     data = image_factory.encoded(image_factory.quarters(300, 300), "HEIF")

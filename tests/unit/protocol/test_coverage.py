@@ -109,8 +109,8 @@ class Knowing(RuleBasedStateMachine):
         self.store.close()
 
 
-TestF30WhatIsKnownIsWhatIsHeld = Knowing.TestCase
-TestF30WhatIsKnownIsWhatIsHeld.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestWhatIsKnownIsWhatIsHeld = pytest.mark.requirement("F30")(Knowing.TestCase)
+TestWhatIsKnownIsWhatIsHeld.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
 
 
 # found is enough: the smallest example of a mutant's failure is of no use
@@ -139,7 +139,8 @@ class OpensNoHole(Coverage):
 
 
 @pytest.mark.parametrize("mutant", [MergesNeighbours, OpensNoHole])
-def test_f30_coverage_that_is_wrong_is_found_out(mutant: type[Coverage], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.requirement("F30")
+def test_coverage_that_is_wrong_is_found_out(mutant: type[Coverage], monkeypatch: pytest.MonkeyPatch) -> None:
     assert issubclass(mutant, coverage.Coverage)
     monkeypatch.setattr(timeline_state, "Coverage", mutant)
     with pytest.raises((AssertionError, BaseExceptionGroup)):

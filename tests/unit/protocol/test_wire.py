@@ -65,7 +65,8 @@ def test_frames_that_wait_go_out_as_one_message(seqs: list[int]) -> None:
     assert [(frame.head.seq, bytes(frame.body)) for frame in frames] == [(seq, b"{}") for seq in seqs]
 
 
-def test_f13_an_elem_that_is_not_what_its_type_promises_is_kept_as_it_came() -> None:
+@pytest.mark.requirement("F13")
+def test_an_elem_that_is_not_what_its_type_promises_is_kept_as_it_came() -> None:
     body = b'[{"MsgType":"TIMTextElem","MsgContent":{"Text" : 1.0}},{"MsgType":"X","MsgContent":[1, 2 ]}]'
     first, second = decode_body(body)
     assert first == UnknownElem(MsgType="TIMTextElem", content=b'{"Text" : 1.0}')

@@ -102,9 +102,8 @@ async def test_a_bucket_that_fails_is_told_without_its_keys(tmp_path: Path) -> N
     assert "the-secret" not in str(failed.value)
 
 
-async def test_f05_f07_f10_content_arrives_through_either_store_also_after_a_restart(
-    where: dict[str, object], tmp_path: Path
-) -> None:
+@pytest.mark.requirement("F05", "F07", "F10")
+async def test_content_arrives_through_either_store_also_after_a_restart(where: dict[str, object], tmp_path: Path) -> None:
     data = random.Random(5).randbytes(9 * MIB)
     async with serving(where, tmp_path / "s") as server:
         async with server.client("alice") as alice, server.client("bob") as bob:
@@ -130,9 +129,8 @@ async def test_f05_f07_f10_content_arrives_through_either_store_also_after_a_res
             assert part.content == data[4 * MIB - 3 : 4 * MIB + 3]
 
 
-async def test_f10_an_upload_goes_on_in_either_store_after_the_server_was_killed(
-    where: dict[str, object], tmp_path: Path
-) -> None:
+@pytest.mark.requirement("F10")
+async def test_an_upload_goes_on_in_either_store_after_the_server_was_killed(where: dict[str, object], tmp_path: Path) -> None:
     data = random.Random(6).randbytes(20 * MIB)
     async with relayed_server(tmp_path / "s", where) as (server, relay):
         async with server.client("alice") as alice, server.client("bob") as bob:

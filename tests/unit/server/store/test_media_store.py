@@ -105,7 +105,8 @@ async def test_too_many_open_uploads_are_refused_until_one_is_dropped(store: Sto
     await store.media.begin("alice", "more", upload("more"), now=1, open_limit=LIMIT)
 
 
-async def test_r13_a_reference_stands_with_its_entry_or_neither_does(store: Store) -> None:
+@pytest.mark.requirement("R13")
+async def test_a_reference_stands_with_its_entry_or_neither_does(store: Store) -> None:
     await blob(store, "alice", "a")
     with pytest.raises(InvalidElem) as refused:
         await store.append(entry(1, "uuid-a", sender="bob"))
@@ -124,7 +125,8 @@ async def test_r13_a_reference_stands_with_its_entry_or_neither_does(store: Stor
     assert await store.media.readable("uuid-a", "carol") is not None
 
 
-async def test_r13_members_read_from_their_floor_on_and_while_they_are_members(store: Store) -> None:
+@pytest.mark.requirement("R13")
+async def test_members_read_from_their_floor_on_and_while_they_are_members(store: Store) -> None:
     members = {"alice": Member("Owner")}
     await store.apply([CreateGroup(Group("g", "Public", "g", "alice", 1, members))], [])
     line = group_timeline("g")

@@ -149,12 +149,14 @@ async def migrated(engine: Engine, version: int, database: Database) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_r19_every_row_of_every_version_is_kept(engine: Engine, version: int, made: Callable[[], Database]) -> None:
+@pytest.mark.requirement("R19")
+async def test_every_row_of_every_version_is_kept(engine: Engine, version: int, made: Callable[[], Database]) -> None:
     await migrated(engine, version, made())
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_r19_what_was_brought_up_has_the_structure_of_a_new_one(
+@pytest.mark.requirement("R19")
+async def test_what_was_brought_up_has_the_structure_of_a_new_one(
     engine: Engine, version: int, made: Callable[[], Database]
 ) -> None:
     old, new = made(), made()
@@ -165,7 +167,8 @@ async def test_r19_what_was_brought_up_has_the_structure_of_a_new_one(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_r19_what_was_brought_up_serves(engine: Engine, version: int, made: Callable[[], Database]) -> None:
+@pytest.mark.requirement("R19")
+async def test_what_was_brought_up_serves(engine: Engine, version: int, made: Callable[[], Database]) -> None:
     database = made()
     await database.load(kept(engine, version).read_text())
     store = database.store()
@@ -194,7 +197,8 @@ async def test_r19_what_was_brought_up_serves(engine: Engine, version: int, made
         await store.close()
 
 
-async def test_r19_a_step_that_loses_something_is_found_out(
+@pytest.mark.requirement("R19")
+async def test_a_step_that_loses_something_is_found_out(
     engine: Engine, made: Callable[[], Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before_last = schema.VERSION
@@ -206,7 +210,8 @@ async def test_r19_a_step_that_loses_something_is_found_out(
                 await migrated(engine, before_last, made())
 
 
-async def test_r19_a_database_of_a_later_version_is_left_alone(engine: Engine, made: Callable[[], Database]) -> None:
+@pytest.mark.requirement("R19")
+async def test_a_database_of_a_later_version_is_left_alone(engine: Engine, made: Callable[[], Database]) -> None:
     database = made()
     text = kept(engine, schema.VERSION).read_text()
     later = f"PRAGMA user_version={schema.VERSION + 1};" if engine == "sqlite" else "UPDATE timim_schema SET version=1000;"

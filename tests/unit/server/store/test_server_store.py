@@ -74,7 +74,8 @@ async def test_entries_sent_together_are_numbered_in_the_order_of_the_calls(open
     assert [e.tail for e in page.entries] == [entry(n).tail for n in range(200, 0, -1)]
 
 
-async def test_r4_the_same_msg_id_is_one_entry_also_after_reopening(opens: Open) -> None:
+@pytest.mark.requirement("R4")
+async def test_the_same_msg_id_is_one_entry_also_after_reopening(opens: Open) -> None:
     for _ in range(2):
         store = await opens()
         appended = await asyncio.gather(*(store.append(entry(n)) for n in (1, 2, 1, 3)))
@@ -273,7 +274,8 @@ async def told(store: Store, text: bytes = b'["said"]') -> None:
     await store.append(replace(entry(90, line=LINE), tail=tail, contacts=("alice", "bob")))
 
 
-async def test_p06_an_act_and_what_it_makes_of_its_message_are_one_write(opens: Open) -> None:
+@pytest.mark.requirement("P06")
+async def test_an_act_and_what_it_makes_of_its_message_are_one_write(opens: Open) -> None:
     store = await opens()
     await told(store)
     done = await store.act(act("react", 1, reaction="x"))
@@ -325,7 +327,8 @@ async def test_entries_that_call_and_ask_are_numbered_with_the_others_and_do_so_
     ]
 
 
-async def test_p06_what_one_has_of_a_conversation_is_dated_and_kept(opens: Open) -> None:
+@pytest.mark.requirement("P06")
+async def test_what_one_has_of_a_conversation_is_dated_and_kept(opens: Open) -> None:
     store = await opens()
     group = group_timeline("g")
     await store.create_group(Group("g", "Public", "g", "alice", 1, {name: Member("Member") for name in ("alice", "bob", "c")}))
