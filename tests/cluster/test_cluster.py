@@ -40,7 +40,7 @@ async def test_two_users_on_two_nodes_talk_both_ways(nodes: Nodes) -> None:
         assert [m.text for m in await seconds.upto(40)] == [f"to {who} {n}" for n in range(20) for who in ("bob", "alice")]
 
 
-async def test_metrics_tell_of_the_bus_and_the_database(nodes: Nodes) -> None:
+async def test_metrics_show_the_bus_and_the_database(nodes: Nodes) -> None:
     async with nodes[0].client("alice") as alice, nodes[1].client("bob") as bob:
         watch = Watch(bob)
         await asyncio.gather(*(alice.c2c("bob").send(str(n)) for n in range(50)))
@@ -58,7 +58,7 @@ async def test_metrics_tell_of_the_bus_and_the_database(nodes: Nodes) -> None:
     assert here['timim_logins_total{outcome="accepted"}'] == here["timim_login_seconds_count"] == 1
 
 
-async def test_a_group_is_one_on_all_nodes(nodes: Nodes) -> None:
+async def test_a_group_is_the_same_on_all_nodes(nodes: Nodes) -> None:
     here, there = nodes
     async with here.client("owner") as owner, there.client("bob") as bob, there.client("carol") as carol:
         watch, late = Watch(bob), Watch(carol)
@@ -85,7 +85,7 @@ async def test_a_group_is_one_on_all_nodes(nodes: Nodes) -> None:
             await bob.group(group.id).send("six")
 
 
-async def test_what_is_said_as_soon_as_a_group_stands_is_heard_on_all_nodes(nodes: Nodes) -> None:
+async def test_a_message_sent_right_after_a_group_is_made_reaches_all_nodes(nodes: Nodes) -> None:
     """Also while the other node has not subscribed to the group yet."""
     async with nodes[0].client("owner") as owner, nodes[1].client("bob") as bob, nodes[1].client("carol") as carol:
         watches = [Watch(bob), Watch(carol)]
@@ -99,7 +99,7 @@ async def test_what_is_said_as_soon_as_a_group_stands_is_heard_on_all_nodes(node
             assert [m.text for m in watch.messages if m.text] == said
 
 
-async def test_members_who_join_on_all_nodes_at_once_are_all_inside(nodes: Nodes) -> None:
+async def test_members_who_join_on_all_nodes_at_once_are_all_members(nodes: Nodes) -> None:
     async with AsyncExitStack() as stack:
         users = [await stack.enter_async_context(nodes[n % 2].client(f"u{n}")) for n in range(16)]
         group = await users[0].groups.create("ChatRoom", name="busy")
@@ -109,7 +109,7 @@ async def test_members_who_join_on_all_nodes_at_once_are_all_inside(nodes: Nodes
             assert sorted(members) == sorted(f"u{n}" for n in range(16))
 
 
-async def test_friends_who_ask_each_other_on_two_nodes_at_once_agree(nodes: Nodes) -> None:
+async def test_users_who_ask_each_other_on_two_nodes_at_once_become_friends(nodes: Nodes) -> None:
     async with nodes[0].client("alice") as alice, nodes[1].client("bob") as bob:
         told = Watch(alice, RelationChanged), Watch(bob, RelationChanged)
         await asyncio.gather(alice.friends.add("bob"), bob.friends.add("alice"))
@@ -119,7 +119,7 @@ async def test_friends_who_ask_each_other_on_two_nodes_at_once_agree(nodes: Node
 
 
 @pytest.mark.parametrize("policy", ["platform", "one"])
-async def test_a_place_is_one_on_all_nodes(
+async def test_a_device_slot_is_the_same_on_all_nodes(
     policy: Literal["platform", "one"], database: Callable[[], str], nats_server: Nats
 ) -> None:
     async with deployment(THIS, THIS, database=database(), bus=nats_server.url, devices=policy) as running:
@@ -138,7 +138,9 @@ async def test_a_place_is_one_on_all_nodes(
             await watches[second].event(KickedOut)
 
 
-async def test_a_device_that_lost_its_place_on_another_node_stays_away(database: Callable[[], str], nats_server: Nats) -> None:
+async def test_a_device_that_lost_its_slot_on_another_node_stays_logged_out(
+    database: Callable[[], str], nats_server: Nats
+) -> None:
     async with deployment(THIS, THIS, database=database(), bus=nats_server.url, devices="one") as running:
         here, there = running.gateways
         phone = here.client("alice", reconnect_limit=0.2)
@@ -152,7 +154,7 @@ async def test_a_device_that_lost_its_place_on_another_node_stays_away(database:
                 assert stays.events == []
 
 
-async def test_a_place_that_is_lost_while_nats_is_away_is_found_by_comparing(database: Callable[[], str]) -> None:
+async def test_a_slot_lost_while_nats_is_away_is_found_by_comparing(database: Callable[[], str]) -> None:
     nats = await asyncio.to_thread(Nats)
     try:
         async with deployment(THIS, THIS, database=database(), bus=nats.url, devices="one") as running:
@@ -198,7 +200,7 @@ async def doctor(*arguments: str) -> tuple[int, str]:
     return process.returncode, said.decode()
 
 
-async def test_the_doctor_tells_a_good_deployment_from_a_bad_one(database: Callable[[], str], nats_server: Nats) -> None:
+async def test_doctor_tells_a_good_deployment_from_a_bad_one(database: Callable[[], str], nats_server: Nats) -> None:
     url = database()
     status, said = await doctor("--database", url, "--bus", nats_server.url)
     assert (status, "BAD" in said, "commit" in said) == (0, False, True), said
@@ -212,7 +214,7 @@ async def test_the_doctor_tells_a_good_deployment_from_a_bad_one(database: Calla
     assert "secret" not in said
 
 
-async def test_a_node_that_is_ready_says_so_and_one_without_its_database_does_not(own_postgres: Postgres) -> None:
+async def test_readyz_is_good_only_while_the_database_answers(own_postgres: Postgres) -> None:
     async with mortal(own_postgres, "ready", gateways=1) as cluster, httpx2.AsyncClient() as http:
         url = cluster.running.gateways[0].url.replace("ws", "http", 1) + "/readyz"
         ready = await http.get(url)

@@ -50,7 +50,7 @@ async def alice_and_bob(url: str, bus: str) -> AsyncIterator[tuple[Client, Watch
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["said at once", "said all the time"])
 @pytest.mark.requirement("R7")
-async def test_who_comes_into_a_group_misses_nothing_of_it(
+async def test_a_new_member_misses_no_message_of_the_group(
     at_once: bool, database: Callable[[], str], nats_server: Nats
 ) -> None:
     async with alice_and_bob(database(), nats_server.url) as (alice, watch):
@@ -60,7 +60,7 @@ async def test_who_comes_into_a_group_misses_nothing_of_it(
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["said at once", "said all the time"])
 @pytest.mark.requirement("R7")
-async def test_a_client_for_which_a_group_begins_at_what_is_pushed_is_found_out(
+async def test_a_client_that_starts_a_group_at_the_first_push_is_detected(
     at_once: bool, database: Callable[[], str], nats_server: Nats, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def what_was_pushed(self: Inbox, key: ConversationKey, first: int) -> int:

@@ -68,13 +68,13 @@ async def drained_while_asked(running: Deployment, url: str) -> None:
     await talked_through(running, drain)
 
 
-async def test_a_gateway_that_stops_answers_what_is_under_way(database: Callable[[], str], nats_server: Nats) -> None:
+async def test_a_stopping_gateway_answers_the_requests_in_flight(database: Callable[[], str], nats_server: Nats) -> None:
     url = database()
     async with deployment(THIS, THIS, database=url, bus=nats_server.url, drain_s=DRAIN_S) as running:
         await drained_while_asked(running, url)
 
 
-async def test_a_gateway_that_stops_at_once_is_found_out(database: Callable[[], str], nats_server: Nats) -> None:
+async def test_a_gateway_that_drains_nothing_is_detected(database: Callable[[], str], nats_server: Nats) -> None:
     url = database()
     async with deployment(DROPS, THIS, database=url, bus=nats_server.url, drain_s=DRAIN_S) as running:
         with pytest.raises(ExceptionGroup) as failed:
@@ -82,7 +82,9 @@ async def test_a_gateway_that_stops_at_once_is_found_out(database: Callable[[], 
         assert failed.group_contains(NetworkError)
 
 
-async def test_what_is_never_answered_does_not_keep_a_gateway(database: Callable[[], str], nats_server: Nats) -> None:
+async def test_a_request_that_is_never_answered_does_not_keep_a_gateway_from_stopping(
+    database: Callable[[], str], nats_server: Nats
+) -> None:
     """It ends at its limit; what was sent to it and is not stored goes by way of the other."""
     url = database()
     async with deployment(THIS, THIS, database=url, bus=nats_server.url, drain_s=1) as running:
@@ -102,7 +104,7 @@ async def test_what_is_never_answered_does_not_keep_a_gateway(database: Callable
         await talked_through(running, drain)
 
 
-async def test_a_gateway_whose_database_is_away_stops_all_the_same(own_postgres: Postgres, nats_server: Nats) -> None:
+async def test_a_gateway_without_its_database_still_stops(own_postgres: Postgres, nats_server: Nats) -> None:
     async with deployment(THIS, database=own_postgres.database("away"), bus=nats_server.url, drain_s=1) as running:
         async with running.client("alice") as alice:
             async with running.client("bob"):
@@ -155,9 +157,7 @@ async def test_two_versions_serve_side_by_side_while_gateways_are_upgraded(
             await running.add(THIS)
 
 
-async def test_a_version_that_the_older_one_cannot_serve_beside_is_found_out(
-    database: Callable[[], str], nats_server: Nats
-) -> None:
+async def test_a_version_that_breaks_the_older_one_is_detected(database: Callable[[], str], nats_server: Nats) -> None:
     url = database()
     async with deployment(THIS, THIS, database=url, bus=nats_server.url) as running:
         with pytest.raises(ExceptionGroup) as failed:
@@ -165,7 +165,7 @@ async def test_a_version_that_the_older_one_cannot_serve_beside_is_found_out(
         assert failed.group_contains(TimimError)
 
 
-async def test_the_first_version_of_many_gateways_is_upgraded_to_this_one(
+async def test_gateways_of_the_first_version_are_upgraded_to_this_one(
     database: Callable[[], str], nats_server: Nats, tmp_path: Path
 ) -> None:
     url = database()

@@ -40,22 +40,22 @@ async def a_gateway_dies_before_it_tells(
 
 
 @pytest.mark.requirement("R7")
-async def test_a_message_that_is_sent_again_to_another_gateway_is_told_by_it(own_postgres: Postgres) -> None:
+async def test_a_message_resent_to_another_gateway_is_published_by_it(own_postgres: Postgres) -> None:
     await a_gateway_dies_before_it_tells(own_postgres, LIMIT_S, resent=True)
 
 
 @pytest.mark.requirement("R7")
-async def test_gateways_that_tell_only_what_they_store_are_found_out(own_postgres: Postgres) -> None:
+async def test_gateways_that_publish_only_new_entries_are_detected(own_postgres: Postgres) -> None:
     with pytest.raises(TimeoutError):
         await a_gateway_dies_before_it_tells(own_postgres, MUTANT_LIMIT_S, resent=True, program=TELLS_ONCE)
 
 
 @pytest.mark.requirement("R7")
-async def test_what_a_gateway_told_nobody_is_found_when_it_is_heard_no_more(own_postgres: Postgres) -> None:
+async def test_entries_a_dead_gateway_never_published_are_found(own_postgres: Postgres) -> None:
     await a_gateway_dies_before_it_tells(own_postgres, LIMIT_S, resent=False)
 
 
 @pytest.mark.requirement("R7")
-async def test_nodes_that_do_not_miss_a_dead_one_are_found_out(own_postgres: Postgres) -> None:
+async def test_nodes_that_do_not_notice_a_dead_one_are_detected(own_postgres: Postgres) -> None:
     with pytest.raises(TimeoutError):
         await a_gateway_dies_before_it_tells(own_postgres, 2 * MUTANT_LIMIT_S, resent=False, program=NO_BEATS)

@@ -31,7 +31,7 @@ def some_deaths(rng: random.Random, count: int) -> list[Part]:
 
 @pytest.mark.timeout(180)
 @pytest.mark.requirement("R7")
-async def test_deaths_of_every_part_lose_nothing_and_repeat_nothing(own_postgres: Postgres, seed: int) -> None:
+async def test_killing_every_part_loses_nothing_and_repeats_nothing(own_postgres: Postgres, seed: int) -> None:
     rng = random.Random(seed)
     async with mortal(own_postgres, "r7") as cluster:
         print((await outlived(cluster, some_deaths(rng, 1), rng, pairs=4, limit_s=LIMIT_S)).tell())
@@ -39,7 +39,7 @@ async def test_deaths_of_every_part_lose_nothing_and_repeat_nothing(own_postgres
 
 @pytest.mark.timeout(180)
 @pytest.mark.requirement("R7")
-async def test_nodes_that_do_not_compare_are_found_out(own_postgres: Postgres, seed: int) -> None:
+async def test_nodes_that_do_not_compare_are_detected(own_postgres: Postgres, seed: int) -> None:
     rng = random.Random(seed)
     async with mortal(own_postgres, "r7", gateways=2, program=NO_COMPARE) as cluster:
         with pytest.raises(ExceptionGroup) as failed:
@@ -48,7 +48,7 @@ async def test_nodes_that_do_not_compare_are_found_out(own_postgres: Postgres, s
 
 
 @pytest.mark.requirement("R7")
-async def test_gateways_go_on_with_the_nats_servers_that_are_left(own_postgres: Postgres) -> None:
+async def test_gateways_continue_with_the_remaining_nats_servers(own_postgres: Postgres) -> None:
     async with mortal(own_postgres, "rolling", gateways=2) as cluster:
         async with cluster.running.client("alice") as alice, cluster.running.client("bob") as bob:
             watch = Watch(bob)
@@ -88,18 +88,20 @@ async def a_route_loses_a_hint(url: str, limit_s: float) -> None:
 
 
 @pytest.mark.requirement("R7")
-async def test_what_is_lost_between_two_nats_servers_is_made_good(database: Callable[[], str]) -> None:
+async def test_hints_lost_between_two_nats_servers_are_repaired(database: Callable[[], str]) -> None:
     await a_route_loses_a_hint(database(), LIMIT_S)
 
 
 @pytest.mark.requirement("R7")
-async def test_nodes_that_hear_no_hole_are_found_out(database: Callable[[], str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nodes_that_ignore_gaps_in_heartbeats_are_detected(
+    database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(RunningServer, "program", ("-m", "tests.mutants.no_beats"))
     with pytest.raises(TimeoutError):
         await a_route_loses_a_hint(database(), MUTANT_LIMIT_S)
 
 
-async def test_a_server_works_on_while_nats_is_away_and_decides_by_the_database(own_postgres: Postgres) -> None:
+async def test_a_server_without_nats_keeps_working_and_decides_by_the_database(own_postgres: Postgres) -> None:
     async with mortal(own_postgres, "away", gateways=2) as cluster:
         async with cluster.running.client("owner") as owner, cluster.running.client("bob") as bob:
             group = await owner.groups.create("Public", name="team", members=["bob"])
@@ -115,7 +117,7 @@ async def test_a_server_works_on_while_nats_is_away_and_decides_by_the_database(
 
 @pytest.mark.cluster
 @pytest.mark.requirement("R7")
-async def test_in_full(own_postgres: Postgres, seed: int) -> None:
+async def test_twenty_deaths_of_every_kind(own_postgres: Postgres, seed: int) -> None:
     """20 deaths of each kind, then NATS away for 10 s; the times are printed."""
     rng = random.Random(seed)
     async with mortal(own_postgres, "r7") as cluster:

@@ -66,13 +66,13 @@ async def spoken_on_both(nodes: Nodes, phones: Receiver) -> None:
         await phones.until(lambda calls: len({call.body["MsgSeq"] for call in calls}) == TEXTS)
 
 
-async def test_each_push_is_told_once_and_in_order_by_whichever_node(nodes: Nodes, phones: Receiver) -> None:
+async def test_each_push_is_delivered_once_and_in_order_by_any_node(nodes: Nodes, phones: Receiver) -> None:
     await spoken_on_both(nodes, phones)
     assert seqs(phones) == sorted(set(seqs(phones)))
     assert all(call.body["To_Account"] == ["carol"] for call in phones.calls), "dave is online on the other node"
 
 
-async def test_nodes_that_do_not_claim_are_found_out(database: Callable[[], str], nats_server: Nats, phones: Receiver) -> None:
+async def test_nodes_that_do_not_claim_are_detected(database: Callable[[], str], nats_server: Nats, phones: Receiver) -> None:
     url = database()
     async with deployment(NO_CLAIMS, NO_CLAIMS, database=url, bus=nats_server.url, push_url=phones.url) as running:
         await spoken_on_both(running.gateways, phones)
@@ -80,7 +80,7 @@ async def test_nodes_that_do_not_claim_are_found_out(database: Callable[[], str]
 
 
 @pytest.mark.parametrize("other_knows", [True, False])
-async def test_when_a_node_dies_while_it_tells_another_goes_on(nodes: Nodes, phones: Receiver, other_knows: bool) -> None:
+async def test_another_node_continues_the_deliveries_of_a_dead_one(nodes: Nodes, phones: Receiver, other_knows: bool) -> None:
     here, there = nodes
     await here.add_users("bob")
     came, _ = hold(phones)
@@ -97,7 +97,7 @@ async def test_when_a_node_dies_while_it_tells_another_goes_on(nodes: Nodes, pho
     assert len({call.body["PushId"] for call in phones.calls}) == 1 + len(rest)
 
 
-async def test_telling_goes_on_when_the_database_comes_back(
+async def test_delivery_continues_when_the_database_comes_back(
     own_postgres: Postgres, nats_server: Nats, phones: Receiver
 ) -> None:
     url = own_postgres.database("told")
@@ -118,7 +118,7 @@ async def test_telling_goes_on_when_the_database_comes_back(
     assert seqs(phones)[seqs(phones).index(2) :] == [2, 3, 4], "only the one under way may be told again, by the other node"
 
 
-async def test_who_is_online_on_another_node_is_not_pushed_to(nodes: Nodes, phones: Receiver) -> None:
+async def test_a_user_online_on_another_node_gets_no_offline_push(nodes: Nodes, phones: Receiver) -> None:
     here, there = nodes
     await here.add_users("carol")
     async with here.client("alice") as alice, there.client("bob") as bob:

@@ -104,7 +104,7 @@ async def sessions(running: Deployment) -> list[float]:
 
 @pytest.mark.usefixtures("trusted")
 @pytest.mark.parametrize("proxy, tls", [(nginx, "s"), (haproxy, "")], ids=["nginx", "haproxy"])
-async def test_clients_talk_through_a_proxy_and_do_not_see_a_gateway_stop(
+async def test_clients_behind_a_proxy_do_not_notice_a_gateway_stop(
     proxy: Callable[[Deployment, int, Path], list[str]],
     tls: str,
     database: Callable[[], str],
@@ -173,7 +173,7 @@ def compose() -> dict[str, Any]:
     return described
 
 
-def test_the_compose_file_names_what_there_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_compose_file_names_existing_files_and_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     described = compose()
     services = described["services"]
     volumes = [volume.split(":") for service in services.values() for volume in service.get("volumes", ())]
@@ -201,9 +201,7 @@ def test_the_compose_file_names_what_there_is(monkeypatch: pytest.MonkeyPatch, t
         assert "is valid" in said.stderr
 
 
-def test_the_unit_is_one_that_systemd_takes_and_its_command_one_of_ours(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_systemd_unit_is_valid_and_runs_a_real_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     text = (DEPLOY / "timim@.service").read_text()
     lines = dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE))
     assert parsed(shlex.split(lines["ExecStart"].replace("%i", "8701")))["port"] == 8701

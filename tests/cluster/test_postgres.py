@@ -40,7 +40,7 @@ async def opened(stack: AsyncExitStack, url: str, count: int, kind: type[Postgre
 
 
 @pytest.mark.requirement("R4")
-async def test_several_nodes_number_one_timeline_together(database: Callable[[], str], seed: int) -> None:
+async def test_several_nodes_append_to_one_timeline_without_gaps(database: Callable[[], str], seed: int) -> None:
     drawn = random.Random(seed)
     async with AsyncExitStack() as stack:
         nodes = await opened(stack, database(), 3)
@@ -57,7 +57,7 @@ async def test_several_nodes_number_one_timeline_together(database: Callable[[],
             assert sorted(tails) == sorted(one.tail for one in by_message if one.timeline == line)
 
 
-async def test_nodes_make_accounts_at_once_with_a_tiny_id_each(database: Callable[[], str]) -> None:
+async def test_nodes_that_make_accounts_at_once_give_each_its_own_tiny_id(database: Callable[[], str]) -> None:
     async with AsyncExitStack() as stack:
         nodes = await opened(stack, database(), 3)
         made = await asyncio.gather(*(node.ensure_account(f"u{n}") for n in range(20) for node in nodes))
@@ -66,7 +66,7 @@ async def test_nodes_make_accounts_at_once_with_a_tiny_id_each(database: Callabl
         assert len({tiny_id for _, tiny_id in ids}) == 20
 
 
-async def test_what_the_database_cannot_hold_is_refused_alone(database: Callable[[], str]) -> None:
+async def test_a_value_the_database_cannot_store_is_refused_alone(database: Callable[[], str]) -> None:
     async with AsyncExitStack() as stack:
         (store,) = await opened(stack, database(), 1)
         good = [entry(n, LINES[0]) for n in range(3)]
@@ -147,12 +147,12 @@ async def through_crashes(server: Postgres, url: str, kind: type[PostgresStore],
 
 
 @pytest.mark.requirement("R7")
-async def test_crashes_of_the_database_lose_nothing_and_store_nothing_twice(mortal: Postgres, seed: int) -> None:
+async def test_database_crashes_lose_nothing_and_store_nothing_twice(mortal: Postgres, seed: int) -> None:
     await through_crashes(mortal, mortal.database("good"), PostgresStore, 3, seed)
 
 
 @pytest.mark.requirement("R7")
-async def test_a_store_that_gives_up_is_found_out(mortal: Postgres, seed: int) -> None:
+async def test_a_store_that_does_not_retry_is_detected(mortal: Postgres, seed: int) -> None:
     with pytest.raises((AssertionError, StorageError)):
         await through_crashes(mortal, mortal.database("gives-up"), NeverAgain, 5, seed)
 
@@ -176,18 +176,18 @@ async def answers_lost_after_the_commit(url: str, kind: type[PostgresStore]) -> 
 
 
 @pytest.mark.requirement("R7")
-async def test_an_answer_lost_after_the_commit_is_asked_for_again(database: Callable[[], str]) -> None:
+async def test_a_reply_lost_after_the_commit_is_looked_up(database: Callable[[], str]) -> None:
     await answers_lost_after_the_commit(database(), PostgresStore)
 
 
 @pytest.mark.requirement("R7")
-async def test_a_store_that_tries_again_blindly_is_found_out(database: Callable[[], str]) -> None:
+async def test_a_store_that_retries_blindly_is_detected(database: Callable[[], str]) -> None:
     with pytest.raises(AssertionError):
         await answers_lost_after_the_commit(database(), Blind)
 
 
 @pytest.mark.requirement("R7")
-async def test_what_cannot_be_told_apart_is_not_tried_again(database: Callable[[], str]) -> None:
+async def test_an_operation_of_unknown_outcome_is_not_retried(database: Callable[[], str]) -> None:
     url = database()
     host, _, rest = url.rpartition(":")
     port, _, name = rest.partition("/")
@@ -204,7 +204,7 @@ async def test_what_cannot_be_told_apart_is_not_tried_again(database: Callable[[
         assert len(await whole(store, LINES[0])) == 2
 
 
-async def test_a_database_that_is_away_is_told_in_time(mortal: Postgres) -> None:
+async def test_an_unreachable_database_is_reported_in_time(mortal: Postgres) -> None:
     url = mortal.database("away")
     async with AsyncExitStack() as stack:
         store = PostgresStore(url, retry_s=0.3)

@@ -31,7 +31,7 @@ async def test_a_storm_on_two_gateways_loses_nothing(database: Callable[[], str]
     assert (report["storms"][0]["cut"], report["storms"][0]["back"]) == (100, 100)
 
 
-def test_the_time_that_the_server_needs_for_a_login_is_not_the_clients() -> None:
+def test_login_time_excludes_the_time_the_client_waited() -> None:
     ensure_account, slow_s = Directory.ensure_account, 3.0
 
     async def slowly(self: Directory, user: str, **given: str) -> Account:

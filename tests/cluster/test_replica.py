@@ -73,7 +73,7 @@ async def seqs(store: Store, first: int, last: int) -> list[int]:
     return [entry.seq for entry in reversed(page.entries)]
 
 
-async def test_a_page_that_the_replica_has_comes_from_it(pair: Pair, name: str) -> None:
+async def test_a_page_the_replica_has_is_read_from_it(pair: Pair, name: str) -> None:
     async with opened(pair.first.url(name), pair.replica.url(name)) as store:
         await add(store, 1, 10)
         await pair.followed()
@@ -100,7 +100,7 @@ async def behind(pair: Pair, name: str, kind: type[PostgresStore]) -> None:
             await asyncio.to_thread(pair.replica.sql, name, "SELECT pg_wal_replay_resume()")
 
 
-async def test_what_a_replica_that_is_behind_lacks_comes_from_the_first(pair: Pair, name: str) -> None:
+async def test_entries_a_lagging_replica_lacks_come_from_the_primary(pair: Pair, name: str) -> None:
     await behind(pair, name, PostgresStore)
 
 
@@ -112,12 +112,12 @@ class Trusting(PostgresStore):
         return page or await super().timeline_page(timeline, first, last, limit)
 
 
-async def test_a_store_that_trusts_the_replica_is_found_out(pair: Pair, name: str) -> None:
+async def test_a_store_that_trusts_the_replica_is_detected(pair: Pair, name: str) -> None:
     with pytest.raises(AssertionError):
         await behind(pair, name, Trusting)
 
 
-async def test_a_replica_that_is_away_is_passed_over_and_found_again(
+async def test_an_unreachable_replica_is_skipped_and_used_again_later(
     pair: Pair, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "REPLICA_REST_S", 0.0)
@@ -136,7 +136,7 @@ async def test_a_replica_that_is_away_is_passed_over_and_found_again(
             await asyncio.to_thread(pair.first.start)
 
 
-async def test_one_page_waits_for_a_replica_that_hangs_and_the_next_does_not(pair: Pair, name: str) -> None:
+async def test_only_one_page_waits_for_a_hanging_replica(pair: Pair, name: str) -> None:
     async with Relay(pair.replica.port) as relay:
         async with opened(pair.first.url(name), f"postgresql://timim@127.0.0.1:{relay.port}/{name}") as store:
             await add(store, 1, 10)

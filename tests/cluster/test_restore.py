@@ -60,14 +60,14 @@ async def restored(running: Deployment, postgres: Postgres, folder: Path, *, new
             assert sorted(kept) == [f"lost {n}" for n in range(LOST)]
 
 
-async def test_what_a_restored_backup_lost_stays_on_devices_and_what_is_sent_anew_is_new(
+async def test_messages_a_restored_backup_lost_stay_on_devices_and_new_ones_are_new(
     own_postgres: Postgres, nats_server: Nats, tmp_path: Path
 ) -> None:
     async with deployment(THIS, THIS, database=own_postgres.database("chat"), bus=nats_server.url) as running:
         await restored(running, own_postgres, tmp_path, new_epoch=True)
 
 
-async def test_a_backup_that_is_restored_without_a_new_epoch_is_found_out(
+async def test_a_backup_restored_without_a_new_epoch_is_detected(
     own_postgres: Postgres, nats_server: Nats, tmp_path: Path
 ) -> None:
     async with deployment(THIS, THIS, database=own_postgres.database("chat"), bus=nats_server.url) as running:

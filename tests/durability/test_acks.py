@@ -63,20 +63,20 @@ async def test_nothing_acked_is_lost_and_nothing_is_stored_twice(tmp_path: Path,
 @pytest.mark.soak
 @pytest.mark.parametrize("failpoint", FAILPOINTS)
 @pytest.mark.requirement("R2")
-async def test_through_twenty_kills(tmp_path: Path, failpoint: Failpoint, seed: int) -> None:
+async def test_twenty_kills_at_each_failpoint(tmp_path: Path, failpoint: Failpoint, seed: int) -> None:
     acked, stored = await survive(Server(tmp_path), failpoint, 20, random.Random(seed))
     assert stored == acked
 
 
 @pytest.mark.requirement("R2")
-async def test_a_server_that_acks_before_the_commit_is_found_out(tmp_path: Path, seed: int) -> None:
+async def test_a_server_that_acks_before_the_commit_is_detected(tmp_path: Path, seed: int) -> None:
     mutant = Server(tmp_path, (str(MUTANTS / "ack_early.py"),))
     acked, stored = await survive(mutant, "before-commit", 1, random.Random(seed))
     assert set(acked) - set(stored)
 
 
 @pytest.mark.requirement("R2")
-async def test_a_server_that_does_not_know_a_resend_is_found_out(tmp_path: Path, seed: int) -> None:
+async def test_a_server_that_does_not_recognise_a_resend_is_detected(tmp_path: Path, seed: int) -> None:
     mutant = Server(tmp_path, (str(MUTANTS / "no_dedupe.py"),))
     acked, stored = await survive(mutant, "after-commit", 1, random.Random(seed))
     assert sorted(stored) != sorted(acked)

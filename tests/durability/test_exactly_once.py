@@ -134,7 +134,7 @@ TestTheSameMsgIdIsTheSameMessageForEver.settings = settings(max_examples=30, sta
 
 @pytest.mark.parametrize("mutant", [ForgetsIds, ForgetsBodies])
 @pytest.mark.requirement("R4")
-def test_a_store_that_forgets_is_found_out(mutant: type[SqliteStore]) -> None:
+def test_a_store_that_forgets_is_detected(mutant: type[SqliteStore]) -> None:
     class Mutant(ExactlyOnce):
         store_class = mutant
 

@@ -189,7 +189,9 @@ async def stage(server: RunningServer, folder: Path, mark: str) -> Scene:
 @pytest.mark.parametrize("mark", ["removed", "kept"])
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.requirement("F18", "F19", "F20", "F22", "F24", "F25", "F26")
-async def test_facts_survive(server: RunningServer, tmp_path: Path, way: Callable[[Scene], Awaitable[None]], mark: str) -> None:
+async def test_every_fact_of_a_message_survives(
+    server: RunningServer, tmp_path: Path, way: Callable[[Scene], Awaitable[None]], mark: str
+) -> None:
     scene = await stage(server, tmp_path, mark)
     try:
         before = facts(await scene.message(), *DEVICE, *ACCOUNT, *SERVER)
@@ -230,7 +232,7 @@ async def test_the_played_flag_of_a_sound_survives_a_refetch_and_a_restart(serve
 
 
 @pytest.mark.requirement("F24")
-async def test_a_physical_delete_opens_a_hole_that_roaming_fills(server: RunningServer, tmp_path: Path) -> None:
+async def test_a_physical_delete_opens_a_gap_that_roaming_fills(server: RunningServer, tmp_path: Path) -> None:
     async with server.client("bob"), server.client("alice", data_dir=tmp_path) as alice:
         sent = [await alice.c2c("bob").send(str(n)) for n in range(5)]
         assert await sent[2].delete_from_storage()
@@ -244,7 +246,7 @@ async def test_a_physical_delete_opens_a_hole_that_roaming_fills(server: Running
         assert watch.messages == []  # what comes back is not new
 
 
-async def test_a_message_that_is_deleted_while_it_is_sent_is_not_called_held(server: RunningServer, tmp_path: Path) -> None:
+async def test_a_message_deleted_while_it_is_sent_is_not_counted_as_stored(server: RunningServer, tmp_path: Path) -> None:
     async with server.client("bob"), server.client("alice", data_dir=tmp_path) as alice:
         await alice.c2c("bob").send("first")
         stall = server.faults.stall(user="alice", direction="down")

@@ -57,7 +57,7 @@ def no_gap_repair() -> Iterator[None]:
 
 
 @pytest.mark.requirement("R3")
-async def test_a_client_that_repairs_no_gap_is_found_out(server: LocalServer, tmp_path: Path) -> None:
+async def test_a_client_that_repairs_no_gap_is_detected(server: LocalServer, tmp_path: Path) -> None:
     async with server.client("alice") as alice, server.client("bob", data_dir=tmp_path) as bob:
         watch = Watch(bob)
         with no_gap_repair():
@@ -88,7 +88,7 @@ async def test_a_lost_push_is_repaired_by_the_next(server: LocalServer, tmp_path
 
 
 @pytest.mark.requirement("R3")
-async def test_a_message_outlives_any_number_of_cuts(server: LocalServer) -> None:
+async def test_a_message_survives_any_number_of_cuts(server: LocalServer) -> None:
     await server.add_users("bob")
     async with server.client("alice", timeout=TIMEOUT_S, reconnect_limit=0.01) as alice:
         await alice.c2c("bob").send("before")
@@ -99,7 +99,7 @@ async def test_a_message_outlives_any_number_of_cuts(server: LocalServer) -> Non
 
 
 @pytest.mark.requirement("R3")
-async def test_a_link_that_ends_as_a_message_leaves_does_not_fail_the_message(server: LocalServer) -> None:
+async def test_a_connection_that_ends_during_a_send_does_not_fail_the_message(server: LocalServer) -> None:
     start = Link.start
     ended = 0
 
@@ -235,14 +235,14 @@ def another_epoch(file: Path) -> None:
 
 
 @pytest.mark.requirement("R5")
-async def test_in_another_epoch_the_servers_history_is_shown_and_the_user_told(server: LocalServer, tmp_path: Path) -> None:
+async def test_in_another_epoch_the_servers_history_is_shown_and_the_user_notified(server: LocalServer, tmp_path: Path) -> None:
     shown, there, told = await resume_in_another_epoch(server, tmp_path)
     assert shown == there == ["in both", "other 1", "other 2", "other 3"]
     assert told == 1
 
 
 @pytest.mark.requirement("R5")
-async def test_a_client_that_looks_at_no_epoch_is_found_out(server: LocalServer, tmp_path: Path) -> None:
+async def test_a_client_that_ignores_the_epoch_is_detected(server: LocalServer, tmp_path: Path) -> None:
     async def never(self: LocalStore, epoch: str) -> bool:
         return False
 
@@ -291,7 +291,7 @@ KILLS = 3
 
 @pytest.mark.timeout(120)
 @pytest.mark.requirement("R6")
-async def test_every_device_gets_all_that_was_missed_once_and_in_order_through_kills(
+async def test_every_device_gets_each_missed_message_once_and_in_order_through_kills(
     server: LocalServer, tmp_path: Path, seed: int
 ) -> None:
     texts, thrown = await drain(server, tmp_path, seed)
@@ -315,7 +315,7 @@ async def test_every_device_gets_all_that_was_missed_once_and_in_order_through_k
 
 @pytest.mark.timeout(120)
 @pytest.mark.requirement("R6")
-async def test_a_device_that_throws_before_it_stores_is_found_out(server: LocalServer, tmp_path: Path, seed: int) -> None:
+async def test_a_device_that_delivers_before_it_stores_is_detected(server: LocalServer, tmp_path: Path, seed: int) -> None:
     _, thrown = await drain(server, tmp_path, seed, mutant="throws early")
     assert any(len(thrown[name]) != len(set(thrown[name])) for name in DEVICES)
 

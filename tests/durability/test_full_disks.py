@@ -36,7 +36,7 @@ async def check(server: RunningServer, sent: dict[str, Message]) -> None:
     assert sorted(stored) == sorted(text for text, m in sent.items() if m.status is MessageStatus.SUCCEEDED)
 
 
-async def test_the_senders_disk_is_full(tmp_path: Path) -> None:
+async def test_a_full_disk_of_the_sender_fails_the_send_clearly(tmp_path: Path) -> None:
     async with running_server() as server:
         await server.add_users("bob")
         async with server.client("alice", data_dir=tmp_path) as alice:
@@ -61,7 +61,7 @@ async def test_the_senders_disk_is_full(tmp_path: Path) -> None:
         await check(server, sent)
 
 
-async def test_the_servers_disk_is_full(tmp_path: Path) -> None:
+async def test_a_full_disk_of_the_server_refuses_messages_and_recovers(tmp_path: Path) -> None:
     async with running_server() as server:
         await server.add_users("bob")
         async with server.client("alice", data_dir=tmp_path) as alice:
@@ -83,7 +83,7 @@ async def test_the_servers_disk_is_full(tmp_path: Path) -> None:
             assert {m.text: m.status for m in held} == {text: m.status for text, m in sent.items()}
 
 
-async def test_the_servers_disk_is_full_for_content(tmp_path: Path) -> None:
+async def test_a_full_disk_of_the_server_refuses_content_and_recovers(tmp_path: Path) -> None:
     """An upload that finds no room is refused with a reason, leaves nothing there, and works when there is room again."""
     content = random.Random(1).randbytes(3_000_000)
     async with running_server() as server:

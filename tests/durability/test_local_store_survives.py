@@ -85,7 +85,7 @@ def a_full_disk(path: Path) -> Iterator[None]:
 
 
 @pytest.mark.requirement("R18")
-async def test_a_full_disk_is_told_and_afterwards_nothing_is_missing(server: RunningServer, tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported_and_afterwards_nothing_is_missing(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("bob")
     async with server.client("bob") as bob, server.client("alice", data_dir=tmp_path) as alice:
         watch, at_bob = Watch(alice), Watch(bob)
@@ -138,7 +138,7 @@ def nothing_of_a_database(data: bytearray, rng: random.Random) -> None:
     "damage", [no_header, every_page_but_the_first, truncated, nothing_of_a_database, a_page_in_the_middle]
 )
 @pytest.mark.requirement("R18")
-async def test_a_damaged_file_is_set_aside_and_synced_anew(
+async def test_a_corrupt_file_is_replaced_and_synced_again(
     server: RunningServer, tmp_path: Path, seed: int, damage: Callable[[bytearray, random.Random], None]
 ) -> None:
     await server.add_users("bob")
@@ -174,7 +174,7 @@ async def test_a_damaged_file_is_set_aside_and_synced_anew(
 
 
 @pytest.mark.requirement("R18")
-async def test_a_store_that_throws_before_it_stores_is_found_out(server: RunningServer, tmp_path: Path, seed: int) -> None:
+async def test_a_store_that_delivers_before_it_stores_is_detected(server: RunningServer, tmp_path: Path, seed: int) -> None:
     """The mutant: what the store reports as new is not what it wrote."""
     add = writes.add
 

@@ -244,7 +244,7 @@ TestANetworkWithFaultsKeepsEveryPromise.settings = settings(
 
 @pytest.mark.timeout(300)
 @pytest.mark.requirement("R3")
-def test_a_server_that_knows_no_resend_is_found_out_by_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_recognise_a_resend_is_detected_by_the_state_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     append = timelines.append
 
     def append_always(entry: NewEntry) -> Steps[Appended]:

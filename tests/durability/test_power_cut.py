@@ -164,7 +164,7 @@ async def test_no_acked_row_is_lost_to_a_power_cut(kind: type[ServersStore | Cli
 @pytest.mark.soak
 @STORES
 @pytest.mark.requirement("R1")
-async def test_at_length(kind: type[ServersStore | ClientsStore], seed: int) -> None:
+async def test_two_thousand_power_cuts(kind: type[ServersStore | ClientsStore], seed: int) -> None:
     acked = 0
     for round in range(10):
         result = await cut_again_and_again(kind, 200, seed=seed + round)
@@ -176,7 +176,7 @@ async def test_at_length(kind: type[ServersStore | ClientsStore], seed: int) -> 
 @STORES
 @pytest.mark.parametrize("synchronous", ["NORMAL", "OFF"])
 @pytest.mark.requirement("R1")
-async def test_a_store_that_does_not_sync_its_commits_is_found_out(
+async def test_a_store_that_does_not_sync_its_commits_is_detected(
     kind: type[ServersStore | ClientsStore], synchronous: str, seed: int
 ) -> None:
     result = await cut_again_and_again(kind, 60, seed=seed, synchronous=synchronous)

@@ -128,7 +128,7 @@ async def test_nothing_is_lost_repeated_or_out_of_order(server: RunningServer, t
 @pytest.mark.soak
 @pytest.mark.parametrize("round", range(50))
 @pytest.mark.requirement("R3")
-async def test_for_long(server: RunningServer, tmp_path: Path, seed: int, round: int) -> None:
+async def test_a_long_storm_of_faults(server: RunningServer, tmp_path: Path, seed: int, round: int) -> None:
     weather = Weather(senders=10, each=400, rate=0.3, crashes=3, kills=10)
     async with farm() as clients:
         result = await storm(server, clients, tmp_path, seed + round, weather)
@@ -139,7 +139,7 @@ async def test_for_long(server: RunningServer, tmp_path: Path, seed: int, round:
 
 @pytest.mark.timeout(120)
 @pytest.mark.requirement("R3")
-async def test_a_server_that_knows_no_resend_is_found_out(tmp_path: Path, seed: int) -> None:
+async def test_a_server_that_does_not_recognise_a_resend_is_detected_in_a_storm(tmp_path: Path, seed: int) -> None:
     async with running_server(data_dir=tmp_path / "server", hello_interval_s=2) as server, farm() as clients:
         server.program = (str(MUTANTS / "no_dedupe.py"),)
         await server.restart()
@@ -152,7 +152,7 @@ async def test_a_server_that_knows_no_resend_is_found_out(tmp_path: Path, seed: 
 
 @pytest.mark.timeout(120)
 @pytest.mark.requirement("R3")
-async def test_a_client_that_names_its_resends_anew_is_found_out(server: RunningServer, tmp_path: Path, seed: int) -> None:
+async def test_a_client_that_renames_its_resends_is_detected(server: RunningServer, tmp_path: Path, seed: int) -> None:
     async with farm() as clients:
         await server.add_users("bob", "s0")
         server.faults.cut(user="s0", direction="down", after_frames=2, times=6)  # acks: what is stored, and not known to be

@@ -44,7 +44,7 @@ def test_a_notebook_runs_from_top_to_bottom(path: Path) -> None:
         assert "NotAMember" in said
 
 
-def test_no_notebook_is_kept_with_what_it_printed() -> None:
+def test_no_notebook_is_committed_with_its_output() -> None:
     assert NOTEBOOKS
     for path in NOTEBOOKS:
         assert not printed(notebook_of(path))

@@ -54,12 +54,12 @@ async def next_of(heard: asyncio.Queue[Message]) -> Message:
         return await heard.get()
 
 
-def test_there_is_no_network_but_loopback() -> None:
+def test_only_loopback_is_reachable() -> None:
     with pytest.raises(OSError, match="unreachable"):
         socket.create_connection(("192.0.2.1", 80), timeout=1)
 
 
-async def test_it_becomes_ready_and_then_asks_nothing_again_and_again(server: RunningServer) -> None:
+async def test_the_web_client_becomes_ready_and_does_not_poll(server: RunningServer) -> None:
     await server.add_users("bob")
     async with server.client("bob") as bob, web_client(server, "alice") as web:
         await web.login()
@@ -146,7 +146,7 @@ async def test_group_messages_pass_both_ways(server: RunningServer, maker: str) 
         assert await web.do("groups") == [group_id]
 
 
-async def test_it_lists_conversations_and_pages_both_histories(server: RunningServer) -> None:
+async def test_the_web_client_lists_conversations_and_pages_both_histories(server: RunningServer) -> None:
     await server.add_users("alice")
     async with server.client("bob") as bob:
         group = await bob.groups.create("Public", name="team", members=["alice"])
@@ -194,7 +194,7 @@ async def test_a_wrong_signature_is_shown_by_its_code(server: RunningServer) -> 
         assert refused.value.code == 70003
 
 
-async def test_it_comes_back_after_a_cut_and_misses_nothing(server: RunningServer) -> None:
+async def test_the_web_client_comes_back_after_a_cut_and_misses_nothing(server: RunningServer) -> None:
     await server.add_users("bob")
     async with Relay(server) as relay, web_client(server, "alice", url=relay.url) as web, server.client("bob") as bob:
         await web.login()

@@ -35,7 +35,7 @@ async def told(web: WebClient, event: str, text: str) -> None:
 
 
 @pytest.mark.requirement("P06")
-async def test_a_recall_and_an_edit_by_timim_are_shown(server: RunningServer, alice: WebClient) -> None:
+async def test_a_recall_and_an_edit_by_timim_are_shown_on_the_web(server: RunningServer, alice: WebClient) -> None:
     async with server.client("bob") as bob:
         group = await bob.groups.create("Public", name="team", members=["alice"])
         for conversation in (bob.c2c("alice"), group.conversation):
@@ -72,7 +72,7 @@ def ending(shown: dict[str, Any]) -> Callable[[MessageEdited | MessageRecalled],
 
 
 @pytest.mark.requirement("P06")
-async def test_a_recall_and_an_edit_by_the_web_client_are_heard(server: RunningServer, alice: WebClient) -> None:
+async def test_a_recall_and_an_edit_by_the_web_client_reach_timim(server: RunningServer, alice: WebClient) -> None:
     bob = server.client("bob")
     watch = Watch(bob, MessageRecalled, MessageEdited)
     async with bob:
@@ -90,7 +90,7 @@ async def test_a_recall_and_an_edit_by_the_web_client_are_heard(server: RunningS
 
 
 @pytest.mark.requirement("P06")
-async def test_what_is_read_and_pinned_is_the_same_on_both_sides(server: RunningServer, alice: WebClient) -> None:
+async def test_read_state_and_pins_are_the_same_on_both_sides(server: RunningServer, alice: WebClient) -> None:
     bob = server.client("bob")
     watch = Watch(bob, ReadReceipt)
     own = server.client("alice")

@@ -50,7 +50,7 @@ def tip(kind: int) -> Callable[[dict[str, Any]], bool]:
     return lambda m: m["type"] == "TIMGroupTipElem" and m["payload"]["operationType"] == kind
 
 
-async def test_a_group_made_elsewhere_is_seen_from_its_making_to_its_end(server: RunningServer, alice: WebClient) -> None:
+async def test_a_group_made_by_timim_is_seen_on_the_web_until_it_is_dissolved(server: RunningServer, alice: WebClient) -> None:
     async with server.client("bob") as bob:
         group = await bob.groups.create("Public", name="team", members=["alice"])
         where = f"GROUP{group.id}"
@@ -76,7 +76,7 @@ async def test_a_group_made_elsewhere_is_seen_from_its_making_to_its_end(server:
         assert await alice.do("groups") == []
 
 
-async def test_who_is_put_out_is_told_and_loses_the_group(server: RunningServer, alice: WebClient) -> None:
+async def test_a_kicked_web_user_is_notified_and_loses_the_group(server: RunningServer, alice: WebClient) -> None:
     async with server.client("bob") as bob:
         group = await bob.groups.create("Public", name="team", members=["alice"])
         await told(alice, "onGroupListUpdated", lambda groups: len(groups) == 1)
@@ -114,9 +114,7 @@ async def test_a_group_is_administered_from_the_web(server: RunningServer, alice
         assert [m.user_id async for m in group.members()] == ["bob"]
 
 
-async def test_an_application_made_on_the_web_is_answered_here_and_the_other_way_round(
-    server: RunningServer, alice: WebClient
-) -> None:
+async def test_applications_to_join_are_answered_across_clients(server: RunningServer, alice: WebClient) -> None:
     bob = server.client("bob")
     heard = Watch(bob, GroupNoticeReceived)
     async with bob:
@@ -155,7 +153,7 @@ async def test_friends_are_made_and_unmade_across_clients(server: RunningServer,
             await bob.c2c("alice").send("hello?")
 
 
-async def test_a_profile_set_on_the_web_is_seen_here(server: RunningServer, alice: WebClient) -> None:
+async def test_a_profile_set_on_the_web_is_seen_by_timim(server: RunningServer, alice: WebClient) -> None:
     desk = server.client("alice")
     heard = Watch(desk, ProfileChanged)
     async with desk, server.client("bob") as bob:
@@ -168,7 +166,7 @@ async def test_a_profile_set_on_the_web_is_seen_here(server: RunningServer, alic
         assert seen["nick"] == "Bob"
 
 
-async def test_who_loses_its_place_to_another_device_is_kicked_out(tmp_path: Path) -> None:
+async def test_a_web_client_that_loses_its_slot_is_kicked_out(tmp_path: Path) -> None:
     async with running_server(data_dir=tmp_path / "one", devices="one") as server, web_client(server, "alice") as web:
         await web.login()
         async with server.client("alice"):

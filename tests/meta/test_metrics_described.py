@@ -24,13 +24,13 @@ def test_every_metric_is_described() -> None:
     assert undescribed(all_metrics(), DOCUMENT.read_text()) == []
 
 
-def test_what_is_not_described_is_found() -> None:
+def test_a_metric_without_description_is_found() -> None:
     metrics = all_metrics()
     Counter("timim_novelty", "Nobody described it", registry=metrics.registry)
     assert undescribed(metrics, DOCUMENT.read_text()) == ["timim_novelty_total"]
 
 
-def test_a_node_alone_shows_nothing_of_parts_that_it_does_not_have() -> None:
+def test_a_single_node_shows_no_metrics_of_missing_parts() -> None:
     shown = Metrics(sessions=lambda: 0).text().decode()
     assert "timim_sessions" in shown
     assert "timim_bus" not in shown

@@ -32,6 +32,6 @@ def test_every_command_and_field_is_described() -> None:
     assert undescribed(DOCUMENT.read_text()) == []
 
 
-def test_what_is_not_described_is_found() -> None:
+def test_a_command_without_description_is_found() -> None:
     text = DOCUMENT.read_text().replace("`openim.sendmsg`", "").replace("`TimelineSeq`", "")
     assert undescribed(text) == ["TimelineSeq", "openim.sendmsg"]

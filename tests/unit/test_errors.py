@@ -49,7 +49,7 @@ NAMED: dict[type[timim.TimimError], tuple[int, ...]] = {
 
 
 @pytest.mark.parametrize("kind, codes", NAMED.items(), ids=lambda value: getattr(value, "__name__", ""))
-def test_every_code_is_the_exception_of_its_name(kind: type[timim.TimimError], codes: tuple[int, ...]) -> None:
+def test_every_code_has_the_exception_of_its_name(kind: type[timim.TimimError], codes: tuple[int, ...]) -> None:
     for code in codes:
         error = error_for(code, "why")
         assert type(error) is kind, code
@@ -65,7 +65,7 @@ async def refusal(link: Link, **body: object) -> timim.TimimError:
     return refused.value
 
 
-async def test_a_message_that_is_not_one_is_refused_by_its_code() -> None:
+async def test_an_invalid_message_is_refused_with_its_code() -> None:
     async with running_server() as server, server.client("alice") as alice:
         link = alice._connection.link()
         for body, code, kind in (
@@ -84,7 +84,7 @@ async def test_a_message_that_is_not_one_is_refused_by_its_code() -> None:
         assert len(await alice.c2c("alice").get_messages(1)) == 0, "nothing of it was stored"
 
 
-async def test_the_clients_own_codes(tmp_path: Path) -> None:
+async def test_the_clients_own_errors_have_their_codes(tmp_path: Path) -> None:
     async with running_server() as server:
         alice = server.client("alice", timeout=0.5)
         with pytest.raises(timim.NotLoggedIn) as early:

@@ -44,7 +44,7 @@ NAMES = {
 
 
 @pytest.mark.requirement("R12")
-async def test_no_name_leads_anywhere(tmp_path: Path) -> None:
+async def test_no_file_name_leads_out_of_the_folder(tmp_path: Path) -> None:
     """The name arrives as it was typed, for showing; on either disk there is nothing of it."""
     folder = tmp_path / "server"
     async with running_server(data_dir=folder) as server, server.client("alice") as alice, server.client("bob") as bob:
@@ -119,13 +119,13 @@ def test_no_picture_takes_more_than_2_s_or_300_mb(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.requirement("R12")
-def test_without_the_bound_of_pixels_the_corpus_is_found_to_harm(tmp_path: Path) -> None:
+def test_the_corpus_is_harmful_without_the_pixel_limit(tmp_path: Path) -> None:
     assert any("20000x20000" in line for line in _judged("unbounded", tmp_path))
 
 
 @given(st.integers(0, 2**32))
 @pytest.mark.requirement("R12")
-def test_no_damaged_picture_ends_in_anything_but_sizes_or_a_refusal(seed: int) -> None:
+def test_a_damaged_picture_is_resized_or_refused(seed: int) -> None:
     for form, data in image_factory.damaged(seed, 3):
         try:
             made = make_variants(data)
@@ -135,7 +135,7 @@ def test_no_damaged_picture_ends_in_anything_but_sizes_or_a_refusal(seed: int) -
 
 
 @pytest.mark.requirement("R12")
-async def test_pages_that_are_pictures_are_sent_as_bytes_and_never_shown_as_pages() -> None:
+async def test_html_and_svg_polyglots_are_never_shown_as_pages() -> None:
     async with running_server() as server, server.client("alice") as alice, server.client("bob") as bob:
         watch = Watch(bob)
         taken = 0
@@ -167,7 +167,7 @@ LIMITS: dict[str, tuple[int, Callable[[Path], Any]]] = {
 
 @pytest.mark.parametrize("kind", LIMITS)
 @pytest.mark.requirement("R12")
-async def test_what_is_over_its_limit_is_refused_before_it_is_read(kind: str, tmp_path: Path) -> None:
+async def test_oversized_content_is_refused_before_it_is_read(kind: str, tmp_path: Path) -> None:
     limit, elem_of = LIMITS[kind]
     path = tmp_path / "large"
     with path.open("wb") as file:

@@ -18,7 +18,7 @@ def verified(signature: str, *, app_id: int = APP, user_id: str = "alice", now: 
     return verify_user_sig(signature, app_id=app_id, user_id=user_id, secret_keys=["old", KEY], now=now)
 
 
-def test_the_public_signer_is_believed() -> None:
+def test_signatures_of_tencents_signer_are_accepted() -> None:
     import time
 
     from TLSSigAPIv2 import TLSSigAPIv2
@@ -27,7 +27,7 @@ def test_the_public_signer_is_believed() -> None:
     assert verified(signature, now=time.time()).user_id == "alice"
 
 
-def test_a_signature_is_good_for_its_user_app_key_and_time_only() -> None:
+def test_a_signature_is_valid_only_for_its_user_app_key_and_time() -> None:
     signature = sign_user(APP, KEY, "alice", expire_s=60, userbuf=b"\x00x", now=NOW)
     assert verified(signature).userbuf == b"\x00x"
     for code, changed in (

@@ -110,7 +110,7 @@ def key_of(server: RunningServer) -> dict[str, str]:
     return {"TIMIM_URL": server.url, "TIMIM_DATA_DIR": str(server.folder)}
 
 
-async def test_a_message_between_two_terminals_as_the_readme_says(tmp_path: Path) -> None:
+async def test_two_terminals_exchange_a_message_as_the_readme_says(tmp_path: Path) -> None:
     port = "0"
     async with terminal(tmp_path, "serve", "--port", port) as serve:
         url = (await line_with(serve, "listens on")).split()[3]
@@ -131,7 +131,7 @@ async def test_a_message_between_two_terminals_as_the_readme_says(tmp_path: Path
         assert kept.out.splitlines()[0] == "alice: hello 你好"
 
 
-async def test_what_a_user_says_wrong_is_one_clear_line(server: RunningServer, tmp_path: Path) -> None:
+async def test_a_wrong_argument_is_one_clear_line(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("bob")
     key = key_of(server)
 
@@ -153,7 +153,7 @@ async def test_what_a_user_says_wrong_is_one_clear_line(server: RunningServer, t
     assert "no key at hand" in await refusal("send", "bob", "hi", *alice, TIMIM_DATA_DIR=str(tmp_path / "elsewhere"))
 
 
-async def test_a_signature_that_is_not_good_is_told_apart(server: RunningServer, tmp_path: Path) -> None:
+async def test_bad_signatures_are_told_apart(server: RunningServer, tmp_path: Path) -> None:
     app = {"TIMIM_URL": server.url, "TIMIM_APP_ID": str(server.app_id)}
     data = ("--data-dir", str(server.folder))
 
@@ -201,7 +201,7 @@ async def test_settings_come_from_flags_over_the_environment_over_a_file(tmp_pat
     assert "no_such_setting" in wrong.err
 
 
-def test_the_wheel_carries_what_the_demo_sends(tmp_path: Path) -> None:
+def test_the_wheel_contains_the_media_of_the_demo(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=LIMIT_S)
     (wheel,) = tmp_path.glob("timim-*.whl")
@@ -226,7 +226,7 @@ def test_the_wheel_carries_what_the_demo_sends(tmp_path: Path) -> None:
 
 
 @pytest.mark.requirement("P01")
-async def test_gaps_tells_what_is_not_held_and_fill_fetches_it(tmp_path: Path) -> None:
+async def test_gaps_shows_the_missing_ranges_and_fill_fetches_them(tmp_path: Path) -> None:
     async with running_server(data_dir=tmp_path / "timim-data", group_messages_per_s=0) as server:
         (tmp_path / "timim-data" / "app.json").write_text(f'{{"app_id": {server.app_id}, "secret_key": "{server.secret_key}"}}')
         await server.add_users("bob")

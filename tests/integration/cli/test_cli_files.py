@@ -23,7 +23,7 @@ MIB = 1 << 20
 
 
 @pytest.mark.requirement("F10", "F05")
-async def test_a_file_and_a_picture_go_and_come_byte_for_byte(tmp_path: Path) -> None:
+async def test_a_file_and_a_picture_are_sent_and_fetched_byte_for_byte(tmp_path: Path) -> None:
     data = random.Random(1).randbytes(5 * MIB)
     (tmp_path / "报告.bin").write_bytes(data)
     picture = MEDIA / "rocket.jpg"
@@ -91,7 +91,7 @@ def test_a_name_that_a_peer_chose_is_never_a_path() -> None:
     assert len(local_name("字" * 300, "uuid").encode()) <= 200
 
 
-def test_a_path_that_is_taken_is_not_taken_again(tmp_path: Path) -> None:
+def test_an_existing_path_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
     (tmp_path / "a (1).txt").symlink_to("nowhere")
     assert free_path(tmp_path, "a.txt").name == "a (2).txt"
@@ -120,7 +120,7 @@ with timim.ProgressBar("<cat>.jpg") as bar:
 
 
 @pytest.mark.requirement("P08")
-def test_a_bar_in_a_notebook_is_one_element(tmp_path: Path) -> None:
+def test_a_progress_bar_in_a_notebook_is_one_element(tmp_path: Path) -> None:
     cell: dict[str, object] = {
         "cell_type": "code",
         "source": CELL,

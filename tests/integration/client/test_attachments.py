@@ -33,18 +33,18 @@ async def falsified_upload(folder: Path, seed: int, program: tuple[str, ...] = (
 
 
 @pytest.mark.requirement("F10")
-async def test_bytes_falsified_on_the_way_up_are_refused(tmp_path: Path, seed: int) -> None:
+async def test_bytes_altered_during_an_upload_are_refused(tmp_path: Path, seed: int) -> None:
     await falsified_upload(tmp_path, seed)
 
 
 @pytest.mark.requirement("F10")
-async def test_a_server_that_does_not_check_the_hash_is_found_out(tmp_path: Path, seed: int) -> None:
+async def test_a_server_that_does_not_check_the_hash_is_detected(tmp_path: Path, seed: int) -> None:
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
         await falsified_upload(tmp_path, seed, NO_HASH)
 
 
 @pytest.mark.requirement("F07")
-async def test_bytes_falsified_on_the_way_down_or_on_the_disk_are_refused(tmp_path: Path, seed: int) -> None:
+async def test_bytes_altered_during_a_download_or_on_disk_are_refused(tmp_path: Path, seed: int) -> None:
     (tmp_path / "file").write_bytes(random.Random(seed).randbytes(6 * MIB))
     async with relayed_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
         sent = await alice.c2c("bob").send(FileElem(path=tmp_path / "file"))
@@ -63,7 +63,7 @@ async def test_bytes_falsified_on_the_way_down_or_on_the_disk_are_refused(tmp_pa
         assert list(into.iterdir()) == []
 
 
-async def test_an_upload_that_its_sender_gives_up_leaves_nothing_anywhere(tmp_path: Path) -> None:
+async def test_a_cancelled_upload_leaves_nothing_anywhere(tmp_path: Path) -> None:
     async with relayed_server(tmp_path / "s") as (server, _):
         async with server.client("alice", data_dir=tmp_path / "a") as alice, server.client("bob"):
 
@@ -109,7 +109,7 @@ async def test_an_abandoned_upload_is_collected(tmp_path: Path) -> None:
         assert server.rows("media_uploads") == 0
 
 
-async def test_the_same_bytes_are_stored_once_and_only_their_uploader_is_spared_sending_them(tmp_path: Path) -> None:
+async def test_equal_bytes_are_stored_once_and_only_their_uploader_skips_the_upload(tmp_path: Path) -> None:
     data = random.Random(1).randbytes(3 * MIB)
     async with (
         relayed_server(tmp_path / "s", {"media_sweep_s": 0.1}) as (server, relay),

@@ -33,7 +33,7 @@ CALLS: dict[str, Callable[[Client], Awaitable[object]]] = {
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.requirement("R9")
-async def test_what_is_cancelled_at_any_moment_leaves_nothing_behind(server: LocalServer, tmp_path: Path, call: str) -> None:
+async def test_a_call_cancelled_at_any_moment_leaves_nothing_behind(server: LocalServer, tmp_path: Path, call: str) -> None:
     """After each cancellation the same client goes on as if nothing had been asked."""
     async with server.client("bob") as bob, server.client("alice"):
         for i in range(30):
@@ -89,12 +89,12 @@ async def sends_cancelled_everywhere(server: LocalServer, folder: Path) -> None:
 
 
 @pytest.mark.requirement("R9")
-async def test_a_send_that_is_cancelled_at_any_moment_is_stored_once_or_never(server: LocalServer, tmp_path: Path) -> None:
+async def test_a_send_cancelled_at_any_moment_is_stored_once_or_never(server: LocalServer, tmp_path: Path) -> None:
     await sends_cancelled_everywhere(server, tmp_path)
 
 
 @pytest.mark.requirement("R9")
-async def test_a_client_that_sends_again_what_was_cancelled_is_found_out(server: LocalServer, tmp_path: Path) -> None:
+async def test_a_client_that_resends_a_cancelled_message_is_detected(server: LocalServer, tmp_path: Path) -> None:
     send = Outbox.send
 
     async def again(self: Outbox, key: ConversationKey, message: Message, **options: Any) -> Message:

@@ -23,7 +23,7 @@ async def server() -> AsyncIterator[RunningServer]:
 
 
 @pytest.mark.requirement("P05")
-async def test_one_conversation_in_order_and_one_at_a_time_and_others_meanwhile(server: RunningServer) -> None:
+async def test_handlers_run_in_order_within_a_conversation_and_concurrently_across(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("carol") as carol, server.client("bob") as bob:
         gate = asyncio.Event()
         begun: list[str] = []
@@ -145,7 +145,7 @@ async def test_a_slow_handler_blocks_neither_the_socket_nor_memory_and_loses_not
 
 
 @pytest.mark.requirement("P04")
-async def test_expect_wait_for_and_events_are_armed_before_they_return(server: RunningServer) -> None:
+async def test_expect_wait_for_and_events_listen_before_they_return(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
 
         @bob.on_new_message
@@ -169,7 +169,7 @@ async def test_expect_wait_for_and_events_are_armed_before_they_return(server: R
 
 
 @pytest.mark.requirement("P04")
-async def test_what_ends_a_wait(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_wait_ends_by_event_timeout_or_logout(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "STREAM_LIMIT", 5)
     alice = server.client("alice")
     async with alice, server.client("bob") as bob:
@@ -201,7 +201,7 @@ async def test_what_ends_a_wait(server: RunningServer, monkeypatch: pytest.Monke
     assert alice._dispatcher._waiters == []
 
 
-async def test_a_handler_that_waits_for_ever_does_not_hold_up_the_end(server: RunningServer, tmp_path: Path) -> None:
+async def test_a_handler_that_never_returns_does_not_block_logout(server: RunningServer, tmp_path: Path) -> None:
     async with no_task_leaks(action="raise"):
         for how in ("waits for a message", "sleeps"):
             bob = server.client("bob", data_dir=tmp_path)

@@ -59,7 +59,7 @@ class Heard:
 
 
 @pytest.mark.requirement("F01")
-async def test_the_same_pair_is_the_same_conversation_and_is_not_listed(server: RunningServer) -> None:
+async def test_the_same_type_and_peer_give_the_same_unlisted_conversation(server: RunningServer) -> None:
     client = server.client("alice")
     assert client.c2c("bob") is client.conversation(ConversationType.C2C, "bob")
     assert client.c2c("x") is not client.group("x")
@@ -72,7 +72,7 @@ async def test_the_same_pair_is_the_same_conversation_and_is_not_listed(server: 
 
 
 @pytest.mark.requirement("F02", "F03")
-async def test_a_sent_message_is_numbered_dated_and_frozen(server: RunningServer) -> None:
+async def test_a_sent_message_has_its_seq_and_time_and_is_frozen(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob"):
         message = Message("one", TextElem(text="two"), FaceElem(index=0, data=b"\xff\x00"))
         sent = await alice.c2c("bob").send(message)
@@ -90,7 +90,7 @@ async def test_a_sent_message_is_numbered_dated_and_frozen(server: RunningServer
 
 
 @pytest.mark.requirement("F03")
-async def test_a_refusal_gives_status_3_and_the_code(server: RunningServer) -> None:
+async def test_a_refused_message_has_status_3_and_raises_the_code(server: RunningServer) -> None:
     async with server.client("alice") as alice:
         message = Message("anybody there?")
         with pytest.raises(timim.UnknownUser) as refused:
@@ -104,7 +104,7 @@ async def test_a_refusal_gives_status_3_and_the_code(server: RunningServer) -> N
 
 
 @pytest.mark.requirement("F04", "F08", "F11", "F12", "F13", "F17")
-async def test_content_arrives_as_it_was(server: RunningServer) -> None:
+async def test_every_elem_arrives_as_it_was_sent(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         heard = Heard(bob)
         elems = (
@@ -144,7 +144,7 @@ async def test_a_picture_has_three_sizes_and_the_original_is_untouched(server: R
 
 
 @pytest.mark.requirement("F05")
-async def test_what_is_no_picture_fails_clearly(server: RunningServer, tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_picture_fails_clearly(server: RunningServer, tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     (tmp_path / "page.png").write_text("<html>not a picture</html>")
     async with server.client("alice") as alice, server.client("bob"):
@@ -229,7 +229,7 @@ async def test_group_messages_reach_every_member_and_nobody_else(server: Running
 
 
 @pytest.mark.requirement("F15")
-async def test_an_online_message_is_thrown_and_stored_nowhere(server: RunningServer) -> None:
+async def test_an_online_message_is_delivered_and_stored_nowhere(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         heard = Heard(bob)
         await alice.c2c("bob").send_online("typing")
@@ -242,7 +242,7 @@ async def test_an_online_message_is_thrown_and_stored_nowhere(server: RunningSer
 
 
 @pytest.mark.requirement("F16")
-async def test_offline_messages_are_thrown_once_at_login_and_never_again(server: RunningServer, tmp_path: Path) -> None:
+async def test_offline_messages_are_delivered_once_at_login_and_never_again(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("bob")
     async with server.client("alice") as alice:
         for i in range(30):
@@ -260,7 +260,7 @@ async def test_offline_messages_are_thrown_once_at_login_and_never_again(server:
 
 
 @pytest.mark.requirement("F19", "F21", "F22")
-async def test_two_devices_of_one_user_agree(server: RunningServer) -> None:
+async def test_two_devices_of_one_user_show_the_same(server: RunningServer) -> None:
     async with (
         server.client("alice") as phone,
         server.client("alice") as desk,
@@ -284,7 +284,7 @@ async def test_two_devices_of_one_user_agree(server: RunningServer) -> None:
 
 
 @pytest.mark.requirement("F20", "F24", "F25")
-async def test_marks_and_custom_fields_survive_refetch_and_restart(server: RunningServer, tmp_path: Path) -> None:
+async def test_status_and_custom_fields_survive_refetch_and_restart(server: RunningServer, tmp_path: Path) -> None:
     async with server.client("alice", data_dir=tmp_path) as alice, server.client("bob"):
         for text in ("one", "two", "three"):
             await alice.c2c("bob").send(text)
@@ -304,7 +304,7 @@ async def test_marks_and_custom_fields_survive_refetch_and_restart(server: Runni
 
 
 @pytest.mark.requirement("F27", "F29")
-async def test_lists_and_local_messages_without_network(server: RunningServer, tmp_path: Path) -> None:
+async def test_conversations_and_local_messages_need_no_network(server: RunningServer, tmp_path: Path) -> None:
     async with server.client("alice", data_dir=tmp_path) as alice, server.client("bob"), server.client("carol"):
         await alice.c2c("bob").send("b")
         await alice.c2c("carol").send("c")
@@ -357,7 +357,7 @@ async def test_the_same_msg_id_is_the_same_entry_after_a_restart(server: Running
     assert seqs == [1, 1, 1, 1]
 
 
-async def test_bad_logins_are_told_apart(server: RunningServer, tmp_path: Path) -> None:
+async def test_bad_logins_raise_distinct_errors(server: RunningServer, tmp_path: Path) -> None:
     def client(url: str = server.url, **given: object) -> Client:
         options = {"app_id": server.app_id, "user_id": "alice", "data_dir": ":memory:", "timeout": 5} | given
         return Client(url, **options)  # type: ignore[arg-type]
@@ -382,7 +382,7 @@ async def test_bad_logins_are_told_apart(server: RunningServer, tmp_path: Path) 
     await first.close()
 
 
-async def test_expect_is_armed_before_its_body_runs(server: RunningServer) -> None:
+async def test_expect_listens_before_its_body_runs(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
 
         @bob.on_new_message

@@ -48,7 +48,7 @@ def down(first: int, last: int) -> list[int]:
 
 
 @pytest.mark.requirement("F30", "P01")
-async def test_a_page_asks_for_exactly_what_is_missing_and_says_so(server: RunningServer, tmp_path: Path) -> None:
+async def test_a_page_requests_exactly_the_missing_messages_and_says_so(server: RunningServer, tmp_path: Path) -> None:
     id = await said(server, SAID, "bob")
     async with server.client("bob", data_dir=tmp_path) as bob:
         group = bob.group(id)
@@ -72,7 +72,7 @@ async def test_a_page_asks_for_exactly_what_is_missing_and_says_so(server: Runni
 
 
 @pytest.mark.requirement("F30")
-async def test_what_is_asked_at_once_is_fetched_once(server: RunningServer) -> None:
+async def test_equal_requests_at_once_are_fetched_once(server: RunningServer) -> None:
     id = await said(server, SAID, "bob", "carol")
     async with server.client("bob") as bob:
         pages = await asyncio.gather(*(bob.group(id).get_messages(100) for _ in range(10)))
@@ -86,7 +86,7 @@ async def test_what_is_asked_at_once_is_fetched_once(server: RunningServer) -> N
 
 
 @pytest.mark.requirement("F30")
-async def test_a_page_that_is_held_does_not_wait_for_another_that_is_fetched(server: RunningServer) -> None:
+async def test_a_local_page_does_not_wait_for_a_fetched_one(server: RunningServer) -> None:
     id = await said(server, SAID, "bob")
     async with server.client("bob") as bob:
         group = bob.group(id)
@@ -102,7 +102,7 @@ async def test_a_page_that_is_held_does_not_wait_for_another_that_is_fetched(ser
 
 
 @pytest.mark.requirement("F29", "F30")
-async def test_the_two_sides_of_a_hole_are_never_neighbours(server: RunningServer, tmp_path: Path) -> None:
+async def test_the_two_sides_of_a_gap_are_never_neighbours(server: RunningServer, tmp_path: Path) -> None:
     id = await said(server, SAID, "bob")
     bob = server.client("bob", data_dir=tmp_path)
     async with bob:
@@ -126,9 +126,7 @@ async def test_the_two_sides_of_a_hole_are_never_neighbours(server: RunningServe
 
 
 @pytest.mark.requirement("F30")
-async def test_offline_a_page_of_the_newest_is_what_is_held_and_never_called_complete(
-    server: RunningServer, tmp_path: Path
-) -> None:
+async def test_an_offline_page_of_the_newest_is_local_and_never_complete(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("bob")
     alice = server.client("alice", data_dir=tmp_path)
     watch = Watch(alice, ConnectionLost)
@@ -174,7 +172,7 @@ async def by_its_operator(server: RunningServer, *statements: str) -> None:
 
 
 @pytest.mark.requirement("F30")
-async def test_what_the_server_no_longer_has_is_known_and_not_asked_for_again(server: RunningServer, tmp_path: Path) -> None:
+async def test_messages_the_server_no_longer_has_are_not_requested_again(server: RunningServer, tmp_path: Path) -> None:
     id = await said(server, SAID, "bob")
     kept = f"timeline=(SELECT id FROM timelines WHERE name='group\x1f{id}')"
     await by_its_operator(
@@ -202,7 +200,7 @@ async def test_what_the_server_no_longer_has_is_known_and_not_asked_for_again(se
 
 
 @pytest.mark.requirement("F30")
-async def test_what_was_said_while_one_was_out_of_a_group_is_a_hole_for_ever(server: RunningServer, tmp_path: Path) -> None:
+async def test_messages_sent_while_out_of_a_group_are_a_permanent_gap(server: RunningServer, tmp_path: Path) -> None:
     id = await said(server, 10, "bob")
     async with server.client("alice") as alice, server.client("bob", data_dir=tmp_path) as bob:
         group = alice.groups.of(id)
@@ -223,7 +221,7 @@ async def test_what_was_said_while_one_was_out_of_a_group_is_a_hole_for_ever(ser
         assert (local[-1].seq, local.complete) == (1, False)
 
 
-async def test_history_by_time_and_in_both_directions(server: RunningServer, tmp_path: Path) -> None:
+async def test_history_starts_at_a_time_and_goes_in_both_directions(server: RunningServer, tmp_path: Path) -> None:
     id = await said(server, 40, "bob")
     when = f"UPDATE entries SET time=1000+seq/4 WHERE timeline=(SELECT id FROM timelines WHERE name='group\x1f{id}')"
     await by_its_operator(server, when)  # four messages a second, 1000.25 to 1010
@@ -246,7 +244,7 @@ async def test_history_by_time_and_in_both_directions(server: RunningServer, tmp
 
 
 @pytest.mark.requirement("F30")
-async def test_failed_messages_stand_where_they_were_made_and_push_nothing_out(server: RunningServer) -> None:
+async def test_failed_messages_keep_their_position_and_displace_nothing(server: RunningServer) -> None:
     await server.add_users("bob")
     async with server.client("alice") as alice:
         bob = alice.c2c("bob")
@@ -282,7 +280,7 @@ async def test_failed_messages_stand_where_they_were_made_and_push_nothing_out(s
             await alice.c2c("alice").get_local_messages(5, before=newest_first[0])
 
 
-async def test_fill_fetches_all_that_is_not_held_and_tells_how_far_it_is(server: RunningServer, tmp_path: Path) -> None:
+async def test_fill_fetches_every_gap_and_reports_progress(server: RunningServer, tmp_path: Path) -> None:
     id = await said(server, SAID, "bob")
     async with server.client("bob", data_dir=tmp_path) as bob:
         watch = Watch(bob)
@@ -300,7 +298,7 @@ async def test_fill_fetches_all_that_is_not_held_and_tells_how_far_it_is(server:
         assert watch.messages == []  # nothing of it is thrown
 
 
-async def test_a_server_restored_from_a_backup_is_noticed_and_its_history_asked_for_anew(
+async def test_a_server_restored_from_a_backup_is_noticed_and_its_history_fetched_again(
     server: RunningServer, tmp_path: Path
 ) -> None:
     """By its new epoch when the operator says so, and without that by seqs that it no longer has."""
@@ -347,7 +345,7 @@ async def test_a_server_restored_from_a_backup_is_noticed_and_its_history_asked_
 
 
 @pytest.mark.requirement("F30")
-async def test_what_was_just_sent_is_in_the_page_also_while_the_inbox_waits(server: RunningServer) -> None:
+async def test_a_just_sent_message_is_in_the_page_while_the_inbox_waits(server: RunningServer) -> None:
     """The inbox cannot go on: what it has to fetch first does not come."""
     async with server.client("bob") as bob, server.client("alice") as alice:
         await alice.c2c("bob").send("one")
@@ -361,7 +359,7 @@ async def test_what_was_just_sent_is_in_the_page_also_while_the_inbox_waits(serv
         assert bob.user_id == "bob"
 
 
-async def test_an_answer_that_comes_before_our_row_says_its_seq_fetches_nothing(server: RunningServer, tmp_path: Path) -> None:
+async def test_a_reply_received_before_our_row_has_its_seq_fetches_nothing(server: RunningServer, tmp_path: Path) -> None:
     async with server.client("alice", data_dir=tmp_path) as alice, server.client("bob") as bob:
         answers = Watch(alice)
 

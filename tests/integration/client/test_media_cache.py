@@ -79,7 +79,7 @@ async def put(cache: MediaCache, uuid: str, seed: int, size: int = MIB) -> Path:
     return await cache.add(file, uuid, hashlib.sha256(data).hexdigest())
 
 
-async def test_a_damaged_file_in_the_cache_is_not_taken_for_the_content(tmp_path: Path) -> None:
+async def test_a_corrupt_file_in_the_cache_is_not_used(tmp_path: Path) -> None:
     cache = MediaCache(tmp_path, 8 * MIB)
     path = await put(cache, "a" * 32, 1)
     path.write_bytes(path.read_bytes()[:-1])
@@ -99,7 +99,7 @@ asyncio.run(main())
 """
 
 
-async def test_what_a_crash_left_in_the_cache_is_removed(tmp_path: Path) -> None:
+async def test_remains_of_a_crash_in_the_cache_are_removed(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", CRASHES, str(tmp_path))
     assert await process.wait() == -9
     assert len(held(tmp_path)) == 1
@@ -108,7 +108,7 @@ async def test_what_a_crash_left_in_the_cache_is_removed(tmp_path: Path) -> None
     assert held(tmp_path) == {}
 
 
-async def test_a_client_that_keeps_nothing_has_a_cache_while_it_runs(tmp_path: Path) -> None:
+async def test_an_in_memory_client_has_a_cache_while_it_runs(tmp_path: Path) -> None:
     async with (
         relayed_server(tmp_path / "s") as (server, relay),
         server.client("alice", media_cache_bytes=8 * MIB) as alice,
@@ -141,7 +141,7 @@ async def test_a_download_that_fails_leaves_nothing_in_the_cache(tmp_path: Path)
             assert await elem.read() == bytes(2 * MIB)
 
 
-async def test_a_cache_whose_disk_fails_is_passed_by(tmp_path: Path) -> None:
+async def test_a_cache_whose_disk_fails_is_bypassed(tmp_path: Path) -> None:
     async with relayed_server(tmp_path / "s") as (server, _):
         alice = server.client("alice", data_dir=tmp_path / "a", media_cache_bytes=8 * MIB)
         async with alice, server.client("bob"):

@@ -82,24 +82,24 @@ async def goes_on(folder: Path, size: int, seed: int, program: tuple[str, ...] =
 
 
 @pytest.mark.requirement("F10")
-async def test_an_upload_cut_twenty_times_goes_on_where_it_stopped(tmp_path: Path, seed: int) -> None:
+async def test_an_upload_cut_twenty_times_resumes_where_it_stopped(tmp_path: Path, seed: int) -> None:
     await goes_on(tmp_path, 20 * MIB, seed)
 
 
 @pytest.mark.requirement("F10")
-async def test_a_server_that_forgets_where_an_upload_stands_is_found_out(tmp_path: Path, seed: int) -> None:
+async def test_a_server_that_forgets_the_upload_offset_is_detected(tmp_path: Path, seed: int) -> None:
     with pytest.raises((AssertionError, timim.NetworkError)):  # all is sent again, or it is given up
         await goes_on(tmp_path, 20 * MIB, seed, FORGETS_OFFSET)
 
 
 @pytest.mark.soak
 @pytest.mark.requirement("F10")
-async def test_an_upload_of_100_mb_cut_twenty_times(tmp_path: Path, seed: int) -> None:
+async def test_an_upload_of_100_mb_cut_twenty_times_resumes(tmp_path: Path, seed: int) -> None:
     await goes_on(tmp_path, 100 * MIB, seed)
 
 
 @pytest.mark.requirement("F10")
-async def test_an_upload_goes_on_after_the_server_was_killed(tmp_path: Path, seed: int) -> None:
+async def test_an_upload_resumes_after_the_server_was_killed(tmp_path: Path, seed: int) -> None:
     data = made(tmp_path / "big", 24 * MIB, seed)
     async with relayed_server(tmp_path / "s") as (server, relay):
         alice, bob = server.client("alice"), server.client("bob")
@@ -124,7 +124,7 @@ async def send_in_a_process(server: RelayedServer, folder: Path, path: Path) -> 
 
 
 @pytest.mark.requirement("F10", "F03")
-async def test_an_upload_goes_on_after_its_client_was_killed(tmp_path: Path, seed: int) -> None:
+async def test_an_upload_resumes_after_its_client_was_killed(tmp_path: Path, seed: int) -> None:
     data = made(tmp_path / "big", 24 * MIB, seed)
     async with relayed_server(tmp_path / "s") as (server, relay):
         await server.add_users("bob")
@@ -143,7 +143,7 @@ async def test_an_upload_goes_on_after_its_client_was_killed(tmp_path: Path, see
 
 
 @pytest.mark.requirement("F07")
-async def test_a_download_that_is_cut_asks_for_the_rest(tmp_path: Path, seed: int) -> None:
+async def test_an_interrupted_download_requests_the_rest(tmp_path: Path, seed: int) -> None:
     size = 12 * MIB
     data = made(tmp_path / "big", size, seed)
     async with relayed_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
@@ -209,7 +209,7 @@ async def test_at_most_four_transfers_of_a_client_run_at_once(tmp_path: Path) ->
 
 
 @pytest.mark.requirement("F03")
-async def test_content_that_was_collected_before_its_message_went_out_is_uploaded_again(tmp_path: Path) -> None:
+async def test_content_collected_before_its_message_was_sent_is_uploaded_again(tmp_path: Path) -> None:
     async with relayed_server(tmp_path / "s") as (server, _):
         alice, bob = server.client("alice", reconnect_limit=0.2), server.client("bob", reconnect_limit=0.2)
         watch = Watch(bob)
@@ -224,7 +224,7 @@ async def test_content_that_was_collected_before_its_message_went_out_is_uploade
             assert await (await file_of(watch)).read() == b"kept"
 
 
-async def test_a_file_that_changed_between_two_runs_is_sent_as_it_is_now(tmp_path: Path, seed: int) -> None:
+async def test_a_file_changed_between_two_runs_is_sent_as_it_is_now(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "big"
     made(path, 12 * MIB, seed)
     async with relayed_server(tmp_path / "s") as (server, relay):
@@ -266,7 +266,7 @@ async def test_memory_stays_flat_on_both_sides_for_100_mb(tmp_path: Path, seed: 
 
 
 @pytest.mark.requirement("F05", "F10")
-async def test_the_servers_own_limits_hold_before_a_byte_is_sent(tmp_path: Path) -> None:
+async def test_the_servers_limits_are_checked_before_a_byte_is_sent(tmp_path: Path) -> None:
     settings = {"max_file_bytes": 200 * MIB, "max_sound_bytes": 1000}
     path = tmp_path / "large"
     with path.open("wb") as file:
@@ -282,7 +282,7 @@ async def test_the_servers_own_limits_hold_before_a_byte_is_sent(tmp_path: Path)
 
 
 @pytest.mark.requirement("F10")
-async def test_an_upload_goes_on_after_the_server_was_stopped_in_the_middle(tmp_path: Path, seed: int) -> None:
+async def test_an_upload_resumes_after_the_server_was_stopped(tmp_path: Path, seed: int) -> None:
     data = made(tmp_path / "big", 24 * MIB, seed)
     async with relayed_server(tmp_path / "s", {"drain_s": 0.5}) as (server, relay):
         alice, bob = server.client("alice"), server.client("bob")
@@ -301,7 +301,7 @@ async def test_an_upload_goes_on_after_the_server_was_stopped_in_the_middle(tmp_
             assert relay.passed["up"] - passed < 24 * MIB - kept + 2 * MIB  # all that was kept is not sent again
 
 
-def test_the_relay_is_what_clients_are_told_of(tmp_path: Path) -> None:
+def test_clients_are_given_the_address_of_the_relay(tmp_path: Path) -> None:
     async def work() -> None:
         async with relayed_server(tmp_path) as (server, relay), server.client("alice") as alice:
             assert isinstance(alice, Client)

@@ -28,7 +28,7 @@ async def server() -> AsyncIterator[RunningServer]:
 
 
 @pytest.mark.requirement("P03")
-async def test_what_was_sent_while_offline_goes_out_in_order_after_a_restart(server: RunningServer, tmp_path: Path) -> None:
+async def test_messages_sent_offline_are_delivered_in_order_after_a_restart(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("alice", "bob")
     alice = server.client("alice", data_dir=tmp_path)
     await alice.open()
@@ -46,7 +46,7 @@ async def test_what_was_sent_while_offline_goes_out_in_order_after_a_restart(ser
 
 
 @pytest.mark.requirement("F03")
-async def test_what_an_earlier_run_left_becomes_failed_when_its_user_chose_so(server: RunningServer, tmp_path: Path) -> None:
+async def test_unsent_messages_of_an_earlier_run_fail_when_the_user_chose_so(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("alice", "bob")
     alice = server.client("alice", data_dir=tmp_path)
     await alice.open()
@@ -88,7 +88,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def test_content_given_as_bytes_goes_out_after_the_sender_was_killed(server: RunningServer, tmp_path: Path) -> None:
+async def test_content_given_as_bytes_is_sent_after_the_sender_was_killed(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("alice", "bob")
     signature = timim.sign_user(server.app_id, server.secret_key, "alice")
     process = await asyncio.create_subprocess_exec(
@@ -133,7 +133,7 @@ def look_for(secret: bytes, folder: Path) -> tuple[list[str], list[str]]:
     return [path.name for path in files], [path.name for path in files if secret in path.read_bytes()]
 
 
-async def test_a_compressed_picture_is_smaller_and_what_is_sent(server: RunningServer) -> None:
+async def test_a_compressed_picture_is_smaller_and_is_the_one_sent(server: RunningServer) -> None:
     noise = Image.effect_noise((2000, 1500), 60).convert("RGB")
     out = io.BytesIO()
     noise.save(out, "JPEG", quality=95)
@@ -152,7 +152,7 @@ async def test_a_compressed_picture_is_smaller_and_what_is_sent(server: RunningS
     assert sizes[ImageCompression.HIGH][1] < sizes[ImageCompression.HD][1] < sizes[ImageCompression.ORIGINAL][1]
 
 
-async def test_order_holds_among_sends_that_are_started_together(server: RunningServer) -> None:
+async def test_sends_started_together_keep_their_order(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         conversation = alice.c2c("bob")
         mixed = [FileElem(data=b"x" * 200_000) if i % 10 == 0 else TextElem(text=str(i)) for i in range(40)]
@@ -162,7 +162,7 @@ async def test_order_holds_among_sends_that_are_started_together(server: Running
         assert kinds == [type(elem) for elem in mixed]
 
 
-async def test_more_conversations_than_a_link_has_room_for_are_all_served(server: RunningServer) -> None:
+async def test_more_conversations_than_request_slots_are_all_served(server: RunningServer) -> None:
     peers = [f"u{i}" for i in range(40)]
     await server.add_users(*peers)
     async with server.client("alice") as alice:
@@ -172,7 +172,7 @@ async def test_more_conversations_than_a_link_has_room_for_are_all_served(server
 
 
 @pytest.mark.requirement("F23", "F26")
-async def test_ids_and_times_are_the_servers_after_the_ack(server: RunningServer) -> None:
+async def test_ids_and_times_come_from_the_server_after_the_ack(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         heard = [bob.wait_for(lambda m: m.text == "a", timeout=WAIT_S), bob.wait_for(lambda m: m.text == "b", timeout=WAIT_S)]
         messages = [Message("a"), Message("b")]
@@ -188,7 +188,7 @@ async def test_ids_and_times_are_the_servers_after_the_ack(server: RunningServer
 
 
 @pytest.mark.requirement("F22")
-async def test_the_sender_too_sees_what_the_server_wrote_of_it(server: RunningServer) -> None:
+async def test_the_sender_sees_the_profile_the_server_wrote(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob"):
         sent = await alice.c2c("bob").send("hi")
         assert sent.sender_profile is not None
@@ -201,9 +201,7 @@ async def test_the_sender_too_sees_what_the_server_wrote_of_it(server: RunningSe
 
 @pytest.mark.parametrize("kind", ["c2c", "group"])
 @pytest.mark.requirement("F03")
-async def test_what_was_stored_before_the_crash_is_not_called_failed_by_who_chose_not_to_resend(
-    tmp_path: Path, kind: str
-) -> None:
+async def test_a_message_stored_before_the_crash_does_not_fail_when_resending_is_off(tmp_path: Path, kind: str) -> None:
     """Its sender and the server died between the commit and the ack; another was never sent at all."""
     async with running_server(group_messages_per_s=0) as server:
         await server.add_users("bob")
@@ -243,7 +241,7 @@ async def told(act: Callable[..., None], *given: object) -> Any:
     return await future
 
 
-async def test_what_is_on_its_way_stands_behind_what_the_server_has() -> None:
+async def test_unsent_messages_are_ordered_after_those_the_server_has() -> None:
     key = ConversationKey(ConversationType.C2C, "bob")
     async with LocalStore(None) as store:
         messages = [Message(f"{n}") for n in range(4)]
@@ -256,7 +254,7 @@ async def test_what_is_on_its_way_stands_behind_what_the_server_has() -> None:
         assert [(m.local_id, m.seq) for m in await store.page(key, 10)] == [*zip(ids[::-1], (10, 9, 8, 7), strict=True)]
 
 
-async def test_a_deleted_messages_ack_and_marks_are_not_those_of_the_row_that_has_its_local_id_now() -> None:
+async def test_the_ack_of_a_deleted_message_does_not_touch_the_row_that_reuses_its_local_id() -> None:
     key = ConversationKey(ConversationType.C2C, "bob")
     async with LocalStore(None) as store:
         gone, next_ = Message("gone"), Message("next")
@@ -277,7 +275,7 @@ async def test_a_deleted_messages_ack_and_marks_are_not_those_of_the_row_that_ha
         assert (held.seq, held.custom_int, held.status) == (2, 0, MessageStatus.SUCCEEDED)
 
 
-async def test_cloud_data_that_is_no_text_is_refused_and_harms_no_other(server: RunningServer) -> None:
+async def test_cloud_data_that_is_not_text_is_refused_alone(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob"):
         conv = alice.c2c("bob")
         bad, *good = await asyncio.gather(

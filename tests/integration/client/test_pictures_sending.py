@@ -44,7 +44,7 @@ async def test_originals_arrive_as_they_were_and_stripped_when_asked(tmp_path: P
 
 
 @pytest.mark.requirement("F05")
-async def test_what_cannot_be_stripped_is_not_sent_unstripped() -> None:
+async def test_a_picture_that_cannot_be_stripped_is_not_sent() -> None:
     async with running_server() as server, server.client("alice") as alice:
         message = Message(
             ImageElem(data=image_factory.encoded(image_factory.quarters(300, 300), "TIFF", told=True), strip_location=True)
@@ -55,7 +55,7 @@ async def test_what_cannot_be_stripped_is_not_sent_unstripped() -> None:
 
 
 @pytest.mark.requirement("F03")
-def test_that_a_picture_is_to_be_stripped_is_on_disk_before_it_is_sent() -> None:
+def test_the_wish_to_strip_a_picture_is_on_disk_before_it_is_sent() -> None:
     elem = ImageElem(path=Path("photo.jpg"), strip_location=True, compression=ImageCompression.HD)
     (kept,) = decode_own_body(encode_body([elem], local=True))
     assert isinstance(kept, ImageElem)

@@ -77,7 +77,7 @@ async def test_chinese_and_english_are_found_newest_first(server: RunningServer)
 
 
 @pytest.mark.requirement("P07")
-async def test_what_was_taken_back_is_found_no_more_and_what_was_changed_by_its_new_words(server: RunningServer) -> None:
+async def test_a_recalled_message_is_not_found_and_an_edited_one_by_its_new_words(server: RunningServer) -> None:
     async with server.client("bob") as bob, server.client("alice") as alice:
         watch = Watch(bob, timim.MessageRecalled, timim.MessageEdited)
         recalled = await alice.c2c("bob").send("a secret word")
@@ -94,7 +94,7 @@ async def test_what_was_taken_back_is_found_no_more_and_what_was_changed_by_its_
 
 
 @pytest.mark.requirement("P07")
-async def test_every_part_that_can_be_read_is_looked_through(server: RunningServer) -> None:
+async def test_every_readable_part_is_searched(server: RunningServer) -> None:
     async with server.client("alice") as alice:
         talk = alice.c2c("bob")
         await talk.send(timim.FileElem(data=b"x", filename="合同-final.pdf"))
@@ -116,7 +116,7 @@ async def test_every_part_that_can_be_read_is_looked_through(server: RunningServ
 
 
 @pytest.mark.requirement("P07")
-async def test_by_sender_time_and_conversation_paged_by_key(server: RunningServer) -> None:
+async def test_search_filters_by_sender_time_and_conversation_and_pages(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         async with alice.c2c("bob").expect(lambda m: m.text == "票 9", timeout=10) as last:
             for number in range(10):
@@ -141,7 +141,7 @@ async def test_by_sender_time_and_conversation_paged_by_key(server: RunningServe
 
 
 @pytest.mark.requirement("P07")
-async def test_what_is_not_held_is_said_and_fetched_when_asked(server: RunningServer) -> None:
+async def test_missing_ranges_are_reported_and_fetched_on_request(server: RunningServer) -> None:
     async with server.client("alice") as alice:
         group = await alice.groups.create("Work", name="g")
         talk = alice.group(group.id)
@@ -166,7 +166,7 @@ async def test_what_is_not_held_is_said_and_fetched_when_asked(server: RunningSe
 
 @pytest.mark.parametrize("text", ["", " \t", '"', "* ^ -", "。，！", "x" * 2000, "a " * 40])
 @pytest.mark.requirement("P07")
-async def test_nothing_to_look_for_is_a_clear_error(tmp_path: Path, text: str) -> None:
+async def test_an_empty_search_is_a_clear_error(tmp_path: Path, text: str) -> None:
     client = timim.Client("ws://127.0.0.1:1", app_id=1, user_id="alice", user_sig="", data_dir=tmp_path)
     await client.open()
     try:
@@ -179,7 +179,7 @@ async def test_nothing_to_look_for_is_a_clear_error(tmp_path: Path, text: str) -
 
 
 @pytest.mark.requirement("P07")
-async def test_words_follow_their_rows(tmp_path: Path) -> None:
+async def test_the_index_follows_its_rows(tmp_path: Path) -> None:
     async with LocalStore(tmp_path / "m.db") as store:
         await stored(store, "one 发票", "two 发票", "three 发票")
         assert await seqs(store, "发票") == [3, 2, 1]
@@ -209,7 +209,7 @@ async def test_words_follow_their_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.requirement("P07")
-async def test_a_store_of_before_the_index_is_indexed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_without_an_index_is_indexed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fulltext, "BATCH_ROWS", 7)
     old = sqlite3.connect(tmp_path / "m.db")
     old.executescript(f"{rows._STEPS[0]} PRAGMA user_version=1")
@@ -235,7 +235,7 @@ async def test_a_store_of_before_the_index_is_indexed_in_parts(tmp_path: Path, m
     st.text('发票今天ab"*-():', min_size=1, max_size=3),
 )
 @pytest.mark.requirement("P07")
-def test_a_run_of_signs_is_found_wherever_it_stands(texts: list[str], wanted: str) -> None:
+def test_a_substring_is_found_at_any_position(texts: list[str], wanted: str) -> None:
     connection = sqlite3.connect(":memory:")
     fulltext.register(connection)
     connection.executescript("CREATE TABLE messages(local_id INTEGER PRIMARY KEY, body BLOB);" + fulltext.SCHEMA)

@@ -110,7 +110,7 @@ SILENT = [
 
 @pytest.mark.parametrize("data", [*SILENT, mp4(2**32 / 1000 - 1, b"isom")[:40]])
 @pytest.mark.requirement("F09")
-def test_what_does_not_say_has_no_duration(data: bytes) -> None:
+def test_a_file_without_a_length_has_no_duration(data: bytes) -> None:
     assert read_duration_s(data) is None
     assert read_duration_s(Path("/nowhere/at/all.wav")) is None
 
@@ -129,7 +129,7 @@ async def test_a_missing_duration_is_filled_in_and_a_wrong_one_corrected(
 
 
 @pytest.mark.requirement("F09")
-async def test_a_duration_that_nothing_contradicts_stays_as_given() -> None:
+async def test_a_duration_that_the_file_does_not_contradict_stays_as_given() -> None:
     assert await checked_duration(b"of a kind of our own", 42) == 42
     assert await checked_duration(b"of a kind of our own", 0) == 0
     assert await checked_duration(wav(0.2), 0) == 1  # nobody is shown a sound of no length
@@ -137,7 +137,7 @@ async def test_a_duration_that_nothing_contradicts_stays_as_given() -> None:
 
 @given(st.sampled_from(sorted(SOUNDS)), st.integers(0, 2**32))
 @pytest.mark.requirement("F09")
-def test_no_bytes_make_the_look_fail(kind: str, seed: int) -> None:
+def test_no_bytes_make_reading_the_duration_fail(kind: str, seed: int) -> None:
     found = read_duration_s(image_factory.harmed(random.Random(seed), SOUNDS[kind]))
     assert found is None or 0 < found < 2**31
 

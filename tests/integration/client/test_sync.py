@@ -69,7 +69,7 @@ async def test_a_new_device_gets_the_list_with_one_last_message_each(server: Run
 
 
 @pytest.mark.requirement("F28", "F32")
-async def test_without_recent_contacts_only_what_was_missed_in_c2c_comes(server: RunningServer, tmp_path: Path) -> None:
+async def test_without_recent_contacts_only_missed_c2c_messages_come(server: RunningServer, tmp_path: Path) -> None:
     group = await talk(server)
     bob = server.client("bob", data_dir=tmp_path, recent_contacts=False)
     watch = Watch(bob)
@@ -91,7 +91,7 @@ async def test_without_recent_contacts_only_what_was_missed_in_c2c_comes(server:
 
 
 @pytest.mark.requirement("F32")
-async def test_the_last_messages_are_at_hand_without_any_io(server: RunningServer, tmp_path: Path) -> None:
+async def test_last_messages_are_available_without_any_io(server: RunningServer, tmp_path: Path) -> None:
     await talk(server)
     async with server.client("bob", data_dir=tmp_path) as bob:
         await bob.c2c("dave").get_messages(10)
@@ -123,7 +123,7 @@ async def test_the_last_messages_are_at_hand_without_any_io(server: RunningServe
 
 
 @pytest.mark.requirement("F16")
-async def test_what_is_said_during_the_sync_comes_once_and_in_order(server: RunningServer, tmp_path: Path) -> None:
+async def test_messages_sent_during_the_sync_come_once_and_in_order(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("alice", "bob")
     async with server.client("bob", data_dir=tmp_path):
         pass
@@ -158,9 +158,7 @@ async def quiet_group(server: RunningServer, folder: Path) -> str:
     return group
 
 
-async def test_after_a_cut_a_group_is_brought_whole_also_one_that_the_login_did_not_name(
-    server: RunningServer, tmp_path: Path
-) -> None:
+async def test_after_a_cut_a_group_that_the_login_did_not_name_is_synced_too(server: RunningServer, tmp_path: Path) -> None:
     group = await quiet_group(server, tmp_path)
     bob = server.client("bob", data_dir=tmp_path, reconnect_limit=0.5)
     watch = Watch(bob, ConnectionRestored)
@@ -176,7 +174,7 @@ async def test_after_a_cut_a_group_is_brought_whole_also_one_that_the_login_did_
         assert (await bob.group(group).coverage()).complete
 
 
-async def test_after_a_cut_a_group_that_one_came_into_meanwhile_is_brought_from_there_on(server: RunningServer) -> None:
+async def test_after_a_cut_a_group_joined_meanwhile_is_synced_from_the_join(server: RunningServer) -> None:
     await server.add_users("bob")
     bob = server.client("bob", reconnect_limit=0.5)
     watch = Watch(bob, ConnectionRestored)
@@ -208,7 +206,7 @@ async def test_a_lost_push_of_a_group_that_the_login_did_not_name_is_repaired(se
         assert texts(await watch.upto(2)) == ["lost on the way", "arrives"]
 
 
-async def test_a_group_that_is_closed_to_us_holds_back_no_other_conversation(server: RunningServer, tmp_path: Path) -> None:
+async def test_an_inaccessible_group_holds_back_no_other_conversation(server: RunningServer, tmp_path: Path) -> None:
     group = await quiet_group(server, tmp_path)
     bob = server.client("bob", data_dir=tmp_path)
     watch = Watch(bob)
@@ -249,7 +247,7 @@ async def passed(server: RunningServer, folder: Path, peers: int, changed: int) 
 
 
 @pytest.mark.requirement("F28")
-async def test_a_login_costs_what_changed_and_not_what_exists(tmp_path: Path) -> None:
+async def test_the_cost_of_a_login_is_that_of_changes_not_of_contents(tmp_path: Path) -> None:
     costs = []
     for peers in (20, 400):
         async with running_server() as server:

@@ -54,7 +54,7 @@ async def test_a_rate_is_kept(server: RunningServer, tmp_path: Path) -> None:
     assert 0 < report["sent"] <= 30 * report["seconds"] + 2  # one more of each process
 
 
-async def test_a_storm_loses_nothing_and_its_time_is_told(server: RunningServer, tmp_path: Path) -> None:
+async def test_a_storm_loses_nothing_and_reports_its_time(server: RunningServer, tmp_path: Path) -> None:
     words = ("--users", "100", "--seconds", "2", "--rate", "200", "--storm", "100", "--processes", "2")
     report = await measured(server, tmp_path, *words)
     assert (report["lost"], report["repeated"], report["disordered"]) == (0, 0, 0)
@@ -65,7 +65,7 @@ async def test_a_storm_loses_nothing_and_its_time_is_told(server: RunningServer,
 
 
 @pytest.mark.parametrize("mutant, found", [("acks_in_vain", "lost"), ("stores_twice", "repeated")])
-async def test_a_server_that_loses_or_repeats_is_found_out(
+async def test_a_server_that_loses_or_repeats_is_detected(
     server: RunningServer, tmp_path: Path, mutant: str, found: str
 ) -> None:
     server.program = (str(MUTANTS / f"{mutant}.py"),)
@@ -75,7 +75,7 @@ async def test_a_server_that_loses_or_repeats_is_found_out(
     assert bool(report["lost_examples"]) == (report["lost"] > 0)
 
 
-async def test_groups_that_say_too_much_are_told_as_refused_and_not_as_lost(tmp_path: Path) -> None:
+async def test_rate_limited_messages_are_reported_as_refused_not_lost(tmp_path: Path) -> None:
     async with running_server(data_dir=tmp_path / "server", group_messages_per_s=5, group_burst_s=1) as server:
         report = await measured(server, tmp_path, *SMALL, "--peers", "0", "--groups", "1", "--members", "3")
     assert report["refused"]["10023"] > 0
@@ -83,7 +83,7 @@ async def test_groups_that_say_too_much_are_told_as_refused_and_not_as_lost(tmp_
     assert report["sent"] * 2 == report["delivered"]
 
 
-async def test_ctrl_c_ends_with_what_was_measured(server: RunningServer, tmp_path: Path) -> None:
+async def test_ctrl_c_prints_the_measurements_so_far(server: RunningServer, tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "timim.cli", "bench", "--users", "4", "--seconds", "600", "--storm", "2"),
@@ -101,7 +101,7 @@ async def test_ctrl_c_ends_with_what_was_measured(server: RunningServer, tmp_pat
     assert b"lost 0, repeated 0" in out
 
 
-async def test_what_cannot_be_is_one_clear_line(server: RunningServer, tmp_path: Path) -> None:
+async def test_an_impossible_option_is_one_clear_line(server: RunningServer, tmp_path: Path) -> None:
     key = key_of(server)
 
     async def refusal(*words: str, **more: str) -> str:
@@ -115,7 +115,7 @@ async def test_what_cannot_be_is_one_clear_line(server: RunningServer, tmp_path:
     assert "no key at hand" in await refusal(TIMIM_APP_ID="0", TIMIM_SECRET_KEY="")
 
 
-def test_a_line_tells_what_is_lost_repeated_and_out_of_order() -> None:
+def test_a_report_line_counts_lost_repeated_and_out_of_order() -> None:
     line = Line()
     for number in (0, 1, 4, 2, 4, 5):
         line.hear(number)

@@ -26,7 +26,7 @@ async def server() -> AsyncIterator[RunningServer]:
 
 
 @pytest.mark.requirement("P06")
-async def test_the_sender_learns_up_to_where_the_peer_has_read(server: RunningServer, tmp_path: Path) -> None:
+async def test_the_sender_learns_how_far_the_peer_has_read(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("b1")
     away = server.client("a1", data_dir=tmp_path)
     watch = Watch(away, ReadReceipt)
@@ -68,7 +68,7 @@ async def server_bob_page(server: RunningServer) -> list[Message]:
 
 
 @pytest.mark.requirement("P06")
-async def test_a_group_message_that_asks_for_it_has_its_readers_counted(server: RunningServer, tmp_path: Path) -> None:
+async def test_a_group_message_that_requests_receipts_counts_its_readers(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("b2", "c2")
     alice = server.client("a2", data_dir=tmp_path)
     watch = Watch(alice, ReadReceipt)
@@ -123,7 +123,7 @@ async def test_receipts_and_mentions_are_refused_where_they_make_no_sense(server
 
 
 @pytest.mark.requirement("P06")
-async def test_unread_and_mentions_are_exact_after_a_relogin_above_a_hole(server: RunningServer, tmp_path: Path) -> None:
+async def test_unread_and_mentions_are_exact_after_a_relogin_above_a_gap(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("b4")
     async with server.client("a4") as alice:
         group = await alice.groups.create("Public", name="team", members=["b4"])
@@ -221,7 +221,7 @@ async def test_pins_mutes_and_drafts_are_the_same_on_all_devices(server: Running
 
 
 @pytest.mark.requirement("P06")
-async def test_a_conversation_is_pinned_before_anything_was_said_in_it(server: RunningServer) -> None:
+async def test_a_conversation_without_messages_can_be_pinned(server: RunningServer) -> None:
     await server.add_users("b6")
     async with server.client("a6") as alice:
         await alice.c2c("b6").pin()
@@ -278,7 +278,7 @@ async def Watch_of(client: timim.Client, text: str, group_id: str) -> Message:  
 
 
 @pytest.mark.requirement("P06")
-async def test_other_clients_are_told_in_their_own_words(server: RunningServer) -> None:
+async def test_other_clients_are_notified_in_their_own_format(server: RunningServer) -> None:
     await server.add_users("b8")
     async with server.client("a8") as alice, Foreign(server, "a8") as own, Foreign(server, "b8") as bob:
         message = await alice.c2c("b8").send("hello")

@@ -51,7 +51,7 @@ async def late_login(server: RunningServer, device: timim.Client, attempt: int) 
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_a_login_that_was_given_up_and_comes_late_does_not_end_the_one_after_it() -> None:
+async def test_an_abandoned_login_that_arrives_late_does_not_end_the_next_one() -> None:
     """As in a storm: a client waits for 10 s, tries again, and the server comes to both."""
     async with running_server() as server, server.client("bob") as bob, server.client("alice") as alice:
         ended = Watch(bob, KickedOut)
@@ -66,7 +66,7 @@ async def test_a_login_that_was_given_up_and_comes_late_does_not_end_the_one_aft
 
 
 @pytest.mark.requirement("F16", "F19", "F21")
-async def test_each_device_gets_everything_once_and_they_agree_on_what_is_read(tmp_path: Path) -> None:
+async def test_each_device_gets_everything_once_and_all_agree_on_read_state(tmp_path: Path) -> None:
     async with running_server() as server, server.client("bob") as bob:
         here, there, away = (server.client("alice", data_dir=tmp_path / name) for name in ("here", "there", "away"))
         async with away:
@@ -123,7 +123,7 @@ async def test_a_device_that_reads_too_slowly_is_closed_and_catches_up(tmp_path:
 
 
 @pytest.mark.parametrize("policy", ["all", "platform", "one"])
-async def test_kicking_by_platform(policy: Literal["all", "platform", "one"]) -> None:
+async def test_a_login_kicks_devices_of_the_same_platform(policy: Literal["all", "platform", "one"]) -> None:
     async with running_server(devices=policy) as server, server.client("bob") as bob:
         phone = server.client("alice", platform="mobile")
         desk = server.client("alice", platform="desktop")
@@ -153,7 +153,7 @@ async def test_kicking_by_platform(policy: Literal["all", "platform", "one"]) ->
             assert "online" in repr(second)
 
 
-async def test_a_device_that_lost_its_place_while_it_was_away_stays_away() -> None:
+async def test_a_device_that_lost_its_slot_while_away_stays_logged_out() -> None:
     async with running_server(devices="one") as server:
         phone = server.client("alice", reconnect_limit=0.2)
         watch = Watch(phone, KickedOut, ConnectionLost, ConnectionRestored)
@@ -180,7 +180,7 @@ async def test_a_device_that_lost_its_place_while_it_was_away_stays_away() -> No
                 assert "online" in repr(direct)
 
 
-async def test_a_device_that_is_kicked_while_it_logs_in_is_told_so() -> None:
+async def test_a_device_kicked_during_its_login_is_notified() -> None:
     async with running_server(devices="one") as server:
         phone = server.client("alice", timeout=30)
         server.faults.drop(after_frames=1, user="alice", direction="down")  # the conversation list never comes
@@ -237,7 +237,7 @@ async def test_a_failed_or_cancelled_login_leaves_nothing_behind_and_can_be_trie
             server.client("alice", platform="toaster")
 
 
-async def test_what_a_cut_left_of_a_device_ends_when_it_comes_back_to_another_node() -> None:
+async def test_a_cut_session_ends_when_its_device_returns_on_another_node() -> None:
     """A connection that is half open would call its user online for minutes; only one that is older is that device's rest."""
     ended = {}
     for resumed, at in ((True, 101.0), (False, 101.0), (True, 99.0), (False, 99.0)):

@@ -30,7 +30,7 @@ async def names(client: Client) -> list[str]:
 
 
 @pytest.mark.requirement("F34")
-async def test_an_application_is_made_seen_accepted_and_both_sides_know(server: RunningServer) -> None:
+async def test_an_application_is_received_and_accepted_and_both_sides_are_notified(server: RunningServer) -> None:
     async with server.client("a1") as alice, server.client("b1") as bob, server.client("b1") as bobs_other:
         at_alice, at_bob, at_other = (Watch(client, RelationChanged) for client in (alice, bob, bobs_other))
         await alice.profile.set(nickname="Alice")
@@ -52,7 +52,7 @@ async def test_an_application_is_made_seen_accepted_and_both_sides_know(server: 
         assert await alice.friends.add("b1")  # they are: nothing to do
 
 
-async def test_who_lets_anybody_in_or_nobody_and_who_asks_back(server: RunningServer) -> None:
+async def test_users_accept_everybody_nobody_or_after_confirmation(server: RunningServer) -> None:
     async with server.client("a2") as alice, server.client("b2") as bob, server.client("c2") as carol:
         await bob.profile.set(allow=AllowType.ANY)
         assert await alice.friends.add("b2")
@@ -67,7 +67,7 @@ async def test_who_lets_anybody_in_or_nobody_and_who_asks_back(server: RunningSe
         assert await names(carol) == ["a2"]
 
 
-async def test_refusing_and_deleting_one_way_or_both(server: RunningServer) -> None:
+async def test_friends_are_refused_and_deleted_on_one_side_or_both(server: RunningServer) -> None:
     async with server.client("a3") as alice, server.client("b3") as bob:
         at_alice = Watch(alice, RelationChanged)
         await alice.friends.add("b3")
@@ -113,7 +113,7 @@ async def test_remarks_and_friend_groups_reach_the_other_devices(server: Running
         await watch.event(RelationChanged, lambda e: e.change.type is RelationType.APPLICATIONS_READ)
 
 
-async def test_a_blacklisted_sender_is_refused_20007_and_is_a_friend_no_more(server: RunningServer) -> None:
+async def test_a_blocked_sender_is_refused_20007_and_is_no_longer_a_friend(server: RunningServer) -> None:
     async with server.client("a5") as alice, server.client("b5") as bob:
         at_bob = Watch(bob)
         await befriend(alice, bob)
@@ -136,7 +136,7 @@ async def test_a_blacklisted_sender_is_refused_20007_and_is_a_friend_no_more(ser
         assert (await alice.c2c("b5").send("again")).seq == 2  # the refused ones took no seq
 
 
-async def test_every_limit_of_relations_is_a_named_exception(server: RunningServer) -> None:
+async def test_every_limit_of_friends_is_a_named_exception(server: RunningServer) -> None:
     async with server.client("a6") as alice:
         await server.add_users("p1", "p2", "p3", "p4")
         for name in ("p1", "p2", "p3"):
@@ -168,7 +168,7 @@ async def test_every_limit_of_relations_is_a_named_exception(server: RunningServ
             assert raised.value.code == code, raised.value
 
 
-async def test_where_only_friends_may_write_the_code_says_who_lacks_whom() -> None:
+async def test_the_code_of_a_refused_stranger_says_which_side_is_not_a_friend() -> None:
     async with (
         running_server(friends_only=True) as server,
         server.client("alice") as alice,
@@ -192,7 +192,7 @@ async def test_where_only_friends_may_write_the_code_says_who_lacks_whom() -> No
         assert codes == [20009, 20010, 20011]
 
 
-async def test_relations_survive_a_restart() -> None:
+async def test_friends_survive_a_restart() -> None:
     async with running_server() as server:
         async with server.client("alice") as alice, server.client("bob") as bob, server.client("eve") as eve:
             await befriend(alice, bob)

@@ -81,7 +81,7 @@ def expected(role: str, type: str, act: Act) -> str:
 
 
 @pytest.mark.parametrize("type", TYPES)
-async def test_permissions_are_what_the_table_says_for_every_role_and_act(people: People, type: str) -> None:
+async def test_permissions_match_the_table_for_every_role_and_action(people: People, type: str) -> None:
     cast = Cast(people, type)
     await cast.gather()
     wrong: list[str] = []
@@ -100,7 +100,7 @@ async def test_permissions_are_what_the_table_says_for_every_role_and_act(people
     assert set(DEEDS) | {Act.ASK_IN} == set(Act)
 
 
-async def test_the_table_says_what_the_specification_says() -> None:
+async def test_the_table_matches_the_specification() -> None:
     """The rules of the source, written a second time by hand: the matrix is made from the table, so it cannot judge it."""
     everybody = {OWNER, ADMIN, MEMBER}
     work = {OWNER, MEMBER}
@@ -120,7 +120,7 @@ async def test_the_table_says_what_the_specification_says() -> None:
     assert joining.items() <= JOINING.items()
 
 
-async def test_nobody_acts_on_the_owner_nor_an_admin_on_an_admin(people: People) -> None:
+async def test_nobody_may_change_the_owner_and_no_admin_an_admin(people: People) -> None:
     cast = Cast(people, "Public")
     await cast.gather()
     await cast.group.set_role(people.id("other"), ADMIN)

@@ -18,7 +18,7 @@ from timim.testing import Watch, running_server
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_joining_is_free_or_asked_or_not_at_all(people: People) -> None:
+async def test_joining_is_free_or_by_application_or_forbidden(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
     outcomes: dict[str, bool | None] = {}
     for type in TYPES:
@@ -42,7 +42,7 @@ async def test_joining_is_free_or_asked_or_not_at_all(people: People) -> None:
 
 
 @pytest.mark.requirement("F34")
-async def test_an_application_is_answered_through_notices(people: People) -> None:
+async def test_an_application_is_answered_from_its_notice(people: People) -> None:
     alice, bob, carol = [await people.login(name) for name in ("alice", "bob", "carol")]
     at_alice, at_bob, at_carol = (Watch(client, GroupNoticeReceived) for client in (alice, bob, carol))
     group = await alice.groups.create("Public", name="team")
@@ -65,7 +65,7 @@ async def test_an_application_is_answered_through_notices(people: People) -> Non
     await seen(bob, group).conversation.send("thank you")
 
 
-async def test_a_member_of_a_public_group_asks_the_admins_to_let_somebody_in(people: People) -> None:
+async def test_a_members_invitation_to_a_public_group_asks_the_admins(people: People) -> None:
     alice, bob, carol, dave = [await people.login(name) for name in ("alice", "bob", "carol", "dave")]
     at_alice, at_bob, at_carol = (Watch(client, GroupNoticeReceived) for client in (alice, bob, carol))
     group = await alice.groups.create("Public", name="team", members=[bob.user_id])
@@ -117,7 +117,7 @@ async def test_every_change_of_a_group_is_a_tip_in_its_timeline(people: People) 
     assert [message[0] for message in reversed(page)] == tips
 
 
-async def test_what_changes_nothing_takes_no_seq(people: People) -> None:
+async def test_a_change_without_effect_takes_no_seq(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
     group = await alice.groups.create("Public", name="team", members=[bob.user_id])
     await group.set_info(name="team")
@@ -128,7 +128,7 @@ async def test_what_changes_nothing_takes_no_seq(people: People) -> None:
     assert (await group.conversation.send("one")).seq == 1
 
 
-async def test_history_from_before_joining_only_where_the_type_has_it(people: People) -> None:
+async def test_history_before_joining_is_readable_only_in_types_that_allow_it(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
     for type, texts in (("Meeting", ["", "before"]), ("Community", [""]), ("AVChatRoom", [""])):
         group = await alice.groups.create(type, name="g")
@@ -139,7 +139,7 @@ async def test_history_from_before_joining_only_where_the_type_has_it(people: Pe
         assert isinstance(page[0][0], GroupTipElem)  # one's own coming in is the first that one sees
 
 
-async def test_who_was_put_out_reads_no_more_and_who_comes_again_not_what_was_said_meanwhile(people: People) -> None:
+async def test_a_kicked_member_reads_nothing_and_a_returning_one_not_the_time_between(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
     watch = Watch(bob, GroupChanged, GroupNoticeReceived)
     group = await alice.groups.create("Public", name="team", members=[bob.user_id])
@@ -168,7 +168,7 @@ async def test_who_was_put_out_reads_no_more_and_who_comes_again_not_what_was_sa
     assert [m.text for m in await fresh.group(group.id).get_messages(20)] == ["again", ""]
 
 
-async def test_tips_are_not_unread_and_notices_are(people: People, tmp_path: Path) -> None:
+async def test_tips_do_not_count_as_unread_and_notices_do(people: People, tmp_path: Path) -> None:
     alice = await people.login("alice")
     bob = people.server.client(people.id("bob"), data_dir=tmp_path)
     watch = Watch(bob)
@@ -185,7 +185,7 @@ async def test_tips_are_not_unread_and_notices_are(people: People, tmp_path: Pat
         assert again.group(group.id).unread == 0
 
 
-async def test_a_dissolved_group_is_read_by_nobody_and_its_id_stays_taken(people: People) -> None:
+async def test_a_dissolved_group_is_readable_by_nobody_and_its_id_stays_taken(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
     watch = Watch(bob, GroupNoticeReceived)
     id = people.id("group")
@@ -207,7 +207,7 @@ async def test_a_dissolved_group_is_read_by_nobody_and_its_id_stays_taken(people
         await fresh.group(id).get_messages(20)
 
 
-async def test_the_owner_of_a_work_group_leaves_and_the_last_one_ends_it(people: People) -> None:
+async def test_the_owner_of_a_work_group_may_leave_and_the_last_member_ends_it(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
     group = await alice.groups.create("Private", name="two", members=[bob.user_id])
     await group.quit()
@@ -246,7 +246,7 @@ async def test_a_muted_member_and_a_muted_group_are_silent(people: People) -> No
     await bob.group(group.id).send("at last")
 
 
-async def test_facts_cards_custom_fields_and_attributes_are_kept(people: People) -> None:
+async def test_info_cards_custom_fields_and_attributes_are_kept(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
     watch = Watch(bob)
     group = await alice.groups.create(
@@ -270,7 +270,7 @@ async def test_facts_cards_custom_fields_and_attributes_are_kept(people: People)
     assert sent.sender_member == timim.SenderMember(alice.user_id, "阿爱", OWNER, {"level": "7"})
 
 
-async def test_what_a_stranger_may_know_of_a_group_before_joining(people: People) -> None:
+async def test_a_stranger_sees_only_the_public_info_of_a_group(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
     public = await alice.groups.create("Public", name="open", introduction="come in", notification="secret", custom={"k": "v"})
     facts = await seen(bob, public).public_info()
@@ -314,7 +314,7 @@ async def test_every_code_of_groups_is_a_named_exception(people: People) -> None
     assert [member.user_id for member in await group.members()] == [alice.user_id, bob.user_id]
 
 
-async def test_nobody_can_forge_what_the_server_says(people: People) -> None:
+async def test_nobody_can_forge_an_elem_of_the_server(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
     group = await alice.groups.create("Public", name="g", members=[bob.user_id])
     forged = timim.UnknownElem(MsgType="TIMGroupTipElem", content=b'{"OpType":3,"List_Account":["bob"]}')
@@ -338,7 +338,7 @@ async def test_a_subtype_of_the_future_keeps_its_number() -> None:
     assert isinstance(decode_elem("TIMGroupTipElem", b'{"Operator_Account":"a"}'), timim.UnknownElem)
 
 
-async def test_a_group_of_250_is_filled_listed_by_page_and_hears_as_one(tmp_path: Path) -> None:
+async def test_all_250_members_of_a_group_are_listed_by_page_and_get_each_message(tmp_path: Path) -> None:
     users = [f"u{n}" for n in range(250)]
     store = await asyncio.to_thread(store_of, tmp_path)
     await store.open()

@@ -125,7 +125,7 @@ async def attempt(place: Place, path: str, method: str, token: str) -> httpx2.Re
 
 @pytest.mark.parametrize("who", NOBODY)
 @pytest.mark.requirement("R13")
-async def test_no_route_serves_who_is_not_logged_in(place: Place, who: str) -> None:
+async def test_no_route_serves_a_request_without_login(place: Place, who: str) -> None:
     for path, method in TABLE:
         reply = await attempt(place, path, method, NOBODY[who](place))
         assert reply.status_code == 401, (method, path)
@@ -134,7 +134,7 @@ async def test_no_route_serves_who_is_not_logged_in(place: Place, who: str) -> N
 
 @pytest.mark.parametrize("who", STRANGERS)
 @pytest.mark.requirement("R13")
-async def test_no_route_serves_what_is_anothers(place: Place, who: str) -> None:
+async def test_no_route_serves_the_content_of_others(place: Place, who: str) -> None:
     token = STRANGERS[who](place)
     nowhere = Place(place.media_url, place.http, place.tokens, uuid4().hex, uuid4().hex, {})
     for path, method in TABLE:
@@ -149,7 +149,7 @@ async def test_no_route_serves_what_is_anothers(place: Place, who: str) -> None:
 
 
 @pytest.mark.requirement("R13")
-async def test_what_a_browser_asks_beforehand_tells_nothing(place: Place) -> None:
+async def test_a_preflight_request_reveals_nothing(place: Place) -> None:
     for path, method in ALL:
         if method == "OPTIONS":
             told = await place.ask(method, path.removeprefix("/media").format(uuid=place.uuid))
@@ -171,7 +171,7 @@ async def test_participants_are_served(place: Place) -> None:
 
 
 @pytest.mark.requirement("R13")
-async def test_a_signed_address_opens_nothing_for_who_left(place: Place) -> None:
+async def test_a_signed_address_opens_nothing_for_a_former_member(place: Place) -> None:
     assert (await place.ask("GET", place.signed["gone"])).status_code == 404
 
 
@@ -231,7 +231,7 @@ async def bob_gets(alice: timim.Client, elem: FileElem) -> None:
 
 
 @pytest.mark.requirement("R12")
-async def test_what_cannot_be_taken_is_refused_before_its_bytes(place: Place) -> None:
+async def test_an_unacceptable_upload_is_refused_before_its_bytes(place: Place) -> None:
     cases: list[tuple[dict[str, object], int, int]] = [
         ({"Kind": "spreadsheet"}, 400, 6017),
         ({"Size": 0}, 400, 7006),
@@ -249,7 +249,7 @@ async def test_what_cannot_be_taken_is_refused_before_its_bytes(place: Place) ->
 
 
 @pytest.mark.requirement("R12")
-async def test_more_bytes_than_were_announced_are_not_kept(place: Place) -> None:
+async def test_more_bytes_than_announced_are_not_kept(place: Place) -> None:
     put = f"/uploads/{place.upload}"
     reply = await place.ask("PUT", put, place.tokens["alice"], params={"offset": "0"}, content=b"to come and more")
     assert reply.status_code == 413
@@ -261,7 +261,7 @@ async def test_more_bytes_than_were_announced_are_not_kept(place: Place) -> None
 
 
 @pytest.mark.requirement("F07")
-async def test_parts_are_served_as_asked(place: Place) -> None:
+async def test_ranges_are_served_as_requested(place: Place) -> None:
     url = f"{place.media_url}/{place.uuid}"
     for asked, status, content in (
         ("bytes=5-", 206, SECRET[5:]),
@@ -290,7 +290,7 @@ async def test_too_many_unfinished_uploads_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.requirement("R13")
-async def test_an_address_to_put_content_to_takes_it_once_and_for_its_user_only(server: RunningServer) -> None:
+async def test_an_upload_address_works_once_and_for_its_user_only(server: RunningServer) -> None:
     async with (
         server.client("alice") as alice,
         server.client("bob"),

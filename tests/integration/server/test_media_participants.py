@@ -26,7 +26,7 @@ async def server() -> AsyncIterator[RunningServer]:
 
 
 @pytest.mark.requirement("R13")
-async def test_a_guessed_uuid_grants_nothing_and_is_refused(server: RunningServer) -> None:
+async def test_a_guessed_uuid_is_refused(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob"), server.client("eve") as eve:
         sent = await alice.c2c("bob").send(FileElem(data=SECRET, filename="f"))
         mine = sent[0]
@@ -51,7 +51,7 @@ def _raw(elem: FileElem) -> UnknownElem:
 
 
 @pytest.mark.requirement("R13")
-async def test_who_joins_later_reads_only_from_then_on_and_who_leaves_reads_nothing(server: RunningServer) -> None:
+async def test_a_later_member_reads_only_from_then_on_and_a_former_one_nothing(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         group = await alice.groups.create("Public", name="team")
         first = (await group.conversation.send(FileElem(data=b"before", filename="f")))[0]
@@ -91,7 +91,7 @@ async def test_a_forwarded_message_makes_its_receivers_participants(server: Runn
 
 
 @pytest.mark.requirement("R13")
-async def test_a_merged_message_names_what_is_inside_it(server: RunningServer) -> None:
+async def test_a_merged_message_references_the_content_inside_it(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob, server.client("carol") as carol:
         watch, heard = Watch(bob), Watch(carol)
         await alice.c2c("bob").send(FileElem(data=SECRET, filename="f"))
@@ -108,7 +108,7 @@ async def test_a_merged_message_names_what_is_inside_it(server: RunningServer) -
 
 
 @pytest.mark.requirement("F15")
-async def test_the_receiver_of_an_online_message_may_fetch_what_it_names(server: RunningServer) -> None:
+async def test_the_receiver_of_an_online_message_may_fetch_its_content(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob, server.client("eve") as eve:
         watch = Watch(bob)
         await alice.c2c("bob").send_online(FileElem(data=SECRET, filename="f"))
@@ -121,7 +121,7 @@ async def test_the_receiver_of_an_online_message_may_fetch_what_it_names(server:
             await thief.read()
 
 
-def test_what_elems_name_is_found_in_their_own_fields_only() -> None:
+def test_content_of_elems_is_found_in_their_own_fields_only() -> None:
     ours, other, deep, web, foreign = (uuid4().hex for _ in range(5))
     url = "http://h/media"
     body = [

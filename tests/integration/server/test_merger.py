@@ -33,7 +33,7 @@ def merger_of(message: Message) -> MergerElem:
 
 
 @pytest.mark.requirement("P06")
-async def test_forwarded_messages_are_one_message_that_opens(server: RunningServer) -> None:
+async def test_merged_messages_are_one_message_that_opens(server: RunningServer) -> None:
     await server.add_users("b1", "c1")
     async with server.client("a1") as alice, server.client("b1") as bob, server.client("c1") as carol:
         await alice.profile.set(nickname="Alice")
@@ -67,7 +67,7 @@ async def test_forwarded_messages_are_one_message_that_opens(server: RunningServ
 
 
 @pytest.mark.requirement("P06")
-async def test_what_is_too_long_for_a_body_is_content(server: RunningServer, tmp_path: Path) -> None:
+async def test_a_merger_too_long_for_a_body_is_uploaded(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("b2")
     async with server.client("a2", data_dir=tmp_path) as alice, server.client("b2") as bob:
         watch = Watch(bob)
@@ -84,7 +84,7 @@ async def test_what_is_too_long_for_a_body_is_content(server: RunningServer, tmp
 
 
 @pytest.mark.requirement("P06")
-async def test_mergers_nest_a_hundred_layers_and_no_more(server: RunningServer) -> None:
+async def test_mergers_nest_at_most_a_hundred_layers(server: RunningServer) -> None:
     await server.add_users("b3")
     async with server.client("a3") as alice, server.client("b3") as bob:
         watch = Watch(bob)
@@ -104,7 +104,7 @@ async def test_mergers_nest_a_hundred_layers_and_no_more(server: RunningServer) 
 
 
 @pytest.mark.requirement("P06")
-async def test_what_cannot_be_forwarded_is_said_clearly(server: RunningServer) -> None:
+async def test_forwarding_an_unsuitable_message_is_a_clear_error(server: RunningServer) -> None:
     await server.add_users("b4")
     async with server.client("a4") as alice:
         conversation = alice.c2c("b4")
@@ -129,7 +129,7 @@ async def test_what_cannot_be_forwarded_is_said_clearly(server: RunningServer) -
 
 
 @pytest.mark.requirement("P06")
-async def test_a_merger_of_others_stays_byte_for_byte_and_one_over_the_limit_does_not_open() -> None:
+async def test_a_foreign_merger_is_kept_byte_for_byte_and_an_oversized_one_does_not_open() -> None:
     inside = b'[{"From_Account":"x","MsgBody":[{"MsgType":"TIMNew","MsgContent":{"n":123456789012345678901234567890}}]}]'
     body = b'[{"MsgType":"TIMRelayElem","MsgContent":{"Title":"t","MsgList":%b}}]' % inside
     (elem,) = decode_body(body)

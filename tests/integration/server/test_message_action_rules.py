@@ -29,7 +29,7 @@ async def server() -> AsyncIterator[RunningServer]:
 
 
 @pytest.mark.requirement("P06")
-async def test_recall_has_a_window_and_an_admin_has_none() -> None:
+async def test_recall_has_a_time_limit_except_for_admins() -> None:
     async with running_server(recall_window_s=0) as server:
         await server.add_users("bob")
         async with server.client("alice") as alice, server.client("bob") as bob:
@@ -70,7 +70,7 @@ async def test_only_the_sender_edits_and_recalls_in_c2c(server: RunningServer) -
 
 
 @pytest.mark.requirement("P06")
-async def test_what_cannot_be_acted_on_is_named(server: RunningServer) -> None:
+async def test_an_impossible_action_raises_its_named_error(server: RunningServer) -> None:
     await server.add_users("b2", "c2")
     async with server.client("a2") as alice, server.client("b2") as bob, server.client("c2") as stranger:
         group = await alice.groups.create("Public", name="team", members=["b2"])
@@ -112,7 +112,7 @@ async def test_what_cannot_be_acted_on_is_named(server: RunningServer) -> None:
 
 
 @pytest.mark.requirement("P06")
-async def test_the_blacklist_stops_reactions_and_edits_but_no_recall(server: RunningServer) -> None:
+async def test_the_blacklist_stops_reactions_and_edits_but_not_recall(server: RunningServer) -> None:
     await server.add_users("b3")
     async with server.client("a3") as alice, server.client("b3") as bob:
         mine = await alice.c2c("b3").send("mine")
@@ -143,7 +143,7 @@ async def test_reactions_have_limits() -> None:
 
 
 @pytest.mark.requirement("P06")
-async def test_who_came_later_hears_nothing_of_what_was_said_before(server: RunningServer) -> None:
+async def test_a_later_member_hears_nothing_of_earlier_messages(server: RunningServer) -> None:
     await server.add_users("b4")
     async with server.client("a4") as alice, server.client("b4") as bob:
         group = await alice.groups.create("Public", name="team")
@@ -171,7 +171,7 @@ async def test_who_came_later_hears_nothing_of_what_was_said_before(server: Runn
 
 
 @pytest.mark.requirement("P06")
-async def test_acts_take_no_room_in_pages_either_way(server: RunningServer) -> None:
+async def test_actions_take_no_room_in_pages_in_either_direction(server: RunningServer) -> None:
     await server.add_users("b5")
     async with server.client("a5") as alice:
         for n in range(12):
@@ -194,7 +194,7 @@ async def test_acts_take_no_room_in_pages_either_way(server: RunningServer) -> N
 
 
 @pytest.mark.requirement("P06")
-async def test_other_clients_see_acts_in_their_own_forms_and_no_entries(server: RunningServer) -> None:
+async def test_other_clients_get_actions_in_their_own_format_and_no_entries(server: RunningServer) -> None:
     await server.add_users("b6")
     async with server.client("a6") as alice, Foreign(server, "b6") as bob:
         group = await alice.groups.create("Public", name="team", members=["b6"])
@@ -280,7 +280,7 @@ async def survive(server: RunningServer, failpoint: Failpoint) -> tuple[int, int
 
 @pytest.mark.parametrize("failpoint", [f for f in FAILPOINTS if f != "after-ack"])
 @pytest.mark.requirement("P06")
-async def test_an_act_asked_again_after_a_crash_is_one_entry(failpoint: Failpoint) -> None:
+async def test_an_action_requested_again_after_a_crash_is_one_entry(failpoint: Failpoint) -> None:
     async with running_server() as server:
         last_seq, version, told = await survive(server, failpoint)
     assert (last_seq, version) == (4, 1)  # old, edit, reaction, after
@@ -288,7 +288,7 @@ async def test_an_act_asked_again_after_a_crash_is_one_entry(failpoint: Failpoin
 
 
 @pytest.mark.requirement("P06")
-async def test_a_server_that_does_an_act_twice_is_found_out() -> None:
+async def test_a_server_that_executes_an_action_twice_is_detected() -> None:
     async with running_server() as server:
         server.program = (str(MUTANT),)
         await server.restart()
@@ -297,7 +297,7 @@ async def test_a_server_that_does_an_act_twice_is_found_out() -> None:
 
 
 @pytest.mark.requirement("P06")
-async def test_a_recalled_message_is_not_unread_and_calls_nobody(server: RunningServer) -> None:
+async def test_a_recalled_message_does_not_count_as_unread_or_mention(server: RunningServer) -> None:
     await server.add_users("b8")
     async with server.client("a8") as alice, server.client("b8") as bob:
         watch = Watch(bob, MessageRecalled)

@@ -77,7 +77,7 @@ def place(server: RunningServer, request: pytest.FixtureRequest) -> Place:
 @pytest.mark.parametrize("who", ["alice", "bob"])
 @pytest.mark.parametrize("deed", DEEDS)
 @pytest.mark.requirement("P06")
-async def test_an_act_is_seen_at_once_by_who_is_online(place: Place, deed: str, who: str, kind: str) -> None:
+async def test_an_action_is_seen_at_once_by_online_users(place: Place, deed: str, who: str, kind: str) -> None:
     async with place.server.client(place.alice) as alice:
         await place.begin(alice)
         async with place.server.client(getattr(place, who)) as other:
@@ -104,7 +104,7 @@ async def test_an_act_is_seen_at_once_by_who_is_online(place: Place, deed: str, 
 @pytest.mark.parametrize("who", ["alice", "bob"])
 @pytest.mark.parametrize("deed", DEEDS)
 @pytest.mark.requirement("P06")
-async def test_an_act_is_seen_after_a_relogin_and_told_once(
+async def test_an_action_is_seen_after_a_relogin_and_notified_once(
     place: Place, tmp_path: Path, deed: str, who: str, kind: str
 ) -> None:
     async with place.server.client(place.alice) as alice:
@@ -146,7 +146,7 @@ async def test_an_act_is_seen_after_a_relogin_and_told_once(
 @pytest.mark.parametrize("who", ["alice", "bob"])
 @pytest.mark.parametrize("deed", DEEDS)
 @pytest.mark.requirement("P06")
-async def test_a_fresh_device_finds_what_the_message_is_now(place: Place, deed: str, who: str, kind: str) -> None:
+async def test_a_new_device_sees_the_current_state_of_a_message(place: Place, deed: str, who: str, kind: str) -> None:
     async with place.server.client(place.alice) as alice:
         await place.begin(alice)
         message = await place.of(alice).send("old")
@@ -162,7 +162,7 @@ async def test_a_fresh_device_finds_what_the_message_is_now(place: Place, deed: 
 @pytest.mark.parametrize("kind", ["c2c", "group"])
 @pytest.mark.parametrize("deed", DEEDS)
 @pytest.mark.requirement("P06")
-async def test_what_happens_while_a_device_is_cut_off_is_told_once(place: Place, deed: str, kind: str) -> None:
+async def test_an_action_during_a_cut_is_notified_once(place: Place, deed: str, kind: str) -> None:
     async with place.server.client(place.alice) as alice:
         await place.begin(alice)
         async with place.server.client(place.bob, reconnect_limit=0.2) as bob:

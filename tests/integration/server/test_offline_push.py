@@ -37,7 +37,7 @@ def pushed(calls: Sequence[Call]) -> Pushed:
 
 
 @pytest.mark.requirement("F33")
-async def test_the_text_is_the_documents(phones: Receiver) -> None:
+async def test_the_push_text_follows_the_guide(phones: Receiver) -> None:
     async with server_with(phones) as server:
         await server.add_users("bob", "carol")
         async with server.client("alice") as alice:
@@ -71,7 +71,7 @@ async def test_the_text_is_the_documents(phones: Receiver) -> None:
 
 
 @pytest.mark.requirement("F33")
-async def test_only_who_is_not_there_is_pushed_to_and_only_of_messages(phones: Receiver) -> None:
+async def test_only_offline_users_are_pushed_to_and_only_messages(phones: Receiver) -> None:
     async with server_with(phones) as server:
         await server.add_users("carol", "dave")
         async with server.client("alice") as alice, server.client("bob"):
@@ -92,7 +92,7 @@ async def test_only_who_is_not_there_is_pushed_to_and_only_of_messages(phones: R
 
 
 @pytest.mark.requirement("F33")
-async def test_who_has_muted_a_conversation_is_not_woken_up(phones: Receiver) -> None:
+async def test_a_user_who_muted_the_conversation_gets_no_push(phones: Receiver) -> None:
     async with server_with(phones) as server:
         await server.add_users("carol")
         async with server.client("alice") as alice:
@@ -132,7 +132,7 @@ async def garbage(call: Call) -> bytes:
 
 @pytest.mark.parametrize("fails", [slow, broken, garbage])
 @pytest.mark.requirement("F33")
-async def test_what_fails_is_told_again_in_order_under_the_same_id(phones: Receiver, fails: object) -> None:
+async def test_a_failed_push_is_retried_in_order_under_the_same_id(phones: Receiver, fails: object) -> None:
     phones.answer = fails  # type: ignore[assignment]
     async with server_with(phones, push_timeout_s=0.3) as server:
         await server.add_users("bob")
@@ -207,14 +207,14 @@ async def told_through_a_restart(phones: Receiver) -> Pushed:
 
 
 @pytest.mark.requirement("F33")
-async def test_a_push_that_was_answered_is_never_told_again(phones: Receiver) -> None:
+async def test_an_acknowledged_push_is_never_repeated(phones: Receiver) -> None:
     times = await told_through_a_restart(phones)
     assert len(times) == 4 + 2 * 4 + 3
     assert set(times.values()) == {1}
 
 
 @pytest.mark.requirement("F33")
-async def test_a_server_that_forgets_its_cursors_is_found_out(phones: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_forgets_its_cursors_is_detected(phones: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RunningServer, "program", ("-m", "tests.mutants.no_cursor"))
     times = await told_through_a_restart(phones)
     assert max(times.values()) > 1

@@ -47,7 +47,7 @@ def test_what_admits_a_like_admits_everything_above_it() -> None:
     assert list(ORDER) == [priority.value for priority in Priority]
 
 
-def test_a_wait_is_as_long_as_it_says_and_quiet_groups_are_forgotten() -> None:
+def test_retry_after_is_exact_and_quiet_groups_are_forgotten() -> None:
     rates = Rates(10.0, 1.0)
     while not (wait := rates.admit("g", "Normal", 5.0)):
         pass
@@ -62,7 +62,7 @@ def test_a_wait_is_as_long_as_it_says_and_quiet_groups_are_forgotten() -> None:
 
 
 @pytest.mark.requirement("F14", "R20")
-async def test_shed_messages_take_no_seq_and_their_senders_are_told() -> None:
+async def test_shed_messages_take_no_seq_and_their_senders_are_notified() -> None:
     async with (
         running_server(group_messages_per_s=5, group_burst_s=4) as server,
         server.client("alice") as alice,
@@ -112,7 +112,7 @@ async def test_likes_and_red_packets_carry_their_priority_and_go_to_groups_only(
                 await refused("no")
 
 
-async def test_a_retry_of_what_is_stored_gets_its_seq_whatever_was_decided_since() -> None:
+async def test_a_retry_of_a_stored_message_gets_its_seq_despite_later_rules() -> None:
     from msgspec import Raw
 
     from timim.protocol import messages as wire

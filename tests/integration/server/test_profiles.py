@@ -21,7 +21,7 @@ async def server() -> AsyncIterator[RunningServer]:
         yield running
 
 
-async def test_what_is_set_is_seen_by_others_and_an_empty_text_removes(server: RunningServer) -> None:
+async def test_a_profile_change_is_seen_by_others_and_an_empty_text_removes_a_field(server: RunningServer) -> None:
     async with server.client("a1") as alice, server.client("b1") as bob:
         await alice.profile.set(nickname="爱丽丝", face_url="http://x/a.png", custom={"job": "chef", "dog": "Rex"})
         await alice.profile.set(details={"SelfSignature": "hello"}, allow=AllowType.ANY, custom={"dog": ""})
@@ -50,7 +50,7 @@ async def test_an_unchanged_profile_is_not_sent_again(server: RunningServer) -> 
         assert (again.nickname, again.version) == ("B", first.version + 1)
 
 
-async def test_friends_and_ones_own_devices_hear_of_a_new_profile(server: RunningServer) -> None:
+async def test_friends_and_own_devices_are_notified_of_a_new_profile(server: RunningServer) -> None:
     async with server.client("a3") as alice, server.client("a3") as other, server.client("b3") as bob:
         at_other, at_bob = Watch(other, ProfileChanged), Watch(bob, ProfileChanged)
         await alice.profile.set(allow=AllowType.ANY)

@@ -104,7 +104,7 @@ def readers() -> list[str]:
 
 @pytest.mark.parametrize("who", ["stranger", "gone"])
 @pytest.mark.requirement("R13")
-async def test_no_command_tells_a_stranger_or_a_former_member_what_was_said(who: str) -> None:
+async def test_no_command_reveals_messages_to_a_stranger_or_former_member(who: str) -> None:
     async with a_place() as place, connect(place.server.url) as socket:
         assert await enter(socket, a2=place.tokens[who]) == 0
         for name in readers():
@@ -117,7 +117,7 @@ async def test_no_command_tells_a_stranger_or_a_former_member_what_was_said(who:
 
 
 @pytest.mark.requirement("R13")
-async def test_participants_are_told_by_the_same_questions() -> None:
+async def test_participants_are_answered_by_the_same_requests() -> None:
     """The other half of the proof: the questions are right, and who may know gets the answer."""
     async with a_place() as place, connect(place.server.url) as socket:
         assert await enter(socket, a2=place.tokens["bob"]) == 0
@@ -148,7 +148,7 @@ LOGINS: dict[str, Callable[[Place], dict[str, str]]] = {
 
 @pytest.mark.parametrize("how", LOGINS)
 @pytest.mark.requirement("R13")
-async def test_no_command_serves_who_is_not_who_they_say(how: str) -> None:
+async def test_no_command_serves_a_request_in_the_name_of_another(how: str) -> None:
     async with a_place() as place:
         if how != "nobody":
             async with connect(place.server.url) as socket:
@@ -162,7 +162,7 @@ async def test_no_command_serves_who_is_not_who_they_say(how: str) -> None:
 
 
 @pytest.mark.requirement("R13")
-async def test_the_bodies_are_what_the_commands_of_history_take() -> None:
+async def test_the_attack_requests_are_valid_history_requests() -> None:
     place = Place(RunningServer(Path(), {}), "@TGS#x", {})
     for command in (ROAM_C2C, ROAM_GROUP):
         decode(command.body, body_for(command.name, place))
@@ -248,11 +248,11 @@ async def _asked_by(program: tuple[str, ...]) -> tuple[int, set[int]]:
 
 
 @pytest.mark.requirement("R16")
-async def test_the_server_asks_no_address_that_a_user_wrote() -> None:
+async def test_the_server_fetches_no_address_of_a_user() -> None:
     assert await _asked_by(()) == (0, set())
 
 
 @pytest.mark.requirement("R16")
-async def test_a_server_that_looks_at_addresses_is_found_out() -> None:
+async def test_a_server_that_fetches_addresses_is_detected() -> None:
     asked, _ = await _asked_by((str(MUTANTS / "fetches_urls.py"),))
     assert asked > 0

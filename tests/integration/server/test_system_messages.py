@@ -35,7 +35,7 @@ def is_notice(message: Message, kind: GroupNoticeType) -> bool:
 
 
 @pytest.mark.requirement("F34")
-async def test_notices_reach_a_device_that_was_away_once(server: RunningServer, tmp_path: Path) -> None:
+async def test_notices_reach_a_device_that_was_offline_once(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("b1")
     async with server.client("a1") as alice:
         group = await alice.groups.create("Public", name="team", members=["b1"])
@@ -67,7 +67,7 @@ async def test_notices_reach_a_device_that_was_away_once(server: RunningServer, 
         assert again.system().unread == 3
 
 
-async def test_a_new_device_reads_the_notices_of_before_and_their_read_state(server: RunningServer) -> None:
+async def test_a_new_device_gets_earlier_notices_and_their_read_state(server: RunningServer) -> None:
     async with server.client("a2") as alice, server.client("b2") as bob:
         watch = Watch(bob)
         for n in range(5):
@@ -85,7 +85,7 @@ async def test_a_new_device_reads_the_notices_of_before_and_their_read_state(ser
             assert all(m.is_read for m in await later.system().get_messages(20))
 
 
-async def test_a_device_that_reads_tells_the_others(server: RunningServer) -> None:
+async def test_reading_on_one_device_updates_the_others(server: RunningServer) -> None:
     async with server.client("a3") as alice, server.client("b3") as one, server.client("b3") as two:
         at_one, at_two = Watch(one), Watch(two)
         await alice.groups.create("Public", name="g", members=["b3"])
@@ -99,7 +99,7 @@ async def test_a_device_that_reads_tells_the_others(server: RunningServer) -> No
         assert notice.is_read
 
 
-async def test_nobody_sends_to_the_system_conversation_and_getting_it_lists_nothing(server: RunningServer) -> None:
+async def test_nobody_can_send_to_the_system_conversation_and_getting_it_lists_nothing(server: RunningServer) -> None:
     async with server.client("a4") as alice:
         system = alice.system()
         assert system is alice.conversation(ConversationType.SYSTEM, "")
@@ -161,7 +161,7 @@ class Foreign:
         return event
 
 
-async def test_other_clients_are_pushed_the_forms_they_know(server: RunningServer) -> None:
+async def test_other_clients_are_pushed_the_formats_they_know(server: RunningServer) -> None:
     async with server.client("a6") as alice, Foreign(server, "b6") as bob:
         group = await alice.groups.create("Public", name="team", members=["b6"])
         notice = (await bob.event(5))["GroupTips"]
@@ -183,7 +183,7 @@ async def test_other_clients_are_pushed_the_forms_they_know(server: RunningServe
         assert [item.type for item in listed.items] == [contact_wire.TYPE_GROUP]
 
 
-async def test_the_system_timeline_is_the_askers_own_and_proves_its_interval(server: RunningServer) -> None:
+async def test_the_system_timeline_is_the_callers_own_and_proves_its_interval(server: RunningServer) -> None:
     async with server.client("a7") as alice, server.client("b7") as bob:
         for n in range(4):
             await alice.groups.create("Public", name=f"g{n}", members=["b7"])

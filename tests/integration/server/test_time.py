@@ -19,7 +19,7 @@ WAIT_S = 20
 
 
 @pytest.mark.requirement("F23")
-async def test_a_device_whose_clock_is_a_day_off_and_jumps_dates_by_the_server(tmp_path: Path, seed: int) -> None:
+async def test_a_device_with_a_wrong_jumping_clock_uses_server_time(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
 
     def wrong() -> float:
@@ -56,7 +56,7 @@ async def test_a_device_whose_clock_is_a_day_off_and_jumps_dates_by_the_server(t
 
 
 @pytest.mark.requirement("F23")
-async def test_messages_of_one_second_and_a_server_clock_that_jumps_keep_one_order(tmp_path: Path) -> None:
+async def test_messages_of_one_second_keep_one_order_when_the_server_clock_jumps(tmp_path: Path) -> None:
     now = 2_000_000_000.0
 
     def clock() -> float:

@@ -41,7 +41,7 @@ async def refuse(code: int) -> bytes:
 
 
 @pytest.mark.requirement("R16")
-async def test_a_callback_is_signed_and_says_what_tencents_says(back_end: Receiver) -> None:
+async def test_a_callback_is_signed_and_has_tencents_fields(back_end: Receiver) -> None:
     async with server_with(back_end, BEFORE_C2C, AFTER_C2C) as server:
         await server.add_users("bob")
         async with server.client("alice") as alice:
@@ -64,7 +64,7 @@ async def test_a_callback_is_signed_and_says_what_tencents_says(back_end: Receiv
     assert after.body["MsgId"].endswith(f"-{sent.msg_id}")
 
 
-async def test_a_back_end_refuses_by_its_own_code_or_by_tims(back_end: Receiver) -> None:
+async def test_a_back_end_refuses_with_its_own_code_or_tims(back_end: Receiver) -> None:
     codes = iter((1, 120_099, 1, 130_000))
     async with server_with(back_end, BEFORE_C2C, BEFORE_GROUP) as server:
         await server.add_users("bob")
@@ -83,7 +83,7 @@ async def test_a_back_end_refuses_by_its_own_code_or_by_tims(back_end: Receiver)
             assert (await alice.c2c("bob").send("fine")).seq == 1, "what was refused took no seq"
 
 
-async def test_a_back_end_rewrites_what_is_stored(back_end: Receiver) -> None:
+async def test_a_back_end_rewrites_a_message_before_it_is_stored(back_end: Receiver) -> None:
     async def clean(call: Call) -> bytes:
         body = [{"MsgType": "TIMTextElem", "MsgContent": {"Text": call.body["MsgBody"][0]["MsgContent"]["Text"].upper()}}]
         return reply(json.dumps({"ActionStatus": "OK", "ErrorCode": 0, "MsgBody": body, "CloudCustomData": "seen"}).encode())
@@ -106,7 +106,7 @@ async def _post(server: RunningServer, connection: Connection, number: int) -> w
     return await connection.link().call(wire.SEND_C2C, body, timeout_s=10)
 
 
-async def test_a_retry_of_what_is_stored_is_not_asked_about_again(back_end: Receiver) -> None:
+async def test_a_retry_of_a_stored_message_skips_the_callback(back_end: Receiver) -> None:
     async with server_with(back_end, BEFORE_C2C) as server:
         await server.add_users("bob")
         async with server.client("alice") as alice:
@@ -152,9 +152,7 @@ async def broken(call: Call) -> bytes:
 
 
 @pytest.mark.parametrize("answer", [hang, cut, garbage, endless, broken])
-async def test_a_back_end_that_gives_no_answer_lets_through_or_not_as_the_operator_says(
-    back_end: Receiver, answer: object
-) -> None:
+async def test_the_operator_decides_what_happens_when_a_back_end_does_not_answer(back_end: Receiver, answer: object) -> None:
     back_end.answer = answer  # type: ignore[assignment]
     async with server_with(back_end, BEFORE_C2C, webhook_timeout_s=0.2) as server:
         await server.add_users("bob")
@@ -188,14 +186,14 @@ async def test_no_redirect_is_followed_and_no_address_of_a_user_fetched(back_end
 
 @pytest.mark.parametrize("url", ["ftp://host/", "file:///etc/passwd", "host/path", "http://", "http://h/#f"])
 @pytest.mark.requirement("R16")
-def test_an_address_that_is_none_is_refused_at_the_start(url: str) -> None:
+def test_an_invalid_address_is_refused_at_start(url: str) -> None:
     with pytest.raises(ValidationError, match="must be an address"):
         Settings(webhook_url=url)
     with pytest.raises(ValidationError, match=r"knows .*not C2C\.Nonsense"):
         Settings(webhook_commands="C2C.Nonsense")
 
 
-async def test_callbacks_after_sending_are_told_in_order_through_failures_and_crashes(back_end: Receiver) -> None:
+async def test_callbacks_after_sending_arrive_in_order_through_failures_and_crashes(back_end: Receiver) -> None:
     async with server_with(back_end, AFTER_C2C, AFTER_GROUP) as server:
         await server.add_users("bob")
         failing = True
@@ -224,7 +222,7 @@ async def test_callbacks_after_sending_are_told_in_order_through_failures_and_cr
             assert texts == ["0", "1", "2", "3", "4"]
 
 
-async def test_what_was_stored_before_a_callback_was_wanted_is_not_told(back_end: Receiver) -> None:
+async def test_messages_stored_before_a_callback_was_configured_are_not_reported(back_end: Receiver) -> None:
     async with running_server() as plain:
         await plain.add_users("bob")
         async with plain.client("alice") as alice:
@@ -237,7 +235,7 @@ async def test_what_was_stored_before_a_callback_was_wanted_is_not_told(back_end
     assert [call.body["MsgBody"][0]["MsgContent"]["Text"] for call in back_end.calls] == ["after"]
 
 
-async def test_who_comes_and_goes_is_told(back_end: Receiver) -> None:
+async def test_logins_and_logouts_are_reported(back_end: Receiver) -> None:
     async with server_with(back_end, "State.StateChange") as server:
         async with server.client("alice"):
             await back_end.until(lambda calls: len(calls) == 1)

@@ -39,7 +39,7 @@ async def stored(server: LocalServer | RunningServer, sender: str = "alice", rec
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.requirement("P10")
-async def test_cut_after_so_many_frames(server: LocalServer, half: bool) -> None:
+async def test_a_cut_comes_after_the_given_number_of_frames(server: LocalServer, half: bool) -> None:
     await server.add_users("bob")
     alice = server.client("alice", reconnect_limit=0.01)
     watch = Watch(alice, ConnectionLost, ConnectionRestored)
@@ -69,7 +69,7 @@ async def test_a_stall_holds_until_it_is_released(server: LocalServer) -> None:
 
 
 @pytest.mark.requirement("P10")
-async def test_a_message_in_pieces_arrives_whole(server: LocalServer) -> None:
+async def test_a_message_split_into_pieces_arrives_whole(server: LocalServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         watch = Watch(bob)
         faults = [server.faults.split(size_bytes=1, user="alice", direction="up"), server.faults.split(user="bob")]
@@ -80,7 +80,7 @@ async def test_a_message_in_pieces_arrives_whole(server: LocalServer) -> None:
 
 @pytest.mark.parametrize("direction", ["up", "down"])
 @pytest.mark.requirement("P10")
-async def test_a_message_that_passes_twice_counts_once(server: LocalServer, direction: Any) -> None:
+async def test_a_duplicated_message_counts_once(server: LocalServer, direction: Any) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         watch = Watch(bob)
         fault = server.faults.duplicate(user="alice" if direction == "up" else "bob", direction=direction)
@@ -92,7 +92,7 @@ async def test_a_message_that_passes_twice_counts_once(server: LocalServer, dire
 
 
 @pytest.mark.requirement("P10")
-async def test_what_passes_in_another_order_is_thrown_in_order(server: LocalServer) -> None:
+async def test_reordered_messages_are_delivered_in_order(server: LocalServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         watch = Watch(bob)
         fault = server.faults.reorder(user="bob", direction="down")
@@ -104,7 +104,7 @@ async def test_what_passes_in_another_order_is_thrown_in_order(server: LocalServ
 
 
 @pytest.mark.requirement("P10")
-async def test_what_is_dropped_is_missed_and_found(server: LocalServer) -> None:
+async def test_a_dropped_message_is_missed_and_fetched(server: LocalServer) -> None:
     async with server.client("alice", timeout=0.5, reconnect_limit=0.01) as alice, server.client("bob") as bob:
         ack = server.faults.drop(user="alice", direction="down")
         assert (await alice.c2c("bob").send("its ack is lost")).seq == 1
@@ -118,7 +118,7 @@ async def test_what_is_dropped_is_missed_and_found(server: LocalServer) -> None:
 
 
 @pytest.mark.requirement("P10")
-async def test_a_delay_is_as_long_as_it_says(server: LocalServer) -> None:
+async def test_a_delay_lasts_as_long_as_given(server: LocalServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         watch = Watch(bob)
         server.faults.delay(0.3, user="bob", direction="down")
@@ -129,7 +129,7 @@ async def test_a_delay_is_as_long_as_it_says(server: LocalServer) -> None:
 
 
 @pytest.mark.requirement("P10")
-async def test_faults_meet_only_whom_they_name_and_can_be_disarmed(server: LocalServer) -> None:
+async def test_faults_affect_only_the_named_user_and_can_be_cleared(server: LocalServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
         watch = Watch(bob, ConnectionLost)
         server.faults.cut(user="carol")
@@ -143,7 +143,7 @@ async def test_faults_meet_only_whom_they_name_and_can_be_disarmed(server: Local
 
 
 @pytest.mark.requirement("P10")
-async def test_chaos_is_repeated_by_its_seed(server: LocalServer) -> None:
+async def test_chaos_is_reproducible_by_its_seed(server: LocalServer) -> None:
     await server.add_users("bob")
     seen = []
     for _ in range(2):
@@ -172,7 +172,7 @@ async def test_a_crash_between_commit_and_ack_stores_once(process: RunningServer
 
 
 @pytest.mark.requirement("P10")
-async def test_the_servers_clock_may_jump_and_nothing_goes_back(process: RunningServer) -> None:
+async def test_nothing_goes_back_when_the_server_clock_jumps(process: RunningServer) -> None:
     async with process.client("alice") as alice, process.client("bob") as bob:
         watch = Watch(bob)
         times = []
@@ -192,7 +192,7 @@ async def test_the_servers_clock_may_jump_and_nothing_goes_back(process: Running
 
 
 @pytest.mark.requirement("P10")
-async def test_a_signature_is_judged_by_the_servers_clock() -> None:
+async def test_a_signature_is_checked_by_the_servers_clock() -> None:
     clock = WallClock()
     async with local_server(clock) as server:
         late = server.client("alice")
@@ -206,7 +206,7 @@ async def test_a_signature_is_judged_by_the_servers_clock() -> None:
 
 @pytest.mark.parametrize("offset_s", [-400 * 24 * HOUR_S, -HOUR_S, HOUR_S, 400 * 24 * HOUR_S])
 @pytest.mark.requirement("P10")
-async def test_a_device_whose_clock_is_wrong_sends_by_the_servers(server: LocalServer, tmp_path: Path, offset_s: float) -> None:
+async def test_a_device_with_a_wrong_clock_sends_with_server_time(server: LocalServer, tmp_path: Path, offset_s: float) -> None:
     clock = WallClock(offset_s=offset_s)
     async with server.client("bob") as bob, server.client("alice", data_dir=tmp_path, now=clock.now) as alice:
         watch = Watch(bob)
@@ -238,7 +238,7 @@ _clocks: list[VirtualClock] = []
 
 
 @pytest.mark.requirement("P10")
-def test_minutes_on_a_virtual_clock_take_a_moment_and_heartbeats_keep_the_link() -> None:
+def test_minutes_on_a_virtual_clock_take_a_moment_and_heartbeats_keep_the_connection() -> None:
     _clocks.append(clock := VirtualClock())
     begun = time.perf_counter()
     passed, heard, lost = clock.run(heartbeats())
@@ -250,7 +250,7 @@ def test_minutes_on_a_virtual_clock_take_a_moment_and_heartbeats_keep_the_link()
 
 
 @pytest.mark.requirement("P10")
-def test_a_machine_that_slept_finds_its_server_again() -> None:
+def test_a_machine_that_slept_reconnects() -> None:
     async def sleep() -> None:
         async with local_server(clock, hello_interval_s=60, idle_timeout_s=150) as server:
             await server.add_users("bob")
@@ -266,7 +266,7 @@ def test_a_machine_that_slept_finds_its_server_again() -> None:
     clock.run(sleep())
 
 
-def test_a_loops_clock_does_not_go_back() -> None:
+def test_a_loop_clock_cannot_go_back() -> None:
     with pytest.raises(ValueError, match="forward only"):
         VirtualClock().advance(-1)
 
@@ -277,7 +277,7 @@ async def test_a_virtual_clock_needs_its_own_loop() -> None:
             pass
 
 
-async def test_a_name_that_is_typed_wrong_is_told(process: RunningServer) -> None:
+async def test_a_misspelled_fault_name_is_an_error(process: RunningServer) -> None:
     faults = process.faults
     wrong: Any = "upp"
     with pytest.raises(InvalidArgument, match="direction is one of up, down, both, not 'upp'"):
@@ -306,6 +306,6 @@ async def test_a_name_that_is_typed_wrong_is_told(process: RunningServer) -> Non
             pass
 
 
-def test_the_failpoints_are_those_that_the_server_reaches() -> None:
+def test_the_listed_failpoints_are_those_the_server_reaches() -> None:
     sources = "".join(path.read_text() for path in (Path(c2c.__file__).parents[2]).rglob("*.py"))
     assert [name for name in FAILPOINTS if f'reach("{name}")' not in sources] == []

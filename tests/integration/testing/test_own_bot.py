@@ -43,7 +43,7 @@ async def test_each_question_is_answered_once_whatever_happens(timim_server: Run
 # --8<-- [end:test]
 
 
-async def test_the_proof_finds_a_bot_that_answers_twice(timim_server: RunningServer, tmp_path: Path) -> None:
+async def test_a_bot_that_answers_twice_is_detected(timim_server: RunningServer, tmp_path: Path) -> None:
     """The mutant: it does not wait for `send`, and sends again when that takes long."""
     server = timim_server
     bot = server.client("bot", data_dir=tmp_path, reconnect_limit=0.5, timeout=0.5)

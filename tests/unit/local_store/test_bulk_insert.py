@@ -77,15 +77,15 @@ def came_to(batches: Sequence[IngestBatch], insert: Insert) -> tuple[list[list[A
 @example(batches=[batch_of([MessageRow(n, "1-1", "a", 1, False, b"[]", calls=n == 2) for n in (1, 2)], True)])
 @example(batches=[batch_of([MessageRow(1, "1-1", "a", 1, False, b'[{"MsgType":"\xff"}]')], True)])
 @example(batches=[batch_of([MessageRow(n, "1-1", "a\0b", 1, False, b"[]") for n in (1, 2)], True)])
-def test_messages_stored_together_come_to_the_same_as_one_by_one(batches: list[IngestBatch]) -> None:
+def test_storing_messages_together_equals_storing_them_one_by_one(batches: list[IngestBatch]) -> None:
     assert came_to(batches, bulk_insert.insert_all) == came_to(batches, bulk_insert.insert_each)
 
 
-def test_bytes_that_stand_beside_their_place_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blobs_in_the_wrong_position_are_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = bulk_insert._Blob.whole
     monkeypatch.setattr(bulk_insert._Blob, "whole", lambda self: whole(self)[1:])
     with pytest.raises(AssertionError):
-        test_messages_stored_together_come_to_the_same_as_one_by_one()
+        test_storing_messages_together_equals_storing_them_one_by_one()
 
 
 def test_most_messages_are_stored_together() -> None:

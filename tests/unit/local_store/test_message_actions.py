@@ -63,7 +63,7 @@ def differs(message: Message, acts: int) -> bool:
 
 @given(order=ARRIVALS, acts=st.integers(0, 5))
 @pytest.mark.requirement("P06")
-def test_in_whatever_order_acts_and_messages_come_the_row_ends_the_same(order: list[tuple[str, int]], acts: int) -> None:
+def test_the_row_is_the_same_in_whatever_order_actions_and_messages_come(order: list[tuple[str, int]], acts: int) -> None:
     assert not differs(asyncio.run(arrive(order, acts)), acts)
 
 
@@ -74,7 +74,7 @@ def the_last_to_come_wins() -> Iterator[None]:
 
 
 @pytest.mark.requirement("P06")
-def test_a_device_that_believes_whatever_comes_last_is_found_out() -> None:
+def test_a_device_that_believes_the_last_action_is_detected() -> None:
     orders = [[("message", 0), ("act", 2), ("act", 0)], [("message", 3), ("message", 1)], [("act", 3), ("message", 1)]]
     with the_last_to_come_wins():
         wrong = [differs(asyncio.run(arrive(order, 5)), 5) for order in orders]

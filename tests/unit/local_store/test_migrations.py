@@ -63,13 +63,13 @@ async def keeps_all(version: int, folder: Path) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.requirement("R19")
-async def test_every_row_of_every_version_of_a_device_is_kept(version: int, tmp_path: Path) -> None:
+async def test_a_migration_keeps_every_row_of_every_device_version(version: int, tmp_path: Path) -> None:
     await keeps_all(version, tmp_path)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.requirement("R19")
-async def test_a_device_that_was_brought_up_has_the_structure_of_a_new_one(version: int, tmp_path: Path) -> None:
+async def test_a_migrated_device_has_the_schema_of_a_new_one(version: int, tmp_path: Path) -> None:
     old, new = left(version, tmp_path), tmp_path / "new.db"
     for path in (old, new):
         await brought_up(path)
@@ -78,7 +78,7 @@ async def test_a_device_that_was_brought_up_has_the_structure_of_a_new_one(versi
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.requirement("R19")
-async def test_a_device_that_was_brought_up_serves(version: int, tmp_path: Path) -> None:
+async def test_a_migrated_device_works(version: int, tmp_path: Path) -> None:
     async with LocalStore(left(version, tmp_path)) as store:
         said = await store.page(BOB, 10)
         assert [(m.text, m.status) for m in said] == [
@@ -108,7 +108,7 @@ async def test_a_device_that_was_brought_up_serves(version: int, tmp_path: Path)
 
 
 @pytest.mark.requirement("R19")
-async def test_a_step_that_loses_a_devices_rows_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_migration_that_loses_rows_of_a_device_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, *others = writes._STEPS
     lossy = "DELETE FROM messages WHERE status=3; " + others[0]
     monkeypatch.setattr(writes, "_STEPS", (first, lossy, *others[1:]))
@@ -117,7 +117,7 @@ async def test_a_step_that_loses_a_devices_rows_is_found_out(tmp_path: Path, mon
 
 
 @pytest.mark.requirement("R19")
-async def test_a_device_of_a_later_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+async def test_a_device_of_a_later_version_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     path = left(writes.SCHEMA_VERSION, tmp_path)
     with closing(sqlite3.connect(path)) as file:
         file.execute(f"PRAGMA user_version={writes.SCHEMA_VERSION + 1}")
@@ -128,6 +128,6 @@ async def test_a_device_of_a_later_version_is_refused_and_left_alone(tmp_path: P
 
 
 @pytest.mark.requirement("R19")
-def test_the_newest_version_of_a_device_is_kept() -> None:
+def test_the_newest_device_version_has_a_fixture() -> None:
     """A new step of the schema brings a file of its own: `python -m tests.fixtures.releases.devices` writes it."""
     assert kept(writes.SCHEMA_VERSION).read_text() == written(writes.SCHEMA_VERSION)

@@ -57,7 +57,7 @@ def expected(mode: str) -> list[tuple[int, ...]]:
 
 @pytest.mark.parametrize("form, mode", MATRIX)
 @pytest.mark.requirement("F05", "F06")
-def test_each_format_and_mode_keeps_its_colours_and_its_clear_parts(form: str, mode: str) -> None:
+def test_each_format_and_mode_keeps_its_colours_and_transparency(form: str, mode: str) -> None:
     data = image_factory.encoded(image_factory.quarters(800, 900, mode), form)
     made = make_variants(data)
     assert (made.original.width, made.original.height, made.original.size) == (800, 900, len(data))
@@ -107,7 +107,7 @@ SIZES = [
 @pytest.mark.parametrize("form", list(image_factory.MODES))
 @pytest.mark.parametrize("size, large, thumb", SIZES)
 @pytest.mark.requirement("F06")
-def test_the_shorter_side_is_720_and_198_and_never_grows(
+def test_the_shorter_side_is_720_and_198_and_never_enlarged(
     form: str, size: tuple[int, int], large: tuple[int, int], thumb: tuple[int, int]
 ) -> None:
     if form == "HEIF" and min(size) < 64:
@@ -123,7 +123,7 @@ def test_the_shorter_side_is_720_and_198_and_never_grows(
 
 
 @pytest.mark.requirement("F06")
-def test_colours_of_a_profile_are_shown_as_it_means_them() -> None:
+def test_colour_profiles_are_applied() -> None:
     """One whose red primary is green: what its file calls red is shown green."""
     plain = image_factory.quarters(300, 300)
     same = make_variants(image_factory.encoded(plain, "PNG", profile=image_factory.srgb_profile())).thumb.data
@@ -139,7 +139,7 @@ def test_colours_of_a_profile_are_shown_as_it_means_them() -> None:
 
 
 @pytest.mark.requirement("F06")
-def test_a_clear_rim_throws_no_fringe_of_its_hidden_colour() -> None:
+def test_a_transparent_border_leaves_no_colour_fringe() -> None:
     """Clear pixels are black here; averaging them in would darken the rim of the red."""
     im = Image.new("RGBA", (600, 600), (0, 0, 0, 0))
     im.paste((255, 40, 40, 255), (0, 0, 333, 600))
@@ -154,7 +154,7 @@ def test_a_clear_rim_throws_no_fringe_of_its_hidden_colour() -> None:
 
 @pytest.mark.parametrize("form", list(image_factory.MODES))
 @pytest.mark.requirement("F06")
-def test_nothing_that_a_camera_wrote_is_in_a_variant(form: str) -> None:
+def test_a_variant_contains_no_camera_metadata(form: str) -> None:
     data = image_factory.encoded(
         image_factory.quarters(800, 900), form, turn=1, told=True, profile=image_factory.srgb_profile()
     )
@@ -170,7 +170,7 @@ def test_nothing_that_a_camera_wrote_is_in_a_variant(form: str) -> None:
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("turn", [1, 6])
 @pytest.mark.requirement("F05")
-async def test_a_picture_can_be_sent_without_where_it_was_taken(form: str, turn: int) -> None:
+async def test_location_metadata_can_be_stripped(form: str, turn: int) -> None:
     data = image_factory.encoded(
         image_factory.stored(image_factory.quarters(300, 280), turn),
         form,
@@ -192,7 +192,7 @@ async def test_a_picture_can_be_sent_without_where_it_was_taken(form: str, turn:
 
 
 @pytest.mark.requirement("F05")
-async def test_a_progressive_and_a_moving_picture_lose_only_what_they_tell() -> None:
+async def test_stripping_progressive_and_animated_pictures_removes_only_metadata() -> None:
     out = io.BytesIO()
     image_factory.quarters(300, 280).save(out, "JPEG", progressive=True, exif=image_factory.exif(1))
     stripped = await strip_location(out.getvalue())
@@ -205,7 +205,7 @@ async def test_a_progressive_and_a_moving_picture_lose_only_what_they_tell() -> 
 
 @pytest.mark.parametrize("form", ["GIF", "TIFF", "BMP", "AVIF", "HEIF"])
 @pytest.mark.requirement("F05")
-async def test_what_cannot_be_stripped_is_said(form: str) -> None:
+async def test_a_format_that_cannot_be_stripped_is_an_error(form: str) -> None:
     with pytest.raises(MediaError, match="JPEG, PNG and WebP") as caught:
         await strip_location(image_factory.encoded(image_factory.quarters(64, 64), form))
     assert caught.value.code == 6022
@@ -235,7 +235,7 @@ async def test_a_level_never_adds_bytes_or_pixels() -> None:
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
 @pytest.mark.requirement("F06")
-def test_a_small_animation_moves_in_every_size(form: str) -> None:
+def test_a_small_animation_stays_animated_in_every_size(form: str) -> None:
     made = make_variants(image_factory.moving(form, 8, 760, 730))
     for variant, size in ((made.large, (750, 720)), (made.thumb, (206, 198))):
         assert (variant.width, variant.height) == size
@@ -253,7 +253,7 @@ def test_a_small_animation_moves_in_every_size(form: str) -> None:
 
 
 @pytest.mark.requirement("F06")
-def test_an_animation_past_the_bounds_is_its_first_frame() -> None:
+def test_an_animation_over_the_limits_becomes_its_first_frame() -> None:
     for data in (image_factory.moving("GIF", 201, 220, 210), image_factory.moving("GIF", 40, 1300, 1200)):
         made = make_variants(data)
         assert made.thumb.format == "JPEG"
@@ -279,7 +279,7 @@ BAD = {
 
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.requirement("F05")
-def test_what_is_no_picture_is_refused(bad: str) -> None:
+def test_a_file_that_is_not_a_picture_is_refused(bad: str) -> None:
     with pytest.raises(NotAnImage) as caught:
         make_variants(BAD[bad])
     assert caught.value.code == 6031

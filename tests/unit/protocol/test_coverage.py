@@ -140,7 +140,7 @@ class OpensNoHole(Coverage):
 
 @pytest.mark.parametrize("mutant", [MergesNeighbours, OpensNoHole])
 @pytest.mark.requirement("F30")
-def test_coverage_that_is_wrong_is_found_out(mutant: type[Coverage], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_coverage_is_detected(mutant: type[Coverage], monkeypatch: pytest.MonkeyPatch) -> None:
     assert issubclass(mutant, coverage.Coverage)
     monkeypatch.setattr(timeline_state, "Coverage", mutant)
     with pytest.raises((AssertionError, BaseExceptionGroup)):

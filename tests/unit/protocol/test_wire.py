@@ -40,12 +40,12 @@ elems: st.SearchStrategy[AnyElem] = st.one_of(
 
 
 @given(st.lists(elems, max_size=8))
-def test_elems_survive_the_wire(sent: list[AnyElem]) -> None:
+def test_elems_survive_encoding_and_decoding(sent: list[AnyElem]) -> None:
     assert decode_body(encode_body(sent)) == tuple(sent)
 
 
 @given(st.binary(max_size=300))
-def test_garbage_is_no_frame(garbage: bytes) -> None:
+def test_garbage_is_not_a_frame(garbage: bytes) -> None:
     try:
         frames = decode_frames(garbage)
     except ProtocolError:
@@ -60,13 +60,13 @@ def test_bad_frames_are_refused(bad: bytes) -> None:
 
 
 @given(st.lists(st.integers(1, 2**31), min_size=1, max_size=5))
-def test_frames_that_wait_go_out_as_one_message(seqs: list[int]) -> None:
+def test_waiting_frames_are_joined_into_one_message(seqs: list[int]) -> None:
     frames = decode_frames(join_frames([encode_frame(Head("a.b", seq), b"{}") for seq in seqs]))
     assert [(frame.head.seq, bytes(frame.body)) for frame in frames] == [(seq, b"{}") for seq in seqs]
 
 
 @pytest.mark.requirement("F13")
-def test_an_elem_that_is_not_what_its_type_promises_is_kept_as_it_came() -> None:
+def test_an_elem_that_does_not_match_its_type_is_kept_as_it_came() -> None:
     body = b'[{"MsgType":"TIMTextElem","MsgContent":{"Text" : 1.0}},{"MsgType":"X","MsgContent":[1, 2 ]}]'
     first, second = decode_body(body)
     assert first == UnknownElem(MsgType="TIMTextElem", content=b'{"Text" : 1.0}')
@@ -101,14 +101,14 @@ def test_coverage_is_a_set_of_seqs(steps: list[tuple[bool, int, int]]) -> None:
     assert coverage == Coverage(edges)
 
 
-def test_coverage_merges_by_adjacency_only() -> None:
+def test_coverage_merges_adjacent_intervals_only() -> None:
     assert Coverage([(1, 4), (6, 9)]).intervals == (Interval(1, 4), Interval(6, 9))
     assert Coverage([(1, 4), (6, 9)]).add(5, 5).intervals == (Interval(1, 9),)
     with pytest.raises(ValueError, match="not an interval"):
         Coverage().add(0, 3)
 
 
-def test_a_call_ends_in_its_reply_its_deadline_or_its_connection() -> None:
+def test_a_request_ends_by_reply_deadline_or_disconnection() -> None:
     calls, ended = PendingRequests(), list[Frame | TimimError]()
     first = calls.register("a.b", ended.append, deadline=5)
     calls.register("a.b", ended.append, deadline=9)
@@ -123,7 +123,7 @@ def test_a_call_ends_in_its_reply_its_deadline_or_its_connection() -> None:
     assert len(calls) == 0
 
 
-def test_a_refusal_is_the_exception_of_its_code() -> None:
+def test_a_refusal_raises_the_exception_of_its_code() -> None:
     with pytest.raises(UnknownUser):
         decode_reply(SendC2CReply, b'{"ActionStatus":"FAIL","ErrorCode":20003,"ErrorInfo":"no"}')
     unknown = error_for(123_456, "what?")

@@ -40,7 +40,7 @@ def waits_for(gate: threading.Event) -> Op[bool]:
     return lambda connection: gate.wait(30)
 
 
-async def test_what_is_urgent_goes_before_what_waits_of_other_files(files: list[Database]) -> None:
+async def test_urgent_jobs_go_before_waiting_jobs_of_other_files(files: list[Database]) -> None:
     gate = threading.Event()
     done: list[str] = []
     held = files[0].submit(waits_for(gate))
@@ -82,7 +82,7 @@ async def test_each_file_keeps_the_order_of_its_writes_whatever_is_urgent(files:
     assert working() <= len(files), "a thread may still be leaving its last batch"
 
 
-async def test_what_is_given_in_one_turn_is_written_together_and_told_in_order(tmp_path: Path) -> None:
+async def test_writes_of_one_turn_are_committed_together_and_reported_in_order(tmp_path: Path) -> None:
     parts: list[list[int]] = []
 
     def write(connection: sqlite3.Connection, numbers: object) -> list[int]:
@@ -104,7 +104,7 @@ async def test_what_is_given_in_one_turn_is_written_together_and_told_in_order(t
     assert told == [0, 10, 20, 30, 40, 50]
 
 
-async def test_a_closed_file_and_a_full_queue_are_told_to_each(tmp_path: Path) -> None:
+async def test_a_closed_file_and_a_full_disk_are_reported_to_each_caller(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", migrate=nothing)
     await database.open()
     await database.close()

@@ -55,11 +55,11 @@ async def cancelled_as_it_fails(run: Run) -> bool:
     return True
 
 
-async def test_a_cancellation_that_meets_a_failure_is_a_cancellation() -> None:
+async def test_a_cancellation_during_a_failure_stays_a_cancellation() -> None:
     assert await cancelled_as_it_fails(together)
 
 
-async def test_a_plain_group_is_found_out() -> None:
+async def test_a_plain_task_group_loses_the_cancellation() -> None:
     assert not await cancelled_as_it_fails(in_a_group)
 
 
@@ -68,7 +68,7 @@ async def test_the_first_error_is_raised_as_itself() -> None:
         await together(asyncio.Event().wait(), fails())
 
 
-def test_a_program_whose_main_raises_ends_though_its_clients_are_open_and_their_links_end_with_it() -> None:
+def test_a_program_whose_main_raises_ends_and_closes_its_clients() -> None:
     async def main() -> None:
         async with running_server() as server:
             clients = [server.client(f"u{n}") for n in range(8)]

@@ -22,7 +22,7 @@ class Node:
         self.gone += 1
 
 
-def test_a_hole_in_a_nodes_beats_is_a_loss() -> None:
+def test_a_gap_in_a_nodes_heartbeats_is_a_loss() -> None:
     here, there = Node(), Node()
     assert here.peers.hear(there.peers.beat())
     assert not here.peers.hear(there.peers.beat())
@@ -34,14 +34,14 @@ def test_a_hole_in_a_nodes_beats_is_a_loss() -> None:
     assert here.holes == 1
 
 
-def test_a_node_that_is_heard_late_may_have_said_more_before() -> None:
+def test_a_node_first_heard_late_may_have_said_more_before() -> None:
     here, there = Node(), Node()
     there.peers.beat()
     assert here.peers.hear(there.peers.beat())
     assert here.holes == 1
 
 
-def test_who_is_silent_or_leaves_is_gone_but_not_who_could_not_be_heard() -> None:
+def test_a_silent_or_leaving_node_is_lost_but_not_during_our_own_outage() -> None:
     here, quiet, leaving = Node(), Node(), Node()
     for node in (quiet, leaving):
         here.peers.hear(node.peers.beat())
@@ -59,7 +59,7 @@ def test_who_is_silent_or_leaves_is_gone_but_not_who_could_not_be_heard() -> Non
     assert (here.gone, here.peers.names) == (2, frozenset())
 
 
-def test_all_are_asked_and_who_does_not_answer_is_not_waited_for_long() -> None:
+def test_all_nodes_are_queried_and_silent_ones_time_out() -> None:
     clock = VirtualClock()
 
     async def main() -> None:

@@ -74,15 +74,15 @@ async def check_parts(blobs: Blobs) -> None:
         _ = [chunk async for chunk in blobs.read("one", [5])]
 
 
-async def test_parts_are_kept_and_read_alike_everywhere(where: dict[str, object], tmp_path: Path) -> None:
+async def test_folder_and_bucket_store_and_read_parts_alike(where: dict[str, object], tmp_path: Path) -> None:
     await check_parts(await asyncio.to_thread(blobs_of, where, tmp_path))
 
 
-async def test_parts_in_memory_are_alike() -> None:
+async def test_memory_stores_and_reads_parts_alike() -> None:
     await check_parts(await asyncio.to_thread(blobs_of, {}, None))
 
 
-async def test_a_bucket_that_fails_is_told_without_its_keys(tmp_path: Path) -> None:
+async def test_a_failing_bucket_is_reported_without_its_keys(tmp_path: Path) -> None:
     wrong = {"s3_endpoint": "http://127.0.0.1:9", "s3_bucket": "b", "s3_access_key": "the-key", "s3_secret_key": "the-secret"}
     settings = await asyncio.to_thread(Settings, data_dir=tmp_path, **wrong)  # type: ignore[arg-type]
     assert "the-secret" not in repr(settings)
@@ -130,7 +130,7 @@ async def test_content_arrives_through_either_store_also_after_a_restart(where: 
 
 
 @pytest.mark.requirement("F10")
-async def test_an_upload_goes_on_in_either_store_after_the_server_was_killed(where: dict[str, object], tmp_path: Path) -> None:
+async def test_an_upload_resumes_in_either_store_after_the_server_was_killed(where: dict[str, object], tmp_path: Path) -> None:
     data = random.Random(6).randbytes(20 * MIB)
     async with relayed_server(tmp_path / "s", where) as (server, relay):
         async with server.client("alice") as alice, server.client("bob") as bob:
@@ -148,7 +148,7 @@ async def test_an_upload_goes_on_in_either_store_after_the_server_was_killed(whe
             assert relay.passed["up"] < 36 * MIB
 
 
-async def test_what_no_message_names_is_collected_and_what_one_names_never_is(where: dict[str, object], tmp_path: Path) -> None:
+async def test_only_unreferenced_content_is_collected(where: dict[str, object], tmp_path: Path) -> None:
     async with serving(where, tmp_path / "s", media_grace_s=1, media_sweep_s=0.1) as server:
         async with server.client("alice") as alice, server.client("bob") as bob:
             watch = Watch(bob)

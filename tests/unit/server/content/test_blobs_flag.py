@@ -54,7 +54,7 @@ async def test_a_picture_sent_at_one_gateway_is_downloaded_at_another(
         assert list((here.folder / "media").glob("*")) == list((there.folder / "media").glob("*")) == []
 
 
-async def test_the_doctor_writes_reads_and_removes(bucket: Bucket, tmp_path: Path) -> None:
+async def test_doctor_writes_reads_and_removes_a_blob(bucket: Bucket, tmp_path: Path) -> None:
     good = await timim(tmp_path, "doctor", "--blobs", url_of(bucket), **keys_of(bucket))
     assert good.code == 0, good
     assert "good  blobs: written, read and removed in" in good.out
@@ -78,7 +78,7 @@ async def test_the_doctor_writes_reads_and_removes(bucket: Bucket, tmp_path: Pat
         ("file:///srv/my%20content", Content(folder=Path("/srv/my content"))),
     ],
 )
-def test_what_a_url_names(url: str, content: Content) -> None:
+def test_a_blob_url_is_parsed(url: str, content: Content) -> None:
     assert Settings(blobs=url).content == content
 
 
@@ -86,12 +86,12 @@ def test_what_a_url_names(url: str, content: Content) -> None:
     "url",
     ["s3://", "s3:shelf", "shelf", "http://shelf", "file://", "file:///", "file://host/x", "s3://shelf?acl=public", "s3://a#b"],
 )
-def test_what_is_no_place_is_refused(url: str) -> None:
+def test_an_invalid_blob_url_is_refused(url: str) -> None:
     with pytest.raises(ValidationError, match="must be like"):
         Settings(blobs=url)
 
 
-async def test_a_key_in_the_url_is_refused_and_not_repeated(tmp_path: Path) -> None:
+async def test_credentials_in_the_url_are_refused_and_not_shown(tmp_path: Path) -> None:
     for url in ("s3://me:hush-hush@shelf", "s3://shelf?secret_key=hush-hush"):
         said = await timim(tmp_path, "serve", "--port", "0", "--blobs", url)
         assert said.code == 2
@@ -99,7 +99,7 @@ async def test_a_key_in_the_url_is_refused_and_not_repeated(tmp_path: Path) -> N
         assert "hush-hush" not in said.out + said.err
 
 
-def test_content_has_one_place() -> None:
+def test_a_second_blob_location_is_refused() -> None:
     assert "shelf" not in repr(Settings(blobs="s3://shelf"))
     with pytest.raises(ValidationError, match="one place"):
         Settings(blobs="s3://shelf", s3_bucket="other")

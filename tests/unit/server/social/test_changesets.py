@@ -72,7 +72,7 @@ async def join(bench: Bench, user: str, limit: int = 10) -> None:
     await bench.plans.carry_out(plan)
 
 
-async def test_who_comes_in_is_not_pushed_what_was_said_before_even_in_the_same_commit(bench: Bench) -> None:
+async def test_a_new_member_is_not_pushed_earlier_messages_of_the_same_commit(bench: Bench) -> None:
     said = bench.timelines.post_group(Draft("alice", TEXT, 0, 1, 100), "g")
     posted, _ = await asyncio.gather(said, join(bench, "bob"))
     assert posted.seq == 1
@@ -80,7 +80,7 @@ async def test_who_comes_in_is_not_pushed_what_was_said_before_even_in_the_same_
     assert (await bench.directory.group("g")).members["bob"].floor == 2
 
 
-async def test_a_plan_is_carried_out_and_told_also_when_its_asker_is_gone(bench: Bench) -> None:
+async def test_a_changeset_is_executed_and_published_after_its_caller_is_gone(bench: Bench) -> None:
     asking = asyncio.create_task(join(bench, "bob"))
     await asyncio.sleep(0)
     asking.cancel()
@@ -92,7 +92,7 @@ async def test_a_plan_is_carried_out_and_told_also_when_its_asker_is_gone(bench:
     assert (page.first, page.last) == (1, 1)
 
 
-async def test_two_who_come_at_once_cannot_both_have_the_last_place(bench: Bench) -> None:
+async def test_two_users_joining_at_once_cannot_both_take_the_last_place(bench: Bench) -> None:
     await bench.directory.ensure_account("carol")
     outcomes = await asyncio.gather(join(bench, "bob", 2), join(bench, "carol", 2), return_exceptions=True)
     assert outcomes[0] is None
@@ -126,7 +126,7 @@ class SlowFirst(Directory):
 
 
 @pytest.mark.parametrize("where", ["c2c", "group"])
-async def test_messages_are_numbered_as_they_came_also_when_the_first_had_to_wait(bench: Bench, where: str) -> None:
+async def test_messages_are_numbered_as_received_also_when_the_first_had_to_wait(bench: Bench, where: str) -> None:
     await join(bench, "bob")
     timelines = timelines_of(bench.store, LocalBus(), SlowFirst(bench.store))
 

@@ -38,7 +38,7 @@ async def test_a_claim_is_held_once_until_it_is_released(store: Store) -> None:
     assert await claims.take("a")
 
 
-async def test_a_claim_is_one_nodes_and_ends_with_it(database: Callable[[], str]) -> None:
+async def test_a_claim_belongs_to_one_node_and_ends_with_it(database: Callable[[], str]) -> None:
     url = database()
     here, there = PostgresStore(url), PostgresStore(url)
     await asyncio.gather(here.open(), there.open())
@@ -81,7 +81,7 @@ async def _in_time(store: Store, name: str) -> bool:
     return True
 
 
-async def test_who_logs_in_last_has_the_place_and_who_comes_back_does_not_take_it(store: Store) -> None:
+async def test_the_last_login_has_the_slot_and_a_returning_device_does_not_take_it(store: Store) -> None:
     places = store.places
     assert await places.take("alice", "mobile", "phone", resumed=True), "it was nobody's"
     assert await places.take("alice", "mobile", "tablet", resumed=False)

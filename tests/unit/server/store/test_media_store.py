@@ -49,7 +49,7 @@ def entry(number: int, *uuids: str, sender: str = "alice", line: str = LINE, our
     return NewEntry(line, sender, key, b"%d" % number, b"{", 100, contacts=("alice", "bob"), media=names)
 
 
-async def test_an_upload_is_begun_once_goes_on_and_becomes_content(store: Store) -> None:
+async def test_an_upload_begins_once_resumes_and_becomes_content(store: Store) -> None:
     media, wanted = store.media, upload("one")
     assert await media.begin("alice", "up", wanted, now=1, open_limit=LIMIT) == wanted
     again = upload("two", hash=wanted.hash)  # what a retry would make
@@ -67,7 +67,7 @@ async def test_an_upload_is_begun_once_goes_on_and_becomes_content(store: Store)
     assert await media.readable("uuid", "bob") is None
 
 
-async def test_the_same_bytes_of_two_are_one_object_and_each_has_a_name(store: Store) -> None:
+async def test_equal_bytes_of_two_users_are_one_object_with_two_uuids(store: Store) -> None:
     mine = await blob(store, "alice", "a", hash="same")
     theirs = await blob(store, "bob", "b", hash="same")
     assert (mine.object, theirs.object) == ("object-a", "object-a")
@@ -77,7 +77,7 @@ async def test_the_same_bytes_of_two_are_one_object_and_each_has_a_name(store: S
     assert await store.media.collect(uploads_before=0, blobs_before=0) == []
 
 
-async def test_many_who_finish_the_same_bytes_at_once_share_one_object(store: Store) -> None:
+async def test_users_who_finish_equal_bytes_at_once_share_one_object(store: Store) -> None:
     made = await asyncio.gather(*(blob(store, f"u{n}", f"{n}", hash="same") for n in range(20)))
     assert len({one.object for one in made}) == 1
     assert len({one.uuid for one in made}) == 20
@@ -106,7 +106,7 @@ async def test_too_many_open_uploads_are_refused_until_one_is_dropped(store: Sto
 
 
 @pytest.mark.requirement("R13")
-async def test_a_reference_stands_with_its_entry_or_neither_does(store: Store) -> None:
+async def test_a_reference_and_its_entry_are_stored_together_or_not_at_all(store: Store) -> None:
     await blob(store, "alice", "a")
     with pytest.raises(InvalidElem) as refused:
         await store.append(entry(1, "uuid-a", sender="bob"))
@@ -126,7 +126,7 @@ async def test_a_reference_stands_with_its_entry_or_neither_does(store: Store) -
 
 
 @pytest.mark.requirement("R13")
-async def test_members_read_from_their_floor_on_and_while_they_are_members(store: Store) -> None:
+async def test_members_read_from_their_first_visible_seq_while_they_are_members(store: Store) -> None:
     members = {"alice": Member("Owner")}
     await store.apply([CreateGroup(Group("g", "Public", "g", "alice", 1, members))], [])
     line = group_timeline("g")
@@ -141,7 +141,7 @@ async def test_members_read_from_their_floor_on_and_while_they_are_members(store
     assert await store.media.readable("uuid-after", "bob") is None
 
 
-async def test_what_is_referenced_is_never_collected_and_the_rest_is(store: Store) -> None:
+async def test_referenced_content_is_never_collected_and_the_rest_is(store: Store) -> None:
     for name in ("named", "granted", "loose"):
         await blob(store, "alice", name)
     await store.media.begin("alice", "abandoned", upload("abandoned"), now=100, open_limit=LIMIT)
@@ -161,7 +161,7 @@ async def test_what_is_referenced_is_never_collected_and_the_rest_is(store: Stor
     assert await store.media.collect(uploads_before=1000, blobs_before=1000) == []
 
 
-async def test_content_named_and_collected_at_once_is_either_there_or_refused(store: Store) -> None:
+async def test_content_referenced_while_collected_is_either_kept_or_refused(store: Store) -> None:
     for n in range(30):
         await blob(store, "alice", f"{n}")
 

@@ -150,13 +150,13 @@ async def migrated(engine: Engine, version: int, database: Database) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.requirement("R19")
-async def test_every_row_of_every_version_is_kept(engine: Engine, version: int, made: Callable[[], Database]) -> None:
+async def test_a_migration_keeps_every_row_of_every_version(engine: Engine, version: int, made: Callable[[], Database]) -> None:
     await migrated(engine, version, made())
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.requirement("R19")
-async def test_what_was_brought_up_has_the_structure_of_a_new_one(
+async def test_a_migrated_database_has_the_schema_of_a_new_one(
     engine: Engine, version: int, made: Callable[[], Database]
 ) -> None:
     old, new = made(), made()
@@ -168,7 +168,7 @@ async def test_what_was_brought_up_has_the_structure_of_a_new_one(
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.requirement("R19")
-async def test_what_was_brought_up_serves(engine: Engine, version: int, made: Callable[[], Database]) -> None:
+async def test_a_migrated_database_works(engine: Engine, version: int, made: Callable[[], Database]) -> None:
     database = made()
     await database.load(kept(engine, version).read_text())
     store = database.store()
@@ -198,7 +198,7 @@ async def test_what_was_brought_up_serves(engine: Engine, version: int, made: Ca
 
 
 @pytest.mark.requirement("R19")
-async def test_a_step_that_loses_something_is_found_out(
+async def test_a_migration_that_loses_something_is_detected(
     engine: Engine, made: Callable[[], Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before_last = schema.VERSION
@@ -211,7 +211,9 @@ async def test_a_step_that_loses_something_is_found_out(
 
 
 @pytest.mark.requirement("R19")
-async def test_a_database_of_a_later_version_is_left_alone(engine: Engine, made: Callable[[], Database]) -> None:
+async def test_a_database_of_a_later_version_is_refused_and_left_unchanged(
+    engine: Engine, made: Callable[[], Database]
+) -> None:
     database = made()
     text = kept(engine, schema.VERSION).read_text()
     later = f"PRAGMA user_version={schema.VERSION + 1};" if engine == "sqlite" else "UPDATE timim_schema SET version=1000;"

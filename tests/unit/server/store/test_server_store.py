@@ -88,7 +88,7 @@ async def test_the_same_msg_id_is_one_entry_also_after_reopening(opens: Open) ->
         await store.close()
 
 
-async def test_a_msg_id_is_its_senders_and_its_timelines_own(opens: Open) -> None:
+async def test_a_msg_id_belongs_to_its_sender_and_timeline(opens: Open) -> None:
     store = await opens()
     other = c2c_timeline("alice", "carol")
     assert (await store.append(entry(1))).seq == 1
@@ -98,7 +98,7 @@ async def test_a_msg_id_is_its_senders_and_its_timelines_own(opens: Open) -> Non
     assert [(await store.append(unnamed)).seq for _ in range(2)] == [3, 4]
 
 
-async def test_a_refused_append_takes_no_seq_and_leaves_its_commit_companions_alone(opens: Open) -> None:
+async def test_a_refused_append_takes_no_seq_and_does_not_affect_its_batch(opens: Open) -> None:
     store = await opens()
     await store.append(entry(1))
     outcomes = await asyncio.gather(
@@ -115,7 +115,7 @@ async def test_times_in_a_timeline_never_go_back(opens: Open) -> None:
     assert [a.time for a in appended] == [100, 100, 100, 200]
 
 
-async def test_a_page_is_the_newest_of_its_interval_and_says_what_it_proves(opens: Open) -> None:
+async def test_a_page_has_the_newest_of_its_interval_and_says_what_it_proves(opens: Open) -> None:
     store = await opens()
     for n in range(1, 11):
         await store.append(entry(n))
@@ -134,7 +134,7 @@ async def test_a_page_is_the_newest_of_its_interval_and_says_what_it_proves(open
     assert (nothing.entries, nothing.first > nothing.last, nothing.last_seq) == ((), True, 0)
 
 
-async def test_a_time_and_a_msg_key_find_the_entry_before(opens: Open) -> None:
+async def test_an_entry_is_found_by_time_and_by_msg_key(opens: Open) -> None:
     store = await opens()
     times = [100, 100, 100, 200, 300, 300]
     for n, time in enumerate(times, 1):
@@ -153,7 +153,7 @@ async def test_a_time_and_a_msg_key_find_the_entry_before(opens: Open) -> None:
     assert await store.seq_before(c2c_timeline("x", "y"), 100, "") == 0
 
 
-async def test_lists_are_newest_first_and_page_without_loss(opens: Open) -> None:
+async def test_conversation_lists_are_newest_first_and_page_without_loss(opens: Open) -> None:
     store = await opens()
     peers = [f"p{n:02}" for n in range(25)]
     for n, peer in enumerate(peers, 1):
@@ -179,7 +179,7 @@ async def test_a_read_seq_only_rises_and_never_beyond_the_last(opens: Open) -> N
     assert contact.read_seq == 3
 
 
-async def test_groups_are_kept_whole_and_their_members_see_them_at_once(opens: Open) -> None:
+async def test_groups_are_stored_whole_and_listed_for_their_members_at_once(opens: Open) -> None:
     store = await opens()
     members = {"alice": Member("Owner"), "bob": Member("Member", "Bobby", floor=7)}
     group = Group("g", "Public", "team", "alice", 100, members)
@@ -195,7 +195,7 @@ async def test_groups_are_kept_whole_and_their_members_see_them_at_once(opens: O
     assert await store.group("other") is None
 
 
-async def test_accounts_and_settings_are_made_once(opens: Open) -> None:
+async def test_accounts_and_settings_are_created_once(opens: Open) -> None:
     store = await opens()
     made = await asyncio.gather(*(store.ensure_account(f"u{n % 3}") for n in range(9)))
     assert len({account.tiny_id for account in made}) == 3
@@ -239,7 +239,7 @@ async def test_changes_and_their_entries_are_stored_together_or_not_at_all(opens
     assert group.members["carol"].floor == again.seq == 2
 
 
-async def test_what_a_failed_commit_left_in_memory_is_forgotten(tmp_path: Path) -> None:
+async def test_memory_changed_by_a_failed_commit_is_discarded(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "s.db")
     await store.open()
     directory = Directory(store)
@@ -275,7 +275,7 @@ async def told(store: Store, text: bytes = b'["said"]') -> None:
 
 
 @pytest.mark.requirement("P06")
-async def test_an_act_and_what_it_makes_of_its_message_are_one_write(opens: Open) -> None:
+async def test_an_action_and_its_effect_on_the_message_are_one_write(opens: Open) -> None:
     store = await opens()
     await told(store)
     done = await store.act(act("react", 1, reaction="x"))
@@ -309,7 +309,7 @@ async def test_an_act_and_what_it_makes_of_its_message_are_one_write(opens: Open
     assert ([one.seq for one in before.entries], before.first) == ([1], 1)
 
 
-async def test_entries_that_call_and_ask_are_numbered_with_the_others_and_do_so_once(opens: Open) -> None:
+async def test_mentions_and_receipt_requests_are_counted_once(opens: Open) -> None:
     store = await opens()
     group = group_timeline("g")
     await store.create_group(Group("g", "Public", "g", "alice", 1, {name: Member("Member") for name in ("alice", "bob")}))
@@ -328,7 +328,7 @@ async def test_entries_that_call_and_ask_are_numbered_with_the_others_and_do_so_
 
 
 @pytest.mark.requirement("P06")
-async def test_what_one_has_of_a_conversation_is_dated_and_kept(opens: Open) -> None:
+async def test_conversation_settings_are_dated_and_kept(opens: Open) -> None:
     store = await opens()
     group = group_timeline("g")
     await store.create_group(Group("g", "Public", "g", "alice", 1, {name: Member("Member") for name in ("alice", "bob", "c")}))
@@ -381,15 +381,15 @@ def came_to(batches: Sequence[Sequence[NewEntry]], together: Together) -> tuple[
 
 
 @given(batches=st.lists(st.lists(ONE | UNNAMED, min_size=1, max_size=8), min_size=1, max_size=4))
-def test_what_is_appended_together_comes_to_the_same_as_one_by_one(batches: list[list[NewEntry]]) -> None:
+def test_appending_together_equals_appending_one_by_one(batches: list[list[NewEntry]]) -> None:
     assert came_to(batches, timelines.append_all) == came_to(batches, timelines.one_by_one)
 
 
-def test_an_append_together_that_gives_no_number_back_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bulk_append_that_returns_no_seq_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     def keeps(entries: Sequence[NewEntry], places: object) -> Steps[bool]:
         yield Run("SELECT 1")
         return False
 
     monkeypatch.setattr(timelines, "_named", keeps)
     with pytest.raises(AssertionError):
-        test_what_is_appended_together_comes_to_the_same_as_one_by_one()
+        test_appending_together_equals_appending_one_by_one()

@@ -65,7 +65,7 @@ HOT: dict[str, tuple[Op[Any], int]] = {  # an operation, and how many of its sta
 }
 
 
-def test_the_hot_statements_keep_to_one_shard_but_for_those_named() -> None:
+def test_hot_statements_use_one_shard_except_the_listed_ones() -> None:
     connection = sqlite3.connect(":memory:")
     for step in schema.STEPS:
         connection.executescript(step)
@@ -83,7 +83,7 @@ def test_the_hot_statements_keep_to_one_shard_but_for_those_named() -> None:
         "SELECT c.read_seq FROM contacts c JOIN timelines t ON t.id=c.timeline WHERE c.user_id=?",
     ],
 )
-def test_a_statement_that_crosses_is_noticed(sql: str) -> None:
+def test_a_statement_across_shards_is_detected(sql: str) -> None:
     assert crosses(sql)
 
 
