@@ -116,9 +116,7 @@ class Client:
             now=now,
         )
         self._transfer = MediaTransfer(
-            token=lambda: self._connection.token,
-            media_url=lambda: self._connection.media_url,
-            limits=lambda: self._connection.media_limits,
+            self._connection.server_info,
             timeout_s=timeout,
             cache=MediaCache(self._folder and self._folder / "cache", media_cache_bytes) if media_cache_bytes else None,
         )

@@ -7,11 +7,12 @@ has the message, so that it goes out after a crash too. A client that keeps noth
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeGuard, TypeVar
 from uuid import uuid4
+
+import aiofiles.os
 
 from ..elems import (
     AnyElem,
@@ -33,7 +34,8 @@ from ..message import Message
 from ..protocol.media import nested_media_uuids
 from ..protocol.merger import unpack_merger
 from ..transport.media_transfer import MediaTransfer
-from ..transport.upload_source import size_of
+from ..transport.upload_source import upload_source
+from ..util.files import PIECE_BYTES, open_for_writing, remove_file
 
 E = TypeVar("E", bound=AnyElem)
 INLINE_LIMIT_BYTES = 8 * 1024  # of a merger's messages in a body of 12 KB: the rest is for other elems
@@ -104,7 +106,7 @@ class Attachments:
         assert self._folder is not None
         path = self._folder / uuid4().hex
         kept.append(path)
-        await asyncio.to_thread(_write, path, data)
+        await _write(path, data)
         return path
 
     def is_persisted(self, message: Message) -> bool:
@@ -114,7 +116,7 @@ class Attachments:
     async def release(self, message: Message) -> None:
         """The message is on the server, or will never be: what was kept of it goes."""
         for path in self._files.pop(message.msg_id, ()):
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+            await remove_file(path)
 
     async def remove_orphans(self, unsent: Iterable[Message]) -> None:
         """Remove what no unsent message needs: an earlier run ended before it could."""
@@ -124,7 +126,7 @@ class Attachments:
         for message in unsent:
             self._files[message.msg_id] = [path for elem in message.elems for path in self._files_of(elem)]
             needed.update(self._files[message.msg_id])
-        await asyncio.to_thread(_remove_others, self._folder, needed)
+        await _remove_others(self._folder, needed)
 
     def _files_of(self, elem: AnyElem) -> list[Path]:
         paths: list[Path | bytes | None] = []
@@ -142,7 +144,7 @@ class Attachments:
         pending = [elem for elem in message.elems if _needs_upload(elem)]
         if not pending:
             return
-        sizes = await asyncio.gather(*(asyncio.to_thread(size_of, _source(elem)) for elem in pending if _is_content(elem)))
+        sizes = await asyncio.gather(*(upload_source(_source(elem)).size() for elem in pending if _is_content(elem)))
         meter = ProgressMeter(progress, sizes)
         elems: list[AnyElem] = []
         for place, elem in enumerate(message.elems):
@@ -272,22 +274,23 @@ def _in_memory(elem: AnyElem) -> bool:
             return False
 
 
-def _write(path: Path, data: bytes) -> None:
+async def _write(path: Path, data: bytes) -> None:
+    """Put content on the disk. Raises StorageError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        await aiofiles.os.makedirs(path.parent, exist_ok=True)
+        async with open_for_writing(path, "xb") as writer:
+            for at in range(0, len(data), PIECE_BYTES):
+                await writer.write(memoryview(data)[at : at + PIECE_BYTES])
+            await writer.sync()
     except OSError as exc:
         raise StorageError(f"cannot keep the content in {path.parent}: {exc.strerror}") from exc
 
 
-def _remove_others(folder: Path, needed: set[Path]) -> None:
-    if folder.exists():
-        for path in folder.iterdir():
-            if path not in needed:
-                path.unlink(missing_ok=True)
+async def _remove_others(folder: Path, needed: set[Path]) -> None:
+    if await aiofiles.os.path.exists(folder):
+        for name in await aiofiles.os.listdir(folder):
+            if folder / name not in needed:
+                await remove_file(folder / name)
 
 
 def has_content(elems: Iterable[AnyElem]) -> bool:

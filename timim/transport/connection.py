@@ -20,6 +20,7 @@ from ..protocol.backoff import Backoff
 from ..protocol.codec import Body, Command, Reply, decode
 from ..protocol.frames import Frame, Head
 from ..util.tasks import together
+from .server_info import ServerInfo
 from .websocket import Link
 
 B = TypeVar("B", bound=Body)
@@ -76,9 +77,7 @@ class Connection:
         self._task: asyncio.Task[None] | None = None
         self._over: TimimError | None = None
         self._stopping = False
-        self.token = ""
-        self.media_url = ""
-        self.media_limits: dict[str, int] = {}
+        self.server_info = ServerInfo()
         self._clock_offset_s = 0.0
         self._loop_time: Callable[[], float] = time.monotonic  # until there is a loop
 
@@ -222,12 +221,12 @@ class Connection:
         reply = await link.call(session.LOGIN, session.LoginRequest(client=hello), timeout_s=self._timeout_s)
         self._resumed = True
         link.head = Head("", a2=reply.a2_key, tinyid=reply.tiny_id, status_instid=reply.inst_id, sdkappid=self._app_id)
-        self.token = reply.a2_key
+        self.server_info.token = reply.a2_key
         server = reply.server
         now_s = float(reply.time_stamp)
         if not isinstance(server, msgspec.UnsetType):
             link.batch = server.batch
-            self.media_url, self.media_limits = server.media_url, server.media_limits
+            self.server_info.media_url, self.server_info.media_limits = server.media_url, server.media_limits
             now_s = server.time_ms / 1000 or now_s
         self._clock_offset_s = now_s - self._loop_time()
         self._link = link

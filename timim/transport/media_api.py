@@ -1,6 +1,7 @@
-"""The server's media door over HTTP. Whatever the HTTP library raises leaves here as an error of timim's.
+"""The server's media API over HTTP.
 
-Only the server's own media address is asked: a peer's message cannot make this client fetch from anywhere else.
+Only the server's own media address is requested: a peer's message cannot make this client fetch from anywhere else.
+The HTTP library's exceptions are translated here.
 """
 
 from __future__ import annotations
@@ -9,18 +10,18 @@ import asyncio
 import logging
 import re
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
 from ..errors import ConnectionFailed, DownloadFailed, MediaGone, NetworkError, ProtocolError, RequestTimeout
 from ..protocol.codec import Reply, decode
 from ..protocol.media import UUID, uuid_from_url
-from .upload_source import CHUNK_BYTES
+from .server_info import ServerInfo
 
 if TYPE_CHECKING:
     import httpx2
 
-PROCESSING_TIMEOUT_S = 60.0  # what the server may take to check 100 MB and to have them on disk
+PROCESSING_TIMEOUT_S = 60.0  # the server may take this long to check 100 MB and to write them to its disk
 _SPAN = re.compile(r"bytes (\d+)-\d+/(\d+)\Z")
 
 
@@ -29,17 +30,16 @@ class MediaServerBusy(NetworkError):
 
 
 class MediaApi:
-    """`token` and `media_url` are what the server told at login."""
+    """HTTP requests to the media API of the server that this client is logged in to."""
 
-    def __init__(self, *, token: Callable[[], str], media_url: Callable[[], str], timeout_s: float) -> None:
-        self._token = token
-        self._media_url = media_url
+    def __init__(self, server: ServerInfo, *, timeout_s: float) -> None:
+        self._server = server
         self._timeout_s = timeout_s
         self._http: httpx2.AsyncClient | None = None
 
     def resolve_uuid(self, uuid: str, url: str) -> str:
-        """What to ask this server for. Raises DownloadFailed for content that is elsewhere."""
-        name = uuid if UUID.match(uuid) else uuid_from_url(url, self._media_url())
+        """Return the name under which this server has the content. Raises DownloadFailed for content that is elsewhere."""
+        name = uuid if UUID.match(uuid) else uuid_from_url(url, self._server.media_url)
         if name:
             return name
         raise DownloadFailed("the content is not on this client's server, and is not fetched from elsewhere")
@@ -53,35 +53,39 @@ class MediaApi:
         headers: dict[str, str] | None = None,
         content: bytes | AsyncIterator[bytes] | None = None,
     ) -> httpx2.Response:
-        """One request. Raises NetworkError, also when the server is not ready; ProtocolError for content of another length."""
+        """Send one request.
+
+        Raises NetworkError, also when the server is not ready, and ProtocolError for content of another length than announced.
+        """
         client = await self._client()
         import httpx2
 
         try:
             reply = await client.request(
-                method, self._media_url() + path, params=params, headers=self._headers(headers or {}), content=content
+                method, self._server.media_url + path, params=params, headers=self._headers(headers or {}), content=content
             )
         except httpx2.LocalProtocolError as exc:  # fewer bytes than were announced, or more
             raise ProtocolError(str(exc)) from exc
         except httpx2.TimeoutException as exc:
-            raise RequestTimeout("the media door does not answer") from exc
+            raise RequestTimeout("the media server did not respond") from exc
         except httpx2.TransportError as exc:
-            raise ConnectionFailed(f"the connection to the media door was cut: {type(exc).__name__}") from exc
+            raise ConnectionFailed(f"the connection to the media server was cut: {type(exc).__name__}") from exc
         if reply.status_code in (408, 502, 503, 504):
-            raise MediaServerBusy(f"the media door is not ready: {_error_text(reply)}")
+            raise MediaServerBusy(f"the media server is not ready: {_error_text(reply)}")
         return reply
 
     async def stream_content(self, uuid: str, offset: int, tag: str) -> AsyncGenerator[tuple[str, int, bytes], None]:
-        """The content's hash, its size and a chunk of it, from `offset` on. Raises NetworkError, MediaGone, DownloadFailed.
+        """Yield the content from `offset` on: its hash, its size in bytes, and a chunk.
 
-        `tag`: the hash that an earlier part came with; "" for none.
+        Raises NetworkError, MediaGone, DownloadFailed.
+        `tag` is the hash that an earlier part came with; "" for none.
         """
         client = await self._client()
         import httpx2
 
         headers = self._headers({"Range": f"bytes={offset}-"} if offset else {})
         try:
-            async with client.stream("GET", f"{self._media_url()}/{uuid}", headers=headers) as reply:
+            async with client.stream("GET", f"{self._server.media_url}/{uuid}", headers=headers) as reply:
                 if reply.status_code in (401, 403, 404, 410):
                     raise MediaGone(f"the server does not have it for this account: HTTP {reply.status_code}")
                 if reply.status_code in (429, 503):
@@ -97,7 +101,7 @@ class MediaApi:
                     if span is None or int(span[1]) != offset:
                         raise DownloadFailed("the server sent another part than was asked for")
                     total = int(span[2])
-                async for chunk in reply.aiter_bytes(CHUNK_BYTES):
+                async for chunk in reply.aiter_bytes():
                     yield told, total, chunk
         except httpx2.TimeoutException as exc:
             raise RequestTimeout("the download stalled") from exc
@@ -111,19 +115,19 @@ class MediaApi:
             await http.aclose()
 
     def _headers(self, more: dict[str, str]) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._token()}", **more}
+        return {"Authorization": f"Bearer {self._server.token}", **more}
 
     async def _client(self) -> httpx2.AsyncClient:
-        """The HTTP client; loading it takes a tenth of a second, so it is loaded at the first transfer, in a thread."""
+        """Return the HTTP client. Loading it takes a tenth of a second, so a thread does that at the first transfer."""
         if self._http is None:
             http = await asyncio.to_thread(_http_client, self._timeout_s)
-            if self._http is None:  # nobody else made one meanwhile
+            if self._http is None:  # no other transfer made one meanwhile
                 self._http = http
         return self._http
 
 
 def _error_text(reply: httpx2.Response) -> str:
-    """Why a server, or a proxy before it, does not do it now."""
+    """Return the reason that a server, or a proxy before it, gives for a refusal."""
     try:
         return decode(Reply, reply.content).error_info or f"HTTP {reply.status_code}"
     except ProtocolError:
@@ -137,5 +141,5 @@ def _http_client(timeout_s: float) -> httpx2.AsyncClient:
     if requests.level == logging.NOTSET:
         requests.setLevel(logging.WARNING)  # it logs whole URLs, and these carry signatures
     timeout = httpx2.Timeout(timeout_s, read=max(timeout_s, PROCESSING_TIMEOUT_S))
-    trust = ssl.create_default_context()  # as the websocket's: whom messages go to, content goes to
+    trust = ssl.create_default_context()  # the same servers are trusted as by the websocket
     return httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=trust)

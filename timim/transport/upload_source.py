@@ -1,76 +1,93 @@
-"""What is uploaded: a file, or bytes. A file is read in pieces, and never held whole."""
+"""Content to upload: a file, or bytes. A file is read in pieces, and never held whole."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import stat
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
-from typing import BinaryIO
 
-from ..elems import Progress
+import aiofiles.os
+
 from ..errors import FileMissing, MediaError
+from ..util.files import PIECE_BYTES, read_pieces, sha256_of_file
 
-CHUNK_BYTES = 512 * 1024  # read from disk, or written to it, at a time
-
-
-def size_of(source: Path | bytes) -> int:
-    if isinstance(source, bytes):
-        return len(source)
-    try:
-        if not source.is_file():
-            raise FileMissing(f"there is no file {source}")
-        return source.stat().st_size
-    except OSError as exc:
-        raise MediaError(f"cannot read {source}: {exc.strerror}") from exc
+_NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
-def digest_of(source: Path | bytes) -> str:
-    if isinstance(source, bytes):
-        return hashlib.sha256(source).hexdigest()
-    try:
-        with source.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError as exc:
-        raise FileMissing(f"there is no file {source}") from exc
-    except OSError as exc:
-        raise MediaError(f"cannot read {source}: {exc.strerror}") from exc
+class BytesSource:
+    """Content in memory."""
+
+    name = "the content"
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def size(self) -> int:
+        """Return the number of bytes."""
+        return len(self._data)
+
+    async def sha256(self) -> str:
+        """Return the content's SHA-256, in hexadecimal."""
+        return (await asyncio.to_thread(hashlib.sha256, self._data)).hexdigest()
+
+    async def pieces(self, offset: int) -> AsyncGenerator[bytes, None]:
+        """Yield the content from `offset` on."""
+        for at in range(offset, len(self._data), PIECE_BYTES):
+            yield self._data[at : at + PIECE_BYTES]
 
 
-def name_of(source: Path | bytes) -> str:
-    return "the content" if isinstance(source, bytes) else str(source)
+class FileSource:
+    """Content in a file. Its methods raise FileMissing when there is none, and MediaError when it cannot be read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def name(self) -> str:
+        """The path, for error messages."""
+        return str(self._path)
+
+    async def size(self) -> int:
+        """Return the number of bytes."""
+        try:
+            state = await aiofiles.os.stat(self._path)
+        except ValueError:  # a NUL in the path
+            raise FileMissing(f"there is no file {self._path}") from None
+        except OSError as exc:
+            raise self._error(exc) from exc
+        if not stat.S_ISREG(state.st_mode):
+            raise FileMissing(f"there is no file {self._path}")
+        return state.st_size
+
+    async def sha256(self) -> str:
+        """Return the content's SHA-256, in hexadecimal."""
+        try:
+            return await sha256_of_file(self._path)
+        except OSError as exc:
+            raise self._error(exc) from exc
+
+    async def pieces(self, offset: int) -> AsyncGenerator[bytes, None]:
+        """Yield the content from `offset` on; the next piece is read while the caller handles one."""
+        try:
+            async with aclosing(read_pieces(self._path, offset)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        except OSError as exc:
+            raise self._error(exc) from exc
+
+    def _error(self, exc: OSError) -> MediaError:
+        if exc.errno in _NO_FILE:
+            return FileMissing(f"there is no file {self._path}")
+        return MediaError(f"cannot read {self._path}: {exc.strerror}")
 
 
-async def chunks_of(source: Path | bytes, offset: int, size: int, progress: Progress | None) -> AsyncGenerator[bytes, None]:
-    """From `offset` on, as the socket takes them."""
-    done = offset
-    if isinstance(source, bytes):
-        for at in range(offset, size, CHUNK_BYTES):
-            yield source[at : at + CHUNK_BYTES]
-            done = min(size, at + CHUNK_BYTES)
-            if progress is not None and done < size:
-                progress(done, size)
-        return
-    try:
-        file = await asyncio.to_thread(_open_at, source, offset)
-    except FileNotFoundError as exc:
-        raise FileMissing(f"there is no file {source}") from exc
-    following = asyncio.ensure_future(asyncio.to_thread(file.read, CHUNK_BYTES))
-    try:
-        while chunk := await following:
-            following = asyncio.ensure_future(asyncio.to_thread(file.read, CHUNK_BYTES))  # while the socket takes this one
-            yield chunk
-            done += len(chunk)
-            if progress is not None and done < size:  # all of it is reported once the server has checked it
-                progress(done, size)
-    except OSError as exc:
-        raise MediaError(f"cannot read {source}: {exc.strerror}") from exc
-    finally:
-        await asyncio.gather(following, return_exceptions=True)
-        await asyncio.shield(asyncio.to_thread(file.close))
+UploadSource = BytesSource | FileSource
 
 
-def _open_at(path: Path, offset: int) -> BinaryIO:
-    file = path.open("rb")
-    file.seek(offset)
-    return file
+def upload_source(content: Path | bytes) -> UploadSource:
+    """Return the source of content that is given as a path or as bytes."""
+    return BytesSource(content) if isinstance(content, bytes) else FileSource(content)

@@ -72,9 +72,9 @@ async def place(server: RunningServer) -> AsyncIterator[Place]:
         assert isinstance(same, FileElem)
         signed = {"bob": await elem.signed_url(), "gone": await same.signed_url()}
         await group.kick("gone")
-        tokens = {who.user_id: who._connection.token for who in (alice, bob, gone, stranger)}
+        tokens = {who.user_id: who._connection.server_info.token for who in (alice, bob, gone, stranger)}
         upload = uuid4().hex
-        here = Place(alice._connection.media_url, http, tokens, elem.uuid, upload, signed)
+        here = Place(alice._connection.server_info.media_url, http, tokens, elem.uuid, upload, signed)
         begun = await here.ask("POST", "", tokens["alice"], json=announced(upload))
         assert begun.status_code == 200
         yield here
@@ -282,7 +282,7 @@ async def test_ranges_are_served_as_requested(place: Place) -> None:
 
 async def test_too_many_unfinished_uploads_are_refused(tmp_path: Path) -> None:
     async with relayed_server(tmp_path, {"media_open_uploads": 2}) as (server, _), server.client("alice") as alice:
-        url, token = alice._connection.media_url, alice._connection.token
+        url, token = alice._connection.server_info.media_url, alice._connection.server_info.token
         async with httpx2.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {token}"}) as http:
             replies = [await http.post(url, json=announced(uuid4().hex)) for _ in range(3)]
             assert [reply.status_code for reply in replies] == [200, 200, 429]
