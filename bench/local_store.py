@@ -47,8 +47,8 @@ class Figures:
 
 async def measure(folder: Path, sizes: tuple[int, ...] = SIZES) -> list[Figures]:
     client = Client("ws://127.0.0.1:1", app_id=1, user_id="alice", user_sig="none", data_dir=folder)
-    assert client._folder is not None
-    path = client._folder / "messages.db"
+    path = client.engine.config.database
+    assert path is not None
     found, stored = [], 0
     for size in sizes:
         async with LocalStore(path) as store:
@@ -107,8 +107,7 @@ async def paging(client: Client, path: Path, size: int) -> tuple[float, float]:
 
 
 async def a_message(client: Client, seq: int) -> Message:
-    engine = client._engine
-    assert engine is not None
+    engine = client.engine
     found = await engine.store._messages(f"{message_rows.SELECT} WHERE m.type=? AND m.peer=? AND m.seq=?", (*KEY, seq))
     return found[0]
 

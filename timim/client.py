@@ -3,44 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import random
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from .conversation import Conversation, Engine
-from .elems import TextElem
-from .engine.actions import Actions
-from .engine.attachments import Attachments
-from .engine.binding import MessageBinder
-from .engine.conversation_settings import Marking
-from .engine.conversations import Roster
-from .engine.dispatcher import Dispatcher, EventStream
-from .engine.engine import wired
-from .engine.facts import Facts
-from .engine.inbox import Inbox
-from .engine.message_actions import Acting
-from .engine.push_router import Pushes
-from .engine.session import Login
-from .errors import InvalidArgument, NotLoggedIn, StoreCorrupted, TimimError
-from .events import StoreReplaced
+from .conversation import Conversation, ConversationRegistry
+from .conversation_list import ConversationList
+from .engine.config import ClientConfig
+from .engine.dispatcher import EventStream
+from .engine.engine import Engine
+from .errors import InvalidArgument
 from .friends import Friends
 from .groups import Groups
-from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
+from .ids import ConversationType, checked_user_id
 from .local_store.fulltext import ElemTypes
 from .message import Message
 from .profiles import OwnProfile, Profiles
 from .protocol import session
-from .protocol.backoff import Backoff
 from .search import SearchCursor, SearchResult
-from .storage import LocalStore
-from .transport.connection import Connection
-from .transport.media_cache import MediaCache
-from .transport.media_transfer import MediaTransfer
 
-log = logging.getLogger("timim")
+__all__ = ["Client", "Platform"]
+
 Platform = Literal["desktop", "mobile", "pad", "web", "other"]
 MessagesHandler = TypeVar("MessagesHandler", bound=Callable[[list[Message]], Awaitable[None] | None])
 Handler = TypeVar("Handler", bound=Callable[..., Awaitable[None] | None])
@@ -88,57 +72,28 @@ class Client:
         if platform not in session.PLATFORMS:
             raise InvalidArgument(f"platform must be one of {', '.join(session.PLATFORMS)}, not {platform!r}")
         self._user_sig = user_sig
-        self._recent_contacts = recent_contacts
-        self._resend = resend
-        self._timeout_s = timeout
-        self._folder = _folder(data_dir, app_id, self.user_id)
-        self._dispatcher = Dispatcher()
-        self._store = LocalStore(self._folder and self._folder / "messages.db")
-        self._engine: Engine | None = None
-        self._inbox: Inbox | None = None
-        self._pushes: Pushes | None = None
-        self._acting: Acting | None = None
-        self._instance = f"{random.getrandbits(63):x}"
-        self._open = False
-        self._connection = Connection(
-            url,
-            app_id=app_id,
-            user_id=self.user_id,
-            user_sig=lambda: self._user_sig,
-            instance=lambda: self._instance,
-            platform=platform,
-            on_push=self._on_push,
-            on_up=self._on_up,
-            on_down=self._on_down,
-            on_stale=self._on_stale,
-            timeout_s=timeout,
-            backoff=Backoff(limit_s=reconnect_limit),
-            now=now,
+        self._engine = Engine(
+            ClientConfig(
+                url=url,
+                app_id=app_id,
+                user_id=self.user_id,
+                folder=_folder(data_dir, app_id, self.user_id),
+                platform=platform,
+                recent_contacts=recent_contacts,
+                resend=resend,
+                timeout_s=timeout,
+                reconnect_limit_s=reconnect_limit,
+                media_cache_bytes=media_cache_bytes,
+                now=now,
+            )
         )
-        self._transfer = MediaTransfer(
-            self._connection.server_info,
-            timeout_s=timeout,
-            cache=MediaCache(self._folder and self._folder / "cache", media_cache_bytes) if media_cache_bytes else None,
-        )
-        self._content = Attachments(self._transfer, self._folder and self._folder / "outgoing")
-        self.groups = Groups(self._connection, self.group)
-        self.friends = Friends(self._connection)
-        self.profiles = Profiles(self._connection)
-        self.profile = OwnProfile(self._connection, self.profiles, self.user_id)
-        self._roster = Roster(
-            self._store,
-            self._dispatcher,
-            user_id=self.user_id,
-            engine=self._parts,
-            bind=self._bind,
-            profile=self.profiles.changed,
-        )
-        self.conversations = self._roster.listed
-        self._actions = Actions(self._store, gone=self._roster.gone, changed=self._roster.touched, acting=self._acting_now)
-        self._binder = MessageBinder(self._actions, self._content)
-        self._marking = Marking(self._store, self._connection, read=self._roster.read, tell=self._roster.told)
-        self._login = Login(self._connection, self._roster, self._dispatcher, recent_contacts=recent_contacts)
-        self._facts = Facts(self._marking, own=self._login.own)
+        connection = self._engine.connection
+        self._registry = ConversationRegistry(self._engine)
+        self.conversations = ConversationList(self._engine.conversations, self._registry)
+        self.groups = Groups(connection, self._registry)
+        self.friends = Friends(connection)
+        self.profiles = Profiles(connection, self._engine.profiles)
+        self.profile = OwnProfile(connection, self.profiles, self.user_id)
 
     def c2c(self, user_id: str) -> Conversation:
         """The conversation with a user; local, no I/O."""
@@ -154,11 +109,7 @@ class Client:
 
     def conversation(self, type: ConversationType, peer: str) -> Conversation:
         """The conversation of this (type, peer): the same one for the same pair. Raises InvalidArgument."""
-        if type.__class__ is ConversationType and peer.__class__ is str:
-            known = self._roster.find(ConversationKey(type, peer))
-            if known is not None:
-                return known  # its names were looked at when it was new
-        return self._roster.of(conversation_key(type, peer))
+        return self._registry.get(type, peer)
 
     def on_new_message(self, handler: MessagesHandler) -> MessagesHandler:
         """Register a function (sync or async) for lists of new messages; before login, so that none is missed.
@@ -166,7 +117,7 @@ class Client:
         A list is of one conversation, in order, one list at a time; other conversations run concurrently. It gets
         every message that this device never had, once, also those read elsewhere (source: 接收消息).
         """
-        self._dispatcher.on_new_message(handler)
+        self._engine.dispatcher.on_new_message(handler)
         return handler
 
     def on(self, *events: type[Any]) -> Callable[[Handler], Handler]:
@@ -176,7 +127,7 @@ class Client:
 
         def register(handler: Handler) -> Handler:
             for event in events:
-                self._dispatcher.on(event, handler)
+                self._engine.dispatcher.on(event, handler)
             return handler
 
         return register
@@ -186,105 +137,47 @@ class Client:
 
         After `timeout` seconds it raises RequestTimeout; cancel it to stop waiting.
         """
-        return self._dispatcher.wait_for(None, predicate, timeout=timeout)
+        return self._engine.dispatcher.wait_for(None, predicate, timeout=timeout)
 
     def events(self, *kinds: type[Any]) -> EventStream:
         """A stream of new messages (`Message`) and events, of these classes or of all; it hears from now on.
 
         `async with client.events(timim.Message) as new: async for message in new: …`. It ends at logout.
         """
-        return self._dispatcher.stream(*kinds)
+        return self._engine.dispatcher.stream(*kinds)
 
     async def open(self) -> None:
-        """Open the local store without logging in: local queries work."""
-        if self._open:
-            return
-        if not TextElem.__pydantic_complete__:  # for the first elem pydantic looks for plugins in all that is installed
-            await asyncio.to_thread(TextElem.model_rebuild)
-        await self._store.open()
-        self._open = True
-        try:
-            self._instance = await self._store.meta("instance", self._instance)
-            parts = wired(
-                self._store,
-                self._connection,
-                self._dispatcher,
-                user_id=self.user_id,
-                recent_contacts=self._recent_contacts,
-                timeout_s=self._timeout_s,
-                roster=self._roster,
-                marking=self._marking,
-                content=self._content,
-                login=self._login,
-                facts=self._facts,
-                bind=self._bind,
-            )
-            self._engine, self._inbox = parts.engine, parts.inbox
-            self._pushes, self._acting = parts.pushes, parts.acting
-            await self._roster.load()
-            await self._content.remove_orphans(await self._store.outgoing())
-            if self._store.set_aside is not None:
-                log.warning("the local store was not whole: it lies at %s now", self._store.set_aside)
-                self._dispatcher.event(StoreReplaced(self._store.set_aside))
-        except BaseException:
-            await self.close()
-            raise
+        """Open the local store without logging in, so that local queries work. Raises StoreInUse, StorageError."""
+        await self._engine.open()
 
     async def login(self, *, user_sig: str | None = None) -> None:
-        """Log in, and stay so: a lost link is found again, until `logout()`. Returns when new messages begin to flow.
+        """Log in, and stay logged in until `logout()`: a lost connection is restored. Return when new messages flow.
 
-        `user_sig`: a new signature, when the old one has expired. When it raises, or is cancelled, the client is logged
-        out, and may try again. A store that turns out not to be whole is set aside, as by `open()`.
+        `user_sig` is a new signature, after the old one has expired. When this raises, or is cancelled, the client is
+        logged out, and can log in again. A local store that turns out to be corrupt is replaced, as by `open()`.
+
+        Raises:
+            AuthError: the server refused the signature (70001 to 70014); give a new one.
+            ConnectionFailed, RequestTimeout: the server cannot be reached, or did not answer in time; try again.
+            InvalidArgument: the URL is not one of a websocket.
+            StoreInUse: another process has this account's local store open.
+            StorageError: the local store cannot be read or written.
         """
         if user_sig is not None:
             self._user_sig = user_sig
-        await self.open()
-        if self._connection.running:
-            return
-        try:
-            await self._enter()
-        except StoreCorrupted:
-            await self.close()
-            await self.open()
-            await self._enter()
-
-    async def _enter(self) -> None:
-        await self._login.rest()  # what a login that ended by itself left running
-        assert self._inbox is not None
-        assert self._engine is not None
-        try:
-            await self._login.enter(self._inbox)
-            if self._resend:
-                await self._engine.outbox.resume()
-            else:
-                await self._engine.outbox.resolve(self._engine.history.hold)
-            self._login.own(self._marking.send_drafts(), "timim drafts")
-        except BaseException:
-            await self.logout()
-            raise
+        await self._engine.login(self._user_sig)
 
     async def logout(self) -> None:
-        """Log out. What is unsent stays on disk and goes out after the next login.
+        """Log out. Unsent messages stay on disk and are sent after the next login.
 
-        Handlers under way finish first, however long they take (`wait_for` and `expect` in them raise NotLoggedIn);
+        Running handlers finish first, however long they take (`wait_for` and `expect` in them raise NotLoggedIn);
         cancelling this cancels them.
         """
-        await self._connection.stop()
-        if self._engine is not None:
-            await self._engine.outbox.close()
-        await self._login.rest()
-        await self._dispatcher.drain()
+        await self._engine.logout()
 
     async def close(self) -> None:
         """Log out and close the local store."""
-        if not self._open:
-            return
-        try:
-            await self.logout()
-        finally:
-            await self._transfer.aclose()
-            await self._store.close()
-            self._open, self._engine = False, None
+        await self._engine.close()
 
     async def __aenter__(self) -> Self:
         try:
@@ -299,12 +192,11 @@ class Client:
 
     async def delete_conversation(self, type: ConversationType, peer: str, *, messages: bool = False) -> bool:
         """Take it off the list, or with `messages` its messages on this device too; True if it was listed."""
-        conversation = self.conversation(type, peer)
-        existed = await self._parts().store.delete_conversation(conversation.key, messages=messages)
-        self.conversations._drop(conversation)
-        if messages:
-            conversation._emptied()
-        return existed
+        key = self.conversation(type, peer).key
+        engine = self._opened()
+        listed = await engine.store.delete_conversation(key, messages=messages)
+        engine.conversations.on_conversation_deleted(key, messages=messages)
+        return listed
 
     async def search(
         self,
@@ -320,7 +212,7 @@ class Client:
         fetch_missing: bool = False,
     ) -> SearchResult:
         """`Conversation.search` over all conversations that this device knows."""
-        return await self._parts().search.search(
+        return await self._opened().search.search(
             words,
             key=None,
             sender=sender,
@@ -340,41 +232,25 @@ class Client:
 
     async def mark_all_read(self) -> None:
         """Everything that this device was told of is read, in every conversation. Raises NetworkError, NotLoggedIn."""
-        rows = [row for row in await self._parts().store.known() if row.listed]
+        rows = [row for row in await self._opened().store.known() if row.listed]
         last = [(row.key, max(row.last_seq, row.coverage.last)) for row in rows]
         unread = [(key, seq) for (key, seq), row in zip(last, rows, strict=True) if seq > row.read_seq]
-        await self._marking.mark_read(unread)
+        await self._engine.settings.mark_read(unread)
 
-    def _parts(self) -> Engine:
-        if self._engine is None:
-            raise NotLoggedIn("the client is not open: log in first, or open() it for local queries")
+    def _opened(self) -> Engine:
+        """Return the engine. Raises NotLoggedIn when the client is not open."""
+        self._engine.store.check_open()
         return self._engine
 
-    def _bind(self, message: Message) -> Message:
-        return self._binder.bind(message)
-
-    def _on_push(self, push: session.DecodedPush) -> None:
-        assert self._pushes is not None
-        self._pushes.receive(push)
-
-    def _on_up(self, reply: session.LoginReply) -> None:
-        self._login.up(reply)
-
-    def _on_down(self, error: TimimError, final: bool) -> None:
-        self._login.down(error, final)
-
-    def _on_stale(self) -> None:
-        self._login.stale()
-
-    def _acting_now(self) -> Acting:
-        if self._acting is None:
-            raise NotLoggedIn("the client is not open: log in first")
-        return self._acting
+    @property
+    def engine(self) -> Engine:
+        """The parts behind this client, for tools and tests; they may change in any version."""
+        return self._engine
 
     def __repr__(self) -> str:
-        state = "online" if self._connection.online else "offline" if self._connection.running else "logged out"
-        sending = self._engine.outbox.sending if self._engine else 0
-        return f"<Client {self.user_id} {state}, {sending} sending>"
+        connection = self._engine.connection
+        state = "online" if connection.online else "offline" if connection.running else "logged out"
+        return f"<Client {self.user_id} {state}, {self._engine.outbox.sending} sending>"
 
 
 def _folder(data_dir: str | Path | None, app_id: int, user_id: str) -> Path | None:

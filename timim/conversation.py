@@ -1,6 +1,6 @@
-"""A conversation: what one does with a peer or a group. The same (type, peer) is the same object in a client.
+"""A conversation: sending, history and settings with one peer or group.
 
-Getting one does no I/O and does not put it into the conversation list; a message does.
+The same (type, peer) is the same object in a client. Getting one does no I/O and does not add it to the conversation list.
 """
 
 from __future__ import annotations
@@ -9,67 +9,70 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 from .elems import AnyElem, Progress
-from .engine.conversation_settings import Marking
-from .engine.dispatcher import Dispatcher
-from .engine.history import History, checked_count, seq_in
-from .engine.outbox import Outbox
-from .engine.recent_messages import LIMIT, LastMessages
-from .engine.search import Search
+from .engine.conversations import ConversationState
+from .engine.engine import Engine
+from .engine.history import checked_count, seq_in
+from .engine.recent_messages import LIMIT
 from .errors import InvalidArgument, InvalidConversation, RequestTimeout
 from .history import HistoryCoverage, Page
-from .ids import ConversationKey, ConversationType, checked_user_id
+from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
 from .local_store.fulltext import ElemTypes
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority
 from .protocol.merger import merge_messages
 from .replies import QuotedMessage, embed_quote
 from .search import SearchCursor, SearchResult
-from .storage import ConversationFlags, LocalStore
-from .transport.connection import Connection
+
+__all__ = ["Conversation"]
 
 PAGE = 100  # messages that `history` takes at once
 DRAFT_LIMIT_BYTES = 12 * 1024  # as long as a message
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """The parts that conversations work with; a client makes them, and gives no more of itself."""
-
-    store: LocalStore
-    connection: Connection
-    outbox: Outbox
-    history: History
-    search: Search
-    dispatcher: Dispatcher
-    marking: Marking
-    marked: Callable[[ConversationKey, ConversationFlags], None]
-
-
 class Conversation:
     """`client.c2c("bob")`, `client.group("TGID1JYSZEAEQ")`, `client.system()`."""
 
-    def __init__(self, key: ConversationKey, engine: Callable[[], Engine]) -> None:
-        self.key = key
+    __slots__ = ("_engine", "_state")
+
+    def __init__(self, state: ConversationState, engine: Engine) -> None:
+        self._state = state
         self._engine = engine
-        self._last = LastMessages()
-        self._active = 0.0  # when it was last spoken in, server seconds
-        self.unread = 0
-        self.mentioned = 0  # unread messages that mention this account, or everybody
-        self.peer_read_seq = 0  # in C2C: up to where the peer has read
-        self.draft = ""
-        self.muted = False
-        self._pinned = 0
+
+    @property
+    def key(self) -> ConversationKey:
+        """Type and peer: the identity of the conversation."""
+        return self._state.key
+
+    @property
+    def unread(self) -> int:
+        """The number of unread messages."""
+        return self._state.unread
+
+    @property
+    def mentioned(self) -> int:
+        """The number of unread messages that mention this account, or everybody."""
+        return self._state.mentioned
+
+    @property
+    def peer_read_seq(self) -> int:
+        """In C2C: the seq up to which the peer has read; 0 before the peer told."""
+        return self._state.peer_read_seq
 
     @property
     def pinned(self) -> bool:
-        """Whether it stands above the others."""
-        return self._pinned > 0
+        """Whether the conversation is kept above the others in the list."""
+        return self._state.pinned_at > 0
 
     @property
-    def _rank(self) -> tuple[bool, float]:
-        return not self.pinned, -self._active
+    def muted(self) -> bool:
+        """Whether new messages come without a notification and do not count in `client.unread`."""
+        return self._state.muted
+
+    @property
+    def draft(self) -> str:
+        """The draft, "" for none."""
+        return self._state.draft
 
     @property
     def type(self) -> ConversationType:
@@ -84,7 +87,7 @@ class Conversation:
     @property
     def last_message(self) -> Message | None:
         """The newest message of this session's cache; None before one arrived."""
-        return self._last.newest
+        return self._state.recent.newest
 
     async def send(
         self,
@@ -114,7 +117,7 @@ class Conversation:
         message = self._message(parts)
         self._ask_for(message, mention, reply_to, request_receipt=request_receipt)
         message.priority = priority
-        sending = self._engine().outbox.send(self.key, message, progress=progress, push=push)
+        sending = self._opened().outbox.send(self.key, message, progress=progress, push=push)
         if timeout is None:
             sent = await sending
         else:
@@ -123,7 +126,7 @@ class Conversation:
                     sent = await sending
             except TimeoutError as exc:
                 raise RequestTimeout(f"no ack within {timeout} s; the message {message.msg_id} stays queued") from exc
-        self._last.add(sent)
+        self._state.recent.add(sent)
         return sent
 
     async def send_red_packet(self, *parts: str | AnyElem | Message, timeout: float | None = None) -> Message:
@@ -142,7 +145,7 @@ class Conversation:
         Raises InvalidConversation for a group, ConnectionFailed when not connected at the moment.
         """
         self._only(ConversationType.C2C, "online messages go to one user")
-        return await self._engine().outbox.send_online(self.key, self._message(parts))
+        return await self._opened().outbox.send_online(self.key, self._message(parts))
 
     async def forward(
         self,
@@ -167,16 +170,16 @@ class Conversation:
         `before` and `after` are exclusive. What this device holds is not asked for; offline, the page holds the proven
         part and `complete` is False. Source: 获取会话漫游消息.
         """
-        history = self._engine().history
+        history = self._opened().history
         if after is None:
-            return await history.roaming(self.key, count, before)
+            return await history.page_before(self.key, count, before)
         if before is not None:
             raise InvalidArgument("give before= or after=, not both")
-        return await history.newer(self.key, count, after)
+        return await history.page_after(self.key, count, after)
 
     async def get_local_messages(self, count: int = 20, *, before: Message | None = None) -> Page:
         """What this device holds, newest first; no network, works logged out. May span holes: see `page.complete`."""
-        return await self._engine().history.local(self.key, count, before)
+        return await self._opened().history.local_page(self.key, count, before)
 
     def get_cached_messages(self, count: int = LIMIT, *, before: Message | None = None) -> list[Message]:
         """The last messages of this session, newest first, at most 20, deleted ones included; no I/O at all.
@@ -186,7 +189,7 @@ class Conversation:
         """
         if checked_count(count) > LIMIT:
             raise InvalidArgument(f"count must be at most {LIMIT}, not {count}")
-        held = self._last.held
+        held = self._state.recent.all()
         if before is not None:
             ids = [message.local_id for message in held]
             at = ids.index(before.local_id) + 1 if before.local_id in ids else 0
@@ -221,17 +224,17 @@ class Conversation:
                 left = left - 1 if left is not None else None
 
     async def _newest_first(self, until: float | None) -> AsyncIterator[Message]:
-        history = self._engine().history
+        history = self._opened().history
         before: Message | int | None = await history.seq_at(self.key, until) + 1 if until is not None else None
-        while page := await history.roaming(self.key, PAGE, before):
+        while page := await history.page_before(self.key, PAGE, before):
             for message in page:
                 yield message
             before = page[-1]
 
     async def _oldest_first(self, since: float | None) -> AsyncIterator[Message]:
-        history = self._engine().history
+        history = self._opened().history
         after: Message | int = await history.seq_at(self.key, math.ceil(since) - 1) if since is not None else 0
-        while page := await history.newer(self.key, PAGE, after):
+        while page := await history.page_after(self.key, PAGE, after):
             for message in reversed(page):
                 yield message
             after = page[0]
@@ -242,11 +245,11 @@ class Conversation:
         `progress(done, total)` counts seqs. Nothing of it is thrown by on_new_message. Raises NetworkError, NotLoggedIn,
         NotAMember; what came until then is kept, also when it is cancelled: call it again.
         """
-        return await self._engine().history.fill(self.key, progress)
+        return await self._opened().history.fetch_missing(self.key, progress)
 
     async def coverage(self) -> HistoryCoverage:
         """What this device holds and what it does not: intervals of seqs, no network."""
-        return await self._engine().history.known(self.key)
+        return await self._opened().history.coverage(self.key)
 
     async def search(
         self,
@@ -269,7 +272,7 @@ class Conversation:
 
         Raises InvalidArgument for nothing to look for, StorageError. See docs/search.md.
         """
-        return await self._engine().search.search(
+        return await self._opened().search.search(
             words,
             key=self.key,
             sender=sender,
@@ -287,44 +290,38 @@ class Conversation:
 
         Raises NetworkError, NotLoggedIn, InvalidArgument for a message of another conversation, or one without a number.
         """
-        engine = self._engine()
+        engine = self._opened()
         seq = seq_in(self.key, upto) if upto is not None else (await engine.store.coverage(self.key)).last
         if seq:
-            await engine.marking.mark_read([(self.key, seq)])
+            await engine.settings.mark_read([(self.key, seq)])
 
-    async def pin(self) -> None:
-        """Put it above the others, on all devices. Raises NetworkError, NotLoggedIn, NotAMember."""
-        self._engine().marked(self.key, await self._engine().marking.set_marks(self.key, pinned=True))
+    async def set_pinned(self, pinned: bool) -> None:
+        """Keep the conversation above the others in the list, or no longer, on all devices.
 
-    async def unpin(self) -> None:
-        """End it. Raises as `pin`."""
-        self._engine().marked(self.key, await self._engine().marking.set_marks(self.key, pinned=False))
+        Raises NetworkError, NotLoggedIn, NotAMember; nothing has changed then.
+        """
+        await self._opened().settings.set_flags(self.key, pinned=pinned)
 
-    async def mute(self) -> None:
-        """Do not disturb: its messages come without a notification and do not count in `client.unread`. Raises as `pin`."""
-        self._engine().marked(self.key, await self._engine().marking.set_marks(self.key, muted=True))
-
-    async def unmute(self) -> None:
-        """End it. Raises as `pin`."""
-        self._engine().marked(self.key, await self._engine().marking.set_marks(self.key, muted=False))
+    async def set_muted(self, muted: bool) -> None:
+        """Mute or unmute the conversation on all devices; see `muted`. Raises the errors of `set_pinned`."""
+        await self._opened().settings.set_flags(self.key, muted=muted)
 
     async def set_draft(self, text: str) -> None:
         """Keep a draft ("": none), on this device at once, on the others as soon as there is a connection.
 
         At most 12 KB (InvalidArgument). Of two devices the one that wrote last wins.
         """
-        engine = self._engine()
+        engine = self._opened()
         if (size := len(text.encode())) > DRAFT_LIMIT_BYTES:
             raise InvalidArgument(f"a draft of {size} bytes is over the limit of {DRAFT_LIMIT_BYTES}")
-        self.draft = text
-        await engine.marking.set_draft(self.key, text)
+        await engine.settings.set_draft(self.key, text)
 
     def wait_for(self, predicate: Callable[[Message], bool], *, timeout: float | None = None) -> asyncio.Future[Message]:
         """A future for the next new message here that matches; armed when this returns.
 
         After `timeout` seconds it raises RequestTimeout; cancel it to stop waiting.
         """
-        return self._engine().dispatcher.wait_for(self.key, predicate, timeout=timeout)
+        return self._opened().dispatcher.wait_for(self.key, predicate, timeout=timeout)
 
     @asynccontextmanager
     async def expect(
@@ -374,20 +371,33 @@ class Conversation:
         if self.type is not type:
             raise InvalidConversation(f"{rule}; this is {self.key}")
 
-    def _read_up_to(self, seq: int, unread: tuple[int, int]) -> None:
-        self.unread, self.mentioned = unread
-        self._last.read_up_to(seq)
-
-    def _peer_read(self, seq: int) -> None:
-        self.peer_read_seq = max(seq, self.peer_read_seq)
-        self._last.read_by_peer(self.peer_read_seq)
-
-    def _set(self, marks: ConversationFlags) -> None:
-        self._pinned, self.muted, self.draft = marks.pinned, marks.muted, marks.draft
-
-    def _emptied(self) -> None:
-        self._last.clear()
-        self.unread = self.mentioned = 0
+    def _opened(self) -> Engine:
+        """Return the engine. Raises NotLoggedIn when the client is not open."""
+        self._engine.store.check_open()
+        return self._engine
 
     def __repr__(self) -> str:
         return f"<Conversation {self.key}, {self.unread} unread>"
+
+
+class ConversationRegistry:
+    """The conversation objects of a client: one for each (type, peer), for as long as the client lives."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._conversations: dict[ConversationKey, Conversation] = {}
+
+    def get(self, type: ConversationType, peer: str) -> Conversation:
+        """Return the conversation of this type and peer. Raises InvalidArgument for a peer that cannot exist."""
+        if type.__class__ is ConversationType and peer.__class__ is str:
+            known = self._conversations.get(ConversationKey(type, peer))
+            if known is not None:
+                return known  # its names were checked when it was new
+        return self.of(self._engine.conversations.get(conversation_key(type, peer)))
+
+    def of(self, state: ConversationState) -> Conversation:
+        """Return the conversation with this state."""
+        found = self._conversations.get(state.key)
+        if found is None:
+            found = self._conversations[state.key] = Conversation(state, self._engine)
+        return found

@@ -11,7 +11,6 @@ from .elem_base import RelationType
 from .elems import GroupNoticeElem, GroupTipElem, RelationElem
 from .errors import TimimError
 from .ids import SERVER_MSG_ID, ConversationKey, ConversationType
-from .local_store.message_actions import IncomingAction
 from .message import Message
 
 
@@ -149,17 +148,6 @@ class ConversationChanged:
     pinned: bool
     muted: bool
     draft: str
-
-
-def event_of(act: IncomingAction, message: Message) -> MessageRecalled | MessageEdited | ReactionsChanged:
-    """What an act tells."""
-    match act.kind:
-        case "recall":
-            return MessageRecalled(message, act.operator)
-        case "edit":
-            return MessageEdited(message, act.operator)
-        case _:
-            return ReactionsChanged(message, act.operator, act.reaction, act.removed)
 
 
 def is_tip(message: Message) -> bool:

@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
 
-from .conversation import Conversation
+from .conversation import Conversation, ConversationRegistry
 from .errors import error_for
-from .ids import checked_group_id, checked_user_id
+from .ids import ConversationType, checked_group_id, checked_user_id
 from .protocol import group_members as member_wire
 from .protocol import groups as wire
 from .transport.connection import Connection
@@ -272,9 +272,9 @@ class Group:
 class Groups:
     """`client.groups`: making, finding and joining groups."""
 
-    def __init__(self, connection: Connection, conversation: Callable[[str], Conversation]) -> None:
+    def __init__(self, connection: Connection, conversations: ConversationRegistry) -> None:
         self._connection = connection
-        self._conversation = conversation
+        self._conversations = conversations
 
     def of(self, id: str) -> Group:
         """The group with this id; local, no I/O."""
@@ -334,7 +334,7 @@ class Groups:
                 return found
 
     def _group(self, id: str, type: str = "") -> Group:
-        return Group(id, type, self._conversation(id), self._connection)
+        return Group(id, type, self._conversations.get(ConversationType.GROUP, id), self._connection)
 
 
 def _users(user_ids: Iterable[str | Sequence[str]]) -> list[str]:

@@ -38,6 +38,9 @@ class ConversationKey(NamedTuple):
         return f"{self.type.name.lower()}:{self.peer}"
 
 
+SYSTEM_CONVERSATION = ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
+
+
 def conversation_key(type: ConversationType, peer: str) -> ConversationKey:
     """A checked key. Raises InvalidArgument for an empty, overlong or unprintable peer."""
     match type:
@@ -48,7 +51,7 @@ def conversation_key(type: ConversationType, peer: str) -> ConversationKey:
         case ConversationType.SYSTEM:
             if peer not in ("", SYSTEM_PEER):
                 raise InvalidConversation(f"the system conversation has no peer, not {peer!r}")
-            return ConversationKey(type, SYSTEM_PEER)
+            return SYSTEM_CONVERSATION
 
 
 def checked_user_id(user_id: str) -> str:

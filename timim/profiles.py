@@ -36,12 +36,40 @@ class Profile:
     version: int = 0
 
 
+class ProfileCache:
+    """The newest profiles that this client received, at most CACHE_LIMIT."""
+
+    def __init__(self) -> None:
+        self._profiles: dict[str, Profile] = {}
+
+    def get(self, user_id: str) -> Profile | None:
+        """Return a profile, None when it is not here."""
+        return self._profiles.get(user_id)
+
+    def put(self, profile: Profile) -> None:
+        """Keep a profile; when the cache is full, the one that was kept longest goes."""
+        self._profiles.pop(profile.user_id, None)
+        if len(self._profiles) >= CACHE_LIMIT:
+            del self._profiles[next(iter(self._profiles))]
+        self._profiles[profile.user_id] = profile
+
+    def apply(self, event: ProfileChanged) -> None:
+        """Apply a change to a profile that is here; when a change before it was missed, remove the profile."""
+        known = self._profiles.get(event.user_id)
+        if known is None or known.version >= event.version:
+            return
+        if known.version + 1 < event.version:
+            del self._profiles[event.user_id]
+            return
+        self.put(_applied(known, event.fields, event.version))
+
+
 class Profiles:
     """`client.profiles`: anybody's profile, by user id."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, cache: ProfileCache) -> None:
         self._connection = connection
-        self._known: dict[str, Profile] = {}
+        self._cache = cache
 
     async def get(self, user_ids: Sequence[str]) -> dict[str, Profile]:
         """Profiles as they are now, in the order asked; one that this client has in its latest version is not sent again.
@@ -49,9 +77,12 @@ class Profiles:
         Raises UnknownUser (20003) when one of them is nobody, InvalidArgument, NetworkError, NotLoggedIn.
         """
         wanted = [checked_user_id(user_id) for user_id in ([user_ids] if isinstance(user_ids, str) else user_ids)]
+        found: dict[str, Profile] = {}
         for start in range(0, len(wanted), wire.USERS_AT_ONCE):
             accounts = wanted[start : start + wire.USERS_AT_ONCE]
-            versions = [self._known[user].version if user in self._known else 0 for user in accounts]
+            cached = {user: profile for user in accounts if (profile := self._cache.get(user)) is not None}
+            found |= cached
+            versions = [cached[user].version if user in cached else 0 for user in accounts]
             reply = await self._connection.call(
                 wire.GET_PROFILES, wire.GetProfilesRequest(accounts=accounts, versions=versions)
             )
@@ -59,28 +90,13 @@ class Profiles:
                 if one.result:
                     raise error_for(one.result, one.info)
                 if one.items:
-                    self._keep(_profile(one))
-        return {user: self._known[user] for user in wanted}
+                    found[one.account] = _profile(one)
+                    self._cache.put(found[one.account])
+        return {user: self._cache.get(user) or found[user] for user in wanted}
 
     def cached(self, user_id: str) -> Profile | None:
         """What this client was last told of this profile; no I/O. A friend's is kept up to date while it is known."""
-        return self._known.get(user_id)
-
-    def changed(self, event: ProfileChanged) -> None:
-        """Take up what the server told of a profile that is known here; the next `get` asks for what was missed."""
-        known = self._known.get(event.user_id)
-        if known is None or known.version >= event.version:
-            return
-        if known.version + 1 < event.version:
-            del self._known[event.user_id]
-            return
-        self._keep(_applied(known, event.fields, event.version))
-
-    def _keep(self, profile: Profile) -> None:
-        self._known.pop(profile.user_id, None)
-        if len(self._known) >= CACHE_LIMIT:
-            del self._known[next(iter(self._known))]
-        self._known[profile.user_id] = profile
+        return self._cache.get(user_id)
 
 
 class OwnProfile:

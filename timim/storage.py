@@ -12,8 +12,9 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from .errors import InvalidArgument
+from .errors import InvalidArgument, NotLoggedIn
 from .ids import ConversationKey
 from .local_store import fulltext, message_actions, message_rows, timeline_state, writes
 from .local_store.file import StoreFile
@@ -25,7 +26,9 @@ from .local_store.types import (
     ConversationRow,
     IngestBatch,
     IngestResult,
+    MessageBinder,
     MessageRow,
+    NoBinder,
     RowPosition,
     SearchRows,
 )
@@ -54,11 +57,17 @@ ANY_SEQ = 1 << 62  # above every seq
 class LocalStore(StoreFile):
     """One account's store on this device; `path` None keeps nothing. One process at a time has it open."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, binder: MessageBinder | None = None) -> None:
         super().__init__(path, migrate=writes.migrate)
+        self._binder = binder or NoBinder()
         self._timer: asyncio.TimerHandle | None = None
         self._outgoing = BatchingQueue(writes.add_outgoing, self._submit_urgent)
         self._acks = BatchingQueue(writes.settle, self._submit, manual=True)
+
+    def check_open(self) -> None:
+        """Raise NotLoggedIn when the store is closed."""
+        if not self.is_open:
+            raise NotLoggedIn("the client is not open: log in first, or open() it for local queries")
 
     def flush(self) -> None:
         """Queue the writes that nobody waits for."""
@@ -132,7 +141,11 @@ class LocalStore(StoreFile):
         """
 
         def op(connection: sqlite3.Connection) -> list[IngestResult]:
-            return [writes.add(connection, batch) for batch in batches]
+            results = [writes.add(connection, batch) for batch in batches]
+            for result in results:
+                for message in (*result.new, *(message for _, message in result.acted)):
+                    self._binder.bind(message)
+            return results
 
         self.flush()
         return self._database.submit(op)
@@ -175,9 +188,7 @@ class LocalStore(StoreFile):
             found = connection.execute(
                 f"{message_rows.SELECT} JOIN json_each(?) j ON m.local_id=j.value ORDER BY j.key", (ids,)
             ).fetchall()
-            return SearchRows(
-                [message_rows.message_of(row) for row in found], places, timeline_state.known(connection, question.key)
-            )
+            return SearchRows([self._bound(row) for row in found], places, timeline_state.known(connection, question.key))
 
         return await self._read(op)
 
@@ -227,7 +238,7 @@ class LocalStore(StoreFile):
 
         def op(connection: sqlite3.Connection) -> list[Message]:
             found = (connection.execute(sql, tuple(key)).fetchone() for key in keys)
-            return [message_rows.message_of(row) for row in found if row is not None]
+            return [self._bound(row) for row in found if row is not None]
 
         return await self._read(op)
 
@@ -355,9 +366,12 @@ class LocalStore(StoreFile):
     async def _count(self, sql: str, values: tuple[object, ...]) -> int:
         return await self._write(lambda connection: connection.execute(sql, values).rowcount)
 
+    def _bound(self, row: tuple[Any, ...]) -> Message:
+        return self._binder.bind(message_rows.message_of(row))
+
     async def _messages(self, sql: str, values: tuple[object, ...]) -> list[Message]:
         def op(connection: sqlite3.Connection) -> list[Message]:
-            return [message_rows.message_of(row) for row in connection.execute(sql, values).fetchall()]
+            return [self._bound(row) for row in connection.execute(sql, values).fetchall()]
 
         return await self._read(op)
 

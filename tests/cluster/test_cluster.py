@@ -178,7 +178,9 @@ async def test_a_device_that_logs_in_on_another_node_ends_its_older_session(
         watch = Watch(phone, KickedOut)
         async with phone:
             await twin.open()
-            twin._instance = phone._instance  # a copy of the data folder
+            await twin.engine.store.set_meta(
+                "instance", await phone.engine.store.meta("instance", "")
+            )  # a copy of the data folder
             async with twin:
                 assert "once more" in str((await watch.event(KickedOut)).error)
                 assert "online" in repr(twin)

@@ -67,10 +67,10 @@ async def test_a_client_that_starts_a_group_at_the_first_push_is_detected(
         return first - 1
 
     def the_last(self: Sync, key: ConversationKey, contact: ConversationItem, known: int) -> int:
-        return max(contact.first_visible_seq - 1, known, self._keeper.heads.get(key, contact.last_seq - 1))
+        return max(contact.first_visible_seq - 1, known, self._ingest.delivered_seqs.get(key, contact.last_seq - 1))
 
-    monkeypatch.setattr(Inbox, "_before_us", what_was_pushed)
-    monkeypatch.setattr(Sync, "_head_at_login", the_last)
+    monkeypatch.setattr(Inbox, "_seq_before_joining", what_was_pushed)
+    monkeypatch.setattr(Sync, "_first_fetched_after", the_last)
     async with alice_and_bob(database(), nats_server.url) as (alice, watch):
         with pytest.raises(AssertionError):
             await came_into_a_group(alice, watch, "Public", at_once=at_once)

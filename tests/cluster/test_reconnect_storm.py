@@ -42,7 +42,7 @@ def test_login_time_excludes_the_time_the_client_waited() -> None:
         async with local_server(clock, login_timeout_s=1.0) as server:
             with patch.object(Directory, "ensure_account", slowly):
                 async with server.client("alice") as alice:
-                    assert alice._connection.online
+                    assert alice.engine.connection.online
 
     clock = VirtualClock()
     clock.run(main())

@@ -16,7 +16,7 @@ from msgspec import Raw
 
 import timim
 from timim import Client, ConversationType, Message, MessageStatus, SoundElem
-from timim.engine.decoding import incoming_of
+from timim.engine.decoding import decode_message
 from timim.ids import parse_msg_id
 from timim.local_store import timeline_state
 from timim.local_store.types import IngestBatch
@@ -61,17 +61,17 @@ def facts(message: Message, *names: str) -> dict[str, object]:
 
 async def push_again(scene: Scene) -> None:
     """The server pushes it once more, and what is pushed is stored once more."""
-    fetched = await scene.alice._engine.history._fetcher.newest_of(scene.alice.group(scene.group).key, 2, 2)  # type: ignore[union-attr]
-    inbox = scene.alice._inbox
+    fetched = await scene.alice.engine.history._fetcher.fetch_newest(scene.alice.group(scene.group).key, 2, 2)
+    inbox = scene.alice.engine.inbox
     assert inbox is not None
     inbox.push(scene.alice.group(scene.group).key, fetched.entries[0])
     async with scene.alice.group(scene.group).expect(lambda m: m.text == "behind it", timeout=WAIT_S) as behind:
         await scene.bob.group(scene.group).send("behind it")
     await behind
     again = IngestBatch(
-        scene.alice.group(scene.group).key, [incoming_of(fetched.entries[0], "alice")], live=True, head=2, last_seq=2
+        scene.alice.group(scene.group).key, [decode_message(fetched.entries[0], "alice")], live=True, head=2, last_seq=2
     )
-    (stored,) = await scene.alice._store.add([again])
+    (stored,) = await scene.alice.engine.store.add([again])
     assert stored.new == []
 
 
@@ -90,7 +90,7 @@ async def refetch_with_its_neighbours(scene: Scene) -> None:
 async def refetch_after_the_coverage_was_dropped(scene: Scene) -> None:
     """This device forgot what it holds, not the rows: all of it is fetched."""
     key = scene.alice.group(scene.group).key
-    await scene.alice._store._write(lambda c: timeline_state.write_coverage(c, key, Coverage()))
+    await scene.alice.engine.store._write(lambda c: timeline_state.write_coverage(c, key, Coverage()))
     assert (await scene.alice.group(scene.group).get_messages(20)).requests > 0
 
 
@@ -104,7 +104,7 @@ async def resend_by_the_sender(scene: Scene) -> None:
         client_time=named.client_time,
         msg_body=Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"listen"}}]'),
     )
-    reply = await scene.bob._connection.link().call(wire.SEND_GROUP, body, timeout_s=5)
+    reply = await scene.bob.engine.connection.link().call(wire.SEND_GROUP, body, timeout_s=5)
     assert reply.timeline_seq == 2
 
 

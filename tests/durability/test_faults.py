@@ -41,15 +41,15 @@ def no_gap_repair() -> Iterator[None]:
     """A client that takes what is pushed for all there is."""
 
     async def trust(self: Inbox, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> IngestBatch | None:
-        head = await self._head(key, min(entries, default=last))
+        head = await self._delivered_seq(key, min(entries, default=last))
         if last <= head:
             return None
-        from timim.engine.decoding import incoming_of
+        from timim.engine.decoding import decode_message
 
-        incoming = [incoming_of(e, self._user_id) for s, e in sorted(entries.items()) if s > head and e is not None]
+        incoming = [decode_message(e, self._user_id) for s, e in sorted(entries.items()) if s > head and e is not None]
         return IngestBatch(key, incoming, [Interval(head + 1, last)], live=True, head=last, last_seq=last)
 
-    async def compare_nothing(self: Inbox) -> None:
+    async def compare_nothing(self: Inbox, epoch: str) -> None:
         pass
 
     with patch.object(Inbox, "_live_batch", trust), patch.object(Inbox, "sync", compare_nothing):

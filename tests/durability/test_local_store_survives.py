@@ -29,8 +29,9 @@ async def server() -> AsyncIterator[RunningServer]:
 
 def store_of(client: Client) -> Path:
     """The file of a client's store."""
-    assert client._folder is not None
-    return client._folder / "messages.db"
+    path = client.engine.config.database
+    assert path is not None
+    return path
 
 
 @pytest.mark.timeout(120)

@@ -181,7 +181,7 @@ class Network(RuleBasedStateMachine):
             assert isinstance(result, Message | TimimError), result
         self.sending.clear()
         for client in self.clients.values():
-            while client._engine is not None and client._engine.outbox.sending:  # noqa: ASYNC110
+            while client.engine.outbox.sending:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         async with self.server.client("bob") as fresh:
             stored = [m async for m in fresh.c2c("alice").history(oldest_first=True)]

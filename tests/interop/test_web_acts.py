@@ -106,9 +106,9 @@ async def test_read_state_and_pins_are_the_same_on_both_sides(server: RunningSer
         await told(alice, "onMessageReadByPeer", sent["ID"])
         await alice.do("pin", conversationID="C2Cbob", isPinned=True)
         assert (await at_own.event(ConversationChanged)).pinned
-        await own.c2c("bob").unpin()
+        await own.c2c("bob").set_pinned(False)
         await alice.until(lambda: pinned(alice) == {"C2Cbob": False})
-        await own.c2c("bob").pin()
+        await own.c2c("bob").set_pinned(True)
         await alice.until(lambda: pinned(alice) == {"C2Cbob": True})
         await alice.do("mute", userIDList=["bob"], messageRemindType="AcceptNotNotify")
         await at_own.event(ConversationChanged, lambda e: e.muted)

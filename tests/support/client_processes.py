@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from tests.support.paths import ROOT
 from timim import Client, Message, TimimError, sign_user
-from timim.engine.ingest import Keeper
+from timim.engine.ingest import Ingest
 from timim.engine.outbox import Outbox
 from timim.ids import MsgId
 from timim.storage import IngestResult
@@ -163,30 +163,32 @@ def rename_resends() -> None:
     """The mutant: what goes out once more has another msg_id."""
     start = Outbox._start
 
-    async def renames(self: Outbox, key: Any, lane: Any, item: Any, link: Any) -> bool:
+    async def renames(self: Outbox, key: Any, queue: Any, item: Any, link: Any) -> bool:
         if item.message.msg_id in _named:
             item.message.msg_id = str(MsgId(item.message.timestamp, random.randrange(1, 1 << 32)))
         _named.add(item.message.msg_id)
-        return await start(self, key, lane, item, link)
+        return await start(self, key, queue, item, link)
 
     Outbox._start = renames  # type: ignore[method-assign]
 
 
 def throw_early() -> None:
     """The mutant: handlers hear of what came before it is on disk."""
-    keep = Keeper.keep
+    ingest = Ingest.ingest
 
-    async def early(self: Keeper, batches: Any) -> None:
+    async def early(self: Ingest, batches: Any) -> None:
         for batch in batches:
             for item in batch.incoming:
                 message = Message(json.loads(item.body)[0]["MsgContent"]["Text"])
                 message.sender, message.seq = item.sender, item.seq
                 message.conversation = batch.key
-                self._stored(IngestResult(batch.key, [message], listed=False, last_time=0, unread=None))
+                result = IngestResult(batch.key, [message], listed=False, last_time=0, unread=None)
+                self._conversations.apply(result)
+                self._dispatcher.messages(result.new)
         await asyncio.sleep(0.3)  # a slow disk
-        await keep(self, batches)
+        await ingest(self, batches)
 
-    Keeper.keep = early  # type: ignore[method-assign]
+    Ingest.ingest = early  # type: ignore[method-assign]
 
 
 _named: set[str] = set()
@@ -249,7 +251,7 @@ async def send_all(client: Client, speaker: Speaker, order: dict[str, Any]) -> N
             tasks.create_task(one(f"{order['user']} {i}"))
             if i % 20 == 0:
                 speaker.say("given", i)
-    while client._engine is not None and client._engine.outbox.sending:  # noqa: ASYNC110  what an earlier run left
+    while client.engine.outbox.sending:  # noqa: ASYNC110  what an earlier run left
         await asyncio.sleep(0.02)
     speaker.say("done")
 

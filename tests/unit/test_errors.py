@@ -67,7 +67,7 @@ async def refusal(link: Link, **body: object) -> timim.TimimError:
 
 async def test_an_invalid_message_is_refused_with_its_code() -> None:
     async with running_server() as server, server.client("alice") as alice:
-        link = alice._connection.link()
+        link = alice.engine.connection.link()
         for body, code, kind in (
             (b"[]", 90002, timim.InvalidElem),
             (b"{}", 90002, timim.InvalidElem),
@@ -98,7 +98,7 @@ async def test_the_clients_own_errors_have_their_codes(tmp_path: Path) -> None:
             file = sent[0]
             assert isinstance(file, timim.FileElem)
             gone = file.model_copy(update={"uuid": "0" * 32})
-            gone.bind(alice._transfer)
+            gone.bind(alice.engine.media)
             with pytest.raises(timim.MediaGone) as missing:
                 await gone.read()
             assert missing.value.code == 6009

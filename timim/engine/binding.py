@@ -10,16 +10,15 @@ from .attachments import Attachments
 
 
 class MessageBinder:
-    """Binds messages to one client; implements `timim.message.MessageOwner`."""
+    """Binds messages to one client; implements `timim.message.MessageOwner`.
 
-    def __init__(self, verbs: MessageVerbs, attachments: Attachments) -> None:
-        self._verbs = verbs
+    `message_verbs` is set once, by `Engine`: the actions need the store, and the store binds the messages it reads.
+    """
+
+    message_verbs: MessageVerbs
+
+    def __init__(self, attachments: Attachments) -> None:
         self._attachments = attachments
-
-    @property
-    def message_verbs(self) -> MessageVerbs:
-        """Return the actions on messages of this client."""
-        return self._verbs
 
     def bind_elems(self, elems: Sequence[AnyElem]) -> None:
         """Let these elems fetch their content through this client."""

@@ -1,69 +1,66 @@
-"""What is known of conversations besides their entries: read, by whom, pinned, muted, a draft. The same on all devices.
+"""Settings of conversations, the same on all devices: read marks, receipts, pins, mutes, drafts.
 
-Invariant: what changes is told once, by what the local store reports as news. A draft is kept here first, and goes to the
-server as soon as there is a connection; of two devices the one that wrote last wins.
+Invariant: a change is told once, when the local store reports it as new. A draft is stored here first, and sent to the
+server as soon as there is a connection; of two devices the last writer wins.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from msgspec import UNSET
 
 from ..errors import NetworkError, NotLoggedIn, ServerRefused
 from ..events import ConversationChanged, ReadReceipt
-from ..ids import SYSTEM_PEER, ConversationKey, ConversationType
+from ..ids import ConversationKey, ConversationType
 from ..protocol import conversation_settings as wire
 from ..protocol import session
 from ..protocol.conversation_list import ReceiptNotice
+from ..protocol.messages import Address
 from ..storage import ConversationFlags, LocalStore, UnreadCount
 from ..transport.connection import Connection
+from .conversations import ConversationIndex
+from .dispatcher import Dispatcher
 
 log = logging.getLogger("timim")
 READS_AT_ONCE = 500
-SYSTEM = ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
 
 
-class Marking:
-    """`read` hears what is unread of a conversation now, `tell` of events."""
+class ConversationSettings:
+    """Read marks, receipts, pins, mutes and drafts: sends the user's, applies those of other devices and users."""
 
     def __init__(
-        self,
-        store: LocalStore,
-        connection: Connection,
-        *,
-        read: Callable[[ConversationKey, int, tuple[int, int]], None],
-        tell: Callable[[ReadReceipt | ConversationChanged], None],
+        self, store: LocalStore, connection: Connection, conversations: ConversationIndex, dispatcher: Dispatcher
     ) -> None:
         self._store = store
         self._connection = connection
-        self._read = read
-        self._tell = tell
+        self._conversations = conversations
+        self._dispatcher = dispatcher
 
     async def mark_read(self, reads: Sequence[tuple[ConversationKey, int]]) -> None:
-        """These conversations are read up to these seqs. Raises NetworkError, NotLoggedIn, NotAMember."""
+        """Mark conversations as read up to these seqs. Raises NetworkError, NotLoggedIn, NotAMember."""
+        self._store.check_open()
         for at in range(0, len(reads), READS_AT_ONCE):
             some = reads[at : at + READS_AT_ONCE]
-            items = [_read_one(key, seq) for key, seq in some]
+            items = [_read_item(Address.of(key), seq) for key, seq in some]
             reply = await self._connection.call(wire.READ_CONVERSATIONS, wire.ReadConversationsRequest(items=items))
             for (key, _), state in zip(some, reply.states, strict=True):
                 count = UnreadCount(state.unread, state.mentioned, state.unread_seq)
                 await self._set_read(key, state.read_seq, count)
 
-    async def set_marks(
-        self, key: ConversationKey, *, pinned: bool | None = None, muted: bool | None = None
-    ) -> ConversationFlags:
-        """Pin or mute; what is None stays. Raises NetworkError, NotLoggedIn, NotAMember."""
-        body = _marks_body(key)
+    async def set_flags(self, key: ConversationKey, *, pinned: bool | None = None, muted: bool | None = None) -> None:
+        """Pin or mute a conversation on all devices; None leaves a flag. Raises NetworkError, NotLoggedIn, NotAMember."""
+        body = _settings_body(key)
         body.pinned = UNSET if pinned is None else int(pinned)
         body.muted = UNSET if muted is None else int(muted)
+        self._store.check_open()
         reply = await self._connection.call(wire.SET_CONVERSATION_SETTINGS, body)
-        marks = ConversationFlags(reply.pinned, bool(reply.muted), reply.draft)
-        return (await self._store.set_marks(key, marks))[0]
+        flags, _ = await self._store.set_marks(key, ConversationFlags(reply.pinned, bool(reply.muted), reply.draft))
+        self._conversations.apply_flags(key, flags)
 
     async def set_draft(self, key: ConversationKey, draft: str) -> None:
-        """Keep a draft, also when there is no connection now. Raises InvalidArgument, StorageError."""
+        """Store a draft, and send it now or after the next login. Raises StorageError, ServerRefused."""
         await self._store.set_draft(key, draft, unsent=True)
         try:
             await self._send_draft(key, draft)
@@ -79,18 +76,18 @@ class Marking:
                 log.info("the draft of %s stays on this device: %s", key, exc)
 
     async def _send_draft(self, key: ConversationKey, draft: str) -> None:
-        body = _marks_body(key)
+        body = _settings_body(key)
         body.draft = draft
         await self._connection.call(wire.SET_CONVERSATION_SETTINGS, body)
         await self._store.draft_sent(key, draft)
 
-    async def read_elsewhere(self, notice: session.ReadNotice) -> None:
-        """Another device of this account has read a conversation."""
+    async def apply_read_notice(self, notice: session.ReadNotice) -> None:
+        """Apply that another device of this account has read a conversation."""
         count = UnreadCount(notice.unread, notice.mentioned, notice.unread_seq)
-        await self._set_read(_key(notice.peer, notice.group_id, notice.system), notice.read_seq, count)
+        await self._set_read(Address(notice.peer, notice.group_id, notice.system).key, notice.read_seq, count)
 
-    async def receipt(self, notice: ReceiptNotice) -> None:
-        """Somebody has read what this account sent."""
+    async def apply_receipt(self, notice: ReceiptNotice) -> None:
+        """Apply that others have read messages of this account."""
         if notice.group_id:
             key = ConversationKey(ConversationType.GROUP, notice.group_id)
             if await self._store.set_receipt(key, notice.seq, notice.readers, notice.others):
@@ -100,39 +97,27 @@ class Marking:
             if await self._store.set_peer_read(key, notice.read_seq):
                 self._tell(ReadReceipt(key, notice.read_seq, notice.peer))
 
-    async def marked_elsewhere(self, notice: session.ConversationSettingsNotice) -> None:
-        """Another device of this account pinned, muted, or kept a draft."""
-        key = _key(notice.peer, notice.group_id, notice.system)
-        marks = ConversationFlags(notice.pinned, bool(notice.muted), notice.draft)
-        marks, news = await self._store.set_marks(key, marks)
-        if news:
-            self._tell(ConversationChanged(key, bool(marks.pinned), marks.muted, marks.draft))
+    async def apply_settings_notice(self, notice: session.ConversationSettingsNotice) -> None:
+        """Apply that another device of this account pinned, muted, or wrote a draft."""
+        key = Address(notice.peer, notice.group_id, notice.system).key
+        flags = ConversationFlags(notice.pinned, bool(notice.muted), notice.draft)
+        flags, changed = await self._store.set_marks(key, flags)
+        if changed:
+            self._tell(ConversationChanged(key, bool(flags.pinned), flags.muted, flags.draft))
+
+    def _tell(self, event: ReadReceipt | ConversationChanged) -> None:
+        self._conversations.apply_event(event)
+        self._dispatcher.event(event)
 
     async def _set_read(self, key: ConversationKey, seq: int, count: UnreadCount) -> None:
-        self._read(key, seq, await self._store.set_read(key, seq, count if count.seq else None))
+        unread = await self._store.set_read(key, seq, count if count.seq else None)
+        self._conversations.apply_read(key, seq, unread)
 
 
-def _key(peer: str, group_id: str, system: int) -> ConversationKey:
-    if system:
-        return SYSTEM
-    return ConversationKey(ConversationType.GROUP if group_id else ConversationType.C2C, group_id or peer)
+def _read_item(address: Address, seq: int) -> wire.ReadPosition:
+    return wire.ReadPosition(peer=address.peer, group_id=address.group_id, system=address.system, read_seq=seq)
 
 
-def _read_one(key: ConversationKey, seq: int) -> wire.ReadPosition:
-    match key.type:
-        case ConversationType.C2C:
-            return wire.ReadPosition(peer=key.peer, read_seq=seq)
-        case ConversationType.GROUP:
-            return wire.ReadPosition(group_id=key.peer, read_seq=seq)
-        case ConversationType.SYSTEM:
-            return wire.ReadPosition(system=1, read_seq=seq)
-
-
-def _marks_body(key: ConversationKey) -> wire.SetConversationSettingsRequest:
-    match key.type:
-        case ConversationType.C2C:
-            return wire.SetConversationSettingsRequest(peer=key.peer)
-        case ConversationType.GROUP:
-            return wire.SetConversationSettingsRequest(group_id=key.peer)
-        case ConversationType.SYSTEM:
-            return wire.SetConversationSettingsRequest(system=1)
+def _settings_body(key: ConversationKey) -> wire.SetConversationSettingsRequest:
+    address = Address.of(key)
+    return wire.SetConversationSettingsRequest(peer=address.peer, group_id=address.group_id, system=address.system)

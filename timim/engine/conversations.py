@@ -1,144 +1,239 @@
-"""All conversations of a client: the objects, the list of them, and what each news does to both and is told of.
+"""The state of all conversations in memory, and the order of the conversation list.
 
-One object stands for one (type, peer), for as long as the client lives. Whatever is news here is on disk already.
+Invariant: a state changes only after the local store has committed the change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 
-from ..conversation import Conversation, Engine
-from ..conversation_list import ConversationList
-from ..events import ConversationChanged, ProfileChanged, ReadReceipt, event_of, events_of, is_tip, of_server
+from ..events import (
+    ConversationChanged,
+    MessageEdited,
+    MessageRecalled,
+    ReactionsChanged,
+    ReadReceipt,
+    events_of,
+    is_tip,
+    of_server,
+)
 from ..ids import ConversationKey, ConversationType
 from ..message import ALL, Message
-from ..storage import ConversationFlags, IngestResult, LocalStore
-from .dispatcher import Dispatcher
-
-SHOWN_AT_ONCE = 500  # last messages that are read from disk at once
+from ..storage import ConversationFlags, IncomingAction, IngestResult
+from .recent_messages import RecentMessages
 
 
-class Roster:
-    """`bind` makes messages the client's; `profile` hears of profiles that changed."""
+class ConversationState:
+    """In-memory state of one conversation; changed only after the store has committed."""
 
-    def __init__(
-        self,
-        store: LocalStore,
-        dispatcher: Dispatcher,
-        *,
-        user_id: str,
-        engine: Callable[[], Engine],
-        bind: Callable[[Message], Message],
-        profile: Callable[[ProfileChanged], None],
-    ) -> None:
-        self._store = store
-        self._dispatcher = dispatcher
+    __slots__ = ("active_at", "draft", "key", "mentioned", "muted", "peer_read_seq", "pinned_at", "recent", "unread")
+
+    def __init__(self, key: ConversationKey) -> None:
+        self.key = key
+        self.active_at = 0.0  # server seconds of the last message
+        self.unread = 0
+        self.mentioned = 0  # unread messages that mention this account, or everybody
+        self.peer_read_seq = 0  # in C2C: the peer has read up to here
+        self.pinned_at = 0  # server seconds; 0: not pinned
+        self.muted = False
+        self.draft = ""
+        self.recent = RecentMessages()
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """The place in the conversation list: pinned ones first, then by falling time."""
+        return not self.pinned_at, -self.active_at
+
+    def set_flags(self, flags: ConversationFlags) -> None:
+        """Take pin, mute and draft as the store has them now."""
+        self.pinned_at, self.muted, self.draft = flags.pinned, flags.muted, flags.draft
+
+    def set_peer_read(self, seq: int) -> None:
+        """Raise the seq up to which the peer has read."""
+        self.peer_read_seq = max(seq, self.peer_read_seq)
+        self.recent.mark_read_by_peer(self.peer_read_seq)
+
+
+class ConversationIndex:
+    """All conversation states of an account, and the order in which the listed ones are shown."""
+
+    def __init__(self, user_id: str) -> None:
         self._user_id = user_id
-        self._engine = engine
-        self._bind = bind
-        self._profile = profile
-        self._known: dict[ConversationKey, Conversation] = {}
-        self.listed = ConversationList()
+        self._states: dict[ConversationKey, ConversationState] = {}
+        self._listed: list[ConversationState] = []  # by rising `rank`
+        self._listed_keys: set[ConversationKey] = set()
 
-    def find(self, key: ConversationKey) -> Conversation | None:
-        """The conversation, if it was asked for, or heard of, before."""
-        return self._known.get(key)
+    def get(self, key: ConversationKey) -> ConversationState:
+        """Return the state of a conversation, a new one when there is none; `key` has been checked."""
+        state = self._states.get(key)
+        if state is None:
+            state = self._states[key] = ConversationState(key)
+        return state
 
-    def of(self, key: ConversationKey) -> Conversation:
-        """The conversation; `key` has been checked."""
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = Conversation(key, self._engine)
-        return found
+    def find(self, key: ConversationKey | None) -> ConversationState | None:
+        """Return the state of a conversation, None when nothing is known of it."""
+        return self._states.get(key) if key is not None else None
 
-    async def load(self) -> None:
-        """The list as the store has it. Raises StorageError."""
-        for key, marks, peer_read_seq in await self._store.marked():
-            conversation = self.of(key)
-            conversation.peer_read_seq = peer_read_seq
-            conversation._set(marks)
-        self.listed._load([(self.of(key), time, unread) for key, time, unread in await self._store.listed()])
+    @property
+    def listed(self) -> Sequence[ConversationState]:
+        """The conversation list: pinned ones first, then the newest. Do not change it, and copy it before an await."""
+        return self._listed
 
-    def without_last(self) -> list[Conversation]:
-        """Those of the list whose last message is not at hand."""
-        return [conversation for conversation in self.listed if conversation.last_message is None]
+    def is_listed(self, key: ConversationKey) -> bool:
+        """Return whether the conversation list has this conversation."""
+        return key in self._listed_keys
 
-    async def show_last(self, conversations: list[Conversation]) -> None:
-        """Put the last message that the store has of these at hand. Raises StorageError."""
-        for first in range(0, len(conversations), SHOWN_AT_ONCE):
-            some = conversations[first : first + SHOWN_AT_ONCE]
-            for message in await self._store.last_messages([conversation.key for conversation in some]):
-                assert message.conversation is not None
-                conversation = self.of(message.conversation)
-                if conversation.last_message is None:
-                    conversation._last.add(self._bind(message))
+    def load(
+        self,
+        flags: Sequence[tuple[ConversationKey, ConversationFlags, int]],
+        listed: Sequence[tuple[ConversationKey, int, tuple[int, int]]],
+    ) -> None:
+        """Take what the store has: flags and the peer's read seq, and the list, newest first, with unread counts."""
+        for key, one, peer_read_seq in flags:
+            state = self.get(key)
+            state.peer_read_seq = peer_read_seq
+            state.set_flags(one)
+        states: list[ConversationState] = []
+        for key, active_at, unread in listed:
+            state = self.get(key)
+            state.active_at = active_at
+            state.unread, state.mentioned = unread
+            states.append(state)
+        self._listed = sorted(states, key=lambda one: one.rank)
+        self._listed_keys = {state.key for state in self._listed}
 
-    def stored(self, stored: IngestResult) -> None:
-        """Something came of a conversation, and is on disk."""
-        conversation = self.of(stored.key)
-        if stored.listed and (stored.new or conversation not in self.listed):
-            self.listed._place(conversation, stored.last_time)
-        for message in stored.new:
+    def without_messages(self) -> list[ConversationKey]:
+        """Return the listed conversations whose last message is not in memory."""
+        return [state.key for state in self._listed if state.recent.newest is None]
+
+    def newest_c2c(self) -> ConversationKey | None:
+        """Return the listed C2C conversation that comes first, None when there is none."""
+        return next((state.key for state in self._listed if state.key.type is ConversationType.C2C), None)
+
+    def apply(self, result: IngestResult) -> list[object]:
+        """Apply what the store committed of one conversation; return the events that tell of it, in order.
+
+        The new messages of `result` are not among the events: they are delivered before these.
+        """
+        state = self.get(result.key)
+        if result.listed and (result.new or not self.is_listed(result.key)):
+            self._place(state, result.last_time)
+        for message in result.new:
             if not (message.is_read or message.is_self or message.recalled or is_tip(message)):
-                conversation.unread += 1
-                conversation.mentioned += self._user_id in message.mentions or ALL in message.mentions
-        conversation._last.add_all(stored.new)
-        if stored.unread is not None:
-            conversation.unread, conversation.mentioned = stored.unread
-        if stored.marks is not None:
-            self.marked(stored.key, stored.marks)
-        if stored.peer_read_seq:
-            conversation._peer_read(stored.peer_read_seq)
-        for _, message in stored.acted:
-            conversation._last.changed(message)
-        self._dispatcher.messages(stored.new)
-        for act, message in stored.acted:
-            self._dispatcher.event(event_of(act, message))
-        if stored.peer_read_seq:
-            self._dispatcher.event(ReadReceipt(stored.key, stored.peer_read_seq, stored.key.peer))
-        for event in (event for message in stored.new if of_server(message) for event in events_of(message)):
-            if isinstance(event, ProfileChanged):
-                self._profile(event)
-            self._dispatcher.event(event)
+                state.unread += 1
+                state.mentioned += self._user_id in message.mentions or ALL in message.mentions
+        state.recent.extend(result.new)
+        if result.unread is not None:
+            state.unread, state.mentioned = result.unread
+        if result.marks is not None:
+            self.apply_flags(result.key, result.marks)
+        if result.peer_read_seq:
+            state.set_peer_read(result.peer_read_seq)
+        for _, message in result.acted:
+            state.recent.update(message)
+        return list(_events_of(result))
 
-    def spoken(self, message: Message) -> None:
-        """One of our own messages is on disk, and waits to be sent."""
-        assert message.conversation is not None
-        self._bind(message)
-        self.listed._place_first(self.of(message.conversation))
+    def apply_read(self, key: ConversationKey, seq: int, unread: tuple[int, int]) -> None:
+        """Apply that this account has read up to `seq`."""
+        state = self.get(key)
+        state.unread, state.mentioned = unread
+        state.recent.mark_read(seq)
 
-    def read(self, key: ConversationKey, read_seq: int, unread: tuple[int, int]) -> None:
-        """This account has read up to here."""
-        self.of(key)._read_up_to(read_seq, unread)
+    def apply_flags(self, key: ConversationKey, flags: ConversationFlags) -> None:
+        """Apply pin, mute and draft as they are now; a pinned conversation moves in the list."""
+        state = self.get(key)
+        listed = self.is_listed(key)
+        self._remove(state)
+        state.set_flags(flags)
+        if listed:
+            self._place(state, 0.0)
 
-    def told(self, fact: ReadReceipt | ConversationChanged) -> None:
-        """What others have read, or this account has done to a conversation elsewhere, is news."""
-        conversation = self.of(fact.conversation)
-        match fact:
+    def apply_event(self, event: ReadReceipt | ConversationChanged) -> None:
+        """Apply what others have read, or what another device of this account set."""
+        state = self.get(event.conversation)
+        match event:
             case ReadReceipt(key, seq, _, readers, others) if key.type is ConversationType.GROUP:
-                conversation._last.receipt(seq, readers, others)
+                state.recent.set_receipt(seq, readers, others)
             case ReadReceipt():
-                conversation._peer_read(fact.seq)
+                state.set_peer_read(event.seq)
             case ConversationChanged():
-                self.marked(fact.conversation, ConversationFlags(int(fact.pinned), fact.muted, fact.draft))
-        self._dispatcher.event(fact)
+                self.apply_flags(event.conversation, ConversationFlags(int(event.pinned), event.muted, event.draft))
 
-    def marked(self, key: ConversationKey, marks: ConversationFlags) -> None:
-        """What this account has of a conversation now."""
-        self.listed._mark(self.of(key), marks)
+    def on_outgoing_stored(self, message: Message) -> None:
+        """Move the conversation to the top of the list: one of our own messages is on disk and waits to be sent.
 
-    def changed(self, message: Message) -> None:
-        """An act of this device made a message another."""
-        self._bind(message)
+        The time of that message is by this device's clock, which may be wrong; so it is not used.
+        """
+        assert message.conversation is not None
+        state = self.get(message.conversation)
+        if self._listed and self._listed[0] is state:
+            return
+        unpinned = bisect_left(self._listed, (True, -math.inf), key=lambda other: other.rank)
+        newest = (*self._listed[:1], *self._listed[unpinned : unpinned + 1])
+        self._place(state, max((other.active_at for other in newest), default=0.0))
+
+    def on_message_changed(self, message: Message) -> None:
+        """Apply that this device edited, recalled or reacted to a message."""
         if message.conversation is not None:
-            self.of(message.conversation)._last.changed(message)
+            self.get(message.conversation).recent.update(message)
 
-    def gone(self, message: Message) -> None:
-        """A message's row was deleted."""
-        if message.conversation is not None and (conversation := self.find(message.conversation)) is not None:
-            conversation._last.forget(message)
+    def on_local_fields_changed(self, message: Message) -> None:
+        """Apply a change of the fields that live on this device alone."""
+        if (state := self.find(message.conversation)) is not None:
+            state.recent.update_local_fields(message)
 
-    def touched(self, message: Message) -> None:
-        """A message got a mark or a field of the user's."""
-        if message.conversation is not None and (conversation := self.find(message.conversation)) is not None:
-            conversation._last.marked(message)
+    def on_message_deleted(self, message: Message) -> None:
+        """Apply that a message's row was deleted."""
+        if (state := self.find(message.conversation)) is not None:
+            state.recent.remove(message)
+
+    def on_conversation_deleted(self, key: ConversationKey, *, messages: bool) -> None:
+        """Take a conversation off the list; with `messages`, its messages were deleted too."""
+        state = self.get(key)
+        self._remove(state)
+        if messages:
+            state.recent.clear()
+            state.unread = state.mentioned = 0
+
+    def _place(self, state: ConversationState, time: float) -> None:
+        """Put a conversation where a message of this server time puts it, before others of the same second."""
+        if self._listed and self._listed[0] is state:
+            state.active_at = max(time, state.active_at)  # it stays the first
+            return
+        self._remove(state)
+        state.active_at = max(time, state.active_at)
+        self._listed.insert(self._position(state), state)
+        self._listed_keys.add(state.key)
+
+    def _remove(self, state: ConversationState) -> None:
+        if state.key in self._listed_keys:
+            self._listed_keys.discard(state.key)
+            at = self._position(state)
+            while self._listed[at] is not state:
+                at += 1
+            del self._listed[at]
+
+    def _position(self, state: ConversationState) -> int:
+        return bisect_left(self._listed, state.rank, key=lambda other: other.rank)
+
+
+def _events_of(result: IngestResult) -> Iterator[object]:
+    for action, message in result.acted:
+        yield _action_event(action, message)
+    if result.peer_read_seq:
+        yield ReadReceipt(result.key, result.peer_read_seq, result.key.peer)
+    for message in result.new:
+        if of_server(message):
+            yield from events_of(message)
+
+
+def _action_event(action: IncomingAction, message: Message) -> MessageRecalled | MessageEdited | ReactionsChanged:
+    match action.kind:
+        case "recall":
+            return MessageRecalled(message, action.operator)
+        case "edit":
+            return MessageEdited(message, action.operator)
+        case _:
+            return ReactionsChanged(message, action.operator, action.reaction, action.removed)

@@ -1,4 +1,4 @@
-"""Entries as the local store takes them: messages and acts. Pure."""
+"""Entries of the wire decoded to rows of the local store: messages and message actions. Pure."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ NORMAL = Priority.NORMAL.value
 SENDERS = 1024  # of whom what was said last is kept
 
 
-def split(entries: Iterable[Entry], user_id: str) -> tuple[list[MessageRow], list[IncomingAction]]:
-    """The messages and the acts among these; of a tombstone there is neither."""
+def partition(entries: Iterable[Entry], user_id: str) -> tuple[list[MessageRow], list[IncomingAction]]:
+    """Decode entries to messages and message actions; a tombstone is neither."""
     messages: list[MessageRow] = []
-    acts: list[IncomingAction] = []
+    actions: list[IncomingAction] = []
     for entry in entries:
         if entry.tombstone:
             continue
-        if (act := act_of(entry, user_id)) is not None:
-            acts.append(act)
+        if (action := decode_action(entry, user_id)) is not None:
+            actions.append(action)
         else:
-            messages.append(incoming_of(entry, user_id))
-    return messages, acts
+            messages.append(decode_message(entry, user_id))
+    return messages, actions
 
 
-def incoming_of(entry: Entry, user_id: str) -> MessageRow:
-    """A message's entry as the local store takes it."""
+def decode_message(entry: Entry, user_id: str) -> MessageRow:
+    """Decode the entry of a message to its row."""
     group = None if isinstance(entry.group, msgspec.UnsetType) else entry.group
     sender = entry.from_account
     nick, face_url = entry.nick or (group.nick if group else ""), entry.face_url or (group.face_url if group else "")
@@ -62,7 +62,7 @@ def incoming_of(entry: Entry, user_id: str) -> MessageRow:
 
 @lru_cache(maxsize=SENDERS)
 def _profile(sender: str, nick: str, face_url: str) -> SenderProfile:
-    """The same object for all messages that say the same of their sender."""
+    """Return one object for all messages with the same sender profile."""
     return SenderProfile(sender, nick, face_url)
 
 
@@ -71,8 +71,8 @@ def _member(sender: str, card: str, role: str) -> SenderMember:
     return SenderMember(sender, card, role)
 
 
-def act_of(entry: Entry, user_id: str) -> IncomingAction | None:
-    """An act's entry as the local store takes it; None for any other."""
+def decode_action(entry: Entry, user_id: str) -> IncomingAction | None:
+    """Decode the entry of a message action; return None for any other entry."""
     act = entry.action
     if not isinstance(act, EntryAction):
         return None
@@ -93,9 +93,9 @@ def act_of(entry: Entry, user_id: str) -> IncomingAction | None:
     )
 
 
-def online_message(key: ConversationKey, entry: Entry, user_id: str) -> Message:
-    """An online message: it has no seq and no row."""
-    facts = incoming_of(entry, user_id)
+def decode_online_message(key: ConversationKey, entry: Entry, user_id: str) -> Message:
+    """Decode an online message, which has no seq and no row."""
+    facts = decode_message(entry, user_id)
     message = Message(*decode_body(facts.body), cloud_custom_data=facts.cloud_custom_data)
     message.conversation = key
     message.status = MessageStatus.SUCCEEDED

@@ -1,103 +1,141 @@
-"""The engine of a client: its parts, and who of them hears of whom. Made anew each time the local store is opened."""
+"""The engine of a client: builds the parts below, once, and opens and closes them in order."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+import logging
 
-from ..conversation import Engine
-from ..events import HistoryReset
-from ..message import Message
+from ..elems import TextElem
+from ..errors import StoreCorrupted
+from ..events import StoreReplaced
+from ..profiles import ProfileCache
+from ..protocol.backoff import Backoff
 from ..storage import LocalStore
-from ..transport.connection import Connection
+from ..transport.connection import Connection, Device
+from ..transport.media_cache import MediaCache
+from ..transport.media_transfer import MediaTransfer
 from .attachments import Attachments
-from .conversation_settings import Marking
-from .conversations import Roster
+from .binding import MessageBinder
+from .config import ClientConfig
+from .conversation_settings import ConversationSettings
+from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
-from .facts import Facts
 from .fetcher import Fetcher
 from .history import History
 from .inbox import Inbox
-from .ingest import Keeper
-from .message_actions import Acting
+from .ingest import Ingest
+from .message_actions import MessageActions
 from .outbox import Outbox
-from .push_router import Pushes
+from .push_router import PushRouter
 from .search import Search
-from .session import Login
+from .session import ClientSession
 from .sync import Sync
 
-
-@dataclass(frozen=True, slots=True)
-class Wired:
-    """`engine` is what conversations work with; the others are the client's own."""
-
-    engine: Engine
-    inbox: Inbox
-    pushes: Pushes
-    acting: Acting
+log = logging.getLogger("timim")
 
 
-def wired(
-    store: LocalStore,
-    connection: Connection,
-    dispatcher: Dispatcher,
-    *,
-    user_id: str,
-    recent_contacts: bool,
-    timeout_s: float,
-    roster: Roster,
-    marking: Marking,
-    content: Attachments,
-    login: Login,
-    facts: Facts,
-    bind: Callable[[Message], Message],
-) -> Wired:
-    """`bind` makes messages the client's. Nothing runs yet."""
-    fetcher = Fetcher(connection, timeout_s=timeout_s)
-    keeper = Keeper(store, stored=roster.stored, bind=bind)
-    sync = Sync(
-        store,
-        fetcher,
-        keeper,
-        user_id=user_id,
-        recent_contacts=recent_contacts,
-        room=dispatcher.room,
-        newest=roster.listed._newest_c2c,
-        reset=lambda: dispatcher.event(HistoryReset(login.epoch)),
-        receipt=marking.receipt,
-    )
-    inbox = Inbox(
-        store,
-        fetcher,
-        keeper,
-        sync,
-        user_id=user_id,
-        recent_contacts=recent_contacts,
-        throw=dispatcher.messages,
-        bind=bind,
-        room=dispatcher.room,
-    )
-    acting = Acting(
-        store,
-        connection,
-        user_id=user_id,
-        content=content,
-        numbered=inbox.numbered,
-        changed=roster.changed,
-        timeout_s=timeout_s,
-        rng=random.Random(),
-    )
-    outbox = Outbox(
-        store,
-        connection,
-        user_id=user_id,
-        content=content,
-        inbox=inbox,
-        spoken=roster.spoken,
-        timeout_s=timeout_s,
-        rng=random.Random(),
-    )
-    history = History(store, fetcher, inbox, user_id=user_id, bind=bind)
-    engine = Engine(store, connection, outbox, history, Search(history), dispatcher, marking, roster.marked)
-    return Wired(engine, inbox, Pushes(inbox, user_id=user_id, facts=facts.told, kicked=login.kicked), acting)
+class Engine:
+    """The parts of a client. Built once, in the client's constructor; `open()` and `close()` are its only phases."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        self.config = config
+        device = Device(config.app_id, config.user_id, config.platform)
+        self.connection = Connection(
+            config.url,
+            device,
+            timeout_s=config.timeout_s,
+            backoff=Backoff(limit_s=config.reconnect_limit_s),
+            now=config.now,
+        )
+        self.media = MediaTransfer(self.connection.server_info, timeout_s=config.timeout_s, cache=_cache(config))
+        self.attachments = Attachments(self.media, config.folder and config.folder / "outgoing")
+        self.binder = MessageBinder(self.attachments)
+        self.store = LocalStore(config.database, self.binder)
+        self.dispatcher = Dispatcher()
+        self.profiles = ProfileCache()
+        self.conversations = ConversationIndex(config.user_id)
+        self.settings = ConversationSettings(self.store, self.connection, self.conversations, self.dispatcher)
+        ingest = Ingest(self.store, self.conversations, self.profiles, self.dispatcher)
+        fetcher = Fetcher(config, self.connection)
+        sync = Sync(config, self.store, fetcher, ingest, self.settings, self.conversations, self.dispatcher)
+        self.inbox = Inbox(config, self.store, fetcher, sync, ingest, self.dispatcher, self.binder)
+        self.binder.message_verbs = MessageActions(
+            config, self.store, self.connection, self.attachments, self.conversations, self.inbox
+        )
+        self.outbox = Outbox(config, self.store, self.connection, self.attachments, self.conversations, self.inbox, self.binder)
+        self.history = History(config, self.store, fetcher, self.inbox)
+        self.search = Search(self.store, self.history)
+        router = PushRouter(config, self.connection, self.inbox, self.settings)
+        self.session = ClientSession(
+            config, self.store, self.connection, self.conversations, self.dispatcher, self.inbox, router
+        )
+        self._open = False
+
+    async def open(self) -> None:
+        """Open the local store and load the conversation list. Raises StoreInUse, StorageError."""
+        if self._open:
+            return
+        if not TextElem.__pydantic_complete__:  # for the first elem pydantic looks for plugins in all that is installed
+            await asyncio.to_thread(TextElem.model_rebuild)
+        await self.store.open()
+        self._open = True
+        try:
+            self.conversations.load(await self.store.marked(), await self.store.listed())
+            await self.attachments.remove_orphans(await self.store.outgoing())
+            if self.store.set_aside is not None:
+                log.warning("the local store was corrupt and has been moved to %s", self.store.set_aside)
+                self.dispatcher.event(StoreReplaced(self.store.set_aside))
+        except BaseException:
+            await self.close()
+            raise
+
+    async def login(self, user_sig: str) -> None:
+        """Open, log in, and send what is pending; return when new messages are being delivered.
+
+        A store that turns out to be corrupt is replaced, once. Raises the errors that `Client.login` names.
+        """
+        await self.open()
+        if self.connection.running:
+            return
+        try:
+            await self._login(user_sig)
+        except StoreCorrupted:
+            await self.close()
+            await self.open()
+            await self._login(user_sig)
+
+    async def _login(self, user_sig: str) -> None:
+        try:
+            await self.session.start(user_sig)
+            if self.config.resend:
+                await self.outbox.resume()
+            else:
+                await self.outbox.resolve(self.history)
+            self.session.spawn(self.settings.send_drafts(), "timim drafts")
+        except BaseException:
+            await self.logout()
+            raise
+
+    async def logout(self) -> None:
+        """Log out, and wait for the handlers that are running; cancelling cancels them."""
+        await self.connection.stop()
+        await self.outbox.close()
+        await self.session.cancel_tasks()
+        await self.dispatcher.drain()
+
+    async def close(self) -> None:
+        """Log out and close the local store."""
+        if not self._open:
+            return
+        try:
+            await self.logout()
+        finally:
+            await self.media.aclose()
+            await self.store.close()
+            self._open = False
+
+
+def _cache(config: ClientConfig) -> MediaCache | None:
+    if not config.media_cache_bytes:
+        return None
+    return MediaCache(config.folder and config.folder / "cache", config.media_cache_bytes)

@@ -1,4 +1,4 @@
-"""Questions to the server about timelines. A reply states the interval it proves: an entry or a tombstone for each seq."""
+"""Requests for history. A reply states the interval that it proves: an entry or a tombstone for each seq."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from ..errors import ProtocolError
-from ..ids import SYSTEM_PEER, ConversationKey, ConversationType
+from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import conversation_list as contact_wire
 from ..protocol import message_actions as act_wire
 from ..protocol import messages as wire
@@ -16,12 +16,13 @@ from ..protocol.codec import decode
 from ..protocol.coverage import Interval
 from ..protocol.entries import Entry
 from ..transport.connection import Connection
+from .config import ClientConfig
 
 PAGE = 200  # entries a request; the server may give fewer
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class ProvenEntries:
     """Entries newest first, one for each seq of `covered` (None: the interval holds nothing)."""
 
     entries: Sequence[Entry]
@@ -31,8 +32,8 @@ class Fetched:
 
 
 @dataclass(slots=True)
-class Changed:
-    """Conversations that changed, and what to name as `since` the next time."""
+class ConversationChanges:
+    """Conversations that changed, receipts, and the `since` of the next request."""
 
     items: dict[ConversationKey, contact_wire.ConversationItem]
     since: int
@@ -40,40 +41,32 @@ class Changed:
 
 
 class Fetcher:
-    def __init__(self, connection: Connection, *, timeout_s: float) -> None:
-        self._connection = connection
-        self._timeout_s = timeout_s
+    """Sends the requests for history and for the conversation list."""
 
-    def check(self) -> None:
-        """Raises what asking now would raise: NotLoggedIn, ConnectionFailed."""
+    def __init__(self, config: ClientConfig, connection: Connection) -> None:
+        self._connection = connection
+        self._timeout_s = config.timeout_s
+
+    def check_online(self) -> None:
+        """Raise NotLoggedIn or ConnectionFailed when the server cannot be asked at this moment."""
         self._connection.link()
 
-    async def newest_of(self, key: ConversationKey, first: int, last: int, count: int = PAGE, *, until: int = 0) -> Fetched:
-        """The newest `count` entries of an interval, or of its part up to a server time.
+    async def fetch_newest(
+        self, key: ConversationKey, first: int, last: int, count: int = PAGE, *, until: int = 0
+    ) -> ProvenEntries:
+        """Fetch the newest `count` entries of an interval, or of its part up to a server time.
 
         Raises NetworkError, NotLoggedIn, ServerRefused, ProtocolError.
         """
-        link = self._connection.link()
-        asked = (first, last)
-        match key.type:
-            case ConversationType.C2C:
-                c2c = wire.RoamC2CRequest(peer=key.peer, max_cnt=count, timeline_range=asked, until=until)
-                c2c_reply = await link.call(wire.ROAM_C2C, c2c, timeout_s=self._timeout_s)
-                return _proven(c2c_reply, c2c_reply.messages, first, last)
-            case ConversationType.GROUP:
-                group = wire.RoamGroupRequest(group_id=key.peer, number=count, timeline_range=asked, until=until)
-                reply = await link.call(wire.ROAM_GROUP, group, timeout_s=self._timeout_s)
-                return _proven(reply, reply.messages, first, last)
-            case ConversationType.SYSTEM:
-                system = wire.RoamSystemRequest(max_cnt=count, timeline_range=asked, until=until)
-                system_reply = await link.call(wire.ROAM_SYSTEM, system, timeout_s=self._timeout_s)
-                return _proven(system_reply, system_reply.messages, first, last)
+        request = wire.Address.of(key).history_request(first, last, count, until=until)
+        reply = await self._connection.link().send(request, timeout_s=self._timeout_s)
+        return _proven(reply, reply.messages, first, last)
 
-    async def all_of(self, key: ConversationKey, first: int, last: int) -> AsyncIterator[Fetched]:
-        """All of an interval that this account may see, the oldest part first; each part is proven."""
+    async def fetch_upward(self, key: ConversationKey, first: int, last: int) -> AsyncIterator[ProvenEntries]:
+        """Fetch all of an interval that this account may see, the oldest part first; each part is proven."""
         size = PAGE
         while first <= last:
-            part = await self.newest_of(key, first, min(last, first + size - 1), size)
+            part = await self.fetch_newest(key, first, min(last, first + size - 1), size)
             if part.covered is None:
                 if not first < part.floor <= last:
                     return
@@ -86,18 +79,18 @@ class Fetcher:
             size = min(PAGE, size * 2)
             first = part.covered.last + 1
 
-    async def all_down(self, key: ConversationKey, gap: Interval) -> AsyncIterator[Fetched]:
-        """All of an interval, the newest part first; each part is proven."""
+    async def fetch_downward(self, key: ConversationKey, gap: Interval) -> AsyncIterator[ProvenEntries]:
+        """Fetch all of an interval, the newest part first; each part is proven."""
         last = gap.last
         while last >= gap.first:
-            part = await self.newest_of(key, gap.first, last)
+            part = await self.fetch_newest(key, gap.first, last)
             yield part
             if part.covered is None:
                 return
             last = part.covered.first - 1
 
-    async def acts_of(self, key: ConversationKey, first: int, last: int) -> AsyncIterator[tuple[list[Entry], int]]:
-        """The acts of an interval of a group, oldest first, and up to which seq these are all."""
+    async def fetch_actions(self, key: ConversationKey, first: int, last: int) -> AsyncIterator[tuple[list[Entry], int]]:
+        """Fetch the message actions of an interval of a group, oldest first, with the seq up to which they are complete."""
         link = self._connection.link()
         while first <= last:
             body = act_wire.GetMessageActionsRequest(group_id=key.peer, timeline_range=(first, last))
@@ -108,10 +101,10 @@ class Fetcher:
             yield [decode(Entry, raw) for raw in reply.actions], up_to
             first = up_to + 1
 
-    async def contacts(self, *, since: int) -> Changed:
-        """The conversations that changed since a sync (0: all), each with its last message."""
+    async def fetch_conversations(self, *, since: int) -> ConversationChanges:
+        """Fetch the conversations that changed since a sync (0: all), each with its last message."""
         link = self._connection.link()
-        changed = Changed({}, 0, [])
+        changed = ConversationChanges({}, 0, [])
         start = 0
         while True:
             body = contact_wire.ListConversationsRequest(start_index=start, messages=1, since=since)
@@ -127,13 +120,13 @@ class Fetcher:
             start = reply.start_index
 
 
-def _proven(reply: wire.RangeReply, messages: list[msgspec.Raw], first: int, last: int) -> Fetched:
+def _proven(reply: wire.RangeReply, messages: list[msgspec.Raw], first: int, last: int) -> ProvenEntries:
     covered = reply.timeline_range
     if isinstance(covered, msgspec.UnsetType):
         raise ProtocolError("the server's reply does not say which interval it covers")
     floor, last_seq = reply.timeline_floor, reply.timeline_last_seq
     if covered[0] > covered[1]:
-        return Fetched((), None, floor, last_seq)
+        return ProvenEntries((), None, floor, last_seq)
     entries = [decode(Entry, raw) for raw in messages]
     if (
         covered[0] < first
@@ -141,13 +134,13 @@ def _proven(reply: wire.RangeReply, messages: list[msgspec.Raw], first: int, las
         or [e.timeline_seq for e in entries] != list(range(covered[1], covered[0] - 1, -1))
     ):
         raise ProtocolError(f"the server's reply does not prove {covered} of {(first, last)}")
-    return Fetched(entries, Interval(*covered), floor, last_seq)
+    return ProvenEntries(entries, Interval(*covered), floor, last_seq)
 
 
 def key_of(contact: contact_wire.ConversationItem) -> ConversationKey:
-    """The conversation that a member of the list is about."""
+    """Return the conversation of an item of the conversation list."""
     if contact.type == contact_wire.TYPE_GROUP:
         return ConversationKey(ConversationType.GROUP, contact.group_id)
     if contact.type == contact_wire.TYPE_SYSTEM:
-        return ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
+        return SYSTEM_CONVERSATION
     return ConversationKey(ConversationType.C2C, contact.to_account)

@@ -1,188 +1,151 @@
-"""Incoming messages. Live pushes and our own acks enter here, in the order of seqs; login's sync takes turns with them.
+"""Incoming messages. Live pushes and our own acks are stored here in the order of their seqs; the sync takes turns with them.
 
-A push is a hint: when its seq is not the next, what lies between is fetched first; when that fails, nothing of it is kept, and
-the next login's sync brings it.
+A push is a hint: when its seq is not the next one, the entries between are fetched first. When that fails, nothing of it
+is stored, and the next try or the next login's sync fetches it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-
-import msgspec
 
 from ..errors import NoPermission, TimimError, UnknownGroup
 from ..ids import ConversationKey, ConversationType
-from ..message import Message
 from ..protocol.coverage import Interval
 from ..protocol.entries import Entry
 from ..storage import IngestBatch, LocalStore
-from .decoding import online_message, split
+from .binding import MessageBinder
+from .config import ClientConfig
+from .decoding import decode_online_message, partition
+from .dispatcher import Dispatcher
 from .fetcher import Fetcher
-from .ingest import Keeper
+from .ingest import Ingest
+from .push_queue import PushQueue
 from .sync import FRESH_LIMIT, Sync
 
 log = logging.getLogger("timim")
 
-QUEUE_LIMIT = 10_000  # pushed entries that wait; past it their content is forgotten and fetched again by seq
-BATCH = 512
-GAP_LIMIT = 200  # missing entries that are fetched, stored and thrown in one go; more come in parts, as handlers take them
-RETRY_S = 1.0  # between tries while the server or the disk does not do its part
-
-
-class _Arrived(msgspec.Struct, gc=False):
-    """What waits to be stored; `entry` None: one of our own, whose row is there."""
-
-    key: ConversationKey
-    seq: int
-    entry: Entry | None = None
+BATCH = 512  # entries stored together
+GAP_LIMIT = 200  # missing entries that are fetched, stored and delivered in one go; more come in parts, as handlers take them
+RETRY_S = 1.0  # between tries while the server or the disk fails
 
 
 class Inbox:
-    """`throw` hears of online messages, which are stored nowhere.
-
-    `room` waits until handlers have caught up: meanwhile the queue here fills, and past its limit only seqs are kept.
-    """
+    """Stores pushed entries while the connection is up and synced; `dispatcher.room()` slows it to the handlers' pace."""
 
     def __init__(
         self,
+        config: ClientConfig,
         store: LocalStore,
         fetcher: Fetcher,
-        keeper: Keeper,
         sync: Sync,
-        *,
-        user_id: str,
-        recent_contacts: bool,
-        throw: Callable[[Sequence[Message]], None],
-        bind: Callable[[Message], Message],
-        room: Callable[[], Awaitable[None]],
+        ingest: Ingest,
+        dispatcher: Dispatcher,
+        binder: MessageBinder,
     ) -> None:
+        self._user_id = config.user_id
+        self._recent_contacts = config.recent_contacts
         self._store = store
         self._fetcher = fetcher
-        self._keeper = keeper
         self._sync = sync
-        self._user_id = user_id
-        self._recent_contacts = recent_contacts
-        self._throw = throw
-        self._bind = bind
-        self._room = room
-        self._queue: deque[_Arrived] = deque()
-        self._behind: dict[ConversationKey, int] = {}
-        self._wake = asyncio.Event()
+        self._ingest = ingest
+        self._dispatcher = dispatcher
+        self._binder = binder
+        self._queue = PushQueue()
         self._synced = False
-        self._turn = asyncio.Lock()  # a sync, or the next run of pushes: never both
+        self._turn = asyncio.Lock()  # a sync, or the next batch of pushes: never both
 
     def push(self, key: ConversationKey, entry: Entry) -> None:
-        """An entry that the server pushed. Never blocks; past QUEUE_LIMIT only its seq is remembered."""
-        if len(self._queue) >= QUEUE_LIMIT and entry.timeline_seq:
-            self._behind[key] = max(self._behind.get(key, 0), entry.timeline_seq)
-        else:
-            self._queue.append(_Arrived(key, entry.timeline_seq, entry))
-        self._wake.set()
+        """Queue an entry that the server pushed. Never blocks."""
+        self._queue.push(key, entry)
 
-    def acked(self, key: ConversationKey, seq: int) -> None:
-        """One of our own messages got this seq; its row will say so. What comes after it need not fetch it."""
-        self._keeper.acked(key, seq)
+    def on_ack(self, key: ConversationKey, seq: int) -> None:
+        """Note that one of our own messages got this seq, so that later entries need not fetch it."""
+        self._ingest.add_ack(key, seq)
 
-    def numbered(self, key: ConversationKey, seq: int, head: int = 0) -> None:
-        """One of our own messages or acts got this seq, and is stored, unless it was deleted; `head`: the store's, then."""
-        self._keeper.raise_head(key, head)
-        if seq <= self._keeper.heads.get(key, 0):
-            return
-        if len(self._queue) >= QUEUE_LIMIT:
-            self._behind[key] = max(self._behind.get(key, 0), seq)
-        else:
-            self._queue.append(_Arrived(key, seq))
-        self._wake.set()
+    def on_own_entry(self, key: ConversationKey, seq: int, *, delivered_seq: int = 0) -> None:
+        """Queue the seq of one of our own messages or actions, which is stored.
+
+        `delivered_seq` is the seq up to which the store has everything.
+        """
+        self._ingest.raise_delivered_seq(key, delivered_seq)
+        if seq > self._ingest.delivered_seqs.get(key, 0):
+            self._queue.push_own(key, seq)
 
     async def last_seq(self, key: ConversationKey) -> int | None:
-        """The highest seq that there is, as far as this connection was told; None when it was not."""
+        """Return the highest seq that exists, as far as this connection was told; None when it was not told."""
         if not self._synced:
             return None
-        if key in self._keeper.heads:
-            return self._keeper.heads[key]
+        if key in self._ingest.delivered_seqs:
+            return self._ingest.delivered_seqs[key]
         in_group = key.type is ConversationType.GROUP
         if in_group and not self._recent_contacts:
             return None
-        head = (await self._store.heads([key])).get(key, 0)  # the sync did not name it: nothing has changed there
-        return None if in_group and not head else head  # of a group that is not listed only the server can say why
+        stored = (await self._store.heads([key])).get(key, 0)  # the sync did not name it: nothing has changed there
+        return None if in_group and not stored else stored  # of a group that is not listed only the server can say why
 
-    def offline(self) -> None:
-        """The connection is gone: what it told is not the latest any more."""
+    def on_disconnected(self) -> None:
+        """Note that later seqs may exist: the connection is lost."""
         self._synced = False
 
-    def leave(self) -> None:
-        """Logged out: the next login begins as one of a new process does."""
+    def reset(self) -> None:
+        """Forget this login: the next one begins as in a new process."""
         self._synced = False
-        self._sync.leave()
-        self._forget()
-
-    def _forget(self) -> None:
-        self._keeper.forget()
+        self._sync.reset()
+        self._ingest.reset()
         self._queue.clear()
-        self._behind.clear()
 
     async def sync(self, epoch: str = "") -> None:
-        """After a login: what changed since the last sync, as docs/history.md says. Raises NetworkError and its like."""
+        """Fetch what changed since the last sync. Raises NetworkError, NotLoggedIn, ServerRefused, StorageError."""
         async with self._turn:
-            await self._sync.run(epoch, self._forget)
+            await self._sync.run(epoch, self._queue)
             self._synced = True
 
     async def run(self, ready: asyncio.Event) -> None:
-        """Carry on what is pushed; `ready` is set while the connection is up and synced."""
+        """Store and deliver pushed entries, for ever; `ready` is set while the connection is up and synced."""
         while True:
-            if not self._queue and not self._behind:
-                self._wake.clear()
-                await self._wake.wait()
+            await self._queue.wait()
             await ready.wait()
-            await self._room()
+            await self._dispatcher.room()
             try:
                 async with self._turn:
-                    await self._carry_on()
+                    await self._store_next()
             except TimimError as exc:
-                log.warning("new messages wait: %s", exc)
+                log.warning("new messages cannot be stored now, trying again: %s", exc)
                 await asyncio.sleep(RETRY_S)
 
-    async def _carry_on(self) -> None:
-        """Keep and throw the next run of stored messages, or the next online one, as they came."""
-        arrived: dict[ConversationKey, dict[int, Entry | None]] = {}
-        for _ in range(min(len(self._queue), BATCH)):
-            first = self._queue[0]
-            if not first.seq and arrived:
-                break
-            self._queue.popleft()
-            if first.seq:
-                arrived.setdefault(first.key, {})[first.seq] = first.entry
-            elif first.entry is not None:
-                self._throw([self._bind(online_message(first.key, first.entry, self._user_id))])
-                return
-        for key, entries in arrived.items():
-            for seq in self._keeper.acked_below(key, max(entries)):
-                entries.setdefault(seq)
-        up_to = {key: max(entries) for key, entries in arrived.items()}
-        if not self._queue:
-            behind, self._behind = self._behind, {}
-            for key, seq in behind.items():
-                arrived.setdefault(key, {})
-                up_to[key] = max(up_to.get(key, 0), seq)
+    async def _store_next(self) -> None:
+        """Store and deliver the next batch of entries, or deliver the next online message, in the order of arrival."""
+        online = self._queue.take_online()
+        if online is not None:
+            if online.entry is not None:
+                message = decode_online_message(online.key, online.entry, self._user_id)
+                self._dispatcher.messages([self._binder.bind(message)])
+            return
+        pushed = self._queue.take(BATCH)
+        for key, entries in pushed.entries.items():
+            if entries:
+                for seq in self._ingest.acks_below(key, max(entries)):
+                    entries.setdefault(seq)
         try:
             batches = [
                 batch
-                for key, entries in arrived.items()
-                if (batch := await self._live_batch(key, entries, up_to[key])) is not None
+                for key, entries in pushed.entries.items()
+                if (batch := await self._live_batch(key, entries, pushed.up_to[key])) is not None
             ]
-            await self._keeper.keep(batches)
+            await self._ingest.ingest(batches)
         except TimimError:
-            for key, seq in up_to.items():
-                self._behind[key] = max(self._behind.get(key, 0), seq)
+            for key, seq in pushed.up_to.items():
+                self._queue.add_behind(key, seq)
             raise
 
     async def _live_batch(self, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> IngestBatch | None:
-        """What to store of these, with what was missing between them and the head; None of them: it is held, or deleted."""
-        head = await self._head(key, min(entries, default=last))
+        """Return the batch to store, with the entries that were missing up to `last`; None when nothing is new.
+
+        `entries` holds None for our own entries, which are stored, or deleted.
+        """
+        head = await self._delivered_seq(key, min(entries, default=last))
         if last <= head:
             return None
         if last - head - sum(seq > head for seq in entries) > GAP_LIMIT:
@@ -195,7 +158,7 @@ class Inbox:
             if seq > at:
                 covered += [Interval(run, at - 1)] if at > run else []
                 run = seq
-                came += await self._fill(key, at, seq - 1, covered)
+                came += await self._fetch_gap(key, at, seq - 1, covered)
             entry = entries[seq]
             if entry is not None:
                 came.append(entry)
@@ -205,64 +168,67 @@ class Inbox:
                 run = at
         covered += [Interval(run, at - 1)] if at > run else []
         if at <= last:
-            came += await self._fill(key, at, last, covered)
-        incoming, acts = split(came, self._user_id)
+            came += await self._fetch_gap(key, at, last, covered)
+        rows, actions = partition(came, self._user_id)
         return IngestBatch(
             key,
-            incoming,
+            rows,
             covered,
             live=True,
             head=last,
             last_seq=last,
-            acts=acts,
+            acts=actions,
             acts_seq=last,
             user_id=self._user_id,
         )
 
     async def _catch_up(self, key: ConversationKey, first: int, last: int) -> None:
-        """Bring what was missed in parts, as handlers take it; what this account may not see any more stays a hole."""
+        """Fetch a long gap in parts, at the handlers' pace; entries that this account may not see any more stay a gap."""
         try:
-            async for part in self._fetcher.all_of(key, first, last):
+            async for part in self._fetcher.fetch_upward(key, first, last):
                 assert part.covered is not None
-                await self._room()
-                incoming, acts = split(reversed(part.entries), self._user_id)
-                batch = IngestBatch(key, incoming, [part.covered], live=True, head=part.covered.last, last_seq=last)
-                await self._keeper.keep([replace(batch, acts=acts, acts_seq=batch.head, user_id=self._user_id)])
+                await self._dispatcher.room()
+                rows, actions = partition(reversed(part.entries), self._user_id)
+                batch = IngestBatch(key, rows, [part.covered], live=True, head=part.covered.last, last_seq=last)
+                await self._ingest.ingest([replace(batch, acts=actions, acts_seq=batch.head, user_id=self._user_id)])
         except (NoPermission, UnknownGroup) as exc:
-            log.warning("what came up to seq %s of %s is not to be had: %s", last, key, exc)
-        await self._keeper.keep([IngestBatch(key, live=True, head=last, last_seq=last, acts_seq=last)])
+            log.warning("entries of %s up to seq %s are unavailable: %s", key, last, exc)
+        await self._ingest.ingest([IngestBatch(key, live=True, head=last, last_seq=last, acts_seq=last)])
 
-    async def _head(self, key: ConversationKey, first: int) -> int:
-        head = self._keeper.heads.get(key)
+    async def _delivered_seq(self, key: ConversationKey, first: int) -> int:
+        """Return the seq up to which everything is delivered; `first` is the first pushed seq."""
+        head = self._ingest.delivered_seqs.get(key)
         if head is None:
             row = await self._store.conversation(key)
             head = row.head if row is not None else 0
-            # the list would have told if anything had come after its head; but one may have come back to a group
+            # the list would have told of entries after the delivered seq; but this account may have rejoined a group
             named = head and self._recent_contacts and first - 1 - head <= FRESH_LIMIT
             if key.type is ConversationType.GROUP and head < first - 1 and not named:
-                head = max(head, await self._before_us(key, first))  # what is not ours to hear stays a hole
+                head = max(head, await self._seq_before_joining(key, first))  # entries from before stay a gap
         return head
 
-    async def _before_us(self, key: ConversationKey, first: int) -> int:
-        """The last seq before this account came into a group whose entry `first` is the first that was pushed.
+    async def _seq_before_joining(self, key: ConversationKey, first: int) -> int:
+        """Return the last seq before this account joined a group whose entry `first` is the first that was pushed.
 
-        Its gateway may have been told late that it came. Without the list nobody knows: then it begins at what was pushed.
+        The account's gateway may have learned late of the join. Without the conversation list nobody knows: then the
+        pushed entry counts as the first.
         """
-        contact = (await self._fetcher.contacts(since=await self._sync.since())).items.get(key)
-        if contact is None or not self._recent_contacts:
+        changes = await self._fetcher.fetch_conversations(since=await self._sync.since())
+        item = changes.items.get(key)
+        if item is None or not self._recent_contacts:
             return first - 1
-        return min(first - 1, max(contact.first_visible_seq - 1, contact.read_seq))
+        return min(first - 1, max(item.first_visible_seq - 1, item.read_seq))
 
-    async def _fill(self, key: ConversationKey, first: int, last: int, covered: list[Interval]) -> list[Entry]:
-        """What there is of an interval; `covered` gets what the server proved of it (who joined again sees a part).
+    async def _fetch_gap(self, key: ConversationKey, first: int, last: int, covered: list[Interval]) -> list[Entry]:
+        """Fetch the entries of an interval, and add to `covered` the parts that the server proved.
 
-        What this account may not see, as it was put out meanwhile, stays a hole.
+        A member who rejoined sees a part only; entries that this account may not see any more stay a gap.
         """
         entries: list[Entry] = []
         try:
-            async for part in self._fetcher.all_of(key, first, last):
+            async for part in self._fetcher.fetch_upward(key, first, last):
                 entries += reversed(part.entries)
                 covered += [part.covered] if part.covered is not None else []
         except (NoPermission, UnknownGroup) as exc:
-            log.warning("what came before seq %s of %s is not to be had: %s", last + 1, key, exc)
+            log.warning("entries of %s before seq %s are unavailable: %s", key, last + 1, exc)
         return entries

@@ -1,6 +1,6 @@
-"""The one door into the local store for what others said: stored first, then thrown; and the heads, which say up to where.
+"""The only way into the local store for what others sent: stored first, then delivered to handlers.
 
-Stored before thrown: a handler sees a message only after the local store has it, and sees exactly the rows that the store
+Invariant: a handler sees a message only after the local store has committed it, and sees exactly the rows that the store
 reports as new.
 """
 
@@ -8,73 +8,84 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
+from ..events import ProfileChanged
 from ..ids import ConversationKey
-from ..message import Message
+from ..profiles import ProfileCache
 from ..storage import IngestBatch, IngestResult, LocalStore
+from .conversations import ConversationIndex
+from .dispatcher import Dispatcher
 
 log = logging.getLogger("timim")
 
 
-class Keeper:
-    """`stored` hears of all that came and was stored; `bind` makes messages the client's."""
+class Ingest:
+    """Stores batches of one account, applies them to the conversations, and delivers the news.
+
+    `delivered_seqs` holds, for each conversation of this login, the seq up to which everything was stored and delivered.
+    """
 
     def __init__(
-        self, store: LocalStore, *, stored: Callable[[IngestResult], None], bind: Callable[[Message], Message]
+        self, store: LocalStore, conversations: ConversationIndex, profiles: ProfileCache, dispatcher: Dispatcher
     ) -> None:
         self._store = store
-        self._stored = stored
-        self._bind = bind
-        self._acked: dict[ConversationKey, set[int]] = {}  # above the heads
-        self.heads: dict[ConversationKey, int] = {}
+        self._conversations = conversations
+        self._profiles = profiles
+        self._dispatcher = dispatcher
+        self._acked: dict[ConversationKey, set[int]] = {}  # above the delivered seqs
+        self.delivered_seqs: dict[ConversationKey, int] = {}
 
-    def forget(self) -> None:
-        """Nothing is known of any head."""
-        self.heads.clear()
+    def reset(self) -> None:
+        """Forget all delivered seqs."""
+        self.delivered_seqs.clear()
         self._acked.clear()
 
-    def raise_head(self, key: ConversationKey, head: int) -> None:
-        """The store has all up to here."""
-        if head > self.heads.get(key, 0):
-            self.heads[key] = head
+    def raise_delivered_seq(self, key: ConversationKey, seq: int) -> None:
+        """Note that the store has everything up to `seq`."""
+        if seq > self.delivered_seqs.get(key, 0):
+            self.delivered_seqs[key] = seq
         if (acked := self._acked.get(key)) is not None:
-            acked -= {seq for seq in acked if seq <= self.heads.get(key, 0)}
+            acked -= {seq for seq in acked if seq <= self.delivered_seqs.get(key, 0)}
             if not acked:
                 del self._acked[key]
 
-    def acked(self, key: ConversationKey, seq: int) -> None:
-        """One of our own messages got this seq; its row will say so."""
+    def add_ack(self, key: ConversationKey, seq: int) -> None:
+        """Note that one of our own messages has this seq; its row is there."""
         self._acked.setdefault(key, set()).add(seq)
 
-    def acked_below(self, key: ConversationKey, seq: int) -> list[int]:
-        """Seqs of our own messages, above the head and below this one."""
+    def acks_below(self, key: ConversationKey, seq: int) -> list[int]:
+        """Return the seqs of our own messages between the delivered seq and `seq`."""
         return [one for one in self._acked.get(key, ()) if one < seq]
 
-    async def keep(self, batches: Sequence[IngestBatch]) -> None:
-        """Store and throw; both, also when who waits here is cancelled: what is stored comes no second time."""
+    async def ingest(self, batches: Sequence[IngestBatch]) -> None:
+        """Store the batches and deliver the new messages.
+
+        Not interrupted by cancellation, because a stored message is never delivered again. Raises StorageError.
+        """
         if not batches:
             return
         storing = self._store.add(batches)
-        storing.add_done_callback(partial(self._kept, batches))
+        storing.add_done_callback(partial(self._on_stored, batches))
         try:
             await asyncio.shield(storing)
         except asyncio.CancelledError:
             await asyncio.wait((storing,))
             if error := storing.exception():
-                log.warning("what came last was not stored: %s", error)
+                log.warning("the last messages were not stored: %s", error)
             raise
 
-    def _kept(self, batches: Sequence[IngestBatch], storing: asyncio.Future[list[IngestResult]]) -> None:
+    def _on_stored(self, batches: Sequence[IngestBatch], storing: asyncio.Future[list[IngestResult]]) -> None:
         if storing.cancelled() or storing.exception() is not None:
-            return  # who waits for it hears why
+            return  # `ingest` raises it
         for batch in batches:
             if batch.head:
-                self.raise_head(batch.key, batch.head)
+                self.raise_delivered_seq(batch.key, batch.head)
         for result in storing.result():
-            for message in result.new:
-                self._bind(message)
-            for _, message in result.acted:
-                self._bind(message)
-            self._stored(result)
+            events = self._conversations.apply(result)
+            self._dispatcher.messages(result.new)
+            for event in events:
+                if isinstance(event, ProfileChanged):
+                    self._profiles.apply(event)
+                self._dispatcher.event(event)

@@ -1,15 +1,14 @@
-"""Acts on messages, by this device: recalling, editing, reacting. What the server answers is the act's entry.
+"""Actions on messages: on this device alone (own fields, deletion), and for everybody (recall, edit, reactions).
 
-An act has a name of its own, as a message has: when the reply is lost it is asked again under the same name, and the server
-does it once. The reply is applied to the row before the caller hears of it.
+An action for everybody has a name of its own, as a message has: when the reply is lost, the request is repeated under the
+same name, and the server executes it once. The reply is applied to the row before the caller gets it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator
 
 import msgspec
 
@@ -18,109 +17,121 @@ from ..ids import ConversationKey, ConversationType, MsgId
 from ..message import Message, MessageStatus, Reader
 from ..protocol import conversation_settings
 from ..protocol import message_actions as wire
-from ..protocol.codec import Body, Command, decode
+from ..protocol.codec import Request, decode
 from ..protocol.coverage import Interval
 from ..protocol.elems import encode_body
 from ..protocol.entries import Entry
+from ..protocol.messages import Address
 from ..storage import IngestBatch, LocalStore
 from ..transport.connection import Connection
 from .attachments import Attachments
-from .decoding import act_of
+from .config import ClientConfig
+from .conversations import ConversationIndex
+from .decoding import decode_action
+from .inbox import Inbox
 
-R = TypeVar("R", bound=wire.MessageActionReply)
-B = TypeVar("B", bound=Body)
-RETRY_S = 0.2  # between tries while the link is being found lost
+RETRY_S = 0.2  # between tries while the connection is being found lost
 READERS_PAGE = 100
 
 
-class Acting:
-    """`numbered` hears of each seq that an act got, `changed` of each message that is another now."""
+class MessageActions:
+    """The actions that `timim.Message` offers; implements `timim.message.MessageVerbs`."""
 
     def __init__(
         self,
+        config: ClientConfig,
         store: LocalStore,
         connection: Connection,
-        *,
-        user_id: str,
-        content: Attachments,
-        numbered: Callable[[ConversationKey, int], None],
-        changed: Callable[[Message], None],
-        timeout_s: float,
-        rng: random.Random,
+        attachments: Attachments,
+        conversations: ConversationIndex,
+        inbox: Inbox,
     ) -> None:
+        self._user_id = config.user_id
+        self._timeout_s = config.timeout_s
         self._store = store
         self._connection = connection
-        self._user_id = user_id
-        self._content = content
-        self._numbered = numbered
-        self._changed = changed
-        self._timeout_s = timeout_s
-        self._random = rng
+        self._attachments = attachments
+        self._conversations = conversations
+        self._inbox = inbox
+        self._random = random.Random()
+
+    async def set_custom_int(self, message: Message, value: int) -> None:
+        """Store this device's own number on a message. Raises InvalidArgument, StorageError."""
+        await self._store.set_custom_int(message, value)
+        message.custom_int = value
+        self._conversations.on_local_fields_changed(message)
+
+    async def set_custom_data(self, message: Message, value: bytes) -> None:
+        """Store this device's own bytes on a message. Raises InvalidArgument, StorageError."""
+        await self._store.set_custom_data(message, value)
+        message.custom_data = bytes(value)
+        self._conversations.on_local_fields_changed(message)
+
+    async def remove(self, message: Message) -> bool:
+        """Mark a message deleted on this device; return whether it has a row. Raises StorageError."""
+        done = await self._store.mark_deleted(message)
+        if done:
+            message.status = MessageStatus.DELETED
+            self._conversations.on_local_fields_changed(message)
+        return done
+
+    async def delete_from_storage(self, message: Message) -> bool:
+        """Delete a message's row on this device; return whether it had one. Raises StorageError."""
+        done = await self._store.delete_message(message)
+        if done:
+            self._conversations.on_message_deleted(message)
+        return done
 
     async def recall(self, message: Message) -> None:
-        """Raises what Message.recall says."""
-        key, name = _place(message), self._name()
-        if key.type is ConversationType.GROUP:
-            group = wire.RecallGroupRequest(group_id=key.peer, items=[wire.SeqItem(seq=message.seq)])
-            group.client_time, group.random = name
-            group_reply = await self._ask(wire.RECALL_GROUP, group)
-            await self._done(key, message, group_reply)
-        else:
-            info = wire.RecallInfo(from_account=self._user_id, to_account=key.peer, seq=message.seq)
-            c2c = wire.RecallC2CRequest(info=info, client_time=name.client_time, random=name.random)
-            c2c_reply = await self._ask(wire.RECALL_C2C, c2c)
-            await self._done(key, message, c2c_reply)
+        """Recall a message for everybody. Raises the errors that `Message.recall` names."""
+        key, name = _conversation_of(message), self._new_name()
+        request = wire.recall_request(Address.of(key), message.seq, name, self._user_id)
+        await self._apply_reply(key, message, await self._request(request))
 
     async def edit(self, message: Message, edited: Message) -> None:
-        """Raises what Message.edit says; content is uploaded first."""
-        key, name = _place(message), self._name()
+        """Replace the content of a message by that of `edited`, uploading its content first.
+
+        Raises the errors that `Message.edit` names.
+        """
+        key, name = _conversation_of(message), self._new_name()
         if not len(edited):
             raise InvalidArgument("the message is empty: to take it back, recall it")
         edited.check()
         edited.msg_id = str(name)  # uploads are named by it
-        await self._content.upload(edited, None)
-        body, cloud = msgspec.Raw(encode_body(edited.elems)), edited.cloud_custom_data
-        if key.type is ConversationType.GROUP:
-            group = wire.EditGroupRequest(group_id=key.peer, seq=message.seq, msg_body=body, cloud_custom_data=cloud)
-            group.client_time, group.random = name
-            group_reply = await self._ask(wire.EDIT_GROUP, group)
-            await self._done(key, message, group_reply)
-        else:
-            c2c = wire.EditC2CRequest(from_account=self._user_id, to_account=key.peer, seq=message.seq, msg_body=body)
-            c2c.cloud_custom_data, c2c.client_time, c2c.random = cloud, *name
-            c2c_reply = await self._ask(wire.EDIT_C2C, c2c)
-            await self._done(key, message, c2c_reply)
+        await self._attachments.upload(edited, None)
+        body, cloud = encode_body(edited.elems), edited.cloud_custom_data
+        request = wire.edit_request(Address.of(key), message.seq, name, self._user_id, body, cloud)
+        await self._apply_reply(key, message, await self._request(request))
 
     async def react(self, message: Message, reaction: str, *, remove: bool) -> None:
-        """Raises what Message.react says."""
-        key, name = _place(message), self._name()
-        in_group = key.type is ConversationType.GROUP
+        """Add or remove this account's reaction. Raises the errors that `Message.react` names."""
+        key, name = _conversation_of(message), self._new_name()
+        address = Address.of(key)
         body = wire.ReactRequest(
-            peer="" if in_group else key.peer,
-            group_id=key.peer if in_group else "",
+            peer=address.peer,
+            group_id=address.group_id,
             seq=message.seq,
             reaction=reaction,
             removed=int(remove),
             client_time=name.client_time,
             random=name.random,
         )
-        reply = await self._ask(wire.REACT_TO, body)
-        await self._done(key, message, reply)
+        await self._apply_reply(key, message, await self._request(wire.REACT_TO.request(body)))
 
     async def readers(self, message: Message) -> AsyncIterator[Reader]:
-        """Who read it, page by page."""
+        """Yield the members who have read a group message. Raises the errors that `Message.readers` names."""
         async for page in self._receipts(message, flag=0):
             for one in page.read:
                 yield Reader(one.account, one.time)
 
     async def not_readers(self, message: Message) -> AsyncIterator[str]:
-        """Who did not, page by page."""
+        """Yield the members who have not read a group message. Raises the errors that `Message.readers` names."""
         async for page in self._receipts(message, flag=1):
             for one in page.unread:
                 yield one.account
 
     async def _receipts(self, message: Message, *, flag: int) -> AsyncIterator[conversation_settings.GetReadersReply]:
-        key, cursor = _place(message), 0
+        key, cursor = _conversation_of(message), 0
         if key.type is not ConversationType.GROUP:
             raise InvalidConversation("in C2C there is one reader: see message.read_by_peer")
         while True:
@@ -133,43 +144,44 @@ class Acting:
                 return
             cursor = page.cursor
 
-    def _name(self) -> MsgId:
+    def _new_name(self) -> MsgId:
+        self._store.check_open()
         return MsgId(int(self._connection.server_time()), self._random.randrange(1, 1 << 32))
 
-    async def _ask(self, command: Command[B, R], body: B) -> R:
-        """Ask until there is an answer: a lost link is waited for, within the time of one request."""
+    async def _request(self, request: Request[wire.MessageActionReply]) -> wire.MessageActionReply:
+        """Repeat a request until it is answered, within the time of one request: a lost connection is waited for."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 while True:
                     link = await self._connection.up()
                     try:
-                        return await link.call(command, body, timeout_s=self._timeout_s)
+                        return await link.send(request, timeout_s=self._timeout_s)
                     except ConnectionFailed:
                         await asyncio.sleep(RETRY_S)
         except TimeoutError as exc:
-            info = f"no answer within {self._timeout_s} s; whether it was done, the conversation's history will tell"
+            info = f"no answer within {self._timeout_s} s; the conversation's history tells whether the action was executed"
             raise RequestTimeout(info) from exc
 
-    async def _done(self, key: ConversationKey, message: Message, reply: wire.MessageActionReply) -> None:
+    async def _apply_reply(self, key: ConversationKey, message: Message, reply: wire.MessageActionReply) -> None:
         if isinstance(reply.entry, msgspec.Raw):
             entry = decode(Entry, reply.entry)
-            act = act_of(entry, self._user_id)
+            action = decode_action(entry, self._user_id)
             covered = [Interval(entry.timeline_seq, entry.timeline_seq)]
             last_seq = entry.timeline_seq
-            batch = IngestBatch(key, covered=covered, last_seq=last_seq, acts=[act] if act is not None else [])
+            batch = IngestBatch(key, covered=covered, last_seq=last_seq, acts=[action] if action is not None else [])
             await self._store.add([batch])
-            self._numbered(key, entry.timeline_seq)
+            self._inbox.on_own_entry(key, entry.timeline_seq)
         now = await self._store.message(key, message.seq)
         if now is not None:
-            self._changed(now)
+            self._conversations.on_message_changed(now)
             message.update_from(now)
 
 
-def _place(message: Message) -> ConversationKey:
-    """Where a message stands. Raises InvalidArgument for one that the server has not numbered."""
+def _conversation_of(message: Message) -> ConversationKey:
+    """Return the conversation of a message that the server has numbered. Raises InvalidArgument, InvalidConversation."""
     key = message.conversation
     if key is None or not message.seq or message.status is MessageStatus.SENDING:
         raise InvalidArgument("the server has not numbered this message: it was not sent yet, or it was an online message")
     if key.type is ConversationType.SYSTEM:
-        raise InvalidConversation("nobody acts on what the server itself said")
+        raise InvalidConversation("messages of the system conversation cannot be changed")
     return key

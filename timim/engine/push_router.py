@@ -1,60 +1,95 @@
-"""What the server says on its own: entries go to the inbox, everything else to who it concerns. Never blocks.
+"""Routes pushes: entries to the inbox, notices to the conversation settings, a kick to the connection. Never blocks.
 
-Tips and notices come in forms of their own, and leave as entries.
+Tips and notices have forms of their own on the wire, and become entries here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import msgspec
 
-from ..ids import SYSTEM_PEER, ConversationKey, ConversationType
+from ..errors import KickedOffline, TimimError
+from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import session
 from ..protocol.codec import decode
 from ..protocol.entries import Entry
 from ..protocol.notices import entry_from_push
+from ..transport.connection import Connection
+from .config import ClientConfig
+from .conversation_settings import ConversationSettings
 from .inbox import Inbox
 
-Fact = session.ReadNotice | session.ReceiptNotice | session.ConversationSettingsNotice
-SYSTEM = ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
-TALKING = 1024  # conversations whose keys are kept
+log = logging.getLogger("timim")
+Notice = session.ReadNotice | session.ReceiptNotice | session.ConversationSettingsNotice
+KEYS_CACHED = 1024  # conversations whose keys are kept
 
 
-class Pushes:
-    """`facts` gets notices that are no entries, in their order; `kicked` hears why this device's login was ended."""
+class PushRouter:
+    """Routes the pushes of one client. Notices are applied by `run`, one at a time, in the order in which they came."""
 
-    def __init__(self, inbox: Inbox, *, user_id: str, facts: Callable[[Fact], None], kicked: Callable[[str], None]) -> None:
+    def __init__(self, config: ClientConfig, connection: Connection, inbox: Inbox, settings: ConversationSettings) -> None:
+        self._user_id = config.user_id
+        self._connection = connection
         self._inbox = inbox
-        self._user_id = user_id
-        self._facts = facts
-        self._kicked = kicked
+        self._settings = settings
+        self._notices: deque[Notice] = deque()
+        self._wake = asyncio.Event()
 
-    def receive(self, push: session.DecodedPush) -> None:
-        """Raises ProtocolError for what no push may hold."""
+    def route(self, push: session.DecodedPush) -> None:
+        """Route the events of a push. Raises ProtocolError when an event is malformed."""
         for event in push.events:
             for key, entry in pushed_entries(event, self._user_id):
                 self._inbox.push(key, entry)
             match event.event:
                 case session.EVENT_READ:
-                    self._all(session.ReadNotice, event.reads)
+                    self._add(session.ReadNotice, event.reads)
                 case session.EVENT_RECEIPT:
-                    self._all(session.ReceiptNotice, event.receipts)
+                    self._add(session.ReceiptNotice, event.receipts)
                 case session.EVENT_CONVERSATION_SETTINGS:
-                    self._all(session.ConversationSettingsNotice, event.settings)
+                    self._add(session.ConversationSettingsNotice, event.settings)
                 case session.EVENT_C2C_NOTICE if event.sub_msg_type == session.SUB_KICKED:
-                    self._kicked(event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else "")
+                    reason = event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else ""
+                    self._connection.give_up(KickedOffline(reason or "another login took this device's place"))
                 case _:
                     pass  # entries, or an event that this version does not know
 
-    def _all(self, kind: type[Fact], raws: list[msgspec.Raw]) -> None:
-        for raw in raws:
-            self._facts(decode(kind, raw))
+    def reset(self) -> None:
+        """Forget the notices that wait: the next login's sync brings their content."""
+        self._notices.clear()
+
+    async def run(self) -> None:
+        """Apply notices, for ever."""
+        while True:
+            while self._notices:
+                try:
+                    await self._apply(self._notices[0])
+                except TimimError:
+                    log.exception("a notice was not applied, the next login repeats it")
+                self._notices.popleft()
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _apply(self, notice: Notice) -> None:
+        match notice:
+            case session.ReadNotice():
+                await self._settings.apply_read_notice(notice)
+            case session.ReceiptNotice():
+                await self._settings.apply_receipt(notice)
+            case session.ConversationSettingsNotice():
+                await self._settings.apply_settings_notice(notice)
+
+    def _add(self, kind: type[Notice], raws: list[msgspec.Raw]) -> None:
+        self._notices.extend(decode(kind, raw) for raw in raws)
+        self._wake.set()
 
 
 def pushed_entries(event: session.DecodedEvent, user_id: str) -> Iterator[tuple[ConversationKey, Entry]]:
-    """The entries of one event, none when its kind carries none. Raises ProtocolError."""
+    """Return the entries of one event with their conversations; none when the kind carries none. Raises ProtocolError."""
     match event.event:
         case session.EVENT_C2C_MESSAGE:
             return _addressed(event.c2c, user_id)
@@ -72,11 +107,10 @@ def pushed_entries(event: session.DecodedEvent, user_id: str) -> Iterator[tuple[
             raws = event.profiles
         case _:
             raws = []  # no entries, or a kind that this version does not know
-    return ((SYSTEM, entry_from_push(event.event, raw)) for raw in raws)
+    return ((SYSTEM_CONVERSATION, entry_from_push(event.event, raw)) for raw in raws)
 
 
 def _addressed(entries: Iterable[Entry], user_id: str) -> Iterator[tuple[ConversationKey, Entry]]:
-    """Each with the conversation that it names."""
     for entry in entries:
         if entry.to_group_id:
             yield _key(ConversationType.GROUP, entry.to_group_id), entry
@@ -85,7 +119,7 @@ def _addressed(entries: Iterable[Entry], user_id: str) -> Iterator[tuple[Convers
             yield _key(ConversationType.C2C, peer), entry
 
 
-@lru_cache(maxsize=TALKING)
+@lru_cache(maxsize=KEYS_CACHED)
 def _key(type: ConversationType, peer: str) -> ConversationKey:
-    """The same object for all that comes of a conversation."""
+    """Return one object for all entries of a conversation."""
     return ConversationKey(type, peer)

@@ -1,6 +1,6 @@
-"""The last messages of a conversation in memory, so that showing them asks no disk. Source: 同步获取会话最后的消息.
+"""The newest messages of a conversation in memory, so that showing them needs no disk. Source: 同步获取会话最后的消息.
 
-They are objects that users may hold; where another object stands for the same row, what is news of the row is said to both.
+Users may hold these objects; when another object stands for the same row, a change of the row is copied to both.
 """
 
 from __future__ import annotations
@@ -12,25 +12,24 @@ from ..message import Message
 LIMIT = 20
 
 
-class LastMessages:
-    """LIMIT at most, the newest first: by seq, those on their way before all."""
+class RecentMessages:
+    """At most LIMIT messages, newest first by seq; messages without a seq (being sent) come before all."""
 
     def __init__(self) -> None:
-        self._held: list[Message] = []
+        self._messages: list[Message] = []
 
     @property
     def newest(self) -> Message | None:
-        """None before there is one."""
-        return self._held[0] if self._held else None
+        """The newest message; None while there is none."""
+        return self._messages[0] if self._messages else None
 
-    @property
-    def held(self) -> list[Message]:
-        """A list of its own, the newest first."""
-        return list(self._held)
+    def all(self) -> list[Message]:
+        """Return the messages, newest first, in a new list."""
+        return list(self._messages)
 
     def add(self, message: Message) -> None:
-        """It is on disk now, or got its seq."""
-        held = self._held
+        """Add a message that has a row; one that is here already stays."""
+        held = self._messages
         if not held or (message.seq > held[0].seq > 0 and message.local_id):
             held.insert(0, message)
         elif all(one.local_id != message.local_id or not message.local_id for one in held):
@@ -38,43 +37,43 @@ class LastMessages:
             held.sort(key=lambda m: (m.seq or 1 << 62, m.local_id), reverse=True)
         del held[LIMIT:]
 
-    def add_all(self, messages: Sequence[Message]) -> None:
-        """The same of many, in the order of their seqs."""
+    def extend(self, messages: Sequence[Message]) -> None:
+        """Add messages in the order of their seqs."""
         for message in messages[-LIMIT:]:
             self.add(message)
 
-    def forget(self, message: Message) -> None:
-        """Its row was deleted."""
-        self._held = [one for one in self._held if one.local_id != message.local_id]
+    def remove(self, message: Message) -> None:
+        """Remove a message whose row was deleted."""
+        self._messages = [one for one in self._messages if one.local_id != message.local_id]
 
     def clear(self) -> None:
-        """None of them is on this device any more."""
-        self._held.clear()
+        """Remove all messages."""
+        self._messages.clear()
 
-    def changed(self, message: Message) -> None:
-        """Its row is another now."""
-        for one in self._held:
+    def update(self, message: Message) -> None:
+        """Copy the new content and state of a row to the object that is here."""
+        for one in self._messages:
             if one.local_id == message.local_id and one is not message:
                 one.update_from(message)
 
-    def marked(self, message: Message) -> None:
-        """The user put something on it."""
-        for one in self._held:
+    def update_local_fields(self, message: Message) -> None:
+        """Copy the fields that live on this device alone: status, custom_int, custom_data."""
+        for one in self._messages:
             if one.local_id == message.local_id:
                 one.status, one.custom_int, one.custom_data = message.status, message.custom_int, message.custom_data
 
-    def read_up_to(self, seq: int) -> None:
-        """This account has read up to here."""
-        for one in self._held:
+    def mark_read(self, seq: int) -> None:
+        """Mark the messages up to `seq` as read by this account."""
+        for one in self._messages:
             one.is_read = one.is_read or 0 < one.seq <= seq
 
-    def read_by_peer(self, seq: int) -> None:
-        """The peer has read up to here."""
-        for one in self._held:
+    def mark_read_by_peer(self, seq: int) -> None:
+        """Mark this account's own messages up to `seq` as read by the peer."""
+        for one in self._messages:
             one.read_by_peer = one.read_by_peer or (one.is_self and 0 < one.seq <= seq)
 
-    def receipt(self, seq: int, readers: int, others: int) -> None:
-        """So many have read the message of this seq, and so many have not."""
-        for one in self._held:
+    def set_receipt(self, seq: int, readers: int, others: int) -> None:
+        """Set how many members have read the group message `seq`, and how many have not."""
+        for one in self._messages:
             if one.seq == seq:
                 one.read_receipt_count, one.unread_receipt_count = readers, others

@@ -1,4 +1,4 @@
-"""Search in what is held. A result says what it could not look through: nothing that is missing looks like "not found"."""
+"""Search in the local store. A result names the gaps that it could not search: a gap never looks like "not found"."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from ..history import known_of
 from ..ids import ConversationKey
 from ..local_store.fulltext import ElemTypes, SearchQuery, elem_types, parse_query
 from ..search import SearchCursor, SearchResult
+from ..storage import LocalStore
 from .history import History, checked_count
 
-FILL_LIMIT = 10_000  # seqs fetched for one search: 50 requests; a second search goes on where it ended
+FETCH_LIMIT = 10_000  # seqs fetched for one search: 50 requests; a second search goes on where it ended
 
 
 class Search:
-    """Asks the store, after having had History fetch what is missing when that was asked for."""
+    """Searches the local store, after fetching missing history when the caller asks for that."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, store: LocalStore, history: History) -> None:
+        self._store = store
         self._history = history
 
     async def search(
@@ -32,10 +34,11 @@ class Search:
         after: SearchCursor | None,
         fetch_missing: bool,
     ) -> SearchResult:
+        """Search one conversation, or all when `key` is None. Raises the errors that `Conversation.search` names."""
         count = checked_count(count)
         if words is None and elem is None:
             raise InvalidArgument("there is nothing to search for: give words, or elem=")
-        question = SearchQuery(
+        query = SearchQuery(
             words=parse_query(words) if words is not None else (),
             kinds=elem_types(elem) if elem is not None else (),
             key=key,
@@ -45,9 +48,10 @@ class Search:
             deleted=include_deleted,
             after=(after.timestamp, after.local_id) if after is not None else None,
         )
-        requests = await self._history.fill_some(key, FILL_LIMIT) if fetch_missing else 0
-        found, messages = await self._history.found(question, count + 1)
+        requests = await self._history.fetch_some_missing(key, FETCH_LIMIT) if fetch_missing else 0
+        found = await self._store.search(query, count + 1)
+        messages = found.messages
         next = SearchCursor(*found.places[count - 1]) if len(messages) > count else None
         known = {key: known_of(*facts) for key, facts in found.known.items()}
         gaps = {key: history for key, history in known.items() if history.gaps}
-        return SearchResult(messages[:count], words=question.words, gaps=gaps, next=next, requests=requests)
+        return SearchResult(messages[:count], words=query.words, gaps=gaps, next=next, requests=requests)

@@ -1,4 +1,4 @@
-"""An outgoing message as the server is asked to take it, and what the server wrote of it as an ack of its row."""
+"""Requests that send a message, and acks made from their replies."""
 
 from __future__ import annotations
 
@@ -7,48 +7,67 @@ import msgspec
 from ..ids import ConversationKey, parse_msg_id
 from ..message import ALL, Message, OfflinePush, SenderMember, SenderProfile
 from ..protocol import messages as wire
+from ..protocol.codec import Request
 from ..protocol.entries import MentionItem, PushInfo
 from ..storage import Ack
 
 
-def to_user(message: Message, peer: str, body: bytes, push: OfflinePush | None, *, account: str) -> wire.SendC2CRequest:
-    """`body`: its elems, encoded; `account`: who sends it."""
-    named = parse_msg_id(message.msg_id)
+def send_request(
+    key: ConversationKey, message: Message, body: bytes, push: OfflinePush | None, *, sender: str, ask: bool = False
+) -> Request[wire.SendReply]:
+    """Return the request that sends a message; `body` holds its encoded elems.
+
+    With `ask`, the server stores nothing and replies with the seq that it gave this message before, 0 for none.
+    """
+    address = wire.Address.of(key)
+    if address.group_id:
+        return wire.SEND_GROUP.request(_group_body(message, address.group_id, body, push, sender=sender, ask=ask))
+    return wire.SEND_C2C.request(c2c_body(message, address.peer, body, push, sender=sender, ask=ask))
+
+
+def c2c_body(
+    message: Message, peer: str, body: bytes, push: OfflinePush | None, *, sender: str, ask: bool = False
+) -> wire.SendC2CRequest:
+    """Return the body of a C2C send."""
+    name = parse_msg_id(message.msg_id)
     return wire.SendC2CRequest(
-        from_account=account,
+        from_account=sender,
         to_account=peer,
-        msg_seq=named.random,
-        msg_random=named.random,
-        client_time=named.client_time,
+        msg_seq=name.random,
+        msg_random=name.random,
+        client_time=name.client_time,
         msg_body=msgspec.Raw(body),
         cloud_custom_data=message.cloud_custom_data,
         push=_push(push),
+        ask=int(ask),
     )
 
 
-def to_group(message: Message, group_id: str, body: bytes, push: OfflinePush | None, *, account: str) -> wire.SendGroupRequest:
-    """`body`: its elems, encoded; `account`: who sends it."""
-    named = parse_msg_id(message.msg_id)
+def _group_body(
+    message: Message, group_id: str, body: bytes, push: OfflinePush | None, *, sender: str, ask: bool
+) -> wire.SendGroupRequest:
+    name = parse_msg_id(message.msg_id)
     return wire.SendGroupRequest(
-        from_account=account,
+        from_account=sender,
         group_id=group_id,
-        random=named.random,
-        client_time=named.client_time,
+        random=name.random,
+        client_time=name.client_time,
         priority=message.priority.value,
         msg_body=msgspec.Raw(body),
         cloud_custom_data=message.cloud_custom_data,
         mentions=[MentionItem(all_flag=1) if user == ALL else MentionItem(account=user) for user in message.mentions],
         receipt=int(message.receipt_requested),
         push=_push(push),
+        ask=int(ask),
     )
 
 
-def ack_of(key: ConversationKey, message: Message, body: bytes, reply: wire.SendC2CReply | wire.SendGroupReply) -> Ack:
-    """What the server wrote of a message: its number, its time, and who sent it."""
-    facts = reply.sender if isinstance(reply.sender, wire.SenderInfo) else wire.SenderInfo()
+def ack_from_reply(key: ConversationKey, message: Message, body: bytes, reply: wire.SendReply) -> Ack:
+    """Return what the server assigned to a message: its seq, its time, and the sender's profile and member card."""
+    info = reply.sender if isinstance(reply.sender, wire.SenderInfo) else wire.SenderInfo()
     sender = message.sender
-    profile = SenderProfile(sender, facts.nick, facts.face_url, facts.custom)
-    member = SenderMember(sender, facts.name_card, facts.role, facts.member_custom) if facts.role else None
+    profile = SenderProfile(sender, info.nick, info.face_url, info.custom)
+    member = SenderMember(sender, info.name_card, info.role, info.member_custom) if info.role else None
     return Ack(key, message.local_id, message.msg_id, reply.timeline_seq, reply.msg_time, body, profile, member)
 
 

@@ -326,7 +326,7 @@ class Worker:
         self._returns = Latencies()
         self._cut = dict.fromkeys(users, now())
         for user in users:
-            self._clients[user]._connection.cut()
+            self._clients[user].engine.connection.cut()
         if users:
             try:
                 async with asyncio.timeout(BACK_S):

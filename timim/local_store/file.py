@@ -28,6 +28,7 @@ class StoreFile:
         self._database = self._new_database()
         self._lock: int | None = None
         self.set_aside: Path | None = None
+        self.is_open = False
 
     async def open(self) -> None:
         """Raises StoreInUse when it is open elsewhere, StorageError when it cannot be written or read.
@@ -49,6 +50,7 @@ class StoreFile:
         except BaseException:
             self._unlock()
             raise
+        self.is_open = True
 
     async def _open(self) -> None:
         await self._database.open()
@@ -58,6 +60,7 @@ class StoreFile:
 
     async def close(self) -> None:
         """Close the file; it can be opened again."""
+        self.is_open = False
         self.flush()
         await self._database.close()
         self._unlock()

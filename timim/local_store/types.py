@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -12,6 +12,21 @@ from ..ids import ConversationKey
 from ..message import Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
 from ..protocol.coverage import Coverage, Interval
 from .message_actions import IncomingAction, UnreadCount
+
+
+class MessageBinder(Protocol):
+    """The object that attaches a client to the messages that a store makes from its rows."""
+
+    def bind(self, message: Message) -> Message:
+        """Attach the client to a message; return the message."""
+
+
+class NoBinder:
+    """Leaves messages without a client, for a store that no client uses."""
+
+    def bind(self, message: Message) -> Message:
+        """Return the message as it is."""
+        return message
 
 
 class MessageRow(msgspec.Struct, frozen=True, gc=False):

@@ -33,6 +33,7 @@ class Reply(msgspec.Struct, kw_only=True, gc=False):
 
 B = TypeVar("B", bound=Body)
 R = TypeVar("R", bound=Reply)
+R_co = TypeVar("R_co", bound=Reply, covariant=True)
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -43,6 +44,19 @@ class Command(Generic[B, R]):
     name: str
     body: type[B]
     reply: type[R]
+
+    def request(self, body: B) -> Request[R]:
+        """Return this command with its body, ready to be sent."""
+        return Request(self.name, body, self.reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[R_co]):
+    """A command and its body, ready to be sent."""
+
+    name: str
+    body: Body
+    reply: type[R_co]
 
 
 @cache

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import msgspec
 
-from .codec import Body, Command, Reply
-from .messages import SeqRange
+from ..ids import MsgId
+from .codec import Body, Command, Reply, Request
+from .messages import Address, SeqRange
 
 
 class MessageActionRequest(Body):
@@ -127,3 +128,28 @@ EDIT_C2C = Command("openim.modify_c2c_msg", EditC2CRequest, EditReply)
 EDIT_GROUP = Command("openim.modify_group_msg", EditGroupRequest, EditReply)
 REACT_TO = Command("timeline.react", ReactRequest, MessageActionReply)
 GET_MESSAGE_ACTIONS = Command("timeline.acts_get", GetMessageActionsRequest, GetMessageActionsReply)
+
+
+def recall_request(address: Address, seq: int, name: MsgId, sender: str) -> Request[MessageActionReply]:
+    """Return the request that recalls the message `seq`; `name` tells a retry from another recall."""
+    if address.group_id:
+        group = RecallGroupRequest(group_id=address.group_id, items=[SeqItem(seq=seq)])
+        group.client_time, group.random = name
+        return RECALL_GROUP.request(group)
+    info = RecallInfo(from_account=sender, to_account=address.peer, seq=seq)
+    return RECALL_C2C.request(RecallC2CRequest(info=info, client_time=name.client_time, random=name.random))
+
+
+def edit_request(
+    address: Address, seq: int, name: MsgId, sender: str, body: bytes, cloud_custom_data: str
+) -> Request[MessageActionReply]:
+    """Return the request that replaces the content of the message `seq`; `body` holds the encoded elems."""
+    if address.group_id:
+        group = EditGroupRequest(group_id=address.group_id, seq=seq, msg_body=msgspec.Raw(body))
+        group.cloud_custom_data = cloud_custom_data
+        group.client_time, group.random = name
+        return EDIT_GROUP.request(group)
+    c2c = EditC2CRequest(from_account=sender, to_account=address.peer, seq=seq, msg_body=msgspec.Raw(body))
+    c2c.cloud_custom_data = cloud_custom_data
+    c2c.client_time, c2c.random = name
+    return EDIT_C2C.request(c2c)

@@ -7,9 +7,12 @@ each seq of it.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
-from .codec import Body, Command, Reply
+from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
+from .codec import Body, Command, Reply, Request
 from .entries import MentionItem, PushInfo
 
 SeqRange = tuple[int, int]
@@ -213,3 +216,48 @@ READ_C2C = Command("openim.msgreaded", ReadC2CRequest, Reply)
 READ_GROUP = Command("group_open_http_svc.msg_read_report", ReadGroupRequest, Reply)
 ROAM_SYSTEM = Command("timeline.system_get", RoamSystemRequest, RoamSystemReply)
 READ_SYSTEM = Command("timeline.system_read", ReadSystemRequest, Reply)
+
+
+SendReply = SendC2CReply | SendGroupReply
+HistoryReply = RoamC2CReply | RoamGroupReply | RoamSystemReply
+
+
+class Address(NamedTuple):
+    """A conversation as requests name it: by a peer, by a group, or as the account's own system timeline.
+
+    The only place on the client that decides between the C2C, the group and the system form of a command.
+    """
+
+    peer: str = ""
+    group_id: str = ""
+    system: int = 0
+
+    @classmethod
+    def of(cls, key: ConversationKey) -> Address:
+        """Return the address of a conversation."""
+        match key.type:
+            case ConversationType.C2C:
+                return cls(peer=key.peer)
+            case ConversationType.GROUP:
+                return cls(group_id=key.peer)
+            case ConversationType.SYSTEM:
+                return cls(system=1)
+
+    @property
+    def key(self) -> ConversationKey:
+        """The conversation of this address."""
+        if self.system:
+            return SYSTEM_CONVERSATION
+        if self.group_id:
+            return ConversationKey(ConversationType.GROUP, self.group_id)
+        return ConversationKey(ConversationType.C2C, self.peer)
+
+    def history_request(self, first: int, last: int, count: int, *, until: int = 0) -> Request[HistoryReply]:
+        """Return the request for the newest `count` entries of an interval, not younger than `until` (server seconds)."""
+        interval = (first, last)
+        if self.system:
+            return ROAM_SYSTEM.request(RoamSystemRequest(max_cnt=count, timeline_range=interval, until=until))
+        if self.group_id:
+            group = RoamGroupRequest(group_id=self.group_id, number=count, timeline_range=interval, until=until)
+            return ROAM_GROUP.request(group)
+        return ROAM_C2C.request(RoamC2CRequest(peer=self.peer, max_cnt=count, timeline_range=interval, until=until))

@@ -1,23 +1,24 @@
-"""One websocket, from its opening to its end. What waits to be written goes out together, in order.
+"""One websocket, from its opening to its end. Queued requests are written together, in order.
 
-A call ends in its reply, in its deadline, or with the link; foreign exceptions become ConnectionFailed here.
+A request ends with its reply, at its deadline, or with the websocket; exceptions of the websockets library become
+ConnectionFailed here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 from typing import TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from ..errors import ConnectionFailed, InvalidArgument, TimimError
-from ..protocol.codec import Body, Command, Reply, decode_reply, encode
+from ..protocol.codec import Body, Command, Reply, Request, decode_reply, encode
 from ..protocol.frames import PUSH, Frame, Head, decode_frames, encode_frame, join_frames
 from ..protocol.pending_requests import OnResult, PendingRequests
 from ..util.tasks import together
+from .pushes import PushReceiver
 
 B = TypeVar("B", bound=Body)
 R = TypeVar("R", bound=Reply)
@@ -27,11 +28,11 @@ FRAMES_IN_ONE_MESSAGE = 512
 
 
 class Link:
-    """An open websocket. `run()` reads and writes until it ends; `on_push` gets each push's frame, and must not block."""
+    """An open websocket. `run()` reads and writes until it ends; pushes go to the `PushReceiver`."""
 
-    def __init__(self, socket: ClientConnection, on_push: Callable[[Frame], None]) -> None:
+    def __init__(self, socket: ClientConnection, pushes: PushReceiver) -> None:
         self._socket = socket
-        self._on_push = on_push
+        self._pushes = pushes
         self._calls = PendingRequests()
         self._out: list[bytes] = []
         self._wake = asyncio.Event()
@@ -41,8 +42,13 @@ class Link:
         self.batch = False
 
     @classmethod
-    async def open(cls, url: str, on_push: Callable[[Frame], None], *, timeout_s: float) -> Link:
-        """Connect. Raises InvalidArgument for what is no ws:// URL, ConnectionFailed for what does not answer."""
+    async def open(cls, url: str, pushes: PushReceiver, *, timeout_s: float) -> Link:
+        """Connect to `url`.
+
+        Raises:
+            InvalidArgument: `url` is not a ws:// or wss:// URL.
+            ConnectionFailed: the server cannot be reached, or did not answer within `timeout_s` seconds.
+        """
         try:
             async with asyncio.timeout(timeout_s):
                 socket = await connect(
@@ -62,13 +68,25 @@ class Link:
             raise ConnectionFailed(f"cannot connect to {url.split('?')[0]}: {why}") from exc
         except (InvalidHandshake, EOFError) as exc:
             raise ConnectionFailed(f"cannot connect to {url.split('?')[0]}: {exc}") from exc
-        return cls(socket, on_push)
+        return cls(socket, pushes)
 
     async def call(self, command: Command[B, R], body: B, *, timeout_s: float) -> R:
-        """Send a request and wait for its reply. Raises what the reply refuses, RequestTimeout or ConnectionFailed."""
+        """Send a command with its body and wait for the reply; see `send`."""
+        return await self.send(command.request(body), timeout_s=timeout_s)
+
+    async def send(self, request: Request[R], *, timeout_s: float) -> R:
+        """Send a request and wait for its reply.
+
+        Cancelling stops the waiting; the server may still execute the request.
+
+        Raises:
+            ServerRefused: the server refused the request; the subclass says why.
+            RequestTimeout: no reply came within `timeout_s` seconds.
+            ConnectionFailed: the websocket ended before the reply came.
+        """
         future: asyncio.Future[Frame] = self._loop.create_future()
 
-        def settle(outcome: Frame | TimimError) -> None:
+        def on_reply(outcome: Frame | TimimError) -> None:
             if future.done():
                 return
             if isinstance(outcome, Frame):
@@ -76,24 +94,25 @@ class Link:
             else:
                 future.set_exception(outcome)
 
-        seq = self.start(command, body, settle, timeout_s=timeout_s)
+        seq = self.start(request, on_reply, timeout_s=timeout_s)
         try:
-            return decode_reply(command.reply, (await future).body)
+            return decode_reply(request.reply, (await future).body)
         except asyncio.CancelledError:
             self._calls.forget(seq)
             raise
 
-    def start(self, command: Command[B, R], body: B, settle: OnResult, *, timeout_s: float) -> int:
-        """Queue a request now, behind all queued before; `settle` gets its reply, or why there is none. Returns its number.
+    def start(self, request: Request[Reply], on_reply: OnResult, *, timeout_s: float) -> int:
+        """Queue a request behind all queued before; return its number.
 
-        Raises why the link ended, if it has: `settle` is not called then.
+        `on_reply` is called once, with the reply's frame, or with the error that ended the wait. It is not called when
+        this method raises, which happens when the websocket has ended: the error says why.
         """
         if self._ended is not None:
             raise self._ended
-        seq = self._calls.register(command.name, settle, deadline=self._loop.time() + timeout_s)
+        seq = self._calls.register(request.name, on_reply, deadline=self._loop.time() + timeout_s)
         head = self.head
-        head.servcmd, head.seq = command.name, seq
-        self._out.append(encode_frame(head, encode(body)))
+        head.servcmd, head.seq = request.name, seq
+        self._out.append(encode_frame(head, encode(request.body)))
         self._wake.set()
         return seq
 
@@ -121,7 +140,7 @@ class Link:
                 message = await self._socket.recv(decode=False)
                 for frame in decode_frames(message):
                     if frame.head.servcmd == PUSH:
-                        self._on_push(frame)
+                        self._pushes.receive(frame)
                     else:
                         self._calls.resolve(frame)
         except ConnectionClosed as exc:

@@ -131,8 +131,7 @@ async def test_a_slow_handler_blocks_neither_the_socket_nor_memory_and_loses_not
             await asyncio.gather(*(alice.c2c("bob").send(str(n)) for n in range(400)))
             assert (await bob.c2c("carol").send("the socket is free")).seq == 1
             await carol.c2c("bob").send("and hears")
-            assert bob._inbox is not None
-            waiting, queued, so_far = bob._dispatcher._waiting, len(bob._inbox._queue), heard[:]
+            waiting, queued, so_far = bob.engine.dispatcher._waiting, len(bob.engine.inbox._queue._entries), heard[:]
             gate.set()
             assert waiting <= 20 + 8 + 8
             assert queued <= 30
@@ -141,7 +140,7 @@ async def test_a_slow_handler_blocks_neither_the_socket_nor_memory_and_loses_not
             assert [text for text in heard if text.isdecimal()] == [str(n) for n in range(400)]
             assert len(heard) == 401
             assert (await bob.c2c("alice").coverage()).intervals == ((1, 400),)
-            assert bob._dispatcher._waiting == 0
+            assert bob.engine.dispatcher._waiting == 0
 
 
 @pytest.mark.requirement("P04")
@@ -194,11 +193,11 @@ async def test_a_wait_ends_by_event_timeout_or_logout(server: RunningServer, mon
             await anext(stream)
         ended = alice.events(Message)
         at_logout = alice.wait_for(lambda m: False)
-        assert alice._dispatcher._waiters
+        assert alice.engine.dispatcher._waiters
     with pytest.raises(timim.NotLoggedIn):
         await at_logout
     assert [m async for m in ended] == []
-    assert alice._dispatcher._waiters == []
+    assert alice.engine.dispatcher._waiters == []
 
 
 async def test_a_handler_that_never_returns_does_not_block_logout(server: RunningServer, tmp_path: Path) -> None:

@@ -347,7 +347,7 @@ async def test_the_same_msg_id_is_the_same_entry_after_a_restart(server: Running
     seqs = []
     for _ in range(2):
         async with server.client("alice") as alice:
-            link = alice._connection.link()
+            link = alice.engine.connection.link()
             first = await link.call(wire.SEND_C2C, body("hi"), timeout_s=5)
             again = await link.call(wire.SEND_C2C, body("hi"), timeout_s=5)
             seqs += [first.timeline_seq, again.timeline_seq]

@@ -349,8 +349,7 @@ async def test_a_just_sent_message_is_in_the_page_while_the_inbox_waits(server: 
     """The inbox cannot go on: what it has to fetch first does not come."""
     async with server.client("bob") as bob, server.client("alice") as alice:
         await alice.c2c("bob").send("one")
-        assert alice._inbox is not None
-        async with alice._inbox._turn:  # as while it waits for the server
+        async with alice.engine.inbox._turn:  # as while it waits for the server
             sent = await alice.c2c("bob").send("two")
             page = await alice.c2c("bob").get_messages(10)
             assert [m.text for m in page] == ["two", "one"]

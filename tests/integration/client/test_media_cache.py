@@ -120,9 +120,9 @@ async def test_an_in_memory_client_has_a_cache_while_it_runs(tmp_path: Path) -> 
         before = relay.passed["down"]
         assert await elem.read() == await elem.read() == bytes(MIB)
         assert (relay.passed["down"] - before) // MIB == 1
-        assert alice._transfer._cache is not None
-        assert alice._transfer._cache._ready is not None
-        folder = alice._transfer._cache._ready
+        assert alice.engine.media._cache is not None
+        assert alice.engine.media._cache._ready is not None
+        folder = alice.engine.media._cache._ready
     assert not folder.exists()
 
 

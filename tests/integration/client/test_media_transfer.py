@@ -306,6 +306,6 @@ def test_clients_are_given_the_address_of_the_relay(tmp_path: Path) -> None:
         async with relayed_server(tmp_path) as (server, relay), server.client("alice") as alice:
             assert isinstance(alice, Client)
             assert isinstance(relay, Relay)
-            assert alice._connection.server_info.media_url == f"{relay.url}/media"
+            assert alice.engine.connection.server_info.media_url == f"{relay.url}/media"
 
     asyncio.run(work())

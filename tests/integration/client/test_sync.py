@@ -13,6 +13,7 @@ import timim
 from bench.login_cost import Counts, counting, say
 from tests.support.raw_database import in_database
 from timim import ConnectionRestored, Conversation, Message, MessageStatus
+from timim.storage import IngestResult
 from timim.testing import RunningServer, Watch, running_server
 
 
@@ -264,17 +265,19 @@ async def test_the_cost_of_a_login_is_that_of_changes_not_of_contents(tmp_path: 
 async def test_thousands_of_conversations_stay_in_their_order(server: RunningServer) -> None:
     alice = server.client("alice")
     await alice.open()
-    listed = alice.conversations
+    listed, index = alice.conversations, alice.engine.conversations
     begun = time.perf_counter()
     for n in range(10_000):
-        listed._place(alice.c2c(f"u{n}"), n // 3)
+        index.apply(IngestResult(alice.c2c(f"u{n}").key, [], listed=True, last_time=n // 3, unread=None))
     for n in range(10_000):
         assert alice.c2c(f"u{n}") in listed
     assert time.perf_counter() - begun < 5  # by scanning it took minutes
-    times = [conversation._active for conversation in listed]
+    times = [state.active_at for state in index.listed]
     assert times == sorted(times, reverse=True)
-    listed._drop(alice.c2c("u5000"))
-    listed._place_first(alice.c2c("u0"))
+    index.on_conversation_deleted(alice.c2c("u5000").key, messages=False)
+    first = Message("hello")
+    first.conversation = alice.c2c("u0").key
+    index.on_outgoing_stored(first)
     assert (len(listed), listed[0].peer, listed[1].peer) == (9_999, "u0", "u9999")
     assert isinstance(listed[5000], Conversation)
     await alice.close()

@@ -182,9 +182,9 @@ async def test_pins_mutes_and_drafts_are_the_same_on_all_devices(server: Running
             await alice.c2c("b5").send("newer")
             await at_one.message(lambda m: m.text == "newer")
             assert next(iter(one.conversations)) is one.c2c("a5")
-            await team.pin()
+            await team.set_pinned(True)
             assert next(iter(one.conversations)) is team
-            await one.c2c("a5").mute()
+            await one.c2c("a5").set_muted(True)
             await team.set_draft("half a sen")
             changed = await at_two.event(ConversationChanged, lambda e: e.draft != "")
             assert (changed.conversation, changed.pinned, changed.muted) == (team.key, True, False)
@@ -200,8 +200,8 @@ async def test_pins_mutes_and_drafts_are_the_same_on_all_devices(server: Running
             assert two.unread == two.group(group.id).unread + two.system().unread  # muted ones do not count
             await one.logout()
             assert one.group(group.id).pinned
-            await two.group(group.id).unpin()
-            await two.c2c("a5").unmute()
+            await two.group(group.id).set_pinned(False)
+            await two.c2c("a5").set_muted(False)
             await one.group(group.id).set_draft("written on the train")  # no connection
             await one.login()
             changed = await at_two.event(ConversationChanged, lambda e: e.draft == "written on the train")
@@ -217,14 +217,14 @@ async def test_pins_mutes_and_drafts_are_the_same_on_all_devices(server: Running
                 await fresh.c2c("a5").set_draft("x" * 13_000)
         async with server.client("c5") as stranger:
             with pytest.raises(timim.NotAMember):
-                await stranger.group(group.id).pin()
+                await stranger.group(group.id).set_pinned(True)
 
 
 @pytest.mark.requirement("P06")
 async def test_a_conversation_without_messages_can_be_pinned(server: RunningServer) -> None:
     await server.add_users("b6")
     async with server.client("a6") as alice:
-        await alice.c2c("b6").pin()
+        await alice.c2c("b6").set_pinned(True)
         assert len(alice.conversations) == 0
         async with server.client("a6") as fresh:
             assert fresh.c2c("b6").pinned
@@ -282,7 +282,7 @@ async def test_other_clients_are_notified_in_their_own_format(server: RunningSer
     await server.add_users("b8")
     async with server.client("a8") as alice, Foreign(server, "a8") as own, Foreign(server, "b8") as bob:
         message = await alice.c2c("b8").send("hello")
-        await alice.c2c("b8").pin()
+        await alice.c2c("b8").set_pinned(True)
         assert (await own.event(10004))["RecentContactMod"][0]["PushType"] == 2  # type: ignore[index]
         listed = await own.link.call(contact_wire.LIST_CONVERSATIONS, contact_wire.ListConversationsRequest(), timeout_s=5)
         assert [(item.top_flags, item.to_account) for item in listed.items] == [(1, "b8")]

@@ -10,6 +10,7 @@ import pytest
 from pyleak import no_task_leaks
 
 import timim
+from tests.integration.server.test_system_messages import RawPushes
 from timim import ConnectionLost, ConnectionRestored, KickedOut, Message
 from timim.errors import KickedOffline
 from timim.protocol import session as status
@@ -37,13 +38,14 @@ async def until_read(server: RunningServer, device: timim.Client, peer: str) -> 
 
 async def late_login(server: RunningServer, device: timim.Client, attempt: int) -> None:
     """A login of this device that reaches the server only now. Raises what the server refuses it with."""
-    link = await Link.open(server.url, lambda frame: None, timeout_s=WAIT_S)
+    link = await Link.open(server.url, RawPushes(), timeout_s=WAIT_S)
     running = asyncio.create_task(link.run())
     try:
         signature = timim.sign_user(server.app_id, server.secret_key, device.user_id)
         link.head = Head("", identifier=device.user_id, usersig=signature, sdkappid=server.app_id)
+        instance = await device.engine.store.meta("instance", "")
         hello = status.TimelineClient(
-            batch=True, instance=device._instance, resumed=True, run=device._connection._run, attempt=attempt
+            batch=True, instance=instance, resumed=True, run=device.engine.connection._run, attempt=attempt
         )
         await link.call(status.LOGIN, status.LoginRequest(client=hello), timeout_s=WAIT_S)
     finally:
@@ -201,7 +203,9 @@ async def test_the_same_device_logging_in_again_ends_its_older_session(tmp_path:
         async with phone:
             twin = server.client("alice")
             await twin.open()
-            twin._instance = phone._instance  # a copy of the data folder, or a link that the server still holds for open
+            await twin.engine.store.set_meta(
+                "instance", await phone.engine.store.meta("instance", "")
+            )  # a copy of the data folder, or a link that the server still holds for open
             watch = Watch(phone, KickedOut)
             async with twin:
                 kicked = await watch.event(KickedOut)

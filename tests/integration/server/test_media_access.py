@@ -72,9 +72,9 @@ async def place(server: RunningServer) -> AsyncIterator[Place]:
         assert isinstance(same, FileElem)
         signed = {"bob": await elem.signed_url(), "gone": await same.signed_url()}
         await group.kick("gone")
-        tokens = {who.user_id: who._connection.server_info.token for who in (alice, bob, gone, stranger)}
+        tokens = {who.user_id: who.engine.connection.server_info.token for who in (alice, bob, gone, stranger)}
         upload = uuid4().hex
-        here = Place(alice._connection.server_info.media_url, http, tokens, elem.uuid, upload, signed)
+        here = Place(alice.engine.connection.server_info.media_url, http, tokens, elem.uuid, upload, signed)
         begun = await here.ask("POST", "", tokens["alice"], json=announced(upload))
         assert begun.status_code == 200
         yield here
@@ -282,7 +282,7 @@ async def test_ranges_are_served_as_requested(place: Place) -> None:
 
 async def test_too_many_unfinished_uploads_are_refused(tmp_path: Path) -> None:
     async with relayed_server(tmp_path, {"media_open_uploads": 2}) as (server, _), server.client("alice") as alice:
-        url, token = alice._connection.server_info.media_url, alice._connection.server_info.token
+        url, token = alice.engine.connection.server_info.media_url, alice.engine.connection.server_info.token
         async with httpx2.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {token}"}) as http:
             replies = [await http.post(url, json=announced(uuid4().hex)) for _ in range(3)]
             assert [reply.status_code for reply in replies] == [200, 200, 429]
@@ -297,7 +297,7 @@ async def test_an_upload_address_works_once_and_for_its_user_only(server: Runnin
         server.client("eve") as eve,
         httpx2.AsyncClient(trust_env=False) as http,
     ):
-        told = await alice._connection.call(PRE_SIGN, PreSignRequest(file_type=1, file_name="x.jpg"))
+        told = await alice.engine.connection.call(PRE_SIGN, PreSignRequest(file_type=1, file_name="x.jpg"))
         parts = urlsplit(told.upload_url)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         for changed in (
@@ -316,10 +316,10 @@ async def test_an_upload_address_works_once_and_for_its_user_only(server: Runnin
         again = await http.put(told.upload_url, content=b"something else")
         assert (again.status_code, json.loads(again.content)["Size"]) == (200, len(SECRET))
         mine = FileElem(uuid=told.download_url.rpartition("/")[2], url=told.download_url)
-        mine.bind(alice._transfer)
+        mine.bind(alice.engine.media)
         assert await mine.read() == SECRET
         theirs = mine.model_copy()
-        theirs.bind(eve._transfer)
+        theirs.bind(eve.engine.media)
         with pytest.raises(timim.MediaGone):
             await theirs.read()
 

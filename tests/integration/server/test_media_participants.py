@@ -40,7 +40,7 @@ async def test_a_guessed_uuid_is_refused(server: RunningServer) -> None:
             with pytest.raises(timim.InvalidElem):
                 await eve.c2c("bob").send_online(_raw(theirs))
         thief = FileElem(uuid=mine.uuid, url=mine.url, size=mine.size)
-        thief.bind(eve._transfer)
+        thief.bind(eve.engine.media)
         with pytest.raises(timim.MediaGone):
             await thief.read()
 
@@ -61,7 +61,7 @@ async def test_a_later_member_reads_only_from_then_on_and_a_former_one_nothing(s
         assert isinstance(second, FileElem)
         for elem, readable in ((first, False), (second, True)):
             copy = elem.model_copy()
-            copy.bind(bob._transfer)
+            copy.bind(bob.engine.media)
             if readable:
                 assert await copy.read() == b"after"
             else:
@@ -69,7 +69,7 @@ async def test_a_later_member_reads_only_from_then_on_and_a_former_one_nothing(s
                     await copy.read()
         await group.kick("bob")
         copy = second.model_copy()
-        copy.bind(bob._transfer)
+        copy.bind(bob.engine.media)
         with pytest.raises(timim.MediaGone):
             await copy.read()
 
@@ -103,7 +103,7 @@ async def test_a_merged_message_references_the_content_inside_it(server: Running
         await bob.c2c("carol").send(merged)
         await heard.message()
         copy = got.model_copy()
-        copy.bind(carol._transfer)
+        copy.bind(carol.engine.media)
         assert await copy.read() == SECRET
 
 
@@ -116,7 +116,7 @@ async def test_the_receiver_of_an_online_message_may_fetch_its_content(server: R
         assert isinstance(got, FileElem)
         assert await got.read() == SECRET
         thief = got.model_copy()
-        thief.bind(eve._transfer)
+        thief.bind(eve.engine.media)
         with pytest.raises(timim.MediaGone):
             await thief.read()
 

@@ -120,7 +120,7 @@ async def test_forwarding_an_unsuitable_message_is_a_clear_error(server: Running
         await group.set_info(name="crew")
         with pytest.raises(timim.InvalidElem, match="server's own"):
             await conversation.forward(list(await group.conversation.get_messages(1)), title="t")
-        link = alice._connection.link()
+        link = alice.engine.connection.link()
         for content, named in ((b'{"MsgList":[%b]}' % b",".join([b"{}"] * 301), "301"), (b'{"TimelineLayers":101}', "101")):
             body = msgspec.Raw(b'[{"MsgType":"TIMRelayElem","MsgContent":%b}]' % content)
             with pytest.raises(timim.InvalidElem, match=named) as refused:

@@ -85,7 +85,7 @@ async def test_an_impossible_action_raises_its_named_error(server: RunningServer
             await message.recall()
         assert none.value.code == 10030
         message.seq = 2
-        link = stranger._connection.link()
+        link = stranger.engine.connection.link()
         with pytest.raises(timim.NotAMember):
             await link.call(act_wire.REACT_TO, act_wire.ReactRequest(group_id=group.id, seq=2, reaction="👍"), timeout_s=5)
         with pytest.raises(timim.NotAMember):
@@ -155,7 +155,7 @@ async def test_a_later_member_hears_nothing_of_earlier_messages(server: RunningS
         await watch.message(lambda m: m.text == "after")
         assert watch.events == []
         assert (await bob.group(group.id).coverage()).intervals == ((2, after.seq),)  # the act's seq too, a tombstone
-        link = bob._connection.link()
+        link = bob.engine.connection.link()
         body = wire.RoamGroupRequest(group_id=group.id, number=20, timeline_range=(1, 99))
         reply = await link.call(wire.ROAM_GROUP, body, timeout_s=5)
         acts = await link.call(
@@ -242,7 +242,7 @@ async def test_several_group_messages_are_recalled_at_once_each_with_its_code(se
         group = await alice.groups.create("Public", name="team")
         sent = [await group.conversation.send(f"m{n}") for n in range(3)]
         items = [act_wire.SeqItem(seq=seq) for seq in (sent[0].seq, 99, sent[2].seq)]
-        link = alice._connection.link()
+        link = alice.engine.connection.link()
         reply = await link.call(act_wire.RECALL_GROUP, act_wire.RecallGroupRequest(group_id=group.id, items=items), timeout_s=5)
         assert [(one.seq, one.code) for one in reply.results] == [(sent[0].seq, 0), (99, 10030), (sent[2].seq, 0)]
         async with server.client("a7") as fresh:
@@ -261,8 +261,8 @@ async def survive(server: RunningServer, failpoint: Failpoint) -> tuple[int, int
         await watch.message(lambda m: m.seq == message.seq)
         # two clients come back with one question each; where every request passes, the third is the act
         await server.restart(crash_at=failpoint, count=3 if failpoint in ("after-decode", "before-ack") else 1)
-        await alice._connection.up()
-        await bob._connection.up()
+        await alice.engine.connection.up()
+        await bob.engine.connection.up()
         acting = asyncio.create_task(message.edit("new"))
         await server.died()
         await server.start()

@@ -99,10 +99,10 @@ async def test_a_user_who_muted_the_conversation_gets_no_push(phones: Receiver) 
             await alice.c2c("carol").send("first")
             await phones.until(bool)
             async with server.client("carol") as carol:
-                await carol.c2c("alice").mute()
+                await carol.c2c("alice").set_muted(True)
             await alice.c2c("carol").send("hush")
             async with server.client("carol") as carol:
-                await carol.c2c("alice").unmute()
+                await carol.c2c("alice").set_muted(False)
             await alice.c2c("carol").send("awake again")
             await phones.until(lambda calls: len(calls) == 2)
     assert [call.body["Text"] for call in phones.calls] == ["alice：first", "alice：awake again"]

@@ -127,11 +127,11 @@ async def test_a_retry_of_a_stored_message_gets_its_seq_despite_later_rules() ->
 
         async def to_group(number: int) -> int:
             body = wire.SendGroupRequest(group_id=group.id, random=number, client_time=1_700_000_000, msg_body=text)
-            return (await bob._connection.link().call(wire.SEND_GROUP, body, timeout_s=5)).timeline_seq
+            return (await bob.engine.connection.link().call(wire.SEND_GROUP, body, timeout_s=5)).timeline_seq
 
         async def to_alice(number: int) -> int:
             body = wire.SendC2CRequest(to_account="alice", msg_random=number, client_time=1_700_000_000, msg_body=text)
-            return (await bob._connection.link().call(wire.SEND_C2C, body, timeout_s=5)).timeline_seq
+            return (await bob.engine.connection.link().call(wire.SEND_C2C, body, timeout_s=5)).timeline_seq
 
         assert [await to_group(1), await to_group(2), await to_alice(1)] == [1, 2, 1]
         with pytest.raises(timim.RateLimited):

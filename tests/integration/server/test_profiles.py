@@ -38,7 +38,7 @@ async def test_an_unchanged_profile_is_not_sent_again(server: RunningServer) -> 
         await alice.profile.set(nickname="A")
         assert bob.profiles.cached("a2") is None
         first = (await bob.profiles.get(["a2"]))["a2"]
-        link = bob._connection.link()
+        link = bob.engine.connection.link()
         asked = wire.GetProfilesRequest(accounts=["a2"], versions=[first.version])
         (same,) = (await link.call(wire.GET_PROFILES, asked, timeout_s=5)).users
         assert (same.items, same.version) == ([], first.version)
@@ -86,7 +86,7 @@ async def test_every_code_of_profiles_is_a_named_exception(server: RunningServer
         with pytest.raises(timim.UnknownUser) as nobody:
             await alice.profiles.get(["a5", "nobody"])
         assert nobody.value.code == 20003
-        link = alice._connection.link()
+        link = alice.engine.connection.link()
         many = wire.GetProfilesRequest(accounts=["a5"] * 101)
         other = wire.SetProfileRequest(account="b1", items=[wire.ProfileItem(tag=wire.NICK, value="x")])
         with pytest.raises(timim.InvalidArgument):

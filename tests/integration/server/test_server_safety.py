@@ -54,7 +54,7 @@ async def a_place() -> AsyncIterator[Place]:
         await group.kick("gone")
         for to in (group.conversation, alice.c2c("bob")):
             await to.send(NEW.decode())
-        tokens = {who.user_id: who._connection.server_info.token for who in (alice, bob, gone, stranger)}
+        tokens = {who.user_id: who.engine.connection.server_info.token for who in (alice, bob, gone, stranger)}
         yield Place(server, group.id, tokens)
 
 
@@ -225,7 +225,7 @@ async def _asked_by(program: tuple[str, ...]) -> tuple[int, set[int]]:
             group = await alice.groups.create("Public", name="team", members=["bob"])
             await group.set_info(face_url=urls[0])
             async with connect(server.url) as socket:
-                assert await enter(socket, a2=alice._connection.server_info.token) == 0
+                assert await enter(socket, a2=alice.engine.connection.server_info.token) == 0
                 taken = 0
                 for number, named in enumerate(named for url in urls for named in elems_naming(url)):
                     body = {"To_Account": "bob", "MsgRandom": number + 1, "MsgClientTime": 1_700_000_000, "MsgBody": [named]}

@@ -19,6 +19,7 @@ from timim.protocol import session
 from timim.protocol.codec import decode
 from timim.protocol.frames import Frame, Head
 from timim.testing import RunningServer, Watch, running_server
+from timim.transport.pushes import PushReceiver
 from timim.transport.websocket import Link
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -129,20 +130,28 @@ async def test_a_notice_and_its_change_survive_a_kill_together(tmp_path: Path) -
             assert len(await bob.group(group.id).get_messages(20)) == 2  # invited, renamed
 
 
+class RawPushes(PushReceiver):
+    """Keeps the events of all pushes as they came."""
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+
+    def receive(self, frame: Frame) -> None:
+        for event in msgspec.json.decode(frame.body)["EventArray"]:
+            self.events.put_nowait(event)
+
+
 class Foreign:
     """A client that knows nothing of timim's own fields: what it is pushed, and what it is answered."""
 
     def __init__(self, server: RunningServer, user: str) -> None:
         self._server = server
         self._user = user
-        self.events: asyncio.Queue[dict[str, object]] = asyncio.Queue()
-
-    def _push(self, frame: Frame) -> None:
-        for event in msgspec.json.decode(frame.body)["EventArray"]:
-            self.events.put_nowait(event)
+        self._pushes = RawPushes()
+        self.events = self._pushes.events
 
     async def __aenter__(self) -> Self:
-        self.link = await Link.open(self._server.url, self._push, timeout_s=5)
+        self.link = await Link.open(self._server.url, self._pushes, timeout_s=5)
         self._run = asyncio.create_task(self.link.run())
         signature = timim.sign_user(self._server.app_id, self._server.secret_key, self._user)
         self.link.head = Head("", identifier=self._user, usersig=signature, sdkappid=self._server.app_id)
@@ -187,10 +196,10 @@ async def test_the_system_timeline_is_the_callers_own_and_proves_its_interval(se
     async with server.client("a7") as alice, server.client("b7") as bob:
         for n in range(4):
             await alice.groups.create("Public", name=f"g{n}", members=["b7"])
-        link = bob._connection.link()
+        link = bob.engine.connection.link()
         reply = await link.call(wire.ROAM_SYSTEM, wire.RoamSystemRequest(max_cnt=2, timeline_range=(1, 3)), timeout_s=5)
         assert (reply.timeline_range, reply.timeline_floor, reply.timeline_last_seq) == ((2, 3), 1, 4)
         assert [msgspec.json.decode(raw)["TimelineSeq"] for raw in reply.messages] == [3, 2]
-        mine = await alice._connection.link().call(wire.ROAM_SYSTEM, wire.RoamSystemRequest(), timeout_s=5)
+        mine = await alice.engine.connection.link().call(wire.ROAM_SYSTEM, wire.RoamSystemRequest(), timeout_s=5)
         assert all(msgspec.json.decode(raw)["To_Account"] == "a7" for raw in mine.messages)
         assert decode(wire.RoamSystemRequest, b"{}").timeline_range == (1, 1 << 62)

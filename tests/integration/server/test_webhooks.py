@@ -110,8 +110,8 @@ async def test_a_retry_of_a_stored_message_skips_the_callback(back_end: Receiver
     async with server_with(back_end, BEFORE_C2C) as server:
         await server.add_users("bob")
         async with server.client("alice") as alice:
-            first = await _post(server, alice._connection, 7)
-            again = await _post(server, alice._connection, 7)
+            first = await _post(server, alice.engine.connection, 7)
+            again = await _post(server, alice.engine.connection, 7)
             assert first.timeline_seq == again.timeline_seq == 1
             assert len(back_end.of(BEFORE_C2C)) == 1
 
@@ -126,7 +126,7 @@ async def test_a_slow_back_end_does_not_change_a_senders_order(back_end: Receive
     async with server_with(back_end, BEFORE_C2C) as server:
         await server.add_users("bob")
         async with server.client("alice") as alice:
-            replies = await asyncio.gather(*(_post(server, alice._connection, number) for number in range(1, 6)))
+            replies = await asyncio.gather(*(_post(server, alice.engine.connection, number) for number in range(1, 6)))
     assert [reply.timeline_seq for reply in replies] == [1, 2, 3, 4, 5]
 
 

@@ -1,0 +1,91 @@
+"""Pushed entries that wait to be stored. Bounded: past the limit only seqs are kept, and their entries are fetched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import msgspec
+
+from ..ids import ConversationKey
+from ..protocol.entries import Entry
+
+QUEUE_LIMIT = 10_000  # entries; past it only the highest seq of each conversation is remembered
+
+
+class PushedEntry(msgspec.Struct, gc=False):
+    """An entry that waits; `entry` None: one of our own, whose row is stored already."""
+
+    key: ConversationKey
+    seq: int
+    entry: Entry | None = None
+
+
+class PushBatch:
+    """Entries by conversation and seq, and for each conversation the seq up to which there is something to store."""
+
+    def __init__(self) -> None:
+        self.entries: dict[ConversationKey, dict[int, Entry | None]] = {}
+        self.up_to: dict[ConversationKey, int] = {}
+
+
+class PushQueue:
+    """Entries in the order in which they arrived, and seqs whose entries have to be fetched."""
+
+    def __init__(self) -> None:
+        self._entries: deque[PushedEntry] = deque()
+        self._behind: dict[ConversationKey, int] = {}
+        self._wake = asyncio.Event()
+
+    def push(self, key: ConversationKey, entry: Entry) -> None:
+        """Add an entry that the server pushed. Never blocks."""
+        if len(self._entries) >= QUEUE_LIMIT and entry.timeline_seq:
+            self.add_behind(key, entry.timeline_seq)
+        else:
+            self._entries.append(PushedEntry(key, entry.timeline_seq, entry))
+        self._wake.set()
+
+    def push_own(self, key: ConversationKey, seq: int) -> None:
+        """Add the seq of one of our own entries. Never blocks."""
+        if len(self._entries) >= QUEUE_LIMIT:
+            self.add_behind(key, seq)
+        else:
+            self._entries.append(PushedEntry(key, seq))
+        self._wake.set()
+
+    def add_behind(self, key: ConversationKey, seq: int) -> None:
+        """Remember that entries up to `seq` have to be fetched."""
+        self._behind[key] = max(self._behind.get(key, 0), seq)
+
+    async def wait(self) -> None:
+        """Wait until there is something to take."""
+        if not self._entries and not self._behind:
+            self._wake.clear()
+            await self._wake.wait()
+
+    def take_online(self) -> PushedEntry | None:
+        """Take the first entry when it is an online message, which has no seq; else return None."""
+        if self._entries and not self._entries[0].seq:
+            return self._entries.popleft()
+        return None
+
+    def take(self, limit: int) -> PushBatch:
+        """Take at most `limit` entries, up to the next online message; with the last entry, also what is behind."""
+        batch = PushBatch()
+        for _ in range(min(len(self._entries), limit)):
+            if not self._entries[0].seq:
+                break
+            first = self._entries.popleft()
+            batch.entries.setdefault(first.key, {})[first.seq] = first.entry
+        batch.up_to = {key: max(entries) for key, entries in batch.entries.items()}
+        if not self._entries:
+            behind, self._behind = self._behind, {}
+            for key, seq in behind.items():
+                batch.entries.setdefault(key, {})
+                batch.up_to[key] = max(batch.up_to.get(key, 0), seq)
+        return batch
+
+    def clear(self) -> None:
+        """Forget everything that waits."""
+        self._entries.clear()
+        self._behind.clear()

@@ -1,0 +1,75 @@
+"""Messages that wait to be sent, one queue a conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+
+from ..elems import AnyElem, Progress
+from ..message import Message, OfflinePush
+from ..transport.websocket import Link
+
+
+@dataclass(slots=True, eq=False)
+class PendingMessage:
+    """A message that is being sent; `done` is the future that its sender awaits."""
+
+    message: Message
+    done: asyncio.Future[Message]
+    progress: Progress | None
+    push: OfflinePush | None
+    stored: bool = False  # the row is on disk
+    body: bytes = b""  # the encoded elems; empty until the content is uploaded
+    cuts: int = 0  # interrupted uploads since a byte of the content last moved
+    moved: bool = False  # a byte moved since the last interruption
+    best_bytes: int = 0  # bytes that were reported; bytes sent again are not reported again
+    given: tuple[AnyElem, ...] = ()  # the elems before their content was uploaded
+    reuploaded: bool = False
+    link: Link | None = None  # the websocket that carries the request
+
+    def on_progress(self, done: int, total: int) -> None:
+        """Report that bytes of the content moved."""
+        if done <= self.best_bytes:
+            return
+        self.best_bytes, self.moved = done, True
+        if self.progress is not None:
+            self.progress(done, total)
+
+    def on_upload_cut(self) -> None:
+        """Count an interrupted upload."""
+        self.cuts, self.moved = 1 if self.moved else self.cuts + 1, False
+
+    def upload_again(self) -> None:
+        """Reset the message so that its content is uploaded again."""
+        self.message.replace_elems(self.given)
+        self.given, self.reuploaded = (), True
+        self.body, self.link = b"", None
+
+
+@dataclass(slots=True)
+class ConversationQueue:
+    """The pending messages of one conversation, in order; `task` sends them, `wake` tells it to look again."""
+
+    pending: deque[PendingMessage] = field(default_factory=deque)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+    def finish(self, item: PendingMessage, error: BaseException | None) -> None:
+        """Remove a message that the server has, or that `error` says will never be sent."""
+        if item in self.pending:
+            self.pending.remove(item)
+        self.wake.set()
+        if item.done.done():
+            return
+        if error is None:
+            item.done.set_result(item.message)
+        else:
+            item.done.set_exception(error)
+            item.done.exception()  # the sender may have been cancelled: the row says what happened
+
+    async def wait(self) -> None:
+        """Wait for `wake`; return at once when nothing is pending."""
+        if self.pending:
+            await self.wake.wait()
+            self.wake.clear()
