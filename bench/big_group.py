@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from timim.server.store.sqlite import SqliteStore
-from timim.testing import Watch, running_server
+from timim.testing import EventRecorder, running_server
 
 SIZES = (100, 1_000, 10_000)
 ONLINE = 20
@@ -42,7 +42,7 @@ async def measure(size: int) -> None:
         async with running_server(data_dir=Path(name)) as server:
             owner = server.client("owner")
             online = [server.client(f"u{n}") for n in range(ONLINE)]
-            watches = [Watch(client) for client in online]
+            watches = [EventRecorder(client) for client in online]
             async with owner:
                 for client in online:
                     await client.login()
@@ -50,7 +50,7 @@ async def measure(size: int) -> None:
                 group = await owner.groups.create("Community", name="big")
                 batches = [await timed(partial(group.invite, users[s : s + 100])) for s in range(0, size, 100)]
                 sends = [await timed(lambda: group.conversation.send("hello, everybody")) for _ in range(ROUNDS)]
-                await asyncio.gather(*(w.message(lambda m: m.seq == size // 100 + ROUNDS) for w in watches))
+                await asyncio.gather(*(w.wait_for_message(lambda m: m.seq == size // 100 + ROUNDS) for w in watches))
                 listing = await timed(group.members)
                 page = await timed(lambda: group.members().__aiter__().__anext__())
                 renames = [await timed(partial(group.set_info, name=f"big {n}")) for n in range(ROUNDS)]

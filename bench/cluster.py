@@ -29,9 +29,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tests.support.backing_services import Nats, Postgres
 from tests.support.s3_server import Bucket, s3_server
-from timim.loadtest.coordinator import run
+from timim.loadtest.coordinator import run_scenario
 from timim.loadtest.report import Report
-from timim.loadtest.scenario import Plan
+from timim.loadtest.scenario import Scenario
 from timim.testing import RunningServer, running_server
 
 PARTS = ("gateway", "postgres", "nats", "clients")
@@ -100,7 +100,7 @@ async def loaded(services: Services, gateways: int, **plan: Any) -> tuple[Report
     """What a plan comes to, and the CPU that it took."""
     async with services.gateways(gateways) as servers:
         cpu = Cpu([server.pid for server in servers])
-        whole = Plan(
+        whole = Scenario(
             urls=[server.url for server in servers],
             app_id=servers[0].app_id,
             key=servers[0].secret_key,
@@ -108,7 +108,7 @@ async def loaded(services: Services, gateways: int, **plan: Any) -> tuple[Report
             folder="",
             **plan,
         )
-        report = await run(whole, interrupted=asyncio.Event(), under_load=cpu)
+        report = await run_scenario(whole, interrupted=asyncio.Event(), under_load=cpu)
         for example in report.lost_examples:
             print(example, file=sys.stderr)
         return report, cpu.spent
@@ -164,7 +164,7 @@ async def costs(services: Services, given: argparse.Namespace) -> bool:
         for gateways, of in runs.items():
             line, cost[gateways] = row(what, gateways, of)
             print(line, flush=True)
-            sound &= all(report.sound for report, _ in of)
+            sound &= all(report.passed for report, _ in of)
         print(
             f"\ntwo gateways carry {2 * cost[1] / cost[2]:.2f} times what one does, by the gateways' CPU a message\n",
             flush=True,
@@ -188,7 +188,7 @@ async def storm(services: Services, given: argparse.Namespace) -> bool:
             f"CPU, s: {parts}",
         ]
         print("; ".join(said), flush=True)
-        sound &= report.sound
+        sound &= report.passed
     return sound
 
 

@@ -17,7 +17,7 @@ from tests.support.chaos import mortal
 from tests.support.deployment import THIS, deployment, metrics_of
 from timim import KickedOffline, KickedOut, Muted, NotAMember, RelationChanged
 from timim.elem_base import RelationType
-from timim.testing import RunningServer, Watch
+from timim.testing import EventRecorder, RunningServer
 
 Nodes = list[RunningServer]
 
@@ -31,20 +31,22 @@ async def nodes(database: Callable[[], str], nats_server: Nats) -> AsyncIterator
 
 async def test_two_users_on_two_nodes_talk_both_ways(nodes: Nodes) -> None:
     async with nodes[0].client("alice") as alice, nodes[1].client("bob") as bob, nodes[1].client("alice") as second:
-        mine, bobs, seconds = Watch(alice), Watch(bob), Watch(second)
+        mine, bobs, seconds = EventRecorder(alice), EventRecorder(bob), EventRecorder(second)
         for n in range(20):
             await alice.c2c("bob").send(f"to bob {n}")
             await bob.c2c("alice").send(f"to alice {n}")
-        assert [m.text for m in await mine.upto(20)] == [f"to alice {n}" for n in range(20)]
-        assert [m.text for m in await bobs.upto(20)] == [f"to bob {n}" for n in range(20)]
-        assert [m.text for m in await seconds.upto(40)] == [f"to {who} {n}" for n in range(20) for who in ("bob", "alice")]
+        assert [m.text for m in await mine.wait_for_messages(20)] == [f"to alice {n}" for n in range(20)]
+        assert [m.text for m in await bobs.wait_for_messages(20)] == [f"to bob {n}" for n in range(20)]
+        assert [m.text for m in await seconds.wait_for_messages(40)] == [
+            f"to {who} {n}" for n in range(20) for who in ("bob", "alice")
+        ]
 
 
 async def test_metrics_show_the_bus_and_the_database(nodes: Nodes) -> None:
     async with nodes[0].client("alice") as alice, nodes[1].client("bob") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         await asyncio.gather(*(alice.c2c("bob").send(str(n)) for n in range(50)))
-        await watch.upto(50)
+        await watch.wait_for_messages(50)
         here, there = [await metrics_of(node.url) for node in nodes]
     assert (here["timim_bus_connected"], there["timim_bus_connected"]) == (1, 1)
     assert here["timim_bus_published_total"] >= 50
@@ -61,26 +63,26 @@ async def test_metrics_show_the_bus_and_the_database(nodes: Nodes) -> None:
 async def test_a_group_is_the_same_on_all_nodes(nodes: Nodes) -> None:
     here, there = nodes
     async with here.client("owner") as owner, there.client("bob") as bob, there.client("carol") as carol:
-        watch, late = Watch(bob), Watch(carol)
+        watch, late = EventRecorder(bob), EventRecorder(carol)
         group = await owner.groups.create("Public", name="team", members=["bob"])
         await owner.group(group.id).send("one")
-        await watch.message(lambda m: m.text == "one")
+        await watch.wait_for_message(lambda m: m.text == "one")
         await bob.group(group.id).send("two")
         await group.invite("carol")
         await owner.group(group.id).send("three")
-        await late.message(lambda m: m.text == "three")
+        await late.wait_for_message(lambda m: m.text == "three")
         assert [m.text for m in late.messages if m.text] == ["three"]
         await carol.group(group.id).send("four")
-        await watch.message(lambda m: m.text == "four")
+        await watch.wait_for_message(lambda m: m.text == "four")
         told, tips = len(late.messages), len(watch.messages)
         await group.kick("carol")
-        await late.upto(told + 1)  # her notice: what her node knew is forgotten before it comes
+        await late.wait_for_messages(told + 1)  # her notice: what her node knew is forgotten before it comes
         with pytest.raises(NotAMember):
             await carol.group(group.id).send("five")
-        await watch.upto(tips + 1)
+        await watch.wait_for_messages(tips + 1)
         tips = len(watch.messages)
         await group.set_info(muted_all=True)
-        await watch.upto(tips + 1)
+        await watch.wait_for_messages(tips + 1)
         with pytest.raises(Muted):
             await bob.group(group.id).send("six")
 
@@ -88,14 +90,14 @@ async def test_a_group_is_the_same_on_all_nodes(nodes: Nodes) -> None:
 async def test_a_message_sent_right_after_a_group_is_made_reaches_all_nodes(nodes: Nodes) -> None:
     """Also while the other node has not subscribed to the group yet."""
     async with nodes[0].client("owner") as owner, nodes[1].client("bob") as bob, nodes[1].client("carol") as carol:
-        watches = [Watch(bob), Watch(carol)]
+        watches = [EventRecorder(bob), EventRecorder(carol)]
         said = []
         for n in range(20):
             group = await owner.groups.create("ChatRoom", name="new", members=["bob", "carol"])
             said += [f"{n} first", f"{n} second"]
             await asyncio.gather(*(owner.group(group.id).send(text) for text in said[-2:]))
         for watch in watches:
-            await watch.message(lambda m: m.text == said[-1])
+            await watch.wait_for_message(lambda m: m.text == said[-1])
             assert [m.text for m in watch.messages if m.text] == said
 
 
@@ -111,10 +113,10 @@ async def test_members_who_join_on_all_nodes_at_once_are_all_members(nodes: Node
 
 async def test_users_who_ask_each_other_on_two_nodes_at_once_become_friends(nodes: Nodes) -> None:
     async with nodes[0].client("alice") as alice, nodes[1].client("bob") as bob:
-        told = Watch(alice, RelationChanged), Watch(bob, RelationChanged)
+        told = EventRecorder(alice, RelationChanged), EventRecorder(bob, RelationChanged)
         await asyncio.gather(alice.friends.add("bob"), bob.friends.add("alice"))
         for watch in told:
-            await watch.event(RelationChanged, lambda event: event.change.type is RelationType.FRIEND_ADDED)
+            await watch.wait_for_event(RelationChanged, lambda event: event.change.type is RelationType.FRIEND_ADDED)
         assert [[friend.user_id for friend in await user.friends.list()] for user in (alice, bob)] == [["bob"], ["alice"]]
 
 
@@ -126,16 +128,16 @@ async def test_a_device_slot_is_the_same_on_all_nodes(
         here, there = running.gateways
         phone, desk = here.client("alice", platform="mobile"), here.client("alice", platform="desktop")
         second = there.client("alice", platform="mobile")
-        watches = {device: Watch(device, KickedOut) for device in (phone, desk, second)}
+        watches = {device: EventRecorder(device, KickedOut) for device in (phone, desk, second)}
         async with phone, desk, second, here.client("bob") as bob:
             for device in (phone, *([desk] if policy == "one" else ())):
-                assert isinstance((await watches[device].event(KickedOut)).error, KickedOffline)
+                assert isinstance((await watches[device].wait_for_event(KickedOut)).error, KickedOffline)
             await bob.c2c("alice").send("hello")
             for device in {second, *([desk] if policy == "platform" else ())}:
-                await watches[device].message(lambda m: m.text == "hello")
+                await watches[device].wait_for_message(lambda m: m.text == "hello")
                 assert watches[device].events == []
             await phone.login()  # takes it back
-            await watches[second].event(KickedOut)
+            await watches[second].wait_for_event(KickedOut)
 
 
 async def test_a_device_that_lost_its_slot_on_another_node_stays_logged_out(
@@ -144,13 +146,13 @@ async def test_a_device_that_lost_its_slot_on_another_node_stays_logged_out(
     async with deployment(THIS, THIS, database=database(), bus=nats_server.url, devices="one") as running:
         here, there = running.gateways
         phone = here.client("alice", reconnect_limit=0.2)
-        watch = Watch(phone, KickedOut)
+        watch = EventRecorder(phone, KickedOut)
         async with phone:
             await here.crash()
             async with there.client("alice") as tablet:
-                stays = Watch(tablet, KickedOut)
+                stays = EventRecorder(tablet, KickedOut)
                 await here.start()
-                assert isinstance((await watch.event(KickedOut)).error, KickedOffline)  # it came back by itself
+                assert isinstance((await watch.wait_for_event(KickedOut)).error, KickedOffline)  # it came back by itself
                 assert stays.events == []
 
 
@@ -160,10 +162,10 @@ async def test_a_slot_lost_while_nats_is_away_is_found_by_comparing(database: Ca
         async with deployment(THIS, THIS, database=database(), bus=nats.url, devices="one") as running:
             here, there = running.gateways
             async with here.client("alice") as phone:
-                watch = Watch(phone, KickedOut)
+                watch = EventRecorder(phone, KickedOut)
                 await asyncio.to_thread(nats.stop)
                 async with there.client("alice") as tablet:
-                    await watch.event(KickedOut)
+                    await watch.wait_for_event(KickedOut)
                     assert "online" in repr(tablet)
     finally:
         await asyncio.to_thread(nats.close)
@@ -175,14 +177,14 @@ async def test_a_device_that_logs_in_on_another_node_ends_its_older_session(
     async with deployment(THIS, THIS, database=database(), bus=nats_server.url) as running:
         here, there = running.gateways
         phone, twin = here.client("alice", data_dir=tmp_path), there.client("alice")
-        watch = Watch(phone, KickedOut)
+        watch = EventRecorder(phone, KickedOut)
         async with phone:
             await twin.open()
             await twin.engine.store.set_meta(
                 "instance", await phone.engine.store.meta("instance", "")
             )  # a copy of the data folder
             async with twin:
-                assert "once more" in str((await watch.event(KickedOut)).error)
+                assert "once more" in str((await watch.wait_for_event(KickedOut)).error)
                 assert "online" in repr(twin)
 
 

@@ -14,7 +14,7 @@ from timim.engine.inbox import Inbox
 from timim.engine.sync import Sync
 from timim.ids import ConversationKey
 from timim.protocol.conversation_list import ConversationItem
-from timim.testing import Watch
+from timim.testing import EventRecorder
 
 pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
 SLOW = ("-m", "tests.support.late_bus")
@@ -25,7 +25,7 @@ def texts(messages: list[Message]) -> list[str]:
     return [message.text for message in messages if message.text]
 
 
-async def came_into_a_group(alice: Client, watch: Watch, type: str, *, at_once: bool) -> None:
+async def came_into_a_group(alice: Client, watch: EventRecorder, type: str, *, at_once: bool) -> None:
     """Into one that was there: alice speaks before bob's gateway hears of it, or on until bob hears something."""
     group = await alice.groups.create(type, name="old")
     for n in range(SAID):
@@ -35,17 +35,19 @@ async def came_into_a_group(alice: Client, watch: Watch, type: str, *, at_once: 
     while said < SAID or not (at_once or texts(watch.messages[heard:])):
         await group.conversation.send(f"after {said}")
         said += 1
-    await watch.message(lambda message: message.conversation == group.conversation.key and message.text == f"after {said - 1}")
+    await watch.wait_for_message(
+        lambda message: message.conversation == group.conversation.key and message.text == f"after {said - 1}"
+    )
     assert texts(watch.messages[heard:]) == [f"after {n}" for n in range(said)]
 
 
 @asynccontextmanager
-async def alice_and_bob(url: str, bus: str) -> AsyncIterator[tuple[Client, Watch]]:
+async def alice_and_bob(url: str, bus: str) -> AsyncIterator[tuple[Client, EventRecorder]]:
     """Alice, and what bob hears at another gateway; both are slow to hear of groups."""
     async with deployment(SLOW, SLOW, database=url, bus=bus) as running:
         here, there = running.gateways
         async with running.client("alice", at=here) as alice, running.client("bob", at=there) as bob:
-            yield alice, Watch(bob)
+            yield alice, EventRecorder(bob)
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["said at once", "said all the time"])

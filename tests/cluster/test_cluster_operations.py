@@ -18,7 +18,7 @@ from tests.support.deployment import THIS, Deployment, Talk, deployment, talked_
 from tests.support.paths import ROOT
 from timim import ConnectionFailed, ConnectionLost, NetworkError, NotAMember, TimimError
 from timim.server.store.schema import VERSION
-from timim.testing import RunningServer, Watch
+from timim.testing import EventRecorder, RunningServer
 from timim.testing.server import STOP_LIMIT_S
 
 pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
@@ -52,13 +52,13 @@ async def drained_while_asked(running: Deployment, url: str) -> None:
 
     async def drain(talk: Talk) -> None:
         async with running.client("owner", at=leaving) as owner, running.client("idle", at=leaving) as idle:
-            told = Watch(idle, ConnectionLost)
+            told = EventRecorder(idle, ConnectionLost)
             await talk.goes_on()
             async with asyncio.TaskGroup() as tasks, held(url, "groups") as waited_for:
                 creating = tasks.create_task(owner.groups.create("Public", name="team"))
                 await waited_for()
                 stopping = tasks.create_task(running.remove(leaving))
-                await told.event(ConnectionLost)
+                await told.wait_for_event(ConnectionLost)
                 await talk.goes_on(200)  # by way of the other; what is under way here is still waited for
             assert stopping.result() == 0
         async with running.client("owner", at=staying) as owner:
@@ -121,14 +121,14 @@ async def test_a_gateway_without_its_database_still_stops(own_postgres: Postgres
 async def a_group_is_one(running: Deployment, one: RunningServer, other: RunningServer) -> None:
     """What one gateway changes the other decides by."""
     async with running.client("owner", at=one) as owner, running.client("member", at=other) as member:
-        watch = Watch(member)
+        watch = EventRecorder(member)
         group = await owner.groups.create("Public", name="team", members=["member"])
         await owner.group(group.id).send("welcome")
-        await watch.message(lambda message: message.text == "welcome")
+        await watch.wait_for_message(lambda message: message.text == "welcome")
         await member.group(group.id).send("thanks")
         told = len(watch.messages)
         await group.kick("member")
-        await watch.upto(told + 1)
+        await watch.wait_for_messages(told + 1)
         with pytest.raises(NotAMember):
             await member.group(group.id).send("wait")
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.backing_services import Postgres
 from tests.support.chaos import mortal
-from timim.testing import RunningServer, Watch
+from timim.testing import EventRecorder, RunningServer
 
 LIMIT_S = 30.0  # a bound for a busy machine
 MUTANT_LIMIT_S = 4.0
@@ -25,14 +25,14 @@ async def a_gateway_dies_before_it_tells(
         first = cluster.running.gateways[0]
         await first.restart(crash_at="before-publish")
         async with cluster.running.client("alice") as alice, cluster.running.client("bob") as bob:  # one on each
-            watch = Watch(bob)
+            watch = EventRecorder(bob)
             sending = asyncio.create_task(alice.c2c("bob").send("untold"))
             if not resent:
                 await cluster.running.refuse()
-            await first.died()
+            await first.wait_for_exit()
             try:
                 async with asyncio.timeout(limit_s):
-                    await watch.message(lambda m: m.text == "untold")
+                    await watch.wait_for_message(lambda m: m.text == "untold")
             finally:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)

@@ -13,7 +13,7 @@ import pytest
 from tests.support.backing_services import Nats, Postgres, Relay, free_port
 from tests.support.chaos import Part, mortal, outlived, percentile
 from timim import NotAMember
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 NO_COMPARE = ("-m", "tests.mutants.no_compare")
 LIMIT_S = 30.0  # a bound for a busy machine; what it takes is asserted in the long test
@@ -51,11 +51,11 @@ async def test_nodes_that_do_not_compare_are_detected(own_postgres: Postgres, se
 async def test_gateways_continue_with_the_remaining_nats_servers(own_postgres: Postgres) -> None:
     async with mortal(own_postgres, "rolling", gateways=2) as cluster:
         async with cluster.running.client("alice") as alice, cluster.running.client("bob") as bob:
-            watch = Watch(bob)
+            watch = EventRecorder(bob)
             for n, server in enumerate(cluster.nats.servers, 1):
                 await asyncio.to_thread(server.stop)
                 await alice.c2c("bob").send(f"{n}")
-                await watch.upto(n)
+                await watch.wait_for_messages(n)
                 await asyncio.to_thread(server.start)
             assert [m.text for m in watch.messages] == ["1", "2", "3"]
 
@@ -76,15 +76,15 @@ async def a_route_loses_a_hint(url: str, limit_s: float) -> None:
         there = await stack.enter_async_context(running_server(database=url, bus=far.url))
         alice = await stack.enter_async_context(here.client("alice"))
         bob = await stack.enter_async_context(there.client("bob"))
-        watch = Watch(alice)
+        watch = EventRecorder(alice)
         await bob.c2c("alice").send("before")
-        await watch.message(lambda m: m.text == "before")
+        await watch.wait_for_message(lambda m: m.text == "before")
         route.swallow(b".beat")
         await bob.c2c("alice").send("lost")
         await route.swallowed.wait()
         route.cut()
         async with asyncio.timeout(limit_s):
-            await watch.message(lambda m: m.text == "lost")
+            await watch.wait_for_message(lambda m: m.text == "lost")
 
 
 @pytest.mark.requirement("R7")
@@ -107,9 +107,9 @@ async def test_a_server_without_nats_keeps_working_and_decides_by_the_database(o
             group = await owner.groups.create("Public", name="team", members=["bob"])
             await bob.group(group.id).send("one")
             await asyncio.to_thread(cluster.nats.stop)
-            watch = Watch(bob)
+            watch = EventRecorder(bob)
             await owner.group(group.id).send("two")
-            await watch.message(lambda m: m.text == "two")  # by comparing, while it is away
+            await watch.wait_for_message(lambda m: m.text == "two")  # by comparing, while it is away
             await group.kick("bob")
             with pytest.raises(NotAMember):
                 await bob.group(group.id).send("three")

@@ -12,7 +12,7 @@ import pytest
 from tests.support.backing_services import Nats, Postgres
 from tests.support.deployment import THIS, deployment
 from tests.support.webhook_receiver import Call, Receiver, agree, receiving
-from timim.testing import RunningServer, Watch
+from timim.testing import EventRecorder, RunningServer
 
 Nodes = list[RunningServer]
 NO_CLAIMS = ("-m", "tests.mutants.no_claims")
@@ -122,13 +122,13 @@ async def test_a_user_online_on_another_node_gets_no_offline_push(nodes: Nodes, 
     here, there = nodes
     await here.add_users("carol")
     async with here.client("alice") as alice, there.client("bob") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         await alice.c2c("bob").send("to bob")
-        await watch.message(lambda m: m.text == "to bob")
+        await watch.wait_for_message(lambda m: m.text == "to bob")
         await alice.c2c("carol").send("to carol")
         await phones.until(bool)
         await alice.c2c("bob").send("to bob again")
-        await watch.message(lambda m: m.text == "to bob again")
+        await watch.wait_for_message(lambda m: m.text == "to bob again")
         await alice.c2c("carol").send("to carol again")
         await phones.until(lambda calls: len(calls) >= 2)
     assert [call.body["To_Account"] for call in phones.calls] == [["carol"], ["carol"]]

@@ -28,7 +28,7 @@ from tests.support.paths import ROOT
 from timim import FileElem
 from timim.cli.main import app
 from timim.server.settings import Settings
-from timim.testing import Watch
+from timim.testing import EventRecorder
 
 pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
 DEPLOY = ROOT / "examples" / "deploy"
@@ -134,9 +134,9 @@ async def test_clients_behind_a_proxy_do_not_notice_a_gateway_stop(
                 for path in ("/metrics", "/readyz"):  # for the inside
                     assert (await http.get(front + path)).status_code in (403, 404)
             async with running.client("alice") as alice, running.client("bob") as bob:
-                watch = Watch(bob)
+                watch = EventRecorder(bob)
                 await alice.c2c("bob").send(FileElem(data=CONTENT, filename="content"))
-                elem = (await watch.message())[0]
+                elem = (await watch.wait_for_message())[0]
                 assert isinstance(elem, FileElem)
                 assert await elem.read() == CONTENT
             assert await running.remove(running.gateways[0]) == 0

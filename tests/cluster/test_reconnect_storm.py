@@ -52,10 +52,12 @@ def test_login_time_excludes_the_time_the_client_waited() -> None:
 def test_the_limit_of_open_files_is_raised_and_never_lowered() -> None:
     program = """
 import resource
-from timim.util.rlimit import raised
+from timim.util.rlimit import raise_nofile_limit
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 1024 if hard == resource.RLIM_INFINITY else min(hard, 1024)))
-print(raised(128), raised(64), raised(), raised(10**6), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+for wanted in (128, 64, None, 10**6):
+    print(raise_nofile_limit(wanted))
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert said.stdout.split() == ["128", "128", "1024", "1024", "1024"]

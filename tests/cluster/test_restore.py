@@ -10,24 +10,24 @@ import pytest
 from tests.support.backing_services import Nats, Postgres
 from tests.support.deployment import THIS, Deployment, deployment
 from timim import Client, HistoryReset
-from timim.testing import Watch
+from timim.testing import EventRecorder
 
 pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
 BEFORE, LOST, ANEW = 10, 5, 8  # messages: in the back-up, after it, and after it was restored
 
 
-async def said(alice: Client, watch: Watch, word: str, count: int) -> None:
+async def said(alice: Client, watch: EventRecorder, word: str, count: int) -> None:
     """Alice says so many things to bob, who hears them."""
     heard = len(watch.messages)
     for n in range(count):
         await alice.c2c("bob").send(f"{word} {n}")
-    await watch.upto(heard + count)
+    await watch.wait_for_messages(heard + count)
 
 
 async def restored(running: Deployment, postgres: Postgres, folder: Path, *, new_epoch: bool) -> None:
     """Two devices through a back-up, messages after it, and its restoration."""
     alice, bob = (running.client(user, data_dir=folder) for user in ("alice", "bob"))
-    watch = Watch(bob)
+    watch = EventRecorder(bob)
     async with bob, alice:
         await said(alice, watch, "before", BEFORE)
         backup = await asyncio.to_thread(postgres.back_up, "chat")
@@ -42,15 +42,15 @@ async def restored(running: Deployment, postgres: Postgres, folder: Path, *, new
         for n in range(ANEW):
             assert (await another.c2c("bob").send(f"anew {n}")).seq == BEFORE + 1 + n
     alice, bob = (running.client(user, data_dir=folder) for user in ("alice", "bob"))
-    watch, hers = Watch(bob, HistoryReset), Watch(alice)
+    watch, hers = EventRecorder(bob, HistoryReset), EventRecorder(alice)
     async with bob, alice:
-        await watch.event(HistoryReset)
-        await watch.upto(ANEW)
+        await watch.wait_for_event(HistoryReset)
+        await watch.wait_for_messages(ANEW)
         assert (await alice.c2c("bob").send("after")).seq == BEFORE + ANEW + 1
-        await watch.message(lambda message: message.text == "after")
+        await watch.wait_for_message(lambda message: message.text == "after")
         assert [message.text for message in watch.messages] == [*(f"anew {n}" for n in range(ANEW)), "after"]
         await bob.c2c("alice").send("heard")
-        await hers.message(lambda message: message.text == "heard")
+        await hers.wait_for_message(lambda message: message.text == "heard")
         there = [*(f"before {n}" for n in range(BEFORE)), *(f"anew {n}" for n in range(ANEW)), "after", "heard"]
         for device, peer in ((alice, "bob"), (bob, "alice")):
             page = await device.c2c(peer).get_messages(100)

@@ -34,7 +34,7 @@ async def survive(server: Server, failpoint: Failpoint, kills: int, rng: random.
             for kill in range(kills):
                 await server.restart(crash_at=failpoint, count=rng.randint(2, WAVES - 2))
                 sending = asyncio.create_task(send(alice, f"{kill}."))
-                await server.died()
+                await server.wait_for_exit()
                 await server.start()
                 async with asyncio.timeout(WAIT_S):
                     acked += await sending

@@ -22,7 +22,7 @@ from timim.local_store import timeline_state
 from timim.local_store.types import IngestBatch
 from timim.protocol import messages as wire
 from timim.protocol.coverage import Coverage
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 WAIT_S = 20
 
@@ -42,7 +42,7 @@ class Scene:
     alice: Client
     bob: Client
     group: str
-    thrown: Watch
+    thrown: EventRecorder
 
     async def message(self, device: Client | None = None) -> Message:
         """The message in question, from what the device holds or the server has."""
@@ -114,25 +114,25 @@ async def relogin(scene: Scene) -> None:
     await scene.alice.login()
     await scene.alice.close()
     scene.alice = scene.server.client("alice", data_dir=scene.folder)
-    scene.thrown = Watch(scene.alice)
+    scene.thrown = EventRecorder(scene.alice)
     await scene.alice.login()
 
 
 async def restart_of_the_server(scene: Scene) -> None:
     """The server is killed and started again."""
-    restored = Watch(scene.alice, timim.ConnectionRestored)
+    restored = EventRecorder(scene.alice, timim.ConnectionRestored)
     await scene.server.crash()
     await scene.server.start()
-    await restored.event(timim.ConnectionRestored)
+    await restored.wait_for_event(timim.ConnectionRestored)
 
 
 async def another_epoch(scene: Scene) -> None:
     """The server is of another epoch: everything is numbered anew."""
-    reset = Watch(scene.alice, timim.HistoryReset, timim.ConnectionRestored)
+    reset = EventRecorder(scene.alice, timim.HistoryReset, timim.ConnectionRestored)
     scene.server._settings["new_epoch"] = True
     await scene.server.restart()
-    await reset.event(timim.HistoryReset)
-    await reset.event(timim.ConnectionRestored)
+    await reset.wait_for_event(timim.HistoryReset)
+    await reset.wait_for_event(timim.ConnectionRestored)
 
 
 async def the_sender_changes(scene: Scene) -> None:
@@ -183,7 +183,7 @@ async def stage(server: RunningServer, folder: Path, mark: str) -> Scene:
     if mark == "removed":
         assert await message.remove()
     await alice.group(group.id).mark_read()
-    return Scene(server, folder, alice, bob, group.id, Watch(alice))
+    return Scene(server, folder, alice, bob, group.id, EventRecorder(alice))
 
 
 @pytest.mark.parametrize("mark", ["removed", "kept"])
@@ -240,7 +240,7 @@ async def test_a_physical_delete_opens_a_gap_that_roaming_fills(server: RunningS
         assert [m.seq for m in await alice.c2c("bob").get_local_messages(10)] == [5, 4, 2, 1]
         assert (await alice.c2c("bob").coverage()).gaps == ((3, 3),)
         assert sent[2] not in alice.c2c("bob").get_cached_messages()
-        watch = Watch(alice)
+        watch = EventRecorder(alice)
         page = await alice.c2c("bob").get_messages(10)
         assert ([m.seq for m in page], page.requests) == ([5, 4, 3, 2, 1], 1)
         assert watch.messages == []  # what comes back is not new
@@ -273,11 +273,11 @@ async def test_deleting_a_conversation_alone_or_with_its_messages(server: Runnin
         else:
             mine, his = alice.c2c("bob"), bob.c2c("alice")
         type: ConversationType = mine.type
-        watch = Watch(alice)
+        watch = EventRecorder(alice)
 
         async def say(text: str) -> None:
             await his.send(text)
-            await watch.message(lambda m: m.text == text)
+            await watch.wait_for_message(lambda m: m.text == text)
 
         for n in range(5):
             await say(str(n))

@@ -23,7 +23,7 @@ from timim.protocol.coverage import Interval
 from timim.protocol.entries import Entry
 from timim.protocol.messages import SEND_C2C
 from timim.storage import LocalStore
-from timim.testing import LocalServer, Watch, local_server
+from timim.testing import EventRecorder, LocalServer, local_server
 from timim.transport.websocket import Link
 
 T = TypeVar("T")
@@ -59,32 +59,32 @@ def no_gap_repair() -> Iterator[None]:
 @pytest.mark.requirement("R3")
 async def test_a_client_that_repairs_no_gap_is_detected(server: LocalServer, tmp_path: Path) -> None:
     async with server.client("alice") as alice, server.client("bob", data_dir=tmp_path) as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         with no_gap_repair():
             lost = server.faults.drop(user="bob", direction="down")
             await alice.c2c("bob").send("lost on the way")
             await lost.happened()
             await alice.c2c("bob").send("arrives")
-            await watch.message(lambda m: m.text == "arrives")
+            await watch.wait_for_message(lambda m: m.text == "arrives")
         assert [m.text for m in watch.messages] == ["arrives"]
 
 
 async def test_a_lost_push_is_noticed_at_the_next_heartbeat(server: LocalServer, tmp_path: Path) -> None:
     async with server.client("alice") as alice, server.client("bob", data_dir=tmp_path) as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         server.faults.drop(user="bob", direction="down")
         await alice.c2c("bob").send("lost on the way")
-        assert [m.text for m in await watch.upto(1)] == ["lost on the way"]
+        assert [m.text for m in await watch.wait_for_messages(1)] == ["lost on the way"]
 
 
 async def test_a_lost_push_is_repaired_by_the_next(server: LocalServer, tmp_path: Path) -> None:
     async with server.client("alice") as alice, server.client("bob", data_dir=tmp_path) as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         lost = server.faults.drop(user="bob", direction="down")
         await alice.c2c("bob").send("lost on the way")
         await lost.happened()
         await alice.c2c("bob").send("arrives")
-        assert [m.text for m in await watch.upto(2)] == ["lost on the way", "arrives"]
+        assert [m.text for m in await watch.wait_for_messages(2)] == ["lost on the way", "arrives"]
 
 
 @pytest.mark.requirement("R3")
@@ -126,15 +126,15 @@ async def script(server: LocalServer, me: str, peer: str, folder: Path) -> None:
         server.client(me, data_dir=folder, timeout=TIMEOUT_S, reconnect_limit=TIMEOUT_S),
         server.client(peer, timeout=TIMEOUT_S, reconnect_limit=TIMEOUT_S),
     )
-    watch = Watch(bob)
-    heard = Watch(alice)
+    watch = EventRecorder(bob)
+    heard = EventRecorder(alice)
     await login(alice)
     async with alice, bob:
         for i in range(SCRIPT_MESSAGES):
             await alice.c2c(peer).send(f"to {i}")
             await bob.c2c(me).send(f"from {i}")
-        assert [m.text for m in await heard.upto(SCRIPT_MESSAGES)] == [f"from {i}" for i in range(SCRIPT_MESSAGES)]
-        assert [m.text for m in await watch.upto(SCRIPT_MESSAGES)] == [f"to {i}" for i in range(SCRIPT_MESSAGES)]
+        assert [m.text for m in await heard.wait_for_messages(SCRIPT_MESSAGES)] == [f"from {i}" for i in range(SCRIPT_MESSAGES)]
+        assert [m.text for m in await watch.wait_for_messages(SCRIPT_MESSAGES)] == [f"to {i}" for i in range(SCRIPT_MESSAGES)]
         page = await again(lambda: alice.c2c(peer).get_messages(100))
         assert sorted(m.seq for m in page) == list(range(1, 2 * SCRIPT_MESSAGES + 1))
         await again(alice.c2c(peer).mark_read)
@@ -191,9 +191,9 @@ async def test_a_device_with_a_stale_position_gets_what_it_lacks_and_nothing_els
     rng.shuffle(copies)
     for had, folder in copies:
         device = server.client("alice", data_dir=folder)
-        watch = Watch(device)
+        watch = EventRecorder(device)
         async with device:
-            assert [m.text for m in await watch.upto(len(texts) - had)] == texts[had:]
+            assert [m.text for m in await watch.wait_for_messages(len(texts) - had)] == texts[had:]
             page = await device.c2c("bob").get_messages(1000)
             assert [m.text for m in reversed(page)] == texts
             assert (await device.c2c("bob").coverage()).intervals == ((1, len(texts)),)
@@ -221,7 +221,7 @@ async def resume_in_another_epoch(server: LocalServer, folder: Path) -> tuple[li
         for text in ("other 1", "other 2", "other 3"):
             await bob.c2c("alice").send(text)
     alice = server.client("alice", data_dir=folder / "alice")
-    watch = Watch(alice, HistoryReset)
+    watch = EventRecorder(alice, HistoryReset)
     async with alice, server.client("alice") as fresh:
         shown = [m.text async for m in alice.c2c("bob").history(oldest_first=True) if m.seq]
         there = [m.text async for m in fresh.c2c("bob").history(oldest_first=True)]

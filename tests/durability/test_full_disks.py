@@ -11,7 +11,7 @@ import pytest
 
 import timim
 from timim import Client, FileElem, Message, MessageStatus
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 BIG = "x" * 5000
 
@@ -98,9 +98,9 @@ async def test_a_full_disk_of_the_server_refuses_content_and_recovers(tmp_path: 
             assert message.status is MessageStatus.FAILED
             await alice.c2c("bob").send("between")
             resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (hard, hard))
-            watch = Watch(bob)
+            watch = EventRecorder(bob)
             sent = await alice.c2c("bob").send(FileElem(data=content, filename="big"))
-            (elem,) = await watch.message(lambda heard: heard.seq == sent.seq)
+            (elem,) = await watch.wait_for_message(lambda heard: heard.seq == sent.seq)
             assert isinstance(elem, FileElem)
             assert await elem.read() == content
             kept = [path.stat().st_size for path in (server.folder / "media").rglob("*") if path.is_file()]

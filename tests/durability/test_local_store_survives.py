@@ -16,7 +16,7 @@ import pytest
 from tests.support.client_processes import farm
 from timim import Client, Message, MessageStatus, StorageError, StoreReplaced
 from timim.local_store import types, writes
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 KILLS = 40
 
@@ -61,7 +61,7 @@ async def test_forty_kills_under_traffic_leave_every_message_once(server: Runnin
             thrown += [(seq, text) for word, *rest in bob.said if word == "new" for _, seq, text in [rest]]
     assert len(thrown) == len(set(thrown)), "thrown twice"
     again = server.client("bob", data_dir=tmp_path)
-    watch = Watch(again)
+    watch = EventRecorder(again)
     async with again:
         page = await again.c2c("alice").get_messages(1000)
         held = [m async for m in again.c2c("alice").history(oldest_first=True)]
@@ -89,7 +89,7 @@ def a_full_disk(path: Path) -> Iterator[None]:
 async def test_a_full_disk_is_reported_and_afterwards_nothing_is_missing(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("bob")
     async with server.client("bob") as bob, server.client("alice", data_dir=tmp_path) as alice:
-        watch, at_bob = Watch(alice), Watch(bob)
+        watch, at_bob = EventRecorder(alice), EventRecorder(bob)
         await alice.c2c("bob").send("fits")
         folder = store_of(alice).parent
         refused: list[Message] = []
@@ -106,8 +106,8 @@ async def test_a_full_disk_is_reported_and_afterwards_nothing_is_missing(server:
             await bob.c2c("alice").send("while it is full")
         assert refused, "the disk never was full"
         await alice.c2c("bob").send("fits again")
-        assert [m.text for m in await watch.upto(1)] == ["while it is full"]
-        await at_bob.message(lambda m: m.text == "fits again")
+        assert [m.text for m in await watch.wait_for_messages(1)] == ["while it is full"]
+        await at_bob.wait_for_message(lambda m: m.text == "fits again")
         there = [m.text async for m in bob.c2c("alice").history(oldest_first=True)]
         assert sorted(there) == sorted([*stored, "while it is full", "fits again"]), "stored once, or reported failed"
         mine = [m.text async for m in alice.c2c("bob").history(oldest_first=True) if m.status is MessageStatus.SUCCEEDED]
@@ -144,10 +144,10 @@ async def test_a_corrupt_file_is_replaced_and_synced_again(
 ) -> None:
     await server.add_users("bob")
     async with server.client("bob") as bob, server.client("alice", data_dir=tmp_path) as alice:
-        watch = Watch(alice)
+        watch = EventRecorder(alice)
         for i in range(60):
             await bob.c2c("alice").send(f"{i} {'y' * 500}")
-        await watch.upto(60)
+        await watch.wait_for_messages(60)
         assert len(await alice.c2c("bob").get_messages(100)) == 60
         file = store_of(alice)
     data = bytearray(file.read_bytes())
@@ -156,7 +156,7 @@ async def test_a_corrupt_file_is_replaced_and_synced_again(
     told: list[Path] = []
     for _ in range(3):  # a damage that no query met is found by the one that meets it, and the next start deals with it
         again = server.client("alice", data_dir=tmp_path)
-        watch = Watch(again, StoreReplaced)
+        watch = EventRecorder(again, StoreReplaced)
         try:
             async with again:
                 held = [m.text async for m in again.c2c("bob").history(oldest_first=True)]
@@ -191,10 +191,10 @@ async def test_a_store_that_delivers_before_it_stores_is_detected(server: Runnin
         for i in range(2):
             with patch.object(writes, "add", forgets):
                 bob = server.client("bob", data_dir=tmp_path)
-                watch = Watch(bob)
+                watch = EventRecorder(bob)
                 async with bob:
                     await alice.c2c("bob").send(str(i))
-                    await watch.message(lambda m, i=i: m.text == str(i))  # type: ignore[misc]
+                    await watch.wait_for_message(lambda m, i=i: m.text == str(i))  # type: ignore[misc]
             thrown += watch.messages
     texts = [m.text for m in thrown]
     assert len(texts) != len(set(texts)), "the mutant threw nothing twice"

@@ -23,7 +23,7 @@ from timim import Client, Message, MessageStatus, Page, TimimError
 from timim.server.store import timelines
 from timim.server.store.base import Appended, NewEntry
 from timim.server.store.operation import Steps
-from timim.testing import VirtualClock, Watch, local_server
+from timim.testing import EventRecorder, VirtualClock, local_server
 from timim.testing.fault_proxy import Direction
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class Network(RuleBasedStateMachine):
         self.given: dict[str, list[str]] = {user: [] for user in USERS}
         self.sending: list[asyncio.Task[Message]] = []
         self.clients: dict[str, Client] = {}
-        self.watches: dict[str, list[Watch]] = {user: [] for user in USERS}
+        self.watches: dict[str, list[EventRecorder]] = {user: [] for user in USERS}
         self.deleted: dict[str, set[int]] = {user: set() for user in USERS}
 
     def do(self, work: Coroutine[None, None, T]) -> T:
@@ -68,7 +68,7 @@ class Network(RuleBasedStateMachine):
 
     async def enter(self, user: str) -> None:
         client = self.server.client(user, data_dir=Path(self.folder.name) / user, timeout=3, reconnect_limit=2)
-        self.watches[user].append(Watch(client))
+        self.watches[user].append(EventRecorder(client))
         self.clients[user] = client
         while True:
             try:

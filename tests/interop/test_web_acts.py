@@ -10,7 +10,7 @@ import pytest
 
 from tests.interop.webclient import WebClient, web_client
 from timim import ConversationChanged, MessageEdited, MessageRecalled, ReadReceipt
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.judge
 
@@ -74,7 +74,7 @@ def ending(shown: dict[str, Any]) -> Callable[[MessageEdited | MessageRecalled],
 @pytest.mark.requirement("P06")
 async def test_a_recall_and_an_edit_by_the_web_client_reach_timim(server: RunningServer, alice: WebClient) -> None:
     bob = server.client("bob")
-    watch = Watch(bob, MessageRecalled, MessageEdited)
+    watch = EventRecorder(bob, MessageRecalled, MessageEdited)
     async with bob:
         group = await bob.groups.create("Public", name="team", members=["alice"])
         for to, where in (("bob", "C2Cbob"), (group.id, f"GROUP{group.id}")):
@@ -82,36 +82,36 @@ async def test_a_recall_and_an_edit_by_the_web_client_reach_timim(server: Runnin
             gone = await alice.send("text", to, {"text": "gone"}, group=is_group)
             good = await alice.send("text", to, {"text": "good"}, group=is_group)
             await alice.do("edit", conversationID=where, ID=good["ID"], text="better")
-            edited = await watch.event(MessageEdited, ending(good))
+            edited = await watch.wait_for_event(MessageEdited, ending(good))
             assert (edited.message.text, edited.operator) == ("better", "alice")
             await alice.do("revoke", conversationID=where, ID=gone["ID"])
-            recalled = await watch.event(MessageRecalled, ending(gone))
+            recalled = await watch.wait_for_event(MessageRecalled, ending(gone))
             assert recalled.operator == "alice"
 
 
 @pytest.mark.requirement("P06")
 async def test_read_state_and_pins_are_the_same_on_both_sides(server: RunningServer, alice: WebClient) -> None:
     bob = server.client("bob")
-    watch = Watch(bob, ReadReceipt)
+    watch = EventRecorder(bob, ReadReceipt)
     own = server.client("alice")
-    at_own = Watch(own, ConversationChanged)
+    at_own = EventRecorder(own, ConversationChanged)
     async with bob, own:
         mine = await bob.c2c("alice").send("read this")
         await alice.received(1)
         await alice.do("read", conversationID="C2Cbob")
-        assert (await watch.event(ReadReceipt)).seq == mine.seq
+        assert (await watch.wait_for_event(ReadReceipt)).seq == mine.seq
         sent = await alice.send("text", "bob", {"text": "and this"})
-        await watch.message(lambda m: m.text == "and this")
+        await watch.wait_for_message(lambda m: m.text == "and this")
         await bob.c2c("alice").mark_read()
         await told(alice, "onMessageReadByPeer", sent["ID"])
         await alice.do("pin", conversationID="C2Cbob", isPinned=True)
-        assert (await at_own.event(ConversationChanged)).pinned
+        assert (await at_own.wait_for_event(ConversationChanged)).pinned
         await own.c2c("bob").set_pinned(False)
         await alice.until(lambda: pinned(alice) == {"C2Cbob": False})
         await own.c2c("bob").set_pinned(True)
         await alice.until(lambda: pinned(alice) == {"C2Cbob": True})
         await alice.do("mute", userIDList=["bob"], messageRemindType="AcceptNotNotify")
-        await at_own.event(ConversationChanged, lambda e: e.muted)
+        await at_own.wait_for_event(ConversationChanged, lambda e: e.muted)
 
 
 def pinned(web: WebClient) -> dict[str, bool]:

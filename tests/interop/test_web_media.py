@@ -13,7 +13,7 @@ import pytest
 from tests.interop.webclient import web_client
 from tests.support.paths import MEDIA
 from timim import FileElem, ImageElem, ImageType
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.judge
 PICTURE = MEDIA / "rocket.jpg"
@@ -38,13 +38,13 @@ async def fetched(url: str) -> bytes:
 @pytest.mark.requirement("F05", "F10")
 async def test_files_and_pictures_of_the_web_client_arrive_byte_for_byte(server: RunningServer) -> None:
     async with server.client("bob") as bob, web_client(server, "alice") as web:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         await web.login()
         sent = await web.send("file", "bob", {"path": str(PICTURE), "type": "image/jpeg"})
         assert sent["payload"]["fileSize"] == PICTURE.stat().st_size
         await web.send("image", "bob", {"path": str(PICTURE), "type": "image/jpeg", "size": [640, 427]})
-        file = (await watch.message(lambda m: isinstance(m[0], FileElem)))[0]
-        image = (await watch.message(lambda m: isinstance(m[0], ImageElem)))[0]
+        file = (await watch.wait_for_message(lambda m: isinstance(m[0], FileElem)))[0]
+        image = (await watch.wait_for_message(lambda m: isinstance(m[0], ImageElem)))[0]
         assert isinstance(file, FileElem)
         assert isinstance(image, ImageElem)
         assert file.filename == "rocket.jpg"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.interop.webclient import WebClient, WebError, web_client
 from timim import Blacklisted, GroupChanged, GroupNoticeReceived, Muted, ProfileChanged, RelationChanged, RelationType
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.judge
 SYSTEM = "@TIM#SYSTEM"
@@ -90,14 +90,14 @@ async def test_a_kicked_web_user_is_notified_and_loses_the_group(server: Running
 
 async def test_a_group_is_administered_from_the_web(server: RunningServer, alice: WebClient) -> None:
     bob, carol = server.client("bob"), server.client("carol")
-    heard, seen = Watch(bob, GroupChanged, GroupNoticeReceived), Watch(carol, GroupNoticeReceived)
+    heard, seen = EventRecorder(bob, GroupChanged, GroupNoticeReceived), EventRecorder(carol, GroupNoticeReceived)
     async with bob, carol:
         group_id = await alice.do("createGroup", type="Public", name="team", memberList=[{"userID": "bob"}])
-        await heard.event(GroupNoticeReceived, lambda e: e.group_id == group_id)
+        await heard.wait_for_event(GroupNoticeReceived, lambda e: e.group_id == group_id)
         assert (await alice.do("invite", groupID=group_id, userIDList=["carol"]))["successUserIDList"] == ["carol"]
-        await seen.event(GroupNoticeReceived, lambda e: e.group_id == group_id)
+        await seen.wait_for_event(GroupNoticeReceived, lambda e: e.group_id == group_id)
         assert await alice.do("setGroup", groupID=group_id, name="crew", introduction="about", notification="mind") == "crew"
-        await heard.event(GroupChanged, lambda e: e.tip.changes.get("GroupName") == "crew")
+        await heard.wait_for_event(GroupChanged, lambda e: e.tip.changes.get("GroupName") == "crew")
         assert await alice.do("setRole", groupID=group_id, userID="bob", role="Admin") == "Admin"
         await alice.do("muteMember", groupID=group_id, userID="carol", muteTime=600)
         with pytest.raises(Muted):
@@ -116,11 +116,11 @@ async def test_a_group_is_administered_from_the_web(server: RunningServer, alice
 
 async def test_applications_to_join_are_answered_across_clients(server: RunningServer, alice: WebClient) -> None:
     bob = server.client("bob")
-    heard = Watch(bob, GroupNoticeReceived)
+    heard = EventRecorder(bob, GroupNoticeReceived)
     async with bob:
         group = await bob.groups.create("Public", name="team")
         assert await alice.do("join", groupID=group.id, applyMessage="let me in") == "WaitAdminApproval"
-        asked = await heard.event(GroupNoticeReceived, lambda e: e.notice.text == "let me in")
+        asked = await heard.wait_for_event(GroupNoticeReceived, lambda e: e.notice.text == "let me in")
         assert asked.notice.operator == "alice"
         await group.accept("alice")
         await shown(alice, SYSTEM, lambda m: m["payload"]["operationType"] == 2)
@@ -129,10 +129,10 @@ async def test_applications_to_join_are_answered_across_clients(server: RunningS
 
 async def test_friends_are_made_and_unmade_across_clients(server: RunningServer, alice: WebClient) -> None:
     bob = server.client("bob")
-    heard = Watch(bob, RelationChanged)
+    heard = EventRecorder(bob, RelationChanged)
     async with bob:
         await alice.do("addFriend", to="bob", source="AddSource_Type_Web", wording="hi bob", type="Both")
-        await heard.event(RelationChanged, lambda e: e.change.type is RelationType.APPLICATION_ADDED)
+        await heard.wait_for_event(RelationChanged, lambda e: e.change.type is RelationType.APPLICATION_ADDED)
         await bob.friends.accept("alice")
         await told(alice, "onFriendListUpdated", lambda friends: [f["userID"] for f in friends] == ["bob"])
         alice.events.clear()
@@ -146,7 +146,9 @@ async def test_friends_are_made_and_unmade_across_clients(server: RunningServer,
             alice, "onFriendApplicationListUpdated", lambda data: any(a["wording"] == "again?" for a in data["applications"])
         )
         await alice.do("acceptFriend", userID="bob", remark="bobby", type="Response_Action_AgreeAndAdd")
-        await heard.event(RelationChanged, lambda e: e.change.type is RelationType.FRIEND_ADDED and "alice" in e.change.users)
+        await heard.wait_for_event(
+            RelationChanged, lambda e: e.change.type is RelationType.FRIEND_ADDED and "alice" in e.change.users
+        )
         assert await alice.do("friends") == ["bob"]
         await alice.do("block", userIDList=["bob"])
         with pytest.raises(Blacklisted):
@@ -155,10 +157,10 @@ async def test_friends_are_made_and_unmade_across_clients(server: RunningServer,
 
 async def test_a_profile_set_on_the_web_is_seen_by_timim(server: RunningServer, alice: WebClient) -> None:
     desk = server.client("alice")
-    heard = Watch(desk, ProfileChanged)
+    heard = EventRecorder(desk, ProfileChanged)
     async with desk, server.client("bob") as bob:
         assert await alice.do("setProfile", nick="Alice", avatar="http://a/b.png") == "Alice"
-        await heard.event(ProfileChanged, lambda e: e.user_id == "alice")
+        await heard.wait_for_event(ProfileChanged, lambda e: e.user_id == "alice")
         profile = (await bob.profiles.get(["alice"]))["alice"]
         assert (profile.nickname, profile.face_url) == ("Alice", "http://a/b.png")
         await bob.profile.set(nickname="Bob")

@@ -14,7 +14,7 @@ import httpx2
 
 from timim import Client, Conversation, Message, sign_user
 from timim.testing import Faults, RunningServer
-from timim.testing.server import checked_settings
+from timim.testing.server import check_settings
 
 THIS: Sequence[str] = RunningServer.program
 WAIT_S = 60.0  # a busy machine, on which a part has to start
@@ -91,7 +91,7 @@ async def metrics_of(*urls: str) -> dict[str, float]:
 @asynccontextmanager
 async def deployment(*programs: Sequence[str], **settings: object) -> AsyncIterator[Deployment]:
     """A gateway for each program; `database` and `bus` are settings."""
-    await asyncio.to_thread(checked_settings, settings)
+    await asyncio.to_thread(check_settings, settings)
     running = Deployment({"group_messages_per_s": 0, **settings})
     try:
         for program in programs:

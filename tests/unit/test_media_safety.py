@@ -19,7 +19,7 @@ import timim
 from tests.support import image_factory
 from timim import EmptyFile, FileElem, ImageElem, ImageType, NotAnImage, SoundElem, TooLarge, VideoElem
 from timim.media import make_variants
-from timim.testing import Watch, running_server
+from timim.testing import EventRecorder, running_server
 
 MIB = 2**20
 
@@ -48,11 +48,11 @@ async def test_no_file_name_leads_out_of_the_folder(tmp_path: Path) -> None:
     """The name arrives as it was typed, for showing; on either disk there is nothing of it."""
     folder = tmp_path / "server"
     async with running_server(data_dir=folder) as server, server.client("alice") as alice, server.client("bob") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         for number, name in enumerate(NAMES.values()):
             data = b"content %d" % number
             await alice.c2c("bob").send(FileElem(data=data, filename=name))
-            elem = (await watch.upto(number + 1))[number][0]
+            elem = (await watch.wait_for_messages(number + 1))[number][0]
             assert isinstance(elem, FileElem)
             assert elem.filename == name
             assert re.fullmatch(r"[0-9a-f]{32}", elem.uuid)
@@ -137,7 +137,7 @@ def test_a_damaged_picture_is_resized_or_refused(seed: int) -> None:
 @pytest.mark.requirement("R12")
 async def test_html_and_svg_polyglots_are_never_shown_as_pages() -> None:
     async with running_server() as server, server.client("alice") as alice, server.client("bob") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         taken = 0
         for name, data in image_factory.polyglots().items():
             message = timim.Message(ImageElem(data=data))
@@ -147,7 +147,7 @@ async def test_html_and_svg_polyglots_are_never_shown_as_pages() -> None:
                 assert message.status is timim.MessageStatus.FAILED, name
                 continue
             taken += 1
-            elem = (await watch.upto(taken))[-1][0]
+            elem = (await watch.wait_for_messages(taken))[-1][0]
             assert isinstance(elem, ImageElem)
             assert await elem.images[ImageType.ORIGINAL].read() == data
             thumb = await elem.images[ImageType.THUMB].read()

@@ -54,8 +54,8 @@ def bench(
     Its accounts and groups stay on the server. Ctrl-C ends it with what was measured by then.
     """
     from ..loadtest import coordinator as load
-    from ..loadtest.report import table, verdict
-    from ..loadtest.scenario import Plan
+    from ..loadtest.report import render_table, summary_lines
+    from ..loadtest.scenario import Scenario
 
     def told(text: str) -> None:
         if not json:
@@ -65,7 +65,7 @@ def bench(
         signs_for, signs_with = app_id, key
         if not signs_for or not signs_with:
             signs_for, signs_with = _known(data_dir)
-        plan = Plan(
+        plan = Scenario(
             urls=url,
             app_id=app_id or signs_for,
             key=key or signs_with,
@@ -84,14 +84,14 @@ def bench(
             on_disk=on_disk,
             settle_s=settle,
         )
-        report = await load.run(plan, interrupted=_interrupted(), told=told)
+        report = await load.run_scenario(plan, interrupted=_interrupted(), on_progress=told)
         if json:
             print(msgspec.json.encode(report).decode())
         else:
-            out.print(table(report))
-            for line in verdict(report):
+            out.print(render_table(report))
+            for line in summary_lines(report):
                 out.print(line)
-        if not report.sound:
+        if not report.passed:
             Console(stderr=True).print("timim: messages were lost, repeated or out of order, or clients did not come back")
             raise typer.Exit(1)
         if report.interrupted:

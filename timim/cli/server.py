@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from ..errors import TimimError
 from ..usersig import sign_user
-from ..util.rlimit import raised
+from ..util.rlimit import raise_nofile_limit
 from .console import app, out, run
 from .options import DATA, DataDir, key_in
 
@@ -46,7 +46,7 @@ def serve(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        raised()  # each client is a socket
+        raise_nofile_limit()  # each client is a socket
         async with Server(settings) as server:
             if plain:
                 print(f"listening on {server.url}", flush=True)

@@ -15,7 +15,7 @@ from ..protocol.conversation_list import ConversationItem
 from ..protocol.coverage import Interval
 from ..protocol.entries import Entry
 from ..storage import ConversationFlags, IngestBatch, LocalStore, UnreadCount
-from ..util.tasks import together
+from ..util.tasks import gather_cancelling
 from .config import ClientConfig
 from .conversation_settings import ConversationSettings
 from .conversations import ConversationIndex
@@ -213,4 +213,4 @@ class Sync:
             async with slots:
                 await bring(head, contact)
 
-        await together(*(one(head, contact) for head, contact in conversations))
+        await gather_cancelling(*(one(head, contact) for head, contact in conversations))

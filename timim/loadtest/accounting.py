@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Line:
+class SequenceTracker:
     """One line as one receiver hears it. What it holds in memory is what is missing at the moment."""
 
     last: int = -1
     missing: set[int] = field(default_factory=set)
-    heard: int = 0
+    received: int = 0
     repeated: int = 0
     disordered: int = 0
 
-    def hear(self, number: int) -> None:
-        self.heard += 1
+    def record(self, number: int) -> None:
+        self.received += 1
         if number == self.last + 1:
             self.last = number
         elif number > self.last:
@@ -32,6 +32,6 @@ class Line:
         else:
             self.repeated += 1
 
-    def lost(self, count: int, failed: Iterable[int]) -> set[int]:
+    def lost_below(self, count: int, failed: Iterable[int]) -> set[int]:
         """Of the numbers below `count`, those that did not come, and were not refused."""
         return (self.missing | set(range(self.last + 1, count))) - set(failed)

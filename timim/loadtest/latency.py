@@ -9,7 +9,7 @@ WIDTH = math.log(1.02)
 LEAST_S = 1e-5
 
 
-class Latencies:
+class LatencyHistogram:
     """Of any number of times, in seconds."""
 
     def __init__(self, counts: Mapping[int, int] | None = None) -> None:
@@ -26,7 +26,7 @@ class Latencies:
     def __len__(self) -> int:
         return sum(self.counts.values())
 
-    def at(self, share: float) -> float:
+    def percentile(self, share: float) -> float:
         """Seconds within which this share of them lie; 0 when there are none. 1.0: the longest."""
         wanted, seen = share * len(self), 0
         for bucket in sorted(self.counts):

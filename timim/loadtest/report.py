@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import msgspec
 from rich.table import Table
 
-from .latency import Latencies
+from .latency import LatencyHistogram
 
 
-class Times(msgspec.Struct):
+class Percentiles(msgspec.Struct):
     """Milliseconds."""
 
     p50: float
@@ -19,8 +19,8 @@ class Times(msgspec.Struct):
     longest: float
 
     @classmethod
-    def of(cls, latencies: Latencies) -> Times:
-        return cls(*(round(latencies.at(share) * 1000, 2) for share in (0.5, 0.9, 0.99, 1.0)))
+    def from_histogram(cls, latencies: LatencyHistogram) -> Percentiles:
+        return cls(*(round(latencies.percentile(share) * 1000, 2) for share in (0.5, 0.9, 0.99, 1.0)))
 
 
 class Storm(msgspec.Struct):
@@ -29,7 +29,7 @@ class Storm(msgspec.Struct):
     cut: int
     back: int
     seconds: float
-    each_ms: Times
+    each_ms: Percentiles
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -41,14 +41,14 @@ class Report(msgspec.Struct, kw_only=True):
     processes: int
     interrupted: bool
     logins_s: float
-    logins_each_ms: Times
+    logins_each_ms: Percentiles
     seconds: float
     sent: int
     sent_per_s: float
     delivered: int
     delivered_per_s: float
-    ack_ms: Times
-    delivery_ms: Times
+    ack_ms: Percentiles
+    delivery_ms: Percentiles
     refused: dict[int, int]  # by code
     lost: int
     lost_examples: Sequence[str] = ()
@@ -58,7 +58,7 @@ class Report(msgspec.Struct, kw_only=True):
     busy: float
 
     @property
-    def sound(self) -> bool:
+    def passed(self) -> bool:
         """Nothing was lost, repeated or out of order, and everybody came back."""
         return not (self.lost or self.repeated or self.disordered) and all(storm.back == storm.cut for storm in self.storms)
 
@@ -66,13 +66,13 @@ class Report(msgspec.Struct, kw_only=True):
 BUSY = 0.9  # above it, times are those of clients that wait for each other
 
 
-def table(report: Report) -> Table:
+def render_table(report: Report) -> Table:
     """For people."""
     rows = Table("", "number", "a second", "p50, ms", "p90, ms", "p99, ms", "longest", box=None, padding=(0, 2))
     for column in rows.columns[1:]:
         column.justify = "right"
 
-    def row(what: str, number: int, each_s: float, times: Times) -> None:
+    def row(what: str, number: int, each_s: float, times: Percentiles) -> None:
         shown = (f"{value:,.1f}" for value in (times.p50, times.p90, times.p99, times.longest))
         rows.add_row(what, f"{number:,}", f"{each_s:,.0f}", *shown)
 
@@ -84,7 +84,7 @@ def table(report: Report) -> Table:
     return rows
 
 
-def verdict(report: Report) -> list[str]:
+def summary_lines(report: Report) -> list[str]:
     """What has to be said besides."""
     said = [f"lost {report.lost:,}, repeated {report.repeated:,}, out of order {report.disordered:,}"]
     said += [

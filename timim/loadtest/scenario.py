@@ -11,12 +11,12 @@ import msgspec
 
 from ..errors import InvalidArgument
 
-MADE_WITH = 100  # members that a group is made with; the others join
-LEAST_PAYLOAD_BYTES = 64  # what a message says about itself fits into it
+INITIAL_MEMBERS = 100  # members that a group is made with; the others join
+MIN_PAYLOAD_BYTES = 64  # what a message says about itself fits into it
 USERS_LIMIT = 100_000
 
 
-class Plan(msgspec.Struct, kw_only=True, tag=True):
+class Scenario(msgspec.Struct, kw_only=True, tag=True):
     """`rate`: messages a second of all users together; 0: as many as `in_flight` at once lets through."""
 
     urls: Sequence[str]
@@ -37,7 +37,7 @@ class Plan(msgspec.Struct, kw_only=True, tag=True):
     on_disk: bool = False
     settle_s: float = 45.0  # a client finds by its heartbeat, within 30 s, that a push was lost
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raises InvalidArgument."""
         if not 2 <= self.users <= USERS_LIMIT:
             raise InvalidArgument(f"users are 2 to {USERS_LIMIT}, not {self.users}")
@@ -54,12 +54,12 @@ class Plan(msgspec.Struct, kw_only=True, tag=True):
             raise InvalidArgument(f"{self.processes} processes cannot share {self.users} users")
         if self.rate < 0 or self.seconds <= 0 or self.settle_s <= 0:
             raise InvalidArgument("times must be more than 0, and the rate not negative")
-        if self.payload_bytes < LEAST_PAYLOAD_BYTES:
-            raise InvalidArgument(f"a message has {LEAST_PAYLOAD_BYTES} bytes or more, not {self.payload_bytes}")
+        if self.payload_bytes < MIN_PAYLOAD_BYTES:
+            raise InvalidArgument(f"a message has {MIN_PAYLOAD_BYTES} bytes or more, not {self.payload_bytes}")
         if wrong := [cut for cut in self.storms if not 1 <= cut <= self.users]:
             raise InvalidArgument(f"a storm cuts 1 to {self.users} clients, not {wrong[0]}")
 
-    def name(self, user: int) -> str:
+    def user_id(self, user: int) -> str:
         return f"{self.run}-{user}"
 
     def group_id(self, group: int) -> str:
@@ -82,7 +82,7 @@ class Plan(msgspec.Struct, kw_only=True, tag=True):
         return [(first + step) % self.users for step in range(self.members)]
 
 
-class MakeGroups(msgspec.Struct, tag=True):
+class CreateGroups(msgspec.Struct, tag=True):
     """Who owns a group here makes it."""
 
 
@@ -90,53 +90,53 @@ class JoinGroups(msgspec.Struct, tag=True):
     """Who was not put in when it was made joins."""
 
 
-class Greet(msgspec.Struct, tag=True):
+class SendGreetings(msgspec.Struct, tag=True):
     """Owners say hello; answered when every member here heard its owners, or after a while."""
 
 
-class Begin(msgspec.Struct, tag=True):
+class StartSending(msgspec.Struct, tag=True):
     """Speak, until told to end."""
 
 
-class Cut(msgspec.Struct, tag=True):
+class CutConnections(msgspec.Struct, tag=True):
     """Cut the first `count` clients of all at once; answered when they are back."""
 
     count: int
 
 
-class End(msgspec.Struct, tag=True):
+class StopSending(msgspec.Struct, tag=True):
     """Say nothing more, and wait for what is under way."""
 
 
-class Settle(msgspec.Struct, tag=True):
+class AwaitDeliveries(msgspec.Struct, tag=True):
     """Wait for all that was sent by all workers: line → how many, and the numbers among them that were not accepted."""
 
-    sent: dict[str, Sent]
+    sent: dict[str, SentNumbers]
     settle_s: float
 
 
-Order = Plan | MakeGroups | JoinGroups | Greet | Begin | Cut | End | Settle
+Command = Scenario | CreateGroups | JoinGroups | SendGreetings | StartSending | CutConnections | StopSending | AwaitDeliveries
 
 
-class Done(msgspec.Struct, tag=True):
+class CommandDone(msgspec.Struct, tag=True):
     """Nothing to tell."""
 
 
-class Failed(msgspec.Struct, tag=True):
+class CommandFailed(msgspec.Struct, tag=True):
     """The run cannot go on."""
 
     why: str
 
 
-class Entered(msgspec.Struct, tag=True):
+class LoggedIn(msgspec.Struct, tag=True):
     logins: dict[int, int]  # `Latencies.counts`
 
 
-class Greeted(msgspec.Struct, tag=True):
+class GreetingsReceived(msgspec.Struct, tag=True):
     missing: int  # memberships of those who did not hear the owner yet
 
 
-class Back(msgspec.Struct, tag=True):
+class Reconnected(msgspec.Struct, tag=True):
     """After a cut: how many are online again, and the time that each needed."""
 
     cut: int
@@ -144,22 +144,22 @@ class Back(msgspec.Struct, tag=True):
     times: dict[int, int]
 
 
-class Sent(msgspec.Struct, array_like=True):
+class SentNumbers(msgspec.Struct, array_like=True):
     """Of one line: how many were tried, and which were refused or given up."""
 
     count: int
     failed: list[int]
 
 
-class Ended(msgspec.Struct, tag=True):
-    sent: dict[str, Sent]
+class SendingResult(msgspec.Struct, tag=True):
+    sent: dict[str, SentNumbers]
     refused: dict[int, int]  # code → how many
     acks: dict[int, int]
     seconds: float  # from the first message to the last ack
     busy: float  # of the process's time, how much it computed: near 1, the clients were the bound
 
 
-class Settled(msgspec.Struct, tag=True):
+class DeliveryResult(msgspec.Struct, tag=True):
     delivered: int
     lost: int
     examples: list[str]  # of what was lost
@@ -169,8 +169,8 @@ class Settled(msgspec.Struct, tag=True):
     seconds: float  # from the first message to the last delivery
 
 
-Answer = Done | Failed | Entered | Greeted | Back | Ended | Settled
+Reply = CommandDone | CommandFailed | LoggedIn | GreetingsReceived | Reconnected | SendingResult | DeliveryResult
 
 encode = msgspec.json.Encoder().encode
-order = msgspec.json.Decoder(Order).decode
-answer = msgspec.json.Decoder(Answer).decode
+decode_command = msgspec.json.Decoder(Command).decode
+decode_reply = msgspec.json.Decoder(Reply).decode

@@ -22,108 +22,110 @@ from ..events import ConnectionRestored
 from ..message import Message
 from ..usersig import sign_user
 from ..util import rlimit
-from ..util.tasks import together
-from .accounting import Line
-from .latency import Latencies
+from ..util.tasks import gather_cancelling
+from .accounting import SequenceTracker
+from .latency import LatencyHistogram
 from .scenario import (
-    MADE_WITH,
-    Answer,
-    Back,
-    Begin,
-    Cut,
-    Done,
-    End,
-    Ended,
-    Entered,
-    Failed,
-    Greet,
-    Greeted,
+    INITIAL_MEMBERS,
+    AwaitDeliveries,
+    Command,
+    CommandDone,
+    CommandFailed,
+    CreateGroups,
+    CutConnections,
+    DeliveryResult,
+    GreetingsReceived,
     JoinGroups,
-    MakeGroups,
-    Order,
-    Plan,
-    Sent,
-    Settle,
-    Settled,
+    LoggedIn,
+    Reconnected,
+    Reply,
+    Scenario,
+    SendGreetings,
+    SendingResult,
+    SentNumbers,
+    StartSending,
+    StopSending,
+    decode_command,
     encode,
-    order,
 )
 
 LOGINS_AT_ONCE = 50
-BACK_S = 120.0  # who is not back by then is told as missing
-END_S = 60.0  # a message that is neither acked nor refused by then is given up
+RECONNECT_LIMIT_S = 120.0  # who is not back by then is told as missing
+ACK_LIMIT_S = 60.0  # a message that is neither acked nor refused by then is given up
 GREET_S = 2.0
 EXAMPLES = 10  # of what was lost, told by each process
-LOOK_S = 0.1  # between two looks whether all has come
+POLL_S = 0.1  # between two looks whether all has come
 FILES_EACH = 4  # a socket and, on disk, the database's three
 FILES_BESIDES = 100
-ORDER_LIMIT_BYTES = 64 * 1024 * 1024
+COMMAND_LIMIT_BYTES = 64 * 1024 * 1024
 now = time.monotonic  # one clock for all processes of a machine
 
 
-class Worker:
+class LoadWorker:
     """The users of one process."""
 
-    def __init__(self, plan: Plan, number: int) -> None:
+    def __init__(self, plan: Scenario, number: int) -> None:
         self._plan = plan
-        self._mine = plan.users_of(number)
+        self._users = plan.users_of(number)
         self._clients: dict[int, Client] = {}
         self._members = [plan.members_of(group) for group in range(plan.groups)]
         self._groups: dict[int, list[int]] = defaultdict(list)  # user → groups
         for group, members in enumerate(self._members):
             for member in members:
                 self._groups[member].append(group)
-        self._lines: dict[int, dict[str, Line]] = {user: {} for user in self._mine}  # receiver → line's name → what came
-        self._sent: dict[str, Sent] = {}
+        self._trackers: dict[int, dict[str, SequenceTracker]] = {
+            user: {} for user in self._users
+        }  # receiver → line's name → what came
+        self._sent: dict[str, SentNumbers] = {}
         self._refused: dict[int, int] = defaultdict(int)
-        self._acks, self._deliveries = Latencies(), Latencies()
-        self._hello = f"{plan.run} hello"
+        self._acks, self._deliveries = LatencyHistogram(), LatencyHistogram()
+        self._greeting = f"{plan.run} hello"
         self._greeted: set[tuple[int, str]] = set()  # user and the group that it heard
         self._heard = asyncio.Event()
-        self._speaking: asyncio.Task[None] | None = None
+        self._sender: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(max(1, plan.in_flight // plan.processes))
-        self._cut: dict[int, float] = {}  # who is not back yet, and when it was cut
-        self._back = asyncio.Event()
-        self._returns = Latencies()
+        self._cut_at: dict[int, float] = {}  # who is not back yet, and when it was cut
+        self._all_back = asyncio.Event()
+        self._reconnects = LatencyHistogram()
         self._begun = self._last_ack = self._last_delivery = self._computed = 0.0
 
-    async def obey(self, order: Order) -> Answer:
+    async def execute(self, order: Command) -> Reply:
         match order:
-            case Plan():
-                return await self._enter()
-            case MakeGroups():
-                return await self._make_groups()
+            case Scenario():
+                return await self._log_in()
+            case CreateGroups():
+                return await self._create_groups()
             case JoinGroups():
                 return await self._join_groups()
-            case Greet():
-                return await self._greet()
-            case Begin():
+            case SendGreetings():
+                return await self._send_greetings()
+            case StartSending():
                 self._begun, self._computed = now(), time.process_time()
-                self._speaking = asyncio.create_task(self._speak(), name="timim load")
-                return Done()
-            case Cut(count=users):
-                return await self._storm([user for user in self._mine if user < users])
-            case End():
-                return await self._end()
-            case Settle(sent=sent, settle_s=settle_s):
-                return await self._settle(sent, settle_s)
+                self._sender = asyncio.create_task(self._send_continuously(), name="timim load")
+                return CommandDone()
+            case CutConnections(count=users):
+                return await self._cut_connections([user for user in self._users if user < users])
+            case StopSending():
+                return await self._stop_sending()
+            case AwaitDeliveries(sent=sent, settle_s=settle_s):
+                return await self._await_deliveries(sent, settle_s)
 
     # who takes part
 
-    async def _enter(self) -> Entered:
-        _room_for(len(self._mine))
-        logins, slots = Latencies(), asyncio.Semaphore(LOGINS_AT_ONCE)
+    async def _log_in(self) -> LoggedIn:
+        _raise_open_files_limit(len(self._users))
+        logins, slots = LatencyHistogram(), asyncio.Semaphore(LOGINS_AT_ONCE)
 
         async def enter(user: int) -> None:
             async with slots:
-                client = self._clients[user] = self._client(user)
+                client = self._clients[user] = self._create_client(user)
                 begun = now()
                 await client.login()
                 logins.add(now() - begun)
 
-        await together(*(enter(user) for user in self._mine))
-        return Entered(logins.counts)
+        await gather_cancelling(*(enter(user) for user in self._users))
+        return LoggedIn(logins.counts)
 
     async def close(self) -> None:
         """Log all out."""
@@ -133,10 +135,10 @@ class Worker:
             async with slots:
                 await client.close()
 
-        await together(*(leave(client) for client in self._clients.values()))
+        await gather_cancelling(*(leave(client) for client in self._clients.values()))
 
-    def _client(self, user: int) -> Client:
-        plan, name = self._plan, self._plan.name(user)
+    def _create_client(self, user: int) -> Client:
+        plan, name = self._plan, self._plan.user_id(user)
         client = Client(
             plan.url_of(user),
             app_id=plan.app_id,
@@ -144,40 +146,40 @@ class Worker:
             user_sig=sign_user(plan.app_id, plan.key, name),
             data_dir=Path(plan.folder) / name if plan.on_disk else ":memory:",
         )
-        client.on_new_message(self._hearer(user))
+        client.on_new_message(self._message_handler(user))
 
         @client.on(ConnectionRestored)
         def back(_: ConnectionRestored) -> None:
-            if (cut := self._cut.pop(user, None)) is not None:
-                self._returns.add(now() - cut)
-                if not self._cut:
-                    self._back.set()
+            if (cut := self._cut_at.pop(user, None)) is not None:
+                self._reconnects.add(now() - cut)
+                if not self._cut_at:
+                    self._all_back.set()
 
         return client
 
-    async def _make_groups(self) -> Done:
+    async def _create_groups(self) -> CommandDone:
         plan = self._plan
-        await together(
+        await gather_cancelling(
             *(
-                _make(owner, plan.group_id(group), [plan.name(member) for member in members[1:MADE_WITH]])
+                _create_group(owner, plan.group_id(group), [plan.user_id(member) for member in members[1:INITIAL_MEMBERS]])
                 for group, members in enumerate(self._members)
                 if (owner := self._clients.get(members[0])) is not None
             )
         )
-        return Done()
+        return CommandDone()
 
-    async def _join_groups(self) -> Done:
+    async def _join_groups(self) -> CommandDone:
         for group, members in enumerate(self._members):
-            for member in members[MADE_WITH:]:
+            for member in members[INITIAL_MEMBERS:]:
                 if (client := self._clients.get(member)) is not None:
                     await client.groups.join(self._plan.group_id(group))
-        return Done()
+        return CommandDone()
 
-    async def _greet(self) -> Greeted:
+    async def _send_greetings(self) -> GreetingsReceived:
         """A client takes the first message of a group that it hears for the beginning: it is to be this one."""
         missing = {
             (user, self._plan.group_id(group))
-            for user in self._mine
+            for user in self._users
             for group in self._groups[user]
             if self._members[group][0] != user
         }
@@ -186,7 +188,7 @@ class Worker:
             for group, of in enumerate(self._members)
             if of[0] in self._clients
         ]
-        await asyncio.gather(*(owner.group(group_id).send(self._hello) for owner, group_id in owned))
+        await asyncio.gather(*(owner.group(group_id).send(self._greeting) for owner, group_id in owned))
         try:
             async with asyncio.timeout(GREET_S):
                 while missing - self._greeted:
@@ -194,12 +196,12 @@ class Worker:
                     await self._heard.wait()
         except TimeoutError:
             pass  # told by the number
-        return Greeted(len(missing - self._greeted))
+        return GreetingsReceived(len(missing - self._greeted))
 
     # what they say
 
-    async def _speak(self) -> None:
-        lines = self._places()
+    async def _send_continuously(self) -> None:
+        lines = self._destinations()
         if not lines:
             return
         every_s = self._plan.processes / self._plan.rate if self._plan.rate else 0.0
@@ -214,11 +216,11 @@ class Worker:
             self._sending.add(sending)
             sending.add_done_callback(self._sending.discard)
 
-    def _places(self) -> list[tuple[str, Conversation]]:
+    def _destinations(self) -> list[tuple[str, Conversation]]:
         """Everybody's lines, in turns: first each one's first, then each one's second."""
         plan = self._plan
         of = [
-            [(f"{user}>u{peer}", client.c2c(plan.name(peer))) for peer in plan.peers_of(user)]
+            [(f"{user}>u{peer}", client.c2c(plan.user_id(peer))) for peer in plan.peers_of(user)]
             + [(f"{user}>g{group}", client.group(plan.group_id(group))) for group in self._groups[user]]
             for user, client in sorted(self._clients.items())
         ]
@@ -226,7 +228,7 @@ class Worker:
         return [lines[nth] for nth in range(most) for lines in of if nth < len(lines)]
 
     async def _send(self, line: str, there: Conversation, number: int, due: float) -> None:
-        sent = self._sent.setdefault(line, Sent(0, []))
+        sent = self._sent.setdefault(line, SentNumbers(0, []))
         sent.count = max(sent.count, number + 1)
         text = f"{self._plan.run} {line} {number} {due!r} "
         try:
@@ -243,32 +245,32 @@ class Worker:
         finally:
             self._slots.release()
 
-    async def _end(self) -> Ended:
+    async def _stop_sending(self) -> SendingResult:
         busy = (time.process_time() - self._computed) / max(1e-9, now() - self._begun)
-        if self._speaking is not None:
-            self._speaking.cancel()
-            await asyncio.wait((self._speaking,))
-            if not self._speaking.cancelled():
-                self._speaking.result()
+        if self._sender is not None:
+            self._sender.cancel()
+            await asyncio.wait((self._sender,))
+            if not self._sender.cancelled():
+                self._sender.result()
         if self._sending:
-            await asyncio.wait(self._sending, timeout=END_S)
+            await asyncio.wait(self._sending, timeout=ACK_LIMIT_S)
         left = list(self._sending)
         for sending in left:
             sending.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        return Ended(self._sent, dict(self._refused), self._acks.counts, max(0.0, self._last_ack - self._begun), busy)
+        return SendingResult(self._sent, dict(self._refused), self._acks.counts, max(0.0, self._last_ack - self._begun), busy)
 
     # what they hear
 
-    def _hearer(self, user: int) -> Callable[[list[Message]], None]:
-        lines, run = self._lines[user], self._plan.run
+    def _message_handler(self, user: int) -> Callable[[list[Message]], None]:
+        lines, run = self._trackers[user], self._plan.run
 
         def hear(messages: list[Message]) -> None:
             at = now()
             for message in messages:
                 if message.is_self or not message.text.startswith(run):
                     continue
-                if message.text == self._hello:
+                if message.text == self._greeting:
                     assert message.conversation is not None
                     self._greeted.add((user, message.conversation.peer))
                     self._heard.set()
@@ -276,8 +278,8 @@ class Worker:
                 _, name, number, due, _ = message.text.split(" ", 4)
                 line = lines.get(name)
                 if line is None:
-                    line = lines[name] = Line()
-                line.hear(int(number))
+                    line = lines[name] = SequenceTracker()
+                line.record(int(number))
                 self._deliveries.add(at - float(due))
                 self._last_delivery = at
 
@@ -289,71 +291,71 @@ class Worker:
         hearers = self._members[int(place[1:])] if place[0] == "g" else [int(place[1:])]
         return [user for user in hearers if user in self._clients and user != int(sender)]
 
-    async def _settle(self, sent: dict[str, Sent], settle_s: float) -> Settled:
+    async def _await_deliveries(self, sent: dict[str, SentNumbers], settle_s: float) -> DeliveryResult:
         expected = [
-            (user, name, self._lines[user].setdefault(name, Line()), of)
+            (user, name, self._trackers[user].setdefault(name, SequenceTracker()), of)
             for name, of in sent.items()
             for user in self._receivers(name)
         ]
         begun = now()
-        while any(line.lost(of.count, of.failed) for _, _, line, of in expected):
+        while any(line.lost_below(of.count, of.failed) for _, _, line, of in expected):
             if now() - max(begun, self._last_delivery) > settle_s:
                 break
-            await asyncio.sleep(LOOK_S)
-        lost = [(user, name, line.lost(of.count, of.failed)) for user, name, line, of in expected]
-        lines = [line for of in self._lines.values() for line in of.values()]
-        return Settled(
-            delivered=sum(line.heard for line in lines),
+            await asyncio.sleep(POLL_S)
+        lost = [(user, name, line.lost_below(of.count, of.failed)) for user, name, line, of in expected]
+        lines = [line for of in self._trackers.values() for line in of.values()]
+        return DeliveryResult(
+            delivered=sum(line.received for line in lines),
             lost=sum(len(numbers) for _, _, numbers in lost),
-            examples=[self._told(*some) for some in lost if some[2]][:EXAMPLES],
+            examples=[self._describe_lost(*some) for some in lost if some[2]][:EXAMPLES],
             repeated=sum(line.repeated for line in lines),
             disordered=sum(line.disordered for line in lines),
             deliveries=self._deliveries.counts,
             seconds=max(0.0, self._last_delivery - self._begun),
         )
 
-    def _told(self, user: int, line: str, numbers: set[int]) -> str:
+    def _describe_lost(self, user: int, line: str, numbers: set[int]) -> str:
         """What somebody did not hear, in words that can be looked for in the server."""
         sender, _, place = line.partition(">")
-        to = self._plan.group_id(int(place[1:])) if place[0] == "g" else self._plan.name(int(place[1:]))
+        to = self._plan.group_id(int(place[1:])) if place[0] == "g" else self._plan.user_id(int(place[1:]))
         some = ", ".join(map(str, sorted(numbers)[:EXAMPLES]))
-        return f"{self._plan.name(user)} did not get from {self._plan.name(int(sender))} to {to}: {some}"
+        return f"{self._plan.user_id(user)} did not get from {self._plan.user_id(int(sender))} to {to}: {some}"
 
     # what is done to them
 
-    async def _storm(self, users: list[int]) -> Back:
-        self._back.clear()
-        self._returns = Latencies()
-        self._cut = dict.fromkeys(users, now())
+    async def _cut_connections(self, users: list[int]) -> Reconnected:
+        self._all_back.clear()
+        self._reconnects = LatencyHistogram()
+        self._cut_at = dict.fromkeys(users, now())
         for user in users:
             self._clients[user].engine.connection.cut()
         if users:
             try:
-                async with asyncio.timeout(BACK_S):
-                    await self._back.wait()
+                async with asyncio.timeout(RECONNECT_LIMIT_S):
+                    await self._all_back.wait()
             except TimeoutError:
                 pass  # told by the numbers
-        away, self._cut = len(self._cut), {}
-        return Back(len(users), len(users) - away, self._returns.counts)
+        away, self._cut_at = len(self._cut_at), {}
+        return Reconnected(len(users), len(users) - away, self._reconnects.counts)
 
 
-async def work(number: int) -> None:
+async def serve_commands(number: int) -> None:
     """Obey until there are no more orders. The first is the plan."""
-    reader = asyncio.StreamReader(limit=ORDER_LIMIT_BYTES)
+    reader = asyncio.StreamReader(limit=COMMAND_LIMIT_BYTES)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    worker: Worker | None = None
+    worker: LoadWorker | None = None
     try:
         while line := await reader.readline():
-            given = order(line)
-            if isinstance(given, Plan):
-                worker = Worker(given, number)
+            given = decode_command(line)
+            if isinstance(given, Scenario):
+                worker = LoadWorker(given, number)
             assert worker is not None
-            answer: Answer
+            answer: Reply
             try:
-                answer = await worker.obey(given)
+                answer = await worker.execute(given)
             except TimimError as exc:
-                answer = Failed(str(exc))
+                answer = CommandFailed(str(exc))
             sys.stdout.buffer.write(encode(answer) + b"\n")
             sys.stdout.buffer.flush()
     finally:
@@ -361,20 +363,20 @@ async def work(number: int) -> None:
             await worker.close()
 
 
-def _room_for(clients: int) -> None:
+def _raise_open_files_limit(clients: int) -> None:
     """As many open files as they need. Raises InvalidArgument."""
     needed = clients * FILES_EACH + FILES_BESIDES
-    if (limit := rlimit.raised(needed)) < needed:
+    if (limit := rlimit.raise_nofile_limit(needed)) < needed:
         raise InvalidArgument(
             f"{clients} clients need {needed} open files, and a process here has {limit}: "
             "raise `ulimit -Hn`, or share them among more processes"
         )
 
 
-async def _make(owner: Client, group_id: str, members: list[str]) -> None:
+async def _create_group(owner: Client, group_id: str, members: list[str]) -> None:
     await owner.groups.create("ChatRoom", id=group_id, name="load", members=members)
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.ERROR)
-    asyncio.run(work(int(sys.argv[1])))
+    asyncio.run(serve_commands(int(sys.argv[1])))

@@ -24,7 +24,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 
 from ..errors import InvalidArgument, StorageError, StoreInUse, TimimError
 from ..util import clock
-from ..util.failpoints import count_from_here
+from ..util.failpoints import arm
 from .bus.base import Bus
 from .bus.local import LocalBus
 from .content.blob_store import Blobs
@@ -232,7 +232,7 @@ class Server:
                 self._task.result()
                 raise StorageError("the server ended while starting")
             await asyncio.sleep(0.005)
-        count_from_here()
+        arm()
 
     async def stop(self) -> None:
         """Drain and close; calling it again does nothing. What is under way has `drain_s` to end, all of it together."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import StorageError, StoreCorrupted, TimimError
-from ..util.failpoints import reach
+from ..util.failpoints import failpoint
 from .lanes import Job, Lane, Op, ReadLane, Rest, threads
 
 T = TypeVar("T")
@@ -174,9 +174,9 @@ class Database:
             try:
                 if failed is not None:
                     raise failed
-                reach("before-commit")
+                failpoint("before-commit")
                 connection.execute("COMMIT")
-                reach("after-commit")
+                failpoint("after-commit")
             except sqlite3.Error as exc:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")

@@ -7,17 +7,17 @@ async with running_server() as server:
 from .clocks import VirtualClock, WallClock
 from .fault_proxy import Fault, Faults
 from .in_process import LocalServer, local_server
-from .recorder import Watch
+from .recorder import EventRecorder
 from .server import RunningServer, running_server
 
 __all__ = [
+    "EventRecorder",
     "Fault",
     "Faults",
     "LocalServer",
     "RunningServer",
     "VirtualClock",
     "WallClock",
-    "Watch",
     "local_server",
     "running_server",
 ]

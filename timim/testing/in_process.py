@@ -18,14 +18,14 @@ from ..errors import InvalidArgument
 from ..usersig import sign_user
 from .clocks import VirtualClock, WallClock
 from .fault_proxy import Faults
-from .server import APP_ID, SECRET_KEY, checked_settings
+from .server import APP_ID, SECRET_KEY, check_settings
 
 if TYPE_CHECKING:
     from ..server.app import Server
 
 
 class LocalServer:
-    """As RunningServer, without `crash` and `died`. `clock` is what it tells the time by."""
+    """As RunningServer, without `crash` and `wait_for_exit`. `clock` is what it tells the time by."""
 
     def __init__(self, folder: Path, clock: VirtualClock | WallClock, settings: dict[str, object]) -> None:
         self.app_id, self.secret_key = APP_ID, SECRET_KEY
@@ -57,12 +57,12 @@ class LocalServer:
 
     async def start(self) -> None:
         """Start, on the same port as before."""
-        server = await asyncio.to_thread(self._made)
+        server = await asyncio.to_thread(self._create)
         await server.start()
         self._server, self._port = server, server.port
         await self.faults.start(server.url)
 
-    def _made(self) -> Server:
+    def _create(self) -> Server:
         """Importing it and reading its settings touches the disk."""
         from ..server.app import Server
         from ..server.settings import Settings
@@ -86,7 +86,7 @@ async def local_server(
     clock: VirtualClock | WallClock | None = None, *, data_dir: Path | None = None, **settings: object
 ) -> AsyncIterator[LocalServer]:
     """A real server in this loop, on a free port of loopback. Keyword arguments are its settings."""
-    await asyncio.to_thread(checked_settings, settings)
+    await asyncio.to_thread(check_settings, settings)
     if isinstance(clock, VirtualClock) and not clock.drives(asyncio.get_running_loop()):
         raise InvalidArgument("a VirtualClock needs its own loop: VirtualClock().run(main())")
     folder = data_dir or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="timim-test-"))

@@ -1,4 +1,4 @@
-"""What a client was told, kept for a test to look at: no waiting by the clock, no race between asking and arriving."""
+"""Recording of a client's messages and events for tests. Waiting uses the recorded lists, so a test cannot ask too late."""
 
 from __future__ import annotations
 
@@ -11,47 +11,68 @@ from ..message import Message
 
 E = TypeVar("E")
 T = TypeVar("T")
-WAIT_S = 20.0
+WAIT_S = 20.0  # a loaded machine delivers within a second or two; a test that waits longer has failed
 
 
-class Watch:
-    """Everything that a client's handlers get from now on: `messages`, and `events` of the classes named."""
+class EventRecorder:
+    """Recorder of the messages, and of the events of the given classes, that a client delivers from now on.
+
+    Attributes:
+        messages: All messages delivered to `on_new_message`, in order.
+        events: All events of the given classes, in order.
+    """
 
     def __init__(self, client: Client, *events: type[Any]) -> None:
         self.messages: list[Message] = []
         self.events: list[object] = []
         self._changed = asyncio.Condition()
-        client.on_new_message(self._take)
+        client.on_new_message(self._record_messages)
         if events:
-            client.on(*events)(self._hear)
+            client.on(*events)(self._record_event)
 
-    async def message(self, matches: Callable[[Message], bool] = lambda _: True) -> Message:
-        """The first message that matches, of those that came and those to come within 20 s."""
-        return await self._first(self.messages, matches)
+    async def wait_for_message(self, predicate: Callable[[Message], bool] = lambda _: True) -> Message:
+        """Return the first recorded message that matches, waiting for it if necessary.
 
-    async def event(self, kind: type[E], matches: Callable[[E], bool] = lambda _: True) -> E:
-        """The first event of a class that matches; the class must have been named."""
-        found = await self._first(self.events, lambda event: isinstance(event, kind) and matches(event))
-        assert isinstance(found, kind)
+        Raises:
+            TimeoutError: No such message was delivered within 20 seconds.
+        """
+        return await self._wait_for_first(self.messages, predicate)
+
+    async def wait_for_event(self, event_type: type[E], predicate: Callable[[E], bool] = lambda _: True) -> E:
+        """Return the first recorded event of a class that matches, waiting for it if necessary.
+
+        Args:
+            event_type: One of the classes given to the constructor.
+            predicate: Decides which of the events is meant.
+
+        Raises:
+            TimeoutError: No such event was delivered within 20 seconds.
+        """
+        found = await self._wait_for_first(self.events, lambda event: isinstance(event, event_type) and predicate(event))
+        assert isinstance(found, event_type)
         return found
 
-    async def upto(self, count: int) -> list[Message]:
-        """All messages, once there are `count`."""
+    async def wait_for_messages(self, count: int) -> list[Message]:
+        """Return all recorded messages once there are at least `count`.
+
+        Raises:
+            TimeoutError: Fewer messages were delivered within 20 seconds.
+        """
         async with asyncio.timeout(WAIT_S), self._changed:
             await self._changed.wait_for(lambda: len(self.messages) >= count)
         return self.messages
 
-    async def _first(self, kept: list[T], matches: Callable[[T], bool]) -> T:
+    async def _wait_for_first(self, recorded: list[T], predicate: Callable[[T], bool]) -> T:
         async with asyncio.timeout(WAIT_S), self._changed:
-            await self._changed.wait_for(lambda: any(map(matches, kept)))
-        return next(filter(matches, kept))
+            await self._changed.wait_for(lambda: any(map(predicate, recorded)))
+        return next(filter(predicate, recorded))
 
-    async def _take(self, messages: list[Message]) -> None:
+    async def _record_messages(self, messages: list[Message]) -> None:
         async with self._changed:
             self.messages += messages
             self._changed.notify_all()
 
-    async def _hear(self, event: object) -> None:
+    async def _record_event(self, event: object) -> None:
         async with self._changed:
             self.events.append(event)
             self._changed.notify_all()

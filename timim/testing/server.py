@@ -85,11 +85,11 @@ class RunningServer:
     async def start(self, *, crash_at: Failpoint | None = None, count: int = 1) -> None:
         """Start, on the same port as before. Raises ConnectionFailed with what the server printed.
 
-        `crash_at`: die as by kill -9 when this failpoint is reached for the `count`th time; `died()` waits for it.
+        `crash_at`: die as by kill -9 when this failpoint is reached for the `count`th time; `wait_for_exit()` waits for it.
         Raises InvalidArgument for one that there is not.
         """
         if crash_at is not None:
-            known(crash_at, FAILPOINTS, "failpoint")
+            require_known(crash_at, FAILPOINTS, "failpoint")
         if count < 1:
             raise InvalidArgument(f"count is 1 for the first time that it is reached, not {count}")
         shared = BACKEND.settings_of
@@ -132,27 +132,31 @@ class RunningServer:
 
     async def stop(self) -> int:
         """SIGTERM: it drains and ends. Its exit status, 0 if it did not run."""
-        return await self._end(signal.SIGTERM)
+        return await self._terminate(signal.SIGTERM)
 
     async def crash(self) -> None:
         """Kill -9."""
-        await self._end(signal.SIGKILL)
+        await self._terminate(signal.SIGKILL)
 
     async def restart(self, *, crash_at: Failpoint | None = None, count: int = 1) -> None:
         """Stop if it runs, and start again on the same data and port; see `start`."""
         await self.stop()
         await self.start(crash_at=crash_at, count=count)
 
-    async def died(self, *, timeout: float = START_LIMIT_S) -> None:
-        """Wait until the server has ended by itself: at its failpoint. Raises TimeoutError."""
+    async def wait_for_exit(self, *, timeout: float = START_LIMIT_S) -> None:
+        """Wait until the server has ended by itself, at its failpoint.
+
+        Raises:
+            TimeoutError: The server still runs after `timeout` seconds.
+        """
         assert self._process is not None
         async with asyncio.timeout(timeout):
             await self._process.wait()
-        await self._end(signal.SIGKILL)
+        await self._terminate(signal.SIGKILL)
 
-    async def _end(self, how: signal.Signals) -> int:
+    async def _terminate(self, how: signal.Signals) -> int:
         if self._companion is not None:
-            await self._companion._end(how)
+            await self._companion._terminate(how)
         process, self._process = self._process, None
         if process is None:
             return 0
@@ -177,8 +181,12 @@ class RunningServer:
         return f"<RunningServer {self.url}{'' if self._process else ' stopped'}>"
 
 
-def known(name: str, names: Iterable[str], what: str) -> None:
-    """Raises InvalidArgument when `name` is none of `names`, and says which one it resembles."""
+def require_known(name: str, names: Iterable[str], what: str) -> None:
+    """Check that a name is one of `names`.
+
+    Raises:
+        InvalidArgument: It is not; the error suggests the most similar name.
+    """
     names = tuple(names)
     if name not in names:
         like = difflib.get_close_matches(name, names, n=1)
@@ -186,12 +194,16 @@ def known(name: str, names: Iterable[str], what: str) -> None:
         raise InvalidArgument(f"there is no {what} {name!r}: {hint}")
 
 
-def checked_settings(settings: Mapping[str, object]) -> None:
-    """Raises InvalidArgument when one has a name that the server does not know: it would go unheard."""
+def check_settings(settings: Mapping[str, object]) -> None:
+    """Check that the server knows every setting, because an unknown one would be ignored.
+
+    Raises:
+        InvalidArgument: A setting has an unknown name; the error suggests a similar one.
+    """
     from ..server.settings import Settings
 
     for name in settings:
-        known(name, Settings.model_fields, "setting")
+        require_known(name, Settings.model_fields, "setting")
 
 
 @asynccontextmanager
@@ -200,7 +212,7 @@ async def running_server(*, data_dir: Path | None = None, **settings: object) ->
 
     Raises InvalidArgument for a setting that there is not.
     """
-    await asyncio.to_thread(checked_settings, settings)
+    await asyncio.to_thread(check_settings, settings)
     folder = data_dir or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="timim-test-"))
     server = RunningServer(folder, settings)
     try:

@@ -20,7 +20,7 @@ from ..protocol import session
 from ..protocol.backoff import Backoff
 from ..protocol.codec import Body, Command, Reply
 from ..protocol.frames import Head
-from ..util.tasks import together
+from ..util.tasks import gather_cancelling
 from .pushes import ConnectionListener, PushReceiver
 from .server_info import ServerInfo
 from .websocket import Link
@@ -206,7 +206,7 @@ class Connection:
         pushes = PushReceiver(login.listener)
         link = await Link.open(f"{self._url}/binfo?{query}", pushes, timeout_s=self._timeout_s)
         try:
-            await together(link.run(), self._keep_alive(link, login, pushes))
+            await gather_cancelling(link.run(), self._keep_alive(link, login, pushes))
         finally:
             await link.close()
 

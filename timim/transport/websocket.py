@@ -17,7 +17,7 @@ from ..errors import ConnectionFailed, InvalidArgument, TimimError
 from ..protocol.codec import Body, Command, Reply, Request, decode_reply, encode
 from ..protocol.frames import PUSH, Frame, Head, decode_frames, encode_frame, join_frames
 from ..protocol.pending_requests import OnResult, PendingRequests
-from ..util.tasks import together
+from ..util.tasks import gather_cancelling
 from .pushes import PushReceiver
 
 B = TypeVar("B", bound=Body)
@@ -119,7 +119,7 @@ class Link:
     async def run(self) -> None:
         """Read and write until the link ends; raises ConnectionFailed or ProtocolError saying why."""
         try:
-            await together(self._read(), self._write(), self._expire())
+            await gather_cancelling(self._read(), self._write(), self._expire())
         except TimimError as exc:
             self._end(exc)
             raise

@@ -1,7 +1,7 @@
-"""The wall clock of a server. A test may set that of a process that it starts; nothing can set a running one's.
+"""The wall clock of a server. A test can set the clock of a process that it starts, and of no other process.
 
-`TIMIM_CLOCK_FILE` names a file of 8 bytes: the seconds, a float, that are added to the machine's time. Without it this is
-`time.time` itself.
+The environment variable `TIMIM_CLOCK_FILE` names a file of 8 bytes with one float: the seconds that are added to the
+machine's time. Without the variable the clock is `time.time` itself.
 """
 
 from __future__ import annotations
@@ -17,8 +17,12 @@ VARIABLE = "TIMIM_CLOCK_FILE"
 OFFSET = struct.Struct("=d")
 
 
-def clock_of(path: str) -> Callable[[], float]:
-    """The machine's clock, set wrong by what stands in this file at the moment."""
+def clock_from_file(path: str) -> Callable[[], float]:
+    """Return a clock that adds the offset in a file to the machine's time.
+
+    Args:
+        path: A file with one packed float of seconds, read at each call; empty for `time.time` itself.
+    """
     if not path:
         return time.time
     with Path(path).open("rb") as file:
@@ -31,4 +35,4 @@ def clock_of(path: str) -> Callable[[], float]:
     return now
 
 
-now: Callable[[], float] = clock_of(os.environ.get(VARIABLE, ""))
+now: Callable[[], float] = clock_from_file(os.environ.get(VARIABLE, ""))

@@ -1,7 +1,7 @@
-"""Failpoints: places where a test may have this process killed, as by kill -9. Unarmed, each costs one comparison.
+"""Failpoints: places where a test can kill this process, as kill -9 does. A failpoint that is not armed costs one comparison.
 
-`TIMIM_FAILPOINT="after-commit:3"` kills at the third time that `after-commit` is reached once the server listens. Only a
-process that starts with it is armed; nothing in a running one can arm it.
+`TIMIM_FAILPOINT="after-commit:3"` kills the process when `after-commit` is reached for the third time after the server has
+started to listen. The variable is read at import, so a running process cannot be armed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FAILPOINTS: tuple[Failpoint, ...] = get_args(Failpoint)
 VARIABLE = "TIMIM_FAILPOINT"
 
 
-def _armed(text: str) -> dict[str, int]:
+def _parse(text: str) -> dict[str, int]:
     if not text:
         return {}
     name, _, count = text.partition(":")
@@ -34,18 +34,18 @@ def _armed(text: str) -> dict[str, int]:
     return {name: int(count or "1")}
 
 
-_named = _armed(os.environ.get(VARIABLE, ""))
-_left: dict[str, int] = {}
+_configured = _parse(os.environ.get(VARIABLE, ""))
+_remaining: dict[str, int] = {}
 
 
-def count_from_here() -> None:
-    """The server is up: what its start itself reached does not count."""
-    _left.update(_named)
+def arm() -> None:
+    """Start to count, once the server listens: failpoints that its start reached do not count."""
+    _remaining.update(_configured)
 
 
-def reach(name: Failpoint) -> None:
-    """Die here if this failpoint's turn has come."""
-    if _left and name in _left:
-        _left[name] -= 1
-        if _left[name] == 0:
+def failpoint(name: Failpoint) -> None:
+    """Kill this process if the failpoint is armed and has been reached as often as configured."""
+    if _remaining and name in _remaining:
+        _remaining[name] -= 1
+        if _remaining[name] == 0:
             os.kill(os.getpid(), signal.SIGKILL)

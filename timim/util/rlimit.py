@@ -1,12 +1,19 @@
-"""How many files and sockets this process may have open. A limit of 1024, which many systems begin with, is 1000 clients."""
+"""The limit of open files of this process. The default of many systems, 1024, is enough for about 1,000 clients."""
 
 from __future__ import annotations
 
 import resource
 
 
-def raised(wanted: int | None = None) -> int:
-    """Raise the limit to `wanted`, or as far as the system lets; what it is now, which may be less."""
+def raise_nofile_limit(wanted: int | None = None) -> int:
+    """Raise the limit of open files, as far as the system allows.
+
+    Args:
+        wanted: The limit that is needed; by default the highest that the system allows.
+
+    Returns:
+        The limit that is in force now, which may be less than `wanted`.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if resource.RLIM_INFINITY in (soft, hard):
         return wanted or soft

@@ -1,4 +1,4 @@
-"""Tasks that live and end together."""
+"""Running several coroutines at once, so that none outlives the others."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-async def together(*works: Coroutine[Any, Any, object]) -> None:
-    """Run all until they end; when one raises, the others are cancelled and waited for, and its error is raised as itself.
+async def gather_cancelling(*works: Coroutine[Any, Any, object]) -> None:
+    """Run coroutines until all have ended; if one raises, cancel the others and raise its error unwrapped.
 
-    Cancelling cancels them all, and raises CancelledError also when one fails in that very moment: a TaskGroup of Python
-    3.11 raises the failure alone then, and who tries again after a failure would never end.
+    Cancellation cancels all of them, and raises CancelledError even if one fails at that moment. A TaskGroup of Python
+    3.11 raises only the failure then, and a caller that retries after failures would never end.
     """
     tasks = [asyncio.create_task(work) for work in works]
     failed: list[asyncio.Task[object]] = []

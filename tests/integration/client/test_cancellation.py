@@ -14,7 +14,7 @@ from pyleak import no_task_leaks
 from timim import Client, Message, MessageStatus
 from timim.engine.outbox import Outbox
 from timim.ids import ConversationKey
-from timim.testing import LocalServer, Watch, local_server
+from timim.testing import EventRecorder, LocalServer, local_server
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ async def test_a_call_cancelled_at_any_moment_leaves_nothing_behind(server: Loca
             await bob.c2c("alice").send(str(i))
         async with no_task_leaks(action="raise"):
             alice = server.client("alice", data_dir=tmp_path, recent_contacts=False)
-            watch = Watch(alice)
+            watch = EventRecorder(alice)
             await alice.login()
             for steps in range(0, 120, 3):
                 if call == "login":
@@ -56,7 +56,7 @@ async def test_a_call_cancelled_at_any_moment_leaves_nothing_behind(server: Loca
                 assert [m.seq for m in page] == list(range(30 + len(watch.messages), 0, -1))[-len(page) :]
                 assert page.complete
             await bob.c2c("alice").send("still there")
-            await watch.message(lambda m: m.text == "still there")
+            await watch.wait_for_message(lambda m: m.text == "still there")
             await alice.c2c("bob").mark_read()
             await alice.close()
 

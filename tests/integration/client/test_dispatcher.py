@@ -13,7 +13,7 @@ from pyleak import no_task_leaks
 import timim
 from timim import HandlerFailed, Message, RelationChanged
 from timim.engine import dispatcher, fetcher, inbox
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 
 @pytest.fixture
@@ -44,16 +44,16 @@ async def test_handlers_run_in_order_within_a_conversation_and_concurrently_acro
             ended.extend(m.text for m in messages)
             running[peer] -= 1
 
-        watch = Watch(bob)  # behind the slow handler: it hears of a list when that is done with it
+        watch = EventRecorder(bob)  # behind the slow handler: it hears of a list when that is done with it
         for n in range(20):
             await alice.c2c("bob").send(f"a{n}")
         for n in range(20):
             await carol.c2c("bob").send(f"c{n}")
-        await watch.message(lambda m: m.text == "c19")
+        await watch.wait_for_message(lambda m: m.text == "c19")
         assert [text for text in ended if text[0] == "a"] == []
         assert [text for text in begun if text[0] == "a"] in ([f"a{n}" for n in range(k)] for k in range(1, 21))
         gate.set()
-        await watch.upto(40)
+        await watch.wait_for_messages(40)
         for letter in "ac":
             assert [text for text in begun if text[0] == letter] == [f"{letter}{n}" for n in range(20)]
         assert sorted(begun) == sorted(ended)
@@ -88,19 +88,19 @@ async def test_a_handler_that_raises_is_reported_and_stops_nothing(
         def on_failure(event: HandlerFailed) -> None:
             raise ValueError("reporting")
 
-        watch = Watch(bob, HandlerFailed)
+        watch = EventRecorder(bob, HandlerFailed)
         with caplog.at_level(logging.ERROR, logger="timim"):
             for n in range(3):
                 await alice.c2c("bob").send(str(n))
-                await watch.message(lambda m, n=n: m.text == str(n))  # type: ignore[misc]
+                await watch.wait_for_message(lambda m, n=n: m.text == str(n))  # type: ignore[misc]
             await alice.friends.add("bob")
             for why in ("at once", "later", "event"):
-                failed = await watch.event(HandlerFailed, lambda event, why=why: str(event.error) == why)  # type: ignore[misc]
+                failed = await watch.wait_for_event(HandlerFailed, lambda event, why=why: str(event.error) == why)  # type: ignore[misc]
                 assert callable(failed.handler)
-            first = await watch.event(HandlerFailed)
+            first = await watch.wait_for_event(HandlerFailed)
             assert isinstance(first.argument, list)
             assert [m.text for m in watch.messages if m.text] == ["0", "1", "2"]
-            await watch.event(HandlerFailed, lambda event: isinstance(event.error, asyncio.CancelledError))
+            await watch.wait_for_event(HandlerFailed, lambda event: isinstance(event.error, asyncio.CancelledError))
         said = "\n".join(record.getMessage() for record in caplog.records)
         for name in ("at_once", "later", "cancelled", "on_event", "on_failure"):
             assert name in said
@@ -126,7 +126,7 @@ async def test_a_slow_handler_blocks_neither_the_socket_nor_memory_and_loses_not
             await gate.wait()
             heard.extend(m.text for m in messages)
 
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         async with bob:
             await asyncio.gather(*(alice.c2c("bob").send(str(n)) for n in range(400)))
             assert (await bob.c2c("carol").send("the socket is free")).seq == 1
@@ -136,7 +136,7 @@ async def test_a_slow_handler_blocks_neither_the_socket_nor_memory_and_loses_not
             assert waiting <= 20 + 8 + 8
             assert queued <= 30
             assert so_far == []
-            await watch.upto(401)
+            await watch.wait_for_messages(401)
             assert [text for text in heard if text.isdecimal()] == [str(n) for n in range(400)]
             assert len(heard) == 401
             assert (await bob.c2c("alice").coverage()).intervals == ((1, 400),)

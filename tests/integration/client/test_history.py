@@ -12,7 +12,7 @@ import timim
 from tests.support.deployment import metrics_of
 from tests.support.raw_database import in_database
 from timim import ConnectionLost, HistoryReset, Message, MessageStatus
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 SAID = 450
 GROUP_HISTORY = "group_open_http_svc.group_msg_get"
@@ -129,14 +129,14 @@ async def test_the_two_sides_of_a_gap_are_never_neighbours(server: RunningServer
 async def test_an_offline_page_of_the_newest_is_local_and_never_complete(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("bob")
     alice = server.client("alice", data_dir=tmp_path)
-    watch = Watch(alice, ConnectionLost)
+    watch = EventRecorder(alice, ConnectionLost)
     async with alice:
         for n in range(1, 251):
             await alice.c2c("bob").send(str(n))
         page = await alice.c2c("bob").get_messages(10)
         assert (page.complete, page.requests) == (True, 0)  # what was just sent is there, without asking
         await server.stop()
-        await watch.event(ConnectionLost)
+        await watch.wait_for_event(ConnectionLost)
         page = await alice.c2c("bob").get_messages(10)
         assert (texts(page), page.complete, page.requests) == (down(241, 250), False, 0)
         older = await alice.c2c("bob").get_messages(10, before=page[-1])
@@ -283,7 +283,7 @@ async def test_failed_messages_keep_their_position_and_displace_nothing(server: 
 async def test_fill_fetches_every_gap_and_reports_progress(server: RunningServer, tmp_path: Path) -> None:
     id = await said(server, SAID, "bob")
     async with server.client("bob", data_dir=tmp_path) as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         group = bob.group(id)
         told: list[tuple[int, int]] = []
         known = await group.fetch_missing(lambda done, total: told.append((done, total)))
@@ -325,11 +325,11 @@ async def test_a_server_restored_from_a_backup_is_noticed_and_its_history_fetche
         await server.start()
         server._settings["new_epoch"] = False
         alice = server.client(me, data_dir=tmp_path)
-        watch = Watch(alice, HistoryReset)
+        watch = EventRecorder(alice, HistoryReset)
         async with alice, server.client(peer) as bob:
-            await watch.event(HistoryReset)
+            await watch.wait_for_event(HistoryReset)
             await bob.c2c(me).send("6 anew")
-            await watch.message(lambda m: m.text == "6 anew")
+            await watch.wait_for_message(lambda m: m.text == "6 anew")
             page = await alice.c2c(peer).get_messages(100)
             numbered = [(m.seq, m.text) for m in page if m.seq]
             assert numbered == [(6, "6 anew"), (5, "5"), (4, "4"), (3, "3"), (2, "2"), (1, "1")]
@@ -338,7 +338,7 @@ async def test_a_server_restored_from_a_backup_is_noticed_and_its_history_fetche
             lost = [m.text for m in await alice.c2c(peer).get_local_messages(100) if not m.seq]
             assert sorted(lost) == ["10", "6", "7", "8", "9"]  # the server lost them; this device did not
         again = server.client(me, data_dir=tmp_path)
-        watch = Watch(again, HistoryReset)
+        watch = EventRecorder(again, HistoryReset)
         async with again:
             assert (await again.c2c(peer).get_messages(6)).requests == 0
         assert watch.events == []
@@ -360,7 +360,7 @@ async def test_a_just_sent_message_is_in_the_page_while_the_inbox_waits(server: 
 
 async def test_a_reply_received_before_our_row_has_its_seq_fetches_nothing(server: RunningServer, tmp_path: Path) -> None:
     async with server.client("alice", data_dir=tmp_path) as alice, server.client("bob") as bob:
-        answers = Watch(alice)
+        answers = EventRecorder(alice)
 
         @bob.on_new_message
         async def answer(messages: list[Message]) -> None:
@@ -369,7 +369,7 @@ async def test_a_reply_received_before_our_row_has_its_seq_fetches_nothing(serve
 
         for n in range(20):
             await alice.c2c("bob").send(f"{n}")
-            await answers.upto(n + 1)
+            await answers.wait_for_messages(n + 1)
         assert [m.text for m in answers.messages] == [f"re: {n}" for n in range(20)]
         assert await asked(server, "openim.getroammsg") == 0
         held = await alice.c2c("bob").get_local_messages(100)

@@ -15,7 +15,7 @@ from tests.support.media_proxy import Relay, RelayedServer, relayed_server
 from tests.support.paths import MUTANTS
 from tests.support.raw_database import in_database
 from timim import Client, FileElem, Message, SoundElem
-from timim.testing import Watch
+from timim.testing import EventRecorder
 
 pytestmark = pytest.mark.timeout(240)  # tens of megabytes each, on a machine that others use too
 MIB = 1 << 20
@@ -48,8 +48,8 @@ def made(path: Path, size: int, seed: int) -> bytes:
     return data
 
 
-async def file_of(watch: Watch) -> FileElem:
-    message = await watch.message(lambda m: isinstance(m[0], FileElem) and m[0].filename != "w")
+async def file_of(watch: EventRecorder) -> FileElem:
+    message = await watch.wait_for_message(lambda m: isinstance(m[0], FileElem) and m[0].filename != "w")
     elem = message[0]
     assert isinstance(elem, FileElem)
     return elem
@@ -60,7 +60,7 @@ async def cut_upload(folder: Path, size: int, cuts: int, seed: int, program: tup
     data = made(folder / "big", size, seed)
     async with relayed_server(folder / "s", program=program) as (server, relay):
         alice, bob = server.client("alice"), server.client("bob")
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         async with alice, bob:
             relay.cuts["up"] = [size * (n + 1) // (cuts + 1) for n in range(cuts)]
             told: list[int] = []
@@ -103,7 +103,7 @@ async def test_an_upload_resumes_after_the_server_was_killed(tmp_path: Path, see
     data = made(tmp_path / "big", 24 * MIB, seed)
     async with relayed_server(tmp_path / "s") as (server, relay):
         alice, bob = server.client("alice"), server.client("bob")
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         async with alice, bob:
             sending = asyncio.create_task(alice.c2c("bob").send(FileElem(path=tmp_path / "big")))
             await relay.carried("up", 10 * MIB)
@@ -135,7 +135,7 @@ async def test_an_upload_resumes_after_its_client_was_killed(tmp_path: Path, see
         await sender.communicate()
         relay.release()
         bob = server.client("bob")
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         async with bob, server.client("alice", data_dir=tmp_path / "a"):
             assert await (await file_of(watch)).read() == data
             assert relay.passed["up"] < 36 * MIB
@@ -212,7 +212,7 @@ async def test_at_most_four_transfers_of_a_client_run_at_once(tmp_path: Path) ->
 async def test_content_collected_before_its_message_was_sent_is_uploaded_again(tmp_path: Path) -> None:
     async with relayed_server(tmp_path / "s") as (server, _):
         alice, bob = server.client("alice", reconnect_limit=0.2), server.client("bob", reconnect_limit=0.2)
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         async with alice, bob:
             server.faults.stall(user="alice", direction="up")
             sending = asyncio.create_task(alice.c2c("bob").send(FileElem(data=b"kept", filename="x")))
@@ -238,7 +238,7 @@ async def test_a_file_changed_between_two_runs_is_sent_as_it_is_now(tmp_path: Pa
         relay.release()
         now = made(path, 5 * MIB, seed + 1)
         bob = server.client("bob")
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         async with bob, server.client("alice", data_dir=tmp_path / "a"):
             assert await (await file_of(watch)).read() == now
 
@@ -286,7 +286,7 @@ async def test_an_upload_resumes_after_the_server_was_stopped(tmp_path: Path, se
     data = made(tmp_path / "big", 24 * MIB, seed)
     async with relayed_server(tmp_path / "s", {"drain_s": 0.5}) as (server, relay):
         alice, bob = server.client("alice"), server.client("bob")
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         async with alice, bob:
             sending = asyncio.create_task(alice.c2c("bob").send(FileElem(path=tmp_path / "big")))
             await relay.carried("up", 14 * MIB)

@@ -216,7 +216,7 @@ async def test_a_message_stored_before_the_crash_does_not_fail_when_resending_is
         await room(alice).send("first")
         await server.restart(crash_at="before-publish")  # behind the commit, before the ack
         stored = asyncio.create_task(room(alice).send("stored, and never acked"))
-        await server.died()
+        await server.wait_for_exit()
         unsent = asyncio.create_task(room(alice).send("never left"))
         await on_disk(room(alice), 3)
         await alice.close()

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.support import image_factory
 from timim import ImageCompression, ImageElem, ImageType, MediaError, Message, MessageStatus
 from timim.protocol.elems import decode_own_body, encode_body
-from timim.testing import Watch, running_server
+from timim.testing import EventRecorder, running_server
 
 
 @pytest.mark.requirement("F05", "F06")
@@ -20,7 +20,7 @@ async def test_originals_arrive_as_they_were_and_stripped_when_asked(tmp_path: P
     path = tmp_path / "photo.jpg"
     path.write_bytes(data)
     async with running_server() as server, server.client("alice", data_dir=tmp_path) as alice, server.client("bob") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         await alice.c2c("bob").send(
             ImageElem(path=path),
             ImageElem(path=path, strip_location=True),
@@ -28,7 +28,7 @@ async def test_originals_arrive_as_they_were_and_stripped_when_asked(tmp_path: P
             ImageElem(path=path, strip_location=True, compression=ImageCompression.HIGH),
             ImageElem(data=image_factory.moving("GIF", 8, 400, 300)),
         )
-        plain, stripped, kept, level, moving = [elem for elem in await watch.message() if isinstance(elem, ImageElem)]
+        plain, stripped, kept, level, moving = [elem for elem in await watch.wait_for_message() if isinstance(elem, ImageElem)]
         assert await plain.images[ImageType.ORIGINAL].read() == data
         assert image_factory.SECRET_PLACE in data
         for elem in (stripped, kept, level):

@@ -21,7 +21,7 @@ from timim.local_store.types import IngestBatch, MessageRow
 from timim.protocol.coverage import Interval
 from timim.protocol.elems import encode_body
 from timim.storage import LocalStore
-from timim.testing import Watch, running_server
+from timim.testing import EventRecorder, running_server
 from timim.testing.server import RunningServer
 
 KEY = ConversationKey(ConversationType.C2C, "bob")
@@ -79,14 +79,14 @@ async def test_chinese_and_english_are_found_newest_first(server: RunningServer)
 @pytest.mark.requirement("P07")
 async def test_a_recalled_message_is_not_found_and_an_edited_one_by_its_new_words(server: RunningServer) -> None:
     async with server.client("bob") as bob, server.client("alice") as alice:
-        watch = Watch(bob, timim.MessageRecalled, timim.MessageEdited)
+        watch = EventRecorder(bob, timim.MessageRecalled, timim.MessageEdited)
         recalled = await alice.c2c("bob").send("a secret word")
         edited = await alice.c2c("bob").send("the first wording")
-        await watch.upto(2)
+        await watch.wait_for_messages(2)
         assert len(await bob.search("secret")) == len(await bob.search("wording")) == 1
         await recalled.recall()
         await edited.edit("the final wording")
-        await watch.event(timim.MessageEdited)
+        await watch.wait_for_event(timim.MessageEdited)
         for client in (alice, bob):
             assert not await client.search("secret")
             assert not await client.search("first")

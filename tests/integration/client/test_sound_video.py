@@ -18,7 +18,7 @@ from tests.support import image_factory
 from tests.support.paths import MEDIA
 from timim import SoundElem, VideoElem
 from timim.media_tools.duration import checked_duration, read_duration_s
-from timim.testing import Watch, running_server
+from timim.testing import EventRecorder, running_server
 
 
 def wav(seconds: float, rate: int = 8000) -> bytes:
@@ -148,11 +148,11 @@ async def test_sound_and_film_arrive_with_the_length_they_have(tmp_path: Path) -
     film.write_bytes(SOUNDS["MP4"])
     still = image_factory.encoded(image_factory.quarters(640, 360), "JPEG")
     async with running_server() as server, server.client("alice") as alice, server.client("bob") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         await alice.c2c("bob").send(SoundElem(path=MEDIA / "hello-zh.wav"))
-        sound = (await watch.message(lambda m: isinstance(m[0], SoundElem)))[0]
+        sound = (await watch.wait_for_message(lambda m: isinstance(m[0], SoundElem)))[0]
         await alice.c2c("bob").send(VideoElem(path=film, snapshot=still))
-        video = (await watch.message(lambda m: isinstance(m[0], VideoElem)))[0]
+        video = (await watch.wait_for_message(lambda m: isinstance(m[0], VideoElem)))[0]
         assert isinstance(sound, SoundElem)
         assert isinstance(video, VideoElem)
         assert (sound.duration, video.duration) == (7, 7)

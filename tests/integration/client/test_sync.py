@@ -14,7 +14,7 @@ from bench.login_cost import Counts, counting, say
 from tests.support.raw_database import in_database
 from timim import ConnectionRestored, Conversation, Message, MessageStatus
 from timim.storage import IngestResult
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ async def talk(server: RunningServer, group_messages: int = 10) -> str:
 async def test_a_new_device_gets_the_list_with_one_last_message_each(server: RunningServer, tmp_path: Path) -> None:
     group = await talk(server)
     bob = server.client("bob", data_dir=tmp_path)
-    watch = Watch(bob)
+    watch = EventRecorder(bob)
     async with bob:
-        await watch.upto(1 + 3 + 1 + 1)
+        await watch.wait_for_messages(1 + 3 + 1 + 1)
         assert sorted(texts(watch.messages)) == ["carol 3", "dave 1", "dave 2", "dave 3", "group 10"]  # and a notice
         assert {c.peer for c in bob.conversations if c.key != bob.system().key} == {group, "dave", "carol"}
         assert {c.last_message.text for c in bob.conversations if c.last_message} >= {"carol 3", "dave 3", "group 10"}
@@ -63,7 +63,7 @@ async def test_a_new_device_gets_the_list_with_one_last_message_each(server: Run
         page = await bob.c2c("carol").get_messages(10)
         assert ([m.is_read for m in page], page.requests) == ([True, True, True], 1)
     again = server.client("bob", data_dir=tmp_path)
-    silent = Watch(again)
+    silent = EventRecorder(again)
     async with again:
         await again.c2c("carol").send("end")
     assert silent.messages == []
@@ -73,15 +73,15 @@ async def test_a_new_device_gets_the_list_with_one_last_message_each(server: Run
 async def test_without_recent_contacts_only_missed_c2c_messages_come(server: RunningServer, tmp_path: Path) -> None:
     group = await talk(server)
     bob = server.client("bob", data_dir=tmp_path, recent_contacts=False)
-    watch = Watch(bob)
+    watch = EventRecorder(bob)
     async with bob:
-        await watch.upto(3)
+        await watch.wait_for_messages(3)
         assert bob.group(group).get_cached_messages() == []
         assert bob.c2c("carol").get_cached_messages() == []
         assert [c.peer for c in bob.conversations if c.key != bob.system().key] == ["dave"]
         async with server.client("alice") as alice:
             await alice.group(group).send("group 11")
-        await watch.message(lambda m: m.text == "group 11")
+        await watch.wait_for_message(lambda m: m.text == "group 11")
         assert texts(bob.group(group).get_cached_messages()) == ["group 11"]
         assert texts(watch.messages) == ["dave 1", "dave 2", "dave 3", "group 11"]
         assert (await bob.group(group).coverage()).gaps == ((1, 10),)
@@ -132,7 +132,7 @@ async def test_messages_sent_during_the_sync_come_once_and_in_order(server: Runn
         await alice.c2c("bob").send("missed")
         for frames in range(4):  # the login's two replies, and what comes behind them
             bob = server.client("bob", data_dir=tmp_path)
-            watch = Watch(bob)
+            watch = EventRecorder(bob)
             stall = server.faults.stall(after_frames=frames, user="bob", direction="down")
             entering = asyncio.create_task(bob.login())
             if frames < 2:
@@ -142,7 +142,7 @@ async def test_messages_sent_during_the_sync_come_once_and_in_order(server: Runn
             stall.release()
             server.faults.clear()
             await entering
-            await watch.message(lambda m, f=frames: m.text == f"{f} b")  # type: ignore[misc]
+            await watch.wait_for_message(lambda m, f=frames: m.text == f"{f} b")  # type: ignore[misc]
             assert texts(watch.messages)[-2:] == [f"{frames} a", f"{frames} b"]
             assert len(watch.messages) == 2 + (frames == 0)
             assert (await bob.c2c("alice").coverage()).intervals == ((1, 1 + 2 * (frames + 1)),)
@@ -162,7 +162,7 @@ async def quiet_group(server: RunningServer, folder: Path) -> str:
 async def test_after_a_cut_a_group_that_the_login_did_not_name_is_synced_too(server: RunningServer, tmp_path: Path) -> None:
     group = await quiet_group(server, tmp_path)
     bob = server.client("bob", data_dir=tmp_path, reconnect_limit=0.5)
-    watch = Watch(bob, ConnectionRestored)
+    watch = EventRecorder(bob, ConnectionRestored)
     async with bob, server.client("alice", reconnect_limit=0.5) as alice:
         assert watch.messages == []
         stall = server.faults.stall(user="bob", direction="down")
@@ -170,15 +170,15 @@ async def test_after_a_cut_a_group_that_the_login_did_not_name_is_synced_too(ser
             await alice.group(group).send(f"said {n}")
         await stall.happened()
         server.faults.cut_all()
-        await watch.event(ConnectionRestored)
-        assert texts(await watch.upto(30)) == [f"said {n}" for n in range(30)]
+        await watch.wait_for_event(ConnectionRestored)
+        assert texts(await watch.wait_for_messages(30)) == [f"said {n}" for n in range(30)]
         assert (await bob.group(group).coverage()).complete
 
 
 async def test_after_a_cut_a_group_joined_meanwhile_is_synced_from_the_join(server: RunningServer) -> None:
     await server.add_users("bob")
     bob = server.client("bob", reconnect_limit=0.5)
-    watch = Watch(bob, ConnectionRestored)
+    watch = EventRecorder(bob, ConnectionRestored)
     async with bob, server.client("alice") as alice:
         group = await alice.groups.create("Public", name="g")
         for n in range(5):
@@ -190,27 +190,27 @@ async def test_after_a_cut_a_group_joined_meanwhile_is_synced_from_the_join(serv
         for n in range(5):
             await group.conversation.send(f"after {n}")
         server.faults.clear()
-        await watch.event(ConnectionRestored)
-        await watch.message(lambda m: m.text == "after 4")
+        await watch.wait_for_event(ConnectionRestored)
+        await watch.wait_for_message(lambda m: m.text == "after 4")
         assert [text for text in texts(watch.messages) if text != "cuts him off"] == [f"after {n}" for n in range(5)]
 
 
 async def test_a_lost_push_of_a_group_that_the_login_did_not_name_is_repaired(server: RunningServer, tmp_path: Path) -> None:
     group = await quiet_group(server, tmp_path)
     bob = server.client("bob", data_dir=tmp_path)
-    watch = Watch(bob)
+    watch = EventRecorder(bob)
     async with bob, server.client("alice") as alice:
         lost = server.faults.drop(user="bob", direction="down")
         await alice.group(group).send("lost on the way")
         await lost.happened()
         await alice.group(group).send("arrives")
-        assert texts(await watch.upto(2)) == ["lost on the way", "arrives"]
+        assert texts(await watch.wait_for_messages(2)) == ["lost on the way", "arrives"]
 
 
 async def test_an_inaccessible_group_holds_back_no_other_conversation(server: RunningServer, tmp_path: Path) -> None:
     group = await quiet_group(server, tmp_path)
     bob = server.client("bob", data_dir=tmp_path)
-    watch = Watch(bob)
+    watch = EventRecorder(bob)
     async with bob, server.client("alice") as alice, server.client("dave") as dave:
         lost = server.faults.drop(user="bob", direction="down")
         await alice.group(group).send("lost on the way")
@@ -221,8 +221,8 @@ async def test_an_inaccessible_group_holds_back_no_other_conversation(server: Ru
         await dave.c2c("bob").send("meanwhile")
         await alice.groups.of(group).kick("bob")
         stall.release()
-        await watch.message(lambda m: m.text == "meanwhile")
-        await watch.message(lambda m: m.text == "pushed")
+        await watch.wait_for_message(lambda m: m.text == "meanwhile")
+        await watch.wait_for_message(lambda m: m.text == "pushed")
         known = await bob.group(group).coverage()
         assert (11, 11) in known.gaps  # what it may not read any more is a hole, and known to be one
 
@@ -237,11 +237,11 @@ async def passed(server: RunningServer, folder: Path, peers: int, changed: int) 
     await server.start()
     await server.add_users("warm")
     alice = server.client("alice", data_dir=folder)
-    watch = Watch(alice)
+    watch = EventRecorder(alice)
     with counting() as counts:
         async with alice:
             requests, down = counts.requests, counts.bytes_down
-            await watch.upto(changed)
+            await watch.wait_for_messages(changed)
             assert len(alice.conversations) == peers
     counts.requests, counts.bytes_down = requests, down
     return counts

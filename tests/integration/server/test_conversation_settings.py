@@ -13,7 +13,7 @@ from tests.integration.server.test_system_messages import Foreign
 from timim import ALL, ConversationChanged, Message, QuotedMessage, ReadReceipt
 from timim.protocol import conversation_list as contact_wire
 from timim.protocol import conversation_settings as wire
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 MISSED = 50
@@ -29,16 +29,16 @@ async def server() -> AsyncIterator[RunningServer]:
 async def test_the_sender_learns_how_far_the_peer_has_read(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("b1")
     away = server.client("a1", data_dir=tmp_path)
-    watch = Watch(away, ReadReceipt)
+    watch = EventRecorder(away, ReadReceipt)
     async with away, server.client("b1") as bob, server.client("a1") as other:
-        at_other, at_bob = Watch(other, ReadReceipt), Watch(bob)
+        at_other, at_bob = EventRecorder(other, ReadReceipt), EventRecorder(bob)
         sent = [await away.c2c("b1").send(f"m{n}") for n in range(4)]
-        received = await at_bob.upto(4)
+        received = await at_bob.wait_for_messages(4)
         assert not sent[0].read_by_peer
         await bob.c2c("a1").mark_read(upto=received[1])
         assert bob.c2c("a1").unread == 2
         for one in (watch, at_other):
-            receipt = await one.event(ReadReceipt)
+            receipt = await one.wait_for_event(ReadReceipt)
             assert (receipt.user, receipt.seq, receipt.conversation.peer) == ("b1", 2, "b1")
         assert away.c2c("b1").peer_read_seq == 2
         assert [m.read_by_peer for m in away.c2c("b1").get_cached_messages()] == [False, False, True, True]
@@ -47,7 +47,7 @@ async def test_the_sender_learns_how_far_the_peer_has_read(server: RunningServer
         await away.logout()
         await bob.c2c("a1").mark_read()
         await away.login()
-        await watch.event(ReadReceipt, lambda e: e.seq == 4)
+        await watch.wait_for_event(ReadReceipt, lambda e: e.seq == 4)
         assert [e.seq for e in watch.events if isinstance(e, ReadReceipt)] == [2, 4]
         assert all(m.read_by_peer for m in await away.c2c("b1").get_local_messages(10))
     async with server.client("a1") as fresh:
@@ -55,7 +55,7 @@ async def test_the_sender_learns_how_far_the_peer_has_read(server: RunningServer
         assert [m.read_by_peer for m in page] == [True] * 4
         assert not (await server_bob_page(server))[0].read_by_peer  # what others sent is not "read by the peer"
     again = server.client("a1", data_dir=tmp_path)
-    later = Watch(again, ReadReceipt)
+    later = EventRecorder(again, ReadReceipt)
     async with again:
         assert again.c2c("b1").peer_read_seq == 4
         await again.c2c("b1").send("end")
@@ -71,16 +71,16 @@ async def server_bob_page(server: RunningServer) -> list[Message]:
 async def test_a_group_message_that_requests_receipts_counts_its_readers(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("b2", "c2")
     alice = server.client("a2", data_dir=tmp_path)
-    watch = Watch(alice, ReadReceipt)
+    watch = EventRecorder(alice, ReadReceipt)
     async with alice, server.client("b2") as bob, server.client("c2") as carol:
-        at_bob, at_carol = Watch(bob), Watch(carol)
+        at_bob, at_carol = EventRecorder(bob), EventRecorder(carol)
         group = await alice.groups.create("Public", name="team", members=["b2", "c2"])
         plain = await group.conversation.send("plain")
         asking = await group.conversation.send("who read this?", request_receipt=True)
-        seen = await at_bob.message(lambda m: m.seq == asking.seq and m.text == asking.text)
+        seen = await at_bob.wait_for_message(lambda m: m.seq == asking.seq and m.text == asking.text)
         assert seen.receipt_requested
         await bob.group(group.id).mark_read()
-        told = await watch.event(ReadReceipt)
+        told = await watch.wait_for_event(ReadReceipt)
         assert (told.conversation, told.seq, told.readers, told.others) == (group.conversation.key, asking.seq, 1, 1)
         assert (asking.read_receipt_count, asking.unread_receipt_count) == (1, 1)
         assert [reader.user_id async for reader in asking.readers()] == ["b2"]
@@ -90,10 +90,10 @@ async def test_a_group_message_that_requests_receipts_counts_its_readers(server:
         with pytest.raises(timim.NoPermission):
             await anext(seen.readers())  # its sender alone sees them
         await alice.logout()
-        await at_carol.message(lambda m: m.text == asking.text)
+        await at_carol.wait_for_message(lambda m: m.text == asking.text)
         await carol.group(group.id).mark_read()
         await alice.login()
-        await watch.event(ReadReceipt, lambda e: e.readers == 2)
+        await watch.wait_for_event(ReadReceipt, lambda e: e.readers == 2)
         assert [e.readers for e in watch.events if isinstance(e, ReadReceipt)] == [1, 2]
     async with server.client("a2") as fresh:
         (held,) = [m for m in await fresh.group(group.id).get_messages(5) if m.seq == asking.seq]
@@ -140,19 +140,19 @@ async def test_unread_and_mentions_are_exact_after_a_relogin_above_a_gap(server:
             team = bob.group(group.id)
             assert (team.unread, team.mentioned, bob.c2c("a4").unread, bob.unread) == (MISSED, 2, 1, MISSED + 1)
             assert not (await team.coverage()).complete  # it is known without what was said
-            watch = Watch(bob)
+            watch = EventRecorder(bob)
             await group.conversation.send("now", mention=["b4"])
-            await watch.message(lambda m: m.text == "now")
+            await watch.wait_for_message(lambda m: m.text == "now")
             assert (team.unread, team.mentioned) == (MISSED + 1, 3)
             page = await team.get_messages(45)
             calling = next(m for m in page if m.text == "m20")
             assert calling.mentions == ("b4", "nobody")
-            at_other = Watch(other, ReadReceipt)
+            at_other = EventRecorder(other, ReadReceipt)
             await team.mark_read(upto=calling)
             assert (team.unread, team.mentioned) == (MISSED - 20, 1)
             await group.conversation.send("after")
-            await at_other.message(lambda m: m.text == "after")
-            await watch.message(lambda m: m.text == "after")
+            await at_other.wait_for_message(lambda m: m.text == "after")
+            await watch.wait_for_message(lambda m: m.text == "after")
             assert (team.unread, team.mentioned) == (MISSED - 19, 1)
             assert (other.group(group.id).unread, other.group(group.id).mentioned) == (MISSED - 19, 1)
             await team.get_messages(60)  # all of it is held now: the rows say the same
@@ -161,7 +161,7 @@ async def test_unread_and_mentions_are_exact_after_a_relogin_above_a_gap(server:
             await bob.mark_all_read()
             assert (bob.unread, team.unread, team.mentioned) == (0, 0, 0)
             await alice.c2c("b4").send("end")
-            await at_other.message(lambda m: m.text == "end")
+            await at_other.wait_for_message(lambda m: m.text == "end")
             assert other.unread == 1
         async with server.client("b4", data_dir=tmp_path) as bob:
             assert (bob.unread, bob.c2c("a4").unread) == (1, 1)
@@ -175,18 +175,18 @@ async def test_pins_mutes_and_drafts_are_the_same_on_all_devices(server: Running
         group = await alice.groups.create("Public", name="team", members=["b5"])
         await group.conversation.send("hello")
         one = server.client("b5", data_dir=tmp_path)
-        at_one = Watch(one, ConversationChanged)
+        at_one = EventRecorder(one, ConversationChanged)
         async with one, server.client("b5") as two:
-            at_two = Watch(two, ConversationChanged)
+            at_two = EventRecorder(two, ConversationChanged)
             team = one.group(group.id)
             await alice.c2c("b5").send("newer")
-            await at_one.message(lambda m: m.text == "newer")
+            await at_one.wait_for_message(lambda m: m.text == "newer")
             assert next(iter(one.conversations)) is one.c2c("a5")
             await team.set_pinned(True)
             assert next(iter(one.conversations)) is team
             await one.c2c("a5").set_muted(True)
             await team.set_draft("half a sen")
-            changed = await at_two.event(ConversationChanged, lambda e: e.draft != "")
+            changed = await at_two.wait_for_event(ConversationChanged, lambda e: e.draft != "")
             assert (changed.conversation, changed.pinned, changed.muted) == (team.key, True, False)
             assert (team.pinned, team.draft) == (True, "half a sen")
             theirs = two.group(group.id)
@@ -195,7 +195,7 @@ async def test_pins_mutes_and_drafts_are_the_same_on_all_devices(server: Running
             assert len(at_two.events) == 3
             assert at_one.events == []  # who did it knows
             await alice.c2c("b5").send("quiet")
-            await at_two.message(lambda m: m.text == "quiet")
+            await at_two.wait_for_message(lambda m: m.text == "quiet")
             assert two.c2c("a5").unread == 2
             assert two.unread == two.group(group.id).unread + two.system().unread  # muted ones do not count
             await one.logout()
@@ -204,7 +204,7 @@ async def test_pins_mutes_and_drafts_are_the_same_on_all_devices(server: Running
             await two.c2c("a5").set_muted(False)
             await one.group(group.id).set_draft("written on the train")  # no connection
             await one.login()
-            changed = await at_two.event(ConversationChanged, lambda e: e.draft == "written on the train")
+            changed = await at_two.wait_for_event(ConversationChanged, lambda e: e.draft == "written on the train")
             assert (team.pinned, one.c2c("a5").muted, team.draft) == (False, False, "written on the train")
         async with server.client("b5") as fresh:
             kept = fresh.group(group.id)
@@ -242,11 +242,11 @@ async def test_mentions_and_replies_reach_everybody_also_after_a_restart_of_the_
     await server.add_users("b7")
     alice = server.client("a7", data_dir=tmp_path)
     async with alice, server.client("b7") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         group = await alice.groups.create("Public", name="team", members=["b7"])
         asked = await group.conversation.send("who comes?", mention=["b7", ALL, "b7"])
         assert asked.mentions == ("b7", ALL)
-        heard = await watch.message(lambda m: m.text == "who comes?")
+        heard = await watch.wait_for_message(lambda m: m.text == "who comes?")
         assert heard.mentions == ("b7", ALL)
         answer = await bob.group(group.id).send(Message("I do", cloud_custom_data='{"mine": 1}'), reply_to=heard)
         assert answer.reply_to == QuotedMessage(asked.seq, asked.msg_id, "a7", "who comes?", asked.timestamp)

@@ -19,7 +19,7 @@ from timim.server.bus.base import Login
 from timim.server.sessions.device_slots import Places
 from timim.server.sessions.session import LOST_ITS_PLACE, SUPERSEDED, Session
 from timim.server.store.sqlite import SqliteStore
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 from timim.transport.websocket import Link
 
 WAIT_S = 20
@@ -56,7 +56,7 @@ async def late_login(server: RunningServer, device: timim.Client, attempt: int) 
 async def test_an_abandoned_login_that_arrives_late_does_not_end_the_next_one() -> None:
     """As in a storm: a client waits for 10 s, tries again, and the server comes to both."""
     async with running_server() as server, server.client("bob") as bob, server.client("alice") as alice:
-        ended = Watch(bob, KickedOut)
+        ended = EventRecorder(bob, KickedOut)
         with pytest.raises(KickedOffline):
             await late_login(server, bob, attempt=0)
         heard = bob.wait_for(lambda m: m.text == "still there?", timeout=WAIT_S)
@@ -64,7 +64,7 @@ async def test_an_abandoned_login_that_arrives_late_does_not_end_the_next_one() 
         await heard
         assert ended.events == []
         await late_login(server, bob, attempt=2)  # what is really later ends it
-        await ended.event(KickedOut)
+        await ended.wait_for_event(KickedOut)
 
 
 @pytest.mark.requirement("F16", "F19", "F21")
@@ -73,13 +73,13 @@ async def test_each_device_gets_everything_once_and_all_agree_on_read_state(tmp_
         here, there, away = (server.client("alice", data_dir=tmp_path / name) for name in ("here", "there", "away"))
         async with away:
             pass
-        watches = [Watch(here), Watch(there)]
+        watches = [EventRecorder(here), EventRecorder(there)]
         async with here, there:
             for n in range(20):
                 await here.c2c("bob").send(f"mine {n}")
                 await bob.c2c("alice").send(f"his {n}")
             said = [f"{who} {n}" for n in range(20) for who in ("mine", "his")]
-            on_here, on_there = [await watch.message(lambda m: m.text == "his 19") for watch in watches]
+            on_here, on_there = [await watch.wait_for_message(lambda m: m.text == "his 19") for watch in watches]
             assert on_here.seq == on_there.seq == 40
             assert texts(watches[0].messages) == [text for text in said if "his" in text]  # its own it has already
             assert texts(watches[1].messages) == said
@@ -93,9 +93,9 @@ async def test_each_device_gets_everything_once_and_all_agree_on_read_state(tmp_
                 assert all(m.is_read for m in page)
                 assert page.requests == 0
                 assert all(m.is_read for m in device.c2c("bob").get_cached_messages())
-        late = Watch(away)
+        late = EventRecorder(away)
         async with away:
-            assert texts(await late.upto(40)) == said
+            assert texts(await late.wait_for_messages(40)) == said
             assert all(m.is_read for m in late.messages)  # read elsewhere, thrown all the same
             assert [m.is_self for m in late.messages] == [text.startswith("mine") for text in said]
             assert away.c2c("bob").unread == 0
@@ -109,17 +109,17 @@ async def test_a_device_that_reads_too_slowly_is_closed_and_catches_up(tmp_path:
         server.client("carol") as carol,
     ):
         bob = server.client("bob", data_dir=tmp_path, reconnect_limit=0.5)
-        watch, other = Watch(bob, ConnectionLost, ConnectionRestored), Watch(carol)
+        watch, other = EventRecorder(bob, ConnectionLost, ConnectionRestored), EventRecorder(carol)
         async with bob:
             stall = server.faults.stall(user="bob", direction="down")
             sending = [alice.c2c("bob").send(f"{n} " + "x" * 10_000) for n in range(2000)]  # 20 MB: no socket holds that
             await asyncio.gather(*sending)
             await alice.c2c("carol").send("others meanwhile")
-            await other.message(lambda m: m.text == "others meanwhile")
+            await other.wait_for_message(lambda m: m.text == "others meanwhile")
             stall.release()
-            await watch.event(ConnectionLost)
-            await watch.event(ConnectionRestored)
-            await watch.upto(2000)
+            await watch.wait_for_event(ConnectionLost)
+            await watch.wait_for_event(ConnectionRestored)
+            await watch.wait_for_messages(2000)
             assert [text.split()[0] for text in texts(watch.messages)] == [str(n) for n in range(2000)]
             assert (await bob.c2c("alice").coverage()).intervals == ((1, 2000),)
 
@@ -130,25 +130,25 @@ async def test_a_login_kicks_devices_of_the_same_platform(policy: Literal["all",
         phone = server.client("alice", platform="mobile")
         desk = server.client("alice", platform="desktop")
         second = server.client("alice", platform="mobile")
-        watches = {device: Watch(device, KickedOut, ConnectionLost) for device in (phone, desk, second)}
+        watches = {device: EventRecorder(device, KickedOut, ConnectionLost) for device in (phone, desk, second)}
         async with phone, desk, second:
             stays = {"all": {phone, desk, second}, "platform": {desk, second}, "one": {second}}[policy]
             for device in {phone, desk, second} - stays:
-                kicked = await watches[device].event(KickedOut)
+                kicked = await watches[device].wait_for_event(KickedOut)
                 assert isinstance(kicked.error, timim.KickedOffline)
                 assert kicked.error.code == 6208
                 with pytest.raises(timim.KickedOffline):
                     await device.friends.list()
             await bob.c2c("alice").send("hello")
             for device in stays:
-                await watches[device].message(lambda m: m.text == "hello")
+                await watches[device].wait_for_message(lambda m: m.text == "hello")
                 assert watches[device].events == []
             if policy == "all":
                 return
             # the one that lost its place may take it back; then the other loses it
             await phone.login()
-            await watches[second].event(KickedOut)
-            await watches[phone].message(lambda m: m.text == "hello")
+            await watches[second].wait_for_event(KickedOut)
+            await watches[phone].wait_for_message(lambda m: m.text == "hello")
             # who logs out leaves its place, and keeps nobody out
             await phone.logout()
             await second.login()
@@ -158,10 +158,10 @@ async def test_a_login_kicks_devices_of_the_same_platform(policy: Literal["all",
 async def test_a_device_that_lost_its_slot_while_away_stays_logged_out() -> None:
     async with running_server(devices="one") as server:
         phone = server.client("alice", reconnect_limit=0.2)
-        watch = Watch(phone, KickedOut, ConnectionLost, ConnectionRestored)
+        watch = EventRecorder(phone, KickedOut, ConnectionLost, ConnectionRestored)
         async with phone:
             server.faults.cut_all()
-            await watch.event(ConnectionRestored)  # a cut alone costs nothing
+            await watch.wait_for_event(ConnectionRestored)  # a cut alone costs nothing
             cuts = server.faults.cut(user="alice", times=1_000_000)
             server.faults.cut_all()
             await cuts.happened()
@@ -173,10 +173,10 @@ async def test_a_device_that_lost_its_slot_while_away_stays_logged_out() -> None
                 user_sig=timim.sign_user(server.app_id, server.secret_key, "alice"),
                 data_dir=":memory:",
             )
-            lost = Watch(direct, KickedOut, ConnectionLost)
+            lost = EventRecorder(direct, KickedOut, ConnectionLost)
             # it logs in while the phone is away, or it kicks the phone: either way the place is its own now
             async with direct:
-                kicked = await watch.event(KickedOut)
+                kicked = await watch.wait_for_event(KickedOut)
                 assert isinstance(kicked.error, timim.KickedOffline)
                 assert lost.events == []
                 assert "online" in repr(direct)
@@ -206,9 +206,9 @@ async def test_the_same_device_logging_in_again_ends_its_older_session(tmp_path:
             await twin.engine.store.set_meta(
                 "instance", await phone.engine.store.meta("instance", "")
             )  # a copy of the data folder, or a link that the server still holds for open
-            watch = Watch(phone, KickedOut)
+            watch = EventRecorder(phone, KickedOut)
             async with twin:
-                kicked = await watch.event(KickedOut)
+                kicked = await watch.wait_for_event(KickedOut)
                 assert "once more" in str(kicked.error)
                 assert "online" in repr(twin)
 

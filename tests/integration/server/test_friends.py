@@ -9,7 +9,7 @@ import pytest_asyncio
 
 import timim
 from timim import AllowType, Client, RelationChanged, RelationElem, RelationType
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -32,10 +32,10 @@ async def names(client: Client) -> list[str]:
 @pytest.mark.requirement("F34")
 async def test_an_application_is_received_and_accepted_and_both_sides_are_notified(server: RunningServer) -> None:
     async with server.client("a1") as alice, server.client("b1") as bob, server.client("b1") as bobs_other:
-        at_alice, at_bob, at_other = (Watch(client, RelationChanged) for client in (alice, bob, bobs_other))
+        at_alice, at_bob, at_other = (EventRecorder(client, RelationChanged) for client in (alice, bob, bobs_other))
         await alice.profile.set(nickname="Alice")
         assert not await alice.friends.add("b1", wording="hi, it's me", remark="Bobby", group="work")
-        asked = await at_bob.event(RelationChanged)
+        asked = await at_bob.wait_for_event(RelationChanged)
         assert (asked.change.type, asked.change.users) == (RelationType.APPLICATION_ADDED, ("a1",))
         assert (asked.change.wording, asked.message.conversation) == ("hi, it's me", bob.system().key)
         (application,) = await bob.friends.applications()
@@ -43,7 +43,7 @@ async def test_an_application_is_received_and_accepted_and_both_sides_are_notifi
         assert [one.user_id for one in await alice.friends.applications(sent=True)] == ["b1"]
         await bob.friends.accept("a1", remark="Al")
         for watch, friend in ((at_alice, "b1"), (at_bob, "a1"), (at_other, "a1")):
-            added = await watch.event(RelationChanged, lambda e: e.change.type is RelationType.FRIEND_ADDED)
+            added = await watch.wait_for_event(RelationChanged, lambda e: e.change.type is RelationType.FRIEND_ADDED)
             assert added.change.users == (friend,)
         (bobby,) = await alice.friends.list()
         assert (bobby.user_id, bobby.remark, bobby.groups) == ("b1", "Bobby", ("work",))
@@ -69,10 +69,10 @@ async def test_users_accept_everybody_nobody_or_after_confirmation(server: Runni
 
 async def test_friends_are_refused_and_deleted_on_one_side_or_both(server: RunningServer) -> None:
     async with server.client("a3") as alice, server.client("b3") as bob:
-        at_alice = Watch(alice, RelationChanged)
+        at_alice = EventRecorder(alice, RelationChanged)
         await alice.friends.add("b3")
         await bob.friends.refuse("a3")
-        gone = await at_alice.event(RelationChanged)
+        gone = await at_alice.wait_for_event(RelationChanged)
         assert (gone.change.type, gone.change.users) == (RelationType.APPLICATION_DELETED, ("b3",))
         with pytest.raises(timim.NoSuchApplication) as none:
             await bob.friends.accept("a3")
@@ -99,9 +99,9 @@ async def test_friends_are_refused_and_deleted_on_one_side_or_both(server: Runni
 async def test_remarks_and_friend_groups_reach_the_other_devices(server: RunningServer) -> None:
     async with server.client("a4") as alice, server.client("a4") as other, server.client("b4") as bob:
         await befriend(alice, bob)
-        watch = Watch(other, RelationChanged)
+        watch = EventRecorder(other, RelationChanged)
         await alice.friends.set_remark("b4", "Bob the builder")
-        changed = await watch.event(RelationChanged, lambda e: e.change.type is RelationType.FRIEND_CHANGED)
+        changed = await watch.wait_for_event(RelationChanged, lambda e: e.change.type is RelationType.FRIEND_CHANGED)
         assert changed.change.users == ("b4",)
         await alice.friends.set_groups("b4", ["home", "chess"])
         await alice.friends.add_group("work", ["b4"])
@@ -110,15 +110,15 @@ async def test_remarks_and_friend_groups_reach_the_other_devices(server: Running
         (friend,) = await other.friends.list()
         assert (friend.remark, friend.groups) == ("Bob the builder", ("chess", "work"))
         await alice.friends.read_applications()
-        await watch.event(RelationChanged, lambda e: e.change.type is RelationType.APPLICATIONS_READ)
+        await watch.wait_for_event(RelationChanged, lambda e: e.change.type is RelationType.APPLICATIONS_READ)
 
 
 async def test_a_blocked_sender_is_refused_20007_and_is_no_longer_a_friend(server: RunningServer) -> None:
     async with server.client("a5") as alice, server.client("b5") as bob:
-        at_bob = Watch(bob)
+        at_bob = EventRecorder(bob)
         await befriend(alice, bob)
         await bob.friends.block("a5")
-        await at_bob.message(lambda m: isinstance(m[0], RelationElem) and m[0].type is RelationType.BLACKLIST_ADDED)
+        await at_bob.wait_for_message(lambda m: isinstance(m[0], RelationElem) and m[0].type is RelationType.BLACKLIST_ADDED)
         assert await bob.friends.blacklist() == ("a5",)
         assert (await names(alice), await names(bob)) == ([], [])
         for refused in (alice.c2c("b5").send, alice.c2c("b5").send_online):

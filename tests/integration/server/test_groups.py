@@ -13,7 +13,7 @@ from tests.support.raw_database import store_of
 from tests.support.users import TYPES, People, seen
 from timim import GroupChanged, GroupNoticeReceived, GroupNoticeType, GroupTipElem, GroupTipType, JoinOption
 from timim.server.social.group_permissions import ADMIN, MEMBER, OWNER
-from timim.testing import Watch, running_server
+from timim.testing import EventRecorder, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -44,19 +44,19 @@ async def test_joining_is_free_or_by_application_or_forbidden(people: People) ->
 @pytest.mark.requirement("F34")
 async def test_an_application_is_answered_from_its_notice(people: People) -> None:
     alice, bob, carol = [await people.login(name) for name in ("alice", "bob", "carol")]
-    at_alice, at_bob, at_carol = (Watch(client, GroupNoticeReceived) for client in (alice, bob, carol))
+    at_alice, at_bob, at_carol = (EventRecorder(client, GroupNoticeReceived) for client in (alice, bob, carol))
     group = await alice.groups.create("Public", name="team")
     assert not await bob.groups.join(group.id, wording="let me in")
     assert not await carol.groups.join(group.id)
-    asked = await at_alice.event(GroupNoticeReceived, lambda e: e.notice.operator == bob.user_id)
+    asked = await at_alice.wait_for_event(GroupNoticeReceived, lambda e: e.notice.operator == bob.user_id)
     assert (asked.notice.type, asked.notice.text, asked.group_id) == (GroupNoticeType.APPLIED, "let me in", group.id)
     with pytest.raises(timim.NotAMember):
         await seen(bob, group).accept(bob.user_id)
     await group.accept(bob.user_id)
     await group.refuse(carol.user_id, text="not now")
-    accepted = await at_bob.event(GroupNoticeReceived)
+    accepted = await at_bob.wait_for_event(GroupNoticeReceived)
     assert accepted.notice.type is GroupNoticeType.ACCEPTED
-    refused = await at_carol.event(GroupNoticeReceived)
+    refused = await at_carol.wait_for_event(GroupNoticeReceived)
     assert (refused.notice.type, refused.notice.text) == (GroupNoticeType.REFUSED, "not now")
     with pytest.raises(timim.NoSuchApplication):
         await group.accept(carol.user_id)
@@ -67,24 +67,24 @@ async def test_an_application_is_answered_from_its_notice(people: People) -> Non
 
 async def test_a_members_invitation_to_a_public_group_asks_the_admins(people: People) -> None:
     alice, bob, carol, dave = [await people.login(name) for name in ("alice", "bob", "carol", "dave")]
-    at_alice, at_bob, at_carol = (Watch(client, GroupNoticeReceived) for client in (alice, bob, carol))
+    at_alice, at_bob, at_carol = (EventRecorder(client, GroupNoticeReceived) for client in (alice, bob, carol))
     group = await alice.groups.create("Public", name="team", members=[bob.user_id])
     assert await seen(bob, group).invite(carol.user_id, [dave.user_id]) == {carol.user_id: False, dave.user_id: False}
-    asked = await at_alice.event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.INVITE_REQUESTED)
+    asked = await at_alice.wait_for_event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.INVITE_REQUESTED)
     assert (asked.notice.operator, asked.notice.users) == (bob.user_id, (carol.user_id,))
     await group.accept_invitation(carol.user_id)
     await group.refuse_invitation(dave.user_id)
-    yes = await at_bob.event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.INVITE_ACCEPTED)
-    no = await at_bob.event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.INVITE_REFUSED)
+    yes = await at_bob.wait_for_event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.INVITE_ACCEPTED)
+    no = await at_bob.wait_for_event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.INVITE_REFUSED)
     assert (yes.notice.users, no.notice.users) == ((carol.user_id,), (dave.user_id,))
-    assert (await at_carol.event(GroupNoticeReceived)).notice.type is GroupNoticeType.INVITED
+    assert (await at_carol.wait_for_event(GroupNoticeReceived)).notice.type is GroupNoticeType.INVITED
     assert [member.user_id for member in await group.members()] == [alice.user_id, bob.user_id, carol.user_id]
 
 
 @pytest.mark.requirement("F34")
 async def test_every_change_of_a_group_is_a_tip_in_its_timeline(people: People) -> None:
     alice, bob, carol = [await people.login(name) for name in ("alice", "bob", "carol")]
-    watch = Watch(bob, GroupChanged)
+    watch = EventRecorder(bob, GroupChanged)
     group = await alice.groups.create("Public", name="team", members=[bob.user_id])
     await group.invite(carol.user_id)
     await group.set_info(name="crew", custom={"colour": "red"})
@@ -96,7 +96,7 @@ async def test_every_change_of_a_group_is_a_tip_in_its_timeline(people: People) 
     await group.kick(carol.user_id, reason="too loud")
     await group.transfer_ownership(bob.user_id)
     await group.quit()
-    last = await watch.event(GroupChanged, lambda e: e.tip.type is GroupTipType.QUIT)
+    last = await watch.wait_for_event(GroupChanged, lambda e: e.tip.type is GroupTipType.QUIT)
     tips = [event.tip for event in watch.events if isinstance(event, GroupChanged)]
     assert [tip.type for tip in tips] == [1, 6, 7, 4, 7, 5, 6, 3, 6, 2]
     joined, named, carded, _, muted, _, scored, kicked, passed, left = tips
@@ -141,12 +141,12 @@ async def test_history_before_joining_is_readable_only_in_types_that_allow_it(pe
 
 async def test_a_kicked_member_reads_nothing_and_a_returning_one_not_the_time_between(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
-    watch = Watch(bob, GroupChanged, GroupNoticeReceived)
+    watch = EventRecorder(bob, GroupChanged, GroupNoticeReceived)
     group = await alice.groups.create("Public", name="team", members=[bob.user_id])
     await group.conversation.send("one")
-    await watch.message(lambda m: m.text == "one")
+    await watch.wait_for_message(lambda m: m.text == "one")
     await group.kick(bob.user_id)
-    notice = await watch.event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.KICKED)
+    notice = await watch.wait_for_event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.KICKED)
     assert (notice.notice.operator, notice.notice.group_name) == (alice.user_id, "team")
     await group.conversation.send("behind his back")
     with pytest.raises(timim.NotAMember):
@@ -160,9 +160,9 @@ async def test_a_kicked_member_reads_nothing_and_a_returning_one_not_the_time_be
     held = await bob.group(group.id).get_local_messages(20)
     assert [m.text for m in held] == ["hello?", "one"]  # what this device held stays; its own was refused
     await group.invite(bob.user_id)
-    await watch.event(GroupChanged, lambda e: e.tip.users == (bob.user_id,))
+    await watch.wait_for_event(GroupChanged, lambda e: e.tip.users == (bob.user_id,))
     await group.conversation.send("again")
-    await watch.message(lambda m: m.text == "again")
+    await watch.wait_for_message(lambda m: m.text == "again")
     assert (await bob.group(group.id).coverage()).intervals == ((1, 1), (4, 5))
     fresh = await people.login("bob")
     assert [m.text for m in await fresh.group(group.id).get_messages(20)] == ["again", ""]
@@ -171,13 +171,13 @@ async def test_a_kicked_member_reads_nothing_and_a_returning_one_not_the_time_be
 async def test_tips_do_not_count_as_unread_and_notices_do(people: People, tmp_path: Path) -> None:
     alice = await people.login("alice")
     bob = people.server.client(people.id("bob"), data_dir=tmp_path)
-    watch = Watch(bob)
+    watch = EventRecorder(bob)
     async with bob:
         group = await alice.groups.create("Public", name="g", members=[bob.user_id])
         await group.set_info(name="h")
         await group.conversation.send("one")
         await group.set_info(name="i")
-        await watch.upto(4)
+        await watch.wait_for_messages(4)
         assert (bob.group(group.id).unread, bob.system().unread) == (1, 1)
     async with people.server.client(people.id("bob"), data_dir=tmp_path) as again:
         assert (again.group(group.id).unread, again.system().unread) == (1, 1)
@@ -187,12 +187,12 @@ async def test_tips_do_not_count_as_unread_and_notices_do(people: People, tmp_pa
 
 async def test_a_dissolved_group_is_readable_by_nobody_and_its_id_stays_taken(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
-    watch = Watch(bob, GroupNoticeReceived)
+    watch = EventRecorder(bob, GroupNoticeReceived)
     id = people.id("group")
     group = await alice.groups.create("Public", name="team", id=id, members=[bob.user_id])
     await group.conversation.send("secret")
     await group.dissolve()
-    ended = await watch.event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.DISSOLVED)
+    ended = await watch.wait_for_event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.DISSOLVED)
     assert ended.group_id == id
     for client in (alice, bob):
         with pytest.raises(timim.UnknownGroup) as gone:
@@ -219,13 +219,13 @@ async def test_the_owner_of_a_work_group_may_leave_and_the_last_member_ends_it(p
 
 async def test_a_muted_member_and_a_muted_group_are_silent(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
-    told = Watch(bob, GroupChanged)
+    told = EventRecorder(bob, GroupChanged)
     group = await alice.groups.create("Meeting", name="hall", members=[bob.user_id])
 
     async def changed(act: Awaitable[None], times: int) -> None:
         """Bob's gateway, which may be another one, knows of it when he does."""
         await act
-        await told.event(GroupChanged, lambda _: len(told.events) == times)
+        await told.wait_for_event(GroupChanged, lambda _: len(told.events) == times)
 
     await changed(group.mute(bob.user_id, 100), 1)
     with pytest.raises(timim.Muted) as muted:
@@ -248,7 +248,7 @@ async def test_a_muted_member_and_a_muted_group_are_silent(people: People) -> No
 
 async def test_info_cards_custom_fields_and_attributes_are_kept(people: People) -> None:
     alice, bob = await people.login("alice"), await people.login("bob")
-    watch = Watch(bob)
+    watch = EventRecorder(bob)
     group = await alice.groups.create(
         "Public", name="团队", introduction="i", notification="n", custom={"a": "1"}, members=[bob.user_id]
     )
@@ -266,7 +266,7 @@ async def test_info_cards_custom_fields_and_attributes_are_kept(people: People) 
     assert (member.name_card, member.custom, member.role) == ("阿爱", {"level": "7"}, OWNER)
     assert await group.member(people.id("nobody")) is None
     await group.conversation.send("with my card")
-    sent = await watch.message(lambda m: m.text == "with my card")
+    sent = await watch.wait_for_message(lambda m: m.text == "with my card")
     assert sent.sender_member == timim.SenderMember(alice.user_id, "阿爱", OWNER, {"level": "7"})
 
 
@@ -350,7 +350,7 @@ async def test_all_250_members_of_a_group_are_listed_by_page_and_get_each_messag
         server.client("u7") as early,
         server.client("u249") as late,
     ):
-        hearing = [Watch(early), Watch(late)]
+        hearing = [EventRecorder(early), EventRecorder(late)]
         group = await owner.groups.create("Community", name="big", members=users[:100])
         assert all((await group.invite(users[100:200])).values())
         await group.invite(*users[200:])
@@ -365,6 +365,6 @@ async def test_all_250_members_of_a_group_are_listed_by_page_and_get_each_messag
         assert (facts.member_count, facts.max_members) == (251, 100_000)
         await group.conversation.send("all of you")
         for watch in hearing:
-            await watch.message(lambda m: m.text == "all of you")
+            await watch.wait_for_message(lambda m: m.text == "all of you")
         first_seen = [min(m.seq for m in watch.messages if m.conversation == group.conversation.key) for watch in hearing]
         assert first_seen == [1, 2]  # u7 was there from the beginning, u249 came with the second tip

@@ -25,7 +25,7 @@ from timim.server.content.downloads import Media
 from timim.server.content.uploads import Uploads
 from timim.server.endpoints.media import media_routes
 from timim.server.sessions.auth import Auth
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 from timim.testing.server import APP_ID, SECRET_KEY
 
 SECRET = b"what only participants may read"
@@ -64,10 +64,10 @@ async def place(server: RunningServer) -> AsyncIterator[Place]:
         httpx2.AsyncClient(trust_env=False) as http,
     ):
         group = await alice.groups.create("Public", name="team", members=["bob", "gone"])
-        watch, left = Watch(bob), Watch(gone)
+        watch, left = EventRecorder(bob), EventRecorder(gone)
         await group.conversation.send(FileElem(data=SECRET, filename="f"))
-        elem = (await watch.message(lambda m: isinstance(m[0], FileElem)))[0]
-        same = (await left.message(lambda m: isinstance(m[0], FileElem)))[0]
+        elem = (await watch.wait_for_message(lambda m: isinstance(m[0], FileElem)))[0]
+        same = (await left.wait_for_message(lambda m: isinstance(m[0], FileElem)))[0]
         assert isinstance(elem, FileElem)
         assert isinstance(same, FileElem)
         signed = {"bob": await elem.signed_url(), "gone": await same.signed_url()}
@@ -205,7 +205,7 @@ async def test_an_expired_address_opens_nothing_and_the_client_does_not_need_it(
         server.client("bob") as bob,
         httpx2.AsyncClient(trust_env=False) as http,
     ):
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         sent = await alice.c2c("bob").send(FileElem(data=SECRET, filename="f"))
         mine = sent[0]
         assert isinstance(mine, FileElem)
@@ -219,7 +219,7 @@ async def test_an_expired_address_opens_nothing_and_the_client_does_not_need_it(
         # an address that expired, in a message of any client's: what it names is fetched all the same
         stale = FileElem(uuid=mine.uuid, url=address, size=len(SECRET), filename="stale")
         await bob_gets(alice, stale)
-        got = (await watch.message(lambda m: isinstance(m[0], FileElem) and m[0].filename == "stale"))[0]
+        got = (await watch.wait_for_message(lambda m: isinstance(m[0], FileElem) and m[0].filename == "stale"))[0]
         assert isinstance(got, FileElem)
         assert got.url == address
         assert await got.read() == SECRET

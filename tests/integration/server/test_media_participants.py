@@ -14,7 +14,7 @@ from tests.support.paths import MEDIA
 from timim import FileElem, ImageElem, Message, UnknownElem
 from timim.protocol.elems import encode_elem, split_body
 from timim.protocol.media import media_refs
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 SECRET = b"what only participants may read"
 
@@ -77,13 +77,13 @@ async def test_a_later_member_reads_only_from_then_on_and_a_former_one_nothing(s
 @pytest.mark.requirement("R13")
 async def test_a_forwarded_message_makes_its_receivers_participants(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob, server.client("carol") as carol:
-        watch, heard = Watch(bob), Watch(carol)
+        watch, heard = EventRecorder(bob), EventRecorder(carol)
         picture = MEDIA / "rocket.jpg"
         await alice.c2c("bob").send(ImageElem(path=picture))
-        got = (await watch.message())[0]
+        got = (await watch.wait_for_message())[0]
         assert isinstance(got, ImageElem)
         await bob.c2c("carol").send(got)
-        again = (await heard.message())[0]
+        again = (await heard.wait_for_message())[0]
         assert isinstance(again, ImageElem)
         assert again.uuid == got.uuid
         for variant in again.images.values():
@@ -93,15 +93,15 @@ async def test_a_forwarded_message_makes_its_receivers_participants(server: Runn
 @pytest.mark.requirement("R13")
 async def test_a_merged_message_references_the_content_inside_it(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob, server.client("carol") as carol:
-        watch, heard = Watch(bob), Watch(carol)
+        watch, heard = EventRecorder(bob), EventRecorder(carol)
         await alice.c2c("bob").send(FileElem(data=SECRET, filename="f"))
-        got = (await watch.message())[0]
+        got = (await watch.wait_for_message())[0]
         assert isinstance(got, FileElem)
         inner = json.loads(encode_elem(got))
         content = {"Title": "t", "MsgList": [{"From_Account": "alice", "MsgBody": [inner]}]}
         merged = UnknownElem(MsgType="TIMRelayElem", content=json.dumps(content).encode())
         await bob.c2c("carol").send(merged)
-        await heard.message()
+        await heard.wait_for_message()
         copy = got.model_copy()
         copy.bind(carol.engine.media)
         assert await copy.read() == SECRET
@@ -110,9 +110,9 @@ async def test_a_merged_message_references_the_content_inside_it(server: Running
 @pytest.mark.requirement("F15")
 async def test_the_receiver_of_an_online_message_may_fetch_its_content(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob, server.client("eve") as eve:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         await alice.c2c("bob").send_online(FileElem(data=SECRET, filename="f"))
-        got = (await watch.message())[0]
+        got = (await watch.wait_for_message())[0]
         assert isinstance(got, FileElem)
         assert await got.read() == SECRET
         thief = got.model_copy()

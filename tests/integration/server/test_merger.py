@@ -14,7 +14,7 @@ from tests.support.paths import MEDIA
 from timim import CustomElem, ImageElem, ImageType, MergerElem, Message, UnknownElem, merge_messages
 from timim.protocol import messages as wire
 from timim.protocol.elems import decode_body, encode_body
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PICTURE = MEDIA / "rocket.jpg"
@@ -37,14 +37,14 @@ async def test_merged_messages_are_one_message_that_opens(server: RunningServer)
     await server.add_users("b1", "c1")
     async with server.client("a1") as alice, server.client("b1") as bob, server.client("c1") as carol:
         await alice.profile.set(nickname="Alice")
-        at_bob, at_carol = Watch(bob), Watch(carol)
+        at_bob, at_carol = EventRecorder(bob), EventRecorder(carol)
         await alice.c2c("b1").send("one")
         await alice.c2c("b1").send("two", CustomElem(data=b"\xff\x00", desc="bytes"))
         await alice.c2c("b1").send(ImageElem(path=PICTURE))
-        said = await at_bob.upto(3)
+        said = await at_bob.wait_for_messages(3)
         sent = await bob.c2c("a1").forward(said, title="what alice said", to=bob.c2c("c1"))
         assert merger_of(sent).abstracts == ("Alice: one", "Alice: twobytes", "Alice: [图片]")
-        got = await at_carol.message()
+        got = await at_carol.wait_for_message()
         merger = merger_of(got)
         assert (merger.title, merger.count, merger.layers, got.push_text) == ("what alice said", 3, 1, "[聊天记录]")
         inside = await merger.messages()
@@ -70,11 +70,11 @@ async def test_merged_messages_are_one_message_that_opens(server: RunningServer)
 async def test_a_merger_too_long_for_a_body_is_uploaded(server: RunningServer, tmp_path: Path) -> None:
     await server.add_users("b2")
     async with server.client("a2", data_dir=tmp_path) as alice, server.client("b2") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         sent = [await alice.c2c("b2").send(f"{n}: " + "长" * 200) for n in range(300)]
         message = await alice.c2c("b2").forward(sent, title="all of it")
         assert (merger_of(message).content, bool(merger_of(message).url)) == (b"", True)
-        got = await watch.message(lambda m: m.seq == message.seq)
+        got = await watch.wait_for_message(lambda m: m.seq == message.seq)
         inside = await merger_of(got).messages()
         assert [m.text for m in inside] == [m.text for m in sent]
         (local,) = await alice.c2c("b2").get_local_messages(1)
@@ -87,7 +87,7 @@ async def test_a_merger_too_long_for_a_body_is_uploaded(server: RunningServer, t
 async def test_mergers_nest_at_most_a_hundred_layers(server: RunningServer) -> None:
     await server.add_users("b3")
     async with server.client("a3") as alice, server.client("b3") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         message = await alice.c2c("b3").send("the innermost")
         for _ in range(100):
             message = await alice.c2c("b3").forward([message], title="t", abstracts=[])
@@ -95,7 +95,7 @@ async def test_mergers_nest_at_most_a_hundred_layers(server: RunningServer) -> N
         with pytest.raises(timim.InvalidElem, match="100 layers") as deep:
             await alice.c2c("b3").forward([message], title="t", abstracts=[])
         assert deep.value.code == 6016
-        inside: timim.MergedMessage = await watch.message(lambda m: m.seq == message.seq)
+        inside: timim.MergedMessage = await watch.wait_for_message(lambda m: m.seq == message.seq)
         depth = 0
         while isinstance(elem := inside.elems[0], MergerElem):
             (inside,) = await elem.messages()

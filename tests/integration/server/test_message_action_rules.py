@@ -15,7 +15,7 @@ from tests.support.paths import MUTANTS
 from timim import ALL, Message, MessageEdited, MessageRecalled, ReactionsChanged
 from timim.protocol import message_actions as act_wire
 from timim.protocol import messages as wire
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 from timim.util.failpoints import FAILPOINTS, Failpoint
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -53,9 +53,9 @@ async def test_recall_has_a_time_limit_except_for_admins() -> None:
 async def test_only_the_sender_edits_and_recalls_in_c2c(server: RunningServer) -> None:
     await server.add_users("b1")
     async with server.client("a1") as alice, server.client("b1") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         mine = await alice.c2c("b1").send("mine")
-        seen = await watch.message()
+        seen = await watch.wait_for_message()
         for refused in (seen.recall(), seen.edit("his")):
             with pytest.raises(timim.NoPermission) as no:
                 await refused
@@ -149,10 +149,10 @@ async def test_a_later_member_hears_nothing_of_earlier_messages(server: RunningS
         group = await alice.groups.create("Public", name="team")
         before = await group.conversation.send("before")
         await group.invite("b4")
-        watch = Watch(bob, MessageEdited, ReactionsChanged)
+        watch = EventRecorder(bob, MessageEdited, ReactionsChanged)
         await before.edit("a secret of then")
         after = await group.conversation.send("after")
-        await watch.message(lambda m: m.text == "after")
+        await watch.wait_for_message(lambda m: m.text == "after")
         assert watch.events == []
         assert (await bob.group(group.id).coverage()).intervals == ((2, after.seq),)  # the act's seq too, a tombstone
         link = bob.engine.connection.link()
@@ -167,7 +167,7 @@ async def test_a_later_member_hears_nothing_of_earlier_messages(server: RunningS
         with pytest.raises(timim.UnknownMessage):
             await link.call(act_wire.REACT_TO, act_wire.ReactRequest(group_id=group.id, seq=1, reaction="👍"), timeout_s=5)
         await after.edit("for all")
-        await watch.event(MessageEdited)
+        await watch.wait_for_event(MessageEdited)
 
 
 @pytest.mark.requirement("P06")
@@ -256,21 +256,21 @@ async def survive(server: RunningServer, failpoint: Failpoint) -> tuple[int, int
         server.client("alice", reconnect_limit=0.2, timeout=40.0) as alice,  # a start takes seconds on a busy machine
         server.client("bob", reconnect_limit=0.2, timeout=40.0) as bob,
     ):
-        watch = Watch(bob, MessageEdited, ReactionsChanged, timim.ConnectionRestored)
+        watch = EventRecorder(bob, MessageEdited, ReactionsChanged, timim.ConnectionRestored)
         message = await alice.c2c("bob").send("old")
-        await watch.message(lambda m: m.seq == message.seq)
+        await watch.wait_for_message(lambda m: m.seq == message.seq)
         # two clients come back with one question each; where every request passes, the third is the act
         await server.restart(crash_at=failpoint, count=3 if failpoint in ("after-decode", "before-ack") else 1)
         await alice.engine.connection.up()
         await bob.engine.connection.up()
         acting = asyncio.create_task(message.edit("new"))
-        await server.died()
+        await server.wait_for_exit()
         await server.start()
         async with asyncio.timeout(30):
             await acting
             await message.react("👍")
             await alice.c2c("bob").send("after")
-            await watch.message(lambda m: m.text == "after")
+            await watch.wait_for_message(lambda m: m.text == "after")
         told = [type(event).__name__ for event in watch.events if not isinstance(event, timim.ConnectionRestored)]
         async with server.client("alice") as fresh:
             (held,) = [m for m in await fresh.c2c("bob").get_messages(5) if m.seq == message.seq]
@@ -300,13 +300,13 @@ async def test_a_server_that_executes_an_action_twice_is_detected() -> None:
 async def test_a_recalled_message_does_not_count_as_unread_or_mention(server: RunningServer) -> None:
     await server.add_users("b8")
     async with server.client("a8") as alice, server.client("b8") as bob:
-        watch = Watch(bob, MessageRecalled)
+        watch = EventRecorder(bob, MessageRecalled)
         group = await alice.groups.create("Public", name="team", members=["b8"])
         sent = [await group.conversation.send(f"m{n}", mention=["b8"] if n else [ALL]) for n in range(3)]
-        await watch.message(lambda m: m.text == "m2")
+        await watch.wait_for_message(lambda m: m.text == "m2")
         assert (bob.group(group.id).unread, bob.group(group.id).mentioned) == (3, 3)
         await sent[1].recall()
-        await watch.event(MessageRecalled)
+        await watch.wait_for_event(MessageRecalled)
         assert (bob.group(group.id).unread, bob.group(group.id).mentioned) == (2, 2)
         async with server.client("b8") as fresh:
             assert (fresh.group(group.id).unread, fresh.group(group.id).mentioned) == (2, 2)

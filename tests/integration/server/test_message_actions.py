@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from timim import Client, Conversation, Message, MessageEdited, MessageRecalled, MessageStatus, ReactionsChanged
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 AFTER = 30  # messages that follow: in a group the act lies in a hole then
@@ -81,12 +81,12 @@ async def test_an_action_is_seen_at_once_by_online_users(place: Place, deed: str
     async with place.server.client(place.alice) as alice:
         await place.begin(alice)
         async with place.server.client(getattr(place, who)) as other:
-            watch = Watch(other, *EVENTS)
+            watch = EventRecorder(other, *EVENTS)
             message = await place.of(alice).send("old")
-            await watch.message(lambda m: m.text == "old")
+            await watch.wait_for_message(lambda m: m.text == "old")
             await DEEDS[deed].do(message)
             assert DEEDS[deed].shows(message)
-            told = await watch.event(DEEDS[deed].event, lambda e: DEEDS[deed].shows(e.message))
+            told = await watch.wait_for_event(DEEDS[deed].event, lambda e: DEEDS[deed].shows(e.message))
             assert (told.message.seq, told.message.sender) == (message.seq, place.alice)
             last = place.of(other).last_message
             assert last is not None
@@ -94,7 +94,7 @@ async def test_an_action_is_seen_at_once_by_online_users(place: Place, deed: str
             (held,) = [m for m in await place.of(other).get_local_messages(20) if m.seq == message.seq]
             assert DEEDS[deed].shows(held)
             await place.of(alice).send("after")
-            await watch.message(lambda m: m.text == "after")
+            await watch.wait_for_message(lambda m: m.text == "after")
             thrown = [m for m in watch.messages if m.conversation == place.of(other).key]
             assert [m.seq for m in thrown] == [message.seq, place.of(other).last_message.seq]  # type: ignore[union-attr]  # an act is none
             assert len(watch.events) == (3 if deed == "unreact" else 1)
@@ -120,9 +120,9 @@ async def test_an_action_is_seen_after_a_relogin_and_notified_once(
         for n in range(AFTER):
             await place.of(alice).send(f"after {n}")
         back = place.server.client(getattr(place, who), data_dir=tmp_path)
-        watch = Watch(back, *EVENTS)
+        watch = EventRecorder(back, *EVENTS)
         async with back:
-            told = await watch.event(DEEDS[deed].event, lambda e: DEEDS[deed].shows(e.message))
+            told = await watch.wait_for_event(DEEDS[deed].event, lambda e: DEEDS[deed].shows(e.message))
             assert told.message.seq == message.seq
             (held,) = [m for m in await place.of(back).get_local_messages(60) if m.seq == message.seq]
             assert DEEDS[deed].shows(held)
@@ -134,10 +134,10 @@ async def test_an_action_is_seen_after_a_relogin_and_notified_once(
             assert DEEDS[deed].shows(page[AFTER])
             assert page.complete
         again = place.server.client(getattr(place, who), data_dir=tmp_path)
-        later = Watch(again, *EVENTS)
+        later = EventRecorder(again, *EVENTS)
         async with again:
             await place.of(alice).send("end")
-            await later.message(lambda m: m.text == "end")
+            await later.wait_for_message(lambda m: m.text == "end")
             assert count == len(watch.events)
             assert later.events == []
 
@@ -166,15 +166,15 @@ async def test_an_action_during_a_cut_is_notified_once(place: Place, deed: str, 
     async with place.server.client(place.alice) as alice:
         await place.begin(alice)
         async with place.server.client(place.bob, reconnect_limit=0.2) as bob:
-            watch = Watch(bob, *EVENTS)
+            watch = EventRecorder(bob, *EVENTS)
             message = await place.of(alice).send("old")
-            await watch.message(lambda m: m.text == "old")
+            await watch.wait_for_message(lambda m: m.text == "old")
             lost = place.server.faults.drop(user=place.bob, direction="down")
             await DEEDS[deed].do(message)
             await lost.happened()
             await place.of(alice).send("after")
-            await watch.message(lambda m: m.text == "after")
-            await watch.event(DEEDS[deed].event, lambda e: DEEDS[deed].shows(e.message))
+            await watch.wait_for_message(lambda m: m.text == "after")
+            await watch.wait_for_event(DEEDS[deed].event, lambda e: DEEDS[deed].shows(e.message))
             assert len(watch.events) == (3 if deed == "unreact" else 1)
             assert (await place.of(bob).coverage()).complete
 

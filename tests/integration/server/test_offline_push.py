@@ -171,7 +171,7 @@ async def pushes_through(phones: Receiver, crash_at: Failpoint, count: int) -> P
         await server.restart(crash_at=crash_at, count=count)
         async with server.client("alice") as alice:
             sends = [asyncio.ensure_future(alice.c2c("bob").send(f"{number}")) for number in range(6)]
-            await server.died()
+            await server.wait_for_exit()
             await server.start()
             await asyncio.gather(*sends)
             await alice.c2c("bob").send("the end")

@@ -12,7 +12,7 @@ import pytest
 import timim
 from timim import Message, Priority
 from timim.server.messaging.rate_limiter import KEPT, RESERVE, Rates
-from timim.testing import Watch, running_server
+from timim.testing import EventRecorder, running_server
 
 ORDER = ("High", "Normal", "Low", "Lowest")
 
@@ -68,7 +68,7 @@ async def test_shed_messages_take_no_seq_and_their_senders_are_notified() -> Non
         server.client("alice") as alice,
         server.client("bob") as bob,
     ):
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         group = await alice.groups.create("Meeting", name="party", members=["bob"])
         room = group.conversation
 
@@ -90,7 +90,7 @@ async def test_shed_messages_take_no_seq_and_their_senders_are_notified() -> Non
         assert texts
         assert likes[0] < texts[0]  # likes were shed before any ordinary message was
         assert sorted(m.seq for _, m in stored) == list(range(1, len(stored) + 1))
-        await watch.message(lambda m: m.seq == len(stored) and m.conversation == room.key)
+        await watch.wait_for_message(lambda m: m.seq == len(stored) and m.conversation == room.key)
         heard = [m.text for m in watch.messages if m.conversation == room.key]
         assert heard == [m.text for _, m in sorted(stored, key=lambda one: one[1].seq)]
         failed = [m for m in await room.get_local_messages(200) if m.status is timim.MessageStatus.FAILED]
@@ -100,12 +100,12 @@ async def test_shed_messages_take_no_seq_and_their_senders_are_notified() -> Non
 @pytest.mark.requirement("F14")
 async def test_likes_and_red_packets_carry_their_priority_and_go_to_groups_only() -> None:
     async with running_server() as server, server.client("alice") as alice, server.client("bob") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         group = await alice.groups.create("Public", name="g", members=["bob"])
         await group.conversation.send_like("+1")
         await group.conversation.send_red_packet("8")
-        like = await watch.message(lambda m: m.text == "+1")
-        packet = await watch.message(lambda m: m.text == "8")
+        like = await watch.wait_for_message(lambda m: m.text == "+1")
+        packet = await watch.wait_for_message(lambda m: m.text == "8")
         assert (like.priority, packet.priority) == (Priority.LOW, Priority.HIGH)
         for refused in (alice.c2c("bob").send_like, alice.c2c("bob").send_red_packet):
             with pytest.raises(timim.InvalidConversation):

@@ -10,7 +10,7 @@ import pytest_asyncio
 import timim
 from timim import AllowType, ProfileChanged, SenderProfile
 from timim.protocol import profiles as wire
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -52,13 +52,13 @@ async def test_an_unchanged_profile_is_not_sent_again(server: RunningServer) -> 
 
 async def test_friends_and_own_devices_are_notified_of_a_new_profile(server: RunningServer) -> None:
     async with server.client("a3") as alice, server.client("a3") as other, server.client("b3") as bob:
-        at_other, at_bob = Watch(other, ProfileChanged), Watch(bob, ProfileChanged)
+        at_other, at_bob = EventRecorder(other, ProfileChanged), EventRecorder(bob, ProfileChanged)
         await alice.profile.set(allow=AllowType.ANY)
         await bob.friends.add("a3")
         await bob.profiles.get(["a3"])
         await alice.profile.set(nickname="new", custom={"k": "v"})
         for watch in (at_other, at_bob):
-            told = await watch.event(ProfileChanged, lambda e: "Tag_Profile_IM_Nick" in e.fields)
+            told = await watch.wait_for_event(ProfileChanged, lambda e: "Tag_Profile_IM_Nick" in e.fields)
             assert (told.user_id, told.fields["Tag_Profile_IM_Nick"]) == ("a3", "new")
         known = bob.profiles.cached("a3")
         assert known is not None
@@ -68,12 +68,12 @@ async def test_friends_and_own_devices_are_notified_of_a_new_profile(server: Run
 @pytest.mark.requirement("F22")
 async def test_a_message_keeps_the_profile_of_its_time_and_the_sender_cannot_forge_it(server: RunningServer) -> None:
     async with server.client("a4") as alice, server.client("b4") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         await alice.profile.set(nickname="before", face_url="http://x/1", custom={"k": "1"})
         await alice.c2c("b4").send("one")
         await alice.profile.set(nickname="after", face_url="http://x/2", custom={"k": "2"})
         await alice.c2c("b4").send("two")
-        one, two = await watch.upto(2)
+        one, two = await watch.wait_for_messages(2)
         assert one.sender_profile == SenderProfile("a4", "before", "http://x/1", {"k": "1"})
         assert two.sender_profile == SenderProfile("a4", "after", "http://x/2", {"k": "2"})
     async with server.client("b4") as fresh:

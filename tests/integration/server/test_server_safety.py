@@ -25,7 +25,7 @@ from timim.protocol.codec import decode
 from timim.protocol.frames import Head, decode_frames, encode_frame
 from timim.protocol.messages import ROAM_C2C, ROAM_GROUP
 from timim.server.handlers.registry import TABLE
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 # R13: history
 
@@ -220,7 +220,7 @@ async def _asked_by(program: tuple[str, ...]) -> tuple[int, set[int]]:
         own = int(server.url.rpartition(":")[2])
         abroad: set[int] = set()
         async with server.client("alice") as alice, server.client("bob") as bob:
-            watch = Watch(bob)
+            watch = EventRecorder(bob)
             await alice.profile.set(face_url=urls[0])
             group = await alice.groups.create("Public", name="team", members=["bob"])
             await group.set_info(face_url=urls[0])
@@ -233,7 +233,7 @@ async def _asked_by(program: tuple[str, ...]) -> tuple[int, set[int]]:
                     code = json.loads(bytes(decode_frames(reply)[0].body))["ErrorCode"]
                     assert code in (0, 90010), named  # content that nobody uploaded may be refused
                     taken += code == 0
-            await watch.upto(taken)
+            await watch.wait_for_messages(taken)
             for message in watch.messages:
                 for elem in message:
                     if isinstance(elem, SoundElem | FileElem | VideoElem):

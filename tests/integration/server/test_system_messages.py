@@ -18,7 +18,7 @@ from timim.protocol import messages as wire
 from timim.protocol import session
 from timim.protocol.codec import decode
 from timim.protocol.frames import Frame, Head
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 from timim.transport.pushes import PushReceiver
 from timim.transport.websocket import Link
 
@@ -43,9 +43,9 @@ async def test_notices_reach_a_device_that_was_offline_once(server: RunningServe
         await alice.friends.add("b1", wording="hi")
         await group.kick("b1", reason="mistake")
     bob = server.client("b1", data_dir=tmp_path)
-    watch = Watch(bob, GroupNoticeReceived)
+    watch = EventRecorder(bob, GroupNoticeReceived)
     async with bob:
-        got = await watch.upto(3)
+        got = await watch.wait_for_messages(3)
         assert all(m.conversation == bob.system().key and m.sender == "@TIM#SYSTEM" for m in got)
         assert [m.seq for m in got] == [1, 2, 3]
         invited, asked, kicked = (m[0] for m in got)
@@ -57,12 +57,12 @@ async def test_notices_reach_a_device_that_was_offline_once(server: RunningServe
         assert (kicked.type, kicked.text) == (GroupNoticeType.KICKED, "mistake")
         assert bob.system().unread == 3
         assert bob.system() in list(bob.conversations)
-        await watch.event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.KICKED)
+        await watch.wait_for_event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.KICKED)
     again = server.client("b1", data_dir=tmp_path)
-    watch = Watch(again, GroupNoticeReceived)
+    watch = EventRecorder(again, GroupNoticeReceived)
     async with again, server.client("a1") as alice:
         await alice.c2c("b1").send("done")
-        await watch.message(lambda m: m.text == "done")
+        await watch.wait_for_message(lambda m: m.text == "done")
         assert [m.text for m in watch.messages] == ["done"]  # the second login brought nothing again
         assert watch.events == []
         assert again.system().unread == 3
@@ -70,10 +70,10 @@ async def test_notices_reach_a_device_that_was_offline_once(server: RunningServe
 
 async def test_a_new_device_gets_earlier_notices_and_their_read_state(server: RunningServer) -> None:
     async with server.client("a2") as alice, server.client("b2") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         for n in range(5):
             await alice.groups.create("Public", name=f"g{n}", members=["b2"])
-        await watch.upto(5)
+        await watch.wait_for_messages(5)
         async with server.client("b2") as other:
             page = await other.system().get_messages(20)
             assert [m[0].group_name for m in page] == [f"g{n}" for n in (4, 3, 2, 1, 0)]
@@ -88,10 +88,10 @@ async def test_a_new_device_gets_earlier_notices_and_their_read_state(server: Ru
 
 async def test_reading_on_one_device_updates_the_others(server: RunningServer) -> None:
     async with server.client("a3") as alice, server.client("b3") as one, server.client("b3") as two:
-        at_one, at_two = Watch(one), Watch(two)
+        at_one, at_two = EventRecorder(one), EventRecorder(two)
         await alice.groups.create("Public", name="g", members=["b3"])
-        await at_one.upto(1)
-        await at_two.upto(1)
+        await at_one.wait_for_messages(1)
+        await at_two.wait_for_messages(1)
         await one.system().mark_read()
         async with two.c2c("a3").expect(lambda m: True, timeout=20) as after:  # the read came before it, in order
             await alice.c2c("b3").send("x")
@@ -121,9 +121,9 @@ async def test_a_notice_and_its_change_survive_a_kill_together(tmp_path: Path) -
             await server.crash()
         await server.start()
         bob = server.client("bob")
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         async with bob:
-            await watch.message(lambda m: is_notice(m, GroupNoticeType.INVITED))
+            await watch.wait_for_message(lambda m: is_notice(m, GroupNoticeType.INVITED))
             facts = await bob.groups.of(group.id).info()
             assert (facts.name, facts.member_count) == ("crew", 2)
             assert [g.id for g in await bob.groups.joined()] == [group.id]

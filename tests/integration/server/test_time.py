@@ -12,7 +12,7 @@ import pytest
 import timim
 from timim import Client, Message
 from timim.server import Server, Settings
-from timim.testing import Watch, running_server
+from timim.testing import EventRecorder, running_server
 
 DAY_S = 86_400
 WAIT_S = 20
@@ -74,13 +74,13 @@ async def test_messages_of_one_second_keep_one_order_when_the_server_clock_jumps
         async with client("bob", "b"):
             pass
         async with client("alice", "a") as alice, client("alice", "a2") as other, client("bob", "b") as bob:
-            watch, on_other = Watch(bob), Watch(other)
+            watch, on_other = EventRecorder(bob), EventRecorder(other)
             for n, jump in enumerate((0, 0, 0, 3600, -7200, 0, 1, -DAY_S, 0, 2 * DAY_S)):
                 now += jump
                 await asyncio.gather(*(alice.c2c("bob").send(f"{n}.{i}") for i in range(5)))
             said = [f"{n}.{i}" for n in range(10) for i in range(5)]
-            assert [m.text for m in await watch.upto(50)] == said
-            assert [m.text for m in await on_other.upto(50)] == said
+            assert [m.text for m in await watch.wait_for_messages(50)] == said
+            assert [m.text for m in await on_other.wait_for_messages(50)] == said
             for device, peer in ((alice, "bob"), (other, "bob"), (bob, "alice")):
                 history = [m async for m in device.c2c(peer).history(oldest_first=True)]
                 assert [m.text for m in history] == said

@@ -13,7 +13,7 @@ import pytest
 from timim import AuthError, InvalidArgument, MessageStatus
 from timim.events import ConnectionLost, ConnectionRestored
 from timim.server.handlers import c2c
-from timim.testing import LocalServer, RunningServer, VirtualClock, WallClock, Watch, local_server, running_server
+from timim.testing import EventRecorder, LocalServer, RunningServer, VirtualClock, WallClock, local_server, running_server
 from timim.util.failpoints import FAILPOINTS, Failpoint
 
 HOUR_S = 3600
@@ -42,7 +42,7 @@ async def stored(server: LocalServer | RunningServer, sender: str = "alice", rec
 async def test_a_cut_comes_after_the_given_number_of_frames(server: LocalServer, half: bool) -> None:
     await server.add_users("bob")
     alice = server.client("alice", reconnect_limit=0.01)
-    watch = Watch(alice, ConnectionLost, ConnectionRestored)
+    watch = EventRecorder(alice, ConnectionLost, ConnectionRestored)
     async with alice:
         for text in "ab":
             await alice.c2c("bob").send(text)
@@ -51,7 +51,7 @@ async def test_a_cut_comes_after_the_given_number_of_frames(server: LocalServer,
         assert (fault.done, watch.events) == (0, [])
         await alice.c2c("bob").send("is cut")
         assert fault.done == 1
-        await watch.event(ConnectionRestored)
+        await watch.wait_for_event(ConnectionRestored)
     assert await stored(server) == ["a", "b", "passes", "is cut"]
 
 
@@ -59,22 +59,22 @@ async def test_a_cut_comes_after_the_given_number_of_frames(server: LocalServer,
 async def test_a_stall_holds_until_it_is_released(server: LocalServer) -> None:
     await server.add_users("bob")
     async with server.client("alice") as alice, server.client("bob") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         fault = server.faults.stall(user="bob", direction="down")
         assert (await alice.c2c("bob").send("held")).status is MessageStatus.SUCCEEDED
         await fault.happened()
         assert watch.messages == []
         fault.release()
-        assert [m.text for m in await watch.upto(1)] == ["held"]
+        assert [m.text for m in await watch.wait_for_messages(1)] == ["held"]
 
 
 @pytest.mark.requirement("P10")
 async def test_a_message_split_into_pieces_arrives_whole(server: LocalServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         faults = [server.faults.split(size_bytes=1, user="alice", direction="up"), server.faults.split(user="bob")]
         await alice.c2c("bob").send("x" * 3000)
-        assert [m.text for m in await watch.upto(1)] == ["x" * 3000]
+        assert [m.text for m in await watch.wait_for_messages(1)] == ["x" * 3000]
         assert [fault.done for fault in faults] == [1, 1]
 
 
@@ -82,11 +82,11 @@ async def test_a_message_split_into_pieces_arrives_whole(server: LocalServer) ->
 @pytest.mark.requirement("P10")
 async def test_a_duplicated_message_counts_once(server: LocalServer, direction: Any) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         fault = server.faults.duplicate(user="alice" if direction == "up" else "bob", direction=direction)
         for text in "abc":
             await alice.c2c("bob").send(text)
-        assert [m.text for m in await watch.upto(3)] == ["a", "b", "c"]
+        assert [m.text for m in await watch.wait_for_messages(3)] == ["a", "b", "c"]
         assert fault.done == 1
     assert await stored(server) == ["a", "b", "c"]
 
@@ -94,12 +94,12 @@ async def test_a_duplicated_message_counts_once(server: LocalServer, direction: 
 @pytest.mark.requirement("P10")
 async def test_reordered_messages_are_delivered_in_order(server: LocalServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         fault = server.faults.reorder(user="bob", direction="down")
         await alice.c2c("bob").send("first")
         await fault.happened()
         await alice.c2c("bob").send("second")
-        assert [m.text for m in await watch.upto(2)] == ["first", "second"]
+        assert [m.text for m in await watch.wait_for_messages(2)] == ["first", "second"]
         assert len(watch.messages) == 2
 
 
@@ -109,10 +109,10 @@ async def test_a_dropped_message_is_missed_and_fetched(server: LocalServer) -> N
         ack = server.faults.drop(user="alice", direction="down")
         assert (await alice.c2c("bob").send("its ack is lost")).seq == 1
         await bob.c2c("alice").get_messages(1)
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         push = server.faults.drop(user="bob", direction="down")
         assert (await alice.c2c("bob").send("its push is lost")).seq == 2
-        assert [m.text for m in await watch.upto(1)] == ["its push is lost"]
+        assert [m.text for m in await watch.wait_for_messages(1)] == ["its push is lost"]
         assert (ack.done, push.done) == (1, 1)
     assert await stored(server) == ["its ack is lost", "its push is lost"]
 
@@ -120,26 +120,26 @@ async def test_a_dropped_message_is_missed_and_fetched(server: LocalServer) -> N
 @pytest.mark.requirement("P10")
 async def test_a_delay_lasts_as_long_as_given(server: LocalServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         server.faults.delay(0.3, user="bob", direction="down")
         begun = time.perf_counter()
         await alice.c2c("bob").send("late")
-        await watch.upto(1)
+        await watch.wait_for_messages(1)
         assert time.perf_counter() - begun >= 0.3
 
 
 @pytest.mark.requirement("P10")
 async def test_faults_affect_only_the_named_user_and_can_be_cleared(server: LocalServer) -> None:
     async with server.client("alice") as alice, server.client("bob") as bob:
-        watch = Watch(bob, ConnectionLost)
+        watch = EventRecorder(bob, ConnectionLost)
         server.faults.cut(user="carol")
         other = server.faults.cut(user="bob", after_frames=1000)
         server.faults.clear()
         await alice.c2c("bob").send("hello")
-        await watch.upto(1)
+        await watch.wait_for_messages(1)
         assert (watch.events, other.left, server.faults.counts) == ([], 0, {})
         assert server.faults.cut_all() == 2
-        await watch.event(ConnectionLost)
+        await watch.wait_for_event(ConnectionLost)
 
 
 @pytest.mark.requirement("P10")
@@ -164,7 +164,7 @@ async def test_a_crash_between_commit_and_ack_stores_once(process: RunningServer
         await process.restart(crash_at=failpoint, count=1)
         await alice.login()
         sending = asyncio.create_task(alice.c2c("bob").send("on disk, and not acked"))
-        await process.died()
+        await process.wait_for_exit()
         assert not sending.done()
         await process.start()
         assert (await sending).seq == 1
@@ -174,13 +174,13 @@ async def test_a_crash_between_commit_and_ack_stores_once(process: RunningServer
 @pytest.mark.requirement("P10")
 async def test_nothing_goes_back_when_the_server_clock_jumps(process: RunningServer) -> None:
     async with process.client("alice") as alice, process.client("bob") as bob:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         times = []
         for jump_s in (0, 2 * HOUR_S, -5 * HOUR_S, 24 * HOUR_S, -24 * HOUR_S):
             process.clock.jump(jump_s)
             begun = process.clock.now()
             times.append((begun, (await alice.c2c("bob").send(str(jump_s))).timestamp))
-        heard = await watch.upto(5)
+        heard = await watch.wait_for_messages(5)
     assert [m.seq for m in heard] == [1, 2, 3, 4, 5]
     assert abs(times[1][1] - times[1][0]) < 10, "the clock of the server is the one that was set"
     stamps = [m.timestamp for m in heard]
@@ -209,11 +209,11 @@ async def test_a_signature_is_checked_by_the_servers_clock() -> None:
 async def test_a_device_with_a_wrong_clock_sends_with_server_time(server: LocalServer, tmp_path: Path, offset_s: float) -> None:
     clock = WallClock(offset_s=offset_s)
     async with server.client("bob") as bob, server.client("alice", data_dir=tmp_path, now=clock.now) as alice:
-        watch = Watch(bob)
+        watch = EventRecorder(bob)
         first = await alice.c2c("bob").send("one")
         clock.jump(-2 * offset_s)
         second = await alice.c2c("bob").send("two")
-        assert [m.text for m in await watch.upto(2)] == ["one", "two"]
+        assert [m.text for m in await watch.wait_for_messages(2)] == ["one", "two"]
         assert all(abs(m.timestamp - time.time()) < 10 for m in (first, second))
 
 
@@ -222,7 +222,7 @@ async def heartbeats() -> tuple[float, int, list[object]]:
     clock = _clocks[-1]
     async with local_server(clock, hello_interval_s=30) as server:
         bob = server.client("bob")
-        watch = Watch(bob, ConnectionLost, ConnectionRestored)
+        watch = EventRecorder(bob, ConnectionLost, ConnectionRestored)
         async with server.client("alice") as alice, bob:
             loop = asyncio.get_running_loop()
             begun, wall = loop.time(), clock.now()
@@ -230,7 +230,7 @@ async def heartbeats() -> tuple[float, int, list[object]]:
             passed = loop.time() - begun
             assert abs(clock.now() - wall - passed) < 5, "both clocks go together"
             await alice.c2c("bob").send("after a silence")
-            await watch.upto(1)
+            await watch.wait_for_messages(1)
             return passed, len(watch.messages), list(watch.events)
 
 
@@ -255,11 +255,11 @@ def test_a_machine_that_slept_reconnects() -> None:
         async with local_server(clock, hello_interval_s=60, idle_timeout_s=150) as server:
             await server.add_users("bob")
             alice = server.client("alice")
-            watch = Watch(alice, ConnectionLost, ConnectionRestored)
+            watch = EventRecorder(alice, ConnectionLost, ConnectionRestored)
             async with alice:
                 clock.advance(12 * HOUR_S)  # the server's deadlines for a silent peer are long over
-                await watch.event(ConnectionLost)
-                await watch.event(ConnectionRestored)
+                await watch.wait_for_event(ConnectionLost)
+                await watch.wait_for_event(ConnectionRestored)
                 assert (await alice.c2c("bob").send("awake")).seq == 1
 
     clock = VirtualClock()
@@ -308,4 +308,4 @@ async def test_a_misspelled_fault_name_is_an_error(process: RunningServer) -> No
 
 def test_the_listed_failpoints_are_those_the_server_reaches() -> None:
     sources = "".join(path.read_text() for path in (Path(c2c.__file__).parents[2]).rglob("*.py"))
-    assert [name for name in FAILPOINTS if f'reach("{name}")' not in sources] == []
+    assert [name for name in FAILPOINTS if f'failpoint("{name}")' not in sources] == []

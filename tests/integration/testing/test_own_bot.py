@@ -7,7 +7,7 @@ from pathlib import Path
 
 # --8<-- [start:bot]
 from timim import Client, Message
-from timim.testing import RunningServer, Watch
+from timim.testing import EventRecorder, RunningServer
 
 
 def parrot(bot: Client) -> None:
@@ -26,17 +26,17 @@ async def test_each_question_is_answered_once_whatever_happens(timim_server: Run
     bot = server.client("bot", data_dir=tmp_path, reconnect_limit=0.5)
     parrot(bot)
     async with bot, server.client("alice", reconnect_limit=0.5) as alice:
-        watch = Watch(alice)
+        watch = EventRecorder(alice)
         server.faults.cut(user="bot", after_frames=3, half=True, times=2)
         for i in range(5):
             await alice.c2c("bot").send(f"question {i}")
-        await watch.upto(5)
+        await watch.wait_for_messages(5)
         await server.restart(crash_at="after-commit", count=2)
         asking = [asyncio.create_task(alice.c2c("bot").send(f"question {i}")) for i in range(5, 10)]
-        await server.died()  # some are stored, and nobody knows
+        await server.wait_for_exit()  # some are stored, and nobody knows
         await server.start()
         await asyncio.gather(*asking)
-        answers = [message.text for message in await watch.upto(10)]
+        answers = [message.text for message in await watch.wait_for_messages(10)]
     assert answers == [f"you said: question {i}" for i in range(10)]
 
 
@@ -58,8 +58,8 @@ async def test_a_bot_that_answers_twice_is_detected(timim_server: RunningServer,
                 await bot.c2c(message.sender).send(text)
 
     async with bot, server.client("alice") as alice:
-        watch = Watch(alice)
+        watch = EventRecorder(alice)
         ack = server.faults.drop(user="bot", direction="down", after_frames=1)
         await alice.c2c("bot").send("question")
         await ack.happened()
-        assert [message.text for message in await watch.upto(2)] == ["you said: question"] * 2
+        assert [message.text for message in await watch.wait_for_messages(2)] == ["you said: question"] * 2

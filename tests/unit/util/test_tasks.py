@@ -10,13 +10,13 @@ import pytest
 
 from timim.errors import ConnectionFailed, TimimError
 from timim.testing import running_server
-from timim.util.tasks import together
+from timim.util.tasks import gather_cancelling
 
 Run = Callable[..., Coroutine[Any, Any, None]]
 
 
 async def in_a_group(*works: Coroutine[Any, Any, None]) -> None:
-    """What `together` is not."""
+    """What `gather_cancelling` is not."""
     async with asyncio.TaskGroup() as tasks:
         for work in works:
             tasks.create_task(work)
@@ -56,7 +56,7 @@ async def cancelled_as_it_fails(run: Run) -> bool:
 
 
 async def test_a_cancellation_during_a_failure_stays_a_cancellation() -> None:
-    assert await cancelled_as_it_fails(together)
+    assert await cancelled_as_it_fails(gather_cancelling)
 
 
 async def test_a_plain_task_group_loses_the_cancellation() -> None:
@@ -65,7 +65,7 @@ async def test_a_plain_task_group_loses_the_cancellation() -> None:
 
 async def test_the_first_error_is_raised_as_itself() -> None:
     with pytest.raises(ConnectionFailed, match="the link ended"):
-        await together(asyncio.Event().wait(), fails())
+        await gather_cancelling(asyncio.Event().wait(), fails())
 
 
 def test_a_program_whose_main_raises_ends_and_closes_its_clients() -> None:

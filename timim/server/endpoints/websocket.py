@@ -17,7 +17,7 @@ from ...ids import checked_user_id
 from ...protocol import session as status
 from ...protocol.codec import Reply, decode, encode
 from ...protocol.frames import Frame, Head, decode_frames, encode_frame
-from ...util.failpoints import reach
+from ...util.failpoints import failpoint
 from ..bus.base import Login
 from ..handlers.registry import TABLE, Call, Services, refusal
 from ..integrations.webhooks import Action
@@ -232,9 +232,9 @@ class Door:
     async def _answer(self, call: Call, session: Session, frame: Frame, slots: asyncio.Semaphore) -> None:
         try:
             reply = self._frame(frame.head, await TABLE.answer(frame.head.servcmd, call, frame.body))
-            reach("before-ack")
+            failpoint("before-ack")
             session.reply(reply)
-            reach("after-ack")
+            failpoint("after-ack")
         except Exception:
             log.exception("%s of %s failed", frame.head.servcmd, session)
         finally:

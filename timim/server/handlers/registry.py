@@ -19,7 +19,7 @@ import msgspec
 
 from ...errors import NotAMember, ServerFault, StorageError, TimimError
 from ...protocol.codec import Body, Command, Reply, decode, encode
-from ...util.failpoints import reach
+from ...util.failpoints import failpoint
 from ..bus.base import Bus
 from ..content.downloads import Media
 from ..messaging.actions import Acts
@@ -102,7 +102,7 @@ class Table:
         command, function = served
         try:
             asked = decode(command.body, body)
-            reach("after-decode")
+            failpoint("after-decode")
             reply: Reply = await decided(call, partial(function, call, asked))
         except TimimError as exc:
             return refusal(exc)

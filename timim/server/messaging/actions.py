@@ -19,7 +19,7 @@ from ...protocol.elems import split_body
 from ...protocol.entries import EDIT, REACT, RECALL, EntryAction, EntryGroupInfo, EntryPayload, decode_payload, render_entry
 from ...protocol.media import MediaRef
 from ...protocol.notices import SERVER_ELEMS
-from ...util.failpoints import reach
+from ...util.failpoints import failpoint
 from ..bus.base import Bus, Event
 from ..social.changesets import who_see
 from ..social.entity_cache import Directory
@@ -244,14 +244,14 @@ class Acts:
             return Done(msgspec.UNSET, target.version)
         entry = render_entry(acted.tail, seq=acted.seq, time=acted.time, group=group)
         if acted.changed:
-            reach("before-publish")
+            failpoint("before-publish")
             plain = _plain(acted, wish, target)
             seen = acted.target.seq  # an act is told to who sees what it acts on
             event = Event(
                 hearers(), session.EVENT_MESSAGE_ACTION, entry, wish.origin, plain, group=target.to_group_id, seq=seen
             )
             self._bus.publish(event)
-            reach("after-publish")
+            failpoint("after-publish")
         return Done(entry, target.version)
 
 

@@ -19,7 +19,7 @@ from ...protocol import session
 from ...protocol.entries import EntryGroupInfo, EntryPayload, MentionItem, encode_payload, render_entry, render_online
 from ...protocol.media import MediaRef
 from ...protocol.messages import SenderInfo
-from ...util.failpoints import reach
+from ...util.failpoints import failpoint
 from ..bus.base import Bus, Event
 from ..integrations.webhooks import Allowed, Gate
 from ..metrics import Metrics
@@ -190,9 +190,9 @@ class Timelines:
         event = Event(users(appended.seq), kind, payload, origin, group=group_id, seq=appended.seq)
         if not appended.duplicate:
             self._metrics.posted.inc()
-            reach("before-publish")
+            failpoint("before-publish")
             self._bus.publish(event)
-            reach("after-publish")
+            failpoint("after-publish")
             self._stored(entry.timeline)
         else:
             self._metrics.duplicates.inc()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ...errors import MsgIdConflict
 from ...sqlite.database import in_parts
-from ...util.failpoints import reach
+from ...util.failpoints import failpoint
 from . import accounts_and_groups, conversations, media
 from .base import Appended, Change, Decided, NewEntry, StoredEntry, TimelinePage
 from .operation import Run, RunMany, Steps, one
@@ -57,12 +57,12 @@ def append(entry: NewEntry) -> Steps[Appended]:
             known = yield from standing(entry)
             assert known is not None
             return known
-    reach("before-insert")
+    failpoint("before-insert")
     yield Run(
         "INSERT INTO entries(timeline, seq, time, sender, tail, kind) VALUES(?,?,?,?,?,?)",
         (timeline, seq, time, entry.sender, entry.tail, entry.kind),
     )
-    reach("after-insert")
+    failpoint("after-insert")
     if entry.media:
         yield from media.refer(entry.sender, timeline, seq, entry.media, entry.time)
     if entry.asks:
@@ -91,12 +91,12 @@ def append_all(entries: Sequence[NewEntry]) -> Steps[list[Appended | MsgIdConfli
     if not (yield from _named(entries, places)):
         return (yield from one_by_one(entries))
     for _ in places:
-        reach("before-insert")
+        failpoint("before-insert")
     rows = [(*place, entries[n].sender, entries[n].tail, entries[n].kind) for n, place in places.items()]
     for part in in_parts(rows):
         yield Run(_insert_entries(len(part)), [value for row in part for value in row])
     for _ in places:
-        reach("after-insert")
+        failpoint("after-insert")
     if listed := [(user, place.timeline) for n, place in places.items() if place.seq == 1 for user in entries[n].contacts]:
         yield RunMany(_LIST, sorted(listed))
     of_new = [n for n in range(len(entries)) if n not in places]

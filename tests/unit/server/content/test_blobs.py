@@ -20,7 +20,7 @@ from timim import FileElem, ImageElem, ImageType
 from timim.errors import MediaGone
 from timim.server.content.blob_store import Blobs
 from timim.server.settings import Settings
-from timim.testing import RunningServer, Watch, running_server
+from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = [pytest.mark.xdist_group("s3"), pytest.mark.timeout(240)]
 MIB = 1 << 20
@@ -107,10 +107,10 @@ async def test_content_arrives_through_either_store_also_after_a_restart(where: 
     data = random.Random(5).randbytes(9 * MIB)
     async with serving(where, tmp_path / "s") as server:
         async with server.client("alice") as alice, server.client("bob") as bob:
-            watch = Watch(bob)
+            watch = EventRecorder(bob)
             picture = MEDIA / "rocket.jpg"
             await alice.c2c("bob").send("look", ImageElem(path=picture), FileElem(data=data, filename="f"))
-            message = await watch.message()
+            message = await watch.wait_for_message()
             _, image, file = message
             assert isinstance(image, ImageElem)
             assert isinstance(file, FileElem)
@@ -134,7 +134,7 @@ async def test_an_upload_resumes_in_either_store_after_the_server_was_killed(whe
     data = random.Random(6).randbytes(20 * MIB)
     async with relayed_server(tmp_path / "s", where) as (server, relay):
         async with server.client("alice") as alice, server.client("bob") as bob:
-            watch = Watch(bob)
+            watch = EventRecorder(bob)
             sending = asyncio.create_task(alice.c2c("bob").send(FileElem(data=data, filename="f")))
             await relay.carried("up", 14 * MIB)
             relay.hold()
@@ -142,7 +142,7 @@ async def test_an_upload_resumes_in_either_store_after_the_server_was_killed(whe
             relay.release()
             await server.start()
             await sending
-            elem = (await watch.message())[0]
+            elem = (await watch.wait_for_message())[0]
             assert isinstance(elem, FileElem)
             assert await elem.read() == data
             assert relay.passed["up"] < 36 * MIB
@@ -151,7 +151,7 @@ async def test_an_upload_resumes_in_either_store_after_the_server_was_killed(whe
 async def test_only_unreferenced_content_is_collected(where: dict[str, object], tmp_path: Path) -> None:
     async with serving(where, tmp_path / "s", media_grace_s=1, media_sweep_s=0.1) as server:
         async with server.client("alice") as alice, server.client("bob") as bob:
-            watch = Watch(bob)
+            watch = EventRecorder(bob)
             kept = random.Random(7).randbytes(MIB)
             await alice.c2c("bob").send(FileElem(data=kept, filename="kept"))
             # never named by a stored message: one went to nobody's history, one was refused after its upload
@@ -163,10 +163,10 @@ async def test_only_unreferenced_content_is_collected(where: dict[str, object], 
             async with asyncio.timeout(WAIT_S):
                 while await objects(server) > 1 or await dead(server):  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
-            elem = (await watch.message(lambda m: m.seq == 1))[0]
+            elem = (await watch.wait_for_message(lambda m: m.seq == 1))[0]
             assert isinstance(elem, FileElem)
             assert await elem.read() == kept
-            online = (await watch.message(lambda m: m.seq == 0))[0]
+            online = (await watch.wait_for_message(lambda m: m.seq == 0))[0]
             assert isinstance(online, FileElem)
             with pytest.raises(timim.MediaGone):
                 await online.read()

@@ -18,7 +18,7 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 
 from ....errors import InvalidArgument, StorageError, TimimError
-from ....util.failpoints import reach
+from ....util.failpoints import failpoint
 from ...metrics import DatabaseMetrics
 from .. import timelines
 from ..base import Appended, NewEntry, TimelinePage
@@ -204,8 +204,8 @@ class PostgresEngine:
             return
         entries = [job.entry for job in live if job.entry is not None]
         async with self._open_pool().acquire(timeout=COMMAND_TIMEOUT_S) as connection:
-            reach("before-insert")
-            reach("before-commit")
+            failpoint("before-insert")
+            failpoint("before-commit")
             try:
                 with self._metrics.commits.time():
                     rows = await connection.fetch(CALL, *arguments(entries))
@@ -216,7 +216,7 @@ class PostgresEngine:
                     if job.entry is not None and job.entry.msg_key is None and not job.future.done():
                         job.future.set_exception(StorageError("the database was lost: it is not known whether this was stored"))
                 raise
-        reach("after-commit")
+        failpoint("after-commit")
         for number, seq, time, known in rows:
             job = live[number - 1]
             assert job.entry is not None
@@ -236,7 +236,7 @@ class PostgresEngine:
             try:
                 result = await drive(connection, op)
                 if in_order:  # a failpoint waits for messages and plans, not for what is written besides
-                    reach("before-commit")
+                    failpoint("before-commit")
             except BaseException:
                 if not connection.is_closed():
                     await transaction.rollback()
@@ -248,7 +248,7 @@ class PostgresEngine:
                     raise StorageError("the database was lost: it is not known whether this was stored") from exc
                 raise
             if in_order:
-                reach("after-commit")
+                failpoint("after-commit")
             return result
 
     async def _snapshot(self, pool: Any, op: Op[T]) -> T:
