@@ -1,4 +1,4 @@
-"""`timim bench`: load on a server that runs, from clients that are real, and what became of each message."""
+"""`timim bench`: put a running server under load with real clients, and account for every message."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import InvalidArgument
-from .console import INTERRUPTED, app, out, run
-from .options import DATA, URL, DataDir, key_in
+from .console import INTERRUPTED, out, run_command
+from .options import DATA, URL, DataDir, read_app_key
 
+app = typer.Typer()
 Urls = Annotated[list[str], typer.Option("--url", help="The server; given again, a gateway more.", envvar="TIMIM_URL")]
 AppId = Annotated[int, typer.Option(help="The app id; read from the data folder when not given.", envvar="TIMIM_APP_ID")]
 Key = Annotated[
@@ -53,19 +54,19 @@ def bench(
 
     Its accounts and groups stay on the server. Ctrl-C ends it with what was measured by then.
     """
-    from ..loadtest import coordinator as load
+    from ..loadtest.coordinator import run_scenario
     from ..loadtest.report import render_table, summary_lines
     from ..loadtest.scenario import Scenario
 
-    def told(text: str) -> None:
+    def show_progress(text: str) -> None:
         if not json:
             out.print(f"[dim]{escape(text)}[/dim]")
 
     async def work() -> None:
         signs_for, signs_with = app_id, key
         if not signs_for or not signs_with:
-            signs_for, signs_with = _known(data_dir)
-        plan = Scenario(
+            signs_for, signs_with = _read_app_key(data_dir)
+        scenario = Scenario(
             urls=url,
             app_id=app_id or signs_for,
             key=key or signs_with,
@@ -84,7 +85,7 @@ def bench(
             on_disk=on_disk,
             settle_s=settle,
         )
-        report = await load.run_scenario(plan, interrupted=_interrupted(), on_progress=told)
+        report = await run_scenario(scenario, interrupted=_interrupt_event(), on_progress=show_progress)
         if json:
             print(msgspec.json.encode(report).decode())
         else:
@@ -97,20 +98,20 @@ def bench(
         if report.interrupted:
             raise typer.Exit(INTERRUPTED)
 
-    run(work())
+    run_command(work())
 
 
-def _known(data_dir: Path) -> tuple[int, str]:
+def _read_app_key(data_dir: Path) -> tuple[int, str]:
     try:
-        return key_in(data_dir)
+        return read_app_key(data_dir)
     except InvalidArgument:
         raise InvalidArgument(
             f"no key at hand: run this beside the server's {data_dir}/, or give --app-id, and --key or TIMIM_SECRET_KEY"
         ) from None
 
 
-def _interrupted() -> asyncio.Event:
-    """Set by the first Ctrl-C; the second one ends the program as it stands."""
+def _interrupt_event() -> asyncio.Event:
+    """Return an event that the first Ctrl-C sets; a second Ctrl-C ends the program at once."""
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
 

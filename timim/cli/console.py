@@ -1,4 +1,4 @@
-"""What every command shares: where it prints and how it ends. An error of timim's is one line and exit status 1."""
+"""The output and the exit status of every command. An error of timim is printed as one line, with exit status 1."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from ..errors import TimimError
 from ..message import Message
 from .files import Cancelled
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Instant messaging for asyncio Python.")
 out = Console(highlight=False)
 INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 
 
-def run(work: Coroutine[Any, Any, None]) -> None:
-    """A command's work, from its start to the exit status."""
+def run_command(work: Coroutine[Any, Any, None]) -> None:
+    """Run the coroutine of a command, and turn its errors into one line and an exit status."""
     errors = Console(stderr=True, highlight=False)
     try:
         asyncio.run(work)
@@ -34,8 +33,8 @@ def run(work: Coroutine[Any, Any, None]) -> None:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def show(message: Message) -> None:
-    """One message, one line."""
+def print_message(message: Message) -> None:
+    """Print a message on one line: its group, if any, its sender and its content."""
     where = "" if message.conversation is None or message.conversation.type != 2 else f" [{message.conversation.peer}]"
     body = message.text or " ".join(elem.push_text or type(elem).__name__ for elem in message)
     out.print(f"[bold]{escape(message.sender)}[/bold]{escape(where)}: {escape(body)}", soft_wrap=True)

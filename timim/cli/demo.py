@@ -1,4 +1,4 @@
-"""`timim demo`: the main job from start to end, on real files, told as a story with sizes, seqs and timings."""
+"""`timim demo`: a tour of the main functions on real files, with sizes, seqs and timings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ out = Console(highlight=False)
 
 @asynccontextmanager
 async def step(title: str) -> AsyncIterator[None]:
-    """A chapter, with the time it took."""
+    """Print a step's title, and the time that the step took."""
     out.print(f"\n[bold cyan]{title}[/bold cyan]")
     began = time.perf_counter()
     yield
@@ -32,13 +32,17 @@ async def step(title: str) -> AsyncIterator[None]:
 
 
 def media_folder() -> Path:
-    """The demo's pictures and speech: in the project's `examples/media`, or those installed beside this file."""
+    """Return the folder of the demo's pictures and speech: the project's `examples/media`, or the installed copy."""
     beside = Path(str(files("timim"))).parent / "examples" / "media"
     return beside if beside.is_dir() else Path(__file__).parent / "media"
 
 
-async def tell(folder: Path | None) -> None:
-    """Run the demo; raises at the first thing that is not as it should be."""
+async def run_demo(folder: Path | None) -> None:
+    """Run the demo, and stop at the first result that is not as expected.
+
+    Args:
+        folder: Where the pictures go; a new temporary folder by default.
+    """
     began = time.perf_counter()
     pictures = folder or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="timim-demo-"))
     pictures.mkdir(parents=True, exist_ok=True)
@@ -153,7 +157,7 @@ async def _history(alice: Client, bob: Client) -> None:
 
 
 async def _exchange(arrived: asyncio.Queue[Message], sent: Message, what: str) -> Message:
-    """What the receiver got of `sent`."""
+    """Return the received copy of `sent`, after checking that it is the same message."""
     got = await _next(arrived)
     _expect(sent.status is MessageStatus.SUCCEEDED and got.unique_id == sent.unique_id, f"{what} arrived")
     out.print(f"  {what:<28} seq {got.seq:>2}   msg_id {got.msg_id}")

@@ -1,4 +1,4 @@
-"""What is wrong with a deployment, before its users find out. Each check is one line: good, or what to do."""
+"""Checks of the services that a server depends on. Each finding is one line: good, or a remedy."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ ANSWER_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`good` None: worth a look, and no fault."""
+    """Result of one check. `good` is None when the operator should look at it, although it is no fault."""
 
-    what: str
+    subject: str
     good: bool | None
-    says: str
+    text: str
 
 
-async def examine(settings: Settings) -> list[Finding]:
-    """All findings; those that concern parts which are not configured are left out."""
+async def run_checks(settings: Settings) -> list[Finding]:
+    """Run the checks of all configured services, and return their findings."""
     checks: list[tuple[str, Callable[[Settings], Awaitable[list[Finding]]]]] = []
     if settings.database:
         checks.append(("database", _database))
@@ -106,7 +106,7 @@ async def _database(settings: Settings) -> list[Finding]:
 
 
 async def _commit(connection: object) -> Finding:
-    """The time of a commit that writes, the best of some: what every message waits for at least."""
+    """Measure the best time of several writing commits; no message can be acknowledged faster."""
     import asyncpg
 
     assert isinstance(connection, asyncpg.Connection)
@@ -163,7 +163,7 @@ async def _bus(settings: Settings) -> list[Finding]:
 
 
 async def _blobs(settings: Settings) -> list[Finding]:
-    """A small object is written, read and removed."""
+    """Write, read and remove a small object."""
     from ..server.content.blob_store import Blobs
 
     name, data = f"doctor-{secrets.token_hex(8)}", secrets.token_bytes(1024)
@@ -185,10 +185,14 @@ async def _blobs(settings: Settings) -> list[Finding]:
 
 
 async def _nothing(_: Exception) -> None:
-    """What goes wrong is raised as well."""
+    """Ignore an error that is also raised."""
 
 
-def demand(findings: list[Finding]) -> None:
-    """Raises StorageError when one is bad."""
-    if bad := [finding.what for finding in findings if finding.good is False]:
+def require_healthy(findings: list[Finding]) -> None:
+    """Check that no finding is bad.
+
+    Raises:
+        StorageError: At least one is bad; the error names them.
+    """
+    if bad := [finding.subject for finding in findings if finding.good is False]:
         raise StorageError(f"not fit to serve: {', '.join(bad)}")

@@ -1,7 +1,7 @@
-"""Files of the command line: what a message holds, and under which name it is kept here.
+"""Downloads of the command line: the content of a message, and the local names of its files.
 
-A name that a peer chose is for display: what is written is a plain name in the folder that this user named, and no file
-that is there is written over.
+A name that a peer chose is for display only. Files get a plain name in the folder that the user gave, and no existing file
+is overwritten.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..elems import FileElem, ImageElem, ImageType, ImageVariant, SoundElem, Vid
 from ..errors import TimimError
 from ..message import Message
 
-Fetched = FileElem | SoundElem | VideoElem | ImageVariant
+Downloadable = FileElem | SoundElem | VideoElem | ImageVariant
 NAME_LIMIT_BYTES = 200  # most disks take 255
 _SUFFIX = {1: ".jpg", 2: ".gif", 3: ".png", 4: ".bmp"}  # by TIM's number of a picture's format
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
@@ -24,8 +24,8 @@ class Cancelled(TimimError):
     """The user interrupted a transfer."""
 
 
-def content_of(message: Message) -> Iterator[tuple[Fetched, str]]:
-    """What a message holds besides its text, and what to call each."""
+def downloadable_content(message: Message) -> Iterator[tuple[Downloadable, str]]:
+    """Yield the downloadable content of a message, each with a local file name."""
     for elem in message:
         match elem:
             case FileElem():
@@ -43,7 +43,7 @@ def content_of(message: Message) -> Iterator[tuple[Fetched, str]]:
 
 
 def local_name(shown: str, otherwise: str) -> str:
-    """A plain file name made of one that a peer chose; `otherwise` when nothing is left of it."""
+    """Return a plain file name made from one that a peer chose, or `otherwise` when nothing of it is left."""
     name = shown.replace("\\", "/").rpartition("/")[2].replace(":", "_")
     name = "".join(char for char in name if unicodedata.category(char)[0] != "C").strip(" .")
     stem, dot, suffix = name.rpartition(".")
@@ -58,7 +58,7 @@ def local_name(shown: str, otherwise: str) -> str:
 
 
 def free_path(folder: Path, name: str) -> Path:
-    """A path in the folder that nothing has yet."""
+    """Return a path in the folder that does not exist yet, numbered if necessary."""
     path, number = folder / name, 1
     while path.exists() or path.is_symlink():
         path = folder / f"{Path(name).stem} ({number}){Path(name).suffix}"

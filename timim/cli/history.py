@@ -1,4 +1,4 @@
-"""Commands about what a device holds: gaps, fill, search."""
+"""Commands about the messages stored on this device: gaps, fill, search."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .console import app, out, run, show
-from .options import Account, IsGroup, conversation, with_account
+from .console import out, print_message, run_command
+from .options import AccountOptions, IsGroup, get_conversation, with_account
+
+app = typer.Typer()
 
 
 @app.command()
 @with_account(kept="")
 def gaps(
-    account: Account,
+    account: AccountOptions,
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the server what there is by now.")] = False,
 ) -> None:
     """Print what this device does not hold of each conversation."""
 
     async def work() -> None:
-        client = account.client()
+        client = account.create_client()
         await (client.open() if offline else client.login())
         try:
             table = Table("conversation", "held", "of", "not held", box=None, padding=(0, 2))
@@ -40,21 +42,21 @@ def gaps(
         finally:
             await client.close()
 
-    run(work())
+    run_command(work())
 
 
 @app.command()
 @with_account(kept="")
 def fill(
-    account: Account,
+    account: AccountOptions,
     peer: Annotated[str, typer.Argument(help="One conversation alone; all of the list unless given.")] = "",
     group: IsGroup = False,
 ) -> None:
     """Fetch the history that this device does not hold, of all conversations or of PEER."""
 
     async def work() -> None:
-        async with account.client() as client:
-            wanted = [conversation(client, peer, group)] if peer else list(client.conversations)
+        async with account.create_client() as client:
+            wanted = [get_conversation(client, peer, group)] if peer else list(client.conversations)
             fetched = 0
             with rich.progress.Progress(
                 TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=out
@@ -69,13 +71,13 @@ def fill(
                     bars.update(bar, total=max(1, bars.tasks[bar].total or 1), completed=max(1, bars.tasks[bar].total or 1))
             out.print(f"fetched {fetched} messages of {len(wanted)} conversations; nothing is missing")
 
-    run(work())
+    run_command(work())
 
 
 @app.command()
 @with_account(kept="")
 def search(
-    account: Account,
+    account: AccountOptions,
     words: Annotated[list[str], typer.Argument(help="All have to be in a message; invo* is every word that begins so.")],
     peer: Annotated[str, typer.Option("--in", help="In this conversation; in all that are held unless given.")] = "",
     sender: Annotated[str, typer.Option("--from", help="Of this sender only.")] = "",
@@ -86,11 +88,11 @@ def search(
     """Print the newest messages that hold WORDS, and what was not looked through."""
 
     async def work() -> None:
-        async with account.client() as client:
-            place = conversation(client, peer, group) if peer else client
+        async with account.create_client() as client:
+            place = get_conversation(client, peer, group) if peer else client
             found = await place.search(" ".join(words), sender=sender or None, count=count, fetch_missing=fill)
             for message in reversed(found):
-                show(message)
+                print_message(message)
             out.print(f"[dim]{escape(repr(found))}[/dim]")
 
-    run(work())
+    run_command(work())

@@ -1,11 +1,16 @@
-"""The `timim` command: its commands are registered by the modules that hold them."""
+"""The `timim` command, put together from the commands of the other modules."""
 
 from __future__ import annotations
 
-from . import bench, history, messages, server  # noqa: F401  they register what they hold
-from .console import app
+import typer
 
-__all__ = ["app", "main"]
+from . import bench, history, messages, server
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Instant messaging for asyncio Python.")
+app.add_typer(bench.app)
+app.add_typer(history.app)
+app.add_typer(messages.app)
+app.add_typer(server.app)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Commands that speak and listen: send, tail, get, history."""
+"""Commands that send and show messages: send, get, tail, history."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from ..elems import AnyElem, FileElem, ImageElem, Progress
 from ..errors import InvalidArgument, MediaError
 from ..message import Message, MessageStatus
 from ..progress import ProgressBar
-from .console import app, out, run, show
-from .files import Cancelled, content_of, free_path
-from .options import Account, IsGroup, conversation, with_account
+from .console import out, print_message, run_command
+from .files import Cancelled, downloadable_content, free_path
+from .options import AccountOptions, IsGroup, get_conversation, with_account
 
-LOOKED_THROUGH = 1000  # messages in which `get` looks for content
+app = typer.Typer()
+SEARCH_LIMIT = 1000  # messages in which `get` looks for content
 
 
 @app.command()
 @with_account(kept=":memory:")
 def send(
-    account: Account,
+    account: AccountOptions,
     peer: str,
     text: Annotated[str, typer.Argument(help="What to say; may be left out with a file.", show_default=False)] = "",
     file: Annotated[Path | None, typer.Option(help="Send this file; Ctrl-C takes it back.")] = None,
@@ -37,8 +38,8 @@ def send(
     elems += [FileElem(path=file)] if file else []
 
     async def work() -> None:
-        async with account.client() as client:
-            there = conversation(client, peer, group)
+        async with account.create_client() as client:
+            there = get_conversation(client, peer, group)
             if file is None and image is None:
                 message = await there.send(*elems)
             else:
@@ -46,13 +47,13 @@ def send(
                     message = await there.send(*elems, progress=_interruptible(bar))
             out.print(f"sent as {message.msg_id}, seq {message.seq}")
 
-    run(work())
+    run_command(work())
 
 
 @app.command()
 @with_account(kept=":memory:")
 def get(
-    account: Account,
+    account: AccountOptions,
     peer: str,
     to: Annotated[Path, typer.Option(help="The folder to put it into.", file_okay=False)] = Path(),
     seq: Annotated[int, typer.Option(help="The message; the newest that has content when not given.")] = 0,
@@ -61,23 +62,23 @@ def get(
     """Download the files, pictures, sounds and films of a message with PEER."""
 
     async def work() -> None:
-        async with account.client() as client:
-            async for message in conversation(client, peer, group).history(limit=LOOKED_THROUGH):
-                found = list(content_of(message)) if seq in (0, message.seq) else []
+        async with account.create_client() as client:
+            async for message in get_conversation(client, peer, group).history(limit=SEARCH_LIMIT):
+                found = list(downloadable_content(message)) if seq in (0, message.seq) else []
                 for content, name in found:
-                    path = await asyncio.to_thread(_place, to, name)
+                    path = await asyncio.to_thread(_download_path, to, name)
                     with ProgressBar(path.name) as bar:
                         await content.download(path, progress=_interruptible(bar))
                     out.print(f"{escape(str(path))}  {content.size} bytes, of message {message.seq}", soft_wrap=True)
                 if found:
                     return
-            what = f"message {seq}" if seq else f"the last {LOOKED_THROUGH} messages"
+            what = f"message {seq}" if seq else f"the last {SEARCH_LIMIT} messages"
             raise InvalidArgument(f"there is nothing to download in {what} with {peer!r}")
 
-    run(work())
+    run_command(work())
 
 
-def _place(folder: Path, name: str) -> Path:
+def _download_path(folder: Path, name: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
@@ -86,7 +87,10 @@ def _place(folder: Path, name: str) -> Path:
 
 
 def _interruptible(bar: Progress) -> Progress:
-    """The same bar; after Ctrl-C it ends the transfer, so that nothing of it is left on either side."""
+    """Return a progress callback that updates `bar`, and that ends the transfer after Ctrl-C.
+
+    A transfer that ends this way leaves nothing on either side.
+    """
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -106,16 +110,16 @@ def _interruptible(bar: Progress) -> Progress:
 
 @app.command()
 @with_account(kept=":memory:")
-def tail(account: Account) -> None:
+def tail(account: AccountOptions) -> None:
     """Print new messages as they come, until interrupted."""
 
     async def work() -> None:
-        client = account.client()
+        client = account.create_client()
 
         @client.on_new_message
         def each(messages: list[Message]) -> None:
             for message in messages:
-                show(message)
+                print_message(message)
 
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -125,13 +129,13 @@ def tail(account: Account) -> None:
             out.print(f"[dim]{account.user} is online; Ctrl-C ends[/dim]")
             await stopping.wait()
 
-    run(work())
+    run_command(work())
 
 
 @app.command()
 @with_account(kept=":memory:")
 def history(
-    account: Account,
+    account: AccountOptions,
     peer: str,
     count: Annotated[int, typer.Option(min=1, max=1000)] = 20,
     group: IsGroup = False,
@@ -139,11 +143,11 @@ def history(
     """Print the last COUNT messages with PEER, and what proves that none is missing."""
 
     async def work() -> None:
-        async with account.client() as client:
-            page = await conversation(client, peer, group).get_messages(count)
+        async with account.create_client() as client:
+            page = await get_conversation(client, peer, group).get_messages(count)
             for message in reversed(page):
                 if message.status is not MessageStatus.DELETED:
-                    show(message)
+                    print_message(message)
             out.print(f"[dim]{escape(repr(page))}[/dim]")
 
-    run(work())
+    run_command(work())

@@ -1,4 +1,4 @@
-"""Who speaks, and to which server: the options that most commands have, said once."""
+"""Options that most commands share: the account that speaks, and its server."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ IsGroup = Annotated[bool, typer.Option("--group", help="PEER is a group.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """Its fields are the options."""
+class AccountOptions:
+    """Account and server that a command uses; each field is a command-line option."""
 
     user: User
     url: Url = URL
@@ -40,18 +40,26 @@ class Account:
     data_dir: DataDir = DATA
     kept: Kept = ""
 
-    def client(self) -> Client:
-        """Not yet logged in. Raises InvalidArgument when there is no key at hand."""
+    def create_client(self) -> Client:
+        """Create a client that is not logged in yet.
+
+        Raises:
+            InvalidArgument: No UserSig was given, and the data folder has no key to make one.
+        """
         app_id, sig = self.app_id, self.sig
         if not sig or not app_id:
-            known_id, key = key_in(self.data_dir)
+            known_id, key = read_app_key(self.data_dir)
             app_id = app_id or known_id
             sig = sig or sign_user(app_id, key, self.user)
         return Client(self.url, app_id=app_id, user_id=self.user, user_sig=sig, data_dir=self.kept or None)
 
 
-def key_in(data_dir: Path) -> tuple[int, str]:
-    """The app id and the key that signs users, of a server's data folder. Raises InvalidArgument."""
+def read_app_key(data_dir: Path) -> tuple[int, str]:
+    """Read the app id and the signing key from a server's data folder.
+
+    Raises:
+        InvalidArgument: The folder has no key.
+    """
     file = data_dir / "app.json"
     if not file.exists():
         raise InvalidArgument(f"no key at hand: run this beside the server's {data_dir}/, or give --app-id and --sig")
@@ -60,12 +68,16 @@ def key_in(data_dir: Path) -> tuple[int, str]:
 
 
 def with_account(*, kept: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of an Account, which its first parameter gets; `kept`: that option's default."""
+    """Return a decorator that adds the account options to a command and passes them as its first argument.
+
+    Args:
+        kept: The default of `--kept`.
+    """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        types = get_type_hints(Account, include_extras=True)
+        types = get_type_hints(AccountOptions, include_extras=True)
         options = []
-        for field in fields(Account):
+        for field in fields(AccountOptions):
             default = inspect.Parameter.empty if field.name == "user" else field.default
             default = kept if field.name == "kept" else default
             options.append(
@@ -76,7 +88,7 @@ def with_account(*, kept: str) -> Callable[[Callable[..., None]], Callable[..., 
 
         @wraps(command)
         def wrapped(**given: Any) -> None:
-            command(Account(**{option.name: given.pop(option.name) for option in options}), **given)
+            command(AccountOptions(**{option.name: given.pop(option.name) for option in options}), **given)
 
         parameters = [*(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own), *options]
         wrapped.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -86,6 +98,6 @@ def with_account(*, kept: str) -> Callable[[Callable[..., None]], Callable[..., 
     return decorate
 
 
-def conversation(client: Client, peer: str, group: bool) -> Conversation:
-    """The one that PEER and --group name."""
+def get_conversation(client: Client, peer: str, group: bool) -> Conversation:
+    """Return the conversation named by PEER and --group."""
     return client.group(peer) if group else client.c2c(peer)

@@ -1,4 +1,4 @@
-"""An operator's commands: serve, doctor, sig, demo."""
+"""Commands for operators: serve, doctor, sig, demo."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from rich.markup import escape
 from ..errors import TimimError
 from ..usersig import sign_user
 from ..util.rlimit import raise_nofile_limit
-from .console import app, out, run
-from .options import DATA, DataDir, key_in
+from .console import out, run_command
+from .options import DATA, DataDir, read_app_key
 
+app = typer.Typer()
 Database = Annotated[str | None, typer.Option(help="postgresql://…, instead of a file in the data folder.")]
 Bus = Annotated[str | None, typer.Option(help="nats://…: how several servers on one database hear of each other.")]
 Blobs = Annotated[
@@ -51,30 +52,34 @@ def serve(
             if plain:
                 print(f"listening on {server.url}", flush=True)
             else:
-                _greet(server)
+                _print_welcome(server)
             await stopping.wait()
 
-    run(work())
+    run_command(work())
 
 
 @app.command()
 def doctor(database: Database = None, bus: Bus = None, blobs: Blobs = None) -> None:
     """Check what a server would stand on, by the settings it would have. Exit status 1: it is not fit to serve."""
     settings = _settings(database=database, bus=bus, blobs=blobs)
-    from .doctor import demand, examine
+    from .doctor import require_healthy, run_checks
 
     async def work() -> None:
-        findings = await examine(settings)
+        findings = await run_checks(settings)
         for finding in findings:
             mark = {True: "[green]good[/green]", False: "[red]BAD [/red]", None: "[yellow]look[/yellow]"}[finding.good]
-            out.print(f"{mark}  {finding.what}: {escape(finding.says)}", soft_wrap=True)
-        demand(findings)
+            out.print(f"{mark}  {finding.subject}: {escape(finding.text)}", soft_wrap=True)
+        require_healthy(findings)
 
-    run(work())
+    run_command(work())
 
 
 def _settings(**given: Any) -> Any:
-    """The server's settings with these flags over them; None: not given. Raises BadParameter, exit status 2."""
+    """Return the server's settings, overridden by the flags that are not None.
+
+    Raises:
+        BadParameter: A setting is invalid or the server is not installed; exit status 2.
+    """
     try:
         from ..server.settings import Settings
     except ImportError as exc:
@@ -88,7 +93,7 @@ def _settings(**given: Any) -> Any:
         raise typer.BadParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
-def _greet(server: Any) -> None:
+def _print_welcome(server: Any) -> None:
     folder = server.settings.data_dir
     out.print(f"[bold]timim[/bold] listens on [bold]{server.url}[/bold]   app id {server.app_id}")
     out.print(f"data and keys: {escape(str(folder))}/   (app.json holds the key that signs users)")
@@ -105,7 +110,7 @@ def sig(
 ) -> None:
     """Print a UserSig for USER, signed with the key in the server's data folder."""
     try:
-        app_id, key = key_in(data_dir)
+        app_id, key = read_app_key(data_dir)
         print(sign_user(app_id, key, user, expire_s=int(days * 86400)))
     except TimimError as exc:
         raise typer.BadParameter(str(exc)) from None
@@ -116,6 +121,6 @@ def demo(
     folder: Annotated[Path | None, typer.Option(help="Where the pictures go; a new folder unless given.")] = None,
 ) -> None:
     """Two people and a group exchange every kind of message over a real server, with a crash in between."""
-    from .demo import tell
+    from .demo import run_demo
 
-    run(tell(folder))
+    run_command(run_demo(folder))

@@ -1,6 +1,7 @@
-"""What came, against what was sent. Each sender numbers its messages to each place: 0, 1, 2, … is a line.
+"""Comparison of the messages received with those sent.
 
-Of one line a receiver hears every number once and in order, but for those that the server refused.
+Each sender numbers its messages to each conversation 0, 1, 2, …: a stream. A receiver must get every number of a stream once
+and in order, except those that the server refused.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class SequenceTracker:
-    """One line as one receiver hears it. What it holds in memory is what is missing at the moment."""
+    """State of one stream at one receiver. Only the numbers that are missing at the moment are kept in memory."""
 
     last: int = -1
     missing: set[int] = field(default_factory=set)
@@ -20,6 +21,7 @@ class SequenceTracker:
     disordered: int = 0
 
     def record(self, number: int) -> None:
+        """Count one received number as the next, as repeated or as out of order."""
         self.received += 1
         if number == self.last + 1:
             self.last = number
@@ -33,5 +35,5 @@ class SequenceTracker:
             self.repeated += 1
 
     def lost_below(self, count: int, failed: Iterable[int]) -> set[int]:
-        """Of the numbers below `count`, those that did not come, and were not refused."""
+        """Return the numbers below `count` that were neither received nor refused."""
         return (self.missing | set(range(self.last + 1, count))) - set(failed)

@@ -1,4 +1,7 @@
-"""A run, from its first login to its report. Workers are processes; when this one ends, however it does, they end too."""
+"""Coordination of a load test, from the first login to the report.
+
+Workers are processes. They end when the coordinator ends, however it ends.
+"""
 
 from __future__ import annotations
 
@@ -39,29 +42,33 @@ from .scenario import (
 
 PROGRAM: Sequence[str] = ("-m", "timim.loadtest.worker")
 REPLY_LIMIT_BYTES = 64 * 1024 * 1024
-LOGOUT_LIMIT_S = 30.0  # all clients of a worker log out within it, or are ended
+LOGOUT_LIMIT_S = 30.0  # all clients of a worker log out within this time, or the process is killed
 MAX_GREETINGS = 15  # one every two seconds
 SETTLE_INTERRUPTED_S = 3.0  # somebody waits at the keyboard
-A = TypeVar("A", CommandDone, LoggedIn, GreetingsReceived, Reconnected, SendingResult, DeliveryResult)
+R = TypeVar("R", CommandDone, LoggedIn, GreetingsReceived, Reconnected, SendingResult, DeliveryResult)
 
 
 class LoadTestFailed(TimimError):
-    """A run that could not go on."""
+    """The load test could not go on."""
 
 
 class WorkerProcess:
-    """One process of clients."""
+    """Handle of one process of clients."""
 
     def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
         self._process = process
         self._log = log
 
-    async def request(self, order: Command, kind: type[A]) -> A:
-        """Give an order, and wait for its answer. Raises LoadFailed."""
+    async def request(self, command: Command, reply_type: type[R]) -> R:
+        """Send a command to the process, and return its reply.
+
+        Raises:
+            LoadTestFailed: The process has ended, or could not execute the command.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            self._process.stdin.write(encode(order) + b"\n")
+            self._process.stdin.write(encode(command) + b"\n")
             await self._process.stdin.drain()
             line = await self._process.stdout.readline()
         except ConnectionError:
@@ -69,14 +76,14 @@ class WorkerProcess:
         if not line:
             said = await asyncio.to_thread(self._log.read_text, errors="replace")
             raise LoadTestFailed(f"a process of clients ended: {said.strip()[-1000:] or 'it said nothing'}")
-        given: Reply = decode_reply(line)
-        if isinstance(given, CommandFailed):
-            raise LoadTestFailed(given.why)
-        assert isinstance(given, kind)
-        return given
+        reply: Reply = decode_reply(line)
+        if isinstance(reply, CommandFailed):
+            raise LoadTestFailed(reply.reason)
+        assert isinstance(reply, reply_type)
+        return reply
 
     async def close(self) -> None:
-        """Its clients log out."""
+        """Log its clients out and wait until the process has ended; kill it if that takes too long."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -89,12 +96,12 @@ class WorkerProcess:
 
 
 @asynccontextmanager
-async def worker_processes(plan: Scenario) -> AsyncIterator[list[WorkerProcess]]:
-    """All workers of a plan, all logged out and gone at the end."""
+async def worker_processes(scenario: Scenario) -> AsyncIterator[list[WorkerProcess]]:
+    """Start all worker processes of a scenario, and end them when the block is left."""
     workers: list[WorkerProcess] = []
     try:
-        for number in range(plan.processes):
-            log = Path(plan.folder) / f"log-{number}"
+        for number in range(scenario.processes):
+            log = Path(scenario.folder) / f"log-{number}"
             with await asyncio.to_thread(log.open, "wb") as out:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
@@ -104,7 +111,7 @@ async def worker_processes(plan: Scenario) -> AsyncIterator[list[WorkerProcess]]
                     stdout=asyncio.subprocess.PIPE,
                     stderr=out,
                     limit=REPLY_LIMIT_BYTES,
-                    start_new_session=True,  # a Ctrl-C is for the conductor
+                    start_new_session=True,  # Ctrl-C is for the coordinator
                 )
             workers.append(WorkerProcess(process, log))
         yield workers
@@ -113,95 +120,115 @@ async def worker_processes(plan: Scenario) -> AsyncIterator[list[WorkerProcess]]
 
 
 async def run_scenario(
-    plan: Scenario,
+    scenario: Scenario,
     *,
     interrupted: asyncio.Event,
     on_progress: Callable[[str], None] = lambda text: None,
     under_load: AbstractContextManager[object] | None = None,
 ) -> Report:
-    """Carry a plan out. When `interrupted` is set, sending ends, and what was measured by then is reported.
+    """Run a scenario from the first login to the report.
 
-    `under_load` is entered when all are logged in, and left when the last message was delivered.
+    Args:
+        scenario: The load; its `folder` is set to a temporary one.
+        interrupted: When set, sending ends early, and the report covers what was measured by then.
+        on_progress: Called with a line of text after each phase.
+        under_load: Entered when all users are logged in, and left when the last message was delivered.
 
-    Raises InvalidArgument for a plan that cannot be, LoadFailed when it cannot go on.
+    Raises:
+        InvalidArgument: The scenario is impossible.
+        LoadTestFailed: The run could not go on.
     """
-    plan.validate()
+    scenario.validate()
     with tempfile.TemporaryDirectory(prefix="timim-load-", ignore_cleanup_errors=True) as folder:
-        plan.folder = folder
-        async with worker_processes(plan) as workers:
-            return await _conduct(plan, workers, interrupted, on_progress, under_load or nullcontext())
+        scenario.folder = folder
+        async with worker_processes(scenario) as workers:
+            begun = time.monotonic()
+            logins = _merged(each.logins for each in await _request_all(workers, scenario, LoggedIn))
+            logins_s = time.monotonic() - begun
+            on_progress(f"{scenario.users:,} users are logged in after {logins_s:.1f} s")
+            if scenario.groups:
+                await _create_groups(workers)
+                on_progress(f"{scenario.groups:,} groups of {scenario.members:,} are made")
+            with under_load or nullcontext():
+                storms = await _send_and_cut(scenario, workers, interrupted, on_progress)
+                sending = await _request_all(workers, StopSending(), SendingResult)
+                on_progress("waiting for what is on its way")
+                sent = {stream: numbers for each in sending for stream, numbers in each.sent.items()}
+                quiet_s = SETTLE_INTERRUPTED_S if interrupted.is_set() else scenario.settle_s
+                deliveries = await _request_all(workers, AwaitDeliveries(sent, quiet_s), DeliveryResult)
+    return _report(scenario, interrupted.is_set(), (logins_s, logins), storms, sending, deliveries)
 
 
-async def _conduct(
-    plan: Scenario,
-    workers: list[WorkerProcess],
-    interrupted: asyncio.Event,
-    told: Callable[[str], None],
-    under_load: AbstractContextManager[object],
-) -> Report:
-    async def ask(order: Command, kind: type[A]) -> list[A]:
-        return await asyncio.gather(*(worker.request(order, kind) for worker in workers))
+async def _request_all(workers: list[WorkerProcess], command: Command, reply_type: type[R]) -> list[R]:
+    return await asyncio.gather(*(worker.request(command, reply_type) for worker in workers))
 
-    async def storm(cut: int) -> Storm:
-        begun = time.monotonic()
-        backs = await ask(CutConnections(cut), Reconnected)
-        took_s, back = time.monotonic() - begun, sum(each.back for each in backs)
-        told(f"{back:,} of {cut:,} that were cut are back after {took_s:.1f} s")
-        return Storm(cut, back, round(took_s, 2), Percentiles.from_histogram(_merged(each.times for each in backs)))
 
-    begun = time.monotonic()
-    logins = _merged(entered.logins for entered in await ask(plan, LoggedIn))
-    logins_s = time.monotonic() - begun
-    told(f"{plan.users:,} users are logged in after {logins_s:.1f} s")
-    if plan.groups:
-        await ask(CreateGroups(), CommandDone)
-        await ask(JoinGroups(), CommandDone)
-        missing, greetings = 1, 0
-        while missing:
-            if greetings == MAX_GREETINGS:
-                raise LoadTestFailed(f"{missing} members of groups did not hear the owner")
-            missing = sum(each.missing for each in await ask(SendGreetings(), GreetingsReceived))
-            greetings += 1
-        told(f"{plan.groups:,} groups of {plan.members:,} are made")
+async def _create_groups(workers: list[WorkerProcess]) -> None:
+    """Create all groups, and greet in them until every member has received a message of each of its groups."""
+    await _request_all(workers, CreateGroups(), CommandDone)
+    await _request_all(workers, JoinGroups(), CommandDone)
+    missing = 0
+    for _ in range(MAX_GREETINGS):
+        missing = sum(each.missing for each in await _request_all(workers, SendGreetings(), GreetingsReceived))
+        if not missing:
+            return
+    raise LoadTestFailed(f"{missing} members of groups did not hear the owner")
+
+
+async def _send_and_cut(
+    scenario: Scenario, workers: list[WorkerProcess], interrupted: asyncio.Event, on_progress: Callable[[str], None]
+) -> list[Storm]:
+    """Send for the scenario's time, or until interrupted, with its storms at equal distances."""
     storms: list[Storm] = []
-    with under_load:
-        await ask(StartSending(), CommandDone)
-        for cut in plan.storms:
-            if await _set_within(interrupted, plan.seconds / (len(plan.storms) + 1)):
-                break
-            storms.append(await storm(cut))
-        await _set_within(interrupted, plan.seconds / (len(plan.storms) + 1))
-        ended = await ask(StopSending(), SendingResult)
-        told("waiting for what is on its way")
-        sent = {line: of for each in ended for line, of in each.sent.items()}
-        settled = await ask(
-            AwaitDeliveries(sent, SETTLE_INTERRUPTED_S if interrupted.is_set() else plan.settle_s), DeliveryResult
-        )
-    acks = _merged(each.acks for each in ended)
-    seconds, heard_s = max(each.seconds for each in ended), max(each.seconds for each in settled)
-    delivered = sum(each.delivered for each in settled)
+    pause_s = scenario.seconds / (len(scenario.storms) + 1)
+    await _request_all(workers, StartSending(), CommandDone)
+    for cut in scenario.storms:
+        if await _set_within(interrupted, pause_s):
+            break
+        begun = time.monotonic()
+        replies = await _request_all(workers, CutConnections(cut), Reconnected)
+        took_s, back = time.monotonic() - begun, sum(each.back for each in replies)
+        on_progress(f"{back:,} of {cut:,} that were cut are back after {took_s:.1f} s")
+        storms.append(Storm(cut, back, round(took_s, 2), Percentiles.from_histogram(_merged(each.times for each in replies))))
+    await _set_within(interrupted, pause_s)
+    return storms
+
+
+def _report(
+    scenario: Scenario,
+    interrupted: bool,
+    login_times: tuple[float, LatencyHistogram],
+    storms: list[Storm],
+    sending: list[SendingResult],
+    deliveries: list[DeliveryResult],
+) -> Report:
+    """Add up the results of all workers."""
+    logins_s, logins = login_times
+    acks = _merged(each.acks for each in sending)
+    sent_s, delivered_s = max(each.seconds for each in sending), max(each.seconds for each in deliveries)
+    delivered = sum(each.delivered for each in deliveries)
     return Report(
-        users=plan.users,
-        groups=plan.groups,
-        urls=len(plan.urls),
-        processes=plan.processes,
-        interrupted=interrupted.is_set(),
+        users=scenario.users,
+        groups=scenario.groups,
+        urls=len(scenario.urls),
+        processes=scenario.processes,
+        interrupted=interrupted,
         logins_s=round(logins_s, 2),
         logins_each_ms=Percentiles.from_histogram(logins),
-        seconds=round(seconds, 2),
+        seconds=round(sent_s, 2),
         sent=len(acks),
-        sent_per_s=round(len(acks) / seconds, 1) if seconds else 0.0,
+        sent_per_s=round(len(acks) / sent_s, 1) if sent_s else 0.0,
         delivered=delivered,
-        delivered_per_s=round(delivered / heard_s, 1) if heard_s else 0.0,
+        delivered_per_s=round(delivered / delivered_s, 1) if delivered_s else 0.0,
         ack_ms=Percentiles.from_histogram(acks),
-        delivery_ms=Percentiles.from_histogram(_merged(each.deliveries for each in settled)),
-        refused=dict(sum((Counter(each.refused) for each in ended), Counter())),
-        lost=sum(each.lost for each in settled),
-        lost_examples=[example for each in settled for example in each.examples],
-        repeated=sum(each.repeated for each in settled),
-        disordered=sum(each.disordered for each in settled),
+        delivery_ms=Percentiles.from_histogram(_merged(each.deliveries for each in deliveries)),
+        refused=dict(sum((Counter(each.refused) for each in sending), Counter())),
+        lost=sum(each.lost for each in deliveries),
+        lost_examples=[example for each in deliveries for example in each.examples],
+        repeated=sum(each.repeated for each in deliveries),
+        disordered=sum(each.disordered for each in deliveries),
         storms=storms,
-        busy=round(max(each.busy for each in ended), 2),
+        busy=round(max(each.busy for each in sending), 2),
     )
 
 

@@ -1,4 +1,4 @@
-"""Times in bounded memory: counted in buckets, each 2 % wider than the one before it. A percentile is at most 2 % too high."""
+"""Histogram of times in bounded memory. Each bucket is 2 % wider than the one before: a percentile is at most 2 % too high."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import math
 from collections.abc import Mapping
 
 WIDTH = math.log(1.02)
-LEAST_S = 1e-5
+MIN_S = 1e-5
 
 
 class LatencyHistogram:
-    """Of any number of times, in seconds."""
+    """Counts of any number of times, in seconds, by bucket."""
 
     def __init__(self, counts: Mapping[int, int] | None = None) -> None:
         self.counts: dict[int, int] = dict(counts or {})  # bucket → how many
 
     def add(self, seconds: float) -> None:
-        bucket = int(math.log(seconds / LEAST_S) / WIDTH) + 1 if seconds > LEAST_S else 0
+        """Count one time."""
+        bucket = int(math.log(seconds / MIN_S) / WIDTH) + 1 if seconds > MIN_S else 0
         self.counts[bucket] = self.counts.get(bucket, 0) + 1
 
     def merge(self, counts: Mapping[int, int]) -> None:
+        """Add the counts of another histogram."""
         for bucket, count in counts.items():
             self.counts[bucket] = self.counts.get(bucket, 0) + count
 
@@ -27,10 +29,10 @@ class LatencyHistogram:
         return sum(self.counts.values())
 
     def percentile(self, share: float) -> float:
-        """Seconds within which this share of them lie; 0 when there are none. 1.0: the longest."""
+        """Return the seconds within which a share of all times lie, or 0 when there are none; 1.0 gives the longest time."""
         wanted, seen = share * len(self), 0
         for bucket in sorted(self.counts):
             seen += self.counts[bucket]
             if seen >= wanted:
-                return LEAST_S * math.exp(bucket * WIDTH)
+                return MIN_S * math.exp(bucket * WIDTH)
         return 0.0

@@ -1,4 +1,4 @@
-"""What a run comes to: figures as JSON has them, and as a table for people."""
+"""Report of a load test, as JSON and as a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .latency import LatencyHistogram
 
 
 class Percentiles(msgspec.Struct):
-    """Milliseconds."""
+    """Percentiles of a time, in milliseconds."""
 
     p50: float
     p90: float
@@ -20,11 +20,16 @@ class Percentiles(msgspec.Struct):
 
     @classmethod
     def from_histogram(cls, latencies: LatencyHistogram) -> Percentiles:
+        """Compute the percentiles of a histogram."""
         return cls(*(round(latencies.percentile(share) * 1000, 2) for share in (0.5, 0.9, 0.99, 1.0)))
 
 
 class Storm(msgspec.Struct):
-    """`seconds`: from the cut until the last one was logged in again and had what it missed."""
+    """Result of cutting many connections at once.
+
+    Attributes:
+        seconds: Time from the cut until the last client was logged in again and had the messages it missed.
+    """
 
     cut: int
     back: int
@@ -33,7 +38,13 @@ class Storm(msgspec.Struct):
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """`sent`: acked by the server. `busy`: how much of its time the busiest process of clients computed."""
+    """Figures of a load test.
+
+    Attributes:
+        sent: Messages that the server acknowledged.
+        refused: Number of refused messages by error code.
+        busy: Share of its time that the busiest process of clients computed.
+    """
 
     users: int
     groups: int
@@ -49,7 +60,7 @@ class Report(msgspec.Struct, kw_only=True):
     delivered_per_s: float
     ack_ms: Percentiles
     delivery_ms: Percentiles
-    refused: dict[int, int]  # by code
+    refused: dict[int, int]
     lost: int
     lost_examples: Sequence[str] = ()
     repeated: int
@@ -59,7 +70,7 @@ class Report(msgspec.Struct, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """Nothing was lost, repeated or out of order, and everybody came back."""
+        """Return whether nothing was lost, repeated or out of order, and all clients reconnected."""
         return not (self.lost or self.repeated or self.disordered) and all(storm.back == storm.cut for storm in self.storms)
 
 
@@ -67,7 +78,7 @@ BUSY = 0.9  # above it, times are those of clients that wait for each other
 
 
 def render_table(report: Report) -> Table:
-    """For people."""
+    """Render the times and rates as a table."""
     rows = Table("", "number", "a second", "p50, ms", "p90, ms", "p99, ms", "longest", box=None, padding=(0, 2))
     for column in rows.columns[1:]:
         column.justify = "right"
@@ -85,7 +96,7 @@ def render_table(report: Report) -> Table:
 
 
 def summary_lines(report: Report) -> list[str]:
-    """What has to be said besides."""
+    """Return the lines that follow the table: losses, storms, refusals and the load of the clients themselves."""
     said = [f"lost {report.lost:,}, repeated {report.repeated:,}, out of order {report.disordered:,}"]
     said += [
         f"{storm.back:,} of {storm.cut:,} clients that were cut were back after {storm.seconds:.1f} s"

@@ -1,6 +1,7 @@
-"""What is to be done, and what the conductor and its workers say to each other: one JSON object a line, each order one answer.
+"""The scenario of a load test, and the commands and replies between its coordinator and its workers.
 
-Who is whose peer, who is in which group and who logs in where follow from the numbers alone: no worker has to be told.
+Commands and replies are one JSON object a line, and each command has one reply. Peers, group members and the server of each
+user follow from the scenario's numbers alone, so every worker computes them for itself.
 """
 
 from __future__ import annotations
@@ -11,19 +12,28 @@ import msgspec
 
 from ..errors import InvalidArgument
 
-INITIAL_MEMBERS = 100  # members that a group is made with; the others join
-MIN_PAYLOAD_BYTES = 64  # what a message says about itself fits into it
+INITIAL_MEMBERS = 100  # members that a group is created with; the others join
+MIN_PAYLOAD_BYTES = 64  # the header of a message (run, stream, number, time) fits into this size
 USERS_LIMIT = 100_000
 
 
 class Scenario(msgspec.Struct, kw_only=True, tag=True):
-    """`rate`: messages a second of all users together; 0: as many as `in_flight` at once lets through."""
+    """Parameters of a load test.
+
+    Attributes:
+        run: Prefix of the accounts and groups of this run, so that nothing of an earlier run is counted.
+        folder: Folder of all workers; clients store their messages there when `on_disk`.
+        rate: Messages a second of all users together; 0 for as many as `in_flight` allows.
+        in_flight: Messages of all users together that wait for their acknowledgement at once, at the most.
+        storms: For each storm, the number of clients whose connections are cut at once.
+        settle_s: Time without a delivery after which a missing message counts as lost.
+    """
 
     urls: Sequence[str]
     app_id: int
     key: str
-    run: str  # names this run's accounts and groups, so that nothing of an earlier one is counted
-    folder: str  # of all workers; where clients keep their messages when `on_disk`
+    run: str
+    folder: str
     users: int = 100
     peers: int = 2
     groups: int = 0
@@ -32,13 +42,17 @@ class Scenario(msgspec.Struct, kw_only=True, tag=True):
     in_flight: int = 64
     seconds: float = 10.0
     payload_bytes: int = 100
-    storms: Sequence[int] = ()  # clients cut at once, each
+    storms: Sequence[int] = ()
     processes: int = 1
     on_disk: bool = False
     settle_s: float = 45.0  # a client finds by its heartbeat, within 30 s, that a push was lost
 
     def validate(self) -> None:
-        """Raises InvalidArgument."""
+        """Check that the scenario is possible.
+
+        Raises:
+            InvalidArgument: It is not; the error names the parameter and its limits.
+        """
         if not 2 <= self.users <= USERS_LIMIT:
             raise InvalidArgument(f"users are 2 to {USERS_LIMIT}, not {self.users}")
         if not 0 <= self.peers < self.users:
@@ -69,47 +83,47 @@ class Scenario(msgspec.Struct, kw_only=True, tag=True):
         return self.urls[user % len(self.urls)]
 
     def users_of(self, worker: int) -> range | list[int]:
-        """Each worker has users at every URL."""
+        """Return the users of a worker, which are spread over all URLs."""
         return [user for user in range(self.users) if user // len(self.urls) % self.processes == worker]
 
     def peers_of(self, user: int) -> list[int]:
-        """The next ones on a ring: with several URLs, some at the same and some at another."""
+        """Return the peers of a user: the next ones on a ring, so that with several URLs some are at another server."""
         return [(user + step) % self.users for step in range(1, self.peers + 1)]
 
     def members_of(self, group: int) -> list[int]:
-        """The first one owns it."""
+        """Return the members of a group; the first one is its owner."""
         first = group * self.users // max(1, self.groups)
         return [(first + step) % self.users for step in range(self.members)]
 
 
 class CreateGroups(msgspec.Struct, tag=True):
-    """Who owns a group here makes it."""
+    """Create the groups whose owner is a user of this worker."""
 
 
 class JoinGroups(msgspec.Struct, tag=True):
-    """Who was not put in when it was made joins."""
+    """Let the members join that a group was not created with."""
 
 
 class SendGreetings(msgspec.Struct, tag=True):
-    """Owners say hello; answered when every member here heard its owners, or after a while."""
+    """Let owners greet their groups; the reply comes when all members of this worker were greeted, or after a while."""
 
 
 class StartSending(msgspec.Struct, tag=True):
-    """Speak, until told to end."""
+    """Send messages until told to stop."""
 
 
 class CutConnections(msgspec.Struct, tag=True):
-    """Cut the first `count` clients of all at once; answered when they are back."""
+    """Cut the connections of the first `count` users at once; the reply comes when their clients have reconnected."""
 
     count: int
 
 
 class StopSending(msgspec.Struct, tag=True):
-    """Say nothing more, and wait for what is under way."""
+    """Stop sending, and wait for the messages that are under way."""
 
 
 class AwaitDeliveries(msgspec.Struct, tag=True):
-    """Wait for all that was sent by all workers: line → how many, and the numbers among them that were not accepted."""
+    """Wait for the deliveries of all messages that all workers have sent, by the name of their stream."""
 
     sent: dict[str, SentNumbers]
     settle_s: float
@@ -119,25 +133,29 @@ Command = Scenario | CreateGroups | JoinGroups | SendGreetings | StartSending | 
 
 
 class CommandDone(msgspec.Struct, tag=True):
-    """Nothing to tell."""
+    """The command was executed, and has no result."""
 
 
 class CommandFailed(msgspec.Struct, tag=True):
-    """The run cannot go on."""
+    """The command could not be executed, so the run cannot go on."""
 
-    why: str
+    reason: str
 
 
 class LoggedIn(msgspec.Struct, tag=True):
-    logins: dict[int, int]  # `Latencies.counts`
+    """All users of the worker are logged in; `logins` are counts of a LatencyHistogram."""
+
+    logins: dict[int, int]
 
 
 class GreetingsReceived(msgspec.Struct, tag=True):
-    missing: int  # memberships of those who did not hear the owner yet
+    """Number of memberships of this worker's users whose owner was not heard yet."""
+
+    missing: int
 
 
 class Reconnected(msgspec.Struct, tag=True):
-    """After a cut: how many are online again, and the time that each needed."""
+    """Number of clients that were cut and that are online again, and the counts of the times that they needed."""
 
     cut: int
     back: int
@@ -145,13 +163,15 @@ class Reconnected(msgspec.Struct, tag=True):
 
 
 class SentNumbers(msgspec.Struct, array_like=True):
-    """Of one line: how many were tried, and which were refused or given up."""
+    """Numbers sent in one stream: how many were attempted, and which were refused or given up."""
 
-    count: int
+    attempted: int
     failed: list[int]
 
 
 class SendingResult(msgspec.Struct, tag=True):
+    """Messages that the users of one worker have sent."""
+
     sent: dict[str, SentNumbers]
     refused: dict[int, int]  # code → how many
     acks: dict[int, int]
@@ -160,6 +180,8 @@ class SendingResult(msgspec.Struct, tag=True):
 
 
 class DeliveryResult(msgspec.Struct, tag=True):
+    """Messages that the users of one worker have received."""
+
     delivered: int
     lost: int
     examples: list[str]  # of what was lost

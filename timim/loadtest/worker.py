@@ -1,7 +1,7 @@
-"""One process of clients: it takes orders on its standard input and answers each on its standard output.
+"""One process of clients. It reads commands from standard input and writes the reply of each to standard output.
 
-Real clients, as any program has them: a message is delivered when a handler of `on_new_message` gets it. When the conductor
-is gone, standard input ends, and so does the process.
+The clients are those of any program: a message is delivered when a handler of `on_new_message` gets it. When the coordinator
+ends, standard input ends, and so does this process.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ from .scenario import (
 )
 
 LOGINS_AT_ONCE = 50
-RECONNECT_LIMIT_S = 120.0  # who is not back by then is told as missing
+RECONNECT_LIMIT_S = 120.0  # a client that is not back by then is reported as missing
 ACK_LIMIT_S = 60.0  # a message that is neither acked nor refused by then is given up
 GREET_S = 2.0
-EXAMPLES = 10  # of what was lost, told by each process
-POLL_S = 0.1  # between two looks whether all has come
+EXAMPLES = 10  # of lost messages, reported by each process
+POLL_S = 0.1  # between two checks for missing messages
 FILES_EACH = 4  # a socket and, on disk, the database's three
 FILES_BESIDES = 100
 COMMAND_LIMIT_BYTES = 64 * 1024 * 1024
@@ -62,36 +62,39 @@ now = time.monotonic  # one clock for all processes of a machine
 
 
 class LoadWorker:
-    """The users of one process."""
+    """The clients of one process, and the account of their messages.
 
-    def __init__(self, plan: Scenario, number: int) -> None:
-        self._plan = plan
-        self._users = plan.users_of(number)
+    A stream, the messages of one user to one conversation, is named `3>u7` or `3>g2`.
+    """
+
+    def __init__(self, scenario: Scenario, number: int) -> None:
+        self._scenario = scenario
+        self._users = scenario.users_of(number)
         self._clients: dict[int, Client] = {}
-        self._members = [plan.members_of(group) for group in range(plan.groups)]
+        self._members = [scenario.members_of(group) for group in range(scenario.groups)]
         self._groups: dict[int, list[int]] = defaultdict(list)  # user → groups
         for group, members in enumerate(self._members):
             for member in members:
                 self._groups[member].append(group)
-        self._trackers: dict[int, dict[str, SequenceTracker]] = {
-            user: {} for user in self._users
-        }  # receiver → line's name → what came
+        # receiver → name of the stream → the numbers received
+        self._trackers: dict[int, dict[str, SequenceTracker]] = {user: {} for user in self._users}
         self._sent: dict[str, SentNumbers] = {}
         self._refused: dict[int, int] = defaultdict(int)
         self._acks, self._deliveries = LatencyHistogram(), LatencyHistogram()
-        self._greeting = f"{plan.run} hello"
-        self._greeted: set[tuple[int, str]] = set()  # user and the group that it heard
+        self._greeting = f"{scenario.run} hello"
+        self._greeted: set[tuple[int, str]] = set()  # user and the group whose greeting it received
         self._heard = asyncio.Event()
         self._sender: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(max(1, plan.in_flight // plan.processes))
-        self._cut_at: dict[int, float] = {}  # who is not back yet, and when it was cut
+        self._slots = asyncio.Semaphore(max(1, scenario.in_flight // scenario.processes))
+        self._cut_at: dict[int, float] = {}  # clients that are not back yet, and when they were cut
         self._all_back = asyncio.Event()
         self._reconnects = LatencyHistogram()
         self._begun = self._last_ack = self._last_delivery = self._computed = 0.0
 
-    async def execute(self, order: Command) -> Reply:
-        match order:
+    async def execute(self, command: Command) -> Reply:
+        """Execute a command of the coordinator."""
+        match command:
             case Scenario():
                 return await self._log_in()
             case CreateGroups():
@@ -111,45 +114,45 @@ class LoadWorker:
             case AwaitDeliveries(sent=sent, settle_s=settle_s):
                 return await self._await_deliveries(sent, settle_s)
 
-    # who takes part
+    # logins and groups
 
     async def _log_in(self) -> LoggedIn:
         _raise_open_files_limit(len(self._users))
         logins, slots = LatencyHistogram(), asyncio.Semaphore(LOGINS_AT_ONCE)
 
-        async def enter(user: int) -> None:
+        async def log_in(user: int) -> None:
             async with slots:
                 client = self._clients[user] = self._create_client(user)
                 begun = now()
                 await client.login()
                 logins.add(now() - begun)
 
-        await gather_cancelling(*(enter(user) for user in self._users))
+        await gather_cancelling(*(log_in(user) for user in self._users))
         return LoggedIn(logins.counts)
 
     async def close(self) -> None:
-        """Log all out."""
+        """Log all users out."""
         slots = asyncio.Semaphore(LOGINS_AT_ONCE)
 
-        async def leave(client: Client) -> None:
+        async def log_out(client: Client) -> None:
             async with slots:
                 await client.close()
 
-        await gather_cancelling(*(leave(client) for client in self._clients.values()))
+        await gather_cancelling(*(log_out(client) for client in self._clients.values()))
 
     def _create_client(self, user: int) -> Client:
-        plan, name = self._plan, self._plan.user_id(user)
+        scenario, name = self._scenario, self._scenario.user_id(user)
         client = Client(
-            plan.url_of(user),
-            app_id=plan.app_id,
+            scenario.url_of(user),
+            app_id=scenario.app_id,
             user_id=name,
-            user_sig=sign_user(plan.app_id, plan.key, name),
-            data_dir=Path(plan.folder) / name if plan.on_disk else ":memory:",
+            user_sig=sign_user(scenario.app_id, scenario.key, name),
+            data_dir=Path(scenario.folder) / name if scenario.on_disk else ":memory:",
         )
         client.on_new_message(self._message_handler(user))
 
         @client.on(ConnectionRestored)
-        def back(_: ConnectionRestored) -> None:
+        def on_restored(_: ConnectionRestored) -> None:
             if (cut := self._cut_at.pop(user, None)) is not None:
                 self._reconnects.add(now() - cut)
                 if not self._cut_at:
@@ -158,10 +161,12 @@ class LoadWorker:
         return client
 
     async def _create_groups(self) -> CommandDone:
-        plan = self._plan
+        scenario = self._scenario
         await gather_cancelling(
             *(
-                _create_group(owner, plan.group_id(group), [plan.user_id(member) for member in members[1:INITIAL_MEMBERS]])
+                _create_group(
+                    owner, scenario.group_id(group), [scenario.user_id(member) for member in members[1:INITIAL_MEMBERS]]
+                )
                 for group, members in enumerate(self._members)
                 if (owner := self._clients.get(members[0])) is not None
             )
@@ -172,19 +177,19 @@ class LoadWorker:
         for group, members in enumerate(self._members):
             for member in members[INITIAL_MEMBERS:]:
                 if (client := self._clients.get(member)) is not None:
-                    await client.groups.join(self._plan.group_id(group))
+                    await client.groups.join(self._scenario.group_id(group))
         return CommandDone()
 
     async def _send_greetings(self) -> GreetingsReceived:
-        """A client takes the first message of a group that it hears for the beginning: it is to be this one."""
+        """Send one message to each group, because a client takes the first one that it receives for the group's beginning."""
         missing = {
-            (user, self._plan.group_id(group))
+            (user, self._scenario.group_id(group))
             for user in self._users
             for group in self._groups[user]
             if self._members[group][0] != user
         }
         owned = [
-            (self._clients[of[0]], self._plan.group_id(group))
+            (self._clients[of[0]], self._scenario.group_id(group))
             for group, of in enumerate(self._members)
             if of[0] in self._clients
         ]
@@ -195,44 +200,44 @@ class LoadWorker:
                     self._heard.clear()
                     await self._heard.wait()
         except TimeoutError:
-            pass  # told by the number
+            pass  # reported by the number
         return GreetingsReceived(len(missing - self._greeted))
 
-    # what they say
+    # sending
 
     async def _send_continuously(self) -> None:
-        lines = self._destinations()
-        if not lines:
+        streams = self._destinations()
+        if not streams:
             return
-        every_s = self._plan.processes / self._plan.rate if self._plan.rate else 0.0
+        every_s = self._scenario.processes / self._scenario.rate if self._scenario.rate else 0.0
         numbers: dict[str, count[int]] = defaultdict(count)
-        for nth, (line, there) in enumerate(cycle(lines)):
+        for nth, (stream, conversation) in enumerate(cycle(streams)):
             due = self._begun + nth * every_s if every_s else 0.0
             if due and (early_s := due - now()) > 0:
                 await asyncio.sleep(early_s)
             await self._slots.acquire()
             # a message that had to wait for others is late by that: its time counts from when it was due
-            sending = asyncio.create_task(self._send(line, there, next(numbers[line]), due or now()))
+            sending = asyncio.create_task(self._send(stream, conversation, next(numbers[stream]), due or now()))
             self._sending.add(sending)
             sending.add_done_callback(self._sending.discard)
 
     def _destinations(self) -> list[tuple[str, Conversation]]:
-        """Everybody's lines, in turns: first each one's first, then each one's second."""
-        plan = self._plan
-        of = [
-            [(f"{user}>u{peer}", client.c2c(plan.user_id(peer))) for peer in plan.peers_of(user)]
-            + [(f"{user}>g{group}", client.group(plan.group_id(group))) for group in self._groups[user]]
+        """Return the streams of all users in turns: the first one of each user, then the second one of each."""
+        scenario = self._scenario
+        streams_of = [
+            [(f"{user}>u{peer}", client.c2c(scenario.user_id(peer))) for peer in scenario.peers_of(user)]
+            + [(f"{user}>g{group}", client.group(scenario.group_id(group))) for group in self._groups[user]]
             for user, client in sorted(self._clients.items())
         ]
-        most = max(map(len, of), default=0)
-        return [lines[nth] for nth in range(most) for lines in of if nth < len(lines)]
+        most = max(map(len, streams_of), default=0)
+        return [streams[nth] for nth in range(most) for streams in streams_of if nth < len(streams)]
 
-    async def _send(self, line: str, there: Conversation, number: int, due: float) -> None:
-        sent = self._sent.setdefault(line, SentNumbers(0, []))
-        sent.count = max(sent.count, number + 1)
-        text = f"{self._plan.run} {line} {number} {due!r} "
+    async def _send(self, stream: str, conversation: Conversation, number: int, due: float) -> None:
+        sent = self._sent.setdefault(stream, SentNumbers(0, []))
+        sent.attempted = max(sent.attempted, number + 1)
+        text = f"{self._scenario.run} {stream} {number} {due!r} "
         try:
-            await there.send(text.ljust(self._plan.payload_bytes, "x"))
+            await conversation.send(text.ljust(self._scenario.payload_bytes, "x"))
         except TimimError as exc:
             sent.failed.append(number)
             self._refused[exc.code] += 1
@@ -260,12 +265,12 @@ class LoadWorker:
         await asyncio.gather(*left, return_exceptions=True)
         return SendingResult(self._sent, dict(self._refused), self._acks.counts, max(0.0, self._last_ack - self._begun), busy)
 
-    # what they hear
+    # receiving
 
     def _message_handler(self, user: int) -> Callable[[list[Message]], None]:
-        lines, run = self._trackers[user], self._plan.run
+        trackers, run = self._trackers[user], self._scenario.run
 
-        def hear(messages: list[Message]) -> None:
+        def on_messages(messages: list[Message]) -> None:
             at = now()
             for message in messages:
                 if message.is_self or not message.text.startswith(run):
@@ -276,52 +281,55 @@ class LoadWorker:
                     self._heard.set()
                     continue
                 _, name, number, due, _ = message.text.split(" ", 4)
-                line = lines.get(name)
-                if line is None:
-                    line = lines[name] = SequenceTracker()
-                line.record(int(number))
+                tracker = trackers.get(name)
+                if tracker is None:
+                    tracker = trackers[name] = SequenceTracker()
+                tracker.record(int(number))
                 self._deliveries.add(at - float(due))
                 self._last_delivery = at
 
-        return hear
+        return on_messages
 
-    def _receivers(self, line: str) -> list[int]:
-        """Those in this process who hear a line."""
-        sender, _, place = line.partition(">")
-        hearers = self._members[int(place[1:])] if place[0] == "g" else [int(place[1:])]
-        return [user for user in hearers if user in self._clients and user != int(sender)]
+    def _receivers_of(self, stream: str) -> list[int]:
+        """Return the users of this process that receive a stream."""
+        sender, _, to = stream.partition(">")
+        receivers = self._members[int(to[1:])] if to[0] == "g" else [int(to[1:])]
+        return [user for user in receivers if user in self._clients and user != int(sender)]
 
     async def _await_deliveries(self, sent: dict[str, SentNumbers], settle_s: float) -> DeliveryResult:
         expected = [
-            (user, name, self._trackers[user].setdefault(name, SequenceTracker()), of)
-            for name, of in sent.items()
-            for user in self._receivers(name)
+            (user, name, self._trackers[user].setdefault(name, SequenceTracker()), numbers)
+            for name, numbers in sent.items()
+            for user in self._receivers_of(name)
         ]
         begun = now()
-        while any(line.lost_below(of.count, of.failed) for _, _, line, of in expected):
+        while any(tracker.lost_below(numbers.attempted, numbers.failed) for _, _, tracker, numbers in expected):
             if now() - max(begun, self._last_delivery) > settle_s:
                 break
             await asyncio.sleep(POLL_S)
-        lost = [(user, name, line.lost_below(of.count, of.failed)) for user, name, line, of in expected]
-        lines = [line for of in self._trackers.values() for line in of.values()]
+        lost = [
+            (user, name, tracker.lost_below(numbers.attempted, numbers.failed)) for user, name, tracker, numbers in expected
+        ]
+        trackers = [tracker for each in self._trackers.values() for tracker in each.values()]
         return DeliveryResult(
-            delivered=sum(line.received for line in lines),
-            lost=sum(len(numbers) for _, _, numbers in lost),
+            delivered=sum(tracker.received for tracker in trackers),
+            lost=sum(len(missing) for _, _, missing in lost),
             examples=[self._describe_lost(*some) for some in lost if some[2]][:EXAMPLES],
-            repeated=sum(line.repeated for line in lines),
-            disordered=sum(line.disordered for line in lines),
+            repeated=sum(tracker.repeated for tracker in trackers),
+            disordered=sum(tracker.disordered for tracker in trackers),
             deliveries=self._deliveries.counts,
             seconds=max(0.0, self._last_delivery - self._begun),
         )
 
-    def _describe_lost(self, user: int, line: str, numbers: set[int]) -> str:
-        """What somebody did not hear, in words that can be looked for in the server."""
-        sender, _, place = line.partition(">")
-        to = self._plan.group_id(int(place[1:])) if place[0] == "g" else self._plan.user_id(int(place[1:]))
+    def _describe_lost(self, user: int, stream: str, numbers: set[int]) -> str:
+        """Describe lost messages by the names that accounts and groups have on the server."""
+        sender, _, receiver = stream.partition(">")
+        number = int(receiver[1:])
+        to = self._scenario.group_id(number) if receiver[0] == "g" else self._scenario.user_id(number)
         some = ", ".join(map(str, sorted(numbers)[:EXAMPLES]))
-        return f"{self._plan.user_id(user)} did not get from {self._plan.user_id(int(sender))} to {to}: {some}"
+        return f"{self._scenario.user_id(user)} did not get from {self._scenario.user_id(int(sender))} to {to}: {some}"
 
-    # what is done to them
+    # storms
 
     async def _cut_connections(self, users: list[int]) -> Reconnected:
         self._all_back.clear()
@@ -334,29 +342,29 @@ class LoadWorker:
                 async with asyncio.timeout(RECONNECT_LIMIT_S):
                     await self._all_back.wait()
             except TimeoutError:
-                pass  # told by the numbers
+                pass  # reported by the numbers
         away, self._cut_at = len(self._cut_at), {}
         return Reconnected(len(users), len(users) - away, self._reconnects.counts)
 
 
 async def serve_commands(number: int) -> None:
-    """Obey until there are no more orders. The first is the plan."""
+    """Execute commands until there are no more; the first one is the scenario."""
     reader = asyncio.StreamReader(limit=COMMAND_LIMIT_BYTES)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     worker: LoadWorker | None = None
     try:
         while line := await reader.readline():
-            given = decode_command(line)
-            if isinstance(given, Scenario):
-                worker = LoadWorker(given, number)
+            command = decode_command(line)
+            if isinstance(command, Scenario):
+                worker = LoadWorker(command, number)
             assert worker is not None
-            answer: Reply
+            reply: Reply
             try:
-                answer = await worker.execute(given)
+                reply = await worker.execute(command)
             except TimimError as exc:
-                answer = CommandFailed(str(exc))
-            sys.stdout.buffer.write(encode(answer) + b"\n")
+                reply = CommandFailed(str(exc))
+            sys.stdout.buffer.write(encode(reply) + b"\n")
             sys.stdout.buffer.flush()
     finally:
         if worker is not None:
@@ -364,7 +372,11 @@ async def serve_commands(number: int) -> None:
 
 
 def _raise_open_files_limit(clients: int) -> None:
-    """As many open files as they need. Raises InvalidArgument."""
+    """Raise the limit of open files to the number that the clients need.
+
+    Raises:
+        InvalidArgument: The system does not allow that many.
+    """
     needed = clients * FILES_EACH + FILES_BESIDES
     if (limit := rlimit.raise_nofile_limit(needed)) < needed:
         raise InvalidArgument(

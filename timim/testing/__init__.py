@@ -1,4 +1,4 @@
-"""Test kit: a real server in one line, in anyone's tests.
+"""Test kit with a real server, for tests of programs that use timim.
 
 async with running_server() as server:
     async with server.client("alice") as alice, server.client("bob") as bob: ...

@@ -1,7 +1,7 @@
-"""Clocks that a test sets: a wall clock that goes wrong, and a loop's clock that does not wait.
+"""Clocks that a test sets: a wall clock that is wrong, and the clock of an event loop that does not wait.
 
-A wall clock is what timestamps are made of; a loop's clock is what timeouts and heartbeats are counted by. The first may
-jump either way, the second only forward.
+Timestamps come from a wall clock, timeouts and heartbeats from the loop's clock. A wall clock may jump either way, a loop's
+clock only forward.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ QUIET_S = 0.0005  # a packet on loopback is there at once; a disk that needs lon
 
 
 class WallClock:
-    """A clock that is wrong by `offset_s` seconds. `server.client("bob", now=WallClock(offset_s=-3600).now)`.
+    """A wall clock that is wrong by `offset_s` seconds, such as `server.client("bob", now=WallClock(offset_s=-3600).now)`.
 
-    `share(path)` makes it the clock of a process that reads that file: `server.clock` is a server's.
+    After `share(path)` it is also the clock of every process that was started with that file; `server.clock` is such a clock.
     """
 
     def __init__(self, *, offset_s: float = 0.0) -> None:
@@ -33,27 +33,27 @@ class WallClock:
 
     @property
     def offset_s(self) -> float:
-        """How wrong it is."""
+        """Seconds that are added to the machine's time."""
         return self._offset_s
 
     def now(self) -> float:
-        """Unix seconds by this clock."""
+        """Return the Unix time of this clock."""
         return time.time() + self._offset_s
 
     def set(self, offset_s: float) -> None:
-        """Be wrong by so many seconds from now on; 0 is right again."""
+        """Set the offset; 0 makes the clock right again."""
         self._offset_s = float(offset_s)
         if self._shared is not None:
             self._shared[:] = OFFSET.pack(self._offset_s)
 
     def share(self, path: Path) -> None:
-        """Let processes that start with `TIMIM_CLOCK_FILE` set to this file follow; it blocks, for the file is written."""
+        """Write the offset to a file that processes started with `TIMIM_CLOCK_FILE` follow. This blocks on the disk."""
         path.write_bytes(OFFSET.pack(self._offset_s))
         with path.open("r+b") as file:
             self._shared = mmap.mmap(file.fileno(), OFFSET.size)
 
     def jump(self, seconds: float) -> None:
-        """Go so many seconds forward, or back when negative."""
+        """Move the clock forward by some seconds, or back when negative."""
         self.set(self._offset_s + seconds)
 
     def __repr__(self) -> str:
@@ -61,12 +61,11 @@ class WallClock:
 
 
 class VirtualClock:
-    """Time that jumps to the next timer as soon as nothing happens: an hour of heartbeats takes a moment.
+    """A clock that jumps to the next timer as soon as nothing happens, so that an hour of heartbeats takes a moment.
 
-    `VirtualClock().run(main())` is `asyncio.run(main())` on such a loop. All that take part must run in this loop: a
-    server of `local_server(clock)`, clients, the relay of faults. What runs elsewhere (the disk, a name look-up) takes as
-    long as ever; the disk and threads of the loop are waited for, and of what else needs more than `quiet_s` real seconds it
-    looks as if it were slow: the next timer is due before it.
+    `VirtualClock().run(main())` is `asyncio.run(main())` on a loop with this clock. The server (`local_server(clock)`), the
+    clients and the fault proxy must all run in that loop. The clock waits for the disk and for threads of the loop. Anything
+    else that needs more than `quiet_s` real seconds, such as a name look-up, appears to be slow: the next timer fires first.
     """
 
     def __init__(self, *, quiet_s: float = QUIET_S) -> None:
@@ -75,34 +74,38 @@ class VirtualClock:
         self._wall = WallClock()
 
     def monotonic(self) -> float:
-        """The loop's time."""
+        """Return the loop's time in seconds."""
         return time.monotonic() + self._jumped_s
 
     def now(self) -> float:
-        """Unix seconds, which jump along."""
+        """Return the Unix time, which jumps together with the loop's time."""
         return self._wall.now() + self._jumped_s
 
     @property
     def wall(self) -> WallClock:
-        """Sets the wall clock wrong, and leaves the loop's alone."""
+        """The wall clock alone, which a test can set wrong without moving the loop's time."""
         return self._wall
 
     def advance(self, seconds: float) -> None:
-        """Go forward, as when a laptop slept: every timer that is due by then rings, in order. Raises ValueError for back."""
+        """Move the time forward, as when a laptop slept; all timers that are then due fire in order.
+
+        Raises:
+            ValueError: `seconds` is negative.
+        """
         if seconds < 0:
             raise ValueError(f"a loop's clock goes forward only, not by {seconds} s")
         self._jumped_s += seconds
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
-        """A loop that lives by this clock; for a runner or a pytest-asyncio policy of one's own."""
-        return _Loop(self)
+        """Return a new loop with this clock, for a custom runner or pytest-asyncio policy."""
+        return _VirtualLoop(self)
 
     def drives(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether this loop lives by this clock."""
-        return isinstance(loop, _Loop) and loop.clock is self
+        """Return whether a loop has this clock."""
+        return isinstance(loop, _VirtualLoop) and loop.clock is self
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run to its end, in a loop of its own."""
+        """Run a coroutine to its end in a new loop with this clock."""
         with asyncio.Runner(loop_factory=self.new_event_loop) as runner:
             return runner.run(main)
 
@@ -110,11 +113,11 @@ class VirtualClock:
         return f"<VirtualClock {self._jumped_s:.3f} s ahead>"
 
 
-class _Loop(asyncio.SelectorEventLoop):
+class _VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
         self._executing: set[asyncio.Future[Any]] = set()
-        super().__init__(_Selector(clock, lambda: bool(self._executing) or working() > 0))
+        super().__init__(_VirtualSelector(clock, self._executing))
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         future = super().run_in_executor(executor, func, *args)
@@ -126,13 +129,16 @@ class _Loop(asyncio.SelectorEventLoop):
         return self.clock.monotonic()
 
 
-class _Selector(selectors.DefaultSelector):
-    """Waits for files only for a moment, and for threads; then the time that the loop wanted to wait has passed."""
+class _VirtualSelector(selectors.DefaultSelector):
+    """Selector that waits for threads, and for files only a moment, and then moves the clock by the time to wait.
 
-    def __init__(self, clock: VirtualClock, busy: Callable[[], bool]) -> None:
+    `executing` are the calls that the loop's threads are carrying out.
+    """
+
+    def __init__(self, clock: VirtualClock, executing: set[asyncio.Future[Any]]) -> None:
         super().__init__()
         self._clock = clock
-        self._busy = busy
+        self._executing = executing
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         quiet_s = self._clock.quiet_s
@@ -141,7 +147,7 @@ class _Selector(selectors.DefaultSelector):
         ready = super().select(quiet_s)
         busy = True
         while busy and not ready:
-            busy = self._busy()  # asked first: what a thread said before it was done is seen then
+            busy = bool(self._executing) or working() > 0  # before select, which then sees what a finished thread has reported
             ready = super().select(quiet_s if busy else 0)
         if not ready:
             self._clock.advance(timeout - quiet_s)

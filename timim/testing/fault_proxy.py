@@ -1,7 +1,7 @@
-"""Faults on demand: a relay between clients and the server that cuts, holds, splits, repeats, swaps, delays and drops.
+"""Faults on demand: a proxy between clients and the server that cuts, stalls, splits, duplicates, reorders, delays and drops.
 
-It works on whole websocket messages, counts what it did, and changes nothing unless told to. Every client that
-`server.client(...)` makes goes through it; media go to the server directly.
+The proxy works on whole websocket messages, counts its faults, and changes nothing unless a test asks for it. Every client
+that `server.client(...)` creates goes through the proxy; media go to the server directly.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -24,7 +24,12 @@ STALL_LIMIT_S = 60.0
 
 @dataclass(eq=False)
 class Fault:
-    """One fault that was asked for. `done`: how often it happened; `await fault.happened()` waits for the first time."""
+    """One fault that a test asked for.
+
+    Attributes:
+        left: How often the fault will still happen.
+        done: How often the fault has happened.
+    """
 
     kind: Kind
     user: str | None
@@ -38,16 +43,20 @@ class Fault:
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def happened(self, *, timeout: float = 20.0) -> None:
-        """Wait until it happened once. Raises TimeoutError."""
+        """Wait until the fault has happened once.
+
+        Raises:
+            TimeoutError: It has not happened within `timeout` seconds.
+        """
         async with asyncio.timeout(timeout):
             await self._happened.wait()
 
     def release(self) -> None:
-        """End a stall; what was held goes on."""
+        """End a stall, and pass on the messages that were held."""
         self._released.set()
 
-    def _due(self, user: str, direction: Direction) -> bool:
-        """Whether its turn has come with this message."""
+    def _take_turn(self, user: str, direction: Direction) -> bool:
+        """Count this message, and return True if the fault applies to it."""
         if self.left <= 0 or (self.user is not None and self.user != user) or self.direction not in ("both", direction):
             return False
         if self.skip > 0:
@@ -60,9 +69,10 @@ class Fault:
 
 
 class Faults:
-    """`server.faults`. Each method arms one fault and returns it; `user` None means every user.
+    """The fault proxy of a test server, `server.faults`. Each method arms one fault and returns it.
 
-    `after_frames`: so many websocket messages of that user and direction pass first. `times`: how often it happens.
+    The methods share these parameters: `user` is the user whose messages count, None for all; `after_frames` is the number
+    of websocket messages of that user and direction that pass first; `times` is how often the fault happens.
     """
 
     def __init__(self) -> None:
@@ -75,7 +85,7 @@ class Faults:
 
     @property
     def url(self) -> str:
-        """What a client connects to, to be in reach of faults."""
+        """Address of the proxy, for clients that are to have faults."""
         assert self._listener is not None
         host, port = self._listener.sockets[0].getsockname()[:2]
         return f"ws://{host}:{port}"
@@ -89,11 +99,11 @@ class Faults:
         times: int = 1,
         half: bool = False,
     ) -> Fault:
-        """Reset the connection before the next message; with `half`, in the middle of it."""
+        """Reset the connection before the next message, or with `half` in the middle of it."""
         return self._arm(Fault("cut", user, direction, after_frames, times, half=half))
 
     def stall(self, *, after_frames: int = 0, user: str | None = None, direction: Direction = "both") -> Fault:
-        """Hold the connection still, in that direction, until `release()`."""
+        """Stall the connection in one direction until `release()`."""
         return self._arm(Fault("stall", user, direction, after_frames, 1))
 
     def split(
@@ -105,7 +115,7 @@ class Faults:
         direction: Direction = "both",
         times: int = 1,
     ) -> Fault:
-        """Write messages in pieces of so many bytes."""
+        """Write messages in pieces of `size_bytes`."""
         return self._arm(Fault("split", user, direction, after_frames, times, amount=size_bytes))
 
     def duplicate(
@@ -127,14 +137,23 @@ class Faults:
     def delay(
         self, seconds: float, *, after_frames: int = 0, user: str | None = None, direction: Direction = "both", times: int = 1
     ) -> Fault:
-        """Pass messages later; the order stays."""
+        """Pass messages `seconds` later, in the same order."""
         return self._arm(Fault("delay", user, direction, after_frames, times, amount=seconds))
 
     @asynccontextmanager
     async def chaos(
         self, seed: int, *, rate: float, kinds: tuple[Kind, ...] = ("cut", "stall", "split", "duplicate", "drop")
     ) -> AsyncIterator[dict[Kind, int]]:
-        """While inside, each message meets with a fault with this probability; gives the counts of what happened."""
+        """Apply random faults while the block runs, and give the counts of each kind of fault.
+
+        Args:
+            seed: Seed of the random numbers; the same seed gives the same decisions.
+            rate: Probability that a message meets with a fault, from 0 to 1.
+            kinds: The kinds of faults to choose from.
+
+        Raises:
+            InvalidArgument: `rate` is no probability, or a kind is unknown.
+        """
         if not 0 <= rate <= 1:
             raise InvalidArgument(f"rate is a probability from 0 to 1, not {rate}")
         if wrong := set(kinds) - set(get_args(Kind)):
@@ -146,28 +165,28 @@ class Faults:
             self._chaos = None
 
     def cut_all(self) -> int:
-        """Reset every connection now; how many there were."""
+        """Reset every connection now, and return their number."""
         pipes = list(self._pipes)
         for pipe in pipes:
             pipe.abort()
         return len(pipes)
 
     def clear(self) -> None:
-        """Disarm what has not happened yet, and release what is held."""
+        """Disarm all faults that have not happened yet, and release stalled messages."""
         for fault in self._armed:
             fault.left = 0
             fault.release()
         self._armed.clear()
 
     async def start(self, *urls: str) -> None:
-        """Stand before the server at this URL, or before several, in turns; one that refuses is passed over."""
+        """Relay to the server at a URL, or to several servers in turns; one that refuses the connection is skipped."""
         ends = [url.removeprefix("ws://").rpartition(":") for url in urls]
         self._to = [(host, int(port)) for host, _, port in ends]
         if self._listener is None:
             self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
 
     async def stop(self) -> None:
-        """Cut everything and go away."""
+        """Cut all connections and stop listening."""
         self.clear()
         if self._listener is not None:
             self._listener.close()
@@ -183,9 +202,10 @@ class Faults:
         self._armed = [*(armed for armed in self._armed if armed.left > 0), fault]
         return fault
 
-    def _decide(self, user: str, direction: Direction) -> Fault | None:
+    def choose(self, user: str, direction: Direction) -> Fault | None:
+        """Return the fault that applies to the next message of a user, if any."""
         for fault in self._armed:
-            if fault._due(user, direction):
+            if fault._take_turn(user, direction):
                 self.counts[fault.kind] = self.counts.get(fault.kind, 0) + 1
                 return fault
         if self._chaos is None or not user:
@@ -205,7 +225,7 @@ class Faults:
         if server is None:
             writer.transport.abort()
             return
-        pipe = _Pipe(self._decide, (reader, writer), server)
+        pipe = _Pipe(self, (reader, writer), server)
         self._pipes.add(pipe)
         try:
             await pipe.run()
@@ -223,15 +243,15 @@ class Faults:
 
 
 class _Pipe:
-    """One connection through the relay."""
+    """One connection through the proxy."""
 
     def __init__(
         self,
-        decide: Callable[[str, Direction], Fault | None],
+        faults: Faults,
         client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
         server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
     ) -> None:
-        self._decide = decide
+        self._faults = faults
         self._client, self._server = client, server
         self._user = ""
         self._task: asyncio.Task[None] | None = None
@@ -267,7 +287,7 @@ class _Pipe:
                 continue
             if direction == "up" and not self._user:
                 self._user = source.user()
-            fault = self._decide(self._user, direction)
+            fault = self._faults.choose(self._user, direction)
             if fault is not None and fault.kind == "reorder" and held is None:
                 held = message
                 continue
@@ -310,11 +330,11 @@ class _Pipe:
 
 
 class _Ended(Exception):
-    """The connection is over."""
+    """One side has closed the connection."""
 
 
 class _Messages:
-    """Websocket frames as they stand on the wire, after the HTTP handshake."""
+    """Reader of websocket frames after the HTTP handshake, each as the bytes on the wire."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
@@ -328,7 +348,7 @@ class _Messages:
             raise _Ended from exc
 
     async def next(self) -> bytes:
-        """The next frame, whole."""
+        """Read the next frame."""
         try:
             head = await self._reader.readexactly(2)
             length = head[1] & 0x7F
@@ -348,7 +368,7 @@ class _Messages:
         return head + more + mask + body
 
     def user(self) -> str:
-        """Whom this message logs in; empty when it is no login."""
+        """Return the user that the message read last logs in, or an empty string when it is no login."""
         plain = bytes(byte ^ self._mask[i % 4] for i, byte in enumerate(self._payload)) if self._mask else self._payload
         try:
             said = json.loads(plain)

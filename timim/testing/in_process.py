@@ -1,6 +1,6 @@
-"""A server in the test's own loop: for virtual time, and for tests that make many.
+"""A server in the test's own event loop, for virtual time and for tests that need many servers.
 
-It is the same server with another clock. It cannot be killed, and its disk is not synced; `running_server` is for that.
+It is the same server with another clock. It cannot be killed, and its disk is not synced; `running_server` can and is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class LocalServer:
-    """As RunningServer, without `crash` and `wait_for_exit`. `clock` is what it tells the time by."""
+    """A server like RunningServer, but without `crash` and `wait_for_exit`, that uses the given clock."""
 
     def __init__(self, folder: Path, clock: VirtualClock | WallClock, settings: dict[str, object]) -> None:
         self.app_id, self.secret_key = APP_ID, SECRET_KEY
@@ -39,44 +39,44 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        """Where it listens; past the faults."""
+        """Address of the server itself, past the fault proxy."""
         assert self._server is not None
         return self._server.url
 
     def client(self, user_id: str, *, data_dir: str | Path = ":memory:", **options: Any) -> Client:
-        """A Client signed and pointed at this server, not yet logged in; it lives by the server's clock unless told."""
+        """Create a client of this server that is not logged in yet; it uses the server's clock unless `now` is given."""
         signature = sign_user(self.app_id, self.secret_key, user_id, now=self.clock.now())
         options = {"now": self.clock.now} | options
         return Client(self.faults.url, app_id=self.app_id, user_id=user_id, user_sig=signature, data_dir=data_dir, **options)
 
     async def add_users(self, *user_ids: str) -> None:
-        """Make accounts: each logs in once and out again."""
+        """Create accounts, by logging each in and out once."""
         for user_id in user_ids:
             async with self.client(user_id):
                 pass
 
     async def start(self) -> None:
-        """Start, on the same port as before."""
+        """Start the server, on the same port as before."""
         server = await asyncio.to_thread(self._create)
         await server.start()
         self._server, self._port = server, server.port
         await self.faults.start(server.url)
 
     def _create(self) -> Server:
-        """Importing it and reading its settings touches the disk."""
+        """Create the server; this blocks, because importing it and reading its settings use the disk."""
         from ..server.app import Server
         from ..server.settings import Settings
 
         return Server(Settings(**self._given | {"port": self._port}), now=self.clock.now)
 
     async def stop(self) -> None:
-        """It drains and ends."""
+        """Let the server finish its work and end."""
         server, self._server = self._server, None
         if server is not None:
             await server.stop()
 
     async def restart(self) -> None:
-        """Stop, and start again on the same data and port."""
+        """Stop the server, and start it again on the same data and port."""
         await self.stop()
         await self.start()
 
@@ -85,7 +85,16 @@ class LocalServer:
 async def local_server(
     clock: VirtualClock | WallClock | None = None, *, data_dir: Path | None = None, **settings: object
 ) -> AsyncIterator[LocalServer]:
-    """A real server in this loop, on a free port of loopback. Keyword arguments are its settings."""
+    """Run a server in this event loop, on a free port of loopback.
+
+    Args:
+        clock: The clock of the server, and of the loop if it is a VirtualClock; by default a WallClock.
+        data_dir: Folder of the server's data; by default a temporary one.
+        **settings: The server's settings.
+
+    Raises:
+        InvalidArgument: A setting is unknown, or this loop does not have the VirtualClock.
+    """
     await asyncio.to_thread(check_settings, settings)
     if isinstance(clock, VirtualClock) and not clock.drives(asyncio.get_running_loop()):
         raise InvalidArgument("a VirtualClock needs its own loop: VirtualClock().run(main())")

@@ -1,4 +1,4 @@
-"""pytest plugin: the fixture `timim_server` is a running server, a fresh one for each test that asks."""
+"""pytest plugin with the fixture `timim_server`, a new running server for each test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Offer `timim_server` where pytest-asyncio is there to run it."""
+    """Register `timim_server` if pytest-asyncio is installed, which the fixture needs."""
     if config.pluginmanager.hasplugin("asyncio"):
         config.pluginmanager.register(_Fixtures(), "timim-fixtures")
 

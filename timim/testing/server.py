@@ -1,6 +1,6 @@
-"""A real server in a process of its own, on a free port of loopback; its data go when it ends.
+"""A real server in its own process, on a free port of loopback. Its data are deleted when it ends.
 
-It is the program that `timim serve` runs: what is proven against it is proven of the product.
+It is the program that `timim serve` runs, so tests against it are tests of the product.
 """
 
 from __future__ import annotations
@@ -31,19 +31,29 @@ START_LIMIT_S = 30.0
 STOP_LIMIT_S = 15.0
 
 
-class Backend:
-    """What the servers of this run stand on. `settings_of` None: each on a file; else a folder's settings, for two gateways."""
+class BackendSettings:
+    """Databases of the test servers of this run.
+
+    `settings_of` is None when each server uses a file in its folder. Otherwise it returns the settings for a folder, and each
+    test server has two gateways.
+    """
 
     settings_of: Callable[[Path], Mapping[str, object]] | None = None
 
 
-BACKEND = Backend()
+BACKEND = BackendSettings()
 
 
 class RunningServer:
-    """`url`, `app_id` and `secret_key` are what a client needs; `client(user)` makes one, within reach of `faults`.
+    """A server in its own process. `client(user)` creates a client that goes through the fault proxy.
 
-    `clock` is the server's: `clock.jump(-3600)` sets it an hour back while it runs.
+    Attributes:
+        app_id: The app id of the server.
+        secret_key: The key that signs its users.
+        folder: The folder of the server's data.
+        url: Address of the server itself, past the fault proxy.
+        faults: The fault proxy.
+        clock: The server's wall clock; `clock.jump(-3600)` sets it an hour back while the server runs.
     """
 
     program: Sequence[str] = ("-m", "timim.cli")  # what Python runs; a mutant's test runs another
@@ -62,31 +72,36 @@ class RunningServer:
 
     @property
     def urls(self) -> list[str]:
-        """Of all its gateways, past the faults: one, unless the tests run on a cluster."""
+        """Addresses of all gateways, past the fault proxy; there is one, unless the tests run on a cluster."""
         return [self.url] if self._companion is None else [self.url, self._companion.url]
 
     @property
     def pid(self) -> int:
-        """The server's process id."""
+        """Process id of the server."""
         assert self._process is not None
         return self._process.pid
 
     def client(self, user_id: str, *, data_dir: str | Path = ":memory:", **options: Any) -> Client:
-        """A Client signed and pointed at this server, not yet logged in; nothing kept unless `data_dir` is given."""
+        """Create a client of this server that is not logged in yet, and stores nothing unless `data_dir` is given."""
         signature = sign_user(self.app_id, self.secret_key, user_id, now=self.clock.now())
         return Client(self.faults.url, app_id=self.app_id, user_id=user_id, user_sig=signature, data_dir=data_dir, **options)
 
     async def add_users(self, *user_ids: str) -> None:
-        """Make accounts: each logs in once and out again."""
+        """Create accounts, by logging each in and out once."""
         for user_id in user_ids:
             async with self.client(user_id):
                 pass
 
     async def start(self, *, crash_at: Failpoint | None = None, count: int = 1) -> None:
-        """Start, on the same port as before. Raises ConnectionFailed with what the server printed.
+        """Start the server, on the same port as before.
 
-        `crash_at`: die as by kill -9 when this failpoint is reached for the `count`th time; `wait_for_exit()` waits for it.
-        Raises InvalidArgument for one that there is not.
+        Args:
+            crash_at: Failpoint at which the server kills itself, as by kill -9; `wait_for_exit()` waits for that.
+            count: The server dies when the failpoint is reached for the `count`th time.
+
+        Raises:
+            ConnectionFailed: The server did not start; the error has its output.
+            InvalidArgument: There is no such failpoint, or `count` is less than 1.
         """
         if crash_at is not None:
             require_known(crash_at, FAILPOINTS, "failpoint")
@@ -131,15 +146,15 @@ class RunningServer:
         raise ConnectionFailed(f"the server did not start: {said.strip()}")
 
     async def stop(self) -> int:
-        """SIGTERM: it drains and ends. Its exit status, 0 if it did not run."""
+        """End the server by SIGTERM, and return its exit status, or 0 if it did not run."""
         return await self._terminate(signal.SIGTERM)
 
     async def crash(self) -> None:
-        """Kill -9."""
+        """Kill the server by SIGKILL."""
         await self._terminate(signal.SIGKILL)
 
     async def restart(self, *, crash_at: Failpoint | None = None, count: int = 1) -> None:
-        """Stop if it runs, and start again on the same data and port; see `start`."""
+        """Stop the server if it runs, and start it again on the same data and port; see `start`."""
         await self.stop()
         await self.start(crash_at=crash_at, count=count)
 
@@ -208,9 +223,15 @@ def check_settings(settings: Mapping[str, object]) -> None:
 
 @asynccontextmanager
 async def running_server(*, data_dir: Path | None = None, **settings: object) -> AsyncIterator[RunningServer]:
-    """A real server on a free port. Keyword arguments are its settings (`max_message_bytes=…`).
+    """Run a server in its own process, on a free port of loopback.
 
-    Raises InvalidArgument for a setting that there is not.
+    Args:
+        data_dir: Folder of the server's data; by default a temporary one.
+        **settings: The server's settings, such as `max_message_bytes=…`.
+
+    Raises:
+        InvalidArgument: A setting is unknown.
+        ConnectionFailed: The server did not start.
     """
     await asyncio.to_thread(check_settings, settings)
     folder = data_dir or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="timim-test-"))
