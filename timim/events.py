@@ -150,18 +150,18 @@ class ConversationChanged:
     draft: str
 
 
-def is_tip(message: Message) -> bool:
+def is_group_tip(message: Message) -> bool:
     """Whether it is a group's tip, which nobody has to read: it does not count as unread."""
     in_group = message.conversation is not None and message.conversation.type is ConversationType.GROUP
-    return in_group and of_server(message)
+    return in_group and is_from_server(message)
 
 
-def of_server(message: Message) -> bool:
+def is_from_server(message: Message) -> bool:
     """Whether the server itself said it: by no message else is anything told as an event."""
     return message.msg_id == SERVER_MSG_ID
 
 
-def events_of(message: Message) -> Iterator[object]:
+def events_from_message(message: Message) -> Iterator[object]:
     """What a new message of the server itself tells as an event."""
     for elem in message.elems:
         match elem:

@@ -9,7 +9,7 @@ from typing import Literal, overload
 from .message import Message
 from .protocol.coverage import Coverage, Interval
 
-__all__ = ["HistoryCoverage", "Page", "known_of"]
+__all__ = ["HistoryCoverage", "Page", "history_coverage"]
 
 
 class Page(Sequence[Message]):
@@ -73,7 +73,7 @@ class HistoryCoverage:
         return not self.gaps
 
 
-def known_of(held: Coverage, floor: int, last_seq: int) -> HistoryCoverage:
+def history_coverage(held: Coverage, first_visible_seq: int, last_seq: int) -> HistoryCoverage:
     """What is held and what is not."""
     last = max(last_seq, held.last)
-    return HistoryCoverage(held.intervals, held.missing(floor, last), floor, last)
+    return HistoryCoverage(held.intervals, held.missing(first_visible_seq, last), first_visible_seq, last)

@@ -15,9 +15,9 @@ from ..events import (
     MessageRecalled,
     ReactionsChanged,
     ReadReceipt,
-    events_of,
-    is_tip,
-    of_server,
+    events_from_message,
+    is_group_tip,
+    is_from_server,
 )
 from ..ids import ConversationKey, ConversationType
 from ..message import ALL, Message
@@ -121,7 +121,7 @@ class ConversationIndex:
         if result.listed and (result.new or not self.is_listed(result.key)):
             self._place(state, result.last_time)
         for message in result.new:
-            if not (message.is_read or message.is_self or message.recalled or is_tip(message)):
+            if not (message.is_read or message.is_self or message.recalled or is_group_tip(message)):
                 state.unread += 1
                 state.mentioned += self._user_id in message.mentions or ALL in message.mentions
         state.recent.extend(result.new)

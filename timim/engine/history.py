@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..errors import InvalidArgument, NetworkError, NotLoggedIn
-from ..history import HistoryCoverage, Page, known_of
+from ..history import HistoryCoverage, Page, history_coverage
 from ..ids import ConversationKey
 from ..message import Message
 from ..protocol.coverage import Interval
@@ -165,7 +165,7 @@ class History:
         row = await self._store.conversation(key)
         if row is None:
             return HistoryCoverage((), (), 1, 0)
-        return known_of(row.coverage, row.floor, row.last_seq)
+        return history_coverage(row.coverage, row.floor, row.last_seq)
 
     async def fetch_some_missing(self, key: ConversationKey | None, limit: int) -> int:
         """Fetch missing history of a conversation, or of all known ones; return the number of requests.

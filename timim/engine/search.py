@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import InvalidArgument
-from ..history import known_of
+from ..history import history_coverage
 from ..ids import ConversationKey
 from ..local_store.fulltext import ElemTypes, SearchQuery, elem_types, parse_query
 from ..search import SearchCursor, SearchResult
@@ -52,6 +52,6 @@ class Search:
         found = await self._store.search(query, count + 1)
         messages = found.messages
         next = SearchCursor(*found.places[count - 1]) if len(messages) > count else None
-        known = {key: known_of(*facts) for key, facts in found.known.items()}
+        known = {key: history_coverage(*facts) for key, facts in found.known.items()}
         gaps = {key: history for key, history in known.items() if history.gaps}
         return SearchResult(messages[:count], words=query.words, gaps=gaps, next=next, requests=requests)
