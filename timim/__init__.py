@@ -80,6 +80,7 @@ from .errors import (
     UploadFailed,
 )
 from .events import (
+    ClientEvent,
     ConnectionLost,
     ConnectionRestored,
     ConversationChanged,
@@ -121,6 +122,7 @@ __all__ = [
     "AuthError",
     "Blacklisted",
     "Client",
+    "ClientEvent",
     "ConnectionFailed",
     "ConnectionLost",
     "ConnectionRestored",

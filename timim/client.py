@@ -6,14 +6,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, overload
 
 from .conversation import Conversation, ConversationRegistry
 from .conversation_list import ConversationList
 from .engine.config import ClientConfig
-from .engine.dispatcher import EventStream
+from .engine.dispatcher import EventDecorator, EventStream, HandlerResult
 from .engine.engine import Engine
 from .errors import InvalidArgument
+from .events import ClientEvent
 from .friends import Friends
 from .groups import Groups
 from .ids import ConversationType, checked_user_id
@@ -27,7 +28,14 @@ __all__ = ["Client", "Platform"]
 
 Platform = Literal["desktop", "mobile", "pad", "web", "other"]
 MessagesHandler = TypeVar("MessagesHandler", bound=Callable[[list[Message]], Awaitable[None] | None])
-Handler = TypeVar("Handler", bound=Callable[..., Awaitable[None] | None])
+E1 = TypeVar("E1", bound=ClientEvent)
+E2 = TypeVar("E2", bound=ClientEvent)
+E3 = TypeVar("E3", bound=ClientEvent)
+E4 = TypeVar("E4", bound=ClientEvent)
+E5 = TypeVar("E5", bound=ClientEvent)
+K1 = TypeVar("K1", bound=ClientEvent | Message)
+K2 = TypeVar("K2", bound=ClientEvent | Message)
+K3 = TypeVar("K3", bound=ClientEvent | Message)
 
 
 class Client:
@@ -120,12 +128,34 @@ class Client:
         self._engine.dispatcher.on_new_message(handler)
         return handler
 
-    def on(self, *events: type[Any]) -> Callable[[Handler], Handler]:
-        """Register a function for event classes of timim.events: ConnectionLost, GroupChanged, RelationChanged …"""
+    @overload
+    def on(self, event: type[E1], /) -> EventDecorator[E1]: ...
+    @overload
+    def on(self, event: type[E1], second: type[E2], /) -> EventDecorator[E1 | E2]: ...
+    @overload
+    def on(self, event: type[E1], second: type[E2], third: type[E3], /) -> EventDecorator[E1 | E2 | E3]: ...
+    @overload
+    def on(
+        self, event: type[E1], second: type[E2], third: type[E3], fourth: type[E4], /
+    ) -> EventDecorator[E1 | E2 | E3 | E4]: ...
+    @overload
+    def on(
+        self, event: type[E1], second: type[E2], third: type[E3], fourth: type[E4], fifth: type[E5], /
+    ) -> EventDecorator[E1 | E2 | E3 | E4 | E5]: ...
+    @overload
+    def on(self, *events: type[ClientEvent]) -> EventDecorator[ClientEvent]: ...
+    def on(self, *events: type[ClientEvent]) -> EventDecorator[Any]:
+        """Register a function (sync or async) for events of these classes: ConnectionLost, GroupChanged …
+
+        A type checker wants the function to take each of the classes; past five of them, any ClientEvent.
+
+        Raises:
+            InvalidArgument: no class is given.
+        """
         if not events:
             raise InvalidArgument("name at least one event class")
 
-        def register(handler: Handler) -> Handler:
+        def register(handler: Callable[[Any], HandlerResult]) -> Callable[[Any], HandlerResult]:
             for event in events:
                 self._engine.dispatcher.on(event, handler)
             return handler
@@ -139,12 +169,22 @@ class Client:
         """
         return self._engine.dispatcher.wait_for(None, predicate, timeout=timeout)
 
-    def events(self, *kinds: type[Any]) -> EventStream:
-        """A stream of new messages (`Message`) and events, of these classes or of all; it hears from now on.
+    @overload
+    def events(self) -> EventStream[ClientEvent | Message]: ...
+    @overload
+    def events(self, kind: type[K1], /) -> EventStream[K1]: ...
+    @overload
+    def events(self, kind: type[K1], second: type[K2], /) -> EventStream[K1 | K2]: ...
+    @overload
+    def events(self, kind: type[K1], second: type[K2], third: type[K3], /) -> EventStream[K1 | K2 | K3]: ...
+    @overload
+    def events(self, *kinds: type[ClientEvent | Message]) -> EventStream[ClientEvent | Message]: ...
+    def events(self, *kinds: type[Any]) -> EventStream[Any]:
+        """Open a stream of new messages (`Message`) and events of these classes, or of all; it receives from now on.
 
         `async with client.events(timim.Message) as new: async for message in new: …`. It ends at logout.
         """
-        return self._engine.dispatcher.stream(*kinds)
+        return self._engine.dispatcher.stream(*kinds or (ClientEvent, Message))
 
     async def open(self) -> None:
         """Open the local store without logging in, so that local queries work. Raises StoreInUse, StorageError."""

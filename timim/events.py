@@ -1,11 +1,13 @@
-"""What a client tells besides messages; every event is a class. Subscribe with `client.on(ConnectionLost, …)`."""
+"""Events that a client delivers besides messages. Every event is a frozen dataclass and a ClientEvent.
+
+Register a handler with `client.on(ConnectionLost, …)`, or read a stream from `client.events(ConnectionLost, …)`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from .elem_base import RelationType
 from .elems import GroupNoticeElem, GroupTipElem, RelationElem
@@ -13,61 +15,95 @@ from .errors import TimimError
 from .ids import SERVER_MSG_ID, ConversationKey, ConversationType
 from .message import Message
 
+__all__ = [
+    "ClientEvent",
+    "ConnectionLost",
+    "ConnectionRestored",
+    "ConversationChanged",
+    "GroupChanged",
+    "GroupNoticeReceived",
+    "HandlerFailed",
+    "HistoryReset",
+    "KickedOut",
+    "MessageEdited",
+    "MessageRecalled",
+    "ProfileChanged",
+    "ReactionsChanged",
+    "ReadReceipt",
+    "RelationChanged",
+    "StoreReplaced",
+    "event_from_action",
+    "events_from_message",
+    "is_from_server",
+    "is_group_tip",
+]
+
+
+class ClientEvent:
+    """Base class of all events. An event is delivered to the handlers of its own class, and to streams of its classes."""
+
+    __slots__ = ()
+
 
 @dataclass(frozen=True, slots=True)
-class ConnectionLost:
-    """The link is gone and the client is trying to get another; nothing queued is lost.
+class ConnectionLost(ClientEvent):
+    """The connection is lost, and the client is trying to connect again. Queued messages stay queued.
 
-    With StoreCorrupted as its error it does not try: nothing can be kept. The next `login()` sets the store aside.
+    With StoreCorrupted as its error the client does not try, because nothing could be stored. The next `login()`
+    replaces the store.
     """
 
     error: TimimError
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionRestored:
-    """There is a link again, and what was missed has been fetched."""
+class ConnectionRestored(ClientEvent):
+    """The client is connected again and has fetched the messages that it missed."""
 
 
 @dataclass(frozen=True, slots=True)
-class KickedOut:
-    """This device's login was ended, or its signature is no longer good; log in again with a new one."""
+class KickedOut(ClientEvent):
+    """The server ended this device's login, or its signature is no longer valid. Log in again with a new signature."""
 
     error: TimimError
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryReset:
-    """The server is of another epoch: it was restored from a back-up, and may have lost what came after that.
+class HistoryReset(ClientEvent):
+    """The server has a new epoch: it was restored from a back-up, and may have lost the messages since that back-up.
 
-    What this device knew of completeness is dropped and asked for anew; its messages stay.
+    The client discards its knowledge of completeness and asks again; the stored messages stay.
     """
 
     epoch: str
 
 
 @dataclass(frozen=True, slots=True)
-class StoreReplaced:
-    """The local store was not whole. It lies at `path` now, with what was unsent; a fresh one is filled by the server."""
+class StoreReplaced(ClientEvent):
+    """The local database was corrupt and has been moved to `path`; it may contain unsent messages.
+
+    A new database is filled from the server.
+    """
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
-class HandlerFailed:
-    """A handler of yours raised `error`; it is logged too, and the next message or event goes to it as ever.
+class HandlerFailed(ClientEvent):
+    """A handler of the program raised `error`. The error is logged too, and later messages and events are delivered.
 
-    `argument`: the list of messages or the event that it was called with. A handler of this event that raises is logged only.
+    `argument` is the list of messages or the event that the handler was called with. If a handler of this event raises,
+    the error is logged only.
     """
 
-    handler: Callable[[Any], object]
-    argument: object
+    handler: Callable[..., object]
+    argument: list[Message] | ClientEvent
     error: BaseException
 
 
 @dataclass(frozen=True, slots=True)
-class GroupChanged:
-    """Something happened in a group: somebody joined, it was renamed … The same stands in its conversation as a message."""
+class GroupChanged(ClientEvent):
+    """A group changed: a member joined, the group was renamed … Its conversation holds the same as a message."""
 
     group_id: str
     tip: GroupTipElem
@@ -75,8 +111,8 @@ class GroupChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupNoticeReceived:
-    """A notice to this user about a group: applied, invited, kicked, dissolved … Also a message of the system conversation."""
+class GroupNoticeReceived(ClientEvent):
+    """A notice to this user about a group: applied, invited, kicked, dissolved … It is also a system message."""
 
     group_id: str
     notice: GroupNoticeElem
@@ -84,16 +120,19 @@ class GroupNoticeReceived:
 
 
 @dataclass(frozen=True, slots=True)
-class RelationChanged:
-    """Friends, applications, friend groups or the blacklist changed, on whichever device. Also a system message."""
+class RelationChanged(ClientEvent):
+    """Friends, applications, friend groups or the blacklist changed, on any device. It is also a system message."""
 
     change: RelationElem
     message: Message
 
 
 @dataclass(frozen=True, slots=True)
-class ProfileChanged:
-    """A friend's profile, or this user's own from another device; `fields` by TIM's tags. Also a system message."""
+class ProfileChanged(ClientEvent):
+    """The profile of a friend changed, or this user's own on another device. It is also a system message.
+
+    `fields` has the new values by Tencent's tags.
+    """
 
     user_id: str
     version: int
@@ -102,24 +141,24 @@ class ProfileChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class MessageRecalled:
-    """A message that this device holds was taken back, by `operator`; `message` is what is left of it."""
+class MessageRecalled(ClientEvent):
+    """`operator` recalled a message that is stored locally; `message` is its state now, without content."""
 
     message: Message
     operator: str
 
 
 @dataclass(frozen=True, slots=True)
-class MessageEdited:
-    """A message that this device holds has another content; `message` has it."""
+class MessageEdited(ClientEvent):
+    """`operator` edited a message that is stored locally; `message` has the new content."""
 
     message: Message
     operator: str
 
 
 @dataclass(frozen=True, slots=True)
-class ReactionsChanged:
-    """`user` reacted to a message that this device holds, or took the reaction back (`removed`); see `message.reactions`."""
+class ReactionsChanged(ClientEvent):
+    """`user` reacted to a message that is stored locally, or removed a reaction (`removed`); see `message.reactions`."""
 
     message: Message
     user: str
@@ -128,9 +167,11 @@ class ReactionsChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadReceipt:
-    """Somebody has read. In C2C: `user` has read all up to `seq`. In a group: `readers` have read the message of `seq`,
-    which was sent with `request_receipt=True`, and `others` have not.
+class ReadReceipt(ClientEvent):
+    """Messages of this account were read.
+
+    In C2C, `user` has read all messages up to `seq`. In a group, `readers` members have read the message `seq`, which was
+    sent with `request_receipt=True`, and `others` members have not.
     """
 
     conversation: ConversationKey
@@ -141,8 +182,8 @@ class ReadReceipt:
 
 
 @dataclass(frozen=True, slots=True)
-class ConversationChanged:
-    """Another device of this account pinned or muted a conversation, or wrote a draft; what it is now."""
+class ConversationChanged(ClientEvent):
+    """Another device of this account pinned or muted a conversation, or wrote a draft. The fields are the values now."""
 
     conversation: ConversationKey
     pinned: bool
@@ -151,18 +192,18 @@ class ConversationChanged:
 
 
 def is_group_tip(message: Message) -> bool:
-    """Whether it is a group's tip, which nobody has to read: it does not count as unread."""
+    """Return whether the message is a tip of a group; tips do not count as unread."""
     in_group = message.conversation is not None and message.conversation.type is ConversationType.GROUP
     return in_group and is_from_server(message)
 
 
 def is_from_server(message: Message) -> bool:
-    """Whether the server itself said it: by no message else is anything told as an event."""
+    """Return whether the server itself wrote the message; only such messages are reported as events."""
     return message.msg_id == SERVER_MSG_ID
 
 
-def events_from_message(message: Message) -> Iterator[object]:
-    """What a new message of the server itself tells as an event."""
+def events_from_message(message: Message) -> Iterator[ClientEvent]:
+    """Yield the events that a new message of the server stands for."""
     for elem in message.elems:
         match elem:
             case GroupTipElem():

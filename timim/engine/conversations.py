@@ -10,14 +10,15 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from ..events import (
+    ClientEvent,
     ConversationChanged,
     MessageEdited,
     MessageRecalled,
     ReactionsChanged,
     ReadReceipt,
     events_from_message,
-    is_group_tip,
     is_from_server,
+    is_group_tip,
 )
 from ..ids import ConversationKey, ConversationType
 from ..message import ALL, Message
@@ -112,7 +113,7 @@ class ConversationIndex:
         """Return the listed C2C conversation that comes first, None when there is none."""
         return next((state.key for state in self._listed if state.key.type is ConversationType.C2C), None)
 
-    def apply(self, result: IngestResult) -> list[object]:
+    def apply(self, result: IngestResult) -> list[ClientEvent]:
         """Apply what the store committed of one conversation; return the events that tell of it, in order.
 
         The new messages of `result` are not among the events: they are delivered before these.
@@ -219,14 +220,14 @@ class ConversationIndex:
         return bisect_left(self._listed, state.rank, key=lambda other: other.rank)
 
 
-def _events_of(result: IngestResult) -> Iterator[object]:
+def _events_of(result: IngestResult) -> Iterator[ClientEvent]:
     for action, message in result.acted:
         yield _action_event(action, message)
     if result.peer_read_seq:
         yield ReadReceipt(result.key, result.peer_read_seq, result.key.peer)
     for message in result.new:
-        if of_server(message):
-            yield from events_of(message)
+        if is_from_server(message):
+            yield from events_from_message(message)
 
 
 def _action_event(action: IncomingAction, message: Message) -> MessageRecalled | MessageEdited | ReactionsChanged:

@@ -1,8 +1,8 @@
-"""Who hears of new messages and events. One conversation: in order, one list at a time; others: concurrently.
+"""Delivery of new messages and events to the program's handlers, streams and waiters.
 
-A handler that raises is reported (logged, and told as HandlerFailed) and stops nothing; a slow one holds up its own
-conversation, never the socket: when WAITING_LIMIT messages wait, the inbox stops taking in, and what the server pushes
-meanwhile is fetched later by its seq.
+The messages of one conversation are delivered in order, one list at a time; conversations are delivered concurrently.
+A handler that raises is logged and reported as HandlerFailed, and stops nothing. A slow handler delays its own
+conversation only: when WAITING_LIMIT messages wait, the inbox stops taking messages and fetches them later by their seq.
 """
 
 from __future__ import annotations
@@ -12,40 +12,52 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from ..errors import NotLoggedIn, RequestTimeout, StreamOverflow
-from ..events import HandlerFailed
+from ..events import ClientEvent, HandlerFailed
 from ..ids import ConversationKey
 from ..message import Message
 
 log = logging.getLogger("timim")
+EventT = TypeVar("EventT", bound=ClientEvent)
+KindT = TypeVar("KindT", bound=ClientEvent | Message)
+KindT_co = TypeVar("KindT_co", bound=ClientEvent | Message, covariant=True)
+HandlerResult = TypeVar("HandlerResult", bound=Awaitable[None] | None)
 MessageHandler = Callable[[list[Message]], Awaitable[None] | None]
-EventHandler = Callable[[Any], Awaitable[None] | None]
+EventHandler = Callable[[EventT], Awaitable[None] | None]
 LIST_LIMIT = 500  # messages in one call of a handler
 WAITING_LIMIT = 10_000  # messages that wait for handlers; past it the inbox takes no more in, and keeps seqs only
 STREAM_LIMIT = 10_000
 
 
-class EventStream:
-    """Events and new messages as they come, from the call that made it on: `async for`, best inside `async with`.
+class EventDecorator(Protocol[EventT]):
+    """A decorator that registers a handler of some events, and returns the handler."""
 
-    At most `STREAM_LIMIT` wait for a slow reader; past it the stream ends with StreamOverflow, and the queries tell what
-    was missed.
+    def __call__(self, handler: Callable[[EventT], HandlerResult], /) -> Callable[[EventT], HandlerResult]: ...
+
+
+class EventStream(Generic[KindT_co]):
+    """New messages and events of some classes, from the creation of the stream on. Read it with `async for`.
+
+    At most STREAM_LIMIT items wait for a slow reader; past it the stream ends with StreamOverflow, and the queries of a
+    conversation give what was missed. Best used with `async with`, which closes the stream.
     """
 
-    def __init__(self, kinds: tuple[type[Any], ...], closed: Callable[[EventStream], None]) -> None:
+    def __init__(self, kinds: tuple[type[KindT_co], ...], open_streams: set[EventStream[Any]]) -> None:
         self._kinds = kinds
-        self._closed = closed
-        self._waiting: deque[object] = deque()
+        self._open_streams = open_streams
+        self._waiting: deque[KindT_co] = deque()
         self._wake = asyncio.Event()
         self._overflow = False
         self._ended = False
+        open_streams.add(self)
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> KindT_co:
         while not self._waiting:
             if self._overflow:
                 raise StreamOverflow(f"more than {STREAM_LIMIT} events waited for their reader")
@@ -62,32 +74,44 @@ class EventStream:
         self.close()
 
     def close(self) -> None:
-        """Hear nothing more; what waits can still be read."""
+        """Stop receiving. Items that already wait can still be read."""
         self._ended = True
         self._wake.set()
-        self._closed(self)
+        self._open_streams.discard(self)
 
-    def _offer(self, event: object) -> None:
-        if self._overflow or not isinstance(event, self._kinds):
+    def _offer(self, item: ClientEvent | Message) -> None:
+        if self._overflow or not isinstance(item, self._kinds):
             return
         if len(self._waiting) >= STREAM_LIMIT:
             self._overflow = True
-            self._closed(self)
+            self._open_streams.discard(self)
         else:
-            self._waiting.append(event)
+            self._waiting.append(item)
         self._wake.set()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiter:
+    """A future that the next matching message of a conversation, or of any, resolves."""
+
+    key: ConversationKey | None
+    predicate: Callable[[Message], bool]
+    future: asyncio.Future[Message]
+
+
 class Dispatcher:
-    """Lanes, one a conversation and one for events; a lane's task lives while it has work."""
+    """The handlers, streams and waiters of a client, and a queue for each conversation and one for events.
+
+    A queue's task lives only while the queue has items.
+    """
 
     def __init__(self) -> None:
         self._message_handlers: list[MessageHandler] = []
-        self._event_handlers: dict[type[Any], list[EventHandler]] = {}
-        self._waiters: list[tuple[ConversationKey | None, Callable[[Message], bool], asyncio.Future[Message]]] = []
-        self._streams: set[EventStream] = set()
-        self._lanes: dict[ConversationKey | None, deque[Any]] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._event_handlers: dict[type[ClientEvent], list[Callable[[Any], Awaitable[None] | None]]] = {}
+        self._waiters: list[_Waiter] = []
+        self._streams: set[EventStream[Any]] = set()
+        self._queues: dict[ConversationKey | None, deque[Message | ClientEvent]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._draining: set[asyncio.Task[Any] | None] = set()
         self._waiting = 0
         self._room = asyncio.Event()
@@ -95,22 +119,22 @@ class Dispatcher:
     def on_new_message(self, handler: MessageHandler) -> None:
         self._message_handlers.append(handler)
 
-    def on(self, event: type[Any], handler: EventHandler) -> None:
+    def on(self, event: type[EventT], handler: EventHandler[EventT]) -> None:
         self._event_handlers.setdefault(event, []).append(handler)
 
     def messages(self, messages: Sequence[Message]) -> None:
-        """Throw messages of one conversation that the local store reported as new, in order."""
+        """Deliver messages of one conversation that the local store reported as new, in order."""
         if self._waiters or self._streams:
             for message in messages:
                 for waiter in list(self._waiters):
-                    self._try(waiter, message)
+                    _try(waiter, message)
                 for stream in list(self._streams):
                     stream._offer(message)
         if self._message_handlers and messages:
             self._enqueue(messages[0].conversation, messages)
 
-    def event(self, event: object) -> None:
-        """Tell the handlers of this event's class; in the order of the events."""
+    def event(self, event: ClientEvent) -> None:
+        """Deliver an event to the streams and to the handlers of its class, in the order of the events."""
         for stream in list(self._streams):
             stream._offer(event)
         if type(event) in self._event_handlers:
@@ -119,10 +143,13 @@ class Dispatcher:
     def wait_for(
         self, key: ConversationKey | None, predicate: Callable[[Message], bool], *, timeout: float | None = None
     ) -> asyncio.Future[Message]:
-        """A future for the next new message that matches; armed when this returns, RequestTimeout after `timeout` s."""
+        """Return a future for the next new message that satisfies `predicate`; it counts from this call on.
+
+        After `timeout` seconds the future raises RequestTimeout.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Message] = loop.create_future()
-        waiter = key, predicate, future
+        waiter = _Waiter(key, predicate, future)
         self._waiters.append(waiter)
         future.add_done_callback(lambda _: self._waiters.remove(waiter) if waiter in self._waiters else None)
         if timeout is not None:
@@ -130,11 +157,9 @@ class Dispatcher:
             future.add_done_callback(lambda _: timer.cancel())
         return future
 
-    def stream(self, *kinds: type[Any]) -> EventStream:
-        """A stream of these kinds, of everything when none is named; it hears from now on."""
-        stream = EventStream(kinds or (object,), self._streams.discard)
-        self._streams.add(stream)
-        return stream
+    def stream(self, *kinds: type[KindT]) -> EventStream[KindT]:
+        """Open a stream of these classes; it receives from now on."""
+        return EventStream(kinds, self._streams)
 
     async def room(self) -> None:
         """Wait until fewer than WAITING_LIMIT messages wait for handlers."""
@@ -143,14 +168,14 @@ class Dispatcher:
             await self._room.wait()
 
     async def drain(self) -> None:
-        """Wait until every handler has run, but for those that call this; streams end, and waiters: nothing will come.
+        """Wait until every handler has run, except the handlers that call this; end the streams and the waiters.
 
-        Cancelling it cancels the handlers.
+        Cancelling this cancels the handlers.
         """
         for stream in list(self._streams):
             stream.close()
-        for _, _, future in list(self._waiters):
-            _fail(future, NotLoggedIn("logged out: no message will come"))
+        for waiter in list(self._waiters):
+            _fail(waiter.future, NotLoggedIn("logged out: no message will come"))
         me = asyncio.current_task()
         self._draining.add(me)
         try:
@@ -165,26 +190,13 @@ class Dispatcher:
         finally:
             self._draining.discard(me)
 
-    @staticmethod
-    def _try(
-        waiter: tuple[ConversationKey | None, Callable[[Message], bool], asyncio.Future[Message]], message: Message
-    ) -> None:
-        key, predicate, future = waiter
-        if future.done() or (key is not None and key != message.conversation):
-            return
-        try:
-            if predicate(message):
-                future.set_result(message)
-        except Exception as exc:  # noqa: BLE001  who waits hears of it: it is their own function
-            future.set_exception(exc)
-
-    def _enqueue(self, key: ConversationKey | None, items: Sequence[object]) -> None:
+    def _enqueue(self, key: ConversationKey | None, items: Sequence[Message | ClientEvent]) -> None:
         self._waiting += len(items)
-        lane = self._lanes.get(key)
-        if lane is not None:
-            lane.extend(items)
+        queue = self._queues.get(key)
+        if queue is not None:
+            queue.extend(items)
             return
-        self._lanes[key] = deque(items)
+        self._queues[key] = deque(items)
         task = asyncio.create_task(self._run(key), name=f"timim handlers {key or 'events'}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -194,24 +206,27 @@ class Dispatcher:
         self._room.set()
 
     async def _run(self, key: ConversationKey | None) -> None:
-        lane = self._lanes[key]
+        queue = self._queues[key]
         try:
-            while lane:
-                if isinstance(lane[0], Message):
-                    batch = [lane.popleft() for _ in range(min(len(lane), LIST_LIMIT))]
+            while queue:
+                item = queue.popleft()
+                if isinstance(item, Message):
+                    batch = [item]
+                    while queue and len(batch) < LIST_LIMIT and isinstance(more := queue[0], Message):
+                        batch.append(more)
+                        queue.popleft()
                     self._taken(len(batch))
                     for handler in list(self._message_handlers):
                         await self._call(handler, list(batch))
                 else:
-                    event = lane.popleft()
                     self._taken(1)
-                    for handler in list(self._event_handlers.get(type(event), ())):
-                        await self._call(handler, event)
+                    for event_handler in list(self._event_handlers.get(type(item), ())):
+                        await self._call(event_handler, item)
         finally:
-            self._taken(len(lane))  # those of a lane that was cancelled
-            del self._lanes[key]
+            self._taken(len(queue))  # those of a queue that was cancelled
+            del self._queues[key]
 
-    async def _call(self, handler: Callable[[Any], Awaitable[None] | None], argument: object) -> None:
+    async def _call(self, handler: Callable[[Any], Awaitable[None] | None], argument: list[Message] | ClientEvent) -> None:
         me = asyncio.current_task()
         try:
             result = handler(argument)
@@ -224,10 +239,26 @@ class Dispatcher:
         except Exception as exc:  # noqa: BLE001  handlers are the user's, and told of
             self._report(handler, argument, exc)
 
-    def _report(self, handler: Callable[[Any], Awaitable[None] | None], argument: object, error: BaseException) -> None:
+    def _report(
+        self,
+        handler: Callable[[Any], Awaitable[None] | None],
+        argument: list[Message] | ClientEvent,
+        error: BaseException,
+    ) -> None:
         log.error("the handler %s raised", getattr(handler, "__qualname__", handler), exc_info=error)
         if not isinstance(argument, HandlerFailed):
             self.event(HandlerFailed(handler, argument, error))
+
+
+def _try(waiter: _Waiter, message: Message) -> None:
+    """Resolve the waiter's future if the message satisfies its predicate."""
+    if waiter.future.done() or (waiter.key is not None and waiter.key != message.conversation):
+        return
+    try:
+        if waiter.predicate(message):
+            waiter.future.set_result(message)
+    except Exception as exc:  # noqa: BLE001  the waiting program gets it: the predicate is its own function
+        waiter.future.set_exception(exc)
 
 
 def _fail(future: asyncio.Future[Message], error: Exception) -> None:

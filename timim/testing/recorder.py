@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from ..client import Client
+from ..events import ClientEvent
 from ..message import Message
 
-E = TypeVar("E")
+E = TypeVar("E", bound=ClientEvent)
 T = TypeVar("T")
 WAIT_S = 20.0  # a loaded machine delivers within a second or two; a test that waits longer has failed
 
@@ -22,9 +23,9 @@ class EventRecorder:
         events: All events of the given classes, in order.
     """
 
-    def __init__(self, client: Client, *events: type[Any]) -> None:
+    def __init__(self, client: Client, *events: type[ClientEvent]) -> None:
         self.messages: list[Message] = []
-        self.events: list[object] = []
+        self.events: list[ClientEvent] = []
         self._changed = asyncio.Condition()
         client.on_new_message(self._record_messages)
         if events:
@@ -72,7 +73,7 @@ class EventRecorder:
             self.messages += messages
             self._changed.notify_all()
 
-    async def _record_event(self, event: object) -> None:
+    async def _record_event(self, event: ClientEvent) -> None:
         async with self._changed:
             self.events.append(event)
             self._changed.notify_all()
