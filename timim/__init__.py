@@ -98,7 +98,8 @@ from .events import (
     StoreReplaced,
 )
 from .friends import Friend, FriendApplication, Friends
-from .groups import Group, GroupInfo, GroupMember, Groups, JoinOption
+from .group_types import GroupInfo, GroupMember, GroupType, JoinOption, MemberRole
+from .groups import Group, Groups, MemberList
 from .history import HistoryCoverage, Page
 from .ids import ConversationKey, ConversationType
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority, Reader, SenderMember, SenderProfile
@@ -155,6 +156,7 @@ __all__ = [
     "GroupNoticeType",
     "GroupTipElem",
     "GroupTipType",
+    "GroupType",
     "Groups",
     "HandlerFailed",
     "HistoryCoverage",
@@ -174,6 +176,8 @@ __all__ = [
     "LocationElem",
     "MediaError",
     "MediaGone",
+    "MemberList",
+    "MemberRole",
     "MergedMessage",
     "MergerElem",
     "Message",

@@ -1,78 +1,60 @@
-"""Groups: `client.groups.create(...)`, and what one does with a Group. Who may do what depends on its type and one's role.
+"""Groups: `client.groups` creates, finds and joins them, and a Group is what one can do with one.
 
-Every change comes to all members as a GroupChanged event and a message in the group's own conversation; what concerns
-one user alone (applications, invitations, being kicked) as GroupNoticeReceived, in the system conversation.
+A group's type and the member's role decide about permissions. Every change reaches all members as a GroupChanged event
+and as a message in the group's conversation. Applications, invitations and being kicked concern one user, who gets
+GroupNoticeReceived and a system message.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
 
 from .conversation import Conversation, ConversationRegistry
 from .errors import error_for
+from .group_types import (
+    GroupInfo,
+    GroupMember,
+    GroupType,
+    JoinOption,
+    MemberRole,
+    group_info_from_wire,
+    group_member_from_wire,
+)
 from .ids import ConversationType, checked_group_id, checked_user_id
 from .protocol import group_members as member_wire
 from .protocol import groups as wire
 from .transport.connection import Connection
 
+__all__ = ["Group", "Groups", "MemberList"]
+
 PAGE = 100
 T = TypeVar("T")
 
 
-class JoinOption(enum.StrEnum):
-    """How one comes into a group by itself: at once, after an admin's approval, or not at all."""
+class MemberList:
+    """The members of a group, fetched when read: `await` gives the whole list, `async for` goes page by page.
 
-    FREE = "FreeAccess"
-    APPROVAL = "NeedPermission"
-    CLOSED = "DisableApply"
+    Raises the errors of the calls of a Group while it is read.
+    """
 
+    def __init__(self, group_id: str, roles: Sequence[str], connection: Connection) -> None:
+        self._group_id = group_id
+        self._roles = list(roles)
+        self._connection = connection
 
-@dataclass(frozen=True, slots=True)
-class GroupInfo:
-    """What is known of a group. Times in server seconds."""
-
-    id: str
-    type: str
-    name: str
-    owner: str
-    introduction: str
-    notification: str
-    face_url: str
-    created: int
-    member_count: int
-    max_members: int
-    join_option: str
-    muted_all: bool
-    custom: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class GroupMember:
-    """A member. `role`: Owner, Admin or Member; `muted_until`: server seconds, 0 when it may speak."""
-
-    user_id: str
-    role: str
-    name_card: str
-    nickname: str
-    face_url: str
-    joined: int
-    muted_until: int
-    custom: Mapping[str, str] = field(default_factory=dict)
-
-
-class Members:
-    """`await` it for the whole list, or `async for` page by page; the server is asked anew each time."""
-
-    def __init__(self, page: Callable[[int], AsyncIterator[GroupMember]]) -> None:
-        self._page = page
-
-    def __aiter__(self) -> AsyncIterator[GroupMember]:
-        return self._page(0)
+    async def __aiter__(self) -> AsyncIterator[GroupMember]:
+        offset = 0
+        while True:
+            body = member_wire.GetMembersRequest(group_id=self._group_id, limit=PAGE, offset=offset, roles=self._roles)
+            reply = await self._connection.call(member_wire.GET_MEMBERS, body)
+            for member in reply.members:
+                yield group_member_from_wire(member)
+            offset += PAGE
+            if offset >= reply.member_num:
+                return
 
     def __await__(self) -> Generator[object, None, list[GroupMember]]:
         return self._all().__await__()
@@ -82,35 +64,50 @@ class Members:
 
 
 class Group:
-    """A group. Getting one does no I/O. Every call may raise NetworkError, NotLoggedIn, UnknownGroup (10010),
-    NotAMember and NoPermission (10007).
+    """A group; getting one does no I/O.
+
+    Raises:
+        UnknownGroup: no such group exists (10010). Every call of a group may raise this and the next three.
+        NotAMember: this account is not in the group, or the named user is not (10007).
+        NetworkError: the server did not answer; call again.
+        NotLoggedIn: the client is not logged in.
     """
 
-    def __init__(self, id: str, type: str, conversation: Conversation, connection: Connection) -> None:
+    id: str
+    type: GroupType
+    """UNKNOWN until `info()` was called, if the group was got by its id."""
+    conversation: Conversation
+
+    def __init__(self, id: str, type: GroupType, conversation: Conversation, connection: Connection) -> None:
         self.id = id
-        self.type = type  # "" when it is not known yet: see facts()
+        self.type = type
         self.conversation = conversation
         self._connection = connection
 
     async def info(self) -> GroupInfo:
-        """What the group is now."""
+        """Fetch the group's properties.
+
+        Raises:
+            NotAMember: this account is not in the group; see `public_info`.
+        """
         reply = await self._connection.call(wire.GET_GROUP_INFO, wire.GetGroupInfoRequest(group_ids=[self.id]))
-        info = reply.groups[0]
-        if info.error_code:
-            raise error_for(info.error_code, info.error_info, reason=info.error_reason)
-        self.type = info.type
-        return _facts(info)
+        found = reply.groups[0]
+        if found.error_code:
+            raise error_for(found.error_code, found.error_info, reason=found.error_reason)
+        self.type = GroupType(found.type)
+        return group_info_from_wire(found)
 
     async def public_info(self) -> GroupInfo:
-        """What anybody may know of a group that one can join or ask to: not its notification, custom fields or mutes.
+        """Fetch what anybody may know of a group that one can join: no notification, custom fields or mutes.
 
-        Raises NoPermission for a group by invitation only.
+        Raises:
+            NoPermission: the group can be joined by invitation only.
         """
         reply = await self._connection.call(wire.GET_PUBLIC_INFO, wire.GetGroupInfoRequest(group_ids=[self.id]))
-        info = reply.groups[0]
-        if info.error_code:
-            raise error_for(info.error_code, info.error_info, reason=info.error_reason)
-        return _facts(info)
+        found = reply.groups[0]
+        if found.error_code:
+            raise error_for(found.error_code, found.error_info, reason=found.error_reason)
+        return group_info_from_wire(found)
 
     async def set_info(
         self,
@@ -124,8 +121,21 @@ class Group:
         muted_all: bool | None = None,
         custom: Mapping[str, str] | None = None,
     ) -> None:
-        """Change what is given. Limits in bytes: name 30, introduction 240, notification 300; 20 custom fields, an
-        empty value removes one. `muted_all`: only owner and admins speak. Raises InvalidArgument (10004).
+        """Change the given properties.
+
+        Args:
+            name: at most 30 bytes.
+            introduction: at most 240 bytes.
+            notification: at most 300 bytes.
+            face_url: the address of the group's picture.
+            max_members: the number of members that the group may have.
+            join_option: how users join by themselves; fixed for some types.
+            muted_all: True lets only the owner and the admins speak.
+            custom: up to 20 fields by key; an empty value removes a field.
+
+        Raises:
+            InvalidArgument: a value is over its limit or not allowed for this type (10004).
+            NoPermission: the member's role does not allow it.
         """
         body = wire.ModifyGroupRequest(
             group_id=self.id,
@@ -140,31 +150,27 @@ class Group:
         )
         await self._connection.call(wire.MODIFY_GROUP, body)
 
-    def members(self, *roles: str) -> Members:
-        """The members in the order they joined: `await group.members()`, or `async for`; of these roles, or all."""
-
-        async def walk(offset: int) -> AsyncIterator[GroupMember]:
-            while True:
-                body = member_wire.GetMembersRequest(group_id=self.id, limit=PAGE, offset=offset, roles=list(roles))
-                reply = await self._connection.call(member_wire.GET_MEMBERS, body)
-                for member in reply.members:
-                    yield _member(member)
-                offset += PAGE
-                if offset >= reply.member_num:
-                    return
-
-        return Members(walk)
+    def members(self, *roles: MemberRole | str) -> MemberList:
+        """Return the members of these roles, or all, in the order they joined: `await group.members()`, or `async for`."""
+        return MemberList(self.id, roles, self._connection)
 
     async def member(self, user_id: str) -> GroupMember | None:
-        """One member, None when this is none."""
+        """Fetch one member; None if the user is not in the group. Raises NotAMember if this account is not."""
         body = member_wire.GetNamedMembersRequest(group_id=self.id, users=[checked_user_id(user_id)])
         reply = await self._connection.call(member_wire.GET_NAMED_MEMBERS, body)
-        return _member(reply.members[0]) if reply.members else None
+        return group_member_from_wire(reply.members[0]) if reply.members else None
 
     async def invite(self, *user_ids: str | Sequence[str]) -> dict[str, bool]:
-        """Let users in, at most 100 at once: user → True, in now (or before); False, waits for an admin's approval.
+        """Invite up to 100 users.
 
-        Raises UnknownUser for who is nobody (the others are in then), LimitReached (10014), InvalidArgument (10037).
+        Returns:
+            For each user True if the user is in the group now, False if an admin has to approve first.
+
+        Raises:
+            UnknownUser: a user does not exist (20003); the other users have been invited.
+            LimitReached: the group is full (10014).
+            InvalidArgument: there are no users, or more than 100 (10037).
+            NoPermission: the member's role does not allow it.
         """
         users = _users(user_ids)
         body = member_wire.AddMembersRequest(group_id=self.id, members=[wire.NewMember(account=user) for user in users])
@@ -175,64 +181,114 @@ class Group:
         return {one.account: one.result != member_wire.PENDING for one in reply.members}
 
     async def kick(self, *user_ids: str | Sequence[str], reason: str = "") -> None:
-        """Put members out, at most 500 at once. Admins cannot kick admins. Raises InvalidArgument (10038)."""
+        """Remove up to 500 members.
+
+        Raises:
+            InvalidArgument: there are no users, or more than 500 (10038).
+            NoPermission: the member's role does not allow it; an admin cannot kick an admin.
+        """
         body = member_wire.DeleteMembersRequest(group_id=self.id, users=_users(user_ids), reason=reason)
         await self._connection.call(member_wire.DELETE_MEMBERS, body)
 
     async def mute(self, user_id: str, seconds: int) -> None:
-        """A member may not speak for this long; 0 ends it."""
+        """Forbid a member to speak for some seconds; 0 allows it again.
+
+        Raises:
+            InvalidArgument: `seconds` is negative or too large (10004).
+            NoPermission: the role of one of the two does not allow it.
+        """
         await self._modify(user_id, mute_s=seconds)
 
-    async def set_role(self, user_id: str, role: str) -> None:
-        """Make a member "Admin", or an admin "Member" again."""
+    async def set_role(self, user_id: str, role: MemberRole | str) -> None:
+        """Make a member an ADMIN, or an admin a MEMBER again.
+
+        Raises:
+            InvalidArgument: the role is neither of the two (10004).
+            NoPermission: this account is not the owner, or the type has no admins.
+        """
         await self._modify(user_id, role=role)
 
     async def set_name_card(self, name_card: str, *, user_id: str | None = None) -> None:
-        """What a member is called here, at most 50 bytes; one's own, or as owner or admin another's."""
+        """Set a member's name in this group, at most 50 bytes; this account's own unless `user_id` is given.
+
+        Raises:
+            InvalidArgument: the name is too long (10004).
+            NoPermission: the name is another's, and this account is neither owner nor admin.
+        """
         await self._modify(user_id or "", name_card=name_card)
 
     async def set_member_custom(self, custom: Mapping[str, str], *, user_id: str | None = None) -> None:
-        """Custom fields of a member, 20 at most; an empty value removes one."""
+        """Set custom fields of a member, at most 20; an empty value removes one.
+
+        Raises:
+            InvalidArgument: there are too many fields, or one is too long (10004).
+            NoPermission: the fields are another's, and this account is neither owner nor admin.
+        """
         await self._modify(user_id or "", custom=custom)
 
     async def transfer_ownership(self, user_id: str) -> None:
-        """Another member owns the group from now on."""
+        """Make another member the owner.
+
+        Raises:
+            NoPermission: this account is not the owner, or the type's owner cannot change.
+        """
         body = wire.ChangeOwnerRequest(group_id=self.id, new_owner=checked_user_id(user_id))
         await self._connection.call(wire.CHANGE_OWNER, body)
 
     async def quit(self) -> None:
-        """Leave. Raises OwnerCannotQuit (10009) but for the owner of a Work group, whose oldest member follows."""
+        """Leave the group. The owner of a WORK group may leave too: the oldest member becomes the owner.
+
+        Raises:
+            OwnerCannotQuit: this account owns a group of another type (10009); transfer it, or dissolve it.
+        """
         await self._connection.call(member_wire.QUIT_GROUP, wire.GroupIdRequest(group_id=self.id))
 
     async def dissolve(self) -> None:
-        """End the group: nobody is in it any more, and its history is read nowhere but where it was stored before."""
+        """End the group for all members. Its history can be read only where it was stored before.
+
+        Raises:
+            NoPermission: this account is not the owner, or the type cannot be dissolved.
+        """
         await self._connection.call(wire.DESTROY_GROUP, wire.GroupIdRequest(group_id=self.id))
 
     async def accept(self, user_id: str, *, text: str = "") -> None:
-        """Agree to an application. Raises NoSuchApplication (10032), AlreadyMember (10013), LimitReached (10014)."""
-        await self._handle(user_id, "Agree", text)
+        """Accept a user's application to join.
+
+        Raises:
+            NoSuchApplication: the user did not apply, or was answered already (10032).
+            AlreadyMember: the user is in the group already (10013).
+            LimitReached: the group is full (10014).
+            NoPermission: this account is neither owner nor admin.
+        """
+        await self._answer_application(user_id, "Agree", text)
 
     async def refuse(self, user_id: str, *, text: str = "") -> None:
-        """Refuse an application. Raises NoSuchApplication (10032)."""
-        await self._handle(user_id, "Reject", text)
+        """Refuse a user's application to join. Raises NoSuchApplication (10032) and NoPermission, as `accept`."""
+        await self._answer_application(user_id, "Reject", text)
 
     async def accept_invitation(self, user_id: str, *, text: str = "") -> None:
-        """Let in whom a member asked to invite. Raises as `accept`."""
-        await self._handle_invitation(user_id, "Agree", text)
+        """Approve a member's invitation of this user. Raises the errors of `accept`."""
+        await self._answer_invitation(user_id, "Agree", text)
 
     async def refuse_invitation(self, user_id: str, *, text: str = "") -> None:
-        """Do not let in whom a member asked to invite. Raises NoSuchApplication (10032)."""
-        await self._handle_invitation(user_id, "Reject", text)
+        """Refuse a member's invitation of this user. Raises the errors of `refuse`."""
+        await self._answer_invitation(user_id, "Reject", text)
 
     async def attributes(self) -> dict[str, str]:
-        """The group's attributes: up to 16 small texts by key."""
+        """Fetch the group's attributes: up to 16 small texts by key. Raises NotAMember if this account is no member."""
         reply = await self._connection.call(wire.GET_ATTRIBUTES, wire.GroupIdRequest(group_id=self.id))
         return {one.key: one.value for one in reply.attributes}
 
     async def set_attributes(self, attributes: Mapping[str, str]) -> None:
-        """Set some; an empty text removes one. Keys 32 bytes, values 4000. Raises InvalidArgument (10004)."""
+        """Set attributes of the group; an empty text removes one.
+
+        Raises:
+            InvalidArgument: a key is over 32 bytes, a value over 4000, or there are more than 16 attributes (10004).
+            NoPermission: the member's role does not allow it.
+        """
         wanted = [wire.GroupAttribute(key=key, value=value) for key, value in attributes.items()]
-        await self._connection.call(wire.MODIFY_ATTRIBUTES, wire.ModifyAttributesRequest(group_id=self.id, attributes=wanted))
+        body = wire.ModifyAttributesRequest(group_id=self.id, attributes=wanted)
+        await self._connection.call(wire.MODIFY_ATTRIBUTES, body)
 
     async def _modify(
         self,
@@ -253,16 +309,14 @@ class Group:
         )
         await self._connection.call(member_wire.MODIFY_MEMBER, body)
 
-    async def _handle(self, user_id: str, action: str, text: str) -> None:
-        body = member_wire.HandleApplicationRequest(
-            group_id=self.id, applicant=checked_user_id(user_id), action=action, wording=text
-        )
+    async def _answer_application(self, user_id: str, action: str, text: str) -> None:
+        applicant = checked_user_id(user_id)
+        body = member_wire.HandleApplicationRequest(group_id=self.id, applicant=applicant, action=action, wording=text)
         await self._connection.call(member_wire.HANDLE_APPLICATION, body)
 
-    async def _handle_invitation(self, user_id: str, action: str, text: str) -> None:
-        body = member_wire.HandleInvitationRequest(
-            group_id=self.id, invited=checked_user_id(user_id), action=action, wording=text
-        )
+    async def _answer_invitation(self, user_id: str, action: str, text: str) -> None:
+        invited = checked_user_id(user_id)
+        body = member_wire.HandleInvitationRequest(group_id=self.id, invited=invited, action=action, wording=text)
         await self._connection.call(member_wire.HANDLE_INVITATION, body)
 
     def __repr__(self) -> str:
@@ -270,19 +324,19 @@ class Group:
 
 
 class Groups:
-    """`client.groups`: making, finding and joining groups."""
+    """`client.groups`: creates, finds and joins groups. Every coroutine may raise NetworkError and NotLoggedIn too."""
 
     def __init__(self, connection: Connection, conversations: ConversationRegistry) -> None:
         self._connection = connection
         self._conversations = conversations
 
     def of(self, id: str) -> Group:
-        """The group with this id; local, no I/O."""
+        """Return the group with this id, without I/O. Raises InvalidArgument if it cannot be a group id."""
         return self._group(checked_group_id(id))
 
     async def create(
         self,
-        type: str,
+        type: GroupType | str,
         *,
         name: str,
         id: str | None = None,
@@ -294,10 +348,13 @@ class Groups:
         join_option: JoinOption | None = None,
         custom: Mapping[str, str] | None = None,
     ) -> Group:
-        """Make a group (Private/Work, Public, ChatRoom/Meeting, AVChatRoom, Community) with up to 100 members.
+        """Create a group, with this account as its owner and up to 100 first members.
 
-        Raises InvalidArgument (10004 type, name or text; 10015 id; 10037 members), UnknownUser, GroupExists (10021; also
-        of a dissolved group), LimitReached (10014), NetworkError, NotLoggedIn.
+        Raises:
+            InvalidArgument: the type, a name or a text is wrong (10004), the id (10015), or the members (10037).
+            UnknownUser: a member does not exist (20003).
+            GroupExists: the id is taken (10021), also by a dissolved group.
+            LimitReached: there are more members than the group may have (10014).
         """
         body = wire.CreateGroupRequest(
             type=type,
@@ -312,28 +369,37 @@ class Groups:
             custom=_fields(custom),
         )
         reply = await self._connection.call(wire.CREATE_GROUP, body)
-        return self._group(reply.group_id, reply.type or type)
+        return self._group(reply.group_id, GroupType(reply.type or type))
 
     async def join(self, id: str, *, wording: str = "") -> bool:
-        """Join: True, in now; False, the owner and admins were asked, and a notice brings their answer.
+        """Join a group, or apply to join.
 
-        Raises AlreadyMember (10013), NoPermission (10007: by invitation only), LimitReached (10014), UnknownGroup.
+        Returns:
+            True if this account is in the group now; False if the owner and the admins were asked, and a notice will
+            bring their answer.
+
+        Raises:
+            AlreadyMember: this account is in the group already (10013).
+            NoPermission: the group can be joined by invitation only (10007).
+            LimitReached: the group is full (10014).
+            UnknownGroup: no such group exists (10010).
+            InvalidArgument: the id or the text is wrong.
         """
         body = member_wire.JoinGroupRequest(group_id=checked_group_id(id), wording=wording)
         return (await self._connection.call(member_wire.JOIN_GROUP, body)).joined == member_wire.JOINED
 
     async def joined(self) -> list[Group]:
-        """The groups that this account is in."""
+        """Fetch the groups that this account is in. Raises NetworkError and NotLoggedIn only."""
         found: list[Group] = []
         offset = 0
         while True:
             reply = await self._connection.call(wire.LIST_JOINED, wire.ListJoinedGroupsRequest(limit=PAGE, offset=offset))
-            found += [self._group(info.group_id, info.type) for info in reply.groups]
+            found += [self._group(info.group_id, GroupType(info.type)) for info in reply.groups]
             offset += PAGE
             if offset >= reply.total:
                 return found
 
-    def _group(self, id: str, type: str = "") -> Group:
+    def _group(self, id: str, type: GroupType = GroupType.UNKNOWN) -> Group:
         return Group(id, type, self._conversations.get(ConversationType.GROUP, id), self._connection)
 
 
@@ -350,34 +416,3 @@ def _given(value: T | None) -> T | UnsetType:
 
 def _fields(custom: Mapping[str, str] | None) -> list[wire.CustomField]:
     return [wire.CustomField(key=key, value=value) for key, value in (custom or {}).items()]
-
-
-def _facts(info: wire.GroupInfoItem) -> GroupInfo:
-    return GroupInfo(
-        info.group_id,
-        info.type,
-        info.name,
-        info.owner,
-        info.introduction,
-        info.notification,
-        info.face_url,
-        info.created,
-        info.member_num,
-        info.max_member_num,
-        info.apply_option,
-        info.mute_all == "On",
-        {one.key: one.value for one in info.custom},
-    )
-
-
-def _member(info: member_wire.MemberInfo) -> GroupMember:
-    return GroupMember(
-        info.account,
-        info.role,
-        info.name_card,
-        info.nick,
-        info.face_url,
-        info.joined,
-        info.muted_until,
-        {one.key: one.value for one in info.custom},
-    )

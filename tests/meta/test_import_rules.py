@@ -57,9 +57,11 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "conversation": _PUBLIC,
     "conversation_list": _PUBLIC | {"conversation"},
     "friends": _PUBLIC,
-    "groups": _PUBLIC | {"conversation"},
+    "group_types": _PROTOCOL,
+    "groups": _PUBLIC | {"conversation", "group_types"},
     "client": _PUBLIC | {"conversation", "conversation_list", "groups", "friends", "profiles", "usersig"},
-    "__init__": _PUBLIC | {"client", "conversation", "conversation_list", "groups", "friends", "profiles", "usersig"},
+    "__init__": _PUBLIC
+    | {"client", "conversation", "conversation_list", "group_types", "groups", "friends", "profiles", "usersig"},
     "server.__init__": frozenset({"server.app", "server.settings"}),
     "testing": frozenset({"*"}),
     "loadtest": frozenset({"*"}),

@@ -1,0 +1,128 @@
+"""Values of groups: types, roles, ways to join, properties and members. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+
+from .protocol.group_members import MemberInfo
+from .protocol.groups import GroupInfoItem
+
+__all__ = [
+    "GroupInfo",
+    "GroupMember",
+    "GroupType",
+    "JoinOption",
+    "MemberRole",
+    "group_info_from_wire",
+    "group_member_from_wire",
+]
+
+
+class _TencentName(enum.StrEnum):
+    """A closed set of Tencent's names. A name that this version does not know keeps its text and equals it."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        member = str.__new__(cls, value)
+        member._name_ = member._value_ = value
+        return member
+
+
+class GroupType(_TencentName):
+    """The types of groups. WORK and MEETING are the newer names of PRIVATE and CHAT_ROOM; both names stay as given."""
+
+    PRIVATE = "Private"
+    WORK = "Work"
+    PUBLIC = "Public"
+    CHAT_ROOM = "ChatRoom"
+    MEETING = "Meeting"
+    AV_CHAT_ROOM = "AVChatRoom"
+    COMMUNITY = "Community"
+    UNKNOWN = ""
+
+
+class MemberRole(_TencentName):
+    """The roles of a group's members."""
+
+    OWNER = "Owner"
+    ADMIN = "Admin"
+    MEMBER = "Member"
+
+
+class JoinOption(_TencentName):
+    """How users join a group by themselves: at once, after an admin's approval, or not at all."""
+
+    FREE = "FreeAccess"
+    APPROVAL = "NeedPermission"
+    CLOSED = "DisableApply"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupInfo:
+    """A group's properties. Times are in server seconds."""
+
+    id: str
+    type: GroupType
+    name: str
+    owner: str
+    introduction: str
+    notification: str
+    face_url: str
+    created: int
+    member_count: int
+    max_members: int
+    join_option: JoinOption
+    muted_all: bool
+    custom: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMember:
+    """A member of a group. `muted_until` is in server seconds, 0 when the member may speak."""
+
+    user_id: str
+    role: MemberRole
+    name_card: str
+    nickname: str
+    face_url: str
+    joined: int
+    muted_until: int
+    custom: Mapping[str, str] = field(default_factory=dict)
+
+
+def group_info_from_wire(info: GroupInfoItem) -> GroupInfo:
+    """Return the properties of a group from a reply's item."""
+    return GroupInfo(
+        info.group_id,
+        GroupType(info.type),
+        info.name,
+        info.owner,
+        info.introduction,
+        info.notification,
+        info.face_url,
+        info.created,
+        info.member_num,
+        info.max_member_num,
+        JoinOption(info.apply_option),
+        info.mute_all == "On",
+        {one.key: one.value for one in info.custom},
+    )
+
+
+def group_member_from_wire(info: MemberInfo) -> GroupMember:
+    """Return a member of a group from a reply's item."""
+    return GroupMember(
+        info.account,
+        MemberRole(info.role),
+        info.name_card,
+        info.nick,
+        info.face_url,
+        info.joined,
+        info.muted_until,
+        {one.key: one.value for one in info.custom},
+    )
