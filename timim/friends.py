@@ -1,6 +1,6 @@
-"""Relations: friends and applications to be one, remarks, friend groups, the blacklist.
+"""Relations: friends, applications to become one, remarks, friend groups and the blacklist.
 
-Every change, also one of another device or of the other side, comes as a RelationChanged event and a system message.
+Every change, also by another device or by the other user, is delivered as a RelationChanged event and a system message.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from .ids import checked_user_id
 from .protocol import friends as wire
 from .transport.connection import Connection
 
+__all__ = ["Friend", "FriendApplication", "Friends"]
+
 
 @dataclass(frozen=True, slots=True)
 class Friend:
-    """A friend: the profile's nickname and face, and what this account calls them and puts them into."""
+    """A friend: the profile's nickname and picture, and this account's remark and friend groups."""
 
     user_id: str
     nickname: str = ""
@@ -29,7 +31,7 @@ class Friend:
 
 @dataclass(frozen=True, slots=True)
 class FriendApplication:
-    """Somebody asks to be a friend (or, `sent`, was asked). `time` in server seconds."""
+    """An application to become a friend, received or `sent` by this account. `time` is in server seconds."""
 
     user_id: str
     nickname: str
@@ -40,7 +42,14 @@ class FriendApplication:
 
 
 class Friends:
-    """`client.friends`. Every call may raise NetworkError and NotLoggedIn; UnknownUser (20003) where it names nobody."""
+    """`client.friends`.
+
+    Raises:
+        UnknownUser: the named user does not exist (20003). Every call that names a user may raise this.
+        InvalidArgument: the named id cannot be a user id, or is this account's own where that makes no sense.
+        NetworkError: the server did not answer; call again. Every call may raise this and the next.
+        NotLoggedIn: the client is not logged in.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -48,43 +57,71 @@ class Friends:
     async def add(
         self, user_id: str, *, wording: str = "", remark: str = "", group: str = "", source: str = "", both: bool = True
     ) -> bool:
-        """Add a friend: True, they are one now; False, their profile wants a confirmation and the application waits.
+        """Add a friend, or apply to become one if the user's profile asks for confirmation.
 
-        `both` False: on this side only. Limits: wording 256 bytes, remark 96, 1000 friends.
-        Raises FriendRefused (30516), Blacklisted (30515, 30525), LimitReached (30010, 30012, 30014), InvalidArgument.
+        Args:
+            user_id: the user to add.
+            wording: the text of the application, at most 256 bytes.
+            remark: this account's name for the friend, at most 96 bytes.
+            group: the friend group to put the friend into.
+            source: where the application comes from.
+            both: False adds the friend for this account only.
+
+        Returns:
+            True if the user is a friend now; False if the application waits for an answer.
+
+        Raises:
+            FriendRefused: the user lets nobody add them (30516).
+            Blacklisted: one of the two has blocked the other (30515, 30525).
+            LimitReached: one has too many friends, or the user too many applications (30010, 30012, 30014).
+            InvalidArgument: a text is too long (30001).
         """
         friend = wire.NewFriend(account=checked_user_id(user_id), remark=remark, group=group, source=source, wording=wording)
         body = wire.AddFriendsRequest(friends=[friend], type=wire.BOTH if both else wire.SINGLE)
-        return _one(await self._connection.call(wire.ADD_FRIENDS, body), waits=wire.PENDING)
+        return _one(await self._connection.call(wire.ADD_FRIENDS, body), pending=wire.PENDING)
 
     async def accept(self, user_id: str, *, remark: str = "", group: str = "", add_back: bool = True) -> None:
-        """Agree to an application; `add_back` False: they have this account as a friend, not the other way round.
+        """Accept an application. With `add_back=False` only the applicant gets a friend.
 
-        Raises NoSuchApplication (30614), LimitReached (30010, 30014).
+        Raises:
+            NoSuchApplication: the user did not apply, or was answered already (30614).
+            LimitReached: one of the two has too many friends (30010, 30014).
         """
         action = wire.AGREE_AND_ADD if add_back else wire.AGREE
         answer = wire.ApplicationAnswer(account=checked_user_id(user_id), action=action, remark=remark, tag=group)
         _one(await self._connection.call(wire.ANSWER_APPLICATIONS, wire.AnswerApplicationsRequest(answers=[answer])))
 
     async def refuse(self, user_id: str) -> None:
-        """Reject an application; they may ask again. Raises NoSuchApplication (30614)."""
+        """Refuse an application; the user may apply again.
+
+        Raises:
+            NoSuchApplication: the user did not apply, or was answered already (30614).
+        """
         answer = wire.ApplicationAnswer(account=checked_user_id(user_id), action=wire.REJECT)
         _one(await self._connection.call(wire.ANSWER_APPLICATIONS, wire.AnswerApplicationsRequest(answers=[answer])))
 
     async def withdraw(self, user_id: str) -> None:
-        """Take back one's own application. Raises NoSuchApplication (30614)."""
+        """Withdraw this account's own application.
+
+        Raises:
+            NoSuchApplication: there is none, or it was answered already (30614).
+        """
         body = wire.DeleteApplicationsRequest(users=[checked_user_id(user_id)], type=wire.SENT)
         _one(await self._connection.call(wire.DELETE_APPLICATIONS, body))
 
     async def delete(self, user_id: str, *, both: bool = False) -> None:
-        """No friend of this account any more; `both`: nor it one of theirs. Raises NotFriends (31704)."""
+        """Remove a friend from this account's list, and with `both` this account from the friend's.
+
+        Raises:
+            NotFriends: the user is no friend (31704).
+        """
         body = wire.DeleteFriendsRequest(
             friends=[checked_user_id(user_id)], type=wire.DELETE_BOTH if both else wire.DELETE_SINGLE
         )
         _one(await self._connection.call(wire.DELETE_FRIENDS, body))
 
     async def list(self) -> tuple[Friend, ...]:
-        """All friends, in the order they were added."""
+        """Fetch all friends, in the order they were added. Raises NetworkError and NotLoggedIn only."""
         found: tuple[Friend, ...] = ()
         start = 0
         while True:
@@ -95,29 +132,48 @@ class Friends:
             start = reply.start_index
 
     async def set_remark(self, user_id: str, remark: str) -> None:
-        """What this account calls a friend; at most 96 bytes. Raises NotFriends (31704), InvalidArgument (30001)."""
+        """Set this account's name for a friend, at most 96 bytes.
+
+        Raises:
+            NotFriends: the user is no friend (31704).
+            InvalidArgument: the remark is too long (30001).
+        """
         await self._update(user_id, wire.FriendField(tag="Tag_SNS_IM_Remark", value=remark))
 
     async def set_groups(self, user_id: str, groups: Sequence[str]) -> None:
-        """The friend groups that a friend is in; new names make new groups. Raises NotFriends, LimitReached (30011)."""
+        """Set the friend groups of a friend. A new name makes a new group.
+
+        Raises:
+            NotFriends: the user is no friend (31704).
+            LimitReached: there are too many friend groups (30011).
+            InvalidArgument: a name is empty or over 30 bytes (30001).
+        """
         await self._update(user_id, wire.FriendField(tag="Tag_SNS_IM_Group", value=[*groups]))
 
     async def groups(self) -> dict[str, tuple[str, ...]]:
-        """The friend groups and who is in each."""
+        """Fetch the friend groups, and the user ids in each. Raises NetworkError and NotLoggedIn only."""
         reply = await self._connection.call(wire.LIST_FRIEND_GROUPS, wire.FriendGroupsRequest())
         return {group.name: tuple(group.friends) for group in reply.groups}
 
     async def add_group(self, name: str, members: Sequence[str] = ()) -> None:
-        """Make a friend group (1 to 30 bytes; 32 of them) with these friends. Raises LimitReached, InvalidArgument."""
+        """Make a friend group with these friends; users who are no friends are left out.
+
+        Raises:
+            LimitReached: there are 32 friend groups already (30011).
+            InvalidArgument: the name is empty or over 30 bytes (30001).
+        """
         body = wire.FriendGroupsRequest(names=[name], users=[checked_user_id(user) for user in members])
         await self._connection.call(wire.ADD_FRIEND_GROUPS, body)
 
     async def delete_group(self, name: str) -> None:
-        """Delete a friend group; the friends in it stay friends."""
+        """Delete a friend group. The friends in it stay friends. Raises NetworkError and NotLoggedIn only."""
         await self._connection.call(wire.DELETE_FRIEND_GROUPS, wire.FriendGroupsRequest(names=[name]))
 
     async def applications(self, *, sent: bool = False) -> tuple[FriendApplication, ...]:
-        """Applications that wait for this account's answer, or with `sent` for others'; the oldest first."""
+        """Fetch the applications that wait for this account's answer, or with `sent` for another's; the oldest first.
+
+        Raises NetworkError and NotLoggedIn only.
+        """
         kind = wire.SENT if sent else wire.RECEIVED
         reply = await self._connection.call(wire.LIST_APPLICATIONS, wire.ListApplicationsRequest(type=kind))
         return tuple(
@@ -125,22 +181,23 @@ class Friends:
         )
 
     async def read_applications(self) -> None:
-        """Tell this account's other devices that the applications were looked at."""
+        """Mark all applications as read, on all devices of this account. Raises NetworkError and NotLoggedIn only."""
         await self._connection.call(wire.REPORT_APPLICATIONS, wire.ReportApplicationsRequest())
 
     async def block(self, user_id: str) -> None:
-        """Put on the blacklist: their messages are refused (20007), a friendship ends both ways.
+        """Put a user on the blacklist. Their messages are refused (20007), and a friendship ends for both.
 
-        Raises LimitReached (30013).
+        Raises:
+            LimitReached: the blacklist is full (30013).
         """
         _one(await self._connection.call(wire.ADD_BLOCKED, wire.AccountsRequest(users=[checked_user_id(user_id)])))
 
     async def unblock(self, user_id: str) -> None:
-        """Take off the blacklist."""
+        """Remove a user from the blacklist. Raises UnknownUser as every call that names a user."""
         _one(await self._connection.call(wire.DELETE_BLOCKED, wire.AccountsRequest(users=[checked_user_id(user_id)])))
 
     async def blacklist(self) -> tuple[str, ...]:
-        """Who is on the blacklist, in the order they were put there."""
+        """Fetch the user ids on the blacklist, in the order they were put there. Raises NetworkError and NotLoggedIn only."""
         found: tuple[str, ...] = ()
         start = 0
         while True:
@@ -155,10 +212,10 @@ class Friends:
         _one(await self._connection.call(wire.UPDATE_FRIENDS, wire.UpdateFriendsRequest(updates=[update])))
 
 
-def _one(reply: wire.FriendResultsReply, *, waits: int = 0) -> bool:
-    """True when it is done, False when it `waits`. Raises what the one result says."""
+def _one(reply: wire.FriendResultsReply, *, pending: int = 0) -> bool:
+    """Return True if the one result is a success, False if it is `pending`. Raises the error of a failed result."""
     for result in reply.items:
-        if waits and result.code == waits:
+        if pending and result.code == pending:
             return False
         if result.code:
             raise error_for(result.code, result.info)

@@ -1,4 +1,7 @@
-"""A message: a list of elems and what is known of its sending. One sound and one file at most; frozen once sent."""
+"""A message: a list of elems and the facts of its sending.
+
+A message holds at most one sound and one file, and its elems cannot change once it was given to `send()`.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import enum
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol, Self
+from typing import Protocol, Self, overload
 
 import msgspec
 
@@ -15,9 +18,24 @@ from .errors import AlreadySent, ElemLimitError, InvalidArgument
 from .ids import ConversationKey, random_of, unique_id
 from .replies import QuotedMessage, parse_quote
 
+__all__ = [
+    "ALL",
+    "ElemDecoder",
+    "Message",
+    "MessageOwner",
+    "MessageState",
+    "MessageStatus",
+    "MessageVerbs",
+    "OfflinePush",
+    "Priority",
+    "Reader",
+    "SenderMember",
+    "SenderProfile",
+]
+
 
 class MessageStatus(enum.IntEnum):
-    """TIM's numbers. DELETED is returned by the queries, and the screen hides it (source: 消息状态)."""
+    """The state of a message, by Tencent's numbers. Queries return DELETED messages; a user interface hides them."""
 
     SENDING = 1
     SUCCEEDED = 2
@@ -26,7 +44,7 @@ class MessageStatus(enum.IntEnum):
 
 
 class Priority(enum.StrEnum):
-    """How important a group message is when the group is too busy: likes are LOW, red packets HIGH."""
+    """The priority of a group message when the group is too busy: likes are LOW, red packets HIGH."""
 
     HIGH = "High"
     NORMAL = "Normal"
@@ -36,7 +54,7 @@ class Priority(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OfflinePush:
-    """Overrides what an offline push shows; `disable` sends none."""
+    """The title and text of a message's offline push; `disable` sends none."""
 
     title: str = ""
     desc: str = ""
@@ -63,7 +81,7 @@ class SenderMember(msgspec.Struct, frozen=True, gc=False):
 
 
 class MessageState(msgspec.Struct, frozen=True, gc=False):
-    """What acts have made of a message: for each kind the seq of the last one (0: none), and what it says."""
+    """The result of all actions on a message: for each kind the seq of the last one (0: none), and its values."""
 
     recall_seq: int = 0
     recaller: str = ""
@@ -78,14 +96,14 @@ class MessageState(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who read a group message, and when (server seconds)."""
+    """A member who read a group message, and the time in server seconds."""
 
     user_id: str
     timestamp: int
 
 
 ALL = "__kImSDK_MesssageAtALL__"
-"""Everybody in the group, in `mention=` and `message.mentions`: Tencent's own word for it."""
+"""Tencent's word for all members of a group, in `mention=` and `message.mentions`."""
 NO_STATE = MessageState()
 
 
@@ -93,21 +111,13 @@ class MessageVerbs(Protocol):
     """The actions that a client offers on its messages."""
 
     async def set_custom_int(self, message: Message, value: int) -> None: ...
-
     async def set_custom_data(self, message: Message, value: bytes) -> None: ...
-
     async def remove(self, message: Message) -> bool: ...
-
     async def delete_from_storage(self, message: Message) -> bool: ...
-
     async def recall(self, message: Message) -> None: ...
-
     async def edit(self, message: Message, edited: Message) -> None: ...
-
     async def react(self, message: Message, reaction: str, *, remove: bool) -> None: ...
-
     def readers(self, message: Message) -> AsyncIterator[Reader]: ...
-
     def not_readers(self, message: Message) -> AsyncIterator[str]: ...
 
 
@@ -123,19 +133,23 @@ class MessageOwner(Protocol):
 
 
 class ElemDecoder(Protocol):
-    """Makes elems of a stored or received message's body, when they are first looked at."""
+    """A function that makes the elems of a stored or received body, when they are first read."""
 
     def __call__(self, body: bytes, /) -> tuple[AnyElem, ...]: ...
 
 
 class Message(Sequence[AnyElem]):
-    """A list of elems, in order (sound and file may move, source: Elem 顺序), with the facts of its sending.
+    """A list of elems, in order (a sound or file may move), with the facts of its sending.
 
-    `Message("text", ImageElem(path="cat.jpg"))`; strings become TextElem. Raises ElemLimitError (code 1) for a second
-    sound or file, and leaves the message as it was. Once given to `send()` it is frozen, and is that message for ever.
+    `Message("text", ImageElem(path="cat.jpg"))`; strings become TextElem. `msg_id` is set when the message is given to
+    `send()`, `unique_id` and `seq` (0 before) when the server has numbered it. `timestamp` is in server seconds, and
+    exact once the server has answered.
 
-    `status` is a MessageStatus; `msg_id` is fixed when it is created for sending, `unique_id` and `seq` (both 0 before)
-    once the server has numbered it; `timestamp` is in server seconds, exact after the ack.
+    Raises:
+        ElemLimitError: a second sound or file is added (1); the message stays as it was.
+        StorageError: the local store failed. Every coroutine may raise this.
+        NetworkError: the server did not answer. The coroutines that ask the server may raise this and the next.
+        NotLoggedIn: the client is not logged in.
     """
 
     __slots__ = (
@@ -166,58 +180,37 @@ class Message(Sequence[AnyElem]):
         "unread_receipt_count",
     )
 
-    conversation: ConversationKey | None
-    status: MessageStatus | None
-    msg_id: str
-    seq: int
-    timestamp: int
-    sender: str
-    sender_profile: SenderProfile | None
-    sender_member: SenderMember | None
-    is_self: bool
-    is_read: bool
-    priority: Priority
-    custom_int: int
-    custom_data: bytes
-    cloud_custom_data: str
-    local_id: int
-    mentions: tuple[str, ...]
-    read_by_peer: bool
-    receipt_requested: bool
-    read_receipt_count: int
-    unread_receipt_count: int
-
     def __init__(self, *parts: str | AnyElem, cloud_custom_data: str = "") -> None:
         self._owner: MessageOwner | None = None  # None until a client sends, stores or receives the message
         self._elems: tuple[AnyElem, ...] | None = ()
         self._body = b""  # what its elems are made of, while `_elems` is None
         self._decode: ElemDecoder | None = None
-        self.conversation = None
-        self.status = None
-        self.msg_id = ""
-        self.seq = 0
-        self.timestamp = 0
-        self.sender = ""
-        self.sender_profile = None
-        self.sender_member = None
-        self.is_self = True
-        self.is_read = True
-        self.priority = Priority.NORMAL
-        self.custom_int = 0
-        self.custom_data = b""
-        self.cloud_custom_data = cloud_custom_data
-        self.local_id = 0  # the row in this device's store; 0 before it has one
+        self.conversation: ConversationKey | None = None
+        self.status: MessageStatus | None = None
+        self.msg_id: str = ""
+        self.seq: int = 0
+        self.timestamp: int = 0
+        self.sender: str = ""
+        self.sender_profile: SenderProfile | None = None
+        self.sender_member: SenderMember | None = None
+        self.is_self: bool = True
+        self.is_read: bool = True
+        self.priority: Priority = Priority.NORMAL
+        self.custom_int: int = 0
+        self.custom_data: bytes = b""
+        self.cloud_custom_data: str = cloud_custom_data
+        self.local_id: int = 0  # the row in this device's store; 0 before it has one
         self._state = NO_STATE
-        self.mentions = ()  # user ids, and ALL
-        self.read_by_peer = False
-        self.receipt_requested = False  # its sender wants to know who read it
-        self.read_receipt_count = 0  # how many have read it; only its sender is told
-        self.unread_receipt_count = 0  # and how many have not
+        self.mentions: tuple[str, ...] = ()  # user ids, and ALL
+        self.read_by_peer: bool = False
+        self.receipt_requested: bool = False  # its sender wants to know who read it
+        self.read_receipt_count: int = 0  # how many have read it; only its sender is told
+        self.unread_receipt_count: int = 0  # and how many have not
         for part in parts:
             self.add(part)
 
     def add(self, part: str | AnyElem) -> Self:
-        """Append an elem; returns the message. Raises ElemLimitError (1), AlreadySent, InvalidArgument; atomic."""
+        """Append an elem and return the message. Raises ElemLimitError (1), AlreadySent or InvalidArgument."""
         if self.status is not None:
             raise AlreadySent("the message was sent: its elems can no longer change; make a new Message")
         elem = TextElem(text=part) if isinstance(part, str) else part
@@ -231,7 +224,7 @@ class Message(Sequence[AnyElem]):
 
     @property
     def unique_id(self) -> int:
-        """`seq · 2³² + random`, 0 before the server has numbered it."""
+        """The message's number in its conversation, `seq · 2³² + random`; 0 before the server has numbered it."""
         return unique_id(self.seq, random_of(self.msg_id)) if self.seq else 0
 
     @property
@@ -251,48 +244,52 @@ class Message(Sequence[AnyElem]):
 
     @property
     def push_text(self) -> str:
-        """What an offline push shows: the text of every elem, in order, without a separator (F33)."""
+        """The text of an offline push: the text of every elem, in order, without a separator."""
         return "".join(elem.push_text for elem in self.elems)
 
     @property
     def recalled(self) -> bool:
-        """It was taken back: nothing of what it said is left."""
+        """Whether the message was recalled: its content is gone then."""
         return self._state.recall_seq > 0
 
     @property
     def recaller(self) -> str:
-        """Who took it back, "" when nobody did."""
+        """The user who recalled the message, "" if nobody did."""
         return self._state.recaller
 
     @property
     def recalled_at(self) -> int:
-        """When it was taken back, server seconds."""
+        """The time of the recall in server seconds."""
         return self._state.recalled_at
 
     @property
     def version(self) -> int:
-        """How often it was edited."""
+        """The number of edits."""
         return self._state.version
 
     @property
     def edited_at(self) -> int:
-        """When it was edited last, server seconds; 0: never."""
+        """The time of the last edit in server seconds, 0 if there was none."""
         return self._state.edited_at
 
     @property
     def reactions(self) -> Mapping[str, tuple[str, ...]]:
-        """Reaction → who reacts so, in their order."""
+        """The users of each reaction, in the order in which they reacted."""
         return MappingProxyType(self._state.reactions)
 
     @property
     def reply_to(self) -> QuotedMessage | None:
-        """What it replies to, None when it is no reply."""
+        """The message that this one quotes, None if it quotes none."""
         return parse_quote(self.cloud_custom_data)
 
     def __len__(self) -> int:
         return len(self.elems)
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]  # the overloads of Sequence say it
+    @overload
+    def __getitem__(self, index: int) -> AnyElem: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[AnyElem, ...]: ...
+    def __getitem__(self, index: int | slice) -> AnyElem | tuple[AnyElem, ...]:
         return self.elems[index]
 
     def __iter__(self) -> Iterator[AnyElem]:
@@ -313,62 +310,84 @@ class Message(Sequence[AnyElem]):
         return f"<Message {self.msg_id or 'new'} {state}{number} from {self.sender or 'me'}{where}, {len(self)} elems>"
 
     async def set_custom_int(self, value: int) -> None:
-        """Set this device's own number on the message, kept in its store and never sent. 64 bits, signed."""
+        """Store a number with the message on this device; it is never sent.
+
+        Raises InvalidArgument if the number does not fit into 64 bits, or this device does not hold the message.
+        """
         await self._bound().set_custom_int(self, value)
 
     async def set_custom_data(self, value: bytes) -> None:
-        """Set this device's own bytes on the message, kept in its store and never sent."""
+        """Store bytes with the message on this device; they are never sent. Raises InvalidArgument as `set_custom_int`."""
         await self._bound().set_custom_data(self, value)
 
     async def remove(self) -> bool:
-        """Mark it deleted (status 4) on this device; the row stays and the mark survives a refetch. True if it did."""
+        """Mark the message as deleted on this device (status 4). The mark stays when the message is fetched again.
+
+        Return False if it was marked already. Raises InvalidArgument if the message does not belong to a client.
+        """
         return await self._bound().remove(self)
 
     async def delete_from_storage(self) -> bool:
-        """Delete its row on this device; a roaming query may bring it back (source: 消息删除). True if it was there."""
+        """Delete the message from the local store (a later query may fetch it again); False if absent. Raises as `remove`."""
         return await self._bound().delete_from_storage(self)
 
     async def recall(self) -> None:
-        """Take it back: everywhere nothing of it is left but who recalled it. Recalling it again changes nothing.
+        """Recall the message: its content is removed everywhere. Recalling it again changes nothing.
 
-        One's own within 2 minutes (the server's `recall_window_s`), a group's owner and admins any member's at any time.
-        Raises RecallTooLate (20016, 10031), NoPermission (10007), UnknownMessage (10030), NetworkError, NotLoggedIn.
-        Cancelling stops the waiting. Source: Tencent Chat's "recalling a message".
+        The sender may recall within 2 minutes (the server's `recall_window_s`), a group's owner and admins at any time.
+        Cancelling ends the waiting only.
+
+        Raises:
+            RecallTooLate: the time is over (20016, 10031).
+            NoPermission: the message is another's (10007).
+            UnknownMessage: the server has no such message (10030).
+            InvalidArgument: the message has no number yet, or the server wrote it.
         """
         await self._bound().recall(self)
 
     async def edit(self, *parts: str | AnyElem, cloud_custom_data: str | None = None) -> None:
-        """Give it another content: text and elems, as for a new message. Only its sender may.
+        """Replace the content of a message that this account sent.
 
-        Raises NoPermission (10007), AlreadyRecalled (20023), UnknownMessage, MessageTooLong, MediaError, NetworkError, …
+        Raises:
+            NoPermission: the message is another's (10007).
+            AlreadyRecalled: the message was recalled (20023).
+            UnknownMessage: the server has no such message (10030).
+            MediaError: content could not be read or uploaded.
+            InvalidArgument: there are no parts or too long ones, or the message has no number yet.
         """
         kept = self.cloud_custom_data if cloud_custom_data is None else cloud_custom_data
         await self._bound().edit(self, Message(*parts, cloud_custom_data=kept))
 
     async def react(self, reaction: str) -> None:
-        """React with an emoji or a short word of your own (64 bytes). Doing so twice changes nothing.
+        """Add this account's reaction, an emoji or a word of up to 64 bytes. Adding it again changes nothing.
 
-        Raises LimitReached (10014: 10 different reactions a message, 100 users each), AlreadyRecalled, UnknownMessage, …
+        Raises:
+            LimitReached: the message has 10 different reactions, or this one 100 users (10014).
+            AlreadyRecalled: the message was recalled (20023).
+            UnknownMessage: the server has no such message (10030).
+            InvalidArgument: the reaction is empty or too long, or the message has no number yet.
         """
         await self._bound().react(self, reaction, remove=False)
 
     async def unreact(self, reaction: str) -> None:
-        """Take one's reaction back. Raises as `react`."""
+        """Remove this account's reaction. Raises the errors of `react`."""
         await self._bound().react(self, reaction, remove=True)
 
     def readers(self) -> AsyncIterator[Reader]:
-        """Who read it, fetched by page: of one's own group message that was sent with `request_receipt=True`.
+        """Fetch, page by page, the readers of a group message that this account sent with `request_receipt=True`.
 
-        Raises NoPermission (10007), NetworkError, NotLoggedIn.
+        Raises:
+            NoPermission: the message is another's, or was sent without that (10007).
+            InvalidConversation: the message is of a C2C conversation; see `read_by_peer`.
         """
         return self._bound().readers(self)
 
     def not_readers(self) -> AsyncIterator[str]:
-        """Who is in the group now and has not read it; raises as `readers`."""
+        """Fetch, page by page, the members who have not read the message. Raises the errors of `readers`."""
         return self._bound().not_readers(self)
 
     def check(self) -> None:
-        """Raises InvalidArgument (6017) when `cloud_custom_data` is no text that can be stored or sent."""
+        """Raise InvalidArgument (6017) if `cloud_custom_data` is not valid Unicode text."""
         try:
             self.cloud_custom_data.encode()
         except (AttributeError, UnicodeEncodeError) as exc:

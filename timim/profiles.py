@@ -1,4 +1,4 @@
-"""Profiles: one's own, and others' kept by version, so that an unchanged one is asked for and not sent again."""
+"""Profiles of users. Fetched profiles are kept with their version, so that the server does not send an unchanged one again."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from .ids import checked_user_id
 from .protocol import profiles as wire
 from .transport.connection import Connection
 
+__all__ = ["AllowType", "OwnProfile", "Profile", "Profiles"]
+
 CACHE_LIMIT = 10_000  # profiles in memory, some 5 MB; the oldest go first
 
 
 class AllowType(enum.StrEnum):
-    """How others may add one as a friend: at once, after one's confirmation, or not at all."""
+    """How others may add a user as a friend: at once, after confirmation, or not at all."""
 
     ANY = wire.ALLOW_ANY
     CONFIRM = wire.NEED_CONFIRM
@@ -25,7 +27,7 @@ class AllowType(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A user's profile. `details` by TIM's tags without `Tag_Profile_IM_`; `custom` by the operator's own keys."""
+    """A user's profile. `details` has Tencent's tags without `Tag_Profile_IM_`, `custom` the operator's own keys."""
 
     user_id: str
     nickname: str = ""
@@ -65,16 +67,20 @@ class ProfileCache:
 
 
 class Profiles:
-    """`client.profiles`: anybody's profile, by user id."""
+    """`client.profiles`: the profiles of all users, by user id."""
 
     def __init__(self, connection: Connection, cache: ProfileCache) -> None:
         self._connection = connection
         self._cache = cache
 
     async def get(self, user_ids: Sequence[str]) -> dict[str, Profile]:
-        """Profiles as they are now, in the order asked; one that this client has in its latest version is not sent again.
+        """Fetch the current profiles of these users, in this order.
 
-        Raises UnknownUser (20003) when one of them is nobody, InvalidArgument, NetworkError, NotLoggedIn.
+        Raises:
+            UnknownUser: one of the users does not exist (20003).
+            InvalidArgument: an id cannot be a user id.
+            NetworkError: the server did not answer.
+            NotLoggedIn: the client is not logged in.
         """
         wanted = [checked_user_id(user_id) for user_id in ([user_ids] if isinstance(user_ids, str) else user_ids)]
         found: dict[str, Profile] = {}
@@ -108,7 +114,12 @@ class OwnProfile:
         self._user_id = user_id
 
     async def get(self) -> Profile:
-        """Raises NetworkError, NotLoggedIn."""
+        """Fetch this account's profile.
+
+        Raises:
+            NetworkError: the server did not answer.
+            NotLoggedIn: the client is not logged in.
+        """
         return (await self._profiles.get([self._user_id]))[self._user_id]
 
     async def set(
@@ -120,10 +131,21 @@ class OwnProfile:
         details: Mapping[str, str] | None = None,
         custom: Mapping[str, str] | None = None,
     ) -> None:
-        """Change what is given and leave the rest; an empty text removes. Friends and one's other devices learn of it.
+        """Change the given properties; an empty text removes one. Friends and this account's other devices are told.
 
-        Limits: 500 bytes a value; custom keys 8 bytes, 20 of them. What was sent before keeps the profile of its time.
-        Raises InvalidArgument (40001), NetworkError, NotLoggedIn.
+        Messages that were sent before keep the profile of their time.
+
+        Args:
+            nickname: at most 500 bytes, as all values.
+            face_url: the address of the user's picture.
+            allow: how others may add this account as a friend.
+            details: values by Tencent's tags without `Tag_Profile_IM_`.
+            custom: up to 20 values by the operator's own keys of at most 8 bytes.
+
+        Raises:
+            InvalidArgument: a value is over its limit or not allowed (40001).
+            NetworkError: the server did not answer.
+            NotLoggedIn: the client is not logged in.
         """
         given: dict[str, str | None] = {wire.NICK: nickname, wire.FACE: face_url, wire.ALLOW: allow}
         given |= {f"Tag_Profile_IM_{name}": value for name, value in (details or {}).items()}
@@ -139,7 +161,7 @@ def _profile(user: wire.UserProfile) -> Profile:
 
 
 def _applied(profile: Profile, fields: Mapping[str, str], version: int) -> Profile:
-    """A profile with these tags set, an empty one removed."""
+    """Return the profile with these tags set; an empty value removes a tag."""
     details, custom = dict(profile.details), dict(profile.custom)
     for tag, value in fields.items():
         if tag.startswith(wire.CUSTOM):

@@ -24,4 +24,4 @@ def test_a_name_of_a_newer_server_keeps_its_text() -> None:
 
 def test_only_strings_become_named_values() -> None:
     with pytest.raises(ValueError, match="not a valid"):
-        GroupType(7)
+        GroupType(7)  # type: ignore[arg-type]
