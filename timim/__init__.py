@@ -20,6 +20,7 @@ from .elems import (
     ImageElem,
     ImageType,
     ImageVariant,
+    JsonValue,
     LocationElem,
     MergedMessage,
     MergerElem,
@@ -108,7 +109,7 @@ from .progress import ProgressBar
 from .protocol.coverage import Coverage, Interval
 from .protocol.merger import merge_messages
 from .replies import QuotedMessage
-from .search import SearchCursor, SearchResult, Snippet
+from .search import SearchCursor, SearchResult, Snippet, TextRange
 from .usersig import sign_user
 
 __version__ = "0.1.0"
@@ -170,6 +171,7 @@ __all__ = [
     "InvalidConversation",
     "InvalidElem",
     "JoinOption",
+    "JsonValue",
     "KickedOffline",
     "KickedOut",
     "LimitReached",
@@ -229,6 +231,7 @@ __all__ = [
     "StoreReplaced",
     "StreamOverflow",
     "TextElem",
+    "TextRange",
     "TimimError",
     "TooLarge",
     "UnknownElem",

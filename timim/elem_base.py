@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Protocol, Self
+from typing import Annotated, ClassVar, Protocol, Self
 
 from pydantic import (
     BaseModel,
@@ -64,9 +64,9 @@ def _first_fault(exc: ValidationError) -> str:
 class Elem(BaseModel):
     """One part of a message. Raises InvalidElem (6016) when a field is wrong, naming the field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, **fields: object) -> None:
         try:
             self.__pydantic_validator__.validate_python(fields, self_instance=self)  # all that BaseModel's own does
         except ValidationError as exc:

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Protocol, Self
+from typing import Annotated, Any, Protocol, Self, TypeAlias
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -48,6 +48,7 @@ __all__ = [
     "ImageElem",
     "ImageType",
     "ImageVariant",
+    "JsonValue",
     "LocationElem",
     "MergedMessage",
     "MergerElem",
@@ -59,6 +60,9 @@ __all__ = [
     "UnknownElem",
     "VideoElem",
 ]
+
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+"""A value that JSON can hold."""
 
 
 class ImageType(enum.IntEnum):
@@ -301,11 +305,12 @@ class UnknownElem(Elem):
     content: bytes
 
     @property
-    def MsgContent(self) -> Any:  # noqa: N802  TIM's own name for it
+    def MsgContent(self) -> JsonValue:  # noqa: N802  TIM's own name for it
         """The content as Python objects, decoded at each call."""
         import json
 
-        return json.loads(self.content)
+        content: JsonValue = json.loads(self.content)
+        return content
 
 
 AnyElem = (

@@ -13,12 +13,11 @@ __all__ = ["HistoryCoverage", "Page", "history_coverage"]
 
 
 class Page(Sequence[Message]):
-    """Messages, newest first, and what is proven of them.
+    """Messages, newest first, with a proof of completeness.
 
-    `interval`: the seqs that this page covers without a hole (None: none); `complete`: nothing of what was asked is
-    missing, so a page shorter than asked for reaches the beginning; `source`: where its messages came from;
-    `requests`: how many the server was asked. Offline nobody knows what came last: a page of the newest is incomplete
-    then, also when all that is known is held.
+    `interval` are the seqs that the page covers without a gap, None if there are none. `complete` means that no message
+    is missing, so that a page shorter than asked for reaches the beginning of the history. Offline, the newest messages
+    are unknown, and a page of the newest is never complete. `requests` counts the requests to the server.
     """
 
     def __init__(
@@ -31,10 +30,10 @@ class Page(Sequence[Message]):
         requests: int,
     ) -> None:
         self._messages = tuple(messages)
-        self.complete = complete
-        self.interval = interval
-        self.source = source
-        self.requests = requests
+        self.complete: bool = complete
+        self.interval: Interval | None = interval
+        self.source: Literal["local", "server", "both"] = source
+        self.requests: int = requests
 
     @overload
     def __getitem__(self, index: int) -> Message: ...
@@ -57,9 +56,9 @@ class Page(Sequence[Message]):
 
 @dataclass(frozen=True, slots=True)
 class HistoryCoverage:
-    """What a device knows of a conversation: `intervals` of seqs are held, `gaps` are not.
+    """The part of a conversation's history that is stored locally: `intervals` of seqs, with `gaps` between.
 
-    `first_visible_seq`: the first seq that this account may see; `last_seq`: the last there is, as far as this device was told.
+    `first_visible_seq` is the first seq that this account may see, `last_seq` the last one that this device knows of.
     """
 
     intervals: tuple[Interval, ...]
@@ -69,11 +68,11 @@ class HistoryCoverage:
 
     @property
     def complete(self) -> bool:
-        """All of it is held."""
+        """Whether the whole history is stored locally."""
         return not self.gaps
 
 
 def history_coverage(held: Coverage, first_visible_seq: int, last_seq: int) -> HistoryCoverage:
-    """What is held and what is not."""
+    """Return the coverage of a history of which `held` is stored locally."""
     last = max(last_seq, held.last)
     return HistoryCoverage(held.intervals, held.missing(first_visible_seq, last), first_visible_seq, last)

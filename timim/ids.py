@@ -1,7 +1,7 @@
-"""Names of things: who talks, where, and what tells two messages apart. Pure; no clock, no randomness of its own.
+"""Identifiers of users, groups, conversations and messages. Pure: no clock and no randomness.
 
 A `msg_id` is `{client_time}-{random}`, made by the sender, at most 21 characters; with the sender and the conversation
-it names one message for ever. A `unique_id` is `seq · 2³² + random`, known once the server numbered the message.
+it identifies one message for ever. A `unique_id` is `seq · 2³² + random`, known once the server has numbered the message.
 """
 
 from __future__ import annotations
@@ -12,6 +12,20 @@ from typing import NamedTuple
 
 from .errors import InvalidArgument, InvalidConversation
 
+__all__ = [
+    "SERVER_MSG_ID",
+    "SYSTEM_PEER",
+    "ConversationKey",
+    "ConversationType",
+    "MsgId",
+    "checked_group_id",
+    "checked_user_id",
+    "conversation_key",
+    "parse_msg_id",
+    "random_of",
+    "unique_id",
+]
+
 USER_ID_LIMIT_BYTES = 32
 GROUP_ID_LIMIT_BYTES = 48
 SYSTEM_PEER = "@TIM#SYSTEM"
@@ -21,7 +35,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class ConversationType(enum.IntEnum):
-    """The kinds of conversation, by TIM's numbers."""
+    """The kinds of conversation, by Tencent's numbers."""
 
     C2C = 1
     GROUP = 2
@@ -29,7 +43,7 @@ class ConversationType(enum.IntEnum):
 
 
 class ConversationKey(NamedTuple):
-    """What tells conversations apart: C2C `x` is not group `x`."""
+    """A conversation's identity: its type and its peer, so that C2C `x` is not group `x`."""
 
     type: ConversationType
     peer: str
@@ -42,7 +56,7 @@ SYSTEM_CONVERSATION = ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
 
 
 def conversation_key(type: ConversationType, peer: str) -> ConversationKey:
-    """A checked key. Raises InvalidArgument for an empty, overlong or unprintable peer."""
+    """Return a checked key. Raises InvalidArgument if the peer is empty, too long or not printable."""
     match type:
         case ConversationType.C2C:
             return ConversationKey(type, checked_user_id(peer))
@@ -55,12 +69,12 @@ def conversation_key(type: ConversationType, peer: str) -> ConversationKey:
 
 
 def checked_user_id(user_id: str) -> str:
-    """`user_id` if it can be one: 1 to 32 bytes of UTF-8 without control characters. Raises InvalidArgument."""
+    """Return `user_id`, or raise InvalidArgument unless it is 1 to 32 bytes of UTF-8 without control characters."""
     return _checked("user id", user_id, USER_ID_LIMIT_BYTES)
 
 
 def checked_group_id(group_id: str) -> str:
-    """`group_id` if it can be one: 1 to 48 bytes of UTF-8 without control characters. Raises InvalidArgument."""
+    """Return `group_id`, or raise InvalidArgument unless it is 1 to 48 bytes of UTF-8 without control characters."""
     return _checked("group id", group_id, GROUP_ID_LIMIT_BYTES)
 
 
@@ -77,7 +91,7 @@ def _checked(field: str, value: str, limit: int) -> str:
 
 
 class MsgId(NamedTuple):
-    """A msg_id in its two parts: the sender's clock in seconds, and a 32-bit random number that is never 0."""
+    """The two parts of a msg_id: the sender's clock in seconds, and a 32-bit random number that is never 0."""
 
     client_time: int
     random: int
@@ -87,7 +101,7 @@ class MsgId(NamedTuple):
 
 
 def parse_msg_id(text: str) -> MsgId:
-    """The parts of a msg_id. Raises InvalidArgument when it is not one."""
+    """Split a msg_id into its parts. Raises InvalidArgument if the text is no msg_id."""
     match = _MSG_ID.match(text)
     if match is None:
         raise InvalidArgument(f"not a msg_id: {text!r}")
@@ -98,10 +112,10 @@ def parse_msg_id(text: str) -> MsgId:
 
 
 def random_of(msg_id: str) -> int:
-    """The random part of a msg_id that is known to be one."""
+    """Return the random part of a valid msg_id."""
     return int(msg_id.rpartition("-")[2])
 
 
 def unique_id(seq: int, random: int) -> int:
-    """The uint64 that is one message's within its conversation: `seq · 2³² + random`."""
+    """Return the number that identifies a message within its conversation: `seq · 2³² + random`, 64 bits."""
     return seq << 32 | random

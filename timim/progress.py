@@ -1,47 +1,47 @@
-"""A bar for `progress=`: a line in a terminal, an element in a notebook, nothing where neither is.
-
-What it shows never goes back; it holds nothing of the content.
-"""
+"""A progress bar for `progress=`: a line in a terminal, an element in a notebook, and nothing elsewhere."""
 
 from __future__ import annotations
 
 import sys
 from typing import Any, Protocol, Self
 
+__all__ = ["ProgressBar"]
 
-class _Shown(Protocol):
+
+class _Display(Protocol):
     def update(self, done: int, total: int) -> None: ...
 
     def close(self) -> None: ...
 
 
 class ProgressBar:
-    """`with timim.ProgressBar("cat.jpg") as bar: await bob.send(FileElem(path="cat.jpg"), progress=bar)`.
+    """A progress bar for one transfer, or for several, one after the other.
 
-    Also for `read` and `download`. One bar is for one transfer, or for several one after the other.
+    `with timim.ProgressBar("cat.jpg") as bar: await bob.send(FileElem(path="cat.jpg"), progress=bar)`; `read` and
+    `download` take it too.
     """
 
     def __init__(self, label: str = "") -> None:
         self._label = label
-        self._shown: _Shown | None = None
+        self._display: _Display | None = None
 
     def __enter__(self) -> Self:
-        self._shown = _Notebook(self._label) if _in_notebook() else _Terminal(self._label)
+        self._display = _Notebook(self._label) if _in_notebook() else _Terminal(self._label)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        shown, self._shown = self._shown, None
-        if shown is not None:
-            shown.close()
+        display, self._display = self._display, None
+        if display is not None:
+            display.close()
 
     def __call__(self, done: int, total: int) -> None:
-        """What a transfer calls with the bytes done and the bytes in all."""
-        if self._shown is not None:
-            self._shown.update(done, total)
+        """Show the bytes done and the bytes in all; a transfer calls this."""
+        if self._display is not None:
+            self._display.update(done, total)
 
 
 class _Terminal:
-    """On standard error, so that standard output stays what a program prints."""
+    """A line on standard error, so that standard output holds only the program's own text."""
 
     def __init__(self, label: str) -> None:
         from rich.console import Console
@@ -62,7 +62,7 @@ class _Terminal:
 
 
 class _Notebook:
-    """One element that is drawn anew for each percent."""
+    """An element of a notebook that is updated at each percent."""
 
     def __init__(self, label: str) -> None:
         from html import escape  # here, for it loads a table of all HTML's names
@@ -89,7 +89,7 @@ class _Notebook:
 
 
 def _in_notebook() -> bool:
-    """Whether a Jupyter kernel runs this; IPython is not loaded to find out."""
+    """Return whether a Jupyter kernel runs this, without importing IPython."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return type(shell).__name__ == "ZMQInteractiveShell"

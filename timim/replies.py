@@ -1,19 +1,20 @@
-"""What a reply replies to: it travels in `cloud_custom_data`, in the form that Tencent's own user interfaces know."""
+"""The quoted message of a reply. It travels in `cloud_custom_data`, in the form that Tencent's user interfaces read."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from .errors import InvalidArgument
+
+__all__ = ["QuotedMessage", "embed_quote", "parse_quote"]
 
 ABSTRACT_LIMIT = 100  # characters of a quoted message
 
 
 @dataclass(frozen=True, slots=True)
 class QuotedMessage:
-    """What a reply replies to, as it was then; `seq` finds it in its conversation."""
+    """A quoted message as it was when it was quoted; `seq` finds it in its conversation."""
 
     seq: int
     msg_id: str
@@ -23,9 +24,9 @@ class QuotedMessage:
 
 
 def embed_quote(quote: QuotedMessage, cloud_custom_data: str) -> str:
-    """`cloud_custom_data` that says what a message replies to. Raises InvalidArgument when it holds no JSON object."""
+    """Return `cloud_custom_data` with the quoted message added. Raises InvalidArgument if it is no JSON object."""
     try:
-        fields: Any = json.loads(cloud_custom_data) if cloud_custom_data else {}
+        fields: object = json.loads(cloud_custom_data) if cloud_custom_data else {}
     except ValueError:
         fields = None
     if not isinstance(fields, dict):
@@ -42,7 +43,7 @@ def embed_quote(quote: QuotedMessage, cloud_custom_data: str) -> str:
 
 
 def parse_quote(cloud_custom_data: str) -> QuotedMessage | None:
-    """What a message with this replies to; None for anything that is no such thing."""
+    """Return the quoted message in `cloud_custom_data`, None if there is none or it is malformed."""
     if "messageReply" not in cloud_custom_data:
         return None
     try:

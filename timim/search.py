@@ -11,30 +11,36 @@ from .ids import ConversationKey
 from .local_store.fulltext import snippet_of
 from .message import Message
 
-__all__ = ["SearchCursor", "SearchResult", "Snippet"]
+__all__ = ["SearchCursor", "SearchResult", "Snippet", "TextRange"]
+
+
+class TextRange(NamedTuple):
+    """A range of characters: `text[begin:end]`."""
+
+    begin: int
+    end: int
 
 
 class Snippet(NamedTuple):
-    """A part of a message's text, and where in it the words that were looked for are: pairs of begin and end."""
+    """A part of a message's text, and the ranges of the words in it that were searched for."""
 
     text: str
-    found: tuple[tuple[int, int], ...]
+    found: tuple[TextRange, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SearchCursor:
-    """Where a page ends: give it as `after=` to the same search for the next page."""
+    """The end of a page of results: given as `after=` to the same search, it continues with the next page."""
 
     timestamp: int
     local_id: int
 
 
 class SearchResult(Sequence[Message]):
-    """Messages, newest first, and what was not looked through.
+    """Found messages, newest first, and the parts of the history that could not be searched.
 
-    `gaps`: for each conversation looked in that is not held whole, what is known of it (a HistoryCoverage);
-    `complete`: there is none. `next`: the key of the next page, None when this was the last; `requests`: how many the
-    server was asked.
+    `gaps` has the HistoryCoverage of each searched conversation that is not stored completely. `next` is the cursor of
+    the next page, None if this is the last one. `requests` counts the requests to the server.
     """
 
     def __init__(
@@ -48,19 +54,19 @@ class SearchResult(Sequence[Message]):
     ) -> None:
         self._messages = tuple(messages)
         self._words = words
-        self.gaps = gaps
-        self.next = next
-        self.requests = requests
+        self.gaps: Mapping[ConversationKey, HistoryCoverage] = gaps
+        self.next: SearchCursor | None = next
+        self.requests: int = requests
 
     @property
     def complete(self) -> bool:
-        """All that there is was looked through, as far as this device was told what there is."""
+        """Whether the whole history was searched, as far as this device knows of it."""
         return not self.gaps
 
     def snippet(self, message: Message, *, around: int = 30) -> Snippet:
-        """The text of one of these messages around the first word found, at most `around` characters on each side."""
+        """Return the text of one of these messages around the first found word, `around` characters on each side."""
         text, found = snippet_of(message, self._words, around)
-        return Snippet(text, found)
+        return Snippet(text, tuple(TextRange(*pair) for pair in found))
 
     @overload
     def __getitem__(self, index: int) -> Message: ...

@@ -1,7 +1,7 @@
-"""UserSig, version 2: a user's signature, made by your back end with the app's key, checked by the server. Pure.
+"""UserSig, version 2: a user's signature, made by a back end with the app's key and checked by the server. Pure.
 
-A signature is base64 of zlib of JSON, `+/=` written `*-_`. What comes in is bounded before it is inflated, compared in
-constant time, and never part of an error's text. Source: Tencent Chat, "UserSig"; `docs/protocol.md`.
+A signature is base64 of zlib of JSON, with `+/=` written as `*-_`. Its size is limited before it is inflated, it is
+compared in constant time, and it is never part of an error's text. Source: Tencent Chat, "UserSig".
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from .errors import AuthError, InvalidArgument, SignatureExpired
 from .ids import checked_user_id
 
+__all__ = ["VerifiedSig", "sign_user", "verify_user_sig"]
+
 LIFE_S = 180 * 86400  # Tencent's default
 INPUT_LIMIT_BYTES = 8 * 1024
 INFLATED_LIMIT_BYTES = 4 * 1024
@@ -28,7 +30,7 @@ _FROM_URL = bytes.maketrans(b"*-_", b"+/=")
 
 @dataclass(frozen=True, slots=True)
 class VerifiedSig:
-    """Whose signature it is, and from when to when it is good (seconds since 1970)."""
+    """A valid signature's user and period of validity, in seconds since 1970."""
 
     user_id: str
     issued_at: float
@@ -45,7 +47,11 @@ def sign_user(
     userbuf: bytes | None = None,
     now: float | None = None,
 ) -> str:
-    """A UserSig for `user_id`, good for `expire_s` seconds. Keep the key on your back end, never in a client."""
+    """Return a UserSig for `user_id` that is valid for `expire_s` seconds. The key belongs on a back end, not in a client.
+
+    Raises:
+        InvalidArgument: the user id or the key is wrong.
+    """
     checked_user_id(user_id)
     if not secret_key:
         raise InvalidArgument("secret_key must not be empty")
@@ -70,8 +76,10 @@ def verify_user_sig(
 ) -> VerifiedSig:
     """Check a UserSig against one of `secret_keys` (several while a key is rotated).
 
-    Raises AuthError: 70001 (SignatureExpired), 70002 empty, 70003 malformed or not signed with these keys, 70013 another
-    user's, 70014 another app's.
+    Raises:
+        SignatureExpired: the signature is too old (70001).
+        AuthError: the signature is empty (70002), malformed or not signed with these keys (70003), another user's (70013)
+            or another app's (70014).
     """
     if not signature:
         raise AuthError("the UserSig is empty", code=70002)
