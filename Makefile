@@ -6,7 +6,7 @@ PY := .venv/bin/python
 READY := .venv/.ready
 FOLDERS := timim tests examples bench
 TYPED := $(foreach folder,$(FOLDERS),$(if $(wildcard $(folder)/*.py),$(folder)))
-CODE := $(TYPED) .ci/venv.py
+CODE := $(TYPED) .ci/venv.py .ci/verify_types.py
 EXAMPLES := $(filter-out examples/_%,$(wildcard examples/*.py))
 EXAMPLE_LIMIT := 120
 WEB := tests/interop/web
@@ -39,8 +39,9 @@ lint: $(READY)  ## ruff: rules and format
 	@$(PY) -m ruff format --quiet --check $(CODE) || { $(PY) -m ruff format --diff $(CODE) 2>&1 | head -40; echo "lint: run make format"; exit 1; }
 	@echo "lint: good"
 
-types: $(READY)  ## mypy, strict
+types: $(READY)  ## mypy, strict; every public name has a known type
 	@$(PY) -m mypy $(TYPED)
+	@$(PY) .ci/verify_types.py
 
 format: $(READY)  ## write what ruff can write: format, import order, safe fixes
 	@$(PY) -m ruff check --quiet --fix-only $(CODE)

@@ -71,7 +71,7 @@ class Client:
         media_cache_bytes: int = 0,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.user_id = checked_user_id(user_id)
+        self.user_id: str = checked_user_id(user_id)
         for name, seconds in (("timeout", timeout), ("reconnect_limit", reconnect_limit)):
             if seconds <= 0:
                 raise InvalidArgument(f"{name} must be more than 0 seconds, not {seconds}")
@@ -97,11 +97,11 @@ class Client:
         )
         connection = self._engine.connection
         self._registry = ConversationRegistry(self._engine)
-        self.conversations = ConversationList(self._engine.conversations, self._registry)
-        self.groups = Groups(connection, self._registry)
-        self.friends = Friends(connection)
-        self.profiles = Profiles(connection, self._engine.profiles)
-        self.profile = OwnProfile(connection, self.profiles, self.user_id)
+        self.conversations: ConversationList = ConversationList(self._engine.conversations, self._registry)
+        self.groups: Groups = Groups(connection, self._registry)
+        self.friends: Friends = Friends(connection)
+        self.profiles: Profiles = Profiles(connection, self._engine.profiles)
+        self.profile: OwnProfile = OwnProfile(connection, self.profiles, self.user_id)
 
     def c2c(self, user_id: str) -> Conversation:
         """The conversation with a user; local, no I/O."""

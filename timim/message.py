@@ -301,7 +301,8 @@ class Message(Sequence[AnyElem]):
     def __eq__(self, other: object) -> bool:
         return self is other
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return object.__hash__(self)
 
     def __repr__(self) -> str:
         where = f" in {self.conversation}" if self.conversation else ""

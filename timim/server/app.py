@@ -77,7 +77,7 @@ class Server:
     """A timim server in this process. `app_id` and `secret_key` sign users (`timim.sign_user`)."""
 
     def __init__(self, settings: Settings | None = None, *, now: Callable[[], float] = clock.now) -> None:
-        self.settings = settings or Settings()
+        self.settings: Settings = settings or Settings()
         self._now = now
         self._lock: int | None = None
         self._uvicorn: uvicorn.Server | None = None
@@ -94,9 +94,9 @@ class Server:
         self._places: Places | None = None
         self._fanout = Fanout()
         self._stopping = False
-        self.app_id = 0
-        self.secret_key = ""
-        self.first_start = False
+        self.app_id: int = 0
+        self.secret_key: str = ""
+        self.first_start: bool = False
 
     @property
     def port(self) -> int:

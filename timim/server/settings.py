@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -52,7 +52,7 @@ class Content:
 class Settings(BaseSettings):
     """All settings. `data_dir` None keeps everything in memory (tests). Limits are Tencent Chat's unless said."""
 
-    model_config = SettingsConfigDict(env_prefix="TIMIM_", toml_file="timim.toml", extra="forbid")
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(env_prefix="TIMIM_", toml_file="timim.toml", extra="forbid")
 
     host: str = "127.0.0.1"
     port: int = Field(default=8700, ge=0, le=65535)

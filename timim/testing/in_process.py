@@ -28,10 +28,11 @@ class LocalServer:
     """A server like RunningServer, but without `crash` and `wait_for_exit`, that uses the given clock."""
 
     def __init__(self, folder: Path, clock: VirtualClock | WallClock, settings: dict[str, object]) -> None:
-        self.app_id, self.secret_key = APP_ID, SECRET_KEY
+        self.app_id: int = APP_ID
+        self.secret_key: str = SECRET_KEY
         self.folder = folder
         self.clock = clock
-        self.faults = Faults()
+        self.faults: Faults = Faults()
         self._given: dict[str, Any] = {"synchronous": "OFF", **settings}  # no power is cut here
         self._given |= {"data_dir": folder, "app_id": APP_ID, "secret_key": SECRET_KEY}
         self._port = 0

@@ -62,9 +62,9 @@ class RunningServer:
         self.app_id = APP_ID
         self.secret_key = SECRET_KEY
         self.folder = folder
-        self.url = ""
-        self.faults = Faults()
-        self.clock = WallClock()
+        self.url: str = ""
+        self.faults: Faults = Faults()
+        self.clock: WallClock = WallClock()
         self._settings = dict(settings)
         self._port = 0
         self._process: asyncio.subprocess.Process | None = None

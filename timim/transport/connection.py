@@ -71,7 +71,7 @@ class Connection:
         self._task: asyncio.Task[None] | None = None
         self._over: TimimError | None = None
         self._stopping = False
-        self.server_info = ServerInfo()
+        self.server_info: ServerInfo = ServerInfo()
         self._clock_offset_s = 0.0
         self._loop_time: Callable[[], float] = time.monotonic  # until there is a loop
 

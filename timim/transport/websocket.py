@@ -38,7 +38,7 @@ class Link:
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._ended: TimimError | None = None
-        self.head = Head("")
+        self.head: Head = Head("")
         self.batch = False
 
     @classmethod
