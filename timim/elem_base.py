@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Protocol, Self
+from typing import Annotated, ClassVar, Final, Literal, Protocol, Self
 
 from pydantic import (
     BaseModel,
@@ -26,6 +26,12 @@ from .errors import InvalidElem, MediaError
 
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all) while content moves; a progress callback that raises ends the transfer."""
+
+
+ContentKind = Literal["image", "sound", "file", "video"]
+"""How the server counts content: each kind has a limit of its own."""
+SEARCHED_MEMBERS: Final = ("Text", "Desc", "FileName", "Title")
+"""The members of a `MsgContent` that the search index holds. Another one needs a schema step of the index."""
 
 
 class ContentSource(Protocol):
@@ -62,7 +68,24 @@ def _first_fault(exc: ValidationError) -> str:
 
 
 class Elem(BaseModel):
-    """One part of a message. Raises InvalidElem (6016) when a field is wrong, naming the field."""
+    """One part of a message. Raises InvalidElem (6016) when a field is wrong, naming the field.
+
+    The class attributes are all that other modules need to know of a kind of elem: a new kind is a class with them, and a
+    member of `AnyElem`.
+    """
+
+    wire_type: ClassVar[str] = ""
+    """`MsgType` on the wire; empty for UnknownElem alone, which keeps the one it came with."""
+    wire_fields: ClassVar[Mapping[str, str]] = {}
+    """The members of `MsgContent`, in their order, and the attributes that they hold."""
+    local_fields: ClassVar[Mapping[str, str]] = {}
+    """More such members, which stand in this device's own outbox only and never on the wire."""
+    content_fields: ClassVar[Mapping[str, str]] = {}
+    """The fields that can hold content as bytes, and for each the field that holds the same content's path."""
+    search_field: ClassVar[str] = ""
+    """The field whose text can be searched for; its member on the wire is one of SEARCHED_MEMBERS."""
+    search_number: ClassVar[int] = 0
+    """The kind's number in the search index: never changed, and never used again. 0: it cannot be searched for."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
@@ -76,6 +99,21 @@ class Elem(BaseModel):
     def push_text(self) -> str:
         """What an offline push shows for this elem (source: F33; the document's 自定义消息发送)."""
         return ""
+
+    @property
+    def search_text(self) -> str:
+        """The text that a search can find; empty for an elem without one."""
+        return str(getattr(self, self.search_field)) if self.search_field else ""
+
+    @property
+    def local_content(self) -> Path | bytes | None:
+        """The content as this device has it, a path before bytes; None for an elem that was given none."""
+        return None
+
+    @property
+    def needs_upload(self) -> bool:
+        """True while content of this elem is not on the server yet, but has to be before the elem is sent."""
+        return False
 
 
 class BoundElem(Elem):
@@ -130,6 +168,10 @@ class DownloadableElem(BoundElem):
 class ContentElem(DownloadableElem):
     """What sound, file and video share: content by path or data when sending; uuid, size and url once sent."""
 
+    content_kind: ClassVar[ContentKind] = "file"
+    download_flag: ClassVar[int] = 2  # Tencent's: the content is downloaded from its address
+    local_fields: ClassVar = {"LocalPath": "path"}
+    content_fields: ClassVar = {"data": "path"}
     path: Path | None = None
     data: Bytes | None = Field(default=None, repr=False)
 
@@ -145,6 +187,14 @@ class ContentElem(DownloadableElem):
         if self.path is None and self.data is None and not self.uuid and not self.url:
             raise ValueError("give path= or data=")
         return self
+
+    @property
+    def local_content(self) -> Path | bytes | None:
+        return self.data if self.path is None else self.path
+
+    @property
+    def needs_upload(self) -> bool:
+        return not self.url
 
 
 class GroupTipType(enum.IntEnum):
@@ -202,6 +252,8 @@ class GroupTipElem(Elem):
     (ShutupTime in seconds, NameCard).
     """
 
+    wire_type = "TIMGroupTipElem"
+    search_number = 9
     type: GroupTipType | int
     operator: str = ""
     users: tuple[str, ...] = ()
@@ -222,6 +274,8 @@ class GroupNoticeElem(Elem):
     operator wrote, an application's wording or a refusal's reason.
     """
 
+    wire_type = "TIMGroupSystemNoticeElem"
+    search_number = 10
     type: GroupNoticeType | int
     group_id: str = ""
     group_name: str = ""
@@ -241,6 +295,8 @@ class RelationElem(Elem):
     `users`: whom it is about; `wording`: what an applicant wrote; `profile`: what is new of a profile, by TIM's tags.
     """
 
+    wire_type = "TIMRelationElem"
+    search_number = 11
     type: RelationType | int
     users: tuple[str, ...] = ()
     wording: str = ""

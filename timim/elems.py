@@ -11,15 +11,17 @@ import enum
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Protocol, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Protocol, Self, TypeAlias, get_args
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from .elem_base import (
+    SEARCHED_MEMBERS,
     SERVER_ELEMS,
     BoundElem,
     Bytes,
     ContentElem,
+    ContentKind,
     ContentSource,
     DownloadableElem,
     Elem,
@@ -31,11 +33,14 @@ from .elem_base import (
 from .errors import InvalidElem, MediaError
 
 __all__ = [
+    "ELEM_TYPES",
+    "SEARCHED_MEMBERS",
     "SERVER_ELEMS",
     "AnyElem",
     "BoundElem",
     "Bytes",
     "ContentElem",
+    "ContentKind",
     "ContentSource",
     "CustomElem",
     "DownloadableElem",
@@ -87,6 +92,10 @@ class ImageCompression(enum.IntEnum):
 class TextElem(Elem):
     """Text. `size_bytes` is its length in UTF-8, which the limits count; `len(text)` counts code points."""
 
+    wire_type = "TIMTextElem"
+    wire_fields: ClassVar = {"Text": "text"}
+    search_field = "text"
+    search_number = 1
     text: str
 
     @property
@@ -101,6 +110,9 @@ class TextElem(Elem):
 class FaceElem(Elem):
     """A sticker: an index into a package of yours, or bytes of yours, or both; timim passes them through untouched."""
 
+    wire_type = "TIMFaceElem"
+    wire_fields: ClassVar = {"Index": "index", "Data": "data"}
+    search_number = 3
     index: Annotated[int, Field(ge=-(2**31), lt=2**32)] = 0
     data: Bytes = b""
 
@@ -112,6 +124,10 @@ class FaceElem(Elem):
 class CustomElem(Elem):
     """Content of your own kind. `desc` is what an offline push shows; `ext` and `sound` go to the push service."""
 
+    wire_type = "TIMCustomElem"
+    wire_fields: ClassVar = {"Data": "data", "Desc": "desc", "Ext": "ext", "Sound": "sound"}
+    search_field = "desc"
+    search_number = 6
     data: Bytes = b""
     desc: str = ""
     ext: str = ""
@@ -125,6 +141,10 @@ class CustomElem(Elem):
 class LocationElem(Elem):
     """A place: degrees, latitude -90 to 90 and longitude -180 to 180."""
 
+    wire_type = "TIMLocationElem"
+    wire_fields: ClassVar = {"Desc": "desc", "Latitude": "latitude", "Longitude": "longitude"}
+    search_field = "desc"
+    search_number = 7
     desc: str = ""
     latitude: Annotated[float, Field(ge=-90, le=90)]
     longitude: Annotated[float, Field(ge=-180, le=180)]
@@ -141,6 +161,16 @@ class SoundElem(ContentElem):
     and a tenth off what the content says is corrected, and a warning is logged. Of other content it stays as given.
     """
 
+    wire_type = "TIMSoundElem"
+    wire_fields: ClassVar = {
+        "UUID": "uuid",
+        "Url": "url",
+        "Size": "size",
+        "Second": "duration",
+        "Download_Flag": "download_flag",
+    }
+    content_kind = "sound"
+    search_number = 4
     duration: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     @property
@@ -151,6 +181,16 @@ class SoundElem(ContentElem):
 class FileElem(ContentElem):
     """A file. `filename` is for display and is not checked: never use a received one as a path. One per message."""
 
+    wire_type = "TIMFileElem"
+    wire_fields: ClassVar = {
+        "UUID": "uuid",
+        "Url": "url",
+        "FileSize": "size",
+        "FileName": "filename",
+        "Download_Flag": "download_flag",
+    }
+    search_field = "filename"
+    search_number = 5
     filename: str = ""
 
     @model_validator(mode="before")
@@ -171,6 +211,26 @@ class VideoElem(ContentElem):
     `duration` is filled in and corrected as SoundElem's, from MP4, M4V, MOV and 3GP.
     """
 
+    wire_type = "TIMVideoFileElem"
+    wire_fields: ClassVar = {
+        "VideoUUID": "uuid",
+        "VideoUrl": "url",
+        "VideoSize": "size",
+        "VideoSecond": "duration",
+        "VideoFormat": "format",
+        "VideoDownloadFlag": "download_flag",
+        "ThumbUUID": "snapshot_uuid",
+        "ThumbUrl": "snapshot_url",
+        "ThumbSize": "snapshot_size",
+        "ThumbWidth": "snapshot_width",
+        "ThumbHeight": "snapshot_height",
+        "ThumbFormat": "snapshot_format",
+        "ThumbDownloadFlag": "download_flag",
+    }
+    local_fields: ClassVar = {"LocalPath": "path", "LocalSnapshot": "snapshot"}
+    content_fields: ClassVar = {"data": "path", "snapshot": "snapshot"}
+    content_kind = "video"
+    search_number = 8
     duration: Annotated[int, Field(ge=0, lt=2**31)] = 0
     format: str = ""
     snapshot: Path | Bytes | None = Field(default=None, repr=False)
@@ -217,6 +277,10 @@ class MergerElem(BoundElem):
     body lies on the server as content, and is fetched at each call.
     """
 
+    wire_type = "TIMRelayElem"
+    search_field = "title"
+    search_number = 12
+    inline_limit_bytes: ClassVar[int] = 8 * 1024  # of its messages, in a body of 12 KB: the rest is for other elems
     title: str = ""
     abstracts: tuple[str, ...] = ()
     compatible_text: str = ""
@@ -243,6 +307,10 @@ class MergerElem(BoundElem):
         return self._unpack(self.content or await self._read(self.uuid, self.url, self.size, None))
 
     @property
+    def needs_upload(self) -> bool:
+        return len(self.content) > self.inline_limit_bytes
+
+    @property
     def push_text(self) -> str:
         return "[聊天记录]"
 
@@ -266,6 +334,11 @@ class ImageElem(BoundElem):
     EmptyFile 7006, TooLarge 7005, NotAnImage 6031 (source: 图片消息发送).
     """
 
+    wire_type = "TIMImageElem"
+    wire_fields: ClassVar = {"UUID": "uuid", "ImageFormat": "image_format"}  # and its variants
+    local_fields: ClassVar = {"LocalPath": "path", "LocalCompression": "compression", "LocalStrip": "strip_location"}
+    content_fields: ClassVar = {"data": "path"}
+    search_number = 2
     path: Path | None = None
     data: Bytes | None = Field(default=None, repr=False)
     compression: ImageCompression = ImageCompression.ORIGINAL
@@ -291,6 +364,14 @@ class ImageElem(BoundElem):
             variant.bind(source)
 
     @property
+    def local_content(self) -> Path | bytes | None:
+        return self.data if self.path is None else self.path
+
+    @property
+    def needs_upload(self) -> bool:
+        return not self.images
+
+    @property
     def push_text(self) -> str:
         return "[图片]"
 
@@ -312,6 +393,16 @@ class UnknownElem(Elem):
         content: JsonValue = json.loads(self.content)
         return content
 
+    @property
+    def search_text(self) -> str:
+        """The text of the members that the search index holds of any type of elem."""
+        try:
+            content = self.MsgContent
+        except (ValueError, RecursionError):
+            return ""
+        members = [content.get(name) for name in SEARCHED_MEMBERS] if isinstance(content, dict) else []
+        return "\n".join(text for text in members if isinstance(text, str) and text)
+
 
 AnyElem = (
     TextElem
@@ -329,3 +420,6 @@ AnyElem = (
     | UnknownElem
 )
 """Every kind of elem that a message can hold; a closed set for `match`."""
+
+ELEM_TYPES: tuple[type[AnyElem], ...] = get_args(AnyElem)
+"""The members of `AnyElem`."""

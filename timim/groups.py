@@ -7,7 +7,7 @@ GroupNoticeReceived and a system message.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import UNSET, UnsetType

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
 from .history import HistoryCoverage
 from .ids import ConversationKey
-from .local_store.fulltext import snippet_of
 from .message import Message
 
 __all__ = ["SearchCursor", "SearchResult", "Snippet", "TextRange"]
@@ -47,13 +47,13 @@ class SearchResult(Sequence[Message]):
         self,
         messages: Sequence[Message],
         *,
-        words: tuple[str, ...],
+        pattern: re.Pattern[str],
         gaps: Mapping[ConversationKey, HistoryCoverage],
         next: SearchCursor | None,
         requests: int,
     ) -> None:
         self._messages = tuple(messages)
-        self._words = words
+        self._pattern = pattern
         self.gaps: Mapping[ConversationKey, HistoryCoverage] = gaps
         self.next: SearchCursor | None = next
         self.requests: int = requests
@@ -64,9 +64,12 @@ class SearchResult(Sequence[Message]):
         return not self.gaps
 
     def snippet(self, message: Message, *, around: int = 30) -> Snippet:
-        """Return the text of one of these messages around the first found word, `around` characters on each side."""
-        text, found = snippet_of(message, self._words, around)
-        return Snippet(text, tuple(TextRange(*pair) for pair in found))
+        """Return the text of one of these messages around the first word found, at most `around` characters on each side."""
+        text = "\n".join(filter(None, (elem.search_text for elem in message.elems)))
+        first = self._pattern.search(text)
+        begin, end = (max(0, first.start() - around), first.end() + around) if first else (0, 2 * around)
+        part = text[begin:end]
+        return Snippet(part, tuple(TextRange(*match.span()) for match in self._pattern.finditer(part)))
 
     @overload
     def __getitem__(self, index: int) -> Message: ...

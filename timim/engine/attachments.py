@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeGuard, TypeVar
+from typing import NoReturn, TypeVar
 from uuid import uuid4
 
 import aiofiles.os
@@ -17,7 +17,8 @@ import aiofiles.os
 from ..elems import (
     AnyElem,
     BoundElem,
-    FileElem,
+    ContentElem,
+    Elem,
     ImageCompression,
     ImageElem,
     ImageType,
@@ -38,7 +39,6 @@ from ..transport.upload_source import upload_source
 from ..util.files import PIECE_BYTES, open_for_writing, remove_file
 
 E = TypeVar("E", bound=AnyElem)
-INLINE_LIMIT_BYTES = 8 * 1024  # of a merger's messages in a body of 12 KB: the rest is for other elems
 
 
 class Attachments:
@@ -77,7 +77,7 @@ class Attachments:
 
     async def persist(self, message: Message) -> None:
         """Put content that was given as bytes on disk. Raises StorageError; nothing is left there then."""
-        if self._folder is None or not any(map(_in_memory, message.elems)):
+        if self._folder is None or not any(_content_in_memory(elem) for elem in message.elems):
             return
         kept = self._files[message.msg_id] = []
         try:
@@ -88,18 +88,9 @@ class Attachments:
 
     async def _persist_elem(self, elem: AnyElem, kept: list[Path]) -> AnyElem:
         update: dict[str, object] = {}
-        match elem:
-            case ImageElem(path=None, data=bytes(data)) | SoundElem(path=None, data=bytes(data)):
-                update = {"path": await self._write_file(data, kept), "data": None}
-            case FileElem(path=None, data=bytes(data)):
-                update = {"path": await self._write_file(data, kept), "data": None}
-            case VideoElem(snapshot=snapshot):
-                if elem.path is None and elem.data is not None:
-                    update = {"path": await self._write_file(elem.data, kept), "data": None}
-                if isinstance(snapshot, bytes):
-                    update["snapshot"] = await self._write_file(snapshot, kept)
-            case _:
-                pass
+        for data_field, path_field, data in _content_in_memory(elem):
+            update[data_field] = None
+            update[path_field] = await self._write_file(data, kept)  # the same field, for a video's snapshot
         return elem.model_copy(update=update) if update else elem
 
     async def _write_file(self, data: bytes, kept: list[Path]) -> Path:
@@ -128,12 +119,9 @@ class Attachments:
             needed.update(self._files[message.msg_id])
         await _remove_others(self._folder, needed)
 
-    def _files_of(self, elem: AnyElem) -> list[Path]:
-        paths: list[Path | bytes | None] = []
-        if isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem):
-            paths.append(elem.path)
-        if isinstance(elem, VideoElem):
-            paths.append(elem.snapshot)
+    def _files_of(self, elem: Elem) -> list[Path]:
+        """Return the files of this folder that hold the elem's content."""
+        paths = [getattr(elem, path_field) for path_field in elem.content_fields.values()]
         return [path for path in paths if isinstance(path, Path) and path.parent == self._folder]
 
     async def upload(self, message: Message, progress: Progress | None) -> None:
@@ -141,47 +129,75 @@ class Attachments:
 
         An upload is named by its message and its place in it, so that it goes on where it stopped, also in a later process.
         """
-        pending = [elem for elem in message.elems if _needs_upload(elem)]
+        pending = [elem for elem in message.elems if elem.needs_upload]
         if not pending:
             return
-        sizes = await asyncio.gather(*(upload_source(_source(elem)).size() for elem in pending if _is_content(elem)))
+        sizes = await asyncio.gather(*(upload_source(_source(elem)).size() for elem in pending if elem.content_fields))
         meter = ProgressMeter(progress, sizes)
         elems: list[AnyElem] = []
         for place, elem in enumerate(message.elems):
-            elems.append(
-                self.bind_elem(await self._upload_elem(elem, f"{message.msg_id}/{place}", meter))
-                if _needs_upload(elem)
-                else elem
-            )
+            if elem.needs_upload:
+                elem = self.bind_elem(await self._upload_elem(elem, f"{message.msg_id}/{place}", meter))
+            elems.append(elem)
         message.replace_elems(elems)
 
     async def discard(self, message: Message) -> None:
-        """The message will never go out: the server need not keep what it has of its content."""
+        """Let the server forget what it has of a message's content: the message will never go out."""
         for place, elem in enumerate(message.elems):
-            if _is_content(elem) and _needs_upload(elem):
+            if elem.content_fields and elem.needs_upload:
                 await self._transfer.abort_upload(_source(elem), name=f"{message.msg_id}/{place}")
 
     async def _upload_elem(self, elem: AnyElem, name: str, meter: ProgressMeter) -> AnyElem:
+        update: dict[str, object]
         match elem:
             case ImageElem():
-                return await self._upload_image(elem, name, meter)
-            case SoundElem():
-                elem = elem.model_copy(update={"duration": await checked_duration(_source(elem), elem.duration)})
-                up = await self._transfer.upload(_source(elem), kind="sound", name=name, progress=meter.next_part())
-            case FileElem():
-                up = await self._transfer.upload(_source(elem), kind="file", name=name, progress=meter.next_part())
-            case VideoElem():
-                return await self._upload_video(elem, name, meter)
+                update = await self._upload_image(elem, name, meter)
+            case ContentElem():
+                update = await self._upload_content(elem, name, meter)
             case MergerElem():
                 up = await self._transfer.upload(elem.content, kind="file", name=name)
-                kept = {"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "media": nested_media_uuids(elem.content)}
-                return elem.model_copy(update={**kept, "content": b""})
+                media = nested_media_uuids(elem.content)
+                update = {"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "media": media, "content": b""}
             case _:
                 return elem
-        path = None if self._files_of(elem) else elem.path
-        return elem.model_copy(update={"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "data": None, "path": path})
+        return elem.model_copy(update=update)
 
-    async def _upload_image(self, elem: ImageElem, name: str, meter: ProgressMeter) -> ImageElem:
+    async def _upload_content(self, elem: ContentElem, name: str, meter: ProgressMeter) -> dict[str, object]:
+        source, update = _source(elem), dict[str, object]()
+        match elem:
+            case SoundElem():
+                update = {"duration": await checked_duration(source, elem.duration)}
+            case VideoElem():
+                update = {"duration": await checked_duration(source, elem.duration)}
+                update |= await self._upload_snapshot(elem, name)
+                suffix = source.suffix.lstrip(".").lower() if isinstance(source, Path) else ""
+                update["format"] = elem.format or suffix
+            case _:
+                pass
+        up = await self._transfer.upload(source, kind=elem.content_kind, name=name, progress=meter.next_part())
+        return {**update, **self._without_local_content(elem), "uuid": up.uuid, "url": up.url, "size": up.size_bytes}
+
+    async def _upload_snapshot(self, elem: VideoElem, name: str) -> dict[str, object]:
+        if elem.snapshot is None:
+            return {}
+        made = await image_variants(elem.snapshot)
+        up = await self._transfer.upload(elem.snapshot, kind="image", name=f"{name}/snapshot")
+        return {
+            "snapshot": None,
+            "snapshot_uuid": up.uuid,
+            "snapshot_url": up.url,
+            "snapshot_size": up.size_bytes,
+            "snapshot_width": made.original.width,
+            "snapshot_height": made.original.height,
+            "snapshot_format": made.original.format.lower(),
+        }
+
+    def _without_local_content(self, elem: ContentElem | ImageElem) -> dict[str, object]:
+        """Return the update of an elem whose content is on the server: the user's own path stays, for display."""
+        kept = elem.path in self._files_of(elem)
+        return {"data": None, "path": None if kept else elem.path}
+
+    async def _upload_image(self, elem: ImageElem, name: str, meter: ProgressMeter) -> dict[str, object]:
         source = _source(elem)
         if elem.compression is not ImageCompression.ORIGINAL:
             source = await compressed_image(source, elem.compression)
@@ -189,16 +205,8 @@ class Attachments:
             source = await strip_location(source)
         made = await image_variants(source)
         images = await self._upload_variants(made, source, name, meter)
-        original = images[ImageType.ORIGINAL]
-        update: dict[str, object] = {
-            "uuid": original.uuid,
-            "image_format": made.image_format,
-            "images": images,
-            "data": None,
-        }
-        if self._files_of(elem):
-            update["path"] = None
-        return elem.model_copy(update=update)
+        uuid = images[ImageType.ORIGINAL].uuid
+        return {**self._without_local_content(elem), "uuid": uuid, "image_format": made.image_format, "images": images}
 
     async def _upload_variants(
         self, made: ImageVariants, source: Path | bytes, name: str, meter: ProgressMeter
@@ -218,27 +226,6 @@ class Attachments:
                 type=kind, width=variant.width, height=variant.height, size=up.size_bytes, url=up.url, uuid=up.uuid
             )
         return images
-
-    async def _upload_video(self, elem: VideoElem, name: str, meter: ProgressMeter) -> VideoElem:
-        duration = await checked_duration(_source(elem), elem.duration)
-        update: dict[str, object] = {"data": None, "snapshot": None, "duration": duration}
-        if elem.snapshot is not None:
-            made = await image_variants(elem.snapshot)
-            snap = await self._transfer.upload(elem.snapshot, kind="image", name=f"{name}/snapshot")
-            update |= {
-                "snapshot_uuid": snap.uuid,
-                "snapshot_url": snap.url,
-                "snapshot_size": snap.size_bytes,
-                "snapshot_width": made.original.width,
-                "snapshot_height": made.original.height,
-                "snapshot_format": made.original.format.lower(),
-            }
-        up = await self._transfer.upload(_source(elem), kind="video", name=name, progress=meter.next_part())
-        suffix = elem.path.suffix.lstrip(".").lower() if elem.path else ""
-        update |= {"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "format": elem.format or suffix}
-        if elem.path in self._files_of(elem):
-            update["path"] = None
-        return elem.model_copy(update=update)
 
 
 class ProgressMeter:
@@ -264,14 +251,14 @@ class ProgressMeter:
         return report
 
 
-def _in_memory(elem: AnyElem) -> bool:
-    match elem:
-        case ImageElem() | SoundElem() | FileElem():
-            return elem.path is None and elem.data is not None
-        case VideoElem():
-            return (elem.path is None and elem.data is not None) or isinstance(elem.snapshot, bytes)
-        case _:
-            return False
+def _content_in_memory(elem: AnyElem) -> list[tuple[str, str, bytes]]:
+    """Return content that was given as bytes alone: its field, the field for its path, and the bytes."""
+    found: list[tuple[str, str, bytes]] = []
+    for data_field, path_field in elem.content_fields.items():
+        data = getattr(elem, data_field)
+        if isinstance(data, bytes) and not isinstance(getattr(elem, path_field), Path):
+            found.append((data_field, path_field, data))
+    return found
 
 
 async def _write(path: Path, data: bytes) -> None:
@@ -294,30 +281,13 @@ async def _remove_others(folder: Path, needed: set[Path]) -> None:
 
 
 def has_content(elems: Iterable[AnyElem]) -> bool:
-    """Whether any of these has content besides its JSON."""
-    return any(isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem) or _needs_upload(elem) for elem in elems)
+    """Return True if any of these has content besides its JSON."""
+    return any(elem.content_fields or elem.needs_upload for elem in elems)
 
 
-def _needs_upload(elem: AnyElem) -> bool:
-    match elem:
-        case ImageElem():
-            return not elem.images
-        case SoundElem() | FileElem() | VideoElem():
-            return not elem.url
-        case MergerElem():
-            return len(elem.content) > INLINE_LIMIT_BYTES
-        case _:
-            return False
-
-
-def _is_content(elem: AnyElem) -> TypeGuard[ImageElem | SoundElem | FileElem | VideoElem]:
-    return isinstance(elem, ImageElem | SoundElem | FileElem | VideoElem)
-
-
-def _source(elem: ImageElem | SoundElem | FileElem | VideoElem) -> Path | bytes:
-    """Where the content is: the path wins. Raises FileMissing for bytes that an earlier run was given."""
-    if elem.path is not None:
-        return elem.path
-    if elem.data is None:
+def _source(elem: Elem) -> Path | bytes:
+    """Return the content as this device has it. Raises FileMissing for bytes that an earlier run was given."""
+    content = elem.local_content
+    if content is None:
         raise FileMissing("the content was given as bytes to an earlier run of this program, which kept nothing")
-    return elem.data
+    return content

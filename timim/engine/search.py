@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import InvalidArgument
 from ..history import history_coverage
 from ..ids import ConversationKey
-from ..local_store.fulltext import ElemTypes, SearchQuery, elem_types, parse_query
+from ..local_store.fulltext import ElemTypes, SearchQuery, elem_types, parse_query, word_pattern
 from ..search import SearchCursor, SearchResult
 from ..storage import LocalStore
 from .history import History, checked_count
@@ -54,4 +54,4 @@ class Search:
         next = SearchCursor(*found.places[count - 1]) if len(messages) > count else None
         known = {key: history_coverage(*facts) for key, facts in found.known.items()}
         gaps = {key: history for key, history in known.items() if history.gaps}
-        return SearchResult(messages[:count], words=query.words, gaps=gaps, next=next, requests=requests)
+        return SearchResult(messages[:count], pattern=word_pattern(query.words), gaps=gaps, next=next, requests=requests)

@@ -21,45 +21,15 @@ from typing import Any
 
 import msgspec
 
-from ..elems import (
-    AnyElem,
-    CustomElem,
-    FaceElem,
-    FileElem,
-    GroupNoticeElem,
-    GroupTipElem,
-    ImageElem,
-    LocationElem,
-    MergerElem,
-    RelationElem,
-    SoundElem,
-    TextElem,
-    UnknownElem,
-    VideoElem,
-)
+from ..elems import ELEM_TYPES, SEARCHED_MEMBERS, AnyElem
 from ..errors import InvalidArgument
 from ..ids import ConversationKey
-from ..message import Message
-from ..protocol import notice_elems
 
 BATCH_ROWS = 2000  # indexed in one transaction: messages that come meanwhile wait some 30 ms
 WORDS_LIMIT = 32  # of one question
 QUESTION_LIMIT = 1000  # characters; a longer one is a paste by mistake
-_KINDS: dict[type[AnyElem], str] = {  # an elem's type on the wire; its place here is its sign in the index, for ever
-    TextElem: "TIMTextElem",
-    ImageElem: "TIMImageElem",
-    FaceElem: "TIMFaceElem",
-    SoundElem: "TIMSoundElem",
-    FileElem: "TIMFileElem",
-    CustomElem: "TIMCustomElem",
-    LocationElem: "TIMLocationElem",
-    VideoElem: "TIMVideoFileElem",
-    GroupTipElem: notice_elems.TIP,
-    GroupNoticeElem: notice_elems.GROUP_NOTICE,
-    RelationElem: notice_elems.RELATION,
-    MergerElem: "TIMRelayElem",
-}
-_KIND_SIGNS = {kind: chr(0xE001 + place) for place, kind in enumerate(_KINDS.values())}  # private use: nobody types them
+# a sign before the words for each kind of elem in a message: of Unicode's private use, which nobody types
+_KIND_SIGNS = {kind.wire_type: chr(0xE000 + kind.search_number) for kind in ELEM_TYPES if kind.search_number}
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
 # runs of signs that are words of their own: CJK, kana, Hangul, and pictures (which people search for as they send them)
 _CJK_RUN = re.compile(
@@ -150,10 +120,7 @@ def _decoded_loosely(body: bytes) -> list[_SearchableElem]:
         if isinstance(member, dict) and isinstance(kind := member.get("MsgType"), str):
             content = member.get("MsgContent")
             fields = content if isinstance(content, dict) else {}
-            texts = [
-                value if isinstance(value := fields.get(name), str) else ""
-                for name in _SearchableContent.__struct_encode_fields__
-            ]
+            texts = [value if isinstance(value := fields.get(name), str) else "" for name in SEARCHED_MEMBERS]
             found.append(_SearchableElem(kind, _SearchableContent(*texts)))
     return found
 
@@ -178,7 +145,7 @@ class SearchQuery:
         """In FTS5's language. Every word is a quoted phrase: nothing that a user types is an operator."""
         wanted = [_phrase(word) for word in self.words]
         if self.kinds:
-            wanted.append(f"({' OR '.join(_quoted(_KIND_SIGNS[_KINDS[kind]]) for kind in self.kinds)})")
+            wanted.append(f"({' OR '.join(_quoted(_KIND_SIGNS[kind.wire_type]) for kind in self.kinds)})")
         return " AND ".join(wanted)
 
     def where(self) -> tuple[str, list[Any]]:
@@ -231,36 +198,15 @@ def elem_types(elems: ElemTypes) -> tuple[type[AnyElem], ...]:
     """The types of elems to look for. Raises InvalidArgument for what is none."""
     kinds = (elems,) if isinstance(elems, type) else tuple(elems)
     for kind in kinds:
-        if kind not in _KINDS:
+        if kind not in ELEM_TYPES or not kind.search_number:
             raise InvalidArgument(f"elem= takes types of elems that can be searched for, like FileElem, not {kind!r}")
     return kinds
 
 
-def snippet_of(message: Message, words: Sequence[str], around: int) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """The text of a message around the first of these words, and where the words are in it."""
-    text = "\n".join(filter(None, map(_text_of, message.elems)))
+def word_pattern(words: Sequence[str]) -> re.Pattern[str]:
+    """Return a pattern that finds these words in a text as the index does; None of them: one that finds nothing."""
     patterns = [r"\s*".join(map(re.escape, spaced(word.rstrip("*") or word).split())) for word in words]
-    pattern = re.compile("|".join(sorted(patterns, key=len, reverse=True)) or "(?!)", re.IGNORECASE)
-    first = pattern.search(text)
-    begin, end = (max(0, first.start() - around), first.end() + around) if first else (0, 2 * around)
-    part = text[begin:end]
-    return part, tuple(match.span() for match in pattern.finditer(part))
-
-
-def _text_of(elem: AnyElem) -> str:
-    match elem:
-        case TextElem():
-            return elem.text
-        case CustomElem() | LocationElem():
-            return elem.desc
-        case FileElem():
-            return elem.filename
-        case MergerElem():
-            return elem.title
-        case UnknownElem():
-            return _readable(_decoded(b'[{"MsgContent":%b}]' % elem.content))
-        case _:
-            return ""
+    return re.compile("|".join(sorted(patterns, key=len, reverse=True)) or "(?!)", re.IGNORECASE)
 
 
 def _phrase(word: str) -> str:
@@ -315,7 +261,7 @@ __all__ = [
     "parse_query",
     "register",
     "search",
-    "snippet_of",
     "spaced",
     "unindexed",
+    "word_pattern",
 ]

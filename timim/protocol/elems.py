@@ -8,37 +8,29 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from ..elems import (
+    ELEM_TYPES,
+    SERVER_ELEMS,
     AnyElem,
-    CustomElem,
-    FaceElem,
     FileElem,
-    GroupNoticeElem,
-    GroupTipElem,
-    ImageCompression,
     ImageElem,
     ImageType,
     ImageVariant,
-    LocationElem,
     MergerElem,
-    RelationElem,
-    SoundElem,
     TextElem,
     UnknownElem,
-    VideoElem,
 )
 from ..errors import InvalidElem, ProtocolError
-from . import notice_elems
-from .merger_elem import RELAY_TYPE, decode_relay, encode_relay
+from .merger_elem import decode_relay, encode_relay
+from .notice_elems import GROUP_NOTICE, RELATION, TIP, decode_group_notice, decode_relation, decode_tip
 
 WIRE_IMAGE_TYPE = {ImageType.ORIGINAL: 1, ImageType.LARGE: 2, ImageType.THUMB: 3}
-_LOCAL_FIELDS = frozenset({"LocalPath", "LocalSnapshot", "LocalCompression", "LocalStrip"})
 IMAGE_TYPE = {wire: kind for kind, wire in WIRE_IMAGE_TYPE.items()}
 
 
@@ -55,13 +47,17 @@ class TextContent(msgspec.Struct, gc=False):
     text: str = msgspec.field(name="Text")
 
 
-class _TextMember(msgspec.Struct, gc=False, tag_field="MsgType", tag="TIMTextElem"):
+class _TextMember(msgspec.Struct, gc=False, tag_field="MsgType", tag=TextElem.wire_type):
     """The member of `MsgBody` that most bodies consist of, read in one go."""
 
     content: TextContent = msgspec.field(name="MsgContent")
 
 
-_TEXT = b'[{"MsgType":"TIMTextElem",'
+_TEXT = b'[{"MsgType":"%b",' % TextElem.wire_type.encode()
+_KINDS = {kind.wire_type: kind for kind in ELEM_TYPES if kind.wire_type}
+_BYTES_FIELDS = {
+    kind: frozenset(name for name, field in kind.model_fields.items() if field.annotation is bytes) for kind in ELEM_TYPES
+}
 _text_decoder = msgspec.json.Decoder(list[_TextMember])
 _body_decoder = msgspec.json.Decoder(list[WireElem])
 _content_decoder = msgspec.json.Decoder(dict[str, Any])
@@ -96,109 +92,95 @@ def decode_own_body(body: bytes) -> tuple[AnyElem, ...]:
 
 
 def decode_elem(msg_type: str, content: bytes, *, local: bool = False) -> AnyElem:
-    """One elem; never raises."""
-    if msg_type == RELAY_TYPE:
+    """Return one elem. Raises nothing: what its type does not promise is kept as it came."""
+    kind = _KINDS.get(msg_type)
+    if kind is not None:
         try:
-            return decode_relay(content)
-        except (msgspec.MsgspecError, InvalidElem, UnicodeDecodeError, RecursionError):
-            return UnknownElem(MsgType=msg_type, content=content)
-    read = _READERS.get(msg_type)
-    if read is not None:
-        try:
-            fields = _content_decoder.decode(content)
-            if not local and not _LOCAL_FIELDS.isdisjoint(fields):
-                fields = {name: value for name, value in fields.items() if name not in _LOCAL_FIELDS}
-            return read(fields)
+            if kind is MergerElem:
+                return decode_relay(content)
+            members = _content_decoder.decode(content)
+            decode = _DECODERS.get(msg_type)
+            return decode(members, local) if decode is not None else kind(**_fields_in(kind, members, local))
         except (msgspec.MsgspecError, InvalidElem, LookupError, TypeError, ValueError, RecursionError):
-            pass  # not what its type promises: kept as it came
+            pass
     return UnknownElem(MsgType=msg_type, content=content)
 
 
 def encode_body(elems: Sequence[AnyElem], *, local: bool = False) -> bytes:
-    """`MsgBody` JSON. `local` adds where content lies on this disk, for the outbox; the wire never says it."""
+    """Return `MsgBody` JSON. `local` adds where content lies on this disk, for the outbox; the wire never says it."""
     return b"[%b]" % b",".join(encode_elem(elem, local=local) for elem in elems)
 
 
 def encode_elem(elem: AnyElem, *, local: bool = False) -> bytes:
-    """One member of `MsgBody`."""
-    match elem:
-        case UnknownElem():
-            return b'{"MsgType":%b,"MsgContent":%b}' % (_encode(elem.MsgType), elem.content)
-        case TextElem():
-            return _elem("TIMTextElem", {"Text": elem.text})
-        case FaceElem():
-            return _elem("TIMFaceElem", {"Index": elem.index, **_bytes_out(elem.data)})
-        case CustomElem():
-            content = {**_bytes_out(elem.data), "Desc": elem.desc, "Ext": elem.ext, "Sound": elem.sound}
-            return _elem("TIMCustomElem", content)
-        case LocationElem():
-            place = {"Desc": elem.desc, "Latitude": elem.latitude, "Longitude": elem.longitude}
-            return _elem("TIMLocationElem", place)
-        case SoundElem():
-            sound = {"UUID": elem.uuid, "Url": elem.url, "Size": elem.size, "Second": elem.duration}
-            return _elem("TIMSoundElem", {**sound, "Download_Flag": 2, **_local(elem.path, local)})
-        case FileElem():
-            file = {"UUID": elem.uuid, "Url": elem.url, "FileSize": elem.size, "FileName": elem.filename}
-            return _elem("TIMFileElem", {**file, "Download_Flag": 2, **_local(elem.path, local)})
-        case ImageElem():
-            return _elem("TIMImageElem", _image_out(elem, local))
-        case VideoElem():
-            return _elem("TIMVideoFileElem", _video_out(elem, local))
-        case MergerElem():
-            return encode_relay(elem)
-        case GroupTipElem() | GroupNoticeElem() | RelationElem():
-            raise InvalidElem(f"{type(elem).__name__} is the server's own: nobody can send it")
+    """Return one member of `MsgBody`. Raises InvalidElem for the server's own elems."""
+    if isinstance(elem, UnknownElem):
+        return b'{"MsgType":%b,"MsgContent":%b}' % (_encode(elem.MsgType), elem.content)
+    if isinstance(elem, MergerElem):
+        return encode_relay(elem)
+    if isinstance(elem, SERVER_ELEMS):
+        raise InvalidElem(f"{type(elem).__name__} is the server's own: nobody can send it")
+    content: dict[str, Any] = {}
+    for member, field in elem.wire_fields.items():
+        value = getattr(elem, field)
+        content |= _encode_bytes(member, value) if isinstance(value, bytes) else {member: value}
+    if isinstance(elem, ImageElem):
+        content["ImageInfoArray"] = [_encode_variant(variant) for variant in elem.images.values()]
+    if local:
+        content.update(_local_members(elem))
+    return _encode({"MsgType": elem.wire_type, "MsgContent": content})
 
 
-def _elem(msg_type: str, content: dict[str, Any]) -> bytes:
-    return _encode({"MsgType": msg_type, "MsgContent": content})
+def _fields_in(kind: type[AnyElem], members: dict[str, Any], local: bool) -> dict[str, Any]:
+    """Return the fields of an elem that its `MsgContent` has; what it has besides is passed over."""
+    fields = {
+        field: _decode_bytes(member, members) if field in _BYTES_FIELDS[kind] else members[member]
+        for member, field in kind.wire_fields.items()
+        if member in members and field in kind.model_fields
+    }
+    if local:
+        fields |= {field: members[member] for member, field in kind.local_fields.items() if members.get(member)}
+    return fields
 
 
-def _local(path: Path | None, local: bool) -> dict[str, str]:
-    return {"LocalPath": str(path)} if local and path is not None else {}
+def _local_members(elem: AnyElem) -> Iterator[tuple[str, str | int]]:
+    """Yield what the outbox keeps besides: where content lies on this disk, and how it is to be sent."""
+    for member, field in elem.local_fields.items():
+        value = getattr(elem, field)
+        if isinstance(value, Path):
+            yield member, str(value)
+        elif isinstance(value, int):
+            yield member, value
 
 
-def _local_in(content: dict[str, Any]) -> dict[str, Any]:
-    return {"path": content["LocalPath"]} if content.get("LocalPath") else {}
-
-
-def _bytes_out(data: bytes) -> dict[str, str]:
+def _encode_bytes(member: str, data: bytes) -> dict[str, str]:
     try:
-        return {"Data": data.decode()}
+        return {member: data.decode()}
     except UnicodeDecodeError:
-        return {"Data": base64.b64encode(data).decode(), "DataEncoding": "base64"}
+        return {member: base64.b64encode(data).decode(), f"{member}Encoding": "base64"}
 
 
-def _bytes_in(content: dict[str, Any]) -> bytes:
-    data = content.get("Data", "")
-    if content.get("DataEncoding") != "base64":
+def _decode_bytes(member: str, members: dict[str, Any]) -> bytes:
+    data = members[member]
+    if members.get(f"{member}Encoding") != "base64":
         return str(data).encode()
     try:
         return base64.b64decode(data, validate=True)
     except binascii.Error as exc:
-        raise InvalidElem(f"Data is not base64: {exc}") from None
+        raise InvalidElem(f"{member} is not base64: {exc}") from None
 
 
-def _image_out(elem: ImageElem, local: bool) -> dict[str, Any]:
-    variants = [
-        {
-            "Type": WIRE_IMAGE_TYPE[v.type],
-            "Size": v.size,
-            "Width": v.width,
-            "Height": v.height,
-            "URL": v.url,
-            "UUID": v.uuid,
-        }
-        for v in elem.images.values()
-    ]
-    content = {"UUID": elem.uuid, "ImageFormat": elem.image_format, "ImageInfoArray": variants}
-    if local:
-        content |= {**_local(elem.path, local), "LocalCompression": int(elem.compression), "LocalStrip": elem.strip_location}
-    return content
+def _encode_variant(variant: ImageVariant) -> dict[str, Any]:
+    return {
+        "Type": WIRE_IMAGE_TYPE[variant.type],
+        "Size": variant.size,
+        "Width": variant.width,
+        "Height": variant.height,
+        "URL": variant.url,
+        "UUID": variant.uuid,
+    }
 
 
-def _image_in(content: dict[str, Any]) -> ImageElem:
-    uuid = content.get("UUID", "")
+def _decode_image(members: dict[str, Any], local: bool) -> ImageElem:
     images = {
         IMAGE_TYPE[info["Type"]]: ImageVariant(
             type=IMAGE_TYPE[info["Type"]],
@@ -208,107 +190,22 @@ def _image_in(content: dict[str, Any]) -> ImageElem:
             url=info.get("URL", ""),
             uuid=info.get("UUID", ""),
         )
-        for info in content["ImageInfoArray"]
+        for info in members["ImageInfoArray"]
     }
-    return ImageElem(
-        uuid=uuid,
-        image_format=content.get("ImageFormat", 255),
-        images=images,
-        compression=ImageCompression(content.get("LocalCompression", 0)),
-        strip_location=bool(content.get("LocalStrip")),
-        **_local_in(content),
-    )
+    return ImageElem(images=images, **_fields_in(ImageElem, members, local))
 
 
-def _video_out(elem: VideoElem, local: bool) -> dict[str, Any]:
-    content: dict[str, Any] = {
-        "VideoUUID": elem.uuid,
-        "VideoUrl": elem.url,
-        "VideoSize": elem.size,
-        "VideoSecond": elem.duration,
-        "VideoFormat": elem.format,
-        "VideoDownloadFlag": 2,
-        "ThumbUUID": elem.snapshot_uuid,
-        "ThumbUrl": elem.snapshot_url,
-        "ThumbSize": elem.snapshot_size,
-        "ThumbWidth": elem.snapshot_width,
-        "ThumbHeight": elem.snapshot_height,
-        "ThumbFormat": elem.snapshot_format,
-        "ThumbDownloadFlag": 2,
-        **_local(elem.path, local),
-    }
-    if local and isinstance(elem.snapshot, Path):
-        content["LocalSnapshot"] = str(elem.snapshot)
-    return content
-
-
-def _video_in(content: dict[str, Any]) -> VideoElem:
-    return VideoElem(
-        uuid=content.get("VideoUUID", ""),
-        url=content.get("VideoUrl", ""),
-        size=content.get("VideoSize", 0),
-        duration=content.get("VideoSecond", 0),
-        format=content.get("VideoFormat", ""),
-        snapshot=Path(content["LocalSnapshot"]) if content.get("LocalSnapshot") else None,
-        snapshot_uuid=content.get("ThumbUUID", ""),
-        snapshot_url=content.get("ThumbUrl", ""),
-        snapshot_size=content.get("ThumbSize", 0),
-        snapshot_width=content.get("ThumbWidth", 0),
-        snapshot_height=content.get("ThumbHeight", 0),
-        snapshot_format=content.get("ThumbFormat", ""),
-        **_local_in(content),
-    )
-
-
-def _sound_in(content: dict[str, Any]) -> SoundElem:
-    return SoundElem(
-        uuid=content.get("UUID", ""),
-        url=content.get("Url", ""),
-        size=content.get("Size", 0),
-        duration=content.get("Second", 0),
-        **_local_in(content),
-    )
-
-
-def _file_in(content: dict[str, Any]) -> FileElem:
-    elem = FileElem(
-        uuid=content.get("UUID", ""),
-        url=content.get("Url", ""),
-        size=content.get("FileSize", 0),
-        filename=content.get("FileName", ""),
-        **_local_in(content),
-    )
+def _decode_file(members: dict[str, Any], local: bool) -> FileElem:
+    elem = FileElem(**_fields_in(FileElem, members, local))
     # a path here is where this device keeps it: not the name that its sender gave it
-    return elem if content.get("FileName") else elem.model_copy(update={"filename": ""})
+    return elem if members.get("FileName") else elem.model_copy(update={"filename": ""})
 
 
-def _face_in(content: dict[str, Any]) -> FaceElem:
-    return FaceElem(index=content.get("Index", 0), data=_bytes_in(content))
-
-
-def _custom_in(content: dict[str, Any]) -> CustomElem:
-    return CustomElem(
-        data=_bytes_in(content),
-        desc=content.get("Desc", ""),
-        ext=content.get("Ext", ""),
-        sound=content.get("Sound", ""),
-    )
-
-
-def _location_in(content: dict[str, Any]) -> LocationElem:
-    return LocationElem(desc=content.get("Desc", ""), latitude=content["Latitude"], longitude=content["Longitude"])
-
-
-_READERS: dict[str, Callable[[dict[str, Any]], AnyElem]] = {
-    "TIMTextElem": lambda content: TextElem(text=content["Text"]),
-    "TIMFaceElem": _face_in,
-    "TIMCustomElem": _custom_in,
-    "TIMLocationElem": _location_in,
-    "TIMSoundElem": _sound_in,
-    "TIMFileElem": _file_in,
-    "TIMImageElem": _image_in,
-    "TIMVideoFileElem": _video_in,
-    notice_elems.TIP: notice_elems.decode_tip,
-    notice_elems.GROUP_NOTICE: notice_elems.decode_group_notice,
-    notice_elems.RELATION: notice_elems.decode_relation,
+# kinds whose content is not just its members: a new kind needs a row here only if it is such a one
+_DECODERS: dict[str, Callable[[dict[str, Any], bool], AnyElem]] = {
+    ImageElem.wire_type: _decode_image,
+    FileElem.wire_type: _decode_file,
+    TIP: lambda members, local: decode_tip(members),
+    GROUP_NOTICE: lambda members, local: decode_group_notice(members),
+    RELATION: lambda members, local: decode_relation(members),
 }

@@ -1,4 +1,4 @@
-"""Bodies of the media door (ours), and where a message's elems name content.
+"""Bodies of the media API (a timim extension), and where a message's elems name content.
 
 What a media elem names is read from the elem itself, never from what a client says beside it.
 """
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from ..elems import ELEM_TYPES, AnyElem, ImageElem, MergerElem
 from ..errors import ProtocolError
 from .codec import Body, Reply
 from .elems import WireElem, split_body
@@ -59,14 +60,10 @@ class _PictureRef(msgspec.Struct):
     url: str = msgspec.field(name="URL", default="")
 
 
-class _ContentRefs(msgspec.Struct):
+class _ImageRefs(msgspec.Struct):
     uuid: str = msgspec.field(name="UUID", default="")
     url: str = msgspec.field(name="Url", default="")
     pictures: list[_PictureRef] = msgspec.field(name="ImageInfoArray", default_factory=list)
-    video: str = msgspec.field(name="VideoUUID", default="")
-    video_url: str = msgspec.field(name="VideoUrl", default="")
-    thumb: str = msgspec.field(name="ThumbUUID", default="")
-    thumb_url: str = msgspec.field(name="ThumbUrl", default="")
 
 
 class _MergedBody(msgspec.Struct):
@@ -80,13 +77,15 @@ class _RelayRefs(msgspec.Struct):
     messages: list[_MergedBody] = msgspec.field(name="MsgList", default_factory=list)
 
 
-_MEDIA = ("TIMImageElem", "TIMSoundElem", "TIMFileElem", "TIMVideoFileElem")
-_content = msgspec.json.Decoder(_ContentRefs)
+_image = msgspec.json.Decoder(_ImageRefs)
 _relay = msgspec.json.Decoder(_RelayRefs)
 
 
 def media_refs(members: Sequence[WireElem], media_url: str) -> list[MediaRef]:
-    """What these elems name, each once, also inside merged messages. An elem that no client could read names nothing."""
+    """Return the content that these elems name, each once, also inside merged messages.
+
+    An elem that no client could read names nothing.
+    """
     found: dict[str, bool] = {}
     for uuid, url in _iter_refs(members, NESTED_LIMIT):
         here = uuid_from_url(url, media_url)
@@ -97,13 +96,13 @@ def media_refs(members: Sequence[WireElem], media_url: str) -> list[MediaRef]:
 
 
 def nested_media_uuids(messages: bytes) -> tuple[str, ...]:
-    """The names of content in a merger's `MsgList`, each once; for a list that is content itself."""
-    relay = WireElem("TIMRelayElem", msgspec.Raw(b'{"MsgList":%b}' % messages))
+    """Return the names of content in a merger's `MsgList`, each once; for a list that is content itself."""
+    relay = WireElem(MergerElem.wire_type, msgspec.Raw(b'{"MsgList":%b}' % messages))
     return tuple(dict.fromkeys(uuid for uuid, _ in _iter_refs([relay], NESTED_LIMIT + 1) if UUID.match(uuid)))
 
 
 def uuid_from_url(url: str, media_url: str) -> str:
-    """The name in an address of this media door; empty when it is another's."""
+    """Return the name in an address of this server's media API; empty when it is another's."""
     if not media_url or not url.startswith(media_url + "/"):
         return ""
     name = url[len(media_url) + 1 :].partition("?")[0].partition("/")[0]
@@ -113,9 +112,11 @@ def uuid_from_url(url: str, media_url: str) -> str:
 def _iter_refs(members: Sequence[WireElem], layers: int) -> Iterator[tuple[str, str]]:
     for member in members:
         try:
-            if member.msg_type in _MEDIA:
-                yield from _content_refs(_content.decode(member.msg_content))
-            elif member.msg_type == "TIMRelayElem" and layers:
+            if member.msg_type == ImageElem.wire_type:
+                yield from _image_refs(_image.decode(member.msg_content))
+            elif (decoder := _REFS.get(member.msg_type)) is not None:
+                yield from _content_refs(decoder.decode(member.msg_content))
+            elif member.msg_type == MergerElem.wire_type and layers:
                 relay = _relay.decode(member.msg_content)
                 if relay.url:
                     yield relay.key, relay.url
@@ -126,17 +127,29 @@ def _iter_refs(members: Sequence[WireElem], layers: int) -> Iterator[tuple[str, 
             continue  # a receiver keeps such an elem as it came, and fetches nothing
 
 
-def _content_refs(content: _ContentRefs) -> Iterator[tuple[str, str]]:
-    if content.pictures:
-        for picture in content.pictures:
-            yield picture.uuid, picture.url
-        # the picture's own name is its original's; a client of another make calls it what it likes
-        if any(picture.uuid == content.uuid for picture in content.pictures):
-            return
-        yield content.uuid, content.pictures[0].url
-    elif content.uuid or content.url:
-        yield content.uuid, content.url
-    if content.video or content.video_url:
-        yield content.video, content.video_url
-    if content.thumb or content.thumb_url:
-        yield content.thumb, content.thumb_url
+def _image_refs(image: _ImageRefs) -> Iterator[tuple[str, str]]:
+    if not image.pictures:
+        yield image.uuid, image.url
+        return
+    for picture in image.pictures:
+        yield picture.uuid, picture.url
+    # the picture's own name is its original's; a client of another make calls it what it likes
+    if all(picture.uuid != image.uuid for picture in image.pictures):
+        yield image.uuid, image.pictures[0].url
+
+
+def _content_refs(refs: msgspec.Struct) -> Iterator[tuple[str, str]]:
+    """Yield each uuid and its address: the values of `_refs_decoder`'s struct, two by two."""
+    values = msgspec.structs.astuple(refs)
+    yield from zip(values[::2], values[1::2], strict=True)
+
+
+def _refs_decoder(kind: type[AnyElem]) -> msgspec.json.Decoder[msgspec.Struct]:
+    """Return a decoder of a kind's members that name content: for each uuid, the uuid and its address."""
+    members = {field: member for member, field in kind.wire_fields.items()}
+    names = [name for uuid in members if uuid.endswith("uuid") for name in (uuid, uuid.removesuffix("uuid") + "url")]
+    fields = [(name, str, msgspec.field(name=members[name], default="")) for name in names]
+    return msgspec.json.Decoder(msgspec.defstruct(f"{kind.__name__}Refs", fields))
+
+
+_REFS = {kind.wire_type: _refs_decoder(kind) for kind in ELEM_TYPES if kind.content_fields and kind is not ImageElem}

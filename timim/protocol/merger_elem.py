@@ -10,7 +10,7 @@ import msgspec
 from ..elems import MergerElem
 from ..errors import InvalidElem
 
-RELAY_TYPE = "TIMRelayElem"
+RELAY_TYPE = MergerElem.wire_type
 MESSAGES_LIMIT = 300
 LAYERS_LIMIT = 100
 _NOTHING = msgspec.Raw(b"[]")

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from ..elem_base import GroupNoticeType, GroupTipType, RelationType
 from ..elems import GroupNoticeElem, GroupTipElem, RelationElem
 
-TIP = "TIMGroupTipElem"
-GROUP_NOTICE = "TIMGroupSystemNoticeElem"
-RELATION = "TIMRelationElem"
+TIP = GroupTipElem.wire_type
+GROUP_NOTICE = GroupNoticeElem.wire_type
+RELATION = RelationElem.wire_type
 E = TypeVar("E", bound=IntEnum)
 
 

@@ -16,11 +16,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import aiofiles.os
 
-from ..elems import Progress
+from ..elems import ContentKind, Progress
 from ..errors import (
     ConnectionFailed,
     DownloadFailed,
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     import httpx2
 
 log = logging.getLogger("timim")
-ContentKind = Literal["image", "sound", "file", "video"]
 DEFAULT_LIMIT_BYTES: dict[ContentKind, int] = {  # Tencent's: 28 MB for what is shown at once, 100 MB for files
     "image": 28 * 1024 * 1024,
     "sound": 28 * 1024 * 1024,
@@ -248,16 +247,16 @@ class MediaTransfer:
 class _Writer(Protocol):
     """Takes the pieces of a download: a file's `PieceWriter`, or memory."""
 
-    async def write(self, piece: bytes | memoryview) -> None: ...
+    async def write(self, piece: bytes) -> None: ...
 
 
 class _MemoryWriter:
     """Collects the pieces of a download in memory."""
 
     def __init__(self) -> None:
-        self._pieces: list[bytes | memoryview] = []
+        self._pieces: list[bytes] = []
 
-    async def write(self, piece: bytes | memoryview) -> None:
+    async def write(self, piece: bytes) -> None:
         self._pieces.append(piece)
 
     def content(self) -> bytes:
@@ -276,20 +275,22 @@ class _Download:
         self._writer = writer
         self._progress = progress
         self._hash = hashlib.sha256()
-        self._piece = bytearray()
+        self._chunks: list[bytes] = []  # of the next piece
+        self._chunks_bytes = 0
         self._total = 0
 
     async def receive(self, tag: str, total: int, chunk: bytes) -> None:
         """Take a chunk as it came from the socket; a whole piece is hashed and written."""
         self.tag, self._total = tag, total
-        self._piece += chunk
         self.received += len(chunk)
-        if len(self._piece) >= PIECE_BYTES:
+        self._chunks.append(chunk)
+        self._chunks_bytes += len(chunk)
+        if self._chunks_bytes >= PIECE_BYTES:
             await self._write_piece()
 
     async def finish(self, size_bytes: int) -> str:
         """Write the rest, check size (0: unknown) and hash, and return the hash. Raises DownloadFailed."""
-        if self._piece:
+        if self._chunks:
             await self._write_piece()
         if size_bytes and self.received != size_bytes:
             raise DownloadFailed(f"{self.received} bytes came of {size_bytes}")
@@ -298,8 +299,10 @@ class _Download:
         return self.tag
 
     async def _write_piece(self) -> None:
-        piece, self._piece = self._piece, bytearray()
-        await self._writer.write(memoryview(piece))
+        piece = b"".join(self._chunks)
+        self._chunks.clear()
+        self._chunks_bytes = 0
+        await self._writer.write(piece)
         self._hash.update(piece)
         if self._progress is not None:
             self._progress(self.received, self._total)
