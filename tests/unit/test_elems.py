@@ -1,0 +1,89 @@
+"""Kinds of elems: each says all of itself in its class."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from timim.elem_base import SEARCHED_MEMBERS, Elem
+from timim.elems import ELEM_TYPES, AnyElem, CustomElem, FileElem, ImageElem, MergerElem, TextElem, UnknownElem, VideoElem
+
+KNOWN = [kind for kind in ELEM_TYPES if kind is not UnknownElem]
+
+
+def test_each_kind_has_a_wire_type_of_its_own() -> None:
+    types = [kind.wire_type for kind in KNOWN]
+    assert all(types)
+    assert len(set(types)) == len(types)
+    assert UnknownElem.wire_type == ""
+
+
+def test_the_numbers_in_the_search_index_never_change() -> None:
+    assert {kind.__name__: kind.search_number for kind in ELEM_TYPES} == {
+        "TextElem": 1,
+        "ImageElem": 2,
+        "FaceElem": 3,
+        "SoundElem": 4,
+        "FileElem": 5,
+        "CustomElem": 6,
+        "LocationElem": 7,
+        "VideoElem": 8,
+        "GroupTipElem": 9,
+        "GroupNoticeElem": 10,
+        "RelationElem": 11,
+        "MergerElem": 12,
+        "UnknownElem": 0,
+    }
+
+
+@pytest.mark.parametrize("kind", ELEM_TYPES, ids=lambda kind: kind.__name__)
+def test_the_attributes_of_a_kind_name_fields_that_it_has(kind: type[AnyElem]) -> None:
+    assert all(hasattr(kind, field) or field in kind.model_fields for field in kind.wire_fields.values())
+    named = {*kind.local_fields.values(), *kind.content_fields, *kind.content_fields.values()}
+    assert named | ({kind.search_field} - {""}) <= set(kind.model_fields)
+
+
+@pytest.mark.parametrize("kind", ELEM_TYPES, ids=lambda kind: kind.__name__)
+def test_text_that_can_be_searched_for_is_in_a_member_that_the_index_holds(kind: type[AnyElem]) -> None:
+    members = {field: member for member, field in kind.wire_fields.items()}
+    if kind.search_field and kind is not MergerElem:  # its `Title` is written by a codec of its own
+        assert members[kind.search_field] in SEARCHED_MEMBERS
+
+
+def test_content_given_by_path_comes_before_bytes() -> None:
+    assert FileElem(path=Path("a.pdf"), data=b"x").local_content == Path("a.pdf")
+    assert ImageElem(data=b"x").local_content == b"x"
+    assert TextElem(text="x").local_content is None
+
+
+def test_content_needs_an_upload_until_the_server_has_it() -> None:
+    assert VideoElem(data=b"x").needs_upload
+    assert not VideoElem(uuid="0" * 32, url="http://example.org/media/0").needs_upload
+    assert ImageElem(data=b"x").needs_upload
+    assert not CustomElem(data=b"x").needs_upload
+    assert MergerElem(content=b" " * (MergerElem.inline_limit_bytes + 1)).needs_upload
+    assert not MergerElem(content=b" " * MergerElem.inline_limit_bytes).needs_upload
+
+
+@pytest.mark.parametrize(
+    "content,text",
+    [
+        ({"Text": "a", "Desc": "b", "FileName": "c", "Title": "d", "Other": "e"}, "a\nb\nc\nd"),
+        ({"Text": 5, "Desc": "b"}, "b"),
+        ({}, ""),
+        ([], ""),
+    ],
+)
+def test_an_unknown_elem_has_the_text_of_the_members_that_are_searched(content: object, text: str) -> None:
+    assert UnknownElem(MsgType="TIMNewElem", content=json.dumps(content).encode()).search_text == text
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_an_unknown_elem_of_broken_content_has_no_text(content: bytes) -> None:
+    assert UnknownElem(MsgType="TIMNewElem", content=content).search_text == ""
+
+
+def test_an_elem_without_attributes_of_its_own_cannot_be_searched_for() -> None:
+    assert (Elem.wire_type, Elem.search_number, Elem().search_text, Elem().needs_upload) == ("", 0, "", False)
