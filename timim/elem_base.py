@@ -1,7 +1,7 @@
 """The base classes of elems, and the elems that only the server writes.
 
-Elems with content are made from a `path` or from `data`; when both are given the path wins. Whatever pydantic says of a wrong
-field leaves here as InvalidElem.
+Elems with content are made from a `path` or from `data`; when both are given the path wins. pydantic's ValidationError is
+translated to InvalidElem here.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ SEARCHED_MEMBERS: Final = ("Text", "Desc", "FileName", "Title")
 
 
 class ContentSource(Protocol):
-    """Where received content is fetched from; the client binds one to the elems of its messages."""
+    """A place to fetch received content from; the client binds one to the elems of its messages."""
 
     async def read(self, uuid: str, url: str, size_bytes: int, progress: Progress | None) -> bytes:
-        """The content. Raises DownloadFailed, MediaGone, NetworkError."""
+        """Return the content. Raises DownloadFailed, MediaGone, NetworkError."""
 
     async def download(self, uuid: str, url: str, size_bytes: int, path: Path, progress: Progress | None) -> Path:
-        """The content into `path`, all of it or nothing; returns `path`."""
+        """Fetch the content into `path`, all of it or nothing, and return `path`."""
 
     async def signed_url(self, uuid: str, url: str) -> str:
-        """An address that anybody can open for a while."""
+        """Return an address that anybody can open for a while."""
 
 
 def _as_bytes(value: object) -> object:
@@ -97,7 +97,7 @@ class Elem(BaseModel):
 
     @property
     def push_text(self) -> str:
-        """What an offline push shows for this elem (source: F33; the document's 自定义消息发送)."""
+        """The text that an offline push shows for this elem (source: F33; Tencent IM SDK guide, 自定义消息发送)."""
         return ""
 
     @property
@@ -117,12 +117,12 @@ class Elem(BaseModel):
 
 
 class BoundElem(Elem):
-    """What its content, or part of it, is fetched from the server for."""
+    """An elem some of whose content is fetched from the server."""
 
     _source: ContentSource | None = PrivateAttr(default=None)
 
     def bind(self, source: ContentSource) -> None:
-        """Say where the content is fetched from; the client does this for every message it makes."""
+        """Set the place that the content is fetched from; the client does this for every message it makes."""
         self._source = source
 
     async def _read(self, uuid: str, url: str, size_bytes: int, progress: Progress | None) -> bytes:
@@ -150,15 +150,21 @@ class DownloadableElem(BoundElem):
     url: str = Field(default="", repr=False)
 
     async def read(self, *, progress: Progress | None = None) -> bytes:
-        """The content, fetched at each call (unless the client has a media cache). Raises DownloadFailed or MediaGone."""
+        """Fetch the content, at each call unless the client has a media cache.
+
+        Raises DownloadFailed, MediaGone, NetworkError, and MediaError for an elem that was neither sent nor received.
+        """
         return await self._read(self.uuid, self.url, self.size, progress)
 
     async def download(self, path: str | Path, *, progress: Progress | None = None) -> Path:
-        """Fetch the content into `path`; returns it. A failed or cancelled download leaves no partial file."""
+        """Fetch the content into `path`, and return `path`. A failed or cancelled download leaves no partial file.
+
+        Raises as `read`, and MediaError when the file cannot be written.
+        """
         return await self._download(self.uuid, self.url, self.size, path, progress)
 
     async def signed_url(self) -> str:
-        """An address that anybody can open for an hour (the server's `media_url_s`), while this account may read it.
+        """Return an address that anybody can open for an hour (the server's `media_url_s`), while this account may read it.
 
         `url` itself opens for logged-in clients only. Raises MediaGone, NetworkError.
         """
@@ -166,7 +172,7 @@ class DownloadableElem(BoundElem):
 
 
 class ContentElem(DownloadableElem):
-    """What sound, file and video share: content by path or data when sending; uuid, size and url once sent."""
+    """A sound, file or video: it has content by path or data when it is sent, and uuid, size and url afterwards."""
 
     content_kind: ClassVar[ContentKind] = "file"
     download_flag: ClassVar[int] = 2  # Tencent's: the content is downloaded from its address
@@ -198,7 +204,7 @@ class ContentElem(DownloadableElem):
 
 
 class GroupTipType(enum.IntEnum):
-    """What a tip tells, by TIM's OpType."""
+    """The kind of change that a tip is about, by Tencent's OpType."""
 
     JOIN = 1
     QUIT = 2
@@ -210,7 +216,7 @@ class GroupTipType(enum.IntEnum):
 
 
 class GroupNoticeType(enum.IntEnum):
-    """What a notice tells, by TIM's ReportType."""
+    """The kind of event that a notice is about, by Tencent's ReportType."""
 
     APPLIED = 1
     ACCEPTED = 2
@@ -231,7 +237,7 @@ class GroupNoticeType(enum.IntEnum):
 
 
 class RelationType(enum.IntEnum):
-    """What changed among relations, by TIM's PushType; FRIEND_CHANGED (remark, friend groups) is timim's own."""
+    """The kind of change of a relation, by Tencent's PushType; FRIEND_CHANGED (remark, friend groups) is a timim extension."""
 
     FRIEND_ADDED = 1
     FRIEND_DELETED = 2
@@ -247,9 +253,9 @@ class RelationType(enum.IntEnum):
 class GroupTipElem(Elem):
     """A change of a group, in the group's own conversation. Written by the server; nobody can send one.
 
-    `type` is a GroupTipType, or a bare number that this version does not know. `users` are whom it happened to;
-    `changes` what is new of the group, by TIM's names (GroupName, Owner_Account …), and `member_changes` of each member
-    (ShutupTime in seconds, NameCard).
+    `type` is a GroupTipType, or a bare number that this version does not know. `users` are the members concerned;
+    `changes` has the new values of the group, by Tencent's names (GroupName, Owner_Account …), and `member_changes` those of
+    each member (ShutupTime in seconds, NameCard).
     """
 
     wire_type = "TIMGroupTipElem"
@@ -270,8 +276,8 @@ class GroupTipElem(Elem):
 class GroupNoticeElem(Elem):
     """A notice about a group to this user alone, in the system conversation. Written by the server.
 
-    `users`: whom it is about when that is not the operator (INVITE_REQUESTED: who is to be let in); `text`: what the
-    operator wrote, an application's wording or a refusal's reason.
+    `users`: the users concerned, when that is not the operator (INVITE_REQUESTED: the invited users); `text`: the operator's
+    words, such as an application's wording or a refusal's reason.
     """
 
     wire_type = "TIMGroupSystemNoticeElem"
@@ -292,7 +298,7 @@ class GroupNoticeElem(Elem):
 class RelationElem(Elem):
     """A change of this user's relations, or a friend's new profile, in the system conversation. Written by the server.
 
-    `users`: whom it is about; `wording`: what an applicant wrote; `profile`: what is new of a profile, by TIM's tags.
+    `users`: the users concerned; `wording`: an applicant's words; `profile`: the new values of a profile, by Tencent's tags.
     """
 
     wire_type = "TIMRelationElem"
@@ -310,4 +316,4 @@ class RelationElem(Elem):
 
 
 SERVER_ELEMS = (GroupTipElem, GroupNoticeElem, RelationElem)
-"""What only the server writes."""
+"""The kinds that only the server writes."""

@@ -1,8 +1,8 @@
-"""What a message is made of. An elem is frozen: it cannot change between `send()` and the wire.
+"""The parts that a message is made of. An elem is frozen: it cannot change between `send()` and the wire.
 
 Elems with content (image, sound, file, video) are made from a `path` or from `data`; when both are given the path
 wins. Once sent, or received, they carry `uuid`, `size` and `url`, and `read()` and `download()` fetch the bytes anew at
-each call: keep what you need, `uuid` is a key that never changes (source: section "接收图片消息").
+each call: keep the bytes that you need; `uuid` is a key that never changes (source: section "接收图片消息").
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, J
 
 
 class ImageType(enum.IntEnum):
-    """The three sizes of a picture, by the document's numbers (the wire's own are 1, 3, 2)."""
+    """The three sizes of a picture, by the numbers of the Tencent IM SDK guide (the wire's own are 1, 3, 2)."""
 
     ORIGINAL = 0
     THUMB = 1
@@ -79,7 +79,7 @@ class ImageType(enum.IntEnum):
 
 
 class ImageCompression(enum.IntEnum):
-    """What is sent as the original: the bytes as they are, or a smaller picture made from them (SetImageCompressLevel).
+    """How the original of a picture is sent: as it is, or as a smaller picture made from it (SetImageCompressLevel).
 
     HIGH, much compressed: the shorter side at most 960 pixels; HD: at most 1440. Never enlarged, never more bytes.
     """
@@ -122,7 +122,7 @@ class FaceElem(Elem):
 
 
 class CustomElem(Elem):
-    """Content of your own kind. `desc` is what an offline push shows; `ext` and `sound` go to the push service."""
+    """Content of your own kind. `desc` is shown by an offline push; `ext` and `sound` go to the push service."""
 
     wire_type = "TIMCustomElem"
     wire_fields: ClassVar = {"Data": "data", "Desc": "desc", "Ext": "ext", "Sound": "sound"}
@@ -157,8 +157,8 @@ class LocationElem(Elem):
 class SoundElem(ContentElem):
     """Speech; `duration` in whole seconds. One per message (source: 语音消息发送).
 
-    A duration of 0 is read from the content at `send()`: WAV, MP3, M4A, AAC, AMR, OGG, FLAC. One that is more than a second
-    and a tenth off what the content says is corrected, and a warning is logged. Of other content it stays as given.
+    A duration of 0 is read from the content at `send()`: WAV, MP3, M4A, AAC, AMR, OGG, FLAC. A duration that differs from the
+    content's by more than a second and a tenth is corrected, and a warning is logged. For other content it stays as given.
     """
 
     wire_type = "TIMSoundElem"
@@ -242,7 +242,7 @@ class VideoElem(ContentElem):
     snapshot_format: str = ""
 
     async def read_snapshot(self, *, progress: Progress | None = None) -> bytes:
-        """The still picture, fetched at each call. Raises DownloadFailed or MediaGone."""
+        """Fetch the still picture, at each call. Raises DownloadFailed, MediaGone, NetworkError."""
         return await self._read(self.snapshot_uuid, self.snapshot_url, self.snapshot_size, progress)
 
     @property
@@ -272,9 +272,9 @@ class MergerUnpacker(Protocol):
 class MergerElem(BoundElem):
     """Messages forwarded as one: made by `conversation.forward(…)` or `timim.merge_messages(…)`.
 
-    At most 300 messages, and 100 layers of mergers in mergers. `abstracts` are lines that show what is in it;
-    `compatible_text` is for who does not know mergers. `messages()` gives the messages; what is too long for a message's
-    body lies on the server as content, and is fetched at each call.
+    At most 300 messages, and 100 layers of mergers in mergers. `abstracts` are lines that show its content;
+    `compatible_text` is for clients that do not know mergers. `messages()` returns the messages; those that are too long for a
+    message's body are content on the server, and fetched at each call.
     """
 
     wire_type = "TIMRelayElem"
@@ -290,16 +290,20 @@ class MergerElem(BoundElem):
     uuid: str = ""
     url: str = Field(default="", repr=False)
     size: Annotated[int, Field(ge=0)] = 0
-    media: tuple[str, ...] = ()  # content that the messages name, by uuid: who may read this may read that
+    media: tuple[str, ...] = ()  # content that the messages name, by uuid: a reader of this may read that
     layers_over_limit: bool = False
     _unpack: MergerUnpacker | None = PrivateAttr(default=None)
 
     def bind_unpacker(self, unfold: MergerUnpacker) -> None:
-        """Say what makes messages of the content; the client does this for every message it makes."""
+        """Set the function that makes messages of the content; the client does this for every message it makes."""
         self._unpack = unfold
 
     async def messages(self) -> Sequence[MergedMessage]:
-        """The messages, oldest first. Raises InvalidElem when they are nested too deeply, DownloadFailed, MediaGone."""
+        """Return the messages, oldest first.
+
+        Raises InvalidElem when they are nested too deeply, DownloadFailed, MediaGone, NetworkError, and MediaError for an elem
+        that does not belong to a client's message.
+        """
         if self.layers_over_limit:
             raise InvalidElem("this merger holds more than 100 layers of others: its content is not to be had")
         if self._unpack is None:
@@ -327,7 +331,7 @@ class ImageVariant(DownloadableElem):
 class ImageElem(BoundElem):
     """A picture by path or data; after success `images` holds its three variants and `uuid` its lasting name.
 
-    The original is sent byte for byte, with what its camera wrote into it. `strip_location=True` sends it without (GPS, EXIF
+    The original is sent byte for byte, with its camera's metadata. `strip_location=True` sends it without them (GPS, EXIF
     but for the orientation, XMP, comments), its pixels untouched; JPEG, PNG and WebP only, else MediaError 6022 at `send()`.
 
     Sending needs only `path` (relative to the working directory) or `data`. Raises at `send()`: FileMissing 7004,

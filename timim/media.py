@@ -43,7 +43,7 @@ __all__ = [
     "strip_location",
 ]
 
-LARGE_SIDE: Final = 720  # pixels of the shorter side; both numbers are the document's
+LARGE_SIDE: Final = 720  # pixels of the shorter side; both numbers are of the Tencent IM SDK guide
 THUMB_SIDE: Final = 198
 
 _COMPRESSED: Final = {ImageCompression.HIGH: (960, 75), ImageCompression.HD: (1440, 85)}  # shorter side, JPEG quality
@@ -54,18 +54,18 @@ _DEFAULT_LIMITS: Final = ImageLimits()
 
 
 async def image_variants(source: Path | bytes, *, limits: ImageLimits = _DEFAULT_LIMITS) -> ImageVariants:
-    """`make_variants` in one of two threads that are kept for pictures; the loop goes on meanwhile.
+    """Run `make_variants` in one of two threads that are kept for pictures.
 
-    At most two pictures are worked on in this process, whoever asks. Further callers wait in line; what waits
-    holds its argument alone. Cancelling leaves nothing behind: one in line is dropped, one under way ends by
-    itself, unheard; no file is ever written. What each format costs, and which of them hold up the loop: docs/pictures.md.
+    At most two pictures are worked on at once in this process; further callers wait in line, and hold only their argument.
+    Cancelling leaves nothing behind: a waiting picture is dropped, and one under way ends by itself, without effect; no file
+    is ever written. docs/pictures.md has the cost of each format, and names those that block the loop.
     """
     work = partial(make_variants, source, limits=limits)
     return await asyncio.get_running_loop().run_in_executor(_pool(), work)
 
 
 def make_variants(source: Path | bytes, *, limits: ImageLimits = _DEFAULT_LIMITS) -> ImageVariants:
-    """The three variants of a picture: JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF, and HEIC with `timim[heic]`.
+    """Make the three variants of a picture: JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF, and HEIC with `timim[heic]`.
 
     Raises FileMissing (7004), EmptyFile (7006), TooLarge (7005: bytes, pixels or frames, see `ImageLimits`),
     NotAnImage (6031: another kind, damaged or truncated), MediaError (a directory, or not readable).
@@ -74,7 +74,7 @@ def make_variants(source: Path | bytes, *, limits: ImageLimits = _DEFAULT_LIMITS
 
 
 async def compressed_image(source: Path | bytes, level: ImageCompression, *, limits: ImageLimits = _DEFAULT_LIMITS) -> bytes:
-    """What is sent of a picture at this level: with ORIGINAL its own bytes, otherwise a smaller picture made from it.
+    """Return the picture to send at this level: its own bytes for ORIGINAL, otherwise a smaller picture made from it.
 
     HIGH (much compressed): the shorter side at most 960 pixels, JPEG quality 75. HD: at most 1440, quality 85. A picture
     that is not larger, or that would not take fewer bytes, and an animation stay as they are. Raises as `make_variants`.
@@ -86,7 +86,7 @@ async def compressed_image(source: Path | bytes, level: ImageCompression, *, lim
 
 
 async def strip_location(source: Path | bytes, *, limits: ImageLimits = _DEFAULT_LIMITS) -> bytes:
-    """The picture without EXIF (but for its orientation), GPS, XMP, IPTC and comments; its pixels are not encoded anew.
+    """Return the picture without EXIF (but for its orientation), GPS, XMP, IPTC and comments; its pixels are copied.
 
     For JPEG, PNG and WebP. Raises MediaError (6022) for any other format, and as `make_variants`.
     """
@@ -99,7 +99,7 @@ def _bytes_of(source: Path | bytes, limits: ImageLimits) -> bytes:
 
 
 def _read_and_make(source: Path | bytes, limits: ImageLimits, make: Callable[[bytes], T]) -> T:
-    """Read the source and make something of it; what goes wrong is named as `make_variants` says."""
+    """Read the source and pass its bytes to `make`. Raises as `make_variants`."""
     name = "the data" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else read_file(source, limits.max_bytes)
     if not data:

@@ -42,7 +42,7 @@ E = TypeVar("E", bound=AnyElem)
 
 
 class Attachments:
-    """Uploads before a send; binds received elems to where their content is."""
+    """The content of a client's elems: kept and uploaded when they are sent, and bound to the server when they are received."""
 
     def __init__(self, transfer: MediaTransfer, folder: Path | None) -> None:
         self._transfer = transfer
@@ -76,7 +76,7 @@ class Attachments:
                 self.bind_elem(elem)
 
     async def persist(self, message: Message) -> None:
-        """Put content that was given as bytes on disk. Raises StorageError; nothing is left there then."""
+        """Write content that was given as bytes to the disk. Raises StorageError; then nothing is left there."""
         if self._folder is None or not any(_content_in_memory(elem) for elem in message.elems):
             return
         kept = self._files[message.msg_id] = []
@@ -101,16 +101,16 @@ class Attachments:
         return path
 
     def is_persisted(self, message: Message) -> bool:
-        """Whether something of it lies on disk until it is on the server."""
+        """Return True while the disk has content of this message that the server may not have."""
         return message.msg_id in self._files
 
     async def release(self, message: Message) -> None:
-        """The message is on the server, or will never be: what was kept of it goes."""
+        """Remove the content from the disk: the message is on the server, or will never be."""
         for path in self._files.pop(message.msg_id, ()):
             await remove_file(path)
 
     async def remove_orphans(self, unsent: Iterable[Message]) -> None:
-        """Remove what no unsent message needs: an earlier run ended before it could."""
+        """Remove files that no unsent message needs: an earlier run ended before it could."""
         if self._folder is None:
             return
         needed: set[Path] = set()
@@ -125,9 +125,10 @@ class Attachments:
         return [path for path in paths if isinstance(path, Path) and path.parent == self._folder]
 
     async def upload(self, message: Message, progress: Progress | None) -> None:
-        """Upload what is not uploaded yet; the message's elems then say where it is. Raises MediaError, NetworkError.
+        """Upload content that is not uploaded yet, and replace the message's elems by ones with its address.
 
-        An upload is named by its message and its place in it, so that it goes on where it stopped, also in a later process.
+        Raises MediaError, NetworkError. An upload is named by its message and its position in it, so that it goes on where it
+        stopped, also in a later process.
         """
         pending = [elem for elem in message.elems if elem.needs_upload]
         if not pending:
@@ -142,7 +143,7 @@ class Attachments:
         message.replace_elems(elems)
 
     async def discard(self, message: Message) -> None:
-        """Let the server forget what it has of a message's content: the message will never go out."""
+        """Let the server drop its part of a message's content: the message will never go out."""
         for place, elem in enumerate(message.elems):
             if elem.content_fields and elem.needs_upload:
                 await self._transfer.abort_upload(_source(elem), name=f"{message.msg_id}/{place}")
@@ -229,7 +230,7 @@ class Attachments:
 
 
 class ProgressMeter:
-    """One message's progress over all that it uploads, one after the other: never back, and done at the end."""
+    """The progress of one message over all its uploads, one after the other: it never falls, and ends at the total."""
 
     def __init__(self, progress: Progress | None, sizes: Sequence[int]) -> None:
         self._progress = progress
@@ -238,7 +239,7 @@ class ProgressMeter:
         self._before = 0
 
     def next_part(self) -> Progress | None:
-        """The progress of the next upload, in the order of `sizes`."""
+        """Return the progress callback for the next upload, in the order of `sizes`."""
         size, before = self._left.pop(0), self._before
         self._before += size
         progress, total = self._progress, self._total

@@ -1,4 +1,4 @@
-"""Pictures: what a file is, its pixels, its animation, what it says of where it was taken. See docs/pictures.md.
+"""Tools for media files: formats, resizing, animations, metadata and durations. See docs/pictures.md.
 
-`timim/media.py` is the door; nothing else imports from here.
+Pictures are used through `timim/media.py`, durations directly.
 """

@@ -1,7 +1,7 @@
 """Animations: their frames counted, and smaller animations made of them.
 
 Invariant: a variant moves only if all its frames were decoded within the bounds, and its bytes are fewer than the original's
-(or few); otherwise it is the first frame. Its format is the original's: who shows the one shows the other.
+(or few); otherwise it is the first frame. Its format is the original's: a viewer that shows the one shows the other.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 MAX_FRAMES = 200  # of a variant that moves: with the two bounds below, about a second of a thread
 _MAX_DECODED = 60_000_000  # pixels of all frames as they are
 _MAX_MADE = 12_000_000  # pixels of all frames of a variant: 48 MB are held until they are written
-_SMALL_BYTES = 128 * 1024  # what a variant may always have: a drawing of few colours grows when it is scaled
+_SMALL_BYTES = 128 * 1024  # a variant may always have so many: a drawing of few colours grows when it is scaled
 _DELAY_MS: Final = 100  # of a frame that names none, as browsers have it
 _FORMATS: Final = frozenset({"GIF", "WEBP", "PNG"})
 
 
 def count_frames(data: bytes, im: ImageFile, form: str, limits: ImageLimits) -> int:
-    """How many frames the file has; 1 for formats whose further pictures are pages. Raises TooLarge over the limit."""
+    """Return the number of frames; 1 for formats whose further pictures are pages. Raises TooLarge over the limit."""
     frames = count_gif_frames(data, limits.max_frames) if form == "GIF" else 1
     if form in ("PNG", "WEBP", "AVIF"):
         frames = int(getattr(im, "n_frames", 1))  # the file's own word, from its header
@@ -37,7 +37,7 @@ def count_frames(data: bytes, im: ImageFile, form: str, limits: ImageLimits) -> 
 
 
 def animated_variants(data: bytes, form: str, frames: int, turn: int, sides: tuple[int, ...]) -> dict[int, Variant]:
-    """By shorter side, the variants that move; those past a bound are left out."""
+    """Return the variants that move, by their shorter side; those past a bound are left out."""
     if form not in _FORMATS or not 1 < frames <= MAX_FRAMES:
         return {}
     im, _ = open_picture(data)
@@ -59,7 +59,7 @@ def animated_variants(data: bytes, form: str, frames: int, turn: int, sides: tup
 
 
 def _iter_frames(im: ImageFile, frames: int) -> Iterator[tuple[Image, int]]:
-    """Each frame as it is shown, and for how many ms. The still picture of an APNG for old viewers is not one."""
+    """Yield each frame as it is shown, and its duration in ms. The still picture of an APNG for old viewers is not one."""
     for number in range(1 if im.info.get("default_image") else 0, frames):
         im.seek(number)
         im.load()

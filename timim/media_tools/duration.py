@@ -1,6 +1,6 @@
-"""How long a sound or a film is, by its own word.
+"""The duration of a sound or a film, as its own header says.
 
-Invariant: what cannot be read has no duration; and no file fails a send for that: sounds of any kind may be sent.
+Invariant: content that cannot be read has no duration, and fails no send for that: sounds of any kind may be sent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _AAC_SAMPLES = 1024  # of a block; a frame has one to four
 
 
 async def checked_duration(source: Path | bytes, given: int) -> int:
-    """The duration to send, in whole seconds: the one given, unless there is none or the content says something else."""
+    """Return the duration to send, in whole seconds: the given one, unless it is 0 or contradicts the content."""
     found = await asyncio.to_thread(read_duration_s, source)
     if found is None:
         return given
@@ -42,7 +42,7 @@ async def checked_duration(source: Path | bytes, given: int) -> int:
 
 
 def read_duration_s(source: Path | bytes) -> float | None:
-    """Seconds; None where the file does not say, is damaged, or cannot be read."""
+    """Return the seconds that content lasts; None if it does not say, is damaged, or cannot be read."""
     try:
         with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
             found = _duration(file)
@@ -63,12 +63,12 @@ def _duration(file: BinaryIO) -> float | None:
 
 
 def _tagged(file: BinaryIO) -> float | None:
-    """WAV, MP3, MP4 and its kin, OGG, FLAC: what tinytag knows by its first bytes."""
+    """Read WAV, MP3, MP4 and its kin, OGG, FLAC: the formats that tinytag knows by their first bytes."""
     from tinytag import TinyTag
 
     try:
         return TinyTag.get(file_obj=file, tags=False, image=False).duration
-    except Exception:  # noqa: BLE001 - its parsers raise what the bytes make them: KeyError, struct.error and others
+    except Exception:  # noqa: BLE001 - its parsers raise KeyError, struct.error and others for damaged bytes
         return None
 
 
@@ -81,7 +81,7 @@ def _amr(data: bytes, pos: int, sizes: tuple[int, ...]) -> float:
 
 
 def _adts(data: bytes) -> float | None:
-    """Raw AAC: each frame says its length, its rate and how many blocks it has."""
+    """Add up the frames of raw AAC: each says its length, its rate and its number of blocks."""
     pos, seconds = 0, 0.0
     while pos + 7 <= len(data) and data[pos] == 0xFF and data[pos + 1] & 0xF6 == 0xF0:
         rate = data[pos + 2] >> 2 & 15

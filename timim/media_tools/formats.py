@@ -1,6 +1,6 @@
 """A picture's file: its kind by its first bytes, and its header, read under the limits.
 
-Invariant: nothing is decoded here, and what Pillow may open is in the table FORMATS.
+Invariant: nothing is decoded here, and Pillow opens the formats of the table FORMATS only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MAX_SCANS = 500  # of a progressive JPEG: cameras write 10, and each costs a pass over the whole picture
 
-FORMATS: Final = {  # the allow-list: what Pillow may open
+FORMATS: Final = {  # the allow-list: Pillow opens no other
     "image/jpeg": "JPEG",
     "image/png": "PNG",
     "image/gif": "GIF",
@@ -43,12 +43,12 @@ _RENAMED: Final = {  # `filetype`'s names to the registered ones
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLimits:
-    """What is refused with TooLarge, before the pixels are decoded.
+    """The limits of a picture: one over them is refused with TooLarge, before its pixels are decoded.
 
     `max_bytes`: the file, before it is read; TIM's limit for pictures is 28 MB.
     `max_pixels`: held in memory at 4 bytes a pixel, 8 while a picture with alpha is scaled, so 400 MB;
     a WebP counts twice. A stitched screenshot and an 8K frame are 30 million.
-    `max_jpeg_pixels`: a baseline JPEG decodes at 1/2, 1/4 or 1/8, so it may be far larger than what is held;
+    `max_jpeg_pixels`: a baseline JPEG decodes at 1/2, 1/4 or 1/8, so it may be far larger than its pixels in memory;
     the largest cameras in phones make 200 million.
     `max_frames`: of an animation, two minutes at 25 a second: it is sent as it is, and receivers play it.
     """
@@ -60,9 +60,9 @@ class ImageLimits:
 
 
 def sniff_mime_type(head: bytes) -> str | None:
-    """The MIME type of a picture, film or sound by its first 262 bytes; None for all else, SVG included.
+    """Return the MIME type of a picture, film or sound by its first 262 bytes; None for all else, SVG included.
 
-    A signature is what a file claims to be, not that it is whole: for pictures, `make_variants` proves that.
+    A signature is a file's claim, and does not say that it is whole: for pictures, `make_variants` proves that.
     """
     import filetype
 
@@ -73,7 +73,7 @@ def sniff_mime_type(head: bytes) -> str | None:
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
-    """At most one byte over the limit. The size is looked at first; a FIFO or a device is never opened."""
+    """Read a file, at most one byte over the limit. The size is checked first; a FIFO or a device is never opened."""
     try:
         state = path.stat()
         if not stat.S_ISREG(state.st_mode):
@@ -89,8 +89,10 @@ def read_file(path: Path, max_bytes: int) -> bytes:
 
 
 def open_picture(data: bytes) -> tuple[ImageFile, str]:
-    """The picture, its header read and no more, and its format. Its plugin is called by name: `Image.open` would warn about
-    bombs through process-wide state that no thread can change safely, and sizes are checked here anyway.
+    """Read a picture's header and no more; returns the picture and its format.
+
+    Pillow's plugin is called by name: `Image.open` would warn about bombs through process-wide state that no thread can
+    change safely, and sizes are checked here anyway.
     """
     from PIL import Image, features
 
@@ -107,7 +109,7 @@ def open_picture(data: bytes) -> tuple[ImageFile, str]:
 
 
 def _open_heic(data: bytes) -> ImageFile:
-    """With the plugin that the extra `heic` brings; it turns the picture upright by itself."""
+    """Open a HEIC picture with the plugin of the extra `heic`; the plugin turns the picture upright by itself."""
     try:
         from pillow_heif import HeifImageFile
     except ImportError as exc:
@@ -117,7 +119,7 @@ def _open_heic(data: bytes) -> ImageFile:
 
 
 def count_gif_frames(data: bytes, limit: int) -> int:
-    """Frames of a GIF, counted to `limit` + 1: Pillow would seek through all, two million fit into 28 MB."""
+    """Count the frames of a GIF, to `limit` + 1: Pillow would seek through all, and two million fit into 28 MB."""
 
     def after_palette(pos: int, flags: int) -> int:
         return pos + (3 << (flags & 7) + 1 if flags & 0x80 else 0)

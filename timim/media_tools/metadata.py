@@ -1,4 +1,4 @@
-"""What a picture's file says besides its picture, taken out: where, when, by whom and with what it was made.
+"""Metadata taken out of a picture's file: the place, time, author and camera that it names.
 
 Invariant: the coded pixels are copied, not encoded anew. Only parts that are known to be needed for showing the picture are
 kept, so that an unknown part cannot tell; of EXIF that is the orientation, written anew.
@@ -25,7 +25,7 @@ _WEBP_EXIF, _WEBP_XMP = 0x08, 0x04  # flags of VP8X
 
 
 def strip_metadata(data: bytes) -> bytes:
-    """The same picture without its metadata. Raises MediaError for a format it does not know, NotAnImage."""
+    """Return the same picture without its metadata. Raises MediaError for a format it does not know, NotAnImage."""
     im, form = open_picture(data)
     turn = exif_orientation(im)
     try:
@@ -45,12 +45,12 @@ def strip_metadata(data: bytes) -> bytes:
 
 
 def _orientation_exif(turn: int) -> bytes:
-    """EXIF that says how the picture is turned, and nothing else; empty when it is upright."""
+    """Return EXIF with the picture's orientation and nothing else; empty when it is upright."""
     return b"" if turn == 1 else b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, turn, 0, 0)
 
 
 def _strip_jpeg(data: bytes, turn: int) -> Iterator[bytes]:
-    """Ends with the first picture: what follows is another camera lens's picture with metadata of its own, or hidden."""
+    """Yield the first picture alone: another camera lens's picture after it has metadata of its own, or is hidden."""
     yield b"\xff\xd8"
     if exif := _orientation_exif(turn):
         yield b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + b"Exif\0\0" + exif
@@ -90,7 +90,7 @@ def _is_needed_segment(marker: int, head: bytes) -> bool:
 
 
 def _scan_end(data: bytes, pos: int) -> int:
-    """Where the coded pixels end: at the next marker that is neither a stuffed byte nor a restart."""
+    """Return the end of the coded pixels: the next marker that is neither a stuffed byte nor a restart."""
     while True:
         pos = data.find(b"\xff", pos)
         if pos < 0 or pos + 1 >= len(data):

@@ -1,6 +1,6 @@
 """A picture's pixels: loaded no larger than needed, made 8-bit and sRGB, scaled, turned upright, and written.
 
-Invariant: what `encode` writes are pixels and nothing else: no EXIF, GPS, comments, XMP or profile.
+Invariant: `encode` writes pixels and nothing else: no EXIF, GPS, comments, XMP or profile.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ImageVariants:
 
 
 def scaled_size(width: int, height: int, shorter: int) -> tuple[int, int]:
-    """The size whose shorter side is `shorter`, in the same proportion; never larger than it was.
+    """Return the size whose shorter side is `shorter`, in the same proportion; never larger than it was.
 
     The other side is rounded half upwards; being the longer one, it cannot come out below `shorter`.
     """
@@ -59,7 +59,7 @@ def scaled_size(width: int, height: int, shorter: int) -> tuple[int, int]:
 def load_reduced(
     data: bytes, im: ImageFile, form: str, shorter: int | None, limits: ImageLimits
 ) -> tuple[Image | None, tuple[int, int], int]:
-    """The picture with this shorter side, upright and in sRGB, or None; its full size as stored, and how it is turned."""
+    """Return the picture with this shorter side, upright and in sRGB, or None; its full size as stored; its orientation."""
     from PIL.Image import Resampling
 
     full = im.size
@@ -98,14 +98,14 @@ def _load(
 
 
 def to_display(im: Image, profile: bytes | None, turn: int) -> Image:
-    """As it is displayed: in sRGB, upright, and without what the file said besides."""
+    """Return the picture as it is displayed: in sRGB, upright, and without the file's metadata."""
     im = _to_upright(_to_srgb(_to_eight_bits(im), profile), turn)
     im.info.clear()  # Pillow's writers take comments and profiles from here
     return im
 
 
 def exif_orientation(im: Image) -> int:
-    """How its EXIF says it is turned, 1 to 8; 1 for what it does not say well."""
+    """Return the orientation of its EXIF, 1 to 8; 1 if that is absent or damaged."""
     try:
         turn = im.getexif().get(0x0112, 1)
     except Exception:  # noqa: BLE001 - damaged EXIF around a sound picture is common, and no reason to refuse it
@@ -114,15 +114,16 @@ def exif_orientation(im: Image) -> int:
 
 
 def to_scalable_mode(im: Image) -> Image:
-    """In a mode whose values may be averaged: no palette, no bits; a transparent colour becomes alpha."""
+    """Convert to a mode whose values may be averaged: no palette, no bits; a transparent colour becomes alpha."""
     if im.mode == "PA" or (im.mode in ("P", "1", "L", "RGB") and "transparency" in im.info):
         return im.convert("RGBA")
     return im.convert("RGB" if im.mode == "P" else "L") if im.mode in ("P", "1") else im
 
 
 def _to_eight_bits(im: Image) -> Image:
-    """As L, RGB, RGBA or CMYK. 16 bits lose the lower eight; 32-bit and float greys have no agreed white:
-    their own darkest is black, their brightest white.
+    """Convert to L, RGB, RGBA or CMYK.
+
+    16 bits lose the lower eight; 32-bit and float greys have no agreed white: their darkest is black, their brightest white.
     """
     match im.mode:
         case "L" | "RGB" | "RGBA" | "CMYK":
@@ -141,7 +142,7 @@ def _to_eight_bits(im: Image) -> Image:
 
 
 def _to_srgb(im: Image, profile: bytes | None) -> Image:
-    """In sRGB, what a picture without a profile is taken for; a profile that does not fit is ignored."""
+    """Convert to sRGB, which a picture without a profile is taken for; a profile that does not fit is ignored."""
     if profile:
         from PIL import ImageCms
 
@@ -156,7 +157,7 @@ def _to_srgb(im: Image, profile: bytes | None) -> Image:
 
 
 def _to_upright(im: Image, turn: int) -> Image:
-    """What ImageOps.exif_transpose does, on the small picture and without a second look at the EXIF."""
+    """Turn the small picture as ImageOps.exif_transpose does, without reading the EXIF again."""
     from PIL.Image import Transpose
 
     flips = (Transpose.FLIP_LEFT_RIGHT, Transpose.ROTATE_180, Transpose.FLIP_TOP_BOTTOM, Transpose.TRANSPOSE)
@@ -165,7 +166,7 @@ def _to_upright(im: Image, turn: int) -> Image:
 
 
 def encode(im: Image, *, quality: int = QUALITY) -> Variant:
-    """A JPEG; a PNG where pixels are transparent or a side is too long for JPEG."""
+    """Write a JPEG; a PNG where pixels are transparent or a side is too long for JPEG."""
     if im.mode == "RGBA" and im.getchannel("A").getextrema() == (255, 255):
         im = im.convert("RGB")
     out, form = BytesIO(), "PNG" if im.mode == "RGBA" or max(im.size) > _JPEG_MAX_SIDE else "JPEG"

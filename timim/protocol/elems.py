@@ -1,7 +1,8 @@
-"""Elems to `MsgBody` JSON and back. What cannot be understood becomes an UnknownElem, byte for byte; nothing raises.
+"""Elems to `MsgBody` JSON and back. An elem that cannot be understood becomes an UnknownElem, byte for byte; none raises.
 
-Bytes (face and custom data) travel as a plain string where they are UTF-8, as every client sends them; otherwise as
-base64 with `DataEncoding: "base64"` beside them (ours: other clients see the base64).
+The classes of elems name their members; only kinds whose JSON is peculiar have code here. Bytes (face and custom data) travel
+as a plain string where they are UTF-8, as every client sends them; otherwise as base64 with `DataEncoding: "base64"` beside
+them (a timim extension: other clients see the base64).
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def split_body(body: bytes | msgspec.Raw) -> list[WireElem]:
-    """The members of a `MsgBody`. Raises ProtocolError when it is no array of elems."""
+    """Return the members of a `MsgBody`. Raises ProtocolError when it is no array of elems."""
     try:
         return _body_decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as exc:
@@ -73,9 +74,9 @@ def split_body(body: bytes | msgspec.Raw) -> list[WireElem]:
 
 
 def decode_body(body: bytes | msgspec.Raw) -> tuple[AnyElem, ...]:
-    """The elems of a `MsgBody`; one that this version does not know, or cannot read, as UnknownElem.
+    """Return the elems of a `MsgBody`; one that this version does not know, or cannot read, as UnknownElem.
 
-    Where content lies on this disk is not taken from it: a peer must not name files here.
+    Places on this disk are not taken from it: a peer must not name files here. Raises ProtocolError.
     """
     body = bytes(body)
     if body.startswith(_TEXT):
@@ -87,12 +88,12 @@ def decode_body(body: bytes | msgspec.Raw) -> tuple[AnyElem, ...]:
 
 
 def decode_own_body(body: bytes) -> tuple[AnyElem, ...]:
-    """The elems of a body of this device's own outbox, which may say where content lies on this disk."""
+    """Return the elems of a body of this device's own outbox, which may name files on this disk. Raises ProtocolError."""
     return tuple([decode_elem(elem.msg_type, bytes(elem.msg_content), local=True) for elem in split_body(body)])
 
 
 def decode_elem(msg_type: str, content: bytes, *, local: bool = False) -> AnyElem:
-    """Return one elem. Raises nothing: what its type does not promise is kept as it came."""
+    """Return one elem; content that does not match its type is kept as it came, in an UnknownElem."""
     kind = _KINDS.get(msg_type)
     if kind is not None:
         try:
@@ -131,7 +132,7 @@ def encode_elem(elem: AnyElem, *, local: bool = False) -> bytes:
 
 
 def _fields_in(kind: type[AnyElem], members: dict[str, Any], local: bool) -> dict[str, Any]:
-    """Return the fields of an elem that its `MsgContent` has; what it has besides is passed over."""
+    """Return the fields of an elem that its `MsgContent` has; other members are passed over."""
     fields = {
         field: _decode_bytes(member, members) if field in _BYTES_FIELDS[kind] else members[member]
         for member, field in kind.wire_fields.items()
@@ -143,7 +144,7 @@ def _fields_in(kind: type[AnyElem], members: dict[str, Any], local: bool) -> dic
 
 
 def _local_members(elem: AnyElem) -> Iterator[tuple[str, str | int]]:
-    """Yield what the outbox keeps besides: where content lies on this disk, and how it is to be sent."""
+    """Yield the members that only the outbox keeps: the content's place on this disk, and how to send it."""
     for member, field in elem.local_fields.items():
         value = getattr(elem, field)
         if isinstance(value, Path):

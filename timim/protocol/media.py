@@ -1,6 +1,6 @@
 """Bodies of the media API (a timim extension), and where a message's elems name content.
 
-What a media elem names is read from the elem itself, never from what a client says beside it.
+The content that an elem names is read from the elem itself, never from a client's claim beside it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NESTED_LIMIT = 100  # TIM's: layers of merged messages
 
 
 class BeginUpload(Body, kw_only=True):
-    """`POST {media}`: begin an upload, or ask where it stands; the same question has the same answer.
+    """`POST {media}`: begin an upload, or ask for its offset; the same request has the same reply.
 
     `Upload` is a name of 32 hexadecimal digits that the client makes; `Hash` the content's SHA-256, in hexadecimal.
     """
@@ -33,7 +33,7 @@ class BeginUpload(Body, kw_only=True):
 
 
 class UploadReply(Reply):
-    """Where an upload stands: `Offset` bytes are kept. `UUID` and `Url`: it is whole, and this is its name."""
+    """The state of an upload: the server has `Offset` bytes. `UUID` and `Url` are set when it has all of them."""
 
     offset: int = msgspec.field(name="Offset", default=0)
     uuid: str = msgspec.field(name="UUID", default="")
@@ -42,17 +42,17 @@ class UploadReply(Reply):
 
 
 class SignedUrlReply(Reply):
-    """`GET {media}/{uuid}/url`: an address for whoever holds it, good for `ExpiresIn` seconds."""
+    """`GET {media}/{uuid}/url`: an address that opens without a login, for `ExpiresIn` seconds."""
 
     url: str = msgspec.field(name="Url", default="")
     expires_in: int = msgspec.field(name="ExpiresIn", default=0)
 
 
 class MediaRef(NamedTuple):
-    """Content that an elem names. `ours`: the elem says that this server has it, so it must be here."""
+    """Content that an elem names. `on_this_server`: by the elem, this server has it, so the server must know it."""
 
     uuid: str
-    ours: bool
+    on_this_server: bool
 
 
 class _PictureRef(msgspec.Struct):
@@ -89,10 +89,10 @@ def media_refs(members: Sequence[WireElem], media_url: str) -> list[MediaRef]:
     found: dict[str, bool] = {}
     for uuid, url in _iter_refs(members, NESTED_LIMIT):
         here = uuid_from_url(url, media_url)
-        name, ours = (uuid, bool(here) or not url) if UUID.match(uuid) else (here, True)
+        name, on_this_server = (uuid, bool(here) or not url) if UUID.match(uuid) else (here, True)
         if name:
-            found[name] = found.get(name, False) or ours
-    return [MediaRef(uuid, ours) for uuid, ours in found.items()]
+            found[name] = found.get(name, False) or on_this_server
+    return [MediaRef(uuid, on_this_server) for uuid, on_this_server in found.items()]
 
 
 def nested_media_uuids(messages: bytes) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ def _image_refs(image: _ImageRefs) -> Iterator[tuple[str, str]]:
         return
     for picture in image.pictures:
         yield picture.uuid, picture.url
-    # the picture's own name is its original's; a client of another make calls it what it likes
+    # the picture's own name is its original's; a client of another make may call it otherwise
     if all(picture.uuid != image.uuid for picture in image.pictures):
         yield image.uuid, image.pictures[0].url
 

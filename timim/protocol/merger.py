@@ -1,6 +1,6 @@
 """Messages forwarded as one: making a merger of messages, and messages of a merger.
 
-A merged message is what was said, by whom and when; it is nobody's entry, and proves nothing.
+A merged message has words, a sender and a time; it is no entry of a conversation, and proves nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _encode = msgspec.json.Encoder().encode
 def merge_messages(
     messages: Sequence[Message], *, title: str, abstracts: Sequence[str] | None = None, compatible_text: str = ""
 ) -> MergerElem:
-    """Messages as one elem, oldest first as given. `abstracts` None: the first lines of what they say.
+    """Make one elem of messages, oldest first as given. `abstracts` None: the first lines of their text.
 
     Raises InvalidArgument for none or more than 300, for one that was recalled or not sent; InvalidElem past 100 layers.
     """
@@ -65,7 +65,7 @@ def merge_messages(
 
 
 def unpack_merger(content: bytes) -> list[Message]:
-    """The messages in a merger's content, not bound to a client yet. Raises ProtocolError when it is no such content."""
+    """Return the messages in a merger's content, not bound to a client yet. Raises ProtocolError for other content."""
     try:
         entries = _decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as exc:

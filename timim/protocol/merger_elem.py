@@ -1,6 +1,6 @@
 """`TIMRelayElem`, messages forwarded as one: inline (`MsgList`), or as content on the server (`JsonMsgKey`).
 
-What is inline stays byte for byte as it came.
+Inline messages stay byte for byte as they came.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class RelayContent(msgspec.Struct, kw_only=True, omit_defaults=True):
     pb_key: str = msgspec.field(name="PbMsgKey", default="")
     url: str = msgspec.field(name="TimelineUrl", default="")
     size: int = msgspec.field(name="TimelineSize", default=0)
-    media: list[str] = msgspec.field(name="TimelineMedia", default_factory=list)  # what the messages of that content name
+    media: list[str] = msgspec.field(name="TimelineMedia", default_factory=list)  # content that those messages name
     messages: msgspec.Raw = msgspec.field(name="MsgList", default=_NOTHING)
 
 
@@ -40,7 +40,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def encode_relay(elem: MergerElem) -> bytes:
-    """The elem as a member of `MsgBody`."""
+    """Return the elem as a member of `MsgBody`."""
     content = RelayContent(
         title=elem.title,
         abstracts=list(elem.abstracts),
@@ -59,7 +59,7 @@ def encode_relay(elem: MergerElem) -> bytes:
 
 
 def decode_relay(content: bytes) -> MergerElem:
-    """A merger of such a content. Raises InvalidElem, msgspec's errors."""
+    """Return the merger of a `MsgContent`. Raises InvalidElem, msgspec's errors."""
     relay = _decode(content)
     inline = bytes(relay.messages)
     count = validated_count(inline)
@@ -80,7 +80,7 @@ def decode_relay(content: bytes) -> MergerElem:
 
 
 def validate_relay(content: bytes | msgspec.Raw) -> None:
-    """Raises InvalidElem for more messages, or more layers, than a merger may hold."""
+    """Raise InvalidElem for more messages, or more layers, than a merger may hold."""
     try:
         relay = _decode(content)
         validated_count(bytes(relay.messages))
@@ -91,7 +91,7 @@ def validate_relay(content: bytes | msgspec.Raw) -> None:
 
 
 def validated_count(messages: bytes) -> int:
-    """How many messages a `MsgList` holds. Raises InvalidElem past 300."""
+    """Return the number of messages in a `MsgList`. Raises InvalidElem past 300."""
     count = len(_count(messages))
     if count > MESSAGES_LIMIT:
         raise InvalidElem(f"MsgList holds {count} messages, the limit is {MESSAGES_LIMIT}", code=90010)

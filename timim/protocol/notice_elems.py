@@ -1,6 +1,6 @@
 """The server's own elems as a client reads them. A subtype that this version does not know keeps its bare number.
 
-What a content lacks is empty, and what it holds besides is passed over: servers of other versions say more, or less.
+A missing member is empty, and members that are not known are passed over: servers of other versions send more, or fewer.
 """
 
 from __future__ import annotations

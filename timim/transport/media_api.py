@@ -92,8 +92,8 @@ class MediaApi:
                     raise MediaServerBusy(f"the server is busy: HTTP {reply.status_code}")
                 if reply.status_code != (206 if offset else 200):
                     raise DownloadFailed(f"the server refused the download: HTTP {reply.status_code}")
-                told = reply.headers.get("etag", "").strip('"')
-                if tag and told != tag:
+                etag = reply.headers.get("etag", "").strip('"')
+                if tag and etag != tag:
                     raise DownloadFailed("the content changed while it was fetched")
                 total = int(reply.headers.get("content-length", "0"))
                 if offset:
@@ -102,7 +102,7 @@ class MediaApi:
                         raise DownloadFailed("the server sent another part than was asked for")
                     total = int(span[2])
                 async for chunk in reply.aiter_bytes():
-                    yield told, total, chunk
+                    yield etag, total, chunk
         except httpx2.TimeoutException as exc:
             raise RequestTimeout("the download stalled") from exc
         except httpx2.TransportError as exc:

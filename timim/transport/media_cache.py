@@ -1,7 +1,7 @@
 """Downloaded content kept on this device, by uuid and up to a size: only for a client that asked for it.
 
 A file here is whole or not here at all, whatever ends the process: it gets its name after its last byte is on disk, and
-its name says what its bytes hash to. The least recently used content is removed first.
+its name has the hash of its bytes. The least recently used content is removed first.
 """
 
 from __future__ import annotations

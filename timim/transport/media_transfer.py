@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     import httpx2
 
 log = logging.getLogger("timim")
-DEFAULT_LIMIT_BYTES: dict[ContentKind, int] = {  # Tencent's: 28 MB for what is shown at once, 100 MB for files
+DEFAULT_LIMIT_BYTES: dict[ContentKind, int] = {  # Tencent's: 28 MB for content that is shown at once, 100 MB for files
     "image": 28 * 1024 * 1024,
     "sound": 28 * 1024 * 1024,
     "file": 100 * 1024 * 1024,
@@ -60,7 +60,7 @@ ABORT_TIMEOUT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """Where content is on the server."""
+    """The name, address and size of content on the server."""
 
     uuid: str
     url: str
@@ -224,7 +224,7 @@ class MediaTransfer:
         async with open_for_writing(path, "wb") as writer:
             return await self._fetch(uuid, size_bytes, writer, progress)
 
-    async def _fetch(self, uuid: str, size_bytes: int, writer: _Writer, progress: Progress | None) -> str:
+    async def _fetch(self, uuid: str, size_bytes: int, writer: _PieceSink, progress: Progress | None) -> str:
         """Write the content, going on after a cut where it stopped; returns its SHA-256, which was checked."""
         download, failures = _Download(writer, progress), 0
         async with self._slots:
@@ -244,7 +244,7 @@ class MediaTransfer:
             return await download.finish(size_bytes)
 
 
-class _Writer(Protocol):
+class _PieceSink(Protocol):
     """Takes the pieces of a download: a file's `PieceWriter`, or memory."""
 
     async def write(self, piece: bytes) -> None: ...
@@ -269,7 +269,7 @@ class _Download:
     `received` is the number of bytes so far, the offset to go on from; `tag` the hash that the server named with them.
     """
 
-    def __init__(self, writer: _Writer, progress: Progress | None) -> None:
+    def __init__(self, writer: _PieceSink, progress: Progress | None) -> None:
         self.received = 0
         self.tag = ""
         self._writer = writer

@@ -109,7 +109,7 @@ def test_the_server_finds_all_content_that_a_kind_names(kind: type[AnyElem]) -> 
     named = {ref.uuid for ref in media_refs(split_body(body), MEDIA_URL)}
     assert named == {uuid(n) for n in range(1, 9) if uuid(n).encode() in body}
     assert named
-    assert all(ref.ours for ref in media_refs(split_body(body), MEDIA_URL))
+    assert all(ref.on_this_server for ref in media_refs(split_body(body), MEDIA_URL))
 
 
 def test_members_keep_their_order_on_the_wire() -> None:
