@@ -14,6 +14,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 from tests.support.backing_services import Nats, Postgres
+from tests.support.program_nursery import NURSERY
 from tests.support.s3_server import Bucket, s3_server
 from tests.support.users import People
 from timim.testing import RunningServer, running_server
@@ -29,6 +30,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--backend", choices=["file", "cluster"], default="file", help="what running_server() stands on")
     parser.addoption("--requirement", metavar="ID", help="only the tests that prove this requirement, P03 for example")
     parser.addoption("--seed", type=int, help="drives faults, kills and data; a failing test prints its own")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nursery() -> Iterator[None]:
+    """Every running_server() is forked from a process that has imported what it needs."""
+    BACKEND.launch = NURSERY.launch
+    yield
+    NURSERY.close()
 
 
 @pytest.fixture

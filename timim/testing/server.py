@@ -12,10 +12,10 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..client import Client
 from ..errors import ConnectionFailed, InvalidArgument
@@ -31,14 +31,37 @@ START_LIMIT_S = 30.0
 STOP_LIMIT_S = 15.0
 
 
+class ServerProcess(Protocol):
+    """A running program, as `asyncio.subprocess.Process` shows one."""
+
+    pid: int
+    stdout: asyncio.StreamReader | None
+
+    @property
+    def returncode(self) -> int | None: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def kill(self) -> None: ...
+    async def wait(self) -> int: ...
+    async def communicate(self) -> tuple[bytes, bytes | None]: ...
+
+
+async def spawn(program: Sequence[str], environment: Mapping[str, str]) -> ServerProcess:
+    """Start a Python program in a new interpreter; standard output and errors are one pipe."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable, *program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environment
+    )
+
+
 class BackendSettings:
     """Databases of the test servers of this run.
 
     `settings_of` is None when each server uses a file in its folder. Otherwise it returns the settings for a folder, and each
     test server has two gateways.
+    `launch` starts the processes of the servers.
     """
 
     settings_of: Callable[[Path], Mapping[str, object]] | None = None
+    launch: Callable[[Sequence[str], Mapping[str, str]], Awaitable[ServerProcess]] = staticmethod(spawn)
 
 
 BACKEND = BackendSettings()
@@ -67,7 +90,7 @@ class RunningServer:
         self.clock: WallClock = WallClock()
         self._settings = dict(settings)
         self._port = 0
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: ServerProcess | None = None
         self._companion: RunningServer | None = None  # a second gateway; clients get to the two in turns
 
     @property
@@ -127,13 +150,8 @@ class RunningServer:
             "TIMIM_SECRET_KEY": self.secret_key,
             **{f"TIMIM_{name.upper()}": str(value) for name, value in settings.items()},
         }
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *(*self.program, "serve", "--port", str(self._port), "--data-dir", str(self.folder), "--plain"),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=environment,
-        )
+        options = ("--port", str(self._port), "--data-dir", str(self.folder), "--plain")
+        self._process = await BACKEND.launch((*self.program, "serve", *options), environment)
         assert self._process.stdout is not None
         said = ""
         async with asyncio.timeout(START_LIMIT_S):

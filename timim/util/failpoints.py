@@ -34,13 +34,16 @@ def _parse(text: str) -> dict[str, int]:
     return {name: int(count or "1")}
 
 
-_configured = _parse(os.environ.get(VARIABLE, ""))
 _remaining: dict[str, int] = {}
 
 
 def arm() -> None:
-    """Start to count, once the server listens: failpoints that its start reached do not count."""
-    _remaining.update(_configured)
+    """Read which failpoint is configured, and start to count: failpoints that the server's start reached do not count.
+
+    Raises:
+        ValueError: The variable names no failpoint.
+    """
+    _remaining.update(_parse(os.environ.get(VARIABLE, "")))
 
 
 def failpoint(name: Failpoint) -> None:
