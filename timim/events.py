@@ -32,7 +32,6 @@ __all__ = [
     "ReadReceipt",
     "RelationChanged",
     "StoreReplaced",
-    "event_from_action",
     "events_from_message",
     "is_from_server",
     "is_group_tip",

@@ -6,7 +6,7 @@ import sqlite3
 from itertools import pairwise
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
@@ -145,3 +145,27 @@ def test_wrong_coverage_is_detected(mutant: type[Coverage], monkeypatch: pytest.
     monkeypatch.setattr(timeline_state, "Coverage", mutant)
     with pytest.raises((AssertionError, BaseExceptionGroup)):
         run_state_machine_as_test(Knowing, settings=MUTANTS)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 40), st.integers(0, 8)), max_size=30))
+def test_coverage_is_a_set_of_seqs(steps: list[tuple[bool, int, int]]) -> None:
+    coverage, model = Coverage(), set[int]()
+    for add, first, more in steps:
+        seqs = set(range(first, first + more + 1))
+        coverage = coverage.add(first, first + more) if add else coverage.remove(first, first + more)
+        model = model | seqs if add else model - seqs
+    held = {seq for interval in coverage for seq in range(interval.first, interval.last + 1)}
+    assert held == model
+    assert len(coverage) == len(model)
+    missing = {seq for gap in coverage.missing(1, 50) for seq in range(gap.first, gap.last + 1)}
+    assert missing == set(range(1, 51)) - model
+    edges = coverage.intervals
+    assert all(left.last + 1 < right.first for left, right in pairwise(edges))
+    assert coverage == Coverage(edges)
+
+
+def test_coverage_merges_adjacent_intervals_only() -> None:
+    assert Coverage([(1, 4), (6, 9)]).intervals == (Interval(1, 4), Interval(6, 9))
+    assert Coverage([(1, 4), (6, 9)]).add(5, 5).intervals == (Interval(1, 9),)
+    with pytest.raises(ValueError, match="not an interval"):
+        Coverage().add(0, 3)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from timim.elem_base import SERVER_ELEMS
 from timim.elems import (
@@ -157,3 +159,36 @@ def test_the_outbox_keeps_where_content_lies_and_the_wire_does_not(elem: AnyElem
 def test_a_stored_file_without_a_name_is_not_named_after_its_place_on_disk() -> None:
     nameless = FileElem(path=Path("outgoing/0123")).model_copy(update={"filename": ""})
     assert decode_own_body(encode_body([nameless], local=True)) == (nameless,)
+
+
+text = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
+any_elem: st.SearchStrategy[AnyElem] = st.one_of(
+    text.map(lambda t: TextElem(text=t)),
+    st.builds(FaceElem, index=st.integers(0, 2**31 - 1), data=st.binary()),
+    st.builds(CustomElem, data=st.binary(), desc=text, ext=text, sound=text),
+    st.builds(LocationElem, desc=text, latitude=st.floats(-90, 90), longitude=st.floats(-180, 180)),
+)
+
+
+@given(st.lists(any_elem, max_size=8))
+def test_elems_survive_encoding_and_decoding(sent: list[AnyElem]) -> None:
+    assert decode_body(encode_body(sent)) == tuple(sent)
+
+
+@pytest.mark.requirement("F13")
+def test_an_elem_that_does_not_match_its_type_is_kept_as_it_came() -> None:
+    body = b'[{"MsgType":"TIMTextElem","MsgContent":{"Text" : 1.0}},{"MsgType":"X","MsgContent":[1, 2 ]}]'
+    first, second = decode_body(body)
+    assert first == UnknownElem(MsgType="TIMTextElem", content=b'{"Text" : 1.0}')
+    assert second == UnknownElem(MsgType="X", content=b"[1, 2 ]")
+    assert encode_body((first, second)) == body
+
+
+def test_a_peer_cannot_name_files_on_this_disk() -> None:
+    body = b'[{"MsgType":"TIMSoundElem","MsgContent":{"UUID":"u","Url":"x","Second":1,"LocalPath":"/etc/passwd"}}]'
+    (sound,) = decode_body(body)
+    assert isinstance(sound, SoundElem)
+    assert sound.path is None
+    (own,) = decode_own_body(body)
+    assert isinstance(own, SoundElem)
+    assert b"LocalPath" not in encode_body([own])

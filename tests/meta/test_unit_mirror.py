@@ -1,0 +1,57 @@
+"""tests/unit mirrors timim/: each file there tests the module of the same path, and nothing else stands there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+NOT_TESTS = frozenset({"conftest.py"})
+
+
+def without_module(tests: Path, package: Path) -> Iterator[str]:
+    """Yield the files of `tests` that mirror no module of `package`: a/test_b.py is for a/b.py, or for the folder a/b."""
+    for path in sorted(tests.rglob("*.py")):
+        folder = package / path.parent.relative_to(tests)
+        name = path.stem.removeprefix("test_")
+        mirrored = path.stem != name and ((folder / f"{name}.py").is_file() or (folder / name).is_dir())
+        if not mirrored and path.name not in NOT_TESTS:
+            yield str(path.relative_to(tests))
+
+
+def test_each_unit_test_mirrors_a_module() -> None:
+    assert list(without_module(ROOT / "tests" / "unit", ROOT / "timim")) == []
+
+
+def test_a_file_without_a_module_is_found(tmp_path: Path) -> None:
+    tests, package = tmp_path / "unit", tmp_path / "package"
+    for folder in (tests / "a", package / "a" / "folder"):
+        folder.mkdir(parents=True)
+    for name in ("test_b.py", "test_c.py", "test_folder.py", "helpers.py", "conftest.py"):
+        (tests / "a" / name).touch()
+    (package / "a" / "b.py").touch()
+    assert list(without_module(tests, package)) == ["a/helpers.py", "a/test_c.py"]
+
+
+FORBIDDEN = {
+    "connect": "socket.create_connection(('127.0.0.1', 9))",
+    "listen": "socket.create_server(('127.0.0.1', 0))",
+    "start a process": "subprocess.run(['true'])",
+    "connect and hide the error": "try: socket.create_connection(('127.0.0.1', 9))\n    except (AssertionError, OSError): pass",
+}
+ALLOWED = "asyncio.run(asyncio.to_thread(list))"
+
+
+@pytest.mark.parametrize("statement", [*FORBIDDEN.values(), ALLOWED], ids=[*FORBIDDEN, "run a loop and a thread"])
+def test_a_unit_test_may_not_use_the_network_or_a_process(statement: str, tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text((ROOT / "tests" / "unit" / "conftest.py").read_text())
+    test = f"import asyncio, socket, subprocess\n\ndef test_it():\n    {statement}\n"
+    (tmp_path / "test_it.py").write_text(test)
+    run = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", str(tmp_path), str(tmp_path)]
+    done = subprocess.run(run, capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
+    assert done.returncode == (0 if statement == ALLOWED else 1), done.stdout

@@ -1,0 +1,132 @@
+"""A message before it has a client: its elems, their limits, and what it says of itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from timim import (
+    AlreadySent,
+    CustomElem,
+    ElemLimitError,
+    FaceElem,
+    FileElem,
+    InvalidArgument,
+    LocationElem,
+    Message,
+    MessageStatus,
+    Priority,
+    SoundElem,
+    TextElem,
+)
+from timim.protocol.elems import decode_body
+from timim.replies import QuotedMessage, embed_quote
+
+SOUND, FILE = SoundElem(data=b"x", duration=1), FileElem(data=b"x", filename="f")
+
+
+@pytest.mark.requirement("F02")
+def test_a_message_is_its_elems_in_order() -> None:
+    face = FaceElem(index=0, data=b"\xff")
+    message = Message("a", face).add("b")
+    assert list(message) == [TextElem(text="a"), face, TextElem(text="b")]
+    assert (len(message), message[1], message[-1].text, message[:2]) == (3, face, "b", (TextElem(text="a"), face))
+    assert message.text == "ab"
+
+
+@pytest.mark.requirement("F09", "F10")
+@pytest.mark.parametrize("elem", [SOUND, FILE], ids=["sound", "file"])
+def test_a_second_sound_or_file_is_refused_and_changes_nothing(elem: SoundElem | FileElem) -> None:
+    message = Message("a", SOUND, FILE)
+    with pytest.raises(ElemLimitError) as refused:
+        message.add(elem)
+    assert refused.value.code == 1
+    assert list(message) == [TextElem(text="a"), SOUND, FILE]
+
+
+def test_only_elems_and_strings_can_be_added() -> None:
+    message = Message()
+    for wrong in (5, b"bytes", None, Message()):
+        with pytest.raises(InvalidArgument, match=type(wrong).__name__):
+            message.add(wrong)  # type: ignore[arg-type]
+    assert len(message) == 0
+    assert message, "also an empty message is one"
+
+
+@pytest.mark.requirement("F02")
+def test_a_sent_message_is_frozen() -> None:
+    message = Message("a")
+    message.status = MessageStatus.SENDING
+    with pytest.raises(AlreadySent):
+        message.add("b")
+    assert message.text == "a"
+
+
+@pytest.mark.requirement("F26")
+def test_the_unique_id_is_known_once_the_message_has_a_seq() -> None:
+    message = Message("a")
+    message.msg_id = "1700000000-5"
+    assert message.unique_id == 0
+    message.seq = 3
+    assert message.unique_id == 3 * 2**32 + 5
+
+
+@pytest.mark.requirement("F33")
+def test_the_push_text_is_that_of_every_elem_without_a_separator() -> None:
+    elems = CustomElem(data=b"{}", desc="红包"), FaceElem(index=1), LocationElem(desc="x", latitude=1, longitude=2)
+    assert Message("hi", *elems).push_text == "hi红包[表情][位置]"
+
+
+def test_a_new_message_has_the_documented_defaults() -> None:
+    message = Message("a")
+    assert (message.status, message.msg_id, message.seq, message.priority) == (None, "", 0, Priority.NORMAL)
+    assert (message.custom_int, message.custom_data, message.cloud_custom_data) == (0, b"", "")
+    assert (message.recalled, message.recaller, message.version, dict(message.reactions)) == (False, "", 0, {})
+    assert message.reply_to is None
+
+
+def test_messages_are_equal_only_to_themselves() -> None:
+    message = Message("a")
+    assert message == message
+    assert message != Message("a")
+    assert len({message, Message("a")}) == 2
+
+
+def test_a_reply_says_what_it_replies_to() -> None:
+    quote = QuotedMessage(7, "1-1", "bob", "hi", 100)
+    assert Message("a", cloud_custom_data=embed_quote(quote, "")).reply_to == quote
+
+
+def test_a_loaded_body_is_decoded_when_it_is_first_looked_at() -> None:
+    calls: list[bytes] = []
+
+    def decode(body: bytes) -> tuple[object, ...]:
+        calls.append(body)
+        return decode_body(body)
+
+    message = Message()
+    body = b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"hi"}}]'
+    message.load_body(body, decode)  # type: ignore[arg-type]
+    assert calls == []
+    assert (message.text, message.text) == ("hi", "hi")
+    assert calls == [body]
+
+
+@pytest.mark.parametrize("data", ["\ud800", b"bytes", None])
+def test_cloud_custom_data_that_is_not_text_is_refused(data: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        Message("a", cloud_custom_data=data).check()
+    assert refused.value.code == 6017
+
+
+async def test_a_message_without_a_client_cannot_act() -> None:
+    message = Message("a")
+    for act in (message.recall, message.remove, message.delete_from_storage):
+        with pytest.raises(InvalidArgument, match="send it first"):
+            await act()
+
+
+def test_a_message_shows_its_state() -> None:
+    message = Message("a")
+    assert repr(message) == "<Message new not sent from me, 1 elems>"
+    message.msg_id, message.status, message.seq, message.sender = "1-2", MessageStatus.SUCCEEDED, 9, "bob"
+    assert repr(message) == "<Message 1-2 succeeded seq 9 from bob, 1 elems>"
