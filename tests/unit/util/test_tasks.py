@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from timim.errors import ConnectionFailed, TimimError
-from timim.testing import running_server
 from timim.util.tasks import gather_cancelling
 
 Run = Callable[..., Coroutine[Any, Any, None]]
@@ -66,16 +65,3 @@ async def test_a_plain_task_group_loses_the_cancellation() -> None:
 async def test_the_first_error_is_raised_as_itself() -> None:
     with pytest.raises(ConnectionFailed, match="the link ended"):
         await gather_cancelling(asyncio.Event().wait(), fails())
-
-
-def test_a_program_whose_main_raises_ends_and_closes_its_clients() -> None:
-    async def main() -> None:
-        async with running_server() as server:
-            clients = [server.client(f"u{n}") for n in range(8)]
-            for client in clients:
-                await client.login()
-            await server.crash()
-            raise RuntimeError("of the program itself")
-
-    with pytest.raises(RuntimeError, match="of the program itself"):
-        asyncio.run(asyncio.wait_for(main(), 60))

@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.paths import ROOT
-from timim.server.settings import Settings
 from timim.server.store import accounts_and_groups, conversations, schema, timelines
 from timim.server.store.base import MsgKey, NewEntry, c2c_timeline
 from timim.server.store.operation import Op, RunMany
@@ -85,11 +83,3 @@ def test_hot_statements_use_one_shard_except_the_listed_ones() -> None:
 )
 def test_a_statement_across_shards_is_detected(sql: str) -> None:
     assert crosses(sql)
-
-
-def test_every_setting_that_the_examples_name_exists() -> None:
-    named: set[str] = set()
-    for file in (ROOT / "examples" / "deploy").iterdir():
-        named |= {name.lower() for name in re.findall(r"TIMIM_([A-Z_0-9]+)", file.read_text())}
-    assert named - {"image"} <= Settings.model_fields.keys()
-    assert {"database", "bus", "secret_key"} <= named
