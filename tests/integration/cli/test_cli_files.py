@@ -16,7 +16,6 @@ from tests.integration.cli.test_cli import environment, key_of, timim
 from tests.support.media_proxy import relayed_server
 from tests.support.paths import MEDIA
 from timim import FileElem, ImageElem, SoundElem
-from timim.cli.files import free_path, local_name
 from timim.testing import running_server
 
 MIB = 1 << 20
@@ -67,34 +66,6 @@ async def test_an_interrupted_file_leaves_nothing_on_the_server(tmp_path: Path) 
         assert (process.returncode, out) == (130, b"")
         assert err.decode().splitlines()[-1] == "timim: interrupted: nothing of it is left"
         assert [path for path in (server.folder / "media").rglob("*") if path.is_file()] == []
-
-
-@pytest.mark.requirement("R12")
-def test_a_name_that_a_peer_chose_is_never_a_path() -> None:
-    for shown, name in (
-        ("../../x", "x"),
-        ("..\\..\\x.txt", "x.txt"),
-        ("/etc/passwd", "passwd"),
-        ("a\0b\nc", "abc"),
-        ("evil\u202egpj.exe", "evilgpj.exe"),
-        ("..", "uuid"),
-        ("", "uuid"),
-        (".bashrc", "bashrc"),
-        ("CON", "_CON"),
-        ("con.txt", "_con.txt"),
-        ("C:\\x", "x"),
-        ("a:b", "a_b"),
-        ("报告 1.pdf", "报告 1.pdf"),
-    ):
-        assert local_name(shown, "uuid") == name
-    assert local_name("x" * 300 + ".pdf", "uuid") == "x" * 196 + ".pdf"
-    assert len(local_name("字" * 300, "uuid").encode()) <= 200
-
-
-def test_an_existing_path_is_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").touch()
-    (tmp_path / "a (1).txt").symlink_to("nowhere")
-    assert free_path(tmp_path, "a.txt").name == "a (2).txt"
 
 
 async def test_every_kind_of_content_can_be_fetched(tmp_path: Path) -> None:

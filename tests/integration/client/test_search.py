@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import timim
 from timim.cli.main import app
-from timim.ids import ConversationKey, ConversationType
-from timim.local_store import fulltext
-from timim.local_store import writes as rows
-from timim.local_store.types import IngestBatch, MessageRow
-from timim.protocol.coverage import Interval
-from timim.protocol.elems import encode_body
-from timim.storage import LocalStore
 from timim.testing import EventRecorder, running_server
 from timim.testing.server import RunningServer
-
-KEY = ConversationKey(ConversationType.C2C, "bob")
 
 
 @pytest.fixture
@@ -32,19 +20,6 @@ async def server() -> AsyncIterator[RunningServer]:
     async with running_server() as server:
         await server.add_users("alice", "bob", "carol")
         yield server
-
-
-def item(seq: int, *elems: timim.TextElem | timim.FileElem, time: int = 0) -> MessageRow:
-    return MessageRow(seq, f"1-{seq}", "bob", time or seq, False, encode_body(elems))
-
-
-async def stored(store: LocalStore, *texts: str) -> None:
-    items = [item(seq, timim.TextElem(text=text)) for seq, text in enumerate(texts, 1)]
-    await store.add([IngestBatch(KEY, items, [Interval(1, len(items))], live=True, head=len(items), last_seq=len(items))])
-
-
-async def seqs(store: LocalStore, text: str) -> list[int]:
-    return [m.seq for m in (await store.search(fulltext.SearchQuery(fulltext.parse_query(text)), 100)).messages]
 
 
 @pytest.mark.requirement("P07")
@@ -176,82 +151,6 @@ async def test_an_empty_search_is_a_clear_error(tmp_path: Path, text: str) -> No
             await client.search()
     finally:
         await client.close()
-
-
-@pytest.mark.requirement("P07")
-async def test_the_index_follows_its_rows(tmp_path: Path) -> None:
-    async with LocalStore(tmp_path / "m.db") as store:
-        await stored(store, "one 发票", "two 发票", "three 发票")
-        assert await seqs(store, "发票") == [3, 2, 1]
-        held = (await store.search(fulltext.SearchQuery(("发票",)), 10)).messages
-        assert await store.mark_deleted(held[0])
-        assert await seqs(store, "发票") == [2, 1]
-        assert len((await store.search(fulltext.SearchQuery(("发票",), deleted=True), 10)).messages) == 3
-        assert await store.delete_message(held[1])
-        assert await store.delete_message(held[0])
-        assert await seqs(store, "发票") == [1]
-        # 2 comes again, under the local_id that was free, and with another body; 1 is fetched again, edited
-        again = [item(2, timim.TextElem(text="two changed")), item(1, timim.TextElem(text="one edited"))]
-        await store.add([IngestBatch(KEY, again, [Interval(1, 2)], last_seq=3)])
-        assert await seqs(store, "发票") == []
-        assert await seqs(store, "changed") == [2]
-        assert await seqs(store, "edited") == [1]
-        assert not await store.enter_epoch("e1")
-        assert await store.enter_epoch("e2")
-        assert len((await store.search(fulltext.SearchQuery(("edited",)), 10)).messages) == 1
-        await store.delete_conversation(KEY, messages=True)
-        assert await seqs(store, "edited") == []
-    check = sqlite3.connect(tmp_path / "m.db")
-    fulltext.register(check)
-    check.execute("INSERT INTO words(words) VALUES('integrity-check')")
-    assert check.execute("SELECT count(*) FROM words WHERE words MATCH 'edited OR changed OR one'").fetchone() == (0,)
-    check.close()
-
-
-@pytest.mark.requirement("P07")
-async def test_a_store_without_an_index_is_indexed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fulltext, "BATCH_ROWS", 7)
-    old = sqlite3.connect(tmp_path / "m.db")
-    old.executescript(f"{rows._STEPS[0]} PRAGMA user_version=1")
-    for number in range(1, 51):
-        body = encode_body([timim.TextElem(text=f"old {number - 1} 票")])
-        old.execute(
-            "INSERT INTO messages(type, peer, position, seq, msg_id, sender, timestamp, status, is_self, priority, body,"
-            " cloud_custom_data) VALUES(?,?,?,?,?,'bob',1,2,0,'Normal',?,'')",
-            (*KEY, number, number, f"1-{number}", body),
-        )
-    old.execute("INSERT INTO conversations(type, peer, coverage, last_seq, head) VALUES(?,?,'[[1,50]]',50,50)", tuple(KEY))
-    old.commit()
-    old.close()
-    async with LocalStore(tmp_path / "m.db") as store:
-        (first,) = await store.page(KEY, 1, high=1)
-        await store.delete_message(first)
-        assert len(await seqs(store, "票")) == 49
-        assert await seqs(store, "49") == [50]
-
-
-@given(
-    st.lists(st.text('发票今天ab é😀"*-', max_size=6), min_size=1, max_size=6),
-    st.text('发票今天ab"*-():', min_size=1, max_size=3),
-)
-@pytest.mark.requirement("P07")
-def test_a_substring_is_found_at_any_position(texts: list[str], wanted: str) -> None:
-    connection = sqlite3.connect(":memory:")
-    fulltext.register(connection)
-    connection.executescript("CREATE TABLE messages(local_id INTEGER PRIMARY KEY, body BLOB);" + fulltext.SCHEMA)
-    bodies = [(encode_body([timim.TextElem(text=text)]),) for text in texts]
-    connection.executemany("INSERT INTO messages(body) VALUES(?)", bodies)
-    fulltext.index_more(connection)
-    try:
-        question = fulltext.SearchQuery(fulltext.parse_query(wanted))
-    except timim.InvalidArgument:
-        return
-    rows = connection.execute("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid", (question.match(),)).fetchall()
-    if all("\u4e00" <= sign <= "\u9fff" for sign in wanted):
-        # signs between two characters do not part them, as a space does not: FTS5 knows words and their order only
-        plain = ["".join(sign for sign in text if sign not in ' "*-') for text in texts]
-        assert [number for (number,) in rows] == [n for n, text in enumerate(plain, 1) if wanted in text]
-    connection.close()
 
 
 @pytest.mark.requirement("P07")

@@ -14,8 +14,6 @@ import pytest
 
 from tests.integration.cli.test_cli import environment, timim
 from tests.support.paths import MUTANTS
-from timim.loadtest.accounting import SequenceTracker
-from timim.loadtest.latency import LatencyHistogram
 from timim.testing import RunningServer, running_server
 
 SMALL = ("--users", "6", "--seconds", "1", "--in-flight", "64")  # as many are under way however slow the machine is
@@ -113,23 +111,3 @@ async def test_an_impossible_option_is_one_clear_line(server: RunningServer, tmp
     assert "cannot connect to ws://127.0.0.1:1" in await refusal(TIMIM_URL="ws://127.0.0.1:1")
     assert "code 7000" in await refusal("--key", "another key")
     assert "no key at hand" in await refusal(TIMIM_APP_ID="0", TIMIM_SECRET_KEY="")
-
-
-def test_a_report_line_counts_lost_repeated_and_out_of_order() -> None:
-    line = SequenceTracker()
-    for number in (0, 1, 4, 2, 4, 5):
-        line.record(number)
-    assert (line.repeated, line.disordered) == (1, 1)
-    assert line.lost_below(8, []) == {3, 6, 7}
-    assert line.lost_below(8, [6, 7]) == {3}
-
-
-def test_percentiles_are_at_most_2_percent_too_high() -> None:
-    some, more = LatencyHistogram(), LatencyHistogram()
-    for n in range(1, 1001):
-        (some if n % 2 else more).add(n / 1000)
-    some.merge(more.counts)
-    assert len(some) == 1000
-    for share in (0.01, 0.5, 0.99, 1.0):
-        assert share <= some.percentile(share) <= share * 1.021
-    assert LatencyHistogram().percentile(0.5) == 0

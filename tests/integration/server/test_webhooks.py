@@ -12,12 +12,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from pydantic import ValidationError
 
 import timim
 from tests.support.webhook_receiver import Call, Receiver, agree, receiving, reply
 from timim.protocol import messages as wire
-from timim.server.settings import Settings
 from timim.testing import running_server
 from timim.testing.server import RunningServer
 from timim.transport.connection import Connection
@@ -182,15 +180,6 @@ async def test_no_redirect_is_followed_and_no_address_of_a_user_fetched(back_end
                 await alice.c2c("bob").send(elem, elsewhere.url)
             await back_end.until(lambda calls: len(calls) >= 3)  # the callback after sending was tried again
         assert elsewhere.calls == []
-
-
-@pytest.mark.parametrize("url", ["ftp://host/", "file:///etc/passwd", "host/path", "http://", "http://h/#f"])
-@pytest.mark.requirement("R16")
-def test_an_invalid_address_is_refused_at_start(url: str) -> None:
-    with pytest.raises(ValidationError, match="must be an address"):
-        Settings(webhook_url=url)
-    with pytest.raises(ValidationError, match=r"knows .*not C2C\.Nonsense"):
-        Settings(webhook_commands="C2C.Nonsense")
 
 
 async def test_callbacks_after_sending_arrive_in_order_through_failures_and_crashes(back_end: Receiver) -> None:

@@ -266,11 +266,6 @@ def test_a_machine_that_slept_reconnects() -> None:
     clock.run(sleep())
 
 
-def test_a_loop_clock_cannot_go_back() -> None:
-    with pytest.raises(ValueError, match="forward only"):
-        VirtualClock().advance(-1)
-
-
 async def test_a_virtual_clock_needs_its_own_loop() -> None:
     with pytest.raises(InvalidArgument, match=r"VirtualClock\(\)\.run"):
         async with local_server(VirtualClock()):

@@ -8,14 +8,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from tests.integration.cli.test_cli import timim
 from tests.support.backing_services import Nats
 from tests.support.paths import MEDIA
 from tests.support.s3_server import Bucket
 from timim import ImageElem, ImageType
-from timim.server.settings import Content, Settings
 from timim.testing import running_server
 
 pytestmark = [pytest.mark.xdist_group("s3"), pytest.mark.timeout(240)]
@@ -69,37 +67,9 @@ async def test_doctor_writes_reads_and_removes_a_blob(bucket: Bucket, tmp_path: 
     assert (await timim(tmp_path, "doctor", "--blobs", f"file://{tmp_path}/a-file")).code == 1
 
 
-@pytest.mark.parametrize(
-    "url, content",
-    [
-        ("s3://shelf", Content(bucket="shelf")),
-        ("s3://shelf/a/b/?region=eu", Content(bucket="shelf", prefix="a/b", region="eu")),
-        ("s3://shelf?endpoint=http://10.0.0.1:9000", Content(bucket="shelf", endpoint="http://10.0.0.1:9000")),
-        ("file:///srv/my%20content", Content(folder=Path("/srv/my content"))),
-    ],
-)
-def test_a_blob_url_is_parsed(url: str, content: Content) -> None:
-    assert Settings(blobs=url).content == content
-
-
-@pytest.mark.parametrize(
-    "url",
-    ["s3://", "s3:shelf", "shelf", "http://shelf", "file://", "file:///", "file://host/x", "s3://shelf?acl=public", "s3://a#b"],
-)
-def test_an_invalid_blob_url_is_refused(url: str) -> None:
-    with pytest.raises(ValidationError, match="must be like"):
-        Settings(blobs=url)
-
-
 async def test_credentials_in_the_url_are_refused_and_not_shown(tmp_path: Path) -> None:
     for url in ("s3://me:hush-hush@shelf", "s3://shelf?secret_key=hush-hush"):
         said = await timim(tmp_path, "serve", "--port", "0", "--blobs", url)
         assert said.code == 2
         assert "blobs" in said.err
         assert "hush-hush" not in said.out + said.err
-
-
-def test_a_second_blob_location_is_refused() -> None:
-    assert "shelf" not in repr(Settings(blobs="s3://shelf"))
-    with pytest.raises(ValidationError, match="one place"):
-        Settings(blobs="s3://shelf", s3_bucket="other")

@@ -1,0 +1,47 @@
+"""The operator's settings: what is refused, and where content is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from timim.server.settings import Content, Settings
+
+
+@pytest.mark.parametrize("url", ["ftp://host/", "file:///etc/passwd", "host/path", "http://", "http://h/#f"])
+@pytest.mark.requirement("R16")
+def test_an_invalid_address_is_refused_at_start(url: str) -> None:
+    with pytest.raises(ValidationError, match="must be an address"):
+        Settings(webhook_url=url)
+    with pytest.raises(ValidationError, match=r"knows .*not C2C\.Nonsense"):
+        Settings(webhook_commands="C2C.Nonsense")
+
+
+@pytest.mark.parametrize(
+    "url, content",
+    [
+        ("s3://shelf", Content(bucket="shelf")),
+        ("s3://shelf/a/b/?region=eu", Content(bucket="shelf", prefix="a/b", region="eu")),
+        ("s3://shelf?endpoint=http://10.0.0.1:9000", Content(bucket="shelf", endpoint="http://10.0.0.1:9000")),
+        ("file:///srv/my%20content", Content(folder=Path("/srv/my content"))),
+    ],
+)
+def test_a_blob_url_is_parsed(url: str, content: Content) -> None:
+    assert Settings(blobs=url).content == content
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3://", "s3:shelf", "shelf", "http://shelf", "file://", "file:///", "file://host/x", "s3://shelf?acl=public", "s3://a#b"],
+)
+def test_an_invalid_blob_url_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="must be like"):
+        Settings(blobs=url)
+
+
+def test_a_second_blob_location_is_refused() -> None:
+    assert "shelf" not in repr(Settings(blobs="s3://shelf"))
+    with pytest.raises(ValidationError, match="one place"):
+        Settings(blobs="s3://shelf", s3_bucket="other")
