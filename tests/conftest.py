@@ -20,6 +20,14 @@ from tests.support.users import People
 from timim.testing import RunningServer, running_server
 from timim.testing.server import BACKEND
 
+pytest.register_assert_rewrite(
+    "tests.support.blob_contract",
+    "tests.support.locks_contract",
+    "tests.support.media_store_contract",
+    "tests.support.migrations_contract",
+    "tests.support.store_contract",
+)
+
 # deadline=None: two workers share two cores, so the time of one example says nothing
 settings.register_profile("default", deadline=None)
 settings.register_profile("fuzz", deadline=None, max_examples=20_000, suppress_health_check=[HealthCheck.too_slow])

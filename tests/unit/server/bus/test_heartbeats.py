@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from timim.server.bus.heartbeats import GONE_S, Peers
-from timim.server.bus.presence_query import Questions
-from timim.testing import VirtualClock
 
 
 class Node:
@@ -57,26 +55,3 @@ def test_a_silent_or_leaving_node_is_lost_but_not_during_our_own_outage() -> Non
     here.peers.look()
     here.peers.look()
     assert (here.gone, here.peers.names) == (2, frozenset())
-
-
-def test_all_nodes_are_queried_and_silent_ones_time_out() -> None:
-    clock = VirtualClock()
-
-    async def main() -> None:
-        nodes: dict[str, Questions] = {}
-        online = {"b": {"bob"}, "c": {"carol"}}
-
-        def make(name: str) -> Questions:
-            def say(message: bytes) -> None:
-                for other in nodes.keys() - {name}:
-                    nodes[other].answer(message, online.get(other, set()).__contains__)
-
-            return Questions(name, say=say, tell=lambda to, message: nodes[to].hear(message))
-
-        for name in "abc":
-            nodes[name] = make(name)
-        assert await nodes["a"].ask(["alice", "bob", "carol"], ["b", "c"]) == {"bob", "carol"}
-        assert await nodes["a"].ask(["bob"], ["b", "silent"]) == {"bob"}
-        assert await nodes["a"].ask(["bob"], []) == set()
-
-    clock.run(main())

@@ -1,4 +1,4 @@
-"""One API for a folder, a bucket and memory: parts, content, signed addresses and collection are the same on each."""
+"""Content in a folder and in a bucket of an S3 server: signed addresses, restarts and collection are the same on each."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ import httpx2
 import pytest
 
 import timim
+from tests.support.blob_contract import MIB, blobs_of, check_parts, whole
 from tests.support.media_proxy import relayed_server
 from tests.support.paths import MEDIA
 from tests.support.raw_database import in_database
 from tests.support.s3_server import Bucket
 from timim import FileElem, ImageElem, ImageType
-from timim.errors import MediaGone
 from timim.server.content.blob_store import Blobs
 from timim.server.settings import Settings
 from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = [pytest.mark.xdist_group("s3"), pytest.mark.timeout(240)]
-MIB = 1 << 20
 WAIT_S = 90
+
+
+def settings_in(bucket: Bucket) -> dict[str, object]:
+    """The settings of a server whose content is in a part of this bucket of its own."""
+    return bucket.settings | {"s3_prefix": f"test-{random.getrandbits(48):x}"}
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -32,17 +36,7 @@ def where(request: pytest.FixtureRequest) -> dict[str, object]:
     """The settings of a server whose content is there."""
     if request.param == "folder":
         return {}
-    bucket: Bucket = request.getfixturevalue("bucket")
-    return bucket.settings | {"s3_prefix": f"test-{random.getrandbits(48):x}"}
-
-
-def blobs_of(where: dict[str, object], folder: Path | None) -> Blobs:
-    return Blobs.of(Settings(data_dir=folder, **where))  # type: ignore[arg-type]
-
-
-async def whole(blobs: Blobs, name: str, first: int = 0, end: int | None = None) -> bytes:
-    parts = await blobs.parts(name)
-    return b"".join([chunk async for chunk in blobs.read(name, parts, first, end)])
+    return settings_in(request.getfixturevalue("bucket"))
 
 
 @asynccontextmanager
@@ -51,35 +45,8 @@ async def serving(where: dict[str, object], folder: Path, **settings: object) ->
         yield server
 
 
-async def check_parts(blobs: Blobs) -> None:
-    data = random.Random(3).randbytes(3 * MIB)
-    assert await blobs.parts("nothing") == []
-    at = 0
-    for size in (MIB, 5, 2 * MIB - 5):
-        await blobs.put("one", at, data[at : at + size])
-        at += size
-    await blobs.put("one", 5 * MIB, b"after a hole")
-    await blobs.put("other", 0, b"other")
-    assert await blobs.parts("one") == [MIB, 5, 2 * MIB - 5]
-    assert await whole(blobs, "one") == data
-    for first, end in ((0, 1), (MIB - 1, MIB + 6), (MIB + 2, MIB + 3), (MIB + 5, None), (3 * MIB - 1, None), (7, 7)):
-        assert await whole(blobs, "one", first, end) == data[first:end]
-    await blobs.put("one", MIB, b"again")
-    assert await whole(blobs, "one", MIB, MIB + 5) == b"again"
-    await blobs.delete("one")
-    await blobs.delete("one")
-    assert await blobs.parts("one") == []
-    assert await whole(blobs, "other") == b"other"
-    with pytest.raises(MediaGone):
-        _ = [chunk async for chunk in blobs.read("one", [5])]
-
-
-async def test_folder_and_bucket_store_and_read_parts_alike(where: dict[str, object], tmp_path: Path) -> None:
-    await check_parts(await asyncio.to_thread(blobs_of, where, tmp_path))
-
-
-async def test_memory_stores_and_reads_parts_alike() -> None:
-    await check_parts(await asyncio.to_thread(blobs_of, {}, None))
+async def test_a_bucket_stores_and_reads_parts_as_a_folder_does(bucket: Bucket) -> None:
+    await check_parts(await asyncio.to_thread(blobs_of, settings_in(bucket), None))
 
 
 async def test_a_failing_bucket_is_reported_without_its_keys(tmp_path: Path) -> None:

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.integration.cli.test_cli import timim
-from tests.support.backing_services import Nats
-from tests.support.paths import MEDIA
 from tests.support.s3_server import Bucket
-from timim import ImageElem, ImageType
-from timim.testing import running_server
 
 pytestmark = [pytest.mark.xdist_group("s3"), pytest.mark.timeout(240)]
-PICTURE = MEDIA / "rocket.jpg"
-WAIT_S = 90
 
 
 def url_of(bucket: Bucket) -> str:
@@ -27,29 +19,6 @@ def url_of(bucket: Bucket) -> str:
 
 def keys_of(bucket: Bucket, **more: str) -> dict[str, str]:
     return {"TIMIM_S3_ACCESS_KEY": bucket.access_key, "TIMIM_S3_SECRET_KEY": bucket.secret_key} | more
-
-
-async def test_a_picture_sent_at_one_gateway_is_downloaded_at_another(
-    database: Callable[[], str], nats_server: Nats, bucket: Bucket
-) -> None:
-    shared = {
-        "database": database(),
-        "bus": nats_server.url,
-        "blobs": url_of(bucket),
-        "s3_access_key": bucket.access_key,
-        "s3_secret_key": bucket.secret_key,
-    }
-    async with AsyncExitStack() as stack:
-        here, there = [await stack.enter_async_context(running_server(**shared)) for _ in range(2)]  # type: ignore[arg-type]
-        assert here.folder != there.folder
-        alice = await stack.enter_async_context(here.client("alice"))
-        bob = await stack.enter_async_context(there.client("bob"))
-        heard = bob.wait_for(lambda message: isinstance(message[0], ImageElem), timeout=WAIT_S)
-        await alice.c2c("bob").send(ImageElem(path=PICTURE))
-        picture = (await heard)[0]
-        assert isinstance(picture, ImageElem)
-        assert await picture.images[ImageType.ORIGINAL].read() == PICTURE.read_bytes()
-        assert list((here.folder / "media").glob("*")) == list((there.folder / "media").glob("*")) == []
 
 
 async def test_doctor_writes_reads_and_removes_a_blob(bucket: Bucket, tmp_path: Path) -> None:

@@ -106,22 +106,6 @@ class Server:
         return {str(row["name"]): str(row["value"]).removesuffix("::text").strip("'") for row in rows}
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def engine(request: pytest.FixtureRequest) -> Engine:
-    name: Engine = request.param
-    return name
-
-
-@pytest.fixture
-def made(engine: Engine, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[], Database]:
-    """Makes a database without anything in it."""
-    if engine == "sqlite":
-        names = iter(range(10))
-        return lambda: File(tmp_path / f"{next(names)}.db")
-    database: Callable[[], str] = request.getfixturevalue("database")
-    return lambda: Server(database())
-
-
 async def brought_up(database: Database) -> None:
     store = database.store()
     await store.open()
@@ -148,78 +132,79 @@ async def migrated(engine: Engine, version: int, database: Database) -> None:
         assert len(is_now) == len(was) + len(came), table
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.requirement("R19")
-async def test_a_migration_keeps_every_row_of_every_version(engine: Engine, version: int, made: Callable[[], Database]) -> None:
-    await migrated(engine, version, made())
+class MigrationsContract:
+    """What every engine keeps to when it brings an older database up. A subclass's fixtures are `engine` and `made`."""
 
+    @pytest.mark.parametrize("version", VERSIONS)
+    @pytest.mark.requirement("R19")
+    async def test_a_migration_keeps_every_row_of_every_version(
+        self, engine: Engine, version: int, made: Callable[[], Database]
+    ) -> None:
+        await migrated(engine, version, made())
 
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.requirement("R19")
-async def test_a_migrated_database_has_the_schema_of_a_new_one(
-    engine: Engine, version: int, made: Callable[[], Database]
-) -> None:
-    old, new = made(), made()
-    await old.load(kept(engine, version).read_text())
-    for database in (old, new):
-        await brought_up(database)
-    assert await old.shape() == await new.shape()
+    @pytest.mark.parametrize("version", VERSIONS)
+    @pytest.mark.requirement("R19")
+    async def test_a_migrated_database_has_the_schema_of_a_new_one(
+        self, engine: Engine, version: int, made: Callable[[], Database]
+    ) -> None:
+        old, new = made(), made()
+        await old.load(kept(engine, version).read_text())
+        for database in (old, new):
+            await brought_up(database)
+        assert await old.shape() == await new.shape()
 
+    @pytest.mark.parametrize("version", VERSIONS)
+    @pytest.mark.requirement("R19")
+    async def test_a_migrated_database_works(self, engine: Engine, version: int, made: Callable[[], Database]) -> None:
+        database = made()
+        await database.load(kept(engine, version).read_text())
+        store = database.store()
+        await store.open()
+        try:
+            alice = await store.account("alice")
+            assert isinstance(alice, Account)
+            assert (alice.tiny_id, alice.nickname, alice.custom) == (7, "Al'ice \U0001f600", {"k": "v"})
+            assert alice.version == (3 if version > 1 else 1)
+            assert (await store.ensure_account("bob")).tiny_id > 7
+            page = await store.timeline_page("group\x1fg", 1, 1 << 62, 10)
+            assert [(entry.seq, entry.tail) for entry in page.entries] == [(2, b'"N":2}'), (1, b'"N":1}')]
+            again = await store.append(NewEntry("group\x1fg", "alice", MsgKey(50, 60), b"print", b'"N":9}', 100))
+            assert (again.seq, again.duplicate) == (2, True)
+            first = await store.append(NewEntry("c2c\x1fbob\x1falice", "bob", MsgKey(1, 1), b"", b"{}", 100, ("bob", "alice")))
+            assert (first.seq, first.duplicate) == (1, False)
+            lines = {contact.timeline: contact for contact in await store.contacts("alice", 0, 10)}
+            assert lines.keys() == {"group\x1fg", "c2c\x1fbob\x1falice"}
+            assert (lines["group\x1fg"].read_seq, lines["group\x1fg"].last_seq) == (1, 2)
+            await store.apply([AddMembers("g", {"bob": Member("Member")}, from_now=True)], [])
+            group = await store.group("g")
+            assert isinstance(group, Group)
+            assert {user: member.floor for user, member in group.members.items()} == {"alice": 1, "bob": 3}
+            assert group.members["alice"].name_card == "Al"
+        finally:
+            await store.close()
 
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.requirement("R19")
-async def test_a_migrated_database_works(engine: Engine, version: int, made: Callable[[], Database]) -> None:
-    database = made()
-    await database.load(kept(engine, version).read_text())
-    store = database.store()
-    await store.open()
-    try:
-        alice = await store.account("alice")
-        assert isinstance(alice, Account)
-        assert (alice.tiny_id, alice.nickname, alice.custom) == (7, "Al'ice \U0001f600", {"k": "v"})
-        assert alice.version == (3 if version > 1 else 1)
-        assert (await store.ensure_account("bob")).tiny_id > 7
-        page = await store.timeline_page("group\x1fg", 1, 1 << 62, 10)
-        assert [(entry.seq, entry.tail) for entry in page.entries] == [(2, b'"N":2}'), (1, b'"N":1}')]
-        again = await store.append(NewEntry("group\x1fg", "alice", MsgKey(50, 60), b"print", b'"N":9}', 100))
-        assert (again.seq, again.duplicate) == (2, True)
-        first = await store.append(NewEntry("c2c\x1fbob\x1falice", "bob", MsgKey(1, 1), b"", b"{}", 100, ("bob", "alice")))
-        assert (first.seq, first.duplicate) == (1, False)
-        lines = {contact.timeline: contact for contact in await store.contacts("alice", 0, 10)}
-        assert lines.keys() == {"group\x1fg", "c2c\x1fbob\x1falice"}
-        assert (lines["group\x1fg"].read_seq, lines["group\x1fg"].last_seq) == (1, 2)
-        await store.apply([AddMembers("g", {"bob": Member("Member")}, from_now=True)], [])
-        group = await store.group("g")
-        assert isinstance(group, Group)
-        assert {user: member.floor for user, member in group.members.items()} == {"alice": 1, "bob": 3}
-        assert group.members["alice"].name_card == "Al"
-    finally:
-        await store.close()
+    @pytest.mark.requirement("R19")
+    async def test_a_migration_that_loses_something_is_detected(
+        self, engine: Engine, made: Callable[[], Database], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before_last = schema.VERSION
+        for step in ("UPDATE members SET name_card='';", "DELETE FROM contacts WHERE read_seq=0 OR timeline=2;"):
+            with monkeypatch.context() as patched:
+                patched.setattr(schema, "STEPS", (*schema.STEPS, step))
+                patched.setattr(schema, "VERSION", before_last + 1)
+                with pytest.raises(AssertionError):
+                    await migrated(engine, before_last, made())
 
-
-@pytest.mark.requirement("R19")
-async def test_a_migration_that_loses_something_is_detected(
-    engine: Engine, made: Callable[[], Database], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before_last = schema.VERSION
-    for step in ("UPDATE members SET name_card='';", "DELETE FROM contacts WHERE read_seq=0 OR timeline=2;"):
-        with monkeypatch.context() as patched:
-            patched.setattr(schema, "STEPS", (*schema.STEPS, step))
-            patched.setattr(schema, "VERSION", before_last + 1)
-            with pytest.raises(AssertionError):
-                await migrated(engine, before_last, made())
-
-
-@pytest.mark.requirement("R19")
-async def test_a_database_of_a_later_version_is_refused_and_left_unchanged(
-    engine: Engine, made: Callable[[], Database]
-) -> None:
-    database = made()
-    text = kept(engine, schema.VERSION).read_text()
-    later = f"PRAGMA user_version={schema.VERSION + 1};" if engine == "sqlite" else "UPDATE timim_schema SET version=1000;"
-    await database.load(text)
-    await database.load(later)
-    before = await database.tables()
-    with pytest.raises(StorageError, match="newer timim"):
-        await database.store().open()
-    assert await database.tables() == before
+    @pytest.mark.requirement("R19")
+    async def test_a_database_of_a_later_version_is_refused_and_left_unchanged(
+        self, engine: Engine, made: Callable[[], Database]
+    ) -> None:
+        database = made()
+        text = kept(engine, schema.VERSION).read_text()
+        later = f"PRAGMA user_version={schema.VERSION + 1};" if engine == "sqlite" else "UPDATE timim_schema SET version=1000;"
+        await database.load(text)
+        await database.load(later)
+        before = await database.tables()
+        with pytest.raises(StorageError, match="newer timim"):
+            await database.store().open()
+        assert await database.tables() == before

@@ -1,0 +1,31 @@
+"""The contract of the server's store, on SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.store_contract import Open, StoreContract
+from timim.server.store.base import Store
+from timim.server.store.sqlite import SqliteStore
+
+
+class TestSqliteStore(StoreContract):
+    """A file opened by one process."""
+
+    @pytest.fixture
+    async def opens(self, tmp_path: Path) -> AsyncIterator[Open]:
+        """Open the store of this test, again after each close."""
+        opened: list[Store] = []
+
+        async def opens() -> Store:
+            store = SqliteStore(tmp_path / "s.db")
+            await store.open()
+            opened.append(store)
+            return store
+
+        yield opens
+        for store in opened:
+            await store.close()
