@@ -27,14 +27,20 @@ from pathlib import Path
 from tests.support.paths import ROOT
 from timim.testing.server import ServerProcess, spawn
 
-# what `python -m timim.cli serve` imports, without the server's own modules
+# what `python -m timim.cli` imports, without its own modules and the server's: some of them read the environment
 PRELOADED = (
     "asyncpg",
     "nats.aio.client",
     "obstore.store",
     "prometheus_client",
+    "pydantic_settings",
+    "rich.console",
+    "rich.markup",
+    "rich.progress",
+    "rich.table",
     "starlette.applications",
-    "timim.cli.main",
+    "timim",
+    "typer",
     "uvicorn",
 )
 ORDER_BYTES = 1 << 20
@@ -44,9 +50,17 @@ OWN_DESCRIPTORS = 3  # standard input, output and errors: all that a program is 
 class ForkedProcess:
     """A program that the nursery forked, as `asyncio.subprocess.Process` shows one."""
 
-    def __init__(self, pid: int, pidfd: int, stdout: asyncio.StreamReader, status: asyncio.StreamReader) -> None:
+    def __init__(
+        self,
+        pid: int,
+        pidfd: int,
+        stdout: asyncio.StreamReader,
+        status: asyncio.StreamReader,
+        stderr: asyncio.StreamReader | None = None,
+    ) -> None:
         self.pid = pid
         self.stdout: asyncio.StreamReader | None = stdout
+        self.stderr = stderr
         self.returncode: int | None = None
         self._pidfd = pidfd
         self._ending = asyncio.create_task(self._ended(status))
@@ -63,12 +77,15 @@ class ForkedProcess:
     async def wait(self) -> int:
         return await asyncio.shield(self._ending)
 
-    async def communicate(self) -> tuple[bytes, None]:
-        """Wait for the end; return the rest of the output."""
+    async def communicate(self) -> tuple[bytes, bytes | None]:
+        """Wait for the end; return the rest of the output, and of the errors if they have a pipe of their own."""
         assert self.stdout is not None
-        said = await self.stdout.read()
+        if self.stderr is None:
+            said, errors = await self.stdout.read(), None
+        else:
+            said, errors = await asyncio.gather(self.stdout.read(), self.stderr.read())
         await self.wait()
-        return said, None
+        return said, errors
 
     async def _ended(self, status: asyncio.StreamReader) -> int:
         self.returncode = int(await status.read())
@@ -85,25 +102,38 @@ class Nursery:
         self._control: socket.socket | None = None
 
     async def launch(self, program: Sequence[str], environment: Mapping[str, str]) -> ServerProcess:
-        """Start a Python program: `-m module` or a file, and its arguments. Its output is one pipe."""
+        """Start a Python program: `-m module` or a file, and its arguments. Its output and errors are one pipe."""
         if program[0] == "-c":
             return await spawn(program, environment)
         output, output_end = os.pipe()
         status, status_end = os.pipe()
-        pid = await asyncio.to_thread(self._fork, program, environment, output_end, status_end)
+        pid = await self._fork(program, environment, None, output_end, output_end, status_end)
         return ForkedProcess(pid, os.pidfd_open(pid), await _reader(output), await _reader(status))
+
+    async def start(self, program: Sequence[str], environment: Mapping[str, str], folder: Path) -> ForkedProcess:
+        """Start a program as `launch` does, in this folder, with a pipe of its own for its errors."""
+        output, output_end = os.pipe()
+        errors, errors_end = os.pipe()
+        status, status_end = os.pipe()
+        pid = await self._fork(program, environment, folder, output_end, errors_end, status_end)
+        pidfd = os.pidfd_open(pid)
+        return ForkedProcess(pid, pidfd, await _reader(output), await _reader(status), await _reader(errors))
 
     def close(self) -> None:
         if self._process is not None and self._control is not None:
             self._control.close()
             self._process.wait()
 
-    def _fork(self, program: Sequence[str], environment: Mapping[str, str], *ends: int) -> int:
-        order = json.dumps({"program": list(program), "environment": dict(environment), "folder": str(Path.cwd())}).encode()
+    async def _fork(self, program: Sequence[str], environment: Mapping[str, str], folder: Path | None, *ends: int) -> int:
+        order: dict[str, object] = {"program": list(program), "environment": dict(environment)}
+        return await asyncio.to_thread(self._order, order, folder, ends)
+
+    def _order(self, order: dict[str, object], folder: Path | None, ends: Sequence[int]) -> int:
+        order["folder"] = str(folder or Path.cwd())
         with self._lock:
             control = self._control or self._begin()
-            socket.send_fds(control, [order], list(ends))
-            for end in ends:
+            socket.send_fds(control, [json.dumps(order).encode()], list(ends))
+            for end in set(ends):
                 os.close(end)
             return int(control.recv(32))
 
@@ -141,14 +171,15 @@ def tend(control: socket.socket) -> None:
             os.read(woken, 4096)
             _report(statuses)
         if control.fileno() in readable:
-            order, descriptors, _, _ = socket.recv_fds(control, ORDER_BYTES, 2)
+            order, descriptors, _, _ = socket.recv_fds(control, ORDER_BYTES, 3)
             if not order:
                 break
-            output, status = descriptors
+            output, errors, status = descriptors
             pid = os.fork()
             if pid == 0:
-                _become(json.loads(order), output)
+                _become(json.loads(order), output, errors)
             os.close(output)
+            os.close(errors)
             statuses[pid] = status
             control.send(b"%d" % pid)
     for pid in statuses:
@@ -167,7 +198,7 @@ def _report(statuses: dict[int, int]) -> None:
         os.close(pipe)
 
 
-def _become(order: dict[str, object], output: int) -> None:
+def _become(order: dict[str, object], output: int, errors: int) -> None:
     """Be the program that is ordered, as if it had been started by its name. Does not return."""
     code = 1
     try:
@@ -175,7 +206,7 @@ def _become(order: dict[str, object], output: int) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
-        os.dup2(output, 2)
+        os.dup2(errors, 2)
         os.closerange(OWN_DESCRIPTORS, 1 << 16)
         random.seed()  # else every program draws the same
         code = _run(order)
@@ -194,6 +225,8 @@ def _run(order: dict[str, object]) -> int:
     os.chdir(str(folder))
     os.environ.clear()
     os.environ.update(environment)
+    if environment.get("PYTHONUNBUFFERED"):
+        sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
     try:
         if program[0] == "-m":
             sys.argv = program[1:]

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.program_nursery import NURSERY
 from timim.testing import RunningServer, running_server
 
 LIMIT_S = 40
@@ -44,16 +45,8 @@ def environment(**more: str) -> dict[str, str]:
 
 
 async def timim(folder: Path, *words: str, **more: str) -> Said:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "timim.cli",
-        *words,
-        cwd=folder,
-        env=environment(**more),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    """A command from its start to its end."""
+    process = await NURSERY.start(("-m", "timim.cli", *words), environment(**more), folder)
     try:
         async with asyncio.timeout(LIMIT_S):
             out, err = await process.communicate()
@@ -62,6 +55,7 @@ async def timim(folder: Path, *words: str, **more: str) -> Said:
             process.kill()
             await process.wait()
     assert process.returncode is not None
+    assert err is not None
     return Said(process.returncode, out.decode(), err.decode())
 
 
