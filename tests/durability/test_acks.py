@@ -54,7 +54,7 @@ async def send(client: Client, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("failpoint", FAILPOINTS)
-@pytest.mark.requirement("R2")
+@pytest.mark.requirement("P02", "R2")
 async def test_nothing_acked_is_lost_and_nothing_is_stored_twice(tmp_path: Path, failpoint: Failpoint, seed: int) -> None:
     acked, stored = await survive(Server(tmp_path), failpoint, 1, random.Random(seed))
     assert stored == acked

@@ -114,7 +114,7 @@ async def server() -> AsyncIterator[RunningServer]:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.requirement("R3")
+@pytest.mark.requirement("P02", "R3")
 async def test_nothing_is_lost_repeated_or_out_of_order(server: RunningServer, tmp_path: Path, seed: int) -> None:
     weather = Weather(senders=10, each=500, rate=0.35, crashes=3, kills=8)
     async with farm() as clients:

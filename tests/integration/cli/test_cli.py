@@ -104,6 +104,7 @@ def key_of(server: RunningServer) -> dict[str, str]:
     return {"TIMIM_URL": server.url, "TIMIM_DATA_DIR": str(server.folder)}
 
 
+@pytest.mark.requirement("P09")
 async def test_two_terminals_exchange_a_message_as_the_readme_says(tmp_path: Path) -> None:
     port = "0"
     async with terminal(tmp_path, "serve", "--port", port) as serve:

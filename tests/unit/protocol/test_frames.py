@@ -30,6 +30,7 @@ def test_fields_of_later_versions_are_ignored_and_a_missing_body_is_empty() -> N
 
 
 @given(st.binary(max_size=300))
+@pytest.mark.requirement("R10")
 def test_garbage_is_not_a_frame(garbage: bytes) -> None:
     try:
         frames = decode_frames(garbage)
@@ -39,6 +40,7 @@ def test_garbage_is_not_a_frame(garbage: bytes) -> None:
 
 
 @pytest.mark.parametrize("bad", [b"", b"[]", b"[" * 100_000, b'{"head":{}}', b'{"head":{"servcmd":"\\ud800"}}', b"\xff"])
+@pytest.mark.requirement("R10")
 def test_bad_frames_are_refused(bad: bytes) -> None:
     with pytest.raises(ProtocolError):
         decode_frames(bad)
