@@ -29,7 +29,7 @@ def test_a_message_is_its_elems_in_order() -> None:
     face = FaceElem(index=0, data=b"\xff")
     message = Message("a", face).add("b")
     assert list(message) == [TextElem(text="a"), face, TextElem(text="b")]
-    assert (len(message), message[1], message[-1].text, message[:2]) == (3, face, "b", (TextElem(text="a"), face))
+    assert (len(message), message[1], message[-1], message[:2]) == (3, face, TextElem(text="b"), (TextElem(text="a"), face))
     assert message.text == "ab"
 
 
