@@ -7,7 +7,6 @@ drains: no new connections, requests under way are answered, sockets are closed,
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import logging
 import os
@@ -25,6 +24,7 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from ..errors import InvalidArgument, StorageError, StoreInUse, TimimError
 from ..util import clock
 from ..util.failpoints import arm
+from ..util.file_lock import FileLock
 from .bus.base import Bus
 from .bus.local import LocalBus
 from .content.blob_store import Blobs
@@ -79,7 +79,7 @@ class Server:
     def __init__(self, settings: Settings | None = None, *, now: Callable[[], float] = clock.now) -> None:
         self.settings: Settings = settings or Settings()
         self._now = now
-        self._lock: int | None = None
+        self._lock: FileLock | None = None
         self._uvicorn: uvicorn.Server | None = None
         self._task: asyncio.Task[None] | None = None
         self._socket: sockets.socket | None = None
@@ -276,7 +276,7 @@ class Server:
             await self._store.close()
             self._store = None
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     async def _ready(self) -> dict[str, str]:
@@ -346,19 +346,16 @@ def _nats(settings: Settings, app_id: int, store: Store, metrics: Metrics) -> Bu
     return NatsBus(servers, prefix=f"timim.{app_id}", places_of=store.places_of, metrics=metrics.bus)
 
 
-def _lock(folder: Path) -> int:
+def _lock(folder: Path) -> FileLock:
     """Keep a second server off the data folder."""
+    lock = FileLock(folder / "lock")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        lock.acquire()
+    except BlockingIOError as exc:
+        raise StoreInUse(f"another server has the data folder {folder} open") from exc
     except OSError as exc:
         raise StorageError(f"cannot write to the data folder {folder}: {exc.strerror}") from exc
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        os.close(descriptor)
-        raise StoreInUse(f"another server has the data folder {folder} open") from exc
-    return descriptor
+    return lock
 
 
 def _listen(host: str, port: int) -> sockets.socket:
