@@ -117,7 +117,7 @@ async def filling(path: Path, size: int) -> float:
     async with LocalStore(path) as store:
         for i in range(100):
             first = 1 + i * 7919 % (size - HOLE)
-            await store._write(partial(forget, first=first))
+            await store.write(partial(forget, first=first))
             batch = IngestBatch(KEY, [row(seq) for seq in range(first, first + HOLE)], [Interval(first, first + HOLE - 1)])
             begun = time.perf_counter()
             await store.add([batch])

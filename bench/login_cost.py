@@ -98,7 +98,7 @@ async def login(server: RunningServer, folder: Path) -> tuple[float, float, Coun
 
 
 async def _rows(client: Client) -> int:
-    count: int = await client.engine.store._read(lambda c: c.execute("SELECT count(*) FROM messages").fetchone()[0])
+    count: int = await client.engine.store.read(lambda c: c.execute("SELECT count(*) FROM messages").fetchone()[0])
     return count
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from timim.elems import TextElem
 from timim.ids import ConversationKey, ConversationType
-from timim.local_store import fulltext, writes
+from timim.local_store import fulltext, schema, writes
 from timim.local_store.types import IngestBatch, MessageRow
 from timim.protocol.coverage import Interval
 from timim.protocol.elems import encode_body
@@ -85,7 +85,7 @@ def main(count: int) -> None:
         connection = sqlite3.connect(file, isolation_level=None)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        writes.migrate(connection)
+        schema.migrate(connection)
         print(f"{count} rows stored, µs a row: {store(connection, count) / count * 1e6:.1f}")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         before = file.stat().st_size

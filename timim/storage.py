@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .errors import InvalidArgument, NotLoggedIn
+from .errors import InvalidArgument
 from .ids import ConversationKey
 from .local_store import fulltext, message_actions, message_rows, timeline_state, writes
 from .local_store.file import StoreFile
@@ -26,15 +26,12 @@ from .local_store.types import (
     ConversationRow,
     IngestBatch,
     IngestResult,
-    MessageBinder,
     MessageRow,
-    NoBinder,
     RowPosition,
     SearchRows,
 )
 from .message import Message, MessageStatus
 from .protocol.coverage import Coverage
-from .sqlite.batching_queue import BatchingQueue
 
 __all__ = [
     "Ack",
@@ -57,25 +54,8 @@ ANY_SEQ = 1 << 62  # above every seq
 class LocalStore(StoreFile):
     """One account's store on this device; `path` None keeps nothing. One process at a time has it open."""
 
-    def __init__(self, path: Path | None, binder: MessageBinder | None = None) -> None:
-        super().__init__(path, migrate=writes.migrate)
-        self._binder = binder or NoBinder()
-        self._timer: asyncio.TimerHandle | None = None
-        self._outgoing = BatchingQueue(writes.add_outgoing, self._submit_urgent)
-        self._acks = BatchingQueue(writes.settle, self._submit, manual=True)
-
-    def check_open(self) -> None:
-        """Raise NotLoggedIn when the store is closed."""
-        if not self.is_open:
-            raise NotLoggedIn("the client is not open: log in first, or open() it for local queries")
-
-    def flush(self) -> None:
-        """Queue the writes that nobody waits for."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._acks.flush()
-        self._outgoing.flush()
+    def __init__(self, path: Path | None) -> None:
+        super().__init__(path)
 
     async def meta(self, key: str, default: str) -> str:
         """What this file remembers under `key`; `default` is stored when there is nothing."""
@@ -85,7 +65,7 @@ class LocalStore(StoreFile):
             value: str = connection.execute("SELECT value FROM meta WHERE key=?", (key,)).fetchone()[0]
             return value
 
-        return await self._write(op)
+        return await self.write(op)
 
     async def set_meta(self, key: str, value: str) -> None:
         """Remember `value` under `key`."""
@@ -94,18 +74,18 @@ class LocalStore(StoreFile):
 
     async def enter_epoch(self, epoch: str) -> bool:
         """The server's epoch. True if another was known: then intervals, heads and seqs are dropped, and rows stay."""
-        return await self._write(partial(timeline_state.enter_epoch, epoch=epoch))
+        return await self.write(partial(timeline_state.enter_epoch, epoch=epoch))
 
     async def forget_history(self) -> None:
         """The server's history is not the one known: intervals, heads and seqs are dropped, and rows stay."""
-        await self._write(timeline_state.forget_history)
+        await self.write(timeline_state.forget_history)
 
     def add_outgoing(self, message: Message, body: bytes, on_stored: Callable[[int | Exception], None]) -> None:
         """Store a message as SENDING, behind all that was asked before; `on_stored` gets its `local_id`, or why it has no row.
 
         Those that are given while others are being written are stored together.
         """
-        self._outgoing.add((message, body), on_stored)
+        self.add_item(writes.add_outgoing, (message, body), on_stored)
 
     def settle(self, ack: Ack, on_settled: Callable[[AckResult | Exception], None]) -> None:
         """The server numbered one of our own messages: SUCCEEDED, and its seq is covered.
@@ -113,9 +93,7 @@ class LocalStore(StoreFile):
         One row, also when a message's push came before its ack. Nobody waits for it, and no message that is sent meanwhile: it
         shares the commit of whatever else is asked of the store next, or has its own after SETTLE_WITHIN_S.
         """
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(SETTLE_WITHIN_S, self.flush)
-        self._acks.add(ack, on_settled)
+        self.defer(writes.settle, ack, on_settled)
 
     async def fail(self, message: Message, code: int, info: str) -> None:
         """The message will not be sent: FAILED."""
@@ -126,7 +104,7 @@ class LocalStore(StoreFile):
                 (code, info, *message_rows.ids_of(message)),
             )
 
-        await self._write(op)
+        await self.write(op)
         message.status = MessageStatus.FAILED
 
     async def outgoing(self) -> list[Message]:
@@ -147,12 +125,11 @@ class LocalStore(StoreFile):
                     self._binder.bind(message)
             return results
 
-        self.flush()
-        return self._database.submit(op)
+        return self.submit(op)
 
     async def place(self, key: ConversationKey, at: Message | int) -> RowPosition:
         """Where a message, or a seq, stands among the rows. Raises InvalidArgument for a message that has no place here."""
-        return await self._read(partial(message_rows.place_of, key=key, at=at))
+        return await self.read(partial(message_rows.place_of, key=key, at=at))
 
     async def page(
         self, key: ConversationKey, count: int, *, before: RowPosition | None = None, low: int = 0, high: int = ANY_SEQ
@@ -179,8 +156,8 @@ class LocalStore(StoreFile):
 
         What came since the last search is indexed first, in parts, between which messages are stored.
         """
-        while await self._read(fulltext.unindexed):
-            await self._write(fulltext.index_more)
+        while await self.read(fulltext.unindexed):
+            await self.write(fulltext.index_more)
 
         def op(connection: sqlite3.Connection) -> SearchRows:
             places = fulltext.search(connection, question, limit)
@@ -190,22 +167,22 @@ class LocalStore(StoreFile):
             ).fetchall()
             return SearchRows([self._bound(row) for row in found], places, timeline_state.known(connection, question.key))
 
-        return await self._read(op)
+        return await self.read(op)
 
     async def seq_at(self, key: ConversationKey, time: int, newest: int) -> tuple[int, bool]:
         """The last held seq of this time or an earlier one, 0 for none; and whether the intervals prove it the last.
 
         They do when what follows it is held too, or is nothing.
         """
-        return await self._read(partial(timeline_state.seq_at, key=key, time=time, newest=newest))
+        return await self.read(partial(timeline_state.seq_at, key=key, time=time, newest=newest))
 
     async def coverage(self, key: ConversationKey) -> Coverage:
         """The seqs that this device holds."""
-        return await self._read(lambda connection: timeline_state.coverage_of(connection, key))
+        return await self.read(lambda connection: timeline_state.coverage_of(connection, key))
 
     async def floor(self, key: ConversationKey) -> int:
         """The first seq that this account may see, as far as this device was told."""
-        return await self._read(partial(timeline_state.floor_of, key=key))
+        return await self.read(partial(timeline_state.floor_of, key=key))
 
     async def conversation(self, key: ConversationKey) -> ConversationRow | None:
         """What is known of a conversation, None when nothing is."""
@@ -226,11 +203,11 @@ class LocalStore(StoreFile):
             found = ((key, connection.execute(sql, tuple(key)).fetchone()) for key in keys)
             return {key: row[0] for key, row in found if row is not None}
 
-        return await self._read(op)
+        return await self.read(op)
 
     async def listed(self) -> list[tuple[ConversationKey, int, tuple[int, int]]]:
         """The conversation list, the newest first: each with the time of its last message, and what is unread."""
-        return await self._read(timeline_state.listed)
+        return await self.read(timeline_state.listed)
 
     async def last_messages(self, keys: Sequence[ConversationKey]) -> list[Message]:
         """The last message of each of these conversations that has one."""
@@ -240,7 +217,7 @@ class LocalStore(StoreFile):
             found = (connection.execute(sql, tuple(key)).fetchone() for key in keys)
             return [self._bound(row) for row in found if row is not None]
 
-        return await self._read(op)
+        return await self.read(op)
 
     async def msg_id_at(self, key: ConversationKey, seq: int) -> str | None:
         """What the message of this seq is called, None when it is not held."""
@@ -250,7 +227,7 @@ class LocalStore(StoreFile):
             row = connection.execute(sql, (*key, seq)).fetchone()
             return str(row[0]) if row else None
 
-        return await self._read(op)
+        return await self.read(op)
 
     async def set_read(self, key: ConversationKey, read_seq: int, count: UnreadCount | None = None) -> tuple[int, int]:
         """Raise the read seq; it never falls. What the server counted then, if it said; what is unread and mentions now."""
@@ -262,7 +239,7 @@ class LocalStore(StoreFile):
                 message_actions.set_base(connection, key, count)
             return message_actions.unread_of(connection, key)
 
-        return await self._write(op)
+        return await self.write(op)
 
     async def set_peer_read(self, key: ConversationKey, seq: int) -> bool:
         """The peer has read up to here. True if that is further than was known."""
@@ -272,7 +249,7 @@ class LocalStore(StoreFile):
             sql = "UPDATE conversations SET peer_read_seq=? WHERE type=? AND peer=? AND peer_read_seq<?"
             return connection.execute(sql, (seq, *key, seq)).rowcount > 0
 
-        return await self._write(op)
+        return await self.write(op)
 
     async def set_receipt(self, key: ConversationKey, seq: int, readers: int, others: int) -> bool:
         """How many have read a group message. True if that is news."""
@@ -292,7 +269,7 @@ class LocalStore(StoreFile):
             now = timeline_state.set_marks(connection, key, marks)
             return now, now != ConversationFlags(pinned, bool(muted), draft)
 
-        return await self._write(op)
+        return await self.write(op)
 
     async def set_draft(self, key: ConversationKey, draft: str, *, unsent: bool) -> None:
         """Keep a draft; `unsent`: the server has not got it yet."""
@@ -302,7 +279,7 @@ class LocalStore(StoreFile):
             sql = "UPDATE conversations SET draft=?, draft_unsent=? WHERE type=? AND peer=?"
             connection.execute(sql, (draft, unsent, *key))
 
-        await self._write(op)
+        await self.write(op)
 
     async def draft_sent(self, key: ConversationKey, draft: str) -> None:
         """The server has this draft; a later one is still to be sent."""
@@ -315,18 +292,18 @@ class LocalStore(StoreFile):
 
     async def marked(self) -> list[tuple[ConversationKey, ConversationFlags, int]]:
         """Conversations that are pinned, muted, hold a draft or were read by the peer: what is so, and up to which seq."""
-        return await self._read(timeline_state.marked)
+        return await self.read(timeline_state.marked)
 
     async def unsent_drafts(self) -> list[tuple[ConversationKey, str]]:
         """The drafts that the server has not got yet."""
-        return await self._read(timeline_state.unsent_drafts)
+        return await self.read(timeline_state.unsent_drafts)
 
     async def unread(self, key: ConversationKey) -> tuple[int, int]:
         """How many messages of others are above the read seq, and how many of these mention this account.
 
         Neither deleted and recalled ones nor a group's tips count; where rows are missing, what the server counted holds.
         """
-        return await self._read(lambda connection: message_actions.unread_of(connection, key))
+        return await self.read(lambda connection: message_actions.unread_of(connection, key))
 
     async def message(self, key: ConversationKey, seq: int) -> Message | None:
         """One numbered message."""
@@ -335,7 +312,7 @@ class LocalStore(StoreFile):
 
     async def delete_conversation(self, key: ConversationKey, *, messages: bool) -> bool:
         """Off the list, or with its messages and all that is known of its timeline; True if it was listed."""
-        return await self._write(partial(writes.delete_conversation, key=key, messages=messages))
+        return await self.write(partial(writes.delete_conversation, key=key, messages=messages))
 
     async def set_custom_int(self, message: Message, value: int) -> None:
         """Raises InvalidArgument past 64 bits, or when the message is not held."""
@@ -355,7 +332,7 @@ class LocalStore(StoreFile):
 
     async def delete_message(self, message: Message) -> bool:
         """The row goes, and a hole opens where it stood; True if it was held."""
-        return await self._write(partial(writes.delete_message, message=message))
+        return await self.write(partial(writes.delete_message, message=message))
 
     async def _set(self, column: str, message: Message, value: object) -> None:
         if not await self._count(
@@ -364,7 +341,7 @@ class LocalStore(StoreFile):
             raise InvalidArgument("this device does not hold the message")
 
     async def _count(self, sql: str, values: tuple[object, ...]) -> int:
-        return await self._write(lambda connection: connection.execute(sql, values).rowcount)
+        return await self.write(lambda connection: connection.execute(sql, values).rowcount)
 
     def _bound(self, row: tuple[Any, ...]) -> Message:
         return self._binder.bind(message_rows.message_of(row))
@@ -373,11 +350,11 @@ class LocalStore(StoreFile):
         def op(connection: sqlite3.Connection) -> list[Message]:
             return [self._bound(row) for row in connection.execute(sql, values).fetchall()]
 
-        return await self._read(op)
+        return await self.read(op)
 
     async def _rows(self, where: str, values: tuple[object, ...]) -> list[ConversationRow]:
         def op(connection: sqlite3.Connection) -> list[ConversationRow]:
             found = connection.execute(f"{timeline_state.SELECT_CONVERSATION} {where}", values).fetchall()
             return [timeline_state.conversation_of(connection, row) for row in found]
 
-        return await self._read(op)
+        return await self.read(op)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
@@ -15,13 +13,13 @@ import pytest
 from tests.support.fault_vfs import Connection, Disk
 from timim.errors import StorageError
 from timim.ids import ConversationKey, ConversationType
-from timim.local_store import types, writes
+from timim.local_store import schema, types
 from timim.protocol.coverage import Coverage, Interval
 from timim.server.settings import Settings
 from timim.server.store import sqlite as server_store
 from timim.server.store.base import MsgKey, NewEntry
-from timim.sqlite.database import Database
-from timim.sqlite.lanes import Op, T
+from timim.sqlite.connection import TaskConnection
+from timim.sqlite.database import Database, Schema
 from timim.storage import LocalStore
 
 GROUPS_A_CUT = 9  # of 1 to 12 rows sent together, offered between two cuts; the power often goes before the last
@@ -32,15 +30,12 @@ KEY = ConversationKey(ConversationType.C2C, "bob")
 class OnDisk(Database):
     """The product's database, but for the disk under it: one connection, for reads too."""
 
-    def __init__(self, disk: Disk, migrate: Callable[[sqlite3.Connection], None], *, synchronous: str) -> None:
-        super().__init__(None, migrate=migrate, synchronous=synchronous)
+    def __init__(self, disk: Disk, schema: Schema, *, synchronous: str) -> None:
+        super().__init__(None, schema, synchronous=synchronous)
         self._disk = disk
 
-    def _open_file(self) -> sqlite3.Connection:
-        return cast("sqlite3.Connection", Connection(self._disk, "timim.db"))
-
-    async def read(self, op: Op[T]) -> T:
-        return await self.submit(op)
+    def make_connection(self, *_: object, **__: object) -> TaskConnection:
+        return cast("TaskConnection", Connection(self._disk, "timim.db"))
 
 
 class Kept(Protocol):
@@ -61,7 +56,7 @@ class Kept(Protocol):
 
 class ServersStore(server_store.SqliteStore):
     def __init__(self, disk: Disk, *, synchronous: str) -> None:
-        self.engine = server_store.SqliteEngine(OnDisk(disk, server_store.migrate, synchronous=synchronous))
+        self.engine = server_store.SqliteEngine(OnDisk(disk, server_store.SqliteSchema(), synchronous=synchronous))
         self._engine = self.engine
 
     async def put(self, number: int) -> int:
@@ -79,8 +74,8 @@ class ClientsStore(LocalStore):
         self._disk, self._synchronous = disk, synchronous
         super().__init__(None)
 
-    def _new_database(self) -> Database:
-        return OnDisk(self._disk, writes.migrate, synchronous=self._synchronous)
+    def make_database(self, path: Path | None) -> Database:
+        return OnDisk(self._disk, schema, synchronous=self._synchronous)
 
     async def put(self, number: int) -> int:
         item = types.MessageRow(number, f"1-{number}", "bob", 1, False, b"[]")

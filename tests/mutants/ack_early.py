@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-import sqlite3
+import asyncio
 import time
+from collections.abc import Sequence
+from typing import Any
 
-import timim.sqlite.database
-import timim.sqlite.lanes
 from timim.cli import main
+from timim.sqlite import database, tasks
+from timim.util.failpoints import Failpoint
 
 EARLY_S = 0.02  # what an ack needs to get out
-commit = timim.sqlite.database.Database._commit
+reach = tasks.reach  # type: ignore[attr-defined]
+executed: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []  # by the batch under way
+unfinished: set[asyncio.Task[None]] = set()
 
 
-def commit_late(
-    self: timim.sqlite.database.Database,
-    connection: sqlite3.Connection | None,
-    batch: list[timim.sqlite.lanes.Job],
-    failed: sqlite3.Error | None,
-) -> None:
-    for job in batch:
-        job.future.get_loop().call_soon_threadsafe(timim.sqlite.database._settle, job)
-    time.sleep(EARLY_S)
-    commit(self, connection, batch, failed)
+def reach_late(name: Failpoint) -> None:
+    if name == "before-commit":
+        loop, event = executed.pop()
+        loop.call_soon_threadsafe(event.set)
+        time.sleep(EARLY_S)
+    reach(name)
 
 
-timim.sqlite.database.Database._commit = commit_late  # type: ignore[method-assign]
+async def execute_early(self: database.Database, writes: Sequence[tasks.Write]) -> Sequence[Any]:
+    task, event = tasks.WriteTask(writes, self._errors), asyncio.Event()
+    executed.append((asyncio.get_running_loop(), event))
+    committing = asyncio.create_task(self._connections["writer"].execute(task))
+    committing.add_done_callback(lambda _: event.set())
+    await event.wait()
+    unfinished.add(committing)
+    committing.add_done_callback(unfinished.discard)
+    return task.results
+
+
+tasks.reach = reach_late  # type: ignore[attr-defined]
+database.Database.execute_batch = execute_early  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     main()

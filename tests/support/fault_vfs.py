@@ -9,10 +9,13 @@ from __future__ import annotations
 import itertools
 import random
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import apsw
+
+from timim.sqlite.connection import ThreadTask
 
 SECTOR_BYTES = 512
 _names = itertools.count()
@@ -128,11 +131,18 @@ def _put(data: bytearray, at: int, written: bytes) -> None:
 
 
 class Connection:
-    """An apsw connection on such a disk, as much like sqlite3's as the stores need. Its pragmas are the product's."""
+    """An apsw connection on such a disk, as much like the product's own as the stores need. Its pragmas are the product's."""
 
     def __init__(self, disk: Disk, name: str) -> None:
+        self._tasks: deque[ThreadTask] = deque()
         self._apsw = apsw.Connection(name, vfs=disk.name)
         self._apsw.execute("PRAGMA locking_mode=EXCLUSIVE")  # a VFS in Python has no shared memory for the WAL's index
+
+    def queue(self, task: ThreadTask) -> None:
+        self._tasks.append(task)
+
+    def commit(self) -> None:
+        self._tasks.popleft().execute(cast("sqlite3.Connection", self))
 
     @property
     def in_transaction(self) -> bool:
@@ -142,9 +152,13 @@ class Connection:
         with _Translated():
             return _Cursor(self._apsw, self._apsw.execute(sql, tuple(values)))
 
-    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> _Cursor:
         with _Translated():
+            before = self._apsw.total_changes()
             self._apsw.executemany(sql, [tuple(row) for row in rows])
+            cursor = _Cursor(self._apsw, self._apsw.cursor())
+            cursor.rowcount = self._apsw.total_changes() - before
+            return cursor
 
     def create_function(self, name: str, arguments: int, function: Callable[..., Any], *, deterministic: bool) -> None:
         self._apsw.create_scalar_function(name, function, arguments, deterministic=deterministic)

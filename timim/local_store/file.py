@@ -6,8 +6,6 @@ Damage is found when SQLite meets it; the file is marked then, and read whole wh
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -15,78 +13,101 @@ from typing import Self, TypeVar
 
 from ..errors import StorageError, StoreCorrupted, StoreInUse
 from ..sqlite.database import Database
+from ..sqlite.tasks import BatchOperation, Operation
+from ..util.file_lock import FileLock
+from . import schema
+
+__all__ = ["StoreFile"]
 
 T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741  an item
+R = TypeVar("R")
+DEFERRED_S = 0.02  # a write that nobody waits for has its own commit after this time
 
 
 class StoreFile:
-    """`path` None keeps everything in memory. `migrate` brings a new or old file to the current schema."""
+    """The file of one account, or memory when `path` is None."""
 
-    def __init__(self, path: Path | None, *, migrate: Callable[[sqlite3.Connection], None]) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._migrate = migrate
-        self._database = self._new_database()
-        self._lock: int | None = None
+        self._database = self.make_database(path)
+        self._lock = FileLock(path.with_name(f"{path.name}.lock")) if path is not None else None
+        self._timers: list[asyncio.TimerHandle] = []  # one while a write is deferred
         self.set_aside: Path | None = None
         self.is_open = False
 
-    async def open(self) -> None:
-        """Raises StoreInUse when it is open elsewhere, StorageError when it cannot be written or read.
+    def make_database(self, path: Path | None) -> Database:
+        """Return the database of a file."""
+        return Database(path, schema, fresh_reads=True, suspect=_suspect(path) if path is not None else None)
 
-        A file that is not whole is set aside: `set_aside` names it then, and a fresh one is open.
+    async def open(self) -> None:
+        """Open the file; a corrupt one is set aside, `set_aside` names it then, and a fresh one is open.
+
+        Raises:
+            StoreInUse: It is open elsewhere.
+            StorageError: It cannot be read or written.
         """
         self.set_aside = None
         if self._path is not None:
-            self._lock = await asyncio.to_thread(_lock, self._path)
+            await asyncio.to_thread(self._acquire, self._path)
         try:
             try:
-                await self._open()
+                await self._open_checked()
             except StoreCorrupted:
                 await self._database.close()
                 assert self._path is not None
                 self.set_aside = await asyncio.to_thread(_set_aside, self._path)
-                self._database = self._new_database()
                 await self._database.open()
         except BaseException:
-            self._unlock()
+            self._release()
             raise
         self.is_open = True
 
-    async def _open(self) -> None:
+    async def _open_checked(self) -> None:
         await self._database.open()
         if self._path is not None and await asyncio.to_thread(_suspect(self._path).exists):
-            await self._read(_check)
+            await self.read(_check)
             await asyncio.to_thread(_suspect(self._path).unlink)
 
     async def close(self) -> None:
-        """Close the file; it can be opened again."""
-        self.is_open = False
+        """Write what waits and close the file; it can be opened again."""
         self.flush()
         await self._database.close()
-        self._unlock()
-        self._database = self._new_database()
+        self._release()
 
-    def _submit(self, op: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        return self._database.submit(op)
+    def add_item(self, operation: BatchOperation[I, R], item: I, on_done: Callable[[R | Exception], None]) -> None:
+        """Write an item with its neighbours; see `Database.add`."""
+        self._database.add(operation, item, on_done)
 
-    def _submit_urgent(self, op: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        return self._database.submit(op, urgent=True)
-
-    async def _write(self, op: Callable[[sqlite3.Connection], T]) -> T:
-        self.flush()
-        return await self._database.write(op)
-
-    async def _read(self, op: Callable[[sqlite3.Connection], T]) -> T:
-        self.flush()
-        return await self._database.read(op)
+    def defer(self, operation: BatchOperation[I, R], item: I, on_done: Callable[[R | Exception], None]) -> None:
+        """Write an item that nobody waits for: with the next read or write, or after DEFERRED_S."""
+        if not self._timers:
+            self._timers.append(asyncio.get_running_loop().call_later(DEFERRED_S, self.flush))
+        self._database.add(operation, item, on_done, defer=True)
 
     def flush(self) -> None:
-        """Queue what was given and not queued yet; called before each operation, which has to see it."""
+        """Write what was deferred now."""
+        while self._timers:
+            self._timers.pop().cancel()
+        self._database.flush()
 
-    def _new_database(self) -> Database:
-        path = self._path
-        damaged = _suspect(path).touch if path is not None else None
-        return Database(path, migrate=self._migrate, fresh_reads=True, damaged=damaged)
+    def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
+        """Queue a write; see `Database.submit`."""
+        self.flush()
+        return self._database.submit(operation)
+
+    async def write(self, operation: Operation[T]) -> T:
+        """Execute a write. Cancelling stops the waiting, not the write."""
+        return await self.submit(operation)
+
+    async def read(self, operation: Operation[T]) -> T:
+        """Execute a read, which sees all that was written before."""
+        self.flush()
+        return await self._database.read(operation)
+
+    async def write_statement(self, sql: str, values: tuple[object, ...]) -> int:
+        """Execute one statement. Returns how many rows it changed."""
+        return await self.write(lambda connection: connection.execute(sql, values).rowcount)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -95,10 +116,18 @@ class StoreFile:
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
-    def _unlock(self) -> None:
+    def _acquire(self, path: Path) -> None:
+        assert self._lock is not None
+        try:
+            self._lock.acquire()
+        except BlockingIOError as exc:
+            raise StoreInUse(f"the data folder {path.parent} is open in another client") from exc
+        except OSError as exc:
+            raise StorageError(f"cannot write to the data folder {path.parent}: {exc.strerror}") from exc
+
+    def _release(self) -> None:
         if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+            self._lock.release()
 
 
 def _suspect(path: Path) -> Path:
@@ -125,17 +154,3 @@ def _set_aside(path: Path) -> Path:
             beside.rename(aside.with_name(aside.name + end))
     _suspect(path).unlink(missing_ok=True)
     return aside
-
-
-def _lock(path: Path) -> int:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as exc:
-        raise StorageError(f"cannot write to the data folder {path.parent}: {exc.strerror}") from exc
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        os.close(descriptor)
-        raise StoreInUse(f"the data folder {path.parent} is open in another client") from exc
-    return descriptor

@@ -37,19 +37,6 @@ _CJK_RUN = re.compile(
     "\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7a3\ud7b0-\ud7ff\uf900-\ufaff"
     "\U0001f000-\U0001faff\U00020000-\U0003ffff]+"
 )
-SCHEMA = """
-CREATE VIRTUAL TABLE words USING fts5(text, content='', columnsize=0,
-  tokenize="unicode61 remove_diacritics 2 categories 'L* N* Co So'");
-CREATE TABLE indexing(last INTEGER NOT NULL);
-INSERT INTO indexing VALUES(0);
-CREATE TRIGGER messages_unindexed AFTER DELETE ON messages WHEN old.local_id <= (SELECT last FROM indexing) BEGIN
-  INSERT INTO words(words, rowid, text) VALUES('delete', old.local_id, timim_words(old.body));
-  UPDATE indexing SET last = min(last, (SELECT coalesce(max(local_id), 0) FROM messages)); END;
-CREATE TRIGGER messages_reindexed AFTER UPDATE OF body ON messages
-  WHEN new.body IS NOT old.body AND old.local_id <= (SELECT last FROM indexing) BEGIN
-  INSERT INTO words(words, rowid, text) VALUES('delete', old.local_id, timim_words(old.body));
-  INSERT INTO words(rowid, text) VALUES(new.local_id, timim_words(new.body)); END;
-"""
 
 
 class _SearchableContent(msgspec.Struct):
@@ -253,7 +240,6 @@ def index_more(connection: sqlite3.Connection) -> None:
 
 
 __all__ = [
-    "SCHEMA",
     "SearchQuery",
     "elem_types",
     "index_more",

@@ -18,26 +18,6 @@ from ..ids import SERVER_MSG_ID, ConversationKey, ConversationType
 from ..message import MessageState
 from ..protocol.coverage import Coverage
 
-SCHEMA_2 = """
-ALTER TABLE messages ADD COLUMN state BLOB;
-ALTER TABLE messages ADD COLUMN quiet INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE messages ADD COLUMN mentions TEXT NOT NULL DEFAULT '';
-ALTER TABLE messages ADD COLUMN calls INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE messages ADD COLUMN receipt INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE conversations ADD COLUMN acts_seq INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE conversations ADD COLUMN peer_read_seq INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE conversations ADD COLUMN base_unread INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE conversations ADD COLUMN base_mentioned INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE conversations ADD COLUMN base_seq INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE conversations ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE conversations ADD COLUMN muted INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE conversations ADD COLUMN draft TEXT NOT NULL DEFAULT '';
-ALTER TABLE conversations ADD COLUMN draft_unsent INTEGER NOT NULL DEFAULT 0;
-CREATE TABLE acts(type INTEGER NOT NULL, peer TEXT NOT NULL, target INTEGER NOT NULL, kind TEXT NOT NULL,
-  seq INTEGER NOT NULL, act BLOB NOT NULL, PRIMARY KEY(type, peer, target, kind)) WITHOUT ROWID;
-CREATE TABLE receipts(type INTEGER NOT NULL, peer TEXT NOT NULL, seq INTEGER NOT NULL, readers INTEGER NOT NULL,
-  others INTEGER NOT NULL, PRIMARY KEY(type, peer, seq)) WITHOUT ROWID;
-"""
 COUNTS = (  # what can be unread of the rows m of a conversation: neither what is deleted here, nor recalled, nor a group's tip
     "NOT m.is_self AND m.status<>4 AND m.seq IS NOT NULL AND NOT m.quiet"
     f" AND NOT (m.type={ConversationType.GROUP.value} AND m.msg_id='{SERVER_MSG_ID}')"

@@ -5,6 +5,7 @@ Intervals grow in the same transaction as the rows that prove them; a refetch wr
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from itertools import groupby
@@ -13,62 +14,26 @@ from typing import Any
 from ..ids import ConversationKey, ConversationType
 from ..message import Message, MessageState
 from ..protocol.coverage import Interval
-from ..sqlite.database import SIZES, in_parts
-from . import bulk_insert, fulltext, message_actions
+from . import bulk_insert, message_actions
 from .message_actions import IncomingAction
 from .message_rows import ITS_ROW, SELECT, STATUSES, ids_of, message_of, new_message, packed, packed_mentions
 from .timeline_state import TimelineState, coverage_of, set_marks, write_coverage
 from .types import Ack, AckResult, IngestBatch, IngestResult, MessageRow
 
-_SCHEMA_1 = """
-CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE conversations(type INTEGER NOT NULL, peer TEXT NOT NULL, coverage TEXT NOT NULL DEFAULT '[]',
-  last_seq INTEGER NOT NULL DEFAULT 0, read_seq INTEGER NOT NULL DEFAULT 0, floor INTEGER NOT NULL DEFAULT 1,
-  head INTEGER NOT NULL DEFAULT 0, hidden_seq INTEGER NOT NULL DEFAULT 0, listed INTEGER NOT NULL DEFAULT 0,
-  last_time INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(type, peer)) WITHOUT ROWID;
-CREATE TABLE messages(local_id INTEGER PRIMARY KEY, type INTEGER NOT NULL, peer TEXT NOT NULL,
-  position INTEGER NOT NULL, seq INTEGER, msg_id TEXT NOT NULL, sender TEXT NOT NULL, timestamp INTEGER NOT NULL,
-  status INTEGER NOT NULL, is_self INTEGER NOT NULL, priority TEXT NOT NULL, body BLOB NOT NULL,
-  cloud_custom_data TEXT NOT NULL, profile TEXT, member TEXT, custom_int INTEGER NOT NULL DEFAULT 0,
-  custom_data BLOB NOT NULL DEFAULT x'', unsent INTEGER NOT NULL DEFAULT 0,
-  thrown INTEGER NOT NULL DEFAULT 1, error_code INTEGER NOT NULL DEFAULT 0, error_info TEXT NOT NULL DEFAULT '');
-CREATE UNIQUE INDEX messages_seq ON messages(type, peer, seq) WHERE seq IS NOT NULL;
-CREATE INDEX messages_position ON messages(type, peer, position, local_id);
-CREATE INDEX messages_unsettled ON messages(local_id) WHERE status = 1;
-CREATE INDEX messages_unnumbered ON messages(type, peer, msg_id) WHERE seq IS NULL;
-"""
-_STEPS = (_SCHEMA_1, fulltext.SCHEMA, message_actions.SCHEMA_2)  # a released one never changes; a new file takes them all
-SCHEMA_VERSION = len(_STEPS)
-_INSERT_OUTGOING = {
-    size: "INSERT INTO messages(type, peer, position, msg_id, sender, timestamp, status, is_self, priority, body,"
-    " cloud_custom_data, unsent, mentions, receipt)"
-    f" VALUES{','.join(['(?,?,?,?,?,?,1,1,?,?,?,1,?,?)'] * size)}"
-    for size in SIZES
-}
-_SETTLE = {
-    size: "UPDATE messages SET seq=v.column2, position=v.column2, timestamp=v.column3, body=v.column4, unsent=0, error_code=0,"
-    " error_info='', profile=coalesce(v.column5, profile), member=coalesce(v.column6, member),"
-    " status=CASE WHEN status=4 THEN 4 ELSE 2 END"
-    f" FROM (VALUES{','.join(['(?,?,?,?,?,?,?)'] * size)}) v WHERE local_id=v.column1 AND msg_id=v.column7"
-    " RETURNING msg_id, local_id, status"
-    for size in SIZES
-}
+_INSERT_OUTGOING = (
+    "INSERT INTO messages(local_id, type, peer, position, msg_id, sender, timestamp, status, is_self, priority, body,"
+    " cloud_custom_data, unsent, mentions, receipt) VALUES(?,?,?,?,?,?,?,1,1,?,?,?,1,?,?)"
+)
+_SETTLE = (
+    "UPDATE messages SET seq=?1, position=?1, timestamp=?2, body=?3, unsent=0, error_code=0, error_info='',"
+    " profile=coalesce(?4, profile), member=coalesce(?5, member), status=CASE WHEN status=4 THEN 4 ELSE 2 END"
+    " WHERE local_id=?6 AND msg_id=?7"
+)
 _INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ? AND local_id>?"
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a new or old file to the current schema."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise sqlite3.DatabaseError(f"the file is of a newer timim (schema {version})")
-    fulltext.register(connection)
-    if version < SCHEMA_VERSION:  # in one transaction: each has to be on disk, and a new device's login waits for it
-        steps = " ".join(_STEPS[version:])
-        connection.executescript(f"BEGIN; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-
-
 def add_outgoing(connection: sqlite3.Connection, outgoing: Sequence[tuple[Message, bytes]]) -> list[int]:
-    """Store messages and their bodies as SENDING, in this order; their local_ids."""
+    """Store messages and their bodies as SENDING, in this order. Returns their local_ids."""
     local_ids: list[int] = []
     for key, of_one in groupby(outgoing, key=lambda one: one[0].conversation):
         assert key is not None
@@ -76,18 +41,23 @@ def add_outgoing(connection: sqlite3.Connection, outgoing: Sequence[tuple[Messag
             "INSERT INTO conversations(type, peer, listed) VALUES(?,?,1) ON CONFLICT DO UPDATE SET listed=1 WHERE NOT listed",
             tuple(key),
         )
-        sql = "SELECT coalesce(max(position), 0) FROM messages WHERE type=? AND peer=?"
-        (position,) = connection.execute(sql, tuple(key)).fetchone()
-        for part in in_parts(list(of_one)):
-            values = [value for message, body in part for value in _outgoing_row(key, position, message, body)]
-            last = connection.execute(_INSERT_OUTGOING[len(part)], values).lastrowid
-            assert last is not None
-            local_ids += range(last - len(part) + 1, last + 1)
+        position, last_id = connection.execute(
+            "SELECT coalesce((SELECT max(position) FROM messages WHERE type=? AND peer=?), 0),"
+            " coalesce((SELECT max(local_id) FROM messages), 0)",
+            tuple(key),
+        ).fetchone()
+        rows = [
+            _outgoing_row(local_id, key, position, message, body)
+            for local_id, (message, body) in enumerate(of_one, last_id + 1)
+        ]
+        connection.executemany(_INSERT_OUTGOING, rows)
+        local_ids += range(last_id + 1, last_id + 1 + len(rows))
     return local_ids
 
 
-def _outgoing_row(key: ConversationKey, position: int, message: Message, body: bytes) -> tuple[Any, ...]:
+def _outgoing_row(local_id: int, key: ConversationKey, position: int, message: Message, body: bytes) -> tuple[Any, ...]:
     return (
+        local_id,
         *key,
         position,
         message.msg_id,
@@ -103,7 +73,7 @@ def _outgoing_row(key: ConversationKey, position: int, message: Message, body: b
 
 def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[AckResult]:
     """Write what the server said of our own messages."""
-    settled = [row for part in in_parts(acks) for row in _settle_all(connection, part)]
+    settled = _settle_all(connection, acks)
     heads: dict[ConversationKey, int] = {}
     for key in {ack.key for ack in acks}:
         known = TimelineState.read(connection, key)
@@ -133,23 +103,24 @@ def _keep_behind(connection: sqlite3.Connection, key: ConversationKey) -> None:
 
 
 def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int] | None]:
-    values = [value for ack in acks for value in _settled_row(ack)]
+    """Number the rows of these messages. Returns the local_id and the status of each row, None where there is none."""
     try:
-        found = connection.execute(_SETTLE[len(acks)], values).fetchall()
-    except sqlite3.IntegrityError:  # one of them is here already, by its push
+        connection.executemany(_SETTLE, [_settled_row(ack) for ack in acks])
+    except sqlite3.IntegrityError:  # one of them is here already, by its push; the ones before it are written once more
         return [_settle(connection, ack) for ack in acks]
+    sql = "SELECT msg_id, local_id, status FROM messages WHERE local_id IN (SELECT value FROM json_each(?))"
+    found = connection.execute(sql, (json.dumps([ack.local_id for ack in acks]),)).fetchall()
     rows = {msg_id: (local_id, status) for msg_id, local_id, status in found}
     return [rows.get(ack.msg_id) for ack in acks]
 
 
 def _settled_row(ack: Ack) -> tuple[Any, ...]:
-    return ack.local_id, ack.seq, ack.timestamp, ack.body, packed(ack.profile), packed(ack.member), ack.msg_id
+    return ack.seq, ack.timestamp, ack.body, packed(ack.profile), packed(ack.member), ack.local_id, ack.msg_id
 
 
 def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
     try:
-        row = connection.execute(_SETTLE[1], _settled_row(ack)).fetchone()
-        return row[1:] if row is not None else None
+        row = connection.execute(f"{_SETTLE} RETURNING local_id, status", _settled_row(ack)).fetchone()
     except sqlite3.IntegrityError:  # its push came first: one row, with what the user put on this one
         row = connection.execute(
             "UPDATE messages SET (custom_int, custom_data, status) = (SELECT o.custom_int, o.custom_data,"
@@ -158,7 +129,7 @@ def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
             (ack.local_id, *ack.key, ack.seq),
         ).fetchone()
         connection.execute("DELETE FROM messages WHERE local_id=?", (ack.local_id,))
-        return row[0], row[1]
+    return (row[0], row[1]) if row is not None else None
 
 
 def add(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:

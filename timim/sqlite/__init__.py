@@ -1,1 +1,1 @@
-"""SQLite files: one database a file, and the queue that gathers writes."""
+"""SQLite files through aiosqlite: one database a file, and the queue that gathers writes."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..sqlite.lanes import working
+from ..sqlite.connection import pending_tasks
 from ..util.clock import OFFSET
 
 T = TypeVar("T")
@@ -147,7 +147,7 @@ class _VirtualSelector(selectors.DefaultSelector):
         ready = super().select(quiet_s)
         busy = True
         while busy and not ready:
-            busy = bool(self._executing) or working() > 0  # before select, which then sees what a finished thread has reported
+            busy = bool(self._executing) or pending_tasks() > 0  # before select, which then sees what a finished thread has reported
             ready = super().select(quiet_s if busy else 0)
         if not ready:
             self._clock.advance(timeout - quiet_s)

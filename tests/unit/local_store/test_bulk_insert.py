@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from timim import ConversationType
 from timim.ids import ConversationKey
-from timim.local_store import bulk_insert, writes
+from timim.local_store import bulk_insert, schema, writes
 from timim.local_store.types import IngestBatch, MessageRow
 from timim.message import ALL, MessageState, SenderMember, SenderProfile
 from timim.protocol.coverage import Interval
@@ -66,7 +66,7 @@ BATCH = st.builds(batch_of, st.lists(INCOMING, max_size=6) | st.lists(PLAIN, max
 def came_to(batches: Sequence[IngestBatch], insert: Insert) -> tuple[list[list[Any]], list[Any]]:
     """What was told as new of each of these batches, and what stands in the table then."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    writes.migrate(connection)
+    schema.migrate(connection)
     with patch.object(bulk_insert, "insert_all", insert):
         stored = [writes.add(connection, batch) for batch in batches]
     new = [[(message.local_id, message.seq, message.msg_id) for message in one.new] for one in stored]
@@ -90,7 +90,7 @@ def test_blobs_in_the_wrong_position_are_detected(monkeypatch: pytest.MonkeyPatc
 
 def test_most_messages_are_stored_together() -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    writes.migrate(connection)
+    schema.migrate(connection)
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
     writes.add(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from timim.ids import ConversationKey, ConversationType
-from timim.local_store import timeline_state, writes
+from timim.local_store import schema, timeline_state, writes
 from timim.local_store.types import IngestBatch, MessageRow
 from timim.protocol import coverage
 from timim.protocol.coverage import Coverage, Interval
@@ -27,7 +27,7 @@ class Knowing(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.store = sqlite3.connect(":memory:", isolation_level=None)
-        writes.migrate(self.store)
+        schema.migrate(self.store)
         self.there: set[int] = set()  # what the server has: a seq in no message is a tombstone
         self.held: set[int] = set()
         self.messages: set[int] = set()

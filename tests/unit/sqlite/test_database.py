@@ -1,118 +1,301 @@
-"""SQLite files of one process: what each keeps of its order, and which of them goes first."""
+"""SQLite files through aiosqlite: the order of writes, what fails alone, reads beside writes, and the end of a file."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from timim import StorageError
-from timim.sqlite.batching_queue import BatchingQueue
-from timim.sqlite.database import QUEUE_LIMIT, Database
-from timim.sqlite.lanes import READERS, WRITERS, Op, working
+from timim import StorageError, StoreCorrupted
+from timim.sqlite.batching_queue import QUEUE_LIMIT
+from timim.sqlite.connection import pending_tasks
+from timim.sqlite.database import Database
+from timim.sqlite.tasks import Operation
+
+FILES = 5
 
 
-def nothing(connection: sqlite3.Connection) -> None:
-    connection.execute("CREATE TABLE IF NOT EXISTS t(n INTEGER)")
+class Numbers:
+    """A schema of one table of numbers."""
+
+    def migrate(self, connection: sqlite3.Connection) -> None:
+        connection.execute("CREATE TABLE IF NOT EXISTS numbers(n INTEGER PRIMARY KEY)")
 
 
 @pytest.fixture
 async def files(tmp_path: Path) -> AsyncIterator[list[Database]]:
-    """More than there are threads for."""
     async with AsyncExitStack() as stack:
-        opened = [Database(tmp_path / f"{n}.db", migrate=nothing) for n in range(READERS + WRITERS + 1)]
+        opened = [Database(tmp_path / f"{n}.db", Numbers()) for n in range(FILES)]
         for database in opened:
             await database.open()
             stack.push_async_callback(database.close)
         yield opened
 
 
-def noted(into: list[str], what: str) -> Op[None]:
-    return lambda connection: into.append(what)
+@pytest.fixture
+def file(files: list[Database]) -> Database:
+    return files[0]
 
 
-def waits_for(gate: threading.Event) -> Op[bool]:
+def note(number: int, done: list[int]) -> Operation[None]:
+    return lambda connection: done.append(number)
+
+
+def waits_for(gate: threading.Event) -> Operation[bool]:
     return lambda connection: gate.wait(30)
 
 
-async def test_urgent_jobs_go_before_waiting_jobs_of_other_files(files: list[Database]) -> None:
-    gate = threading.Event()
-    done: list[str] = []
-    held = files[0].submit(waits_for(gate))
-    await asyncio.sleep(0)
-    assert working()
-    *_, one, two, three = files
-    waiting = [one.submit(noted(done, "one")), two.submit(noted(done, "two")), three.submit(noted(done, "three"))]
-    urgent = three.submit(noted(done, "three, urgent"), urgent=True)
-    gate.set()
-    await asyncio.gather(held, *waiting, urgent)
-    assert done == ["three", "three, urgent", "one", "two"], "before other files, and behind what its own was given before"
+def store(number: int) -> Operation[int | None]:
+    return lambda connection: connection.execute("INSERT INTO numbers VALUES(?)", (number,)).lastrowid
+
+
+def stored(connection: sqlite3.Connection) -> list[int]:
+    return [number for (number,) in connection.execute("SELECT n FROM numbers ORDER BY n")]
+
+
+def store_all(connection: sqlite3.Connection, numbers: Sequence[int]) -> Sequence[str]:
+    connection.executemany("INSERT INTO numbers VALUES(?)", [(number,) for number in numbers])
+    return [f"{number} of {len(numbers)}" for number in numbers]
 
 
 async def test_long_reads_hold_up_no_write(files: list[Database]) -> None:
     gate = threading.Event()
     reads = [asyncio.create_task(database.read(waits_for(gate))) for database in files]
     await asyncio.sleep(0)
-    assert await asyncio.gather(*(database.submit(lambda connection: "written") for database in files)) == ["written"] * len(
-        files
-    )
+    assert pending_tasks() == FILES
+    writes = await asyncio.gather(*(database.write(lambda connection: "written") for database in files))
+    assert writes == ["written"] * FILES
     assert not any(read.done() for read in reads)
     gate.set()
     assert all(await asyncio.gather(*reads))
+    assert not pending_tasks()
 
 
-async def test_each_file_keeps_the_order_of_its_writes_whatever_is_urgent(files: list[Database]) -> None:
-    done: dict[int, list[int]] = {n: [] for n in range(len(files))}
+async def test_a_long_write_of_one_file_holds_up_no_other_file(files: list[Database]) -> None:
+    gate = threading.Event()
+    first, *others = files
+    held = first.submit(waits_for(gate))
+    assert await asyncio.gather(*(database.write(lambda connection: "written") for database in others))
+    assert not held.done()
+    gate.set()
+    assert await held
 
-    def note(file: int, number: int) -> Op[None]:
-        return lambda connection: done[file].append(number)
 
-    writes = [
-        database.submit(note(file, number), urgent=(file + number) % 3 == 0)
-        for number in range(200)
-        for file, database in enumerate(files)
-    ]
+async def test_each_file_keeps_the_order_of_its_writes(files: list[Database]) -> None:
+    done: dict[int, list[int]] = {n: [] for n in range(FILES)}
+    writes: list[asyncio.Future[None]] = []
+    for number in range(200):
+        writes += [database.submit(note(number, done[file])) for file, database in enumerate(files)]
+        if number % 7 == 0:
+            await asyncio.sleep(0)  # so that some wait while others are written
     await asyncio.gather(*writes)
     assert all(numbers == list(range(200)) for numbers in done.values())
-    assert working() <= len(files), "a thread may still be leaving its last batch"
 
 
-async def test_writes_of_one_turn_are_committed_together_and_reported_in_order(tmp_path: Path) -> None:
-    parts: list[list[int]] = []
-
-    def write(connection: sqlite3.Connection, numbers: object) -> list[int]:
-        assert isinstance(numbers, list)
-        parts.append(numbers)
-        return [number * 10 for number in numbers]
-
-    database = Database(tmp_path / "a.db", migrate=nothing)
-    await database.open()
-    gathered: BatchingQueue[int, int] = BatchingQueue(write, database.submit)
-    told: list[int | Exception] = []
-    for number in range(5):
-        gathered.add(number, told.append)
-    await asyncio.sleep(0)
-    gathered.add(5, told.append)  # while the others are being written
-    gathered.flush()
-    await database.close()
-    assert parts == [[0, 1, 2, 3, 4], [5]]
-    assert told == [0, 10, 20, 30, 40, 50]
-
-
-async def test_a_closed_file_and_a_full_disk_are_reported_to_each_caller(tmp_path: Path) -> None:
-    database = Database(tmp_path / "a.db", migrate=nothing)
-    await database.open()
-    await database.close()
-    gathered: BatchingQueue[int, int] = BatchingQueue(lambda connection, numbers: list(numbers), database.submit, manual=True)
+async def test_neighbours_of_one_operation_are_written_by_one_call(file: Database) -> None:
     told: list[object] = []
-    for number in range(QUEUE_LIMIT + 1):
-        gathered.add(number, told.append)
-    assert len(told) == 1, "the one too many hears at once"
-    gathered.flush()
-    assert len(told) == QUEUE_LIMIT + 1
-    assert all(isinstance(one, StorageError) for one in told)
+    for number in (1, 2):
+        file.add(store_all, number, told.append)
+    alone = file.submit(store(3))
+    for number in (4, 5, 6):
+        file.add(store_all, number, told.append)
+    assert await alone == 3
+    assert told == ["1 of 2", "2 of 2", "4 of 3", "5 of 3", "6 of 3"]
+    assert await file.read(stored) == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_write_that_raises_is_undone_alone(file: Database) -> None:
+    def half_done(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO numbers VALUES(10)")
+        raise KeyError("half done")
+
+    results = await asyncio.gather(
+        file.submit(store(1)), file.submit(half_done), file.submit(store(1)), file.submit(store(2)), return_exceptions=True
+    )
+    assert (results[0], results[3]) == (1, 2)
+    assert isinstance(results[1], KeyError), "an error of the program stays what it is"
+    assert isinstance(results[2], StorageError), "an error of SQLite is translated"
+    assert await file.read(stored) == [1, 2]
+
+
+async def test_a_lone_write_that_raises_leaves_nothing(file: Database) -> None:
+    await file.write(store(1))
+    with pytest.raises(StorageError, match="UNIQUE"):
+        await file.write(lambda connection: (store(2)(connection), store(1)(connection)))
+    assert await file.read(stored) == [1]
+    await file.write(store(3))
+    assert await file.read(stored) == [1, 3]
+
+
+async def test_a_read_sees_one_snapshot(file: Database) -> None:
+    entered, gate = threading.Event(), threading.Event()
+
+    def twice(connection: sqlite3.Connection) -> tuple[list[int], list[int]]:
+        before = stored(connection)
+        entered.set()
+        gate.wait(30)
+        return before, stored(connection)
+
+    reading = asyncio.create_task(file.read(twice))
+    await asyncio.to_thread(entered.wait, 30)
+    await file.write(store(1))
+    gate.set()
+    assert await reading == ([], [])
+    assert await file.read(stored) == [1]
+
+
+async def test_a_fresh_read_sees_the_writes_that_were_given_before_it(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", Numbers(), fresh_reads=True)
+    await database.open()
+    told: list[object] = []
+    database.submit(store(1))
+    database.add(store_all, 2, told.append, defer=True)
+    assert await database.read(stored) == [1, 2]
+    assert told == ["2 of 1"]
+    await database.close()
+
+
+async def test_a_write_cannot_be_made_by_a_read(file: Database) -> None:
+    with pytest.raises(StorageError, match="readonly"):
+        await file.read(store(1))
+
+
+async def test_who_is_cancelled_stops_waiting_and_the_write_and_the_next_ones_go_on(file: Database) -> None:
+    gate = threading.Event()
+    held = file.submit(waits_for(gate))
+    waiting = asyncio.create_task(file.write(store(1)))
+    reading = asyncio.create_task(file.read(waits_for(gate)))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    reading.cancel()
+    await asyncio.wait([waiting, reading])
+    assert waiting.cancelled()
+    assert reading.cancelled()
+    gate.set()
+    assert await held
+    assert await file.write(store(2)) == 2
+    assert await file.read(stored) == [1, 2], "each call still gets its own result"
+
+
+async def test_closing_writes_what_waits(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", Numbers())
+    await database.open()
+    told: list[object] = []
+    writes = [database.submit(store(number)) for number in range(10)]
+    database.add(store_all, 10, told.append)
+    database.add(store_all, 11, told.append, defer=True)
+    await database.close()
+    assert [await write for write in writes] == list(range(10))
+    assert told == ["10 of 2", "11 of 2"]
+    await database.open()
+    assert await database.read(stored) == list(range(12))
+    await database.close()
+
+
+async def test_who_is_cancelled_while_closing_leaves_a_closed_file(tmp_path: Path) -> None:
+    gate = threading.Event()
+    database = Database(tmp_path / "a.db", Numbers())
+    await database.open()
+    held = database.submit(waits_for(gate))
+    closing = asyncio.create_task(database.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    gate.set()
+    assert await held
+    await database.close()
+    with pytest.raises(StorageError, match="closed"):
+        await database.write(store(1))
+
+
+async def test_who_is_cancelled_while_opening_leaves_a_closed_file(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", Numbers())
+    opening = asyncio.create_task(database.open())
+    await asyncio.sleep(0)
+    opening.cancel()
+    await asyncio.wait([opening])
+    assert opening.cancelled()
+    with pytest.raises(StorageError, match="closed"):
+        await database.read(stored)
+    await database.open()
+    assert await database.read(stored) == []
+    await database.close()
+
+
+async def test_a_closed_file_is_told_to_each(tmp_path: Path) -> None:
+    database = Database(tmp_path / "a.db", Numbers())
+    await database.open()
+    await database.close()
+    for call in (database.write(store(1)), database.read(stored)):
+        with pytest.raises(StorageError, match="closed"):
+            await call
+    told: list[object] = []
+    for number in range(3):
+        database.add(store_all, number, told.append)
+    await database.close()
+    assert [type(error) for error in told] == [StorageError] * 3
+
+
+async def test_a_full_queue_is_told_at_once(file: Database) -> None:
+    gate = threading.Event()
+    held = file.submit(waits_for(gate))
+    await asyncio.sleep(0)
+    told: list[object] = []
+    for number in range(1, QUEUE_LIMIT):
+        file.add(store_all, number, told.append, defer=number % 2 == 0)
+    assert not told
+    file.add(store_all, QUEUE_LIMIT, told.append)
+    assert isinstance(told[0], StorageError), "the one too many hears at once"
+    with pytest.raises(StorageError, match="wait already"):
+        file.submit(store(QUEUE_LIMIT))
+    gate.set()
+    await held
+
+
+async def test_a_file_that_is_no_database_is_corrupt_and_marked(tmp_path: Path) -> None:
+    path, suspect = tmp_path / "a.db", tmp_path / "a.suspect"
+    await asyncio.to_thread(path.write_bytes, b"a shopping list\n" * 1000)
+    database = Database(path, Numbers(), suspect=suspect)
+    with pytest.raises(StoreCorrupted):
+        await database.open()
+    assert await asyncio.to_thread(suspect.exists)
+    await database.close()
+
+
+async def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    database = Database(tmp_path / "no" / "a.db", Numbers())
+    with pytest.raises(StorageError, match="cannot open"):
+        await database.open()
+    await database.close()
+
+
+async def test_memory_needs_no_file() -> None:
+    database = Database(None, Numbers())
+    await database.open()
+    await database.write(store(1))
+    assert await database.read(stored) == [1]
+    await database.close()
+
+
+def test_a_program_that_forgets_to_close_a_file_ends(tmp_path: Path) -> None:
+    """Aiosqlite's threads are waited for at the end of a process."""
+    program = f"""
+import asyncio, pathlib
+from timim.storage import LocalStore
+kept = []
+async def main():
+    kept.append(LocalStore(pathlib.Path({str(tmp_path / "a.db")!r})))
+    await kept[0].open()
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

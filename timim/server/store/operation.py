@@ -23,7 +23,7 @@ class Run(NamedTuple):
 
 
 class RunMany(NamedTuple):
-    """One statement for each of `rows`; no rows come back."""
+    """One statement for each of `rows`. SQLite sends back how many rows changed, as one row; PostgreSQL sends nothing."""
 
     sql: str
     rows: Sequence[Sequence[Any]]

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...errors import MsgIdConflict
-from ...sqlite.batching_queue import BatchingQueue
 from ...sqlite.database import Database
 from . import schema, timelines
 from .base import Appended, NewEntry
@@ -26,23 +25,18 @@ class SqliteEngine:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._appends = BatchingQueue(_append_all, self._database.submit)
 
     async def open(self) -> None:
         await self._database.open()
 
     async def close(self) -> None:
-        self._appends.flush()
         await self._database.close()
 
     def append(self, entry: NewEntry) -> asyncio.Future[Appended]:
         """Queue an append; those of one turn of the loop, and all that come while others are written, go together."""
-        future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        self._appends.add(entry, partial(_tell, future))
-        return future
+        return self._database.submit_item(_append_all, entry)
 
     def submit(self, op: Op[T]) -> Awaitable[T]:
-        self._appends.flush()
         return self._database.submit(bound(op))
 
     async def write(self, op: Op[T]) -> T:
@@ -56,7 +50,7 @@ class SqliteStore(SqlStore):
     """`path` None keeps nothing. The constructor does no I/O."""
 
     def __init__(self, path: Path | None, *, synchronous: str = "FULL") -> None:
-        self.engine = SqliteEngine(Database(path, migrate=migrate, synchronous=synchronous))
+        self.engine = SqliteEngine(Database(path, SqliteSchema(), synchronous=synchronous))
         super().__init__(self.engine, LocalClaims())
 
     async def append(self, entry: NewEntry) -> Appended:
@@ -69,15 +63,6 @@ def _append_all(connection: sqlite3.Connection, entries: Sequence[NewEntry]) -> 
     return bound(partial(timelines.append_all, entries))(connection)
 
 
-def _tell(future: asyncio.Future[Appended], result: Appended | Exception) -> None:
-    if future.done():
-        return  # who waited was cancelled
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
-
-
 def bound(op: Op[T]) -> Callable[[sqlite3.Connection], T]:
     """The operation as a function of a connection."""
 
@@ -88,8 +73,7 @@ def bound(op: Op[T]) -> Callable[[sqlite3.Connection], T]:
             step = next(steps)
             while True:
                 if type(step) is RunMany:
-                    connection.executemany(*step)
-                    rows = ()
+                    rows = [(connection.executemany(*step).rowcount,)]
                 else:
                     rows = connection.execute(*step).fetchall()
                 step = steps.send(rows)
@@ -100,10 +84,14 @@ def bound(op: Op[T]) -> Callable[[sqlite3.Connection], T]:
     return run
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > schema.VERSION:
-        raise sqlite3.DatabaseError(schema.too_new(version))
-    if version < schema.VERSION:
-        steps = " ".join(schema.STEPS[version:])
-        connection.executescript(f"BEGIN; {steps} PRAGMA user_version={schema.VERSION}; COMMIT;")
+class SqliteSchema:
+    """The server's tables in SQLite."""
+
+    def migrate(self, connection: sqlite3.Connection) -> None:
+        """Bring a new or old file to the current schema. Raises sqlite3.DatabaseError for a file of a newer timim."""
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > schema.VERSION:
+            raise sqlite3.DatabaseError(schema.too_new(version))
+        if version < schema.VERSION:
+            steps = " ".join(schema.STEPS[version:])
+            connection.executescript(f"BEGIN; {steps} PRAGMA user_version={schema.VERSION}; COMMIT;")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 from ...errors import MsgIdConflict
-from ...sqlite.database import in_parts
 from ...util.failpoints import failpoint
 from . import accounts_and_groups, conversations, media
 from .base import Appended, Change, Decided, NewEntry, StoredEntry, TimelinePage
 from .operation import Run, RunMany, Steps, one
 
 _LIST = "INSERT INTO contacts(user_id, timeline) VALUES(?,?) ON CONFLICT(user_id, timeline) DO NOTHING"
+_INSERT_ENTRY = "INSERT INTO entries(timeline, seq, time, sender, tail, kind) VALUES(?,?,?,?,?,?)"
+_INSERT_KEY = "INSERT INTO msg_keys VALUES(?,?,?,?,?,?) ON CONFLICT(timeline, sender, client_time, random) DO NOTHING"
 SAME_SECOND_PAGE = 50  # entries read at once while looking for a MsgKey among those of one second
 
 
@@ -93,8 +93,7 @@ def append_all(entries: Sequence[NewEntry]) -> Steps[list[Appended | MsgIdConfli
     for _ in places:
         failpoint("before-insert")
     rows = [(*place, entries[n].sender, entries[n].tail, entries[n].kind) for n, place in places.items()]
-    for part in in_parts(rows):
-        yield Run(_insert_entries(len(part)), [value for row in part for value in row])
+    yield RunMany(_INSERT_ENTRY, rows)
     for _ in places:
         failpoint("after-insert")
     if listed := [(user, place.timeline) for n, place in places.items() if place.seq == 1 for user in entries[n].contacts]:
@@ -133,9 +132,7 @@ def _named(entries: Sequence[NewEntry], places: dict[int, _Place]) -> Steps[bool
     for n, place in places.items():
         if (key := entries[n].msg_key) is not None:
             keys.append((place.timeline, entries[n].sender, *key, place.seq, entries[n].fingerprint))
-    kept = 0
-    for part in in_parts(keys):
-        kept += len((yield Run(_insert_keys(len(part)), [value for key in part for value in key])))
+    ((kept,),) = yield RunMany(_INSERT_KEY, keys)
     if kept == len(keys):
         return True
     yield RunMany("UPDATE timelines SET last_seq=last_seq-1 WHERE id=?", [(place.timeline,) for place in places.values()])
@@ -155,17 +152,6 @@ def one_by_one(entries: Sequence[NewEntry]) -> Steps[list[Appended | MsgIdConfli
         except MsgIdConflict as exc:  # it has taken nothing, and the others stand
             results.append(exc)
     return results
-
-
-@cache
-def _insert_keys(count: int) -> str:
-    rows = ",".join(["(?,?,?,?,?,?)"] * count)
-    return f"INSERT INTO msg_keys VALUES{rows} ON CONFLICT(timeline, sender, client_time, random) DO NOTHING RETURNING seq"
-
-
-@cache
-def _insert_entries(count: int) -> str:
-    return f"INSERT INTO entries(timeline, seq, time, sender, tail, kind) VALUES{','.join(['(?,?,?,?,?,?)'] * count)}"
 
 
 def standing(entry: NewEntry) -> Steps[Appended | None]:

@@ -1,0 +1,140 @@
+"""Tasks of an aiosqlite thread: a transaction of many writes, and a read on one snapshot. Errors are translated here, once."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from ..errors import StorageError, StoreCorrupted, TimimError
+from ..util.failpoints import failpoint
+
+__all__ = ["BatchOperation", "CallTask", "ErrorTranslator", "Operation", "Write", "WriteTask", "on_snapshot"]
+
+T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741  an item
+R = TypeVar("R")
+Operation = Callable[[sqlite3.Connection], T]
+BatchOperation = Callable[[sqlite3.Connection, Sequence[I]], Sequence[R | Exception]]  # a result for each item
+
+_CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class ErrorTranslator:
+    """Turns errors of SQLite and of the disk into StorageError; a programming error stays as it is.
+
+    `suspect`: a file that is made when SQLite finds that the database is corrupt.
+    """
+
+    def __init__(self, suspect: Path | None) -> None:
+        self._suspect = suspect
+
+    def translate(self, exc: Exception, what: str) -> Exception:
+        """Return the error to raise. Blocks, so call it in aiosqlite's thread."""
+        if not isinstance(exc, sqlite3.Error | OSError):
+            return exc
+        error = StorageError(f"{what}: {exc}")
+        if getattr(exc, "sqlite_errorcode", None) in _CORRUPT:
+            error = StoreCorrupted(f"{what}: {exc}")
+            if self._suspect is not None:
+                self._suspect.touch()
+        error.__cause__ = exc
+        return error
+
+
+class Write(NamedTuple):
+    """One item of a batch operation. Neighbours of the same operation are executed by one call of it."""
+
+    operation: BatchOperation[Any, Any]
+    item: Any
+
+
+class WriteTask:
+    """Writes in one transaction, which is synced to the disk when `results` are read.
+
+    A write that raises is undone alone, and the others are executed a second time: a write changes nothing but the file. A
+    commit that fails fails all of them.
+    """
+
+    def __init__(self, writes: Sequence[Write], errors: ErrorTranslator) -> None:
+        self._writes = writes
+        self._errors = errors
+        self.results: list[Any] = []
+
+    def execute(self, connection: sqlite3.Connection) -> None:
+        """Execute the writes and commit them."""
+        calls = [
+            (operation, [write.item for write in same])
+            for operation, same in groupby(self._writes, lambda write: write.operation)
+        ]
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                self.results = [result for operation, items in calls for result in operation(connection, items)]
+            except Exception as exc:  # noqa: BLE001  handed to who waits
+                if connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                    connection.execute("ROLLBACK")
+                if len(calls) == 1:
+                    self.results = [self._error(exc)] * len(self._writes)
+                    return
+                connection.execute("BEGIN IMMEDIATE")
+                self.results = [result for call in calls for result in self._execute_alone(connection, *call)]
+            failpoint("before-commit")
+            connection.execute("COMMIT")
+            failpoint("after-commit")
+        except sqlite3.Error as exc:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            self.results = [self._errors.translate(exc, "nothing was stored")] * len(self._writes)
+
+    def _execute_alone(
+        self, connection: sqlite3.Connection, operation: BatchOperation[Any, Any], items: Sequence[Any]
+    ) -> Sequence[Any]:
+        """Execute one call so that its failure undoes nothing else."""
+        connection.execute("SAVEPOINT one")
+        try:
+            return operation(connection, items)
+        except Exception as exc:  # noqa: BLE001  handed to who waits
+            connection.execute("ROLLBACK TO one")
+            return [self._error(exc)] * len(items)
+        finally:
+            connection.execute("RELEASE one")
+
+    def _error(self, exc: Exception) -> Exception:
+        return exc if isinstance(exc, TimimError) else self._errors.translate(exc, "a write failed")
+
+
+class CallTask(Generic[T]):
+    """One call of an operation."""
+
+    def __init__(self, operation: Operation[T], errors: ErrorTranslator, *, failure: str) -> None:
+        """`failure` begins the text of an error."""
+        self._operation = operation
+        self._errors = errors
+        self._failure = failure
+        self._results: list[T] = []
+        self._error: Exception | None = None
+
+    def execute(self, connection: sqlite3.Connection) -> None:
+        """Call the operation."""
+        try:
+            self._results.append(self._operation(connection))
+        except Exception as exc:  # noqa: BLE001  handed to who waits
+            self._error = exc if isinstance(exc, TimimError) else self._errors.translate(exc, self._failure)
+
+    def result(self) -> T:
+        """Return what the operation returned, or raise its error."""
+        if self._error is not None:
+            raise self._error
+        return self._results[0]
+
+
+def on_snapshot(operation: Operation[T], connection: sqlite3.Connection) -> T:
+    """Execute a read so that all its statements see the same commits."""
+    connection.execute("BEGIN")
+    try:
+        return operation(connection)
+    finally:
+        connection.execute("COMMIT")
