@@ -55,7 +55,7 @@ async def measure(folder: Path, sizes: tuple[int, ...] = SIZES) -> list[Figures]
             for first in range(stored + 1, size + 1, 5000):
                 last = min(first + 4999, size)
                 incoming = [row(seq) for seq in range(first, last + 1)]
-                await store.add([IngestBatch(KEY, incoming, [Interval(first, last)], head=last, last_seq=last)])
+                await store.messages.ingest([IngestBatch(KEY, incoming, [Interval(first, last)], head=last, last_seq=last)])
             stored = size
         opened = quartile([await opening(client) for _ in range(15)])
         page_us, plain_us = await paging(client, path, size)
@@ -107,9 +107,11 @@ async def paging(client: Client, path: Path, size: int) -> tuple[float, float]:
 
 
 async def a_message(client: Client, seq: int) -> Message:
-    engine = client.engine
-    found = await engine.store._messages(f"{message_rows.SELECT} WHERE m.type=? AND m.peer=? AND m.seq=?", (*KEY, seq))
-    return found[0]
+    engine = client._engine
+    assert engine is not None
+    found = await engine.store.messages.get(KEY, seq)
+    assert found is not None
+    return found
 
 
 async def filling(path: Path, size: int) -> float:
@@ -117,12 +119,12 @@ async def filling(path: Path, size: int) -> float:
     async with LocalStore(path) as store:
         for i in range(100):
             first = 1 + i * 7919 % (size - HOLE)
-            await store.write(partial(forget, first=first))
+            await store._file.write(partial(forget, first=first))
             batch = IngestBatch(KEY, [row(seq) for seq in range(first, first + HOLE)], [Interval(first, first + HOLE - 1)])
             begun = time.perf_counter()
-            await store.add([batch])
+            await store.messages.ingest([batch])
             times.append((time.perf_counter() - begun) * 1e6)
-            assert (await store.coverage(KEY)).intervals == (Interval(1, size),)
+            assert (await store.conversations.coverage(KEY)).intervals == (Interval(1, size),)
     return quartile(times)
 
 

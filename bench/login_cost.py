@@ -98,7 +98,7 @@ async def login(server: RunningServer, folder: Path) -> tuple[float, float, Coun
 
 
 async def _rows(client: Client) -> int:
-    count: int = await client.engine.store.read(lambda c: c.execute("SELECT count(*) FROM messages").fetchone()[0])
+    count: int = await client.engine.store._file.read(lambda c: c.execute("SELECT count(*) FROM messages").fetchone()[0])
     return count
 
 
@@ -127,7 +127,7 @@ async def measure(size: int) -> None:
 async def _set_back(folder: Path, to: int) -> None:
     """As if the device's last login had been before that: the window of commits under way is not what is measured."""
     async with LocalStore(await asyncio.to_thread(lambda: next(folder.glob("*/*/messages.db")))) as store:
-        await store.set_meta("synced", str(to))
+        await store.meta.set("synced", str(to))
 
 
 def _line(size: int, what: str, runs: list[tuple[float, float, Counts, int]]) -> None:

@@ -117,14 +117,14 @@ async def local_query() -> dict[str, float]:
         async with LocalStore(path) as store:
             for first in range(1, ROWS + 1, 5000):
                 rows = [a_row(seq) for seq in range(first, first + 5000)]
-                await store.add([IngestBatch(KEY, rows, [Interval(first, first + 4999)], last_seq=first + 4999)])
+                await store.messages.ingest([IngestBatch(KEY, rows, [Interval(first, first + 4999)], last_seq=first + 4999)])
         begun = time.perf_counter()
         async with LocalStore(path) as store:
             opened = (time.perf_counter() - begun) * 1e3
             times: list[float] = []
             for i in range(200):
                 begun = time.perf_counter()
-                page = await store.page(KEY, 20, before=RowPosition(1000 + i * 4999, 0))
+                page = await store.messages.page(KEY, 20, before=RowPosition(1000 + i * 4999, 0))
                 times.append((time.perf_counter() - begun) * 1e6)
                 assert len(page) == 20
     return {"opening a store of 1,000,000 messages, ms": opened, "local query of 20 of them, us": statistics.median(times)}

@@ -49,7 +49,7 @@ def store(connection: sqlite3.Connection, count: int) -> float:
         begun = time.perf_counter()
         if done % ROWS_A_COMMIT == 0:
             connection.execute("BEGIN IMMEDIATE")
-        writes.add(connection, batch)
+        writes.ingest(connection, batch)
         if (done + ROWS_A_BATCH) % ROWS_A_COMMIT == 0:
             connection.execute("COMMIT")
         spent += time.perf_counter() - begun

@@ -234,7 +234,7 @@ class Client:
         """Take it off the list, or with `messages` its messages on this device too; True if it was listed."""
         key = self.conversation(type, peer).key
         engine = self._opened()
-        listed = await engine.store.delete_conversation(key, messages=messages)
+        listed = await engine.store.conversations.delete(key, messages=messages)
         engine.conversations.on_conversation_deleted(key, messages=messages)
         return listed
 
@@ -272,7 +272,7 @@ class Client:
 
     async def mark_all_read(self) -> None:
         """Everything that this device was told of is read, in every conversation. Raises NetworkError, NotLoggedIn."""
-        rows = [row for row in await self._opened().store.known() if row.listed]
+        rows = [row for row in await self._opened().store.conversations.all() if row.listed]
         last = [(row.key, max(row.last_seq, row.coverage.last)) for row in rows]
         unread = [(key, seq) for (key, seq), row in zip(last, rows, strict=True) if seq > row.read_seq]
         await self._engine.settings.mark_read(unread)

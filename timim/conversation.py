@@ -291,7 +291,7 @@ class Conversation:
         Raises NetworkError, NotLoggedIn, InvalidArgument for a message of another conversation, or one without a number.
         """
         engine = self._opened()
-        seq = seq_in(self.key, upto) if upto is not None else (await engine.store.coverage(self.key)).last
+        seq = seq_in(self.key, upto) if upto is not None else (await engine.store.conversations.coverage(self.key)).last
         if seq:
             await engine.settings.mark_read([(self.key, seq)])
 

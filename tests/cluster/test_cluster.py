@@ -180,8 +180,8 @@ async def test_a_device_that_logs_in_on_another_node_ends_its_older_session(
         watch = EventRecorder(phone, KickedOut)
         async with phone:
             await twin.open()
-            await twin.engine.store.set_meta(
-                "instance", await phone.engine.store.meta("instance", "")
+            await twin.engine.store.meta.set(
+                "instance", await phone.engine.store.meta.get("instance", "")
             )  # a copy of the data folder
             async with twin:
                 assert "once more" in str((await watch.wait_for_event(KickedOut)).error)

@@ -71,7 +71,7 @@ async def push_again(scene: Scene) -> None:
     again = IngestBatch(
         scene.alice.group(scene.group).key, [decode_message(fetched.entries[0], "alice")], live=True, head=2, last_seq=2
     )
-    (stored,) = await scene.alice.engine.store.add([again])
+    (stored,) = await scene.alice.engine.store.messages.ingest([again])
     assert stored.new == []
 
 
@@ -90,7 +90,7 @@ async def refetch_with_its_neighbours(scene: Scene) -> None:
 async def refetch_after_the_coverage_was_dropped(scene: Scene) -> None:
     """This device forgot what it holds, not the rows: all of it is fetched."""
     key = scene.alice.group(scene.group).key
-    await scene.alice.engine.store.write(lambda c: timeline_state.write_coverage(c, key, Coverage()))
+    await scene.alice.engine.store._file.write(lambda c: timeline_state.write_coverage(c, key, Coverage()))
     assert (await scene.alice.group(scene.group).get_messages(20)).requests > 0
 
 

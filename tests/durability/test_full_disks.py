@@ -41,14 +41,14 @@ async def test_a_full_disk_of_the_sender_fails_the_send_clearly(tmp_path: Path) 
         await server.add_users("bob")
         async with server.client("alice", data_dir=tmp_path) as alice:
             sent = await outcomes(alice, "before", 5)
-            pages = await alice.engine.store.write(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
-            await alice.engine.store.write(lambda c: c.execute(f"PRAGMA max_page_count={pages + 20}").fetchall())
+            pages = await alice.engine.store._file.write(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
+            await alice.engine.store._file.write(lambda c: c.execute(f"PRAGMA max_page_count={pages + 20}").fetchall())
             for wave in range(6):  # at first there is room, then for the messages and not for their acks, then for none
                 sent |= await outcomes(alice, f"full {wave}", 5)
             failed = [m for m in sent.values() if m.status is MessageStatus.FAILED]
             assert len(failed) >= 10
             assert any(m.status is MessageStatus.SUCCEEDED for t, m in sent.items() if t.startswith("full"))
-            await alice.engine.store.write(lambda c: c.execute("PRAGMA max_page_count=1000000").fetchall())
+            await alice.engine.store._file.write(lambda c: c.execute("PRAGMA max_page_count=1000000").fetchall())
             sent |= await outcomes(alice, "after", 5)
             assert all(m.status is MessageStatus.SUCCEEDED for t, m in sent.items() if t.startswith("after"))
         await check(server, sent)

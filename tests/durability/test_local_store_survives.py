@@ -177,7 +177,7 @@ async def test_a_corrupt_file_is_replaced_and_synced_again(
 @pytest.mark.requirement("R18")
 async def test_a_store_that_delivers_before_it_stores_is_detected(server: RunningServer, tmp_path: Path, seed: int) -> None:
     """The mutant: what the store reports as new is not what it wrote."""
-    add = writes.add
+    add = writes.ingest
 
     def forgets(connection: sqlite3.Connection, batch: types.IngestBatch) -> types.IngestResult:
         connection.execute("SAVEPOINT mutant")
@@ -189,7 +189,7 @@ async def test_a_store_that_delivers_before_it_stores_is_detected(server: Runnin
     thrown: list[Message] = []
     async with server.client("alice") as alice:
         for i in range(2):
-            with patch.object(writes, "add", forgets):
+            with patch.object(writes, "ingest", forgets):
                 bob = server.client("bob", data_dir=tmp_path)
                 watch = EventRecorder(bob)
                 async with bob:

@@ -14,6 +14,9 @@ from tests.support.fault_vfs import Connection, Disk
 from timim.errors import StorageError
 from timim.ids import ConversationKey, ConversationType
 from timim.local_store import schema, types
+from timim.local_store.conversations import ConversationTable
+from timim.local_store.file import StoreFile
+from timim.local_store.messages import MessageTable
 from timim.protocol.coverage import Coverage, Interval
 from timim.server.settings import Settings
 from timim.server.store import sqlite as server_store
@@ -69,7 +72,9 @@ class ServersStore(server_store.SqliteStore):
         return {entry.seq: int(entry.tail[4:-1]) for entry in page.entries}
 
 
-class ClientsStore(LocalStore):
+class FileOnDisk(StoreFile):
+    """The client's file on such a disk."""
+
     def __init__(self, disk: Disk, *, synchronous: str) -> None:
         self._disk, self._synchronous = disk, synchronous
         super().__init__(None)
@@ -77,14 +82,31 @@ class ClientsStore(LocalStore):
     def make_database(self, path: Path | None) -> Database:
         return OnDisk(self._disk, schema, synchronous=self._synchronous)
 
+
+class ClientsStore:
+    """The parts of the client's store that messages go through."""
+
+    def __init__(self, disk: Disk, *, synchronous: str) -> None:
+        self._file = FileOnDisk(disk, synchronous=synchronous)
+        self._messages = MessageTable(self._file, types.PlainBinder())
+        self._conversations = ConversationTable(self._file)
+
+    async def open(self) -> None:
+        await self._file.open()
+
+    async def close(self) -> None:
+        await self._file.close()
+
     async def put(self, number: int) -> int:
         item = types.MessageRow(number, f"1-{number}", "bob", 1, False, b"[]")
-        await self.add([types.IngestBatch(KEY, [item], [Interval(number, number)], live=True, head=number, last_seq=number)])
+        await self._messages.ingest(
+            [types.IngestBatch(KEY, [item], [Interval(number, number)], live=True, head=number, last_seq=number)]
+        )
         return number
 
     async def numbers(self) -> dict[int, int]:
-        held = await self.page(KEY, 1 << 30)
-        coverage = await self.coverage(KEY)
+        held = await self._messages.page(KEY, 1 << 30)
+        coverage = await self._conversations.coverage(KEY)
         assert coverage == Coverage((m.seq, m.seq) for m in held), "intervals say exactly what is held"
         return {m.seq: int(m.msg_id[2:]) for m in held}
 
@@ -182,4 +204,4 @@ async def test_a_store_that_does_not_sync_its_commits_is_detected(
 def test_the_product_syncs_its_commits(tmp_path: Path) -> None:
     """What is proven here is what runs: the default of the server's settings, and the client's store."""
     assert Settings(data_dir=tmp_path).synchronous == "FULL"
-    assert LocalStore(tmp_path / "messages.db")._database._synchronous == "FULL"
+    assert LocalStore(tmp_path / "messages.db")._file._database._synchronous == "FULL"

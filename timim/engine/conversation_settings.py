@@ -18,7 +18,7 @@ from ..protocol import conversation_settings as wire
 from ..protocol import session
 from ..protocol.conversation_list import ReceiptNotice
 from ..protocol.messages import Address
-from ..storage import ConversationFlags, LocalStore, UnreadCount
+from ..storage import ConversationFlags, LocalStore, ServerUnreadCount
 from ..transport.connection import Connection
 from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
@@ -46,7 +46,7 @@ class ConversationSettings:
             items = [_read_item(Address.of(key), seq) for key, seq in some]
             reply = await self._connection.call(wire.READ_CONVERSATIONS, wire.ReadConversationsRequest(items=items))
             for (key, _), state in zip(some, reply.states, strict=True):
-                count = UnreadCount(state.unread, state.mentioned, state.unread_seq)
+                count = ServerUnreadCount(state.unread, state.mentioned, state.unread_seq)
                 await self._set_read(key, state.read_seq, count)
 
     async def set_flags(self, key: ConversationKey, *, pinned: bool | None = None, muted: bool | None = None) -> None:
@@ -56,12 +56,14 @@ class ConversationSettings:
         body.muted = UNSET if muted is None else int(muted)
         self._store.check_open()
         reply = await self._connection.call(wire.SET_CONVERSATION_SETTINGS, body)
-        flags, _ = await self._store.set_marks(key, ConversationFlags(reply.pinned, bool(reply.muted), reply.draft))
+        flags, _ = await self._store.conversations.set_flags(
+            key, ConversationFlags(reply.pinned, bool(reply.muted), reply.draft)
+        )
         self._conversations.apply_flags(key, flags)
 
     async def set_draft(self, key: ConversationKey, draft: str) -> None:
         """Store a draft, and send it now or after the next login. Raises StorageError, ServerRefused."""
-        await self._store.set_draft(key, draft, unsent=True)
+        await self._store.conversations.set_draft(key, draft, unsent=True)
         try:
             await self._send_draft(key, draft)
         except (NetworkError, NotLoggedIn):
@@ -69,7 +71,7 @@ class ConversationSettings:
 
     async def send_drafts(self) -> None:
         """Send the drafts that were written while there was no connection."""
-        for key, draft in await self._store.unsent_drafts():
+        for key, draft in await self._store.conversations.unsent_drafts():
             try:
                 await self._send_draft(key, draft)
             except ServerRefused as exc:
@@ -79,29 +81,29 @@ class ConversationSettings:
         body = _settings_body(key)
         body.draft = draft
         await self._connection.call(wire.SET_CONVERSATION_SETTINGS, body)
-        await self._store.draft_sent(key, draft)
+        await self._store.conversations.mark_draft_sent(key, draft)
 
     async def apply_read_notice(self, notice: session.ReadNotice) -> None:
         """Apply that another device of this account has read a conversation."""
-        count = UnreadCount(notice.unread, notice.mentioned, notice.unread_seq)
+        count = ServerUnreadCount(notice.unread, notice.mentioned, notice.unread_seq)
         await self._set_read(Address(notice.peer, notice.group_id, notice.system).key, notice.read_seq, count)
 
     async def apply_receipt(self, notice: ReceiptNotice) -> None:
         """Apply that others have read messages of this account."""
         if notice.group_id:
             key = ConversationKey(ConversationType.GROUP, notice.group_id)
-            if await self._store.set_receipt(key, notice.seq, notice.readers, notice.others):
+            if await self._store.messages.set_receipt(key, notice.seq, notice.readers, notice.others):
                 self._tell(ReadReceipt(key, notice.seq, "", notice.readers, notice.others))
         else:
             key = ConversationKey(ConversationType.C2C, notice.peer)
-            if await self._store.set_peer_read(key, notice.read_seq):
+            if await self._store.conversations.set_peer_read(key, notice.read_seq):
                 self._tell(ReadReceipt(key, notice.read_seq, notice.peer))
 
     async def apply_settings_notice(self, notice: session.ConversationSettingsNotice) -> None:
         """Apply that another device of this account pinned, muted, or wrote a draft."""
         key = Address(notice.peer, notice.group_id, notice.system).key
         flags = ConversationFlags(notice.pinned, bool(notice.muted), notice.draft)
-        flags, changed = await self._store.set_marks(key, flags)
+        flags, changed = await self._store.conversations.set_flags(key, flags)
         if changed:
             self._tell(ConversationChanged(key, bool(flags.pinned), flags.muted, flags.draft))
 
@@ -109,8 +111,8 @@ class ConversationSettings:
         self._conversations.apply_event(event)
         self._dispatcher.event(event)
 
-    async def _set_read(self, key: ConversationKey, seq: int, count: UnreadCount) -> None:
-        unread = await self._store.set_read(key, seq, count if count.seq else None)
+    async def _set_read(self, key: ConversationKey, seq: int, count: ServerUnreadCount) -> None:
+        unread = await self._store.conversations.set_read(key, seq, count if count.seq else None)
         self._conversations.apply_read(key, seq, unread)
 
 

@@ -80,8 +80,8 @@ class Engine:
         await self.store.open()
         self._open = True
         try:
-            self.conversations.load(await self.store.marked(), await self.store.listed())
-            await self.attachments.remove_orphans(await self.store.outgoing())
+            self.conversations.load(await self.store.conversations.flagged(), await self.store.conversations.listed())
+            await self.attachments.remove_orphans(await self.store.messages.outgoing())
             if self.store.set_aside is not None:
                 log.warning("the local store was corrupt and has been moved to %s", self.store.set_aside)
                 self.dispatcher.event(StoreReplaced(self.store.set_aside))

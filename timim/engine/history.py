@@ -75,8 +75,8 @@ class History:
     async def local_page(self, key: ConversationKey, count: int, before: Message | None) -> Page:
         """Return stored messages, newest first, also across gaps; no network."""
         place = await self._place(key, before) if before is not None else None
-        messages = await self._store.page(key, checked_count(count), before=place)
-        coverage = await self._store.coverage(key)
+        messages = await self._store.messages.page(key, checked_count(count), before=place)
+        coverage = await self._store.conversations.coverage(key)
         seqs = [m.seq for m in messages if m.seq]
         interval = Interval(min(seqs), max(seqs)) if seqs else None
         whole = interval is None or coverage.covers(*interval)
@@ -95,12 +95,12 @@ class History:
         first = max(1, last - count + 1)
         while True:
             await self._fill(query, max(first, query.floor), last)
-            held = (await self._store.coverage(key)).interval_of(last) if last else None
+            held = (await self._store.conversations.coverage(key)).interval_of(last) if last else None
             lowest = held.first if held is not None else last + 1
             low = max(first, lowest)
             # what was never numbered may stand right before the lowest that is held; below that is another page's
             bottom = low - 1 if lowest >= first else low
-            messages = await self._store.page(key, count, before=place, low=bottom, high=last)
+            messages = await self._store.messages.page(key, count, before=place, low=bottom, high=last)
             if len(messages) >= count or held is None or lowest > first or (lowest == first and first <= query.floor):
                 break
             first = max(1, first - count + len(messages))  # some of these seqs hold nothing any more
@@ -119,12 +119,12 @@ class History:
         last = min(newest, low + count - 1)
         while True:
             await self._fill(query, max(low, query.floor), last)
-            coverage = await self._store.coverage(key)
+            coverage = await self._store.conversations.coverage(key)
             if low not in coverage:
                 low = max(low, query.floor)
             held = coverage.interval_of(low)
             high = min(last, held.last) if held is not None else low - 1
-            messages = await self._store.page_up(key, count, after=place, low=low - 1, high=high)
+            messages = await self._store.messages.page_after(key, count, after=place, low=low - 1, high=high)
             if len(messages) >= count or high < last or last >= newest:
                 break
             last = min(newest, last + count - len(messages))  # some of these seqs hold nothing any more
@@ -144,13 +144,13 @@ class History:
         if not sure:
             self._fetcher.check_online()
         done = total = 0
-        while gaps := (await self._store.coverage(key)).missing(query.floor, newest):
+        while gaps := (await self._store.conversations.coverage(key)).missing(query.floor, newest):
             left = sum(gap.size for gap in gaps)
             done, total = max(total, done + left) - left, max(total, done + left)
             if progress is not None:
                 progress(done, total)
             await self._fetch(query, max(gaps[-1].first, gaps[-1].last - FETCH_SIZE + 1), gaps[-1].last)
-            if (await self._store.coverage(key)).missing(query.floor, newest) == gaps:
+            if (await self._store.conversations.coverage(key)).missing(query.floor, newest) == gaps:
                 break  # the server has no more of it
         if progress is not None:
             progress(total, total)
@@ -162,7 +162,7 @@ class History:
 
     async def coverage(self, key: ConversationKey) -> HistoryCoverage:
         """Return the covered intervals and the gaps; no network."""
-        row = await self._store.conversation(key)
+        row = await self._store.conversations.get(key)
         if row is None:
             return HistoryCoverage((), (), 1, 0)
         return history_coverage(row.coverage, row.floor, row.last_seq)
@@ -173,10 +173,10 @@ class History:
         The newest part of each comes first, `limit` seqs in all; it stops when the server cannot be reached.
         """
         requests = 0
-        for place in [key] if key is not None else [row.key for row in await self._store.known()]:
+        for place in [key] if key is not None else [row.key for row in await self._store.conversations.all()]:
             query = await self._new_query(place)
             newest, _ = await self._newest(query, 1)
-            for gap in reversed((await self._store.coverage(place)).missing(query.floor, newest)):
+            for gap in reversed((await self._store.conversations.coverage(place)).missing(query.floor, newest)):
                 first = max(gap.first, gap.last - limit + 1)
                 await self._fill(query, first, gap.last)
                 limit -= gap.last - first + 1
@@ -194,7 +194,7 @@ class History:
             return 0
         query = await self._new_query(key)
         newest, sure = await self._newest(query, 1)
-        held, proven = await self._store.seq_at(key, int(time), newest)
+        held, proven = await self._store.conversations.seq_at(key, int(time), newest)
         if proven and sure:
             return held
         try:
@@ -207,7 +207,7 @@ class History:
     async def _place(self, key: ConversationKey, at: Message | int) -> RowPosition:
         if not isinstance(at, int) and at.conversation != key:
             raise InvalidArgument(f"this is a message of {at.conversation}, not of {key}")
-        return await self._store.place(key, at)
+        return await self._store.messages.position_of(key, at)
 
     @asynccontextmanager
     async def _turn(self, key: ConversationKey) -> AsyncIterator[_FetchTurn]:
@@ -223,13 +223,13 @@ class History:
                 del self._turns[key]
 
     async def _new_query(self, key: ConversationKey) -> _HistoryQuery:
-        return _HistoryQuery(key, floor=await self._store.floor(key))
+        return _HistoryQuery(key, floor=await self._store.conversations.floor(key))
 
     async def _newest(self, query: _HistoryQuery, count: int) -> tuple[int, bool]:
         """Return the last seq that exists and True; offline, the last covered one and False."""
         key = query.key
         told = await self._inbox.last_seq(key)
-        coverage = await self._store.coverage(key)
+        coverage = await self._store.conversations.coverage(key)
         if told is not None:  # our own messages are held a moment before the inbox hears of their acks
             above = coverage.interval_of(told + 1)
             return above.last if above is not None else told, True
@@ -259,12 +259,12 @@ class History:
         """Fetch the missing part of an interval, the newest part first."""
         if first > last:
             return
-        gaps = (await self._store.coverage(query.key)).missing(first, last)
+        gaps = (await self._store.conversations.coverage(query.key)).missing(first, last)
         query.local = query.local or sum(gap.size for gap in gaps) < last - first + 1
         if not gaps:
             return
         async with self._turn(query.key):
-            for gap in reversed((await self._store.coverage(query.key)).missing(first, last)):
+            for gap in reversed((await self._store.conversations.coverage(query.key)).missing(first, last)):
                 async for part in self._fetcher.fetch_downward(query.key, gap):
                     query.add_reply(part)
                     await self._keep(query.key, part)
@@ -272,7 +272,9 @@ class History:
     async def _keep(self, key: ConversationKey, part: ProvenEntries) -> None:
         rows, actions = partition(part.entries, self._user_id)
         covered = [part.covered] if part.covered is not None else []
-        await self._store.add([IngestBatch(key, rows, covered, last_seq=part.last_seq, floor=part.floor, acts=actions)])
+        await self._store.messages.ingest(
+            [IngestBatch(key, rows, covered, last_seq=part.last_seq, floor=part.floor, acts=actions)]
+        )
 
 
 def checked_count(count: int) -> int:

@@ -82,7 +82,9 @@ class Inbox:
         in_group = key.type is ConversationType.GROUP
         if in_group and not self._recent_contacts:
             return None
-        stored = (await self._store.heads([key])).get(key, 0)  # the sync did not name it: nothing has changed there
+        stored = (await self._store.conversations.heads([key])).get(
+            key, 0
+        )  # the sync did not name it: nothing has changed there
         return None if in_group and not stored else stored  # of a group that is not listed only the server can say why
 
     def on_disconnected(self) -> None:
@@ -199,7 +201,7 @@ class Inbox:
         """Return the seq up to which everything is delivered; `first` is the first pushed seq."""
         head = self._ingest.delivered_seqs.get(key)
         if head is None:
-            row = await self._store.conversation(key)
+            row = await self._store.conversations.get(key)
             head = row.head if row is not None else 0
             # the list would have told of entries after the delivered seq; but this account may have rejoined a group
             named = head and self._recent_contacts and first - 1 - head <= FRESH_LIMIT

@@ -66,7 +66,7 @@ class Ingest:
         """
         if not batches:
             return
-        storing = self._store.add(batches)
+        storing = self._store.messages.ingest(batches)
         storing.add_done_callback(partial(self._on_stored, batches))
         try:
             await asyncio.shield(storing)

@@ -57,19 +57,19 @@ class MessageActions:
 
     async def set_custom_int(self, message: Message, value: int) -> None:
         """Store this device's own number on a message. Raises InvalidArgument, StorageError."""
-        await self._store.set_custom_int(message, value)
+        await self._store.messages.set_custom_int(message, value)
         message.custom_int = value
         self._conversations.on_local_fields_changed(message)
 
     async def set_custom_data(self, message: Message, value: bytes) -> None:
         """Store this device's own bytes on a message. Raises InvalidArgument, StorageError."""
-        await self._store.set_custom_data(message, value)
+        await self._store.messages.set_custom_data(message, value)
         message.custom_data = bytes(value)
         self._conversations.on_local_fields_changed(message)
 
     async def remove(self, message: Message) -> bool:
         """Mark a message deleted on this device; return whether it has a row. Raises StorageError."""
-        done = await self._store.mark_deleted(message)
+        done = await self._store.messages.mark_deleted(message)
         if done:
             message.status = MessageStatus.DELETED
             self._conversations.on_local_fields_changed(message)
@@ -77,7 +77,7 @@ class MessageActions:
 
     async def delete_from_storage(self, message: Message) -> bool:
         """Delete a message's row on this device; return whether it had one. Raises StorageError."""
-        done = await self._store.delete_message(message)
+        done = await self._store.messages.delete(message)
         if done:
             self._conversations.on_message_deleted(message)
         return done
@@ -169,9 +169,9 @@ class MessageActions:
             covered = [Interval(entry.timeline_seq, entry.timeline_seq)]
             last_seq = entry.timeline_seq
             batch = IngestBatch(key, covered=covered, last_seq=last_seq, acts=[action] if action is not None else [])
-            await self._store.add([batch])
+            await self._store.messages.ingest([batch])
             self._inbox.on_own_entry(key, entry.timeline_seq)
-        now = await self._store.message(key, message.seq)
+        now = await self._store.messages.get(key, message.seq)
         if now is not None:
             self._conversations.on_message_changed(now)
             message.update_from(now)

@@ -98,7 +98,7 @@ class Outbox:
             raise
         if not uploads:
             item.body = stored_body  # the stored body is the one that is sent
-        self._store.add_outgoing(message, stored_body, partial(self._on_stored, key, item))
+        self._store.messages.add_outgoing(message, stored_body, partial(self._on_stored, key, item))
         return await item.done
 
     def _on_stored(self, key: ConversationKey, item: PendingMessage, local_id: int | Exception) -> None:
@@ -123,7 +123,7 @@ class Outbox:
 
     async def resume(self) -> None:
         """Send, in order, what is pending and what an earlier run of this program left unsettled. Call it after a login."""
-        left = await self._store.outgoing()
+        left = await self._store.messages.outgoing()
         queued = self._pending_ids()
         for message in left:
             if message.msg_id not in queued and message.conversation is not None:
@@ -138,7 +138,7 @@ class Outbox:
         Raises NotLoggedIn, AuthError when the login ends meanwhile: the next one goes on.
         """
         queued = self._pending_ids()
-        for message in await self._store.outgoing():
+        for message in await self._store.messages.outgoing():
             if message.msg_id in queued or message.conversation is None:
                 continue
             while True:
@@ -147,7 +147,7 @@ class Outbox:
                     if seq := await self._seq_at_server(message.conversation, message):
                         await history.fetch_one(message.conversation, seq)
                     else:
-                        await self._store.fail(message, NotLoggedIn.code, "not sent before the program ended")
+                        await self._store.messages.mark_failed(message, NotLoggedIn.code, "not sent before the program ended")
                     await self._attachments.release(message)
                     break
                 except NetworkError as exc:
@@ -337,7 +337,7 @@ class Outbox:
         self._inbox.on_ack(ack.key, ack.seq)
         self._unsettled += 1
         self._all_settled.clear()
-        self._store.settle(ack, partial(self._on_settled, message, ack))
+        self._store.messages.settle(ack, partial(self._on_settled, message, ack))
         queue.finish(item, None)
 
     def _on_settled(self, message: Message, ack: Ack, result: AckResult | Exception) -> None:
@@ -360,7 +360,7 @@ class Outbox:
 
     async def _fail(self, queue: ConversationQueue, item: PendingMessage, exc: TimimError) -> None:
         try:
-            await self._store.fail(item.message, exc.code, exc.info)
+            await self._store.messages.mark_failed(item.message, exc.code, exc.info)
         except TimimError as second:
             exc.__context__ = second
         await self._attachments.release(item.message)

@@ -49,7 +49,7 @@ class Search:
             after=(after.timestamp, after.local_id) if after is not None else None,
         )
         requests = await self._history.fetch_some_missing(key, FETCH_LIMIT) if fetch_missing else 0
-        found = await self._store.search(query, count + 1)
+        found = await self._store.messages.search(query, count + 1)
         messages = found.messages
         next = SearchCursor(*found.places[count - 1]) if len(messages) > count else None
         known = {key: history_coverage(*facts) for key, facts in found.known.items()}

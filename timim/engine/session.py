@@ -68,7 +68,7 @@ class ClientSession:
         await self.cancel_tasks()  # those of a login that ended by itself
         first_sync = self._first_sync = asyncio.get_running_loop().create_future()
         try:
-            instance = await self._store.meta("instance", self._instance)
+            instance = await self._store.meta.get("instance", self._instance)
             self.spawn(self._inbox.run(self._ready), "timim inbox")
             self.spawn(self._push_router.run(), "timim notices")
             self.spawn(self._compare_after_gaps(), "timim compare")
@@ -173,7 +173,7 @@ class ClientSession:
 
     async def _load(self, keys: list[ConversationKey]) -> None:
         for first in range(0, len(keys), LOADED_AT_ONCE):
-            for message in await self._store.last_messages(keys[first : first + LOADED_AT_ONCE]):
+            for message in await self._store.messages.last_of(keys[first : first + LOADED_AT_ONCE]):
                 assert message.conversation is not None
                 recent = self._conversations.get(message.conversation).recent
                 if recent.newest is None:

@@ -14,7 +14,7 @@ from ..protocol.codec import decode
 from ..protocol.conversation_list import ConversationItem
 from ..protocol.coverage import Interval
 from ..protocol.entries import Entry
-from ..storage import ConversationFlags, IngestBatch, LocalStore, UnreadCount
+from ..storage import ConversationFlags, IngestBatch, LocalStore, ServerUnreadCount
 from ..util.tasks import gather_cancelling
 from .config import ClientConfig
 from .conversation_settings import ConversationSettings
@@ -60,7 +60,7 @@ class Sync:
 
     async def since(self) -> int:
         """Return the server's mark of the last sync."""
-        return int(await self._store.meta(self._cursor, "0"))
+        return int(await self._store.meta.get(self._cursor, "0"))
 
     async def run(self, epoch: str, pushes: PushQueue) -> None:
         """Fetch and deliver what changed since the last sync.
@@ -68,16 +68,16 @@ class Sync:
         When the server's history turns out to be another one, coverage and the waiting `pushes` are dropped first.
         Raises NetworkError, NotLoggedIn, ServerRefused, StorageError; the next call continues.
         """
-        if epoch and await self._store.enter_epoch(epoch):
+        if epoch and await self._store.meta.enter_epoch(epoch):
             self._forget_history(epoch, pushes)
         changed, known = await self._changed()
         if await self._went_back(changed, known):
-            await self._store.forget_history()
+            await self._store.meta.forget_history()
             self._forget_history(epoch, pushes)
             changed, known = await self._changed()
         whole: list[tuple[int, ConversationItem]] = []
         short: list[IngestBatch] = []
-        acts = await self._store.acts_seqs(list(changed.items))
+        acts = await self._store.conversations.acts_seqs(list(changed.items))
         behind: list[tuple[int, ConversationItem]] = []  # groups in which something was done to messages meanwhile
         for key, contact in reversed(changed.items.items()):  # the newest last: of one second, it is listed first then
             if (
@@ -103,7 +103,7 @@ class Sync:
         await self._run_concurrently(self._fetch_entries, whole)
         for notice in changed.receipts:
             await self._settings.apply_receipt(notice)
-        await self._store.set_meta(self._cursor, str(changed.since))
+        await self._store.meta.set(self._cursor, str(changed.since))
         self._resumed = True
 
     def _forget_history(self, epoch: str, pushes: PushQueue) -> None:
@@ -120,7 +120,7 @@ class Sync:
         since = await self.since()
         changed = await self._fetcher.fetch_conversations(since=since)
         self._new_here = since == 0
-        return changed, await self._store.heads(list(changed.items))
+        return changed, await self._store.conversations.heads(list(changed.items))
 
     async def _went_back(self, changed: ConversationChanges, known: dict[ConversationKey, int]) -> bool:
         """Return whether the server lost history: a back-up was restored without a new epoch.
@@ -132,8 +132,8 @@ class Sync:
         key = self._conversations.newest_c2c()
         if key is None or key in changed.items:
             return False
-        head = (await self._store.heads([key])).get(key, 0)
-        held = await self._store.msg_id_at(key, head)
+        head = (await self._store.conversations.heads([key])).get(key, 0)
+        held = await self._store.messages.msg_id_at(key, head)
         if held is None:
             return False
         there = await self._fetcher.fetch_newest(key, head, head, 1)
@@ -199,7 +199,7 @@ class Sync:
             floor=contact.first_visible_seq,
             acts_seq=head,
             user_id=self._user_id,
-            count=UnreadCount(contact.unread_now, contact.mentioned, contact.unread_seq),
+            count=ServerUnreadCount(contact.unread_now, contact.mentioned, contact.unread_seq),
             peer_read_seq=contact.peer_read_seq,
             marks=ConversationFlags(contact.pinned, bool(contact.muted), contact.draft),
         )

@@ -9,7 +9,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from ..errors import StorageError, StoreCorrupted, StoreInUse
 from ..sqlite.database import Database
@@ -71,11 +71,12 @@ class StoreFile:
 
     async def close(self) -> None:
         """Write what waits and close the file; it can be opened again."""
+        self.is_open = False
         self.flush()
         await self._database.close()
         self._release()
 
-    def add_item(self, operation: BatchOperation[I, R], item: I, on_done: Callable[[R | Exception], None]) -> None:
+    def add(self, operation: BatchOperation[I, R], item: I, on_done: Callable[[R | Exception], None]) -> None:
         """Write an item with its neighbours; see `Database.add`."""
         self._database.add(operation, item, on_done)
 
@@ -108,13 +109,6 @@ class StoreFile:
     async def write_statement(self, sql: str, values: tuple[object, ...]) -> int:
         """Execute one statement. Returns how many rows it changed."""
         return await self.write(lambda connection: connection.execute(sql, values).rowcount)
-
-    async def __aenter__(self) -> Self:
-        await self.open()
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        await self.close()
 
     def _acquire(self, path: Path) -> None:
         assert self._lock is not None

@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -47,12 +48,19 @@ class IncomingAction:
 
 
 @dataclass(frozen=True, slots=True)
-class UnreadCount:
+class ServerUnreadCount:
     """What the server counted: unread messages, those of them that mention this account, up to which seq."""
 
     unread: int
     mentioned: int
     seq: int
+
+
+class UnreadCounts(NamedTuple):
+    """How many messages of a conversation are unread, and how many of these mention this account."""
+
+    unread: int
+    mentioned: int
 
 
 _act_decoder = msgspec.json.Decoder(IncomingAction)
@@ -147,7 +155,7 @@ def recounted(connection: sqlite3.Connection, key: ConversationKey, act: Incomin
     )
 
 
-def set_base(connection: sqlite3.Connection, key: ConversationKey, count: UnreadCount) -> None:
+def set_base(connection: sqlite3.Connection, key: ConversationKey, count: ServerUnreadCount) -> None:
     """What the server counted: it holds as long as rows are missing here."""
     connection.execute(
         "UPDATE conversations SET base_unread=?, base_mentioned=?, base_seq=? WHERE type=? AND peer=? AND base_seq<=?",
@@ -155,7 +163,7 @@ def set_base(connection: sqlite3.Connection, key: ConversationKey, count: Unread
     )
 
 
-def unread_of(connection: sqlite3.Connection, key: ConversationKey) -> tuple[int, int]:
+def unread_of(connection: sqlite3.Connection, key: ConversationKey) -> UnreadCounts:
     """How many messages are unread, and how many of these mention this account.
 
     By the rows, where all above the read seq are held; else what the server counted, and the rows above that.
@@ -166,7 +174,7 @@ def unread_of(connection: sqlite3.Connection, key: ConversationKey) -> tuple[int
         tuple(key),
     ).fetchone()
     if row is None:
-        return 0, 0
+        return UnreadCounts(0, 0)
     held, read_seq, last_seq, floor, unread, mentioned, base_seq = row
     after = base_seq
     if read_seq >= base_seq or Coverage(json.loads(held)).covers(max(read_seq + 1, floor), last_seq):
@@ -175,7 +183,7 @@ def unread_of(connection: sqlite3.Connection, key: ConversationKey) -> tuple[int
         f"SELECT count(*), coalesce(sum(m.calls), 0) FROM messages m WHERE m.type=? AND m.peer=? AND m.position>? AND {COUNTS}",
         (*key, after),
     ).fetchone()
-    return unread + counted, mentioned + calls
+    return UnreadCounts(unread + counted, mentioned + calls)
 
 
 def forget_seqs(connection: sqlite3.Connection) -> None:

@@ -11,7 +11,7 @@ from ..ids import ConversationKey
 from ..protocol.coverage import Coverage, Interval
 from . import message_actions
 from .message_rows import TYPES
-from .types import ConversationFlags, ConversationRow
+from .types import ConversationFlags, ConversationRow, FlaggedConversation, ListedConversation, TimelineExtent
 
 SELECT_CONVERSATION = (
     "SELECT c.type, c.peer, c.coverage, c.head, c.last_seq, c.read_seq, c.floor, c.listed, c.last_time, c.acts_seq,"
@@ -116,12 +116,13 @@ def enter_epoch(connection: sqlite3.Connection, epoch: str) -> bool:
     return row is not None
 
 
-def known(connection: sqlite3.Connection, key: ConversationKey | None) -> dict[ConversationKey, tuple[Coverage, int, int]]:
-    """What is held of this timeline, or of all: intervals, the floor, the last seq."""
+def extents(connection: sqlite3.Connection, key: ConversationKey | None) -> dict[ConversationKey, TimelineExtent]:
+    """Return the extent of this timeline, or of all."""
     sql = "SELECT type, peer, coverage, floor, last_seq FROM conversations"
     found = connection.execute(f"{sql} WHERE type=? AND peer=?", tuple(key)) if key else connection.execute(sql)
     return {
-        ConversationKey(TYPES[type], peer): (Coverage(json.loads(held)), floor, last) for type, peer, held, floor, last in found
+        ConversationKey(TYPES[type], peer): TimelineExtent(Coverage(json.loads(held)), floor, last)
+        for type, peer, held, floor, last in found
     }
 
 
@@ -158,14 +159,14 @@ def write_coverage(connection: sqlite3.Connection, key: ConversationKey, coverag
     connection.execute("UPDATE conversations SET coverage=? WHERE type=? AND peer=?", (_coverage_text(coverage), *key))
 
 
-def set_marks(connection: sqlite3.Connection, key: ConversationKey, marks: ConversationFlags) -> ConversationFlags:
+def set_flags(connection: sqlite3.Connection, key: ConversationKey, flags: ConversationFlags) -> ConversationFlags:
     """What the account has of the conversation, and what it is then: a draft that the server has not got yet stays."""
     (draft,) = connection.execute(
         "UPDATE conversations SET pinned=?, muted=?, draft=CASE WHEN draft_unsent THEN draft ELSE ? END"
         " WHERE type=? AND peer=? RETURNING draft",
-        (marks.pinned, marks.muted, marks.draft, *key),
+        (flags.pinned, flags.muted, flags.draft, *key),
     ).fetchone()
-    return ConversationFlags(marks.pinned, marks.muted, draft)
+    return ConversationFlags(flags.pinned, flags.muted, draft)
 
 
 def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: int) -> int:
@@ -192,21 +193,21 @@ def seq_at(connection: sqlite3.Connection, key: ConversationKey, time: int, newe
     return seq, coverage_of(connection, key).covers(first, younger or newest)
 
 
-def listed(connection: sqlite3.Connection) -> list[tuple[ConversationKey, int, tuple[int, int]]]:
-    """The conversation list, the newest first: each with the time of its last message, and what is unread."""
+def listed(connection: sqlite3.Connection) -> list[ListedConversation]:
+    """Return the conversation list, the newest first."""
     sql = "SELECT type, peer, last_time FROM conversations WHERE listed ORDER BY last_time DESC"
     found = [(ConversationKey(TYPES[type], peer), time) for type, peer, time in connection.execute(sql).fetchall()]
-    return [(key, time, message_actions.unread_of(connection, key)) for key, time in found]
+    return [ListedConversation(key, time, message_actions.unread_of(connection, key)) for key, time in found]
 
 
-def marked(connection: sqlite3.Connection) -> list[tuple[ConversationKey, ConversationFlags, int]]:
-    """Conversations with marks, a draft, or a peer who has read: what is so, and up to which seq."""
+def flagged(connection: sqlite3.Connection) -> list[FlaggedConversation]:
+    """Return the conversations with flags, a draft, or a peer who has read."""
     found = connection.execute(
         "SELECT type, peer, pinned, muted, draft, peer_read_seq FROM conversations"
         " WHERE pinned OR muted OR draft<>'' OR peer_read_seq"
     ).fetchall()
     return [
-        (ConversationKey(TYPES[type], peer), ConversationFlags(pinned, bool(muted), draft), read)
+        FlaggedConversation(ConversationKey(TYPES[type], peer), ConversationFlags(pinned, bool(muted), draft), read)
         for type, peer, pinned, muted, draft, read in found
     ]
 

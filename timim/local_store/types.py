@@ -11,22 +11,7 @@ import msgspec
 from ..ids import ConversationKey
 from ..message import Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
 from ..protocol.coverage import Coverage, Interval
-from .message_actions import IncomingAction, UnreadCount
-
-
-class MessageBinder(Protocol):
-    """The object that attaches a client to the messages that a store makes from its rows."""
-
-    def bind(self, message: Message) -> Message:
-        """Attach the client to a message; return the message."""
-
-
-class NoBinder:
-    """Leaves messages without a client, for a store that no client uses."""
-
-    def bind(self, message: Message) -> Message:
-        """Return the message as it is."""
-        return message
+from .message_actions import IncomingAction, ServerUnreadCount, UnreadCounts
 
 
 class MessageRow(msgspec.Struct, frozen=True, gc=False):
@@ -77,7 +62,7 @@ class IngestBatch:
     acts: Sequence[IncomingAction] = ()
     acts_seq: int = 0
     user_id: str = ""
-    count: UnreadCount | None = None
+    count: ServerUnreadCount | None = None
     peer_read_seq: int = 0
     marks: ConversationFlags | None = None
 
@@ -94,7 +79,7 @@ class IngestResult:
     new: Sequence[Message]
     listed: bool
     last_time: int
-    unread: tuple[int, int] | None
+    unread: UnreadCounts | None
     acted: Sequence[tuple[IncomingAction, Message]] = ()
     peer_read_seq: int = 0
     marks: ConversationFlags | None = None
@@ -149,10 +134,50 @@ class RowPosition(NamedTuple):
     local_id: int
 
 
+class TimelineExtent(NamedTuple):
+    """What is known of a timeline: the stored seqs, the first seq that may be seen, the last seq."""
+
+    coverage: Coverage
+    floor: int
+    last_seq: int
+
+
+class ListedConversation(NamedTuple):
+    """A conversation of the list, with the time of its last message."""
+
+    key: ConversationKey
+    last_time: int
+    unread: UnreadCounts
+
+
+class FlaggedConversation(NamedTuple):
+    """A conversation with flags, or a peer who has read up to `peer_read_seq`."""
+
+    key: ConversationKey
+    flags: ConversationFlags
+    peer_read_seq: int
+
+
 @dataclass(frozen=True, slots=True)
 class SearchRows:
-    """Messages newest first, the place of each among the results, and the timelines: held, floor, last seq."""
+    """Messages newest first, the place of each among the results, and what is known of the timelines."""
 
     messages: list[Message]
     places: list[tuple[int, int]]
-    known: dict[ConversationKey, tuple[Coverage, int, int]]
+    known: dict[ConversationKey, TimelineExtent]
+
+
+class MessageBinder(Protocol):
+    """Makes messages that come out of the store those of a client."""
+
+    def bind(self, message: Message) -> Message:
+        """Bind a message, and return it."""
+        ...
+
+
+class PlainBinder:
+    """A binder for a store without a client: it leaves messages as they are."""
+
+    def bind(self, message: Message) -> Message:
+        """Return the message."""
+        return message

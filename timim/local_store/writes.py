@@ -15,9 +15,9 @@ from ..ids import ConversationKey, ConversationType
 from ..message import Message, MessageState
 from ..protocol.coverage import Interval
 from . import bulk_insert, message_actions
-from .message_actions import IncomingAction
+from .message_actions import IncomingAction, UnreadCounts
 from .message_rows import ITS_ROW, SELECT, STATUSES, ids_of, message_of, new_message, packed, packed_mentions
-from .timeline_state import TimelineState, coverage_of, set_marks, write_coverage
+from .timeline_state import TimelineState, coverage_of, set_flags, write_coverage
 from .types import Ack, AckResult, IngestBatch, IngestResult, MessageRow
 
 _INSERT_OUTGOING = (
@@ -132,7 +132,12 @@ def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
     return (row[0], row[1]) if row is not None else None
 
 
-def add(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
+def ingest_all(connection: sqlite3.Connection, batches: Sequence[IngestBatch]) -> list[IngestResult]:
+    """Store batches of messages, and the intervals that they prove."""
+    return [ingest(connection, batch) for batch in batches]
+
+
+def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     """Store a batch of messages, and the intervals that it proves."""
     key, live = batch.key, batch.live
     known = TimelineState.read(connection, key)
@@ -161,10 +166,10 @@ def add(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
         message_actions.apply_waiting(connection, key, [item.seq for item in batch.incoming])
         new = [_held(connection, message.local_id) for message in new]
     acted = _add_acts(connection, batch, new, told_up_to) if batch.acts else []
-    marks = set_marks(connection, key, batch.marks) if batch.marks is not None else None
+    marks = set_flags(connection, key, batch.marks) if batch.marks is not None else None
     if batch.count is not None:
         message_actions.set_base(connection, key, batch.count)
-    unread: tuple[int, int] | None = None
+    unread: UnreadCounts | None = None
     if batch.read_seq or batch.count is not None or any(act.kind == "recall" for act in batch.acts):
         unread = message_actions.unread_of(connection, key)
     return IngestResult(key, new, known.listed, known.last_time, unread, acted, peer_read_seq, marks)

@@ -247,11 +247,13 @@ async def test_unsent_messages_are_ordered_after_those_the_server_has() -> None:
         messages = [Message(f"{n}") for n in range(4)]
         for n, message in enumerate(messages):
             message.conversation, message.msg_id, message.sender = key, f"{n + 1}-1", "alice"
-        ids = await asyncio.gather(*(told(store.add_outgoing, message, b"[]") for message in messages))
-        await asyncio.gather(*(told(store.settle, Ack(key, ids[n], f"{n + 1}-1", n + 7, 1, b"[]")) for n in (0, 1)))
-        assert [m.local_id for m in await store.page(key, 10)] == ids[::-1]
-        await asyncio.gather(*(told(store.settle, Ack(key, ids[n], f"{n + 1}-1", n + 7, 1, b"[]")) for n in (2, 3)))
-        assert [(m.local_id, m.seq) for m in await store.page(key, 10)] == [*zip(ids[::-1], (10, 9, 8, 7), strict=True)]
+        ids = await asyncio.gather(*(told(store.messages.add_outgoing, message, b"[]") for message in messages))
+        await asyncio.gather(*(told(store.messages.settle, Ack(key, ids[n], f"{n + 1}-1", n + 7, 1, b"[]")) for n in (0, 1)))
+        assert [m.local_id for m in await store.messages.page(key, 10)] == ids[::-1]
+        await asyncio.gather(*(told(store.messages.settle, Ack(key, ids[n], f"{n + 1}-1", n + 7, 1, b"[]")) for n in (2, 3)))
+        assert [(m.local_id, m.seq) for m in await store.messages.page(key, 10)] == [
+            *zip(ids[::-1], (10, 9, 8, 7), strict=True)
+        ]
 
 
 async def test_the_ack_of_a_deleted_message_does_not_touch_the_row_that_reuses_its_local_id() -> None:
@@ -260,18 +262,18 @@ async def test_the_ack_of_a_deleted_message_does_not_touch_the_row_that_reuses_i
         gone, next_ = Message("gone"), Message("next")
         for n, message in enumerate((gone, next_)):
             message.conversation, message.msg_id, message.sender = key, f"{n + 1}-1", "alice"
-        gone.local_id = await told(store.add_outgoing, gone, b"[]")
-        assert await store.delete_message(gone)
-        next_.local_id = await told(store.add_outgoing, next_, b"[]")
+        gone.local_id = await told(store.messages.add_outgoing, gone, b"[]")
+        assert await store.messages.delete(gone)
+        next_.local_id = await told(store.messages.add_outgoing, next_, b"[]")
         assert next_.local_id == gone.local_id
         acks = [Ack(key, m.local_id, m.msg_id, seq, 1, b"[]") for seq, m in ((1, gone), (2, next_))]
-        settled = await asyncio.gather(*(told(store.settle, ack) for ack in acks))
+        settled = await asyncio.gather(*(told(store.messages.settle, ack) for ack in acks))
         assert [status for status, _, _ in settled] == [None, MessageStatus.SUCCEEDED]
-        assert (await store.coverage(key)).intervals == ((2, 2),)
-        assert not await store.mark_deleted(gone)
+        assert (await store.conversations.coverage(key)).intervals == ((2, 2),)
+        assert not await store.messages.mark_deleted(gone)
         with pytest.raises(timim.InvalidArgument):
-            await store.set_custom_int(gone, 7)
-        (held,) = await store.page(key, 10)
+            await store.messages.set_custom_int(gone, 7)
+        (held,) = await store.messages.page(key, 10)
         assert (held.seq, held.custom_int, held.status) == (2, 0, MessageStatus.SUCCEEDED)
 
 

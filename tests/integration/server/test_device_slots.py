@@ -43,7 +43,7 @@ async def late_login(server: RunningServer, device: timim.Client, attempt: int) 
     try:
         signature = timim.sign_user(server.app_id, server.secret_key, device.user_id)
         link.head = Head("", identifier=device.user_id, usersig=signature, sdkappid=server.app_id)
-        instance = await device.engine.store.meta("instance", "")
+        instance = await device.engine.store.meta.get("instance", "")
         hello = status.TimelineClient(
             batch=True, instance=instance, resumed=True, run=device.engine.connection._run, attempt=attempt
         )
@@ -203,8 +203,8 @@ async def test_the_same_device_logging_in_again_ends_its_older_session(tmp_path:
         async with phone:
             twin = server.client("alice")
             await twin.open()
-            await twin.engine.store.set_meta(
-                "instance", await phone.engine.store.meta("instance", "")
+            await twin.engine.store.meta.set(
+                "instance", await phone.engine.store.meta.get("instance", "")
             )  # a copy of the data folder, or a link that the server still holds for open
             watch = EventRecorder(phone, KickedOut)
             async with twin:

@@ -68,7 +68,7 @@ def came_to(batches: Sequence[IngestBatch], insert: Insert) -> tuple[list[list[A
     connection = sqlite3.connect(":memory:", isolation_level=None)
     schema.migrate(connection)
     with patch.object(bulk_insert, "insert_all", insert):
-        stored = [writes.add(connection, batch) for batch in batches]
+        stored = [writes.ingest(connection, batch) for batch in batches]
     new = [[(message.local_id, message.seq, message.msg_id) for message in one.new] for one in stored]
     return new, connection.execute("SELECT * FROM messages ORDER BY local_id").fetchall()
 
@@ -93,7 +93,7 @@ def test_most_messages_are_stored_together() -> None:
     schema.migrate(connection)
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
-    writes.add(
+    writes.ingest(
         connection,
         batch_of([MessageRow(n, f"1-{n}", "alice", 1, False, b'[{"text":"\xe4\xbd\xa0\\n"}]') for n in range(1, 9)], True),
     )

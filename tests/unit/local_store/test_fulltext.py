@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -13,8 +14,7 @@ import timim
 from timim.elems import ELEM_TYPES, AnyElem, CustomElem, FileElem, LocationElem, MergerElem, TextElem, UnknownElem
 from timim.errors import InvalidArgument
 from timim.ids import ConversationKey, ConversationType
-from timim.local_store import fulltext
-from timim.local_store import writes as rows
+from timim.local_store import fulltext, schema
 from timim.local_store.fulltext import elem_types, indexed_text
 from timim.local_store.types import IngestBatch, MessageRow
 from timim.protocol.coverage import Interval
@@ -30,11 +30,13 @@ def item(seq: int, *elems: timim.TextElem | timim.FileElem, time: int = 0) -> Me
 
 async def stored(store: LocalStore, *texts: str) -> None:
     items = [item(seq, timim.TextElem(text=text)) for seq, text in enumerate(texts, 1)]
-    await store.add([IngestBatch(KEY, items, [Interval(1, len(items))], live=True, head=len(items), last_seq=len(items))])
+    await store.messages.ingest(
+        [IngestBatch(KEY, items, [Interval(1, len(items))], live=True, head=len(items), last_seq=len(items))]
+    )
 
 
 async def seqs(store: LocalStore, text: str) -> list[int]:
-    return [m.seq for m in (await store.search(fulltext.SearchQuery(fulltext.parse_query(text)), 100)).messages]
+    return [m.seq for m in (await store.messages.search(fulltext.SearchQuery(fulltext.parse_query(text)), 100)).messages]
 
 
 @pytest.mark.requirement("P07")
@@ -42,23 +44,23 @@ async def test_the_index_follows_its_rows(tmp_path: Path) -> None:
     async with LocalStore(tmp_path / "m.db") as store:
         await stored(store, "one 发票", "two 发票", "three 发票")
         assert await seqs(store, "发票") == [3, 2, 1]
-        held = (await store.search(fulltext.SearchQuery(("发票",)), 10)).messages
-        assert await store.mark_deleted(held[0])
+        held = (await store.messages.search(fulltext.SearchQuery(("发票",)), 10)).messages
+        assert await store.messages.mark_deleted(held[0])
         assert await seqs(store, "发票") == [2, 1]
-        assert len((await store.search(fulltext.SearchQuery(("发票",), deleted=True), 10)).messages) == 3
-        assert await store.delete_message(held[1])
-        assert await store.delete_message(held[0])
+        assert len((await store.messages.search(fulltext.SearchQuery(("发票",), deleted=True), 10)).messages) == 3
+        assert await store.messages.delete(held[1])
+        assert await store.messages.delete(held[0])
         assert await seqs(store, "发票") == [1]
         # 2 comes again, under the local_id that was free, and with another body; 1 is fetched again, edited
         again = [item(2, timim.TextElem(text="two changed")), item(1, timim.TextElem(text="one edited"))]
-        await store.add([IngestBatch(KEY, again, [Interval(1, 2)], last_seq=3)])
+        await store.messages.ingest([IngestBatch(KEY, again, [Interval(1, 2)], last_seq=3)])
         assert await seqs(store, "发票") == []
         assert await seqs(store, "changed") == [2]
         assert await seqs(store, "edited") == [1]
-        assert not await store.enter_epoch("e1")
-        assert await store.enter_epoch("e2")
-        assert len((await store.search(fulltext.SearchQuery(("edited",)), 10)).messages) == 1
-        await store.delete_conversation(KEY, messages=True)
+        assert not await store.meta.enter_epoch("e1")
+        assert await store.meta.enter_epoch("e2")
+        assert len((await store.messages.search(fulltext.SearchQuery(("edited",)), 10)).messages) == 1
+        await store.conversations.delete(KEY, messages=True)
         assert await seqs(store, "edited") == []
     check = sqlite3.connect(tmp_path / "m.db")
     fulltext.register(check)
@@ -71,7 +73,7 @@ async def test_the_index_follows_its_rows(tmp_path: Path) -> None:
 async def test_a_store_without_an_index_is_indexed_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fulltext, "BATCH_ROWS", 7)
     old = sqlite3.connect(tmp_path / "m.db")
-    old.executescript(f"{rows._STEPS[0]} PRAGMA user_version=1")
+    old.executescript(f"{await asyncio.to_thread(schema.statements, 1)} PRAGMA user_version=1")
     for number in range(1, 51):
         body = encode_body([timim.TextElem(text=f"old {number - 1} 票")])
         old.execute(
@@ -83,8 +85,8 @@ async def test_a_store_without_an_index_is_indexed_in_parts(tmp_path: Path, monk
     old.commit()
     old.close()
     async with LocalStore(tmp_path / "m.db") as store:
-        (first,) = await store.page(KEY, 1, high=1)
-        await store.delete_message(first)
+        (first,) = await store.messages.page(KEY, 1, high=1)
+        await store.messages.delete(first)
         assert len(await seqs(store, "票")) == 49
         assert await seqs(store, "49") == [50]
 
@@ -97,7 +99,7 @@ async def test_a_store_without_an_index_is_indexed_in_parts(tmp_path: Path, monk
 def test_a_substring_is_found_at_any_position(texts: list[str], wanted: str) -> None:
     connection = sqlite3.connect(":memory:")
     fulltext.register(connection)
-    connection.executescript("CREATE TABLE messages(local_id INTEGER PRIMARY KEY, body BLOB);" + fulltext.SCHEMA)
+    connection.executescript("CREATE TABLE messages(local_id INTEGER PRIMARY KEY, body BLOB);" + schema.statements(2))
     bodies = [(encode_body([timim.TextElem(text=text)]),) for text in texts]
     connection.executemany("INSERT INTO messages(body) VALUES(?)", bodies)
     fulltext.index_more(connection)

@@ -46,10 +46,10 @@ async def arrive(order: Sequence[tuple[str, int]], acts: int) -> Message:
     async with LocalStore(None) as store:
         for kind, n in order:
             if kind == "act" and n < acts:
-                await store.add([IngestBatch(KEY, covered=[Interval(ACTS[n].seq, ACTS[n].seq)], acts=[ACTS[n]])])
+                await store.messages.ingest([IngestBatch(KEY, covered=[Interval(ACTS[n].seq, ACTS[n].seq)], acts=[ACTS[n]])])
             elif kind == "message" and n <= acts:
-                await store.add([IngestBatch(KEY, [snapshot(n)], [Interval(1, 1)])])
-        found = await store.message(KEY, 1)
+                await store.messages.ingest([IngestBatch(KEY, [snapshot(n)], [Interval(1, 1)])])
+        found = await store.messages.get(KEY, 1)
         assert found is not None
         return found
 

@@ -81,7 +81,7 @@ async def test_a_migrated_device_has_the_schema_of_a_new_one(version: int, tmp_p
 @pytest.mark.requirement("R19")
 async def test_a_migrated_device_works(version: int, tmp_path: Path) -> None:
     async with LocalStore(left(version, tmp_path)) as store:
-        said = await store.page(BOB, 10)
+        said = await store.messages.page(BOB, 10)
         assert [(m.text, m.status) for m in said] == [
             ("refused", MessageStatus.FAILED),
             ("on its way", MessageStatus.SENDING),
@@ -93,17 +93,17 @@ async def test_a_migrated_device_works(version: int, tmp_path: Path) -> None:
         assert (oldest.custom_int, oldest.custom_data, oldest.cloud_custom_data) == (-5, b"\x00\xff", '{"a":1}')
         assert oldest.sender_profile is not None
         assert (oldest.sender_profile.nickname, oldest.is_read, oldest.recalled) == ("Bob", True, False)
-        assert [m.text for m in await store.outgoing()] == ["on its way"]
-        (in_group,) = await store.page(TEAM, 10)
+        assert [m.text for m in await store.messages.outgoing()] == ["on its way"]
+        (in_group,) = await store.messages.page(TEAM, 10)
         sticker, unknown = in_group
         assert sticker == STICKER
         assert isinstance(unknown, UnknownElem)
         assert in_group.sender_member is not None
         assert (in_group.sender_member.role, in_group.is_read) == ("Admin", True)
-        assert (await store.coverage(TEAM)).intervals == ((2, 2), (5, 5))
-        found = await store.search(SearchQuery(("你好",)), 10)
+        assert (await store.conversations.coverage(TEAM)).intervals == ((2, 2), (5, 5))
+        found = await store.messages.search(SearchQuery(("你好",)), 10)
         assert [m.text for m in found.messages] == ["hello, Al'ice 你好 😀"]
-        bob = await store.conversation(BOB)
+        bob = await store.conversations.get(BOB)
         assert bob is not None
         assert (bob.head, bob.read_seq, bob.listed, bob.unread) == (3, 2, True, 0)
 

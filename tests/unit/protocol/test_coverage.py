@@ -54,7 +54,7 @@ class Knowing(RuleBasedStateMachine):
         incoming = [MessageRow(s, f"1-{s}", "bob", 1, False, b"[]") for s in sorted(proven & self.there)]
         before = set(self.messages)
         self.store.execute("BEGIN")
-        stored = writes.add(self.store, IngestBatch(KEY, incoming, [Interval(first, last)], live=live, last_seq=self.last))
+        stored = writes.ingest(self.store, IngestBatch(KEY, incoming, [Interval(first, last)], live=live, last_seq=self.last))
         self.store.execute("COMMIT")
         self.held |= proven
         self.messages |= proven & self.there
