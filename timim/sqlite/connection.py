@@ -7,13 +7,17 @@ calls `commit()` of the sqlite3 connection; the one made here executes a whole t
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import aiosqlite
+
+from ..errors import StorageError
 
 __all__ = ["AsyncConnection", "TaskConnection", "ThreadTask", "pending_tasks"]
 
@@ -46,7 +50,28 @@ class TaskConnection(sqlite3.Connection):
 
 
 ConnectionFactory = Callable[..., TaskConnection]
-_pending: set[object] = set()
+
+
+class _Opening:
+    """A connection while aiosqlite's thread makes it."""
+
+    def __init__(self, factory: ConnectionFactory) -> None:
+        self._factory = factory
+        self._threads: list[threading.Thread] = []
+        self.made: list[TaskConnection] = []
+
+    def make(self, *args: Any, **options: Any) -> TaskConnection:
+        self._threads.append(threading.current_thread())
+        self.made.append(self._factory(*args, **options))
+        return self.made[0]
+
+    def join(self) -> None:
+        """Wait for the end of the thread."""
+        for thread in self._threads:
+            thread.join()
+
+
+_pending: set[ThreadTask | _Opening] = set()  # adding and discarding are safe without a lock
 
 
 def pending_tasks() -> int:
@@ -64,31 +89,34 @@ class AsyncConnection:
     @classmethod
     async def open(cls, path: Path | None, factory: ConnectionFactory) -> AsyncConnection:
         """Open a file, or memory when `path` is None. Raises sqlite3.Error."""
-        made: list[TaskConnection] = []
-
-        def make(*args: Any, **options: Any) -> TaskConnection:
-            made.append(factory(*args, **options))
-            return made[0]
-
-        _pending.add(made_key := object())
+        opening = _Opening(factory)
+        _pending.add(opening)
         try:
             hops = await aiosqlite.connect(
                 path or ":memory:",
-                factory=make,
+                factory=opening.make,
                 isolation_level=None,
                 timeout=BUSY_TIMEOUT_S,
                 cached_statements=CACHED_STATEMENTS,
             )
+        except BaseException:  # aiosqlite has told its thread to end, and does not wait for it
+            await asyncio.to_thread(opening.join)
+            raise
         finally:
-            _pending.discard(made_key)
-        return cls(made[0], hops)
+            _pending.discard(opening)
+        return cls(opening.made[0], hops)
 
     async def execute(self, task: ThreadTask) -> None:
-        """Execute a task behind all that were given before. Cancelling stops the waiting, not the task."""
+        """Execute a task behind all that were given before. Cancelling stops the waiting, not the task.
+
+        Raises StorageError when the connection is closed.
+        """
         self._connection.queue(task)
         _pending.add(task)
         try:
             await self._hops.commit()
+        except ValueError as exc:  # aiosqlite's "Connection closed"
+            raise StorageError("the database is closed") from exc
         finally:
             _pending.discard(task)
 

@@ -76,11 +76,11 @@ class Database:
 
     async def open(self) -> None:
         """Open the file and migrate it. Raises StorageError when it cannot be opened or written."""
-        opening = asyncio.ensure_future(self._opened.enter_async_context(self._connected()))
+        opening = asyncio.create_task(self._opened.enter_async_context(self._connected()), name="timim database open")
         try:
             await asyncio.shield(opening)
         except asyncio.CancelledError:
-            await asyncio.wait([opening])
+            await asyncio.gather(opening, return_exceptions=True)
             await self.close()
             raise
         self._is_open = True
@@ -89,8 +89,7 @@ class Database:
         """Execute what waits, then close the file. Afterwards every call raises StorageError."""
         self._is_open = False
         self._writes.flush()
-        closing = asyncio.ensure_future(self._close())
-        await asyncio.shield(closing)
+        await asyncio.shield(asyncio.create_task(self._close(), name="timim database close"))
 
     async def _close(self) -> None:
         await self._writes.drain()
@@ -98,30 +97,23 @@ class Database:
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[None]:
-        try:
-            self._connections["writer"] = await self._connect(self._prepare_writer)
+        async with AsyncExitStack() as stack:
+            stack.callback(self._connections.clear)
+            self._connections["writer"] = await self._connect(self._prepare_writer, stack)
             if self._path is not None:
-                self._connections["reader"] = await self._connect(self._prepare_reader)
+                self._connections["reader"] = await self._connect(self._prepare_reader, stack)
             yield
-        finally:
-            open_ones = list(self._connections.values())
-            self._connections.clear()
-            for connection in reversed(open_ones):
-                await connection.close()
 
-    async def _connect(self, prepare: Operation[None]) -> AsyncConnection:
+    async def _connect(self, prepare: Operation[None], stack: AsyncExitStack) -> AsyncConnection:
         failure = f"cannot open {self._path}"
         try:
             connection = await AsyncConnection.open(self._path, self.make_connection)
         except sqlite3.Error as exc:
-            raise await asyncio.to_thread(self._errors.translate, exc, failure) from exc
+            raise StorageError(f"{failure}: {exc}") from exc
+        stack.push_async_callback(connection.close)
         task = CallTask(prepare, self._errors, failure=failure)
-        try:
-            await connection.execute(task)
-            task.result()
-        except BaseException:
-            await connection.close()
-            raise
+        await connection.execute(task)
+        task.result()
         return connection
 
     def _prepare_writer(self, connection: sqlite3.Connection) -> None:
