@@ -25,7 +25,7 @@ async def accounts(folder: Path, count: int) -> None:
     store = SqliteStore(folder / "timim.db")
     await store.open()
     for start in range(0, count, 1000):
-        await asyncio.gather(*(store.ensure_account(f"u{n}") for n in range(start, min(count, start + 1000))))
+        await asyncio.gather(*(store.accounts.ensure(f"u{n}") for n in range(start, min(count, start + 1000))))
     await store.close()
 
 

@@ -64,9 +64,9 @@ async def say(folder: Path, peers: range, each: int, at: int) -> None:
     body = msgspec.Raw(msgspec.json.encode([{"MsgType": "TIMTextElem", "MsgContent": {"Text": "hello, how are you today?"}}]))
     for start in range(peers.start, peers.stop, 500):
         some = range(start, min(peers.stop, start + 500))
-        await asyncio.gather(*(store.ensure_account(f"u{n}") for n in some))
+        await asyncio.gather(*(store.accounts.ensure(f"u{n}") for n in some))
         entries = [_entry(f"u{n}", at, at * 10 + i, body) for n in some for i in range(each)]
-        await asyncio.gather(*(store.append(entry) for entry in entries))
+        await asyncio.gather(*(store.timelines.append(entry) for entry in entries))
     await store.close()
 
 

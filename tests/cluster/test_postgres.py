@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from tests.support.backing_services import Postgres, Relay
 from timim import InvalidArgument, StorageError
-from timim.server.store.base import Account, MsgKey, NewEntry, Store, c2c_timeline
+from timim.server.store.base import Appended, MsgKey, NewEntry, Store, StoredAccount, c2c_timeline
 from timim.server.store.mutations import SetAccount
 from timim.server.store.postgres.engine import PostgresStore
+from timim.server.store.timelines import TimelineStore
 
 LINES = [c2c_timeline("alice", peer) for peer in ("bob", "carol", "dave")]
 
@@ -26,7 +27,7 @@ def entry(number: int, line: str) -> NewEntry:
 
 async def whole(store: Store, line: str) -> list[bytes]:
     """A timeline's entries, oldest first; there is one for each seq from 1 on."""
-    page = await store.timeline_page(line, 1, 1 << 62, 100_000)
+    page = await store.timelines.page(line, 1, 1 << 62, 100_000)
     assert [e.seq for e in page.entries] == list(range(page.last_seq, 0, -1))
     return [e.tail for e in reversed(page.entries)]
 
@@ -46,7 +47,7 @@ async def test_several_nodes_append_to_one_timeline_without_gaps(database: Calla
         nodes = await opened(stack, database(), 3)
         work = [entry(n, LINES[n % 3]) for n in range(600) for _ in range(2)]  # each twice, on any node
         drawn.shuffle(work)
-        done = await asyncio.gather(*(drawn.choice(nodes).append(one) for one in work))
+        done = await asyncio.gather(*(drawn.choice(nodes).timelines.append(one) for one in work))
         by_message: dict[NewEntry, set[int]] = {}
         for one, appended in zip(work, done, strict=True):
             by_message.setdefault(one, set()).add(appended.seq)
@@ -60,7 +61,7 @@ async def test_several_nodes_append_to_one_timeline_without_gaps(database: Calla
 async def test_nodes_that_make_accounts_at_once_give_each_its_own_tiny_id(database: Callable[[], str]) -> None:
     async with AsyncExitStack() as stack:
         nodes = await opened(stack, database(), 3)
-        made = await asyncio.gather(*(node.ensure_account(f"u{n}") for n in range(20) for node in nodes))
+        made = await asyncio.gather(*(node.accounts.ensure(f"u{n}") for n in range(20) for node in nodes))
         ids = {(account.user_id, account.tiny_id) for account in made}
         assert len(ids) == 20
         assert len({tiny_id for _, tiny_id in ids}) == 20
@@ -71,12 +72,12 @@ async def test_a_value_the_database_cannot_store_is_refused_alone(database: Call
         (store,) = await opened(stack, database(), 1)
         good = [entry(n, LINES[0]) for n in range(3)]
         bad = replace(entry(9, LINES[0]), sender="a\0b")
-        outcomes = await asyncio.gather(*(store.append(one) for one in (*good, bad)), return_exceptions=True)
+        outcomes = await asyncio.gather(*(store.timelines.append(one) for one in (*good, bad)), return_exceptions=True)
         assert isinstance(outcomes.pop(), InvalidArgument)
         assert [getattr(outcome, "seq", None) for outcome in outcomes] == [1, 2, 3]
-        await store.ensure_account("alice")
+        await store.accounts.ensure("alice")
         with pytest.raises(InvalidArgument):
-            await store.apply([SetAccount(Account("alice", 1, nickname="a\0b"))], [])
+            await store.apply([SetAccount(StoredAccount("alice", 1, nickname="a\0b"))], [])
 
 
 class NeverAgain(PostgresStore):
@@ -86,15 +87,21 @@ class NeverAgain(PostgresStore):
         super().__init__(url, retry_s=0)
 
 
+class BlindTimelines(TimelineStore):
+    async def append(self, entry: NewEntry) -> Appended:
+        while True:
+            try:
+                return await super().append(replace(entry, msg_key=None))
+            except StorageError:
+                await asyncio.sleep(0.02)
+
+
 class Blind(PostgresStore):
     """A mutant: it tries again without asking what is there already."""
 
-    async def append(self, entry: NewEntry):  # type: ignore[no-untyped-def]
-        while True:
-            try:
-                return await self.engine.append(replace(entry, msg_key=None))
-            except StorageError:
-                await asyncio.sleep(0.02)
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.timelines = BlindTimelines(self.engine)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +123,7 @@ async def through_crashes(server: Postgres, url: str, kind: type[PostgresStore],
 
         async def send(number: int) -> None:
             one = entry(number, LINES[number % 3])
-            appended = await nodes[number % 2].append(one)
+            appended = await nodes[number % 2].timelines.append(one)
             assert acked.setdefault((one.timeline, appended.seq), one.tail) == one.tail
             if len(acked) >= goal:
                 reached.set()
@@ -164,9 +171,9 @@ async def answers_lost_after_the_commit(url: str, kind: type[PostgresStore]) -> 
     async with AsyncExitStack() as stack:
         relay = await stack.enter_async_context(Relay(int(port)))
         (store,) = await opened(stack, f"{host}:{relay.port}/{name}", 1, kind)
-        assert (await store.append(entry(0, LINES[0]))).seq == 1
+        assert (await store.timelines.append(entry(0, LINES[0]))).seq == 1
         relay.swallow()
-        waiting = [asyncio.create_task(store.append(entry(n, LINES[0]))) for n in range(1, 6)]
+        waiting = [asyncio.create_task(store.timelines.append(entry(n, LINES[0]))) for n in range(1, 6)]
         await relay.swallowed.wait()
         relay.cut()
         done = await asyncio.gather(*waiting)
@@ -194,9 +201,9 @@ async def test_an_operation_of_unknown_outcome_is_not_retried(database: Callable
     async with AsyncExitStack() as stack:
         relay = await stack.enter_async_context(Relay(int(port)))
         (store,) = await opened(stack, f"{host}:{relay.port}/{name}", 1)
-        assert (await store.append(entry(0, LINES[0]))).seq == 1
+        assert (await store.timelines.append(entry(0, LINES[0]))).seq == 1
         relay.swallow()
-        waiting = asyncio.create_task(store.append(replace(entry(1, LINES[0]), msg_key=None)))
+        waiting = asyncio.create_task(store.timelines.append(replace(entry(1, LINES[0]), msg_key=None)))
         await relay.swallowed.wait()
         relay.cut()
         with pytest.raises(StorageError, match="not known whether"):
@@ -212,11 +219,15 @@ async def test_an_unreachable_database_is_reported_in_time(mortal: Postgres) -> 
         await store.open()
         await asyncio.to_thread(mortal.stop)
         try:
-            for work in (store.append(entry(1, LINES[0])), store.account("alice"), store.set_read("alice", LINES[0], 1)):
+            for work in (
+                store.timelines.append(entry(1, LINES[0])),
+                store.accounts.get("alice"),
+                store.conversations.set_read("alice", LINES[0], 1),
+            ):
                 with pytest.raises(StorageError):
                     await work
             with pytest.raises(StorageError, match=f"127.0.0.1:{mortal.port}"):
                 await PostgresStore(url).open()
         finally:
             await asyncio.to_thread(mortal.start)
-        assert (await store.append(entry(1, LINES[0]))).seq == 1
+        assert (await store.timelines.append(entry(1, LINES[0]))).seq == 1

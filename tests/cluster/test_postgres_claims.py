@@ -18,12 +18,12 @@ async def test_a_claim_belongs_to_one_node_and_ends_with_it(database: Callable[[
     here, there = PostgresStore(url), PostgresStore(url)
     await asyncio.gather(here.open(), there.open())
     try:
-        taken = await asyncio.gather(*(store.claims.take(f"{n}") for n in range(20) for store in (here, there)))
+        taken = await asyncio.gather(*(store.locks.try_acquire(f"{n}") for n in range(20) for store in (here, there)))
         assert [sum(taken[n : n + 2]) for n in range(0, 40, 2)] == [1] * 20
-        assert await here.claims.take("a")
-        assert not await there.claims.take("a")
+        assert await here.locks.try_acquire("a")
+        assert not await there.locks.try_acquire("a")
         await here.close()
-        assert not here.claims.holds("a")
+        assert not here.locks.holds("a")
         assert await _in_time(there, "a")
     finally:
         await asyncio.gather(here.close(), there.close())
@@ -35,14 +35,14 @@ async def test_claims_are_lost_with_their_connection_and_can_be_made_again(datab
     await asyncio.gather(here.open(), there.open())
     operator = await asyncpg.connect(url)
     try:
-        assert await here.claims.take("a")
+        assert await here.locks.try_acquire("a")
         ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'timim claims'"
         assert await operator.fetchval(ended)
-        assert await there.claims.take("a"), "it is free as soon as the connection is gone"
+        assert await there.locks.try_acquire("a"), "it is free as soon as the connection is gone"
         with suppress(StorageError):  # it finds out now, unless it has already
-            await here.claims.take("b")
-        assert not here.claims.holds("a")
-        assert await here.claims.take("c")
+            await here.locks.try_acquire("b")
+        assert not here.locks.holds("a")
+        assert await here.locks.try_acquire("c")
     finally:
         await operator.close()
         await asyncio.gather(here.close(), there.close())
@@ -51,6 +51,6 @@ async def test_claims_are_lost_with_their_connection_and_can_be_made_again(datab
 async def _in_time(store: Store, name: str) -> bool:
     """The other's connection was closed; PostgreSQL hears of it a moment later."""
     async with asyncio.timeout(20):
-        while not await store.claims.take(name):
+        while not await store.locks.try_acquire(name):
             pass  # a round trip each
     return True

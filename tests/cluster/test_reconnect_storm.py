@@ -14,8 +14,8 @@ import pytest
 from tests.integration.loadtest.test_bench_command import measured
 from tests.support.backing_services import Nats
 from tests.support.deployment import THIS, deployment
-from timim.server.social.entity_cache import Directory
-from timim.server.store.base import Account
+from timim.server.social.entity_cache import EntityCache
+from timim.server.store.base import StoredAccount
 from timim.testing import VirtualClock, local_server
 
 
@@ -32,15 +32,15 @@ async def test_a_storm_on_two_gateways_loses_nothing(database: Callable[[], str]
 
 
 def test_login_time_excludes_the_time_the_client_waited() -> None:
-    ensure_account, slow_s = Directory.ensure_account, 3.0
+    ensure_account, slow_s = EntityCache.ensure_account, 3.0
 
-    async def slowly(self: Directory, user: str, **given: str) -> Account:
+    async def slowly(self: EntityCache, user: str, **given: str) -> StoredAccount:
         await asyncio.sleep(slow_s)  # a database that thousands ask at once
         return await ensure_account(self, user, **given)
 
     async def main() -> None:
         async with local_server(clock, login_timeout_s=1.0) as server:
-            with patch.object(Directory, "ensure_account", slowly):
+            with patch.object(EntityCache, "ensure_account", slowly):
                 async with server.client("alice") as alice:
                     assert alice.engine.connection.online
 

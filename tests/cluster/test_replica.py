@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from timim import StorageError
 from timim.server.store import timelines
 from timim.server.store.base import MsgKey, NewEntry, Store, TimelinePage, c2c_timeline
 from timim.server.store.postgres import engine
-from timim.server.store.postgres.engine import PostgresStore
+from timim.server.store.postgres.engine import PostgresEngine, PostgresStore
 
 pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
 LINE = c2c_timeline("alice", "bob")
@@ -65,11 +66,11 @@ async def opened(url: str, replica_url: str, kind: type[PostgresStore] = Postgre
 
 async def add(store: Store, first: int, last: int) -> None:
     for n in range(first, last + 1):
-        await store.append(NewEntry(LINE, "alice", MsgKey(1, n), b"%d" % n, b'"N":%d}' % n, 100, ("alice", "bob")))
+        await store.timelines.append(NewEntry(LINE, "alice", MsgKey(1, n), b"%d" % n, b'"N":%d}' % n, 100, ("alice", "bob")))
 
 
 async def seqs(store: Store, first: int, last: int) -> list[int]:
-    page = await store.timeline_page(LINE, first, last, 100)
+    page = await store.timelines.page(LINE, first, last, 100)
     return [entry.seq for entry in reversed(page.entries)]
 
 
@@ -104,12 +105,22 @@ async def test_entries_a_lagging_replica_lacks_come_from_the_primary(pair: Pair,
     await behind(pair, name, PostgresStore)
 
 
+class TrustingTimelines(timelines.TimelineStore):
+    def __init__(self, engine: PostgresEngine) -> None:
+        super().__init__(engine)
+        self._postgres = engine
+
+    async def page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
+        page = await self._postgres.read_replica(partial(timelines.page, timeline, first, last, limit))
+        return page or await super().page(timeline, first, last, limit)
+
+
 class Trusting(PostgresStore):
     """A mutant: it takes the replica's word for all there is."""
 
-    async def timeline_page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
-        page = await self.engine.read_replica(partial(timelines.page, timeline, first, last, limit))
-        return page or await super().timeline_page(timeline, first, last, limit)
+    def __init__(self, url: str, **options: Any) -> None:
+        super().__init__(url, **options)
+        self.timelines = TrustingTimelines(self.engine)
 
 
 async def test_a_store_that_trusts_the_replica_is_detected(pair: Pair, name: str) -> None:
@@ -120,7 +131,7 @@ async def test_a_store_that_trusts_the_replica_is_detected(pair: Pair, name: str
 async def test_an_unreachable_replica_is_skipped_and_used_again_later(
     pair: Pair, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "REPLICA_REST_S", 0.0)
+    monkeypatch.setattr(engine, "REPLICA_PAUSE_S", 0.0)
     async with opened(pair.first.url(name), pair.replica.url(name)) as store:
         await add(store, 1, 10)
         await asyncio.to_thread(pair.replica.stop)

@@ -16,20 +16,29 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from msgspec.structs import replace
 
 from timim import MsgIdConflict
+from timim.ids import ConversationKey, ConversationType
 from timim.server.bus.base import Event
 from timim.server.bus.local import LocalBus
-from timim.server.messaging.admission import Admission
-from timim.server.messaging.history import Pages
-from timim.server.messaging.posting import Timelines
-from timim.server.messaging.validation import Draft, DraftRules
+from timim.server.integrations.service import Integrations
+from timim.server.messaging.admission import Admission, MessageRules
+from timim.server.messaging.history import HistoryReader
+from timim.server.messaging.posting import MessagePoster
+from timim.server.messaging.validation import MessageValidator, OutgoingMessage
 from timim.server.metrics import Metrics
-from timim.server.social.entity_cache import Directory
+from timim.server.settings import Settings
+from timim.server.social.entity_cache import EntityCache
 from timim.server.store.base import Appended, NewEntry
+from timim.server.store.operation import SqlEngine
 from timim.server.store.sqlite import SqliteStore
+from timim.server.store.timelines import TimelineStore
 
 T = TypeVar("T")
 DAY_S = 86_400
 USERS = ("alice", "bob")
+
+
+def to(user: str) -> ConversationKey:
+    return ConversationKey(ConversationType.C2C, user)
 
 
 class ExactlyOnce(RuleBasedStateMachine):
@@ -42,7 +51,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.now = 1_700_000_000.0
-        self.posted: list[tuple[Draft, str, int]] = []
+        self.posted: list[tuple[OutgoingMessage, str, int]] = []
         self.published: list[Event] = []
 
     def do(self, work: Coroutine[None, None, T]) -> T:
@@ -52,12 +61,14 @@ class ExactlyOnce(RuleBasedStateMachine):
     def open(self) -> None:
         self.store = self.store_class(Path(self.folder.name) / "s.db", synchronous="OFF")  # no power is cut here
         self.do(self.store.open())
-        directory, bus = Directory(self.store), LocalBus()
+        directory, bus = EntityCache(self.store, LocalBus()), LocalBus()
         bus.subscribe(self.published.append)
-        metrics = Metrics(sessions=lambda: 0)
+        metrics = Metrics()
         admission = Admission(metrics, now=lambda: self.now)
-        self.timelines = Timelines(self.store, bus, directory, metrics, DraftRules(12_000), admission, now=lambda: self.now)
-        self.pages = Pages(self.store, directory)
+        rules = MessageRules(MessageValidator(12_000), admission)
+        integrations = Integrations(Settings(), self.store, directory, bus, app_id=1, now=lambda: self.now)
+        self.timelines = MessagePoster(self.store, bus, directory, rules, integrations, metrics, now=lambda: self.now)
+        self.pages = HistoryReader(self.store, directory)
         for user in USERS:
             self.do(directory.ensure_account(user))
 
@@ -67,8 +78,8 @@ class ExactlyOnce(RuleBasedStateMachine):
         if any((d.sender, d.random, d.client_time) == (sender, number, int(self.now)) for d, _, _ in self.posted):
             return
         body = msgspec.Raw(msgspec.json.encode([{"MsgType": "TIMTextElem", "MsgContent": {"Text": text}}]))
-        draft = Draft(sender, body, number, number, int(self.now))
-        posted = self.do(self.timelines.post_c2c(draft, receiver))
+        draft = OutgoingMessage(sender, body, number, number, int(self.now))
+        posted = self.do(self.timelines.post(draft, to(receiver)))
         assert posted.seq == len(self.posted) + 1
         self.posted.append((draft, receiver, posted.seq))
 
@@ -77,7 +88,7 @@ class ExactlyOnce(RuleBasedStateMachine):
     def retry(self, data: st.DataObject) -> None:
         draft, receiver, seq = data.draw(st.sampled_from(self.posted))
         told = len(self.published)
-        assert self.do(self.timelines.post_c2c(draft, receiver)).seq == seq
+        assert self.do(self.timelines.post(draft, to(receiver))).seq == seq
         assert len(self.published) == told
 
     @precondition(lambda self: self.posted)
@@ -86,7 +97,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         draft, receiver, _ = data.draw(st.sampled_from(self.posted))
         other = replace(draft, msg_body=msgspec.Raw(b'[{"MsgType":"TIMCustomElem","MsgContent":{"Data":"other"}}]'))
         with pytest.raises(MsgIdConflict):
-            self.do(self.timelines.post_c2c(other, receiver))
+            self.do(self.timelines.post(other, to(receiver)))
 
     @rule(days=st.integers(1, 400))
     def wait(self, days: int) -> None:
@@ -101,7 +112,7 @@ class ExactlyOnce(RuleBasedStateMachine):
     def every_message_stands_once_in_its_place(self) -> None:
         if not hasattr(self, "store"):
             return
-        page = self.do(self.pages.c2c("alice", "bob", 1, 1 << 62, 1000))
+        page = self.do(self.pages.page("alice", to("bob"), 1, 1 << 62, 1000))
         bodies = [msgspec.json.decode(raw)["MsgBody"] for raw in reversed(page.entries)]
         assert bodies == [msgspec.json.decode(draft.msg_body) for draft, _, _ in self.posted]
         assert page.last_seq == len(self.posted)
@@ -117,15 +128,28 @@ class ExactlyOnce(RuleBasedStateMachine):
 class ForgetsIds(SqliteStore):
     """Knows no resend."""
 
-    async def append(self, entry: NewEntry) -> Appended:
-        return await super().append(replace(entry, msg_key=None))
+    def __init__(self, path: Path | None, *, synchronous: str) -> None:
+        super().__init__(path, synchronous=synchronous)
+        self.timelines = Changing(self.engine, msg_key=None)
 
 
 class ForgetsBodies(SqliteStore):
     """Takes another body for a resend."""
 
+    def __init__(self, path: Path | None, *, synchronous: str) -> None:
+        super().__init__(path, synchronous=synchronous)
+        self.timelines = Changing(self.engine, fingerprint=b"")
+
+
+class Changing(TimelineStore):
+    """Timelines that change each entry before they store it."""
+
+    def __init__(self, engine: SqlEngine, **changed: object) -> None:
+        super().__init__(engine)
+        self._changed = changed
+
     async def append(self, entry: NewEntry) -> Appended:
-        return await super().append(replace(entry, fingerprint=b""))
+        return await super().append(replace(entry, **self._changed))
 
 
 TestTheSameMsgIdIsTheSameMessageForEver = pytest.mark.requirement("R4")(ExactlyOnce.TestCase)

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from timim import Client, Message, MessageStatus, Page, TimimError
 from timim.server.store import timelines
 from timim.server.store.base import Appended, NewEntry
-from timim.server.store.operation import Steps
+from timim.server.store.operation import Operation
 from timim.testing import EventRecorder, VirtualClock, local_server
 from timim.testing.fault_proxy import Direction
 
@@ -247,7 +247,7 @@ TestANetworkWithFaultsKeepsEveryPromise.settings = settings(
 def test_a_server_that_does_not_recognise_a_resend_is_detected_by_the_state_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     append = timelines.append
 
-    def append_always(entry: NewEntry) -> Steps[Appended]:
+    def append_always(entry: NewEntry) -> Operation[Appended]:
         return append(replace(entry, msg_key=None))
 
     class LosesAcks(Network):

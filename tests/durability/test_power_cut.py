@@ -20,7 +20,8 @@ from timim.local_store.messages import MessageTable
 from timim.protocol.coverage import Coverage, Interval
 from timim.server.settings import Settings
 from timim.server.store import sqlite as server_store
-from timim.server.store.base import MsgKey, NewEntry
+from timim.server.store.base import MsgKey, NewEntry, Store
+from timim.server.store.locks import LocalLocks
 from timim.sqlite.connection import TaskConnection
 from timim.sqlite.database import Database, Schema
 from timim.storage import LocalStore
@@ -60,14 +61,16 @@ class Kept(Protocol):
 class ServersStore(server_store.SqliteStore):
     def __init__(self, disk: Disk, *, synchronous: str) -> None:
         self.engine = server_store.SqliteEngine(OnDisk(disk, server_store.SqliteSchema(), synchronous=synchronous))
-        self._engine = self.engine
+        Store.__init__(self, self.engine, LocalLocks())
 
     async def put(self, number: int) -> int:
         tail = b'"n":%d}' % number
-        return (await self.append(NewEntry(TIMELINE, "alice", MsgKey(1, number), b"f", tail, 1, ("alice", "bob")))).seq
+        return (
+            await self.timelines.append(NewEntry(TIMELINE, "alice", MsgKey(1, number), b"f", tail, 1, ("alice", "bob")))
+        ).seq
 
     async def numbers(self) -> dict[int, int]:
-        page = await self.timeline_page(TIMELINE, 1, 1 << 62, 1 << 30)
+        page = await self.timelines.page(TIMELINE, 1, 1 << 62, 1 << 30)
         assert [entry.seq for entry in page.entries] == list(range(page.last_seq, 0, -1)), "seqs without holes"
         return {entry.seq: int(entry.tail[4:-1]) for entry in page.entries}
 

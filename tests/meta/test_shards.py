@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from timim.server.store import accounts_and_groups, conversations, schema, timelines
+from timim.server.store import accounts, conversations, groups, schema, timelines
 from timim.server.store.base import MsgKey, NewEntry, c2c_timeline
-from timim.server.store.operation import Op, RunMany
+from timim.server.store.operation import ExecuteMany, StartOperation
 
 LINE = c2c_timeline("alice", "bob")
 ENTRY = NewEntry(LINE, "alice", MsgKey(1, 2), b"print", b'"N":1}', 100, ("alice", "bob"))
@@ -24,7 +24,7 @@ TABLES = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE)\s+(\w+)")
 KEY = re.compile(r"\b(?:name|timeline|user_id|id|group_id)=\?|\bVALUES\(|INSERT INTO")
 
 
-def statements(connection: sqlite3.Connection, op: Op[Any]) -> list[str]:
+def statements(connection: sqlite3.Connection, op: StartOperation[Any]) -> list[str]:
     """What an operation sends, carried out for real."""
     steps, sent = op(), []
     rows: Sequence[Sequence[Any]] = ()
@@ -32,7 +32,7 @@ def statements(connection: sqlite3.Connection, op: Op[Any]) -> list[str]:
         step = next(steps)
         while True:
             sent.append(step[0])
-            if isinstance(step, RunMany):
+            if isinstance(step, ExecuteMany):
                 connection.executemany(*step)
                 rows = ()
             else:
@@ -48,18 +48,18 @@ def crosses(sql: str) -> bool:
     return not KEY.search(sql) or bool(tables & BY_TIMELINE and tables & BY_USER)
 
 
-HOT: dict[str, tuple[Op[Any], int]] = {  # an operation, and how many of its statements cross
+HOT: dict[str, tuple[StartOperation[Any], int]] = {  # an operation, and how many of its statements cross
     "append": (lambda: timelines.append(ENTRY), 0),
     "append a duplicate": (lambda: timelines.append(ENTRY), 0),
-    "standing": (lambda: timelines.standing(ENTRY), 0),
+    "find_existing": (lambda: timelines.find_existing(ENTRY), 0),
     "page": (lambda: timelines.page(LINE, 1, 99, 20), 0),
     "seq_before": (lambda: timelines.seq_before(LINE, 100, "x"), 0),
-    "account": (lambda: accounts_and_groups.account("alice"), 0),
-    "places_of": (lambda: accounts_and_groups.places_of("alice"), 0),
+    "account": (lambda: accounts.account("alice"), 0),
+    "first_visible_seqs": (lambda: groups.first_visible_seqs("alice"), 0),
     "set_read": (lambda: conversations.set_read("alice", LINE, 1, 100), 2),  # once before it rises, once after
     "unread": (lambda: conversations.unread("alice", [LINE]), 1),  # the user's read seq, beside its timeline
     "read_time": (lambda: conversations.read_time("alice", LINE), 1),
-    "contacts": (lambda: conversations.contacts("alice", 0, 20, 0), 1),  # a user's list: all its timelines' heads
+    "conversations": (lambda: conversations.page("alice", 0, 20, 0), 1),  # a user's list: all its timelines' heads
 }
 
 

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-import timim.server.store.message_actions as acts
 from timim.cli import main
-from timim.server.store.base import Acted, NewAct, StoredEntry
-from timim.server.store.operation import Steps
+from timim.server.store import message_actions, timelines
+from timim.server.store.base import NewAction, StoredAction, StoredEntry
+from timim.server.store.operation import Operation
 
-carry_out, message = acts.carry_out, acts.message
+apply, entry_at = message_actions.apply, timelines.entry_at
 
 
-def never_the_same(timeline: str, seq: int) -> Steps[StoredEntry | None]:
-    found = yield from message(timeline, seq)
+def never_the_same(timeline: str, seq: int) -> Operation[StoredEntry | None]:
+    found = yield from entry_at(timeline, seq)
     return found and replace(found, tail=found.tail.replace(b'"MsgContent"', b' "MsgContent"'))
 
 
-def carry_out_always(act: NewAct) -> Steps[Acted]:
-    return carry_out(replace(act, msg_key=None))
+def apply_always(action: NewAction) -> Operation[StoredAction]:
+    return apply(replace(action, msg_key=None))
 
 
-acts.carry_out = carry_out_always
-acts.message = never_the_same
+message_actions.apply = apply_always
+timelines.entry_at = never_the_same
 
 if __name__ == "__main__":
     main()

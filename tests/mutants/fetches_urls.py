@@ -6,17 +6,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from timim.cli import main
-from timim.server.messaging.posting import Timelines
+from timim.server.messaging.posting import MessagePoster
 
-post = Timelines.post_c2c
+post = MessagePoster.post
 
 
-async def post_and_look(self: Timelines, draft: Any, *args: Any, **options: Any) -> Any:
-    for url in re.findall(rb"http://127[^\"]+", bytes(draft.msg_body)):
+async def post_and_look(self: MessagePoster, outgoing: Any, *args: Any, **options: Any) -> Any:
+    for url in re.findall(rb"http://127[^\"]+", bytes(outgoing.msg_body)):
         _, writer = await asyncio.open_connection("127.0.0.1", urlsplit(url.decode()).port)
         writer.close()
-    return await post(self, draft, *args, **options)
+    return await post(self, outgoing, *args, **options)
 
 
-Timelines.post_c2c = post_and_look  # type: ignore[method-assign]
+MessagePoster.post = post_and_look  # type: ignore[method-assign]
 main()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from timim.cli import main
-from timim.server.content.blob_store import Blobs
+from timim.server.content.blob_store import BlobStore
 
 
-async def none(self: Blobs, object: str) -> list[int]:
+async def none(self: BlobStore, object: str) -> list[int]:
     return []
 
 
-Blobs.parts = none  # type: ignore[method-assign]
+BlobStore.parts = none  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     main()

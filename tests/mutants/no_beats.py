@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from timim.cli import main
-from timim.server.bus.heartbeats import Peers
+from timim.server.bus.heartbeats import HeartbeatMonitor
 
 
-def hear(self: Peers, message: bytes) -> bool:
+def hear(self: HeartbeatMonitor, message: bytes) -> bool:
     return False
 
 
-Peers.hear = hear  # type: ignore[method-assign]
+HeartbeatMonitor.on_heartbeat = hear  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     main()

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from timim.cli import main
-from timim.server.store.postgres.locks import PostgresClaims
+from timim.server.store.postgres.locks import PostgresLocks
 
 
-async def take(self: PostgresClaims, name: str) -> bool:
+async def take(self: PostgresLocks, name: str) -> bool:
     return True
 
 
-def holds(self: PostgresClaims, name: str) -> bool:
+def holds(self: PostgresLocks, name: str) -> bool:
     return True
 
 
-PostgresClaims.take = take  # type: ignore[method-assign]
-PostgresClaims.holds = holds  # type: ignore[method-assign]
+PostgresLocks.try_acquire = take  # type: ignore[method-assign]
+PostgresLocks.holds = holds  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     main()

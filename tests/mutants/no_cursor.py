@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import timim.server.store.delivery_cursors as outlets
 from timim.cli import main
-from timim.server.store.operation import Run, Steps
+from timim.server.store import delivery_cursors
+from timim.server.store.operation import Execute, Operation
 
 
-def told_in_vain(outlet: str, timeline: str, seq: int) -> Steps[None]:
-    yield Run("SELECT 1")
+def advance_nothing(feed: str, timeline: str, seq: int) -> Operation[None]:
+    yield Execute("SELECT 1")
 
 
-outlets.told = told_in_vain
+delivery_cursors.advance = advance_nothing
 
 if __name__ == "__main__":
     main()

@@ -7,12 +7,12 @@ from msgspec.structs import replace
 from timim.cli import main
 from timim.server.store import timelines
 from timim.server.store.base import Appended, NewEntry
-from timim.server.store.operation import Steps
+from timim.server.store.operation import Operation
 
 append = timelines.append
 
 
-def append_always(entry: NewEntry) -> Steps[Appended]:
+def append_always(entry: NewEntry) -> Operation[Appended]:
     return append(replace(entry, msg_key=None))
 
 

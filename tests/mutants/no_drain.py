@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from timim.cli import main
-from timim.server.endpoints.websocket import Door
+from timim.server.endpoints.websocket import WebSocketEndpoint
 
-drain = Door.drain
+drain = WebSocketEndpoint.drain
 
 
-def drop(self: Door) -> None:
+def drop(self: WebSocketEndpoint) -> None:
     for answer in self._answers:
         answer.cancel()
     drain(self)
 
 
-Door.drain = drop  # type: ignore[method-assign]
+WebSocketEndpoint.drain = drop  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     main()

@@ -9,13 +9,13 @@ from msgspec.structs import replace
 from timim.cli import main
 from timim.server.store import timelines
 from timim.server.store.base import Appended, NewEntry
-from timim.server.store.operation import Steps
+from timim.server.store.operation import Operation
 
 append = timelines.append
 number = count(1)
 
 
-def append_more(entry: NewEntry) -> Steps[Appended]:
+def append_more(entry: NewEntry) -> Operation[Appended]:
     if entry.sender.startswith("bench") and next(number) % 20 == 0:
         yield from append(replace(entry, msg_key=None))
     return (yield from append(entry))

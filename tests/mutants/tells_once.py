@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from timim.cli import main
 from timim.server.bus.base import Event
-from timim.server.bus.heartbeats import Peers
+from timim.server.bus.heartbeats import HeartbeatMonitor
 from timim.server.bus.nats import NatsBus
 
 publish = NatsBus.publish
@@ -15,12 +15,12 @@ def publish_once(self: NatsBus, event: Event, *, again: bool = False) -> None:
         publish(self, event)
 
 
-def nobody_is_missed(self: Peers) -> None:
+def nobody_is_missed(self: HeartbeatMonitor) -> None:
     """Whoever is silent is left alone."""
 
 
 NatsBus.publish = publish_once  # type: ignore[method-assign]
-Peers.look = nobody_is_missed  # type: ignore[method-assign]
+HeartbeatMonitor.check_silence = nobody_is_missed  # type: ignore[method-assign]
 
 if __name__ == "__main__":
     main()

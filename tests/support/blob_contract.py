@@ -8,22 +8,22 @@ from pathlib import Path
 import pytest
 
 from timim.errors import MediaGone
-from timim.server.content.blob_store import Blobs
+from timim.server.content.blob_store import BlobStore
 from timim.server.settings import Settings
 
 MIB = 1 << 20
 
 
-def blobs_of(where: dict[str, object], folder: Path | None) -> Blobs:
-    return Blobs.of(Settings(data_dir=folder, **where))  # type: ignore[arg-type]
+def blobs_of(where: dict[str, object], folder: Path | None) -> BlobStore:
+    return BlobStore.from_settings(Settings(data_dir=folder, **where))  # type: ignore[arg-type]
 
 
-async def whole(blobs: Blobs, name: str, first: int = 0, end: int | None = None) -> bytes:
+async def whole(blobs: BlobStore, name: str, first: int = 0, end: int | None = None) -> bytes:
     parts = await blobs.parts(name)
     return b"".join([chunk async for chunk in blobs.read(name, parts, first, end)])
 
 
-async def check_parts(blobs: Blobs) -> None:
+async def check_parts(blobs: BlobStore) -> None:
     data = random.Random(3).randbytes(3 * MIB)
     assert await blobs.parts("nothing") == []
     at = 0

@@ -9,20 +9,20 @@ import asyncio
 from collections.abc import Iterable
 
 from timim.cli import main
-from timim.server.bus import nats, nats_messages
+from timim.server.bus import nats_messages, nats_subscriptions
 
 LATE_S = 0.5
-join_group = nats.NatsBus._join_group
+join_group = nats_subscriptions.NatsSubscriptions._join_group
 
 
-async def join_late(self: nats.NatsBus, group_id: str, users: Iterable[str]) -> None:
+async def join_late(self: nats_subscriptions.NatsSubscriptions, group_id: str, users: Iterable[str]) -> None:
     await asyncio.sleep(LATE_S)
     await join_group(self, group_id, users)
 
 
-nats.NatsBus._join_group = join_late  # type: ignore[method-assign]
-nats_messages.Newcomers.came = lambda self, group_id, users: None  # type: ignore[method-assign]
-nats.NEWCOMER_S = 0.0  # type: ignore[attr-defined]
+nats_subscriptions.NatsSubscriptions._join_group = join_late  # type: ignore[method-assign]
+nats_messages.Newcomers.add = lambda self, group_id, users: None  # type: ignore[method-assign]
+nats_subscriptions.NEWCOMER_S = 0.0  # type: ignore[attr-defined]
 
 if __name__ == "__main__":
     main()

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from timim import InvalidArgument, InvalidElem, RateLimited
 from timim.protocol.media import MediaRef
-from timim.server.store.base import Blob, Group, Member, MsgKey, NewEntry, Store, Upload, c2c_timeline, group_timeline
-from timim.server.store.mutations import AddMembers, CreateGroup, RemoveMembers
+from timim.server.store.base import Blob, Member, MsgKey, NewEntry, Store, StoredGroup, Upload, c2c_timeline, group_timeline
+from timim.server.store.mutations import InsertGroup, InsertMembers, RemoveMembers
 
 LINE = c2c_timeline("alice", "bob")
 LIMIT = 3
@@ -62,7 +62,7 @@ class MediaStoreContract:
         assert (mine.object, theirs.object) == ("object-a", "object-a")
         assert mine.uuid != theirs.uuid
         assert await store.media.collect(uploads_before=0, blobs_before=0) == ["object-b"]
-        await store.media.buried("object-b")
+        await store.media.confirm_deleted("object-b")
         assert await store.media.collect(uploads_before=0, blobs_before=0) == []
 
     async def test_users_who_finish_equal_bytes_at_once_share_one_object(self, store: Store) -> None:
@@ -94,31 +94,33 @@ class MediaStoreContract:
     async def test_a_reference_and_its_entry_are_stored_together_or_not_at_all(self, store: Store) -> None:
         await blob(store, "alice", "a")
         with pytest.raises(InvalidElem) as refused:
-            await store.append(entry(1, "uuid-a", sender="bob"))
+            await store.timelines.append(entry(1, "uuid-a", sender="bob"))
         assert refused.value.code == 90010
         with pytest.raises(InvalidElem):
-            await store.append(entry(2, "uuid-unknown"))
-        assert (await store.append(entry(3, "uuid-elsewhere", ours=False))).seq == 1  # no number was lost to the refused ones
+            await store.timelines.append(entry(2, "uuid-unknown"))
+        assert (
+            await store.timelines.append(entry(3, "uuid-elsewhere", ours=False))
+        ).seq == 1  # no number was lost to the refused ones
         assert await store.media.readable("uuid-a", "bob") is None
-        assert (await store.append(entry(4, "uuid-a"))).seq == 2
+        assert (await store.timelines.append(entry(4, "uuid-a"))).seq == 2
         assert await store.media.readable("uuid-a", "bob") is not None
         assert await store.media.readable("uuid-a", "eve") is None
-        retried = await store.append(entry(4, "uuid-a"))
+        retried = await store.timelines.append(entry(4, "uuid-a"))
         assert (retried.seq, retried.duplicate) == (2, True)
         forwarded = entry(5, "uuid-a", sender="bob", line=c2c_timeline("bob", "carol"))
-        await store.append(replace(forwarded, contacts=("bob", "carol")))
+        await store.timelines.append(replace(forwarded, contacts=("bob", "carol")))
         assert await store.media.readable("uuid-a", "carol") is not None
 
     @pytest.mark.requirement("R13")
     async def test_members_read_from_their_first_visible_seq_while_they_are_members(self, store: Store) -> None:
         members = {"alice": Member("Owner")}
-        await store.apply([CreateGroup(Group("g", "Public", "g", "alice", 1, members))], [])
+        await store.apply([InsertGroup(StoredGroup("g", "Public", "g", "alice", 1, members))], [])
         line = group_timeline("g")
         for name in ("before", "after"):
             await blob(store, "alice", name)
-        await store.append(entry(1, "uuid-before", line=line))
-        await store.apply([AddMembers("g", {"bob": Member("Member")}, from_now=True)], [])
-        await store.append(entry(2, "uuid-after", line=line))
+        await store.timelines.append(entry(1, "uuid-before", line=line))
+        await store.apply([InsertMembers("g", {"bob": Member("Member")}, from_now=True)], [])
+        await store.timelines.append(entry(2, "uuid-after", line=line))
         assert await store.media.readable("uuid-before", "bob") is None
         assert await store.media.readable("uuid-after", "bob") is not None
         await store.apply([RemoveMembers("g", ("bob",))], [])
@@ -128,7 +130,7 @@ class MediaStoreContract:
         for name in ("named", "granted", "loose"):
             await blob(store, "alice", name)
         await store.media.begin("alice", "abandoned", upload("abandoned"), now=100, open_limit=LIMIT)
-        await store.append(entry(1, "uuid-named"))
+        await store.timelines.append(entry(1, "uuid-named"))
         await store.media.grant("alice", "bob", [MediaRef("uuid-granted", True)], now=100)
         assert await store.media.readable("uuid-granted", "bob") is not None
         with pytest.raises(InvalidElem):
@@ -140,7 +142,7 @@ class MediaStoreContract:
         assert await store.media.readable("uuid-granted", "bob") is None
         assert await store.media.find("alice", "abandoned") is None
         for object in dead:
-            await store.media.buried(object)
+            await store.media.confirm_deleted(object)
         assert await store.media.collect(uploads_before=1000, blobs_before=1000) == []
 
     async def test_content_referenced_while_collected_is_either_kept_or_refused(self, store: Store) -> None:
@@ -149,7 +151,7 @@ class MediaStoreContract:
 
         async def name(n: int) -> bool:
             try:
-                await store.append(entry(n + 1, f"uuid-{n}"))
+                await store.timelines.append(entry(n + 1, f"uuid-{n}"))
             except InvalidElem:
                 return False
             return True

@@ -14,8 +14,8 @@ import pytest
 from tests.fixtures.releases.databases import Engine, Row, kept
 from timim import StorageError
 from timim.server.store import schema
-from timim.server.store.base import Account, Group, Member, MsgKey, NewEntry, Store
-from timim.server.store.mutations import AddMembers
+from timim.server.store.base import Member, MsgKey, NewEntry, Store, StoredAccount, StoredGroup
+from timim.server.store.mutations import InsertMembers
 from timim.server.store.postgres.append import FUNCTION
 from timim.server.store.postgres.engine import PostgresStore
 from timim.server.store.sqlite import SqliteStore
@@ -161,23 +161,25 @@ class MigrationsContract:
         store = database.store()
         await store.open()
         try:
-            alice = await store.account("alice")
-            assert isinstance(alice, Account)
+            alice = await store.accounts.get("alice")
+            assert isinstance(alice, StoredAccount)
             assert (alice.tiny_id, alice.nickname, alice.custom) == (7, "Al'ice \U0001f600", {"k": "v"})
             assert alice.version == (3 if version > 1 else 1)
-            assert (await store.ensure_account("bob")).tiny_id > 7
-            page = await store.timeline_page("group\x1fg", 1, 1 << 62, 10)
+            assert (await store.accounts.ensure("bob")).tiny_id > 7
+            page = await store.timelines.page("group\x1fg", 1, 1 << 62, 10)
             assert [(entry.seq, entry.tail) for entry in page.entries] == [(2, b'"N":2}'), (1, b'"N":1}')]
-            again = await store.append(NewEntry("group\x1fg", "alice", MsgKey(50, 60), b"print", b'"N":9}', 100))
+            again = await store.timelines.append(NewEntry("group\x1fg", "alice", MsgKey(50, 60), b"print", b'"N":9}', 100))
             assert (again.seq, again.duplicate) == (2, True)
-            first = await store.append(NewEntry("c2c\x1fbob\x1falice", "bob", MsgKey(1, 1), b"", b"{}", 100, ("bob", "alice")))
+            first = await store.timelines.append(
+                NewEntry("c2c\x1fbob\x1falice", "bob", MsgKey(1, 1), b"", b"{}", 100, ("bob", "alice"))
+            )
             assert (first.seq, first.duplicate) == (1, False)
-            lines = {contact.timeline: contact for contact in await store.contacts("alice", 0, 10)}
+            lines = {contact.timeline: contact for contact in await store.conversations.page("alice", 0, 10)}
             assert lines.keys() == {"group\x1fg", "c2c\x1fbob\x1falice"}
             assert (lines["group\x1fg"].read_seq, lines["group\x1fg"].last_seq) == (1, 2)
-            await store.apply([AddMembers("g", {"bob": Member("Member")}, from_now=True)], [])
-            group = await store.group("g")
-            assert isinstance(group, Group)
+            await store.apply([InsertMembers("g", {"bob": Member("Member")}, from_now=True)], [])
+            group = await store.groups.get("g")
+            assert isinstance(group, StoredGroup)
             assert {user: member.floor for user, member in group.members.items()} == {"alice": 1, "bob": 3}
             assert group.members["alice"].name_card == "Al"
         finally:

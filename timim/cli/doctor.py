@@ -164,12 +164,12 @@ async def _bus(settings: Settings) -> list[Finding]:
 
 async def _blobs(settings: Settings) -> list[Finding]:
     """Write, read and remove a small object."""
-    from ..server.content.blob_store import Blobs
+    from ..server.content.blob_store import BlobStore
 
     name, data = f"doctor-{secrets.token_hex(8)}", secrets.token_bytes(1024)
     began = time.perf_counter()
     try:
-        blobs = await asyncio.to_thread(Blobs.of, settings)
+        blobs = await asyncio.to_thread(BlobStore.from_settings, settings)
         await blobs.put(name, 0, data)
         await blobs.sync(name, 0)
         read = b"".join([chunk async for chunk in blobs.read(name, [len(data)])])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -72,9 +72,9 @@ class _Requests(Collector):
 
 
 class Metrics:
-    """`sessions` tells how many devices are logged in now. What concerns parts that a server does not have is left out."""
+    """All metrics of a server. Those of parts that the server does not have (`bus`, `database`) are left out."""
 
-    def __init__(self, *, sessions: Callable[[], int], bus: bool = False, database: bool = False) -> None:
+    def __init__(self, *, bus: bool = False, database: bool = False) -> None:
         self.registry = CollectorRegistry()
         self.bus = BusMetrics(self.registry if bus else CollectorRegistry())
         self.database = DatabaseMetrics(self.registry if database else CollectorRegistry())
@@ -92,7 +92,7 @@ class Metrics:
         self.shed = Counter(
             "timim_shed", "Messages to groups that got too many, by priority", ["priority"], registry=self.registry
         )
-        Gauge("timim_sessions", "Devices logged in now", registry=self.registry).set_function(sessions)
+        self.sessions = Gauge("timim_sessions", "Devices logged in now", registry=self.registry)
 
     def answered(self, command: str, code: int, seconds: float) -> None:
         """A request was answered; `command` is one that is served, or "unknown"."""

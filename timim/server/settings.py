@@ -25,7 +25,7 @@ BLOBS_FORM = "s3://bucket/prefix?endpoint=https://…&region=… or file:///fold
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class ContentLocation:
     """Where content is kept: in a bucket, in a folder, or, without both, in memory."""
 
     folder: Path | None = None
@@ -35,7 +35,7 @@ class Content:
     region: str = ""
 
     @classmethod
-    def at(cls, url: str) -> Content:
+    def from_url(cls, url: str) -> ContentLocation:
         """What a URL of BLOBS_FORM names. Raises ValueError, which does not repeat it: somebody may put a key there."""
         parts = urlsplit(url)
         if "@" in parts.netloc:
@@ -129,18 +129,18 @@ class Settings(BaseSettings):
         }
 
     @property
-    def content(self) -> Content:
+    def content(self) -> ContentLocation:
         if self.blobs:
-            return Content.at(self.blobs)
+            return ContentLocation.from_url(self.blobs)
         if self.s3_bucket:
-            return Content(None, self.s3_bucket, self.s3_prefix, self.s3_endpoint, self.s3_region)
-        return Content(self.data_dir and self.data_dir / "media")
+            return ContentLocation(None, self.s3_bucket, self.s3_prefix, self.s3_endpoint, self.s3_region)
+        return ContentLocation(self.data_dir and self.data_dir / "media")
 
     @field_validator("blobs")
     @classmethod
     def _known_form(cls, value: str) -> str:
         if value:
-            Content.at(value)
+            ContentLocation.from_url(value)
         return value
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ from tests.support.paths import MEDIA
 from tests.support.raw_database import in_database
 from tests.support.s3_server import Bucket
 from timim import FileElem, ImageElem, ImageType
-from timim.server.content.blob_store import Blobs
+from timim.server.content.blob_store import BlobStore
 from timim.server.settings import Settings
 from timim.testing import EventRecorder, RunningServer, running_server
 
@@ -65,7 +65,7 @@ async def test_a_failing_bucket_is_reported_without_its_keys(tmp_path: Path) -> 
         retry_config={"max_retries": 0},
     )
     with pytest.raises(timim.StorageError) as failed:
-        await Blobs(store).put("one", 0, b"x")
+        await BlobStore(store).put("one", 0, b"x")
     assert "the-secret" not in str(failed.value)
 
 

@@ -15,9 +15,10 @@ from timim import ConnectionLost, ConnectionRestored, KickedOut, Message
 from timim.errors import KickedOffline
 from timim.protocol import session as status
 from timim.protocol.frames import Head
-from timim.server.bus.base import Login
-from timim.server.sessions.device_slots import Places
-from timim.server.sessions.session import LOST_ITS_PLACE, SUPERSEDED, Session
+from timim.server.bus.base import LoginAnnouncement
+from timim.server.sessions.device_slots import DeviceSlots
+from timim.server.sessions.fanout import Fanout
+from timim.server.sessions.session import LOST_DEVICE_SLOT, SUPERSEDED, ClientInfo, Session
 from timim.server.store.sqlite import SqliteStore
 from timim.testing import EventRecorder, RunningServer, running_server
 from timim.transport.websocket import Link
@@ -243,12 +244,15 @@ async def test_a_failed_or_cancelled_login_leaves_nothing_behind_and_can_be_trie
 
 async def test_a_cut_session_ends_when_its_device_returns_on_another_node() -> None:
     """A connection that is half open would call its user online for minutes; only one that is older is that device's rest."""
+    phone = ClientInfo(is_timim=True, batch=True, device="phone", platform="mobile")
     ended = {}
     for resumed, at in ((True, 101.0), (False, 101.0), (True, 99.0), (False, 99.0)):
-        session = Session("alice", "1", batch=True, queue_bytes=1000, now=lambda: 100.0, device="phone", platform="mobile")
-        places = Places("all", SqliteStore(None).places, lambda user, here=session: [here])  # type: ignore[misc]
-        places.hear(Login("alice", "desk", "mobile", at, resumed))
+        session = Session("alice", "1", phone, queue_bytes=1000, now=lambda: 100.0)
+        fanout = Fanout()
+        fanout.add(session)
+        places = DeviceSlots("all", SqliteStore(None).device_slots, fanout)
+        places.on_remote_login(LoginAnnouncement("alice", "desk", "mobile", at, resumed))
         assert session.closed_because == ""
-        places.hear(Login("alice", "phone", "mobile", at, resumed))
+        places.on_remote_login(LoginAnnouncement("alice", "phone", "mobile", at, resumed))
         ended[resumed, at] = session.closed_because
-    assert ended == {(True, 101.0): SUPERSEDED, (False, 101.0): LOST_ITS_PLACE, (True, 99.0): "", (False, 99.0): ""}
+    assert ended == {(True, 101.0): SUPERSEDED, (False, 101.0): LOST_DEVICE_SLOT, (True, 99.0): "", (False, 99.0): ""}

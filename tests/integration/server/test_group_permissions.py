@@ -9,7 +9,7 @@ import pytest
 import timim
 from tests.support.users import TYPES, People, seen
 from timim import Client, Group
-from timim.server.social.group_permissions import ADMIN, JOINING, MEMBER, OWNER, STRANGER, TABLE, Act
+from timim.server.social.group_permissions import ADMIN, JOINING, MEMBER, OWNER, PERMISSIONS, STRANGER, Permission
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -34,11 +34,11 @@ class Cast:
         insiders = [self.clients[role].user_id for role in (ADMIN, MEMBER, "other")]
         self.group = await owner.groups.create(self.type, name="cast", members=insiders)
         await seen(self.clients["other"], self.group).conversation.send("said by another")
-        if TABLE[Act.SET_ADMIN, self.type]:
+        if PERMISSIONS[Permission.SET_ADMIN, self.type]:
             await self.group.set_role(self.clients[ADMIN].user_id, ADMIN)
 
     def roles(self) -> list[str]:
-        admins = bool(TABLE[Act.SET_ADMIN, self.type])
+        admins = bool(PERMISSIONS[Permission.SET_ADMIN, self.type])
         return [role for role in (OWNER, ADMIN, MEMBER, STRANGER) if admins or role != ADMIN]
 
 
@@ -49,35 +49,42 @@ async def recall_of(group: Group, sender: str) -> None:
 
 
 Deed = Callable[[Group, Callable[[str], str]], Awaitable[object]]
-DEEDS: dict[Act, Deed] = {
-    Act.READ: lambda group, who: group.info(),
-    Act.SPEAK: lambda group, who: group.conversation.send("hello"),
-    Act.INVITE: lambda group, who: group.invite(who("guest")),
-    Act.APPROVE: lambda group, who: group.accept(who("guest")),
-    Act.KICK: lambda group, who: group.kick(who("other")),
-    Act.MUTE: lambda group, who: group.mute(who("other"), 60),
-    Act.CARD: lambda group, who: group.set_name_card("card", user_id=who("other")),
-    Act.EDIT: lambda group, who: group.set_info(introduction="new"),
-    Act.SET_ADMIN: lambda group, who: group.set_role(who("other"), ADMIN),
-    Act.TRANSFER: lambda group, who: group.transfer_ownership(who("other")),
-    Act.QUIT: lambda group, who: group.quit(),
-    Act.DISSOLVE: lambda group, who: group.dissolve(),
-    Act.RECALL: lambda group, who: recall_of(group, who("other")),
-    Act.MENTION_ALL: lambda group, who: group.conversation.send("all of you", mention=[timim.ALL]),
+DEEDS: dict[Permission, Deed] = {
+    Permission.READ: lambda group, who: group.info(),
+    Permission.SPEAK: lambda group, who: group.conversation.send("hello"),
+    Permission.INVITE: lambda group, who: group.invite(who("guest")),
+    Permission.APPROVE: lambda group, who: group.accept(who("guest")),
+    Permission.KICK: lambda group, who: group.kick(who("other")),
+    Permission.MUTE: lambda group, who: group.mute(who("other"), 60),
+    Permission.CARD: lambda group, who: group.set_name_card("card", user_id=who("other")),
+    Permission.EDIT: lambda group, who: group.set_info(introduction="new"),
+    Permission.SET_ADMIN: lambda group, who: group.set_role(who("other"), ADMIN),
+    Permission.TRANSFER: lambda group, who: group.transfer_ownership(who("other")),
+    Permission.QUIT: lambda group, who: group.quit(),
+    Permission.DISSOLVE: lambda group, who: group.dissolve(),
+    Permission.RECALL: lambda group, who: recall_of(group, who("other")),
+    Permission.MENTION_ALL: lambda group, who: group.conversation.send("all of you", mention=[timim.ALL]),
 }
 
 
-HARMLESS = {Act.READ, Act.SPEAK, Act.MUTE, Act.CARD, Act.EDIT, Act.MENTION_ALL}  # the next cell finds the roles as they were
+HARMLESS = {
+    Permission.READ,
+    Permission.SPEAK,
+    Permission.MUTE,
+    Permission.CARD,
+    Permission.EDIT,
+    Permission.MENTION_ALL,
+}  # the next cell finds the roles as they were
 
 
-def expected(role: str, type: str, act: Act) -> str:
+def expected(role: str, type: str, act: Permission) -> str:
     if role == STRANGER:
         return "NotAMember 10007"
-    if role in TABLE[act, type]:
-        return "NoSuchApplication 10032" if act is Act.APPROVE else "done"  # allowed, and nobody asked
-    if act is Act.INVITE and role in TABLE[Act.ASK_IN, type]:
+    if role in PERMISSIONS[act, type]:
+        return "NoSuchApplication 10032" if act is Permission.APPROVE else "done"  # allowed, and nobody asked
+    if act is Permission.INVITE and role in PERMISSIONS[Permission.ASK_IN, type]:
         return "done"
-    return "OwnerCannotQuit 10009" if act is Act.QUIT and role == OWNER else "NoPermission 10007"
+    return "OwnerCannotQuit 10009" if act is Permission.QUIT and role == OWNER else "NoPermission 10007"
 
 
 @pytest.mark.parametrize("type", TYPES)
@@ -97,25 +104,35 @@ async def test_permissions_match_the_table_for_every_role_and_action(people: Peo
             if outcome != expected(role, type, act):
                 wrong.append(f"{role} {act.value}: {outcome}, not {expected(role, type, act)}")
     assert wrong == []
-    assert set(DEEDS) | {Act.ASK_IN} == set(Act)
+    assert set(DEEDS) | {Permission.ASK_IN} == set(Permission)
 
 
 async def test_the_table_matches_the_specification() -> None:
     """The rules of the source, written a second time by hand: the matrix is made from the table, so it cannot judge it."""
     everybody = {OWNER, ADMIN, MEMBER}
     work = {OWNER, MEMBER}
-    assert TABLE[Act.INVITE, "Work"] == TABLE[Act.EDIT, "Work"] == TABLE[Act.QUIT, "Work"] == work
-    assert TABLE[Act.SET_ADMIN, "Work"] == TABLE[Act.APPROVE, "Work"] == set()
-    assert TABLE[Act.INVITE, "AVChatRoom"] == TABLE[Act.KICK, "AVChatRoom"] == set()
-    assert TABLE[Act.APPROVE, "Public"] == TABLE[Act.KICK, "Public"] == TABLE[Act.EDIT, "Public"] == {OWNER, ADMIN}
-    assert OWNER not in TABLE[Act.QUIT, "Public"]
-    assert TABLE[Act.SPEAK, "Public"] == TABLE[Act.READ, "Meeting"] == everybody
-    assert TABLE[Act.RECALL, "Public"] == TABLE[Act.MENTION_ALL, "Meeting"] == {OWNER, ADMIN}
-    assert TABLE[Act.RECALL, "Work"] == TABLE[Act.MENTION_ALL, "AVChatRoom"] == {OWNER}
+    assert (
+        PERMISSIONS[Permission.INVITE, "Work"]
+        == PERMISSIONS[Permission.EDIT, "Work"]
+        == PERMISSIONS[Permission.QUIT, "Work"]
+        == work
+    )
+    assert PERMISSIONS[Permission.SET_ADMIN, "Work"] == PERMISSIONS[Permission.APPROVE, "Work"] == set()
+    assert PERMISSIONS[Permission.INVITE, "AVChatRoom"] == PERMISSIONS[Permission.KICK, "AVChatRoom"] == set()
+    assert (
+        PERMISSIONS[Permission.APPROVE, "Public"]
+        == PERMISSIONS[Permission.KICK, "Public"]
+        == PERMISSIONS[Permission.EDIT, "Public"]
+        == {OWNER, ADMIN}
+    )
+    assert OWNER not in PERMISSIONS[Permission.QUIT, "Public"]
+    assert PERMISSIONS[Permission.SPEAK, "Public"] == PERMISSIONS[Permission.READ, "Meeting"] == everybody
+    assert PERMISSIONS[Permission.RECALL, "Public"] == PERMISSIONS[Permission.MENTION_ALL, "Meeting"] == {OWNER, ADMIN}
+    assert PERMISSIONS[Permission.RECALL, "Work"] == PERMISSIONS[Permission.MENTION_ALL, "AVChatRoom"] == {OWNER}
     for type in TYPES:
-        assert TABLE[Act.DISSOLVE, type] <= {OWNER}
-        assert TABLE[Act.TRANSFER, type] <= {OWNER}
-        assert TABLE[Act.SET_ADMIN, type] <= {OWNER}
+        assert PERMISSIONS[Permission.DISSOLVE, type] <= {OWNER}
+        assert PERMISSIONS[Permission.TRANSFER, type] <= {OWNER}
+        assert PERMISSIONS[Permission.SET_ADMIN, type] <= {OWNER}
     joining = {"Work": "DisableApply", "Public": "NeedPermission", "Meeting": "FreeAccess", "AVChatRoom": "FreeAccess"}
     assert joining.items() <= JOINING.items()
 
@@ -125,10 +142,10 @@ async def test_nobody_may_change_the_owner_and_no_admin_an_admin(people: People)
     await cast.gather()
     await cast.group.set_role(people.id("other"), ADMIN)
     group = seen(cast.clients[ADMIN], cast.group)
-    for deed in (Act.KICK, Act.MUTE, Act.CARD):
+    for deed in (Permission.KICK, Permission.MUTE, Permission.CARD):
         with pytest.raises(timim.NoPermission):
             await DEEDS[deed](group, people.id)
         with pytest.raises(timim.NoPermission):
             await DEEDS[deed](group, lambda _: people.id("owner"))
-    await DEEDS[Act.KICK](cast.group, people.id)
+    await DEEDS[Permission.KICK](cast.group, people.id)
     assert people.id("other") not in [member.user_id for member in await cast.group.members()]

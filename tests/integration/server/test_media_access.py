@@ -21,9 +21,9 @@ from tests.support.media_proxy import relayed_server
 from timim import FileElem, UnknownElem
 from timim.protocol.elems import encode_elem
 from timim.protocol.web_client import PRE_SIGN, PreSignRequest
-from timim.server.content.downloads import Media
+from timim.server.content.downloads import Downloads
 from timim.server.content.uploads import Uploads
-from timim.server.endpoints.media import media_routes
+from timim.server.endpoints.media import MediaEndpoint
 from timim.server.sessions.auth import Auth
 from timim.testing import EventRecorder, RunningServer, running_server
 from timim.testing.server import APP_ID, SECRET_KEY
@@ -95,7 +95,7 @@ def token_of(user: str, *, key: str = SECRET_KEY, now: float | None = None) -> s
     return auth.login(user, timim.sign_user(APP_ID, key, user, expire_s=3600, now=at))[0]
 
 
-ROUTES = media_routes(cast("Media", None), cast("Uploads", None), user_of=lambda token: None)
+ROUTES = MediaEndpoint(cast("Downloads", None), cast("Uploads", None), cast("Auth", None)).routes()
 ALL = sorted((route.path, method) for route in ROUTES for method in route.methods or ())
 TABLE = [row for row in ALL if row[1] != "OPTIONS"]
 NOBODY: dict[str, Callable[[Place], str]] = {

@@ -11,13 +11,13 @@ import pytest
 
 import timim
 from timim import Message, Priority
-from timim.server.messaging.rate_limiter import KEPT, RESERVE, Rates
+from timim.server.messaging.rate_limiter import BUCKETS_LIMIT, RESERVE, GroupRateLimiter
 from timim.testing import EventRecorder, running_server
 
 ORDER = ("High", "Normal", "Low", "Lowest")
 
 
-def promise(make: Callable[[float, float], Rates]) -> None:
+def promise(make: Callable[[float, float], GroupRateLimiter]) -> None:
     """A group that takes 10 a second gets 100 for a minute, 5 of them red packets."""
     for seed in range(5):
         rates = make(10.0, 2.0)
@@ -28,7 +28,7 @@ def promise(make: Callable[[float, float], Rates]) -> None:
         assert taken.total() <= 60 * 10 + 20, (seed, taken)
 
 
-class Unfair(Rates):
+class Unfair(GroupRateLimiter):
     """The armed mutant: one for all."""
 
     def _reserve(self, priority: str) -> float:
@@ -37,7 +37,7 @@ class Unfair(Rates):
 
 @pytest.mark.requirement("R20")
 def test_overload_sheds_likes_first_and_red_packets_never() -> None:
-    promise(Rates)
+    promise(GroupRateLimiter)
     with pytest.raises(AssertionError):
         promise(Unfair)
 
@@ -48,17 +48,17 @@ def test_what_admits_a_like_admits_everything_above_it() -> None:
 
 
 def test_retry_after_is_exact_and_quiet_groups_are_forgotten() -> None:
-    rates = Rates(10.0, 1.0)
+    rates = GroupRateLimiter(10.0, 1.0)
     while not (wait := rates.admit("g", "Normal", 5.0)):
         pass
     assert rates.admit("g", "Normal", 5.0 + wait * 0.99) > 0
     assert rates.admit("g", "Normal", 5.0 + wait) == 0
     assert rates.admit("g", "Normal", -86_400.0) > 0  # the clock was set back by a day
     assert rates.admit("g", "Normal", -86_400.0 + wait) == 0
-    for n in range(KEPT + 10):
+    for n in range(BUCKETS_LIMIT + 10):
         rates.admit(f"g{n}", "Normal", 100.0 + n)
-    assert len(rates) <= KEPT
-    assert all(Rates(0, 1).admit("g", "Low", 0.0) == 0 for _ in range(1000))
+    assert len(rates) <= BUCKETS_LIMIT
+    assert all(GroupRateLimiter(0, 1).admit("g", "Low", 0.0) == 0 for _ in range(1000))
 
 
 @pytest.mark.requirement("F14", "R20")

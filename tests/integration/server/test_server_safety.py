@@ -24,7 +24,7 @@ from timim.protocol import session
 from timim.protocol.codec import decode
 from timim.protocol.frames import Head, decode_frames, encode_frame
 from timim.protocol.messages import ROAM_C2C, ROAM_GROUP
-from timim.server.handlers.registry import TABLE
+from timim.server.handlers import ALL_HANDLERS
 from timim.testing import EventRecorder, RunningServer, running_server
 
 # R13: history
@@ -78,7 +78,7 @@ def value_for(name: str, place: Place) -> object:
 
 def body_for(name: str, place: Place) -> bytes:
     """A body that names alice's conversations wherever a command has a field for one."""
-    command, _ = TABLE.served[name]
+    command, _ = ALL_HANDLERS.served[name]
     given = {field.encode_name: value_for(field.encode_name, place) for field in msgspec.structs.fields(command.body)}
     return json.dumps({key: value for key, value in given.items() if value is not None}).encode()
 
@@ -99,7 +99,7 @@ async def enter(socket: ClientConnection, **head: Any) -> int:
 
 def readers() -> list[str]:
     """Every command that the server has, so that none is forgotten."""
-    return sorted(TABLE.served)
+    return sorted(ALL_HANDLERS.served)
 
 
 @pytest.mark.parametrize("who", ["stranger", "gone"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from timim.server.settings import Content, Settings
+from timim.server.settings import ContentLocation, Settings
 
 
 @pytest.mark.parametrize("url", ["ftp://host/", "file:///etc/passwd", "host/path", "http://", "http://h/#f"])
@@ -22,13 +22,13 @@ def test_an_invalid_address_is_refused_at_start(url: str) -> None:
 @pytest.mark.parametrize(
     "url, content",
     [
-        ("s3://shelf", Content(bucket="shelf")),
-        ("s3://shelf/a/b/?region=eu", Content(bucket="shelf", prefix="a/b", region="eu")),
-        ("s3://shelf?endpoint=http://10.0.0.1:9000", Content(bucket="shelf", endpoint="http://10.0.0.1:9000")),
-        ("file:///srv/my%20content", Content(folder=Path("/srv/my content"))),
+        ("s3://shelf", ContentLocation(bucket="shelf")),
+        ("s3://shelf/a/b/?region=eu", ContentLocation(bucket="shelf", prefix="a/b", region="eu")),
+        ("s3://shelf?endpoint=http://10.0.0.1:9000", ContentLocation(bucket="shelf", endpoint="http://10.0.0.1:9000")),
+        ("file:///srv/my%20content", ContentLocation(folder=Path("/srv/my content"))),
     ],
 )
-def test_a_blob_url_is_parsed(url: str, content: Content) -> None:
+def test_a_blob_url_is_parsed(url: str, content: ContentLocation) -> None:
     assert Settings(blobs=url).content == content
 
 

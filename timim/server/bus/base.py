@@ -27,17 +27,17 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     seq: int = 0
 
 
-class Facts(msgspec.Struct, kw_only=True, array_like=True):
-    """What was changed by a plan: other nodes read it anew. `came`: group → user → the first seq that this member sees."""
+class Invalidation(msgspec.Struct, kw_only=True, array_like=True):
+    """Entities that a changeset changed, and that other nodes must read again. `joined`: group → user → first seq they see."""
 
     accounts: list[str] = []
     groups: list[str] = []
-    circles: list[str] = []
-    came: dict[str, dict[str, int]] = {}
-    gone: dict[str, list[str]] = {}
+    relationships: list[str] = []
+    joined: dict[str, dict[str, int]] = {}
+    left: dict[str, list[str]] = {}
 
 
-class Login(msgspec.Struct, frozen=True, array_like=True):
+class LoginAnnouncement(msgspec.Struct, frozen=True, array_like=True):
     """A session that begins; `at`: server seconds, `resumed`: it came back by itself after a cut."""
 
     user: str
@@ -48,52 +48,62 @@ class Login(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Listener(Protocol):
-    """The node's side of the bus; nothing of it may block."""
+    """A node's side of the bus. No method may block."""
 
     def receive(self, event: Event) -> None:
-        """An event for sessions of this node."""
+        """Deliver an event to sessions of this node."""
         ...
 
-    def learn(self, facts: Facts) -> None:
-        """Another node changed these."""
+    def invalidate(self, facts: Invalidation) -> None:
+        """Forget what another node changed."""
         ...
 
     def compare(self, users: Iterable[str]) -> None:
-        """Something for these may have been lost."""
+        """Tell the devices of these users to compare: events for them may have been lost."""
         ...
 
     def online(self, user: str) -> bool:
-        """Whether this user is logged in on this node."""
+        """Tell whether this user is logged in on this node."""
         ...
 
-    def arrived(self, login: Login) -> None:
-        """A session of a user with sessions here began on another node."""
+    def on_remote_login(self, login: LoginAnnouncement) -> None:
+        """Note that a user with sessions here logged in on another node."""
         ...
 
-    def inherit(self) -> None:
-        """Another node is gone: what it left undone is anybody's."""
+    def on_node_lost(self) -> None:
+        """Note that another node is gone: any node may finish its work."""
         ...
 
-    def doubt(self, *, away: bool) -> None:
-        """Something may have been lost; `away`: and will be, until this is called again."""
+    def on_possible_loss(self, *, away: bool) -> None:
+        """Note that events may have been lost. `away`: more are being lost until the next call."""
+        ...
+
+
+class Memberships(Protocol):
+    """Where a bus reads which groups a user is in."""
+
+    async def first_visible_seqs(self, user: str) -> dict[str, int]:
+        """Return a user's groups, each with the first seq that the user may see. Raises StorageError."""
         ...
 
 
 class Bus(Protocol):
+    """The way between nodes. A call never blocks; what it could not tell is reported as a possible loss."""
+
     def publish(self, event: Event, *, again: bool = False) -> None:
         """Tell all. `again`: it was stored before, by a node that may have ended before it told."""
         ...
 
-    def announce(self, facts: Facts) -> None:
+    def announce(self, facts: Invalidation) -> None:
         """Tell the other nodes."""
         ...
 
-    def arrived(self, login: Login) -> None:
+    def announce_login(self, login: LoginAnnouncement) -> None:
         """Tell the other nodes of a session that begins here."""
         ...
 
     async def online(self, users: Collection[str]) -> set[str]:
-        """Those of `users` who have sessions on other nodes, as far as these can be asked now."""
+        """Return those of `users` who have sessions on any node, as far as other nodes can be asked now."""
         ...
 
     def join(self, listener: Listener) -> None: ...

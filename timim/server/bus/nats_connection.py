@@ -1,6 +1,6 @@
 """This node's connection to NATS: what is subscribed stays so through every loss, what waits to be written has a bound.
 
-Invariant: whatever was lost here, or may have been, is reported: `on_away`, `on_back`, `on_loss`.
+Invariant: whatever was lost here, or may have been, is reported to the listener.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import nats
 import nats.errors
@@ -26,22 +26,22 @@ ANSWER_S = 2  # a NATS server that does not answer within it is not waited for
 RECONNECT_S = 0.2  # between two tries of the same server
 PING_S = 2.0  # a connection that is silently dead is noticed after two of these
 
-Hear = Callable[[Msg], Awaitable[None]]
+MessageHandler = Callable[[Msg], Awaitable[None]]
 
 
-class Tasks:
+class TaskSet:
     """Tasks with one owner, who ends them."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def begin(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
 
-    async def end(self) -> None:
+    async def cancel_all(self) -> None:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -53,28 +53,34 @@ class Tasks:
             log.error("%s: %r", task.get_name(), error)
 
 
-class NatsConnection:
-    """`away`: nothing can be said or heard now. The three calls must not block."""
+class NatsListener(Protocol):
+    """Whom a connection tells of its losses. No method may block."""
 
-    def __init__(
-        self,
-        servers: Sequence[str],
-        *,
-        on_away: Callable[[], None],
-        on_back: Callable[[], None],
-        on_loss: Callable[[bool], None],  # True: what this node said, False: what it should have heard
-        metrics: BusMetrics,
-    ) -> None:
+    def on_disconnected(self) -> None:
+        """Note that nothing can be sent or heard."""
+        ...
+
+    def on_reconnected(self) -> None:
+        """Note that the connection is there, for the first time or again."""
+        ...
+
+    def on_loss(self, *, sent: bool) -> None:
+        """Note that messages were lost: some that this node sent, or some that it should have heard."""
+        ...
+
+
+class NatsConnection:
+    """The connection of this node. `away`: nothing can be sent or heard now."""
+
+    def __init__(self, servers: Sequence[str], listener: NatsListener, metrics: BusMetrics) -> None:
         self._servers = list(servers)
-        self._on_away = on_away
-        self._on_back = on_back
-        self._on_loss = on_loss
+        self._listener = listener
         self._client: Client | None = None
-        self._wanted: dict[str, Hear] = {}  # subject → who hears it
+        self._wanted: dict[str, MessageHandler] = {}  # subject → who hears it
         self._subscriptions: dict[str, Subscription] = {}
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._wake = asyncio.Event()
-        self._tasks = Tasks()
+        self._tasks = TaskSet()
         self.away = True
         self.lost = False  # a message was dropped here
         self._metrics = metrics
@@ -83,8 +89,8 @@ class NatsConnection:
 
     async def start(self) -> None:
         """Connect; when NATS does not answer within ANSWER_S, go on without it until it does."""
-        self._tasks.begin(self._write_all(), "timim nats writer")
-        connecting = self._tasks.begin(self._connect(), "timim nats connect")
+        self._tasks.spawn(self._write_all(), "timim nats writer")
+        connecting = self._tasks.spawn(self._connect(), "timim nats connect")
         await asyncio.wait((connecting,), timeout=ANSWER_S)
 
     async def stop(self) -> None:
@@ -97,7 +103,7 @@ class NatsConnection:
                 await client.flush(timeout=1)
             except (nats.errors.Error, OSError, TimeoutError):
                 pass  # hints
-        await self._tasks.end()
+        await self._tasks.cancel_all()
         if client is not None:
             try:
                 async with asyncio.timeout(ANSWER_S):  # it would wait for a server that is away
@@ -111,7 +117,7 @@ class NatsConnection:
             self._drop()
         elif len(self._waiting) >= WAITING_LIMIT:
             self._drop()
-            self._on_loss(True)
+            self._listener.on_loss(sent=True)
         else:
             self._metrics.published.inc()
             self._waiting.append((subject, message))
@@ -121,7 +127,7 @@ class NatsConnection:
         self.lost = True
         self._metrics.dropped.inc()
 
-    async def enter(self, subject: str, hear: Hear) -> None:
+    async def subscribe(self, subject: str, hear: MessageHandler) -> None:
         """Subscribe, for as long as the node runs or until `leave`."""
         self._wanted[subject] = hear
         if self._client is None or subject in self._subscriptions:
@@ -136,11 +142,11 @@ class NatsConnection:
         else:
             self._subscriptions[subject] = subscription
 
-    def leave(self, subject: str) -> None:
+    def unsubscribe(self, subject: str) -> None:
         self._wanted.pop(subject, None)
         subscription = self._subscriptions.pop(subject, None)
         if subscription is not None:
-            self._tasks.begin(self._unsubscribe(subscription), "timim nats leave")
+            self._tasks.spawn(self._unsubscribe(subscription), "timim nats leave")
 
     async def flush(self) -> None:
         """What was subscribed is known to the NATS server when this returns, if it answers.
@@ -148,7 +154,7 @@ class NatsConnection:
         One round trip serves all who came before it began.
         """
         if self._next_flush is None:
-            self._next_flush = self._tasks.begin(self._flush_after(self._flushing), "timim nats flush")
+            self._next_flush = self._tasks.spawn(self._flush_after(self._flushing), "timim nats flush")
         await asyncio.wait((self._next_flush,))
 
     async def _flush_after(self, before: asyncio.Task[None] | None) -> None:
@@ -190,24 +196,24 @@ class NatsConnection:
                 continue
             break
         for subject, hear in list(self._wanted.items()):
-            await self.enter(subject, hear)
+            await self.subscribe(subject, hear)
         await self._came_back()
 
     async def _went(self) -> None:
         if self._client is not None and not self.away:
             self.away = True
             log.warning("NATS is away")
-            self._on_away()
+            self._listener.on_disconnected()
 
     async def _came_back(self) -> None:
         self.away = False
         self._waiting.clear()
-        self._on_back()
+        self._listener.on_reconnected()
 
     async def _failed(self, error: Exception) -> None:
         log.log(logging.DEBUG if self.away else logging.WARNING, "NATS: %r", error)  # each try while it is away is one
         if isinstance(error, nats.errors.SlowConsumerError):
-            self._on_loss(False)
+            self._listener.on_loss(sent=False)
 
     async def _write_all(self) -> None:
         while True:
@@ -216,7 +222,7 @@ class NatsConnection:
                     await self._client.publish(*self._waiting.popleft())
                 except (nats.errors.Error, OSError) as exc:
                     self._drop()
-                    self._on_loss(True)
+                    self._listener.on_loss(sent=True)
                     log.info("NATS: %r", exc)
             self._wake.clear()
             await self._wake.wait()

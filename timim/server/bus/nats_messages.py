@@ -7,12 +7,15 @@ to the newcomers as well, each by the user's subject, and names them: nodes that
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
-from .base import Event, Facts, Login
+from .base import Event, Invalidation, LoginAnnouncement
 
+NAMES = 16_384  # users and groups whose subjects are at hand
 LOGIN = 0  # no Event has this number
 NEWCOMER_S = 2.0  # a node needs milliseconds to subscribe, on a machine that is very busy up to a second
 
@@ -29,11 +32,11 @@ class Hint(msgspec.Struct, array_like=True):
         return cls(event.kind, event.seq, bytes(event.payload), bytes(event.plain or b""))
 
     @classmethod
-    def of_login(cls, login: Login) -> Hint:
+    def of_login(cls, login: LoginAnnouncement) -> Hint:
         return cls(LOGIN, 0, pack(login))
 
     @property
-    def login(self) -> Login | None:
+    def login(self) -> LoginAnnouncement | None:
         """The login that it tells of, None for an event."""
         return _unpack_login(self.payload) if self.kind == LOGIN else None
 
@@ -44,8 +47,8 @@ class Hint(msgspec.Struct, array_like=True):
 
 pack = msgspec.msgpack.Encoder().encode
 unpack = msgspec.msgpack.Decoder(Hint).decode
-_unpack_login = msgspec.msgpack.Decoder(Login).decode
-unpack_facts = msgspec.msgpack.Decoder(Facts).decode
+_unpack_login = msgspec.msgpack.Decoder(LoginAnnouncement).decode
+unpack_facts = msgspec.msgpack.Decoder(Invalidation).decode
 
 
 class Newcomers:
@@ -54,7 +57,7 @@ class Newcomers:
     def __init__(self) -> None:
         self._until: dict[str, dict[str, float]] = {}
 
-    def came(self, group_id: str, users: Iterable[str]) -> None:
+    def add(self, group_id: str, users: Iterable[str]) -> None:
         loop = asyncio.get_running_loop()
         self._until.setdefault(group_id, {}).update(dict.fromkeys(users, loop.time() + NEWCOMER_S))
         loop.call_later(NEWCOMER_S, self._forget, group_id)
@@ -71,3 +74,32 @@ class Newcomers:
             self._until[group_id] = left
         else:
             self._until.pop(group_id, None)
+
+
+class Subjects:
+    """The NATS subjects of one app."""
+
+    def __init__(self, prefix: str) -> None:
+        self.invalidations = f"{prefix}.facts"
+        self.losses = f"{prefix}.doubt"
+        self.heartbeats = f"{prefix}.beat"
+        self.questions = f"{prefix}.asked"
+        self._prefix = prefix
+
+    def user(self, user: str) -> str:
+        """Return the subject of a user's hints."""
+        return f"{self._prefix}.u.{_token(user)}"
+
+    def group(self, group_id: str) -> str:
+        """Return the subject of a group's hints."""
+        return f"{self._prefix}.g.{_token(group_id)}"
+
+    def answers(self, node_id: str) -> str:
+        """Return the subject of the answers to a node's questions."""
+        return f"{self._prefix}.answer.{node_id}"
+
+
+@lru_cache(maxsize=NAMES)
+def _token(name: str) -> str:
+    """Return any id as one token of a subject."""
+    return base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")

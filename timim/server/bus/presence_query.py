@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import msgspec
 
-ASK_S = 0.5  # what is asked about is only worth waiting for a little; who does not answer counts as having nobody
+ANSWER_WAIT_S = 0.5  # what is asked about is only worth waiting for a little; who does not answer counts as having nobody
 
 _QUESTION = msgspec.msgpack.Decoder(tuple[str, int, list[str]])  # who asks, its number, users
 _ANSWER = msgspec.msgpack.Decoder(tuple[str, int, list[str]])  # who answers, the question's number, those of them
@@ -21,13 +22,24 @@ class _Open:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
-class Questions:
-    """`say` sends a question to all others, `tell` an answer to one of them."""
+class QueryTransport(Protocol):
+    """The way to the other nodes."""
 
-    def __init__(self, me: str, *, say: Callable[[bytes], None], tell: Callable[[str, bytes], None]) -> None:
-        self._me = me
-        self._say = say
-        self._tell = tell
+    def broadcast(self, message: bytes) -> None:
+        """Send a question to all other nodes."""
+        ...
+
+    def reply(self, node: str, message: bytes) -> None:
+        """Send an answer to one of them."""
+        ...
+
+
+class PresenceQuery:
+    """The questions of this node, and its answers to those of others."""
+
+    def __init__(self, node_id: str, transport: QueryTransport) -> None:
+        self._node_id = node_id
+        self._transport = transport
         self._numbers = itertools.count(1)
         self._open: dict[int, _Open] = {}
 
@@ -38,9 +50,9 @@ class Questions:
             return set()
         number = next(self._numbers)
         question = self._open[number] = _Open(waiting)
-        self._say(msgspec.msgpack.encode((self._me, number, users)))
+        self._transport.broadcast(msgspec.msgpack.encode((self._node_id, number, users)))
         try:
-            await asyncio.wait((question.done,), timeout=ASK_S)
+            await asyncio.wait((question.done,), timeout=ANSWER_WAIT_S)
         finally:
             del self._open[number]
         return question.found
@@ -48,9 +60,9 @@ class Questions:
     def answer(self, message: bytes, online: Callable[[str], bool]) -> None:
         """Another node asks."""
         node, number, users = _QUESTION.decode(message)
-        self._tell(node, msgspec.msgpack.encode((self._me, number, [user for user in users if online(user)])))
+        self._transport.reply(node, msgspec.msgpack.encode((self._node_id, number, [user for user in users if online(user)])))
 
-    def hear(self, message: bytes) -> None:
+    def on_answer(self, message: bytes) -> None:
         """Another node answers."""
         node, number, users = _ANSWER.decode(message)
         question = self._open.get(number)

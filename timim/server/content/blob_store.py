@@ -22,7 +22,7 @@ CHUNK_BYTES = 512 * 1024  # read from a part at a time: what one download holds 
 GONE = (FileNotFoundError, obstore.exceptions.NotFoundError)
 
 
-class Blobs:
+class BlobStore:
     """Parts of objects. Raises StorageError when the store fails."""
 
     def __init__(self, store: LocalStore | MemoryStore | S3Store, *, folder: Path | None = None) -> None:
@@ -30,7 +30,7 @@ class Blobs:
         self._folder = folder
 
     @classmethod
-    def of(cls, settings: Settings) -> Blobs:
+    def from_settings(cls, settings: Settings) -> BlobStore:
         """The store that the settings name: a bucket, a folder, or memory. Blocks while it makes the folder."""
         content = settings.content
         if content.bucket:

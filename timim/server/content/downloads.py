@@ -16,16 +16,16 @@ from urllib.parse import urlencode
 from ...errors import AuthError, MediaGone, RateLimited, SignatureExpired
 from ...protocol.media import UUID
 from ..store.base import Blob, MediaStore
-from .blob_store import Blobs
+from .blob_store import BlobStore
 
 
-class Media:
+class Downloads:
     """`now` is the server's clock in seconds, `url_s` how long a signed address is good."""
 
     def __init__(
         self,
         store: MediaStore,
-        blobs: Blobs,
+        blobs: BlobStore,
         *,
         sign_key: bytes,
         media_url: str,
@@ -35,7 +35,7 @@ class Media:
         self._store = store
         self._blobs = blobs
         self._sign_key = sign_key
-        self._media_url = media_url
+        self.media_url = media_url
         self._now = now
         self._stopping = False
         self._marker = f'"{media_url}/'.encode()
@@ -45,7 +45,7 @@ class Media:
 
     def url(self, uuid: str) -> str:
         """Its lasting address, which opens with a session's token only."""
-        return f"{self._media_url}/{uuid}"
+        return f"{self.media_url}/{uuid}"
 
     async def find(self, uuid: str, user: str) -> Blob:
         """The blob, for who may read it now. Raises MediaGone."""
@@ -71,9 +71,9 @@ class Media:
         expires = int(self._now()) + lasts_s
         sign = self._sign(uuid, user, expires, kind)
         query = urlencode({"user": user, "kind": kind, "expires": expires, "sign": sign})
-        return f"{self._media_url}/web/{uuid}?{query}"
+        return f"{self.media_url}/web/{uuid}?{query}"
 
-    def for_browser(self, frame: bytes, user: str) -> bytes:
+    def sign_urls(self, frame: bytes, user: str) -> bytes:
         """A frame whose elems' addresses are signed for this user: a client that does not know the door can open them."""
         if self._marker not in frame:
             return frame

@@ -13,12 +13,13 @@ import uuid as uuids
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ...errors import EmptyFile, InvalidArgument, MediaGone, RateLimited, TooLarge, UploadFailed
 from ...protocol.media import UUID, BeginUpload
 from ..settings import Settings
 from ..store.base import Blob, MediaStore, Upload
-from .blob_store import Blobs
+from .blob_store import BlobStore
 
 PART_BYTES = 4 * 1024 * 1024  # a request to S3 each; two are in memory for each receiver
 STALL_S = 30.0  # a body of which nothing comes for so long is dropped
@@ -26,7 +27,15 @@ HASHES_KEPT = 256  # of uploads between two requests; another's bytes are read a
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
 
 
-class Elsewhere(InvalidArgument):
+class Hasher(Protocol):
+    """A hash of the bytes that it was given so far."""
+
+    def update(self, data: bytes, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
+
+
+class OffsetMismatch(InvalidArgument):
     """The offset is not where the upload stands."""
 
     def __init__(self, offset: int) -> None:
@@ -35,7 +44,7 @@ class Elsewhere(InvalidArgument):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class UploadProgress:
     """Where an upload stands; `blob` once it is whole."""
 
     offset: int
@@ -60,7 +69,7 @@ class _Receiver:
 class Uploads:
     """All uploads of this node. `now` is the server's clock in seconds."""
 
-    def __init__(self, store: MediaStore, blobs: Blobs, settings: Settings, *, now: Callable[[], float]) -> None:
+    def __init__(self, store: MediaStore, blobs: BlobStore, settings: Settings, *, now: Callable[[], float]) -> None:
         self._store = store
         self._blobs = blobs
         self._settings = settings
@@ -68,9 +77,9 @@ class Uploads:
         self._receivers: dict[tuple[str, str], _Receiver] = {}
         self._stopping = False
         self._of_user: Counter[str] = Counter()  # how many each account sends now
-        self._hashes: OrderedDict[str, tuple[int, hashlib._Hash]] = OrderedDict()  # what of the object is hashed
+        self._hashes: OrderedDict[str, tuple[int, Hasher]] = OrderedDict()  # what of the object is hashed
 
-    async def begin(self, user: str, asked: BeginUpload) -> Standing:
+    async def begin(self, user: str, asked: BeginUpload) -> UploadProgress:
         """Begin, or tell where it stands. Raises InvalidArgument, EmptyFile, TooLarge, RateLimited; nothing is stored then."""
         limit = self._limit(asked.kind)
         if not UUID.match(asked.upload):
@@ -87,13 +96,13 @@ class Uploads:
             user, asked.upload, wanted, now=int(self._now()), open_limit=self._settings.media_open_uploads
         )
         if isinstance(found, Blob):
-            return Standing(found.size, found)
+            return UploadProgress(found.size, found)
         parts = await self._blobs.parts(found.object) if found is not wanted else []
         if sum(parts) >= found.size:
             return await self._finish(user, asked.upload, found, parts)
-        return Standing(sum(parts))
+        return UploadProgress(sum(parts))
 
-    async def receive(self, user: str, upload: str, offset: int, chunks: AsyncIterator[bytes]) -> Standing:
+    async def receive(self, user: str, upload: str, offset: int, chunks: AsyncIterator[bytes]) -> UploadProgress:
         """Take bytes in from `offset` on. Raises MediaGone for no such upload, Elsewhere, TooLarge, UploadFailed, StorageError.
 
         When the body ends early, by its sender or by STALL_S, what came is kept, and TimeoutError or the body's own error
@@ -103,28 +112,28 @@ class Uploads:
         row = await self._store.find(user, upload)
         if row is None:
             raise MediaGone("there is no such upload: begin it again")
-        receiver = self._enter(user, upload)
+        receiver = self._register_receiver(user, upload)
         try:
             parts = await self._blobs.parts(row.object)
             if sum(parts) != offset:
-                raise Elsewhere(sum(parts))
-            writer = _Writer(self._blobs, row.object, parts, self._hash_at(row.object, offset))
+                raise OffsetMismatch(sum(parts))
+            writer = _PartWriter(self._blobs, row.object, parts, self._hash_at(row.object, offset))
             try:
                 async with receiver.scope:
                     if receiver.ended:
                         raise TimeoutError
-                    await _take_in(chunks, writer, row.size, receiver.scope)
+                    await _copy(chunks, writer, row.size, receiver.scope)
             finally:
                 await asyncio.shield(writer.close())
-                self._remember(row.object, writer)
+                self._keep_hash(row.object, writer)
                 await self._store.touch(user, upload, now=int(self._now()))
             if sum(parts) < row.size:
-                return Standing(sum(parts))
+                return UploadProgress(sum(parts))
             return await self._finish(user, upload, row, parts)
         finally:
-            self._leave(user, upload, receiver)
+            self._unregister_receiver(user, upload, receiver)
 
-    async def take(self, user: str, uuid: str, kind: str, size: int, chunks: AsyncIterator[bytes]) -> Blob:
+    async def receive_whole(self, user: str, uuid: str, kind: str, size: int, chunks: AsyncIterator[bytes]) -> Blob:
         """One body whose hash nobody announced, as content of this uuid: what web clients send. `size` 0: not known.
 
         It cannot go on after a cut: then nothing of it stays. Raises as `receive`, and EmptyFile.
@@ -140,12 +149,12 @@ class Uploads:
             user, uuid, Upload(uuids.uuid4().hex, "", limit), now=now, open_limit=self._settings.media_open_uploads
         )
         assert isinstance(begun, Upload)
-        receiver = self._enter(user, uuid)
+        receiver = self._register_receiver(user, uuid)
         try:
-            writer = _Writer(self._blobs, begun.object, [], hashlib.sha256())
+            writer = _PartWriter(self._blobs, begun.object, [], hashlib.sha256())
             try:
                 async with receiver.scope:
-                    await _take_in(chunks, writer, limit, receiver.scope)
+                    await _copy(chunks, writer, limit, receiver.scope)
             finally:
                 await asyncio.shield(writer.close())
             if not writer.parts:
@@ -157,15 +166,15 @@ class Uploads:
                 raise MediaGone("the upload was dropped")
             return blob
         except BaseException:
-            await asyncio.shield(self._forget(user, uuid))
+            await asyncio.shield(self._discard(user, uuid))
             raise
         finally:
-            self._leave(user, uuid, receiver)
+            self._unregister_receiver(user, uuid, receiver)
 
     async def drop(self, user: str, upload: str) -> None:
         """The sender gives it up: nothing of it stays. No such upload is no error."""
         await self._take_over(user, upload)
-        await self._forget(user, upload)
+        await self._discard(user, upload)
 
     async def drain(self) -> None:
         """Take nothing more; what came so far is kept, and its senders go on elsewhere or later."""
@@ -185,14 +194,14 @@ class Uploads:
             uploads_before=now - int(self._settings.media_upload_idle_s), blobs_before=now - int(self._settings.media_grace_s)
         )
         for object in dead:
-            await self.bury(object)
+            await self.delete_object(object)
         return len(dead)
 
-    async def bury(self, object: str) -> None:
+    async def delete_object(self, object: str) -> None:
         """Remove the bytes of an object that the store gave up."""
         self._hashes.pop(object, None)
         await self._blobs.delete(object)
-        await self._store.buried(object)
+        await self._store.confirm_deleted(object)
 
     def _limit(self, kind: str) -> int:
         limits = self._settings.media_limits
@@ -200,7 +209,7 @@ class Uploads:
             raise InvalidArgument(f"Kind must be one of {', '.join(limits)}")
         return limits[kind]
 
-    def _enter(self, user: str, upload: str) -> _Receiver:
+    def _register_receiver(self, user: str, upload: str) -> _Receiver:
         """Begin to receive. Raises RateLimited."""
         if self._stopping:
             raise RateLimited("the server is stopping", retry_after=1.0)
@@ -214,7 +223,7 @@ class Uploads:
         receiver = self._receivers[user, upload] = _Receiver(asyncio.timeout(STALL_S))
         return receiver
 
-    def _leave(self, user: str, upload: str, receiver: _Receiver) -> None:
+    def _unregister_receiver(self, user: str, upload: str, receiver: _Receiver) -> None:
         self._of_user[user] -= 1
         if not self._of_user[user]:
             del self._of_user[user]
@@ -227,7 +236,7 @@ class Uploads:
             receiver.end()
             await receiver.done.wait()
 
-    async def _finish(self, user: str, upload: str, row: Upload, parts: list[int]) -> Standing:
+    async def _finish(self, user: str, upload: str, row: Upload, parts: list[int]) -> UploadProgress:
         """All bytes are here: check them, and make them content."""
         hashed = self._hash_at(row.object, row.size) if sum(parts) == row.size else None
         if hashed is None:
@@ -235,27 +244,27 @@ class Uploads:
             async for chunk in self._blobs.read(row.object, parts):
                 await asyncio.to_thread(hashed.update, chunk)
         if hashed.hexdigest() != row.hash:
-            await self._forget(user, upload)
+            await self._discard(user, upload)
             raise UploadFailed("Hash: the bytes that came are not those that were announced; the upload was dropped")
         blob = await self._store.finish(user, upload, row, uuids.uuid4().hex, parts, now=int(self._now()))
         self._hashes.pop(row.object, None)
         if blob is None:
             raise MediaGone("the upload was dropped")
-        return Standing(blob.size, blob)
+        return UploadProgress(blob.size, blob)
 
-    async def _forget(self, user: str, upload: str) -> None:
+    async def _discard(self, user: str, upload: str) -> None:
         object = await self._store.drop(user, upload)
         if object is not None:
-            await self.bury(object)
+            await self.delete_object(object)
 
-    def _hash_at(self, object: str, offset: int) -> hashlib._Hash | None:
+    def _hash_at(self, object: str, offset: int) -> Hasher | None:
         """The hash of the first `offset` bytes, when it is known."""
         if offset == 0:
             return hashlib.sha256()
         at, hashed = self._hashes.get(object, (-1, None))
         return hashed if at == offset else None
 
-    def _remember(self, object: str, writer: _Writer) -> None:
+    def _keep_hash(self, object: str, writer: _PartWriter) -> None:
         if writer.hashed is not None:
             self._hashes[object] = sum(writer.parts), writer.hashed
             self._hashes.move_to_end(object)
@@ -263,10 +272,10 @@ class Uploads:
                 self._hashes.popitem(last=False)
 
 
-class _Writer:
+class _PartWriter:
     """Stores parts behind the receiver, one at a time; `parts` grows by what is on disk."""
 
-    def __init__(self, blobs: Blobs, object: str, parts: list[int], hashed: hashlib._Hash | None) -> None:
+    def __init__(self, blobs: BlobStore, object: str, parts: list[int], hashed: Hasher | None) -> None:
         self._blobs = blobs
         self._object = object
         self._waiting: list[bytes] = []
@@ -288,10 +297,10 @@ class _Writer:
     async def close(self) -> None:
         """Store what waits, and have all of it on disk. Raises StorageError when something is not."""
         try:
-            await self._settle()
+            await self._wait_stored()
             if self._size and not self._failed:
                 await self._store()
-                await self._settle()
+                await self._wait_stored()
         finally:
             syncing, self._syncing = self._syncing, []
             await asyncio.gather(*syncing)
@@ -299,11 +308,11 @@ class _Writer:
             await self._blobs.sync(self._object)
 
     async def _store(self) -> None:
-        await self._settle()
+        await self._wait_stored()
         data, self._waiting, self._size = b"".join(self._waiting), [], 0
         self._storing = asyncio.create_task(self._put(data), name="timim part")
 
-    async def _settle(self) -> None:
+    async def _wait_stored(self) -> None:
         storing, self._storing = self._storing, None
         if storing is not None:
             try:
@@ -327,7 +336,7 @@ class _Writer:
         self._syncing.append(asyncio.create_task(self._blobs.sync(self._object, at), name="timim part sync"))
 
 
-async def _take_in(chunks: AsyncIterator[bytes], writer: _Writer, size: int, scope: asyncio.Timeout) -> None:
+async def _copy(chunks: AsyncIterator[bytes], writer: _PartWriter, size: int, scope: asyncio.Timeout) -> None:
     loop = asyncio.get_running_loop()
     moved = loop.time()
     async for chunk in chunks:

@@ -1,8 +1,8 @@
-"""The operator's door: is it alive, can it serve, what does it do. Metrics are for this machine unless they are opened."""
+"""The operator's endpoint: liveness, readiness, metrics. Metrics are for this machine unless they are opened."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
 from ipaddress import ip_address
 
 from starlette.requests import Request
@@ -10,40 +10,57 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ...errors import StorageError
+from ..bus.base import Bus
 from ..metrics import Metrics
+from ..store.base import Store
+
+READY_S = 3.0  # a store that answers later is not ready
 
 
-def ops_routes(
-    metrics: Metrics, *, stopping: Callable[[], bool], ready: Callable[[], Awaitable[dict[str, str]]], open_metrics: bool
-) -> list[Route]:
-    """`GET /healthz`: 200, and 503 while the server is stopping. `GET /readyz`: 503 also while the database is away.
+class HealthEndpoint:
+    """`GET /healthz`, `GET /readyz` and `GET /metrics`."""
 
-    `GET /metrics`: Prometheus's text. `ready` raises StorageError, or tells of what is not needed to serve.
-    """
+    def __init__(self, store: Store, bus: Bus, metrics: Metrics, *, open_metrics: bool) -> None:
+        self._store = store
+        self._bus = bus
+        self._metrics = metrics
+        self._open_metrics = open_metrics
+        self._draining = False
 
-    async def health(request: Request) -> Response:
-        if stopping():
-            return JSONResponse({"status": "stopping"}, status_code=503)
-        return JSONResponse({"status": "ok"})
+    def routes(self) -> list[Route]:
+        """Return the endpoint's routes."""
+        return [Route("/healthz", self._health), Route("/readyz", self._readiness), Route("/metrics", self._show)]
 
-    async def readiness(request: Request) -> Response:
-        if stopping():
-            return JSONResponse({"status": "stopping"}, status_code=503)
+    def drain(self) -> None:
+        """Answer from now on that the server is stopping."""
+        self._draining = True
+
+    async def _health(self, request: Request) -> Response:
+        return _stopping() if self._draining else JSONResponse({"status": "ok"})
+
+    async def _readiness(self, request: Request) -> Response:
+        """Answer 503 also while the database is away. A bus that is away is told, but not needed to serve."""
+        if self._draining:
+            return _stopping()
         try:
-            return JSONResponse({"status": "ok", **await ready()})
-        except StorageError:
+            async with asyncio.timeout(READY_S):
+                await self._store.meta("epoch", "")
+        except (StorageError, TimeoutError):
             return JSONResponse({"status": "the store does not answer"}, status_code=503)
+        return JSONResponse({"status": "ok", "bus": "away" if self._bus.away else "ok"})
 
-    async def show(request: Request) -> Response:
-        if not open_metrics and not _local(request):
+    async def _show(self, request: Request) -> Response:
+        if not self._open_metrics and not _is_local(request):
             return Response(status_code=404)
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    return [Route("/healthz", health), Route("/readyz", readiness), Route("/metrics", show)]
+        return Response(self._metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _local(request: Request) -> bool:
-    """Asked by a program on this machine, and not by way of a proxy."""
+def _stopping() -> Response:
+    return JSONResponse({"status": "stopping"}, status_code=503)
+
+
+def _is_local(request: Request) -> bool:
+    """Tell whether a program on this machine asks, and not by way of a proxy."""
     if request.client is None or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
         return False
     return ip_address(request.client.host).is_loopback

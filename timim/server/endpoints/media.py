@@ -1,6 +1,6 @@
-"""The media door: content up in pieces for who is logged in, down for who may read it. See docs/media.md.
+"""The media endpoint: uploads in pieces by users who are logged in, downloads for users who may read. See docs/media.md.
 
-What can be refused by what a request says is refused before its body is read.
+A request that its head is enough to refuse is refused before its body is read.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from ...errors import (
 )
 from ...protocol.codec import Reply, decode, encode
 from ...protocol.media import BeginUpload, SignedUrlReply, UploadReply
-from ..content.downloads import Media
-from ..content.uploads import STALL_S, Elsewhere, Standing, Uploads
-from ..handlers.registry import refusal
+from ..content.downloads import Downloads
+from ..content.uploads import STALL_S, OffsetMismatch, UploadProgress, Uploads
+from ..handlers.registry import error_reply
+from ..sessions.auth import Auth
 
 BODY_LIMIT_BYTES = 4096  # of a request to begin an upload
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})\Z")
 _STATUS: tuple[tuple[type[TimimError], int], ...] = (
-    (Elsewhere, 409),
+    (OffsetMismatch, 409),
     (TooLarge, 413),
     (EmptyFile, 400),
     (AuthError, 401),
@@ -50,49 +51,67 @@ _STATUS: tuple[tuple[type[TimimError], int], ...] = (
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def media_routes(media: Media, uploads: Uploads, *, user_of: Callable[[str], str | None]) -> list[Route]:
-    """The door's routes. `user_of`: whose session token this is."""
+class MediaEndpoint:
+    """The routes of content: uploads, downloads, signed addresses."""
 
-    def caller(request: Request) -> str:
-        user = user_of(request.headers.get("authorization", "").removeprefix("Bearer "))
+    def __init__(self, downloads: Downloads, uploads: Uploads, auth: Auth) -> None:
+        self._downloads = downloads
+        self._uploads = uploads
+        self._auth = auth
+
+    def routes(self) -> list[Route]:
+        """Return the endpoint's routes."""
+        return [
+            Route("/media", _with_errors(self._begin), methods=["POST"]),
+            Route("/media/uploads/{upload}", _with_errors(self._receive), methods=["PUT"]),
+            Route("/media/uploads/{upload}", _with_errors(self._drop), methods=["DELETE"]),
+            Route("/media/web/{uuid}", _with_errors(self._take), methods=["PUT"]),
+            Route("/media/web/{uuid}", _with_errors(self._allow), methods=["OPTIONS"]),
+            Route("/media/{uuid}", _with_errors(self._download), methods=["GET"]),
+            Route("/media/{uuid}", _with_errors(self._allow), methods=["OPTIONS"]),
+            Route("/media/{uuid}/url", _with_errors(self._sign), methods=["GET"]),
+        ]
+
+    def _caller(self, request: Request) -> str:
+        user = self._auth.user_of(request.headers.get("authorization", "").removeprefix("Bearer "))
         if user is None:
             raise AuthError("log in first", code=70003)
         return user
 
-    def standing(told: Standing) -> Response:
-        reply = UploadReply(offset=told.offset)
-        if told.blob is not None:
-            reply.uuid, reply.url, reply.size = told.blob.uuid, media.url(told.blob.uuid), told.blob.size
+    def _progress(self, progress: UploadProgress) -> Response:
+        reply = UploadReply(offset=progress.offset)
+        if progress.blob is not None:
+            reply.uuid, reply.url, reply.size = progress.blob.uuid, self._downloads.url(progress.blob.uuid), progress.blob.size
         return _json(reply)
 
-    async def begin(request: Request) -> Response:
-        user = caller(request)
+    async def _begin(self, request: Request) -> Response:
+        user = self._caller(request)
         body = bytearray()
         async with asyncio.timeout(STALL_S):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > BODY_LIMIT_BYTES:
                     raise TooLarge(f"the body is over {BODY_LIMIT_BYTES} bytes: content goes to the upload itself")
-        return standing(await uploads.begin(user, decode(BeginUpload, bytes(body))))
+        return self._progress(await self._uploads.begin(user, decode(BeginUpload, bytes(body))))
 
-    async def receive(request: Request) -> Response:
-        user = caller(request)
+    async def _receive(self, request: Request) -> Response:
+        user = self._caller(request)
         offset = request.query_params.get("offset", "")
         if not (offset.isascii() and offset.isdecimal() and len(offset) < 16):
             raise InvalidArgument("offset must be a number of bytes")
-        return standing(await uploads.receive(user, request.path_params["upload"], int(offset), request.stream()))
+        return self._progress(await self._uploads.receive(user, request.path_params["upload"], int(offset), request.stream()))
 
-    async def drop(request: Request) -> Response:
-        await uploads.drop(caller(request), request.path_params["upload"])
+    async def _drop(self, request: Request) -> Response:
+        await self._uploads.drop(self._caller(request), request.path_params["upload"])
         return _json(Reply())
 
-    async def download(request: Request) -> Response:
+    async def _download(self, request: Request) -> Response:
         uuid, query = request.path_params["uuid"], request.query_params
         if "sign" in query:
-            user = media.user_of(uuid, query.get("user", ""), query.get("expires", ""), query["sign"])
+            user = self._downloads.user_of(uuid, query.get("user", ""), query.get("expires", ""), query["sign"])
         else:
-            user = caller(request)
-        blob = await media.find(uuid, user)
+            user = self._caller(request)
+        blob = await self._downloads.find(uuid, user)
         headers = {
             "Accept-Ranges": "bytes",
             "Cache-Control": "private, immutable",
@@ -110,38 +129,29 @@ def media_routes(media: Media, uploads: Uploads, *, user_of: Callable[[str], str
         status = 206 if "Content-Range" in headers else 200
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers, media_type="application/octet-stream")
-        return _Sending(media.read(blob, first, end), status_code=status, headers=headers)
+        return _StallLimitedResponse(self._downloads.read(blob, first, end), status_code=status, headers=headers)
 
-    async def sign(request: Request) -> Response:
-        user, uuid = caller(request), request.path_params["uuid"]
-        await media.find(uuid, user)
-        return _json(SignedUrlReply(url=media.signed_url(uuid, user), expires_in=media.url_s))
+    async def _sign(self, request: Request) -> Response:
+        user, uuid = self._caller(request), request.path_params["uuid"]
+        await self._downloads.find(uuid, user)
+        return _json(SignedUrlReply(url=self._downloads.signed_url(uuid, user), expires_in=self._downloads.url_s))
 
-    async def take(request: Request) -> Response:
+    async def _take(self, request: Request) -> Response:
         uuid, query = request.path_params["uuid"], request.query_params
         kind = query.get("kind", "")
-        user = media.user_of(uuid, query.get("user", ""), query.get("expires", ""), query.get("sign", ""), kind or "none")
+        user = self._downloads.user_of(
+            uuid, query.get("user", ""), query.get("expires", ""), query.get("sign", ""), kind or "none"
+        )
         length = request.headers.get("content-length", "")
-        blob = await uploads.take(user, uuid, kind, int(length) if length.isdecimal() else 0, request.stream())
-        return _json(UploadReply(offset=blob.size, uuid=blob.uuid, url=media.url(blob.uuid), size=blob.size))
+        blob = await self._uploads.receive_whole(user, uuid, kind, int(length) if length.isdecimal() else 0, request.stream())
+        return _json(UploadReply(offset=blob.size, uuid=blob.uuid, url=self._downloads.url(blob.uuid), size=blob.size))
 
-    async def allow(request: Request) -> Response:
+    async def _allow(self, request: Request) -> Response:
         """What a browser asks before it puts or gets something from a page of another origin. No cookie opens anything here."""
         return Response(status_code=204, headers={"Access-Control-Allow-Methods": "GET, PUT", "Access-Control-Max-Age": "600"})
 
-    return [
-        Route("/media", _guarded(begin), methods=["POST"]),
-        Route("/media/uploads/{upload}", _guarded(receive), methods=["PUT"]),
-        Route("/media/uploads/{upload}", _guarded(drop), methods=["DELETE"]),
-        Route("/media/web/{uuid}", _guarded(take), methods=["PUT"]),
-        Route("/media/web/{uuid}", _guarded(allow), methods=["OPTIONS"]),
-        Route("/media/{uuid}", _guarded(download), methods=["GET"]),
-        Route("/media/{uuid}", _guarded(allow), methods=["OPTIONS"]),
-        Route("/media/{uuid}/url", _guarded(sign), methods=["GET"]),
-    ]
 
-
-class _Sending(StreamingResponse):
+class _StallLimitedResponse(StreamingResponse):
     """A body that is given up when its reader takes nothing for STALL_S."""
 
     media_type = "application/octet-stream"
@@ -157,12 +167,12 @@ class _Sending(StreamingResponse):
             return  # the connection ends short of its Content-Length: the reader asks for the rest
 
 
-def _guarded(endpoint: Endpoint) -> Endpoint:
+def _with_errors(endpoint: Endpoint) -> Endpoint:
     async def answer(request: Request) -> Response:
         try:
             reply = await endpoint(request)
         except TimimError as exc:
-            reply = _refused(exc)
+            reply = _error_response(exc)
         except (ClientDisconnect, TimeoutError):
             reply = Response(status_code=408, headers={"Connection": "close"})
         reply.headers["Access-Control-Allow-Origin"] = "*"
@@ -173,10 +183,10 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
     return answer
 
 
-def _refused(exc: TimimError) -> Response:
+def _error_response(exc: TimimError) -> Response:
     status = next((number for kind, number in _STATUS if isinstance(exc, kind)), 500)
-    reply = refusal(exc)
-    if isinstance(exc, Elsewhere):
+    reply = error_reply(exc)
+    if isinstance(exc, OffsetMismatch):
         fields = msgspec.structs.asdict(reply)
         return _json(UploadReply(offset=exc.offset, **fields), status)
     return _json(reply, status)

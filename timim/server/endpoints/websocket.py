@@ -1,6 +1,6 @@
-"""The websocket door. Requests of one session start in order; a message that is no frame ends the session with a reason.
+"""The websocket endpoint. Requests of one session start in order; a message that is no frame ends the session with a reason.
 
-Each request is a task that the door owns, at most `requests_in_flight` of a session at a time: past it the socket is not
+Each request is a task that the endpoint owns, at most `requests_in_flight` of a session at a time: past it the socket is not
 read. What was begun is finished, also when its session is gone: what is committed is pushed.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from dataclasses import replace
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -18,38 +18,32 @@ from ...protocol import session as status
 from ...protocol.codec import Reply, decode, encode
 from ...protocol.frames import Frame, Head, decode_frames, encode_frame
 from ...util.failpoints import failpoint
-from ..bus.base import Login
-from ..handlers.registry import TABLE, Call, Services, refusal
-from ..integrations.webhooks import Action
+from ..bus.base import LoginAnnouncement
+from ..handlers.registry import HandlerRegistry, RequestContext, Services, error_reply
+from ..integrations.service import Integrations
 from ..sessions.auth import Auth
-from ..sessions.device_slots import Places, known_platform
-from ..sessions.session import LOGGED_OUT, LOST_ITS_PLACE, READS_TOO_SLOWLY, STOPPING, Session
+from ..sessions.device_slots import DeviceSlots, known_platform
+from ..sessions.session import LOGGED_OUT, LOST_DEVICE_SLOT, READS_TOO_SLOWLY, STOPPING, ClientInfo, Session
 
 log = logging.getLogger("timim.server")
 NORMAL, PROTOCOL, POLICY, RESTART, TOO_SLOW = 1000, 1002, 1008, 1012, 1013
-_CLOSE_CODES = {READS_TOO_SLOWLY: TOO_SLOW, STOPPING: RESTART, LOST_ITS_PLACE: POLICY}
+_CLOSE_CODES = {READS_TOO_SLOWLY: TOO_SLOW, STOPPING: RESTART, LOST_DEVICE_SLOT: POLICY}
 
 
-class Door:
-    """One websocket endpoint for all clients."""
+class WebSocketEndpoint:
+    """The websocket endpoint of all clients."""
 
     def __init__(
-        self,
-        services: Services,
-        auth: Auth,
-        places: Places,
-        *,
-        media_url: str,
-        presence: Callable[[str, Action, str], None] | None = None,
+        self, services: Services, handlers: HandlerRegistry, auth: Auth, device_slots: DeviceSlots, integrations: Integrations
     ) -> None:
         self._services = services
+        self._handlers = handlers
         self._auth = auth
-        self._media_url = media_url
-        self._places = places
-        self._presence = presence if presence is not None else lambda user, action, reason: None
+        self._device_slots = device_slots
+        self._integrations = integrations
         self._draining = False
         self._answers: dict[asyncio.Task[None], Session] = {}
-        self._served: set[asyncio.Task[None]] = set()  # who serves a session, until its socket is closed
+        self._served: set[asyncio.Task[None]] = set()  # tasks that serve a session, until its socket is closed
 
     def drain(self) -> None:
         """Take nothing new; what is under way is answered, then every session is closed."""
@@ -63,13 +57,13 @@ class Door:
             await asyncio.wait(under_way, timeout=max(0.0, limit_s))
         await _cancel(*self._answers)
 
-    async def handle(self, socket: WebSocket) -> None:
+    async def serve(self, socket: WebSocket) -> None:
         await socket.accept()
         if self._draining:
             await socket.close(RESTART, STOPPING)
             return
         try:
-            session = await self._enter(socket)
+            session = await self._wait_for_login(socket)
         except WebSocketDisconnect:
             return
         if session is None:
@@ -77,24 +71,27 @@ class Door:
         serving = asyncio.current_task()
         assert serving is not None
         self._served.add(serving)
-        self._presence(session.user, "Login", "Register")
+        self._integrations.on_presence(session.user, "Login", "Register")
         try:
             # its first request is read after this: so what the sync does not find yet is heard
             await self._services.bus.listen(session.user)
-            self._services.bus.arrived(Login(session.user, session.device, session.platform, session.began, session.resumed))
-            await self._places.look(session.user, session.platform)  # what was said of it before the node listened
+            client = session.client
+            self._services.bus.announce_login(
+                LoginAnnouncement(session.user, client.device, client.platform, session.started_at, client.resumed)
+            )
+            await self._device_slots.recheck(session.user, client.platform)  # a login elsewhere before the node listened
             await self._serve(socket, session)
         finally:
             self._served.discard(serving)
             self._services.fanout.remove(session)
             self._services.bus.unlisten(session.user)
             if session.closed_because == LOGGED_OUT:
-                self._presence(session.user, "Logout", "Unregister")
-                await self._places.leave(session)
+                self._integrations.on_presence(session.user, "Logout", "Unregister")
+                await self._device_slots.release(session)
             else:
-                self._presence(session.user, "Disconnect", "LinkClose")
+                self._integrations.on_presence(session.user, "Disconnect", "LinkClose")
 
-    async def _enter(self, socket: WebSocket) -> Session | None:
+    async def _wait_for_login(self, socket: WebSocket) -> Session | None:
         """The session that this socket logs in to, online from here on; None when it was refused."""
         loop = asyncio.get_running_loop()
         silent_until = loop.time() + self._services.settings.login_timeout_s
@@ -109,7 +106,7 @@ class Door:
                                 session, reply = await self._login(socket, frame)
                         except TimimError as exc:
                             self._services.metrics.logins.labels("refused").inc()
-                            await socket.send_bytes(self._frame(frame.head, encode(refusal(exc))))
+                            await socket.send_bytes(self._frame(frame.head, encode(error_reply(exc))))
                             await socket.close(POLICY, "login refused")
                             return None
                         self._services.metrics.logins.labels("accepted").inc()
@@ -136,24 +133,12 @@ class Door:
         else:
             user = checked_user_id(head.identifier)
             token, expires = self._auth.login(user, head.usersig)
-        account = await services.directory.ensure_account(user)
+        account = await services.entities.ensure_account(user)
         ours = body.client if isinstance(body.client, status.TimelineClient) else None
         settings, now = services.settings, services.now()
-        session = Session(
-            user,
-            str(account.tiny_id),
-            batch=bool(ours and ours.batch),
-            asked=head.seq,
-            ours=ours is not None,
-            queue_bytes=settings.session_queue_bytes,
-            now=services.now,
-            device=ours.instance if ours else "",
-            platform=known_platform(ours.platform) if ours else "web",
-            run=ours.run if ours else "",
-            attempt=ours.attempt if ours else 0,
-            resumed=bool(ours and ours.resumed),
-        )
-        async with self._places.claimed(session):
+        client = _client_info(head, ours)
+        session = Session(user, str(account.tiny_id), client, queue_bytes=settings.session_queue_bytes, now=services.now)
+        async with self._device_slots.acquire(session):
             services.fanout.add(session)
         if self._draining:  # that began while this one was logging in
             session.close(STOPPING)
@@ -172,7 +157,7 @@ class Door:
                 epoch=services.epoch,
                 time_ms=int(now * 1000),
                 max_message_bytes=settings.max_message_bytes,
-                media_url=self._media_url,
+                media_url=services.downloads.media_url,
                 media_limits=settings.media_limits,
             )
         return session, reply
@@ -200,19 +185,19 @@ class Door:
     async def _read(self, socket: WebSocket, session: Session) -> None:
         """Take requests in; each is answered in a task."""
         settings = self._services.settings
-        call = Call(session.user, self._services, session)
+        context = RequestContext(session.user, self._services, session)
         slots = asyncio.Semaphore(settings.requests_in_flight)
         try:
             while True:
                 async with asyncio.timeout(settings.idle_timeout_s):
-                    await session.room()
+                    await session.wait_for_room()
                     message = await _receive(socket)
                 for frame in decode_frames(message):
                     name = frame.head.servcmd
-                    if session.batch and not session.follows(frame.head.seq):
+                    if session.client.batch and not session.follows(frame.head.seq):
                         continue
                     if name == status.HEARTBEAT.name:
-                        beat = status.HeartbeatReply(pushes=session.pushes) if session.batch else status.HeartbeatReply()
+                        beat = status.HeartbeatReply(pushes=session.pushes) if session.client.batch else status.HeartbeatReply()
                         session.reply(self._frame(frame.head, encode(beat)))
                     elif name == status.PUSH_ACK.name:
                         session.reply(self._frame(frame.head, _OK))
@@ -221,7 +206,7 @@ class Door:
                         session.close(LOGGED_OUT)
                     else:
                         await slots.acquire()
-                        answer = asyncio.create_task(self._answer(call, session, frame, slots))
+                        answer = asyncio.create_task(self._answer(context, session, frame, slots))
                         self._answers[answer] = session
                         answer.add_done_callback(self._answers.pop)
         except ProtocolError as exc:
@@ -229,9 +214,9 @@ class Door:
         except TimeoutError:
             session.close("no heartbeat")
 
-    async def _answer(self, call: Call, session: Session, frame: Frame, slots: asyncio.Semaphore) -> None:
+    async def _answer(self, context: RequestContext, session: Session, frame: Frame, slots: asyncio.Semaphore) -> None:
         try:
-            reply = self._frame(frame.head, await TABLE.answer(frame.head.servcmd, call, frame.body))
+            reply = self._frame(frame.head, await self._handlers.answer(frame.head.servcmd, context, frame.body))
             failpoint("before-ack")
             session.reply(reply)
             failpoint("after-ack")
@@ -243,13 +228,28 @@ class Door:
     async def _write(self, socket: WebSocket, session: Session) -> None:
         while messages := await session.next_messages():
             for message in messages:
-                if not session.batch:  # another maker's client, which has no token to show at the media door
-                    message = self._services.media.for_browser(message, session.user)
+                if not session.client.batch:  # another maker's client, which has no token to show at the media endpoint
+                    message = self._services.downloads.sign_urls(message, session.user)
                 await socket.send_bytes(message)
         await socket.close(_CLOSE_CODES.get(session.closed_because, NORMAL), session.closed_because[:100])
 
     def _frame(self, head: Head, body: bytes) -> bytes:
         return encode_frame(Head(head.servcmd, seq=head.seq, time=int(self._services.now())), body)
+
+
+def _client_info(head: Head, timim: status.TimelineClient | None) -> ClientInfo:
+    if timim is None:
+        return ClientInfo(head.seq)
+    client = ClientInfo(
+        head.seq,
+        is_timim=True,
+        batch=timim.batch,
+        platform=known_platform(timim.platform),
+        run=timim.run,
+        attempt=timim.attempt,
+        resumed=timim.resumed,
+    )
+    return replace(client, device=timim.instance) if timim.instance else client
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> list[Exception]:
@@ -269,4 +269,4 @@ async def _receive(socket: WebSocket) -> bytes:
 
 
 _OK = encode(Reply())
-_NOT_LOGGED_IN = refusal(AuthError("log in first", code=6014))
+_NOT_LOGGED_IN = error_reply(AuthError("log in first", code=6014))

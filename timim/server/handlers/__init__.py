@@ -1,1 +1,32 @@
-"""What the server can be asked. One table; a function serves a command at both doors."""
+"""Handlers of requests. Each module registers its own in `HANDLERS`; `ALL_HANDLERS` is their sum."""
+
+from . import (
+    c2c,
+    conversation_settings,
+    conversations,
+    friends,
+    group_members,
+    groups,
+    message_actions,
+    profiles,
+    read_receipts,
+    system,
+    web_client,
+)
+from .registry import HandlerRegistry
+
+__all__ = ["ALL_HANDLERS"]
+
+ALL_HANDLERS = HandlerRegistry.sum_of(
+    c2c.HANDLERS,
+    conversation_settings.HANDLERS,
+    conversations.HANDLERS,
+    friends.HANDLERS,
+    group_members.HANDLERS,
+    groups.HANDLERS,
+    message_actions.HANDLERS,
+    profiles.HANDLERS,
+    read_receipts.HANDLERS,
+    system.HANDLERS,
+    web_client.HANDLERS,
+)

@@ -5,42 +5,45 @@ from __future__ import annotations
 import msgspec
 
 from ...errors import InvalidArgument, NoPermission
-from ...ids import checked_user_id
+from ...ids import ConversationKey, ConversationType, checked_user_id
 from ...protocol import messages as wire
 from ...protocol.codec import Reply
-from ..messaging.validation import Draft
+from ..messaging.validation import OutgoingMessage
 from ..store.base import c2c_timeline
 from .read_receipts import mark_read
-from .registry import TABLE, Call
+from .registry import HandlerRegistry, RequestContext
+
+HANDLERS = HandlerRegistry()
 
 OFFLINE_CONVERSATIONS = 100  # of the web client's sync: the newest
 OFFLINE_MESSAGES = 20  # of one conversation; its history has the rest
 
 
-def sender_of(call: Call, named: str) -> str:
+def sender_of(context: RequestContext, named: str) -> str:
     """Who sends: the caller, or at the REST door whom the administrator names."""
-    if not named or named == call.user:
-        return call.user
-    if not call.admin:
-        raise NoPermission(f"{call.user!r} cannot send as {named!r}", code=90009)
+    if not named or named == context.user:
+        return context.user
+    if not context.admin:
+        raise NoPermission(f"{context.user!r} cannot send as {named!r}", code=90009)
     return checked_user_id(named)
 
 
-@TABLE.serve(wire.SEND_C2C)
-async def send(call: Call, body: wire.SendC2CRequest) -> wire.SendC2CReply:
-    sender = sender_of(call, body.from_account)
-    draft = Draft(
+@HANDLERS.serve(wire.SEND_C2C)
+async def send(context: RequestContext, body: wire.SendC2CRequest) -> wire.SendC2CReply:
+    sender = sender_of(context, body.from_account)
+    outgoing = OutgoingMessage(
         sender=sender,
         msg_body=body.msg_body,
         msg_seq=body.msg_seq,
         random=body.msg_random,
         client_time=body.client_time,
         cloud_custom_data=body.cloud_custom_data,
-        origin=call.session.number if call.session else 0,
-        ask=bool(body.ask),
+        origin=context.session.number if context.session else 0,
+        lookup_only=bool(body.ask),
         push=body.push,
     )
-    posted = await call.services.timelines.post_c2c(draft, checked_user_id(body.to_account), online=body.msg_life_time == 0)
+    key = ConversationKey(ConversationType.C2C, checked_user_id(body.to_account))
+    posted = await context.services.poster.post(outgoing, key, online=body.msg_life_time == 0)
     return wire.SendC2CReply(
         msg_time=posted.time,
         msg_seq=body.msg_seq,
@@ -51,20 +54,22 @@ async def send(call: Call, body: wire.SendC2CRequest) -> wire.SendC2CReply:
     )
 
 
-@TABLE.serve(wire.ROAM_C2C)
-async def roam(call: Call, body: wire.RoamC2CRequest) -> wire.RoamC2CReply:
-    services, peer = call.services, checked_user_id(body.peer)
+@HANDLERS.serve(wire.ROAM_C2C)
+async def roam(context: RequestContext, body: wire.RoamC2CRequest) -> wire.RoamC2CReply:
+    services, peer = context.services, checked_user_id(body.peer)
     limit = max(1, min(body.max_cnt, services.settings.history_page))
     if isinstance(body.timeline_range, tuple):
         first, last = body.timeline_range
         if first < 1:
             raise InvalidArgument("TimelineRange begins at 1", code=90001)
-        page = await services.pages.c2c(call.user, peer, first, last, limit, until=body.until)
+        page = await services.history.page(
+            context.user, ConversationKey(ConversationType.C2C, peer), first, last, limit, until=body.until
+        )
     else:
         last = 1 << 62
         if body.last_msg_time or body.msg_key:
-            last = await services.pages.seq_before(call.user, peer, body.last_msg_time, body.msg_key)
-        page = await services.pages.c2c_messages(call.user, peer, 1, last, limit)
+            last = await services.history.seq_before(context.user, peer, body.last_msg_time, body.msg_key)
+        page = await services.history.c2c_messages(context.user, peer, 1, last, limit)
     oldest = page.stored[-1] if page.stored else None
     oldest_key = _msg_key(oldest.tail, oldest.time) if oldest else ""
     messages = page.entries if isinstance(body.timeline_range, tuple) else page.entries[::-1]
@@ -81,36 +86,36 @@ async def roam(call: Call, body: wire.RoamC2CRequest) -> wire.RoamC2CReply:
     )
 
 
-@TABLE.serve(wire.OFFLINE_C2C)
-async def offline(call: Call, body: wire.OfflineC2CRequest) -> wire.OfflineC2CReply:
+@HANDLERS.serve(wire.OFFLINE_C2C)
+async def offline(context: RequestContext, body: wire.OfflineC2CRequest) -> wire.OfflineC2CReply:
     """Unread counts first, then the unread messages themselves: a client may count what it cannot show."""
-    services, first = call.services, body.sync_flag == 0
+    services, first = context.services, body.sync_flag == 0
     messages: list[msgspec.Raw] = []
     counts: list[wire.PairUnread] = []
-    contacts = await services.store.contacts(call.user, 0, OFFLINE_CONVERSATIONS)
+    contacts = await services.store.conversations.page(context.user, 0, OFFLINE_CONVERSATIONS)
     behind = [c for c in contacts if c.timeline.startswith("c2c\x1f") and c.last_seq > max(c.read_seq, c.floor - 1)]
-    unread = await services.store.unread(call.user, [contact.timeline for contact in behind])
+    unread = await services.store.conversations.unread(context.user, [contact.timeline for contact in behind])
     for contact, count in zip(behind, unread, strict=True):
         _, one, other = contact.timeline.split("\x1f")
-        peer = other if one == call.user else one
+        peer = other if one == context.user else one
         if first and count.count:
             counts.append(wire.PairUnread(from_account=peer, unread=count.count))
         elif count.count:
             begin = contact.read_seq + 1
-            page = await services.pages.c2c_messages(call.user, peer, begin, contact.last_seq, OFFLINE_MESSAGES)
+            page = await services.history.c2c_messages(context.user, peer, begin, contact.last_seq, OFFLINE_MESSAGES)
             messages += page.entries[::-1]
     return wire.OfflineC2CReply(cookie=str(int(services.now())), sync_flag=1 if first else 2, messages=messages, unread=counts)
 
 
-@TABLE.serve(wire.READ_C2C)
-async def read(call: Call, body: wire.ReadC2CRequest) -> Reply:
+@HANDLERS.serve(wire.READ_C2C)
+async def read(context: RequestContext, body: wire.ReadC2CRequest) -> Reply:
     for item in body.read.items:
         peer = checked_user_id(item.to_account)
         seq = item.read_seq
         if not seq:
-            before = await call.services.pages.seq_before(call.user, peer, item.last_time + 1, "")
+            before = await context.services.history.seq_before(context.user, peer, item.last_time + 1, "")
             seq = max(before, 0)
-        await mark_read(call, c2c_timeline(call.user, peer), seq, peer=peer)
+        await mark_read(context, c2c_timeline(context.user, peer), seq, peer=peer)
     return Reply()
 
 

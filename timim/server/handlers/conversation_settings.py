@@ -13,23 +13,27 @@ from ...protocol import session, tencent_events
 from ...protocol.codec import Reply, encode
 from ...protocol.conversation_list import TYPE_C2C, TYPE_GROUP
 from ..bus.base import Event
-from ..store.base import Contact, ContactChange, c2c_timeline, group_timeline, system_timeline
-from .registry import TABLE, Call
+from ..store.base import ConversationChange, UserConversation, c2c_timeline, group_timeline, system_timeline
+from .registry import HandlerRegistry, RequestContext
+
+HANDLERS = HandlerRegistry()
 
 AT_ONCE = 100
 DRAFT_LIMIT_BYTES = 12 * 1024  # as long as a message
 
 
-async def change(call: Call, wanted: ContactChange, *, peer: str = "", group_id: str = "", system: bool = False) -> Contact:
+async def change(
+    context: RequestContext, wanted: ConversationChange, *, peer: str = "", group_id: str = "", system: bool = False
+) -> UserConversation:
     """Change it and tell the caller's other devices. Raises NotAMember."""
-    services = call.services
+    services = context.services
     if group_id:
         timeline = group_timeline(checked_group_id(group_id))
     else:
-        timeline = system_timeline(call.user) if system else c2c_timeline(call.user, checked_user_id(peer))
-    now = await services.store.change_contact(call.user, timeline, wanted, time=int(services.now()))
+        timeline = system_timeline(context.user) if system else c2c_timeline(context.user, checked_user_id(peer))
+    now = await services.store.conversations.change(context.user, timeline, wanted, time=int(services.now()))
     if now is None:
-        raise NotAMember(f"{call.user!r} is not in group {group_id!r}")
+        raise NotAMember(f"{context.user!r} is not in group {group_id!r}")
     notice = session.ConversationSettingsNotice(
         peer=peer, group_id=group_id, system=int(system), pinned=now.pinned, muted=int(now.muted), draft=now.draft
     )
@@ -39,47 +43,49 @@ async def change(call: Call, wanted: ContactChange, *, peer: str = "", group_id:
         if not group_id:
             item = {"Type": TYPE_C2C, "To_Account": peer, "UserId": peer}  # the web client reads it by this name
         plain = tencent_events.pin_event(item, pinned=bool(wanted.pinned))
-    origin = call.session.number if call.session else 0
-    services.bus.publish(Event((call.user,), session.EVENT_CONVERSATION_SETTINGS, msgspec.Raw(encode(notice)), origin, plain))
+    origin = context.session.number if context.session else 0
+    services.bus.publish(
+        Event((context.user,), session.EVENT_CONVERSATION_SETTINGS, msgspec.Raw(encode(notice)), origin, plain)
+    )
     return now
 
 
-@TABLE.serve(wire.SET_CONVERSATION_SETTINGS)
-async def set_marks(call: Call, body: wire.SetConversationSettingsRequest) -> wire.SetConversationSettingsReply:
-    pinned = None if isinstance(body.pinned, msgspec.UnsetType) else int(call.services.now()) if body.pinned else 0
+@HANDLERS.serve(wire.SET_CONVERSATION_SETTINGS)
+async def set_marks(context: RequestContext, body: wire.SetConversationSettingsRequest) -> wire.SetConversationSettingsReply:
+    pinned = None if isinstance(body.pinned, msgspec.UnsetType) else int(context.services.now()) if body.pinned else 0
     muted = None if isinstance(body.muted, msgspec.UnsetType) else bool(body.muted)
     draft = None if isinstance(body.draft, msgspec.UnsetType) else body.draft
     if draft is not None and (size := len(draft.encode())) > DRAFT_LIMIT_BYTES:
         raise InvalidArgument(f"TimelineDraft is {size} bytes long, the limit is {DRAFT_LIMIT_BYTES}", code=90001)
-    wanted = ContactChange(pinned, muted, draft)
-    now = await change(call, wanted, peer=body.peer, group_id=body.group_id, system=bool(body.system))
+    wanted = ConversationChange(pinned, muted, draft)
+    now = await change(context, wanted, peer=body.peer, group_id=body.group_id, system=bool(body.system))
     return wire.SetConversationSettingsReply(pinned=now.pinned, muted=int(now.muted), draft=now.draft)
 
 
-@TABLE.serve(wire.PIN_CONVERSATIONS)
-async def pin(call: Call, body: wire.PinRequest) -> Reply:
+@HANDLERS.serve(wire.PIN_CONVERSATIONS)
+async def pin(context: RequestContext, body: wire.PinRequest) -> Reply:
     if body.operation not in (wire.PIN, wire.UNPIN):
         raise InvalidArgument(f"OperationType is {wire.PIN} or {wire.UNPIN}, not {body.operation}", code=90001)
     if len(body.items) > AT_ONCE:
         raise InvalidArgument(f"at most {AT_ONCE} conversations at once, not {len(body.items)}", code=90011)
-    wanted = ContactChange(pinned=int(call.services.now()) if body.operation == wire.PIN else 0)
+    wanted = ConversationChange(pinned=int(context.services.now()) if body.operation == wire.PIN else 0)
     for item in body.items:
-        await change(call, wanted, peer=item.to_account, group_id=item.group_id)
+        await change(context, wanted, peer=item.to_account, group_id=item.group_id)
     return Reply()
 
 
-@TABLE.serve(wire.MUTE_C2C)
-async def mute_c2c(call: Call, body: wire.MuteC2CRequest) -> Reply:
+@HANDLERS.serve(wire.MUTE_C2C)
+async def mute_c2c(context: RequestContext, body: wire.MuteC2CRequest) -> Reply:
     if len(body.peers) > AT_ONCE:
         raise InvalidArgument(f"at most {AT_ONCE} users at once, not {len(body.peers)}", code=90011)
     for peer in body.peers:
-        await change(call, ContactChange(muted=bool(body.mute)), peer=peer)
+        await change(context, ConversationChange(muted=bool(body.mute)), peer=peer)
     return Reply()
 
 
-@TABLE.serve(wire.GET_MUTED_C2C)
-async def muted_c2c(call: Call, body: wire.GetMutedC2CRequest) -> wire.GetMutedC2CReply:
+@HANDLERS.serve(wire.GET_MUTED_C2C)
+async def muted_c2c(context: RequestContext, body: wire.GetMutedC2CRequest) -> wire.GetMutedC2CReply:
     peers = [checked_user_id(peer) for peer in body.peers[:AT_ONCE]]
-    muted = await call.services.store.muted(call.user, [c2c_timeline(call.user, peer) for peer in peers])
+    muted = await context.services.store.conversations.muted(context.user, [c2c_timeline(context.user, peer) for peer in peers])
     items = [wire.MutedItem(peer=peer, mute=int(mute)) for peer, mute in zip(peers, muted, strict=True)]
     return wire.GetMutedC2CReply(items=items)

@@ -8,9 +8,11 @@ from ...errors import UnknownGroup
 from ...protocol import conversation_list as wire
 from ...protocol.codec import decode
 from ...protocol.entries import Entry, EntryGroupInfo, render_entry
-from ..store.base import Contact, Receipt, Unread
+from ..store.base import Receipt, Unread, UserConversation
 from .read_receipts import notice_of
-from .registry import TABLE, Call
+from .registry import HandlerRegistry, RequestContext
+
+HANDLERS = HandlerRegistry()
 
 PAGE_LIMIT = 100
 RECEIPTS_LIMIT = 1000  # of the messages that ask who read them: the newest news
@@ -18,43 +20,43 @@ _TYPES = {"c2c": wire.TYPE_C2C, "group": wire.TYPE_GROUP, "system": wire.TYPE_SY
 LATEST_COMMIT_S = 120  # an entry is dated before its commit, and by then committed
 
 
-@TABLE.serve(wire.LIST_CONVERSATIONS)
-async def page(call: Call, body: wire.ListConversationsRequest) -> wire.ListConversationsReply:
+@HANDLERS.serve(wire.LIST_CONVERSATIONS)
+async def page(context: RequestContext, body: wire.ListConversationsRequest) -> wire.ListConversationsReply:
     limit = max(1, min(body.count or PAGE_LIMIT, PAGE_LIMIT))
-    now = int(call.services.now())
+    now = int(context.services.now())
     since = body.since - LATEST_COMMIT_S if 0 < body.since <= now else 0  # a clock that went back knows nothing of then
-    contacts = await call.services.store.contacts(call.user, body.start_index, limit + 1, since=since)
+    contacts = await context.services.store.conversations.page(context.user, body.start_index, limit + 1, since=since)
     page = contacts[:limit]
     more = len(contacts) > limit
     receipts: list[Receipt] = []
     if not body.messages:  # other clients know no system timeline, nor a conversation in which nothing was said
         page = [contact for contact in page if not _is_system(contact) and contact.last is not None]
     elif not body.start_index:
-        receipts = await call.services.store.receipts_of(call.user, since, RECEIPTS_LIMIT)
-    unread = await call.services.store.unread(call.user, [contact.timeline for contact in page])
+        receipts = await context.services.store.receipts.of_sender(context.user, since, RECEIPTS_LIMIT)
+    unread = await context.services.store.conversations.unread(context.user, [contact.timeline for contact in page])
     if body.messages:
-        items = [_item(call.user, contact, count) for contact, count in zip(page, unread, strict=True)]
+        items = [_item(context.user, contact, count) for contact, count in zip(page, unread, strict=True)]
     else:
-        items = [await _in_short(call, contact, count) for contact, count in zip(page, unread, strict=True)]
+        items = [await _tencent_item(context, contact, count) for contact, count in zip(page, unread, strict=True)]
     start = body.start_index + limit if more else 0
-    told = [await notice_of(call, one.timeline.split("\x1f")[1], one) for one in receipts if await _exists(call, one)]
+    told = [await notice_of(context, one.timeline.split("\x1f")[1], one) for one in receipts if await _exists(context, one)]
     return wire.ListConversationsReply(complete_flag=int(not more), start_index=start, since=now, items=items, receipts=told)
 
 
-async def _exists(call: Call, receipt: Receipt) -> bool:
+async def _exists(context: RequestContext, receipt: Receipt) -> bool:
     """Whether its group was not dissolved."""
     try:
-        await call.services.directory.group(receipt.timeline.split("\x1f")[1])
+        await context.services.entities.group(receipt.timeline.split("\x1f")[1])
     except UnknownGroup:
         return False
     return True
 
 
-def _is_system(contact: Contact) -> bool:
+def _is_system(contact: UserConversation) -> bool:
     return contact.timeline.startswith("system\x1f")
 
 
-def _item(user: str, contact: Contact, unread: Unread) -> wire.ConversationItem:
+def _item(user: str, contact: UserConversation, unread: Unread) -> wire.ConversationItem:
     kind, *names = contact.timeline.split("\x1f")
     group = kind == "group"
     item = wire.ConversationItem(
@@ -63,7 +65,7 @@ def _item(user: str, contact: Contact, unread: Unread) -> wire.ConversationItem:
         last_seq=contact.last_seq,
         read_seq=contact.read_seq,
         first_visible_seq=contact.floor,
-        action_seq=contact.act_seq,
+        action_seq=contact.action_seq,
         peer_read_seq=contact.peer_read_seq,
         unread_now=unread.count,
         mentioned=unread.mentioned,
@@ -81,9 +83,9 @@ def _item(user: str, contact: Contact, unread: Unread) -> wire.ConversationItem:
     return item
 
 
-async def _in_short(call: Call, contact: Contact, unread: Unread) -> wire.ConversationItem:
+async def _tencent_item(context: RequestContext, contact: UserConversation, unread: Unread) -> wire.ConversationItem:
     """What Tencent's own list says of a conversation and its last message."""
-    item = _item(call.user, contact, unread)
+    item = _item(context.user, contact, unread)
     message, item.message = item.message, msgspec.UNSET
     item.unread = unread.count
     item.top_flags, item.top_time = int(bool(contact.pinned)), contact.pinned
@@ -93,7 +95,7 @@ async def _in_short(call: Call, contact: Contact, unread: Unread) -> wire.Conver
         item.last_msg_flags = last.msg_flag_bits or last.placeholder
         item.last_msg = wire.LastMsg(msg_body=last.msg_body, cloud_custom_data=last.cloud_custom_data)
     if item.type == wire.TYPE_GROUP:
-        group = await call.services.directory.group(item.group_id)
+        group = await context.services.entities.group(item.group_id)
         item.group_account, item.group_id = item.group_id, ""  # GroupId means a group of conversations to that client
         item.group_name, item.group_type = group.name, group.type
         item.next_seq, item.group_read_seq = contact.last_seq + 1, contact.read_seq
@@ -102,7 +104,7 @@ async def _in_short(call: Call, contact: Contact, unread: Unread) -> wire.Conver
             item.last_group_from, item.sender_nick = last.from_account, last.nick
             item.sender_card = last.group.name_card if isinstance(last.group, EntryGroupInfo) else ""
     else:
-        peer = await call.services.directory.account(item.to_account)
+        peer = await context.services.entities.account(item.to_account)
         item.peer_nick, item.peer_image = peer.nickname, peer.face_url
         item.last_c2c_from = last.from_account if last is not None else ""
     return item

@@ -10,11 +10,13 @@ from ...protocol import group_members as wire
 from ...protocol.codec import Reply
 from ...protocol.groups import CustomField, GroupIdRequest
 from ..social import group_rules
-from ..social.group_permissions import Act, demand
-from ..social.group_rules import MemberWish, merged
-from ..store.base import Account, Group
+from ..social.group_permissions import Permission, require
+from ..social.group_rules import MemberChange, merged
+from ..store.base import StoredAccount, StoredGroup
 from .groups import CUSTOM_LIMIT, MEMBERS_AT_ONCE, actor_of, bad, fields_of
-from .registry import TABLE, Call
+from .registry import HandlerRegistry, RequestContext
+
+HANDLERS = HandlerRegistry()
 
 REMOVED_AT_ONCE = 500
 PAGE = 100
@@ -23,38 +25,38 @@ WORDING_LIMIT_BYTES = 300
 MUTE_LIMIT_S = (1 << 32) - 1  # TIM's own: for ever
 
 
-@TABLE.serve(wire.GET_MEMBERS)
-async def members(call: Call, body: wire.GetMembersRequest) -> wire.MembersReply:
-    group = await _readable(call, body.group_id)
+@HANDLERS.serve(wire.GET_MEMBERS)
+async def members(context: RequestContext, body: wire.GetMembersRequest) -> wire.MembersReply:
+    group = await _readable(context, body.group_id)
     users = [user for user, member in group.members.items() if not body.roles or member.role in body.roles]
     page = users[max(0, body.offset) :][: max(1, min(body.limit, PAGE))]
-    return wire.MembersReply(member_num=len(users), members=await _infos(call, group, page))
+    return wire.MembersReply(member_num=len(users), members=await _infos(context, group, page))
 
 
-@TABLE.serve(wire.GET_NAMED_MEMBERS)
-async def named_members(call: Call, body: wire.GetNamedMembersRequest) -> wire.MembersReply:
-    group = await _readable(call, body.group_id)
+@HANDLERS.serve(wire.GET_NAMED_MEMBERS)
+async def named_members(context: RequestContext, body: wire.GetNamedMembersRequest) -> wire.MembersReply:
+    group = await _readable(context, body.group_id)
     users = [user for user in body.users[:REMOVED_AT_ONCE] if user in group.members]
-    return wire.MembersReply(member_num=len(users), members=await _infos(call, group, users))
+    return wire.MembersReply(member_num=len(users), members=await _infos(context, group, users))
 
 
-@TABLE.serve(wire.ADD_MEMBERS)
-async def add(call: Call, body: wire.AddMembersRequest) -> wire.AddMembersReply:
+@HANDLERS.serve(wire.ADD_MEMBERS)
+async def add(context: RequestContext, body: wire.AddMembersRequest) -> wire.AddMembersReply:
     if not 0 < len(body.members) <= MEMBERS_AT_ONCE:
         raise bad(f"1 to {MEMBERS_AT_ONCE} members at once, not {len(body.members)}", code=10037)
-    accounts: dict[str, Account | None] = {}
+    accounts: dict[str, StoredAccount | None] = {}
     for new in body.members:
         try:
-            accounts[new.account] = await call.services.directory.account(checked_user_id(new.account))
+            accounts[new.account] = await context.services.entities.account(checked_user_id(new.account))
         except UnknownUser:
             accounts[new.account] = None
-    actor = await actor_of(call)
-    group = await call.services.directory.group(body.group_id)
+    actor = await actor_of(context)
+    group = await context.services.entities.group(body.group_id)
     there = {user for user in accounts if user in group.members}
     known = [account for account in accounts.values() if account is not None]
-    limit = call.services.settings.group_members
-    plan, at_once = group_rules.invited(actor, group, known, limit, silent=call.admin and bool(body.silence))
-    await call.services.plans.carry_out(plan)
+    limit = context.services.settings.group_members
+    changeset, at_once = group_rules.invited(actor, group, known, limit, silent=context.admin and bool(body.silence))
+    await context.services.changesets.apply(changeset)
     done = wire.ADDED if at_once else wire.PENDING
     results = {
         user: wire.ALREADY_MEMBER if user in there else done if account else wire.FAILED for user, account in accounts.items()
@@ -62,20 +64,20 @@ async def add(call: Call, body: wire.AddMembersRequest) -> wire.AddMembersReply:
     return wire.AddMembersReply(members=[wire.AddMemberResult(account=user, result=result) for user, result in results.items()])
 
 
-@TABLE.serve(wire.DELETE_MEMBERS)
-async def delete(call: Call, body: wire.DeleteMembersRequest) -> Reply:
+@HANDLERS.serve(wire.DELETE_MEMBERS)
+async def delete(context: RequestContext, body: wire.DeleteMembersRequest) -> Reply:
     if not 0 < len(body.users) <= REMOVED_AT_ONCE:
         raise bad(f"1 to {REMOVED_AT_ONCE} members at once, not {len(body.users)}", code=10038)
     reason = _wording(body.reason)
-    actor = await actor_of(call)
-    group = await call.services.directory.group(body.group_id)
-    plan = group_rules.kicked(actor, group, body.users, reason, silent=call.admin and bool(body.silence))
-    await call.services.plans.carry_out(plan)
+    actor = await actor_of(context)
+    group = await context.services.entities.group(body.group_id)
+    changeset = group_rules.kicked(actor, group, body.users, reason, silent=context.admin and bool(body.silence))
+    await context.services.changesets.apply(changeset)
     return Reply()
 
 
-@TABLE.serve(wire.MODIFY_MEMBER)
-async def modify(call: Call, body: wire.ModifyMemberRequest) -> Reply:
+@HANDLERS.serve(wire.MODIFY_MEMBER)
+async def modify(context: RequestContext, body: wire.ModifyMemberRequest) -> Reply:
     card = None if isinstance(body.name_card, msgspec.UnsetType) else body.name_card
     if card is not None and (size := len(card.encode())) > CARD_LIMIT_BYTES:
         raise bad(f"NameCard is {size} bytes long, the limit is {CARD_LIMIT_BYTES}")
@@ -83,75 +85,77 @@ async def modify(call: Call, body: wire.ModifyMemberRequest) -> Reply:
     if mute_s is not None and not 0 <= mute_s <= MUTE_LIMIT_S:
         raise bad(f"ShutUpTime is a number of seconds, not {mute_s}")
     custom = fields_of(body.custom)
-    actor = await actor_of(call)
-    group = await call.services.directory.group(body.group_id)
+    actor = await actor_of(context)
+    group = await context.services.entities.group(body.group_id)
     member = group.members.get(body.account)
-    wish = MemberWish(
+    change = MemberChange(
         role=None if isinstance(body.role, msgspec.UnsetType) else body.role,
         name_card=card,
         mute_s=mute_s,
         custom=merged(member.custom, custom, CUSTOM_LIMIT, "custom fields") if custom and member else None,
     )
-    await call.services.plans.carry_out(group_rules.member_edited(actor, group, body.account, wish))
+    await context.services.changesets.apply(group_rules.member_edited(actor, group, body.account, change))
     return Reply()
 
 
-@TABLE.serve(wire.JOIN_GROUP)
-async def apply(call: Call, body: wire.JoinGroupRequest) -> wire.JoinGroupReply:
+@HANDLERS.serve(wire.JOIN_GROUP)
+async def apply(context: RequestContext, body: wire.JoinGroupRequest) -> wire.JoinGroupReply:
     wording = _wording(body.wording)
-    actor = await actor_of(call)
-    group = await call.services.directory.group(body.group_id)
-    limit = call.services.settings.group_members
-    plan, inside = group_rules.joined(actor, group, wording, limit, _wording(body.user_field))
-    await call.services.plans.carry_out(plan)
+    actor = await actor_of(context)
+    group = await context.services.entities.group(body.group_id)
+    limit = context.services.settings.group_members
+    changeset, inside = group_rules.joined(actor, group, wording, limit, _wording(body.user_field))
+    await context.services.changesets.apply(changeset)
     return wire.JoinGroupReply(joined=wire.JOINED if inside else wire.ASKED)
 
 
-@TABLE.serve(wire.HANDLE_APPLICATION)
-async def handle_apply(call: Call, body: wire.HandleApplicationRequest) -> Reply:
-    await _handle(call, body.group_id, body.applicant, body.action, body.wording, inviting=False)
+@HANDLERS.serve(wire.HANDLE_APPLICATION)
+async def handle_apply(context: RequestContext, body: wire.HandleApplicationRequest) -> Reply:
+    await _answer_application(context, body.group_id, body.applicant, body.action, body.wording, inviting=False)
     return Reply()
 
 
-@TABLE.serve(wire.HANDLE_INVITATION)
-async def handle_invite(call: Call, body: wire.HandleInvitationRequest) -> Reply:
-    await _handle(call, body.group_id, body.invited, body.action, body.wording, inviting=True)
+@HANDLERS.serve(wire.HANDLE_INVITATION)
+async def handle_invite(context: RequestContext, body: wire.HandleInvitationRequest) -> Reply:
+    await _answer_application(context, body.group_id, body.invited, body.action, body.wording, inviting=True)
     return Reply()
 
 
-@TABLE.serve(wire.QUIT_GROUP)
-async def quit_group(call: Call, body: GroupIdRequest) -> Reply:
-    actor = await actor_of(call)
-    group = await call.services.directory.group(body.group_id)
-    await call.services.plans.carry_out(group_rules.left(actor, group))
+@HANDLERS.serve(wire.QUIT_GROUP)
+async def quit_group(context: RequestContext, body: GroupIdRequest) -> Reply:
+    actor = await actor_of(context)
+    group = await context.services.entities.group(body.group_id)
+    await context.services.changesets.apply(group_rules.left(actor, group))
     return Reply()
 
 
-async def _handle(call: Call, group_id: str, user: str, action: str, wording: str, *, inviting: bool) -> None:
+async def _answer_application(
+    context: RequestContext, group_id: str, user: str, action: str, wording: str, *, inviting: bool
+) -> None:
     if action not in ("Agree", "Reject"):
         raise bad(f"HandleMsg must be Agree or Reject, not {action!r}")
-    applicant = await call.services.directory.account(checked_user_id(user))
-    actor = await actor_of(call)
-    group = await call.services.directory.group(group_id)
-    limit = call.services.settings.group_members
-    plan = group_rules.answered(
+    applicant = await context.services.entities.account(checked_user_id(user))
+    actor = await actor_of(context)
+    group = await context.services.entities.group(group_id)
+    limit = context.services.settings.group_members
+    changeset = group_rules.answered(
         actor, group, applicant, agree=action == "Agree", wording=_wording(wording), limit=limit, inviting=inviting
     )
-    await call.services.plans.carry_out(plan)
+    await context.services.changesets.apply(changeset)
 
 
-async def _readable(call: Call, group_id: str) -> Group:
-    group = await call.services.directory.group(group_id)
-    if not call.admin:
-        demand(group, call.user, Act.READ)
+async def _readable(context: RequestContext, group_id: str) -> StoredGroup:
+    group = await context.services.entities.group(group_id)
+    if not context.admin:
+        require(group, context.user, Permission.READ)
     return group
 
 
-async def _infos(call: Call, group: Group, users: list[str]) -> list[wire.MemberInfo]:
+async def _infos(context: RequestContext, group: StoredGroup, users: list[str]) -> list[wire.MemberInfo]:
     infos = []
-    now = call.services.now()
+    now = context.services.now()
     for user in users:
-        account = await call.services.directory.account(user)
+        account = await context.services.entities.account(user)
         member = group.members.get(user)
         if member is None:
             continue  # left meanwhile

@@ -10,8 +10,10 @@ from ...protocol import profiles as wire
 from ...protocol.codec import Reply
 from ...protocol.notices import ProfileTag
 from ..social.friend_rules import Person, profile_changed
-from ..store.base import Account
-from .registry import TABLE, Call
+from ..store.base import StoredAccount
+from .registry import HandlerRegistry, RequestContext
+
+HANDLERS = HandlerRegistry()
 
 VALUE_LIMIT_BYTES = 500
 CUSTOM_KEY_LIMIT_BYTES = 8
@@ -19,40 +21,40 @@ CUSTOM_LIMIT = 20
 PARAMETERS = 40001  # TIM's code for a profile's wrong parameters
 
 
-def acting(call: Call, named: str) -> str:
+def acting(context: RequestContext, named: str) -> str:
     """Whose profile or relations these are: the caller's, or at the REST door whom the administrator names."""
-    if not named or named == call.user:
-        return call.user
-    if not call.admin:
-        raise NoPermission(f"{call.user!r} cannot act for {named!r}", code=90009)
+    if not named or named == context.user:
+        return context.user
+    if not context.admin:
+        raise NoPermission(f"{context.user!r} cannot act for {named!r}", code=90009)
     return checked_user_id(named)
 
 
-@TABLE.serve(wire.SET_PROFILE)
-async def set_profile(call: Call, body: wire.SetProfileRequest) -> Reply:
-    user = acting(call, body.account)
-    directory = call.services.directory
-    await directory.account(user)
-    circle = await directory.circle(user)
-    account = after = await directory.account(user)  # read last: nothing is awaited until it is changed
+@HANDLERS.serve(wire.SET_PROFILE)
+async def set_profile(context: RequestContext, body: wire.SetProfileRequest) -> Reply:
+    user = acting(context, body.account)
+    entities = context.services.entities
+    await entities.account(user)
+    relationships = await entities.relationships(user)
+    account = after = await entities.account(user)  # read last: nothing is awaited until it is changed
     for item in body.items:
         after = _with(after, item.tag, str(item.value))
     if after != account:
         tags = [ProfileTag(tag=item.tag, value=str(item.value)) for item in body.items]
         after = replace(after, version=account.version + 1)
-        await call.services.plans.carry_out(profile_changed(Person(account, circle), after, tags))
+        await context.services.changesets.apply(profile_changed(Person(account, relationships), after, tags))
     return Reply()
 
 
-@TABLE.serve(wire.GET_PROFILES)
-async def get_profiles(call: Call, body: wire.GetProfilesRequest) -> wire.GetProfilesReply:
+@HANDLERS.serve(wire.GET_PROFILES)
+async def get_profiles(context: RequestContext, body: wire.GetProfilesRequest) -> wire.GetProfilesReply:
     if len(body.accounts) > wire.USERS_AT_ONCE:
         raise InvalidArgument(f"at most {wire.USERS_AT_ONCE} profiles at once, not {len(body.accounts)}", code=PARAMETERS)
     known = dict(zip(body.accounts, body.versions, strict=False))
     users: list[wire.UserProfile] = []
     for user in body.accounts:
         try:
-            account = await call.services.directory.account(user)
+            account = await context.services.entities.account(user)
         except UnknownUser as exc:
             users.append(wire.UserProfile(account=user, result=exc.code, info=exc.info))
             continue
@@ -63,7 +65,7 @@ async def get_profiles(call: Call, body: wire.GetProfilesRequest) -> wire.GetPro
     return wire.GetProfilesReply(users=users)
 
 
-def profile_items(account: Account) -> list[wire.ProfileItem]:
+def profile_items(account: StoredAccount) -> list[wire.ProfileItem]:
     """A profile as tags; what is not set is left out but for the three that every client looks for."""
     items = {
         wire.NICK: account.nickname,
@@ -75,7 +77,7 @@ def profile_items(account: Account) -> list[wire.ProfileItem]:
     return [wire.ProfileItem(tag=tag, value=value) for tag, value in items.items()]
 
 
-def _with(account: Account, tag: str, value: str) -> Account:
+def _with(account: StoredAccount, tag: str, value: str) -> StoredAccount:
     if (size := len(value.encode())) > VALUE_LIMIT_BYTES:
         raise InvalidArgument(f"{tag} is {size} bytes long, the limit is {VALUE_LIMIT_BYTES}", code=PARAMETERS)
     if tag == wire.NICK:

@@ -16,16 +16,20 @@ from ...protocol import messages as wire
 from ...protocol.codec import Reply, encode
 from ..bus.base import Event
 from ..store.base import Read, Receipt, c2c_timeline, group_timeline, system_timeline
-from .registry import TABLE, Call
+from .registry import HandlerRegistry, RequestContext
+
+HANDLERS = HandlerRegistry()
 
 AT_ONCE = 500
 READERS_AT_ONCE = 100
 
 
-async def mark_read(call: Call, timeline: str, seq: int, *, peer: str = "", group_id: str = "", system: bool = False) -> Read:
+async def mark_read(
+    context: RequestContext, timeline: str, seq: int, *, peer: str = "", group_id: str = "", system: bool = False
+) -> Read:
     """Raise the caller's read seq, and tell its other devices and the senders."""
-    services = call.services
-    read = await services.store.set_read(call.user, timeline, seq, time=int(services.now()))
+    services = context.services
+    read = await services.store.conversations.set_read(context.user, timeline, seq, time=int(services.now()))
     unread = read.unread
     notice = session.ReadNotice(
         peer=peer,
@@ -36,98 +40,102 @@ async def mark_read(call: Call, timeline: str, seq: int, *, peer: str = "", grou
         mentioned=unread.mentioned,
         unread_seq=unread.last_seq,
     )
-    time = await services.store.read_time(call.user, timeline) if peer and read.risen else 0
+    time = await services.store.conversations.read_time(context.user, timeline) if peer and read.risen else 0
     plain: msgspec.Raw | None = None
     if peer and time:
         plain = tencent_events.c2c_read_event(peer, time)
     elif group_id:
         plain = tencent_events.group_read_event(group_id, read.seq)
-    origin = call.session.number if call.session else 0
-    services.bus.publish(Event((call.user,), session.EVENT_READ, msgspec.Raw(encode(notice)), origin, plain))
+    origin = context.session.number if context.session else 0
+    services.bus.publish(Event((context.user,), session.EVENT_READ, msgspec.Raw(encode(notice)), origin, plain))
     if peer and read.risen:
-        receipt = msgspec.Raw(encode(session.ReceiptNotice(peer=call.user, read_seq=read.seq)))
+        receipt = msgspec.Raw(encode(session.ReceiptNotice(peer=context.user, read_seq=read.seq)))
         services.bus.publish(
-            Event((peer,), session.EVENT_RECEIPT, receipt, plain=tencent_events.peer_read_event(call.user, time))
+            Event((peer,), session.EVENT_RECEIPT, receipt, plain=tencent_events.peer_read_event(context.user, time))
         )
-    await tell_receipts(call, group_id, read.receipts)
+    await tell_receipts(context, group_id, read.receipts)
     return read
 
 
-async def tell_receipts(call: Call, group_id: str, receipts: Sequence[Receipt]) -> None:
+async def tell_receipts(context: RequestContext, group_id: str, receipts: Sequence[Receipt]) -> None:
     """Tell the senders how many have read."""
     for receipt in receipts:
-        raw = msgspec.Raw(encode(await notice_of(call, group_id, receipt)))
-        call.services.bus.publish(Event((receipt.sender,), session.EVENT_RECEIPT, raw))
+        raw = msgspec.Raw(encode(await notice_of(context, group_id, receipt)))
+        context.services.bus.publish(Event((receipt.sender,), session.EVENT_RECEIPT, raw))
 
 
-async def notice_of(call: Call, group_id: str, receipt: Receipt) -> session.ReceiptNotice:
+async def notice_of(context: RequestContext, group_id: str, receipt: Receipt) -> session.ReceiptNotice:
     """A receipt with the number of those who have not read, of who is in the group now."""
-    group = await call.services.directory.group(group_id)
+    group = await context.services.entities.group(group_id)
     may = sum(member.floor <= receipt.seq for member in group.members.values()) - (receipt.sender in group.members)
     others = max(0, may - receipt.readers)
     return session.ReceiptNotice(group_id=group_id, seq=receipt.seq, readers=receipt.readers, others=others)
 
 
-@TABLE.serve(wire.READ_GROUP)
-async def read_group(call: Call, body: wire.ReadGroupRequest) -> Reply:
-    await call.services.directory.group_for(call.user, body.group_id)
-    await mark_read(call, group_timeline(body.group_id), body.read_seq, group_id=body.group_id)
+@HANDLERS.serve(wire.READ_GROUP)
+async def read_group(context: RequestContext, body: wire.ReadGroupRequest) -> Reply:
+    await context.services.entities.group_for(context.user, body.group_id)
+    await mark_read(context, group_timeline(body.group_id), body.read_seq, group_id=body.group_id)
     return Reply()
 
 
-@TABLE.serve(conversation_settings.READ_CONVERSATIONS)
+@HANDLERS.serve(conversation_settings.READ_CONVERSATIONS)
 async def read_many(
-    call: Call, body: conversation_settings.ReadConversationsRequest
+    context: RequestContext, body: conversation_settings.ReadConversationsRequest
 ) -> conversation_settings.ReadConversationsReply:
     if len(body.items) > AT_ONCE:
         raise InvalidArgument(f"at most {AT_ONCE} conversations at once, not {len(body.items)}", code=90011)
-    return conversation_settings.ReadConversationsReply(states=[await _read_one(call, item) for item in body.items])
+    return conversation_settings.ReadConversationsReply(states=[await _read_one(context, item) for item in body.items])
 
 
-async def _read_one(call: Call, item: conversation_settings.ReadPosition) -> conversation_settings.ReadState:
+async def _read_one(context: RequestContext, item: conversation_settings.ReadPosition) -> conversation_settings.ReadState:
     if item.group_id:
-        await call.services.directory.group_for(call.user, item.group_id)
-        read = await mark_read(call, group_timeline(item.group_id), item.read_seq, group_id=item.group_id)
+        await context.services.entities.group_for(context.user, item.group_id)
+        read = await mark_read(context, group_timeline(item.group_id), item.read_seq, group_id=item.group_id)
     elif item.system:
-        read = await mark_read(call, system_timeline(call.user), item.read_seq, system=True)
+        read = await mark_read(context, system_timeline(context.user), item.read_seq, system=True)
     else:
         peer = checked_user_id(item.peer)
-        read = await mark_read(call, c2c_timeline(call.user, peer), item.read_seq, peer=peer)
+        read = await mark_read(context, c2c_timeline(context.user, peer), item.read_seq, peer=peer)
     unread = read.unread
     return conversation_settings.ReadState(
         read_seq=read.seq, unread=unread.count, mentioned=unread.mentioned, unread_seq=unread.last_seq
     )
 
 
-@TABLE.serve(conversation_settings.SEND_RECEIPTS)
-async def send_receipts(call: Call, body: conversation_settings.SendReceiptsRequest) -> Reply:
+@HANDLERS.serve(conversation_settings.SEND_RECEIPTS)
+async def send_receipts(context: RequestContext, body: conversation_settings.SendReceiptsRequest) -> Reply:
     """A web client says which messages were read; timim's own marks a conversation read up to a seq."""
-    group = await call.services.directory.group_for(call.user, body.group_id)
-    floor = group.members[call.user].floor
+    group = await context.services.entities.group_for(context.user, body.group_id)
+    floor = group.members[context.user].floor
     seqs = [item.seq for item in body.items[:AT_ONCE] if item.seq >= floor]
-    now = int(call.services.now())
-    receipts = await call.services.store.set_receipts(call.user, group_timeline(body.group_id), seqs, time=now)
-    await tell_receipts(call, body.group_id, receipts)
+    now = int(context.services.now())
+    receipts = await context.services.store.receipts.add(context.user, group_timeline(body.group_id), seqs, time=now)
+    await tell_receipts(context, body.group_id, receipts)
     return Reply()
 
 
-@TABLE.serve(conversation_settings.GET_RECEIPTS)
-async def get_receipts(call: Call, body: conversation_settings.GetReceiptsRequest) -> conversation_settings.GetReceiptsReply:
+@HANDLERS.serve(conversation_settings.GET_RECEIPTS)
+async def get_receipts(
+    context: RequestContext, body: conversation_settings.GetReceiptsRequest
+) -> conversation_settings.GetReceiptsReply:
     group_id = checked_group_id(body.group_id)
-    await call.services.directory.group_for(call.user, group_id)
+    await context.services.entities.group_for(context.user, group_id)
     seqs = [item.seq for item in body.items[:AT_ONCE]]
-    found = await call.services.store.receipts(group_timeline(group_id), seqs)
-    mine = [receipt for receipt in found if receipt.sender == call.user]
-    return conversation_settings.GetReceiptsReply(receipts=[await notice_of(call, group_id, receipt) for receipt in mine])
+    found = await context.services.store.receipts.get(group_timeline(group_id), seqs)
+    mine = [receipt for receipt in found if receipt.sender == context.user]
+    return conversation_settings.GetReceiptsReply(receipts=[await notice_of(context, group_id, receipt) for receipt in mine])
 
 
-@TABLE.serve(conversation_settings.GET_READERS)
-async def get_readers(call: Call, body: conversation_settings.GetReadersRequest) -> conversation_settings.GetReadersReply:
-    group_id, store = checked_group_id(body.group_id), call.services.store
-    group = await call.services.directory.group_for(call.user, group_id)
+@HANDLERS.serve(conversation_settings.GET_READERS)
+async def get_readers(
+    context: RequestContext, body: conversation_settings.GetReadersRequest
+) -> conversation_settings.GetReadersReply:
+    group_id, store = checked_group_id(body.group_id), context.services.store
+    group = await context.services.entities.group_for(context.user, group_id)
     timeline = group_timeline(group_id)
-    wanted = await store.receipts(timeline, [body.seq])
-    if not wanted or wanted[0].sender != call.user:
+    wanted = await store.receipts.get(timeline, [body.seq])
+    if not wanted or wanted[0].sender != context.user:
         raise NoPermission("only the sender of a message that asks for receipts sees who read it")
     try:
         at = max(0, int(body.cursor or 0))
@@ -135,10 +143,10 @@ async def get_readers(call: Call, body: conversation_settings.GetReadersRequest)
         raise InvalidArgument("Cursor is a number, or what the last reply said", code=10004) from None
     count = max(1, min(body.count or READERS_AT_ONCE, READERS_AT_ONCE))
     if body.flag == 0:
-        found = await store.readers(timeline, body.seq, at, count + 1)
+        found = await store.receipts.readers(timeline, body.seq, at, count + 1)
         items = [conversation_settings.ReaderItem(account=user, time=time) for user, time in found[:count]]
         return conversation_settings.GetReadersReply(read=items, cursor=at + len(items), finished=int(len(found) <= count))
-    have = {user for user, _ in await store.readers(timeline, body.seq, 0, len(group.members) + 1)} | {call.user}
+    have = {user for user, _ in await store.receipts.readers(timeline, body.seq, 0, len(group.members) + 1)} | {context.user}
     left = [user for user, member in group.members.items() if member.floor <= body.seq and user not in have]
     page = [conversation_settings.NonReaderItem(account=user) for user in left[at : at + count]]
     return conversation_settings.GetReadersReply(unread=page, cursor=at + len(page), finished=int(at + len(page) >= len(left)))

@@ -1,7 +1,7 @@
-"""The table of commands. A door decodes who asks and hands over; a function gets a typed body and returns a typed reply.
+"""The registry of handlers. An endpoint decodes who asks; a handler gets a typed body and returns a typed reply.
 
-What a function raises becomes the reply's ErrorCode and ErrorInfo: a TimimError by its own code; anything else is a
-fault of ours, logged with its traceback and answered 60002, never swallowed.
+An exception of a handler becomes the reply's ErrorCode and ErrorInfo: a TimimError by its own code; any other is a fault of
+the server, logged with its traceback and answered 60002, never swallowed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -21,21 +21,21 @@ from ...errors import NotAMember, ServerFault, StorageError, TimimError
 from ...protocol.codec import Body, Command, Reply, decode, encode
 from ...util.failpoints import failpoint
 from ..bus.base import Bus
-from ..content.downloads import Media
-from ..messaging.actions import Acts
-from ..messaging.history import Pages
-from ..messaging.posting import Timelines
+from ..content.downloads import Downloads
+from ..messaging.actions import MessageActions
+from ..messaging.history import HistoryReader
+from ..messaging.posting import MessagePoster
 from ..metrics import Metrics
 from ..sessions.fanout import Fanout
 from ..sessions.session import Session
 from ..settings import Settings
-from ..social.apply import Plans
-from ..social.entity_cache import Directory
-from ..store.base import Stale, Store
+from ..social.apply import ChangesetApplier
+from ..social.entity_cache import EntityCache
+from ..store.base import StaleRead, Store
 
 log = logging.getLogger("timim.server")
-DECIDED_AT_MOST = 20  # some 3 s: a group that more nodes change at once than that is refused to the last
-STALE_WAIT_S, STALE_WAIT_MOST_S = 0.005, 0.3
+ATTEMPTS_LIMIT = 20  # some 3 s: a group that more nodes change at once than that is refused to the last
+STALE_WAIT_S, STALE_WAIT_LIMIT_S = 0.005, 0.3
 _random = random.Random()
 B = TypeVar("B", bound=Body)
 R = TypeVar("R", bound=Reply)
@@ -44,26 +44,26 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What commands work with."""
+    """The parts of the server that handlers work with."""
 
     metrics: Metrics
     settings: Settings
     store: Store
-    directory: Directory
-    timelines: Timelines
-    pages: Pages
-    plans: Plans
-    acts: Acts
+    entities: EntityCache
+    poster: MessagePoster
+    history: HistoryReader
+    changesets: ChangesetApplier
+    actions: MessageActions
     bus: Bus
     fanout: Fanout
-    media: Media
+    downloads: Downloads
     now: Callable[[], float]
     epoch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """Who asks. At the REST door `admin` is true and there is no session."""
+class RequestContext:
+    """A request's caller. `admin`: an administrator of the app, who has no session."""
 
     user: str
     services: Services
@@ -71,61 +71,78 @@ class Call:
     admin: bool = False
 
 
-@dataclass(slots=True)
-class Table:
-    """Command name → what serves it."""
+Handler: TypeAlias = Callable[[RequestContext, B], Awaitable[R]]
 
-    served: dict[str, tuple[Command[Any, Any], Callable[[Call, Any], Awaitable[Any]]]] = field(default_factory=dict)
 
-    def serve(self, command: Command[B, R]) -> Callable[[Callable[[Call, B], Awaitable[R]]], Callable[[Call, B], Awaitable[R]]]:
-        """Register the function that serves `command`."""
+@dataclass(frozen=True, slots=True)
+class HandlerRegistry:
+    """Commands by their names, each with its handler."""
 
-        def register(function: Callable[[Call, B], Awaitable[R]]) -> Callable[[Call, B], Awaitable[R]]:
-            assert command.name not in self.served, command.name
-            self.served[command.name] = command, function
-            return function
+    served: dict[str, tuple[Command[Any, Any], Handler[Any, Any]]] = field(default_factory=dict)
+
+    @classmethod
+    def sum_of(cls, *registries: HandlerRegistry) -> HandlerRegistry:
+        """Add up registries. Raises ValueError for a command that two of them serve."""
+        total = cls()
+        for registry in registries:
+            for name, served in registry.served.items():
+                total.add(name, served)
+        return total
+
+    def add(self, name: str, served: tuple[Command[Any, Any], Handler[Any, Any]]) -> None:
+        """Register the handler of a command. Raises ValueError when there is one already."""
+        if name in self.served:
+            raise ValueError(f"{name} has two handlers")
+        self.served[name] = served
+
+    def serve(self, command: Command[B, R]) -> Callable[[Handler[B, R]], Handler[B, R]]:
+        """Register the decorated function as the handler of `command`."""
+
+        def register(handler: Handler[B, R]) -> Handler[B, R]:
+            self.add(command.name, (command, handler))
+            return handler
 
         return register
 
-    async def answer(self, name: str, call: Call, body: bytes | msgspec.Raw) -> bytes:
-        """The reply to a command, as JSON text. Never raises but for cancellation."""
+    async def answer(self, name: str, context: RequestContext, body: bytes | msgspec.Raw) -> bytes:
+        """Return the reply to a command, as JSON text. Never raises but for cancellation."""
         begun = time.perf_counter()
-        reply = await self._reply(name, call, body)
+        reply = await self._reply(name, context, body)
         label = name if name in self.served else "unknown"
-        call.services.metrics.answered(label, reply.error_code, time.perf_counter() - begun)
+        context.services.metrics.answered(label, reply.error_code, time.perf_counter() - begun)
         return encode(reply)
 
-    async def _reply(self, name: str, call: Call, body: bytes | msgspec.Raw) -> Reply:
+    async def _reply(self, name: str, context: RequestContext, body: bytes | msgspec.Raw) -> Reply:
         served = self.served.get(name)
         if served is None:
             return Reply(action_status="FAIL", error_code=60009, error_info=f"timim does not serve {name[:80]}")
-        command, function = served
+        command, handler = served
         try:
             asked = decode(command.body, body)
             failpoint("after-decode")
-            reply: Reply = await decided(call, partial(function, call, asked))
+            reply: Reply = await retry_when_stale(context, partial(handler, context, asked))
         except TimimError as exc:
-            return refusal(exc)
+            return error_reply(exc)
         except Exception:
             log.exception("%s failed", name)
-            return refusal(ServerFault("the server failed; nothing was stored"))
+            return error_reply(ServerFault("the server failed; nothing was stored"))
         return reply
 
 
-async def decided(call: Call, act: Callable[[], Awaitable[T]]) -> T:
-    """Decide, and again when another node was first: what was decided by is forgotten then, and nothing was stored."""
-    for attempt in range(DECIDED_AT_MOST - 1):
+async def retry_when_stale(context: RequestContext, work: Callable[[], Awaitable[T]]) -> T:
+    """Run a handler, and again when another node was first: the stale values are evicted then, and nothing was stored."""
+    for attempt in range(ATTEMPTS_LIMIT - 1):
         try:
-            return await act()
-        except Stale:
-            call.services.metrics.stale.inc()
+            return await work()
+        except StaleRead:
+            context.services.metrics.stale.inc()
             # nodes that are first in turns must not go on in step
-            await asyncio.sleep(_random.random() * min(STALE_WAIT_S * 2**attempt, STALE_WAIT_MOST_S))
-    return await act()
+            await asyncio.sleep(_random.random() * min(STALE_WAIT_S * 2**attempt, STALE_WAIT_LIMIT_S))
+    return await work()
 
 
-def refusal(exc: TimimError) -> Reply:
-    """An exception as a reply."""
+def error_reply(exc: TimimError) -> Reply:
+    """Return the reply that reports an exception."""
     code, info = exc.code, exc.info
     if isinstance(exc, StorageError):
         log.error("storage: %s", exc)
@@ -137,6 +154,3 @@ def refusal(exc: TimimError) -> Reply:
         error_reason=NotAMember.reason if isinstance(exc, NotAMember) else msgspec.UNSET,
         retry_after=exc.retry_after if exc.retry_after is not None else msgspec.UNSET,
     )
-
-
-TABLE = Table()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from ...ids import SYSTEM_PEER, ConversationKey, ConversationType
 from ...protocol import messages as wire
 from ...protocol.codec import Reply
 from ..store.base import system_timeline
 from .read_receipts import mark_read
-from .registry import TABLE, Call
+from .registry import HandlerRegistry, RequestContext
+
+HANDLERS = HandlerRegistry()
+_SYSTEM = ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
 
 
-@TABLE.serve(wire.ROAM_SYSTEM)
-async def roam(call: Call, body: wire.RoamSystemRequest) -> wire.RoamSystemReply:
-    limit = max(1, min(body.max_cnt, call.services.settings.history_page))
+@HANDLERS.serve(wire.ROAM_SYSTEM)
+async def roam(context: RequestContext, body: wire.RoamSystemRequest) -> wire.RoamSystemReply:
+    limit = max(1, min(body.max_cnt, context.services.settings.history_page))
     first, last = body.timeline_range
-    page = await call.services.pages.system(call.user, max(1, first), last, limit, until=body.until)
+    page = await context.services.history.page(context.user, _SYSTEM, max(1, first), last, limit, until=body.until)
     return wire.RoamSystemReply(
         messages=page.entries,
         timeline_range=(page.first, page.last),
@@ -22,7 +26,7 @@ async def roam(call: Call, body: wire.RoamSystemRequest) -> wire.RoamSystemReply
     )
 
 
-@TABLE.serve(wire.READ_SYSTEM)
-async def read(call: Call, body: wire.ReadSystemRequest) -> Reply:
-    await mark_read(call, system_timeline(call.user), body.read_seq, system=True)
+@HANDLERS.serve(wire.READ_SYSTEM)
+async def read(context: RequestContext, body: wire.ReadSystemRequest) -> Reply:
+    await mark_read(context, system_timeline(context.user), body.read_seq, system=True)
     return Reply()

@@ -1,17 +1,18 @@
-"""Outlets: what tells the operator's back end of stored messages, in the order of each timeline, at least once.
+"""Delivery feeds: they notify the operator's back end of stored messages, in the order of each timeline, at least once.
 
-A cursor for each timeline says how far it was told (`store/outlets.py`); it moves after the telling. Of several nodes one
-tells of a timeline at a time (`store/claims.py`), whichever stored its entries. So a crash loses nothing, and repeats at
-most the telling under way, under the same id. What fails is told again after a growing wait, the
-timeline's later messages behind it; what is older than `give_up_s` is passed over.
+A cursor for each timeline says how far it was delivered (`store/delivery_cursors.py`); it moves after the delivery. Of several
+nodes one delivers a timeline at a time (`store/locks.py`), whichever stored its entries. So a crash loses nothing, and repeats
+at most the delivery under way, under the same id. What fails is retried after a growing wait, the timeline's later messages
+behind it; what is older than `give_up_s` is skipped.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from random import Random
+from typing import Protocol
 
 from ...errors import StorageError, TimimError
 from ...protocol.backoff import Backoff
@@ -20,22 +21,27 @@ from ..store.base import Store, StoredEntry
 log = logging.getLogger("timim.server")
 PAGE = 50
 WORKERS = 8  # timelines told of at once
-DIRTY_LIMIT = 10_000  # timelines remembered; past it they are found in the store
-HELD_S = 1.0  # another node tells of it: look after so long whether something is left
+QUEUE_LIMIT = 10_000  # timelines remembered; past it they are found in the store
+LOCKED_WAIT_S = 1.0  # another node tells of it: look after so long whether something is left
 RETRY = Backoff(first_s=0.5, limit_s=60.0)  # a back end that was away for an hour is found within a minute
 
 
-class Outlet:
-    """`tell` hands one entry to the back end; it raises TimimError when that has to be tried again.
+class EntryReceiver(Protocol):
+    """The back end's side of a feed."""
 
-    `now` is the server's clock, `random` draws the waits.
-    """
+    async def deliver(self, timeline: str, entry: StoredEntry) -> None:
+        """Hand one entry to the back end. Raises TimimError when that has to be tried again."""
+        ...
+
+
+class DeliveryFeed:
+    """One feed of this node. `now` is the server's clock, `random` draws the waits."""
 
     def __init__(
         self,
         name: str,
         store: Store,
-        tell: Callable[[str, StoredEntry], Awaitable[None]],
+        receiver: EntryReceiver,
         *,
         now: Callable[[], float],
         give_up_s: float,
@@ -44,12 +50,12 @@ class Outlet:
     ) -> None:
         self._name = name
         self._store = store
-        self._tell = tell
+        self._receiver = receiver
         self._now = now
         self._give_up_s = give_up_s
         self._random = random
         self._retry = retry
-        self._dirty: dict[str, None] = {}
+        self._queued: dict[str, None] = {}
         self._busy: set[str] = set()
         self._failures: dict[str, int] = {}
         self._waiting: dict[str, asyncio.TimerHandle] = {}
@@ -59,8 +65,8 @@ class Outlet:
 
     async def start(self) -> None:
         """Open; what was not told before the last stop is told now."""
-        await self._store.begin_outlet(self._name)
-        self.look()
+        await self._store.delivery_cursors.enable(self._name)
+        self.scan_backlog()
         self._tasks = [asyncio.create_task(self._work(), name=f"timim outlet {self._name}") for _ in range(WORKERS)]
 
     async def close(self) -> None:
@@ -71,19 +77,19 @@ class Outlet:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def look(self) -> None:
+    def scan_backlog(self) -> None:
         """Somebody else may have left something untold: find it in the store."""
         self._overflowed = True
         self._wake.set()
 
-    def stored(self, timeline: str) -> None:
+    def on_stored(self, timeline: str) -> None:
         """There is something new in this timeline."""
         if timeline in self._waiting:
             return  # it is behind what failed
-        if len(self._dirty) >= DIRTY_LIMIT:
+        if len(self._queued) >= QUEUE_LIMIT:
             self._overflowed = True
         else:
-            self._dirty[timeline] = None
+            self._queued[timeline] = None
         self._wake.set()
 
     async def _work(self) -> None:
@@ -97,63 +103,63 @@ class Outlet:
                 continue
             self._busy.add(timeline)
             try:
-                await self._tell_of(timeline)
+                await self._deliver_timeline(timeline)
                 self._failures.pop(timeline, None)
             except TimimError as exc:
-                self._again(timeline, exc)
+                self._retry_later(timeline, exc)
             except Exception:
                 log.exception("the %s outlet failed", self._name)
-                self._again(timeline, None)
+                self._retry_later(timeline, None)
             finally:
                 self._busy.discard(timeline)
                 self._wake.set()
 
     async def _next(self) -> str:
         while True:
-            for timeline in self._dirty:
+            for timeline in self._queued:
                 if timeline not in self._busy:
-                    del self._dirty[timeline]
+                    del self._queued[timeline]
                     return timeline
             if self._overflowed:
                 self._overflowed = False
-                found = await self._store.untold(self._name, DIRTY_LIMIT)
-                self._dirty |= dict.fromkeys(name for name in found if name not in self._waiting)
-                self._overflowed = self._overflowed or len(found) == DIRTY_LIMIT > len(self._waiting)
-                if self._dirty:
+                found = await self._store.delivery_cursors.backlog(self._name, QUEUE_LIMIT)
+                self._queued |= dict.fromkeys(name for name in found if name not in self._waiting)
+                self._overflowed = self._overflowed or len(found) == QUEUE_LIMIT > len(self._waiting)
+                if self._queued:
                     continue
             self._wake.clear()
             await self._wake.wait()
 
-    async def _tell_of(self, timeline: str) -> None:
+    async def _deliver_timeline(self, timeline: str) -> None:
         claim = f"outlet {self._name} {timeline}"
-        if not await self._store.claims.take(claim):
-            self._wait(timeline, self._random.uniform(HELD_S / 2, HELD_S))
+        if not await self._store.locks.try_acquire(claim):
+            self._wait(timeline, self._random.uniform(LOCKED_WAIT_S / 2, LOCKED_WAIT_S))
             return
         try:
-            await self._tell_all(timeline, claim)
+            await self._deliver_backlog(timeline, claim)
         finally:
-            await self._store.claims.release(claim)
+            await self._store.locks.release(claim)
 
-    async def _tell_all(self, timeline: str, claim: str) -> None:
-        told = await self._store.told_up_to(self._name, timeline)
+    async def _deliver_backlog(self, timeline: str, claim: str) -> None:
+        told = await self._store.delivery_cursors.get(self._name, timeline)
         while True:
-            page = await self._store.timeline_page(timeline, told + 1, told + PAGE, PAGE)
+            page = await self._store.timelines.page(timeline, told + 1, told + PAGE, PAGE)
             if told >= page.last_seq:
                 return
             begun = told
             try:
                 for entry in reversed(page.entries):
-                    if not self._store.claims.holds(claim):
+                    if not self._store.locks.holds(claim):
                         raise StorageError("the claim was lost with the database's connection")
                     if entry.time > self._now() - self._give_up_s:
-                        await self._tell(timeline, entry)
+                        await self._receiver.deliver(timeline, entry)
                     told = entry.seq
                 told = max(told, page.last)
             finally:
                 if told > begun:
-                    await self._store.set_told(self._name, timeline, told)
+                    await self._store.delivery_cursors.advance(self._name, timeline, told)
 
-    def _again(self, timeline: str, why: TimimError | None) -> None:
+    def _retry_later(self, timeline: str, why: TimimError | None) -> None:
         failures = self._failures.get(timeline, 0)
         self._failures[timeline] = failures + 1
         if why is not None and failures == 0:
@@ -161,8 +167,8 @@ class Outlet:
         self._wait(timeline, self._retry.wait_s(failures, self._random))
 
     def _wait(self, timeline: str, wait_s: float) -> None:
-        self._waiting[timeline] = asyncio.get_running_loop().call_later(wait_s, self._due, timeline)
+        self._waiting[timeline] = asyncio.get_running_loop().call_later(wait_s, self._on_due, timeline)
 
-    def _due(self, timeline: str) -> None:
+    def _on_due(self, timeline: str) -> None:
         del self._waiting[timeline]
-        self.stored(timeline)
+        self.on_stored(timeline)

@@ -8,7 +8,6 @@ conversation.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Collection
 
 import msgspec
 
@@ -17,13 +16,14 @@ from ...errors import UnknownGroup
 from ...protocol.codec import decode
 from ...protocol.elems import decode_body
 from ...protocol.entries import Entry, EntryGroupInfo, PushInfo
-from ..social.changesets import who_see
-from ..social.entity_cache import Directory
+from ..bus.base import Bus
+from ..social.changesets import users_who_see
+from ..social.entity_cache import EntityCache
 from ..store.base import Store, StoredEntry
 from .webhooks import Webhook, WebhookFailed
 
 USERS_A_CALL = 500
-PARTLY_LIMIT = 1000  # pushes in parts that fail at once; past it a repetition is left to the push id
+PARTIAL_LIMIT = 1000  # pushes in parts that fail at once; past it a repetition is left to the push id
 PUSH = "Timim.OfflinePush"  # ours: Tencent pushes by itself and has no callback for it
 AFTER_C2C, AFTER_GROUP = "C2C.CallbackAfterSendMsg", "Group.CallbackAfterSendMsg"
 
@@ -35,24 +35,17 @@ def message_in(entry: StoredEntry) -> tuple[Entry, tuple[AnyElem, ...]] | None:
     return (said, elems) if elems and not isinstance(elems[0], SERVER_ELEMS) else None
 
 
-class Pushes:
-    """`online` tells those of some users who have a device that is logged in now."""
+class OfflinePushSender:
+    """Pushes messages to users who have no device online, on any node."""
 
-    def __init__(
-        self,
-        webhook: Webhook,
-        store: Store,
-        directory: Directory,
-        *,
-        online: Callable[[Collection[str]], Awaitable[set[str]]],
-    ) -> None:
+    def __init__(self, webhook: Webhook, store: Store, entities: EntityCache, bus: Bus) -> None:
         self._webhook = webhook
         self._store = store
-        self._directory = directory
-        self._online = online
-        self._partly: dict[str, set[str]] = {}  # push id → who has it, while another part of the same push fails
+        self._entities = entities
+        self._bus = bus
+        self._partial: dict[str, set[str]] = {}  # push id → who has it, while another part of the same push fails
 
-    async def tell(self, timeline: str, entry: StoredEntry) -> None:
+    async def deliver(self, timeline: str, entry: StoredEntry) -> None:
         """Push one entry to who is not there. Raises WebhookFailed: tell it again; who has it is left out then."""
         found = message_in(entry)
         if found is None:
@@ -62,11 +55,11 @@ class Pushes:
         if push.push_flag:
             return
         push_id = push_id_of(timeline, entry.seq)
-        done = self._partly.pop(push_id, set())
-        hearing = [user for user in await self._hearers(said, entry.seq) if user not in done]
-        online = await self._online(hearing)
+        done = self._partial.pop(push_id, set())
+        hearing = [user for user in await self._recipients(said, entry.seq) if user not in done]
+        online = await self._bus.online(hearing)
         away = [user for user in hearing if user not in online]
-        quiet = await self._store.muting(timeline, away)
+        quiet = await self._store.conversations.users_who_muted(timeline, away)
         hearers = [user for user in away if user not in quiet]
         body = _push_body(push_id, said, elems, push, entry)
         for at in range(0, len(hearers), USERS_A_CALL):
@@ -74,21 +67,21 @@ class Pushes:
             try:
                 await self._webhook.call(PUSH, {**body, "To_Account": part})
             except WebhookFailed:
-                if done and len(self._partly) < PARTLY_LIMIT:
-                    self._partly[push_id] = done
+                if done and len(self._partial) < PARTIAL_LIMIT:
+                    self._partial[push_id] = done
                 raise
             done.update(part)
 
-    async def _hearers(self, said: Entry, seq: int) -> list[str]:
+    async def _recipients(self, said: Entry, seq: int) -> list[str]:
         if not said.to_group_id:
             return [said.to_account] if said.to_account != said.from_account else []
         try:
-            group = await self._directory.group(said.to_group_id)
+            group = await self._entities.group(said.to_group_id)
         except UnknownGroup:
             return []  # dissolved meanwhile
         if group.type == "AVChatRoom":
             return []  # who is not there does not take part
-        return sorted(user for user in who_see(group.members, seq) if user != said.from_account)
+        return sorted(user for user in users_who_see(group.members, seq) if user != said.from_account)
 
 
 def push_id_of(timeline: str, seq: int) -> str:
@@ -116,14 +109,14 @@ def _push_body(push_id: str, said: Entry, elems: tuple[AnyElem, ...], push: Push
     }
 
 
-class AfterCallbacks:
+class AfterSendCallbacks:
     """The callbacks after sending that `commands` names."""
 
     def __init__(self, webhook: Webhook, commands: frozenset[str]) -> None:
         self._webhook = webhook
         self._commands = commands
 
-    async def tell(self, timeline: str, entry: StoredEntry) -> None:
+    async def deliver(self, timeline: str, entry: StoredEntry) -> None:
         """Tell of one entry; what the back end says to it changes nothing. Raises WebhookFailed: tell it again."""
         group = timeline.startswith("group")
         if (AFTER_GROUP if group else AFTER_C2C) not in self._commands or (found := message_in(entry)) is None:

@@ -1,75 +1,56 @@
-"""What this server says to the operator's back end, composed from the settings. Without an address it says nothing."""
+"""Calls of this server to the operator's back end, composed from the settings. Without an address none is made."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable
 
 from ..bus.base import Bus
-from ..sessions.fanout import Fanout
 from ..settings import Settings
-from ..social.entity_cache import Directory
-from ..store.base import Store, StoredEntry
-from .delivery import Outlet
-from .offline_push import AFTER_C2C, AFTER_GROUP, AfterCallbacks, Pushes
-from .webhooks import STATE, Action, Gate, StateCallbacks, Webhook
+from ..social.entity_cache import EntityCache
+from ..store.base import Store
+from .delivery import DeliveryFeed, EntryReceiver
+from .offline_push import AFTER_C2C, AFTER_GROUP, AfterSendCallbacks, OfflinePushSender
+from .webhooks import STATE, Action, BeforeSendWebhook, StateCallbacks, Webhook
 
 
-class Outside:
-    """`gate` asks before a message is stored; `stored` and `presence` are what the rest of the server reports to."""
+class Integrations:
+    """The webhooks and delivery feeds of a server. The rest of the server reports stored messages and presence here."""
 
     def __init__(
-        self,
-        settings: Settings,
-        store: Store,
-        directory: Directory,
-        fanout: Fanout,
-        bus: Bus,
-        *,
-        app_id: int,
-        now: Callable[[], float],
+        self, settings: Settings, store: Store, entities: EntityCache, bus: Bus, *, app_id: int, now: Callable[[], float]
     ) -> None:
         self._settings = settings
         self._store = store
-        self._directory = directory
-        self._fanout = fanout
+        self._entities = entities
         self._bus = bus
         self._app_id = app_id
         self._now = now
         self._webhooks: list[Webhook] = []
-        self._outlets: list[Outlet] = []
-        self._states: StateCallbacks | None = None
-        self.gate: Gate | None = None
-        named = settings.callbacks
-        if named:
-            self.gate = Gate(self._callbacks(settings.webhook_timeout_s), named, required=settings.webhook_required)
+        self._feeds: list[DeliveryFeed] = []
+        self._states = StateCallbacks(self._callbacks(), now=now, enabled=STATE in settings.callbacks)
+        self.before_send = BeforeSendWebhook(
+            self._callbacks(settings.webhook_timeout_s), settings.callbacks, required=settings.webhook_required
+        )
 
     async def open(self) -> None:
-        """Open what the settings name, and close in the store what they name no more."""
+        """Enable the feeds that the settings name, and disable in the store those they name no more."""
         settings, named = self._settings, self._settings.callbacks
-        await self._open(
-            "callback", AfterCallbacks(self._callbacks(), named).tell if named & {AFTER_C2C, AFTER_GROUP} else None
-        )
+        callbacks = AfterSendCallbacks(self._callbacks(), named)
+        await self._open_feed("callback", callbacks, enabled=bool(named & {AFTER_C2C, AFTER_GROUP}))
         push = self._webhook(settings.push_url, settings.push_token, settings.push_timeout_s)
-        pushes = Pushes(push, self._store, self._directory, online=self._online)
-        await self._open("push", pushes.tell if settings.push_url else None)
-        if STATE in named:
-            self._states = StateCallbacks(self._callbacks(), now=self._now)
-            self._states.start()
+        sender = OfflinePushSender(push, self._store, self._entities, self._bus)
+        await self._open_feed("push", sender, enabled=bool(settings.push_url))
+        self._states.start()
 
-    async def _online(self, users: Collection[str]) -> set[str]:
-        """Those who are logged in on any node."""
-        here = {user for user in users if self._fanout.online(user)}
-        return here | await self._bus.online([user for user in users if user not in here])
-
-    async def _open(self, name: str, tell: Callable[[str, StoredEntry], Awaitable[None]] | None) -> None:
-        if tell is None:
-            await self._store.end_outlet(name)
+    async def _open_feed(self, name: str, receiver: EntryReceiver, *, enabled: bool) -> None:
+        if not enabled:
+            await self._store.delivery_cursors.disable(name)
             return
         give_up_s = self._settings.push_give_up_s
-        outlet = Outlet(name, self._store, tell, now=self._now, give_up_s=give_up_s, random=random.Random())
-        self._outlets.append(outlet)
-        await outlet.start()
+        feed = DeliveryFeed(name, self._store, receiver, now=self._now, give_up_s=give_up_s, random=random.Random())
+        self._feeds.append(feed)
+        await feed.start()
 
     def _callbacks(self, timeout_s: float | None = None) -> Webhook:
         settings = self._settings
@@ -80,26 +61,24 @@ class Outside:
         self._webhooks.append(made)
         return made
 
-    def stored(self, timeline: str) -> None:
-        """A message is stored and published."""
-        for outlet in self._outlets:
-            outlet.stored(timeline)
+    def on_stored(self, timeline: str) -> None:
+        """Deliver a message that is stored and published now."""
+        for feed in self._feeds:
+            feed.on_stored(timeline)
 
-    def look(self) -> None:
-        """Another node is gone: find what it did not tell."""
-        for outlet in self._outlets:
-            outlet.look()
+    def scan_backlog(self) -> None:
+        """Find what another node, which is gone, did not deliver."""
+        for feed in self._feeds:
+            feed.scan_backlog()
 
-    def presence(self, user: str, action: Action, reason: str) -> None:
-        """A device came or went."""
-        if self._states is not None:
-            self._states.changed(user, action, reason)
+    def on_presence(self, user: str, action: Action, reason: str) -> None:
+        """Report a device that came or went."""
+        self._states.on_change(user, action, reason)
 
     async def close(self) -> None:
-        """Stop; what is not told is told after the next start."""
-        for outlet in self._outlets:
-            await outlet.close()
-        if self._states is not None:
-            await self._states.close()
+        """Stop. The backlog is delivered after the next start."""
+        for feed in self._feeds:
+            await feed.close()
+        await self._states.close()
         for webhook in self._webhooks:
             await webhook.close()

@@ -34,7 +34,7 @@ class WebhookFailed(TimimError):
     """The back end did not answer, or with what is no answer."""
 
 
-class Verdict(msgspec.Struct, kw_only=True):
+class WebhookReply(msgspec.Struct, kw_only=True):
     """What a back end answers. ErrorCode 0 lets through; MsgBody and CloudCustomData take the message's place."""
 
     action_status: str = msgspec.field(name="ActionStatus", default="OK")
@@ -55,7 +55,7 @@ class Webhook:
         self._now = now
         self._http: httpx2.AsyncClient | None = None
 
-    async def call(self, command: str, body: Mapping[str, Any], *, client_ip: str = "", platform: str = "Web") -> Verdict:
+    async def call(self, command: str, body: Mapping[str, Any], *, client_ip: str = "", platform: str = "Web") -> WebhookReply:
         """Tell the back end, and what it says. Raises WebhookFailed: no answer in time, not 200, or not understood."""
         import httpx2
 
@@ -82,7 +82,7 @@ class Webhook:
         except httpx2.HTTPError as exc:
             raise WebhookFailed(f"{command}: {type(exc).__name__}") from exc
         try:
-            return msgspec.json.decode(said, type=Verdict)
+            return msgspec.json.decode(said, type=WebhookReply)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise WebhookFailed(f"{command}: the answer is not understood: {str(exc)[:100]}") from exc
 
@@ -112,14 +112,14 @@ class Webhook:
         return self._http
 
 
-class Allowed(msgspec.Struct, frozen=True, gc=False):
+class ApprovedMessage(msgspec.Struct, frozen=True, gc=False):
     """The message may be stored, as this."""
 
     msg_body: msgspec.Raw
     cloud_custom_data: str
 
 
-class Gate:
+class BeforeSendWebhook:
     """Asks the back end before a message is stored; `commands` are what it wants to be asked."""
 
     def __init__(self, webhook: Webhook, commands: frozenset[str], *, required: bool) -> None:
@@ -127,10 +127,10 @@ class Gate:
         self._commands = commands
         self._required = required
 
-    def asks(self, *, group: bool) -> bool:
+    def applies(self, *, group: bool) -> bool:
         return _BEFORE[group] in self._commands
 
-    async def ask(self, facts: Mapping[str, Any], body: msgspec.Raw, cloud_custom_data: str, *, group: bool) -> Allowed:
+    async def ask(self, facts: Mapping[str, Any], body: msgspec.Raw, cloud_custom_data: str, *, group: bool) -> ApprovedMessage:
         """What may be stored. Raises ServerRefused with the back end's code (120001 to 130000), or 20006 and 10016."""
         denied = DENIED_GROUP if group else DENIED_C2C
         try:
@@ -139,12 +139,12 @@ class Gate:
             log.warning("%s", exc.info)
             if self._required:
                 raise ServerRefused("the operator's back end does not answer: it was not stored", code=denied) from exc
-            return Allowed(body, cloud_custom_data)
+            return ApprovedMessage(body, cloud_custom_data)
         if verdict.error_code:
             own = 120_001 <= verdict.error_code <= 130_000
             info = verdict.error_info or "refused by the operator's back end"
             raise ServerRefused(info, code=verdict.error_code if own else denied)
-        return Allowed(
+        return ApprovedMessage(
             verdict.msg_body if isinstance(verdict.msg_body, msgspec.Raw) else body,
             verdict.cloud_custom_data if isinstance(verdict.cloud_custom_data, str) else cloud_custom_data,
         )
@@ -156,22 +156,27 @@ _BEFORE = {False: "C2C.CallbackBeforeSendMsg", True: "Group.CallbackBeforeSendMs
 class StateCallbacks:
     """Tells of logins and logouts, in order. In memory: who is online after a crash is told by the logins that follow."""
 
-    def __init__(self, webhook: Webhook, *, now: Callable[[], float]) -> None:
+    def __init__(self, webhook: Webhook, *, now: Callable[[], float], enabled: bool) -> None:
         self._webhook = webhook
         self._now = now
+        self._enabled = enabled
         self._queue: asyncio.Queue[dict[str, object]] = asyncio.Queue(STATES_LIMIT)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._work(), name="timim state callbacks")
+        """Begin to report, if the settings ask for it."""
+        if self._enabled:
+            self._task = asyncio.create_task(self._work(), name="timim state callbacks")
 
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def changed(self, user: str, action: Action, reason: str) -> None:
-        """A device came or went. Never blocks; past STATES_LIMIT it is not told."""
+    def on_change(self, user: str, action: Action, reason: str) -> None:
+        """Queue the report of a device that came or went. Never blocks; past STATES_LIMIT nothing is queued."""
+        if not self._enabled:
+            return
         info = {"Action": action, "To_Account": user, "Reason": reason}
         try:
             self._queue.put_nowait({"EventTime": int(self._now() * 1000), "Info": info})

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-KEPT = 10_000  # groups in memory; a full bucket is as good as none, so those go first
+BUCKETS_LIMIT = 10_000  # groups in memory; a full bucket is as good as none, so those go first
 
 # How much of the bucket must be left over for what matters more. A red packet may take what the next 10 buckets will
 # hold: it is never shed at ten times the rate, and a flood that calls itself red packets still ends somewhere.
 RESERVE: Mapping[str, float] = {"High": -10.0, "Normal": 0.0, "Low": 0.5, "Lowest": 0.75}
 
 
-class Rates:
+class GroupRateLimiter:
     """`rate` messages a second and group, saved up to `burst_s` seconds; 0: no limit."""
 
     def __init__(self, rate: float, burst_s: float) -> None:
@@ -35,7 +35,7 @@ class Rates:
         missing = self._reserve(priority) * self._capacity + 1.0 - left
         if missing > 1e-9:
             return missing / self._rate
-        if group_id not in self._buckets and len(self._buckets) >= KEPT:
+        if group_id not in self._buckets and len(self._buckets) >= BUCKETS_LIMIT:
             self._forget(now)
         self._buckets[group_id] = left - 1.0, now
         return 0.0

@@ -1,4 +1,4 @@
-"""What is sent, before it is an entry: a draft, and what every draft must be, whoever sends it and wherever to. Pure."""
+"""Messages as they were sent, and the checks that each passes, whoever sends it and wherever to. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from ...protocol.entries import PushInfo
 from ...protocol.media import MediaRef, media_refs
 from ...protocol.merger_elem import RELAY_TYPE, validate_relay
 from ...protocol.notices import SERVER_ELEMS
-from ..store.base import Group
 
 PUSH_LIMIT_BYTES = 4096  # what the push services of phones take
 
 
-class Draft(msgspec.Struct, frozen=True, gc=False):
-    """What a sender sent, decoded and nothing more."""
+class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
+    """A message as its sender sent it: decoded, not checked yet."""
 
     sender: str
     msg_body: msgspec.Raw
@@ -30,7 +29,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     cloud_custom_data: str = ""
     priority: str = ""
     origin: int = 0
-    ask: bool = False  # it is only asked where it stands
+    lookup_only: bool = False  # it is only asked where it stands
     push: PushInfo | msgspec.UnsetType = msgspec.UNSET
     mentions: tuple[str, ...] = ()  # "": everybody
     receipt: bool = False
@@ -43,25 +42,25 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class DraftRules:
+class MessageValidator:
     """`media_url`: where this server's own content is."""
 
     max_message_bytes: int
     media_url: str = ""
 
-    def check(self, draft: Draft) -> tuple[MediaRef, ...]:
+    def check(self, outgoing: OutgoingMessage) -> tuple[MediaRef, ...]:
         """What a body must be, whoever sends it; the content that its elems name: whether the sender may read that, the
         store decides with the entry. Raises InvalidArgument, InvalidElem, MessageTooLong.
         """
-        size = len(bytes(draft.msg_body))
+        size = len(bytes(outgoing.msg_body))
         if size > self.max_message_bytes:
             raise MessageTooLong(f"the message is {size} bytes long, the limit is {self.max_message_bytes}", code=93000)
-        if not 0 <= draft.random < 1 << 32 or not 0 <= draft.client_time < 1 << 32:
+        if not 0 <= outgoing.random < 1 << 32 or not 0 <= outgoing.client_time < 1 << 32:
             raise InvalidArgument("MsgRandom and MsgClientTime are 32-bit numbers", code=90005)
-        if isinstance(draft.push, PushInfo) and (size := len(encode(draft.push))) > PUSH_LIMIT_BYTES:
+        if isinstance(outgoing.push, PushInfo) and (size := len(encode(outgoing.push))) > PUSH_LIMIT_BYTES:
             raise MessageTooLong(f"OfflinePushInfo is {size} bytes long, the limit is {PUSH_LIMIT_BYTES}", code=93000)
         try:
-            members = split_body(draft.msg_body)
+            members = split_body(outgoing.msg_body)
         except ProtocolError as exc:
             raise InvalidArgument(exc.info, code=90002) from exc
         if not members:
@@ -74,16 +73,3 @@ class DraftRules:
             if member.msg_type == RELAY_TYPE:
                 validate_relay(member.msg_content)
         return tuple(media_refs(members, self.media_url))
-
-
-def callback_facts(draft: Draft, time: int, *, to: str, group: Group | None, online: bool) -> dict[str, object]:
-    """What a callback says of a message that is not stored yet."""
-    facts: dict[str, object] = {"From_Account": draft.sender, "MsgTime": time, "OnlineOnlyFlag": int(online)}
-    if group is not None:
-        return facts | {"GroupId": group.group_id, "Type": group.type, "Operator_Account": draft.sender, "Random": draft.random}
-    return facts | {
-        "To_Account": to,
-        "MsgSeq": draft.msg_seq,
-        "MsgRandom": draft.random,
-        "MsgKey": f"{draft.msg_seq}_{draft.random}_{time}",
-    }

@@ -1,4 +1,4 @@
-"""This node among others: what it hears on the bus goes to its sessions and its memory.
+"""What this node hears on the bus: it goes to its sessions and its cache.
 
 Invariant: whatever may have been lost is asked for again, by every device and before every decision.
 """
@@ -6,44 +6,53 @@ Invariant: whatever may have been lost is asked for again, by every device and b
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 
-from ..bus.base import Event, Facts, Login
-from ..social.entity_cache import Directory
-from .device_slots import Places
+from ..bus.base import Event, Invalidation, LoginAnnouncement
+from ..social.entity_cache import EntityCache
+from .device_slots import DeviceSlots
 from .fanout import Fanout
 
 
-class Node:
-    """A bus's listener. `inherit` is called when another node is gone."""
+class Backlog(Protocol):
+    """Work that any node may take over from one that is gone."""
+
+    def scan_backlog(self) -> None:
+        """Find what the other node left undone."""
+        ...
+
+
+class BusListener:
+    """The listener of this node."""
 
     def __init__(
-        self, fanout: Fanout, directory: Directory, places: Places, inherit: Callable[[], None], rng: random.Random
+        self, fanout: Fanout, entities: EntityCache, device_slots: DeviceSlots, backlog: Backlog, rng: random.Random
     ) -> None:
         self._fanout = fanout
-        self._directory = directory
-        self._places = places
-        self._inherit = inherit
+        self._entities = entities
+        self._device_slots = device_slots
+        self._backlog = backlog
         self._rng = rng
 
     def receive(self, event: Event) -> None:
         self._fanout.receive(event)
 
-    def learn(self, facts: Facts) -> None:
-        self._directory.learn(facts)
+    def invalidate(self, facts: Invalidation) -> None:
+        self._entities.invalidate(facts)
 
     def online(self, user: str) -> bool:
         return self._fanout.online(user)
 
-    def arrived(self, login: Login) -> None:
-        self._places.hear(login)
+    def on_remote_login(self, login: LoginAnnouncement) -> None:
+        self._device_slots.on_remote_login(login)
 
-    def inherit(self) -> None:
-        self._inherit()
+    def on_node_lost(self) -> None:
+        self._backlog.scan_backlog()
 
     def compare(self, users: Iterable[str]) -> None:
         self._fanout.compare(users)
 
-    def doubt(self, *, away: bool) -> None:
-        self._directory.doubt(away=away)
-        self._fanout.compare_all(self._rng, self._places.doubt)
+    def on_possible_loss(self, *, away: bool) -> None:
+        self._entities.invalidate_all(away=away)
+        self._fanout.compare_all(self._rng, self._device_slots.recheck_session)

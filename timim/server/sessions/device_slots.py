@@ -1,115 +1,121 @@
-"""Which devices of a user may be online together. Who logs in last has the place; who lost it is told, and stays away.
+"""Which devices of a user may be online together. The latest login holds the slot; the device that lost it is told so.
 
-A device that comes back by itself after a cut does not take a place from one that logged in meanwhile, on whichever node:
-the store says whose a place is, and another node's login is a hint to look there.
+A device that comes back by itself after a cut does not take a slot from one that logged in meanwhile, on whichever node:
+the store knows the holder of a slot, and the login on another node is a hint to look there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
 
 from ...errors import KickedOffline, TimimError
 from ...protocol import tencent_events
 from ...protocol.session import EVENT_C2C_NOTICE, PLATFORMS, SUB_KICKED, KickNotice, PushEvent
-from ..bus.base import Login
-from ..store.device_slots import PlaceStore
-from .session import LOST_ITS_PLACE, SUPERSEDED, Session
+from ..bus.base import LoginAnnouncement
+from ..store.device_slots import DeviceSlotStore
+from .fanout import Fanout
+from .session import LOST_DEVICE_SLOT, SUPERSEDED, Session
 
 log = logging.getLogger("timim.server")
 Policy = Literal["all", "platform", "one"]
-LEAVE_S = 2.0  # a log-out's round trip, on a slow line
-TURNS = 256  # logins of so many users at once wait for the store; those of one user come one after the other
+LOGOUT_GRACE_S = 2.0  # a log-out's round trip, on a slow line
+USER_LOCKS = 256  # logins of so many users at once wait for the store; those of one user come one after the other
 
 
-class Places:
-    """`policy`: all devices at once, one of each platform, or one. `sessions_of`: a user's on this node."""
+class DeviceSlots:
+    """The device slots of users with sessions on this node. `policy`: all devices at once, one of each platform, or one."""
 
-    def __init__(self, policy: Policy, store: PlaceStore, sessions_of: Callable[[str], Iterable[Session]]) -> None:
+    def __init__(self, policy: Policy, store: DeviceSlotStore, fanout: Fanout) -> None:
         self._policy = policy
         self._store = store
-        self._sessions_of = sessions_of
-        self._turns = [asyncio.Lock() for _ in range(TURNS)]
-        self._looking: set[asyncio.Task[None]] = set()
+        self._fanout = fanout
+        self._user_locks = [asyncio.Lock() for _ in range(USER_LOCKS)]
+        self._rechecks: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def claimed(self, session: Session) -> AsyncIterator[None]:
-        """Inside, the place is the session's, and those of the user's other sessions that stood there are ended.
+    async def acquire(self, session: Session) -> AsyncIterator[None]:
+        """Hold the slot for a session that logs in, and end the user's other sessions in that slot.
 
-        The same device's older session ends in any case. Raises KickedOffline for a device that comes back to a place that is
-        another's now, and for a login that the same device gave up and overtook by a later one: a server that is busy may come
-        to it after that, and must not end the later one for it. Raises StorageError.
+        The same device's older session ends in any case.
+
+        Raises:
+            KickedOffline: The device comes back to a slot that another device holds now; or the same device gave this login
+                up and overtook it by a later one, which a busy server must not end when it comes to this login after that.
+            StorageError: The holder is not known.
         """
-        of_its_run = (other for other in self._sessions_of(session.user) if session.run and other.run == session.run)
-        if any(other.attempt > session.attempt for other in of_its_run):
+        client = session.client
+        of_its_run = (other for other in self._fanout.of(session.user) if client.run and other.client.run == client.run)
+        if any(other.client.attempt > client.attempt for other in of_its_run):
             raise KickedOffline("a later login of this device came first")
-        place = self._place(session.platform)
-        async with self._turn(session.user):
-            if place is not None and not await self._store.take(session.user, place, session.device, resumed=session.resumed):
+        slot = self._slot(client.platform)
+        async with self._user_lock(session.user):
+            if slot is not None and not await self._store.acquire(session.user, slot, client.device, resumed=client.resumed):
                 raise KickedOffline("another login took this device's place")
-            for other in self._sessions_of(session.user):
-                if other.device == session.device:
-                    _end(other, "this device logged in once more")
-                elif place is not None and self._place(other.platform) == place:
-                    _end(other, "another device logged in")
+            for other in self._fanout.of(session.user):
+                if other.client.device == client.device:
+                    _kick(other, "this device logged in once more")
+                elif slot is not None and self._slot(other.client.platform) == slot:
+                    _kick(other, "another device logged in")
             yield
 
-    def hear(self, login: Login) -> None:
-        """A session began on another node: one of its device here is over, and a place may be another's now."""
-        for other in self._sessions_of(login.user):
-            if other.device == login.device and other.began < login.at:
+    def on_remote_login(self, login: LoginAnnouncement) -> None:
+        """End an older session of the device that logged in on another node, and check the holder of its slot."""
+        for other in self._fanout.of(login.user):
+            if other.client.device == login.device and other.started_at < login.at:
                 if login.resumed:
                     other.close(SUPERSEDED)  # the rest of a connection that was cut
                 else:
-                    _end(other, "this device logged in once more")
-        self._begin_to_look(login.user, login.platform)
+                    _kick(other, "this device logged in once more")
+        self._spawn_recheck(login.user, login.platform)
 
-    def doubt(self, session: Session) -> None:
-        """Another node's login may have gone unheard."""
-        self._begin_to_look(session.user, session.platform)
+    def recheck_session(self, session: Session) -> None:
+        """Check the holder of a session's slot: the login on another node may have gone unheard."""
+        self._spawn_recheck(session.user, session.client.platform)
 
-    async def look(self, user: str, platform: str) -> None:
-        """End the user's sessions of this node that stand in a place that is another device's."""
-        place = self._place(platform)
-        if place is None:
+    async def recheck(self, user: str, platform: str) -> None:
+        """End the user's sessions of this node in a slot that another device holds."""
+        slot = self._slot(platform)
+        if slot is None:
             return
-        async with self._turn(user):  # a login here that takes the place meanwhile must not be judged by what was read before
+        async with self._user_lock(user):  # a login here that takes the slot meanwhile must not be judged by the older holder
             try:
-                holder = await self._store.holder(user, place)
+                holder = await self._store.holder(user, slot)
             except TimimError as exc:
-                log.warning("whose place it is was not found, so nobody of %s is put out: %s", user, exc)
+                log.warning("could not read the device slot of %s; no session was closed: %s", user, exc)
                 return
-            for session in self._sessions_of(user):
-                if holder is not None and self._place(session.platform) == place and session.device != holder:
-                    _end(session, "another device logged in")
+            for session in self._fanout.of(user):
+                if holder is not None and self._slot(session.client.platform) == slot and session.client.device != holder:
+                    _kick(session, "another device logged in")
 
-    def _begin_to_look(self, user: str, platform: str) -> None:
+    def _spawn_recheck(self, user: str, platform: str) -> None:
         if self._policy != "all":
-            task = asyncio.create_task(self.look(user, platform), name=f"timim place of {user}")
-            self._looking.add(task)
-            task.add_done_callback(self._looking.discard)
+            task = asyncio.create_task(self.recheck(user, platform), name=f"timim device slot of {user}")
+            self._rechecks.add(task)
+            task.add_done_callback(self._rechecks.discard)
 
-    async def leave(self, session: Session) -> None:
-        """The device logged out: its place is free."""
-        place = self._place(session.platform)
-        if place is not None:
+    async def release(self, session: Session) -> None:
+        """Free the slot of a device that logged out."""
+        slot = self._slot(session.client.platform)
+        if slot is not None:
             try:
-                await self._store.leave(session.user, place, session.device)
+                await self._store.release(session.user, slot, session.client.device)
             except TimimError as exc:
-                log.warning("the place of %s is kept: %s", session, exc)  # a login takes it all the same
+                log.warning("the device slot of %s is kept: %s", session, exc)  # a login takes it all the same
 
     async def close(self) -> None:
-        for task in self._looking:
+        """Cancel the checks under way."""
+        for task in self._rechecks:
             task.cancel()
-        await asyncio.gather(*self._looking, return_exceptions=True)
+        await asyncio.gather(*self._rechecks, return_exceptions=True)
 
-    def _turn(self, user: str) -> asyncio.Lock:
-        return self._turns[hash(user) % TURNS]
+    def _user_lock(self, user: str) -> asyncio.Lock:
+        return self._user_locks[hash(user) % USER_LOCKS]
 
-    def _place(self, platform: str) -> str | None:
+    def _slot(self, platform: str) -> str | None:
         match self._policy:
             case "all":
                 return None
@@ -124,11 +130,11 @@ def known_platform(name: str) -> str:
     return name if name in PLATFORMS else "other"
 
 
-def _end(session: Session, why: str) -> None:
+def _kick(session: Session, why: str) -> None:
     kick = KickNotice(reason=why)
     notices = [tencent_events.kick_event(kick)]
     session.notify(PushEvent(event=EVENT_C2C_NOTICE, sub_msg_type=SUB_KICKED, kick=kick, notices=notices))
-    if session.ours:
-        session.close(LOST_ITS_PLACE)
+    if session.client.is_timim:
+        session.close(LOST_DEVICE_SLOT)
     else:  # other clients log out first, and tell their users only when that is answered
-        asyncio.get_running_loop().call_later(LEAVE_S, session.close, LOST_ITS_PLACE)
+        asyncio.get_running_loop().call_later(LOGOUT_GRACE_S, session.close, LOST_DEVICE_SLOT)

@@ -54,7 +54,7 @@ class Fanout:
             for number, session in self._sessions.get(user, {}).items():
                 if number == event.origin:
                     continue
-                if session.ours or event.kind <= LAST_OF_TENCENT:
+                if session.client.is_timim or event.kind <= LAST_OF_TENCENT:
                     session.push(event.kind, event.payload)
                 elif event.plain is not None:
                     session.notify(decode(RawEvent, event.plain))
@@ -63,7 +63,7 @@ class Fanout:
         """Tell the devices of these to ask what is new: hints may have been lost."""
         for user in users:
             for session in self.of(user):
-                session.compare()
+                session.announce_gap()
 
     def compare_all(self, rng: random.Random, also: Callable[[Session], None]) -> None:
         """Tell every device, once between COMPARE_AFTER_S and COMPARE_WITHIN_S from now, however many doubts there are.
@@ -83,5 +83,5 @@ class Fanout:
 
     def _compare(self, session: Session, also: Callable[[Session], None]) -> None:
         del self._comparing[session.number]
-        session.compare()
+        session.announce_gap()
         also(session)

@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -23,40 +24,41 @@ _numbers = itertools.count(1)
 FRAMES_IN_ONE_MESSAGE = 512
 READS_TOO_SLOWLY = "reads too slowly"
 STOPPING = "the server is stopping"
-LOST_ITS_PLACE = "another login took this place"
+LOST_DEVICE_SLOT = "another login took this place"
 SUPERSEDED = "this device came back on another connection"
 LOGGED_OUT = "logged out"
 
 
-class Session:
-    """`out` holds encoded frames and, between them, runs of pushes that are not encoded yet, and None: leave a number out."""
+def _any_device() -> str:
+    return secrets.token_hex(16)
 
-    def __init__(
-        self,
-        user: str,
-        tiny_id: str,
-        *,
-        batch: bool,
-        queue_bytes: int,
-        now: Callable[[], float],
-        asked: int = 0,
-        device: str = "",
-        platform: str = "web",
-        run: str = "",
-        attempt: int = 0,
-        ours: bool = True,
-        resumed: bool = False,
-    ) -> None:
+
+@dataclass(frozen=True, slots=True)
+class ClientInfo:
+    """What a login says of the client. The defaults are those of a client that is not timim's."""
+
+    first_request: int = 0  # the number of the login; a timim client numbers its requests without gaps
+    is_timim: bool = False  # it knows what Tencent's wire lacks
+    batch: bool = False  # it takes many frames in one websocket message
+    device: str = field(default_factory=_any_device)  # a client that has no lasting name is another each time
+    platform: str = "web"
+    run: str = ""
+    attempt: int = 0
+    resumed: bool = False  # it came back by itself after a cut
+
+
+class Session:
+    """One logged-in device.
+
+    `_out` queues encoded frames, lists of push events, and None (skip one push number).
+    """
+
+    def __init__(self, user: str, tiny_id: str, client: ClientInfo, *, queue_bytes: int, now: Callable[[], float]) -> None:
         self.number = next(_numbers)
-        self.device = device or secrets.token_hex(16)  # a client that has no lasting name is another each time
-        self.platform = platform
-        self.run, self.attempt = run, attempt
         self.user = user
         self.tiny_id = tiny_id
-        self.batch = batch
-        self.ours = ours  # a timim client: it knows what Tencent's wire lacks
-        self.resumed = resumed  # it came back by itself after a cut
-        self.began = now()
+        self.client = client
+        self.started_at = now()
         self.closed_because = ""
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._finished = False
@@ -66,7 +68,7 @@ class Session:
         self._out_bytes = 0  # of pushes
         self._reply_bytes = 0
         self._taken = asyncio.Event()
-        self._asked = asked
+        self._last_request = client.first_request
         self._pushes_written = 0
         self._wake = asyncio.Event()
 
@@ -76,7 +78,7 @@ class Session:
         self._reply_bytes += len(frame)
         self._wake.set()
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         """Wait until few enough replies wait to be written."""
         while self._reply_bytes > self._queue_bytes:
             self._taken.clear()
@@ -99,9 +101,9 @@ class Session:
         self._open_push().append(event)
         self._grow(64)
 
-    def compare(self) -> None:
+    def announce_gap(self) -> None:
         """Tell a timim client that hints may have been lost: a push's number left out says so. It asks what is new."""
-        if self.batch and not self.closed_because and None not in self._out:
+        if self.client.batch and not self.closed_because and None not in self._out:
             self._out.append(None)
             self._grow(64)
 
@@ -110,10 +112,10 @@ class Session:
 
         Raises ProtocolError when one was lost on the way: to answer the later ones would change their order.
         """
-        if seq > self._asked + 1:
-            raise ProtocolError(f"request {self._asked + 1} was lost on the way: {seq} came after {self._asked}")
-        follows = seq > self._asked
-        self._asked = max(seq, self._asked)
+        if seq > self._last_request + 1:
+            raise ProtocolError(f"request {self._last_request + 1} was lost on the way: {seq} came after {self._last_request}")
+        follows = seq > self._last_request
+        self._last_request = max(seq, self._last_request)
         return follows
 
     @property
@@ -122,7 +124,7 @@ class Session:
         return self._pushes_written + sum(2 if item is None else isinstance(item, list) for item in self._out)
 
     def close(self, why: str) -> None:
-        """Ask the door to end the session; the first reason counts."""
+        """Ask the endpoint to end the session; the first reason counts."""
         self.closed_because = self.closed_because or why
         if not self.closing.done():
             self.closing.set_result(None)
@@ -142,7 +144,7 @@ class Session:
         out, self._out, self._out_bytes, self._reply_bytes = self._out, [], 0, 0
         self._taken.set()
         frames = [item if isinstance(item, bytes) else self._encode_push(item) for item in out]
-        if not self.batch:
+        if not self.client.batch:
             return frames
         return [join_frames(frames[i : i + FRAMES_IN_ONE_MESSAGE]) for i in range(0, len(frames), FRAMES_IN_ONE_MESSAGE)]
 
@@ -164,7 +166,7 @@ class Session:
     def _encode_push(self, events: list[RawEvent] | None) -> bytes:
         self._pushes_written += 1 if events is not None else 2
         seq = self._pushes_written  # a device sees by it that a push was lost, or came twice
-        need_ack = 0 if self.batch else 1
+        need_ack = 0 if self.client.batch else 1
         push = Push(session_data=str(seq), need_ack=need_ack, events=events or [])
         return encode_frame(Head(PUSH, seq=seq, time=int(self._now())), encode(push))
 

@@ -1,6 +1,6 @@
-"""What the server says by itself, as entries. A plan: changes of rows, and the entries that tell of them.
+"""Changesets: changes of rows, and the notices that tell users about them.
 
-Pure. Whoever decides gives a plan; plans.py carries it out: everything in one transaction, then the pushes.
+Pure. The rules (group_rules.py, friend_rules.py) decide a changeset; apply.py stores it in one transaction and pushes it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ...protocol import notices as wire
 from ...protocol import session
 from ...protocol.codec import encode
 from ...protocol.entries import EntryGroupInfo, EntryPayload, encode_payload
-from ..store.base import Account, Change, Group, Member, group_timeline, system_timeline
+from ..store.base import Change, Member, StoredAccount, StoredGroup, group_timeline, system_timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +31,18 @@ class Notice:
     members: Mapping[str, Member] | None = None
     group_id: str = ""
 
-    def hearers(self, seq: int) -> Iterable[str]:
+    def recipients(self, seq: int) -> Iterable[str]:
         """Who is told, once it has this seq."""
-        return (self.user,) if self.members is None else who_see(self.members, seq)
+        return (self.user,) if self.members is None else users_who_see(self.members, seq)
 
 
-def who_see(members: Mapping[str, Member], seq: int) -> Iterable[str]:
+def users_who_see(members: Mapping[str, Member], seq: int) -> Iterable[str]:
     """The members who may see this seq: one who came in meanwhile does not get what was said before."""
     return (user for user, member in members.items() if member.floor <= seq)
 
 
 @dataclass(slots=True)
-class Plan:
+class Changeset:
     """Changes first, entries after them, in this order."""
 
     changes: list[Change] = field(default_factory=list)
@@ -51,11 +51,11 @@ class Plan:
     def change(self, *changes: Change) -> None:
         self.changes.extend(changes)
 
-    def tell(self, *notices: Notice) -> None:
+    def notify(self, *notices: Notice) -> None:
         self.notices.extend(notices)
 
 
-def tip(group: Group, operator: Account, content: wire.GroupTipContent, member_num: int) -> Notice:
+def tip(group: StoredGroup, operator: StoredAccount, content: wire.GroupTipContent, member_num: int) -> Notice:
     """A change of a group, for its timeline; it goes to who is in the group when it is published."""
     member = group.members.get(operator.user_id)
     content.operator, content.member_num = operator.user_id, member_num
@@ -94,7 +94,7 @@ def tip(group: Group, operator: Account, content: wire.GroupTipContent, member_n
 
 def group_notice(
     user: str,
-    group: Group,
+    group: StoredGroup,
     operator: str,
     report_type: int,
     *,

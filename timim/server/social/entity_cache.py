@@ -1,150 +1,156 @@
-"""Facts of accounts, groups and circles of relations, kept in memory once asked for; no I/O but the store's.
+"""Accounts, groups and relationships, cached in memory once they were read. No I/O but the store's.
 
-Invariant: a plan's changes are in the cache before anything else can be decided here; when the store then fails, they are
-forgotten. What another node changed is forgotten when it says so (`learn`), and a plan decided by what it had not said
-yet is refused by the store (Stale), forgotten and decided again: see docs/cluster.md.
+Invariant: the cache has the changes of a changeset before anything else can be decided here, and drops them when the store
+fails. Changes of another node invalidate the cache; a changeset decided from values that are stale but not invalidated yet is
+refused by the store (StaleRead) and decided again: see docs/cluster.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from ...errors import NotAMember, TimimError, UnknownGroup, UnknownUser
-from ..bus.base import Facts
+from ..bus.base import Bus, Invalidation
 from ..store import mutations as ch
-from ..store.base import Account, Appended, Change, Circle, Decided, Group, NewEntry, Store, group_timeline
+from ..store.base import (
+    Appended,
+    Change,
+    NewEntry,
+    ReadVersions,
+    Relationships,
+    Store,
+    StoredAccount,
+    StoredGroup,
+    group_timeline,
+)
 
 T = TypeVar("T")
 
 CACHE_LIMIT = 100_000  # of each kind: some 50 MB at the most; the oldest go first
-NOT_YET = 1 << 62  # a floor that only the commit will know: until then its member reads nothing
+UNKNOWN_FLOOR = 1 << 62  # a floor that only the commit will know: until then its member reads nothing
 
 
-def _unheard(facts: Facts) -> None:
-    """There is no other node."""
+class EntityCache:
+    """Accounts, groups and relationships, by id. Other nodes are told over the bus what was changed here."""
 
-
-class Directory:
-    """Accounts, groups and circles, by id. `announce` tells other nodes what was changed here."""
-
-    def __init__(self, store: Store, announce: Callable[[Facts], None] = _unheard) -> None:
+    def __init__(self, store: Store, bus: Bus) -> None:
         self._store = store
-        self._announce = announce
+        self._bus = bus
         self._trusting = True  # other nodes can say what they change
-        self._learned = 0  # how often something was forgotten: what was read meanwhile may be old
-        self._old: set[tuple[str, str]] = set()  # cached, and read again before it is used again
-        self._accounts: dict[str, Account] = {}
-        self._groups: dict[str, Group] = {}
-        self._circles: dict[str, Circle] = {}
-        self._ended: dict[str, None] = {}  # groups that were dissolved: a read under way must not bring one back
-        self._under_way = 0  # plans whose commit is awaited
-        self._doubtful: list[Change] = []  # of failed plans: forgotten again until nothing is under way
+        self._invalidations = 0  # how often something was forgotten: what was read meanwhile may be old
+        self._stale: set[tuple[str, str]] = set()  # cached, and read again before it is used again
+        self._accounts: dict[str, StoredAccount] = {}
+        self._groups: dict[str, StoredGroup] = {}
+        self._relationships: dict[str, Relationships] = {}
+        self._dissolved: dict[str, None] = {}  # groups that were dissolved: a read under way must not bring one back
+        self._under_way = 0  # changesets whose commit is awaited
+        self._doubtful: list[Change] = []  # of failed changesets: forgotten again until nothing is under way
 
-    async def account(self, user: str) -> Account:
+    async def account(self, user: str) -> StoredAccount:
         """Raises UnknownUser."""
         account = self._accounts.get(user)
-        if account is None or self._is_old("account", user):
-            learned = self._learned
-            account = await self._store.account(user)
+        if account is None or self._is_stale("account", user):
+            learned = self._invalidations
+            account = await self._store.accounts.get(user)
             if account is None:
                 raise UnknownUser(f"there is no account {user!r}: it exists from its first login on")
-            account = self._kept(self._accounts, "account", user, account, learned)
+            account = self._cache_read(self._accounts, "account", user, account, learned)
         return account
 
-    async def ensure_account(self, user: str, *, nickname: str = "", face_url: str = "") -> Account:
+    async def ensure_account(self, user: str, *, nickname: str = "", face_url: str = "") -> StoredAccount:
         """The account, made when there is none."""
         known = self._accounts.get(user)
-        if known is not None and not nickname and not face_url and not self._is_old("account", user):
+        if known is not None and not nickname and not face_url and not self._is_stale("account", user):
             return known  # back after a cut, as thousands at once may be
-        learned = self._learned
-        account = await self._store.ensure_account(user, nickname=nickname, face_url=face_url)
+        learned = self._invalidations
+        account = await self._store.accounts.ensure(user, nickname=nickname, face_url=face_url)
         if nickname or face_url:
             self._accounts.pop(user, None)
-            self._announce(Facts(accounts=[user]))
-        return self._kept(self._accounts, "account", user, account, learned)
+            self._bus.announce(Invalidation(accounts=[user]))
+        return self._cache_read(self._accounts, "account", user, account, learned)
 
-    async def group(self, group_id: str) -> Group:
+    async def group(self, group_id: str) -> StoredGroup:
         """Raises UnknownGroup. The latest there is, as long as nothing is awaited after it."""
         group = self._groups.get(group_id)
-        if group is None or self._is_old("group", group_id):
-            learned = self._learned
-            group = await self._store.group(group_id)
-            if group is None or group_id in self._ended:
+        if group is None or self._is_stale("group", group_id):
+            learned = self._invalidations
+            group = await self._store.groups.get(group_id)
+            if group is None or group_id in self._dissolved:
                 self._groups.pop(group_id, None)
                 raise UnknownGroup(f"there is no group {group_id!r}")
-            group = self._kept(self._groups, "group", group_id, group, learned)
+            group = self._cache_read(self._groups, "group", group_id, group, learned)
         return group
 
-    async def group_for(self, user: str, group_id: str) -> Group:
+    async def group_for(self, user: str, group_id: str) -> StoredGroup:
         """The group, for one of its members. Raises UnknownGroup, NotAMember."""
         group = await self.group(group_id)
         if user not in group.members:
             raise NotAMember(f"{user!r} is not in group {group_id!r}")
         return group
 
-    async def circle(self, user: str) -> Circle:
+    async def relationships(self, user: str) -> Relationships:
         """The user's relations, always the same object while it is cached."""
-        circle = self._circles.get(user)
-        if circle is None or self._is_old("circle", user):
-            learned = self._learned
-            found = await self._store.circle(user)
-            known = self._circles.get(user)
-            circle = self._kept(self._circles, "circle", user, found, learned)
-            if known is not None and circle is found:
-                circle = self._circles[user] = _become(known, found)
-        return circle
+        relationships = self._relationships.get(user)
+        if relationships is None or self._is_stale("relationships", user):
+            learned = self._invalidations
+            found = await self._store.accounts.relationships(user)
+            known = self._relationships.get(user)
+            relationships = self._cache_read(self._relationships, "relationships", user, found, learned)
+            if known is not None and relationships is found:
+                relationships = self._relationships[user] = _overwrite(known, found)
+        return relationships
 
-    def learn(self, facts: Facts) -> None:
+    def invalidate(self, facts: Invalidation) -> None:
         """Another node changed these: forget them."""
-        self._learned += 1
-        self._forget_named(facts)
+        self._invalidations += 1
+        self._mark_stale(facts)
 
-    def doubt(self, *, away: bool) -> None:
+    def invalidate_all(self, *, away: bool) -> None:
         """Other nodes may have changed anything; while they are `away`, everything is read each time it is used."""
-        self._learned += 1
+        self._invalidations += 1
         self._trusting = not away
-        self._old |= {("account", user) for user in self._accounts}
-        self._old |= {("group", group_id) for group_id in self._groups}
-        self._old |= {("circle", user) for user in self._circles}
+        self._stale |= {("account", user) for user in self._accounts}
+        self._stale |= {("group", group_id) for group_id in self._groups}
+        self._stale |= {("relationships", user) for user in self._relationships}
 
-    def _forget_named(self, facts: Facts) -> None:
-        self._old |= {("account", user) for user in facts.accounts if user in self._accounts}
-        self._old |= {("group", group_id) for group_id in facts.groups if group_id in self._groups}
-        self._old |= {("circle", user) for user in facts.circles if user in self._circles}
+    def _mark_stale(self, facts: Invalidation) -> None:
+        self._stale |= {("account", user) for user in facts.accounts if user in self._accounts}
+        self._stale |= {("group", group_id) for group_id in facts.groups if group_id in self._groups}
+        self._stale |= {("relationships", user) for user in facts.relationships if user in self._relationships}
 
-    def _is_old(self, kind: str, key: str) -> bool:
-        return not self._trusting or (kind, key) in self._old
+    def _is_stale(self, kind: str, key: str) -> bool:
+        return not self._trusting or (kind, key) in self._stale
 
-    def _kept(self, cache: dict[str, T], kind: str, key: str, value: T, learned: int) -> T:
+    def _cache_read(self, cache: dict[str, T], kind: str, key: str, value: T, learned: int) -> T:
         """What was just read, in the cache; when something was forgotten meanwhile, it is read again next time.
 
-        While plans are under way here, what they put there is newer than what was read.
+        While changesets are under way here, what they put there is newer than what was read.
         """
-        if key in cache and not self._is_old(kind, key):
+        if key in cache and not self._is_stale(kind, key):
             return cache[key]
-        self._old.discard((kind, key))
+        self._stale.discard((kind, key))
         cache.pop(key, None)
-        if learned != self._learned:
-            self._old.add((kind, key))
-        return _keep(cache, key, value)
+        if learned != self._invalidations:
+            self._stale.add((kind, key))
+        return _cache_put(cache, key, value)
 
-    async def create_group(self, group: Group) -> None:
+    async def create_group(self, group: StoredGroup) -> None:
         """Raises GroupExists."""
-        await self.apply([ch.CreateGroup(group)], [])
+        await self.apply([ch.InsertGroup(group)], [])
 
     def apply(self, changes: Sequence[Change], entries: Sequence[NewEntry]) -> Awaitable[list[Appended]]:
-        """Carry out a plan: the cache before this returns, the store in one transaction that the result waits for.
+        """Apply a changeset: the cache before this returns, the store in one transaction that the result waits for.
 
         Raises (when awaited) GroupExists, StorageError. Whoever waits must not be cancelled: the cache is settled then.
         """
-        decided = self._decided(changes)
+        decided = self._read_versions(changes)
         stored = self._store.apply(changes, entries, decided)
         self._under_way += 1
         for change in changes:
-            self._take(change)
-        self._count_on(decided)
+            self._apply_change(change)
+        self._raise_versions(decided)
         return self._commit(changes, entries, stored)
 
     async def _commit(
@@ -158,98 +164,102 @@ class Directory:
         finally:
             self._under_way -= 1
             for change in self._doubtful:
-                self._forget(change)
+                self._evict(change)
             if not self._under_way:
                 self._doubtful.clear()
         seqs = {entry.timeline: done.seq for entry, done in zip(reversed(entries), reversed(appended), strict=True)}
         for change in changes:
-            self._settle(change, seqs)
+            self._confirm_change(change, seqs)
         if changes:
-            self._announce(_facts(changes, seqs))
+            self._bus.announce(_invalidation(changes, seqs))
         return appended
 
-    def _decided(self, changes: Iterable[Change]) -> Decided:
+    def _read_versions(self, changes: Iterable[Change]) -> ReadVersions:
         """What these changes were decided by, as it is in the cache now."""
-        named = _named(changes)
-        return Decided(
+        named = _changed_entities(changes)
+        return ReadVersions(
             {group_id: group.version for group_id in named.groups if (group := self._groups.get(group_id)) is not None},
-            {user: circle.version for user in named.circles if (circle := self._circles.get(user)) is not None},
+            {
+                user: relationships.version
+                for user in named.relationships
+                if (relationships := self._relationships.get(user)) is not None
+            },
         )
 
-    def _count_on(self, decided: Decided) -> None:
+    def _raise_versions(self, decided: ReadVersions) -> None:
         for group_id, version in decided.groups.items():
             if group_id in self._groups:
                 self._groups[group_id] = replace(self._groups[group_id], version=version + 1)
-        for user, version in decided.circles.items():
-            if user in self._circles:
-                self._circles[user].version = version + 1
+        for user, version in decided.relationships.items():
+            if user in self._relationships:
+                self._relationships[user].version = version + 1
 
-    def _take(self, change: Change) -> None:
+    def _apply_change(self, change: Change) -> None:
         match change:
             case ch.SetAccount(account):
                 self._accounts[account.user_id] = account
-            case ch.CreateGroup():
+            case ch.InsertGroup():
                 pass  # it is there once the store took its id
             case ch.SetGroup(group):
                 self._groups[group.group_id] = group
             case ch.DissolveGroup(group_id, _):
                 self._groups.pop(group_id, None)
-                _keep(self._ended, group_id, None)
-            case ch.AddMembers(group_id, members, from_now):
+                _cache_put(self._dissolved, group_id, None)
+            case ch.InsertMembers(group_id, members, from_now):
                 group = self._groups[group_id]
                 for user, member in members.items():
-                    group.members[user] = replace(member, floor=NOT_YET) if from_now else member
+                    group.members[user] = replace(member, floor=UNKNOWN_FLOOR) if from_now else member
             case ch.SetMember(group_id, user, member):
                 self._groups[group_id].members[user] = member
             case ch.RemoveMembers(group_id, users):
                 for user in users:
                     self._groups[group_id].members.pop(user, None)
-            case ch.SetGroupApplication(group_id, user, wish):
-                self._groups[group_id].applications[user] = wish
+            case ch.SetGroupApplication(group_id, user, application):
+                self._groups[group_id].applications[user] = application
             case ch.RemoveGroupApplication(group_id, user):
                 self._groups[group_id].applications.pop(user, None)
             case _:
-                _turn(self._circles, change)
+                _apply_relationship_change(self._relationships, change)
 
-    def _settle(self, change: Change, seqs: dict[str, int]) -> None:
-        if isinstance(change, ch.CreateGroup):
-            _keep(self._groups, change.group.group_id, change.group)
-        elif isinstance(change, ch.AddMembers) and change.from_now:
+    def _confirm_change(self, change: Change, seqs: dict[str, int]) -> None:
+        if isinstance(change, ch.InsertGroup):
+            _cache_put(self._groups, change.group.group_id, change.group)
+        elif isinstance(change, ch.InsertMembers) and change.from_now:
             group = self._groups.get(change.group_id)
             first = seqs[group_timeline(change.group_id)]
             for user in change.members if group is not None else ():
                 assert group is not None
                 member = group.members.get(user)
-                if member is not None and member.floor == NOT_YET:
+                if member is not None and member.floor == UNKNOWN_FLOOR:
                     group.members[user] = replace(member, floor=first)
 
-    def _forget(self, change: Change) -> None:
+    def _evict(self, change: Change) -> None:
         if isinstance(change, ch.DissolveGroup):
-            self._ended.pop(change.group_id, None)
-        named = _named((change,))
+            self._dissolved.pop(change.group_id, None)
+        named = _changed_entities((change,))
         for user in named.accounts:
             self._accounts.pop(user, None)
         for group_id in named.groups:
             self._groups.pop(group_id, None)
-        self._old |= {("circle", user) for user in named.circles if user in self._circles}
+        self._stale |= {("relationships", user) for user in named.relationships if user in self._relationships}
 
 
-def _named(changes: Iterable[Change]) -> Facts:
+def _changed_entities(changes: Iterable[Change]) -> Invalidation:
     """What these changes change of what was there before; each once."""
     accounts: dict[str, None] = {}
     groups: dict[str, None] = {}
-    circles: dict[str, None] = {}
+    relationships: dict[str, None] = {}
     for change in changes:
         match change:
             case ch.SetAccount(account):
                 accounts[account.user_id] = None
-            case ch.CreateGroup():
+            case ch.InsertGroup():
                 pass
             case ch.SetGroup(group):
                 groups[group.group_id] = None
             case (
                 ch.DissolveGroup(group_id)
-                | ch.AddMembers(group_id)
+                | ch.InsertMembers(group_id)
                 | ch.SetMember(group_id)
                 | ch.RemoveMembers(group_id)
                 | ch.SetGroupApplication(group_id)
@@ -257,42 +267,42 @@ def _named(changes: Iterable[Change]) -> Facts:
             ):
                 groups[group_id] = None
             case ch.SetFriendGroups(owner, _):
-                circles[owner] = None
+                relationships[owner] = None
             case _:
-                circles[change.owner] = circles[change.peer] = None
-    return Facts(accounts=list(accounts), groups=list(groups), circles=list(circles))
+                relationships[change.owner] = relationships[change.peer] = None
+    return Invalidation(accounts=list(accounts), groups=list(groups), relationships=list(relationships))
 
 
-def _facts(changes: Sequence[Change], seqs: dict[str, int]) -> Facts:
+def _invalidation(changes: Sequence[Change], seqs: dict[str, int]) -> Invalidation:
     """What other nodes are told of changes that were stored."""
-    facts = _named(changes)
-    facts.came, facts.gone = {}, {}
+    facts = _changed_entities(changes)
+    facts.joined, facts.left = {}, {}
     for change in changes:
         match change:
-            case ch.CreateGroup(group):
-                facts.came[group.group_id] = {user: member.floor for user, member in group.members.items()}
-            case ch.AddMembers(group_id, members, from_now):
+            case ch.InsertGroup(group):
+                facts.joined[group.group_id] = {user: member.floor for user, member in group.members.items()}
+            case ch.InsertMembers(group_id, members, from_now):
                 first = seqs.get(group_timeline(group_id), 1)
                 floors = {user: first if from_now else member.floor for user, member in members.items()}
-                facts.came.setdefault(group_id, {}).update(floors)
+                facts.joined.setdefault(group_id, {}).update(floors)
             case ch.RemoveMembers(group_id, users) | ch.DissolveGroup(group_id, users):
-                facts.gone.setdefault(group_id, []).extend(users)
+                facts.left.setdefault(group_id, []).extend(users)
             case _:
                 pass
     return facts
 
 
-def _become(known: Circle, found: Circle) -> Circle:
+def _overwrite(known: Relationships, found: Relationships) -> Relationships:
     """The same object with what was found: who holds it decides by it."""
-    for name in Circle.__slots__:
+    for name in Relationships.__slots__:
         setattr(known, name, getattr(found, name))
     return known
 
 
-def _turn(circles: dict[str, Circle], change: ch.CircleChange) -> None:
-    """Change the circles that are in memory: those of the plan were read before it was made."""
-    mine = circles.get(change.owner) or Circle()
-    theirs = Circle() if isinstance(change, ch.SetFriendGroups) else circles.get(change.peer) or Circle()
+def _apply_relationship_change(relationships: dict[str, Relationships], change: ch.RelationshipChange) -> None:
+    """Change the relationships that are in memory: those of the changeset were read before it was made."""
+    mine = relationships.get(change.owner) or Relationships()
+    theirs = Relationships() if isinstance(change, ch.SetFriendGroups) else relationships.get(change.peer) or Relationships()
     match change:
         case ch.SetFriend(owner, peer, friend):
             mine.friends[peer] = friend
@@ -301,11 +311,11 @@ def _turn(circles: dict[str, Circle], change: ch.CircleChange) -> None:
             mine.friends.pop(peer, None)
             theirs.listed_by.discard(owner)
         case ch.SetApplication(owner, peer, application):
-            mine.asked[peer] = application
-            theirs.asking[owner] = application
+            mine.received_requests[peer] = application
+            theirs.sent_requests[owner] = application
         case ch.RemoveApplication(owner, peer):
-            mine.asked.pop(peer, None)
-            theirs.asking.pop(owner, None)
+            mine.received_requests.pop(peer, None)
+            theirs.sent_requests.pop(owner, None)
         case ch.SetBlocked(_, peer, time):
             mine.blocked[peer] = time
         case ch.RemoveBlocked(_, peer):
@@ -314,7 +324,7 @@ def _turn(circles: dict[str, Circle], change: ch.CircleChange) -> None:
             mine.friend_groups[:] = names
 
 
-def _keep(cache: dict[str, T], key: str, value: T) -> T:
+def _cache_put(cache: dict[str, T], key: str, value: T) -> T:
     """What the cache holds under `key`: `value`, or what somebody else put there meanwhile."""
     if key in cache:
         return cache[key]

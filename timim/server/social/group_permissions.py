@@ -9,7 +9,7 @@ import enum
 from collections.abc import Mapping
 
 from ...errors import AlreadyMember, NoPermission, NotAMember, OwnerCannotQuit
-from ..store.base import Group
+from ..store.base import StoredGroup
 
 OWNER, ADMIN, MEMBER, STRANGER = "Owner", "Admin", "Member", "Stranger"
 KINDS: Mapping[str, str] = {  # TIM's names of a type, old and new, and the one that the rules use
@@ -33,7 +33,7 @@ JOINING_FIXED = frozenset({"Work", "AVChatRoom"})  # the type itself says how on
 HISTORY_FROM_BEFORE = frozenset({"Meeting"})  # who joins reads what was said before
 
 
-class Act(enum.Enum):
+class Permission(enum.Enum):
     """What one does in a group. ASK_IN: ask the admins to let somebody in."""
 
     READ = "read"
@@ -55,56 +55,56 @@ class Act(enum.Enum):
 
 _ROLES = {"O": OWNER, "A": ADMIN, "M": MEMBER}
 _COLUMNS = ("Work", "Public", "Meeting", "AVChatRoom", "Community")
-_ROWS: Mapping[Act, tuple[str, str, str, str, str]] = {
+_ROWS: Mapping[Permission, tuple[str, str, str, str, str]] = {
     #               Work   Public Meeting AVChatRoom Community
-    Act.READ: ("OM", "OAM", "OAM", "OM", "OAM"),
-    Act.SPEAK: ("OM", "OAM", "OAM", "OM", "OAM"),
-    Act.INVITE: ("OM", "OA", "OAM", "", "OAM"),
-    Act.ASK_IN: ("", "M", "", "", ""),
-    Act.APPROVE: ("", "OA", "OA", "", "OA"),
-    Act.KICK: ("O", "OA", "OA", "", "OA"),
-    Act.MUTE: ("", "OA", "OA", "O", "OA"),
-    Act.CARD: ("O", "OA", "OA", "", "OA"),
-    Act.EDIT: ("OM", "OA", "OA", "O", "OA"),
-    Act.SET_ADMIN: ("", "O", "O", "", "O"),
-    Act.TRANSFER: ("O", "O", "O", "", "O"),
-    Act.QUIT: ("OM", "AM", "AM", "M", "AM"),
-    Act.DISSOLVE: ("", "O", "O", "O", "O"),
-    Act.RECALL: ("O", "OA", "OA", "O", "OA"),
-    Act.MENTION_ALL: ("O", "OA", "OA", "O", "OA"),
+    Permission.READ: ("OM", "OAM", "OAM", "OM", "OAM"),
+    Permission.SPEAK: ("OM", "OAM", "OAM", "OM", "OAM"),
+    Permission.INVITE: ("OM", "OA", "OAM", "", "OAM"),
+    Permission.ASK_IN: ("", "M", "", "", ""),
+    Permission.APPROVE: ("", "OA", "OA", "", "OA"),
+    Permission.KICK: ("O", "OA", "OA", "", "OA"),
+    Permission.MUTE: ("", "OA", "OA", "O", "OA"),
+    Permission.CARD: ("O", "OA", "OA", "", "OA"),
+    Permission.EDIT: ("OM", "OA", "OA", "O", "OA"),
+    Permission.SET_ADMIN: ("", "O", "O", "", "O"),
+    Permission.TRANSFER: ("O", "O", "O", "", "O"),
+    Permission.QUIT: ("OM", "AM", "AM", "M", "AM"),
+    Permission.DISSOLVE: ("", "O", "O", "O", "O"),
+    Permission.RECALL: ("O", "OA", "OA", "O", "OA"),
+    Permission.MENTION_ALL: ("O", "OA", "OA", "O", "OA"),
 }
-TABLE: Mapping[tuple[Act, str], frozenset[str]] = {
+PERMISSIONS: Mapping[tuple[Permission, str], frozenset[str]] = {
     (act, kind): frozenset(_ROLES[letter] for letter in letters)
     for act, row in _ROWS.items()
     for kind, letters in zip(_COLUMNS, row, strict=True)
 }
 
 
-def may(role: str, type: str, act: Act) -> bool:
+def is_allowed(role: str, type: str, act: Permission) -> bool:
     """Whether a role may do this in a group of this type."""
-    return role in TABLE[act, KINDS.get(type, type)]
+    return role in PERMISSIONS[act, KINDS.get(type, type)]
 
 
-def role_of(group: Group, user: str) -> str:
+def role_of(group: StoredGroup, user: str) -> str:
     """Owner, Admin, Member or Stranger."""
     member = group.members.get(user)
     return member.role if member is not None else STRANGER
 
 
-def demand(group: Group, user: str, act: Act) -> None:
+def require(group: StoredGroup, user: str, act: Permission) -> None:
     """Raises NotAMember, OwnerCannotQuit (10009) or NoPermission (10007)."""
     role = role_of(group, user)
     if role == STRANGER:
         raise NotAMember(f"{user!r} is not in group {group.group_id!r}")
-    if not may(role, group.type, act):
-        if act is Act.QUIT and role == OWNER:
+    if not is_allowed(role, group.type, act):
+        if act is Permission.QUIT and role == OWNER:
             raise OwnerCannotQuit(f"the owner of a {group.type} group cannot quit: pass it on, or dissolve it")
         raise NoPermission(f"{user!r} is {role} of a {group.type} group, and may not {act.value} there")
 
 
-def demand_over(group: Group, user: str, act: Act, target: str) -> None:
+def require_over(group: StoredGroup, user: str, act: Permission, target: str) -> None:
     """The same for an act on another member: nobody over the owner, admins not over admins."""
-    demand(group, user, act)
+    require(group, user, act)
     if target == user:
         raise NoPermission(f"{user!r} may not {act.value} on itself")
     mine, theirs = role_of(group, user), role_of(group, target)
@@ -112,17 +112,17 @@ def demand_over(group: Group, user: str, act: Act, target: str) -> None:
         raise NoPermission(f"{user!r} is {mine}, and may not {act.value} the {theirs} {target!r}")
 
 
-def joining(group: Group) -> str:
+def join_option(group: StoredGroup) -> str:
     """How one comes in by itself: FreeAccess, NeedPermission or DisableApply."""
     kind = KINDS[group.type]
     return JOINING[kind] if kind in JOINING_FIXED else group.apply_option or JOINING[kind]
 
 
-def demand_joinable(group: Group, user: str) -> str:
+def require_joinable(group: StoredGroup, user: str) -> str:
     """`joining(group)` for who may try. Raises AlreadyMember (10013), NoPermission (10007)."""
     if user in group.members:
         raise AlreadyMember(f"{user!r} is in group {group.group_id!r} already")
-    how = joining(group)
+    how = join_option(group)
     if how == CLOSED:
         raise NoPermission(f"nobody joins group {group.group_id!r} by itself: ask a member to invite you")
     return how

@@ -6,9 +6,12 @@ Invariant: whatever changes here dates its row (`read_time`), so a device that w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from .base import UNREAD_LIMIT, Contact, ContactChange, NewEntry, Read, Receipt, StoredEntry, Unread
-from .operation import Run, RunMany, Steps, one
+from . import receipts
+from .entities import UNREAD_LIMIT, ConversationChange, Read, Receipt, Unread, UserConversation
+from .entries import StoredEntry
+from .operation import Execute, Operation, SqlEngine, first_row
 
 _LAST_MESSAGE = "(SELECT x.seq FROM entries x WHERE x.timeline=t.id AND x.kind<>1 ORDER BY x.seq DESC LIMIT 1)"
 _UNREAD = "SELECT 1 FROM entries WHERE timeline=? AND seq>? AND kind=0 AND sender NOT IN (?, '') LIMIT ?"  # '': a tip
@@ -16,19 +19,47 @@ _MENTIONED = (
     "SELECT count(*) FROM (SELECT DISTINCT m.seq FROM mentions m JOIN entries e ON e.timeline=m.timeline AND e.seq=m.seq"
     " WHERE m.timeline=? AND m.user_id IN (?, '') AND m.seq>? AND e.kind=0 AND e.sender<>?) AS calls"
 )
-_WANTED = "SELECT t.name, w.seq, w.sender, w.readers FROM receipts_wanted w JOIN timelines t ON t.id=w.timeline"
 
 
-def asked(timeline: int, seq: int, entry: NewEntry) -> Steps[None]:
-    """Whom a new entry calls, and that its sender wants to know who reads it."""
-    if entry.receipt:
-        yield Run("INSERT INTO receipts_wanted(timeline, seq, sender) VALUES(?,?,?)", (timeline, seq, entry.sender))
-    if entry.mentions:
-        yield RunMany("INSERT INTO mentions VALUES(?,?,?)", [(timeline, user, seq) for user in entry.mentions])
+class ConversationStore:
+    """Conversations as one user sees them: read seqs, unread counts, settings. Every method may raise StorageError."""
+
+    def __init__(self, engine: SqlEngine) -> None:
+        self._engine = engine
+
+    async def page(self, user: str, offset: int, limit: int, *, since: int = 0) -> list[UserConversation]:
+        """Return the conversations that changed at `since` or later, the newest first, each with its last message."""
+        return await self._engine.read(partial(page, user, offset, limit, since))
+
+    async def unread(self, user: str, timelines: Sequence[str]) -> list[Unread]:
+        """Count the unread entries of each timeline; counting ends at UNREAD_LIMIT."""
+        if not timelines:  # a device that comes back after a cut asks so
+            return []
+        return await self._engine.read(partial(unread, user, timelines))
+
+    async def set_read(self, user: str, timeline: str, seq: int, *, time: int = 0) -> Read:
+        """Raise the user's read seq in a timeline at this time. The seq never falls."""
+        return await self._engine.write(partial(set_read, user, timeline, seq, time))
+
+    async def read_time(self, user: str, timeline: str) -> int:
+        """Return the time of the last entry that this user has read, 0 when there is none."""
+        return await self._engine.read(partial(read_time, user, timeline))
+
+    async def change(self, user: str, timeline: str, change_: ConversationChange, *, time: int) -> UserConversation | None:
+        """Pin, mute, or keep a draft, and return the result without entries. None when the user is not in that group."""
+        return await self._engine.write(partial(change, user, timeline, change_, time))
+
+    async def muted(self, user: str, timelines: Sequence[str]) -> list[bool]:
+        """Tell for each timeline whether the user has muted it."""
+        return await self._engine.read(partial(muted, user, timelines))
+
+    async def users_who_muted(self, timeline: str, users: Sequence[str]) -> set[str]:
+        """Return those of `users` who have muted a timeline."""
+        return await self._engine.read(partial(users_who_muted, timeline, users))
 
 
-def contacts(user: str, offset: int, limit: int, since: int) -> Steps[list[Contact]]:
-    rows = yield Run(
+def page(user: str, offset: int, limit: int, since: int) -> Operation[list[UserConversation]]:
+    rows = yield Execute(
         "SELECT t.name, t.last_seq, t.last_time, c.read_seq, c.floor, t.floor, e.seq, e.time, e.tail, e.kind,"
         " t.act_seq, c.peer_read_seq, c.pinned, c.muted, c.draft"
         " FROM contacts c JOIN timelines t ON t.id=c.timeline"
@@ -36,22 +67,24 @@ def contacts(user: str, offset: int, limit: int, since: int) -> Steps[list[Conta
         " WHERE c.user_id=? AND (t.last_time>=? OR c.read_time>=?) ORDER BY t.last_time DESC, t.id DESC LIMIT ? OFFSET ?",
         (user, since, since, limit, offset),
     )
-    found: list[Contact] = []
+    found: list[UserConversation] = []
     for name, last_seq, time, read, own, all, seq, at, tail, kind, acts, peer_read, pinned, muted, draft in rows:
         last = StoredEntry(seq, at, tail, kind) if seq is not None else None
-        found.append(Contact(name, last_seq, time, read, max(own, all), last, acts, peer_read, pinned, bool(muted), draft))
+        found.append(
+            UserConversation(name, last_seq, time, read, max(own, all), last, acts, peer_read, pinned, bool(muted), draft)
+        )
     return found
 
 
-def unread(user: str, timelines: Sequence[str]) -> Steps[list[Unread]]:
+def unread(user: str, timelines: Sequence[str]) -> Operation[list[Unread]]:
     counts: list[Unread] = []
     for timeline in timelines:
         counts += [(yield from _unread(user, timeline))]
     return counts
 
 
-def _unread(user: str, timeline: str) -> Steps[Unread]:
-    row = yield from one(
+def _unread(user: str, timeline: str) -> Operation[Unread]:
+    row = yield from first_row(
         "SELECT t.id, c.read_seq, c.floor, t.last_seq FROM timelines t JOIN contacts c ON c.timeline=t.id"
         " WHERE t.name=? AND c.user_id=?",
         timeline,
@@ -63,13 +96,13 @@ def _unread(user: str, timeline: str) -> Steps[Unread]:
     read = max(read, floor - 1)
     if read >= last_seq:
         return Unread(0, 0, last_seq)
-    count = yield from one(f"SELECT count(*) FROM ({_UNREAD}) AS others", number, read, user, UNREAD_LIMIT)
-    mentioned = yield from one(_MENTIONED, number, user, read, user)
+    count = yield from first_row(f"SELECT count(*) FROM ({_UNREAD}) AS others", number, read, user, UNREAD_LIMIT)
+    mentioned = yield from first_row(_MENTIONED, number, user, read, user)
     return Unread(count[0] if count else 0, mentioned[0] if mentioned else 0, last_seq)
 
 
-def read_time(user: str, timeline: str) -> Steps[int]:
-    row = yield from one(
+def read_time(user: str, timeline: str) -> Operation[int]:
+    row = yield from first_row(
         "SELECT e.time FROM timelines t JOIN contacts c ON c.timeline=t.id"
         " JOIN entries e ON e.timeline=t.id AND e.seq=c.read_seq"
         " WHERE t.name=? AND c.user_id=?",
@@ -79,8 +112,8 @@ def read_time(user: str, timeline: str) -> Steps[int]:
     return int(row[0]) if row else 0
 
 
-def set_read(user: str, timeline: str, seq: int, time: int) -> Steps[Read]:
-    row = yield from one(
+def set_read(user: str, timeline: str, seq: int, time: int) -> Operation[Read]:
+    row = yield from first_row(
         "SELECT t.id, t.last_seq, c.read_seq FROM timelines t JOIN contacts c ON c.timeline=t.id"
         " WHERE t.name=? AND c.user_id=?",
         timeline,
@@ -89,97 +122,39 @@ def set_read(user: str, timeline: str, seq: int, time: int) -> Steps[Read]:
     if row is None:
         return Read(0, Unread(0, 0, 0))
     number, last_seq, before = row
-    risen = yield Run(
+    risen = yield Execute(
         "UPDATE contacts SET read_seq=?, read_time=? WHERE user_id=? AND timeline=? AND read_seq<? RETURNING read_seq",
         (min(seq, last_seq), time, user, number, min(seq, last_seq)),
     )
     if not risen:
         return Read(before, (yield from _unread(user, timeline)))
     seq = risen[0][0]
-    receipts: list[Receipt] = []
+    risen_receipts: list[Receipt] = []
     if timeline.startswith("c2c\x1f"):
-        yield Run(
+        yield Execute(
             "UPDATE contacts SET peer_read_seq=?, read_time=? WHERE timeline=? AND user_id<>? AND peer_read_seq<?",
             (seq, time, number, user, seq),
         )
     else:
-        wanted = yield Run(
+        wanted = yield Execute(
             "SELECT seq FROM receipts_wanted WHERE timeline=? AND seq>? AND seq<=? AND sender<>?",
             (number, before, seq, user),
         )
         for (at,) in wanted:
-            receipts += yield from _receive(number, timeline, at, user, time)
-    return Read(seq, (yield from _unread(user, timeline)), True, receipts)
+            risen_receipts += yield from receipts.add_reader(number, timeline, at, user, time)
+    return Read(seq, (yield from _unread(user, timeline)), True, risen_receipts)
 
 
-def _receive(number: int, timeline: str, seq: int, user: str, time: int) -> Steps[list[Receipt]]:
-    """This user has read a message whose sender wants to know: once."""
-    new = yield Run(
-        "INSERT INTO receipts VALUES(?,?,?,?) ON CONFLICT(timeline, seq, user_id) DO NOTHING RETURNING seq",
-        (number, seq, user, time),
-    )
-    if not new:
-        return []
-    rows = yield Run(
-        "UPDATE receipts_wanted SET readers=readers+1, changed=? WHERE timeline=? AND seq=? RETURNING sender, readers",
-        (time, number, seq),
-    )
-    return [Receipt(timeline, seq, sender, readers) for sender, readers in rows]
-
-
-def set_receipts(user: str, timeline: str, seqs: Sequence[int], time: int) -> Steps[list[Receipt]]:
-    """This user has read just these messages, as far as their senders want to know."""
-    found: list[Receipt] = []
-    for seq in seqs:
-        row = yield from one(
-            "SELECT w.timeline FROM receipts_wanted w JOIN timelines t ON t.id=w.timeline"
-            " WHERE t.name=? AND w.seq=? AND w.sender<>?",
-            timeline,
-            seq,
-            user,
-        )
-        if row is not None:
-            found += yield from _receive(row[0], timeline, seq, user, time)
-    return found
-
-
-def receipts_of(sender: str, since: int, limit: int) -> Steps[list[Receipt]]:
-    """The receipts of a sender's messages that changed at `since` or later, the newest first."""
-    where = " WHERE w.sender=? AND w.changed>=? AND w.changed>0 ORDER BY w.changed DESC LIMIT ?"
-    rows = yield Run(_WANTED + where, (sender, since, limit))
-    return [Receipt(*row) for row in rows]
-
-
-def receipts(timeline: str, seqs: Sequence[int]) -> Steps[list[Receipt]]:
-    """The receipts of these messages; none of those whose sender wants none."""
-    found: list[Receipt] = []
-    for seq in seqs:
-        row = yield from one(f"{_WANTED} WHERE t.name=? AND w.seq=?", timeline, seq)
-        if row is not None:
-            found.append(Receipt(*row))
-    return found
-
-
-def readers(timeline: str, seq: int, offset: int, limit: int) -> Steps[list[tuple[str, int]]]:
-    """Who has read a message, and when, in that order."""
-    rows = yield Run(
-        "SELECT r.user_id, r.time FROM receipts r JOIN timelines t ON t.id=r.timeline WHERE t.name=? AND r.seq=?"
-        " ORDER BY r.time, r.user_id LIMIT ? OFFSET ?",
-        (timeline, seq, limit, offset),
-    )
-    return [(user, time) for user, time in rows]
-
-
-def change(user: str, timeline: str, wanted: ContactChange, time: int) -> Steps[Contact | None]:
+def change(user: str, timeline: str, wanted: ConversationChange, time: int) -> Operation[UserConversation | None]:
     """Pin, mute, keep a draft; None when the user is not in that group."""
     if not timeline.startswith("group\x1f"):
-        yield Run("INSERT INTO timelines(name) VALUES(?) ON CONFLICT(name) DO NOTHING", (timeline,))
-        yield Run(
+        yield Execute("INSERT INTO timelines(name) VALUES(?) ON CONFLICT(name) DO NOTHING", (timeline,))
+        yield Execute(
             "INSERT INTO contacts(user_id, timeline) SELECT ?, id FROM timelines WHERE name=?"
             " ON CONFLICT(user_id, timeline) DO NOTHING",
             (user, timeline),
         )
-    row = yield from one(
+    row = yield from first_row(
         "SELECT c.timeline, c.read_seq, c.floor, c.peer_read_seq, c.pinned, c.muted, c.draft FROM contacts c"
         " JOIN timelines t ON t.id=c.timeline WHERE c.user_id=? AND t.name=?",
         user,
@@ -194,21 +169,23 @@ def change(user: str, timeline: str, wanted: ContactChange, time: int) -> Steps[
     columns = {"pinned": wanted.pinned, "muted": wanted.muted, "draft": wanted.draft}
     changed = {name: value if isinstance(value, str) else int(value) for name, value in columns.items() if value is not None}
     sets = "".join(f"{name}=?, " for name in changed)
-    yield Run(f"UPDATE contacts SET {sets}read_time=? WHERE user_id=? AND timeline=?", (*changed.values(), time, user, number))
-    return Contact(timeline, 0, 0, read, floor, None, 0, peer_read, pinned, bool(muted), draft)
+    yield Execute(
+        f"UPDATE contacts SET {sets}read_time=? WHERE user_id=? AND timeline=?", (*changed.values(), time, user, number)
+    )
+    return UserConversation(timeline, 0, 0, read, floor, None, 0, peer_read, pinned, bool(muted), draft)
 
 
-def muted(user: str, timelines: Sequence[str]) -> Steps[list[bool]]:
+def muted(user: str, timelines: Sequence[str]) -> Operation[list[bool]]:
     """Which of these the user has muted."""
     found: list[bool] = []
     for name in timelines:
         sql = "SELECT c.muted FROM contacts c JOIN timelines t ON t.id=c.timeline WHERE c.user_id=? AND t.name=?"
-        row = yield from one(sql, user, name)
+        row = yield from first_row(sql, user, name)
         found.append(bool(row and row[0]))
     return found
 
 
-def muting(timeline: str, users: Sequence[str]) -> Steps[set[str]]:
+def users_who_muted(timeline: str, users: Sequence[str]) -> Operation[set[str]]:
     """Who of these has muted this one."""
     found: set[str] = set()
     for user in users:

@@ -1,58 +1,87 @@
-"""How far each outlet has told of each timeline. An outlet tells the operator's back end what was stored, in order.
+"""Cursors of delivery feeds in SQL: up to which seq of a timeline the operator's back end was notified, in order.
 
-There is no second queue: what is still to be told is what stands above the cursor, and a cursor moves after the telling.
+There is no second queue: the backlog is what stands above a cursor, and a cursor moves after the delivery.
 """
 
 from __future__ import annotations
 
-from .operation import Run, Steps, one
+from functools import partial
+
+from .operation import Execute, Operation, SqlEngine, first_row
 
 
-def behind(outlet: str, limit: int) -> Steps[list[str]]:
-    """Timelines of messages that hold more than this outlet has told; at most `limit`."""
-    rows = yield Run(
+class DeliveryCursorStore:
+    """Cursors of delivery feeds. Every method may raise StorageError."""
+
+    def __init__(self, engine: SqlEngine) -> None:
+        self._engine = engine
+
+    async def enable(self, feed: str) -> None:
+        """Let a feed deliver what is stored from now on, or go on at its cursors."""
+        await self._engine.write(partial(enable, feed))
+
+    async def disable(self, feed: str) -> None:
+        """Forget a feed: what is stored until it is enabled again is not delivered."""
+        await self._engine.write(partial(disable, feed))
+
+    async def backlog(self, feed: str, limit: int) -> list[str]:
+        """Return at most `limit` timelines of messages with entries above the feed's cursor."""
+        return await self._engine.read(partial(backlog, feed, limit))
+
+    async def get(self, feed: str, timeline: str) -> int:
+        """Return the last delivered seq, 0 for none."""
+        return await self._engine.read(partial(cursor, feed, timeline))
+
+    async def advance(self, feed: str, timeline: str, seq: int) -> None:
+        """Record that everything up to this seq was delivered. A cursor never falls."""
+        await self._engine.write(partial(advance, feed, timeline, seq))
+
+
+def backlog(feed: str, limit: int) -> Operation[list[str]]:
+    """Select at most `limit` timelines of messages with entries above the feed's cursor."""
+    rows = yield Execute(
         "SELECT t.name FROM timelines t LEFT JOIN outlets o ON o.outlet=? AND o.timeline=t.id"
         " WHERE t.last_seq>coalesce(o.seq, 0) AND t.name NOT LIKE 'system%' LIMIT ?",
-        (outlet, limit),
+        (feed, limit),
     )
     return [row[0] for row in rows]
 
 
-def cursor(outlet: str, timeline: str) -> Steps[int]:
-    """The last seq that was told, 0 for none."""
-    row = yield from one(
-        "SELECT o.seq FROM outlets o JOIN timelines t ON t.id=o.timeline WHERE o.outlet=? AND t.name=?", outlet, timeline
+def cursor(feed: str, timeline: str) -> Operation[int]:
+    """Select the last delivered seq, 0 for none."""
+    row = yield from first_row(
+        "SELECT o.seq FROM outlets o JOIN timelines t ON t.id=o.timeline WHERE o.outlet=? AND t.name=?", feed, timeline
     )
     return int(row[0]) if row else 0
 
 
-def told(outlet: str, timeline: str, seq: int) -> Steps[None]:
-    """Everything up to this seq was told."""
-    yield Run(
+def advance(feed: str, timeline: str, seq: int) -> Operation[None]:
+    """Record that everything up to this seq was delivered."""
+    yield Execute(
         "INSERT INTO outlets(outlet, timeline, seq) SELECT CAST(? AS TEXT), id, CAST(? AS INTEGER) FROM timelines WHERE name=?"
         " ON CONFLICT(outlet, timeline) DO UPDATE SET seq=excluded.seq WHERE outlets.seq<excluded.seq",
-        (outlet, seq, timeline),
+        (feed, seq, timeline),
     )
 
 
-def begin(outlet: str) -> Steps[None]:
-    """Open an outlet: when it was not open, what is stored by now is not told."""
-    opened = yield Run(
-        "INSERT INTO meta(key, value) VALUES(?, 'open') ON CONFLICT(key) DO NOTHING RETURNING key", (_key(outlet),)
+def enable(feed: str) -> Operation[None]:
+    """Enable a feed. Entries stored while it was disabled are not delivered."""
+    opened = yield Execute(
+        "INSERT INTO meta(key, value) VALUES(?, 'open') ON CONFLICT(key) DO NOTHING RETURNING key", (_key(feed),)
     )
     if opened:
-        yield Run("DELETE FROM outlets WHERE outlet=?", (outlet,))
-        yield Run(
+        yield Execute("DELETE FROM outlets WHERE outlet=?", (feed,))
+        yield Execute(
             "INSERT INTO outlets(outlet, timeline, seq) SELECT CAST(? AS TEXT), id, last_seq FROM timelines"
             " WHERE name NOT LIKE 'system%'",
-            (outlet,),
+            (feed,),
         )
 
 
-def end(outlet: str) -> Steps[None]:
-    """Close an outlet: what is stored from now on until it is opened is not told."""
-    yield Run("DELETE FROM meta WHERE key=?", (_key(outlet),))
+def disable(feed: str) -> Operation[None]:
+    """Disable a feed."""
+    yield Execute("DELETE FROM meta WHERE key=?", (_key(feed),))
 
 
-def _key(outlet: str) -> str:
-    return f"outlet-{outlet}"
+def _key(feed: str) -> str:
+    return f"outlet-{feed}"

@@ -1,59 +1,45 @@
-"""Which device of a user has which place, where the operator allows fewer than all. Who logged in last has it."""
+"""Device slots in SQL: which device of a user may be online, where not all may. The latest login holds the slot."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Protocol
 
-from .operation import Engine, Run, Steps, one
-
-
-class PlaceStore(Protocol):
-    """Every method may raise StorageError."""
-
-    async def take(self, user: str, place: str, device: str, *, resumed: bool) -> bool:
-        """Give the place to this device. False: it came back by itself (`resumed`), and the place is another's."""
-        ...
-
-    async def holder(self, user: str, place: str) -> str | None:
-        """The device that has it."""
-        ...
-
-    async def leave(self, user: str, place: str, device: str) -> None:
-        """The device logged out: if the place is its own, it is free."""
-        ...
+from .operation import Execute, Operation, SqlEngine, first_row
 
 
-def take(user: str, place: str, device: str, resumed: bool) -> Steps[bool]:
-    taken = yield Run(
+class DeviceSlotStore:
+    """Holders of device slots. Every method may raise StorageError."""
+
+    def __init__(self, engine: SqlEngine) -> None:
+        self._engine = engine
+
+    async def acquire(self, user: str, slot: str, device: str, *, resumed: bool) -> bool:
+        """Give the slot to this device. False for a device that came back by itself (`resumed`) when another holds the slot."""
+        return await self._engine.write(partial(acquire, user, slot, device, resumed))
+
+    async def holder(self, user: str, slot: str) -> str | None:
+        """Return the device that holds the slot."""
+        return await self._engine.read(partial(holder, user, slot))
+
+    async def release(self, user: str, slot: str, device: str) -> None:
+        """Free the slot if this device holds it."""
+        await self._engine.write(partial(release, user, slot, device))
+
+
+def acquire(user: str, slot: str, device: str, resumed: bool) -> Operation[bool]:
+    taken = yield Execute(
         "INSERT INTO places(user_id, place, device) VALUES(?, ?, ?)"
         " ON CONFLICT(user_id, place) DO UPDATE SET device=excluded.device WHERE places.device=excluded.device OR NOT ?"
         " RETURNING device",
-        (user, place, device, resumed),
+        (user, slot, device, resumed),
     )
     return bool(taken)
 
 
-def holder(user: str, place: str) -> Steps[str | None]:
-    row = yield from one("SELECT device FROM places WHERE user_id=? AND place=?", user, place)
+def holder(user: str, slot: str) -> Operation[str | None]:
+    row = yield from first_row("SELECT device FROM places WHERE user_id=? AND place=?", user, slot)
     return str(row[0]) if row else None
 
 
-def leave(user: str, place: str, device: str) -> Steps[None]:
-    yield Run("DELETE FROM places WHERE user_id=? AND place=? AND device=?", (user, place, device))
-
-
-class SqlPlaces:
-    """What PlaceStore says, on any engine."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    async def take(self, user: str, place: str, device: str, *, resumed: bool) -> bool:
-        return await self._engine.write(partial(take, user, place, device, resumed))
-
-    async def holder(self, user: str, place: str) -> str | None:
-        return await self._engine.read(partial(holder, user, place))
-
-    async def leave(self, user: str, place: str, device: str) -> None:
-        await self._engine.write(partial(leave, user, place, device))
+def release(user: str, slot: str, device: str) -> Operation[None]:
+    yield Execute("DELETE FROM places WHERE user_id=? AND place=? AND device=?", (user, slot, device))

@@ -1,13 +1,15 @@
-"""What the store knows of people and groups. All of it is frozen but a Circle and a group's two dictionaries."""
+"""Values that the store reads and writes besides entries. All are frozen but Relationships and a group's two dictionaries."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from .entries import StoredEntry
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class StoredAccount:
     """`custom`: fields of the operator's own; `details`: Tencent's other tags; `version` rises with each change."""
 
     user_id: str
@@ -42,7 +44,7 @@ class GroupApplication:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class StoredGroup:
     """`members` in the order they joined; `applications` by who wants in. `max_members` 0: the server's own limit."""
 
     group_id: str
@@ -61,10 +63,10 @@ class Group:
     attributes: dict[str, str] = field(default_factory=dict)
     attributes_seq: int = 0  # rises with each change of them
     applications: dict[str, GroupApplication] = field(default_factory=dict)
-    version: int = field(default=1, compare=False)  # rises with each plan that changes it, or its members
+    version: int = field(default=1, compare=False)  # rises with each changeset that changes it, or its members
 
 
-GROUP_FACTS = (
+GROUP_JSON_FIELDS = (
     "introduction",
     "notification",
     "face_url",
@@ -78,7 +80,7 @@ GROUP_FACTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Friend:
+class StoredFriend:
     """A friend of somebody's list: what the list's owner calls them, and puts them into."""
 
     remark: str = ""
@@ -89,7 +91,7 @@ class Friend:
 
 
 @dataclass(frozen=True, slots=True)
-class Application:
+class StoredApplication:
     """Somebody asks to be somebody's friend; `remark` and `group` are what the asker will call them."""
 
     wording: str = ""
@@ -101,16 +103,16 @@ class Application:
 
 
 @dataclass(slots=True)
-class Circle:
+class Relationships:
     """One user's relations: `asked` by others, `asking` others."""
 
-    friends: dict[str, Friend] = field(default_factory=dict)
+    friends: dict[str, StoredFriend] = field(default_factory=dict)
     friend_groups: list[str] = field(default_factory=list)
     blocked: dict[str, int] = field(default_factory=dict)
-    asked: dict[str, Application] = field(default_factory=dict)
-    asking: dict[str, Application] = field(default_factory=dict)
+    received_requests: dict[str, StoredApplication] = field(default_factory=dict)
+    sent_requests: dict[str, StoredApplication] = field(default_factory=dict)
     listed_by: set[str] = field(default_factory=set)  # who has this user as a friend
-    version: int = field(default=0, compare=False)  # rises with each plan that changes it
+    version: int = field(default=0, compare=False)  # rises with each changeset that changes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +136,70 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
-    """What a plan was decided by: groups and circles with their versions. Stored only if they are still these."""
+class ReadVersions:
+    """What a changeset was decided by: groups and relationships with their versions. Stored only if they are still these."""
 
     groups: Mapping[str, int] = field(default_factory=dict)
-    circles: Mapping[str, int] = field(default_factory=dict)
+    relationships: Mapping[str, int] = field(default_factory=dict)
+
+
+UNREAD_LIMIT = 10_000  # counting ends here: some 2 ms of a read
+
+
+@dataclass(frozen=True, slots=True)
+class UserConversation:
+    """One conversation of one user. `floor`: the first seq this user may see; `last`: its last message, no act.
+
+    `act_seq`: the last act; `peer_read_seq`: up to where the other one of a C2C conversation has read; `pinned`: when
+    the user pinned it, 0: it is not.
+    """
+
+    timeline: str
+    last_seq: int
+    last_time: int
+    read_seq: int
+    floor: int
+    last: StoredEntry | None
+    action_seq: int = 0
+    peer_read_seq: int = 0
+    pinned: int = 0
+    muted: bool = False
+    draft: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationChange:
+    """What is None stays. `pinned`: since when, 0: no more."""
+
+    pinned: int | None = None
+    muted: bool | None = None
+    draft: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """How many entries of others are above the read seq, and how many of them mention the user; up to `last_seq`."""
+
+    count: int
+    mentioned: int
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How many have read a message whose sender wants to know."""
+
+    timeline: str
+    seq: int
+    sender: str
+    readers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Up to where a user has read; `risen`: further than before, and what that tells the senders of messages."""
+
+    seq: int
+    unread: Unread
+    risen: bool = False
+    receipts: Sequence[Receipt] = ()

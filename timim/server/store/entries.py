@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from ...ids import ConversationKey, ConversationType
 from ...protocol.entries import EntryPayload
 from ...protocol.media import MediaRef
 
-MESSAGE, ACT, RECALLED = 0, 1, 2  # kinds of entries; only messages are unread
+MESSAGE, ACTION, RECALLED = 0, 1, 2  # kinds of entries; only messages are unread
 
 
 def c2c_timeline(one: str, other: str) -> str:
@@ -27,6 +28,17 @@ def group_timeline(group_id: str) -> str:
 def system_timeline(user: str) -> str:
     """A user's own timeline of notices."""
     return "system\x1f" + user
+
+
+def timeline_of(user: str, key: ConversationKey) -> str:
+    """Return the timeline of a conversation as a user names it."""
+    match key.type:
+        case ConversationType.C2C:
+            return c2c_timeline(user, key.peer)
+        case ConversationType.GROUP:
+            return group_timeline(key.peer)
+        case ConversationType.SYSTEM:
+            return system_timeline(user)
 
 
 class MsgKey(NamedTuple):
@@ -52,7 +64,7 @@ class NewEntry(msgspec.Struct, frozen=True, gc=False):
     mentions: tuple[str, ...] = ()  # users; "": everybody
 
     @property
-    def asks(self) -> bool:
+    def has_requests(self) -> bool:
         """Whether it is more than an entry: it calls somebody, or wants to know its readers."""
         return self.receipt or bool(self.mentions)
 
@@ -65,7 +77,7 @@ class Appended(msgspec.Struct, frozen=True, gc=False):
     duplicate: bool = False
 
 
-class NewAct(msgspec.Struct, frozen=True):
+class NewAction(msgspec.Struct, frozen=True):
     """An act to append: `tail.act` says on which seq. What the message is after it is found out when it is stored."""
 
     timeline: str
@@ -80,7 +92,7 @@ class NewAct(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Acted:
+class StoredAction:
     """Where an act stands, and its tail; `changed` False: it stood there before, or there was nothing to change.
 
     `target` is the message it acts on, as it is now.

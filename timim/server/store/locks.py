@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Claims(Protocol):
-    async def take(self, name: str) -> bool:
+class ClusterLocks(Protocol):
+    async def try_acquire(self, name: str) -> bool:
         """Whether `name` is this node's now; False: it is held already, here or elsewhere. Raises StorageError."""
         ...
 
@@ -21,14 +21,18 @@ class Claims(Protocol):
         """Leave it to others; nothing to do for what is not held. Never raises StorageError: a lost claim is free."""
         ...
 
+    async def close(self) -> None:
+        """Release all."""
+        ...
 
-class LocalClaims:
+
+class LocalLocks:
     """Of a store that one process has for itself."""
 
     def __init__(self) -> None:
         self._held: set[str] = set()
 
-    async def take(self, name: str) -> bool:
+    async def try_acquire(self, name: str) -> bool:
         free = name not in self._held
         self._held.add(name)
         return free
@@ -38,3 +42,6 @@ class LocalClaims:
 
     async def release(self, name: str) -> None:
         self._held.discard(name)
+
+    async def close(self) -> None:
+        self._held.clear()

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 
 from ...errors import InvalidArgument, InvalidElem, RateLimited
 from ...protocol.media import MediaRef
 from .entities import Blob, Upload
-from .operation import Row, Run, Steps, one
+from .operation import Execute, Operation, Row, SqlEngine, first_row
 
 COLLECT_AT_ONCE = 500  # rows of one kind in one transaction
 _MAY_READ = (  # a contact is who may read a timeline now, from its floor on
@@ -23,7 +24,58 @@ _MAY_READ = (  # a contact is who may read a timeline now, from its floor on
 _BLOB = "SELECT b.uuid, o.object, o.hash, o.size, o.parts FROM media_objects o JOIN media_blobs b ON b.object=o.object"
 
 
-def begin(owner: str, upload: str, wanted: Upload, now: int, open_limit: int) -> Steps[Upload | Blob]:
+class MediaStore:
+    """What is known of content; the bytes are elsewhere. Times are server seconds. Every method may raise StorageError."""
+
+    def __init__(self, engine: SqlEngine) -> None:
+        self._engine = engine
+
+    async def begin(self, owner: str, upload: str, wanted: Upload, *, now: int, open_limit: int) -> Upload | Blob:
+        """The upload of this name, made when there is none, or what this user uploaded of the same bytes before.
+
+        Raises InvalidArgument when the name stands for other content, RateLimited past `open_limit` unfinished ones.
+        """
+        return await self._engine.write(partial(begin, owner, upload, wanted, now, open_limit))
+
+    async def find(self, owner: str, upload: str) -> Upload | None:
+        return await self._engine.read(partial(find, owner, upload))
+
+    async def touch(self, owner: str, upload: str, *, now: int) -> None:
+        """It goes on: it is not abandoned."""
+        await self._engine.write(partial(touch, owner, upload, now))
+
+    async def finish(self, owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[int], *, now: int) -> Blob | None:
+        """The upload is whole, and its hash is what `whole` says: its blob. None when it was dropped meanwhile.
+
+        It gets this uuid where that was promised, as the upload's own name; else what its owner calls the same bytes already.
+        """
+        return await self._engine.write(partial(finish, owner, upload, whole, uuid, parts, now))
+
+    async def drop(self, owner: str, upload: str) -> str | None:
+        """Forget an upload; the object whose parts go, None when there was no such upload."""
+        return await self._engine.write(partial(drop, owner, upload))
+
+    async def readable(self, uuid: str, user: str) -> Blob | None:
+        """The blob, for who may read it now: its uploader, and who may read a message with it."""
+        return await self._engine.read(partial(readable, uuid, user))
+
+    async def grant(self, sender: str, user: str, names: Sequence[MediaRef], *, now: int) -> None:
+        """An online message names this content: its receiver may read it until it is collected. Raises InvalidElem."""
+        await self._engine.write(partial(grant, sender, user, names, now))
+
+    async def collect(self, *, uploads_before: int, blobs_before: int) -> list[str]:
+        """Give up uploads untouched since a time, and blobs that no entry names; the objects whose bytes may go.
+
+        An object is named again until `buried`.
+        """
+        return await self._engine.write(partial(collect, uploads_before, blobs_before))
+
+    async def confirm_deleted(self, object: str) -> None:
+        """Its bytes are gone."""
+        await self._engine.write(partial(confirm_deleted, object))
+
+
+def begin(owner: str, upload: str, wanted: Upload, now: int, open_limit: int) -> Operation[Upload | Blob]:
     """The upload of this name, made when there is none, or what this user uploaded of the same bytes before.
 
     Raises InvalidArgument when the name stands for other content, RateLimited past `open_limit` unfinished ones.
@@ -37,24 +89,26 @@ def begin(owner: str, upload: str, wanted: Upload, now: int, open_limit: int) ->
             raise InvalidArgument("Upload stands for other content: make another name", code=6017)
         yield from touch(owner, upload, now)
         return standing
-    counted = yield from one("SELECT count(*) FROM media_uploads WHERE owner=?", owner)
+    counted = yield from first_row("SELECT count(*) FROM media_uploads WHERE owner=?", owner)
     if counted is not None and counted[0] >= open_limit:
         info = f"{counted[0]} uploads are unfinished, the limit is {open_limit}: finish or drop one"
         raise RateLimited(info, retry_after=60.0)
-    yield Run("INSERT INTO media_uploads VALUES(?,?,?,?,?,?)", (owner, upload, wanted.object, wanted.hash, wanted.size, now))
+    yield Execute(
+        "INSERT INTO media_uploads VALUES(?,?,?,?,?,?)", (owner, upload, wanted.object, wanted.hash, wanted.size, now)
+    )
     return wanted
 
 
-def find(owner: str, upload: str) -> Steps[Upload | None]:
-    row = yield from one("SELECT object, hash, size FROM media_uploads WHERE owner=? AND upload=?", owner, upload)
+def find(owner: str, upload: str) -> Operation[Upload | None]:
+    row = yield from first_row("SELECT object, hash, size FROM media_uploads WHERE owner=? AND upload=?", owner, upload)
     return Upload(*row) if row else None
 
 
-def touch(owner: str, upload: str, now: int) -> Steps[None]:
-    yield Run("UPDATE media_uploads SET touched=? WHERE owner=? AND upload=?", (now, owner, upload))
+def touch(owner: str, upload: str, now: int) -> Operation[None]:
+    yield Execute("UPDATE media_uploads SET touched=? WHERE owner=? AND upload=?", (now, owner, upload))
 
 
-def finish(owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[int], now: int) -> Steps[Blob | None]:
+def finish(owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[int], now: int) -> Operation[Blob | None]:
     """The upload is whole, and its hash is what `whole` says: its blob. None when it was dropped meanwhile.
 
     It gets this uuid where that was promised, as the upload's own name; else what its owner calls the same bytes already.
@@ -62,9 +116,9 @@ def finish(owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[in
     mine = yield from _own(owner, whole.hash)
     if (yield from find(owner, upload)) is None:  # another request finished it, or this one before its answer was lost
         return (yield from readable(uuid, owner)) or mine
-    yield Run("DELETE FROM media_uploads WHERE owner=? AND upload=?", (owner, upload))
+    yield Execute("DELETE FROM media_uploads WHERE owner=? AND upload=?", (owner, upload))
     object = whole.object
-    made = yield from one(
+    made = yield from first_row(
         "INSERT INTO media_objects VALUES(?,?,?,?) ON CONFLICT(hash) DO UPDATE SET size=excluded.size RETURNING object",
         object,
         whole.hash,
@@ -72,45 +126,45 @@ def finish(owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[in
         json.dumps(list(parts)),
     )
     if made is not None and made[0] != object:  # somebody's bytes are the same: these are not needed
-        yield from _bury(object)
+        yield from _mark_dead(object)
         object = made[0]
     if mine is not None and uuid != upload and (yield from _touched(mine.uuid, now)):
         return mine
-    yield Run("INSERT INTO media_blobs VALUES(?,?,?,?)", (uuid, owner, object, now))
+    yield Execute("INSERT INTO media_blobs VALUES(?,?,?,?)", (uuid, owner, object, now))
     return (yield from readable(uuid, owner))
 
 
-def drop(owner: str, upload: str) -> Steps[str | None]:
+def drop(owner: str, upload: str) -> Operation[str | None]:
     """Forget an upload; the object whose parts go, None when there was no such upload."""
-    row = yield from one("DELETE FROM media_uploads WHERE owner=? AND upload=? RETURNING object", owner, upload)
+    row = yield from first_row("DELETE FROM media_uploads WHERE owner=? AND upload=? RETURNING object", owner, upload)
     if row is None:
         return None
-    yield from _bury(row[0])
+    yield from _mark_dead(row[0])
     return str(row[0])
 
 
-def readable(uuid: str, user: str) -> Steps[Blob | None]:
+def readable(uuid: str, user: str) -> Operation[Blob | None]:
     """The blob, for who may read it now: its uploader, and who may read a message with it."""
-    row = yield from one(f"{_BLOB} WHERE b.uuid=? AND {_MAY_READ}", uuid, user, user, user)
+    row = yield from first_row(f"{_BLOB} WHERE b.uuid=? AND {_MAY_READ}", uuid, user, user, user)
     return _blob(row) if row else None
 
 
-def refer(sender: str, timeline: int, seq: int, names: Sequence[MediaRef], now: int) -> Steps[None]:
+def refer(sender: str, timeline: int, seq: int, names: Sequence[MediaRef], now: int) -> Operation[None]:
     """An entry names this content. Raises InvalidElem for what its sender may not read."""
     for uuid in (yield from _allowed(sender, names, now)):
-        yield Run("INSERT INTO media_refs VALUES(?,?,?) ON CONFLICT(uuid, timeline, seq) DO NOTHING", (uuid, timeline, seq))
+        yield Execute("INSERT INTO media_refs VALUES(?,?,?) ON CONFLICT(uuid, timeline, seq) DO NOTHING", (uuid, timeline, seq))
 
 
-def grant(sender: str, user: str, names: Sequence[MediaRef], now: int) -> Steps[None]:
+def grant(sender: str, user: str, names: Sequence[MediaRef], now: int) -> Operation[None]:
     """An online message names this content: its receiver may read it until it is collected. Raises InvalidElem."""
     for uuid in (yield from _allowed(sender, names, now)):
-        yield Run("INSERT INTO media_grants VALUES(?,?) ON CONFLICT(uuid, user_id) DO NOTHING", (uuid, user))
+        yield Execute("INSERT INTO media_grants VALUES(?,?) ON CONFLICT(uuid, user_id) DO NOTHING", (uuid, user))
 
 
-def _allowed(sender: str, names: Sequence[MediaRef], now: int) -> Steps[list[str]]:
+def _allowed(sender: str, names: Sequence[MediaRef], now: int) -> Operation[list[str]]:
     allowed: list[str] = []
     for uuid, ours in sorted(names):  # in one order on every node, for their rows are locked
-        row = yield from one(f"SELECT {_MAY_READ} FROM media_blobs b WHERE b.uuid=?", sender, sender, sender, uuid)
+        row = yield from first_row(f"SELECT {_MAY_READ} FROM media_blobs b WHERE b.uuid=?", sender, sender, sender, uuid)
         if row is None and not ours:
             continue  # another server's: nothing of it is here
         if row is None or not row[0] or not (yield from _touched(uuid, now)):
@@ -119,56 +173,58 @@ def _allowed(sender: str, names: Sequence[MediaRef], now: int) -> Steps[list[str
     return allowed
 
 
-def collect(uploads_before: int, blobs_before: int) -> Steps[list[str]]:
+def collect(uploads_before: int, blobs_before: int) -> Operation[list[str]]:
     """Give up uploads untouched since a time, and blobs that no entry names; objects whose bytes nobody needs now."""
-    rows = yield Run("SELECT owner, upload FROM media_uploads WHERE touched<? LIMIT ?", (uploads_before, COLLECT_AT_ONCE))
+    rows = yield Execute("SELECT owner, upload FROM media_uploads WHERE touched<? LIMIT ?", (uploads_before, COLLECT_AT_ONCE))
     for owner, upload in rows:
         yield from drop(owner, upload)
-    rows = yield Run(
+    rows = yield Execute(
         "SELECT uuid, object FROM media_blobs b WHERE touched<? AND NOT EXISTS(SELECT 1 FROM media_refs r WHERE r.uuid=b.uuid)"
         " ORDER BY uuid LIMIT ?",
         (blobs_before, COLLECT_AT_ONCE),
     )
     for uuid, object in rows:
-        yield Run("UPDATE media_blobs SET touched=touched WHERE uuid=?", (uuid,))  # whoever names it now is through, or waits
-        gone = yield Run(
+        yield Execute(
+            "UPDATE media_blobs SET touched=touched WHERE uuid=?", (uuid,)
+        )  # whoever names it now is through, or waits
+        gone = yield Execute(
             "DELETE FROM media_blobs WHERE uuid=? AND touched<? AND NOT EXISTS(SELECT 1 FROM media_refs r WHERE r.uuid=?)"
             " RETURNING uuid",
             (uuid, blobs_before, uuid),
         )
         if not gone:
             continue  # an entry that names it was stored just now
-        yield Run("DELETE FROM media_grants WHERE uuid=?", (uuid,))
-        yield Run("UPDATE media_objects SET size=size WHERE object=?", (object,))
-        unneeded = yield Run(
+        yield Execute("DELETE FROM media_grants WHERE uuid=?", (uuid,))
+        yield Execute("UPDATE media_objects SET size=size WHERE object=?", (object,))
+        unneeded = yield Execute(
             "DELETE FROM media_objects WHERE object=? AND NOT EXISTS(SELECT 1 FROM media_blobs WHERE object=?)"
             " RETURNING object",
             (object, object),
         )
         if unneeded:
-            yield from _bury(object)
-    rows = yield Run("SELECT object FROM media_dead LIMIT ?", (COLLECT_AT_ONCE,))
+            yield from _mark_dead(object)
+    rows = yield Execute("SELECT object FROM media_dead LIMIT ?", (COLLECT_AT_ONCE,))
     return [row[0] for row in rows]
 
 
-def buried(object: str) -> Steps[None]:
+def confirm_deleted(object: str) -> Operation[None]:
     """Its bytes are gone."""
-    yield Run("DELETE FROM media_dead WHERE object=?", (object,))
+    yield Execute("DELETE FROM media_dead WHERE object=?", (object,))
 
 
-def _bury(object: str) -> Steps[None]:
-    yield Run("INSERT INTO media_dead VALUES(?) ON CONFLICT(object) DO NOTHING", (object,))
+def _mark_dead(object: str) -> Operation[None]:
+    yield Execute("INSERT INTO media_dead VALUES(?) ON CONFLICT(object) DO NOTHING", (object,))
 
 
-def _touched(uuid: str, now: int) -> Steps[bool]:
+def _touched(uuid: str, now: int) -> Operation[bool]:
     """Whether the blob is still there; nobody collects it for a while then."""
-    rows = yield Run("UPDATE media_blobs SET touched=? WHERE uuid=? RETURNING uuid", (now, uuid))
+    rows = yield Execute("UPDATE media_blobs SET touched=? WHERE uuid=? RETURNING uuid", (now, uuid))
     return bool(rows)
 
 
-def _own(owner: str, hash: str) -> Steps[Blob | None]:
+def _own(owner: str, hash: str) -> Operation[Blob | None]:
     """This user's blob of these bytes."""
-    row = yield from one(f"{_BLOB} WHERE o.hash=? AND b.owner=? ORDER BY b.uuid LIMIT 1", hash, owner)
+    row = yield from first_row(f"{_BLOB} WHERE o.hash=? AND b.owner=? ORDER BY b.uuid LIMIT 1", hash, owner)
     return _blob(row) if row else None
 
 

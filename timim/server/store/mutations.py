@@ -5,26 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .entities import Account, Application, Friend, Group, GroupApplication, Member
+from ...errors import TimimError
+from .entities import GroupApplication, Member, StoredAccount, StoredApplication, StoredFriend, StoredGroup
+
+
+class StaleRead(TimimError):
+    """A value from which a changeset was decided has been changed by another node: read again, and decide again."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetAccount:
-    account: Account
+    account: StoredAccount
 
 
 @dataclass(frozen=True, slots=True)
-class CreateGroup:
+class InsertGroup:
     """With its members. Refused with GroupExists."""
 
-    group: Group
+    group: StoredGroup
 
 
 @dataclass(frozen=True, slots=True)
 class SetGroup:
     """Its facts and its owner; not its members."""
 
-    group: Group
+    group: StoredGroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class DissolveGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class AddMembers:
+class InsertMembers:
     """`from_now`: they see the timeline from the next entry on, whatever their `floor` says."""
 
     group_id: str
@@ -76,7 +81,7 @@ class RemoveGroupApplication:
 class SetFriend:
     owner: str
     peer: str
-    friend: Friend
+    friend: StoredFriend
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ class SetApplication:
 
     owner: str
     peer: str
-    application: Application
+    application: StoredApplication
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +127,16 @@ class SetFriendGroups:
 
 
 GroupChange = (
-    CreateGroup
+    InsertGroup
     | SetGroup
     | DissolveGroup
-    | AddMembers
+    | InsertMembers
     | SetMember
     | RemoveMembers
     | SetGroupApplication
     | RemoveGroupApplication
 )
-CircleChange = SetFriend | RemoveFriend | SetApplication | RemoveApplication | SetBlocked | RemoveBlocked | SetFriendGroups
-Change = SetAccount | GroupChange | CircleChange
+RelationshipChange = (
+    SetFriend | RemoveFriend | SetApplication | RemoveApplication | SetBlocked | RemoveBlocked | SetFriendGroups
+)
+Change = SetAccount | GroupChange | RelationshipChange

@@ -9,37 +9,39 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
+from .entries import Appended, NewEntry
+
 T = TypeVar("T")
 
 Row: TypeAlias = Sequence[Any]
 Rows: TypeAlias = Sequence[Row]
 
 
-class Run(NamedTuple):
+class Execute(NamedTuple):
     """One statement; its rows come back, none when it has none."""
 
     sql: str
     params: Sequence[Any] = ()
 
 
-class RunMany(NamedTuple):
+class ExecuteMany(NamedTuple):
     """One statement for each of `rows`. SQLite sends back how many rows changed, as one row; PostgreSQL sends nothing."""
 
     sql: str
     rows: Sequence[Sequence[Any]]
 
 
-Steps: TypeAlias = Generator[Run | RunMany, Rows, T]
-Op: TypeAlias = Callable[[], Steps[T]]  # begins the operation, from its start, each time it is called
+Operation: TypeAlias = Generator[Execute | ExecuteMany, Rows, T]
+StartOperation: TypeAlias = Callable[[], Operation[T]]  # begins the operation, from its start, each time it is called
 
 
-def one(sql: str, *params: Any) -> Steps[Row | None]:
+def first_row(sql: str, *params: Any) -> Operation[Row | None]:
     """The first row of a statement, or None."""
-    rows = yield Run(sql, params)
+    rows = yield Execute(sql, params)
     return rows[0] if rows else None
 
 
-class Engine(Protocol):
+class SqlEngine(Protocol):
     """Carries operations out, each in one transaction. Each method may raise StorageError."""
 
     async def open(self) -> None:
@@ -48,14 +50,18 @@ class Engine(Protocol):
 
     async def close(self) -> None: ...
 
-    def submit(self, op: Op[T]) -> Awaitable[T]:
+    async def append(self, entry: NewEntry) -> Appended:
+        """Append an entry, in the order of the calls of `append` and `submit`; many may share one statement."""
+        ...
+
+    def submit(self, op: StartOperation[T]) -> Awaitable[T]:
         """Queue a write now, behind all that were submitted before it; the result comes after its commit."""
         ...
 
-    async def write(self, op: Op[T]) -> T:
+    async def write(self, op: StartOperation[T]) -> T:
         """Carry out a write that need not stand in any order with others. Cancelling stops the waiting, not the write."""
         ...
 
-    async def read(self, op: Op[T]) -> T:
+    async def read(self, op: StartOperation[T]) -> T:
         """Carry out a read, on one snapshot of what is committed."""
         ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -12,10 +11,9 @@ from typing import TypeVar
 from ...errors import MsgIdConflict
 from ...sqlite.database import Database
 from . import schema, timelines
-from .base import Appended, NewEntry
-from .locks import LocalClaims
-from .operation import Op, Rows, RunMany
-from .sql_store import SqlStore
+from .base import Appended, NewEntry, Store
+from .locks import LocalLocks
+from .operation import ExecuteMany, Rows, StartOperation
 
 T = TypeVar("T")
 
@@ -32,38 +30,35 @@ class SqliteEngine:
     async def close(self) -> None:
         await self._database.close()
 
-    def append(self, entry: NewEntry) -> asyncio.Future[Appended]:
+    async def append(self, entry: NewEntry) -> Appended:
         """Queue an append; those of one turn of the loop, and all that come while others are written, go together."""
-        return self._database.submit_item(_append_all, entry)
+        if entry.media or entry.has_requests:  # such entries are few, and more is written of them
+            return await self.submit(partial(timelines.append, entry))
+        return await self._database.submit_item(_append_all, entry)
 
-    def submit(self, op: Op[T]) -> Awaitable[T]:
+    def submit(self, op: StartOperation[T]) -> Awaitable[T]:
         return self._database.submit(bound(op))
 
-    async def write(self, op: Op[T]) -> T:
+    async def write(self, op: StartOperation[T]) -> T:
         return await self.submit(op)
 
-    async def read(self, op: Op[T]) -> T:
+    async def read(self, op: StartOperation[T]) -> T:
         return await self._database.read(bound(op))
 
 
-class SqliteStore(SqlStore):
+class SqliteStore(Store):
     """`path` None keeps nothing. The constructor does no I/O."""
 
     def __init__(self, path: Path | None, *, synchronous: str = "FULL") -> None:
         self.engine = SqliteEngine(Database(path, SqliteSchema(), synchronous=synchronous))
-        super().__init__(self.engine, LocalClaims())
-
-    async def append(self, entry: NewEntry) -> Appended:
-        if entry.media or entry.asks:  # such entries are few, and more is written of them
-            return await super().append(entry)
-        return await self.engine.append(entry)
+        super().__init__(self.engine, LocalLocks())
 
 
 def _append_all(connection: sqlite3.Connection, entries: Sequence[NewEntry]) -> Sequence[Appended | MsgIdConflict]:
     return bound(partial(timelines.append_all, entries))(connection)
 
 
-def bound(op: Op[T]) -> Callable[[sqlite3.Connection], T]:
+def bound(op: StartOperation[T]) -> Callable[[sqlite3.Connection], T]:
     """The operation as a function of a connection."""
 
     def run(connection: sqlite3.Connection) -> T:
@@ -72,7 +67,7 @@ def bound(op: Op[T]) -> Callable[[sqlite3.Connection], T]:
         try:
             step = next(steps)
             while True:
-                if type(step) is RunMany:
+                if type(step) is ExecuteMany:
                     rows = [(connection.executemany(*step).rowcount,)]
                 else:
                     rows = connection.execute(*step).fetchall()

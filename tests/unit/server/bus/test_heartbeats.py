@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from timim.server.bus.heartbeats import GONE_S, Peers
+from timim.server.bus.heartbeats import SILENCE_LIMIT_S, HeartbeatMonitor
 
 
 class Node:
@@ -11,47 +11,47 @@ class Node:
     def __init__(self) -> None:
         self.time = 0.0
         self.holes = self.gone = 0
-        self.peers = Peers(on_hole=self._hole, on_gone=self._gone, now=lambda: self.time)
+        self.peers = HeartbeatMonitor(self, now=lambda: self.time)
 
-    def _hole(self) -> None:
+    def on_gap(self) -> None:
         self.holes += 1
 
-    def _gone(self, silent: bool) -> None:
+    def on_lost(self, *, timed_out: bool) -> None:
         self.gone += 1
 
 
 def test_a_gap_in_a_nodes_heartbeats_is_a_loss() -> None:
     here, there = Node(), Node()
-    assert here.peers.hear(there.peers.beat())
-    assert not here.peers.hear(there.peers.beat())
+    assert here.peers.on_heartbeat(there.peers.next_heartbeat())
+    assert not here.peers.on_heartbeat(there.peers.next_heartbeat())
     assert here.holes == 0
-    there.peers.beat()  # lost
-    here.peers.hear(there.peers.beat())
+    there.peers.next_heartbeat()  # lost
+    here.peers.on_heartbeat(there.peers.next_heartbeat())
     assert here.holes == 1
-    here.peers.hear(there.peers.beat())
+    here.peers.on_heartbeat(there.peers.next_heartbeat())
     assert here.holes == 1
 
 
 def test_a_node_first_heard_late_may_have_said_more_before() -> None:
     here, there = Node(), Node()
-    there.peers.beat()
-    assert here.peers.hear(there.peers.beat())
+    there.peers.next_heartbeat()
+    assert here.peers.on_heartbeat(there.peers.next_heartbeat())
     assert here.holes == 1
 
 
 def test_a_silent_or_leaving_node_is_lost_but_not_during_our_own_outage() -> None:
     here, quiet, leaving = Node(), Node(), Node()
     for node in (quiet, leaving):
-        here.peers.hear(node.peers.beat())
-    assert here.peers.names == {quiet.peers.me, leaving.peers.me}
-    here.peers.hear(leaving.peers.last_beat())
-    here.peers.hear(leaving.peers.last_beat())
-    assert (here.gone, here.peers.names) == (1, frozenset([quiet.peers.me]))
-    here.time += GONE_S + 1
-    here.peers.excuse()
-    here.peers.look()
-    assert (here.gone, here.peers.names) == (1, frozenset([quiet.peers.me]))
-    here.time += GONE_S + 1
-    here.peers.look()
-    here.peers.look()
-    assert (here.gone, here.peers.names) == (2, frozenset())
+        here.peers.on_heartbeat(node.peers.next_heartbeat())
+    assert here.peers.node_ids == {quiet.peers.node_id, leaving.peers.node_id}
+    here.peers.on_heartbeat(leaving.peers.last_heartbeat())
+    here.peers.on_heartbeat(leaving.peers.last_heartbeat())
+    assert (here.gone, here.peers.node_ids) == (1, frozenset([quiet.peers.node_id]))
+    here.time += SILENCE_LIMIT_S + 1
+    here.peers.restart_timeouts()
+    here.peers.check_silence()
+    assert (here.gone, here.peers.node_ids) == (1, frozenset([quiet.peers.node_id]))
+    here.time += SILENCE_LIMIT_S + 1
+    here.peers.check_silence()
+    here.peers.check_silence()
+    assert (here.gone, here.peers.node_ids) == (2, frozenset())

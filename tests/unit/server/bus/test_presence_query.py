@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from timim.server.bus.presence_query import Questions
+from timim.server.bus.presence_query import PresenceQuery
 from timim.testing import VirtualClock
 
 
@@ -10,18 +10,22 @@ def test_all_nodes_are_queried_and_silent_ones_time_out() -> None:
     clock = VirtualClock()
 
     async def main() -> None:
-        nodes: dict[str, Questions] = {}
+        nodes: dict[str, PresenceQuery] = {}
         online = {"b": {"bob"}, "c": {"carol"}}
 
-        def make(name: str) -> Questions:
-            def say(message: bytes) -> None:
-                for other in nodes.keys() - {name}:
+        class Ways:
+            def __init__(self, name: str) -> None:
+                self.name = name
+
+            def broadcast(self, message: bytes) -> None:
+                for other in nodes.keys() - {self.name}:
                     nodes[other].answer(message, online.get(other, set()).__contains__)
 
-            return Questions(name, say=say, tell=lambda to, message: nodes[to].hear(message))
+            def reply(self, node: str, message: bytes) -> None:
+                nodes[node].on_answer(message)
 
         for name in "abc":
-            nodes[name] = make(name)
+            nodes[name] = PresenceQuery(name, Ways(name))
         assert await nodes["a"].ask(["alice", "bob", "carol"], ["b", "c"]) == {"bob", "carol"}
         assert await nodes["a"].ask(["bob"], ["b", "silent"]) == {"bob"}
         assert await nodes["a"].ask(["bob"], []) == set()

@@ -10,46 +10,52 @@ import msgspec
 import pytest
 
 from timim import LimitReached, UnknownGroup
+from timim.ids import ConversationKey, ConversationType
 from timim.server.bus.base import Event
 from timim.server.bus.local import LocalBus
-from timim.server.messaging.admission import Admission
-from timim.server.messaging.history import Pages
-from timim.server.messaging.posting import Timelines
-from timim.server.messaging.validation import Draft, DraftRules
+from timim.server.integrations.service import Integrations
+from timim.server.messaging.admission import Admission, MessageRules
+from timim.server.messaging.history import HistoryReader
+from timim.server.messaging.posting import MessagePoster
+from timim.server.messaging.validation import MessageValidator, OutgoingMessage
 from timim.server.metrics import Metrics
+from timim.server.settings import Settings
 from timim.server.social import group_rules
-from timim.server.social.apply import Plans
-from timim.server.social.entity_cache import Directory
+from timim.server.social.apply import ChangesetApplier
+from timim.server.social.entity_cache import EntityCache
 from timim.server.social.group_rules import Actor
-from timim.server.store.base import Account, Group, Member
+from timim.server.store.base import Member, StoredAccount, StoredGroup
 from timim.server.store.sqlite import SqliteStore
 
+GROUP, BOB = ConversationKey(ConversationType.GROUP, "g"), ConversationKey(ConversationType.C2C, "bob")
 TEXT = msgspec.Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]')
 
 
 @dataclass
 class Bench:
     store: SqliteStore
-    directory: Directory
-    timelines: Timelines
-    plans: Plans
+    directory: EntityCache
+    timelines: MessagePoster
+    plans: ChangesetApplier
     heard: list[tuple[str, int]]  # user and seq, in the order of the pushes
 
     async def actor(self, user: str) -> Actor:
         return Actor(await self.directory.account(user), 100)
 
 
-def timelines_of(store: SqliteStore, bus: LocalBus, directory: Directory) -> Timelines:
-    metrics = Metrics(sessions=lambda: 0)
+def timelines_of(store: SqliteStore, bus: LocalBus, directory: EntityCache) -> MessagePoster:
+    metrics = Metrics()
     admission = Admission(metrics, now=lambda: 100.0)
-    return Timelines(store, bus, directory, metrics, DraftRules(1000), admission, now=lambda: 100.0)
+    rules = MessageRules(MessageValidator(1000), admission)
+    integrations = Integrations(Settings(), store, directory, bus, app_id=1, now=lambda: 100.0)
+    return MessagePoster(store, bus, directory, rules, integrations, metrics, now=lambda: 100.0)
 
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     store, bus = SqliteStore(None), LocalBus()
     await store.open()
-    directory = Directory(store)
+    directory = EntityCache(store, LocalBus())
     heard: list[tuple[str, int]] = []
 
     def hear(event: Event) -> None:
@@ -59,8 +65,8 @@ async def bench() -> AsyncIterator[Bench]:
     timelines = timelines_of(store, bus, directory)
     for user in ("alice", "bob"):
         await directory.ensure_account(user)
-    await directory.create_group(Group("g", "Community", "team", "alice", 100, {"alice": Member("Owner")}))
-    plans = Plans(bus, directory, now=lambda: 100.0)
+    await directory.create_group(StoredGroup("g", "Community", "team", "alice", 100, {"alice": Member("Owner")}))
+    plans = ChangesetApplier(bus, directory, now=lambda: 100.0)
     yield Bench(store, directory, timelines, plans, heard)
     await plans.drain()
     await store.close()
@@ -69,11 +75,11 @@ async def bench() -> AsyncIterator[Bench]:
 async def join(bench: Bench, user: str, limit: int = 10) -> None:
     actor = await bench.actor(user)
     plan, _ = group_rules.joined(actor, await bench.directory.group("g"), "", limit)
-    await bench.plans.carry_out(plan)
+    await bench.plans.apply(plan)
 
 
 async def test_a_new_member_is_not_pushed_earlier_messages_of_the_same_commit(bench: Bench) -> None:
-    said = bench.timelines.post_group(Draft("alice", TEXT, 0, 1, 100), "g")
+    said = bench.timelines.post(OutgoingMessage("alice", TEXT, 0, 1, 100), GROUP)
     posted, _ = await asyncio.gather(said, join(bench, "bob"))
     assert posted.seq == 1
     assert [seq for user, seq in bench.heard if user == "bob"] == [2]
@@ -88,7 +94,7 @@ async def test_a_changeset_is_executed_and_published_after_its_caller_is_gone(be
         await asking
     await bench.plans.drain()
     assert bench.heard == [("alice", 1), ("bob", 1)]
-    page = await Pages(bench.store, bench.directory).group("bob", "g", 1, 9, 9)
+    page = await HistoryReader(bench.store, bench.directory).page("bob", GROUP, 1, 9, 9)
     assert (page.first, page.last) == (1, 1)
 
 
@@ -108,16 +114,16 @@ async def test_a_group_that_is_being_dissolved_is_not_read_back(bench: Bench) ->
         with pytest.raises(UnknownGroup):
             await bench.directory.group("g")
 
-    await asyncio.gather(bench.plans.carry_out(plan), look())
+    await asyncio.gather(bench.plans.apply(plan), look())
     await look()
 
 
-class SlowFirst(Directory):
+class SlowFirst(EntityCache):
     """The armed fault: the first look at an account takes longer than the others'."""
 
     slow = True
 
-    async def account(self, user: str) -> Account:
+    async def account(self, user: str) -> StoredAccount:
         if user == "bob" and self.slow:
             self.slow = False
             for _ in range(5):
@@ -128,11 +134,11 @@ class SlowFirst(Directory):
 @pytest.mark.parametrize("where", ["c2c", "group"])
 async def test_messages_are_numbered_as_received_also_when_the_first_had_to_wait(bench: Bench, where: str) -> None:
     await join(bench, "bob")
-    timelines = timelines_of(bench.store, LocalBus(), SlowFirst(bench.store))
+    timelines = timelines_of(bench.store, LocalBus(), SlowFirst(bench.store, LocalBus()))
 
     async def post(random: int) -> int:
-        draft = Draft("bob" if where == "group" else "alice", TEXT, 0, random, 100)
-        sending = timelines.post_group(draft, "g") if where == "group" else timelines.post_c2c(draft, "bob")
+        draft = OutgoingMessage("bob" if where == "group" else "alice", TEXT, 0, random, 100)
+        sending = timelines.post(draft, GROUP if where == "group" else BOB)
         return (await sending).seq
 
     seqs = await asyncio.gather(*(post(n) for n in range(1, 21)))

@@ -8,24 +8,25 @@ from pathlib import Path
 import pytest
 
 from timim import StorageError
-from timim.server.social.entity_cache import Directory
+from timim.server.bus.local import LocalBus
+from timim.server.social.entity_cache import EntityCache
 from timim.server.store.base import (
-    Group,
     Member,
+    StoredGroup,
 )
-from timim.server.store.mutations import AddMembers
+from timim.server.store.mutations import InsertMembers
 from timim.server.store.sqlite import SqliteStore
 
 
 async def test_memory_changed_by_a_failed_commit_is_discarded(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "s.db")
     await store.open()
-    directory = Directory(store)
-    await directory.create_group(Group("g", "Public", "team", "alice", 100, {"alice": Member("Owner")}))
+    directory = EntityCache(store, LocalBus())
+    await directory.create_group(StoredGroup("g", "Public", "team", "alice", 100, {"alice": Member("Owner")}))
     broken = sqlite3.connect(tmp_path / "s.db")
     broken.execute("CREATE TRIGGER stop BEFORE INSERT ON members BEGIN SELECT RAISE(ABORT, 'the disk is full'); END")
     broken.commit()
-    change = AddMembers("g", {"bob": Member("Member")}, from_now=False)
+    change = InsertMembers("g", {"bob": Member("Member")}, from_now=False)
     waiting = directory.apply([change], [])
     assert "bob" in (await directory.group("g")).members  # what is decided next sees it
     with pytest.raises(StorageError):

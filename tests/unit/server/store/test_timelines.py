@@ -21,7 +21,7 @@ from timim.server.store.base import (
     c2c_timeline,
     group_timeline,
 )
-from timim.server.store.operation import Run, Steps
+from timim.server.store.operation import Execute, Operation
 from timim.server.store.sqlite import bound
 
 ONE = st.builds(
@@ -36,7 +36,7 @@ ONE = st.builds(
 UNNAMED = ONE.map(lambda one: replace(one, msg_key=None, fingerprint=b""))
 
 
-Together = Callable[[Sequence[NewEntry]], Steps[list[Appended | MsgIdConflict]]]
+Together = Callable[[Sequence[NewEntry]], Operation[list[Appended | MsgIdConflict]]]
 
 
 def came_to(batches: Sequence[Sequence[NewEntry]], together: Together) -> tuple[list[object], list[list[Any]]]:
@@ -68,10 +68,10 @@ def check_generated(batches: list[list[NewEntry]]) -> None:
 
 
 def test_a_bulk_append_that_returns_no_seq_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
-    def keeps(entries: Sequence[NewEntry], places: object) -> Steps[bool]:
-        yield Run("SELECT 1")
+    def keeps(entries: Sequence[NewEntry], places: object) -> Operation[bool]:
+        yield Execute("SELECT 1")
         return False
 
-    monkeypatch.setattr(timelines, "_named", keeps)
+    monkeypatch.setattr(timelines, "_insert_msg_ids", keeps)
     with pytest.raises(AssertionError):
         check_generated()

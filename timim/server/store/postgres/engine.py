@@ -21,14 +21,24 @@ from ....errors import InvalidArgument, StorageError, TimimError
 from ....util.failpoints import failpoint
 from ...metrics import DatabaseMetrics
 from .. import timelines
-from ..base import Appended, NewEntry, TimelinePage
-from ..operation import Op
-from ..sql_store import SqlStore
+from ..base import Appended, NewEntry, Store, TimelinePage
+from ..operation import StartOperation
 from .append import CALL, arguments
-from .locks import PostgresClaims
-from .pool import AGAIN, COMMAND_TIMEOUT_S, LOST, NOT_NOW, RETRY_FIRST_S, RETRY_MOST_S, RETRY_S, pool_of, said, shown
-from .runner import MoreStatements, drive
-from .schema import brought_up
+from .locks import PostgresLocks
+from .pool import (
+    AGAIN,
+    COMMAND_TIMEOUT_S,
+    LOST,
+    NOT_NOW,
+    RETRY_FIRST_S,
+    RETRY_LIMIT_S,
+    RETRY_S,
+    create_pool,
+    error_text,
+    redact_password,
+)
+from .runner import MoreStatements, run
+from .schema import migrate
 
 if TYPE_CHECKING:
     from .pool import Pool
@@ -40,16 +50,16 @@ BATCH_LIMIT = 512  # appends in one statement: bounds how long the first of them
 QUEUE_LIMIT = 20_000  # writes that wait; past it the database is not keeping up and callers are told
 APPEND_RETRIES = 2  # times that for appends: one in doubt must not be called failed; clients stop waiting and ask again
 REPLICA_ANSWER_S = 1.0  # a page takes milliseconds; who waits for it would rather have it from the first
-REPLICA_REST_S = 5.0  # one that is away is asked so often, and no reader waits for it in between
+REPLICA_PAUSE_S = 5.0  # one that is away is asked so often, and no reader waits for it in between
 
 
 @dataclass(slots=True)
-class _Job:
+class _QueuedWrite:
     """An append, or an operation."""
 
     future: asyncio.Future[Any]
     entry: NewEntry | None = None
-    op: Op[Any] | None = None
+    op: StartOperation[Any] | None = None
     in_doubt: bool = False  # carried out once already, perhaps
 
 
@@ -75,26 +85,26 @@ class PostgresEngine:
         self._retry_s = retry_s
         self._pool: Pool | None = None
         self._replica: Pool | None = None
-        self._replica_rests = 0.0  # until then it is not asked
-        self._jobs: deque[_Job] = deque()
+        self._replica_paused_until = 0.0  # until then it is not asked
+        self._jobs: deque[_QueuedWrite] = deque()
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[Any]] = set()
         self._closing = False
-        self._longer: set[object] = set()  # reads of more than one statement
+        self._multi_statement: set[object] = set()  # reads of more than one statement
 
     async def open(self) -> None:
         """Connect, migrate, start the writer. Raises StorageError."""
         self._closing = False
         try:
-            self._pool = await pool_of(self._url, self._connections)
+            self._pool = await create_pool(self._url, self._connections)
             if self._replica_url:
-                self._replica = await pool_of(self._replica_url, self._connections, least=0)
+                self._replica = await create_pool(self._replica_url, self._connections, least=0)
             async with self._pool.acquire() as connection:
-                await brought_up(connection)
+                await migrate(connection)
         except (asyncpg.PostgresError, *LOST) as exc:
             await self.close()
-            raise StorageError(f"cannot open the database {shown(self._url)}: {said(exc)}") from exc
+            raise StorageError(f"cannot open the database {redact_password(self._url)}: {error_text(exc)}") from exc
         except BaseException:
             await self.close()
             raise
@@ -116,35 +126,40 @@ class PostgresEngine:
                     pool.terminate()
         self._pool = self._replica = None
 
-    def append(self, entry: NewEntry) -> asyncio.Future[Appended]:
-        """Queue an append."""
-        return self._queue(_Job(self._future(), entry=entry))
+    async def append(self, entry: NewEntry) -> Appended:
+        """Queue an append; those that wait go out together."""
+        if entry.media:  # such entries are few, and what their sender may read is asked first
+            return await self.submit(partial(timelines.append, entry))
+        result: Appended = await self._queue(_QueuedWrite(self._future(), entry=entry))
+        return result
 
-    def submit(self, op: Op[T]) -> Awaitable[T]:
-        return self._queue(_Job(self._future(), op=op))
+    def submit(self, op: StartOperation[T]) -> Awaitable[T]:
+        return self._queue(_QueuedWrite(self._future(), op=op))
 
-    async def write(self, op: Op[T]) -> T:
+    async def write(self, op: StartOperation[T]) -> T:
         """For operations that may be carried out twice: an unknown outcome is tried again."""
-        task: asyncio.Task[T] = asyncio.create_task(self._patiently(partial(self._transact, op)), name="timim postgres write")
+        task: asyncio.Task[T] = asyncio.create_task(self._retrying(partial(self._transact, op)), name="timim postgres write")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
 
-    async def read(self, op: Op[T]) -> T:
-        result: T = await self._patiently(partial(self._snapshot, self._open_pool, op))
+    async def read(self, op: StartOperation[T]) -> T:
+        result: T = await self._retrying(partial(self._snapshot, self._open_pool, op))
         return result
 
-    async def read_replica(self, op: Op[T]) -> T | None:
+    async def read_replica(self, op: StartOperation[T]) -> T | None:
         """From the replica, which may be behind; None when there is none, or it does not answer, or did not a moment ago."""
         loop = asyncio.get_running_loop()
-        if self._replica is None or loop.time() < self._replica_rests:
+        if self._replica is None or loop.time() < self._replica_paused_until:
             return None
         try:
             async with asyncio.timeout(REPLICA_ANSWER_S):
                 return await self._snapshot(lambda: self._replica, op)
         except (asyncpg.PostgresError, *LOST) as exc:
-            self._replica_rests = loop.time() + REPLICA_REST_S
-            log.warning("the replica does not answer, history comes from the first for %s s: %s", REPLICA_REST_S, said(exc))
+            self._replica_paused_until = loop.time() + REPLICA_PAUSE_S
+            log.warning(
+                "the replica does not answer, history comes from the first for %s s: %s", REPLICA_PAUSE_S, error_text(exc)
+            )
             return None
 
     # what waits, in its order
@@ -156,7 +171,7 @@ class PostgresEngine:
             raise StorageError(f"{QUEUE_LIMIT} writes wait already: the database does not keep up")
         return asyncio.get_running_loop().create_future()
 
-    def _queue(self, job: _Job) -> asyncio.Future[Any]:
+    def _queue(self, job: _QueuedWrite) -> asyncio.Future[Any]:
         self._jobs.append(job)
         self._wake.set()
         return job.future
@@ -174,7 +189,7 @@ class PostgresEngine:
                 batch.append(self._jobs.popleft())
             try:
                 if batch[0].op is not None:
-                    _resolve(batch[0], await self._patiently(partial(self._transact, batch[0].op, in_order=True)))
+                    _resolve(batch[0], await self._retrying(partial(self._transact, batch[0].op, in_order=True)))
                 else:
                     await self._append_all(batch)
             except Exception as exc:  # noqa: BLE001  who submitted them hears of it
@@ -182,9 +197,9 @@ class PostgresEngine:
                     if not job.future.done():
                         job.future.set_exception(exc)
 
-    async def _append_all(self, batch: list[_Job]) -> None:
+    async def _append_all(self, batch: list[_QueuedWrite]) -> None:
         try:
-            await self._patiently(partial(self._append, batch), self._retry_s * APPEND_RETRIES)
+            await self._retrying(partial(self._append, batch), self._retry_s * APPEND_RETRIES)
         except (StorageError, asyncio.CancelledError):
             raise
         except Exception:
@@ -192,12 +207,12 @@ class PostgresEngine:
                 raise
             for job in batch:  # one of them is refused: it alone
                 try:
-                    await self._patiently(partial(self._append, [job]), self._retry_s * APPEND_RETRIES)
+                    await self._retrying(partial(self._append, [job]), self._retry_s * APPEND_RETRIES)
                 except Exception as exc:  # noqa: BLE001  who submitted it hears of it
                     if not job.future.done():
                         job.future.set_exception(exc)
 
-    async def _append(self, batch: list[_Job]) -> None:
+    async def _append(self, batch: list[_QueuedWrite]) -> None:
         live = [job for job in batch if job.future.cancelled() or not job.future.done()]
         live = [job for job in live if not (job.in_doubt and job.entry is not None and job.entry.msg_key is None)]
         if not live:
@@ -229,12 +244,12 @@ class PostgresEngine:
 
     # transactions
 
-    async def _transact(self, op: Op[T], *, in_order: bool = False) -> T:
+    async def _transact(self, op: StartOperation[T], *, in_order: bool = False) -> T:
         async with self._open_pool().acquire(timeout=COMMAND_TIMEOUT_S) as connection:
             transaction = connection.transaction()
             await transaction.start()
             try:
-                result = await drive(connection, op)
+                result = await run(connection, op)
                 if in_order:  # a failpoint waits for messages and plans, not for what is written besides
                     failpoint("before-commit")
             except BaseException:
@@ -251,19 +266,19 @@ class PostgresEngine:
                 failpoint("after-commit")
             return result
 
-    async def _snapshot(self, pool: Any, op: Op[T]) -> T:
+    async def _snapshot(self, pool: Any, op: StartOperation[T]) -> T:
         """One statement is a snapshot by itself, and spared two round trips. Which reads have more than one is learnt."""
         async with pool().acquire(timeout=COMMAND_TIMEOUT_S) as connection:
             kind = op.func if isinstance(op, partial) else op
-            if kind not in self._longer:
+            if kind not in self._multi_statement:
                 try:
-                    return await drive(connection, op, one_statement=True)
+                    return await run(connection, op, one_statement=True)
                 except MoreStatements:
-                    self._longer.add(kind)
+                    self._multi_statement.add(kind)
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                return await drive(connection, op)
+                return await run(connection, op)
 
-    async def _patiently(self, work: Any, limit_s: float | None = None) -> Any:
+    async def _retrying(self, work: Any, limit_s: float | None = None) -> Any:
         """Try again while the database is away, or another node was first, for `retry_s` unless said otherwise.
 
         Not while closing: whoever asked is gone by then, and finds out what stands at another node.
@@ -280,13 +295,13 @@ class PostgresEngine:
             except (*LOST, *NOT_NOW, *AGAIN) as exc:
                 if loop.time() + wait_s > end or self._closing:
                     self._metrics.errors.inc()
-                    raise StorageError(f"the database does not answer: {said(exc)}") from exc
+                    raise StorageError(f"the database does not answer: {error_text(exc)}") from exc
                 self._metrics.retries.inc()
             except asyncpg.PostgresError as exc:
                 self._metrics.errors.inc()
                 raise StorageError(f"the database refused it: {exc}") from exc
             await asyncio.sleep(wait_s)
-            wait_s = min(wait_s * 2, RETRY_MOST_S)
+            wait_s = min(wait_s * 2, RETRY_LIMIT_S)
 
     def _open_pool(self) -> Pool:
         if self._pool is None:
@@ -294,34 +309,33 @@ class PostgresEngine:
         return self._pool
 
 
-class PostgresStore(SqlStore):
-    """What `base.Store` says; appends take their own way, and history may come from a replica."""
+class ReplicatedTimelines(timelines.TimelineStore):
+    """Timelines whose history may come from a replica."""
 
-    def __init__(self, url: str, *, metrics: DatabaseMetrics | None = None, **options: Any) -> None:
-        """The options are PostgresEngine's."""
-        self._metrics = metrics or DatabaseMetrics(CollectorRegistry())
-        self.engine = PostgresEngine(url, metrics=self._metrics, **options)
-        self._claims = PostgresClaims(url)
-        super().__init__(self.engine, self._claims)
+    def __init__(self, engine: PostgresEngine, metrics: DatabaseMetrics) -> None:
+        super().__init__(engine)
+        self._postgres = engine
+        self._metrics = metrics
 
-    async def close(self) -> None:
-        await self._claims.close()
-        await super().close()
-
-    async def append(self, entry: NewEntry) -> Appended:
-        if entry.media:  # such entries are few, and what their sender may read is asked first
-            return await super().append(entry)
-        return await self.engine.append(entry)
-
-    async def timeline_page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
-        """From the replica if it has all that is asked for; a page up to the newest is asked of the database itself."""
-        page = await self.engine.read_replica(partial(timelines.page, timeline, first, last, limit))
+    async def page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
+        """Read a page from the replica if it has the whole interval, else from the database itself."""
+        page = await self._postgres.read_replica(partial(timelines.page, timeline, first, last, limit))
         if page is not None and last <= page.last_seq:
             self._metrics.replica_pages.inc()
             return page
-        return await super().timeline_page(timeline, first, last, limit)
+        return await super().page(timeline, first, last, limit)
 
 
-def _resolve(job: _Job, result: object) -> None:
+class PostgresStore(Store):
+    """The store on PostgreSQL. The constructor does no I/O."""
+
+    def __init__(self, url: str, *, metrics: DatabaseMetrics | None = None, **options: Any) -> None:
+        """Take the options of PostgresEngine."""
+        metrics = metrics or DatabaseMetrics(CollectorRegistry())
+        self.engine = PostgresEngine(url, metrics=metrics, **options)
+        super().__init__(self.engine, PostgresLocks(url), ReplicatedTimelines(self.engine, metrics))
+
+
+def _resolve(job: _QueuedWrite, result: object) -> None:
     if not job.future.done():
         job.future.set_result(result)

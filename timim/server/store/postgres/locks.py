@@ -21,7 +21,7 @@ KEEP_ALIVE = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_k
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
-class PostgresClaims:
+class PostgresLocks:
     """Connects when the first claim is made, and again after a loss. The constructor does no I/O."""
 
     def __init__(self, url: str) -> None:
@@ -30,7 +30,7 @@ class PostgresClaims:
         self._held: set[str] = set()
         self._turn = asyncio.Lock()  # a connection carries one statement at a time
 
-    async def take(self, name: str) -> bool:
+    async def try_acquire(self, name: str) -> bool:
         async with self._turn:
             if name in self._held:
                 return False

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COMMAND_TIMEOUT_S = 10.0  # a statement that takes longer is stuck
 LOCK_TIMEOUT_S = 5.0  # a node that died holds its locks until its connection ends
 RETRY_S = 30.0  # a restart of PostgreSQL takes a few seconds, on a busy machine more
-RETRY_FIRST_S, RETRY_MOST_S = 0.05, 0.25  # a database that is up for a moment only should be met
+RETRY_FIRST_S, RETRY_LIMIT_S = 0.05, 0.25  # a database that is up for a moment only should be met
 
 LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
 NOT_NOW = (
@@ -37,7 +37,7 @@ class _PooledConnection(asyncpg.Connection):
         return ""
 
 
-async def pool_of(url: str, connections: int, *, least: int = 1) -> Pool:
+async def create_pool(url: str, connections: int, *, least: int = 1) -> Pool:
     """Connected: at least so many of them at once."""
     return await asyncpg.create_pool(
         url,
@@ -51,20 +51,20 @@ async def pool_of(url: str, connections: int, *, least: int = 1) -> Pool:
             "lock_timeout": f"{int(LOCK_TIMEOUT_S * 1000)}",
             "idle_in_transaction_session_timeout": f"{int(COMMAND_TIMEOUT_S * 1000)}",
         },
-        init=_demand_sync,
+        init=_require_sync,
     )
 
 
-async def _demand_sync(connection: Connection) -> None:
+async def _require_sync(connection: Connection) -> None:
     """An ack promises that the commit is on disk; who asked for more than that keeps it."""
     if await connection.fetchval("SHOW synchronous_commit") == "off":
         await connection.execute("SET synchronous_commit = on")
 
 
-def said(exc: BaseException) -> str:
+def error_text(exc: BaseException) -> str:
     return str(exc) or type(exc).__name__
 
 
-def shown(url: str) -> str:
+def redact_password(url: str) -> str:
     """Without the password."""
     return re.sub(r"://([^:@/]*):[^@]*@", r"://\1:…@", url)

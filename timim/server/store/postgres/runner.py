@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from ..operation import Op, RunMany
+from ..operation import ExecuteMany, StartOperation
 
 if TYPE_CHECKING:
     import asyncpg
@@ -22,7 +22,7 @@ class MoreStatements(Exception):
     """A read that was taken for one statement has another."""
 
 
-async def drive(connection: Connection, op: Op[T], *, one_statement: bool = False) -> T:
+async def run(connection: Connection, op: StartOperation[T], *, one_statement: bool = False) -> T:
     """With `one_statement` it raises MoreStatements when a second one is asked for, which it does not carry out."""
     steps = op()
     try:
@@ -31,7 +31,7 @@ async def drive(connection: Connection, op: Op[T], *, one_statement: bool = Fals
             if more and one_statement:
                 raise MoreStatements
             more = True
-            if type(step) is RunMany:
+            if type(step) is ExecuteMany:
                 if step.rows:
                     await connection.executemany(_numbered(step.sql), step.rows)
                 step = steps.send(())

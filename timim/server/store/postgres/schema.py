@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ....errors import StorageError
 from .. import schema
 from .append import FUNCTION
-from .pool import AGAIN, RETRY_MOST_S, RETRY_S
+from .pool import AGAIN, RETRY_LIMIT_S, RETRY_S
 
 if TYPE_CHECKING:
     from .runner import Connection
@@ -18,7 +18,7 @@ log = logging.getLogger("timim.server")
 MIGRATION_LOCK = 0x71_6D_69_6D  # any number, the same on all nodes
 
 
-async def brought_up(connection: Connection) -> None:
+async def migrate(connection: Connection) -> None:
     """Bring the schema up; again when a node that serves meanwhile was in the way: it locks the tables in another order."""
     loop = asyncio.get_running_loop()
     end = loop.time() + RETRY_S
@@ -30,7 +30,7 @@ async def brought_up(connection: Connection) -> None:
             if loop.time() > end:
                 raise
             log.info("the schema is brought up once more: %s", exc)
-            await asyncio.sleep(RETRY_MOST_S)
+            await asyncio.sleep(RETRY_LIMIT_S)
 
 
 async def _migrate(connection: Connection) -> None:

@@ -1,0 +1,26 @@
+"""A changeset in SQL: its changes and its entries, in one transaction, or nothing of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import accounts, groups, timelines
+from . import mutations as ch
+from .entities import ReadVersions
+from .entries import Appended, NewEntry
+from .operation import Operation
+
+
+def apply(changes: Sequence[ch.Change], entries: Sequence[NewEntry], read: ReadVersions) -> Operation[list[Appended]]:
+    """Write changes, then append entries. Raises GroupExists, MsgIdConflict, StaleRead."""
+    yield from groups.check_versions(read)
+    yield from accounts.check_versions(read)
+    for change in changes:
+        if isinstance(change, ch.GroupChange):
+            yield from groups.apply(change)
+        else:
+            yield from accounts.apply(change)
+    appended: list[Appended] = []
+    for entry in entries:
+        appended += [(yield from timelines.append(entry))]
+    return appended

@@ -1,0 +1,177 @@
+"""Groups and their members in SQL."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from ...errors import GroupExists
+from . import mutations as ch
+from .entities import GROUP_JSON_FIELDS, GroupApplication, Member, ReadVersions, StoredGroup
+from .operation import Execute, ExecuteMany, Operation, Row, SqlEngine, first_row
+
+_GROUP = "SELECT group_id, type, name, owner, created, version, facts FROM groups WHERE group_id=? AND dissolved=0"
+_MEMBERS = (
+    "SELECT user_id, role, name_card, floor, muted_until, joined, custom FROM members WHERE group_id=?"
+    " ORDER BY position, user_id"
+)
+
+
+class GroupStore:
+    """Groups and who is in them. Every method may raise StorageError."""
+
+    def __init__(self, engine: SqlEngine) -> None:
+        self._engine = engine
+
+    async def create(self, group: StoredGroup) -> None:
+        """Create a group with its members. Raises GroupExists."""
+        await self._engine.submit(partial(apply, ch.InsertGroup(group)))
+
+    async def get(self, group_id: str) -> StoredGroup | None:
+        """Return a group, None also when it is dissolved."""
+        return await self._engine.read(partial(group, group_id))
+
+    async def of_user(self, user: str) -> list[StoredGroup]:
+        """Return the groups that a user is in."""
+        return await self._engine.read(partial(groups_of, user))
+
+    async def ids_of(self, user: str) -> list[str]:
+        """Return the ids of the groups that a user is in, sorted."""
+        return await self._engine.read(partial(group_ids_of, user))
+
+    async def first_visible_seqs(self, user: str) -> dict[str, int]:
+        """Return the groups that a user is in, each with the first seq that the user may see."""
+        return await self._engine.read(partial(first_visible_seqs, user))
+
+
+def check_versions(read: ReadVersions) -> Operation[None]:
+    """Raise the versions of these groups, and lock their rows until the commit. Raises StaleRead for another version."""
+    for group_id, version in sorted(read.groups.items()):
+        same = yield Execute(
+            "UPDATE groups SET version=version+1 WHERE group_id=? AND version=? AND dissolved=0 RETURNING version",
+            (group_id, version),
+        )
+        if not same:
+            raise ch.StaleRead(f"group {group_id!r} is no longer what was decided by")
+
+
+def apply(change: ch.GroupChange) -> Operation[None]:
+    """Write one change of a group. Raises GroupExists."""
+    match change:
+        case ch.InsertGroup(group):
+            yield from _create(group)
+        case ch.SetGroup(group):
+            yield Execute(
+                "UPDATE groups SET name=?, owner=?, facts=? WHERE group_id=?",
+                (group.name, group.owner, _json_fields(group), group.group_id),
+            )
+        case ch.DissolveGroup(group_id, users):
+            yield Execute("UPDATE groups SET dissolved=1 WHERE group_id=?", (group_id,))
+            yield Execute("DELETE FROM group_applications WHERE group_id=?", (group_id,))
+            yield from _remove(group_id, users)
+        case ch.InsertMembers(group_id, members, from_now):
+            yield from _add(group_id, members, from_now=from_now)
+        case ch.SetMember(group_id, user, member):
+            yield Execute(
+                "UPDATE members SET role=?, name_card=?, muted_until=?, custom=? WHERE group_id=? AND user_id=?",
+                (member.role, member.name_card, member.muted_until, json.dumps(member.custom), group_id, user),
+            )
+        case ch.RemoveMembers(group_id, users):
+            yield from _remove(group_id, users)
+        case ch.SetGroupApplication(group_id, user, application):
+            yield Execute(
+                "INSERT INTO group_applications VALUES(?,?,?,?,?) ON CONFLICT(group_id, user_id) DO UPDATE SET"
+                " inviter=excluded.inviter, wording=excluded.wording, time=excluded.time",
+                (group_id, user, application.inviter, application.wording, application.time),
+            )
+        case ch.RemoveGroupApplication(group_id, user):
+            yield Execute("DELETE FROM group_applications WHERE group_id=? AND user_id=?", (group_id, user))
+
+
+def group(group_id: str) -> Operation[StoredGroup | None]:
+    row = yield from first_row(_GROUP, group_id)
+    if row is None:
+        return None
+    members = {
+        user: Member(role, card, floor, muted, joined, json.loads(custom) if custom != "{}" else {})
+        for user, role, card, floor, muted, joined, custom in (yield Execute(_MEMBERS, (group_id,)))
+    }
+    rows = yield Execute(
+        "SELECT user_id, inviter, wording, time FROM group_applications WHERE group_id=? ORDER BY time, user_id", (group_id,)
+    )
+    applications = {user: GroupApplication(*rest) for user, *rest in rows}
+    known_as, type, name, owner, created, version, facts = row
+    return StoredGroup(
+        known_as, type, name, owner, created, members, applications=applications, version=version, **json.loads(facts)
+    )
+
+
+def first_visible_seqs(user: str) -> Operation[dict[str, int]]:
+    rows = yield Execute("SELECT group_id, floor FROM members WHERE user_id=?", (user,))
+    return {group_id: floor for group_id, floor in rows}  # noqa: C416  a row is no pair to mypy
+
+
+def group_ids_of(user: str) -> Operation[list[str]]:
+    rows = yield Execute("SELECT group_id FROM members WHERE user_id=? ORDER BY group_id", (user,))
+    return [group_id for (group_id,) in rows]
+
+
+def groups_of(user: str) -> Operation[list[StoredGroup]]:
+    groups = []
+    for group_id in (yield from group_ids_of(user)):
+        known = yield from group(group_id)
+        if known is not None:
+            groups.append(known)
+    return groups
+
+
+def _json_fields(group: StoredGroup) -> str:
+    return json.dumps({name: value for name in GROUP_JSON_FIELDS if (value := getattr(group, name))})
+
+
+def _timeline(group_id: str) -> Operation[Row]:
+    """The number of a group's timeline, and its last seq."""
+    row = yield from first_row("SELECT id, last_seq FROM timelines WHERE name=?", f"group\x1f{group_id}")
+    assert row is not None
+    return row
+
+
+def _create(group: StoredGroup) -> Operation[None]:
+    made = yield Execute(
+        "INSERT INTO groups(group_id, type, name, owner, created, facts) VALUES(?,?,?,?,?,?)"
+        " ON CONFLICT(group_id) DO NOTHING RETURNING group_id",
+        (group.group_id, group.type, group.name, group.owner, group.created, _json_fields(group)),
+    )
+    if not made:
+        raise GroupExists(f"the group id {group.group_id!r} is taken")
+    yield Execute("INSERT INTO timelines(name, last_time) VALUES(?,?)", (f"group\x1f{group.group_id}", group.created))
+    yield from _add(group.group_id, group.members, from_now=False)
+
+
+def _add(group_id: str, members: Mapping[str, Member], *, from_now: bool) -> Operation[None]:
+    timeline, last_seq = yield from _timeline(group_id)
+    row = yield from first_row("SELECT coalesce(max(position), -1) + 1 FROM members WHERE group_id=?", group_id)
+    assert row is not None
+    rows = [(user, member, last_seq + 1 if from_now else member.floor) for user, member in members.items()]
+    yield ExecuteMany(
+        "INSERT INTO members(group_id, user_id, position, role, name_card, floor, muted_until, joined, custom)"
+        " VALUES(?,?,?,?,?,?,?,?,?)",
+        [
+            (group_id, user, n, m.role, m.name_card, floor, m.muted_until, m.joined, json.dumps(m.custom))
+            for n, (user, m, floor) in enumerate(rows, row[0])
+        ],
+    )
+    # what was said before they came is not unread
+    yield ExecuteMany(
+        "INSERT INTO contacts(user_id, timeline, read_seq, floor) VALUES(?,?,?,?)"
+        " ON CONFLICT(user_id, timeline) DO UPDATE SET read_seq=excluded.read_seq, floor=excluded.floor",
+        [(user, timeline, last_seq, floor) for user, _, floor in rows],
+    )
+
+
+def _remove(group_id: str, users: Iterable[str]) -> Operation[None]:
+    timeline, _ = yield from _timeline(group_id)
+    gone = list(users)
+    yield ExecuteMany("DELETE FROM members WHERE group_id=? AND user_id=?", [(group_id, user) for user in gone])
+    yield ExecuteMany("DELETE FROM contacts WHERE user_id=? AND timeline=?", [(user, timeline) for user in gone])

@@ -1,0 +1,101 @@
+"""Read receipts of group messages in SQL, and whom a message mentions: a sender may ask to know who has read a message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from .entities import Receipt
+from .entries import NewEntry
+from .operation import Execute, ExecuteMany, Operation, SqlEngine, first_row
+
+_WANTED = "SELECT t.name, w.seq, w.sender, w.readers FROM receipts_wanted w JOIN timelines t ON t.id=w.timeline"
+
+
+class ReceiptStore:
+    """Who has read the messages whose senders want to know. Every method may raise StorageError."""
+
+    def __init__(self, engine: SqlEngine) -> None:
+        self._engine = engine
+
+    async def add(self, user: str, timeline: str, seqs: Sequence[int], *, time: int) -> list[Receipt]:
+        """Record that a user has read just these messages of a group, and return the receipts that changed."""
+        return await self._engine.write(partial(add, user, timeline, seqs, time))
+
+    async def of_sender(self, sender: str, since: int, limit: int) -> list[Receipt]:
+        """Return the receipts of a sender's messages that changed at `since` or later, the newest first."""
+        return await self._engine.read(partial(of_sender, sender, since, limit))
+
+    async def get(self, timeline: str, seqs: Sequence[int]) -> list[Receipt]:
+        """Return the receipts of these messages, without those whose sender wants none."""
+        return await self._engine.read(partial(get, timeline, seqs))
+
+    async def readers(self, timeline: str, seq: int, offset: int, limit: int) -> list[tuple[str, int]]:
+        """Return who has read a message and when, in that order."""
+        return await self._engine.read(partial(readers, timeline, seq, offset, limit))
+
+
+def insert_requests(timeline: int, seq: int, entry: NewEntry) -> Operation[None]:
+    """Whom a new entry calls, and that its sender wants to know who reads it."""
+    if entry.receipt:
+        yield Execute("INSERT INTO receipts_wanted(timeline, seq, sender) VALUES(?,?,?)", (timeline, seq, entry.sender))
+    if entry.mentions:
+        yield ExecuteMany("INSERT INTO mentions VALUES(?,?,?)", [(timeline, user, seq) for user in entry.mentions])
+
+
+def add_reader(number: int, timeline: str, seq: int, user: str, time: int) -> Operation[list[Receipt]]:
+    """This user has read a message whose sender wants to know: once."""
+    new = yield Execute(
+        "INSERT INTO receipts VALUES(?,?,?,?) ON CONFLICT(timeline, seq, user_id) DO NOTHING RETURNING seq",
+        (number, seq, user, time),
+    )
+    if not new:
+        return []
+    rows = yield Execute(
+        "UPDATE receipts_wanted SET readers=readers+1, changed=? WHERE timeline=? AND seq=? RETURNING sender, readers",
+        (time, number, seq),
+    )
+    return [Receipt(timeline, seq, sender, readers) for sender, readers in rows]
+
+
+def add(user: str, timeline: str, seqs: Sequence[int], time: int) -> Operation[list[Receipt]]:
+    """This user has read just these messages, as far as their senders want to know."""
+    found: list[Receipt] = []
+    for seq in seqs:
+        row = yield from first_row(
+            "SELECT w.timeline FROM receipts_wanted w JOIN timelines t ON t.id=w.timeline"
+            " WHERE t.name=? AND w.seq=? AND w.sender<>?",
+            timeline,
+            seq,
+            user,
+        )
+        if row is not None:
+            found += yield from add_reader(row[0], timeline, seq, user, time)
+    return found
+
+
+def of_sender(sender: str, since: int, limit: int) -> Operation[list[Receipt]]:
+    """The receipts of a sender's messages that changed at `since` or later, the newest first."""
+    where = " WHERE w.sender=? AND w.changed>=? AND w.changed>0 ORDER BY w.changed DESC LIMIT ?"
+    rows = yield Execute(_WANTED + where, (sender, since, limit))
+    return [Receipt(*row) for row in rows]
+
+
+def get(timeline: str, seqs: Sequence[int]) -> Operation[list[Receipt]]:
+    """The receipts of these messages; none of those whose sender wants none."""
+    found: list[Receipt] = []
+    for seq in seqs:
+        row = yield from first_row(f"{_WANTED} WHERE t.name=? AND w.seq=?", timeline, seq)
+        if row is not None:
+            found.append(Receipt(*row))
+    return found
+
+
+def readers(timeline: str, seq: int, offset: int, limit: int) -> Operation[list[tuple[str, int]]]:
+    """Who has read a message, and when, in that order."""
+    rows = yield Execute(
+        "SELECT r.user_id, r.time FROM receipts r JOIN timelines t ON t.id=r.timeline WHERE t.name=? AND r.seq=?"
+        " ORDER BY r.time, r.user_id LIMIT ? OFFSET ?",
+        (timeline, seq, limit, offset),
+    )
+    return [(user, time) for user, time in rows]
