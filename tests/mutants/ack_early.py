@@ -12,17 +12,17 @@ from timim.sqlite import database, tasks
 from timim.util.failpoints import Failpoint
 
 EARLY_S = 0.02  # what an ack needs to get out
-reach = tasks.reach  # type: ignore[attr-defined]
+failpoint = tasks.failpoint  # type: ignore[attr-defined]
 executed: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []  # by the batch under way
 unfinished: set[asyncio.Task[None]] = set()
 
 
-def reach_late(name: Failpoint) -> None:
+def die_late(name: Failpoint) -> None:
     if name == "before-commit":
         loop, event = executed.pop()
         loop.call_soon_threadsafe(event.set)
         time.sleep(EARLY_S)
-    reach(name)
+    failpoint(name)
 
 
 async def execute_early(self: database.Database, writes: Sequence[tasks.Write]) -> Sequence[Any]:
@@ -36,7 +36,7 @@ async def execute_early(self: database.Database, writes: Sequence[tasks.Write]) 
     return task.results
 
 
-tasks.reach = reach_late  # type: ignore[attr-defined]
+tasks.failpoint = die_late  # type: ignore[attr-defined]
 database.Database.execute_batch = execute_early  # type: ignore[method-assign]
 
 if __name__ == "__main__":

@@ -147,9 +147,8 @@ class _VirtualSelector(selectors.DefaultSelector):
         ready = super().select(quiet_s)
         busy = True
         while busy and not ready:
-            busy = (
-                bool(self._executing) or pending_tasks() > 0
-            )  # before select, which then sees what a finished thread has reported
+            # asked before select, which then sees what a finished thread has reported
+            busy = bool(self._executing) or pending_tasks() > 0
             ready = super().select(quiet_s if busy else 0)
         if not ready:
             self._clock.advance(timeout - quiet_s)
