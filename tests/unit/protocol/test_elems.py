@@ -71,9 +71,7 @@ EXAMPLES: dict[type[AnyElem], AnyElem] = {
         snapshot_height=30,
         snapshot_format="jpeg",
     ),
-    MergerElem: MergerElem(
-        title="t", abstracts=("a: b",), compatible_text="c", count=400 // 200, uuid=uuid(8), url=url(8), size=9
-    ),
+    MergerElem: MergerElem(title="t", abstracts=("a: b",), compatible_text="c", count=2, uuid=uuid(8), url=url(8), size=9),
     UnknownElem: UnknownElem(MsgType="TIMNewElem", content=b'{"A": 1}'),
 }
 OF_THE_SERVER: dict[str, dict[str, Any]] = {

@@ -1,0 +1,46 @@
+"""Animations (F06): small ones stay animated in every size, others become their first frame."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from PIL import Image
+
+from tests.support import image_factory
+from tests.support.picture_checks import corners, near, opened
+from timim import TooLarge
+from timim.media import ImageLimits, make_variants
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
+@pytest.mark.requirement("F06")
+def test_a_small_animation_stays_animated_in_every_size(form: str) -> None:
+    made = make_variants(image_factory.moving(form, 8, 760, 730))
+    for variant, size in ((made.large, (750, 720)), (made.thumb, (206, 198))):
+        assert (variant.width, variant.height) == size
+        if variant is made.large and variant.format != form:
+            continue  # more bytes than the original: the first frame
+        assert variant.format == form
+        assert variant.data is not None
+        assert variant.size < max(made.original.size, 128 * 1024)
+        moving = Image.open(io.BytesIO(variant.data))
+        assert (moving.n_frames, moving.size, moving.info.get("loop")) == (8, size, 0)  # type: ignore[attr-defined]
+        moving.seek(3)
+        moving.load()
+        assert moving.info["duration"] == 100
+        assert moving.convert("RGB").getpixel((5, 5)) != opened(variant.data).convert("RGB").getpixel((150, 150))
+
+
+@pytest.mark.requirement("F06")
+def test_an_animation_over_the_limits_becomes_its_first_frame() -> None:
+    for data in (image_factory.moving("GIF", 201, 220, 210), image_factory.moving("GIF", 40, 1300, 1200)):
+        made = make_variants(data)
+        assert made.thumb.format == "JPEG"
+        assert near(corners(made.thumb.data or b"")[0], image_factory.COLOURS["red"], 40)
+
+
+@pytest.mark.requirement("F06")
+def test_an_animation_of_too_many_frames_is_refused() -> None:
+    with pytest.raises(TooLarge, match="frames"):
+        make_variants(image_factory.moving("GIF", 12, 20, 20), limits=ImageLimits(max_frames=10))
