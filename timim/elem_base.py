@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Protocol, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -54,6 +54,22 @@ def _as_bytes(value: object) -> object:
 
 
 Bytes = Annotated[bytes, BeforeValidator(_as_bytes)]
+
+
+if TYPE_CHECKING:
+
+    class PathField:
+        """A field that holds a Path or None, and is given as a str too: pydantic converts it, type checkers do not know."""
+
+        def __get__(self, elem: object, owner: type[object]) -> Path | None: ...
+        def __set__(self, elem: object, value: str | Path | None) -> None: ...
+else:
+    PathField = Path | None
+
+
+def optional_path() -> PathField:
+    """Return the definition of a PathField that is None unless it is given."""
+    return cast("PathField", Field(default=None))
 
 
 def _first_fault(exc: ValidationError) -> str:
@@ -178,7 +194,7 @@ class ContentElem(DownloadableElem):
     download_flag: ClassVar[int] = 2  # Tencent's: the content is downloaded from its address
     local_fields: ClassVar = {"LocalPath": "path"}
     content_fields: ClassVar = {"data": "path"}
-    path: Path | None = None
+    path: PathField = optional_path()
     data: Bytes | None = Field(default=None, repr=False)
 
     @field_validator("path", mode="before")

@@ -27,8 +27,10 @@ from .elem_base import (
     Elem,
     GroupNoticeElem,
     GroupTipElem,
+    PathField,
     Progress,
     RelationElem,
+    optional_path,
 )
 from .errors import InvalidElem, MediaError
 
@@ -343,7 +345,7 @@ class ImageElem(BoundElem):
     local_fields: ClassVar = {"LocalPath": "path", "LocalCompression": "compression", "LocalStrip": "strip_location"}
     content_fields: ClassVar = {"data": "path"}
     search_number = 2
-    path: Path | None = None
+    path: PathField = optional_path()
     data: Bytes | None = Field(default=None, repr=False)
     compression: ImageCompression = ImageCompression.ORIGINAL
     strip_location: bool = False
