@@ -32,15 +32,15 @@ class ConversationState:
     __slots__ = ("active_at", "draft", "key", "mentioned", "muted", "peer_read_seq", "pinned_at", "recent", "unread")
 
     def __init__(self, key: ConversationKey) -> None:
-        self.key = key
-        self.active_at = 0.0  # server seconds of the last message
-        self.unread = 0
-        self.mentioned = 0  # unread messages that mention this account, or everybody
-        self.peer_read_seq = 0  # in C2C: the peer has read up to here
-        self.pinned_at = 0  # server seconds; 0: not pinned
-        self.muted = False
-        self.draft = ""
-        self.recent = RecentMessages()
+        self.key: ConversationKey = key
+        self.active_at: float = 0.0  # server seconds of the last message
+        self.unread: int = 0
+        self.mentioned: int = 0  # unread messages that mention this account, or everybody
+        self.peer_read_seq: int = 0  # in C2C: the peer has read up to here
+        self.pinned_at: int = 0  # server seconds; 0: not pinned
+        self.muted: bool = False
+        self.draft: str = ""
+        self.recent: RecentMessages = RecentMessages()
 
     @property
     def rank(self) -> tuple[bool, float]:

@@ -40,33 +40,37 @@ class Engine:
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
         device = Device(config.app_id, config.user_id, config.platform)
-        self.connection = Connection(
+        self.connection: Connection = Connection(
             config.url,
             device,
             timeout_s=config.timeout_s,
             backoff=Backoff(limit_s=config.reconnect_limit_s),
             now=config.now,
         )
-        self.media = MediaTransfer(self.connection.server_info, timeout_s=config.timeout_s, cache=_cache(config))
-        self.attachments = Attachments(self.media, config.folder and config.folder / "outgoing")
-        self.binder = MessageBinder(self.attachments)
-        self.store = LocalStore(config.database, self.binder)
-        self.dispatcher = Dispatcher()
-        self.profiles = ProfileCache()
-        self.conversations = ConversationIndex(config.user_id)
-        self.settings = ConversationSettings(self.store, self.connection, self.conversations, self.dispatcher)
+        self.media: MediaTransfer = MediaTransfer(self.connection.server_info, timeout_s=config.timeout_s, cache=_cache(config))
+        self.attachments: Attachments = Attachments(self.media, config.folder and config.folder / "outgoing")
+        self.binder: MessageBinder = MessageBinder(self.attachments)
+        self.store: LocalStore = LocalStore(config.database, self.binder)
+        self.dispatcher: Dispatcher = Dispatcher()
+        self.profiles: ProfileCache = ProfileCache()
+        self.conversations: ConversationIndex = ConversationIndex(config.user_id)
+        self.settings: ConversationSettings = ConversationSettings(
+            self.store, self.connection, self.conversations, self.dispatcher
+        )
         ingest = Ingest(self.store, self.conversations, self.profiles, self.dispatcher)
         fetcher = Fetcher(config, self.connection)
         sync = Sync(config, self.store, fetcher, ingest, self.settings, self.conversations, self.dispatcher)
-        self.inbox = Inbox(config, self.store, fetcher, sync, ingest, self.dispatcher, self.binder)
+        self.inbox: Inbox = Inbox(config, self.store, fetcher, sync, ingest, self.dispatcher, self.binder)
         self.binder.message_verbs = MessageActions(
             config, self.store, self.connection, self.attachments, self.conversations, self.inbox
         )
-        self.outbox = Outbox(config, self.store, self.connection, self.attachments, self.conversations, self.inbox, self.binder)
-        self.history = History(config, self.store, fetcher, self.inbox)
-        self.search = Search(self.store, self.history)
+        self.outbox: Outbox = Outbox(
+            config, self.store, self.connection, self.attachments, self.conversations, self.inbox, self.binder
+        )
+        self.history: History = History(config, self.store, fetcher, self.inbox)
+        self.search: Search = Search(self.store, self.history)
         router = PushRouter(config, self.connection, self.inbox, self.settings)
-        self.session = ClientSession(
+        self.session: ClientSession = ClientSession(
             config, self.store, self.connection, self.conversations, self.dispatcher, self.inbox, router
         )
         self._open = False

@@ -34,7 +34,7 @@ class StoreFile:
         self._lock = FileLock(path.with_name(f"{path.name}.lock")) if path is not None else None
         self._timers: list[asyncio.TimerHandle] = []  # one while a write is deferred
         self.set_aside: Path | None = None
-        self.is_open = False
+        self.is_open: bool = False
 
     def make_database(self, path: Path | None) -> Database:
         """Return the database of a file."""
