@@ -1,7 +1,4 @@
-"""A message: a list of elems and the facts of its sending.
-
-A message holds at most one sound and one file, and its elems cannot change once it was given to `send()`.
-"""
+"""A message: a list of elems, at most one sound and one file of them, and the facts of its sending."""
 
 from __future__ import annotations
 
@@ -108,7 +105,7 @@ NO_STATE = MessageState()
 
 
 class MessageVerbs(Protocol):
-    """The actions that a client offers on its messages."""
+    """The actions that a client offers on its messages. Each raises the errors of the same method of Message."""
 
     async def set_custom_int(self, message: Message, value: int) -> None: ...
     async def set_custom_data(self, message: Message, value: bytes) -> None: ...
@@ -311,10 +308,7 @@ class Message(Sequence[AnyElem]):
         return f"<Message {self.msg_id or 'new'} {state}{number} from {self.sender or 'me'}{where}, {len(self)} elems>"
 
     async def set_custom_int(self, value: int) -> None:
-        """Store a number with the message on this device; it is never sent.
-
-        Raises InvalidArgument if the number does not fit into 64 bits, or this device does not hold the message.
-        """
+        """Store a signed 64-bit number with the message on this device only. Raises InvalidArgument if it is not held here."""
         await self._bound().set_custom_int(self, value)
 
     async def set_custom_data(self, value: bytes) -> None:
