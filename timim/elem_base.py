@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Protocol, Self, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Protocol, Self, TypeAlias, cast
 
 from pydantic import (
     BaseModel,
@@ -56,6 +56,9 @@ def _as_bytes(value: object) -> object:
 Bytes = Annotated[bytes, BeforeValidator(_as_bytes)]
 
 
+FieldNames: TypeAlias = Mapping[str, str]
+"""The attributes of an elem by their names on the wire."""
+
 if TYPE_CHECKING:
 
     class PathField:
@@ -92,11 +95,11 @@ class Elem(BaseModel):
 
     wire_type: ClassVar[str] = ""
     """`MsgType` on the wire; empty for UnknownElem alone, which keeps the one it came with."""
-    wire_fields: ClassVar[Mapping[str, str]] = {}
+    wire_fields: ClassVar[FieldNames] = {}
     """The members of `MsgContent`, in their order, and the attributes that they hold."""
-    local_fields: ClassVar[Mapping[str, str]] = {}
+    local_fields: ClassVar[FieldNames] = {}
     """More such members, which stand in this device's own outbox only and never on the wire."""
-    content_fields: ClassVar[Mapping[str, str]] = {}
+    content_fields: ClassVar[FieldNames] = {}
     """The fields that can hold content as bytes, and for each the field that holds the same content's path."""
     search_field: ClassVar[str] = ""
     """The field whose text can be searched for; its member on the wire is one of SEARCHED_MEMBERS."""
@@ -192,8 +195,8 @@ class ContentElem(DownloadableElem):
 
     content_kind: ClassVar[ContentKind] = "file"
     download_flag: ClassVar[int] = 2  # Tencent's: the content is downloaded from its address
-    local_fields: ClassVar = {"LocalPath": "path"}
-    content_fields: ClassVar = {"data": "path"}
+    local_fields: ClassVar[FieldNames] = {"LocalPath": "path"}
+    content_fields: ClassVar[FieldNames] = {"data": "path"}
     path: PathField = optional_path()
     data: Bytes | None = Field(default=None, repr=False)
 

@@ -25,6 +25,7 @@ from .elem_base import (
     ContentSource,
     DownloadableElem,
     Elem,
+    FieldNames,
     GroupNoticeElem,
     GroupTipElem,
     PathField,
@@ -95,7 +96,7 @@ class TextElem(Elem):
     """Text. `size_bytes` is its length in UTF-8, which the limits count; `len(text)` counts code points."""
 
     wire_type = "TIMTextElem"
-    wire_fields: ClassVar = {"Text": "text"}
+    wire_fields: ClassVar[FieldNames] = {"Text": "text"}
     search_field = "text"
     search_number = 1
     text: str
@@ -113,7 +114,7 @@ class FaceElem(Elem):
     """A sticker: an index into a package of yours, or bytes of yours, or both; timim passes them through untouched."""
 
     wire_type = "TIMFaceElem"
-    wire_fields: ClassVar = {"Index": "index", "Data": "data"}
+    wire_fields: ClassVar[FieldNames] = {"Index": "index", "Data": "data"}
     search_number = 3
     index: Annotated[int, Field(ge=-(2**31), lt=2**32)] = 0
     data: Bytes = b""
@@ -127,7 +128,7 @@ class CustomElem(Elem):
     """Content of your own kind. `desc` is shown by an offline push; `ext` and `sound` go to the push service."""
 
     wire_type = "TIMCustomElem"
-    wire_fields: ClassVar = {"Data": "data", "Desc": "desc", "Ext": "ext", "Sound": "sound"}
+    wire_fields: ClassVar[FieldNames] = {"Data": "data", "Desc": "desc", "Ext": "ext", "Sound": "sound"}
     search_field = "desc"
     search_number = 6
     data: Bytes = b""
@@ -144,7 +145,7 @@ class LocationElem(Elem):
     """A place: degrees, latitude -90 to 90 and longitude -180 to 180."""
 
     wire_type = "TIMLocationElem"
-    wire_fields: ClassVar = {"Desc": "desc", "Latitude": "latitude", "Longitude": "longitude"}
+    wire_fields: ClassVar[FieldNames] = {"Desc": "desc", "Latitude": "latitude", "Longitude": "longitude"}
     search_field = "desc"
     search_number = 7
     desc: str = ""
@@ -164,14 +165,14 @@ class SoundElem(ContentElem):
     """
 
     wire_type = "TIMSoundElem"
-    wire_fields: ClassVar = {
+    wire_fields: ClassVar[FieldNames] = {
         "UUID": "uuid",
         "Url": "url",
         "Size": "size",
         "Second": "duration",
         "Download_Flag": "download_flag",
     }
-    content_kind = "sound"
+    content_kind: ClassVar[ContentKind] = "sound"
     search_number = 4
     duration: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
@@ -184,7 +185,7 @@ class FileElem(ContentElem):
     """A file. `filename` is for display and is not checked: never use a received one as a path. One per message."""
 
     wire_type = "TIMFileElem"
-    wire_fields: ClassVar = {
+    wire_fields: ClassVar[FieldNames] = {
         "UUID": "uuid",
         "Url": "url",
         "FileSize": "size",
@@ -214,7 +215,7 @@ class VideoElem(ContentElem):
     """
 
     wire_type = "TIMVideoFileElem"
-    wire_fields: ClassVar = {
+    wire_fields: ClassVar[FieldNames] = {
         "VideoUUID": "uuid",
         "VideoUrl": "url",
         "VideoSize": "size",
@@ -229,9 +230,9 @@ class VideoElem(ContentElem):
         "ThumbFormat": "snapshot_format",
         "ThumbDownloadFlag": "download_flag",
     }
-    local_fields: ClassVar = {"LocalPath": "path", "LocalSnapshot": "snapshot"}
-    content_fields: ClassVar = {"data": "path", "snapshot": "snapshot"}
-    content_kind = "video"
+    local_fields: ClassVar[FieldNames] = {"LocalPath": "path", "LocalSnapshot": "snapshot"}
+    content_fields: ClassVar[FieldNames] = {"data": "path", "snapshot": "snapshot"}
+    content_kind: ClassVar[ContentKind] = "video"
     search_number = 8
     duration: Annotated[int, Field(ge=0, lt=2**31)] = 0
     format: str = ""
@@ -341,9 +342,13 @@ class ImageElem(BoundElem):
     """
 
     wire_type = "TIMImageElem"
-    wire_fields: ClassVar = {"UUID": "uuid", "ImageFormat": "image_format"}  # and its variants
-    local_fields: ClassVar = {"LocalPath": "path", "LocalCompression": "compression", "LocalStrip": "strip_location"}
-    content_fields: ClassVar = {"data": "path"}
+    wire_fields: ClassVar[FieldNames] = {"UUID": "uuid", "ImageFormat": "image_format"}  # and its variants
+    local_fields: ClassVar[FieldNames] = {
+        "LocalPath": "path",
+        "LocalCompression": "compression",
+        "LocalStrip": "strip_location",
+    }
+    content_fields: ClassVar[FieldNames] = {"data": "path"}
     search_number = 2
     path: PathField = optional_path()
     data: Bytes | None = Field(default=None, repr=False)

@@ -66,9 +66,9 @@ class LocalStore:
             binder: Binds each message that leaves the store; None leaves them as they are.
         """
         self._file = StoreFile(path)
-        self.messages = MessageTable(self._file, binder or PlainBinder())
-        self.conversations = ConversationTable(self._file)
-        self.meta = MetaTable(self._file)
+        self.messages: MessageTable = MessageTable(self._file, binder or PlainBinder())
+        self.conversations: ConversationTable = ConversationTable(self._file)
+        self.meta: MetaTable = MetaTable(self._file)
 
     @property
     def set_aside(self) -> Path | None:
