@@ -14,7 +14,7 @@ from blockbuster import blockbuster_ctx
 from hypothesis import HealthCheck, settings
 
 from tests.support.backing_services import Nats, Postgres
-from tests.support.program_nursery import NURSERY
+from tests.support.fork_server import FORK_SERVER
 from tests.support.s3_server import Bucket, s3_server
 from tests.support.users import People
 from timim.testing import RunningServer, running_server
@@ -41,11 +41,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def nursery() -> Iterator[None]:
+def fork_server() -> Iterator[None]:
     """Every running_server() is forked from a process that has imported what it needs."""
-    BACKEND.launch = NURSERY.launch
+    BACKEND.launch = FORK_SERVER.launch
     yield
-    NURSERY.close()
+    FORK_SERVER.close()
 
 
 @pytest.fixture

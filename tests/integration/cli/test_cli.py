@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fork_server import FORK_SERVER
 from tests.support.paths import ROOT
-from tests.support.program_nursery import NURSERY
 from timim.testing import RunningServer, running_server
 
 LIMIT_S = 40
@@ -46,7 +46,7 @@ def environment(**more: str) -> dict[str, str]:
 
 async def timim(folder: Path, *words: str, **more: str) -> Said:
     """A command from its start to its end."""
-    process = await NURSERY.start(("-m", "timim.cli", *words), environment(**more), folder)
+    process = await FORK_SERVER.start(("-m", "timim.cli", *words), environment(**more), folder)
     try:
         async with asyncio.timeout(LIMIT_S):
             out, err = await process.communicate()

@@ -1,8 +1,8 @@
 """Python programs that start at once: forked from a process that has already imported the packages they need.
 
 A server needs more than a second of a processor to import third-party packages and the client, and the tests start hundreds.
-The nursery imports those once; a program's own code, the server's and a mutant's, is imported by the forked process as usual.
-Interpreter options, and programs given as `-c`, are not for the nursery: `launch` starts them as new processes.
+The fork server imports those once; a program's own code, the server's and a mutant's, is imported by the forked process as usual.
+Interpreter options, and programs given as `-c`, are not for the fork server: `launch` starts them as new processes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ OWN_DESCRIPTORS = 3  # standard input, output and errors: all that a program is 
 
 
 class ForkedProcess:
-    """A program that the nursery forked, as `asyncio.subprocess.Process` shows one."""
+    """A program that the fork server forked, as `asyncio.subprocess.Process` shows one."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class ForkedProcess:
         return self.returncode
 
 
-class Nursery:
+class ForkServer:
     """The process that forks programs. It starts with the first program, and ends, with all of them, at `close()`."""
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class Nursery:
     def _begin(self) -> socket.socket:
         self._control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other:
-            command = [sys.executable, "-m", "tests.support.program_nursery", str(other.fileno())]
+            command = [sys.executable, "-m", "tests.support.fork_server", str(other.fileno())]
             self._process = subprocess.Popen(command, pass_fds=[other.fileno()], cwd=ROOT, start_new_session=True)
         return self._control
 
@@ -152,10 +152,10 @@ async def _reader(pipe: int) -> asyncio.StreamReader:
     return reader
 
 
-NURSERY = Nursery()
+FORK_SERVER = ForkServer()
 
 
-# What follows runs in the nursery.
+# What follows runs in the fork server.
 
 
 def tend(control: socket.socket) -> None:
@@ -210,7 +210,7 @@ def _become(order: dict[str, object], output: int, errors: int) -> None:
         os.closerange(OWN_DESCRIPTORS, 1 << 16)
         random.seed()  # else every program draws the same
         code = _run(order)
-    except BaseException:  # noqa: BLE001  the forked process ends here, whatever it was: it is not the nursery
+    except BaseException:  # noqa: BLE001  the forked process ends here, whatever it was: it is not the fork server
         traceback.print_exc()
     finally:
         sys.stdout.flush()
