@@ -1,7 +1,7 @@
 """Python programs that start at once: forked from a process that has already imported the packages they need.
 
 A server needs more than a second of a processor to import third-party packages and the client, and the tests start hundreds.
-The fork server imports those once; a program's own code, the server's and a mutant's, is imported by the forked process as usual.
+The fork server imports those once; a program's own code, the server's or a mutant's, is imported by the forked process.
 Interpreter options, and programs given as `-c`, are not for the fork server: `launch` starts them as new processes.
 """
 
