@@ -36,7 +36,7 @@ async def timed(act: Callable[[], Awaitable[object]]) -> float:
 
 
 async def measure(size: int) -> None:
-    """One size, one server."""
+    """Measure one size on its own server."""
     with tempfile.TemporaryDirectory() as name:
         await accounts(Path(name), size)
         async with running_server(data_dir=Path(name)) as server:
@@ -65,7 +65,7 @@ async def measure(size: int) -> None:
 
 
 async def main() -> None:
-    """A line a size; all in milliseconds."""
+    """Return the table, one line a size, in milliseconds."""
     sizes = [int(given) for given in sys.argv[1:]] or SIZES
     titles = ("add 1st", "add last", "send p50", "page of 100", "list all", "rename p50", "cold send", "dissolve")
     print(f"{'members':>8}" + "".join(f"{title:>11}" for title in titles))

@@ -38,7 +38,7 @@ PARTS = ("gateway", "postgres", "nats", "clients")
 
 
 class Cpu:
-    """What each part computed while this was entered, in seconds; of gateways, of all together."""
+    """CPU seconds that each part used while the block ran; of the gateways, their sum."""
 
     def __init__(self, gateways: Sequence[int]) -> None:
         self._gateways = set(gateways)
@@ -96,8 +96,8 @@ class Services:
             yield [await stack.enter_async_context(running_server(**settings)) for _ in range(count)]
 
 
-async def loaded(services: Services, gateways: int, **plan: Any) -> tuple[Report, dict[str, float]]:
-    """What a plan comes to, and the CPU that it took."""
+async def loaded(services: Services, gateways: int, **scenario: Any) -> tuple[Report, dict[str, float]]:
+    """Run a scenario, and return its report and the CPU seconds that it used."""
     async with services.gateways(gateways) as servers:
         cpu = Cpu([server.pid for server in servers])
         whole = Scenario(
@@ -106,7 +106,7 @@ async def loaded(services: Services, gateways: int, **plan: Any) -> tuple[Report
             key=servers[0].secret_key,
             run=f"bench-{secrets.token_hex(4)}",
             folder="",
-            **plan,
+            **scenario,
         )
         report = await run_scenario(whole, interrupted=asyncio.Event(), under_load=cpu)
         for example in report.lost_examples:
@@ -115,7 +115,7 @@ async def loaded(services: Services, gateways: int, **plan: Any) -> tuple[Report
 
 
 def row(what: str, gateways: int, runs: list[tuple[Report, dict[str, float]]]) -> tuple[str, float]:
-    """A line of the table, of medians, and the gateways' CPU a message in µs."""
+    """Return a line of the table with medians, and the gateways' CPU a message in µs."""
     reports = [report for report, _ in runs]
 
     def middle(values: list[float]) -> float:
@@ -144,7 +144,7 @@ HEAD = (
 
 
 async def costs(services: Services, given: argparse.Namespace) -> bool:
-    plan = {
+    scenario = {
         "users": given.users,
         "groups": given.groups,
         "members": given.members,
@@ -159,7 +159,7 @@ async def costs(services: Services, given: argparse.Namespace) -> bool:
         for _ in range(given.rounds):
             for gateways, of in runs.items():
                 each = {"rate": rate * gateways, "in_flight": given.in_flight * gateways}  # batches as large in each
-                of.append(await loaded(services, gateways, **each, **plan))
+                of.append(await loaded(services, gateways, **each, **scenario))
         cost: dict[int, float] = {}
         for gateways, of in runs.items():
             line, cost[gateways] = row(what, gateways, of)
@@ -173,11 +173,11 @@ async def costs(services: Services, given: argparse.Namespace) -> bool:
 
 
 async def storm(services: Services, given: argparse.Namespace) -> bool:
-    """All clients are cut while they write, on one gateway and on two."""
+    """Cut all clients while they write, on one gateway and on two."""
     sound = True
     for gateways in (1, 2):
-        plan = {"users": given.storm, "storms": [given.storm], "rate": given.storm_rate, "seconds": given.seconds}
-        report, spent = await loaded(services, gateways, processes=given.processes, **plan)
+        scenario = {"users": given.storm, "storms": [given.storm], "rate": given.storm_rate, "seconds": given.seconds}
+        report, spent = await loaded(services, gateways, processes=given.processes, **scenario)
         (cut,) = report.storms
         each, parts = cut.each_ms, ", ".join(f"{part} {seconds:.1f}" for part, seconds in spent.items())
         said = [

@@ -19,7 +19,7 @@ START_LIMIT_S = 30
 
 
 class Session(ABC):
-    """One user's device."""
+    """A device of one user."""
 
     user: str
 
@@ -40,7 +40,7 @@ class Session(ABC):
 
     @abstractmethod
     async def conversations(self) -> int:
-        """How many conversations are listed, each with its last message."""
+        """Return the number of listed conversations, each with its last message."""
 
     @abstractmethod
     async def close(self) -> None: ...

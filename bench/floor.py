@@ -218,7 +218,7 @@ class FloorDriver(Driver):
         self._url = f"ws://127.0.0.1:{await self.spawn('-m', 'bench.floor', str(self.dir))}"
 
     async def make_user(self, name: str) -> None:
-        """Nothing to do: whoever logs in is there."""
+        """Do nothing: users exist from their first login."""
 
     async def login(self, name: str) -> Session:
         session = FloorSession(name, await connect(self._url, compression=None, ping_interval=None, proxy=None))

@@ -77,7 +77,7 @@ async def opening(client: Client) -> float:
 
 
 async def paging(client: Client, path: Path, size: int) -> tuple[float, float]:
-    """The two take turns, so that both meet the same machine."""
+    """Run the two in turns, so that both meet the same machine."""
     await client.open()
     conversation = client.c2c("bob")
     ours: list[float] = []

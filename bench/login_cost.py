@@ -33,7 +33,7 @@ LONG_AGO_S = 86_400
 
 
 class Counts:
-    """What passed on the socket."""
+    """Bytes and frames that passed on the socket."""
 
     requests = bytes_up = bytes_down = 0
 
@@ -103,7 +103,7 @@ async def _rows(client: Client) -> int:
 
 
 async def measure(size: int) -> None:
-    """One size: three lines."""
+    """Measure one size, and return its three lines."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "server").mkdir()
@@ -140,7 +140,7 @@ def _line(size: int, what: str, runs: list[tuple[float, float, Counts, int]]) ->
 
 
 async def main() -> None:
-    """A table in Markdown."""
+    """Return the table in Markdown."""
     print("| conversations | login | requests | bytes up | bytes down | rows | open, ms | login, ms |")
     print("|---|---|---|---|---|---|---|---|")
     for size in [int(given) for given in sys.argv[1:]] or SIZES:

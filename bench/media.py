@@ -93,7 +93,7 @@ class Peak:
 
 
 class Round:
-    """One file, both ways, by both."""
+    """Measure one file in both directions, with timim and with plain HTTP."""
 
     def __init__(self, folder: Path, port: int, conversation: Conversation, size: int) -> None:
         self._folder = folder
@@ -118,7 +118,7 @@ class Round:
         await self._sent.download(self._folder / "down")
 
     def check(self) -> None:
-        """What came down last is what went up."""
+        """Check that the last download equals the upload."""
         if (self._folder / "down").read_bytes() != (self._folder / "big").read_bytes():
             raise RuntimeError("another file came back")
 

@@ -31,7 +31,7 @@ def all_of_it() -> dict[str, float]:
 
 
 def import_ms(times: int = 9) -> float:
-    """A fresh process each; what Python itself takes is not counted."""
+    """Measure in a new process each, without the time that Python itself needs."""
     code = "import time; t = time.perf_counter(); import timim; print((time.perf_counter() - t) * 1e3)"
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(times)]
     return statistics.median(float(run.stdout) for run in runs)
@@ -86,7 +86,7 @@ async def variants() -> dict[str, float]:
 
 
 def thumbnails(photo: bytes) -> None:
-    """The same two sizes by Pillow's own means, not turned upright and with no colours looked at: what it costs at least."""
+    """Make the same two sizes with Pillow alone, without rotation and colour profiles: the least that it can cost."""
     for side in (720, 198):
         with Image.open(BytesIO(photo)) as im:
             im.thumbnail((side * 4032 // 3024, side))
@@ -111,7 +111,7 @@ def a_small_one() -> bytes:
 
 
 async def local_query() -> dict[str, float]:
-    """Opening, and 20 messages in the middle, of a store with a million."""
+    """Measure opening a store of a million messages, and reading 20 in its middle."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "messages.db"
         async with LocalStore(path) as store:

@@ -36,7 +36,7 @@ async def two(driver: Driver) -> tuple[Session, Session]:
 
 
 async def ping(driver: Driver, n: int) -> Figures:
-    """One in flight: time to the ack, and to the delivery."""
+    """Measure the times to ack and delivery with one message in flight."""
     alice, bob = await two(driver)
     arrivals: dict[str, asyncio.Future[float]] = {}
     bob.on_receive(lambda heard: arrivals[heard[:8]].set_result(time.perf_counter()))
@@ -104,7 +104,7 @@ async def throughput(driver: Driver, n: int) -> Figures:
 
 
 async def fanout(driver: Driver, n: int) -> Figures:
-    """One speaks to 100 others in a group, until all have all."""
+    """Send from one member to 100 others of a group, until all have received all."""
     names = [f"m{i}" for i in range(100)]
     for name in ("alice", *names):
         await driver.make_user(name)
@@ -136,7 +136,7 @@ async def fanout(driver: Driver, n: int) -> Figures:
 
 
 async def history(driver: Driver, n: int) -> Figures:
-    """A device that has nothing pages back all there is, 100 a page."""
+    """Page back the whole history on a device that has nothing, 100 messages a page."""
     alice, bob = await two(driver)
     await pump(alice, alice.peer("bob"), n, driver.inflight)
     await alice.close()
@@ -170,7 +170,7 @@ async def login(driver: Driver, n: int) -> Figures:
 
 
 async def idle(driver: Driver, n: int) -> Figures:
-    """The server's memory for each client that is online and quiet."""
+    """Measure the server's memory for each client that is online and quiet."""
     names = [f"i{i}" for i in range(n)]
     for name in names:
         await driver.make_user(name)

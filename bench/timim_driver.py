@@ -18,7 +18,7 @@ SECRET_KEY = "bench"
 
 
 class TimimSession(Session):
-    """A message counts as received when `on_new_message` throws it: after the local store has it."""
+    """A timim client. A message counts as received when `on_new_message` delivers it, after the local store has it."""
 
     def __init__(self, client: Client) -> None:
         self.user = client.user_id
@@ -81,7 +81,7 @@ class TimimDriver(Driver):
         self._url = line.removeprefix("listening on ")
 
     def client(self, name: str) -> Client:
-        """A device of this user that has nothing yet."""
+        """Create a client of this user with an empty store."""
         self._devices += 1
         kept = self.dir / f"device-{self._devices}" if self.client_on_disk else ":memory:"
         signature = sign_user(APP_ID, SECRET_KEY, name)

@@ -143,7 +143,7 @@ class CommandFailed(msgspec.Struct, tag=True):
 
 
 class LoggedIn(msgspec.Struct, tag=True):
-    """All users of the worker are logged in; `logins` are counts of a LatencyHistogram."""
+    """Report that all users of the worker are logged in, with the counts of their login times."""
 
     logins: dict[int, int]
 

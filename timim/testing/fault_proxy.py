@@ -24,7 +24,7 @@ STALL_LIMIT_S = 60.0
 
 @dataclass(eq=False)
 class Fault:
-    """One fault that a test asked for.
+    """A fault that a test asked for.
 
     Attributes:
         left: How often the fault will still happen.
@@ -243,7 +243,7 @@ class Faults:
 
 
 class _Pipe:
-    """One connection through the proxy."""
+    """A connection through the proxy."""
 
     def __init__(
         self,
@@ -330,7 +330,7 @@ class _Pipe:
 
 
 class _Ended(Exception):
-    """One side has closed the connection."""
+    """The client or the server has closed the connection."""
 
 
 class _Messages:
