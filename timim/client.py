@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 
 from .conversation import Conversation, ConversationRegistry
 from .conversation_list import ConversationList
-from .engine.config import ClientConfig
+from .engine.config import ClientConfig, account_folder
 from .engine.dispatcher import EventDecorator, EventStream, HandlerResult
 from .engine.engine import Engine
 from .errors import InvalidArgument
@@ -85,7 +85,7 @@ class Client:
                 url=url,
                 app_id=app_id,
                 user_id=self.user_id,
-                folder=_folder(data_dir, app_id, self.user_id),
+                folder=account_folder(data_dir, app_id, self.user_id),
                 platform=platform,
                 recent_contacts=recent_contacts,
                 resend=resend,
@@ -291,16 +291,3 @@ class Client:
         connection = self._engine.connection
         state = "online" if connection.online else "offline" if connection.running else "logged out"
         return f"<Client {self.user_id} {state}, {self._engine.outbox.sending} sending>"
-
-
-def _folder(data_dir: str | Path | None, app_id: int, user_id: str) -> Path | None:
-    """The account's own folder; None keeps nothing."""
-    if data_dir == ":memory:":
-        return None
-    if data_dir is None:
-        from platformdirs import user_data_path
-
-        base = user_data_path("timim", appauthor=False)
-    else:
-        base = Path(data_dir)
-    return base / str(app_id) / user_id.encode().hex()

@@ -24,6 +24,27 @@ from pydantic import (
 
 from .errors import InvalidElem, MediaError
 
+__all__ = [
+    "SERVER_ELEMS",
+    "BoundElem",
+    "Bytes",
+    "ContentElem",
+    "ContentKind",
+    "ContentSource",
+    "DownloadableElem",
+    "Elem",
+    "FieldNames",
+    "GroupNoticeElem",
+    "GroupNoticeType",
+    "GroupTipElem",
+    "GroupTipType",
+    "ImageCompression",
+    "ImageType",
+    "Progress",
+    "RelationElem",
+    "RelationType",
+]
+
 Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all) while content moves; a progress callback that raises ends the transfer."""
 
@@ -220,6 +241,25 @@ class ContentElem(DownloadableElem):
     @property
     def needs_upload(self) -> bool:
         return not self.url
+
+
+class ImageType(enum.IntEnum):
+    """The three sizes of a picture, by the numbers of the Tencent IM SDK guide (the wire's own are 1, 3, 2)."""
+
+    ORIGINAL = 0
+    THUMB = 1
+    LARGE = 2
+
+
+class ImageCompression(enum.IntEnum):
+    """How the original of a picture is sent: as it is, or as a smaller picture made from it (SetImageCompressLevel).
+
+    HIGH, much compressed: the shorter side at most 960 pixels; HD: at most 1440. Never enlarged, never more bytes.
+    """
+
+    ORIGINAL = 0
+    HIGH = 1
+    HD = 2
 
 
 class GroupTipType(enum.IntEnum):

@@ -7,7 +7,6 @@ each call: keep the bytes that you need; `uuid` is a key that never changes (sou
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +27,8 @@ from .elem_base import (
     FieldNames,
     GroupNoticeElem,
     GroupTipElem,
+    ImageCompression,
+    ImageType,
     PathField,
     Progress,
     RelationElem,
@@ -71,25 +72,6 @@ __all__ = [
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 """A value that JSON can hold."""
-
-
-class ImageType(enum.IntEnum):
-    """The three sizes of a picture, by the numbers of the Tencent IM SDK guide (the wire's own are 1, 3, 2)."""
-
-    ORIGINAL = 0
-    THUMB = 1
-    LARGE = 2
-
-
-class ImageCompression(enum.IntEnum):
-    """How the original of a picture is sent: as it is, or as a smaller picture made from it (SetImageCompressLevel).
-
-    HIGH, much compressed: the shorter side at most 960 pixels; HD: at most 1440. Never enlarged, never more bytes.
-    """
-
-    ORIGINAL = 0
-    HIGH = 1
-    HD = 2
 
 
 class TextElem(Elem):

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -16,6 +16,9 @@ from rich.markup import escape
 from ..errors import InvalidArgument
 from .console import INTERRUPTED, out, run_command
 from .options import DATA, URL, DataDir, read_app_key
+
+if TYPE_CHECKING:
+    from ..loadtest.report import Report
 
 app = typer.Typer()
 Urls = Annotated[list[str], typer.Option("--url", help="The server; given again, a gateway more.", envvar="TIMIM_URL")]
@@ -55,7 +58,6 @@ def bench(
     Its accounts and groups stay on the server. Ctrl-C ends it with what was measured by then.
     """
     from ..loadtest.coordinator import run_scenario
-    from ..loadtest.report import render_table, summary_lines
     from ..loadtest.scenario import Scenario
 
     def show_progress(text: str) -> None:
@@ -86,12 +88,7 @@ def bench(
             settle_s=settle,
         )
         report = await run_scenario(scenario, interrupted=_interrupt_event(), on_progress=show_progress)
-        if json:
-            print(msgspec.json.encode(report).decode())
-        else:
-            out.print(render_table(report))
-            for line in summary_lines(report):
-                out.print(line)
+        _print_report(report, json=json)
         if not report.passed:
             Console(stderr=True).print("timim: messages were lost, repeated or out of order, or clients did not come back")
             raise typer.Exit(1)
@@ -99,6 +96,17 @@ def bench(
             raise typer.Exit(INTERRUPTED)
 
     run_command(work())
+
+
+def _print_report(report: Report, *, json: bool) -> None:
+    from ..loadtest.report import render_table, summary_lines
+
+    if json:
+        print(msgspec.json.encode(report).decode())
+        return
+    out.print(render_table(report))
+    for line in summary_lines(report):
+        out.print(line)
 
 
 def _read_app_key(data_dir: Path) -> tuple[int, str]:

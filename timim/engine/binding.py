@@ -9,7 +9,7 @@ from ..message import Message, MessageVerbs
 from .attachments import Attachments
 
 
-class MessageBinder:
+class ClientBinder:
     """Binds messages to one client; implements `timim.message.MessageOwner`.
 
     `message_verbs` is set once, by `Engine`: the actions need the store, and the store binds the messages it reads.

@@ -29,3 +29,19 @@ class ClientConfig:
     def database(self) -> Path | None:
         """The file of the local store; None keeps it in memory."""
         return self.folder and self.folder / "messages.db"
+
+
+def account_folder(data_dir: str | Path | None, app_id: int, user_id: str) -> Path | None:
+    """Return the folder of one account; None for ":memory:", which keeps nothing on disk.
+
+    `data_dir` None stands for the folder that the platform gives to applications.
+    """
+    if data_dir == ":memory:":
+        return None
+    if data_dir is None:
+        from platformdirs import user_data_path
+
+        base = user_data_path("timim", appauthor=False)
+    else:
+        base = Path(data_dir)
+    return base / str(app_id) / user_id.encode().hex()

@@ -15,7 +15,7 @@ from ..transport.connection import Connection, Device
 from ..transport.media_cache import MediaCache
 from ..transport.media_transfer import MediaTransfer
 from .attachments import Attachments
-from .binding import MessageBinder
+from .binding import ClientBinder
 from .config import ClientConfig
 from .conversation_settings import ConversationSettings
 from .conversations import ConversationIndex
@@ -49,7 +49,7 @@ class Engine:
         )
         self.media: MediaTransfer = MediaTransfer(self.connection.server_info, timeout_s=config.timeout_s, cache=_cache(config))
         self.attachments: Attachments = Attachments(self.media, config.folder and config.folder / "outgoing")
-        self.binder: MessageBinder = MessageBinder(self.attachments)
+        self.binder: ClientBinder = ClientBinder(self.attachments)
         self.store: LocalStore = LocalStore(config.database, self.binder)
         self.dispatcher: Dispatcher = Dispatcher()
         self.profiles: ProfileCache = ProfileCache()

@@ -15,7 +15,7 @@ from ..ids import ConversationKey, ConversationType
 from ..protocol.coverage import Interval
 from ..protocol.entries import Entry
 from ..storage import IngestBatch, LocalStore
-from .binding import MessageBinder
+from .binding import ClientBinder
 from .config import ClientConfig
 from .decoding import decode_online_message, partition
 from .dispatcher import Dispatcher
@@ -42,7 +42,7 @@ class Inbox:
         sync: Sync,
         ingest: Ingest,
         dispatcher: Dispatcher,
-        binder: MessageBinder,
+        binder: ClientBinder,
     ) -> None:
         self._user_id = config.user_id
         self._recent_contacts = config.recent_contacts

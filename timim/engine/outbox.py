@@ -26,7 +26,7 @@ from ..storage import Ack, AckResult, LocalStore
 from ..transport.connection import Connection
 from ..transport.websocket import Link
 from .attachments import Attachments, has_content
-from .binding import MessageBinder
+from .binding import ClientBinder
 from .config import ClientConfig
 from .conversations import ConversationIndex
 from .history import History
@@ -53,7 +53,7 @@ class Outbox:
         attachments: Attachments,
         conversations: ConversationIndex,
         inbox: Inbox,
-        binder: MessageBinder,
+        binder: ClientBinder,
     ) -> None:
         self._user_id = config.user_id
         self._timeout_s = config.timeout_s

@@ -38,7 +38,7 @@ from .endpoints.websocket import WebSocketEndpoint
 from .handlers import ALL_HANDLERS
 from .handlers.registry import Services
 from .integrations.service import Integrations
-from .messaging.actions import ActionLimits, MessageActions
+from .messaging.actions import ActionLimits, ActionPoster
 from .messaging.admission import Admission, MessageRules
 from .messaging.history import HistoryReader
 from .messaging.posting import MessagePoster
@@ -221,7 +221,7 @@ class Server:
             poster=MessagePoster(store, bus, entities, rules, integrations, metrics, now=now),
             history=HistoryReader(store, entities),
             changesets=ChangesetApplier(bus, entities, now=now),
-            actions=MessageActions(store, bus, entities, rules, now=now, limits=limits),
+            actions=ActionPoster(store, bus, entities, rules, now=now, limits=limits),
             bus=bus,
             fanout=self._fanout,
             downloads=Downloads(

@@ -22,7 +22,7 @@ from ...protocol.codec import Body, Command, Reply, decode, encode
 from ...util.failpoints import failpoint
 from ..bus.base import Bus
 from ..content.downloads import Downloads
-from ..messaging.actions import MessageActions
+from ..messaging.actions import ActionPoster
 from ..messaging.history import HistoryReader
 from ..messaging.posting import MessagePoster
 from ..metrics import Metrics
@@ -53,7 +53,7 @@ class Services:
     poster: MessagePoster
     history: HistoryReader
     changesets: ChangesetApplier
-    actions: MessageActions
+    actions: ActionPoster
     bus: Bus
     fanout: Fanout
     downloads: Downloads

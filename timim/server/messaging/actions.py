@@ -40,7 +40,7 @@ from .destinations import C2CDestination, Destination, GroupDestination, resolve
 from .history import target_of
 from .validation import OutgoingMessage
 
-__all__ = ["EDIT", "REACT", "RECALL", "ActionLimits", "ActionRequest", "ActionResult", "MessageActions"]
+__all__ = ["EDIT", "REACT", "RECALL", "ActionLimits", "ActionPoster", "ActionRequest", "ActionResult"]
 REACTION_LIMIT_BYTES = 64
 NO_BODY = msgspec.Raw(b"[]")
 
@@ -78,7 +78,7 @@ class ActionResult:
     version: int
 
 
-class MessageActions:
+class ActionPoster:
     """Recalls, edits and reactions of users. `now` is the server's clock in seconds since 1970."""
 
     def __init__(
