@@ -33,6 +33,7 @@ from timim.server.store.sqlite import SqliteStore
 from timim.server.store.timelines import TimelineStore
 
 T = TypeVar("T")
+SETTINGS = Settings(data_dir=None)
 DAY_S = 86_400
 USERS = ("alice", "bob")
 
@@ -66,7 +67,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         metrics = Metrics()
         admission = Admission(metrics, now=lambda: self.now)
         rules = MessageRules(MessageValidator(12_000), admission)
-        integrations = Integrations(Settings(), self.store, directory, bus, app_id=1, now=lambda: self.now)
+        integrations = Integrations(SETTINGS, self.store, directory, bus, app_id=1, now=lambda: self.now)
         self.timelines = MessagePoster(self.store, bus, directory, rules, integrations, metrics, now=lambda: self.now)
         self.pages = HistoryReader(self.store, directory)
         for user in USERS:

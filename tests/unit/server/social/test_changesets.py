@@ -27,6 +27,7 @@ from timim.server.social.group_rules import Actor
 from timim.server.store.base import Member, StoredAccount, StoredGroup
 from timim.server.store.sqlite import SqliteStore
 
+SETTINGS = Settings(data_dir=None)
 GROUP, BOB = ConversationKey(ConversationType.GROUP, "g"), ConversationKey(ConversationType.C2C, "bob")
 TEXT = msgspec.Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]')
 
@@ -47,7 +48,7 @@ def timelines_of(store: SqliteStore, bus: LocalBus, directory: EntityCache) -> M
     metrics = Metrics()
     admission = Admission(metrics, now=lambda: 100.0)
     rules = MessageRules(MessageValidator(1000), admission)
-    integrations = Integrations(Settings(), store, directory, bus, app_id=1, now=lambda: 100.0)
+    integrations = Integrations(SETTINGS, store, directory, bus, app_id=1, now=lambda: 100.0)
     return MessagePoster(store, bus, directory, rules, integrations, metrics, now=lambda: 100.0)
 
 
