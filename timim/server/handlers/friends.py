@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from ...elem_base import RelationType
 from ...errors import InvalidArgument, TimimError
 from ...ids import checked_user_id
 from ...protocol import friends as wire
@@ -166,7 +167,9 @@ async def delete_applications(context: RequestContext, body: wire.DeleteApplicat
 @HANDLERS.serve(wire.REPORT_APPLICATIONS)
 async def report(context: RequestContext, body: wire.ReportApplicationsRequest) -> Reply:
     user = acting(context, body.account)
-    await context.services.changesets.apply(Changeset([], [relation(user, RelationContent(push_type=friend_rules.READ))]))
+    await context.services.changesets.apply(
+        Changeset([], [relation(user, RelationContent(push_type=RelationType.APPLICATIONS_READ))])
+    )
     return Reply()
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from ...elem_base import GroupNoticeType
 from ...protocol import notices as wire
 from ...protocol import session
 from ...protocol.codec import encode
@@ -96,7 +97,7 @@ def group_notice(
     user: str,
     group: StoredGroup,
     operator: str,
-    report_type: int,
+    report_type: GroupNoticeType,
     *,
     remark: str = "",
     msg_key: int = 0,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from ...elem_base import RelationType
 from ...errors import Blacklisted, FriendRefused, InvalidArgument, LimitReached, NoSuchApplication, NotFriends
 from ...protocol import friends as sns
 from ...protocol import notices as wire
@@ -18,7 +19,6 @@ from ..store.base import Relationships, StoredAccount, StoredFriend
 from ..store.entities import StoredApplication
 from .changesets import Changeset, relation
 
-ADDED, DELETED, ASKED, ANSWERED, BLOCKED, UNBLOCKED, READ, PROFILE, CHANGED = range(1, 10)  # PushType
 REMARK_LIMIT_BYTES = 96
 WORDING_LIMIT_BYTES = 256
 GROUPS_LIMIT = 32
@@ -76,7 +76,7 @@ def added(
                 account=me.user, nick=me.account.nickname, source=wanted.source, wording=wording, time=now
             )
             changeset = Changeset([ch.SetApplication(peer.user, me.user, application)])
-            changeset.notify(relation(peer.user, wire.RelationContent(push_type=ASKED, asked=[asked])))
+            changeset.notify(relation(peer.user, wire.RelationContent(push_type=RelationType.APPLICATION_ADDED, asked=[asked])))
             return changeset, False
     changeset = Changeset()
     friend = StoredFriend(remark, groups, wanted.source, wording, now)
@@ -135,7 +135,9 @@ def deleted(me: Person, peer: Person, *, both: bool) -> Changeset:
     for owner, other, there in ((me, peer, ours), (peer, me, theirs)):
         if there:
             changeset.change(ch.RemoveFriend(owner.user, other.user))
-            changeset.notify(relation(owner.user, wire.RelationContent(push_type=DELETED, deleted=[other.user])))
+            changeset.notify(
+                relation(owner.user, wire.RelationContent(push_type=RelationType.FRIEND_DELETED, deleted=[other.user]))
+            )
     return changeset
 
 
@@ -155,7 +157,7 @@ def updated(me: Person, peer: str, items: Iterable[sns.FriendField]) -> Changese
     if after != friend:
         changeset.change(ch.SetFriend(me.user, peer, after))
         _add_missing_groups(changeset, me, after.groups)
-        changeset.notify(relation(me.user, wire.RelationContent(push_type=CHANGED, changed=[peer])))
+        changeset.notify(relation(me.user, wire.RelationContent(push_type=RelationType.FRIEND_CHANGED, changed=[peer])))
     return changeset
 
 
@@ -169,11 +171,13 @@ def blocked(me: Person, peer: Person, *, now: int) -> Changeset:
     if len(me.relationships.blocked) >= BLACKLIST_LIMIT:
         raise LimitReached(f"the blacklist is full: {BLACKLIST_LIMIT}", code=30013)
     changeset.change(ch.SetBlocked(me.user, peer.user, now))
-    changeset.notify(relation(me.user, wire.RelationContent(push_type=BLOCKED, blocked=[peer.user])))
+    changeset.notify(relation(me.user, wire.RelationContent(push_type=RelationType.BLACKLIST_ADDED, blocked=[peer.user])))
     for owner, other in ((me, peer), (peer, me)):
         if other.user in owner.relationships.friends:
             changeset.change(ch.RemoveFriend(owner.user, other.user))
-            changeset.notify(relation(owner.user, wire.RelationContent(push_type=DELETED, deleted=[other.user])))
+            changeset.notify(
+                relation(owner.user, wire.RelationContent(push_type=RelationType.FRIEND_DELETED, deleted=[other.user]))
+            )
     _remove_applications(changeset, me, peer)
     return changeset
 
@@ -183,7 +187,7 @@ def unblocked(me: Person, peer: str) -> Changeset:
     changeset = Changeset()
     if peer in me.relationships.blocked:
         changeset.change(ch.RemoveBlocked(me.user, peer))
-        changeset.notify(relation(me.user, wire.RelationContent(push_type=UNBLOCKED, unblocked=[peer])))
+        changeset.notify(relation(me.user, wire.RelationContent(push_type=RelationType.BLACKLIST_DELETED, unblocked=[peer])))
     return changeset
 
 
@@ -197,7 +201,7 @@ def grouped(me: Person, names: Iterable[str], users: Iterable[str]) -> Changeset
         friend = me.relationships.friends[user]
         changeset.change(ch.SetFriend(me.user, user, replace(friend, groups=tuple(dict.fromkeys((*friend.groups, *wanted))))))
     if changeset.changes:
-        changeset.notify(relation(me.user, wire.RelationContent(push_type=CHANGED, changed=changed)))
+        changeset.notify(relation(me.user, wire.RelationContent(push_type=RelationType.FRIEND_CHANGED, changed=changed)))
     return changeset
 
 
@@ -212,7 +216,7 @@ def ungrouped(me: Person, names: Iterable[str]) -> Changeset:
             friend = me.relationships.friends[user]
             left = tuple(name for name in friend.groups if name not in gone)
             changeset.change(ch.SetFriend(me.user, user, replace(friend, groups=left)))
-        changeset.notify(relation(me.user, wire.RelationContent(push_type=CHANGED, changed=changed)))
+        changeset.notify(relation(me.user, wire.RelationContent(push_type=RelationType.FRIEND_CHANGED, changed=changed)))
     return changeset
 
 
@@ -220,7 +224,9 @@ def profile_changed(me: Person, after: StoredAccount, tags: Iterable[wire.Profil
     """A profile changes: the user's own devices and friends hear of it. Who has them as a friend one way only does not:
     there is no bound to how many those are, and `profile.portrait_get` tells them the version.
     """
-    content = wire.RelationContent(push_type=PROFILE, profile=me.user, profile_fields=list(tags), version=after.version)
+    content = wire.RelationContent(
+        push_type=RelationType.PROFILE, profile=me.user, profile_fields=list(tags), version=after.version
+    )
     friends = sorted(me.relationships.friends.keys() & me.relationships.listed_by)
     return Changeset([ch.SetAccount(after)], [relation(user, content) for user in (me.user, *friends)])
 
@@ -234,7 +240,7 @@ def _befriend(
         raise LimitReached(f"{owner.user!r} has {limit} friends, and cannot have more", code=30010 if mine else 30014)
     changeset.change(ch.SetFriend(owner.user, other.user, friend))
     _add_missing_groups(changeset, owner, friend.groups)
-    changeset.notify(relation(owner.user, wire.RelationContent(push_type=ADDED, added=[other.user])))
+    changeset.notify(relation(owner.user, wire.RelationContent(push_type=RelationType.FRIEND_ADDED, added=[other.user])))
 
 
 def _remove_applications(changeset: Changeset, me: Person, peer: Person) -> None:
@@ -247,7 +253,7 @@ def _remove_applications(changeset: Changeset, me: Person, peer: Person) -> None
 def _remove_application(changeset: Changeset, owner: str, asker: str) -> None:
     changeset.change(ch.RemoveApplication(owner, asker))
     for user, gone in ((owner, asker), (asker, owner)):
-        changeset.notify(relation(user, wire.RelationContent(push_type=ANSWERED, answered=[gone])))
+        changeset.notify(relation(user, wire.RelationContent(push_type=RelationType.APPLICATION_DELETED, answered=[gone])))
 
 
 def _add_missing_groups(changeset: Changeset, owner: Person, names: Iterable[str]) -> None:

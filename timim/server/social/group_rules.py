@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ...elem_base import GroupNoticeType, GroupTipType
 from ...errors import AlreadyMember, InvalidArgument, LimitReached, NoPermission, NoSuchApplication, NotAMember
 from ...protocol import notices as wire
 from ..store import mutations as ch
@@ -30,10 +31,7 @@ from .group_permissions import (
     role_of,
 )
 
-JOIN, QUIT, KICK, ADMIN_SET, ADMIN_OFF, GROUP_INFO, MEMBER_INFO = range(1, 8)  # OpType
-ASKED, ACCEPTED, REFUSED, KICKED, DISSOLVED, CREATED, INVITED, HAS_QUIT, MADE_ADMIN, NO_ADMIN = range(1, 11)  # ReportType
 APPLICATIONS_LIMIT = 1000  # which wait for one group's admins
-INVITE_ASKED, INVITE_ACCEPTED, INVITE_REFUSED = 12, 13, 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ def created(actor: Actor, group: StoredGroup) -> Changeset:
     """Its first members hear of it by notices: its timeline begins with what they say."""
     changeset = Changeset([ch.InsertGroup(group)])
     for user in group.members:
-        report = CREATED if user == group.owner else INVITED
+        report = GroupNoticeType.CREATED if user == group.owner else GroupNoticeType.INVITED
         changeset.notify(group_notice(user, group, actor.user, report))
     return changeset
 
@@ -67,7 +65,9 @@ def joined(actor: Actor, group: StoredGroup, wording: str, limit: int, user_fiel
     _check_applications_limit(group, [actor.user])
     changeset.change(ch.SetGroupApplication(group.group_id, actor.user, GroupApplication("", wording, actor.now)))
     for user in _approvers(group):
-        asked = group_notice(user, group, actor.user, ASKED, remark=wording, msg_key=actor.now, user_field=user_field)
+        asked = group_notice(
+            user, group, actor.user, GroupNoticeType.APPLIED, remark=wording, msg_key=actor.now, user_field=user_field
+        )
         changeset.notify(asked)
     return changeset, False
 
@@ -85,14 +85,16 @@ def invited(
             changeset.change(ch.SetGroupApplication(group.group_id, account.user_id, application))
             for user in _approvers(group):
                 about = [account.user_id]
-                changeset.notify(group_notice(user, group, actor.user, INVITE_ASKED, users=about, msg_key=actor.now))
+                changeset.notify(
+                    group_notice(user, group, actor.user, GroupNoticeType.INVITE_REQUESTED, users=about, msg_key=actor.now)
+                )
         return changeset, False
     if not actor.admin:
         require(group, actor.user, Permission.INVITE)
     if new:
         _enter(changeset, actor, group, new, limit)
         if not silent:
-            changeset.notify(*(group_notice(account.user_id, group, actor.user, INVITED) for account in new))
+            changeset.notify(*(group_notice(account.user_id, group, actor.user, GroupNoticeType.INVITED) for account in new))
     return changeset, True
 
 
@@ -111,14 +113,22 @@ def answered(
     if agree and applicant.user_id not in group.members:
         _enter(changeset, actor, group, [applicant], limit)
     if inviting:
-        report = INVITE_ACCEPTED if agree else INVITE_REFUSED
+        report = GroupNoticeType.INVITE_ACCEPTED if agree else GroupNoticeType.INVITE_REFUSED
         changeset.notify(
             group_notice(application.inviter, group, actor.user, report, remark=wording, users=[applicant.user_id])
         )
         if agree:
-            changeset.notify(group_notice(applicant.user_id, group, application.inviter, INVITED))
+            changeset.notify(group_notice(applicant.user_id, group, application.inviter, GroupNoticeType.INVITED))
     else:
-        changeset.notify(group_notice(applicant.user_id, group, actor.user, ACCEPTED if agree else REFUSED, remark=wording))
+        changeset.notify(
+            group_notice(
+                applicant.user_id,
+                group,
+                actor.user,
+                GroupNoticeType.ACCEPTED if agree else GroupNoticeType.REFUSED,
+                remark=wording,
+            )
+        )
     return changeset
 
 
@@ -136,9 +146,11 @@ def kicked(actor: Actor, group: StoredGroup, users: Iterable[str], reason: str, 
     if gone:
         changeset.change(ch.RemoveMembers(group.group_id, tuple(gone)))
         left_over = len(group.members) - len(gone)
-        changeset.notify(tip(group, actor.account, wire.GroupTipContent(op_type=KICK, users=gone, reason=reason), left_over))
+        changeset.notify(
+            tip(group, actor.account, wire.GroupTipContent(op_type=GroupTipType.KICK, users=gone, reason=reason), left_over)
+        )
         if not silent:
-            changeset.notify(*(group_notice(user, group, actor.user, KICKED, remark=reason) for user in gone))
+            changeset.notify(*(group_notice(user, group, actor.user, GroupNoticeType.KICKED, remark=reason) for user in gone))
     return changeset
 
 
@@ -148,11 +160,12 @@ def left(actor: Actor, group: StoredGroup) -> Changeset:
     left_over = len(group.members) - 1
     if not left_over:
         return Changeset(
-            [ch.DissolveGroup(group.group_id, (actor.user,))], [group_notice(actor.user, group, actor.user, DISSOLVED)]
+            [ch.DissolveGroup(group.group_id, (actor.user,))],
+            [group_notice(actor.user, group, actor.user, GroupNoticeType.DISSOLVED)],
         )
     changeset = Changeset([ch.RemoveMembers(group.group_id, (actor.user,))])
-    changeset.notify(tip(group, actor.account, wire.GroupTipContent(op_type=QUIT, users=[actor.user]), left_over))
-    changeset.notify(group_notice(actor.user, group, actor.user, HAS_QUIT))
+    changeset.notify(tip(group, actor.account, wire.GroupTipContent(op_type=GroupTipType.QUIT, users=[actor.user]), left_over))
+    changeset.notify(group_notice(actor.user, group, actor.user, GroupNoticeType.QUIT))
     if group.owner == actor.user:
         heir = next(user for user in group.members if user != actor.user)
         changeset.change(
@@ -163,7 +176,7 @@ def left(actor: Actor, group: StoredGroup) -> Changeset:
             tip(
                 group,
                 actor.account,
-                wire.GroupTipContent(op_type=GROUP_INFO, group=wire.GroupInfoChange(owner=heir)),
+                wire.GroupTipContent(op_type=GroupTipType.GROUP_INFO, group=wire.GroupInfoChange(owner=heir)),
                 left_over,
             )
         )
@@ -175,7 +188,7 @@ def dissolved(actor: Actor, group: StoredGroup) -> Changeset:
     if not actor.admin:
         require(group, actor.user, Permission.DISSOLVE)
     users = tuple(group.members)
-    notices = [group_notice(user, group, actor.user, DISSOLVED) for user in users]
+    notices = [group_notice(user, group, actor.user, GroupNoticeType.DISSOLVED) for user in users]
     return Changeset([ch.DissolveGroup(group.group_id, users)], notices)
 
 
@@ -191,7 +204,7 @@ def passed_on(actor: Actor, group: StoredGroup, user: str) -> Changeset:
         former = replace(group.members[group.owner], role=MEMBER)
         changeset.change(ch.SetMember(group.group_id, group.owner, former))
     changeset.change(ch.SetMember(group.group_id, user, replace(group.members[user], role=OWNER)))
-    news = wire.GroupTipContent(op_type=GROUP_INFO, users=[user], group=wire.GroupInfoChange(owner=user))
+    news = wire.GroupTipContent(op_type=GroupTipType.GROUP_INFO, users=[user], group=wire.GroupInfoChange(owner=user))
     changeset.notify(tip(group, actor.account, news, len(group.members)))
     return changeset
 
@@ -207,7 +220,7 @@ def edited(
         raise InvalidArgument(text, code=10004)
     if after == group:
         return Changeset()
-    content = wire.GroupTipContent(op_type=GROUP_INFO, group=news)
+    content = wire.GroupTipContent(op_type=GroupTipType.GROUP_INFO, group=news)
     return Changeset([ch.SetGroup(after)], [tip(after, actor.account, content, len(group.members))])
 
 
@@ -237,7 +250,11 @@ def member_edited(actor: Actor, group: StoredGroup, user: str, change: MemberCha
         if not is_allowed(OWNER, group.type, Permission.SET_ADMIN):
             raise NoPermission(f"a {group.type} group has no admins")
         after = replace(after, role=change.role)
-        tips.append(wire.GroupTipContent(op_type=ADMIN_SET if change.role == ADMIN else ADMIN_OFF, users=[user]))
+        tips.append(
+            wire.GroupTipContent(
+                op_type=GroupTipType.ADMIN_SET if change.role == ADMIN else GroupTipType.ADMIN_CANCELLED, users=[user]
+            )
+        )
     if change.name_card is not None and change.name_card != member.name_card:
         after, news.name_card = replace(after, name_card=change.name_card), change.name_card
     if change.mute_s is not None and (change.mute_s or member.muted_until):
@@ -249,11 +266,15 @@ def member_edited(actor: Actor, group: StoredGroup, user: str, change: MemberCha
         return changeset
     changeset.change(ch.SetMember(group.group_id, user, after))
     if news != wire.MemberInfoChange(account=user):
-        tips.append(wire.GroupTipContent(op_type=MEMBER_INFO, users=[user], members=[news]))
+        tips.append(wire.GroupTipContent(op_type=GroupTipType.MEMBER_INFO, users=[user], members=[news]))
     for one in tips:
         changeset.notify(tip(group, actor.account, one, len(group.members)))
     if after.role != member.role:
-        changeset.notify(group_notice(user, group, actor.user, MADE_ADMIN if after.role == ADMIN else NO_ADMIN))
+        changeset.notify(
+            group_notice(
+                user, group, actor.user, GroupNoticeType.ADMIN_SET if after.role == ADMIN else GroupNoticeType.ADMIN_CANCELLED
+            )
+        )
     return changeset
 
 
@@ -277,7 +298,7 @@ def _enter(changeset: Changeset, actor: Actor, group: StoredGroup, accounts: Seq
     applicants = [user for user in members if user in group.applications]
     changeset.change(*(ch.RemoveGroupApplication(group.group_id, user) for user in applicants))
     facts = [wire.TipMember(account=a.user_id, nick=a.nickname, face_url=a.face_url) for a in accounts]
-    content = wire.GroupTipContent(op_type=JOIN, users=list(members), member_info=facts)
+    content = wire.GroupTipContent(op_type=GroupTipType.JOIN, users=list(members), member_info=facts)
     changeset.notify(tip(group, actor.account, content, len(group.members) + len(members)))
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ...errors import AlreadyRecalled, LimitReached, UnknownMessage
+from ...protocol import entries
 from ...protocol.entries import (
     C2C_RECALLED,
     PLACEHOLDER_RECALLED,
@@ -69,12 +70,12 @@ def apply(action: NewAction) -> Operation[StoredAction]:
     tail = decode_payload(target.tail)
     state = tail.state if isinstance(tail.state, EntryState) else EntryState()
     match facts.kind:
-        case "recall":
+        case entries.RECALL:
             if state.recall_seq:
                 return (yield from _existing(action, state.recall_seq, target))
         case _ if state.recall_seq:
             raise AlreadyRecalled(f"message {facts.target} was recalled")
-        case "edit":
+        case entries.EDIT:
             if (bytes(tail.msg_body), tail.cloud_custom_data) == (bytes(action.tail.msg_body), action.tail.cloud_custom_data):
                 return (yield from _existing(action, state.edit_seq, target))
             facts.version = state.version + 1
@@ -128,7 +129,7 @@ def _change(tail: EntryPayload, state: EntryState, action: NewAction, done: Appe
     assert isinstance(facts, EntryAction)
     tail.state = state
     match facts.kind:
-        case "recall":
+        case entries.RECALL:
             tail.state = EntryState(recall_seq=done.seq, recaller=action.sender, recalled_at=done.time)
             tail.msg_body, tail.cloud_custom_data, tail.mentions = msgspec.Raw(b"[]"), "", []
             tail.revoker = RevokerInfo(revoker=action.sender)
@@ -136,7 +137,7 @@ def _change(tail: EntryPayload, state: EntryState, action: NewAction, done: Appe
                 tail.placeholder = PLACEHOLDER_RECALLED
             else:
                 tail.msg_flag_bits = C2C_RECALLED
-        case "edit":
+        case entries.EDIT:
             state.edit_seq, state.editor, state.edited_at = done.seq, action.sender, done.time
             state.version = tail.version = facts.version
             tail.msg_body, tail.cloud_custom_data = action.tail.msg_body, action.tail.cloud_custom_data
