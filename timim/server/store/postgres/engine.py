@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 from prometheus_client import CollectorRegistry
 
 from ....errors import InvalidArgument, StorageError, TimimError
+from ....sqlite.batching_queue import BatchingQueue
 from ....util.failpoints import failpoint
 from ...metrics import DatabaseMetrics
 from .. import timelines
@@ -46,18 +47,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger("timim.server")
 
-BATCH_LIMIT = 512  # appends in one statement: bounds how long the first of them waits, and its locks
-QUEUE_LIMIT = 20_000  # writes that wait; past it the database is not keeping up and callers are told
 APPEND_RETRIES = 2  # times that for appends: one in doubt must not be called failed; clients stop waiting and ask again
+UNKNOWN_OUTCOME = "the database was lost: it is not known whether this was stored"
 REPLICA_ANSWER_S = 1.0  # a page takes milliseconds; who waits for it would rather have it from the first
 REPLICA_PAUSE_S = 5.0  # one that is away is asked so often, and no reader waits for it in between
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _QueuedWrite:
     """An append, or an operation."""
 
-    future: asyncio.Future[Any]
     entry: NewEntry | None = None
     op: StartOperation[Any] | None = None
     in_doubt: bool = False  # carried out once already, perhaps
@@ -76,7 +75,7 @@ class PostgresEngine:
         metrics: DatabaseMetrics | None = None,
     ) -> None:
         self._metrics = metrics or DatabaseMetrics(CollectorRegistry())
-        self._metrics.waiting.set_function(lambda: len(self._jobs))
+        self._metrics.waiting.set_function(lambda: len(self._queue) - self._executing)
         self._metrics.open.set_function(lambda: self._pool.get_size() if self._pool else 0)
         self._metrics.in_use.set_function(lambda: self._pool.get_size() - self._pool.get_idle_size() if self._pool else 0)
         self._url = url
@@ -86,15 +85,14 @@ class PostgresEngine:
         self._pool: Pool | None = None
         self._replica: Pool | None = None
         self._replica_paused_until = 0.0  # until then it is not asked
-        self._jobs: deque[_QueuedWrite] = deque()
-        self._wake = asyncio.Event()
-        self._writer: asyncio.Task[None] | None = None
+        self._queue: BatchingQueue[_QueuedWrite, Any] = BatchingQueue(self)
+        self._executing = 0
         self._under_way: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._multi_statement: set[object] = set()  # reads of more than one statement
 
     async def open(self) -> None:
-        """Connect, migrate, start the writer. Raises StorageError."""
+        """Connect and migrate. Raises StorageError."""
         self._closing = False
         try:
             self._pool = await create_pool(self._url, self._connections)
@@ -108,15 +106,12 @@ class PostgresEngine:
         except BaseException:
             await self.close()
             raise
-        self._writer = asyncio.create_task(self._write_all(), name="timim postgres writer")
 
     async def close(self) -> None:
         """Carry out what waits, if the database answers, and leave it. Afterwards every call raises StorageError."""
         self._closing = True
-        self._wake.set()
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            await asyncio.gather(writer, *self._under_way, return_exceptions=True)
+        await self._queue.drain()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
         for pool in (self._pool, self._replica):
             if pool is not None:
                 try:
@@ -130,11 +125,13 @@ class PostgresEngine:
         """Queue an append; those that wait go out together."""
         if entry.media:  # such entries are few, and what their sender may read is asked first
             return await self.submit(partial(timelines.append, entry))
-        result: Appended = await self._queue(_QueuedWrite(self._future(), entry=entry))
+        self._check_open()
+        result: Appended = await self._queue.submit(_QueuedWrite(entry=entry))
         return result
 
     def submit(self, op: StartOperation[T]) -> Awaitable[T]:
-        return self._queue(_QueuedWrite(self._future(), op=op))
+        self._check_open()
+        return self._queue.submit(_QueuedWrite(op=op))
 
     async def write(self, op: StartOperation[T]) -> T:
         """For operations that may be carried out twice: an unknown outcome is tried again."""
@@ -164,83 +161,57 @@ class PostgresEngine:
 
     # what waits, in its order
 
-    def _future(self) -> asyncio.Future[Any]:
-        if self._writer is None or self._closing:
-            raise StorageError("the database is closed")
-        if len(self._jobs) >= QUEUE_LIMIT:
-            raise StorageError(f"{QUEUE_LIMIT} writes wait already: the database does not keep up")
-        return asyncio.get_running_loop().create_future()
+    async def execute_batch(self, items: Sequence[_QueuedWrite]) -> Sequence[Any]:
+        """Execute an operation, or all appends up to the next operation."""
+        if (op := items[0].op) is not None:
+            self._executing = 1
+            work = partial(self._retrying, partial(self._transact, op, in_order=True))
+            results = [await _result(work)]
+        else:
+            batch = list(takewhile(lambda item: item.entry is not None, items))
+            self._executing = len(batch)
+            results = await self._append_all(batch)
+        self._executing = 0
+        return results
 
-    def _queue(self, job: _QueuedWrite) -> asyncio.Future[Any]:
-        self._jobs.append(job)
-        self._wake.set()
-        return job.future
-
-    async def _write_all(self) -> None:
-        while True:
-            if not self._jobs:
-                if self._closing:
-                    return
-                self._wake.clear()
-                await self._wake.wait()
-                continue
-            batch = [self._jobs.popleft()]
-            while batch[0].entry is not None and self._jobs and self._jobs[0].entry is not None and len(batch) < BATCH_LIMIT:
-                batch.append(self._jobs.popleft())
-            try:
-                if batch[0].op is not None:
-                    _resolve(batch[0], await self._retrying(partial(self._transact, batch[0].op, in_order=True)))
-                else:
-                    await self._append_all(batch)
-            except Exception as exc:  # noqa: BLE001  who submitted them hears of it
-                for job in batch:
-                    if not job.future.done():
-                        job.future.set_exception(exc)
-
-    async def _append_all(self, batch: list[_QueuedWrite]) -> None:
+    async def _append_all(self, batch: list[_QueuedWrite]) -> list[Any]:
+        limit_s = self._retry_s * APPEND_RETRIES
         try:
-            await self._retrying(partial(self._append, batch), self._retry_s * APPEND_RETRIES)
-        except (StorageError, asyncio.CancelledError):
-            raise
-        except Exception:
+            results: list[Any] = await self._retrying(partial(self._append, batch), limit_s)
+        except StorageError as exc:
+            return [exc] * len(batch)
+        except Exception as exc:  # noqa: BLE001  handed to who gave them
             if len(batch) == 1:
-                raise
-            for job in batch:  # one of them is refused: it alone
-                try:
-                    await self._retrying(partial(self._append, [job]), self._retry_s * APPEND_RETRIES)
-                except Exception as exc:  # noqa: BLE001  who submitted it hears of it
-                    if not job.future.done():
-                        job.future.set_exception(exc)
+                return [exc]
+            return [(await self._append_all([item]))[0] for item in batch]  # one of them is refused: it alone
+        return results
 
-    async def _append(self, batch: list[_QueuedWrite]) -> None:
-        live = [job for job in batch if job.future.cancelled() or not job.future.done()]
-        live = [job for job in live if not (job.in_doubt and job.entry is not None and job.entry.msg_key is None)]
-        if not live:
-            return
-        entries = [job.entry for job in live if job.entry is not None]
-        async with self._open_pool().acquire(timeout=COMMAND_TIMEOUT_S) as connection:
-            failpoint("before-insert")
-            failpoint("before-commit")
-            try:
-                with self._metrics.commits.time():
-                    rows = await connection.fetch(CALL, *arguments(entries))
-                self._metrics.batches.observe(len(entries))
-            except LOST + NOT_NOW:
-                for job in live:
-                    job.in_doubt = True
-                    if job.entry is not None and job.entry.msg_key is None and not job.future.done():
-                        job.future.set_exception(StorageError("the database was lost: it is not known whether this was stored"))
-                raise
-        failpoint("after-commit")
-        for number, seq, time, known in rows:
-            job = live[number - 1]
-            assert job.entry is not None
-            if known is not None and known != job.entry.fingerprint:
-                if not job.future.done():
-                    job.future.set_exception(timelines.conflict(job.entry))
-            else:
-                # one in doubt counts as new: it was stored by this call, or is told once more, which harms nobody
-                _resolve(job, Appended(seq, time, duplicate=known is not None and not job.in_doubt))
+    async def _append(self, batch: list[_QueuedWrite]) -> list[Any]:
+        """Append a batch in one statement. An unnamed entry in doubt is not tried again: it would be stored twice."""
+        live = [item for item in batch if item.entry is not None and not (item.in_doubt and item.entry.msg_key is None)]
+        results: dict[int, object] = {}
+        if live:
+            entries = [item.entry for item in live if item.entry is not None]
+            async with self._open_pool().acquire(timeout=COMMAND_TIMEOUT_S) as connection:
+                failpoint("before-insert")
+                failpoint("before-commit")
+                try:
+                    with self._metrics.commits.time():
+                        rows = await connection.fetch(CALL, *arguments(entries))
+                    self._metrics.batches.observe(len(entries))
+                except LOST + NOT_NOW:
+                    for item in live:
+                        item.in_doubt = True
+                    raise
+            failpoint("after-commit")
+            for number, seq, time, known in rows:
+                item, entry = live[number - 1], entries[number - 1]
+                if known is not None and known != entry.fingerprint:
+                    results[id(item)] = timelines.conflict(entry)
+                else:
+                    # one in doubt counts as new: it was stored by this call, or is published once more, which harms nobody
+                    results[id(item)] = Appended(seq, time, duplicate=known is not None and not item.in_doubt)
+        return [results[id(item)] if id(item) in results else StorageError(UNKNOWN_OUTCOME) for item in batch]
 
     # transactions
 
@@ -260,7 +231,7 @@ class PostgresEngine:
                 await transaction.commit()
             except LOST + NOT_NOW as exc:
                 if in_order:
-                    raise StorageError("the database was lost: it is not known whether this was stored") from exc
+                    raise StorageError(UNKNOWN_OUTCOME) from exc
                 raise
             if in_order:
                 failpoint("after-commit")
@@ -303,6 +274,10 @@ class PostgresEngine:
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, RETRY_LIMIT_S)
 
+    def _check_open(self) -> None:
+        if self._pool is None or self._closing:
+            raise StorageError("the database is closed")
+
     def _open_pool(self) -> Pool:
         if self._pool is None:
             raise StorageError("the database is closed")
@@ -336,6 +311,8 @@ class PostgresStore(Store):
         super().__init__(self.engine, PostgresLocks(url), ReplicatedTimelines(self.engine, metrics))
 
 
-def _resolve(job: _QueuedWrite, result: object) -> None:
-    if not job.future.done():
-        job.future.set_result(result)
+async def _result(work: Callable[[], Awaitable[T]]) -> T | Exception:
+    try:
+        return await work()
+    except Exception as exc:  # noqa: BLE001  handed to who gave the work
+        return exc
