@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,13 @@ class _TextMember(msgspec.Struct, gc=False, tag_field="MsgType", tag=TextElem.wi
 
 _TEXT = b'[{"MsgType":"%b",' % TextElem.wire_type.encode()
 _KINDS = {kind.wire_type: kind for kind in ELEM_TYPES if kind.wire_type}
-_BYTES_FIELDS = {
-    kind: frozenset(name for name, field in kind.model_fields.items() if field.annotation is bytes) for kind in ELEM_TYPES
+_MEMBERS = {  # of each kind: a member of `MsgContent`, its field, and whether that holds bytes
+    kind: [
+        (member, field, kind.model_fields[field].annotation is bytes)
+        for member, field in kind.wire_fields.items()
+        if field in kind.model_fields
+    ]
+    for kind in ELEM_TYPES
 }
 _text_decoder = msgspec.json.Decoder(list[_TextMember])
 _body_decoder = msgspec.json.Decoder(list[WireElem])
@@ -114,43 +119,48 @@ def encode_body(elems: Sequence[AnyElem], *, local: bool = False) -> bytes:
 
 def encode_elem(elem: AnyElem, *, local: bool = False) -> bytes:
     """Return one member of `MsgBody`. Raises InvalidElem for the server's own elems."""
-    if isinstance(elem, UnknownElem):
-        return b'{"MsgType":%b,"MsgContent":%b}' % (_encode(elem.MsgType), elem.content)
-    if isinstance(elem, MergerElem):
-        return encode_relay(elem)
-    if isinstance(elem, SERVER_ELEMS):
-        raise InvalidElem(f"{type(elem).__name__} is the server's own: nobody can send it")
-    content: dict[str, Any] = {}
+    encode = _ENCODERS.get(elem.wire_type, _encode_members)
+    return encode(elem, local)
+
+
+def _encode_members(elem: AnyElem, local: bool) -> bytes:
+    content = _members(elem)
+    if local:
+        content |= _local_members(elem)
+    return _encode({"MsgType": elem.wire_type, "MsgContent": content})
+
+
+def _members(elem: AnyElem) -> dict[str, Any]:
+    members: dict[str, Any] = {}
     for member, field in elem.wire_fields.items():
         value = getattr(elem, field)
-        content |= _encode_bytes(member, value) if isinstance(value, bytes) else {member: value}
-    if isinstance(elem, ImageElem):
-        content["ImageInfoArray"] = [_encode_variant(variant) for variant in elem.images.values()]
-    if local:
-        content.update(_local_members(elem))
-    return _encode({"MsgType": elem.wire_type, "MsgContent": content})
+        if isinstance(value, bytes):
+            members |= _encode_bytes(member, value)
+        else:
+            members[member] = value
+    return members
 
 
 def _fields_in(kind: type[AnyElem], members: dict[str, Any], local: bool) -> dict[str, Any]:
     """Return the fields of an elem that its `MsgContent` has; other members are passed over."""
     fields = {
-        field: _decode_bytes(member, members) if field in _BYTES_FIELDS[kind] else members[member]
-        for member, field in kind.wire_fields.items()
-        if member in members and field in kind.model_fields
+        field: _decode_bytes(member, members) if holds_bytes else members[member]
+        for member, field, holds_bytes in _MEMBERS[kind]
+        if member in members
     }
     if local:
         fields |= {field: members[member] for member, field in kind.local_fields.items() if members.get(member)}
     return fields
 
 
-def _local_members(elem: AnyElem) -> Iterator[tuple[str, str | int]]:
-    """Yield the members that only the outbox keeps: the content's place on this disk, and how to send it."""
+def _local_members(elem: AnyElem) -> dict[str, str | int]:
+    """Return the members that only the outbox keeps: the content's place on this disk, and how to send it."""
+    members: dict[str, str | int] = {}
     for member, field in elem.local_fields.items():
         value = getattr(elem, field)
-        if isinstance(value, Path):
-            yield member, str(value)
-        elif isinstance(value, int):
-            yield member, value
+        if isinstance(value, Path | int):
+            members[member] = str(value) if isinstance(value, Path) else value
+    return members
 
 
 def _encode_bytes(member: str, data: bytes) -> dict[str, str]:
@@ -168,6 +178,26 @@ def _decode_bytes(member: str, members: dict[str, Any]) -> bytes:
         return base64.b64decode(data, validate=True)
     except binascii.Error as exc:
         raise InvalidElem(f"{member} is not base64: {exc}") from None
+
+
+def _encode_image(elem: ImageElem, local: bool) -> bytes:
+    variants = [_encode_variant(variant) for variant in elem.images.values()]
+    content = {**_members(elem), "ImageInfoArray": variants}
+    if local:
+        content |= _local_members(elem)
+    return _encode({"MsgType": elem.wire_type, "MsgContent": content})
+
+
+def _encode_unknown(elem: UnknownElem, local: bool) -> bytes:
+    return b'{"MsgType":%b,"MsgContent":%b}' % (_encode(elem.MsgType), elem.content)
+
+
+def _encode_merger(elem: MergerElem, local: bool) -> bytes:
+    return encode_relay(elem)
+
+
+def _refuse(elem: AnyElem, local: bool) -> bytes:
+    raise InvalidElem(f"{type(elem).__name__} is the server's own: nobody can send it")
 
 
 def _encode_variant(variant: ImageVariant) -> dict[str, Any]:
@@ -202,7 +232,13 @@ def _decode_file(members: dict[str, Any], local: bool) -> FileElem:
     return elem if members.get("FileName") else elem.model_copy(update={"filename": ""})
 
 
-# kinds whose content is not just its members: a new kind needs a row here only if it is such a one
+# by wire type, the kinds whose JSON is not just their members: other kinds need no row in these two tables
+_ENCODERS: dict[str, Callable[[Any, bool], bytes]] = {
+    ImageElem.wire_type: _encode_image,
+    MergerElem.wire_type: _encode_merger,
+    UnknownElem.wire_type: _encode_unknown,
+    **{kind.wire_type: _refuse for kind in SERVER_ELEMS},
+}
 _DECODERS: dict[str, Callable[[dict[str, Any], bool], AnyElem]] = {
     ImageElem.wire_type: _decode_image,
     FileElem.wire_type: _decode_file,
