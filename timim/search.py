@@ -37,7 +37,7 @@ class SearchCursor:
 
 
 class SearchResult(Sequence[Message]):
-    """SearchRows messages, newest first, and the parts of the history that could not be searched.
+    """Found messages, newest first, and the parts of the history that could not be searched.
 
     `gaps` has the HistoryCoverage of each searched conversation that is not stored completely. `next` is the cursor of
     the next page, None if this is the last one. `requests` counts the requests to the server.
