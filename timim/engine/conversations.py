@@ -22,6 +22,7 @@ from ..events import (
 )
 from ..ids import ConversationKey, ConversationType
 from ..message import ALL, Message
+from ..protocol.entries import MessageActionKind
 from ..storage import ConversationFlags, IncomingAction, IngestResult
 from .recent_messages import RecentMessages
 
@@ -232,9 +233,9 @@ def _events_of(result: IngestResult) -> Iterator[ClientEvent]:
 
 def _action_event(action: IncomingAction, message: Message) -> MessageRecalled | MessageEdited | ReactionsChanged:
     match action.kind:
-        case "recall":
+        case MessageActionKind.RECALL:
             return MessageRecalled(message, action.operator)
-        case "edit":
+        case MessageActionKind.EDIT:
             return MessageEdited(message, action.operator)
         case _:
             return ReactionsChanged(message, action.operator, action.reaction, action.removed)

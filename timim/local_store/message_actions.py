@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from ..ids import SERVER_MSG_ID, ConversationKey, ConversationType
 from ..message import MessageState
 from ..protocol.coverage import Coverage
+from ..protocol.entries import MessageActionKind
 
 COUNTS = (  # what can be unread of the rows m of a conversation: neither what is deleted here, nor recalled, nor a group's tip
     "NOT m.is_self AND m.status<>4 AND m.seq IS NOT NULL AND NOT m.quiet"
@@ -119,16 +120,16 @@ def apply(connection: sqlite3.Connection, key: ConversationKey, act: IncomingAct
         return None
     local_id, body, cloud = row
     match act.kind:
-        case "recall":
+        case MessageActionKind.RECALL:
             told = MessageState(recall_seq=act.seq, recaller=act.operator, recalled_at=act.time)
-        case "edit":
+        case MessageActionKind.EDIT:
             told = MessageState(edit_seq=act.seq, editor=act.operator, edited_at=act.time, version=act.version)
             body, cloud = act.body.encode(), act.cloud_custom_data
-        case "react":
+        case MessageActionKind.REACT:
             told = MessageState(react_seq=act.seq, reactions=dict(act.reactions))
         case _:
             return None  # of a later version
-    if act.kind == "edit":
+    if act.kind == MessageActionKind.EDIT:
         write_message(connection, local_id, told, body, cloud)
     else:
         held = state_of(connection.execute("SELECT state FROM messages WHERE local_id=?", (local_id,)).fetchone()[0])
@@ -146,7 +147,7 @@ def apply_waiting(connection: sqlite3.Connection, key: ConversationKey, seqs: Se
 
 def recounted(connection: sqlite3.Connection, key: ConversationKey, act: IncomingAction, user_id: str) -> None:
     """A message was taken back that the server had counted as unread."""
-    if act.kind != "recall" or act.target_from == user_id:
+    if act.kind != MessageActionKind.RECALL or act.target_from == user_id:
         return
     connection.execute(
         "UPDATE conversations SET base_unread=max(0, base_unread-1), base_mentioned=max(0, base_mentioned-?)"

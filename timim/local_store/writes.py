@@ -14,6 +14,7 @@ from typing import Any
 from ..ids import ConversationKey, ConversationType
 from ..message import Message, MessageState
 from ..protocol.coverage import Interval
+from ..protocol.entries import MessageActionKind
 from . import bulk_insert, message_actions
 from .message_actions import IncomingAction, UnreadCounts
 from .message_rows import ITS_ROW, SELECT, STATUSES, ids_of, message_of, new_message, packed, packed_mentions
@@ -170,7 +171,7 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     if batch.count is not None:
         message_actions.set_base(connection, key, batch.count)
     unread: UnreadCounts | None = None
-    if batch.read_seq or batch.count is not None or any(act.kind == "recall" for act in batch.acts):
+    if batch.read_seq or batch.count is not None or any(act.kind == MessageActionKind.RECALL for act in batch.acts):
         unread = message_actions.unread_of(connection, key)
     return IngestResult(key, new, known.listed, known.last_time, unread, acted, peer_read_seq, marks)
 

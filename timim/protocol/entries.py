@@ -11,6 +11,7 @@ the message is after it, as far as this kind of act changes it; the message's ow
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -18,10 +19,16 @@ import msgspec
 
 from .codec import decode, encode
 
-RECALL, EDIT, REACT = "recall", "edit", "react"
 C2C_RECALLED = 8  # MsgFlagBits of a recalled C2C message
 PLACEHOLDER_SKIPPED, PLACEHOLDER_RECALLED = 1, 2  # IsPlaceMsg in a group: nothing to show, and a recalled message
-ALL = "__kImSDK_MesssageAtALL__"  # Tencent's own word for everybody, in mentions
+
+
+class MessageActionKind(enum.StrEnum):
+    """The kinds of message actions, by their names in `Kind`. An entry may have the kind of a newer version."""
+
+    RECALL = "recall"
+    EDIT = "edit"
+    REACT = "react"
 
 
 class Reaction(msgspec.Struct, kw_only=True, gc=False):

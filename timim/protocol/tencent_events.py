@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from . import session
-from .entries import EntryAction, EntryPayload
+from .entries import EntryAction, EntryPayload, MessageActionKind
 
 _encode = msgspec.json.Encoder().encode
 
@@ -59,9 +59,9 @@ def edit_event(target: EntryPayload, *, seq: int, time: int) -> msgspec.Raw:
 def action_event(act: EntryAction, target: EntryPayload, *, seq: int, time: int, actor: str) -> msgspec.Raw | None:
     """An act for other clients; None for what they have no word for."""
     match act.kind:
-        case "recall":
+        case MessageActionKind.RECALL:
             return recall_event(target, seq=seq, time=time, recaller=actor)
-        case "edit":
+        case MessageActionKind.EDIT:
             return edit_event(target, seq=seq, time=time)
         case _:
             return None

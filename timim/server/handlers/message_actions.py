@@ -5,8 +5,8 @@ from __future__ import annotations
 from ...errors import InvalidArgument, TimimError, UnknownMessage
 from ...ids import ConversationKey, ConversationType, checked_group_id, checked_user_id
 from ...protocol import message_actions as wire
-from ...protocol.entries import decode_payload
-from ..messaging.actions import EDIT, REACT, RECALL, ActionRequest, ActionResult
+from ...protocol.entries import MessageActionKind, decode_payload
+from ..messaging.actions import ActionRequest, ActionResult
 from ..store.base import c2c_timeline
 from .registry import HandlerRegistry, RequestContext
 
@@ -16,7 +16,7 @@ ACTS_AT_ONCE = 200
 RECALLED_AT_ONCE = 10
 
 
-def _request(context: RequestContext, kind: str, body: wire.MessageActionRequest) -> ActionRequest:
+def _request(context: RequestContext, kind: MessageActionKind, body: wire.MessageActionRequest) -> ActionRequest:
     origin = context.session.number if context.session else 0
     return ActionRequest(kind, context.user, body.client_time, body.random, origin, context.admin)
 
@@ -51,7 +51,7 @@ async def recall_c2c(context: RequestContext, body: wire.RecallC2CRequest) -> wi
     info = body.info
     peer = _peer(context, info.from_account, info.to_account)
     seq = info.seq or await _c2c_seq(context, peer, msg_seq=info.msg_seq, random=info.msg_random, time=info.time)
-    done = await context.services.actions.apply(_request(context, RECALL, body), _c2c(peer), seq)
+    done = await context.services.actions.apply(_request(context, MessageActionKind.RECALL, body), _c2c(peer), seq)
     return wire.MessageActionReply(entry=done.entry)
 
 
@@ -65,7 +65,9 @@ async def recall_group(context: RequestContext, body: wire.RecallGroupRequest) -
         try:
             # the name of the act stands for the first: two acts of one name would be one
             named = body if item is body.items[0] else wire.RecallGroupRequest(group_id=group_id)
-            done = await context.services.actions.apply(_request(context, RECALL, named), _group(group_id), item.seq)
+            done = await context.services.actions.apply(
+                _request(context, MessageActionKind.RECALL, named), _group(group_id), item.seq
+            )
             reply.entry = done.entry
             reply.results.append(wire.RecallResult(seq=item.seq))
         except TimimError as exc:
@@ -98,7 +100,7 @@ def _edited(done: ActionResult, body: wire.EditC2CRequest | wire.EditGroupReques
 def _edit(context: RequestContext, body: wire.EditC2CRequest | wire.EditGroupRequest) -> ActionRequest:
     origin = context.session.number if context.session else 0
     return ActionRequest(
-        EDIT,
+        MessageActionKind.EDIT,
         context.user,
         body.client_time,
         body.random,
@@ -114,7 +116,14 @@ async def react(context: RequestContext, body: wire.ReactRequest) -> wire.Messag
     origin = context.session.number if context.session else 0
     removed = bool(body.removed)
     request = ActionRequest(
-        REACT, context.user, body.client_time, body.random, origin, context.admin, reaction=body.reaction, removed=removed
+        MessageActionKind.REACT,
+        context.user,
+        body.client_time,
+        body.random,
+        origin,
+        context.admin,
+        reaction=body.reaction,
+        removed=removed,
     )
     key = _group(body.group_id) if body.group_id else _c2c(body.peer)
     done = await context.services.actions.apply(request, key, body.seq)

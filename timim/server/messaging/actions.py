@@ -16,7 +16,7 @@ from ...errors import InvalidArgument, NoPermission, RecallTooLate, ServerRefuse
 from ...ids import ConversationKey, ConversationType
 from ...protocol import session, tencent_events
 from ...protocol.elems import split_body
-from ...protocol.entries import EDIT, REACT, RECALL, EntryAction, EntryGroupInfo, EntryPayload, decode_payload, render_entry
+from ...protocol.entries import EntryAction, EntryGroupInfo, EntryPayload, MessageActionKind, decode_payload, render_entry
 from ...protocol.media import MediaRef
 from ...protocol.notices import SERVER_ELEMS
 from ...util.failpoints import failpoint
@@ -40,7 +40,7 @@ from .destinations import C2CDestination, Destination, GroupDestination, resolve
 from .history import target_of
 from .validation import OutgoingMessage
 
-__all__ = ["EDIT", "REACT", "RECALL", "ActionLimits", "ActionPoster", "ActionRequest", "ActionResult"]
+__all__ = ["ActionLimits", "ActionPoster", "ActionRequest", "ActionResult"]
 REACTION_LIMIT_BYTES = 64
 NO_BODY = msgspec.Raw(b"[]")
 
@@ -58,7 +58,7 @@ class ActionLimits:
 class ActionRequest:
     """An action that a user asks for. `client_time` and `random` are its msg_id: a retry is the same action."""
 
-    kind: str
+    kind: MessageActionKind
     user: str
     client_time: int = 0
     random: int = 0
@@ -138,12 +138,12 @@ class ActionPoster:
         outgoing = OutgoingMessage(
             request.user, request.msg_body, 0, request.random, request.client_time, request.cloud_custom_data
         )
-        if request.kind == EDIT:
+        if request.kind == MessageActionKind.EDIT:
             return self._rules.validator.check(outgoing)
         if not 0 <= request.random < 1 << 32 or not 0 <= request.client_time < 1 << 32:
             raise InvalidArgument("TimelineRandom and MsgClientTime are 32-bit numbers", code=90005)
         size = len(request.reaction.encode())
-        if request.kind == REACT and not 0 < size <= REACTION_LIMIT_BYTES:
+        if request.kind == MessageActionKind.REACT and not 0 < size <= REACTION_LIMIT_BYTES:
             raise InvalidArgument(f"Reaction is 1 to {REACTION_LIMIT_BYTES} bytes long, not {size}", code=10004)
         return ()
 
@@ -159,15 +159,15 @@ class ActionPoster:
         """Raise the refusal of an action. Recalling the messages of others has no time window."""
         if isinstance(destination, C2CDestination):
             self._require_own(request, message)
-            if request.kind == RECALL:
+            if request.kind == MessageActionKind.RECALL:
                 self._require_in_time(request, target, code=20016)
             else:
                 self._rules.admission.check_c2c(request.user, destination.receiver, destination.relationships)
             return
         group = destination.group
-        if request.kind != RECALL:
+        if request.kind != MessageActionKind.RECALL:
             self._require_own(request, message)
-            priority = "Low" if request.kind == REACT else "Normal"
+            priority = "Low" if request.kind == MessageActionKind.REACT else "Normal"
             outgoing = OutgoingMessage(request.user, request.msg_body, 0, 0, 0, priority=priority)
             self._rules.admission.check_group(outgoing, group)
             return
@@ -181,7 +181,7 @@ class ActionPoster:
 
     def _require_own(self, request: ActionRequest, message: EntryPayload) -> None:
         _require_from_user(message)
-        if request.kind != REACT and message.from_account != request.user and not request.admin:
+        if request.kind != MessageActionKind.REACT and message.from_account != request.user and not request.admin:
             raise NoPermission(f"{request.user!r} may not {request.kind} a message of {message.from_account!r}")
 
     def _require_in_time(self, request: ActionRequest, target: StoredEntry, *, code: int) -> None:
@@ -210,7 +210,7 @@ class ActionPoster:
             msg_random=request.random,
             client_time=request.client_time,
             cloud_custom_data=request.cloud_custom_data,
-            mentions=message.mentions if request.kind == RECALL else [],
+            mentions=message.mentions if request.kind == MessageActionKind.RECALL else [],
             action=facts,
             msg_body=request.msg_body,
         )

@@ -11,15 +11,13 @@ import msgspec
 from msgspec.structs import replace
 
 from ...errors import AlreadyRecalled, LimitReached, UnknownMessage
-from ...protocol import entries
 from ...protocol.entries import (
     C2C_RECALLED,
     PLACEHOLDER_RECALLED,
-    REACT,
-    RECALL,
     EntryAction,
     EntryPayload,
     EntryState,
+    MessageActionKind,
     Reaction,
     RevokerInfo,
     decode_payload,
@@ -70,12 +68,12 @@ def apply(action: NewAction) -> Operation[StoredAction]:
     tail = decode_payload(target.tail)
     state = tail.state if isinstance(tail.state, EntryState) else EntryState()
     match facts.kind:
-        case entries.RECALL:
+        case MessageActionKind.RECALL:
             if state.recall_seq:
                 return (yield from _existing(action, state.recall_seq, target))
         case _ if state.recall_seq:
             raise AlreadyRecalled(f"message {facts.target} was recalled")
-        case entries.EDIT:
+        case MessageActionKind.EDIT:
             if (bytes(tail.msg_body), tail.cloud_custom_data) == (bytes(action.tail.msg_body), action.tail.cloud_custom_data):
                 return (yield from _existing(action, state.edit_seq, target))
             facts.version = state.version + 1
@@ -86,14 +84,14 @@ def apply(action: NewAction) -> Operation[StoredAction]:
             facts.reactions = reactions
     done = yield from timelines.append(replace(entry, tail=encode_payload(action.tail)))
     _change(tail, state, action, done)
-    kind = RECALLED if facts.kind == RECALL else MESSAGE
+    kind = RECALLED if facts.kind == MessageActionKind.RECALL else MESSAGE
     changed = StoredEntry(target.seq, target.time, encode_payload(tail), kind)
     yield Execute(
         "UPDATE entries SET tail=?, kind=? WHERE timeline=(SELECT id FROM timelines WHERE name=?) AND seq=?",
         (changed.tail, kind, action.timeline, target.seq),
     )
     yield Execute("UPDATE timelines SET act_seq=? WHERE name=?", (done.seq, action.timeline))
-    if facts.kind != REACT:  # what the message named before, nobody may read by it any more
+    if facts.kind != MessageActionKind.REACT:  # what the message named before, nobody may read by it any more
         yield Execute("DELETE FROM media_refs WHERE timeline=? AND seq=?", (line[0], target.seq))
         yield from media.refer(action.sender, line[0], target.seq, action.media, action.time)
     return StoredAction(done.seq, done.time, encode_payload(action.tail), True, changed)
@@ -129,7 +127,7 @@ def _change(tail: EntryPayload, state: EntryState, action: NewAction, done: Appe
     assert isinstance(facts, EntryAction)
     tail.state = state
     match facts.kind:
-        case entries.RECALL:
+        case MessageActionKind.RECALL:
             tail.state = EntryState(recall_seq=done.seq, recaller=action.sender, recalled_at=done.time)
             tail.msg_body, tail.cloud_custom_data, tail.mentions = msgspec.Raw(b"[]"), "", []
             tail.revoker = RevokerInfo(revoker=action.sender)
@@ -137,7 +135,7 @@ def _change(tail: EntryPayload, state: EntryState, action: NewAction, done: Appe
                 tail.placeholder = PLACEHOLDER_RECALLED
             else:
                 tail.msg_flag_bits = C2C_RECALLED
-        case entries.EDIT:
+        case MessageActionKind.EDIT:
             state.edit_seq, state.editor, state.edited_at = done.seq, action.sender, done.time
             state.version = tail.version = facts.version
             tail.msg_body, tail.cloud_custom_data = action.tail.msg_body, action.tail.cloud_custom_data
