@@ -409,7 +409,7 @@ class StoreInUse(StorageError):
 
 
 def error_for(code: int, info: str, *, reason: str = "", retry_after: float | None = None) -> TimimError:
-    """The exception for a reply's ErrorCode, ErrorInfo and (timim's own) ErrorReason."""
+    """Return the exception for a reply's ErrorCode, ErrorInfo and ErrorReason (timim's own)."""
     if reason == NotAMember.reason:
         return NotAMember(info, code=code, retry_after=retry_after)
     return _BY_CODE.get(code, ServerRefused)(info, code=code, retry_after=retry_after)

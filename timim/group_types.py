@@ -55,7 +55,7 @@ class MemberRole(_TencentName):
 
 
 class JoinOption(_TencentName):
-    """How users join a group by themselves: at once, after an admin's approval, or not at all."""
+    """The ways in which users join a group by themselves: at once, after an admin's approval, or not at all."""
 
     FREE = "FreeAccess"
     APPROVAL = "NeedPermission"

@@ -1,4 +1,4 @@
-"""Groups: `client.groups` creates, finds and joins them, and a Group is what one can do with one.
+"""Groups: `client.groups` creates, finds and joins them, and a Group has the actions on one.
 
 A group's type and the member's role decide about permissions. Every change reaches all members as a GroupChanged event
 and as a message in the group's conversation. Applications, invitations and being kicked concern one user, who gets
@@ -98,7 +98,7 @@ class Group:
         return group_info_from_wire(found)
 
     async def public_info(self) -> GroupInfo:
-        """Fetch what anybody may know of a group that one can join: no notification, custom fields or mutes.
+        """Fetch the public properties of a group that one can join: no notification, custom fields or mutes.
 
         Raises:
             NoPermission: the group can be joined by invitation only.

@@ -18,7 +18,7 @@ CACHE_LIMIT = 10_000  # profiles in memory, some 5 MB; the oldest go first
 
 
 class AllowType(enum.StrEnum):
-    """How others may add a user as a friend: at once, after confirmation, or not at all."""
+    """The ways in which others may add a user as a friend: at once, after confirmation, or not at all."""
 
     ANY = wire.ALLOW_ANY
     CONFIRM = wire.NEED_CONFIRM
@@ -101,7 +101,7 @@ class Profiles:
         return {user: self._cache.get(user) or found[user] for user in wanted}
 
     def cached(self, user_id: str) -> Profile | None:
-        """What this client was last told of this profile; no I/O. A friend's is kept up to date while it is known."""
+        """Return the profile as last fetched, without I/O; None if it was not. A friend's profile is kept up to date."""
         return self._cache.get(user_id)
 
 

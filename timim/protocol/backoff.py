@@ -1,4 +1,4 @@
-"""How long to wait before trying again: full jitter, so that a thousand clients do not come back at once."""
+"""Waiting times between tries, with full jitter, so that a thousand clients do not reconnect at the same time."""
 
 from __future__ import annotations
 

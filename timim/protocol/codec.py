@@ -1,4 +1,4 @@
-"""Bodies to bytes and back. A body that its command does not allow raises ProtocolError, naming the field.
+"""Encoding and decoding of bodies. A body that its command does not allow raises ProtocolError, naming the field.
 
 What comes from JSON holds no cycles: these structs stay out of the garbage collector's way (`gc=False`), which else takes a
 tenth of a busy client's time.
@@ -65,7 +65,7 @@ def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
 
 
 def decode(kind: type[S], raw: bytes | msgspec.Raw) -> S:
-    """`raw` as a `kind`. Raises ProtocolError saying which field is wrong."""
+    """Decode `raw` as a `kind`. Raises ProtocolError, naming the wrong field."""
     try:
         decoded: S = _decoder(kind).decode(raw)
         return decoded
@@ -75,7 +75,7 @@ def decode(kind: type[S], raw: bytes | msgspec.Raw) -> S:
 
 
 def decode_reply(kind: type[R], raw: bytes | msgspec.Raw) -> R:
-    """A reply of this kind. Raises the ServerRefused or AuthError that its ErrorCode stands for, or ProtocolError."""
+    """Decode a reply of this kind. Raises the ServerRefused or AuthError of its ErrorCode, or ProtocolError."""
     try:
         reply = decode(kind, raw)
     except ProtocolError:
@@ -94,5 +94,5 @@ def decode_reply(kind: type[R], raw: bytes | msgspec.Raw) -> R:
 
 
 def encode(body: msgspec.Struct) -> bytes:
-    """A body as JSON text."""
+    """Encode a body as JSON text."""
     return _encoder.encode(body)

@@ -1,4 +1,4 @@
-"""What one has of a conversation: pinned, muted, a draft; who read what, in Tencent's words and in ours."""
+"""Bodies about an account's settings of a conversation (pinned, muted, draft) and about reading, Tencent's and timim's."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class MuteC2CRequest(Body):
 
 
 class GetMutedC2CRequest(Body):
-    """Of which of these users messages come without a notification."""
+    """Users, to learn whose messages come without a notification."""
 
     peers: list[str] = msgspec.field(name="Peer_Account", default_factory=list)
 
@@ -51,7 +51,7 @@ class GetMutedC2CReply(Reply):
 
 
 class SetConversationSettingsRequest(Body, kw_only=True):
-    """What changes of a conversation (ours); what is absent stays. `TimelinePinned`, `TimelineMuted`: 1 or 0."""
+    """Settings to change (timim extension); absent ones stay. `TimelinePinned`, `TimelineMuted`: 1 or 0."""
 
     peer: str = msgspec.field(name="Peer_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
@@ -62,7 +62,7 @@ class SetConversationSettingsRequest(Body, kw_only=True):
 
 
 class SetConversationSettingsReply(Reply):
-    """What they are now; TimelinePinned is the server's time of the pinning."""
+    """The settings after the change; TimelinePinned is the server's time of the pinning."""
 
     pinned: int = msgspec.field(name="TimelinePinned", default=0)
     muted: int = msgspec.field(name="TimelineMuted", default=0)
@@ -79,13 +79,13 @@ class ReadPosition(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ReadConversationsRequest(Body):
-    """Conversations that this account has read (ours), up to 500."""
+    """Conversations that this account has read, up to 500 (timim extension)."""
 
     items: list[ReadPosition] = msgspec.field(name="TimelineReads", default_factory=list)
 
 
 class ReadState(msgspec.Struct, kw_only=True):
-    """What of a conversation is read, and unread up to `TimelineUnreadSeq`."""
+    """The read position of a conversation, and the unread messages up to `TimelineUnreadSeq`."""
 
     read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
     unread: int = msgspec.field(name="TimelineUnread", default=0)
@@ -100,14 +100,14 @@ class ReadConversationsReply(Reply):
 
 
 class SendReceiptsRequest(Body, kw_only=True):
-    """These group messages were read by who asks; up to 30."""
+    """Group messages that the asker has read, up to 30."""
 
     group_id: str = msgspec.field(name="GroupId")
     items: list[SeqItem] = msgspec.field(name="MsgSeqList", default_factory=list)
 
 
 class GetReceiptsRequest(Body, kw_only=True):
-    """How many read these group messages of the asker."""
+    """Group messages of the asker, to count their readers."""
 
     group_id: str = msgspec.field(name="GroupId")
     items: list[SeqItem] = msgspec.field(name="MsgSeqList", default_factory=list)
@@ -118,7 +118,7 @@ class GetReceiptsReply(Reply):
 
 
 class GetReadersRequest(Body, kw_only=True):
-    """Who read a group message of the asker (`Flag` 0), or did not (1); a page from `Cursor` on."""
+    """A group message of the asker, to list its readers (`Flag` 0) or the others (1), a page from `Cursor` on."""
 
     group_id: str = msgspec.field(name="GroupId")
     seq: int = msgspec.field(name="MsgSeq")

@@ -1,4 +1,4 @@
-"""What a device knows of a timeline: a set of closed intervals of seqs. It grows only by proof, and merges by adjacency.
+"""The stored part of a timeline: a set of closed intervals of seqs. It grows only by proof, and merges by adjacency.
 
 Pure and immutable. `[(1, 4), (6, 9)]` means 1 to 4 and 6 to 9 are held, and 5 is not; two messages of different
 intervals are never neighbours, whatever their numbers suggest to the eye.
@@ -44,11 +44,11 @@ class Coverage:
 
     @property
     def last(self) -> int:
-        """The highest seq held, 0 when there is none."""
+        """The highest stored seq, 0 if there is none."""
         return self._intervals[-1].last if self._intervals else 0
 
     def add(self, first: int, last: int) -> Self:
-        """With `first` to `last` too. Cost: the intervals it touches."""
+        """Return the coverage with `first` to `last` added. The cost is the number of intervals that these touch."""
         if first < 1 or last < first:
             raise ValueError(f"not an interval of seqs: ({first}, {last})")
         held = self._intervals
@@ -59,7 +59,7 @@ class Coverage:
         return self._with((*held[:low], Interval(first, last), *held[high:]))
 
     def remove(self, first: int, last: int) -> Self:
-        """Without `first` to `last`: a hole, which a roaming query may fill again."""
+        """Return the coverage without `first` to `last`: a gap, which a roaming query may fill again."""
         kept: list[Interval] = []
         for held in self._intervals:
             if held.last < first or held.first > last:
@@ -72,14 +72,14 @@ class Coverage:
         return self._with(tuple(kept))
 
     def interval_of(self, seq: int) -> Interval | None:
-        """The interval that holds `seq`, if one does."""
+        """Return the interval that contains `seq`, if there is one."""
         index = bisect_left(self._intervals, seq, key=lambda i: i.last)
         if index < len(self._intervals) and self._intervals[index].first <= seq:
             return self._intervals[index]
         return None
 
     def missing(self, first: int, last: int) -> tuple[Interval, ...]:
-        """What of `first` to `last` is not held, in order."""
+        """Return the gaps between `first` and `last`, in order."""
         gaps: list[Interval] = []
         at = first
         for held in self._intervals[bisect_left(self._intervals, first, key=lambda i: i.last) :]:
@@ -93,7 +93,7 @@ class Coverage:
         return tuple(gaps)
 
     def covers(self, first: int, last: int) -> bool:
-        """Whether all of `first` to `last` is held; true of an empty range."""
+        """Return whether all of `first` to `last` is covered; an empty range is."""
         if first > last:
             return True
         held = self.interval_of(first)
@@ -106,7 +106,7 @@ class Coverage:
         return iter(self._intervals)
 
     def __len__(self) -> int:
-        """How many seqs are held."""
+        """Return the number of covered seqs."""
         return sum(i.size for i in self._intervals)
 
     def __bool__(self) -> bool:

@@ -1,12 +1,10 @@
-"""Entries: how one message of a timeline stands in pushes, pages and range replies.
+"""Entries of a timeline, as pushes, pages and range replies hold them.
 
-The server writes an entry's JSON once, without what only the commit knows; `render` puts the number and the time in
-front, and the same bytes go to the store's readers, to pages and to every push. A seq whose message is gone is a
+The server encodes an entry once, without the number and time that only the commit knows; `render_entry` puts these in
+front, and the same bytes go to the store's readers, to pages and to every push. The seq of a deleted message is a
 tombstone: `{"TimelineSeq": 7, "TimelineTombstone": 1}`.
 
-What one does to a message that stands is an entry too, an act: it names the seq it acts on (`TimelineAct`), and holds what
-the message is after it, as far as this kind of act changes it; the message's own entry says the same from then on
-(`TimelineState`). Of two acts of one kind the later seq wins, so it does not matter in which order a device hears of them.
+A message action is an entry too: see message_actions.py.
 """
 
 from __future__ import annotations
@@ -32,14 +30,14 @@ class MessageActionKind(enum.StrEnum):
 
 
 class Reaction(msgspec.Struct, kw_only=True, gc=False):
-    """Who reacts with this, in the order in which they did."""
+    """A reaction and its users, in the order in which they reacted."""
 
     reaction: str = msgspec.field(name="Reaction")
     users: list[str] = msgspec.field(name="Reaction_Account", default_factory=list)
 
 
 class EntryState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """What acts have made of a message; for each kind the seq of the last act of it, 0 for none."""
+    """The result of the actions on a message; for each kind the seq of the last one, 0 for none."""
 
     recall_seq: int = msgspec.field(name="RecallSeq", default=0)
     recaller: str = msgspec.field(name="Revoker_Account", default="")
@@ -53,7 +51,7 @@ class EntryState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class EntryAction(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """An act: on which seq, whose message that is, and what of it changed; an edit's new body is the entry's own."""
+    """A message action: its target's seq and sender, and the change. The body of an edit is the entry's own."""
 
     kind: str = msgspec.field(name="Kind")
     target: int = msgspec.field(name="TargetSeq")
@@ -65,13 +63,13 @@ class EntryAction(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class RevokerInfo(msgspec.Struct, kw_only=True, gc=False):
-    """Who recalled a message, as Tencent's clients read it."""
+    """The user who recalled a message, for Tencent's clients."""
 
     revoker: str = msgspec.field(name="Revoker_Account")
 
 
 class PushInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """`OfflinePushInfo`: what an offline push shows. PushFlag 0 pushes, 1 does not."""
+    """The text of an offline push, `OfflinePushInfo`. PushFlag 0 pushes, 1 does not."""
 
     push_flag: int = msgspec.field(name="PushFlag", default=0)
     title: str = msgspec.field(name="Title", default="")
@@ -80,7 +78,7 @@ class PushInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class MentionItem(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """One member of `GroupAtInfo`: GroupAtAllFlag 1 means everybody."""
+    """A member of `GroupAtInfo`: GroupAtAllFlag 1 means everybody."""
 
     all_flag: int = msgspec.field(name="GroupAtAllFlag", default=0)
     account: str = msgspec.field(name="GroupAt_Account", default="")
@@ -100,7 +98,7 @@ class EntryGroupInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False)
 
 
 class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """All of an entry but its number and time: what is stored, written by the server when the message comes in."""
+    """An entry without its number and time, written by the server when the message comes in, and stored."""
 
     from_account: str = msgspec.field(name="From_Account")
     to_account: str = msgspec.field(name="To_Account", default="")
@@ -132,7 +130,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})  # entries that say nothing s
 
 
 class DecodedGroupInfo(EntryGroupInfo, kw_only=True, gc=False):
-    """The same as a client reads it: hundreds of them wait at times, and the collector counts each dict."""
+    """EntryGroupInfo as a client decodes it; entries without custom fields share one mapping."""
 
     member_custom: Mapping[str, str] = msgspec.field(name="TimelineMemberCustom", default=_NOTHING)
 
@@ -151,32 +149,32 @@ class Entry(EntryPayload, kw_only=True, gc=False):
 
 
 def encode_payload(payload: EntryPayload) -> bytes:
-    """The bytes a store keeps for an entry: its JSON object without the opening brace."""
+    """Encode an entry for the store: its JSON object without the opening brace."""
     return encode(payload)[1:]
 
 
 def render_entry(payload: bytes, *, seq: int, time: int, group: bool) -> msgspec.Raw:
-    """The entry's JSON, numbered and dated. In a group MsgSeq is the timeline's own seq."""
+    """Render an entry as JSON with its number and time. In a group MsgSeq is the timeline's own seq."""
     if group:
         return msgspec.Raw(b'{"TimelineSeq":%d,"MsgSeq":%d,"MsgTimeStamp":%d,%b' % (seq, seq, time, payload))
     return msgspec.Raw(b'{"TimelineSeq":%d,"MsgTimeStamp":%d,%b' % (seq, time, payload))
 
 
 def render_online(payload: bytes, *, time: int) -> msgspec.Raw:
-    """An online message's JSON: dated, never numbered."""
+    """Render an online message as JSON: with a time, without a number."""
     return msgspec.Raw(b'{"MsgTimeStamp":%d,%b' % (time, payload))
 
 
 def decode_payload(payload: bytes) -> EntryPayload:
-    """What a store kept of an entry."""
+    """Decode an entry from the bytes in the store."""
     return decode(EntryPayload, b"{" + payload)
 
 
 def render_placeholder(seq: int) -> msgspec.Raw:
-    """What stands in a group's history, for clients that know no acts, where an act stands: nothing to show."""
+    """Render the placeholder of an action in a group's history, for clients that do not know actions."""
     return msgspec.Raw(b'{"MsgSeq":%d,"IsPlaceMsg":%d}' % (seq, PLACEHOLDER_SKIPPED))
 
 
 def render_tombstone(seq: int) -> msgspec.Raw:
-    """What stands for a seq whose message is gone."""
+    """Render the tombstone of a deleted message."""
     return msgspec.Raw(b'{"TimelineSeq":%d,"TimelineTombstone":1}' % seq)

@@ -1,4 +1,4 @@
-"""Frames: what one websocket message holds. Bytes that are no frame raise ProtocolError, and nothing else.
+"""Frames of websocket messages. Bytes that are no frame raise ProtocolError, and nothing else.
 
 A frame is `{"head": {…}, "body": {…}}` in UTF-8 JSON, in a binary websocket message. Two timim ends that agreed on it at
 login put all frames that wait into one message, as a JSON array. Bodies stay raw bytes here: who serves a command
@@ -43,7 +43,7 @@ class Head(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 class Frame(msgspec.Struct, gc=False):
-    """One request, reply or push; `body` is its JSON text."""
+    """A request, reply or push; `body` is its JSON text."""
 
     head: Head
     body: msgspec.Raw = msgspec.Raw(b"{}")
@@ -57,7 +57,7 @@ _encode_head = msgspec.json.Encoder().encode
 
 
 def decode_frames(message: bytes) -> list[Frame]:
-    """The frames of one websocket message: one, or the array of them. Raises ProtocolError."""
+    """Decode the frames of a websocket message: one, or an array. Raises ProtocolError."""
     try:
         decoded = _decoder.decode(message)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as exc:
@@ -69,12 +69,12 @@ def decode_frames(message: bytes) -> list[Frame]:
 
 
 def encode_frame(head: Head, body: bytes) -> bytes:
-    """One frame as JSON text. `body` must be a JSON object."""
+    """Encode a frame as JSON text. `body` must be a JSON object."""
     return b'{"head":%b,"body":%b}' % (_encode_head(head), body)
 
 
 def join_frames(frames: Sequence[bytes]) -> bytes:
-    """Encoded frames as one websocket message; more than one only between ends that agreed on it."""
+    """Join encoded frames to one websocket message; more than one only between ends that agreed on it."""
     return frames[0] if len(frames) == 1 else b"[" + b",".join(frames) + b"]"
 
 

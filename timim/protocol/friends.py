@@ -31,7 +31,7 @@ class AddFriendsRequest(Body):
 
 
 class FriendResult(msgspec.Struct, kw_only=True):
-    """What became of one account."""
+    """The result for one account."""
 
     account: str = msgspec.field(name="To_Account")
     code: int = msgspec.field(name="ResultCode", default=0)
@@ -66,7 +66,7 @@ class DeleteFriendsRequest(Body):
 
 
 class FriendField(msgspec.Struct, kw_only=True):
-    """One field of a friend: `Tag_SNS_IM_Remark` (text) or `Tag_SNS_IM_Group` (a list of names)."""
+    """A field of a friend: `Tag_SNS_IM_Remark` (text) or `Tag_SNS_IM_Group` (a list of names)."""
 
     tag: str = msgspec.field(name="Tag")
     value: str | int | list[str] = msgspec.field(name="Value", default="")
@@ -116,7 +116,7 @@ class ListApplicationsRequest(Body):
 
 
 class PendingApplication(msgspec.Struct, kw_only=True):
-    """One application. AddTime in server seconds."""
+    """An application that waits for its answer. AddTime is in server seconds."""
 
     account: str = msgspec.field(name="To_Account")
     type: str = msgspec.field(name="PendencyType", default=RECEIVED)
@@ -148,7 +148,7 @@ class DeleteApplicationsRequest(Body):
 
 
 class ReportApplicationsRequest(Body):
-    """All applications up to now are read."""
+    """A report that all applications up to now are read."""
 
     account: str = msgspec.field(name="From_Account", default="")
     latest: int = msgspec.field(name="LatestPendencyTimeStamp", default=0)

@@ -21,14 +21,14 @@ class GetMembersRequest(Body):
 
 
 class GetNamedMembersRequest(Body):
-    """Facts of these members; who is not in the group is left out."""
+    """Members to fetch; users who are not in the group are left out."""
 
     group_id: str = msgspec.field(name="GroupId")
     users: list[str] = msgspec.field(name="Member_List_Account", default_factory=list)
 
 
 class MemberInfo(msgspec.Struct, kw_only=True):
-    """One member. ShutUpUntil: server seconds, 0 when it may speak."""
+    """A member. ShutUpUntil is in server seconds, 0 when the member may speak."""
 
     account: str = msgspec.field(name="Member_Account")
     role: str = msgspec.field(name="Role", default="Member")
@@ -56,7 +56,7 @@ class AddMembersRequest(Body):
 
 
 class AddMemberResult(msgspec.Struct, kw_only=True):
-    """What became of one: 0 no such account or no room, 1 added, 2 was a member, 3 waits for an approval."""
+    """The result for one user: 0 no such account or no room, 1 added, 2 was a member, 3 waits for an approval."""
 
     account: str = msgspec.field(name="Member_Account")
     result: int = msgspec.field(name="Result", default=FAILED)
@@ -76,7 +76,7 @@ class DeleteMembersRequest(Body):
 
 
 class ModifyMemberRequest(Body):
-    """Only what is there changes. ShutUpTime: seconds from now, 0 ends it; AppMemberDefinedData: empty removes a key."""
+    """Properties of a member to change. ShutUpTime: seconds from now, 0 ends it; an empty custom value removes a key."""
 
     group_id: str = msgspec.field(name="GroupId")
     account: str = msgspec.field(name="Member_Account")
@@ -112,7 +112,7 @@ class HandleApplicationRequest(Body):
 
 
 class HandleInvitationRequest(Body, kw_only=True):
-    """The same for one whom a member wants to invite: Applicant_Account invites, Invited_Account comes in."""
+    """An answer to a member who wants to invite a user: Applicant_Account invites Invited_Account."""
 
     group_id: str = msgspec.field(name="GroupId")
     applicant: str = msgspec.field(name="Applicant_Account", default="")

@@ -1,4 +1,4 @@
-"""Bodies of groups: creating one, what its members see of it, and what they change. Lists of members: group_members.py."""
+"""Bodies of groups: creating, fetching and changing them. Lists of members are in group_members.py."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class GroupIdRequest(Body):
 
 
 class GetGroupInfoRequest(Body):
-    """Facts of groups, for their members; at most 50 at once."""
+    """Groups to fetch the properties of, as one of their members; at most 50 at once."""
 
     group_ids: list[str] = msgspec.field(name="GroupIdList", default_factory=list)
 
 
 class GroupInfoItem(msgspec.Struct, kw_only=True):
-    """One group's facts, or with an ErrorCode why there are none."""
+    """The properties of a group, or the error of fetching them."""
 
     error_code: int = msgspec.field(name="ErrorCode", default=0)
     error_info: str = msgspec.field(name="ErrorInfo", default="")
@@ -92,7 +92,7 @@ class ListJoinedGroupsReply(Reply):
 
 
 class ModifyGroupRequest(Body):
-    """Only what is there changes. ShutUpAllMember: "On" or "Off"; AppDefinedData: an empty Value removes the key."""
+    """Properties of a group to change. ShutUpAllMember: "On" or "Off"; an empty Value in AppDefinedData removes the key."""
 
     group_id: str = msgspec.field(name="GroupId")
     name: str | msgspec.UnsetType = msgspec.field(name="Name", default=msgspec.UNSET)

@@ -1,8 +1,8 @@
-"""What one does to a message that stands: recalling, editing, reacting. Each is an entry of the same timeline.
+"""Bodies of message actions: recalling, editing and reacting. Each action is an entry of the message's timeline.
 
-An act's entry names the seq it acts on (`TimelineAct`), and holds what the message is after it, as far as this kind of act
-changes it; the message's own entry says the same from then on (`TimelineState`). Of two acts of one kind the later seq
-wins, so it does not matter in which order a device learns of them.
+An action's entry names its target (`TimelineAct`) and has the message's new values, as far as this kind changes them; the
+message's own entry has the same values from then on (`TimelineState`). Of two actions of one kind the later seq wins, so
+the order in which a device learns of them does not matter.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from .messages import Address, SeqRange
 
 
 class MessageActionRequest(Body):
-    """What its sender calls the act (ours), as a message: a retry under the same name is the same act."""
+    """The sender's name of an action, as of a message (timim extension): a retry under the same name is the same action."""
 
     client_time: int = msgspec.field(name="MsgClientTime", default=0)
     random: int = msgspec.field(name="TimelineRandom", default=0)
 
 
 class RecallInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Which C2C message: Tencent's way by MsgSeq, MsgRandom and time; ours by `TimelineSeq`."""
+    """A C2C message, named by MsgSeq, MsgRandom and time, or by timim's `TimelineSeq`."""
 
     from_account: str = msgspec.field(name="From_Account", default="")
     to_account: str = msgspec.field(name="To_Account", default="")
@@ -39,7 +39,7 @@ class RecallC2CRequest(MessageActionRequest, kw_only=True):
 
 
 class MessageActionReply(Reply):
-    """`TimelineEntry`: the act's entry (ours); absent when nothing changed."""
+    """The action's entry, `TimelineEntry` (timim extension); absent when nothing changed."""
 
     entry: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="TimelineEntry", default=msgspec.UNSET)
 
@@ -56,7 +56,7 @@ class RecallGroupRequest(MessageActionRequest, kw_only=True):
 
 
 class RecallResult(msgspec.Struct, kw_only=True):
-    """What became of one; 0: recalled."""
+    """The result for one message; 0: recalled."""
 
     seq: int = msgspec.field(name="MsgSeq")
     code: int = msgspec.field(name="RetCode", default=0)
@@ -67,7 +67,7 @@ class RecallGroupReply(MessageActionReply):
 
 
 class EditC2CRequest(MessageActionRequest, kw_only=True):
-    """Another body for a C2C message: Tencent's way by From, To, MsgSeq, MsgRandom and MsgTime; ours by `TimelineSeq`."""
+    """A new body for a C2C message, named by From, To, MsgSeq, MsgRandom and MsgTime, or by timim's `TimelineSeq`."""
 
     from_account: str = msgspec.field(name="From_Account", default="")
     to_account: str = msgspec.field(name="To_Account", default="")
@@ -81,7 +81,7 @@ class EditC2CRequest(MessageActionRequest, kw_only=True):
 
 
 class EditGroupRequest(MessageActionRequest, kw_only=True):
-    """Another body for a group message."""
+    """A new body for a group message."""
 
     group_id: str = msgspec.field(name="GroupId")
     seq: int = msgspec.field(name="MsgSeq")
@@ -91,7 +91,7 @@ class EditGroupRequest(MessageActionRequest, kw_only=True):
 
 
 class EditReply(MessageActionReply):
-    """`MsgVersion`: how often the message was edited; and what it says now, as the web client wants to be told."""
+    """The number of edits, `MsgVersion`, and the new content, which the web client expects."""
 
     version: int = msgspec.field(name="MsgVersion", default=0)
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody", default=msgspec.Raw(b"[]"))
@@ -99,7 +99,7 @@ class EditReply(MessageActionReply):
 
 
 class ReactRequest(MessageActionRequest, kw_only=True):
-    """Add or take back one's reaction (ours): to a message of a peer's conversation, or of a group."""
+    """Add or remove the sender's reaction to a message of a C2C conversation or of a group (timim extension)."""
 
     peer: str = msgspec.field(name="Peer_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
@@ -109,14 +109,14 @@ class ReactRequest(MessageActionRequest, kw_only=True):
 
 
 class GetMessageActionsRequest(Body, kw_only=True):
-    """The acts among the entries of a group's `TimelineRange` (ours), oldest first, from its beginning."""
+    """The actions in a `TimelineRange` of a group's timeline, oldest first (timim extension)."""
 
     group_id: str = msgspec.field(name="GroupId")
     timeline_range: SeqRange = msgspec.field(name="TimelineRange")
 
 
 class GetMessageActionsReply(Reply):
-    """`TimelineRange`: the part of it that these are all acts of."""
+    """The actions, which are all in the part `TimelineRange` of the asked range."""
 
     actions: list[msgspec.Raw] = msgspec.field(name="TimelineActs", default_factory=list)
     timeline_range: SeqRange = msgspec.field(name="TimelineRange", default=(1, 0))

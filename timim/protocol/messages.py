@@ -34,7 +34,7 @@ class SendC2CRequest(Body, kw_only=True):
 
 
 class SenderInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What the server wrote of a message's sender (ours)."""
+    """The server's data about a message's sender (timim extension)."""
 
     nick: str = msgspec.field(name="From_AccountNick", default="")
     face_url: str = msgspec.field(name="From_AccountHeadurl", default="")
@@ -82,7 +82,7 @@ class SendGroupReply(Reply):
 
 
 class RangeReply(Reply):
-    """What every history reply proves (ours): the interval it covers, where the timeline begins and ends."""
+    """The proof in each history reply (timim extension): the covered interval, and the beginning and end of the timeline."""
 
     timeline_range: SeqRange | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
     timeline_floor: int = msgspec.field(name="TimelineFloor", default=0)
@@ -138,7 +138,7 @@ class RoamGroupReply(RangeReply):
 
 
 class OfflineC2CRequest(Body):
-    """The web client's question for what it missed in C2C. `SyncFlag` 0: the first time, 1: it goes on."""
+    """The web client's request for missed C2C messages. `SyncFlag` 0: the first request, 1: the next ones."""
 
     cookie: str = msgspec.field(name="Cookie", default="")
     sync_flag: int = msgspec.field(name="SyncFlag", default=0)
@@ -146,7 +146,7 @@ class OfflineC2CRequest(Body):
 
 
 class PairUnread(msgspec.Struct, kw_only=True):
-    """How many messages of one peer are not read."""
+    """The number of unread messages of one peer."""
 
     from_account: str = msgspec.field(name="From_Account")
     unread: int = msgspec.field(name="UnreadCount")
@@ -162,7 +162,7 @@ class OfflineC2CReply(Reply):
 
 
 class ReadItem(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Read up to a time (Tencent's) or a seq (ours)."""
+    """A conversation that is read up to a time (Tencent's) or a seq (timim's)."""
 
     to_account: str = msgspec.field(name="To_Account")
     last_time: int = msgspec.field(name="LastedMsgTime", default=0)
@@ -188,7 +188,7 @@ class ReadGroupRequest(Body):
 
 
 class RoamSystemRequest(Body):
-    """The asker's own system timeline (ours): the newest MaxCnt of `TimelineRange`."""
+    """The asker's own system timeline (timim extension): the newest MaxCnt of `TimelineRange`."""
 
     max_cnt: int = msgspec.field(name="MaxCnt", default=20)
     timeline_range: SeqRange = msgspec.field(name="TimelineRange", default=(1, 1 << 62))
@@ -202,7 +202,7 @@ class RoamSystemReply(RangeReply):
 
 
 class ReadSystemRequest(Body):
-    """The system timeline is read up to a seq (ours)."""
+    """A seq up to which the system timeline is read (timim extension)."""
 
     read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
 

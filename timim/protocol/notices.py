@@ -1,4 +1,4 @@
-"""What the server itself says: tips of groups, notices to users, changes of relations, and their forms in a push.
+"""Messages of the server: tips of groups, notices to users, changes of relations, and their forms in a push.
 
 An entry of the server holds one elem, `TIMGroupTipElem`, `TIMGroupSystemNoticeElem` or `TIMRelationElem`. In a push of
 Event 4 and 5 `MsgBody` is that elem's content itself, in one of Event 7 and 8 the content stands outside and the entry
@@ -46,7 +46,7 @@ class TipMember(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class MemberInfoChange(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What changed of a member; ShutupTime in seconds, 0: may speak again. Only what changed is there."""
+    """The changed properties of a member; ShutupTime is in seconds, 0: the member may speak again."""
 
     account: str = msgspec.field(name="User_Account")
     muted_s: int | msgspec.UnsetType = msgspec.field(name="ShutupTime", default=msgspec.UNSET)
@@ -55,7 +55,7 @@ class MemberInfoChange(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class GroupInfoChange(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What changed of a group. Only what changed is there."""
+    """The changed properties of a group."""
 
     name: str | msgspec.UnsetType = msgspec.field(name="GroupName", default=msgspec.UNSET)
     introduction: str | msgspec.UnsetType = msgspec.field(name="GroupIntroduction", default=msgspec.UNSET)
@@ -106,7 +106,7 @@ class FriendApplicationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ProfileTag(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One field of a profile as others are told of it."""
+    """A field of a profile in a notice to others."""
 
     tag: str = msgspec.field(name="Tag")
     value: str = msgspec.field(name="ValueBytes", default="")
@@ -115,7 +115,7 @@ class ProfileTag(msgspec.Struct, kw_only=True, omit_defaults=True):
 class RelationContent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A change of relations, by PushType: 1 and 2 friends, 3 and 4 applications, 5 and 6 blacklist, 7 read, 8 profile.
 
-    9 is ours: a remark or the friend groups of a friend changed.
+    9 is a timim extension: a remark or the friend groups of a friend changed.
     """
 
     push_type: int = msgspec.field(name="PushType")
@@ -132,12 +132,12 @@ class RelationContent(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def server_elem_body(msg_type: str, content: bytes) -> bytes:
-    """The `MsgBody` of an entry of the server."""
+    """Return the `MsgBody` of an entry of the server."""
     return b'[{"MsgType":"%b","MsgContent":%b}]' % (msg_type.encode(), content)
 
 
 def as_push_item(kind: int, entry: bytes, content: bytes, body: bytes) -> msgspec.Raw:
-    """A rendered entry, which ends with `body`, as a push of this Event number holds it."""
+    """Convert a rendered entry, which ends with `body`, to the form of a push of this Event number."""
     if kind in (session.EVENT_GROUP_TIP, session.EVENT_GROUP_NOTICE):
         return msgspec.Raw(entry[: -len(body) - 1] + content + b"}")
     return msgspec.Raw(b'%b,"TimelineEntry":%b}' % (content[:-1], entry))
@@ -148,7 +148,7 @@ class _Wrapped(msgspec.Struct):
 
 
 def entry_from_push(kind: int, raw: msgspec.Raw) -> Entry:
-    """The entry in a member of such a push. Raises ProtocolError."""
+    """Decode the entry in a member of such a push. Raises ProtocolError."""
     if kind in (session.EVENT_GROUP_TIP, session.EVENT_GROUP_NOTICE):
         entry = decode(Entry, raw)
         msg_type = TIP if kind == session.EVENT_GROUP_TIP else GROUP_NOTICE

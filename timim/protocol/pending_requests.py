@@ -29,7 +29,7 @@ class PendingRequests:
         return len(self._waiting)
 
     def register(self, servcmd: str, on_result: OnResult, *, deadline: float) -> int:
-        """Register a request; returns the seq its frame must carry. Raises InvalidArgument when too many wait."""
+        """Register a request and return the seq for its frame. Raises InvalidArgument if too many requests wait."""
         if len(self._waiting) >= self._limit:
             raise InvalidArgument(f"{self._limit} requests wait for replies already")
         seq = next(self._seqs)
@@ -38,7 +38,7 @@ class PendingRequests:
         return seq
 
     def resolve(self, frame: Frame) -> bool:
-        """Settle the call that this frame answers; False when no call waits for it."""
+        """End the request that this frame answers; return False if none waits for it."""
         waiting = self._waiting.get(frame.head.seq)
         if waiting is None or waiting[0] != frame.head.servcmd:
             return False
@@ -47,11 +47,11 @@ class PendingRequests:
         return True
 
     def forget(self, seq: int) -> None:
-        """The caller no longer waits (it was cancelled)."""
+        """Remove a request whose caller no longer waits."""
         self._waiting.pop(seq, None)
 
     def expire(self, now: float) -> float | None:
-        """Settle what is overdue with RequestTimeout; returns when to call again, None when nothing waits."""
+        """End overdue requests with RequestTimeout; return the next deadline, None if nothing waits."""
         while self._deadlines:
             deadline, seq = self._deadlines[0]
             if seq in self._waiting:
@@ -63,7 +63,7 @@ class PendingRequests:
         return None
 
     def close(self, error: TimimError) -> None:
-        """The connection is gone: every call that waits ends with `error`."""
+        """End all requests with `error`, because the connection is lost."""
         waiting, self._waiting = self._waiting, {}
         self._deadlines.clear()
         for _, settle in waiting.values():

@@ -26,14 +26,14 @@ USERS_AT_ONCE = 100
 
 
 class ProfileItem(msgspec.Struct, kw_only=True):
-    """One field of a profile. Numbers come as text here and are taken as either."""
+    """A field of a profile. The server sends numbers as text, and accepts both."""
 
     tag: str = msgspec.field(name="Tag")
     value: str | int = msgspec.field(name="Value", default="")
 
 
 class SetProfileRequest(Body):
-    """Only what is there changes; an empty Value removes it. REST names the account."""
+    """Fields of a profile to change; an empty Value removes one. REST names the account."""
 
     account: str = msgspec.field(name="From_Account", default="")
     items: list[ProfileItem] = msgspec.field(name="ProfileItem", default_factory=list)
@@ -48,7 +48,7 @@ class GetProfilesRequest(Body):
 
 
 class UserProfile(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One account's profile; without items when the asker has this version already."""
+    """An account's profile, without items if the asker has this version already."""
 
     account: str = msgspec.field(name="To_Account")
     result: int = msgspec.field(name="ResultCode", default=0)

@@ -14,7 +14,7 @@ PLATFORMS = ("desktop", "mobile", "pad", "web", "other")
 
 
 class TimelineClient(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What a timim client tells of itself at login (ours)."""
+    """The properties of a timim client, sent at login (timim extension)."""
 
     version: int = msgspec.field(name="Version", default=1)
     batch: bool = msgspec.field(name="Batch", default=False)  # several frames in one websocket message
@@ -26,7 +26,7 @@ class TimelineClient(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class TimelineServer(msgspec.Struct, kw_only=True):
-    """What a timim server tells of itself at login (ours)."""
+    """The properties of a timim server, sent at login (timim extension)."""
 
     version: int = msgspec.field(name="Version", default=1)
     batch: bool = msgspec.field(name="Batch", default=False)
@@ -38,7 +38,7 @@ class TimelineServer(msgspec.Struct, kw_only=True):
 
 
 class LoginRequest(Body):
-    """Who logs in stands in the head (identifier, usersig)."""
+    """A login. The account is named in the head (identifier, usersig)."""
 
     client: TimelineClient | msgspec.UnsetType = msgspec.field(name="TimelineClient", default=msgspec.UNSET)
 
@@ -72,13 +72,13 @@ SUB_KICKED = 96
 
 
 class HeartbeatReply(Reply):
-    """`TimelinePushes`: how many pushes this session was sent before this reply (ours)."""
+    """The number of pushes to this session before this reply, `TimelinePushes` (timim extension)."""
 
     pushes: int | msgspec.UnsetType = msgspec.field(name="TimelinePushes", default=msgspec.UNSET)
 
 
 class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc=False):
-    """One member of a push's EventArray; `Event` says which array it holds."""
+    """A member of a push's EventArray; `Event` names the array that it has."""
 
     event: int = msgspec.field(name="Event")
     c2c: list[E] = msgspec.field(name="C2cMsgArray", default_factory=list)
@@ -99,7 +99,7 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
     sub_msg_type: int = msgspec.field(name="SubMsgType", default=0)
 
     def items(self: PushEvent[msgspec.Raw]) -> list[msgspec.Raw]:
-        """Where what is pushed under this event's number stands."""
+        """Return the array that belongs to this event's number."""
         if self.event == EVENT_C2C_MESSAGE:
             return self.c2c
         if self.event == EVENT_GROUP_MESSAGE:
@@ -120,7 +120,7 @@ RawEvent = PushEvent[msgspec.Raw]
 
 
 class ReadNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """This account read a conversation up to a seq, on whichever device (ours)."""
+    """A conversation that this account has read up to a seq, on any device (timim extension)."""
 
     peer: str = msgspec.field(name="To_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
@@ -132,7 +132,7 @@ class ReadNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ReceiptNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A peer has read up to a seq (ours); or so many members have read a group message."""
+    """A receipt: a peer has read up to a seq (timim extension), or some members have read a group message."""
 
     peer: str = msgspec.field(name="To_Account", default="")
     read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
@@ -143,7 +143,7 @@ class ReceiptNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ConversationSettingsNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What this account has of a conversation now, on whichever device it changed (ours)."""
+    """This account's settings of a conversation after a change on any device (timim extension)."""
 
     peer: str = msgspec.field(name="To_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
@@ -154,14 +154,14 @@ class ConversationSettingsNotice(msgspec.Struct, kw_only=True, omit_defaults=Tru
 
 
 class KickNotice(msgspec.Struct, kw_only=True):
-    """This session ends; the text says why."""
+    """The end of this session, with the reason as text."""
 
     kick_type: int = msgspec.field(name="KickType", default=1)
     reason: str = msgspec.field(name="Reason", default="")
 
 
 class Push(Body, Generic[E]):
-    """What the server sends on its own. Answered by PUSH_ACK when NeedAck is 1."""
+    """A message of the server without a request. The client answers it with PUSH_ACK if NeedAck is 1."""
 
     session_data: str = msgspec.field(name="SessionData", default="")
     need_ack: int = msgspec.field(name="NeedAck", default=0)

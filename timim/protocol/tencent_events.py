@@ -1,6 +1,6 @@
-"""Acts and receipts as Tencent's own clients are pushed them; timim's clients get the entries and facts themselves.
+"""Events of actions and receipts for Tencent's clients; timim's clients get the entries themselves.
 
-An act's entry takes a seq like a message; a client that knows no acts hears of it by these events and never sees the entry.
+An action's entry takes a seq like a message. A client that does not know actions gets these events instead of the entry.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def recall_event(target: EntryPayload, *, seq: int, time: int, recaller: str) -> msgspec.Raw:
-    """A message was taken back."""
+    """Return the event of a recalled message."""
     info: dict[str, Any] = {
         "From_Account": target.from_account,
         "MsgSeq": seq if target.to_group_id else target.msg_seq,
@@ -41,7 +41,7 @@ def recall_event(target: EntryPayload, *, seq: int, time: int, recaller: str) ->
 
 
 def edit_event(target: EntryPayload, *, seq: int, time: int) -> msgspec.Raw:
-    """A message has another body."""
+    """Return the event of an edited message."""
     fields: dict[str, Any] = {
         "From_Account": target.from_account,
         "MsgSeq": seq if target.to_group_id else target.msg_seq,
@@ -57,7 +57,7 @@ def edit_event(target: EntryPayload, *, seq: int, time: int) -> msgspec.Raw:
 
 
 def action_event(act: EntryAction, target: EntryPayload, *, seq: int, time: int, actor: str) -> msgspec.Raw | None:
-    """An act for other clients; None for what they have no word for."""
+    """Return the event of an action, None if Tencent's clients have none for it."""
     match act.kind:
         case MessageActionKind.RECALL:
             return recall_event(target, seq=seq, time=time, recaller=actor)
@@ -68,26 +68,26 @@ def action_event(act: EntryAction, target: EntryPayload, *, seq: int, time: int,
 
 
 def peer_read_event(peer: str, time: int) -> msgspec.Raw:
-    """A peer has read all up to this time."""
+    """Return the event that a peer has read all messages up to this time."""
     receipt = {"C2cReadedReceipt": {"To_Account": peer, "UinPairReadArray": [{"LastReadTime": time}]}}
     return _raw({"Event": session.EVENT_C2C_NOTICE, "C2cNotifyMsgArray": [receipt]})
 
 
 def c2c_read_event(peer: str, time: int) -> msgspec.Raw:
-    """This account has read a conversation on another device."""
+    """Return the event that this account has read a conversation on another device."""
     notice = {"ReadC2cMsgNotify": {"UinPairReadArray": [{"From_Account": peer, "LastReadTime": time}]}}
     return _raw({"Event": session.EVENT_C2C_NOTICE, "C2cNotifyMsgArray": [notice]})
 
 
 def group_read_event(group_id: str, seq: int) -> msgspec.Raw:
-    """This account has read a group on another device."""
+    """Return the event that this account has read a group on another device."""
     body = {"GroupReadInfoArray": [{"GroupId": group_id, "LastReadMsgSeq": seq}]}
     tip = {"ToGroupId": group_id, "MsgBody": body, "GroupInfo": {"GroupId": group_id}}
     return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
 
 
 def pin_event(item: dict[str, Any], *, pinned: bool) -> msgspec.Raw:
-    """This account pinned a conversation on another device, or ended it."""
+    """Return the event that this account pinned a conversation on another device, or unpinned it."""
     change = {"PushType": 2 if pinned else 3, "RecentContactTopItem": {"RecentContactList": [item]}}
     return _raw({"Event": session.EVENT_CONVERSATION_SETTINGS, "RecentContactMod": [change]})
 
@@ -97,5 +97,5 @@ def _raw(event: dict[str, Any]) -> msgspec.Raw:
 
 
 def kick_event(kick: session.KickNotice) -> msgspec.Raw:
-    """A member of C2cNotifyMsgArray: this session ends."""
+    """Return the event that this session ends, a member of C2cNotifyMsgArray."""
     return _raw({"SubMsgType": session.SUB_KICKED, "KickoutMsgNotify": kick})

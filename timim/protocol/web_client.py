@@ -1,4 +1,4 @@
-"""What Tencent's web client asks besides the REST vocabulary. Names and shapes are its own."""
+"""Bodies that only Tencent's web client uses, besides those of REST."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .profiles import GetProfilesReply
 
 
 class UserItem(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """Whose profile, and which versions of it the client has."""
+    """A user whose profile is asked for, and the versions that the client has."""
 
     account: str = msgspec.field(name="To_Account")
     standard_sequence: int = msgspec.field(name="StandardSequence", default=0)
@@ -26,7 +26,7 @@ class GetFullProfilesRequest(Body):
 
 
 class OwnMemberInfo(msgspec.Struct, kw_only=True):
-    """What one is in a group."""
+    """The asker's own membership in a group."""
 
     role: str = msgspec.field(name="Role")
     name_card: str = msgspec.field(name="NameCard", default="")
@@ -35,25 +35,25 @@ class OwnMemberInfo(msgspec.Struct, kw_only=True):
 
 
 class OwnGroupItem(GroupInfoItem, kw_only=True):
-    """A group's facts, and what the asker is in it."""
+    """A group's properties, and the asker's membership in it."""
 
     self_info: OwnMemberInfo | msgspec.UnsetType = msgspec.field(name="SelfInfo", default=msgspec.UNSET)
 
 
 class OwnGroupsRequest(Body):
-    """These groups, of which the asker is a member."""
+    """Groups that the asker is a member of."""
 
     ids: list[str] = msgspec.field(name="GroupIdList", default_factory=list)
 
 
 class OwnGroupsReply(Reply):
-    """A group that cannot be told of has an ErrorCode of its own."""
+    """The groups; one that cannot be shown has an ErrorCode of its own."""
 
     groups: list[OwnGroupItem] = msgspec.field(name="GroupIdList", default_factory=list)
 
 
 class PreSignRequest(Body):
-    """Where to put a file: the web client's upload plugin asks. `file_type` 1 is a picture, 255 was seen for a file."""
+    """A request of the web client's upload plugin for an address. `file_type` 1 is a picture, 255 was seen for a file."""
 
     file_type: int = msgspec.field(name="file_type", default=255)
     file_name: str = msgspec.field(name="file_name", default="")
@@ -61,7 +61,7 @@ class PreSignRequest(Body):
 
 
 class PreSignReply(Reply):
-    """It puts the bytes to the first address, and its message then holds the second."""
+    """The addresses to upload to and, for the message, to download from."""
 
     upload_url: str = msgspec.field(name="uploadUrl", default="")
     download_url: str = msgspec.field(name="downloadUrl", default="")
@@ -76,14 +76,14 @@ class ConversationGroupsReply(Reply):
 
 
 class SearchConversationGroupsReply(Reply):
-    """What is known of conversations besides their messages: marks, groups of conversations."""
+    """Marks and groups of conversations."""
 
     conversations: list[dict[str, Any]] = msgspec.field(name="ContactItem", default_factory=list)
     groups: list[dict[str, Any]] = msgspec.field(name="GroupItem", default_factory=list)
 
 
 class PeerReadTimesRequest(Body):
-    """Up to when these users have read what this account wrote to them."""
+    """Users, to learn up to which time they have read this account's messages."""
 
     peers: list[str] = msgspec.field(name="To_Account", default_factory=list)
 
