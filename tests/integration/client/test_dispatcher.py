@@ -12,7 +12,7 @@ from pyleak import no_task_leaks
 
 import timim
 from timim import HandlerFailed, Message, RelationChanged
-from timim.engine import dispatcher, fetcher, inbox
+from timim.engine import dispatcher, fetcher, inbox, push_queue
 from timim.testing import EventRecorder, RunningServer, running_server
 
 
@@ -112,7 +112,7 @@ async def test_a_slow_handler_blocks_neither_the_socket_nor_memory_and_loses_not
     server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatcher, "WAITING_LIMIT", 20)
-    monkeypatch.setattr(inbox, "QUEUE_LIMIT", 30)
+    monkeypatch.setattr(push_queue, "QUEUE_LIMIT", 30)
     monkeypatch.setattr(inbox, "BATCH", 8)
     monkeypatch.setattr(inbox, "GAP_LIMIT", 8)
     monkeypatch.setattr(fetcher, "PAGE", 8)
