@@ -16,12 +16,11 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 from timim.client import Client
 from timim.ids import ConversationKey, ConversationType
-from timim.local_store import message_rows, timeline_state
+from timim.local_store import message_rows
 from timim.local_store.types import IngestBatch, MessageRow
 from timim.message import Message
 from timim.protocol.coverage import Interval
@@ -107,9 +106,7 @@ async def paging(client: Client, path: Path, size: int) -> tuple[float, float]:
 
 
 async def a_message(client: Client, seq: int) -> Message:
-    engine = client._engine
-    assert engine is not None
-    found = await engine.store.messages.get(KEY, seq)
+    found = await client.engine.store.messages.get(KEY, seq)
     assert found is not None
     return found
 
@@ -119,7 +116,7 @@ async def filling(path: Path, size: int) -> float:
     async with LocalStore(path) as store:
         for i in range(100):
             first = 1 + i * 7919 % (size - HOLE)
-            await store._file.write(partial(forget, first=first))
+            await forget(store, first)
             batch = IngestBatch(KEY, [row(seq) for seq in range(first, first + HOLE)], [Interval(first, first + HOLE - 1)])
             begun = time.perf_counter()
             await store.messages.ingest([batch])
@@ -128,10 +125,11 @@ async def filling(path: Path, size: int) -> float:
     return quartile(times)
 
 
-def forget(connection: sqlite3.Connection, *, first: int) -> None:
-    last = first + HOLE - 1
-    connection.execute("DELETE FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ?", (*KEY, first, last))
-    timeline_state.write_coverage(connection, KEY, timeline_state.coverage_of(connection, KEY).remove(first, last))
+async def forget(store: LocalStore, first: int) -> None:
+    for seq in range(first, first + HOLE):
+        message = await store.messages.get(KEY, seq)
+        assert message is not None
+        await store.messages.delete(message)
 
 
 def row(seq: int) -> MessageRow:
