@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from tests.support.backing_services import Nats, Postgres
 from tests.support.fork_server import FORK_SERVER
 from tests.support.s3_server import Bucket, s3_server
-from tests.support.users import People
+from tests.support.users import Users
 from timim.testing import RunningServer, running_server
 from timim.testing.server import BACKEND
 
@@ -78,10 +78,10 @@ async def shared_server() -> AsyncIterator[RunningServer]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def people(shared_server: RunningServer) -> AsyncIterator[People]:
+async def users(shared_server: RunningServer) -> AsyncIterator[Users]:
     """Users of that server, logged out when the test ends."""
     async with AsyncExitStack() as stack:
-        yield People(shared_server, stack)
+        yield Users(shared_server, stack)
 
 
 @pytest.fixture(scope="session")

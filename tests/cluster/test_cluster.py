@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from tests.support.backing_services import Nats, Postgres
-from tests.support.chaos import mortal
+from tests.support.chaos import killable_cluster
 from tests.support.deployment import THIS, deployment, metrics_of
 from timim import KickedOffline, KickedOut, Muted, NotAMember, RelationChanged
 from timim.elem_base import RelationType
@@ -219,7 +219,7 @@ async def test_doctor_tells_a_good_deployment_from_a_bad_one(database: Callable[
 
 
 async def test_readyz_is_good_only_while_the_database_answers(own_postgres: Postgres) -> None:
-    async with mortal(own_postgres, "ready", gateways=1) as cluster, httpx2.AsyncClient() as http:
+    async with killable_cluster(own_postgres, "ready", gateways=1) as cluster, httpx2.AsyncClient() as http:
         url = cluster.running.gateways[0].url.replace("ws", "http", 1) + "/readyz"
         ready = await http.get(url)
         assert (ready.status_code, ready.json()) == (200, {"status": "ok", "bus": "ok"})

@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from tests.support.backing_services import Nats, Postgres
-from tests.support.deployment import THIS, Deployment, Talk, deployment, talked_through
+from tests.support.deployment import THIS, Deployment, Talk, deployment, talk_during
 from tests.support.paths import ROOT
 from timim import ConnectionFailed, ConnectionLost, NetworkError, NotAMember, TimimError
 from timim.server.store.schema import VERSION
@@ -65,7 +65,7 @@ async def drained_while_asked(running: Deployment, url: str) -> None:
             assert (await owner.groups.of(creating.result().id).info()).name == "team"
             await talk.goes_on()
 
-    await talked_through(running, drain)
+    await talk_during(running, drain)
 
 
 async def test_a_stopping_gateway_answers_the_requests_in_flight(database: Callable[[], str], nats_server: Nats) -> None:
@@ -101,7 +101,7 @@ async def test_a_request_that_is_never_answered_does_not_keep_a_gateway_from_sto
                         await creating
                 await talk.goes_on()
 
-        await talked_through(running, drain)
+        await talk_during(running, drain)
 
 
 async def test_a_gateway_without_its_database_still_stops(own_postgres: Postgres, nats_server: Nats) -> None:
@@ -144,7 +144,7 @@ async def upgraded(running: Deployment, newer: Sequence[str]) -> None:
             assert await running.remove(leaving) == 0
         await talk.goes_on()
 
-    await talked_through(running, upgrade)
+    await talk_during(running, upgrade)
 
 
 async def test_two_versions_serve_side_by_side_while_gateways_are_upgraded(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.support.backing_services import Postgres
-from tests.support.chaos import mortal
+from tests.support.chaos import killable_cluster
 from timim.testing import EventRecorder, RunningServer
 
 LIMIT_S = 30.0  # a bound for a busy machine
@@ -21,7 +21,7 @@ async def a_gateway_dies_before_it_tells(
     postgres: Postgres, limit_s: float, *, resent: bool, program: Sequence[str] = RunningServer.program
 ) -> None:
     """The sender's gateway dies; the sender comes to the other one and sends again, or does not come back."""
-    async with mortal(postgres, "untold", gateways=2, program=program) as cluster:
+    async with killable_cluster(postgres, "untold", gateways=2, program=program) as cluster:
         first = cluster.running.gateways[0]
         await first.restart(crash_at="before-publish")
         async with cluster.running.client("alice") as alice, cluster.running.client("bob") as bob:  # one on each

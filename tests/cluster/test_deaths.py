@@ -10,8 +10,8 @@ from typing import get_args
 
 import pytest
 
-from tests.support.backing_services import Nats, Postgres, Relay, free_port
-from tests.support.chaos import Part, mortal, outlived, percentile
+from tests.support.backing_services import Nats, Postgres, ServiceProxy, free_port
+from tests.support.chaos import Part, killable_cluster, percentile, survive_deaths
 from timim import NotAMember
 from timim.testing import EventRecorder, RunningServer, running_server
 
@@ -33,23 +33,23 @@ def some_deaths(rng: random.Random, count: int) -> list[Part]:
 @pytest.mark.requirement("R7")
 async def test_killing_every_part_loses_nothing_and_repeats_nothing(own_postgres: Postgres, seed: int) -> None:
     rng = random.Random(seed)
-    async with mortal(own_postgres, "r7") as cluster:
-        print((await outlived(cluster, some_deaths(rng, 1), rng, pairs=4, limit_s=LIMIT_S)).tell())
+    async with killable_cluster(own_postgres, "r7") as cluster:
+        print((await survive_deaths(cluster, some_deaths(rng, 1), rng, pairs=4, limit_s=LIMIT_S)).tell())
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.requirement("R7")
 async def test_nodes_that_do_not_compare_are_detected(own_postgres: Postgres, seed: int) -> None:
     rng = random.Random(seed)
-    async with mortal(own_postgres, "r7", gateways=2, program=NO_COMPARE) as cluster:
+    async with killable_cluster(own_postgres, "r7", gateways=2, program=NO_COMPARE) as cluster:
         with pytest.raises(ExceptionGroup) as failed:
-            await outlived(cluster, some_deaths(rng, 1), rng, pairs=4, limit_s=MUTANT_LIMIT_S)
+            await survive_deaths(cluster, some_deaths(rng, 1), rng, pairs=4, limit_s=MUTANT_LIMIT_S)
         assert failed.group_contains(TimeoutError)
 
 
 @pytest.mark.requirement("R7")
 async def test_gateways_continue_with_the_remaining_nats_servers(own_postgres: Postgres) -> None:
-    async with mortal(own_postgres, "rolling", gateways=2) as cluster:
+    async with killable_cluster(own_postgres, "rolling", gateways=2) as cluster:
         async with cluster.running.client("alice") as alice, cluster.running.client("bob") as bob:
             watch = EventRecorder(bob)
             for n, server in enumerate(cluster.nats.servers, 1):
@@ -70,7 +70,7 @@ async def a_route_loses_a_hint(url: str, limit_s: float) -> None:
             return server
 
         far = await nats()
-        route = await stack.enter_async_context(Relay(far.cluster_port))
+        route = await stack.enter_async_context(ServiceProxy(far.cluster_port))
         near = await nats(route.port)
         here = await stack.enter_async_context(running_server(database=url, bus=near.url))
         there = await stack.enter_async_context(running_server(database=url, bus=far.url))
@@ -102,7 +102,7 @@ async def test_nodes_that_ignore_gaps_in_heartbeats_are_detected(
 
 
 async def test_a_server_without_nats_keeps_working_and_decides_by_the_database(own_postgres: Postgres) -> None:
-    async with mortal(own_postgres, "away", gateways=2) as cluster:
+    async with killable_cluster(own_postgres, "away", gateways=2) as cluster:
         async with cluster.running.client("owner") as owner, cluster.running.client("bob") as bob:
             group = await owner.groups.create("Public", name="team", members=["bob"])
             await bob.group(group.id).send("one")
@@ -120,10 +120,10 @@ async def test_a_server_without_nats_keeps_working_and_decides_by_the_database(o
 async def test_twenty_deaths_of_every_kind(own_postgres: Postgres, seed: int) -> None:
     """20 deaths of each kind, then NATS away for 10 s; the times are printed."""
     rng = random.Random(seed)
-    async with mortal(own_postgres, "r7") as cluster:
-        story = await outlived(cluster, some_deaths(rng, 20), rng, pairs=9, limit_s=LIMIT_S)
+    async with killable_cluster(own_postgres, "r7") as cluster:
+        story = await survive_deaths(cluster, some_deaths(rng, 20), rng, pairs=9, limit_s=LIMIT_S)
         print(f"\n20 deaths of each kind\n{story.tell()}")
-        away = await outlived(cluster, ["bus"], rng, pairs=9, limit_s=LIMIT_S, away_s=10.0)
+        away = await survive_deaths(cluster, ["bus"], rng, pairs=9, limit_s=LIMIT_S, away_s=10.0)
         print(f"NATS away for 10 s\n{away.tell()}")
     assert percentile(story.all_recoveries, 99) < RECOVERY_P99_S
     assert percentile(away.all_recoveries, 99) < RECOVERY_P99_S

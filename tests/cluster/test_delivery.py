@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.backing_services import Nats, Postgres
 from tests.support.deployment import THIS, deployment
-from tests.support.webhook_receiver import Call, Receiver, agree, receiving
+from tests.support.webhook_receiver import Call, WebhookReceiver, agree, webhook_receiver
 from timim.testing import EventRecorder, RunningServer
 
 Nodes = list[RunningServer]
@@ -20,19 +20,19 @@ TEXTS = 20
 
 
 @pytest.fixture
-async def phones() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
+async def phones() -> AsyncIterator[WebhookReceiver]:
+    async with webhook_receiver() as receiver:
         yield receiver
 
 
 @pytest.fixture
-async def nodes(database: Callable[[], str], nats_server: Nats, phones: Receiver) -> AsyncIterator[Nodes]:
+async def nodes(database: Callable[[], str], nats_server: Nats, phones: WebhookReceiver) -> AsyncIterator[Nodes]:
     """Two gateways that push to the same phones."""
     async with deployment(THIS, THIS, database=database(), bus=nats_server.url, push_url=phones.url) as running:
         yield running.gateways
 
 
-def hold(phones: Receiver) -> tuple[asyncio.Event, asyncio.Event]:
+def hold(phones: WebhookReceiver) -> tuple[asyncio.Event, asyncio.Event]:
     """The first call is not answered until the second event; the first tells that it came."""
     came, answered = asyncio.Event(), asyncio.Event()
 
@@ -46,11 +46,11 @@ def hold(phones: Receiver) -> tuple[asyncio.Event, asyncio.Event]:
     return came, answered
 
 
-def seqs(phones: Receiver) -> list[int]:
+def seqs(phones: WebhookReceiver) -> list[int]:
     return [call.body["MsgSeq"] for call in phones.calls]
 
 
-async def spoken_on_both(nodes: Nodes, phones: Receiver) -> None:
+async def spoken_on_both(nodes: Nodes, phones: WebhookReceiver) -> None:
     """Two on two nodes speak to one who is away, while the first push is slow."""
     here, there = nodes
     await here.add_users("carol")
@@ -66,13 +66,15 @@ async def spoken_on_both(nodes: Nodes, phones: Receiver) -> None:
         await phones.until(lambda calls: len({call.body["MsgSeq"] for call in calls}) == TEXTS)
 
 
-async def test_each_push_is_delivered_once_and_in_order_by_any_node(nodes: Nodes, phones: Receiver) -> None:
+async def test_each_push_is_delivered_once_and_in_order_by_any_node(nodes: Nodes, phones: WebhookReceiver) -> None:
     await spoken_on_both(nodes, phones)
     assert seqs(phones) == sorted(set(seqs(phones)))
     assert all(call.body["To_Account"] == ["carol"] for call in phones.calls), "dave is online on the other node"
 
 
-async def test_nodes_that_do_not_claim_are_detected(database: Callable[[], str], nats_server: Nats, phones: Receiver) -> None:
+async def test_nodes_that_do_not_claim_are_detected(
+    database: Callable[[], str], nats_server: Nats, phones: WebhookReceiver
+) -> None:
     url = database()
     async with deployment(NO_CLAIMS, NO_CLAIMS, database=url, bus=nats_server.url, push_url=phones.url) as running:
         await spoken_on_both(running.gateways, phones)
@@ -80,7 +82,9 @@ async def test_nodes_that_do_not_claim_are_detected(database: Callable[[], str],
 
 
 @pytest.mark.parametrize("other_knows", [True, False])
-async def test_another_node_continues_the_deliveries_of_a_dead_one(nodes: Nodes, phones: Receiver, other_knows: bool) -> None:
+async def test_another_node_continues_the_deliveries_of_a_dead_one(
+    nodes: Nodes, phones: WebhookReceiver, other_knows: bool
+) -> None:
     here, there = nodes
     await here.add_users("bob")
     came, _ = hold(phones)
@@ -98,7 +102,7 @@ async def test_another_node_continues_the_deliveries_of_a_dead_one(nodes: Nodes,
 
 
 async def test_delivery_continues_when_the_database_comes_back(
-    own_postgres: Postgres, nats_server: Nats, phones: Receiver
+    own_postgres: Postgres, nats_server: Nats, phones: WebhookReceiver
 ) -> None:
     url = own_postgres.database("told")
     async with deployment(THIS, THIS, database=url, bus=nats_server.url, push_url=phones.url) as running:
@@ -118,7 +122,7 @@ async def test_delivery_continues_when_the_database_comes_back(
     assert seqs(phones)[seqs(phones).index(2) :] == [2, 3, 4], "only the one under way may be told again, by the other node"
 
 
-async def test_a_user_online_on_another_node_gets_no_offline_push(nodes: Nodes, phones: Receiver) -> None:
+async def test_a_user_online_on_another_node_gets_no_offline_push(nodes: Nodes, phones: WebhookReceiver) -> None:
     here, there = nodes
     await here.add_users("carol")
     async with here.client("alice") as alice, there.client("bob") as bob:

@@ -23,7 +23,7 @@ import typer.main
 import yaml
 
 from tests.support.backing_services import Nats, free_port, wait_for_port
-from tests.support.deployment import THIS, Deployment, Talk, deployment, metrics_of, talked_through
+from tests.support.deployment import THIS, Deployment, Talk, deployment, metrics_of, talk_during
 from tests.support.paths import ROOT
 from timim import FileElem
 from timim.cli.main import app
@@ -144,7 +144,7 @@ async def test_clients_behind_a_proxy_do_not_notice_a_gateway_stop(
 
         command = await asyncio.to_thread(proxy, running, port, tmp_path)
         with program(command, port, tmp_path):
-            await talked_through(running, operate)
+            await talk_during(running, operate)
 
 
 def parsed(command: Sequence[str]) -> dict[str, Any]:

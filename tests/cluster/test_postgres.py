@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 import pytest
 from msgspec.structs import replace
 
-from tests.support.backing_services import Postgres, Relay
+from tests.support.backing_services import Postgres, ServiceProxy
 from timim import InvalidArgument, StorageError
 from timim.server.store.base import Appended, MsgKey, NewEntry, Store, StoredAccount, c2c_timeline
 from timim.server.store.mutations import SetAccount
@@ -169,7 +169,7 @@ async def answers_lost_after_the_commit(url: str, kind: type[PostgresStore]) -> 
     host, _, rest = url.rpartition(":")
     port, _, name = rest.partition("/")
     async with AsyncExitStack() as stack:
-        relay = await stack.enter_async_context(Relay(int(port)))
+        relay = await stack.enter_async_context(ServiceProxy(int(port)))
         (store,) = await opened(stack, f"{host}:{relay.port}/{name}", 1, kind)
         assert (await store.timelines.append(entry(0, LINES[0]))).seq == 1
         relay.swallow()
@@ -199,7 +199,7 @@ async def test_an_operation_of_unknown_outcome_is_not_retried(database: Callable
     host, _, rest = url.rpartition(":")
     port, _, name = rest.partition("/")
     async with AsyncExitStack() as stack:
-        relay = await stack.enter_async_context(Relay(int(port)))
+        relay = await stack.enter_async_context(ServiceProxy(int(port)))
         (store,) = await opened(stack, f"{host}:{relay.port}/{name}", 1)
         assert (await store.timelines.append(entry(0, LINES[0]))).seq == 1
         relay.swallow()

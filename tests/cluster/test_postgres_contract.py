@@ -9,7 +9,7 @@ import pytest
 from tests.fixtures.releases.databases import Engine
 from tests.support.locks_contract import LocksContract
 from tests.support.media_store_contract import MediaStoreContract
-from tests.support.migrations_contract import Database, MigrationsContract, Server
+from tests.support.migrations_contract import Database, MigrationsContract, PostgresDatabase
 from tests.support.store_contract import Open, StoreContract
 from timim.server.store.base import Store
 from timim.server.store.postgres.engine import PostgresStore
@@ -61,4 +61,4 @@ class TestPostgresMigrations(MigrationsContract):
     @pytest.fixture
     def made(self, database: Callable[[], str]) -> Callable[[], Database]:
         """Make a database without anything in it."""
-        return lambda: Server(database())
+        return lambda: PostgresDatabase(database())

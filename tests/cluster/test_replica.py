@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.backing_services import Nats, Postgres, Relay
+from tests.support.backing_services import Nats, Postgres, ServiceProxy
 from tests.support.deployment import THIS, Deployment, deployment, metrics_of
 from timim import StorageError
 from timim.server.store import timelines
@@ -148,7 +148,7 @@ async def test_an_unreachable_replica_is_skipped_and_used_again_later(
 
 
 async def test_only_one_page_waits_for_a_hanging_replica(pair: Pair, name: str) -> None:
-    async with Relay(pair.replica.port) as relay:
+    async with ServiceProxy(pair.replica.port) as relay:
         async with opened(pair.first.url(name), f"postgresql://timim@127.0.0.1:{relay.port}/{name}") as store:
             await add(store, 1, 10)
             await pair.followed()

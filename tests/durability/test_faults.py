@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import pytest
 
-from tests.support.client_processes import farm
+from tests.support.client_processes import client_processes
 from timim import Client, ConnectionFailed, HistoryReset, MessageStatus, TimimError
 from timim.engine.inbox import Inbox
 from timim.ids import ConversationKey
@@ -270,7 +270,7 @@ async def drain(
     async with server.client("bob") as bob:
         await asyncio.gather(*(bob.c2c("alice").send(text) for text in texts))
     thrown: dict[str, list[tuple[int, str]]] = {}
-    async with farm() as clients, server.faults.chaos(seed, rate=0.3, kinds=("cut", "split")):
+    async with client_processes() as clients, server.faults.chaos(seed, rate=0.3, kinds=("cut", "split")):
 
         async def one(name: str) -> None:
             runs = []

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 import pytest
 
-from tests.support.client_processes import farm
+from tests.support.client_processes import client_processes
 from timim import Client, Message, MessageStatus, StorageError, StoreReplaced
 from timim.local_store import types, writes
 from timim.testing import EventRecorder, RunningServer, running_server
@@ -40,7 +40,7 @@ async def test_forty_kills_under_traffic_leave_every_message_once(server: Runnin
     rng = random.Random(seed)
     await server.add_users("alice", "bob")
     thrown: list[tuple[int, str]] = []
-    async with server.client("alice") as alice, farm() as clients:
+    async with server.client("alice") as alice, client_processes() as clients:
         sent = 0
 
         async def speak(count: int) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.client_processes import ClientProcess, Clients, farm
+from tests.support.client_processes import ClientProcess, Clients, client_processes
 from tests.support.paths import MUTANTS
 from timim.testing import RunningServer, running_server
 
@@ -117,7 +117,7 @@ async def server() -> AsyncIterator[RunningServer]:
 @pytest.mark.requirement("P02", "R3")
 async def test_nothing_is_lost_repeated_or_out_of_order(server: RunningServer, tmp_path: Path, seed: int) -> None:
     weather = Weather(senders=10, each=500, rate=0.35, crashes=3, kills=8)
-    async with farm() as clients:
+    async with client_processes() as clients:
         result = await storm(server, clients, tmp_path, seed, weather)
     hold(result)
     assert result.faults >= 350
@@ -130,7 +130,7 @@ async def test_nothing_is_lost_repeated_or_out_of_order(server: RunningServer, t
 @pytest.mark.requirement("R3")
 async def test_a_long_storm_of_faults(server: RunningServer, tmp_path: Path, seed: int, round: int) -> None:
     weather = Weather(senders=10, each=400, rate=0.3, crashes=3, kills=10)
-    async with farm() as clients:
+    async with client_processes() as clients:
         result = await storm(server, clients, tmp_path, seed + round, weather)
     hold(result)
     assert result.faults >= 200  # 10,000 in all rounds
@@ -140,7 +140,7 @@ async def test_a_long_storm_of_faults(server: RunningServer, tmp_path: Path, see
 @pytest.mark.timeout(120)
 @pytest.mark.requirement("R3")
 async def test_a_server_that_does_not_recognise_a_resend_is_detected_in_a_storm(tmp_path: Path, seed: int) -> None:
-    async with running_server(data_dir=tmp_path / "server", hello_interval_s=2) as server, farm() as clients:
+    async with running_server(data_dir=tmp_path / "server", hello_interval_s=2) as server, client_processes() as clients:
         server.program = (str(MUTANTS / "no_dedupe.py"),)
         await server.restart()
         weather = Weather(senders=4, each=60, rate=0.4, crashes=1, kills=2)
@@ -153,7 +153,7 @@ async def test_a_server_that_does_not_recognise_a_resend_is_detected_in_a_storm(
 @pytest.mark.timeout(120)
 @pytest.mark.requirement("R3")
 async def test_a_client_that_renames_its_resends_is_detected(server: RunningServer, tmp_path: Path, seed: int) -> None:
-    async with farm() as clients:
+    async with client_processes() as clients:
         await server.add_users("bob", "s0")
         server.faults.cut(user="s0", direction="down", after_frames=2, times=6)  # acks: what is stored, and not known to be
         s0 = await clients.start("send", server, "s0", tmp_path / "s0", peer="bob", count=100, mutant="renames")

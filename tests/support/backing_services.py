@@ -214,7 +214,7 @@ class NatsCluster:
             server.close()
 
 
-class Relay:
+class ServiceProxy:
     """Bytes between a program and the service at a port, until it is told to swallow the service's answers, or to cut."""
 
     def __init__(self, port: int) -> None:

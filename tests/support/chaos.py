@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.support.backing_services import Nats, NatsCluster, Postgres
-from tests.support.deployment import PATIENT, THIS, Deployment, Pair, Talk, deployment, talked_through
+from tests.support.deployment import PATIENT, THIS, Deployment, Pair, Talk, deployment, talk_during
 from timim.testing import RunningServer
 
 Part = Literal["gateway", "nats", "postgres", "bus", "three"]  # bus: all NATS servers; three: one of each of the first three
@@ -30,7 +30,7 @@ class Death:
 
 
 @dataclass(slots=True)
-class Cluster:
+class KillableCluster:
     """A deployment, and what it stands on: all of it may die."""
 
     running: Deployment
@@ -74,22 +74,22 @@ async def _started(server: RunningServer, nats: Nats) -> None:
 
 
 @asynccontextmanager
-async def mortal(
+async def killable_cluster(
     postgres: Postgres, database: str, *, gateways: int = 3, program: Sequence[str] = THIS
-) -> AsyncIterator[Cluster]:
+) -> AsyncIterator[KillableCluster]:
     """So many gateways and three NATS servers, on an empty database of this PostgreSQL."""
     url = await asyncio.to_thread(postgres.database, database)
     nats = await asyncio.to_thread(NatsCluster, 3)
     try:
         async with deployment(*[program] * gateways, database=url, bus=nats.url) as running:
             running.options = PATIENT  # they come back as the clients of users do: it is measured
-            yield Cluster(running, nats, postgres)
+            yield KillableCluster(running, nats, postgres)
     finally:
         await asyncio.to_thread(nats.close)
 
 
 @dataclass(slots=True)
-class Story:
+class RecoveryTimes:
     """What deaths cost, in seconds: `recoveries` of each pair by what died; `lateness` of each message besides the outages."""
 
     recoveries: dict[Part, list[float]] = field(default_factory=dict)
@@ -105,15 +105,15 @@ class Story:
         return "\n".join([*lines, f"{len(self.lateness)} messages: late besides the outage, {_figures(self.lateness)}"])
 
 
-async def outlived(
-    cluster: Cluster, deaths: Sequence[Part], rng: random.Random, *, pairs: int, limit_s: float, away_s: float = 0.3
-) -> Story:
+async def survive_deaths(
+    cluster: KillableCluster, deaths: Sequence[Part], rng: random.Random, *, pairs: int, limit_s: float, away_s: float = 0.3
+) -> RecoveryTimes:
     """Pairs talk, half of them in groups, while parts die one by one; what was said comes whole, once and in order.
 
     Every other one falls silent after each death. Raises TimeoutError, in a group, when a pair is not back `limit_s` after an
     outage.
     """
-    story, outages = Story(), []
+    story, outages = RecoveryTimes(), []
 
     async def die(talk: Talk) -> None:
         shy, others = talk.pairs[::2], talk.pairs[1::2]
@@ -134,7 +134,7 @@ async def outlived(
                 if death.restarting is not None:
                     await death.restarting
 
-    talk = await talked_through(cluster.running, die, pairs=pairs, groups=True, pace_s=PACE_S)
+    talk = await talk_during(cluster.running, die, pairs=pairs, groups=True, pace_s=PACE_S)
     for pair in talk.pairs:
         story.lateness += [_lateness(begun, pair.came[text], outages) for text, begun in pair.begun.items()]
     return story

@@ -1,7 +1,7 @@
 """Clients in processes of their own, which a test can kill -9: forked from one that has loaded timim, so they start at once.
 
-`async with farm() as clients: bob = await clients.start("receive", server, "bob", folder)`. What a client says it writes to
-a socket that the test reads: what it said before it was killed is heard.
+`async with client_processes() as clients: bob = await clients.start("receive", server, "bob", folder)`. A client reports
+on a socket that the test reads: reports made before a kill are heard.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ TIMEOUT_S = 1.0
 class Clients:
     """`start` makes one more client; all that are left are killed in the end."""
 
-    def __init__(self, nursery: asyncio.subprocess.Process, socket: str) -> None:
-        self._nursery = nursery
+    def __init__(self, forker: asyncio.subprocess.Process, socket: str) -> None:
+        self._forker = forker
         self._socket = socket
         self._said: dict[int, list[list[Any]]] = {}
         self._more = asyncio.Condition()
@@ -60,8 +60,8 @@ class Clients:
             "folder": str(folder),
             **options,
         }
-        assert self._nursery.stdin is not None
-        self._nursery.stdin.write(json.dumps(order).encode() + b"\n")
+        assert self._forker.stdin is not None
+        self._forker.stdin.write(json.dumps(order).encode() + b"\n")
         client = ClientProcess(self, number)
         (self._pids[number],) = await client.hear("started")
         return client
@@ -125,24 +125,24 @@ class ClientProcess:
 
 
 @asynccontextmanager
-async def farm() -> AsyncIterator[Clients]:
+async def client_processes() -> AsyncIterator[Clients]:
     with tempfile.TemporaryDirectory(prefix="timim-farm-") as folder:
-        nursery = await asyncio.create_subprocess_exec(
+        forker = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "tests.support.client_processes",
             stdin=asyncio.subprocess.PIPE,
             cwd=ROOT,
         )
-        clients = Clients(nursery, f"{folder}/s")
+        clients = Clients(forker, f"{folder}/s")
         listener = await asyncio.start_unix_server(clients.listen, clients._socket)
         try:
             yield clients
         finally:
             await clients.kill_all()
-            assert nursery.stdin is not None
-            nursery.stdin.close()
-            await nursery.wait()
+            assert forker.stdin is not None
+            forker.stdin.close()
+            await forker.wait()
             listener.close()
             await listener.wait_closed()
 
@@ -150,7 +150,7 @@ async def farm() -> AsyncIterator[Clients]:
 # What follows runs in the processes.
 
 
-class Speaker:
+class Reporter:
     def __init__(self, order: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         self._number = order["number"]
         self._writer = writer
@@ -172,7 +172,7 @@ def rename_resends() -> None:
     Outbox._start = renames  # type: ignore[method-assign]
 
 
-def throw_early() -> None:
+def deliver_early() -> None:
     """The mutant: handlers hear of what came before it is on disk."""
     ingest = Ingest.ingest
 
@@ -194,13 +194,13 @@ def throw_early() -> None:
 _named: set[str] = set()
 
 
-async def live(order: dict[str, Any]) -> None:
+async def run_client(order: dict[str, Any]) -> None:
     if order.get("mutant") == "renames":
         rename_resends()
     elif order.get("mutant") == "throws early":
-        throw_early()
+        deliver_early()
     _, writer = await asyncio.open_unix_connection(order["socket"])
-    speaker = Speaker(order, writer)
+    speaker = Reporter(order, writer)
     speaker.say("started", os.getpid())
     client = Client(
         order["url"],
@@ -229,7 +229,7 @@ async def live(order: dict[str, Any]) -> None:
     await asyncio.Event().wait()
 
 
-async def send_all(client: Client, speaker: Speaker, order: dict[str, Any]) -> None:
+async def send_all(client: Client, speaker: Reporter, order: dict[str, Any]) -> None:
     """Send "user 0", "user 1" … to the peer, from where an earlier run left off: what was given has its row."""
     conversation = client.c2c(order["peer"])
     given = 0
@@ -261,8 +261,8 @@ def main() -> None:
     for line in sys.stdin:
         if os.fork() == 0:
             try:
-                asyncio.run(live(json.loads(line)))
-            except BaseException:  # noqa: BLE001  the child ends here, whatever it was: it is not the nursery
+                asyncio.run(run_client(json.loads(line)))
+            except BaseException:  # noqa: BLE001  the child ends here, whatever it was: it is not the forker
                 traceback.print_exc()
             os._exit(1)
 

@@ -187,7 +187,7 @@ class Talk:
             assert pair.heard == pair.sent
 
 
-async def talked_through(
+async def talk_during(
     running: Deployment, act: Callable[[Talk], Awaitable[None]], *, pairs: int = 4, groups: bool = False, pace_s: float = 0.0
 ) -> Talk:
     """Pairs talk while `act` does something to the deployment: no call of `send` fails, all comes, once and in order.

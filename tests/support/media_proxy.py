@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
 
-from tests.support.raw_database import looked_up
+from tests.support.raw_database import query_database
 from timim.testing import RunningServer
 from timim.util.failpoints import Failpoint
 
@@ -18,7 +18,7 @@ CHUNK_BYTES = 64 * 1024
 WAIT_S = 90  # a busy machine
 
 
-class Relay:
+class MediaProxy:
     """`cuts`: when so many bytes in all have passed in a direction, the connection that carries them is reset."""
 
     def __init__(self) -> None:
@@ -106,10 +106,10 @@ class Relay:
         raise EOFError
 
 
-class RelayedServer(RunningServer):
+class ProxiedServer(RunningServer):
     """A server whose media go through a relay, also after it was started again."""
 
-    def __init__(self, folder: Path, relay: Relay, settings: Mapping[str, object]) -> None:
+    def __init__(self, folder: Path, relay: MediaProxy, settings: Mapping[str, object]) -> None:
         super().__init__(folder, {"public_url": relay.url, **settings})
         self.relay = relay
 
@@ -118,7 +118,7 @@ class RelayedServer(RunningServer):
         self.relay.port_of_server = self._port
 
     def rows(self, table: str) -> int:
-        ((count,),) = looked_up(self.folder, f"SELECT count(*) FROM {table}")
+        ((count,),) = query_database(self.folder, f"SELECT count(*) FROM {table}")
         return int(count)
 
     def stored_bytes(self) -> int:
@@ -134,13 +134,13 @@ class RelayedServer(RunningServer):
 
 
 @asynccontextmanager
-async def relayed_server(
+async def proxied_server(
     folder: Path, settings: Mapping[str, object] | None = None, *, program: tuple[str, ...] = ()
-) -> AsyncIterator[tuple[RelayedServer, Relay]]:
+) -> AsyncIterator[tuple[ProxiedServer, MediaProxy]]:
     """A real server and the relay that stands before its media door."""
-    relay = Relay()
+    relay = MediaProxy()
     await relay.start()
-    server = RelayedServer(folder, relay, settings or {})
+    server = ProxiedServer(folder, relay, settings or {})
     if program:
         server.program = program
     try:

@@ -36,7 +36,7 @@ class Database(Protocol):
     async def defaults(self, table: str) -> dict[str, str]: ...  # of the columns that have one, as texts
 
 
-class File:
+class SqliteFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
@@ -62,7 +62,7 @@ class File:
             return {row[1]: row[4].strip("'") for row in file.execute(f"PRAGMA table_info({table})") if row[4] is not None}
 
 
-class Server:
+class PostgresDatabase:
     """A database of a PostgreSQL."""
 
     def __init__(self, url: str) -> None:
@@ -106,18 +106,18 @@ class Server:
         return {str(row["name"]): str(row["value"]).removesuffix("::text").strip("'") for row in rows}
 
 
-async def brought_up(database: Database) -> None:
+async def migrate(database: Database) -> None:
     store = database.store()
     await store.open()
     await store.close()
 
 
-async def migrated(engine: Engine, version: int, database: Database) -> None:
+async def check_migration(engine: Engine, version: int, database: Database) -> None:
     """Every row that was there is there, with what it said; a new column says its default; nothing else came."""
     await database.load(kept(engine, version).read_text())
     before = await database.tables()
     assert all(before.values()), "a table without rows proves nothing"
-    await brought_up(database)
+    await migrate(database)
     after = await database.tables()
     assert before.keys() <= after.keys()
     for table, rows in after.items():
@@ -140,7 +140,7 @@ class MigrationsContract:
     async def test_a_migration_keeps_every_row_of_every_version(
         self, engine: Engine, version: int, made: Callable[[], Database]
     ) -> None:
-        await migrated(engine, version, made())
+        await check_migration(engine, version, made())
 
     @pytest.mark.parametrize("version", VERSIONS)
     @pytest.mark.requirement("R19")
@@ -150,7 +150,7 @@ class MigrationsContract:
         old, new = made(), made()
         await old.load(kept(engine, version).read_text())
         for database in (old, new):
-            await brought_up(database)
+            await migrate(database)
         assert await old.shape() == await new.shape()
 
     @pytest.mark.parametrize("version", VERSIONS)
@@ -195,7 +195,7 @@ class MigrationsContract:
                 patched.setattr(schema, "STEPS", (*schema.STEPS, step))
                 patched.setattr(schema, "VERSION", before_last + 1)
                 with pytest.raises(AssertionError):
-                    await migrated(engine, before_last, made())
+                    await check_migration(engine, before_last, made())
 
     @pytest.mark.requirement("R19")
     async def test_a_database_of_a_later_version_is_refused_and_left_unchanged(

@@ -44,7 +44,7 @@ async def in_database(folder: Path, *statements: str) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in rows]
 
 
-def looked_up(folder: Path, question: str) -> list[tuple[Any, ...]]:
+def query_database(folder: Path, question: str) -> list[tuple[Any, ...]]:
     """As `in_database`, for who cannot await."""
     with ThreadPoolExecutor(1) as elsewhere:  # this thread may have a loop
         return elsewhere.submit(asyncio.run, in_database(folder, question)).result()

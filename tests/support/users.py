@@ -12,7 +12,7 @@ TYPES = ("Work", "Public", "Meeting", "AVChatRoom", "Community")
 _tests = itertools.count(1)
 
 
-class People:
+class Users:
     """Logged-in clients, made as they are asked for. A test's user ids are its own."""
 
     def __init__(self, server: RunningServer, stack: AsyncExitStack) -> None:
@@ -28,5 +28,5 @@ class People:
         return client
 
 
-def seen(client: Client, group: Group) -> Group:
+def group_for(client: Client, group: Group) -> Group:
     return client.groups.of(group.id)

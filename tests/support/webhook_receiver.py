@@ -45,7 +45,7 @@ def reply(body: bytes, *, status: str = "200 OK", headers: str = "") -> bytes:
 
 
 @dataclass(slots=True)
-class Receiver:
+class WebhookReceiver:
     url: str = ""
     calls: list[Call] = field(default_factory=list)
     answer: Answer = agree
@@ -82,8 +82,8 @@ class Receiver:
 
 
 @asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
-    receiver = Receiver()
+async def webhook_receiver() -> AsyncIterator[WebhookReceiver]:
+    receiver = WebhookReceiver()
     tasks: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -13,7 +13,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.integration.cli.test_cli import environment, key_of, timim
-from tests.support.media_proxy import relayed_server
+from tests.support.media_proxy import proxied_server
 from tests.support.paths import MEDIA
 from timim import FileElem, ImageElem, SoundElem
 from timim.testing import running_server
@@ -49,7 +49,7 @@ async def test_a_file_and_a_picture_are_sent_and_fetched_byte_for_byte(tmp_path:
 
 async def test_an_interrupted_file_leaves_nothing_on_the_server(tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(bytes(12 * MIB))
-    async with relayed_server(tmp_path / "s") as (server, relay):
+    async with proxied_server(tmp_path / "s") as (server, relay):
         await server.add_users("bob")
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "timim.cli", "send", "bob", "--file", "big", "--as", "alice"),

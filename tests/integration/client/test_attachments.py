@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import timim
-from tests.support.media_proxy import relayed_server
+from tests.support.media_proxy import proxied_server
 from tests.support.paths import MUTANTS
 from timim import FileElem, Message, MessageStatus
 
@@ -20,7 +20,7 @@ NO_HASH = (str(MUTANTS / "no_hash.py"),)
 
 async def falsified_upload(folder: Path, seed: int, program: tuple[str, ...] = ()) -> None:
     (folder / "file").write_bytes(random.Random(seed).randbytes(6 * MIB))
-    async with relayed_server(folder / "s", program=program) as (server, relay):
+    async with proxied_server(folder / "s", program=program) as (server, relay):
         async with server.client("alice") as alice, server.client("bob"):
             relay.corrupt_at["up"] = 5 * MIB
             message = Message(FileElem(path=folder / "file"))
@@ -46,7 +46,7 @@ async def test_a_server_that_does_not_check_the_hash_is_detected(tmp_path: Path,
 @pytest.mark.requirement("F07")
 async def test_bytes_altered_during_a_download_or_on_disk_are_refused(tmp_path: Path, seed: int) -> None:
     (tmp_path / "file").write_bytes(random.Random(seed).randbytes(6 * MIB))
-    async with relayed_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
+    async with proxied_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
         sent = await alice.c2c("bob").send(FileElem(path=tmp_path / "file"))
         elem = sent[0]
         assert isinstance(elem, FileElem)
@@ -64,7 +64,7 @@ async def test_bytes_altered_during_a_download_or_on_disk_are_refused(tmp_path: 
 
 
 async def test_a_cancelled_upload_leaves_nothing_anywhere(tmp_path: Path) -> None:
-    async with relayed_server(tmp_path / "s") as (server, _):
+    async with proxied_server(tmp_path / "s") as (server, _):
         async with server.client("alice", data_dir=tmp_path / "a") as alice, server.client("bob"):
 
             def enough(done: int, total: int) -> None:
@@ -82,7 +82,7 @@ async def test_a_cancelled_upload_leaves_nothing_anywhere(tmp_path: Path) -> Non
 
 
 async def test_an_online_message_that_is_cancelled_leaves_nothing(tmp_path: Path) -> None:
-    async with relayed_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
+    async with proxied_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
         sending = asyncio.create_task(alice.c2c("bob").send_online(FileElem(data=bytes(12 * MIB), filename="x")))
         await relay.carried("up", 6 * MIB)
         relay.hold()
@@ -96,7 +96,7 @@ async def test_an_online_message_that_is_cancelled_leaves_nothing(tmp_path: Path
 
 async def test_an_abandoned_upload_is_collected(tmp_path: Path) -> None:
     settings = {"media_upload_idle_s": 1, "media_sweep_s": 0.1}
-    async with relayed_server(tmp_path / "s", settings) as (server, relay), server.client("bob"):
+    async with proxied_server(tmp_path / "s", settings) as (server, relay), server.client("bob"):
         async with server.client("alice") as alice:
             sending = asyncio.create_task(alice.c2c("bob").send(FileElem(data=bytes(12 * MIB), filename="x")))
             await relay.carried("up", 6 * MIB)
@@ -112,7 +112,7 @@ async def test_an_abandoned_upload_is_collected(tmp_path: Path) -> None:
 async def test_equal_bytes_are_stored_once_and_only_their_uploader_skips_the_upload(tmp_path: Path) -> None:
     data = random.Random(1).randbytes(3 * MIB)
     async with (
-        relayed_server(tmp_path / "s", {"media_sweep_s": 0.1}) as (server, relay),
+        proxied_server(tmp_path / "s", {"media_sweep_s": 0.1}) as (server, relay),
         server.client("alice") as alice,
         server.client("bob") as bob,
         server.client("eve") as eve,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import timim
-from tests.support.media_proxy import relayed_server
+from tests.support.media_proxy import proxied_server
 from timim import FileElem
 from timim.transport.media_cache import MediaCache
 
@@ -26,7 +26,7 @@ def note(told: list[tuple[int, int]], done: int, total: int) -> None:
 async def test_without_a_cache_each_call_downloads_again_and_with_one_once(tmp_path: Path) -> None:
     data = random.Random(1).randbytes(MIB)
     async with (
-        relayed_server(tmp_path / "s") as (server, relay),
+        proxied_server(tmp_path / "s") as (server, relay),
         server.client("alice") as alice,
         server.client("bob", data_dir=tmp_path / "b", media_cache_bytes=8 * MIB) as bob,
     ):
@@ -76,7 +76,7 @@ async def test_remains_of_a_crash_in_the_cache_are_removed(tmp_path: Path) -> No
 
 async def test_an_in_memory_client_has_a_cache_while_it_runs(tmp_path: Path) -> None:
     async with (
-        relayed_server(tmp_path / "s") as (server, relay),
+        proxied_server(tmp_path / "s") as (server, relay),
         server.client("alice", media_cache_bytes=8 * MIB) as alice,
         server.client("bob"),
     ):
@@ -94,7 +94,7 @@ async def test_an_in_memory_client_has_a_cache_while_it_runs(tmp_path: Path) -> 
 
 @pytest.mark.requirement("F07")
 async def test_a_download_that_fails_leaves_nothing_in_the_cache(tmp_path: Path) -> None:
-    async with relayed_server(tmp_path / "s") as (server, relay):
+    async with proxied_server(tmp_path / "s") as (server, relay):
         alice = server.client("alice", data_dir=tmp_path / "a", media_cache_bytes=8 * MIB)
         async with alice, server.client("bob"):
             sent = await alice.c2c("bob").send(FileElem(data=bytes(2 * MIB), filename="f"))
@@ -108,7 +108,7 @@ async def test_a_download_that_fails_leaves_nothing_in_the_cache(tmp_path: Path)
 
 
 async def test_a_cache_whose_disk_fails_is_bypassed(tmp_path: Path) -> None:
-    async with relayed_server(tmp_path / "s") as (server, _):
+    async with proxied_server(tmp_path / "s") as (server, _):
         alice = server.client("alice", data_dir=tmp_path / "a", media_cache_bytes=8 * MIB)
         async with alice, server.client("bob"):
             sent = await alice.c2c("bob").send(FileElem(data=bytes(MIB), filename="f"))

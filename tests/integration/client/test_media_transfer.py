@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 import timim
-from tests.support.media_proxy import Relay, RelayedServer, relayed_server
+from tests.support.media_proxy import MediaProxy, ProxiedServer, proxied_server
 from tests.support.paths import MUTANTS
 from tests.support.raw_database import in_database
 from timim import Client, FileElem, Message, SoundElem
@@ -58,7 +58,7 @@ async def file_of(watch: EventRecorder) -> FileElem:
 async def cut_upload(folder: Path, size: int, cuts: int, seed: int, program: tuple[str, ...] = ()) -> tuple[int, int]:
     """Send a file through so many cuts; the bytes that passed for it, and the cuts that happened."""
     data = made(folder / "big", size, seed)
-    async with relayed_server(folder / "s", program=program) as (server, relay):
+    async with proxied_server(folder / "s", program=program) as (server, relay):
         alice, bob = server.client("alice"), server.client("bob")
         watch = EventRecorder(bob)
         async with alice, bob:
@@ -101,7 +101,7 @@ async def test_an_upload_of_100_mb_cut_twenty_times_resumes(tmp_path: Path, seed
 @pytest.mark.requirement("F10")
 async def test_an_upload_resumes_after_the_server_was_killed(tmp_path: Path, seed: int) -> None:
     data = made(tmp_path / "big", 24 * MIB, seed)
-    async with relayed_server(tmp_path / "s") as (server, relay):
+    async with proxied_server(tmp_path / "s") as (server, relay):
         alice, bob = server.client("alice"), server.client("bob")
         watch = EventRecorder(bob)
         async with alice, bob:
@@ -117,7 +117,7 @@ async def test_an_upload_resumes_after_the_server_was_killed(tmp_path: Path, see
             assert relay.passed["up"] < 36 * MIB
 
 
-async def send_in_a_process(server: RelayedServer, folder: Path, path: Path) -> asyncio.subprocess.Process:
+async def send_in_a_process(server: ProxiedServer, folder: Path, path: Path) -> asyncio.subprocess.Process:
     sig = timim.sign_user(server.app_id, server.secret_key, "alice")
     given = (server.faults.url, str(server.app_id), sig, str(folder), str(path))
     return await asyncio.create_subprocess_exec(sys.executable, "-c", SENDER, *given, stdout=asyncio.subprocess.PIPE)
@@ -126,7 +126,7 @@ async def send_in_a_process(server: RelayedServer, folder: Path, path: Path) -> 
 @pytest.mark.requirement("F10", "F03")
 async def test_an_upload_resumes_after_its_client_was_killed(tmp_path: Path, seed: int) -> None:
     data = made(tmp_path / "big", 24 * MIB, seed)
-    async with relayed_server(tmp_path / "s") as (server, relay):
+    async with proxied_server(tmp_path / "s") as (server, relay):
         await server.add_users("bob")
         sender = await send_in_a_process(server, tmp_path / "a", tmp_path / "big")
         await relay.carried("up", 12 * MIB)
@@ -146,7 +146,7 @@ async def test_an_upload_resumes_after_its_client_was_killed(tmp_path: Path, see
 async def test_an_interrupted_download_requests_the_rest(tmp_path: Path, seed: int) -> None:
     size = 12 * MIB
     data = made(tmp_path / "big", size, seed)
-    async with relayed_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
+    async with proxied_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
         sent = await alice.c2c("bob").send(FileElem(path=tmp_path / "big"))
         elem = sent[0]
         assert isinstance(elem, FileElem)
@@ -167,7 +167,7 @@ async def test_an_interrupted_download_requests_the_rest(tmp_path: Path, seed: i
 @pytest.mark.requirement("F07")
 async def test_a_download_without_end_fails_and_leaves_nothing(tmp_path: Path, seed: int) -> None:
     made(tmp_path / "big", 4 * MIB, seed)
-    async with relayed_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
+    async with proxied_server(tmp_path / "s") as (server, relay), server.client("alice") as alice, server.client("bob"):
         sent = await alice.c2c("bob").send(FileElem(path=tmp_path / "big"))
         elem = sent[0]
         assert isinstance(elem, FileElem)
@@ -189,7 +189,7 @@ async def test_a_download_without_end_fails_and_leaves_nothing(tmp_path: Path, s
 
 @pytest.mark.requirement("F09", "F10")
 async def test_progress_counts_all_of_a_message_and_never_goes_back(tmp_path: Path) -> None:
-    async with relayed_server(tmp_path / "s") as (server, _), server.client("alice") as alice, server.client("bob"):
+    async with proxied_server(tmp_path / "s") as (server, _), server.client("alice") as alice, server.client("bob"):
         sound, file = bytes(2 * MIB), bytes(3 * MIB)
         told: list[tuple[int, int]] = []
         message = Message(SoundElem(data=sound, duration=1), FileElem(data=file, filename="f"))
@@ -200,7 +200,7 @@ async def test_progress_counts_all_of_a_message_and_never_goes_back(tmp_path: Pa
 
 
 async def test_at_most_four_transfers_of_a_client_run_at_once(tmp_path: Path) -> None:
-    async with relayed_server(tmp_path / "s") as (server, relay), server.client("alice") as alice:
+    async with proxied_server(tmp_path / "s") as (server, relay), server.client("alice") as alice:
         await server.add_users(*(f"u{n}" for n in range(12)))
         await asyncio.gather(
             *(alice.c2c(f"u{n}").send(FileElem(data=random.Random(n).randbytes(MIB), filename="x")) for n in range(12))
@@ -210,7 +210,7 @@ async def test_at_most_four_transfers_of_a_client_run_at_once(tmp_path: Path) ->
 
 @pytest.mark.requirement("F03")
 async def test_content_collected_before_its_message_was_sent_is_uploaded_again(tmp_path: Path) -> None:
-    async with relayed_server(tmp_path / "s") as (server, _):
+    async with proxied_server(tmp_path / "s") as (server, _):
         alice, bob = server.client("alice", reconnect_limit=0.2), server.client("bob", reconnect_limit=0.2)
         watch = EventRecorder(bob)
         async with alice, bob:
@@ -227,7 +227,7 @@ async def test_content_collected_before_its_message_was_sent_is_uploaded_again(t
 async def test_a_file_changed_between_two_runs_is_sent_as_it_is_now(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "big"
     made(path, 12 * MIB, seed)
-    async with relayed_server(tmp_path / "s") as (server, relay):
+    async with proxied_server(tmp_path / "s") as (server, relay):
         await server.add_users("bob")
         async with server.client("alice", data_dir=tmp_path / "a") as alice:
             sending = asyncio.create_task(alice.c2c("bob").send(FileElem(path=path)))
@@ -246,7 +246,7 @@ async def test_a_file_changed_between_two_runs_is_sent_as_it_is_now(tmp_path: Pa
 @pytest.mark.requirement("F10")
 async def test_memory_stays_flat_on_both_sides_for_100_mb(tmp_path: Path, seed: int) -> None:
     made(tmp_path / "big", 100 * MIB, seed)
-    async with relayed_server(tmp_path / "s") as (server, _):
+    async with proxied_server(tmp_path / "s") as (server, _):
         await server.add_users("bob")
         process = psutil.Process(server.pid)
         sender = await send_in_a_process(server, tmp_path / "a", tmp_path / "big")
@@ -271,7 +271,7 @@ async def test_the_servers_limits_are_checked_before_a_byte_is_sent(tmp_path: Pa
     path = tmp_path / "large"
     with path.open("wb") as file:
         file.truncate(110 * MIB)
-    async with relayed_server(tmp_path / "s", settings) as (server, relay):
+    async with proxied_server(tmp_path / "s", settings) as (server, relay):
         async with server.client("alice") as alice, server.client("bob"):
             with pytest.raises(timim.TooLarge, match="limit for sound is 1000"):
                 await alice.c2c("bob").send(SoundElem(data=bytes(1001), duration=1))
@@ -284,7 +284,7 @@ async def test_the_servers_limits_are_checked_before_a_byte_is_sent(tmp_path: Pa
 @pytest.mark.requirement("F10")
 async def test_an_upload_resumes_after_the_server_was_stopped(tmp_path: Path, seed: int) -> None:
     data = made(tmp_path / "big", 24 * MIB, seed)
-    async with relayed_server(tmp_path / "s", {"drain_s": 0.5}) as (server, relay):
+    async with proxied_server(tmp_path / "s", {"drain_s": 0.5}) as (server, relay):
         alice, bob = server.client("alice"), server.client("bob")
         watch = EventRecorder(bob)
         async with alice, bob:
@@ -303,9 +303,9 @@ async def test_an_upload_resumes_after_the_server_was_stopped(tmp_path: Path, se
 
 def test_clients_are_given_the_address_of_the_relay(tmp_path: Path) -> None:
     async def work() -> None:
-        async with relayed_server(tmp_path) as (server, relay), server.client("alice") as alice:
+        async with proxied_server(tmp_path) as (server, relay), server.client("alice") as alice:
             assert isinstance(alice, Client)
-            assert isinstance(relay, Relay)
+            assert isinstance(relay, MediaProxy)
             assert alice.engine.connection.server_info.media_url == f"{relay.url}/media"
 
     asyncio.run(work())

@@ -13,7 +13,7 @@ import pytest
 
 import timim
 from tests.support.blob_contract import MIB, blobs_of, check_parts, whole
-from tests.support.media_proxy import relayed_server
+from tests.support.media_proxy import proxied_server
 from tests.support.paths import MEDIA
 from tests.support.raw_database import in_database
 from tests.support.s3_server import Bucket
@@ -99,7 +99,7 @@ async def test_content_arrives_through_either_store_also_after_a_restart(where: 
 @pytest.mark.requirement("F10")
 async def test_an_upload_resumes_in_either_store_after_the_server_was_killed(where: dict[str, object], tmp_path: Path) -> None:
     data = random.Random(6).randbytes(20 * MIB)
-    async with relayed_server(tmp_path / "s", where) as (server, relay):
+    async with proxied_server(tmp_path / "s", where) as (server, relay):
         async with server.client("alice") as alice, server.client("bob") as bob:
             watch = EventRecorder(bob)
             sending = asyncio.create_task(alice.c2c("bob").send(FileElem(data=data, filename="f")))

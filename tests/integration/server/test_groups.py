@@ -10,7 +10,7 @@ import pytest
 
 import timim
 from tests.support.raw_database import store_of
-from tests.support.users import TYPES, People, seen
+from tests.support.users import TYPES, Users, group_for
 from timim import GroupChanged, GroupNoticeReceived, GroupNoticeType, GroupTipElem, GroupTipType, JoinOption
 from timim.server.social.group_permissions import ADMIN, MEMBER, OWNER
 from timim.testing import EventRecorder, running_server
@@ -18,8 +18,8 @@ from timim.testing import EventRecorder, running_server
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_joining_is_free_or_by_application_or_forbidden(people: People) -> None:
-    alice, bob = await people.login("alice"), await people.login("bob")
+async def test_joining_is_free_or_by_application_or_forbidden(users: Users) -> None:
+    alice, bob = await users.login("alice"), await users.login("bob")
     outcomes: dict[str, bool | None] = {}
     for type in TYPES:
         group = await alice.groups.create(type, name=type)
@@ -34,7 +34,7 @@ async def test_joining_is_free_or_by_application_or_forbidden(people: People) ->
     public = await alice.groups.create("Public", name="open", join_option=JoinOption.FREE)
     assert await bob.groups.join(public.id)
     await public.set_info(join_option=JoinOption.CLOSED)
-    carol = await people.login("carol")
+    carol = await users.login("carol")
     with pytest.raises(timim.NoPermission):
         await carol.groups.join(public.id)
     with pytest.raises(timim.InvalidArgument):
@@ -42,8 +42,8 @@ async def test_joining_is_free_or_by_application_or_forbidden(people: People) ->
 
 
 @pytest.mark.requirement("F34")
-async def test_an_application_is_answered_from_its_notice(people: People) -> None:
-    alice, bob, carol = [await people.login(name) for name in ("alice", "bob", "carol")]
+async def test_an_application_is_answered_from_its_notice(users: Users) -> None:
+    alice, bob, carol = [await users.login(name) for name in ("alice", "bob", "carol")]
     at_alice, at_bob, at_carol = (EventRecorder(client, GroupNoticeReceived) for client in (alice, bob, carol))
     group = await alice.groups.create("Public", name="team")
     assert not await bob.groups.join(group.id, wording="let me in")
@@ -51,7 +51,7 @@ async def test_an_application_is_answered_from_its_notice(people: People) -> Non
     asked = await at_alice.wait_for_event(GroupNoticeReceived, lambda e: e.notice.operator == bob.user_id)
     assert (asked.notice.type, asked.notice.text, asked.group_id) == (GroupNoticeType.APPLIED, "let me in", group.id)
     with pytest.raises(timim.NotAMember):
-        await seen(bob, group).accept(bob.user_id)
+        await group_for(bob, group).accept(bob.user_id)
     await group.accept(bob.user_id)
     await group.refuse(carol.user_id, text="not now")
     accepted = await at_bob.wait_for_event(GroupNoticeReceived)
@@ -62,14 +62,14 @@ async def test_an_application_is_answered_from_its_notice(people: People) -> Non
         await group.accept(carol.user_id)
     with pytest.raises(timim.AlreadyMember):
         await group.accept(bob.user_id)
-    await seen(bob, group).conversation.send("thank you")
+    await group_for(bob, group).conversation.send("thank you")
 
 
-async def test_a_members_invitation_to_a_public_group_asks_the_admins(people: People) -> None:
-    alice, bob, carol, dave = [await people.login(name) for name in ("alice", "bob", "carol", "dave")]
+async def test_a_members_invitation_to_a_public_group_asks_the_admins(users: Users) -> None:
+    alice, bob, carol, dave = [await users.login(name) for name in ("alice", "bob", "carol", "dave")]
     at_alice, at_bob, at_carol = (EventRecorder(client, GroupNoticeReceived) for client in (alice, bob, carol))
     group = await alice.groups.create("Public", name="team", members=[bob.user_id])
-    assert await seen(bob, group).invite(carol.user_id, [dave.user_id]) == {carol.user_id: False, dave.user_id: False}
+    assert await group_for(bob, group).invite(carol.user_id, [dave.user_id]) == {carol.user_id: False, dave.user_id: False}
     asked = await at_alice.wait_for_event(GroupNoticeReceived, lambda e: e.notice.type is GroupNoticeType.INVITE_REQUESTED)
     assert (asked.notice.operator, asked.notice.users) == (bob.user_id, (carol.user_id,))
     await group.accept_invitation(carol.user_id)
@@ -82,8 +82,8 @@ async def test_a_members_invitation_to_a_public_group_asks_the_admins(people: Pe
 
 
 @pytest.mark.requirement("F34")
-async def test_every_change_of_a_group_is_a_tip_in_its_timeline(people: People) -> None:
-    alice, bob, carol = [await people.login(name) for name in ("alice", "bob", "carol")]
+async def test_every_change_of_a_group_is_a_tip_in_its_timeline(users: Users) -> None:
+    alice, bob, carol = [await users.login(name) for name in ("alice", "bob", "carol")]
     watch = EventRecorder(bob, GroupChanged)
     group = await alice.groups.create("Public", name="team", members=[bob.user_id])
     await group.invite(carol.user_id)
@@ -111,25 +111,25 @@ async def test_every_change_of_a_group_is_a_tip_in_its_timeline(people: People) 
     assert [event.message.seq for event in watch.events if isinstance(event, GroupChanged)] == list(range(1, 11))
     assert (last.message.sender, last.message.is_self, last.message.sender_member) is not None
     # another device of bob, which was not there, reads the same from the group's history
-    later = await people.login("bob")
+    later = await users.login("bob")
     page = await later.group(group.id).get_messages(20)
     assert page.complete
     assert [message[0] for message in reversed(page)] == tips
 
 
-async def test_a_change_without_effect_takes_no_seq(people: People) -> None:
-    alice, bob = await people.login("alice"), await people.login("bob")
+async def test_a_change_without_effect_takes_no_seq(users: Users) -> None:
+    alice, bob = await users.login("alice"), await users.login("bob")
     group = await alice.groups.create("Public", name="team", members=[bob.user_id])
     await group.set_info(name="team")
     await group.set_role(bob.user_id, MEMBER)
-    await group.kick(people.id("nobody"))
+    await group.kick(users.id("nobody"))
     await group.transfer_ownership(alice.user_id)
     assert await group.invite(bob.user_id) == {bob.user_id: True}
     assert (await group.conversation.send("one")).seq == 1
 
 
-async def test_history_before_joining_is_readable_only_in_types_that_allow_it(people: People) -> None:
-    alice, bob = await people.login("alice"), await people.login("bob")
+async def test_history_before_joining_is_readable_only_in_types_that_allow_it(users: Users) -> None:
+    alice, bob = await users.login("alice"), await users.login("bob")
     for type, texts in (("Meeting", ["", "before"]), ("Community", [""]), ("AVChatRoom", [""])):
         group = await alice.groups.create(type, name="g")
         await group.conversation.send("before")
@@ -139,8 +139,8 @@ async def test_history_before_joining_is_readable_only_in_types_that_allow_it(pe
         assert isinstance(page[0][0], GroupTipElem)  # one's own coming in is the first that one sees
 
 
-async def test_a_kicked_member_reads_nothing_and_a_returning_one_not_the_time_between(people: People) -> None:
-    alice, bob = await people.login("alice"), await people.login("bob")
+async def test_a_kicked_member_reads_nothing_and_a_returning_one_not_the_time_between(users: Users) -> None:
+    alice, bob = await users.login("alice"), await users.login("bob")
     watch = EventRecorder(bob, GroupChanged, GroupNoticeReceived)
     group = await alice.groups.create("Public", name="team", members=[bob.user_id])
     await group.conversation.send("one")
@@ -152,8 +152,8 @@ async def test_a_kicked_member_reads_nothing_and_a_returning_one_not_the_time_be
     with pytest.raises(timim.NotAMember):
         await bob.group(group.id).send("hello?")
     with pytest.raises(timim.NotAMember):
-        await (await people.login("bob")).group(group.id).get_messages(20)  # a device that holds nothing
-    outside = seen(bob, group)
+        await (await users.login("bob")).group(group.id).get_messages(20)  # a device that holds nothing
+    outside = group_for(bob, group)
     for refused in (outside.info, outside.members, outside.attributes, lambda: outside.member(bob.user_id)):
         with pytest.raises(timim.NotAMember):
             await refused()
@@ -164,13 +164,13 @@ async def test_a_kicked_member_reads_nothing_and_a_returning_one_not_the_time_be
     await group.conversation.send("again")
     await watch.wait_for_message(lambda m: m.text == "again")
     assert (await bob.group(group.id).coverage()).intervals == ((1, 1), (4, 5))
-    fresh = await people.login("bob")
+    fresh = await users.login("bob")
     assert [m.text for m in await fresh.group(group.id).get_messages(20)] == ["again", ""]
 
 
-async def test_tips_do_not_count_as_unread_and_notices_do(people: People, tmp_path: Path) -> None:
-    alice = await people.login("alice")
-    bob = people.server.client(people.id("bob"), data_dir=tmp_path)
+async def test_tips_do_not_count_as_unread_and_notices_do(users: Users, tmp_path: Path) -> None:
+    alice = await users.login("alice")
+    bob = users.server.client(users.id("bob"), data_dir=tmp_path)
     watch = EventRecorder(bob)
     async with bob:
         group = await alice.groups.create("Public", name="g", members=[bob.user_id])
@@ -179,16 +179,16 @@ async def test_tips_do_not_count_as_unread_and_notices_do(people: People, tmp_pa
         await group.set_info(name="i")
         await watch.wait_for_messages(4)
         assert (bob.group(group.id).unread, bob.system().unread) == (1, 1)
-    async with people.server.client(people.id("bob"), data_dir=tmp_path) as again:
+    async with users.server.client(users.id("bob"), data_dir=tmp_path) as again:
         assert (again.group(group.id).unread, again.system().unread) == (1, 1)
         await again.group(group.id).mark_read()
         assert again.group(group.id).unread == 0
 
 
-async def test_a_dissolved_group_is_readable_by_nobody_and_its_id_stays_taken(people: People) -> None:
-    alice, bob = await people.login("alice"), await people.login("bob")
+async def test_a_dissolved_group_is_readable_by_nobody_and_its_id_stays_taken(users: Users) -> None:
+    alice, bob = await users.login("alice"), await users.login("bob")
     watch = EventRecorder(bob, GroupNoticeReceived)
-    id = people.id("group")
+    id = users.id("group")
     group = await alice.groups.create("Public", name="team", id=id, members=[bob.user_id])
     await group.conversation.send("secret")
     await group.dissolve()
@@ -202,23 +202,23 @@ async def test_a_dissolved_group_is_readable_by_nobody_and_its_id_stays_taken(pe
     with pytest.raises(timim.GroupExists) as taken:
         await bob.groups.create("Public", name="mine now", id=id)
     assert taken.value.code == 10021
-    fresh = await people.login("bob")
+    fresh = await users.login("bob")
     with pytest.raises(timim.UnknownGroup):
         await fresh.group(id).get_messages(20)
 
 
-async def test_the_owner_of_a_work_group_may_leave_and_the_last_member_ends_it(people: People) -> None:
-    alice, bob = await people.login("alice"), await people.login("bob")
+async def test_the_owner_of_a_work_group_may_leave_and_the_last_member_ends_it(users: Users) -> None:
+    alice, bob = await users.login("alice"), await users.login("bob")
     group = await alice.groups.create("Private", name="two", members=[bob.user_id])
     await group.quit()
-    assert (await seen(bob, group).info()).owner == bob.user_id
-    await seen(bob, group).quit()
+    assert (await group_for(bob, group).info()).owner == bob.user_id
+    await group_for(bob, group).quit()
     with pytest.raises(timim.UnknownGroup):
-        await seen(bob, group).info()
+        await group_for(bob, group).info()
 
 
-async def test_a_muted_member_and_a_muted_group_are_silent(people: People) -> None:
-    alice, bob = await people.login("alice"), await people.login("bob")
+async def test_a_muted_member_and_a_muted_group_are_silent(users: Users) -> None:
+    alice, bob = await users.login("alice"), await users.login("bob")
     told = EventRecorder(bob, GroupChanged)
     group = await alice.groups.create("Meeting", name="hall", members=[bob.user_id])
 
@@ -246,8 +246,8 @@ async def test_a_muted_member_and_a_muted_group_are_silent(people: People) -> No
     await bob.group(group.id).send("at last")
 
 
-async def test_info_cards_custom_fields_and_attributes_are_kept(people: People) -> None:
-    alice, bob = await people.login("alice"), await people.login("bob")
+async def test_info_cards_custom_fields_and_attributes_are_kept(users: Users) -> None:
+    alice, bob = await users.login("alice"), await users.login("bob")
     watch = EventRecorder(bob)
     group = await alice.groups.create(
         "Public", name="团队", introduction="i", notification="n", custom={"a": "1"}, members=[bob.user_id]
@@ -257,34 +257,34 @@ async def test_info_cards_custom_fields_and_attributes_are_kept(people: People) 
     await group.set_member_custom({"level": "7"})
     await group.set_attributes({"k": "v", "gone": "1"})
     await group.set_attributes({"gone": ""})
-    facts = await seen(bob, group).info()
+    facts = await group_for(bob, group).info()
     assert (facts.name, facts.introduction, facts.notification, facts.face_url) == ("团队", "i", "n", "http://x/y.png")
     assert (facts.owner, facts.member_count, facts.max_members, facts.custom) == (alice.user_id, 2, 5, {"b": "2"})
-    assert await seen(bob, group).attributes() == {"k": "v"}
-    member = await seen(bob, group).member(alice.user_id)
+    assert await group_for(bob, group).attributes() == {"k": "v"}
+    member = await group_for(bob, group).member(alice.user_id)
     assert member is not None
     assert (member.name_card, member.custom, member.role) == ("阿爱", {"level": "7"}, OWNER)
-    assert await group.member(people.id("nobody")) is None
+    assert await group.member(users.id("nobody")) is None
     await group.conversation.send("with my card")
     sent = await watch.wait_for_message(lambda m: m.text == "with my card")
     assert sent.sender_member == timim.SenderMember(alice.user_id, "阿爱", OWNER, {"level": "7"})
 
 
-async def test_a_stranger_sees_only_the_public_info_of_a_group(people: People) -> None:
-    alice, bob = await people.login("alice"), await people.login("bob")
+async def test_a_stranger_sees_only_the_public_info_of_a_group(users: Users) -> None:
+    alice, bob = await users.login("alice"), await users.login("bob")
     public = await alice.groups.create("Public", name="open", introduction="come in", notification="secret", custom={"k": "v"})
-    facts = await seen(bob, public).public_info()
+    facts = await group_for(bob, public).public_info()
     assert (facts.name, facts.introduction, facts.owner, facts.member_count) == ("open", "come in", alice.user_id, 1)
     assert (facts.notification, facts.custom) == ("", {})
     work = await alice.groups.create("Work", name="closed")
     with pytest.raises(timim.NoPermission):
-        await seen(bob, work).public_info()
+        await group_for(bob, work).public_info()
 
 
-async def test_every_code_of_groups_is_a_named_exception(people: People) -> None:
-    alice, bob, carol, dave = [await people.login(name) for name in ("alice", "bob", "carol", "dave")]
-    group = await alice.groups.create("Public", name="g", id=people.id("g"), members=[bob.user_id], max_members=2)
-    many = [people.id(f"x{n}") for n in range(501)]
+async def test_every_code_of_groups_is_a_named_exception(users: Users) -> None:
+    alice, bob, carol, dave = [await users.login(name) for name in ("alice", "bob", "carol", "dave")]
+    group = await alice.groups.create("Public", name="g", id=users.id("g"), members=[bob.user_id], max_members=2)
+    many = [users.id(f"x{n}") for n in range(501)]
     await carol.groups.join(group.id)
     cases: list[tuple[int, type[timim.TimimError], Callable[[], Awaitable[object]]]] = [
         (10004, timim.InvalidArgument, lambda: alice.groups.create("Secret", name="g")),
@@ -293,8 +293,8 @@ async def test_every_code_of_groups_is_a_named_exception(people: People) -> None
         (10004, timim.InvalidArgument, lambda: group.set_info(notification="x" * 301)),
         (10004, timim.InvalidArgument, lambda: group.set_info(custom={str(n): "x" for n in range(21)})),
         (10004, timim.InvalidArgument, lambda: group.set_name_card("x" * 51)),
-        (10007, timim.NoPermission, lambda: seen(bob, group).set_info(name="mine")),
-        (10007, timim.NotAMember, lambda: seen(carol, group).info()),
+        (10007, timim.NoPermission, lambda: group_for(bob, group).set_info(name="mine")),
+        (10007, timim.NotAMember, lambda: group_for(carol, group).info()),
         (10009, timim.OwnerCannotQuit, group.quit),
         (10010, timim.UnknownGroup, lambda: alice.groups.join("no-such-group")),
         (10013, timim.AlreadyMember, lambda: bob.groups.join(group.id)),
@@ -305,7 +305,7 @@ async def test_every_code_of_groups_is_a_named_exception(people: People) -> None
         (10032, timim.NoSuchApplication, lambda: group.refuse(dave.user_id)),
         (10037, timim.InvalidArgument, lambda: group.invite(many[:101])),
         (10038, timim.InvalidArgument, lambda: group.kick(many)),
-        (20003, timim.UnknownUser, lambda: alice.groups.create("Public", name="g", members=[people.id("nobody")])),
+        (20003, timim.UnknownUser, lambda: alice.groups.create("Public", name="g", members=[users.id("nobody")])),
     ]
     for code, kind, refused in cases:
         with pytest.raises(kind) as raised:
@@ -314,8 +314,8 @@ async def test_every_code_of_groups_is_a_named_exception(people: People) -> None
     assert [member.user_id for member in await group.members()] == [alice.user_id, bob.user_id]
 
 
-async def test_nobody_can_forge_an_elem_of_the_server(people: People) -> None:
-    alice, bob = await people.login("alice"), await people.login("bob")
+async def test_nobody_can_forge_an_elem_of_the_server(users: Users) -> None:
+    alice, bob = await users.login("alice"), await users.login("bob")
     group = await alice.groups.create("Public", name="g", members=[bob.user_id])
     forged = timim.UnknownElem(MsgType="TIMGroupTipElem", content=b'{"OpType":3,"List_Account":["bob"]}')
     for conversation in (bob.group(group.id), bob.c2c(alice.user_id)):
@@ -358,7 +358,7 @@ async def test_all_250_members_of_a_group_are_listed_by_page_and_get_each_messag
         members = await group.members()
         assert [member.user_id for member in members] == ["owner", *users]
         assert [member.user_id async for member in group.members(ADMIN, OWNER)] == ["owner", "u42"]
-        async for member in seen(late, group).members():
+        async for member in group_for(late, group).members():
             assert member.user_id == "owner"
             break
         facts = await group.info()

@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 import timim
-from tests.support.media_proxy import relayed_server
+from tests.support.media_proxy import proxied_server
 from timim import FileElem, UnknownElem
 from timim.protocol.elems import encode_elem
 from timim.protocol.web_client import PRE_SIGN, PreSignRequest
@@ -281,7 +281,7 @@ async def test_ranges_are_served_as_requested(place: Place) -> None:
 
 
 async def test_too_many_unfinished_uploads_are_refused(tmp_path: Path) -> None:
-    async with relayed_server(tmp_path, {"media_open_uploads": 2}) as (server, _), server.client("alice") as alice:
+    async with proxied_server(tmp_path, {"media_open_uploads": 2}) as (server, _), server.client("alice") as alice:
         url, token = alice.engine.connection.server_info.media_url, alice.engine.connection.server_info.token
         async with httpx2.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {token}"}) as http:
             replies = [await http.post(url, json=announced(uuid4().hex)) for _ in range(3)]

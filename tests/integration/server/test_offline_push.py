@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import timim
-from tests.support.webhook_receiver import Call, Receiver, agree, receiving, reply
+from tests.support.webhook_receiver import Call, WebhookReceiver, agree, reply, webhook_receiver
 from timim.testing import running_server
 from timim.testing.server import RunningServer
 from timim.util.failpoints import Failpoint
@@ -22,12 +22,12 @@ Pushed = Counter[tuple[str, str]]
 
 
 @pytest.fixture
-async def phones() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
+async def phones() -> AsyncIterator[WebhookReceiver]:
+    async with webhook_receiver() as receiver:
         yield receiver
 
 
-def server_with(phones: Receiver, **settings: Any) -> AbstractAsyncContextManager[RunningServer]:
+def server_with(phones: WebhookReceiver, **settings: Any) -> AbstractAsyncContextManager[RunningServer]:
     return running_server(push_url=phones.url, push_token="secret", **settings)
 
 
@@ -37,7 +37,7 @@ def pushed(calls: Sequence[Call]) -> Pushed:
 
 
 @pytest.mark.requirement("F33")
-async def test_the_push_text_follows_the_guide(phones: Receiver) -> None:
+async def test_the_push_text_follows_the_guide(phones: WebhookReceiver) -> None:
     async with server_with(phones) as server:
         await server.add_users("bob", "carol")
         async with server.client("alice") as alice:
@@ -71,7 +71,7 @@ async def test_the_push_text_follows_the_guide(phones: Receiver) -> None:
 
 
 @pytest.mark.requirement("F33")
-async def test_only_offline_users_are_pushed_to_and_only_messages(phones: Receiver) -> None:
+async def test_only_offline_users_are_pushed_to_and_only_messages(phones: WebhookReceiver) -> None:
     async with server_with(phones) as server:
         await server.add_users("carol", "dave")
         async with server.client("alice") as alice, server.client("bob"):
@@ -92,7 +92,7 @@ async def test_only_offline_users_are_pushed_to_and_only_messages(phones: Receiv
 
 
 @pytest.mark.requirement("F33")
-async def test_a_user_who_muted_the_conversation_gets_no_push(phones: Receiver) -> None:
+async def test_a_user_who_muted_the_conversation_gets_no_push(phones: WebhookReceiver) -> None:
     async with server_with(phones) as server:
         await server.add_users("carol")
         async with server.client("alice") as alice:
@@ -109,7 +109,7 @@ async def test_a_user_who_muted_the_conversation_gets_no_push(phones: Receiver) 
 
 
 @pytest.mark.requirement("F33")
-async def test_a_push_that_is_too_long_is_refused_clearly(phones: Receiver) -> None:
+async def test_a_push_that_is_too_long_is_refused_clearly(phones: WebhookReceiver) -> None:
     async with server_with(phones) as server:
         await server.add_users("bob")
         async with server.client("alice") as alice:
@@ -132,7 +132,7 @@ async def garbage(call: Call) -> bytes:
 
 @pytest.mark.parametrize("fails", [slow, broken, garbage])
 @pytest.mark.requirement("F33")
-async def test_a_failed_push_is_retried_in_order_under_the_same_id(phones: Receiver, fails: object) -> None:
+async def test_a_failed_push_is_retried_in_order_under_the_same_id(phones: WebhookReceiver, fails: object) -> None:
     phones.answer = fails  # type: ignore[assignment]
     async with server_with(phones, push_timeout_s=0.3) as server:
         await server.add_users("bob")
@@ -149,8 +149,8 @@ async def test_a_failed_push_is_retried_in_order_under_the_same_id(phones: Recei
 
 
 @pytest.mark.requirement("R16")
-async def test_a_push_follows_no_redirect(phones: Receiver) -> None:
-    async with receiving() as elsewhere:
+async def test_a_push_follows_no_redirect(phones: WebhookReceiver) -> None:
+    async with webhook_receiver() as elsewhere:
 
         async def redirect(call: Call) -> bytes:
             return reply(b"", status="302 Go", headers=f"Location: {elsewhere.url}\r\n")
@@ -164,7 +164,7 @@ async def test_a_push_follows_no_redirect(phones: Receiver) -> None:
         assert elsewhere.calls == []
 
 
-async def pushes_through(phones: Receiver, crash_at: Failpoint, count: int) -> Pushed:
+async def pushes_through(phones: WebhookReceiver, crash_at: Failpoint, count: int) -> Pushed:
     """Six messages to bob, a kill -9 on the way, a restart on the same data: what was told, and how often."""
     async with server_with(phones) as server:
         await server.add_users("bob")
@@ -181,14 +181,16 @@ async def pushes_through(phones: Receiver, crash_at: Failpoint, count: int) -> P
 
 @pytest.mark.parametrize("crash_at,count", [("after-commit", 2), ("before-publish", 1), ("after-publish", 1)])
 @pytest.mark.requirement("F33")
-async def test_a_kill_between_the_commit_and_the_push_loses_none(phones: Receiver, crash_at: Failpoint, count: int) -> None:
+async def test_a_kill_between_the_commit_and_the_push_loses_none(
+    phones: WebhookReceiver, crash_at: Failpoint, count: int
+) -> None:
     times = await pushes_through(phones, crash_at, count)
     assert len(times) == 7
     # at least once; only what was under way when it died may come again, under the same id
     assert sum(times.values()) <= 7 + 6
 
 
-async def told_through_a_restart(phones: Receiver) -> Pushed:
+async def told_through_a_restart(phones: WebhookReceiver) -> Pushed:
     """Messages, a restart between answers, more messages; no crash, and every push was answered."""
     async with server_with(phones) as server:
         await server.add_users("bob", "carol")
@@ -207,14 +209,14 @@ async def told_through_a_restart(phones: Receiver) -> Pushed:
 
 
 @pytest.mark.requirement("F33")
-async def test_an_acknowledged_push_is_never_repeated(phones: Receiver) -> None:
+async def test_an_acknowledged_push_is_never_repeated(phones: WebhookReceiver) -> None:
     times = await told_through_a_restart(phones)
     assert len(times) == 4 + 2 * 4 + 3
     assert set(times.values()) == {1}
 
 
 @pytest.mark.requirement("F33")
-async def test_a_server_that_forgets_its_cursors_is_detected(phones: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_server_that_forgets_its_cursors_is_detected(phones: WebhookReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RunningServer, "program", ("-m", "tests.mutants.no_cursor"))
     times = await told_through_a_restart(phones)
     assert max(times.values()) > 1

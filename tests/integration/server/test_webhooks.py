@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 import timim
-from tests.support.webhook_receiver import Call, Receiver, agree, receiving, reply
+from tests.support.webhook_receiver import Call, WebhookReceiver, agree, reply, webhook_receiver
 from timim.protocol import messages as wire
 from timim.testing import running_server
 from timim.testing.server import RunningServer
@@ -25,12 +25,12 @@ BEFORE_GROUP, AFTER_GROUP = "Group.CallbackBeforeSendMsg", "Group.CallbackAfterS
 
 
 @pytest.fixture
-async def back_end() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
+async def back_end() -> AsyncIterator[WebhookReceiver]:
+    async with webhook_receiver() as receiver:
         yield receiver
 
 
-def server_with(back_end: Receiver, *commands: str, **settings: Any) -> AbstractAsyncContextManager[RunningServer]:
+def server_with(back_end: WebhookReceiver, *commands: str, **settings: Any) -> AbstractAsyncContextManager[RunningServer]:
     return running_server(webhook_url=back_end.url, webhook_token="secret", webhook_commands=",".join(commands), **settings)
 
 
@@ -39,7 +39,7 @@ async def refuse(code: int) -> bytes:
 
 
 @pytest.mark.requirement("R16")
-async def test_a_callback_is_signed_and_has_tencents_fields(back_end: Receiver) -> None:
+async def test_a_callback_is_signed_and_has_tencents_fields(back_end: WebhookReceiver) -> None:
     async with server_with(back_end, BEFORE_C2C, AFTER_C2C) as server:
         await server.add_users("bob")
         async with server.client("alice") as alice:
@@ -62,7 +62,7 @@ async def test_a_callback_is_signed_and_has_tencents_fields(back_end: Receiver) 
     assert after.body["MsgId"].endswith(f"-{sent.msg_id}")
 
 
-async def test_a_back_end_refuses_with_its_own_code_or_tims(back_end: Receiver) -> None:
+async def test_a_back_end_refuses_with_its_own_code_or_tims(back_end: WebhookReceiver) -> None:
     codes = iter((1, 120_099, 1, 130_000))
     async with server_with(back_end, BEFORE_C2C, BEFORE_GROUP) as server:
         await server.add_users("bob")
@@ -81,7 +81,7 @@ async def test_a_back_end_refuses_with_its_own_code_or_tims(back_end: Receiver) 
             assert (await alice.c2c("bob").send("fine")).seq == 1, "what was refused took no seq"
 
 
-async def test_a_back_end_rewrites_a_message_before_it_is_stored(back_end: Receiver) -> None:
+async def test_a_back_end_rewrites_a_message_before_it_is_stored(back_end: WebhookReceiver) -> None:
     async def clean(call: Call) -> bytes:
         body = [{"MsgType": "TIMTextElem", "MsgContent": {"Text": call.body["MsgBody"][0]["MsgContent"]["Text"].upper()}}]
         return reply(json.dumps({"ActionStatus": "OK", "ErrorCode": 0, "MsgBody": body, "CloudCustomData": "seen"}).encode())
@@ -104,7 +104,7 @@ async def _post(server: RunningServer, connection: Connection, number: int) -> w
     return await connection.link().call(wire.SEND_C2C, body, timeout_s=10)
 
 
-async def test_a_retry_of_a_stored_message_skips_the_callback(back_end: Receiver) -> None:
+async def test_a_retry_of_a_stored_message_skips_the_callback(back_end: WebhookReceiver) -> None:
     async with server_with(back_end, BEFORE_C2C) as server:
         await server.add_users("bob")
         async with server.client("alice") as alice:
@@ -114,7 +114,7 @@ async def test_a_retry_of_a_stored_message_skips_the_callback(back_end: Receiver
             assert len(back_end.of(BEFORE_C2C)) == 1
 
 
-async def test_a_slow_back_end_does_not_change_a_senders_order(back_end: Receiver) -> None:
+async def test_a_slow_back_end_does_not_change_a_senders_order(back_end: WebhookReceiver) -> None:
     async def the_first_is_slow(call: Call) -> bytes:
         if call.body["MsgRandom"] == 1:
             await asyncio.sleep(0.3)
@@ -150,7 +150,9 @@ async def broken(call: Call) -> bytes:
 
 
 @pytest.mark.parametrize("answer", [hang, cut, garbage, endless, broken])
-async def test_the_operator_decides_what_happens_when_a_back_end_does_not_answer(back_end: Receiver, answer: object) -> None:
+async def test_the_operator_decides_what_happens_when_a_back_end_does_not_answer(
+    back_end: WebhookReceiver, answer: object
+) -> None:
     back_end.answer = answer  # type: ignore[assignment]
     async with server_with(back_end, BEFORE_C2C, webhook_timeout_s=0.2) as server:
         await server.add_users("bob")
@@ -165,8 +167,8 @@ async def test_the_operator_decides_what_happens_when_a_back_end_does_not_answer
 
 
 @pytest.mark.requirement("R16")
-async def test_no_redirect_is_followed_and_no_address_of_a_user_fetched(back_end: Receiver) -> None:
-    async with receiving() as elsewhere:
+async def test_no_redirect_is_followed_and_no_address_of_a_user_fetched(back_end: WebhookReceiver) -> None:
+    async with webhook_receiver() as elsewhere:
 
         async def redirect(call: Call) -> bytes:
             return reply(b"", status="307 Go", headers=f"Location: {elsewhere.url}\r\n")
@@ -182,7 +184,7 @@ async def test_no_redirect_is_followed_and_no_address_of_a_user_fetched(back_end
         assert elsewhere.calls == []
 
 
-async def test_callbacks_after_sending_arrive_in_order_through_failures_and_crashes(back_end: Receiver) -> None:
+async def test_callbacks_after_sending_arrive_in_order_through_failures_and_crashes(back_end: WebhookReceiver) -> None:
     async with server_with(back_end, AFTER_C2C, AFTER_GROUP) as server:
         await server.add_users("bob")
         failing = True
@@ -211,7 +213,7 @@ async def test_callbacks_after_sending_arrive_in_order_through_failures_and_cras
             assert texts == ["0", "1", "2", "3", "4"]
 
 
-async def test_messages_stored_before_a_callback_was_configured_are_not_reported(back_end: Receiver) -> None:
+async def test_messages_stored_before_a_callback_was_configured_are_not_reported(back_end: WebhookReceiver) -> None:
     async with running_server() as plain:
         await plain.add_users("bob")
         async with plain.client("alice") as alice:
@@ -224,7 +226,7 @@ async def test_messages_stored_before_a_callback_was_configured_are_not_reported
     assert [call.body["MsgBody"][0]["MsgContent"]["Text"] for call in back_end.calls] == ["after"]
 
 
-async def test_logins_and_logouts_are_reported(back_end: Receiver) -> None:
+async def test_logins_and_logouts_are_reported(back_end: WebhookReceiver) -> None:
     async with server_with(back_end, "State.StateChange") as server:
         async with server.client("alice"):
             await back_end.until(lambda calls: len(calls) == 1)

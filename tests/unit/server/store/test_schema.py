@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.releases.databases import Engine
-from tests.support.migrations_contract import Database, File, MigrationsContract
+from tests.support.migrations_contract import Database, MigrationsContract, SqliteFile
 
 
 class TestSqliteMigrations(MigrationsContract):
@@ -22,4 +22,4 @@ class TestSqliteMigrations(MigrationsContract):
     def made(self, tmp_path: Path) -> Callable[[], Database]:
         """Make a database without anything in it."""
         names = iter(range(10))
-        return lambda: File(tmp_path / f"{next(names)}.db")
+        return lambda: SqliteFile(tmp_path / f"{next(names)}.db")
