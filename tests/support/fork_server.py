@@ -47,27 +47,41 @@ ORDER_BYTES = 1 << 20
 OWN_DESCRIPTORS = 3  # standard input, output and errors: all that a program is born with
 
 
+class ExitStatus(asyncio.Protocol):
+    """The exit status of a forked process, which the fork server writes to a pipe. `ended` is set when it came."""
+
+    def __init__(self) -> None:
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._text = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._text += data
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.ended.set_result(int(self._text or b"-9"))  # nothing: the fork server was killed, and all with it
+
+
 class ForkedProcess:
-    """A program that the fork server forked, as `asyncio.subprocess.Process` shows one."""
+    """A program that was forked, as `asyncio.subprocess.Process` shows one."""
 
     def __init__(
-        self,
-        pid: int,
-        pidfd: int,
-        stdout: asyncio.StreamReader,
-        status: asyncio.StreamReader,
-        stderr: asyncio.StreamReader | None = None,
+        self, pid: int, status: ExitStatus, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader | None = None
     ) -> None:
         self.pid = pid
         self.stdout: asyncio.StreamReader | None = stdout
         self.stderr = stderr
-        self.returncode: int | None = None
-        self._pidfd = pidfd
-        self._ending = asyncio.create_task(self._ended(status))
+        self._pidfd = os.pidfd_open(pid)
+        self._status = status
+        status.ended.add_done_callback(lambda _: os.close(self._pidfd))
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status, minus the number of the signal that ended it; None while it runs."""
+        return self._status.ended.result() if self._status.ended.done() else None
 
     def send_signal(self, number: int, /) -> None:
         """Raises ProcessLookupError when the process has ended."""
-        if self.returncode is not None:
+        if self._status.ended.done():
             raise ProcessLookupError
         signal.pidfd_send_signal(self._pidfd, number)
 
@@ -75,7 +89,7 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
     async def wait(self) -> int:
-        return await asyncio.shield(self._ending)
+        return await asyncio.shield(self._status.ended)
 
     async def communicate(self) -> tuple[bytes, bytes | None]:
         """Wait for the end; return the rest of the output, and of the errors if they have a pipe of their own."""
@@ -86,11 +100,6 @@ class ForkedProcess:
             said, errors = await asyncio.gather(self.stdout.read(), self.stderr.read())
         await self.wait()
         return said, errors
-
-    async def _ended(self, status: asyncio.StreamReader) -> int:
-        self.returncode = int(await status.read())
-        os.close(self._pidfd)
-        return self.returncode
 
 
 class ForkServer:
@@ -108,7 +117,7 @@ class ForkServer:
         output, output_end = os.pipe()
         status, status_end = os.pipe()
         pid = await self._fork(program, environment, None, output_end, output_end, status_end)
-        return ForkedProcess(pid, os.pidfd_open(pid), await _reader(output), await _reader(status))
+        return ForkedProcess(pid, await _exit_status(status), await _reader(output))
 
     async def start(self, program: Sequence[str], environment: Mapping[str, str], folder: Path) -> ForkedProcess:
         """Start a program as `launch` does, in this folder, with a pipe of its own for its errors."""
@@ -116,8 +125,7 @@ class ForkServer:
         errors, errors_end = os.pipe()
         status, status_end = os.pipe()
         pid = await self._fork(program, environment, folder, output_end, errors_end, status_end)
-        pidfd = os.pidfd_open(pid)
-        return ForkedProcess(pid, pidfd, await _reader(output), await _reader(status), await _reader(errors))
+        return ForkedProcess(pid, await _exit_status(status), await _reader(output), await _reader(errors))
 
     def close(self) -> None:
         if self._process is not None and self._control is not None:
@@ -150,6 +158,12 @@ async def _reader(pipe: int) -> asyncio.StreamReader:
     protocol = asyncio.StreamReaderProtocol(reader)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(pipe, "rb", buffering=0))
     return reader
+
+
+async def _exit_status(pipe: int) -> ExitStatus:
+    status = ExitStatus()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: status, os.fdopen(pipe, "rb", buffering=0))
+    return status
 
 
 FORK_SERVER = ForkServer()

@@ -29,6 +29,7 @@ from timim.server.store.sqlite import SqliteStore
 
 SETTINGS = Settings(data_dir=None)
 GROUP, BOB = ConversationKey(ConversationType.GROUP, "g"), ConversationKey(ConversationType.C2C, "bob")
+SETTINGS = Settings()  # it reads files: not in a coroutine
 TEXT = msgspec.Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]')
 
 
