@@ -64,6 +64,7 @@ class ConversationSettings:
     async def set_draft(self, key: ConversationKey, draft: str) -> None:
         """Store a draft, and send it now or after the next login. Raises StorageError, ServerRefused."""
         await self._store.conversations.set_draft(key, draft, unsent=True)
+        self._conversations.get(key).draft = draft
         try:
             await self._send_draft(key, draft)
         except (NetworkError, NotLoggedIn):
