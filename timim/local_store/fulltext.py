@@ -177,10 +177,6 @@ def parse_query(text: str) -> tuple[str, ...]:
     return words
 
 
-def _is_found(sign: str) -> bool:
-    return unicodedata.category(sign)[0] in "LN" or _CJK_RUN.match(sign) is not None
-
-
 def elem_types(elems: ElemTypes) -> tuple[type[AnyElem], ...]:
     """The types of elems to look for. Raises InvalidArgument for what is none."""
     kinds = (elems,) if isinstance(elems, type) else tuple(elems)
