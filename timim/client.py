@@ -184,7 +184,7 @@ class Client:
 
         `async with client.events(timim.Message) as new: async for message in new: …`. It ends at logout.
         """
-        return self._engine.dispatcher.stream(*kinds or (ClientEvent, Message))
+        return self._engine.dispatcher.open_stream(*kinds or (ClientEvent, Message))
 
     async def open(self) -> None:
         """Open the local store without logging in, so that local queries work. Raises StoreInUse, StorageError."""

@@ -184,7 +184,7 @@ def deliver_early() -> None:
                 message.conversation = batch.key
                 result = IngestResult(batch.key, [message], listed=False, last_time=0, unread=None)
                 self._conversations.apply(result)
-                self._dispatcher.messages(result.new)
+                self._dispatcher.deliver_messages(result.new)
         await asyncio.sleep(0.3)  # a slow disk
         await ingest(self, batches)
 

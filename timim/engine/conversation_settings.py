@@ -110,7 +110,7 @@ class ConversationSettings:
 
     def _tell(self, event: ReadReceipt | ConversationChanged) -> None:
         self._conversations.apply_event(event)
-        self._dispatcher.event(event)
+        self._dispatcher.deliver_event(event)
 
     async def _set_read(self, key: ConversationKey, seq: int, count: ServerUnreadCount) -> None:
         unread = await self._store.conversations.set_read(key, seq, count if count.seq else None)

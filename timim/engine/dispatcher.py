@@ -122,7 +122,7 @@ class Dispatcher:
     def on(self, event: type[EventT], handler: EventHandler[EventT]) -> None:
         self._event_handlers.setdefault(event, []).append(handler)
 
-    def messages(self, messages: Sequence[Message]) -> None:
+    def deliver_messages(self, messages: Sequence[Message]) -> None:
         """Deliver messages of one conversation that the local store reported as new, in order."""
         if self._waiters or self._streams:
             for message in messages:
@@ -133,7 +133,7 @@ class Dispatcher:
         if self._message_handlers and messages:
             self._enqueue(messages[0].conversation, messages)
 
-    def event(self, event: ClientEvent) -> None:
+    def deliver_event(self, event: ClientEvent) -> None:
         """Deliver an event to the streams and to the handlers of its class, in the order of the events."""
         for stream in list(self._streams):
             stream._offer(event)
@@ -157,11 +157,11 @@ class Dispatcher:
             future.add_done_callback(lambda _: timer.cancel())
         return future
 
-    def stream(self, *kinds: type[KindT]) -> EventStream[KindT]:
+    def open_stream(self, *kinds: type[KindT]) -> EventStream[KindT]:
         """Open a stream of these classes; it receives from now on."""
         return EventStream(kinds, self._streams)
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         """Wait until fewer than WAITING_LIMIT messages wait for handlers."""
         while self._waiting >= WAITING_LIMIT:
             self._room.clear()
@@ -247,7 +247,7 @@ class Dispatcher:
     ) -> None:
         log.error("the handler %s raised", getattr(handler, "__qualname__", handler), exc_info=error)
         if not isinstance(argument, HandlerFailed):
-            self.event(HandlerFailed(handler, argument, error))
+            self.deliver_event(HandlerFailed(handler, argument, error))
 
 
 def _try(waiter: _Waiter, message: Message) -> None:

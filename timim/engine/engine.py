@@ -88,7 +88,7 @@ class Engine:
             await self.attachments.remove_orphans(await self.store.messages.outgoing())
             if self.store.set_aside is not None:
                 log.warning("the local store was corrupt and has been moved to %s", self.store.set_aside)
-                self.dispatcher.event(StoreReplaced(self.store.set_aside))
+                self.dispatcher.deliver_event(StoreReplaced(self.store.set_aside))
         except BaseException:
             await self.close()
             raise

@@ -32,7 +32,7 @@ RETRY_S = 1.0  # between tries while the server or the disk fails
 
 
 class Inbox:
-    """Stores pushed entries while the connection is up and synced; `dispatcher.room()` slows it to the handlers' pace."""
+    """Stores pushed entries while the connection is up and synced, at the pace of the dispatcher's handlers."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Inbox:
         while True:
             await self._queue.wait()
             await ready.wait()
-            await self._dispatcher.room()
+            await self._dispatcher.wait_for_room()
             try:
                 async with self._turn:
                     await self._store_next()
@@ -123,7 +123,7 @@ class Inbox:
         if online is not None:
             if online.entry is not None:
                 message = decode_online_message(online.key, online.entry, self._user_id)
-                self._dispatcher.messages([self._binder.bind(message)])
+                self._dispatcher.deliver_messages([self._binder.bind(message)])
             return
         pushed = self._queue.take(BATCH)
         for key, entries in pushed.entries.items():
@@ -189,7 +189,7 @@ class Inbox:
         try:
             async for part in self._fetcher.fetch_upward(key, first, last):
                 assert part.covered is not None
-                await self._dispatcher.room()
+                await self._dispatcher.wait_for_room()
                 rows, actions = partition(reversed(part.entries), self._user_id)
                 batch = IngestBatch(key, rows, [part.covered], live=True, head=part.covered.last, last_seq=last)
                 await self._ingest.ingest([replace(batch, acts=actions, acts_seq=batch.head, user_id=self._user_id)])

@@ -84,8 +84,8 @@ class Ingest:
                 self.raise_delivered_seq(batch.key, batch.head)
         for result in storing.result():
             events = self._conversations.apply(result)
-            self._dispatcher.messages(result.new)
+            self._dispatcher.deliver_messages(result.new)
             for event in events:
                 if isinstance(event, ProfileChanged):
                     self._profiles.apply(event)
-                self._dispatcher.event(event)
+                self._dispatcher.deliver_event(event)

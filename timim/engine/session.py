@@ -114,7 +114,7 @@ class ClientSession:
         if final and self._first_sync is not None and not self._first_sync.done():
             self._first_sync.set_exception(error)
             self._first_sync.exception()  # the login may be failing by itself
-        self._dispatcher.event(KickedOut(error) if isinstance(error, AuthError) else ConnectionLost(error))
+        self._dispatcher.deliver_event(KickedOut(error) if isinstance(error, AuthError) else ConnectionLost(error))
 
     def on_push(self, push: session.DecodedPush) -> None:
         """Route a push."""
@@ -133,7 +133,7 @@ class ClientSession:
         if self._first_sync is not None and not self._first_sync.done():
             self._first_sync.set_result(None)
         if self._restored:
-            self._dispatcher.event(ConnectionRestored())
+            self._dispatcher.deliver_event(ConnectionRestored())
         self._restored = True
 
     async def _compare_after_gaps(self) -> None:

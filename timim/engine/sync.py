@@ -98,7 +98,7 @@ class Sync:
                 short.append(self._batch_from_list(key, contact, head))
         await self._run_concurrently(self._fetch_actions, behind)
         for first in range(0, len(short), BATCH):
-            await self._dispatcher.room()
+            await self._dispatcher.wait_for_room()
             await self._ingest.ingest(short[first : first + BATCH])
         await self._run_concurrently(self._fetch_entries, whole)
         for notice in changed.receipts:
@@ -109,7 +109,7 @@ class Sync:
     def _forget_history(self, epoch: str, pushes: PushQueue) -> None:
         self._ingest.reset()
         pushes.clear()
-        self._dispatcher.event(HistoryReset(epoch))
+        self._dispatcher.deliver_event(HistoryReset(epoch))
 
     @property
     def _cursor(self) -> str:
@@ -179,7 +179,7 @@ class Sync:
             assert part.covered is not None
             incoming, acts = partition(reversed(part.entries), self._user_id)
             batch = self._batch(key, contact, head=part.covered.last)
-            await self._dispatcher.room()
+            await self._dispatcher.wait_for_room()
             await self._ingest.ingest([replace(batch, incoming=incoming, covered=[part.covered], acts=acts)])
 
     async def _fetch_actions(self, after: int, contact: ConversationItem) -> None:
