@@ -194,7 +194,8 @@ class Client:
         """Log in, and stay logged in until `logout()`: a lost connection is restored. Return when new messages flow.
 
         `user_sig` is a new signature, after the old one has expired. When this raises, or is cancelled, the client is
-        logged out, and can log in again. A local store that turns out to be corrupt is replaced, as by `open()`.
+        logged out, and can log in again; its local store stays open for local queries, until `close()`. A local store that
+        turns out to be corrupt is replaced, as by `open()`.
 
         Raises:
             AuthError: the server refused the signature (70001 to 70014); give a new one.
