@@ -95,7 +95,7 @@ class Metrics:
         self.sessions = Gauge("timim_sessions", "Devices logged in now", registry=self.registry)
 
     def answered(self, command: str, code: int, seconds: float) -> None:
-        """A request was answered; `command` is one that is served, or "unknown"."""
+        """Count an answered request; `command` is one that is served, or "unknown"."""
         self._requests.add(command, seconds)
         if code:
             self._refusals.labels(str(code)).inc()

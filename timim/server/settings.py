@@ -36,7 +36,7 @@ class ContentLocation:
 
     @classmethod
     def from_url(cls, url: str) -> ContentLocation:
-        """What a URL of BLOBS_FORM names. Raises ValueError, which does not repeat it: somebody may put a key there."""
+        """Parse a URL of BLOBS_FORM. Raises ValueError, which does not repeat the URL: somebody may put a key there."""
         parts = urlsplit(url)
         if "@" in parts.netloc:
             raise ValueError("no key in it, please: those are TIMIM_S3_ACCESS_KEY and TIMIM_S3_SECRET_KEY")

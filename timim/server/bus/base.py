@@ -113,11 +113,11 @@ class Bus(Protocol):
     async def stop(self) -> None: ...
 
     async def listen(self, user: str) -> None:
-        """A session of this user begins on this node: when this returns, what happens elsewhere is heard here."""
+        """Hear a user, for a session that begins on this node: what happens elsewhere is heard once this returns."""
         ...
 
     def unlisten(self, user: str) -> None:
-        """A session of this user ended; one call for each of `listen`."""
+        """Hear a user no more, for a session that ended. Call this once for each `listen`."""
         ...
 
     @property

@@ -149,7 +149,7 @@ class NatsConnection:
             self._tasks.spawn(self._unsubscribe(subscription), "timim nats leave")
 
     async def flush(self) -> None:
-        """What was subscribed is known to the NATS server when this returns, if it answers.
+        """Wait until the NATS server knows what was subscribed, if it answers.
 
         One round trip serves all who came before it began.
         """

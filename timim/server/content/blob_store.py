@@ -31,7 +31,7 @@ class BlobStore:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> BlobStore:
-        """The store that the settings name: a bucket, a folder, or memory. Blocks while it makes the folder."""
+        """Return the store that the settings name: a bucket, a folder, or memory. Blocks while it makes the folder."""
         content = settings.content
         if content.bucket:
             given = {
@@ -69,7 +69,7 @@ class BlobStore:
             raise StorageError(f"a part of an upload is not on disk: {_why(exc)}") from exc
 
     async def parts(self, object: str) -> list[int]:
-        """The sizes of the parts that follow each other from the beginning."""
+        """Return the sizes of the parts that follow each other from the beginning."""
         found: dict[int, int] = {}
         try:
             async for listed in obstore.list(self._store, prefix=f"{object}/"):
@@ -87,7 +87,7 @@ class BlobStore:
     async def read(
         self, object: str, parts: Sequence[int], first: int = 0, end: int | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """The bytes from `first` up to `end`; the next are read while the last are used. Raises MediaGone."""
+        """Yield the bytes from `first` up to `end`; the next are read while the last are used. Raises MediaGone."""
         end = sum(parts) if end is None else end
         at = 0
         for size in parts:
@@ -128,7 +128,7 @@ class BlobStore:
 
 
 async def ahead(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """The same, one read ahead."""
+    """Yield the chunks, with one read ahead."""
     async with aclosing(chunks):
         following = asyncio.ensure_future(_next(chunks))
         try:
@@ -153,5 +153,5 @@ def _sync(path: Path) -> None:
 
 
 def _why(exc: Exception) -> str:
-    """The first line: the rest may hold addresses with signatures."""
+    """Return the first line of an error: the rest may hold addresses with signatures."""
     return str(exc).partition("\n")[0][:200]

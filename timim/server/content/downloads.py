@@ -48,7 +48,7 @@ class Downloads:
         return f"{self.media_url}/{uuid}"
 
     async def find(self, uuid: str, user: str) -> Blob:
-        """The blob, for who may read it now. Raises MediaGone."""
+        """Return the blob to a user who may read it now. Raises MediaGone."""
         blob = await self._store.readable(uuid, user) if UUID.match(uuid) else None
         if blob is None:
             raise MediaGone("there is no such content for this account")
@@ -74,13 +74,13 @@ class Downloads:
         return f"{self.media_url}/web/{uuid}?{query}"
 
     def sign_urls(self, frame: bytes, user: str) -> bytes:
-        """A frame whose elems' addresses are signed for this user: a client that does not know the door can open them."""
+        """Sign the addresses of a frame's elems for this user: a client that has no token can open them."""
         if self._marker not in frame:
             return frame
         return self._addresses.sub(lambda found: found[1] + self.signed_url(found[2].decode(), user).encode(), frame)
 
     def signed_url(self, uuid: str, user: str) -> str:
-        """An address for this user's browser, or for whom the user gives it to."""
+        """Return an address for this user's browser, or for anybody the user gives it to."""
         expires = int(self._now()) + self.url_s
         query = urlencode({"user": user, "expires": expires, "sign": self._sign(uuid, user, expires)})
         return f"{self.url(uuid)}?{query}"

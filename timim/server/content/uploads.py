@@ -172,7 +172,7 @@ class Uploads:
             self._unregister_receiver(user, uuid, receiver)
 
     async def drop(self, user: str, upload: str) -> None:
-        """The sender gives it up: nothing of it stays. No such upload is no error."""
+        """Give up an upload: nothing of it stays. No such upload is no error."""
         await self._take_over(user, upload)
         await self._discard(user, upload)
 
@@ -258,7 +258,7 @@ class Uploads:
             await self.delete_object(object)
 
     def _hash_at(self, object: str, offset: int) -> Hasher | None:
-        """The hash of the first `offset` bytes, when it is known."""
+        """Return the hash of the first `offset` bytes, when it is known."""
         if offset == 0:
             return hashlib.sha256()
         at, hashed = self._hashes.get(object, (-1, None))

@@ -147,7 +147,7 @@ class MediaEndpoint:
         return _json(UploadReply(offset=blob.size, uuid=blob.uuid, url=self._downloads.url(blob.uuid), size=blob.size))
 
     async def _allow(self, request: Request) -> Response:
-        """What a browser asks before it puts or gets something from a page of another origin. No cookie opens anything here."""
+        """Answer the preflight request of a page of another origin. No cookie opens anything here."""
         return Response(status_code=204, headers={"Access-Control-Allow-Methods": "GET, PUT", "Access-Control-Max-Age": "600"})
 
 
@@ -197,7 +197,7 @@ def _json(reply: Reply, status: int = 200) -> Response:
 
 
 def _range(header: str, size: int) -> tuple[int, int] | None:
-    """The bytes asked for, as first and end; all of them for what is no single range; None: past the end."""
+    """Return the range asked for, as first and end: all bytes for several ranges or none, None for one past the end."""
     match = _RANGE.match(header)
     if match is None or match.group() == "bytes=-":
         return 0, size

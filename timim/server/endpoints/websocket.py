@@ -92,7 +92,7 @@ class WebSocketEndpoint:
                 self._integrations.on_presence(session.user, "Disconnect", "LinkClose")
 
     async def _wait_for_login(self, socket: WebSocket) -> Session | None:
-        """The session that this socket logs in to, online from here on; None when it was refused."""
+        """Return the session that this socket logs in to, online from here on; None when the login was refused."""
         loop = asyncio.get_running_loop()
         silent_until = loop.time() + self._services.settings.login_timeout_s
         try:

@@ -84,7 +84,7 @@ def _item(user: str, contact: UserConversation, unread: Unread) -> wire.Conversa
 
 
 async def _tencent_item(context: RequestContext, contact: UserConversation, unread: Unread) -> wire.ConversationItem:
-    """What Tencent's own list says of a conversation and its last message."""
+    """Return an item as Tencent's own list has it."""
     item = _item(context.user, contact, unread)
     message, item.message = item.message, msgspec.UNSET
     item.unread = unread.count

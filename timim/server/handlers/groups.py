@@ -50,7 +50,7 @@ PRIORITIES = ("High", "Normal", "Low", "Lowest")
 
 
 async def actor_of(context: RequestContext) -> Actor:
-    """The caller as one who acts in groups."""
+    """Return the caller as one who acts in groups."""
     return Actor(await context.services.entities.account(context.user), int(context.services.now()), admin=context.admin)
 
 
@@ -59,7 +59,7 @@ def bad(text: str, code: int = 10004) -> InvalidArgument:
 
 
 def fields_of(fields: Iterable[wire.CustomField]) -> dict[str, str]:
-    """Custom fields as a dictionary. Raises InvalidArgument past the limits of a key and a value."""
+    """Return custom fields as a dictionary. Raises InvalidArgument past the limits of a key and a value."""
     found = {field.key: field.value for field in fields}
     for key, value in found.items():
         if not 0 < len(key.encode()) <= KEY_LIMIT_BYTES or len(value.encode()) > VALUE_LIMIT_BYTES:
@@ -281,7 +281,7 @@ def _attributes_reply(group: StoredGroup, attributes: Mapping[str, str]) -> wire
 
 
 async def group_info(context: RequestContext, group: StoredGroup) -> wire.GroupInfoItem:
-    """A group's facts, as its members are told them."""
+    """Return a group's properties as its members see them."""
     page = await context.services.store.timelines.page(group_timeline(group.group_id), 1, 0, 1)
     return wire.GroupInfoItem(
         group_id=group.group_id,

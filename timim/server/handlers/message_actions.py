@@ -22,7 +22,7 @@ def _request(context: RequestContext, kind: MessageActionKind, body: wire.Messag
 
 
 async def _c2c_seq(context: RequestContext, peer: str, *, msg_seq: int, random: int, time: int) -> int:
-    """The seq of the message that Tencent's clients name so. Raises UnknownMessage."""
+    """Return the seq of the message that a Tencent client names. Raises UnknownMessage."""
     pages, store = context.services.history, context.services.store
     seq = await pages.seq_before(context.user, peer, time, f"{msg_seq}_{random}_{time}") + 1
     found = await store.timelines.entry(c2c_timeline(context.user, peer), seq)
@@ -41,7 +41,7 @@ def _group(group_id: str) -> ConversationKey:
 
 
 def _peer(context: RequestContext, one: str, other: str) -> str:
-    """The other side of who acts."""
+    """Return the other user of a C2C conversation."""
     peer = other if one in ("", context.user) else one
     return checked_user_id(peer)
 

@@ -66,7 +66,7 @@ async def get_profiles(context: RequestContext, body: wire.GetProfilesRequest) -
 
 
 def profile_items(account: StoredAccount) -> list[wire.ProfileItem]:
-    """A profile as tags; what is not set is left out but for the three that every client looks for."""
+    """Return a profile as tags: those that are set, and the three that every client looks for."""
     items = {
         wire.NICK: account.nickname,
         wire.FACE: account.face_url,

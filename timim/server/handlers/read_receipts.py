@@ -65,7 +65,7 @@ async def tell_receipts(context: RequestContext, group_id: str, receipts: Sequen
 
 
 async def notice_of(context: RequestContext, group_id: str, receipt: Receipt) -> session.ReceiptNotice:
-    """A receipt with the number of those who have not read, of who is in the group now."""
+    """Return a receipt's notice, with the number of present members who have not read the message."""
     group = await context.services.entities.group(group_id)
     may = sum(member.floor <= receipt.seq for member in group.members.values()) - (receipt.sender in group.members)
     others = max(0, may - receipt.readers)
@@ -105,7 +105,7 @@ async def _read_one(context: RequestContext, item: conversation_settings.ReadPos
 
 @HANDLERS.serve(conversation_settings.SEND_RECEIPTS)
 async def send_receipts(context: RequestContext, body: conversation_settings.SendReceiptsRequest) -> Reply:
-    """A web client says which messages were read; timim's own marks a conversation read up to a seq."""
+    """Record which messages a web client's user has read; timim's own client marks a conversation read up to a seq."""
     group = await context.services.entities.group_for(context.user, body.group_id)
     floor = group.members[context.user].floor
     seqs = [item.seq for item in body.items[:AT_ONCE] if item.seq >= floor]

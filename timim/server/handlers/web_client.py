@@ -59,7 +59,7 @@ async def peer_read_times(context: RequestContext, body: wire.PeerReadTimesReque
 
 @HANDLERS.serve(wire.PRE_SIGN)
 async def pre_sign(context: RequestContext, body: wire.PreSignRequest) -> wire.PreSignReply:
-    """The content's name is made here; it is content once its bytes have come to the signed address."""
+    """Name content before its upload; it exists once its bytes have come to the signed address."""
     media, uuid = context.services.downloads, uuids.uuid4().hex
     kind = "image" if body.file_type == PICTURE else "file"
     lasts_s = max(1, min(body.duration, UPLOAD_LASTS_S))
@@ -88,5 +88,5 @@ async def fetch_purchases(context: RequestContext, body: Body) -> Reply:
 
 @HANDLERS.serve(wire.REPORT)
 async def report(context: RequestContext, body: Body) -> Reply:
-    """The client's statistics of itself: taken, and kept nowhere."""
+    """Take the client's statistics of itself, and keep them nowhere."""
     return Reply()

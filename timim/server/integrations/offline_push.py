@@ -29,7 +29,7 @@ AFTER_C2C, AFTER_GROUP = "C2C.CallbackAfterSendMsg", "Group.CallbackAfterSendMsg
 
 
 def message_in(entry: StoredEntry) -> tuple[Entry, tuple[AnyElem, ...]] | None:
-    """A user's message; None for what is none."""
+    """Decode a user's message; None for any other entry."""
     said = decode(Entry, b"{" + entry.tail)
     elems = decode_body(said.msg_body)
     return (said, elems) if elems and not isinstance(elems[0], SERVER_ELEMS) else None

@@ -124,7 +124,7 @@ class ActionPoster:
         return await self._execute(new, request, destination)
 
     async def of_group(self, user: str, group_id: str, first: int, last: int, limit: int) -> tuple[list[msgspec.Raw], int]:
-        """The acts of an interval of a group that this member may see, oldest first, and up to which seq these are all."""
+        """Return the actions of a group's interval that this member may see, oldest first, and the last seq that they cover."""
         group = await self._entities.group_for(user, group_id)
         floor = group.members[user].floor
         timeline = group_timeline(group_id)
@@ -134,7 +134,7 @@ class ActionPoster:
         return [render_entry(one.tail, seq=one.seq, time=one.time, group=True) for one in seen], up_to
 
     def _check(self, request: ActionRequest) -> tuple[MediaRef, ...]:
-        """Raises InvalidArgument, InvalidElem, MessageTooLong; the content that an edit's body names."""
+        """Check a request; return the content that an edit's body names. Raises InvalidArgument, InvalidElem, MessageTooLong."""
         outgoing = OutgoingMessage(
             request.user, request.msg_body, 0, request.random, request.client_time, request.cloud_custom_data
         )
@@ -190,7 +190,7 @@ class ActionPoster:
             raise RecallTooLate(f"a message can be recalled within {window_s:g} s", code=code)
 
     async def _require_stored_already(self, new: NewAction, refusal: ServerRefused) -> None:
-        """A retry of what is stored gets its seq, whatever was decided since; everything else is refused as it was."""
+        """Raise the refusal unless the action is a retry of a stored one, which gets its seq whatever was decided since."""
         entry = NewEntry(new.timeline, new.sender, new.msg_key, new.fingerprint, b"", new.time)
         if new.msg_key is None or await self._store.timelines.find_existing(entry) is None:
             raise refusal

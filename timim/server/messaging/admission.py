@@ -35,7 +35,7 @@ class Admission:
         self._receipt_members = receipt_members
 
     def check_c2c(self, sender: str, receiver: str, relationships: Relationships) -> None:
-        """Raises Blacklisted, NotFriends."""
+        """Check a C2C message. Raises Blacklisted, NotFriends."""
         if sender in relationships.blocked:
             raise Blacklisted(f"{receiver!r} has {sender!r} on the blacklist", code=20007)
         if self._friends_only and sender != receiver:
@@ -45,7 +45,7 @@ class Admission:
                 raise NotFriends(f"{sender!r} and {receiver!r} are not friends of each other", code=code)
 
     def check_group(self, outgoing: OutgoingMessage, group: StoredGroup) -> None:
-        """Raises NotAMember, NoPermission, Muted, RateLimited."""
+        """Check a message to a group. Raises NotAMember, NoPermission, Muted, RateLimited."""
         user, now = outgoing.sender, self._now()
         require(group, user, Permission.SPEAK)
         member = group.members[user]

@@ -50,13 +50,13 @@ class HistoryReader:
         return _rendered(page, group=group, floor=floor, plain=plain)
 
     async def c2c_messages(self, user: str, peer: str, first: int, last: int, limit: int) -> HistoryPage:
-        """The newest `limit` messages of an interval, no acts: for clients that do not know them."""
+        """Return the newest `limit` messages of an interval without actions, for clients that do not know these."""
         page = await self._store.timelines.messages_before(c2c_timeline(user, peer), last, first, limit)
         entries = [render_entry(entry.tail, seq=entry.seq, time=entry.time, group=False) for entry in page.entries]
         return HistoryPage(entries, list(page.entries), page.first, page.last, page.floor, page.last_seq)
 
     async def seq_before(self, user: str, peer: str, time: int, msg_key: str) -> int:
-        """The last C2C seq older than the message of this time and MsgKey."""
+        """Return the last C2C seq older than the message of this time and MsgKey."""
         return await self._store.timelines.seq_before(c2c_timeline(user, peer), time, msg_key)
 
     async def _last_until(self, timeline: str, last: int, until: int) -> int:
@@ -64,7 +64,7 @@ class HistoryReader:
 
 
 def _rendered(page: TimelinePage, *, group: bool, floor: int = 1, plain: bool = False) -> HistoryPage:
-    """The page in the form of the wire; of entries that are large together, the newest that fit."""
+    """Render a page; of entries that are too large together, the newest that fit."""
     page = _fitting(page)
     entries: list[msgspec.Raw] = []
     gone = render_placeholder if plain else render_tombstone
@@ -88,6 +88,6 @@ def _fitting(page: TimelinePage) -> TimelinePage:
 
 
 def target_of(entry: StoredEntry) -> int:
-    """The seq that an act's entry acts on: who may not see that may not see the act."""
+    """Return the seq that an action's entry acts on: a user who may not see that may not see the action."""
     act = decode_payload(entry.tail).action
     return act.target if isinstance(act, EntryAction) else 0

@@ -35,7 +35,7 @@ class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
     receipt: bool = False
 
     def fingerprint(self) -> bytes:
-        """What tells a resend from another message of the same msg_id."""
+        """Return a hash by which a resend differs from another message of the same msg_id."""
         digest = hashlib.blake2b(bytes(self.msg_body), digest_size=16)
         digest.update(b"\0" + self.cloud_custom_data.encode())
         return digest.digest()
@@ -49,8 +49,10 @@ class MessageValidator:
     media_url: str = ""
 
     def check(self, outgoing: OutgoingMessage) -> tuple[MediaRef, ...]:
-        """What a body must be, whoever sends it; the content that its elems name: whether the sender may read that, the
-        store decides with the entry. Raises InvalidArgument, InvalidElem, MessageTooLong.
+        """Check a message's form, and return the content that its elems name.
+
+        The store decides with the entry whether the sender may read that content. Raises InvalidArgument, InvalidElem,
+        MessageTooLong.
         """
         size = len(bytes(outgoing.msg_body))
         if size > self.max_message_bytes:

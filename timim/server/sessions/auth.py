@@ -24,13 +24,13 @@ class Auth:
         self._now = now
 
     def login(self, user: str, signature: str) -> tuple[str, float]:
-        """A token for this user and when it ends. Raises AuthError with TIM's 700xx codes."""
+        """Return a token for this user and when it ends. Raises AuthError with TIM's 700xx codes."""
         expires = self.check(user, signature)
         fields = f"{user.encode().hex()}.{int(expires)}.{secrets.token_hex(8)}"
         return f"{fields}.{_mac(self._secret_keys[0], fields)}", expires
 
     def resume(self, token: str) -> tuple[str, float]:
-        """The user of a token, and when it ends. Raises AuthError 70003, SignatureExpired."""
+        """Return the user of a token, and when it ends. Raises AuthError 70003, SignatureExpired."""
         fields, _, mac = token.rpartition(".")
         good = False
         for key in self._secret_keys:  # all of them, so that the time taken tells nothing
@@ -48,7 +48,7 @@ class Auth:
         return verified.expires_at
 
     def check_admin(self, user: str, signature: str) -> None:
-        """Raises AuthError when this is no administrator."""
+        """Check that this is an administrator. Raises AuthError."""
         self.check(user, signature)
         if user != self.admin:
             raise AuthError(f"{user!r} is not an administrator of this app", code=60010)

@@ -126,7 +126,7 @@ class DeviceSlots:
 
 
 def known_platform(name: str) -> str:
-    """A platform that counts as one of its own; everything else is "other"."""
+    """Return the platform that counts for device slots: a known one, or "other"."""
     return name if name in PLATFORMS else "other"
 
 

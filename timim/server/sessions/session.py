@@ -108,7 +108,7 @@ class Session:
             self._grow(64)
 
     def follows(self, seq: int) -> bool:
-        """True for the next request of a timim client, which numbers them without holes; False for one that came twice.
+        """Tell the next request of a timim client, which numbers them without gaps, from one that came twice.
 
         Raises ProtocolError when one was lost on the way: to answer the later ones would change their order.
         """

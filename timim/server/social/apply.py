@@ -31,7 +31,7 @@ class ChangesetApplier:
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def apply(self, changeset: Changeset) -> None:
-        """Changes and entries in one transaction, then the pushes; also when the asker is gone meanwhile.
+        """Store changes and entries in one transaction, then push; also when the caller is gone meanwhile.
 
         Nothing may be awaited between a changeset's making and this call: what it was decided by must still hold.
         """

@@ -38,7 +38,7 @@ class Notice:
 
 
 def users_who_see(members: Mapping[str, Member], seq: int) -> Iterable[str]:
-    """The members who may see this seq: one who came in meanwhile does not get what was said before."""
+    """Return the members who may see this seq: one who came in meanwhile does not get earlier messages."""
     return (user for user, member in members.items() if member.floor <= seq)
 
 
@@ -57,7 +57,7 @@ class Changeset:
 
 
 def tip(group: StoredGroup, operator: StoredAccount, content: wire.GroupTipContent, member_num: int) -> Notice:
-    """A change of a group, for its timeline; it goes to who is in the group when it is published."""
+    """Make the tip of a change of a group; it goes to the members of the moment when it is published."""
     member = group.members.get(operator.user_id)
     content.operator, content.member_num = operator.user_id, member_num
     facts = EntryGroupInfo(
@@ -104,7 +104,7 @@ def group_notice(
     user_field: str = "",
     users: Sequence[str] = (),
 ) -> Notice:
-    """A notice about a group for one user's system timeline; the fields are those of wire.GroupNoticeContent."""
+    """Make a notice about a group for one user's system timeline; the fields are those of wire.GroupNoticeContent."""
     content = wire.GroupNoticeContent(
         report_type=report_type,
         group_id=group.group_id,
@@ -121,7 +121,7 @@ def group_notice(
 
 
 def relation(user: str, content: wire.RelationContent) -> Notice:
-    """A change of relations, or of a friend's profile, for one user's system timeline."""
+    """Make a notice of changed relationships, or of a friend's profile, for one user's system timeline."""
     body, packed = _packed(wire.RELATION, content)
     kind = session.EVENT_PROFILE if content.profile else session.EVENT_RELATION
     return _to(user, kind, body, packed)

@@ -49,7 +49,7 @@ class EntityCache:
         self._doubtful: list[Change] = []  # of failed changesets: forgotten again until nothing is under way
 
     async def account(self, user: str) -> StoredAccount:
-        """Raises UnknownUser."""
+        """Return an account. Raises UnknownUser."""
         account = self._accounts.get(user)
         if account is None or self._is_stale("account", user):
             learned = self._invalidations
@@ -60,7 +60,7 @@ class EntityCache:
         return account
 
     async def ensure_account(self, user: str, *, nickname: str = "", face_url: str = "") -> StoredAccount:
-        """The account, made when there is none."""
+        """Return an account; create it when there is none."""
         known = self._accounts.get(user)
         if known is not None and not nickname and not face_url and not self._is_stale("account", user):
             return known  # back after a cut, as thousands at once may be
@@ -72,7 +72,7 @@ class EntityCache:
         return self._cache_read(self._accounts, "account", user, account, learned)
 
     async def group(self, group_id: str) -> StoredGroup:
-        """Raises UnknownGroup. The latest there is, as long as nothing is awaited after it."""
+        """Return a group, the latest as long as nothing is awaited afterwards. Raises UnknownGroup."""
         group = self._groups.get(group_id)
         if group is None or self._is_stale("group", group_id):
             learned = self._invalidations
@@ -84,14 +84,14 @@ class EntityCache:
         return group
 
     async def group_for(self, user: str, group_id: str) -> StoredGroup:
-        """The group, for one of its members. Raises UnknownGroup, NotAMember."""
+        """Return a group to one of its members. Raises UnknownGroup, NotAMember."""
         group = await self.group(group_id)
         if user not in group.members:
             raise NotAMember(f"{user!r} is not in group {group_id!r}")
         return group
 
     async def relationships(self, user: str) -> Relationships:
-        """The user's relations, always the same object while it is cached."""
+        """Return a user's relationships, always the same object while they are cached."""
         relationships = self._relationships.get(user)
         if relationships is None or self._is_stale("relationships", user):
             learned = self._invalidations
@@ -124,7 +124,7 @@ class EntityCache:
         return not self._trusting or (kind, key) in self._stale
 
     def _cache_read(self, cache: dict[str, T], kind: str, key: str, value: T, learned: int) -> T:
-        """What was just read, in the cache; when something was forgotten meanwhile, it is read again next time.
+        """Cache a value that was just read; after an invalidation meanwhile it is read again next time.
 
         While changesets are under way here, what they put there is newer than what was read.
         """
@@ -137,7 +137,7 @@ class EntityCache:
         return _cache_put(cache, key, value)
 
     async def create_group(self, group: StoredGroup) -> None:
-        """Raises GroupExists."""
+        """Create a group. Raises GroupExists."""
         await self.apply([ch.InsertGroup(group)], [])
 
     def apply(self, changes: Sequence[Change], entries: Sequence[NewEntry]) -> Awaitable[list[Appended]]:
@@ -175,7 +175,7 @@ class EntityCache:
         return appended
 
     def _read_versions(self, changes: Iterable[Change]) -> ReadVersions:
-        """What these changes were decided by, as it is in the cache now."""
+        """Return the cached versions from which these changes were decided."""
         named = _changed_entities(changes)
         return ReadVersions(
             {group_id: group.version for group_id in named.groups if (group := self._groups.get(group_id)) is not None},
@@ -245,7 +245,7 @@ class EntityCache:
 
 
 def _changed_entities(changes: Iterable[Change]) -> Invalidation:
-    """What these changes change of what was there before; each once."""
+    """Name the existing entities that these changes change, each once."""
     accounts: dict[str, None] = {}
     groups: dict[str, None] = {}
     relationships: dict[str, None] = {}
@@ -274,7 +274,7 @@ def _changed_entities(changes: Iterable[Change]) -> Invalidation:
 
 
 def _invalidation(changes: Sequence[Change], seqs: dict[str, int]) -> Invalidation:
-    """What other nodes are told of changes that were stored."""
+    """Make the invalidation that other nodes get for stored changes."""
     facts = _changed_entities(changes)
     facts.joined, facts.left = {}, {}
     for change in changes:
@@ -293,7 +293,7 @@ def _invalidation(changes: Sequence[Change], seqs: dict[str, int]) -> Invalidati
 
 
 def _overwrite(known: Relationships, found: Relationships) -> Relationships:
-    """The same object with what was found: who holds it decides by it."""
+    """Update the same object with what was found: others hold it and decide by it."""
     for name in Relationships.__slots__:
         setattr(known, name, getattr(found, name))
     return known
@@ -325,7 +325,7 @@ def _apply_relationship_change(relationships: dict[str, Relationships], change: 
 
 
 def _cache_put(cache: dict[str, T], key: str, value: T) -> T:
-    """What the cache holds under `key`: `value`, or what somebody else put there meanwhile."""
+    """Put a value into the cache, and return the one that is there: somebody may have been faster."""
     if key in cache:
         return cache[key]
     if len(cache) >= CACHE_LIMIT:

@@ -116,7 +116,7 @@ def answered(me: Person, peer: Person, answer: sns.ApplicationAnswer, *, now: in
 
 
 def withdrawn(me: Person, peer: Person, *, mine: bool) -> Changeset:
-    """An application between the two is no more: mine to them, or theirs to me. Raises NoSuchApplication."""
+    """Withdraw an application between the two: mine to them, or theirs to me. Raises NoSuchApplication."""
     owner, asker = (peer, me) if mine else (me, peer)
     if asker.user not in owner.relationships.received_requests:
         raise NoSuchApplication(f"{asker.user!r} does not ask {owner.user!r}")
@@ -192,7 +192,7 @@ def unblocked(me: Person, peer: str) -> Changeset:
 
 
 def grouped(me: Person, names: Iterable[str], users: Iterable[str]) -> Changeset:
-    """New friend groups, with these friends in each."""
+    """Add friend groups, with these friends in each."""
     wanted = tuple(dict.fromkeys(names))
     changeset = Changeset()
     _add_missing_groups(changeset, me, wanted)
@@ -206,7 +206,7 @@ def grouped(me: Person, names: Iterable[str], users: Iterable[str]) -> Changeset
 
 
 def ungrouped(me: Person, names: Iterable[str]) -> Changeset:
-    """These friend groups are no more; the friends stay."""
+    """Remove friend groups; the friends stay."""
     gone = set(names) & set(me.relationships.friend_groups)
     changeset = Changeset()
     if gone:
@@ -221,8 +221,10 @@ def ungrouped(me: Person, names: Iterable[str]) -> Changeset:
 
 
 def profile_changed(me: Person, after: StoredAccount, tags: Iterable[wire.ProfileTag]) -> Changeset:
-    """A profile changes: the user's own devices and friends hear of it. Who has them as a friend one way only does not:
-    there is no bound to how many those are, and `profile.portrait_get` tells them the version.
+    """Change a profile; the user's own devices and friends are notified.
+
+    Users who have this one as a friend one way only are not: there is no bound to how many those are, and
+    `profile.portrait_get` gives them the version.
     """
     content = wire.RelationContent(
         push_type=RelationType.PROFILE, profile=me.user, profile_fields=list(tags), version=after.version

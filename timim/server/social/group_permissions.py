@@ -92,7 +92,7 @@ def role_of(group: StoredGroup, user: str) -> str:
 
 
 def require(group: StoredGroup, user: str, act: Permission) -> None:
-    """Raises NotAMember, OwnerCannotQuit (10009) or NoPermission (10007)."""
+    """Require a permission. Raises NotAMember, OwnerCannotQuit (10009) or NoPermission (10007)."""
     role = role_of(group, user)
     if role == STRANGER:
         raise NotAMember(f"{user!r} is not in group {group.group_id!r}")
@@ -103,7 +103,7 @@ def require(group: StoredGroup, user: str, act: Permission) -> None:
 
 
 def require_over(group: StoredGroup, user: str, act: Permission, target: str) -> None:
-    """The same for an act on another member: nobody over the owner, admins not over admins."""
+    """Require a permission over another member: nobody has one over the owner, nor an admin over admins."""
     require(group, user, act)
     if target == user:
         raise NoPermission(f"{user!r} may not {act.value} on itself")

@@ -101,7 +101,7 @@ def invited(
 def answered(
     actor: Actor, group: StoredGroup, applicant: StoredAccount, *, agree: bool, wording: str, limit: int, inviting: bool = False
 ) -> Changeset:
-    """An application, or a wish to invite, is agreed to or refused. Raises NoSuchApplication and what joining raises."""
+    """Agree to an application or a requested invitation, or refuse it. Raises NoSuchApplication and what joining raises."""
     if not actor.admin:
         require(group, actor.user, Permission.APPROVE)
     application = group.applications.get(applicant.user_id)
@@ -155,7 +155,7 @@ def kicked(actor: Actor, group: StoredGroup, users: Iterable[str], reason: str, 
 
 
 def left(actor: Actor, group: StoredGroup) -> Changeset:
-    """A member leaves. The owner of a Work group hands it to its oldest member; the last one ends it."""
+    """Let a member leave. The owner of a Work group hands it to its oldest member; the last one ends it."""
     require(group, actor.user, Permission.QUIT)
     left_over = len(group.members) - 1
     if not left_over:
@@ -184,7 +184,7 @@ def left(actor: Actor, group: StoredGroup) -> Changeset:
 
 
 def dissolved(actor: Actor, group: StoredGroup) -> Changeset:
-    """The group ends; everybody who was in it hears so."""
+    """Dissolve the group; all its members are notified."""
     if not actor.admin:
         require(group, actor.user, Permission.DISSOLVE)
     users = tuple(group.members)
@@ -212,7 +212,7 @@ def passed_on(actor: Actor, group: StoredGroup, user: str) -> Changeset:
 def edited(
     actor: Actor, group: StoredGroup, after: StoredGroup, news: wire.GroupInfoChange, acts: Iterable[Permission]
 ) -> Changeset:
-    """The group becomes `after`; `news` is how that is told, `acts` what was asked for, also when nothing changes."""
+    """Change the group to `after`; `news` describes the change, `acts` are required also when nothing changes."""
     for act in acts if not actor.admin else ():
         require(group, actor.user, act)
     if 0 < after.max_members < len(group.members):
@@ -235,7 +235,7 @@ class MemberChange:
 
 
 def member_edited(actor: Actor, group: StoredGroup, user: str, change: MemberChange) -> Changeset:
-    """A member's role, card, mute or custom fields change."""
+    """Change a member's role, card, mute or custom fields."""
     if not actor.admin:
         require(group, actor.user, Permission.READ)
     member = after = _member(group, user)

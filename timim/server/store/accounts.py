@@ -100,7 +100,7 @@ def account(user: str) -> Operation[StoredAccount | None]:
 
 
 def ensure_account(user: str, nickname: str, face_url: str) -> Operation[StoredAccount]:
-    """The account with these facts, where they are given, made when there is none."""
+    """Select an account with these values, where they are given; insert it when there is none."""
     known = yield from account(user)
     if known is None:
         row = yield from first_row(

@@ -16,17 +16,17 @@ MESSAGE, ACTION, RECALLED = 0, 1, 2  # kinds of entries; only messages are unrea
 
 
 def c2c_timeline(one: str, other: str) -> str:
-    """The timeline of two users, whoever speaks. User ids hold no control characters, so the name is unambiguous."""
+    """Return the timeline of two users, in either order. User ids hold no control characters, so the name is unambiguous."""
     return "c2c\x1f" + "\x1f".join(sorted((one, other)))
 
 
 def group_timeline(group_id: str) -> str:
-    """A group's timeline."""
+    """Return a group's timeline."""
     return "group\x1f" + group_id
 
 
 def system_timeline(user: str) -> str:
-    """A user's own timeline of notices."""
+    """Return a user's own timeline of notices."""
     return "system\x1f" + user
 
 

@@ -131,7 +131,7 @@ def _json_fields(group: StoredGroup) -> str:
 
 
 def _timeline(group_id: str) -> Operation[Row]:
-    """The number of a group's timeline, and its last seq."""
+    """Select the number of a group's timeline, and its last seq."""
     row = yield from first_row("SELECT id, last_seq FROM timelines WHERE name=?", f"group\x1f{group_id}")
     assert row is not None
     return row

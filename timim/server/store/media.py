@@ -31,7 +31,7 @@ class MediaStore:
         self._engine = engine
 
     async def begin(self, owner: str, upload: str, wanted: Upload, *, now: int, open_limit: int) -> Upload | Blob:
-        """The upload of this name, made when there is none, or what this user uploaded of the same bytes before.
+        """Return the upload of this name, begun when there is none, or the blob of the same bytes that this user has.
 
         Raises InvalidArgument when the name stands for other content, RateLimited past `open_limit` unfinished ones.
         """
@@ -41,11 +41,11 @@ class MediaStore:
         return await self._engine.read(partial(find, owner, upload))
 
     async def touch(self, owner: str, upload: str, *, now: int) -> None:
-        """It goes on: it is not abandoned."""
+        """Note that an upload goes on: it is not abandoned."""
         await self._engine.write(partial(touch, owner, upload, now))
 
     async def finish(self, owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[int], *, now: int) -> Blob | None:
-        """The upload is whole, and its hash is what `whole` says: its blob. None when it was dropped meanwhile.
+        """Make a blob of an upload that is whole, with the hash of `whole`. None when the upload was dropped meanwhile.
 
         It gets this uuid where that was promised, as the upload's own name; else what its owner calls the same bytes already.
         """
@@ -56,11 +56,11 @@ class MediaStore:
         return await self._engine.write(partial(drop, owner, upload))
 
     async def readable(self, uuid: str, user: str) -> Blob | None:
-        """The blob, for who may read it now: its uploader, and who may read a message with it."""
+        """Return the blob to its uploader, and to users who may read a message with it now."""
         return await self._engine.read(partial(readable, uuid, user))
 
     async def grant(self, sender: str, user: str, names: Sequence[MediaRef], *, now: int) -> None:
-        """An online message names this content: its receiver may read it until it is collected. Raises InvalidElem."""
+        """Let the receiver of an online message read its content until that is collected. Raises InvalidElem."""
         await self._engine.write(partial(grant, sender, user, names, now))
 
     async def collect(self, *, uploads_before: int, blobs_before: int) -> list[str]:
@@ -76,7 +76,7 @@ class MediaStore:
 
 
 def begin(owner: str, upload: str, wanted: Upload, now: int, open_limit: int) -> Operation[Upload | Blob]:
-    """The upload of this name, made when there is none, or what this user uploaded of the same bytes before.
+    """Return the upload of this name, begun when there is none, or the blob of the same bytes that this user has.
 
     Raises InvalidArgument when the name stands for other content, RateLimited past `open_limit` unfinished ones.
     """
@@ -109,7 +109,7 @@ def touch(owner: str, upload: str, now: int) -> Operation[None]:
 
 
 def finish(owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[int], now: int) -> Operation[Blob | None]:
-    """The upload is whole, and its hash is what `whole` says: its blob. None when it was dropped meanwhile.
+    """Make a blob of an upload that is whole, with the hash of `whole`. None when the upload was dropped meanwhile.
 
     It gets this uuid where that was promised, as the upload's own name; else what its owner calls the same bytes already.
     """
@@ -144,19 +144,19 @@ def drop(owner: str, upload: str) -> Operation[str | None]:
 
 
 def readable(uuid: str, user: str) -> Operation[Blob | None]:
-    """The blob, for who may read it now: its uploader, and who may read a message with it."""
+    """Return the blob to its uploader, and to users who may read a message with it now."""
     row = yield from first_row(f"{_BLOB} WHERE b.uuid=? AND {_MAY_READ}", uuid, user, user, user)
     return _blob(row) if row else None
 
 
 def refer(sender: str, timeline: int, seq: int, names: Sequence[MediaRef], now: int) -> Operation[None]:
-    """An entry names this content. Raises InvalidElem for what its sender may not read."""
+    """Record that an entry names this content. Raises InvalidElem for content that its sender may not read."""
     for uuid in (yield from _allowed(sender, names, now)):
         yield Execute("INSERT INTO media_refs VALUES(?,?,?) ON CONFLICT(uuid, timeline, seq) DO NOTHING", (uuid, timeline, seq))
 
 
 def grant(sender: str, user: str, names: Sequence[MediaRef], now: int) -> Operation[None]:
-    """An online message names this content: its receiver may read it until it is collected. Raises InvalidElem."""
+    """Let the receiver of an online message read its content until that is collected. Raises InvalidElem."""
     for uuid in (yield from _allowed(sender, names, now)):
         yield Execute("INSERT INTO media_grants VALUES(?,?) ON CONFLICT(uuid, user_id) DO NOTHING", (uuid, user))
 
@@ -223,7 +223,7 @@ def _touched(uuid: str, now: int) -> Operation[bool]:
 
 
 def _own(owner: str, hash: str) -> Operation[Blob | None]:
-    """This user's blob of these bytes."""
+    """Select this user's blob of these bytes."""
     row = yield from first_row(f"{_BLOB} WHERE o.hash=? AND b.owner=? ORDER BY b.uuid LIMIT 1", hash, owner)
     return _blob(row) if row else None
 

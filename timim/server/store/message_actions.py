@@ -47,7 +47,7 @@ class MessageActionStore:
 
 
 def actions_between(timeline: str, first: int, last: int, limit: int) -> Operation[list[StoredEntry]]:
-    """The actions of an interval, oldest first."""
+    """Select the actions of an interval, oldest first."""
     where = " AND e.kind=1 AND e.seq BETWEEN ? AND ? ORDER BY e.seq LIMIT ?"
     rows = yield Execute(timelines.ENTRY_QUERY + where, (timeline, first, last, limit))
     return [StoredEntry(*row) for row in rows]
@@ -98,7 +98,7 @@ def apply(action: NewAction) -> Operation[StoredAction]:
 
 
 def _existing(action: NewAction, seq: int, target: StoredEntry) -> Operation[StoredAction]:
-    """The action that made the message what it is already; seq 0 when there was none."""
+    """Return the action that made the message what it is already; seq 0 when there was none."""
     entry = (yield from timelines.entry_at(action.timeline, seq)) if seq else None
     return StoredAction(seq, entry.time if entry else 0, entry.tail if entry else b"", False, target)
 

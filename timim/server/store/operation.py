@@ -36,7 +36,7 @@ StartOperation: TypeAlias = Callable[[], Operation[T]]  # begins the operation, 
 
 
 def first_row(sql: str, *params: Any) -> Operation[Row | None]:
-    """The first row of a statement, or None."""
+    """Return the first row of a statement, or None."""
     rows = yield Execute(sql, params)
     return rows[0] if rows else None
 

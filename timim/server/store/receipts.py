@@ -44,7 +44,7 @@ def insert_requests(timeline: int, seq: int, entry: NewEntry) -> Operation[None]
 
 
 def add_reader(number: int, timeline: str, seq: int, user: str, time: int) -> Operation[list[Receipt]]:
-    """This user has read a message whose sender wants to know: once."""
+    """Record once that a user has read a message whose sender wants to know."""
     new = yield Execute(
         "INSERT INTO receipts VALUES(?,?,?,?) ON CONFLICT(timeline, seq, user_id) DO NOTHING RETURNING seq",
         (number, seq, user, time),
@@ -59,7 +59,7 @@ def add_reader(number: int, timeline: str, seq: int, user: str, time: int) -> Op
 
 
 def add(user: str, timeline: str, seqs: Sequence[int], time: int) -> Operation[list[Receipt]]:
-    """This user has read just these messages, as far as their senders want to know."""
+    """Record that a user has read just these messages, as far as their senders want to know."""
     found: list[Receipt] = []
     for seq in seqs:
         row = yield from first_row(
@@ -75,14 +75,14 @@ def add(user: str, timeline: str, seqs: Sequence[int], time: int) -> Operation[l
 
 
 def of_sender(sender: str, since: int, limit: int) -> Operation[list[Receipt]]:
-    """The receipts of a sender's messages that changed at `since` or later, the newest first."""
+    """Select the receipts of a sender's messages that changed at `since` or later, the newest first."""
     where = " WHERE w.sender=? AND w.changed>=? AND w.changed>0 ORDER BY w.changed DESC LIMIT ?"
     rows = yield Execute(_WANTED + where, (sender, since, limit))
     return [Receipt(*row) for row in rows]
 
 
 def get(timeline: str, seqs: Sequence[int]) -> Operation[list[Receipt]]:
-    """The receipts of these messages; none of those whose sender wants none."""
+    """Select the receipts of these messages, without those whose sender wants none."""
     found: list[Receipt] = []
     for seq in seqs:
         row = yield from first_row(f"{_WANTED} WHERE t.name=? AND w.seq=?", timeline, seq)

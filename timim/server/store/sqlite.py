@@ -59,7 +59,7 @@ def _append_all(connection: sqlite3.Connection, entries: Sequence[NewEntry]) -> 
 
 
 def bound(op: StartOperation[T]) -> Callable[[sqlite3.Connection], T]:
-    """The operation as a function of a connection."""
+    """Return the operation as a function of a connection."""
 
     def run(connection: sqlite3.Connection) -> T:
         steps = op()

@@ -57,7 +57,7 @@ class TimelineStore:
 
 
 def append(entry: NewEntry) -> Operation[Appended]:
-    """Number an entry and store it; where it stands already, nothing changes. Raises MsgIdConflict, InvalidElem."""
+    """Append an entry; an entry that is stored already changes nothing. Raises MsgIdConflict, InvalidElem."""
     rows = yield Execute(
         "UPDATE timelines SET last_seq=last_seq+1, last_time=CASE WHEN last_time>? THEN last_time ELSE ? END"
         " WHERE name=? RETURNING id, last_seq, last_time",
@@ -108,7 +108,7 @@ class _Position(NamedTuple):
 
 
 def append_all(entries: Sequence[NewEntry]) -> Operation[list[Appended | MsgIdConflict]]:
-    """The same for many that name no content and ask for nothing, in as few statements as their timelines allow.
+    """Append many entries that name no content and ask for nothing, in as few statements as their timelines allow.
 
     Where one of them stands already, or a timeline is new, they go one by one.
     """
@@ -131,7 +131,7 @@ def append_all(entries: Sequence[NewEntry]) -> Operation[list[Appended | MsgIdCo
 
 
 def _take_numbers(entries: Sequence[NewEntry]) -> Operation[dict[int, _Position]]:
-    """Number those of timelines that there are: by their index among the entries, in the order of each timeline."""
+    """Assign numbers to the entries of existing timelines: by their index, in the order of each timeline."""
     lines: dict[str, list[int]] = {}
     for n, entry in enumerate(entries):
         lines.setdefault(entry.timeline, []).append(n)
@@ -182,7 +182,7 @@ def one_by_one(entries: Sequence[NewEntry]) -> Operation[list[Appended | MsgIdCo
 
 
 def find_existing(entry: NewEntry) -> Operation[Appended | None]:
-    """The entry that already has this msg_id. Raises MsgIdConflict."""
+    """Select the entry that already has this msg_id. Raises MsgIdConflict."""
     row = yield from first_row(
         "SELECT k.seq, k.fingerprint, e.time FROM timelines t JOIN msg_keys k ON k.timeline=t.id"
         " JOIN entries e ON e.timeline=t.id AND e.seq=k.seq"
@@ -259,7 +259,7 @@ def seq_before(timeline: str, time: int, msg_key: str) -> Operation[int]:
 
 
 def _last_not_after(timeline: int, last_seq: int, time: int) -> Operation[int]:
-    """The last seq of this time or an earlier one, by halving: times never go back within a timeline."""
+    """Find the last seq of this time or an earlier one, by halving: times never go back within a timeline."""
     low, high = 0, last_seq
     while low < high:
         middle = (low + high + 1) // 2

@@ -88,7 +88,7 @@ CALL = f"SELECT * FROM {FUNCTION.name}($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)"
 
 
 def arguments(entries: Sequence[NewEntry]) -> tuple[list[Any], ...]:
-    """The function's arguments. Its rows are (number from 1, seq, time, None or the fingerprint that stood already)."""
+    """Return the function's arguments. Its rows are (number from 1, seq, time, None or the stored fingerprint)."""
     contacts = [(n, user) for n, entry in enumerate(entries, 1) for user in entry.contacts]
     mentions = [(n, user) for n, entry in enumerate(entries, 1) for user in entry.mentions]
     return (

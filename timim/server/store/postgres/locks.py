@@ -79,5 +79,5 @@ class PostgresLocks:
 
 
 def _key(name: str) -> int:
-    """A lock's number. Two names that share one only wait for each other."""
+    """Return a lock's number. Two names that share one only wait for each other."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)

@@ -38,7 +38,7 @@ class _PooledConnection(asyncpg.Connection):
 
 
 async def create_pool(url: str, connections: int, *, least: int = 1) -> Pool:
-    """Connected: at least so many of them at once."""
+    """Open a pool, with at least so many connections at once."""
     return await asyncpg.create_pool(
         url,
         min_size=least,
@@ -56,7 +56,7 @@ async def create_pool(url: str, connections: int, *, least: int = 1) -> Pool:
 
 
 async def _require_sync(connection: Connection) -> None:
-    """An ack promises that the commit is on disk; who asked for more than that keeps it."""
+    """Require commits on disk, as an ack promises; a stricter setting stays."""
     if await connection.fetchval("SHOW synchronous_commit") == "off":
         await connection.execute("SET synchronous_commit = on")
 
