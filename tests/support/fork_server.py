@@ -9,42 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import json
 import os
-import random
-import runpy
-import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.paths import ROOT
 from timim.testing.server import ServerProcess, spawn
-
-# what `python -m timim.cli` imports, without its own modules and the server's: some of them read the environment
-PRELOADED = (
-    "asyncpg",
-    "nats.aio.client",
-    "obstore.store",
-    "prometheus_client",
-    "pydantic_settings",
-    "rich.console",
-    "rich.markup",
-    "rich.progress",
-    "rich.table",
-    "starlette.applications",
-    "timim",
-    "typer",
-    "uvicorn",
-)
-ORDER_BYTES = 1 << 20
-OWN_DESCRIPTORS = 3  # standard input, output and errors: all that a program is born with
 
 
 class ExitStatus(asyncio.Protocol):
@@ -83,7 +59,8 @@ class ForkedProcess:
         """Raises ProcessLookupError when the process has ended."""
         if self._status.ended.done():
             raise ProcessLookupError
-        signal.pidfd_send_signal(self._pidfd, number)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            signal.pidfd_send_signal(self._pidfd, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
@@ -148,7 +125,7 @@ class ForkServer:
     def _begin(self) -> socket.socket:
         self._control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other:
-            command = [sys.executable, "-m", "tests.support.fork_server", str(other.fileno())]
+            command = [sys.executable, "-m", "tests.support.forked_programs", str(other.fileno())]
             self._process = subprocess.Popen(command, pass_fds=[other.fileno()], cwd=ROOT, start_new_session=True)
         return self._control
 
@@ -167,100 +144,3 @@ async def _exit_status(pipe: int) -> ExitStatus:
 
 
 FORK_SERVER = ForkServer()
-
-
-# What follows runs in the fork server.
-
-
-def tend(control: socket.socket) -> None:
-    """Fork what is ordered, and report the exit status of each program, until the other side is gone."""
-    statuses: dict[int, int] = {}  # the pipe of each program
-    woken, wake = os.pipe()
-    os.set_blocking(wake, False)
-    signal.set_wakeup_fd(wake)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    while True:
-        readable, _, _ = select.select([control.fileno(), woken], [], [])
-        if woken in readable:
-            os.read(woken, 4096)
-            _report(statuses)
-        if control.fileno() in readable:
-            order, descriptors, _, _ = socket.recv_fds(control, ORDER_BYTES, 3)
-            if not order:
-                break
-            output, errors, status = descriptors
-            pid = os.fork()
-            if pid == 0:
-                _become(json.loads(order), output, errors)
-            os.close(output)
-            os.close(errors)
-            statuses[pid] = status
-            control.send(b"%d" % pid)
-    for pid in statuses:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-def _report(statuses: dict[int, int]) -> None:
-    while statuses:
-        pid, status = os.waitpid(-1, os.WNOHANG)
-        if pid == 0:
-            return
-        pipe = statuses.pop(pid)
-        with contextlib.suppress(BrokenPipeError):
-            os.write(pipe, b"%d" % os.waitstatus_to_exitcode(status))
-        os.close(pipe)
-
-
-def _become(order: dict[str, object], output: int, errors: int) -> None:
-    """Be the program that is ordered, as if it had been started by its name. Does not return."""
-    code = 1
-    try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(output, 1)
-        os.dup2(errors, 2)
-        os.closerange(OWN_DESCRIPTORS, 1 << 16)
-        random.seed()  # else every program draws the same
-        code = _run(order)
-    except BaseException:  # noqa: BLE001  the forked process ends here, whatever it was: it is not the fork server
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def _run(order: dict[str, object]) -> int:
-    program, environment, folder = order["program"], order["environment"], order["folder"]
-    assert isinstance(program, list)
-    assert isinstance(environment, dict)
-    os.chdir(str(folder))
-    os.environ.clear()
-    os.environ.update(environment)
-    if environment.get("PYTHONUNBUFFERED"):
-        sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
-    try:
-        if program[0] == "-m":
-            sys.argv = program[1:]
-            runpy.run_module(program[1], run_name="__main__", alter_sys=True)
-        else:
-            sys.argv = program
-            sys.path.insert(0, str(Path(program[0]).parent))
-            runpy.run_path(program[0], run_name="__main__")
-    except SystemExit as exc:
-        if isinstance(exc.code, str):
-            print(exc.code, file=sys.stderr)
-        return exc.code if isinstance(exc.code, int) else int(exc.code is not None)
-    return 0
-
-
-def main() -> None:
-    for name in PRELOADED:
-        importlib.import_module(name)
-    tend(socket.socket(fileno=int(sys.argv[1])))
-
-
-if __name__ == "__main__":
-    main()
