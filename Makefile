@@ -1,7 +1,7 @@
 # Every target makes the environment itself: `.venv`, from requirements.lock, once for each change of the lock.
 
 PYTHON ?= python3
-WORKERS ?= 2
+WORKERS ?= 3
 PY := .venv/bin/python
 READY := .venv/.ready
 FOLDERS := timim tests examples bench
@@ -29,8 +29,11 @@ setup: $(READY)  ## the environment alone
 demo: $(READY)  ## start a server and let two users talk
 	@.venv/bin/timim demo
 
-# The cheap ones come first and the longest last, so that pytest's closing line is the last line.
-test: lint types layers docs examples judge unit  ## everything CI wants
+# The examples and the judges run beside pytest, which waits more than it computes; pytest's closing line is the last line.
+test: lint types docs  ## everything CI wants
+	@$(MAKE) --no-print-directory unit > .venv/unit.log 2>&1 & unit=$$!; code=0; \
+	$(MAKE) --no-print-directory examples judge || code=$$?; \
+	tail -n +1 -f --pid=$$unit .venv/unit.log; wait $$unit || code=$$?; exit $$code
 
 check: lint types  ## ruff and mypy
 
