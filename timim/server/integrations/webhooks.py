@@ -131,7 +131,7 @@ class BeforeSendWebhook:
         return _BEFORE[group] in self._commands
 
     async def ask(self, facts: Mapping[str, Any], body: msgspec.Raw, cloud_custom_data: str, *, group: bool) -> ApprovedMessage:
-        """Ask for the message that may be stored. Raises ServerRefused: the back end's code (120001 to 130000), 20006, 10016."""
+        """Return the message that may be stored. Raises ServerRefused: the back end's code (120001 to 130000), 20006, 10016."""
         denied = DENIED_GROUP if group else DENIED_C2C
         try:
             verdict = await self._webhook.call(_BEFORE[group], {**facts, "MsgBody": body, "CloudCustomData": cloud_custom_data})

@@ -134,7 +134,7 @@ class ActionPoster:
         return [render_entry(one.tail, seq=one.seq, time=one.time, group=True) for one in seen], up_to
 
     def _check(self, request: ActionRequest) -> tuple[MediaRef, ...]:
-        """Check a request; return the content that an edit's body names. Raises InvalidArgument, InvalidElem, MessageTooLong."""
+        """Check a request; return the content that an edit's body names. Raises InvalidArgument and its kinds."""
         outgoing = OutgoingMessage(
             request.user, request.msg_body, 0, request.random, request.client_time, request.cloud_custom_data
         )
