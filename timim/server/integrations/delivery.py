@@ -67,7 +67,7 @@ class DeliveryFeed:
         """Open; what was not told before the last stop is told now."""
         await self._store.delivery_cursors.enable(self._name)
         self.scan_backlog()
-        self._tasks = [asyncio.create_task(self._work(), name=f"timim outlet {self._name}") for _ in range(WORKERS)]
+        self._tasks = [asyncio.create_task(self._work(), name=f"timim delivery feed {self._name}") for _ in range(WORKERS)]
 
     async def close(self) -> None:
         """Stop telling; the cursors say where to go on."""
@@ -97,7 +97,7 @@ class DeliveryFeed:
             try:
                 timeline = await self._next()
             except TimimError as exc:
-                log.warning("the %s outlet cannot read the store: %s", self._name, exc)
+                log.warning("the delivery feed %s cannot read the store: %s", self._name, exc)
                 await asyncio.sleep(self._retry.limit_s)
                 self._overflowed = True
                 continue
@@ -108,7 +108,7 @@ class DeliveryFeed:
             except TimimError as exc:
                 self._retry_later(timeline, exc)
             except Exception:
-                log.exception("the %s outlet failed", self._name)
+                log.exception("the delivery feed %s failed", self._name)
                 self._retry_later(timeline, None)
             finally:
                 self._busy.discard(timeline)
@@ -163,7 +163,7 @@ class DeliveryFeed:
         failures = self._failures.get(timeline, 0)
         self._failures[timeline] = failures + 1
         if why is not None and failures == 0:
-            log.warning("the %s outlet: %s; it is tried again", self._name, why.info)
+            log.warning("the delivery feed %s: %s; it is tried again", self._name, why.info)
         self._wait(timeline, self._retry.wait_s(failures, self._random))
 
     def _wait(self, timeline: str, wait_s: float) -> None:

@@ -60,10 +60,10 @@ class OfflinePushSender:
         online = await self._bus.online(hearing)
         away = [user for user in hearing if user not in online]
         quiet = await self._store.conversations.users_who_muted(timeline, away)
-        hearers = [user for user in away if user not in quiet]
+        recipients = [user for user in away if user not in quiet]
         body = _push_body(push_id, said, elems, push, entry)
-        for at in range(0, len(hearers), USERS_A_CALL):
-            part = hearers[at : at + USERS_A_CALL]
+        for at in range(0, len(recipients), USERS_A_CALL):
+            part = recipients[at : at + USERS_A_CALL]
             try:
                 await self._webhook.call(PUSH, {**body, "To_Account": part})
             except WebhookFailed:
