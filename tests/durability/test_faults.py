@@ -18,11 +18,11 @@ from tests.support.client_processes import client_processes
 from timim import Client, ConnectionFailed, HistoryReset, MessageStatus, TimimError
 from timim.engine.inbox import Inbox
 from timim.ids import ConversationKey
+from timim.local_store.meta import MetaTable
 from timim.local_store.types import IngestBatch
 from timim.protocol.coverage import Interval
 from timim.protocol.entries import Entry
 from timim.protocol.messages import SEND_C2C
-from timim.storage import LocalStore
 from timim.testing import EventRecorder, LocalServer, local_server
 from timim.transport.websocket import Link
 
@@ -243,10 +243,10 @@ async def test_in_another_epoch_the_servers_history_is_shown_and_the_user_notifi
 
 @pytest.mark.requirement("R5")
 async def test_a_client_that_ignores_the_epoch_is_detected(server: LocalServer, tmp_path: Path) -> None:
-    async def never(self: LocalStore, epoch: str) -> bool:
+    async def never(self: MetaTable, epoch: str) -> bool:
         return False
 
-    with patch.object(LocalStore, "enter_epoch", never):
+    with patch.object(MetaTable, "enter_epoch", never):
         shown, there, told = await resume_in_another_epoch(server, tmp_path)
     assert (shown == there, told) != (True, 1)
 

@@ -71,11 +71,11 @@ class _Opening:
             thread.join()
 
 
-_pending: set[ThreadTask | _Opening] = set()  # adding and discarding are safe without a lock
+_pending: set[object] = set()  # adding and discarding are safe without a lock
 
 
 def pending_tasks() -> int:
-    """Return how many tasks of this process have not come back to their event loop yet."""
+    """Return how many calls to threads of this process have not come back to their event loop yet."""
     return len(_pending)
 
 
@@ -122,4 +122,8 @@ class AsyncConnection:
 
     async def close(self) -> None:
         """Execute the tasks that were given, close the connection, end the thread."""
-        await self._hops.close()
+        _pending.add(self)
+        try:
+            await self._hops.close()
+        finally:
+            _pending.discard(self)
