@@ -98,7 +98,8 @@ async def test_an_abandoned_upload_is_collected(tmp_path: Path) -> None:
     settings = {"media_upload_idle_s": 1, "media_sweep_s": 0.1}
     async with proxied_server(tmp_path / "s", settings) as (server, relay), server.client("bob"):
         async with server.client("alice") as alice:
-            sending = asyncio.create_task(alice.c2c("bob").send(FileElem(data=bytes(12 * MIB), filename="x")))
+            content = bytes(64 * MIB)  # more than the buffers of both sockets hold, so that a part never leaves the client
+            sending = asyncio.create_task(alice.c2c("bob").send(FileElem(data=content, filename="x")))
             await relay.carried("up", 6 * MIB)
             relay.hold()
             await server.until(lambda: server.stored_bytes() > 0, "a part is on disk")
