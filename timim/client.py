@@ -104,19 +104,19 @@ class Client:
         self.profile: OwnProfile = OwnProfile(connection, self.profiles, self.user_id)
 
     def c2c(self, user_id: str) -> Conversation:
-        """The conversation with a user; local, no I/O."""
+        """Return the conversation with a user. No I/O. Raises InvalidArgument for an id that cannot exist."""
         return self.conversation(ConversationType.C2C, user_id)
 
     def group(self, group_id: str) -> Conversation:
-        """The conversation of a group; local, no I/O."""
+        """Return the conversation of a group. No I/O. Raises InvalidArgument for an id that cannot exist."""
         return self.conversation(ConversationType.GROUP, group_id)
 
     def system(self) -> Conversation:
-        """The conversation of system notices; nobody can send there."""
+        """Return the conversation of system notices; nobody can send there."""
         return self.conversation(ConversationType.SYSTEM, "")
 
     def conversation(self, type: ConversationType, peer: str) -> Conversation:
-        """The conversation of this (type, peer): the same one for the same pair. Raises InvalidArgument."""
+        """Return the conversation of this type and peer, the same object for the same pair. Raises InvalidArgument."""
         return self._registry.get(type, peer)
 
     def on_new_message(self, handler: MessagesHandler) -> MessagesHandler:
@@ -145,7 +145,7 @@ class Client:
     @overload
     def on(self, *events: type[ClientEvent]) -> EventDecorator[ClientEvent]: ...
     def on(self, *events: type[ClientEvent]) -> EventDecorator[Any]:
-        """Register a function (sync or async) for events of these classes: ConnectionLost, GroupChanged …
+        """Register a function (sync or async) for events of these classes (ConnectionLost, GroupChanged, …).
 
         A type checker wants the function to take each of the classes; past five of them, any ClientEvent.
 
@@ -163,7 +163,7 @@ class Client:
         return register
 
     def wait_for(self, predicate: Callable[[Message], bool], *, timeout: float | None = None) -> asyncio.Future[Message]:
-        """A future for the next new message, of any conversation, that matches; armed when this returns.
+        """Return a future of the next new message, of any conversation, that matches; it is armed when this returns.
 
         After `timeout` seconds it raises RequestTimeout; cancel it to stop waiting.
         """

@@ -165,7 +165,7 @@ class Conversation:
         return await (to or self).send(merger)
 
     async def get_messages(self, count: int = 20, *, before: Message | None = None, after: Message | None = None) -> Page:
-        """The newest `count` (1 to 1000) before `before`, or the oldest `count` after `after`, newest first, no holes.
+        """Return the newest `count` (1 to 1000) before `before`, or the oldest after `after`, newest first, without gaps.
 
         `before` and `after` are exclusive. What this device holds is not asked for; offline, the page holds the proven
         part and `complete` is False. Source: 获取会话漫游消息.
@@ -178,11 +178,11 @@ class Conversation:
         return await history.page_after(self.key, count, after)
 
     async def get_local_messages(self, count: int = 20, *, before: Message | None = None) -> Page:
-        """What this device holds, newest first; no network, works logged out. May span holes: see `page.complete`."""
+        """Return stored messages, newest first; no network, works logged out. The page may span gaps: see `page.complete`."""
         return await self._opened().history.local_page(self.key, count, before)
 
     def get_cached_messages(self, count: int = LIMIT, *, before: Message | None = None) -> list[Message]:
-        """The last messages of this session, newest first, at most 20, deleted ones included; no I/O at all.
+        """Return the last messages in memory, newest first, at most 20, deleted ones included; no I/O at all.
 
         After a login it is the last one of each conversation, and what came since; empty while the client has not been
         online since its start, and without `recent_contacts` until a message comes (source: 同步获取会话最后的消息).
@@ -248,7 +248,7 @@ class Conversation:
         return await self._opened().history.fetch_missing(self.key, progress)
 
     async def coverage(self) -> HistoryCoverage:
-        """What this device holds and what it does not: intervals of seqs, no network."""
+        """Return the intervals of seqs that this device has, and the gaps; no network."""
         return await self._opened().history.coverage(self.key)
 
     async def search(
@@ -264,7 +264,7 @@ class Conversation:
         after: SearchCursor | None = None,
         fetch_missing: bool = False,
     ) -> SearchResult:
-        """The newest `count` (1 to 1000) held messages here that hold all of `words`; no network unless `fetch_missing`.
+        """Return the newest `count` (1 to 1000) stored messages that have all of `words`; no network unless `fetch_missing`.
 
         Letters match whole words, whatever their case; Chinese, Japanese and Korean any run of characters; `invo*` all
         words that begin so. `elem`: messages with such an elem, also without words; `since` and `until` are server
@@ -317,7 +317,7 @@ class Conversation:
         await engine.settings.set_draft(self.key, text)
 
     def wait_for(self, predicate: Callable[[Message], bool], *, timeout: float | None = None) -> asyncio.Future[Message]:
-        """A future for the next new message here that matches; armed when this returns.
+        """Return a future of the next new message here that matches; it is armed when this returns.
 
         After `timeout` seconds it raises RequestTimeout; cancel it to stop waiting.
         """
@@ -327,7 +327,7 @@ class Conversation:
     async def expect(
         self, predicate: Callable[[Message], bool], *, timeout: float | None = None
     ) -> AsyncIterator[asyncio.Future[Message]]:
-        """A future for the next new message here that matches, armed before the body runs.
+        """Give the body a future of the next new message here that matches; it is armed before the body runs.
 
         `async with conv.expect(pred, timeout=5) as got: await conv.send(…)`, then `await got`. The time counts from
         entering; after it the future raises RequestTimeout.
@@ -352,7 +352,7 @@ class Conversation:
         return message
 
     def _ask_for(self, message: Message, mention: Sequence[str], reply_to: Message | None, *, request_receipt: bool) -> None:
-        """What a message asks for besides being read. Raises InvalidArgument, InvalidConversation; nothing is changed then."""
+        """Set mentions, quote and receipt request. Raises InvalidArgument, InvalidConversation; nothing is changed then."""
         if isinstance(mention, str):
             raise InvalidArgument("mention= is a list of user ids")
         if message.status is not None or not (mention or reply_to or request_receipt):

@@ -130,7 +130,7 @@ def _suspect(path: Path) -> Path:
 
 
 def _check(connection: sqlite3.Connection) -> None:
-    """Raises StoreCorrupted when the file is not whole; reads all of it."""
+    """Read the whole file. Raises StoreCorrupted when it is damaged."""
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
         raise StoreCorrupted(f"the local store is not whole: {found}")

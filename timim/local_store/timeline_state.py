@@ -143,19 +143,19 @@ def ensure(connection: sqlite3.Connection, key: ConversationKey) -> None:
 
 
 def coverage_of(connection: sqlite3.Connection, key: ConversationKey) -> Coverage:
-    """The seqs that are held."""
+    """Return the covered seqs."""
     row = connection.execute("SELECT coverage FROM conversations WHERE type=? AND peer=?", tuple(key)).fetchone()
     return Coverage(json.loads(row[0])) if row else Coverage()
 
 
 def floor_of(connection: sqlite3.Connection, key: ConversationKey) -> int:
-    """The first seq that this account may see."""
+    """Return the first seq that this account may see."""
     row = connection.execute("SELECT floor FROM conversations WHERE type=? AND peer=?", tuple(key)).fetchone()
     return int(row[0]) if row else 1
 
 
 def write_coverage(connection: sqlite3.Connection, key: ConversationKey, coverage: Coverage) -> None:
-    """What is held is now this."""
+    """Write the covered seqs."""
     connection.execute("UPDATE conversations SET coverage=? WHERE type=? AND peer=?", (_coverage_text(coverage), *key))
 
 
@@ -213,6 +213,6 @@ def flagged(connection: sqlite3.Connection) -> list[FlaggedConversation]:
 
 
 def unsent_drafts(connection: sqlite3.Connection) -> list[tuple[ConversationKey, str]]:
-    """The drafts that the server has not got yet."""
+    """Return the drafts that the server has not got yet."""
     found = connection.execute("SELECT type, peer, draft FROM conversations WHERE draft_unsent").fetchall()
     return [(ConversationKey(TYPES[type], peer), draft) for type, peer, draft in found]

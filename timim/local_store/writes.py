@@ -73,7 +73,7 @@ def _outgoing_row(local_id: int, key: ConversationKey, position: int, message: M
 
 
 def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[AckResult]:
-    """Write what the server said of our own messages."""
+    """Write the acks of our own messages: seq, state and coverage."""
     settled = _settle_all(connection, acks)
     heads: dict[ConversationKey, int] = {}
     for key in {ack.key for ack in acks}:
@@ -95,7 +95,7 @@ def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[AckResul
 
 
 def _keep_behind(connection: sqlite3.Connection, key: ConversationKey) -> None:
-    """What is still on its way stands behind all that is numbered."""
+    """Move the messages that are being sent behind all numbered ones."""
     connection.execute(
         "UPDATE messages INDEXED BY messages_unsettled SET position="
         "(SELECT max(position) FROM messages WHERE type=?1 AND peer=?2) WHERE status=1 AND type=?1 AND peer=?2",
@@ -254,7 +254,7 @@ def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: Messa
 
 
 def delete_message(connection: sqlite3.Connection, message: Message) -> bool:
-    """The row goes, and a hole opens where it stood; True if it was held."""
+    """Delete the row and open a gap at its seq; return whether there was a row."""
     sql = f"DELETE FROM messages WHERE {ITS_ROW} RETURNING type, peer, seq"
     row = connection.execute(sql, ids_of(message)).fetchone()
     if row is not None and row[2] is not None:

@@ -14,16 +14,16 @@ class ConnectionListener(Protocol):
     """The object that a connection tells of its state, as asyncio tells a Protocol. No method may block."""
 
     def on_connected(self, reply: session.LoginReply) -> None:
-        """The server accepted the login; requests can be sent."""
+        """Handle that the server accepted the login; requests can be sent."""
 
     def on_disconnected(self, error: TimimError, final: bool) -> None:
-        """The websocket is lost; `final`: the connection will not try again."""
+        """Handle that the websocket is lost; with `final`, the connection will not try again."""
 
     def on_push(self, push: session.DecodedPush) -> None:
-        """A push arrived."""
+        """Handle a push."""
 
     def on_push_gap(self) -> None:
-        """Pushes may have been lost; compare with the server."""
+        """Handle that pushes may have been lost: compare with the server."""
 
 
 class PushReceiver:

@@ -1,1 +1,1 @@
-"""Where callers come in: websocket, REST, media, operations. A door decodes, authenticates, calls, encodes."""
+"""Endpoints of the server: websocket, media, health. An endpoint decodes, authenticates, calls and encodes."""

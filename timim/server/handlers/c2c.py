@@ -20,7 +20,7 @@ OFFLINE_MESSAGES = 20  # of one conversation; its history has the rest
 
 
 def sender_of(context: RequestContext, named: str) -> str:
-    """Who sends: the caller, or at the REST door whom the administrator names."""
+    """Return the sender: the caller, or the account that an administrator names."""
     if not named or named == context.user:
         return context.user
     if not context.admin:

@@ -22,7 +22,7 @@ PARAMETERS = 40001  # TIM's code for a profile's wrong parameters
 
 
 def acting(context: RequestContext, named: str) -> str:
-    """Whose profile or relations these are: the caller's, or at the REST door whom the administrator names."""
+    """Return the account that is meant: the caller, or the account that an administrator names."""
     if not named or named == context.user:
         return context.user
     if not context.admin:
