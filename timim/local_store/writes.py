@@ -13,7 +13,7 @@ from typing import Any
 
 from ..ids import ConversationKey, ConversationType
 from ..message import Message, MessageState
-from ..protocol.coverage import Interval
+from ..protocol.coverage import Coverage
 from ..protocol.entries import MessageActionKind
 from . import bulk_insert, message_actions
 from .message_actions import IncomingAction, UnreadCounts
@@ -77,17 +77,18 @@ def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[AckResul
     settled = _settle_all(connection, acks)
     heads: dict[ConversationKey, int] = {}
     for key in {ack.key for ack in acks}:
+        pairs = [(ack, row) for ack, row in zip(acks, settled, strict=True) if ack.key == key]
+        seqs = [ack.seq for ack, _ in pairs]
+        stored = Coverage([(ack.seq, ack.seq) for ack, row in pairs if row is not None])  # most acks are adjacent
         known = TimelineState.read(connection, key)
-        for ack, row in zip(acks, settled, strict=True):
-            if ack.key == key:
-                held = [Interval(ack.seq, ack.seq)] if row is not None else []
-                known.cover(*held, last_seq=ack.seq, last_time=ack.timestamp)
-                known.follow(ack.seq)
+        known.cover(*stored, last_seq=max(seqs), last_time=max(ack.timestamp for ack, _ in pairs))
+        for seq in seqs:
+            known.follow(seq)
         known.write(connection)
         heads[key] = known.head
         _keep_behind(connection, key)
         if known.waiting:
-            message_actions.apply_waiting(connection, key, [ack.seq for ack in acks if ack.key == key])
+            message_actions.apply_waiting(connection, key, seqs)
     return [
         AckResult(STATUSES[row[1]], row[0], heads[ack.key]) if row is not None else AckResult(None, 0, heads[ack.key])
         for ack, row in zip(acks, settled, strict=True)
