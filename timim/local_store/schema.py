@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from ..sqlite.blank import copy_blank, is_empty
 from . import fulltext
 
 __all__ = ["VERSION", "migrate", "statements"]
@@ -19,9 +20,19 @@ def migrate(connection: sqlite3.Connection) -> None:
     if version > VERSION:
         raise sqlite3.DatabaseError(f"the file is of a newer timim (schema {version})")
     fulltext.register(connection)
-    if version < VERSION:  # in one transaction: each has to be on disk, and a new device's login waits for it
-        steps = " ".join(statements(number) for number in range(version + 1, VERSION + 1))
-        connection.executescript(f"BEGIN; {steps} PRAGMA user_version={VERSION}; COMMIT;")
+    if version == 0 and is_empty(connection):
+        copy_blank(_build, connection)
+    elif version < VERSION:
+        _upgrade(connection, version)
+
+
+def _build(connection: sqlite3.Connection) -> None:
+    _upgrade(connection, 0)
+
+
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    steps = " ".join(statements(number) for number in range(version + 1, VERSION + 1))
+    connection.executescript(f"BEGIN; {steps} PRAGMA user_version={VERSION}; COMMIT;")  # one transaction, one sync to disk
 
 
 def statements(number: int) -> str:
