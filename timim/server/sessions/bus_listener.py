@@ -1,6 +1,7 @@
-"""What this node hears on the bus: it goes to its sessions and its cache.
+"""Listener that passes events of the bus to the sessions and the entity cache of this node.
 
-Invariant: whatever may have been lost is asked for again, by every device and before every decision.
+Invariant: after a possible loss every device compares its seqs with the server, and every entity is read again before its next
+use.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from .fanout import Fanout
 
 
 class Backlog(Protocol):
-    """Work that any node may take over from one that is gone."""
+    """Work that any node can take over from a lost node."""
 
     def scan_backlog(self) -> None:
-        """Find what the other node left undone."""
+        """Find the work that the lost node did not finish."""
         ...
 
 
 class BusListener:
-    """The listener of this node."""
+    """The listener of this node. `rng` spreads the devices that compare after a possible loss."""
 
     def __init__(
         self, fanout: Fanout, entities: EntityCache, device_slots: DeviceSlots, backlog: Backlog, rng: random.Random
