@@ -1,4 +1,4 @@
-"""Relations (`sns`): friends and applications, friend groups, the blacklist. Each account of a list has its own result."""
+"""Handlers of relationships (`sns`): friends, applications, friend groups, blacklist. Each account of a list has its result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGE = 100
 
 async def _person(context: RequestContext, user: str) -> Person:
     entities = context.services.entities
-    await entities.account(checked_user_id(user))  # nobody's relationships takes no place in memory
+    await entities.account(checked_user_id(user))  # raises for an unknown user, whose relationships must not fill the cache
     relationships = await entities.relationships(user)
     return Person(await entities.account(user), relationships)
 
@@ -33,11 +33,22 @@ async def _person(context: RequestContext, user: str) -> Person:
 async def _each(
     context: RequestContext, account: str, users: Iterable[str], act: Callable[[Person, Person], tuple[Changeset, int, str]]
 ) -> wire.FriendResultsReply:
-    """Let `account` do one thing to each of these in turn; what is refused for one is not for the others."""
+    """Apply one operation of `account` to each of `users` in turn, and return the result of each.
+
+    Args:
+        context: The request.
+        account: The acting account; empty for the caller.
+        users: The other users.
+        act: Decides the changeset, code and text for the acting and the other person.
+
+    Raises:
+        InvalidArgument: There are more than AT_ONCE users (30001).
+        NoPermission: A caller who is no administrator names another account (90009).
+    """
     reply = wire.FriendResultsReply()
     wanted = list(users)
     if len(wanted) > AT_ONCE:
-        raise InvalidArgument(f"at most {AT_ONCE} accounts at once, not {len(wanted)}", code=30001)
+        raise InvalidArgument(f"the request has {len(wanted)} accounts, the limit is {AT_ONCE}; split the request", code=30001)
     actor = acting(context, account)
     await _person(context, actor)
     for user in wanted:
@@ -77,7 +88,7 @@ async def add(context: RequestContext, body: wire.AddFriendsRequest) -> wire.Fri
             now=int(services.now()),
             limit=services.settings.friends,
         )
-        return changeset, 0 if done else wire.PENDING, "" if done else "the application waits for its answer"
+        return changeset, 0 if done else wire.PENDING, "" if done else "the application waits for the other user's answer"
 
     return await _each(context, body.account, wanted, act)
 
@@ -117,7 +128,7 @@ async def friends(context: RequestContext, body: wire.ListFriendsRequest) -> wir
     for user in page:
         friend = relationships.friends.get(user)
         if friend is None:
-            continue  # deleted meanwhile
+            continue  # deleted while this page was read
         account = await context.services.entities.account(user)
         values: dict[str, str | int | list[str]] = {
             "Tag_Profile_IM_Nick": account.nickname,

@@ -1,4 +1,4 @@
-"""Members of groups (`group_open_http_svc`): lists by page, joining, inviting, applications, cards, mutes, leaving."""
+"""Handlers of group members (`group_open_http_svc`): lists, joining, inviting, applications, cards, mutes, leaving."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REMOVED_AT_ONCE = 500
 PAGE = 100
 CARD_LIMIT_BYTES = 50
 WORDING_LIMIT_BYTES = 300
-MUTE_LIMIT_S = (1 << 32) - 1  # TIM's own: for ever
+MUTE_LIMIT_S = (1 << 32) - 1  # Tencent's value for a permanent mute
 
 
 @HANDLERS.serve(wire.GET_MEMBERS)
@@ -43,7 +43,7 @@ async def named_members(context: RequestContext, body: wire.GetNamedMembersReque
 @HANDLERS.serve(wire.ADD_MEMBERS)
 async def add(context: RequestContext, body: wire.AddMembersRequest) -> wire.AddMembersReply:
     if not 0 < len(body.members) <= MEMBERS_AT_ONCE:
-        raise bad(f"1 to {MEMBERS_AT_ONCE} members at once, not {len(body.members)}", code=10037)
+        raise bad(f"MemberList must have 1 to {MEMBERS_AT_ONCE} members, not {len(body.members)}", code=10037)
     accounts: dict[str, StoredAccount | None] = {}
     for new in body.members:
         try:
@@ -67,7 +67,7 @@ async def add(context: RequestContext, body: wire.AddMembersRequest) -> wire.Add
 @HANDLERS.serve(wire.DELETE_MEMBERS)
 async def delete(context: RequestContext, body: wire.DeleteMembersRequest) -> Reply:
     if not 0 < len(body.users) <= REMOVED_AT_ONCE:
-        raise bad(f"1 to {REMOVED_AT_ONCE} members at once, not {len(body.users)}", code=10038)
+        raise bad(f"MemberToDel_Account must have 1 to {REMOVED_AT_ONCE} members, not {len(body.users)}", code=10038)
     reason = _wording(body.reason)
     actor = await actor_of(context)
     group = await context.services.entities.group(body.group_id)
@@ -83,7 +83,7 @@ async def modify(context: RequestContext, body: wire.ModifyMemberRequest) -> Rep
         raise bad(f"NameCard is {size} bytes long, the limit is {CARD_LIMIT_BYTES}")
     mute_s = None if isinstance(body.mute_s, msgspec.UnsetType) else body.mute_s
     if mute_s is not None and not 0 <= mute_s <= MUTE_LIMIT_S:
-        raise bad(f"ShutUpTime is a number of seconds, not {mute_s}")
+        raise bad(f"ShutUpTime must be 0 to {MUTE_LIMIT_S} s, not {mute_s}")
     custom = fields_of(body.custom)
     actor = await actor_of(context)
     group = await context.services.entities.group(body.group_id)
@@ -158,7 +158,7 @@ async def _infos(context: RequestContext, group: StoredGroup, users: list[str]) 
         account = await context.services.entities.account(user)
         member = group.members.get(user)
         if member is None:
-            continue  # left meanwhile
+            continue  # left while this page was read
         infos.append(
             wire.MemberInfo(
                 account=user,
@@ -176,5 +176,5 @@ async def _infos(context: RequestContext, group: StoredGroup, users: list[str]) 
 
 def _wording(text: str) -> str:
     if (size := len(text.encode())) > WORDING_LIMIT_BYTES:
-        raise bad(f"the text is {size} bytes long, the limit is {WORDING_LIMIT_BYTES}")
+        raise bad(f"the text of the application, answer or removal is {size} bytes long, the limit is {WORDING_LIMIT_BYTES}")
     return text

@@ -1,4 +1,4 @@
-"""Recalling, editing, reacting: Tencent's commands where there are some, `timeline.react` and `timeline.acts_get` of ours."""
+"""Handlers of message actions: recalls, edits, reactions. `timeline.react` and `timeline.acts_get` are timim extensions."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ def _request(context: RequestContext, kind: MessageActionKind, body: wire.Messag
 
 
 async def _c2c_seq(context: RequestContext, peer: str, *, msg_seq: int, random: int, time: int) -> int:
-    """Return the seq of the message that a Tencent client names. Raises UnknownMessage."""
+    """Return the seq of a message that a Tencent client names by its MsgSeq, MsgRandom and time.
+
+    Raises:
+        UnknownMessage: There is no such message in the conversation (20022).
+    """
     pages, store = context.services.history, context.services.store
     seq = await pages.seq_before(context.user, peer, time, f"{msg_seq}_{random}_{time}") + 1
     found = await store.timelines.entry(c2c_timeline(context.user, peer), seq)
     tail = decode_payload(found.tail) if found is not None else None
     if tail is None or (tail.msg_seq, tail.msg_random) != (msg_seq, random):
-        raise UnknownMessage("there is no message of this MsgSeq, MsgRandom and time", code=20022)
+        raise UnknownMessage("the conversation has no message with this MsgSeq, MsgRandom and time", code=20022)
     return seq
 
 
@@ -57,13 +61,13 @@ async def recall_c2c(context: RequestContext, body: wire.RecallC2CRequest) -> wi
 
 @HANDLERS.serve(wire.RECALL_GROUP)
 async def recall_group(context: RequestContext, body: wire.RecallGroupRequest) -> wire.RecallGroupReply:
-    """One message: its error is the reply's. Several: each has its own code."""
+    """Recall messages of a group. The error of a single message is the reply's; several messages have a code each."""
     if not 0 < len(body.items) <= RECALLED_AT_ONCE:
-        raise InvalidArgument(f"MsgSeqList names 1 to {RECALLED_AT_ONCE} messages, not {len(body.items)}", code=10004)
+        raise InvalidArgument(f"MsgSeqList must have 1 to {RECALLED_AT_ONCE} messages, not {len(body.items)}", code=10004)
     group_id, reply = checked_group_id(body.group_id), wire.RecallGroupReply()
     for item in body.items:
         try:
-            # the name of the act stands for the first: two acts of one name would be one
+            # the msg_id belongs to the first action only, because two actions of one msg_id would count as one
             named = body if item is body.items[0] else wire.RecallGroupRequest(group_id=group_id)
             done = await context.services.actions.apply(
                 _request(context, MessageActionKind.RECALL, named), _group(group_id), item.seq
@@ -134,6 +138,6 @@ async def react(context: RequestContext, body: wire.ReactRequest) -> wire.Messag
 async def get_acts(context: RequestContext, body: wire.GetMessageActionsRequest) -> wire.GetMessageActionsReply:
     first, last = body.timeline_range
     if first < 1:
-        raise InvalidArgument("TimelineRange begins at 1", code=90001)
+        raise InvalidArgument(f"TimelineRange must begin at 1 or more, not at {first}", code=90001)
     found, up_to = await context.services.actions.of_group(context.user, body.group_id, first, last, ACTS_AT_ONCE)
     return wire.GetMessageActionsReply(actions=found, timeline_range=(first, up_to))

@@ -1,4 +1,4 @@
-"""The caller's own system timeline (`timeline`): commands of timim's own, for what Tencent's wire has no history of."""
+"""Handlers of the caller's system timeline (`timeline`): a timim extension, because Tencent has no history of notices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Tencent's web client asks besides the REST vocabulary. An empty list has the shape that ends its asking."""
+"""Handlers of commands that only Tencent's web client sends. For unsupported features it gets an empty list."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .registry import HandlerRegistry, RequestContext
 HANDLERS = HandlerRegistry()
 
 AT_ONCE = 100
-PICTURE = 1  # of `file_type`
+PICTURE = 1  # a value of `file_type`
 UPLOAD_LASTS_S = 3600
 
 
@@ -31,7 +31,7 @@ async def profiles(context: RequestContext, body: wire.GetFullProfilesRequest) -
 
 @HANDLERS.serve(wire.JOINED_COMMUNITIES)
 async def joined_communities(context: RequestContext, body: groups.ListJoinedGroupsRequest) -> groups.ListJoinedGroupsReply:
-    """Communities are among the joined groups here: there are none apart."""
+    """Return no communities, because the list of joined groups contains them."""
     return groups.ListJoinedGroupsReply()
 
 
@@ -59,7 +59,7 @@ async def peer_read_times(context: RequestContext, body: wire.PeerReadTimesReque
 
 @HANDLERS.serve(wire.PRE_SIGN)
 async def pre_sign(context: RequestContext, body: wire.PreSignRequest) -> wire.PreSignReply:
-    """Name content before its upload; it exists once its bytes have come to the signed address."""
+    """Return a signed URL for an upload, and the URL of the content after that upload."""
     media, uuid = context.services.downloads, uuids.uuid4().hex
     kind = "image" if body.file_type == PICTURE else "file"
     lasts_s = max(1, min(body.duration, UPLOAD_LASTS_S))
@@ -88,5 +88,5 @@ async def fetch_purchases(context: RequestContext, body: Body) -> Reply:
 
 @HANDLERS.serve(wire.REPORT)
 async def report(context: RequestContext, body: Body) -> Reply:
-    """Take the client's statistics of itself, and keep them nowhere."""
+    """Accept the client's statistics, and discard them."""
     return Reply()
