@@ -181,7 +181,7 @@ class LoadWorker:
         return CommandDone()
 
     async def _send_greetings(self) -> GreetingsReceived:
-        """Send one message to each group, because a client takes the first one that it receives for the group's beginning."""
+        """Send one message to each group, because a client's history of a group begins with the first received message."""
         missing = {
             (user, self._scenario.group_id(group))
             for user in self._users
@@ -216,7 +216,7 @@ class LoadWorker:
             if due and (early_s := due - now()) > 0:
                 await asyncio.sleep(early_s)
             await self._slots.acquire()
-            # a message that had to wait for others is late by that: its time counts from when it was due
+            # measure from the scheduled time, so that waiting for other messages counts as latency
             sending = asyncio.create_task(self._send(stream, conversation, next(numbers[stream]), due or now()))
             self._sending.add(sending)
             sending.add_done_callback(self._sending.discard)

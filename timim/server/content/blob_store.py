@@ -21,7 +21,7 @@ from ...util.outage import OutageLog
 from ..settings import Settings
 
 log = logging.getLogger("timim.server")
-CHUNK_BYTES = 512 * 1024  # read from a part at once, and held in memory for each download
+CHUNK_BYTES = 512 * 1024  # read from a part at once; the memory of each download
 GONE = (FileNotFoundError, obstore.exceptions.NotFoundError)
 
 

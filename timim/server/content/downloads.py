@@ -65,7 +65,7 @@ class Downloads:
         """
         blob = await self._store.readable(uuid, user) if UUID.match(uuid) else None
         if blob is None:
-            raise MediaGone(f"content {uuid[:32]!r} does not exist, or {user!r} may not read it")
+            raise MediaGone("the content does not exist, or this account may not read it")
         return blob
 
     async def read(self, blob: Blob, first: int, end: int) -> AsyncIterator[bytes]:

@@ -127,7 +127,7 @@ class Uploads:
         await self._take_over(user, upload)
         row = await self._store.find(user, upload)
         if row is None:
-            raise MediaGone(f"upload {upload[:32]!r} does not exist or was removed; begin it again")
+            raise MediaGone("the upload does not exist or was removed; begin it again")
         receiver = self._register_receiver(user, upload)
         try:
             parts = await self._blobs.parts(row.object)

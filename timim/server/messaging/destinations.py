@@ -57,7 +57,7 @@ class C2CDestination:
         return self.contacts
 
     def callback_facts(self, outgoing: OutgoingMessage, time: int, *, online: bool) -> dict[str, object]:
-        """Return what the callback before sending says of a message."""
+        """Return the fields of a message for the callback before sending."""
         return {
             "From_Account": outgoing.sender,
             "MsgTime": time,
@@ -120,7 +120,7 @@ class GroupDestination:
         return users_who_see(self.group.members, seq)
 
     def callback_facts(self, outgoing: OutgoingMessage, time: int, *, online: bool) -> dict[str, object]:
-        """Return what the callback before sending says of a message."""
+        """Return the fields of a message for the callback before sending."""
         return {
             "From_Account": outgoing.sender,
             "MsgTime": time,
