@@ -7,7 +7,6 @@ that `server.client(...)` creates goes through the proxy; media go to the server
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from ..errors import InvalidArgument
+from .frame_reader import ConnectionEnded, FrameReader
 
 Direction = Literal["up", "down", "both"]  # up: from a client to the server
 Kind = Literal["cut", "stall", "split", "duplicate", "reorder", "delay", "drop"]
@@ -350,7 +350,7 @@ class _Pipe:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._pass("up", self._client[0], self._server[1]))
                 both.create_task(self._pass("down", self._server[0], self._client[1]))
-        except* (OSError, _Ended):
+        except* (OSError, ConnectionEnded):
             pass  # the end of one side ends the other
         finally:
             self.abort()
@@ -365,7 +365,7 @@ class _Pipe:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _pass(self, direction: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        source = _Messages(reader)
+        source = FrameReader(reader)
         writer.write(await source.handshake())
         held: bytes | None = None
         while True:
@@ -391,7 +391,7 @@ class _Pipe:
                 if fault.half:
                     writer.write(message[: len(message) // 2])
                     await writer.drain()
-                raise _Ended
+                raise ConnectionEnded
             case "drop":
                 return
             case "duplicate":
@@ -415,56 +415,3 @@ class _Pipe:
             case _:
                 writer.write(message)
         await writer.drain()
-
-
-class _Ended(Exception):
-    """The client or the server has closed the connection."""
-
-
-class _Messages:
-    """Reader of websocket frames after the HTTP handshake, each as the bytes on the wire."""
-
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
-        self._payload = self._mask = b""
-        self.is_data = False
-
-    async def handshake(self) -> bytes:
-        try:
-            return await self._reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError as exc:
-            raise _Ended from exc
-
-    async def next(self) -> bytes:
-        """Read the next frame."""
-        try:
-            head = await self._reader.readexactly(2)
-            length = head[1] & 0x7F
-            more = b""
-            if length == 126:
-                more = await self._reader.readexactly(2)
-                length = int.from_bytes(more)
-            elif length == 127:
-                more = await self._reader.readexactly(8)
-                length = int.from_bytes(more)
-            mask = await self._reader.readexactly(4) if head[1] & 0x80 else b""
-            body = await self._reader.readexactly(length)
-        except asyncio.IncompleteReadError as exc:
-            raise _Ended from exc
-        self.is_data = head[0] & 0x0F < 8
-        self._payload, self._mask = body, mask
-        return head + more + mask + body
-
-    def user(self) -> str:
-        """Return the user that the message read last logs in, or an empty string when it is no login."""
-        plain = bytes(byte ^ self._mask[i % 4] for i, byte in enumerate(self._payload)) if self._mask else self._payload
-        try:
-            said = json.loads(plain)
-        except ValueError:
-            return ""
-        frames = said if isinstance(said, list) else [said]
-        for frame in frames:
-            identifier = frame.get("head", {}).get("identifier", "")
-            if identifier:
-                return str(identifier)
-        return ""
