@@ -99,10 +99,10 @@ def summary_lines(report: Report) -> list[str]:
     """Return the lines that follow the table: losses, storms, refusals and the load of the clients themselves."""
     said = [f"lost {report.lost:,}, repeated {report.repeated:,}, out of order {report.disordered:,}"]
     said += [
-        f"{storm.back:,} of {storm.cut:,} clients that were cut were back after {storm.seconds:.1f} s"
+        f"{storm.back:,} of {storm.cut:,} disconnected clients reconnected after {storm.seconds:.1f} s"
         for storm in report.storms
     ]
     said += [f"refused with code {code}: {count:,}" for code, count in sorted(report.refused.items())]
     if report.busy > BUSY:
-        said.append(f"a process of clients computed {report.busy:.0%} of its time: it was a bound (--processes)")
+        said.append(f"a worker process used {report.busy:.0%} of a core, which limited the rate; use more --processes")
     return said

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 from ..errors import InvalidArgument
 from .frame_reader import ConnectionEnded, FrameReader
 
-Direction = Literal["up", "down", "both"]  # up: from a client to the server
+Direction = Literal["up", "down", "both"]  # "up" is from a client to the server
 Kind = Literal["cut", "stall", "split", "duplicate", "reorder", "delay", "drop"]
 CHUNK_BYTES = 65536
 STALL_LIMIT_S = 60.0
@@ -305,7 +305,7 @@ class Faults:
         self.counts[kind] = self.counts.get(kind, 0) + 1
         amount = rng.choice((1, 3, 1000)) if kind == "split" else 0.05
         if kind == "stall":
-            kind = "delay"  # one that ends by itself
+            kind = "delay"  # a delay ends without `release()`
         return Fault(kind, None, "both", 0, 1, amount=amount, half=rng.random() < 0.5)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -108,7 +108,7 @@ class WebSocketEndpoint:
                         except TimimError as exc:
                             self._services.metrics.logins.labels("refused").inc()
                             await socket.send_bytes(self._frame(frame.head, encode(error_reply(exc))))
-                            await socket.close(POLICY, "login refused")
+                            await socket.close(POLICY, "the login was refused; the reply has the reason")
                             return None
                         self._services.metrics.logins.labels("accepted").inc()
                         try:
@@ -121,7 +121,7 @@ class WebSocketEndpoint:
                     await socket.send_bytes(self._frame(frame.head, encode(body)))
         except TimeoutError:
             self._services.metrics.logins.labels("late").inc()
-            await socket.close(POLICY, "no login in time")
+            await socket.close(POLICY, f"no login within {self._services.settings.login_timeout_s:g} s")
         except ProtocolError as exc:
             await socket.close(PROTOCOL, exc.info[:100])
         return None
@@ -213,7 +213,7 @@ class WebSocketEndpoint:
         except ProtocolError as exc:
             session.close(exc.info)
         except TimeoutError:
-            session.close("no heartbeat")
+            session.close(f"no message or heartbeat for {settings.idle_timeout_s:g} s")
 
     async def _answer(self, context: RequestContext, session: Session, frame: Frame, slots: asyncio.Semaphore) -> None:
         try:

@@ -22,8 +22,8 @@ from ...protocol.session import Push, PushEvent, RawEvent
 
 _numbers = itertools.count(1)
 FRAMES_IN_ONE_MESSAGE = 512
-READS_TOO_SLOWLY = "reads too slowly"
-STOPPING = "the server is stopping"
+READS_TOO_SLOWLY = "the client reads too slowly; it can reconnect and catch up"
+STOPPING = "the server is stopping; reconnect, to another server if there is one"
 LOST_DEVICE_SLOT = "another login took the device slot"
 SUPERSEDED = "this device reconnected on another connection"
 LOGGED_OUT = "logged out"
