@@ -74,12 +74,15 @@ class Scenario(msgspec.Struct, kw_only=True, tag=True):
             raise InvalidArgument(f"storms must cut 1 to {self.users} clients, not {wrong[0]}")
 
     def user_id(self, user: int) -> str:
+        """Return the account of a user."""
         return f"{self.run}-{user}"
 
     def group_id(self, group: int) -> str:
+        """Return the id of a group."""
         return f"{self.run}-g{group}"
 
     def url_of(self, user: int) -> str:
+        """Return the server URL of a user."""
         return self.urls[user % len(self.urls)]
 
     def users_of(self, worker: int) -> range | list[int]:

@@ -30,9 +30,13 @@ _HASH = re.compile(r"[0-9a-f]{64}\Z")
 class Hasher(Protocol):
     """A hash that is computed incrementally."""
 
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes, /) -> None:
+        """Add bytes to the hash."""
+        ...
 
-    def hexdigest(self) -> str: ...
+    def hexdigest(self) -> str:
+        """Return the hash of all added bytes in hexadecimal digits."""
+        ...
 
 
 class OffsetMismatch(InvalidArgument):

@@ -34,6 +34,7 @@ def sender_of(context: RequestContext, named: str) -> str:
 
 @HANDLERS.serve(wire.SEND_C2C)
 async def send(context: RequestContext, body: wire.SendC2CRequest) -> wire.SendC2CReply:
+    """Send a C2C message, or look up a stored one (`TimelineAsk`)."""
     sender = sender_of(context, body.from_account)
     outgoing = OutgoingMessage(
         sender=sender,
@@ -60,6 +61,7 @@ async def send(context: RequestContext, body: wire.SendC2CRequest) -> wire.SendC
 
 @HANDLERS.serve(wire.ROAM_C2C)
 async def roam(context: RequestContext, body: wire.RoamC2CRequest) -> wire.RoamC2CReply:
+    """Return a page of C2C history; a range in seqs is a timim extension."""
     services, peer = context.services, checked_user_id(body.peer)
     limit = max(1, min(body.max_cnt, services.settings.history_page))
     if isinstance(body.timeline_range, tuple):
@@ -116,6 +118,7 @@ async def offline(context: RequestContext, body: wire.OfflineC2CRequest) -> wire
 
 @HANDLERS.serve(wire.READ_C2C)
 async def read(context: RequestContext, body: wire.ReadC2CRequest) -> Reply:
+    """Mark C2C conversations as read."""
     for item in body.read.items:
         peer = checked_user_id(item.to_account)
         seq = item.read_seq

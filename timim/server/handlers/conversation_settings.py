@@ -63,6 +63,7 @@ async def change(
 
 @HANDLERS.serve(wire.SET_CONVERSATION_SETTINGS)
 async def set_marks(context: RequestContext, body: wire.SetConversationSettingsRequest) -> wire.SetConversationSettingsReply:
+    """Change whether a conversation is pinned or muted, and its draft."""
     pinned = None if isinstance(body.pinned, msgspec.UnsetType) else int(context.services.now()) if body.pinned else 0
     muted = None if isinstance(body.muted, msgspec.UnsetType) else bool(body.muted)
     draft = None if isinstance(body.draft, msgspec.UnsetType) else body.draft
@@ -75,6 +76,7 @@ async def set_marks(context: RequestContext, body: wire.SetConversationSettingsR
 
 @HANDLERS.serve(wire.PIN_CONVERSATIONS)
 async def pin(context: RequestContext, body: wire.PinRequest) -> Reply:
+    """Pin or unpin conversations."""
     if body.operation not in (wire.PIN, wire.UNPIN):
         raise InvalidArgument(f"OperationType must be {wire.PIN} or {wire.UNPIN}, not {body.operation}", code=90001)
     if len(body.items) > AT_ONCE:
@@ -87,6 +89,7 @@ async def pin(context: RequestContext, body: wire.PinRequest) -> Reply:
 
 @HANDLERS.serve(wire.MUTE_C2C)
 async def mute_c2c(context: RequestContext, body: wire.MuteC2CRequest) -> Reply:
+    """Mute or unmute C2C conversations."""
     if len(body.peers) > AT_ONCE:
         raise InvalidArgument(f"Peer_Account has {len(body.peers)} users, the limit is {AT_ONCE}", code=90011)
     for peer in body.peers:
@@ -96,6 +99,7 @@ async def mute_c2c(context: RequestContext, body: wire.MuteC2CRequest) -> Reply:
 
 @HANDLERS.serve(wire.GET_MUTED_C2C)
 async def muted_c2c(context: RequestContext, body: wire.GetMutedC2CRequest) -> wire.GetMutedC2CReply:
+    """Return for each user whether the C2C conversation is muted."""
     peers = [checked_user_id(peer) for peer in body.peers[:AT_ONCE]]
     muted = await context.services.store.conversations.muted(context.user, [c2c_timeline(context.user, peer) for peer in peers])
     items = [wire.MutedItem(peer=peer, mute=int(mute)) for peer, mute in zip(peers, muted, strict=True)]

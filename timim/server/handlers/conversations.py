@@ -22,6 +22,7 @@ LATEST_COMMIT_S = 120  # an entry is committed within this time after its timest
 
 @HANDLERS.serve(wire.LIST_CONVERSATIONS)
 async def page(context: RequestContext, body: wire.ListConversationsRequest) -> wire.ListConversationsReply:
+    """Return a page of the conversation list, newest first."""
     limit = max(1, min(body.count or PAGE_LIMIT, PAGE_LIMIT))
     now = int(context.services.now())
     since = body.since - LATEST_COMMIT_S if 0 < body.since <= now else 0  # after the clock was set back, list everything

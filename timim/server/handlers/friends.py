@@ -75,6 +75,7 @@ async def _one(
 
 @HANDLERS.serve(wire.ADD_FRIENDS)
 async def add(context: RequestContext, body: wire.AddFriendsRequest) -> wire.FriendResultsReply:
+    """Add friends, or apply to users who want to approve."""
     wanted = {friend.account: friend for friend in body.friends}
     services = context.services
 
@@ -95,6 +96,7 @@ async def add(context: RequestContext, body: wire.AddFriendsRequest) -> wire.Fri
 
 @HANDLERS.serve(wire.ANSWER_APPLICATIONS)
 async def answer(context: RequestContext, body: wire.AnswerApplicationsRequest) -> wire.FriendResultsReply:
+    """Accept or reject applications."""
     answers = {answer.account: answer for answer in body.answers}
     now, limit = int(context.services.now()), context.services.settings.friends
 
@@ -106,12 +108,14 @@ async def answer(context: RequestContext, body: wire.AnswerApplicationsRequest) 
 
 @HANDLERS.serve(wire.DELETE_FRIENDS)
 async def delete(context: RequestContext, body: wire.DeleteFriendsRequest) -> wire.FriendResultsReply:
+    """Remove friends."""
     both = body.type == wire.DELETE_BOTH
     return await _each(context, body.account, body.friends, lambda me, peer: (friend_rules.deleted(me, peer, both=both), 0, ""))
 
 
 @HANDLERS.serve(wire.UPDATE_FRIENDS)
 async def update(context: RequestContext, body: wire.UpdateFriendsRequest) -> wire.FriendResultsReply:
+    """Change remarks and friend groups of friends."""
     updates = {update.account: update.items for update in body.updates}
     return await _each(
         context, body.account, updates, lambda me, peer: (friend_rules.updated(me, peer.user, updates[peer.user]), 0, "")
@@ -120,6 +124,7 @@ async def update(context: RequestContext, body: wire.UpdateFriendsRequest) -> wi
 
 @HANDLERS.serve(wire.LIST_FRIENDS)
 async def friends(context: RequestContext, body: wire.ListFriendsRequest) -> wire.ListFriendsReply:
+    """Return a page of the friend list."""
     relationships = await context.services.entities.relationships(acting(context, body.account))
     names = list(relationships.friends)
     page = names[body.start_index : body.start_index + PAGE]
@@ -147,6 +152,7 @@ async def friends(context: RequestContext, body: wire.ListFriendsRequest) -> wir
 
 @HANDLERS.serve(wire.LIST_APPLICATIONS)
 async def applications(context: RequestContext, body: wire.ListApplicationsRequest) -> wire.ListApplicationsReply:
+    """Return received and sent applications."""
     relationships = await context.services.entities.relationships(acting(context, body.account))
     reply = wire.ListApplicationsReply()
     sides = ((wire.RECEIVED, relationships.received_requests), (wire.SENT, relationships.sent_requests))
@@ -171,12 +177,14 @@ async def applications(context: RequestContext, body: wire.ListApplicationsReque
 
 @HANDLERS.serve(wire.DELETE_APPLICATIONS)
 async def delete_applications(context: RequestContext, body: wire.DeleteApplicationsRequest) -> wire.FriendResultsReply:
+    """Withdraw sent applications, or remove received ones."""
     mine = body.type == wire.SENT
     return await _each(context, body.account, body.users, lambda me, peer: (friend_rules.withdrawn(me, peer, mine=mine), 0, ""))
 
 
 @HANDLERS.serve(wire.REPORT_APPLICATIONS)
 async def report(context: RequestContext, body: wire.ReportApplicationsRequest) -> Reply:
+    """Notify the devices of an account that its applications were seen."""
     user = acting(context, body.account)
     await context.services.changesets.apply(
         Changeset([], [relation(user, RelationContent(push_type=RelationType.APPLICATIONS_READ))])
@@ -186,17 +194,20 @@ async def report(context: RequestContext, body: wire.ReportApplicationsRequest) 
 
 @HANDLERS.serve(wire.ADD_BLOCKED)
 async def block(context: RequestContext, body: wire.AccountsRequest) -> wire.FriendResultsReply:
+    """Add users to the blacklist."""
     now = int(context.services.now())
     return await _each(context, body.account, body.users, lambda me, peer: (friend_rules.blocked(me, peer, now=now), 0, ""))
 
 
 @HANDLERS.serve(wire.DELETE_BLOCKED)
 async def unblock(context: RequestContext, body: wire.AccountsRequest) -> wire.FriendResultsReply:
+    """Remove users from the blacklist."""
     return await _each(context, body.account, body.users, lambda me, peer: (friend_rules.unblocked(me, peer.user), 0, ""))
 
 
 @HANDLERS.serve(wire.LIST_BLOCKED)
 async def blacklist(context: RequestContext, body: wire.ListBlockedRequest) -> wire.ListBlockedReply:
+    """Return a page of the blacklist."""
     relationships = await context.services.entities.relationships(acting(context, body.account))
     limit = max(1, min(body.max_limited, PAGE))
     items = [wire.BlockedItem(account=user, time=time) for user, time in relationships.blocked.items()]
@@ -206,6 +217,7 @@ async def blacklist(context: RequestContext, body: wire.ListBlockedRequest) -> w
 
 @HANDLERS.serve(wire.ADD_FRIEND_GROUPS)
 async def add_groups(context: RequestContext, body: wire.FriendGroupsRequest) -> wire.FriendResultsReply:
+    """Create friend groups, and put friends into them."""
     me = await _person(context, acting(context, body.account))
     changeset = friend_rules.grouped(me, body.names, body.users)
     if changeset.changes:
@@ -215,6 +227,7 @@ async def add_groups(context: RequestContext, body: wire.FriendGroupsRequest) ->
 
 @HANDLERS.serve(wire.DELETE_FRIEND_GROUPS)
 async def delete_groups(context: RequestContext, body: wire.FriendGroupsRequest) -> wire.FriendResultsReply:
+    """Delete friend groups; the friends stay."""
     me = await _person(context, acting(context, body.account))
     changeset = friend_rules.ungrouped(me, body.names)
     if changeset.changes:
@@ -224,6 +237,7 @@ async def delete_groups(context: RequestContext, body: wire.FriendGroupsRequest)
 
 @HANDLERS.serve(wire.LIST_FRIEND_GROUPS)
 async def list_groups(context: RequestContext, body: wire.FriendGroupsRequest) -> wire.FriendGroupsReply:
+    """Return friend groups with their friends."""
     relationships = await context.services.entities.relationships(acting(context, body.account))
     reply = wire.FriendGroupsReply()
     for name in relationships.friend_groups:

@@ -94,6 +94,7 @@ def _joining(type: str, option: str) -> str:
 
 @HANDLERS.serve(wire.CREATE_GROUP)
 async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire.CreateGroupReply:
+    """Create a group."""
     if body.type not in KINDS:
         raise bad(f"Type must be one of {', '.join(KINDS)}, not {body.type!r}")
     if len(body.members) > MEMBERS_AT_ONCE:
@@ -139,11 +140,14 @@ async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire
 
 @HANDLERS.serve(wire.GET_GROUP_INFO)
 async def get_info(context: RequestContext, body: wire.GetGroupInfoRequest) -> wire.GetGroupInfoReply:
+    """Return the properties of groups that the caller is in; each group has its own code."""
     return await _infos(context, body.group_ids, lambda group: require(group, context.user, Permission.READ))
 
 
 @HANDLERS.serve(wire.GET_PUBLIC_INFO)
 async def get_public_info(context: RequestContext, body: wire.GetGroupInfoRequest) -> wire.GetGroupInfoReply:
+    """Return the properties of groups that everyone may read."""
+
     def demand_public(group: StoredGroup) -> None:
         if join_option(group) == CLOSED and context.user not in group.members:
             raise NoPermission(f"group {group.group_id!r} is closed; only its members can read its properties")
@@ -175,6 +179,7 @@ async def _infos(
 
 @HANDLERS.serve(wire.LIST_JOINED)
 async def list_joined(context: RequestContext, body: wire.ListJoinedGroupsRequest) -> wire.ListJoinedGroupsReply:
+    """Return a page of the groups that an account is in."""
     ids = await context.services.store.groups.ids_of(acting(context, body.account))
     page = ids[body.offset : body.offset + max(1, min(body.limit or 100, 100))]
     groups = (await _infos(context, page, lambda _: None, limit=len(page))).groups
@@ -183,6 +188,7 @@ async def list_joined(context: RequestContext, body: wire.ListJoinedGroupsReques
 
 @HANDLERS.serve(wire.MODIFY_GROUP)
 async def modify(context: RequestContext, body: wire.ModifyGroupRequest) -> Reply:
+    """Change the properties of a group."""
     custom = fields_of(body.custom)
     actor = await actor_of(context)
     group = after = await context.services.entities.group(body.group_id)
@@ -220,6 +226,7 @@ async def modify(context: RequestContext, body: wire.ModifyGroupRequest) -> Repl
 
 @HANDLERS.serve(wire.CHANGE_OWNER)
 async def change_owner(context: RequestContext, body: wire.ChangeOwnerRequest) -> Reply:
+    """Transfer a group to another member."""
     actor = await actor_of(context)
     group = await context.services.entities.group(body.group_id)
     await context.services.changesets.apply(group_rules.passed_on(actor, group, body.new_owner))
@@ -228,6 +235,7 @@ async def change_owner(context: RequestContext, body: wire.ChangeOwnerRequest) -
 
 @HANDLERS.serve(wire.DESTROY_GROUP)
 async def destroy(context: RequestContext, body: wire.GroupIdRequest) -> Reply:
+    """Dissolve a group."""
     actor = await actor_of(context)
     group = await context.services.entities.group(body.group_id)
     await context.services.changesets.apply(group_rules.dissolved(actor, group))
@@ -236,6 +244,7 @@ async def destroy(context: RequestContext, body: wire.GroupIdRequest) -> Reply:
 
 @HANDLERS.serve(wire.GET_ATTRIBUTES)
 async def attributes(context: RequestContext, body: wire.GroupIdRequest) -> wire.AttributesReply:
+    """Return the attributes of a group."""
     group = await context.services.entities.group(body.group_id)
     if not context.admin:
         require(group, context.user, Permission.READ)
@@ -244,21 +253,25 @@ async def attributes(context: RequestContext, body: wire.GroupIdRequest) -> wire
 
 @HANDLERS.serve(wire.SET_ATTRIBUTES)
 async def set_attributes(context: RequestContext, body: wire.ModifyAttributesRequest) -> wire.AttributesReply:
+    """Replace all attributes of a group."""
     return await _attributes(context, body.group_id, _wanted(body), alone=True)
 
 
 @HANDLERS.serve(wire.MODIFY_ATTRIBUTES)
 async def modify_attributes(context: RequestContext, body: wire.ModifyAttributesRequest) -> wire.AttributesReply:
+    """Set some attributes of a group."""
     return await _attributes(context, body.group_id, _wanted(body))
 
 
 @HANDLERS.serve(wire.DELETE_ATTRIBUTES)
 async def delete_attributes(context: RequestContext, body: wire.ModifyAttributesRequest) -> wire.AttributesReply:
+    """Delete some attributes of a group."""
     return await _attributes(context, body.group_id, {one.key: "" for one in body.attributes})
 
 
 @HANDLERS.serve(wire.CLEAR_ATTRIBUTES)
 async def clear_attributes(context: RequestContext, body: wire.GroupIdRequest) -> wire.AttributesReply:
+    """Delete all attributes of a group."""
     return await _attributes(context, body.group_id, {}, alone=True)
 
 
@@ -308,6 +321,7 @@ async def group_info(context: RequestContext, group: StoredGroup) -> wire.GroupI
 
 @HANDLERS.serve(messages.SEND_GROUP)
 async def send(context: RequestContext, body: messages.SendGroupRequest) -> messages.SendGroupReply:
+    """Send a message to a group, or look up a stored one (`TimelineAsk`)."""
     if body.priority not in PRIORITIES:
         raise InvalidArgument(f"MsgPriority must be one of {', '.join(PRIORITIES)}, not {body.priority[:40]!r}", code=10004)
     outgoing = OutgoingMessage(
@@ -339,6 +353,7 @@ def _mentions(context: RequestContext, items: list[MentionItem]) -> tuple[str, .
 
 @HANDLERS.serve(messages.ROAM_GROUP)
 async def roam(context: RequestContext, body: messages.RoamGroupRequest) -> messages.RoamGroupReply:
+    """Return a page of a group's history; a range in seqs is a timim extension."""
     limit = max(1, min(body.number, context.services.settings.history_page))
     if isinstance(body.timeline_range, tuple):
         first, last = body.timeline_range

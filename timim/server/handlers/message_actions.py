@@ -52,6 +52,7 @@ def _peer(context: RequestContext, one: str, other: str) -> str:
 
 @HANDLERS.serve(wire.RECALL_C2C)
 async def recall_c2c(context: RequestContext, body: wire.RecallC2CRequest) -> wire.MessageActionReply:
+    """Recall a C2C message."""
     info = body.info
     peer = _peer(context, info.from_account, info.to_account)
     seq = info.seq or await _c2c_seq(context, peer, msg_seq=info.msg_seq, random=info.msg_random, time=info.time)
@@ -83,6 +84,7 @@ async def recall_group(context: RequestContext, body: wire.RecallGroupRequest) -
 
 @HANDLERS.serve(wire.EDIT_C2C)
 async def edit_c2c(context: RequestContext, body: wire.EditC2CRequest) -> wire.EditReply:
+    """Edit a C2C message."""
     peer = _peer(context, body.from_account, body.to_account)
     seq = body.seq or await _c2c_seq(context, peer, msg_seq=body.msg_seq, random=body.msg_random, time=body.time)
     done = await context.services.actions.apply(_edit(context, body), _c2c(peer), seq)
@@ -91,6 +93,7 @@ async def edit_c2c(context: RequestContext, body: wire.EditC2CRequest) -> wire.E
 
 @HANDLERS.serve(wire.EDIT_GROUP)
 async def edit_group(context: RequestContext, body: wire.EditGroupRequest) -> wire.EditReply:
+    """Edit a message of a group."""
     done = await context.services.actions.apply(_edit(context, body), _group(body.group_id), body.seq)
     return _edited(done, body)
 
@@ -117,6 +120,7 @@ def _edit(context: RequestContext, body: wire.EditC2CRequest | wire.EditGroupReq
 
 @HANDLERS.serve(wire.REACT_TO)
 async def react(context: RequestContext, body: wire.ReactRequest) -> wire.MessageActionReply:
+    """Add a reaction to a message, or remove it."""
     origin = context.session.number if context.session else 0
     removed = bool(body.removed)
     request = ActionRequest(
@@ -136,6 +140,7 @@ async def react(context: RequestContext, body: wire.ReactRequest) -> wire.Messag
 
 @HANDLERS.serve(wire.GET_MESSAGE_ACTIONS)
 async def get_acts(context: RequestContext, body: wire.GetMessageActionsRequest) -> wire.GetMessageActionsReply:
+    """Return the actions in an interval of a group's timeline."""
     first, last = body.timeline_range
     if first < 1:
         raise InvalidArgument(f"TimelineRange must begin at 1 or more, not at {first}", code=90001)

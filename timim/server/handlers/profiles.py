@@ -36,6 +36,7 @@ def acting(context: RequestContext, named: str) -> str:
 
 @HANDLERS.serve(wire.SET_PROFILE)
 async def set_profile(context: RequestContext, body: wire.SetProfileRequest) -> Reply:
+    """Change the profile of an account."""
     user = acting(context, body.account)
     entities = context.services.entities
     await entities.account(user)
@@ -52,6 +53,7 @@ async def set_profile(context: RequestContext, body: wire.SetProfileRequest) -> 
 
 @HANDLERS.serve(wire.GET_PROFILES)
 async def get_profiles(context: RequestContext, body: wire.GetProfilesRequest) -> wire.GetProfilesReply:
+    """Return profiles; those with a known version have no items."""
     if len(body.accounts) > wire.USERS_AT_ONCE:
         raise InvalidArgument(f"To_Account has {len(body.accounts)} users, the limit is {wire.USERS_AT_ONCE}", code=PARAMETERS)
     known = dict(zip(body.accounts, body.versions, strict=False))

@@ -84,6 +84,7 @@ async def notice_of(context: RequestContext, group_id: str, receipt: Receipt) ->
 
 @HANDLERS.serve(wire.READ_GROUP)
 async def read_group(context: RequestContext, body: wire.ReadGroupRequest) -> Reply:
+    """Mark a group conversation as read up to a seq."""
     await context.services.entities.group_for(context.user, body.group_id)
     await mark_read(context, group_timeline(body.group_id), body.read_seq, group_id=body.group_id)
     return Reply()
@@ -93,6 +94,7 @@ async def read_group(context: RequestContext, body: wire.ReadGroupRequest) -> Re
 async def read_many(
     context: RequestContext, body: conversation_settings.ReadConversationsRequest
 ) -> conversation_settings.ReadConversationsReply:
+    """Mark conversations as read, each up to a seq."""
     if len(body.items) > AT_ONCE:
         raise InvalidArgument(f"TimelineReads has {len(body.items)} conversations, the limit is {AT_ONCE}", code=90011)
     return conversation_settings.ReadConversationsReply(states=[await _read_one(context, item) for item in body.items])
@@ -129,6 +131,7 @@ async def send_receipts(context: RequestContext, body: conversation_settings.Sen
 async def get_receipts(
     context: RequestContext, body: conversation_settings.GetReceiptsRequest
 ) -> conversation_settings.GetReceiptsReply:
+    """Return the number of readers of the caller's own messages in a group."""
     group_id = checked_group_id(body.group_id)
     await context.services.entities.group_for(context.user, group_id)
     seqs = [item.seq for item in body.items[:AT_ONCE]]
@@ -141,6 +144,7 @@ async def get_receipts(
 async def get_readers(
     context: RequestContext, body: conversation_settings.GetReadersRequest
 ) -> conversation_settings.GetReadersReply:
+    """Return a page of the members who have read a message, or of those who have not."""
     group_id, store = checked_group_id(body.group_id), context.services.store
     group = await context.services.entities.group_for(context.user, group_id)
     timeline = group_timeline(group_id)

@@ -26,6 +26,7 @@ UPLOAD_LASTS_S = 3600
 
 @HANDLERS.serve(wire.GET_FULL_PROFILES)
 async def profiles(context: RequestContext, body: wire.GetFullProfilesRequest) -> profile.GetProfilesReply:
+    """Return full profiles."""
     return await get_profiles(context, profile.GetProfilesRequest(accounts=[item.account for item in body.items]))
 
 
@@ -37,6 +38,7 @@ async def joined_communities(context: RequestContext, body: groups.ListJoinedGro
 
 @HANDLERS.serve(wire.OWN_GROUPS)
 async def own_groups(context: RequestContext, body: wire.OwnGroupsRequest) -> wire.OwnGroupsReply:
+    """Return groups with the caller's membership in each."""
     return wire.OwnGroupsReply(groups=[await _own_group(context, group_id) for group_id in body.ids[:AT_ONCE]])
 
 
@@ -52,6 +54,7 @@ async def _own_group(context: RequestContext, group_id: str) -> wire.OwnGroupIte
 
 @HANDLERS.serve(wire.PEER_READ_TIMES)
 async def peer_read_times(context: RequestContext, body: wire.PeerReadTimesRequest) -> wire.PeerReadTimesReply:
+    """Return for each peer the time up to which that peer has read."""
     store = context.services.store
     lines = [(checked_user_id(peer), c2c_timeline(context.user, peer)) for peer in body.peers[:AT_ONCE]]
     return wire.PeerReadTimesReply(times=[await store.conversations.read_time(peer, line) for peer, line in lines])
@@ -68,21 +71,25 @@ async def pre_sign(context: RequestContext, body: wire.PreSignRequest) -> wire.P
 
 @HANDLERS.serve(wire.LIST_CONVERSATION_GROUPS)
 async def contact_groups(context: RequestContext, body: Body) -> wire.ConversationGroupsReply:
+    """Return no conversation groups, which timim does not support."""
     return wire.ConversationGroupsReply()
 
 
 @HANDLERS.serve(wire.SEARCH_CONVERSATION_GROUPS)
 async def search_contacts(context: RequestContext, body: Body) -> wire.SearchConversationGroupsReply:
+    """Return no conversations, because timim does not support conversation groups."""
     return wire.SearchConversationGroupsReply()
 
 
 @HANDLERS.serve(wire.FETCH_CONFIG)
 async def fetch_config(context: RequestContext, body: Body) -> Reply:
+    """Return an empty configuration."""
     return Reply()
 
 
 @HANDLERS.serve(wire.FETCH_PURCHASES)
 async def fetch_purchases(context: RequestContext, body: Body) -> Reply:
+    """Return no purchased features."""
     return Reply()
 
 

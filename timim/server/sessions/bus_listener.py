@@ -37,23 +37,30 @@ class BusListener:
         self._rng = rng
 
     def receive(self, event: Event) -> None:
+        """Push an event to the sessions of its users."""
         self._fanout.receive(event)
 
     def invalidate(self, facts: Invalidation) -> None:
+        """Remove entities from the cache that another node has changed."""
         self._entities.invalidate(facts)
 
     def online(self, user: str) -> bool:
+        """Return True if a user has a session on this node."""
         return self._fanout.online(user)
 
     def on_remote_login(self, login: LoginAnnouncement) -> None:
+        """End older sessions of a device that logged in on another node."""
         self._device_slots.on_remote_login(login)
 
     def on_node_lost(self) -> None:
+        """Take over the deliveries of a lost node."""
         self._backlog.scan_backlog()
 
     def compare(self, users: Iterable[str]) -> None:
+        """Make the devices of users compare their seqs with the server."""
         self._fanout.compare(users)
 
     def on_possible_loss(self, *, away: bool) -> None:
+        """Invalidate the cache, and make all devices compare their seqs with the server."""
         self._entities.invalidate_all(away=away)
         self._fanout.compare_all(self._rng, self._device_slots.recheck_session)
