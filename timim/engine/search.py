@@ -51,7 +51,7 @@ class Search:
         requests = await self._history.fetch_some_missing(key, FETCH_LIMIT) if fetch_missing else 0
         found = await self._store.messages.search(query, count + 1)
         messages = found.messages
-        next = SearchCursor(*found.places[count - 1]) if len(messages) > count else None
+        next = SearchCursor(*found.sort_keys[count - 1]) if len(messages) > count else None
         known = {key: history_coverage(*facts) for key, facts in found.known.items()}
         gaps = {key: history for key, history in known.items() if history.gaps}
         return SearchResult(messages[:count], pattern=word_pattern(query.words), gaps=gaps, next=next, requests=requests)

@@ -1,4 +1,7 @@
-"""The tables of the local store. A released migration never changes: a new file takes all of them, an old one the rest."""
+"""The schema of the local store.
+
+A released migration never changes. A new file runs all migrations, an old file those that it has not run.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a new or old file to the current schema. Raises sqlite3.DatabaseError for a file of a newer timim."""
+    """Migrate a new or old file to the current schema. Raises sqlite3.DatabaseError for a file of a newer timim."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise sqlite3.DatabaseError(f"the file is of a newer timim (schema {version})")
@@ -36,6 +39,6 @@ def _upgrade(connection: sqlite3.Connection, version: int) -> None:
 
 
 def statements(number: int) -> str:
-    """Return the statements of a migration; their numbers begin with 1."""
+    """Return the statements of a migration; `number` begins with 1."""
     (path,) = MIGRATIONS.glob(f"{number:04}_*.sql")
     return path.read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
-"""The local store's tables: what runs inside its transactions. Rows of messages, and what is known of each timeline.
+"""Write operations that run inside the local store's transactions, on message rows and timeline states.
 
-Intervals grow in the same transaction as the rows that prove them; a refetch writes only what the server knows.
+Coverage grows in the same transaction as the rows that prove it. Fetching a message again overwrites only data of the
+server, not data of this device.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq 
 
 
 def add_outgoing(connection: sqlite3.Connection, outgoing: Sequence[tuple[Message, bytes]]) -> list[int]:
-    """Store messages and their bodies as SENDING, in this order. Returns their local_ids."""
+    """Store messages and their bodies as SENDING, in this order; return their local_ids."""
     local_ids: list[int] = []
     for key, of_one in groupby(outgoing, key=lambda one: one[0].conversation):
         assert key is not None
@@ -73,7 +74,7 @@ def _outgoing_row(local_id: int, key: ConversationKey, position: int, message: M
 
 
 def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[AckResult]:
-    """Write the acks of our own messages: seq, state and coverage."""
+    """Store the acks of sent messages: seq, status and coverage."""
     settled = _settle_all(connection, acks)
     heads: dict[ConversationKey, int] = {}
     for key in {ack.key for ack in acks}:
@@ -86,7 +87,7 @@ def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[AckResul
             known.follow(seq)
         known.write(connection)
         heads[key] = known.head
-        _keep_behind(connection, key)
+        _move_sending_last(connection, key)
         if known.waiting:
             message_actions.apply_waiting(connection, key, seqs)
     return [
@@ -95,8 +96,8 @@ def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[AckResul
     ]
 
 
-def _keep_behind(connection: sqlite3.Connection, key: ConversationKey) -> None:
-    """Move the messages that are being sent behind all numbered ones."""
+def _move_sending_last(connection: sqlite3.Connection, key: ConversationKey) -> None:
+    """Move the messages that are being sent after all messages with a seq."""
     connection.execute(
         "UPDATE messages INDEXED BY messages_unsettled SET position="
         "(SELECT max(position) FROM messages WHERE type=?1 AND peer=?2) WHERE status=1 AND type=?1 AND peer=?2",
@@ -105,10 +106,10 @@ def _keep_behind(connection: sqlite3.Connection, key: ConversationKey) -> None:
 
 
 def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int] | None]:
-    """Number the rows of these messages. Returns the local_id and the status of each row, None where there is none."""
+    """Set the seqs of acked rows; return the local_id and status of each row, None for a deleted row."""
     try:
         connection.executemany(_SETTLE, [_settled_row(ack) for ack in acks])
-    except sqlite3.IntegrityError:  # one of them is here already, by its push; the ones before it are written once more
+    except sqlite3.IntegrityError:  # a push has stored one of them; writing the earlier rows a second time is harmless
         return [_settle(connection, ack) for ack in acks]
     sql = "SELECT msg_id, local_id, status FROM messages WHERE local_id IN (SELECT value FROM json_each(?))"
     found = connection.execute(sql, (json.dumps([ack.local_id for ack in acks]),)).fetchall()
@@ -123,7 +124,7 @@ def _settled_row(ack: Ack) -> tuple[Any, ...]:
 def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
     try:
         row = connection.execute(f"{_SETTLE} RETURNING local_id, status", _settled_row(ack)).fetchone()
-    except sqlite3.IntegrityError:  # its push came first: one row, with what the user put on this one
+    except sqlite3.IntegrityError:  # the push came first: keep its row, and move the user's data to it
         row = connection.execute(
             "UPDATE messages SET (custom_int, custom_data, status) = (SELECT o.custom_int, o.custom_data,"
             " CASE WHEN o.status=4 THEN 4 ELSE messages.status END FROM messages o WHERE o.local_id=?)"
@@ -151,23 +152,23 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     known.listed = known.listed or (live and batch.last_seq > known.hidden_seq)
     peer_read_seq = batch.peer_read_seq if batch.peer_read_seq > known.peer_read_seq else 0
     known.peer_read_seq = max(known.peer_read_seq, batch.peer_read_seq)
-    told_up_to = known.acts_seq if batch.acts_seq else 1 << 62
+    reported_seq = known.acts_seq if batch.acts_seq else 1 << 62
     known.acts_seq = max(known.acts_seq, batch.acts_seq)
     known.write(connection)
     if known.unnumbered:
         for item in batch.incoming:
-            _recognise(connection, key, item)
+            _number_existing(connection, key, item)
     new: list[Message] = []
     for item, local_id in _insert(connection, batch):
         if local_id is not None:
             if live:
                 new.append(new_message(key, item, local_id, known.read_seq))
-        elif (held := _refresh(connection, key, item, live=live)) is not None:
-            new.append(held)
+        elif (undelivered := _refresh(connection, key, item, live=live)) is not None:
+            new.append(undelivered)
     if known.waiting and batch.incoming:
         message_actions.apply_waiting(connection, key, [item.seq for item in batch.incoming])
-        new = [_held(connection, message.local_id) for message in new]
-    acted = _add_acts(connection, batch, new, told_up_to) if batch.acts else []
+        new = [_read_message(connection, message.local_id) for message in new]
+    acted = _apply_actions(connection, batch, new, reported_seq) if batch.acts else []
     marks = set_flags(connection, key, batch.marks) if batch.marks is not None else None
     if batch.count is not None:
         message_actions.set_base(connection, key, batch.count)
@@ -177,33 +178,33 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     return IngestResult(key, new, known.listed, known.last_time, unread, acted, peer_read_seq, marks)
 
 
-def _held(connection: sqlite3.Connection, local_id: int) -> Message:
+def _read_message(connection: sqlite3.Connection, local_id: int) -> Message:
     return message_of(connection.execute(f"{SELECT} WHERE m.local_id=?", (local_id,)).fetchone())
 
 
-def _add_acts(
-    connection: sqlite3.Connection, batch: IngestBatch, new: list[Message], told_up_to: int
+def _apply_actions(
+    connection: sqlite3.Connection, batch: IngestBatch, new: list[Message], reported_seq: int
 ) -> list[tuple[IncomingAction, Message]]:
-    """Apply a batch's acts; the ones to tell of. What of `new` they change is told as it is after them."""
+    """Apply the actions of a batch; return those above `reported_seq`. Messages of `new` that they change are read again."""
     acted: list[tuple[IncomingAction, int]] = []
-    for act in batch.acts:
-        local_id = message_actions.apply(connection, batch.key, act)
-        if act.seq <= told_up_to:
+    for action in batch.acts:
+        local_id = message_actions.apply(connection, batch.key, action)
+        if action.seq <= reported_seq:
             continue
-        message_actions.recounted(connection, batch.key, act, batch.user_id)
+        message_actions.subtract_recalled(connection, batch.key, action, batch.user_id)
         if local_id is not None:
-            acted.append((act, local_id))
-    touched = {local_id for _, local_id in acted}
-    new[:] = [_held(connection, message.local_id) if message.local_id in touched else message for message in new]
-    return [(act, _held(connection, local_id)) for act, local_id in acted]
+            acted.append((action, local_id))
+    changed = {local_id for _, local_id in acted}
+    new[:] = [_read_message(connection, message.local_id) if message.local_id in changed else message for message in new]
+    return [(action, _read_message(connection, local_id)) for action, local_id in acted]
 
 
 def _insert(connection: sqlite3.Connection, batch: IngestBatch) -> list[tuple[MessageRow, int | None]]:
-    """Insert what is not here yet; each item with its new local_id, None for one that is here."""
+    """Insert the messages that have no row; return each item with its new local_id, None if it had a row."""
     items = batch.incoming
     if not items:
         return []
-    insert = bulk_insert.insert_all if len(items) > 1 else bulk_insert.insert_each  # one is cheaper by itself
+    insert = bulk_insert.insert_all if len(items) > 1 else bulk_insert.insert_each  # cheaper for one message
     try:
         count, last = insert(connection, batch)
     except bulk_insert.HoldsNUL:
@@ -216,8 +217,8 @@ def _insert(connection: sqlite3.Connection, batch: IngestBatch) -> list[tuple[Me
 
 
 def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: MessageRow, *, live: bool) -> Message | None:
-    """It is here: what the server knows is written anew, what this device put on it stays. Itself, if it is to be thrown."""
-    local_id, thrown, held = connection.execute(
+    """Update the server's data of a stored message; return the message if it must be delivered and never was."""
+    local_id, delivered, state = connection.execute(
         "SELECT local_id, thrown, state FROM messages WHERE type=? AND peer=? AND seq=?", (*key, item.seq)
     ).fetchone()
     connection.execute(
@@ -234,16 +235,16 @@ def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: Message
             local_id,
         ),
     )
-    if held is not None or item.state is not None:
-        told = item.state if item.state is not None else MessageState()
-        message_actions.write_message(connection, local_id, told, item.body, item.cloud_custom_data)
-    return _held(connection, local_id) if live and not thrown else None
+    if state is not None or item.state is not None:
+        received = item.state if item.state is not None else MessageState()
+        message_actions.write_message(connection, local_id, received, item.body, item.cloud_custom_data)
+    return _read_message(connection, local_id) if live and not delivered else None
 
 
-def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: MessageRow) -> None:
-    """Number the row that this message has already: ours, and its ack was lost; or known from before the server's epoch.
+def _number_existing(connection: sqlite3.Connection, key: ConversationKey, item: MessageRow) -> None:
+    """Set the seq of a row without one that stores this message: its ack was lost, or the server has a new epoch.
 
-    A msg_id without a time (of a tip, or by REST) may be many messages': then it is the one that says the same.
+    Several messages may share a msg_id without a time (a tip, or one sent by REST); then time and body must match too.
     """
     row = connection.execute(
         "SELECT local_id FROM messages WHERE type=? AND peer=? AND msg_id=? AND sender=? AND seq IS NULL"
@@ -255,7 +256,7 @@ def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: Messa
 
 
 def delete_message(connection: sqlite3.Connection, message: Message) -> bool:
-    """Delete the row and open a gap at its seq; return whether there was a row."""
+    """Delete the row of a message and open a gap at its seq; return whether there was a row."""
     sql = f"DELETE FROM messages WHERE {ITS_ROW} RETURNING type, peer, seq"
     row = connection.execute(sql, ids_of(message)).fetchone()
     if row is not None and row[2] is not None:
@@ -265,7 +266,7 @@ def delete_message(connection: sqlite3.Connection, message: Message) -> bool:
 
 
 def delete_conversation(connection: sqlite3.Connection, key: ConversationKey, *, messages: bool) -> bool:
-    """Off the list, or with its messages and all that is known of its timeline; True if it was listed."""
+    """Remove a conversation from the list, with `messages` also its messages and coverage; return True if it was listed."""
     where = " WHERE type=? AND peer=?"
     row = connection.execute("SELECT listed FROM conversations" + where, tuple(key)).fetchone()
     connection.execute("UPDATE conversations SET listed=0, hidden_seq=last_seq" + where, tuple(key))
