@@ -129,9 +129,9 @@ async def test_notices_that_are_too_many_are_replaced_by_a_sync(
             async with server.client("bob") as bob:
                 await bob.c2c("alice").send(str(n))
         async with asyncio.timeout(WAIT_S):
-            while browser.c2c("bob").unread < 3 or phone.c2c("bob").unread < 3:
+            while browser.c2c("bob").unread < 3 or phone.c2c("bob").unread < 3:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             await phone.c2c("bob").mark_read()
-            while browser.c2c("bob").unread:
+            while browser.c2c("bob").unread:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert "a sync fetches their content" in caplog.text
