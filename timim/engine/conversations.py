@@ -134,8 +134,8 @@ class ConversationIndex:
         state.recent.extend(result.new)
         if result.unread is not None:
             state.unread, state.mentioned = result.unread
-        if result.marks is not None:
-            self.apply_flags(result.key, result.marks)
+        if result.flags is not None:
+            self.apply_flags(result.key, result.flags)
         if result.peer_read_seq:
             state.set_peer_read(result.peer_read_seq)
         for _, message in result.acted:

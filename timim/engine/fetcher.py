@@ -27,7 +27,7 @@ class ProvenEntries:
 
     entries: Sequence[Entry]
     covered: Interval | None
-    floor: int
+    first_visible_seq: int
     last_seq: int
 
 
@@ -72,11 +72,11 @@ class Fetcher:
         while first <= last:
             part = await self.fetch_newest(key, first, min(last, first + size - 1), size)
             if part.covered is None:
-                if not first < part.floor <= last:
+                if not first < part.first_visible_seq <= last:
                     return
-                first = part.floor
+                first = part.first_visible_seq
                 continue
-            if part.covered.first > max(first, part.floor):
+            if part.covered.first > max(first, part.first_visible_seq):
                 size = part.covered.size  # the server returned its maximum: ask for that many
                 continue
             yield part
@@ -128,9 +128,9 @@ def _proven(reply: wire.RangeReply, messages: list[msgspec.Raw], first: int, las
     covered = reply.timeline_range
     if isinstance(covered, msgspec.UnsetType):
         raise ProtocolError("the server's reply does not name the interval that it covers")
-    floor, last_seq = reply.timeline_floor, reply.timeline_last_seq
+    first_visible_seq, last_seq = reply.timeline_floor, reply.timeline_last_seq
     if covered[0] > covered[1]:
-        return ProvenEntries((), None, floor, last_seq)
+        return ProvenEntries((), None, first_visible_seq, last_seq)
     entries = [decode(Entry, raw) for raw in messages]
     if (
         covered[0] < first
@@ -138,7 +138,7 @@ def _proven(reply: wire.RangeReply, messages: list[msgspec.Raw], first: int, las
         or [e.timeline_seq for e in entries] != list(range(covered[1], covered[0] - 1, -1))
     ):
         raise ProtocolError(f"the server's reply does not prove {covered} of {(first, last)}")
-    return ProvenEntries(entries, Interval(*covered), floor, last_seq)
+    return ProvenEntries(entries, Interval(*covered), first_visible_seq, last_seq)
 
 
 def key_of(contact: contact_wire.ConversationItem) -> ConversationKey:

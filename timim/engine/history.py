@@ -46,13 +46,13 @@ class _HistoryQuery:
     """A query for history: the number of its requests, and the first visible seq according to their replies."""
 
     key: ConversationKey
-    floor: int = 1
+    first_visible_seq: int = 1
     requests: int = 0
     local: bool = False
 
     def add_reply(self, part: ProvenEntries) -> None:
         self.requests += 1
-        self.floor = max(self.floor, part.floor)
+        self.first_visible_seq = max(self.first_visible_seq, part.first_visible_seq)
 
     def page(self, messages: Sequence[Message], proven: Interval, *, complete: bool) -> Page:
         source: Literal["local", "server", "both"] = "local"
@@ -94,20 +94,25 @@ class History:
             last, is_newest_known = position.position - (1 if has_seq else 0), True
         first = max(1, last - count + 1)
         while True:
-            await self._fill(query, max(first, query.floor), last)
+            await self._fill(query, max(first, query.first_visible_seq), last)
             covered = (await self._store.conversations.coverage(key)).interval_of(last) if last else None
             lowest = covered.first if covered is not None else last + 1
             low = max(first, lowest)
             # a message without a seq may be sorted directly before the lowest covered seq
             bottom = low - 1 if lowest >= first else low
             messages = await self._store.messages.page(key, count, before=position, low=bottom, high=last)
-            if len(messages) >= count or covered is None or lowest > first or (lowest == first and first <= query.floor):
+            if (
+                len(messages) >= count
+                or covered is None
+                or lowest > first
+                or (lowest == first and first <= query.first_visible_seq)
+            ):
                 break
             first = max(1, first - count + len(messages))  # some of these seqs have no message
         whole = len(messages) >= count
         if whole:  # the page ends with its last message, although the seqs down to `low` are covered
             low = max(low, min((m.seq for m in messages if m.seq), default=last + 1))
-        return query.page(messages, Interval(low, last), complete=is_newest_known and (whole or low <= query.floor))
+        return query.page(messages, Interval(low, last), complete=is_newest_known and (whole or low <= query.first_visible_seq))
 
     async def page_after(self, key: ConversationKey, count: int, after: Message | int) -> Page:
         """Return the oldest `count` messages after `after`, newest first, without gaps; fetch only the missing part."""
@@ -118,10 +123,10 @@ class History:
         low = position.position + 1
         last = min(newest, low + count - 1)
         while True:
-            await self._fill(query, max(low, query.floor), last)
+            await self._fill(query, max(low, query.first_visible_seq), last)
             coverage = await self._store.conversations.coverage(key)
             if low not in coverage:
-                low = max(low, query.floor)
+                low = max(low, query.first_visible_seq)
             covered = coverage.interval_of(low)
             high = min(last, covered.last) if covered is not None else low - 1
             messages = await self._store.messages.page_after(key, count, after=position, low=low - 1, high=high)
@@ -149,13 +154,13 @@ class History:
         if not is_newest_known:
             self._fetcher.check_online()
         done = total = 0
-        while gaps := (await self._store.conversations.coverage(key)).missing(query.floor, newest):
+        while gaps := (await self._store.conversations.coverage(key)).missing(query.first_visible_seq, newest):
             left = sum(gap.size for gap in gaps)
             done, total = max(total, done + left) - left, max(total, done + left)
             if progress is not None:
                 progress(done, total)
             await self._fetch(query, max(gaps[-1].first, gaps[-1].last - FETCH_SIZE + 1), gaps[-1].last)
-            if (await self._store.conversations.coverage(key)).missing(query.floor, newest) == gaps:
+            if (await self._store.conversations.coverage(key)).missing(query.first_visible_seq, newest) == gaps:
                 break  # the server has no more entries
         if progress is not None:
             progress(total, total)
@@ -170,7 +175,7 @@ class History:
         row = await self._store.conversations.get(key)
         if row is None:
             return HistoryCoverage((), (), 1, 0)
-        return history_coverage(row.coverage, row.floor, row.last_seq)
+        return history_coverage(row.coverage, row.first_visible_seq, row.last_seq)
 
     async def fetch_some_missing(self, key: ConversationKey | None, limit: int) -> int:
         """Fetch missing history of a conversation, or of all known ones; return the number of requests.
@@ -182,7 +187,7 @@ class History:
         for one in [key] if key is not None else [row.key for row in await self._store.conversations.all()]:
             query = await self._new_query(one)
             newest, _ = await self._newest(query, 1)
-            for gap in reversed((await self._store.conversations.coverage(one)).missing(query.floor, newest)):
+            for gap in reversed((await self._store.conversations.coverage(one)).missing(query.first_visible_seq, newest)):
                 first = max(gap.first, gap.last - limit + 1)
                 await self._fill(query, first, gap.last)
                 limit -= gap.last - first + 1
@@ -230,7 +235,7 @@ class History:
                 del self._turns[key]
 
     async def _new_query(self, key: ConversationKey) -> _HistoryQuery:
-        return _HistoryQuery(key, floor=await self._store.conversations.floor(key))
+        return _HistoryQuery(key, first_visible_seq=await self._store.conversations.first_visible_seq(key))
 
     async def _newest(self, query: _HistoryQuery, count: int) -> tuple[int, bool]:
         """Return the last seq that exists and True; offline, the last covered seq and False."""
@@ -280,7 +285,7 @@ class History:
         rows, actions = partition(part.entries, self._user_id)
         covered = [part.covered] if part.covered is not None else []
         await self._store.messages.ingest(
-            [IngestBatch(key, rows, covered, last_seq=part.last_seq, floor=part.floor, acts=actions)]
+            [IngestBatch(key, rows, covered, last_seq=part.last_seq, first_visible_seq=part.first_visible_seq, actions=actions)]
         )
 
 

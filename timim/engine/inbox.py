@@ -83,7 +83,7 @@ class Inbox:
         if in_group and not self._recent_contacts:
             return None
         # the sync did not report this conversation, so it has not changed
-        stored = (await self._store.conversations.heads([key])).get(key, 0)
+        stored = (await self._store.conversations.delivered_seqs([key])).get(key, 0)
         return None if in_group and not stored else stored  # an unknown group may be missing from the list for other reasons
 
     def on_disconnected(self) -> None:
@@ -179,10 +179,10 @@ class Inbox:
             rows,
             covered,
             live=True,
-            head=last,
+            delivered_seq=last,
             last_seq=last,
-            acts=actions,
-            acts_seq=last,
+            actions=actions,
+            actions_seq=last,
             user_id=self._user_id,
         )
 
@@ -193,18 +193,20 @@ class Inbox:
                 assert part.covered is not None
                 await self._dispatcher.wait_for_room()
                 rows, actions = partition(reversed(part.entries), self._user_id)
-                batch = IngestBatch(key, rows, [part.covered], live=True, head=part.covered.last, last_seq=last)
-                await self._ingest.ingest([replace(batch, acts=actions, acts_seq=batch.head, user_id=self._user_id)])
+                batch = IngestBatch(key, rows, [part.covered], live=True, delivered_seq=part.covered.last, last_seq=last)
+                await self._ingest.ingest(
+                    [replace(batch, actions=actions, actions_seq=batch.delivered_seq, user_id=self._user_id)]
+                )
         except (NoPermission, UnknownGroup) as exc:
             log.warning("this account may no longer read %s, entries up to seq %d stay missing: %s", key, last, exc)
-        await self._ingest.ingest([IngestBatch(key, live=True, head=last, last_seq=last, acts_seq=last)])
+        await self._ingest.ingest([IngestBatch(key, live=True, delivered_seq=last, last_seq=last, actions_seq=last)])
 
     async def _delivered_seq(self, key: ConversationKey, first: int) -> int:
         """Return the seq up to which all entries are delivered; `first` is the first pushed seq."""
         delivered = self._ingest.delivered_seqs.get(key)
         if delivered is None:
             row = await self._store.conversations.get(key)
-            delivered = row.head if row is not None else 0
+            delivered = row.delivered_seq if row is not None else 0
             # the sync would have reported entries after the delivered seq, unless this account rejoined a group since
             continuous = delivered and self._recent_contacts and first - 1 - delivered <= FRESH_LIMIT
             if key.type is ConversationType.GROUP and delivered < first - 1 and not continuous:

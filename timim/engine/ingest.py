@@ -80,8 +80,8 @@ class Ingest:
         if storing.cancelled() or storing.exception() is not None:
             return  # `ingest` raises the error
         for batch in batches:
-            if batch.head:
-                self.raise_delivered_seq(batch.key, batch.head)
+            if batch.delivered_seq:
+                self.raise_delivered_seq(batch.key, batch.delivered_seq)
         for batch, result in zip(batches, storing.result(), strict=True):
             if result.new:
                 log.debug("stored %d new messages of %s, up to seq %d", len(result.new), batch.key, batch.last_seq)

@@ -171,7 +171,7 @@ class MessageActions:
             action = decode_action(entry, self._user_id)
             covered = [Interval(entry.timeline_seq, entry.timeline_seq)]
             last_seq = entry.timeline_seq
-            batch = IngestBatch(key, covered=covered, last_seq=last_seq, acts=[action] if action is not None else [])
+            batch = IngestBatch(key, covered=covered, last_seq=last_seq, actions=[action] if action is not None else [])
             await self._store.messages.ingest([batch])
             self._inbox.on_own_entry(key, entry.timeline_seq)
         now = await self._store.messages.get(key, message.seq)

@@ -353,7 +353,7 @@ class Outbox:
             return
         if result.status is not None:
             message.local_id, message.status = result.local_id, result.status
-        self._inbox.on_own_entry(ack.key, ack.seq, delivered_seq=result.head)
+        self._inbox.on_own_entry(ack.key, ack.seq, delivered_seq=result.delivered_seq)
         if self._attachments.is_persisted(message):
             self._spawn(self._attachments.release(message))
 

@@ -86,7 +86,7 @@ class Sync:
         log.debug("%d conversations changed since the last sync", len(changed.items))
         whole: list[tuple[int, ConversationItem]] = []
         short: list[IngestBatch] = []
-        action_seqs = await self._store.conversations.acts_seqs(list(changed.items))
+        action_seqs = await self._store.conversations.actions_seqs(list(changed.items))
         behind: list[tuple[int, ConversationItem]] = []  # groups with new actions on stored messages
         for key, contact in reversed(changed.items.items()):  # newest last, so that it is listed first within its second
             if (
@@ -129,7 +129,7 @@ class Sync:
         since = await self.since()
         changed = await self._fetcher.fetch_conversations(since=since)
         self._new_here = since == 0
-        return changed, await self._store.conversations.heads(list(changed.items))
+        return changed, await self._store.conversations.delivered_seqs(list(changed.items))
 
     async def _went_back(self, changed: ConversationChanges, known: dict[ConversationKey, int]) -> bool:
         """Return whether the server lost history, because a backup was restored without a new epoch.
@@ -141,7 +141,7 @@ class Sync:
         key = self._conversations.newest_c2c()
         if key is None or key in changed.items:
             return False
-        delivered = (await self._store.conversations.heads([key])).get(key, 0)
+        delivered = (await self._store.conversations.delivered_seqs([key])).get(key, 0)
         stored = await self._store.messages.msg_id_at(key, delivered)
         if stored is None:
             return False
@@ -167,7 +167,7 @@ class Sync:
 
     def _batch_from_list(self, key: ConversationKey, contact: ConversationItem, delivered: int) -> IngestBatch:
         """Return the batch of a conversation of which at most the last message, which the list has, is new."""
-        batch = self._batch(key, contact, head=max(delivered, contact.last_seq))
+        batch = self._batch(key, contact, delivered_seq=max(delivered, contact.last_seq))
         if contact.last_seq > delivered and not isinstance(contact.message, msgspec.UnsetType):
             entry = decode(Entry, contact.message)
             incoming, _ = partition([entry], self._user_id)
@@ -187,30 +187,30 @@ class Sync:
         async for part in self._fetcher.fetch_upward(key, delivered + 1, contact.last_seq):
             assert part.covered is not None
             incoming, actions = partition(reversed(part.entries), self._user_id)
-            batch = self._batch(key, contact, head=part.covered.last)
+            batch = self._batch(key, contact, delivered_seq=part.covered.last)
             await self._dispatcher.wait_for_room()
-            await self._ingest.ingest([replace(batch, incoming=incoming, covered=[part.covered], acts=actions)])
+            await self._ingest.ingest([replace(batch, incoming=incoming, covered=[part.covered], actions=actions)])
 
     async def _fetch_actions(self, after: int, contact: ConversationItem) -> None:
         """Fetch the actions of a group above a seq and apply them to stored messages, also across gaps."""
         key = key_of(contact)
         async for entries, up_to in self._fetcher.fetch_actions(key, after + 1, contact.last_seq):
             _, actions = partition(entries, self._user_id)
-            await self._ingest.ingest([IngestBatch(key, acts=actions, acts_seq=up_to, user_id=self._user_id)])
+            await self._ingest.ingest([IngestBatch(key, actions=actions, actions_seq=up_to, user_id=self._user_id)])
 
-    def _batch(self, key: ConversationKey, contact: ConversationItem, *, head: int) -> IngestBatch:
+    def _batch(self, key: ConversationKey, contact: ConversationItem, *, delivered_seq: int) -> IngestBatch:
         return IngestBatch(
             key=key,
             live=True,
-            head=head,
+            delivered_seq=delivered_seq,
             last_seq=contact.last_seq,
             read_seq=contact.read_seq,
-            floor=contact.first_visible_seq,
-            acts_seq=head,
+            first_visible_seq=contact.first_visible_seq,
+            actions_seq=delivered_seq,
             user_id=self._user_id,
             count=ServerUnreadCount(contact.unread_now, contact.mentioned, contact.unread_seq),
             peer_read_seq=contact.peer_read_seq,
-            marks=ConversationFlags(contact.pinned, bool(contact.muted), contact.draft),
+            flags=ConversationFlags(contact.pinned, bool(contact.muted), contact.draft),
         )
 
     async def _run_concurrently(

@@ -45,11 +45,11 @@ class ConversationTable:
         """Return the drafts that the server has not received yet."""
         return await self._file.read(timeline_state.unsent_drafts)
 
-    async def heads(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
+    async def delivered_seqs(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
         """Return the delivered seqs of the known ones of these conversations."""
         return await self._numbers("head", keys)
 
-    async def acts_seqs(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
+    async def actions_seqs(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
         """Return, for the known ones of these conversations, the seq up to which message actions were applied."""
         return await self._numbers("acts_seq", keys)
 
@@ -57,9 +57,9 @@ class ConversationTable:
         """Return the seqs that this device has stored."""
         return await self._file.read(partial(timeline_state.coverage_of, key=key))
 
-    async def floor(self, key: ConversationKey) -> int:
+    async def first_visible_seq(self, key: ConversationKey) -> int:
         """Return the first seq that this account may see, as last reported by the server."""
-        return await self._file.read(partial(timeline_state.floor_of, key=key))
+        return await self._file.read(partial(timeline_state.first_visible_seq_of, key=key))
 
     async def seq_at(self, key: ConversationKey, time: int, newest: int) -> tuple[int, bool]:
         """Return the last stored seq at or before a time, and whether the coverage proves that no later one exists.

@@ -28,11 +28,11 @@ class TimelineState:
     last_seq: int = 0
     last_time: int = 0
     read_seq: int = 0
-    floor: int = 1
-    head: int = 0
+    first_visible_seq: int = 1
+    delivered_seq: int = 0
     hidden_seq: int = 0
     listed: bool = False
-    acts_seq: int = 0
+    actions_seq: int = 0
     peer_read_seq: int = 0
     waiting: bool = False  # actions wait for messages that are not stored
     unnumbered: bool = False  # some messages have no seq: a received message may be one of them
@@ -49,10 +49,23 @@ class TimelineState:
         ).fetchone()
         if row is None:
             return cls(key)
-        coverage, last_seq, last_time, read_seq, floor, head, hidden_seq, listed, acts, peer_read, waiting, unnumbered = row
+        (
+            coverage,
+            last_seq,
+            last_time,
+            read_seq,
+            first_visible_seq,
+            delivered_seq,
+            hidden_seq,
+            listed,
+            actions,
+            peer_read,
+            waiting,
+            unnumbered,
+        ) = row
         held = Coverage(json.loads(coverage))
-        numbers = (last_seq, last_time, read_seq, floor, head, hidden_seq)
-        return cls(key, held, *numbers, bool(listed), acts, peer_read, bool(waiting), bool(unnumbered))
+        numbers = (last_seq, last_time, read_seq, first_visible_seq, delivered_seq, hidden_seq)
+        return cls(key, held, *numbers, bool(listed), actions, peer_read, bool(waiting), bool(unnumbered))
 
     def cover(self, *covered: Interval, last_seq: int, last_time: int) -> None:
         """Add covered intervals, and raise the last known seq and time of the timeline."""
@@ -63,10 +76,10 @@ class TimelineState:
 
     def follow(self, seq: int) -> None:
         """Note the seq of an own message: a seq directly after the delivered seq raises the delivered seq."""
-        if seq == self.head + 1:
-            self.head = seq
-        if seq == self.acts_seq + 1:
-            self.acts_seq = seq
+        if seq == self.delivered_seq + 1:
+            self.delivered_seq = seq
+        if seq == self.actions_seq + 1:
+            self.actions_seq = seq
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Write the row."""
@@ -81,10 +94,10 @@ class TimelineState:
                 self.last_seq,
                 self.last_time,
                 self.read_seq,
-                self.floor,
-                self.head,
+                self.first_visible_seq,
+                self.delivered_seq,
                 self.listed,
-                self.acts_seq,
+                self.actions_seq,
                 self.peer_read_seq,
             ),
         )
@@ -121,19 +134,47 @@ def extents(connection: sqlite3.Connection, key: ConversationKey | None) -> dict
     sql = "SELECT type, peer, coverage, floor, last_seq FROM conversations"
     found = connection.execute(f"{sql} WHERE type=? AND peer=?", tuple(key)) if key else connection.execute(sql)
     return {
-        ConversationKey(TYPES[type], peer): TimelineExtent(Coverage(json.loads(held)), floor, last)
-        for type, peer, held, floor, last in found
+        ConversationKey(TYPES[type], peer): TimelineExtent(Coverage(json.loads(held)), first_visible_seq, last)
+        for type, peer, held, first_visible_seq, last in found
     }
 
 
 def conversation_of(connection: sqlite3.Connection, row: tuple[Any, ...]) -> ConversationRow:
     """Return the conversation of a row of SELECT_CONVERSATION, with its unread counts."""
-    type, peer, held, head, last, read, floor, listed, time, acts, peer_read, pinned, muted, draft, unsent = row
+    (
+        type,
+        peer,
+        held,
+        delivered_seq,
+        last,
+        read,
+        first_visible_seq,
+        listed,
+        time,
+        actions,
+        peer_read,
+        pinned,
+        muted,
+        draft,
+        unsent,
+    ) = row
     key = ConversationKey(TYPES[type], peer)
-    coverage, marks = Coverage(json.loads(held)), ConversationFlags(pinned, bool(muted), draft)
+    coverage, flags = Coverage(json.loads(held)), ConversationFlags(pinned, bool(muted), draft)
     unread = message_actions.unread_of(connection, key)
     return ConversationRow(
-        key, coverage, head, last, read, floor, bool(listed), time, acts, peer_read, marks, bool(unsent), *unread
+        key,
+        coverage,
+        delivered_seq,
+        last,
+        read,
+        first_visible_seq,
+        bool(listed),
+        time,
+        actions,
+        peer_read,
+        flags,
+        bool(unsent),
+        *unread,
     )
 
 
@@ -148,7 +189,7 @@ def coverage_of(connection: sqlite3.Connection, key: ConversationKey) -> Coverag
     return Coverage(json.loads(row[0])) if row else Coverage()
 
 
-def floor_of(connection: sqlite3.Connection, key: ConversationKey) -> int:
+def first_visible_seq_of(connection: sqlite3.Connection, key: ConversationKey) -> int:
     """Return the first seq that this account may see."""
     row = connection.execute("SELECT floor FROM conversations WHERE type=? AND peer=?", tuple(key)).fetchone()
     return int(row[0]) if row else 1
@@ -189,7 +230,7 @@ def seq_at(connection: sqlite3.Connection, key: ConversationKey, time: int, newe
     """Return `last_not_after`, and whether the coverage proves that no later message is that old."""
     seq = last_not_after(connection, key, time)
     younger = connection.execute("SELECT min(seq) FROM messages WHERE type=? AND peer=? AND seq>?", (*key, seq)).fetchone()[0]
-    first = max(seq, floor_of(connection, key))
+    first = max(seq, first_visible_seq_of(connection, key))
     return seq, coverage_of(connection, key).covers(first, younger or newest)
 
 

@@ -47,8 +47,8 @@ class IngestBatch:
     """Received entries of one conversation, and the intervals that they prove.
 
     Attributes:
-        live: The entries are new up to `head`, and the new messages are delivered to handlers. False for a history query.
-        acts_seq: All actions up to this seq are applied with this batch; new ones are reported in the result.
+        live: The entries are new up to `delivered_seq`, and new messages are delivered to handlers. False for history queries.
+        actions_seq: All actions up to this seq are applied with this batch; new ones are reported in the result.
         count: The server's unread count, if the server sent one.
     """
 
@@ -56,17 +56,17 @@ class IngestBatch:
     incoming: Sequence[MessageRow] = ()
     covered: Sequence[Interval] = ()
     live: bool = False
-    head: int = 0
+    delivered_seq: int = 0
     last_seq: int = 0
     last_time: int = 0
     read_seq: int = 0
-    floor: int = 0
-    acts: Sequence[IncomingAction] = ()
-    acts_seq: int = 0
+    first_visible_seq: int = 0
+    actions: Sequence[IncomingAction] = ()
+    actions_seq: int = 0
     user_id: str = ""
     count: ServerUnreadCount | None = None
     peer_read_seq: int = 0
-    marks: ConversationFlags | None = None
+    flags: ConversationFlags | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class IngestResult:
         unread: The unread counts; None if only `new` changes them.
         acted: The actions to report to handlers, each with its message in its new state.
         peer_read_seq: The seq up to which the peer has read; 0 if it has not risen.
-        marks: The flags, if the batch had flags.
+        flags: The flags, if the batch had flags.
     """
 
     key: ConversationKey
@@ -89,24 +89,24 @@ class IngestResult:
     unread: UnreadCounts | None
     acted: Sequence[tuple[IncomingAction, Message]] = ()
     peer_read_seq: int = 0
-    marks: ConversationFlags | None = None
+    flags: ConversationFlags | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationRow:
-    """The known state of a conversation. `listed`: it is in the conversation list; `head`: see docs/history.md."""
+    """The known state of a conversation. `listed`: it is in the conversation list; `delivered_seq`: see docs/history.md."""
 
     key: ConversationKey
     coverage: Coverage
-    head: int
+    delivered_seq: int
     last_seq: int
     read_seq: int
-    floor: int
+    first_visible_seq: int
     listed: bool
     last_time: int
-    acts_seq: int
+    actions_seq: int
     peer_read_seq: int
-    marks: ConversationFlags
+    flags: ConversationFlags
     draft_unsent: bool
     unread: int
     mentioned: int
@@ -131,7 +131,7 @@ class AckResult(NamedTuple):
 
     status: MessageStatus | None
     local_id: int
-    head: int  # of the conversation
+    delivered_seq: int  # of the conversation
 
 
 class RowPosition(NamedTuple):
@@ -145,7 +145,7 @@ class TimelineExtent(NamedTuple):
     """The extent of a timeline: the stored seqs, the first seq that the account may see, the last known seq."""
 
     coverage: Coverage
-    floor: int
+    first_visible_seq: int
     last_seq: int
 
 

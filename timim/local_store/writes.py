@@ -76,7 +76,7 @@ def _outgoing_row(local_id: int, key: ConversationKey, position: int, message: M
 def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[AckResult]:
     """Store the acks of sent messages: seq, status and coverage."""
     settled = _settle_all(connection, acks)
-    heads: dict[ConversationKey, int] = {}
+    delivered_seqs: dict[ConversationKey, int] = {}
     for key in {ack.key for ack in acks}:
         pairs = [(ack, row) for ack, row in zip(acks, settled, strict=True) if ack.key == key]
         seqs = [ack.seq for ack, _ in pairs]
@@ -86,12 +86,14 @@ def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[AckResul
         for seq in seqs:
             known.follow(seq)
         known.write(connection)
-        heads[key] = known.head
+        delivered_seqs[key] = known.delivered_seq
         _move_sending_last(connection, key)
         if known.waiting:
             message_actions.apply_waiting(connection, key, seqs)
     return [
-        AckResult(STATUSES[row[1]], row[0], heads[ack.key]) if row is not None else AckResult(None, 0, heads[ack.key])
+        AckResult(STATUSES[row[1]], row[0], delivered_seqs[ack.key])
+        if row is not None
+        else AckResult(None, 0, delivered_seqs[ack.key])
         for ack, row in zip(acks, settled, strict=True)
     ]
 
@@ -147,13 +149,13 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     last_time = max((item.timestamp for item in batch.incoming), default=batch.last_time)
     known.cover(*batch.covered, last_seq=batch.last_seq, last_time=last_time)
     known.read_seq = max(known.read_seq, batch.read_seq)
-    known.floor = max(known.floor, batch.floor)
-    known.head = max(known.head, batch.head)
+    known.first_visible_seq = max(known.first_visible_seq, batch.first_visible_seq)
+    known.delivered_seq = max(known.delivered_seq, batch.delivered_seq)
     known.listed = known.listed or (live and batch.last_seq > known.hidden_seq)
     peer_read_seq = batch.peer_read_seq if batch.peer_read_seq > known.peer_read_seq else 0
     known.peer_read_seq = max(known.peer_read_seq, batch.peer_read_seq)
-    reported_seq = known.acts_seq if batch.acts_seq else 1 << 62
-    known.acts_seq = max(known.acts_seq, batch.acts_seq)
+    reported_seq = known.actions_seq if batch.actions_seq else 1 << 62
+    known.actions_seq = max(known.actions_seq, batch.actions_seq)
     known.write(connection)
     if known.unnumbered:
         for item in batch.incoming:
@@ -168,14 +170,14 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     if known.waiting and batch.incoming:
         message_actions.apply_waiting(connection, key, [item.seq for item in batch.incoming])
         new = [_read_message(connection, message.local_id) for message in new]
-    acted = _apply_actions(connection, batch, new, reported_seq) if batch.acts else []
-    marks = set_flags(connection, key, batch.marks) if batch.marks is not None else None
+    acted = _apply_actions(connection, batch, new, reported_seq) if batch.actions else []
+    flags = set_flags(connection, key, batch.flags) if batch.flags is not None else None
     if batch.count is not None:
         message_actions.set_base(connection, key, batch.count)
     unread: UnreadCounts | None = None
-    if batch.read_seq or batch.count is not None or any(act.kind == MessageActionKind.RECALL for act in batch.acts):
+    if batch.read_seq or batch.count is not None or any(one.kind == MessageActionKind.RECALL for one in batch.actions):
         unread = message_actions.unread_of(connection, key)
-    return IngestResult(key, new, known.listed, known.last_time, unread, acted, peer_read_seq, marks)
+    return IngestResult(key, new, known.listed, known.last_time, unread, acted, peer_read_seq, flags)
 
 
 def _read_message(connection: sqlite3.Connection, local_id: int) -> Message:
@@ -187,7 +189,7 @@ def _apply_actions(
 ) -> list[tuple[IncomingAction, Message]]:
     """Apply the actions of a batch; return those above `reported_seq`. Messages of `new` that they change are read again."""
     acted: list[tuple[IncomingAction, int]] = []
-    for action in batch.acts:
+    for action in batch.actions:
         local_id = message_actions.apply(connection, batch.key, action)
         if action.seq <= reported_seq:
             continue

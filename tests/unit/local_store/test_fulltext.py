@@ -31,7 +31,7 @@ def item(seq: int, *elems: timim.TextElem | timim.FileElem, time: int = 0) -> Me
 async def stored(store: LocalStore, *texts: str) -> None:
     items = [item(seq, timim.TextElem(text=text)) for seq, text in enumerate(texts, 1)]
     await store.messages.ingest(
-        [IngestBatch(KEY, items, [Interval(1, len(items))], live=True, head=len(items), last_seq=len(items))]
+        [IngestBatch(KEY, items, [Interval(1, len(items))], live=True, delivered_seq=len(items), last_seq=len(items))]
     )
 
 
