@@ -61,7 +61,9 @@ class EventStream(Generic[KindT_co]):
     async def __anext__(self) -> KindT_co:
         while not self._waiting:
             if self._overflow:
-                raise StreamOverflow(f"more than {STREAM_LIMIT} events waited for their reader")
+                raise StreamOverflow(
+                    f"more than {STREAM_LIMIT} items waited in the stream; query the conversations for missed messages"
+                )
             if self._ended:
                 raise StopAsyncIteration
             self._wake.clear()
@@ -154,7 +156,9 @@ class Dispatcher:
         self._waiters.append(waiter)
         future.add_done_callback(lambda _: self._waiters.remove(waiter) if waiter in self._waiters else None)
         if timeout is not None:
-            timer = loop.call_later(timeout, _fail, future, RequestTimeout(f"no such message within {timeout} s"))
+            timer = loop.call_later(
+                timeout, _fail, future, RequestTimeout(f"no matching message was delivered within {timeout} s")
+            )
             future.add_done_callback(lambda _: timer.cancel())
         return future
 

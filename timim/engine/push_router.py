@@ -71,7 +71,7 @@ class PushRouter:
                     pass  # entries, or an event that this version does not know
         if len(self._notices) <= NOTICES_LIMIT:
             return True
-        log.warning("dropped %d notices that waited for the local store; a sync fetches their content", len(self._notices))
+        log.warning("dropped %d notices of %s, a sync fetches their content", len(self._notices), self._user_id)
         self._notices.clear()
         return False
 
@@ -86,7 +86,9 @@ class PushRouter:
                 try:
                     await self._apply(self._notices.popleft())
                 except TimimError:
-                    log.exception("applying a notice failed; the sync after the next login fetches its content")
+                    log.exception(
+                        "applying a notice of %s failed, the sync after the next login fetches its content", self._user_id
+                    )
             self._wake.clear()
             await self._wake.wait()
 

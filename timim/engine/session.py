@@ -44,6 +44,7 @@ class ClientSession:
         inbox: Inbox,
         push_router: PushRouter,
     ) -> None:
+        self._user_id = config.user_id
         self._recent_contacts = config.recent_contacts
         self._store = store
         self._connection = connection
@@ -102,7 +103,7 @@ class ClientSession:
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("task %s failed: %r", task.get_name(), error)
+            log.error("task %s of %s failed: %r", task.get_name(), self._user_id, error)
 
     def on_connected(self, reply: session.LoginReply) -> None:
         """Start the sync after the server accepted the login."""
@@ -154,16 +155,16 @@ class ClientSession:
             try:
                 await self._inbox.sync(self._epoch)
             except StoreCorrupted as exc:
-                log.exception("the local store is corrupt, the next login replaces it")
+                log.exception("the local store of %s is corrupt, the next login replaces it", self._user_id)
                 self._connection.give_up(exc)
                 return False
             except TimimError as exc:
                 if not self._connection.online:
-                    log.debug("the sync was interrupted, the next connection repeats it: %s", exc)
+                    log.debug("the sync of %s was interrupted, the next connection repeats it: %s", self._user_id, exc)
                     return False
                 # a connection that was just lost is still online here, and its loss is logged by the connection
                 level = logging.DEBUG if isinstance(exc, ConnectionFailed) else logging.WARNING
-                log.log(level, "the sync failed, trying again in %g s: %s", SYNC_RETRY_S, exc)
+                log.log(level, "the sync of %s failed, trying again in %g s: %s", self._user_id, SYNC_RETRY_S, exc)
                 await asyncio.sleep(SYNC_RETRY_S)
             else:
                 return self._connection.online
@@ -174,7 +175,7 @@ class ClientSession:
         try:
             await self._load(wanted[:LOADED_AT_LOGIN])
         except StorageError as exc:
-            log.warning("reading the last messages of the conversations failed: %s", exc)
+            log.warning("reading the last messages of %s's conversations failed: %s", self._user_id, exc)
         if wanted[LOADED_AT_LOGIN:]:
             self.spawn(self._load(wanted[LOADED_AT_LOGIN:]), "timim last messages")
 

@@ -83,7 +83,7 @@ class Sync:
             await self._store.meta.forget_history()
             self._forget_history(epoch, pushes)
             changed, known = await self._changed()
-        log.debug("%d conversations changed since the last sync", len(changed.items))
+        log.debug("%d conversations of %s changed since the last sync", len(changed.items), self._user_id)
         whole: list[tuple[int, ConversationItem]] = []
         short: list[IngestBatch] = []
         action_seqs = await self._store.conversations.actions_seqs(list(changed.items))

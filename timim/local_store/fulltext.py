@@ -172,14 +172,14 @@ ElemTypes = type[AnyElem] | Sequence[type[AnyElem]]
 def parse_query(text: str) -> tuple[str, ...]:
     """Return the words of a user's query. Raises InvalidArgument if the query is too long or has no searchable word."""
     if not isinstance(text, str):
-        raise InvalidArgument(f"search for a string, not {type(text).__name__}")
+        raise InvalidArgument(f"the words of a search must be a string, not {type(text).__name__}")
     if len(text) > QUERY_LIMIT:
         raise InvalidArgument(f"a search has at most {QUERY_LIMIT} characters, this one has {len(text)}")
     words = tuple(
         word for word in text.split() if any(unicodedata.category(sign)[0] in "LN" or _CJK_RUN.match(sign) for sign in word)
     )
     if not words:
-        raise InvalidArgument("there is nothing to search for: give at least one letter, digit or character")
+        raise InvalidArgument("the search has no words; give at least one letter, digit or character")
     if len(words) > WORDS_LIMIT:
         raise InvalidArgument(f"a search has at most {WORDS_LIMIT} words, this one has {len(words)}")
     return words
@@ -190,7 +190,7 @@ def elem_types(elems: ElemTypes) -> tuple[type[AnyElem], ...]:
     kinds = (elems,) if isinstance(elems, type) else tuple(elems)
     for kind in kinds:
         if kind not in ELEM_TYPES or not kind.search_number:
-            raise InvalidArgument(f"elem= takes types of elems that can be searched for, like FileElem, not {kind!r}")
+            raise InvalidArgument(f"elem= must be a searchable elem type such as FileElem, not {kind!r}")
     return kinds
 
 

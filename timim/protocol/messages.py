@@ -30,7 +30,9 @@ class SendC2CRequest(Body, kw_only=True):
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
-    ask: int = msgspec.field(name="TimelineAsk", default=0)  # 1: store nothing; where does this msg_id stand? seq 0: nowhere
+    ask: int = msgspec.field(
+        name="TimelineAsk", default=0
+    )  # 1: store nothing, return the seq of this msg_id, 0 if it is unknown
 
 
 class SenderInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -69,7 +71,9 @@ class SendGroupRequest(Body, kw_only=True):
     mentions: list[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=list)
     receipt: int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: request a receipt
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
-    ask: int = msgspec.field(name="TimelineAsk", default=0)  # 1: store nothing; where does this msg_id stand? seq 0: nowhere
+    ask: int = msgspec.field(
+        name="TimelineAsk", default=0
+    )  # 1: store nothing, return the seq of this msg_id, 0 if it is unknown
 
 
 class SendGroupReply(Reply):
@@ -98,7 +102,7 @@ class RoamC2CRequest(Body):
     msg_key: str = msgspec.field(name="MsgKey", default="")
     direction: int = msgspec.field(name="GetDirection", default=0)
     timeline_range: SeqRange | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
-    until: int = msgspec.field(name="TimelineUntil", default=0)  # only what is of this time or older
+    until: int = msgspec.field(name="TimelineUntil", default=0)  # only entries at or before this server time
 
 
 class RoamC2CReply(RangeReply):
@@ -122,7 +126,7 @@ class RoamGroupRequest(Body):
     seq: int = msgspec.field(name="ReqMsgSeq", default=0)
     number: int = msgspec.field(name="ReqMsgNumber", default=20)
     timeline_range: SeqRange | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
-    until: int = msgspec.field(name="TimelineUntil", default=0)  # only what is of this time or older
+    until: int = msgspec.field(name="TimelineUntil", default=0)  # only entries at or before this server time
 
 
 class RoamGroupReply(RangeReply):
@@ -192,7 +196,7 @@ class RoamSystemRequest(Body):
 
     max_cnt: int = msgspec.field(name="MaxCnt", default=20)
     timeline_range: SeqRange = msgspec.field(name="TimelineRange", default=(1, 1 << 62))
-    until: int = msgspec.field(name="TimelineUntil", default=0)  # only what is of this time or older
+    until: int = msgspec.field(name="TimelineUntil", default=0)  # only entries at or before this server time
 
 
 class RoamSystemReply(RangeReply):

@@ -159,7 +159,7 @@ class Connection:
         if self._link is not None:
             return self._link
         if not self.running:
-            raise self._over or NotLoggedIn("log in first")
+            raise self._over or NotLoggedIn("the client is not logged in; call login() first")
         waiter: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -173,7 +173,7 @@ class Connection:
         if self._link is not None:
             return self._link
         if not self.running:
-            raise self._over or NotLoggedIn("log in first")
+            raise self._over or NotLoggedIn("the client is not logged in; call login() first")
         raise ConnectionFailed("the connection is lost; it is restored automatically")
 
     async def call(self, command: Command[B, R], body: B) -> R:

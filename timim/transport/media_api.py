@@ -98,7 +98,7 @@ class MediaApi:
                 if reply.status_code in (401, 403, 404, 410):
                     raise MediaGone(f"the content does not exist or is not for this account: HTTP {reply.status_code}")
                 if reply.status_code in (429, 503):
-                    raise MediaServerBusy(f"the server is busy: HTTP {reply.status_code}")
+                    raise MediaServerBusy(f"the media server is busy: HTTP {reply.status_code}")
                 if reply.status_code != (206 if offset else 200):
                     raise DownloadFailed(f"the server refused the download: HTTP {reply.status_code}")
                 etag = reply.headers.get("etag", "").strip('"')

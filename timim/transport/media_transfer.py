@@ -338,7 +338,7 @@ def _upload_id(name: str, digest: str) -> str:
 def _parse_reply(reply: httpx2.Response) -> UploadReply:
     """Return the state of an upload. Raises the server's refusal as an exception."""
     if reply.status_code >= 500:
-        raise UploadFailed(f"the server failed: HTTP {reply.status_code}")
+        raise UploadFailed(f"the media server failed: HTTP {reply.status_code}")
     try:
         return decode_reply(UploadReply, reply.content)
     except RateLimited as exc:

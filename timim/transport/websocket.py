@@ -67,7 +67,7 @@ class Link:
         except InvalidURI as exc:
             raise InvalidArgument(f"not a websocket URL: {exc.uri}") from exc
         except TimeoutError as exc:
-            raise ConnectionFailed(f"{url.split('?')[0]} does not answer") from exc
+            raise ConnectionFailed(f"{url.split('?')[0]} did not respond within {timeout_s:g} s") from exc
         except OSError as exc:
             why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc  # asyncio's text repeats the address
             raise ConnectionFailed(f"cannot connect to {url.split('?')[0]}: {why}") from exc
