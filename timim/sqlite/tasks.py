@@ -73,7 +73,7 @@ class WriteTask:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 self.results = [result for operation, items in calls for result in operation(connection, items)]
-            except Exception as exc:  # noqa: BLE001  handed to who waits
+            except Exception as exc:  # noqa: BLE001  passed to the caller that waits
                 if connection.in_transaction:  # SQLite itself rolls back when the disk is full
                     connection.execute("ROLLBACK")
                 if len(calls) == 1:
@@ -96,7 +96,7 @@ class WriteTask:
         connection.execute("SAVEPOINT one")
         try:
             return operation(connection, items)
-        except Exception as exc:  # noqa: BLE001  handed to who waits
+        except Exception as exc:  # noqa: BLE001  passed to the caller that waits
             connection.execute("ROLLBACK TO one")
             return [self._error(exc)] * len(items)
         finally:
@@ -121,7 +121,7 @@ class CallTask(Generic[T]):
         """Call the operation."""
         try:
             self._results.append(self._operation(connection))
-        except Exception as exc:  # noqa: BLE001  handed to who waits
+        except Exception as exc:  # noqa: BLE001  passed to the caller that waits
             self._error = exc if isinstance(exc, TimimError) else self._errors.translate(exc, self._failure)
 
     def result(self) -> T:
