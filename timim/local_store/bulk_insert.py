@@ -75,7 +75,8 @@ def insert_all(connection: sqlite3.Connection, batch: IngestBatch) -> tuple[int,
     text = _encode(rows)
     if b"\\u0000" in text:
         raise HoldsNUL
-    cursor = connection.execute(_insert_all(few=few), (*batch.key, batch.live, text.decode(), blob.whole()))
+    values = {"type": batch.key.type, "peer": batch.key.peer, "live": batch.live, "rows": text.decode(), "blob": blob.whole()}
+    cursor = connection.execute(_insert_all(few=few), values)
     return cursor.rowcount, cursor.lastrowid or 0
 
 
@@ -84,7 +85,7 @@ def insert_each(connection: sqlite3.Connection, batch: IngestBatch) -> tuple[int
     count, last = 0, 0
     for item in batch.incoming:
         row = _of_all(item, item.body, packed(item.profile), packed(item.member)) + _of_few(item, _state(item))
-        cursor = connection.execute(_INSERT, (*batch.key, batch.live, *row))
+        cursor = connection.execute(_INSERT, (*batch.key, batch.live, row[0], *row))
         if cursor.rowcount:
             count, last = count + 1, cursor.lastrowid or 0
     return count, last
@@ -124,10 +125,10 @@ def _insert_all(*, few: bool) -> str:
     for i, name in enumerate(columns):
         value = f"json_extract(value,'$[{i}]')"
         place = f"{value}&{(1 << _PLACE_BITS) - 1},{value}>>{_PLACE_BITS}"
-        values.append(f"substr(?5,{place})" if name in _BYTES else value)
-    rows = f"SELECT ?1,?2,?3,2,{values[0]},{','.join(values)} FROM json_each(?4) WHERE true"
+        values.append(f"substr(:blob,{place})" if name in _BYTES else value)
+    rows = f"SELECT :type,:peer,:live,2,{values[0]},{','.join(values)} FROM json_each(:rows) WHERE true"
     return f"{_into(columns)} {rows} ON CONFLICT DO NOTHING"
 
 
-_VALUES = ",".join(f"?{i + 4}" for i in range(len(_OF_ALL + _OF_FEW)))
-_INSERT = f"{_into(_OF_ALL + _OF_FEW)} VALUES(?1,?2,?3,2,?4,{_VALUES}) ON CONFLICT DO NOTHING"
+_VALUES = ",".join("?" * len(_OF_ALL + _OF_FEW))
+_INSERT = f"{_into(_OF_ALL + _OF_FEW)} VALUES(?,?,?,2,?,{_VALUES}) ON CONFLICT DO NOTHING"
