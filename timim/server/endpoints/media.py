@@ -1,4 +1,4 @@
-"""The media endpoint: uploads in pieces by users who are logged in, downloads for users who may read. See docs/media.md.
+"""The media endpoint: uploads in pieces by users who are logged in, downloads for users who may read. See docs/explanation/media.md.
 
 A request that its head is enough to refuse is refused before its body is read.
 """
