@@ -5,7 +5,8 @@ The blocks of a page share an empty folder. The info string of a block says how 
 - `python title="bot.py"`: the block is saved under this name, and a later shell block runs it.
 - `python`: a fragment that may await at its top level. The fragments of a page share their names, which begin with `timim`,
   `asyncio`, and `client`: alice, logged in.
-- `bash`: run by bash. With `data-until="text"` it runs in the background, and the next block waits until it has printed the text.
+- `bash`: each line is run. With `data-until="text"` the last line runs in the background, and the next block waits until it
+  has printed the text. `data-stops` interrupts the last program in the background before. `data-exit` is the exit status.
 - `text title="Output"`: the lines that the block before has to print, in this order; `…` stands for any text.
 - `data-skip="reason"`: not run. SKIPPED has the number of these for each page.
 """
@@ -19,12 +20,12 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from inspect import CO_COROUTINE
 from pathlib import Path
 from types import TracebackType
@@ -33,15 +34,23 @@ from typing import Any, Self
 import pytest
 
 import timim
-from tests.support.paths import DOCS, MEDIA
+from tests.support.fork_server import FORK_SERVER
+from tests.support.paths import DOCS, MEDIA, ROOT
 from timim.testing import RunningServer, running_server
+from timim.testing.server import ServerProcess
 
 FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`\n]+)\n(?P<code>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 OPTION = re.compile(r'([\w-]+)="([^"]*)"')
 DEFAULT_URL = "127.0.0.1:8700"
 LIMIT_S = 60
+SHELL_SYNTAX = re.compile(r"[|&;<>$`*\n]")
+PROGRAMS = {"timim": ("-m", "timim.cli"), "pytest": ("-m", "pytest"), "python": ()}
 LANGUAGES = ("python", "bash")
-SKIPPED: dict[str, int] = {}
+SKIPPED: dict[str, int] = {
+    "tutorials/explore_in_jupyter.md": 1,
+    "tutorials/first_message.md": 1,
+    "tutorials/testing_your_bot.md": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,12 @@ def blocks_of(text: str, page: str) -> list[Block]:
     return found
 
 
+def commands_of(code: str) -> list[str]:
+    """Return the commands of a shell block, one a line; a backslash continues a line."""
+    lines = code.replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
 def missing_lines(output: str, expected: str) -> list[str]:
     """Return the lines of `expected` that `output` does not have, or not in this order."""
     printed = iter([line.rstrip() for line in output.splitlines()])
@@ -82,20 +97,21 @@ def pages() -> list[Path]:
     return [path for path, text in texts.items() if any(block.language in LANGUAGES for block in blocks_of(text, ""))]
 
 
+def blocks_in(page: Path) -> list[Block]:
+    return blocks_of(page.read_text(encoding="utf-8"), name_of(page))
+
+
 def name_of(page: Path) -> str:
     return page.relative_to(DOCS).as_posix()
 
 
-@dataclass
 class Background:
     """A program that a block has started in the background, with its output so far."""
 
-    process: asyncio.subprocess.Process
-    output: str = ""
-    news: asyncio.Event = field(default_factory=asyncio.Event)
-    reading: asyncio.Task[None] | None = None
-
-    def start_reading(self) -> None:
+    def __init__(self, process: ServerProcess) -> None:
+        self.process = process
+        self.output = ""
+        self.news = asyncio.Event()
         self.reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -108,22 +124,21 @@ class Background:
     async def wait_for(self, text: str) -> None:
         async with asyncio.timeout(LIMIT_S):
             while text not in self.output:
-                assert self.reading is not None
                 assert not self.reading.done(), f"it ended without printing {text!r}: {self.output}"
                 self.news.clear()
                 await self.news.wait()
 
     async def stop(self) -> None:
+        """Interrupt the program, as Ctrl-C does, and wait for its end."""
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGINT)
+            self.process.send_signal(signal.SIGINT)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(LIMIT_S):
                 await self.process.wait()
         except TimeoutError:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            await self.process.wait()
-        if self.reading is not None:
-            await self.reading
+            self.process.kill()
+            raise
+        await self.reading
 
 
 class Reader:
@@ -174,37 +189,61 @@ class Reader:
             assert missing_lines(output, block.code) == [], (str(block), output)
 
     async def _run_shell(self, code: str, block: Block) -> None:
-        own = {
-            "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
-            "HOME": str(self.folder),
-            "XDG_DATA_HOME": str(self.folder / "share"),
-            "COLUMNS": "200",
-            "PYTHONUNBUFFERED": "1",
-            "PYTEST_ADDOPTS": "-p no:cacheprovider",
-            "TIMIM_PORT": str(self._port),
-            "TIMIM_URL": f"ws://127.0.0.1:{self._port}",
-        }
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("TIMIM_", "PYTEST_"))}
-        process = await asyncio.create_subprocess_exec(
-            *("bash", "-euo", "pipefail", "-c", code),
-            cwd=self.folder,
-            env=kept | own,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
+        if "data-stops" in block.options:
+            await self._background.pop().stop()
         if until := block.options.get("data-until"):
-            background = Background(process)
-            background.start_reading()
+            *before, last = commands_of(code)
+            for command in before:
+                await self._run_command(command, block)
+            background = Background(await self._start(last))
             self._background.append(background)
             self.output = background
             await background.wait_for(until)
             return
+        printed = [await self._run_command(command, block) for command in commands_of(code)]
+        self.output = "".join(printed)
+
+    async def _run_command(self, command: str, block: Block) -> str:
+        """Return the output of a command, after checking its exit status."""
+        process = await self._start(command)
         async with asyncio.timeout(LIMIT_S):
             printed, _ = await process.communicate()
-        self.output = printed.decode()
-        assert process.returncode == int(block.options.get("data-exit", "0")), (str(block), self.output)
+        output = printed.decode()
+        assert await process.wait() == int(block.options.get("data-exit", "0")), (str(block), command, output)
+        return output
+
+    async def _start(self, command: str) -> ServerProcess:
+        """Start a command: a Python program from the fork server, anything else by bash. Its output and errors are one pipe."""
+        words = [] if SHELL_SYNTAX.search(command) else shlex.split(command)
+        given = {}
+        while words and (assignment := re.fullmatch(r"(\w+)=(.*)", words[0])):
+            given[assignment[1]] = assignment[2]
+            words.pop(0)
+        environment = self._environment() | given
+        if words and words[0] in PROGRAMS:
+            return await FORK_SERVER.launch([*PROGRAMS[words[0]], *words[1:]], environment)
+        return await asyncio.create_subprocess_exec(
+            *("bash", "-euo", "pipefail", "-c", command),
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        own = {
+            "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
+            "PYTHONPATH": os.pathsep.join((str(self.folder), str(ROOT))),
+            "HOME": str(self.folder),
+            "XDG_DATA_HOME": str(self.folder / "share"),
+            "COLUMNS": "200",
+            "PYTHONUNBUFFERED": "1",
+            "PYTEST_ADDOPTS": "-p no:cacheprovider -p no:warnings",
+            "TIMIM_PORT": str(self._port),
+            "TIMIM_URL": f"ws://127.0.0.1:{self._port}",
+        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("TIMIM_", "PYTEST_"))}
+        return inherited | own
 
     async def _run_fragment(self, code: str, block: Block) -> None:
         if not self._names:
@@ -247,16 +286,16 @@ def add_files(folder: Path) -> None:
 
 
 @pytest.fixture
-async def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     add_files(tmp_path)
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
+    return tmp_path
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("page", pages(), ids=name_of)
 async def test_the_blocks_of_a_page_run(page: Path, folder: Path) -> None:
-    blocks = [block for block in blocks_of(page.read_text(encoding="utf-8"), name_of(page)) if "data-skip" not in block.options]
+    blocks = [block for block in blocks_in(page) if "data-skip" not in block.options]
     if not any(block.language in LANGUAGES for block in blocks):
         return
     starts_server = any(block.language == "bash" and "timim serve" in block.code for block in blocks)
@@ -268,7 +307,7 @@ async def test_the_blocks_of_a_page_run(page: Path, folder: Path) -> None:
 def test_each_block_that_is_not_run_is_counted_and_says_why() -> None:
     skipped: dict[str, int] = {}
     for page in pages():
-        for block in blocks_of(page.read_text(encoding="utf-8"), name_of(page)):
+        for block in blocks_in(page):
             if "data-skip" in block.options:
                 assert len(block.options["data-skip"].split()) >= 3, str(block)
                 skipped[block.page] = skipped.get(block.page, 0) + 1
