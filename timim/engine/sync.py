@@ -1,4 +1,4 @@
-"""The sync after a login: fetches what changed since the last one, as docs/history.md describes."""
+"""The sync after a login: fetches what changed since the last one, as docs/explanation/history_and_coverage.md describes."""
 
 from __future__ import annotations
 

@@ -87,7 +87,10 @@ class IngestResult:
 
 @dataclass(frozen=True, slots=True)
 class ConversationRow:
-    """What is known of a conversation. `listed`: it stands in the conversation list; `head`: docs/history.md."""
+    """What is known of a conversation. `listed`: it stands in the conversation list.
+
+    docs/explanation/history_and_coverage.md explains `head`.
+    """
 
     key: ConversationKey
     coverage: Coverage

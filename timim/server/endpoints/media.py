@@ -1,6 +1,6 @@
-"""The media endpoint: uploads in pieces by users who are logged in, downloads for users who may read. See docs/media.md.
+"""The media endpoint: uploads in pieces by users who are logged in, downloads for users who may read.
 
-A request that its head is enough to refuse is refused before its body is read.
+docs/explanation/media.md explains the protocol. A request that its head is enough to refuse is refused before its body is read.
 """
 
 from __future__ import annotations
