@@ -270,7 +270,7 @@ class Conversation:
         words that begin so. `elem`: messages with such an elem, also without words; `since` and `until` are server
         seconds, both included. `after`: a result's `next`. `fetch_missing` first fetches the missing messages, at most 10,000.
 
-        Raises InvalidArgument for nothing to look for, StorageError. See docs/search.md.
+        Raises InvalidArgument for nothing to look for, StorageError. See docs/how-to/search_history.md.
         """
         return await self._opened().search.search(
             words,

@@ -58,7 +58,7 @@ async def image_variants(source: Path | bytes, *, limits: ImageLimits = _DEFAULT
 
     At most two pictures are worked on at once in this process; further callers wait in line, and hold only their argument.
     Cancelling leaves nothing behind: a waiting picture is dropped, and one under way ends by itself, without effect; no file
-    is ever written. docs/pictures.md has the cost of each format, and names those that block the loop.
+    is ever written. docs/explanation/media.md has the cost of each format, and names those that block the loop.
     """
     work = partial(make_variants, source, limits=limits)
     return await asyncio.get_running_loop().run_in_executor(_pool(), work)

@@ -1,6 +1,6 @@
 """Imports point down only: each package may import the ones that `MAY_IMPORT` names, and its own modules.
 
-Imports inside functions and under TYPE_CHECKING count too. docs/architecture.md explains the order.
+Imports inside functions and under TYPE_CHECKING count too. docs/explanation/architecture.md explains the order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`docs/cluster.md` tells an operator what each metric counts, and when to look closer."""
+"""`docs/reference/metrics.md` tells an operator what each metric counts, and when to look closer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from prometheus_client import Counter
 from tests.support.paths import DOCS
 from timim.server.metrics import Metrics
 
-DOCUMENT = DOCS / "cluster.md"
+DOCUMENT = DOCS / "reference" / "metrics.md"
 
 
 def undescribed(metrics: Metrics, text: str) -> list[str]:

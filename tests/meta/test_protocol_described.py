@@ -1,4 +1,4 @@
-"""`docs/protocol.md` names every command and every field of the wire."""
+"""`docs/reference/wire_protocol.md` names every command and every field of the wire."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import timim.protocol
 from tests.support.paths import DOCS
 from timim.protocol.codec import Command
 
-DOCUMENT = DOCS / "protocol.md"
+DOCUMENT = DOCS / "reference" / "wire_protocol.md"
 
 
 def undescribed(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 The sqlite3 module releases the GIL for each statement and must get it back from a busy event loop. Binding a value holds
 the GIL, and a statement with many rows is prepared again for each number of rows. The statement here has two bound values
-for any number of rows, and reads them while the event loop runs. docs/decisions.md has the measurements.
+for any number of rows, and reads them while the event loop runs. docs/adr/0044-bulk-insert-from-json.md has the measurements.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def insert_all(connection: sqlite3.Connection, batch: IngestBatch) -> tuple[int,
     text = _encode(rows)
     if b"\\u0000" in text:
         raise HoldsNUL
-    cursor = connection.execute(_insert_all(few=few), (*batch.key, batch.live, text.decode(), blob.whole()))
+    values = {"type": batch.key.type, "peer": batch.key.peer, "live": batch.live, "rows": text.decode(), "blob": blob.whole()}
+    cursor = connection.execute(_insert_all(few=few), values)
     return cursor.rowcount, cursor.lastrowid or 0
 
 
@@ -91,7 +92,7 @@ def insert_each(connection: sqlite3.Connection, batch: IngestBatch) -> tuple[int
     count, last = 0, 0
     for item in batch.incoming:
         row = _of_all(item, item.body, packed(item.profile), packed(item.member)) + _of_few(item, _state(item))
-        cursor = connection.execute(_INSERT, (*batch.key, batch.live, *row))
+        cursor = connection.execute(_INSERT, (*batch.key, batch.live, row[0], *row))
         if cursor.rowcount:
             count, last = count + 1, cursor.lastrowid or 0
     return count, last
@@ -131,10 +132,10 @@ def _insert_all(*, few: bool) -> str:
     for i, name in enumerate(columns):
         value = f"json_extract(value,'$[{i}]')"
         span = f"{value}&{(1 << _OFFSET_BITS) - 1},{value}>>{_OFFSET_BITS}"
-        values.append(f"substr(?5,{span})" if name in _BYTES else value)
-    rows = f"SELECT ?1,?2,?3,2,{values[0]},{','.join(values)} FROM json_each(?4) WHERE true"
+        values.append(f"substr(:blob,{span})" if name in _BYTES else value)
+    rows = f"SELECT :type,:peer,:live,2,{values[0]},{','.join(values)} FROM json_each(:rows) WHERE true"
     return f"{_into(columns)} {rows} ON CONFLICT DO NOTHING"
 
 
-_VALUES = ",".join(f"?{i + 4}" for i in range(len(_OF_ALL + _OF_FEW)))
-_INSERT = f"{_into(_OF_ALL + _OF_FEW)} VALUES(?1,?2,?3,2,?4,{_VALUES}) ON CONFLICT DO NOTHING"
+_VALUES = ",".join("?" * len(_OF_ALL + _OF_FEW))
+_INSERT = f"{_into(_OF_ALL + _OF_FEW)} VALUES(?,?,?,2,?,{_VALUES}) ON CONFLICT DO NOTHING"

@@ -42,10 +42,10 @@ class TimelineState:
         """Return the state of a conversation; the default state if there is no row."""
         row = connection.execute(
             "SELECT coverage, last_seq, last_time, read_seq, floor, head, hidden_seq, listed,"
-            " acts_seq, peer_read_seq, EXISTS(SELECT 1 FROM acts WHERE type=?1 AND peer=?2),"
-            " EXISTS(SELECT 1 FROM messages WHERE type=?1 AND peer=?2 AND seq IS NULL)"
-            " FROM conversations WHERE type=?1 AND peer=?2",
-            tuple(key),
+            " acts_seq, peer_read_seq, EXISTS(SELECT 1 FROM acts WHERE type=? AND peer=?),"
+            " EXISTS(SELECT 1 FROM messages WHERE type=? AND peer=? AND seq IS NULL)"
+            " FROM conversations WHERE type=? AND peer=?",
+            tuple(key) * 3,
         ).fetchone()
         if row is None:
             return cls(key)
@@ -85,9 +85,10 @@ class TimelineState:
         """Write the row."""
         connection.execute(
             "INSERT INTO conversations(type, peer, coverage, last_seq, last_time, read_seq, floor, head, listed,"
-            " acts_seq, peer_read_seq) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11) ON CONFLICT DO UPDATE"
-            " SET coverage=?3, last_seq=?4, last_time=?5, read_seq=?6, floor=?7, head=?8, listed=?9, acts_seq=?10,"
-            " peer_read_seq=?11",
+            " acts_seq, peer_read_seq) VALUES(?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE"
+            " SET coverage=excluded.coverage, last_seq=excluded.last_seq, last_time=excluded.last_time,"
+            " read_seq=excluded.read_seq, floor=excluded.floor, head=excluded.head, listed=excluded.listed,"
+            " acts_seq=excluded.acts_seq, peer_read_seq=excluded.peer_read_seq",
             (
                 *self.key,
                 _coverage_text(self.coverage),

@@ -94,7 +94,7 @@ class IngestResult:
 
 @dataclass(frozen=True, slots=True)
 class ConversationRow:
-    """The known state of a conversation. `listed`: it is in the conversation list; `delivered_seq`: see docs/history.md."""
+    """The known state of a conversation. `listed`: it is in the conversation list; `delivered_seq`: see docs/explanation/history_and_coverage.md."""
 
     key: ConversationKey
     coverage: Coverage

@@ -27,9 +27,9 @@ _INSERT_OUTGOING = (
     " cloud_custom_data, unsent, mentions, receipt) VALUES(?,?,?,?,?,?,?,1,1,?,?,?,1,?,?)"
 )
 _SETTLE = (
-    "UPDATE messages SET seq=?1, position=?1, timestamp=?2, body=?3, unsent=0, error_code=0, error_info='',"
-    " profile=coalesce(?4, profile), member=coalesce(?5, member), status=CASE WHEN status=4 THEN 4 ELSE 2 END"
-    " WHERE local_id=?6 AND msg_id=?7"
+    "UPDATE messages SET seq=?, position=?, timestamp=?, body=?, unsent=0, error_code=0, error_info='',"
+    " profile=coalesce(?, profile), member=coalesce(?, member), status=CASE WHEN status=4 THEN 4 ELSE 2 END"
+    " WHERE local_id=? AND msg_id=?"
 )
 _INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ? AND local_id>?"
 
@@ -102,8 +102,8 @@ def _move_sending_last(connection: sqlite3.Connection, key: ConversationKey) -> 
     """Move the messages that are being sent after all messages with a seq."""
     connection.execute(
         "UPDATE messages INDEXED BY messages_unsettled SET position="
-        "(SELECT max(position) FROM messages WHERE type=?1 AND peer=?2) WHERE status=1 AND type=?1 AND peer=?2",
-        tuple(key),
+        "(SELECT max(position) FROM messages WHERE type=? AND peer=?) WHERE status=1 AND type=? AND peer=?",
+        tuple(key) * 2,
     )
 
 
@@ -120,7 +120,7 @@ def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tup
 
 
 def _settled_row(ack: Ack) -> tuple[Any, ...]:
-    return ack.seq, ack.timestamp, ack.body, packed(ack.profile), packed(ack.member), ack.local_id, ack.msg_id
+    return ack.seq, ack.seq, ack.timestamp, ack.body, packed(ack.profile), packed(ack.member), ack.local_id, ack.msg_id
 
 
 def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:

@@ -106,6 +106,7 @@ def test_a_substring_is_found_at_any_position(texts: list[str], wanted: str) -> 
     try:
         question = fulltext.SearchQuery(fulltext.parse_query(wanted))
     except timim.InvalidArgument:
+        connection.close()
         return
     rows = connection.execute("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid", (question.match(),)).fetchall()
     if all("\u4e00" <= sign <= "\u9fff" for sign in wanted):

@@ -1,4 +1,4 @@
-"""Media endpoint: resumable uploads, downloads and signed URLs of media content. See docs/media.md.
+"""Media endpoint: resumable uploads, downloads and signed URLs of media content. See docs/explanation/media.md.
 
 A request is refused before its body is read, if its headers are enough to refuse it.
 """

@@ -2,7 +2,7 @@
 
 Invariant: the cache has the changes of a changeset before anything else can be decided here, and drops them when the store
 fails. Changes of another node invalidate the cache; a changeset decided from values that are stale but not invalidated yet is
-refused by the store (StaleRead) and decided again: see docs/cluster.md.
+refused by the store (StaleRead) and decided again: see docs/explanation/cluster.md.
 """
 
 from __future__ import annotations
