@@ -1,4 +1,4 @@
-"""The sync after a login, which fetches the changes since the last sync; docs/explanation/history_and_coverage.md describes it."""
+"""The sync after a login: fetches the changes since the last sync. See docs/explanation/history_and_coverage.md."""
 
 from __future__ import annotations
 

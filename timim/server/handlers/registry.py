@@ -126,7 +126,7 @@ class HandlerRegistry:
             return Reply(
                 action_status="FAIL",
                 error_code=60009,
-                error_info=f"unknown command {name[:80]!r}; docs/protocol.md lists the commands of timim",
+                error_info=f"unknown command {name[:80]!r}; docs/reference/wire_protocol.md lists the commands of timim",
             )
         command, handler = served
         try:
