@@ -7,7 +7,7 @@ GroupNoticeReceived and a system message.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from msgspec import UNSET, UnsetType
@@ -24,6 +24,7 @@ from .group_types import (
     group_member_from_wire,
 )
 from .ids import ConversationType, checked_group_id, checked_user_id
+from .member_list import MemberList
 from .protocol import group_members as member_wire
 from .protocol import groups as wire
 from .transport.connection import Connection
@@ -32,35 +33,6 @@ __all__ = ["Group", "Groups", "MemberList"]
 
 PAGE = 100
 T = TypeVar("T")
-
-
-class MemberList:
-    """The members of a group, fetched when read: `await` gives the whole list, `async for` goes page by page.
-
-    Raises the errors of the calls of a Group while it is read.
-    """
-
-    def __init__(self, group_id: str, roles: Sequence[str], connection: Connection) -> None:
-        self._group_id = group_id
-        self._roles = list(roles)
-        self._connection = connection
-
-    async def __aiter__(self) -> AsyncIterator[GroupMember]:
-        offset = 0
-        while True:
-            body = member_wire.GetMembersRequest(group_id=self._group_id, limit=PAGE, offset=offset, roles=self._roles)
-            reply = await self._connection.call(member_wire.GET_MEMBERS, body)
-            for member in reply.members:
-                yield group_member_from_wire(member)
-            offset += PAGE
-            if offset >= reply.member_num:
-                return
-
-    def __await__(self) -> Generator[object, None, list[GroupMember]]:
-        return self._all().__await__()
-
-    async def _all(self) -> list[GroupMember]:
-        return [member async for member in self]
 
 
 class Group:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol, Self, overload
-
-import msgspec
 
 from .elems import AnyElem, Elem, FileElem, SoundElem, TextElem
 from .errors import AlreadySent, ElemLimitError, InvalidArgument
 from .ids import ConversationKey, random_of, unique_id
+from .message_types import (
+    ALL,
+    MessageState,
+    MessageStatus,
+    OfflinePush,
+    Priority,
+    Reader,
+    SenderMember,
+    SenderProfile,
+)
 from .replies import QuotedMessage, parse_quote
 
 __all__ = [
@@ -31,76 +37,6 @@ __all__ = [
 ]
 
 
-class MessageStatus(enum.IntEnum):
-    """The state of a message, by Tencent's numbers. Queries return DELETED messages; a user interface hides them."""
-
-    SENDING = 1
-    SUCCEEDED = 2
-    FAILED = 3
-    DELETED = 4
-
-
-class Priority(enum.StrEnum):
-    """The priority of a group message when the group is too busy: likes are LOW, red packets HIGH."""
-
-    HIGH = "High"
-    NORMAL = "Normal"
-    LOW = "Low"
-    LOWEST = "Lowest"
-
-
-@dataclass(frozen=True, slots=True)
-class OfflinePush:
-    """The title and text of a message's offline push; `disable` sends none."""
-
-    title: str = ""
-    desc: str = ""
-    ext: str = ""
-    disable: bool = False
-
-
-class SenderProfile(msgspec.Struct, frozen=True, gc=False):
-    """The sender's profile when the message was sent, written by the server (source: 消息发送者以及相关资料)."""
-
-    identifier: str
-    nickname: str = ""
-    face_url: str = ""
-    custom: dict[str, str] = {}
-
-
-class SenderMember(msgspec.Struct, frozen=True, gc=False):
-    """The sender's card in the group when the message was sent, written by the server."""
-
-    member: str
-    name_card: str = ""
-    role: str = ""
-    custom: dict[str, str] = {}
-
-
-class MessageState(msgspec.Struct, frozen=True, gc=False):
-    """The result of all actions on a message: for each kind the seq of the last one (0: none), and its values."""
-
-    recall_seq: int = 0
-    recaller: str = ""
-    recalled_at: int = 0
-    edit_seq: int = 0
-    editor: str = ""
-    edited_at: int = 0
-    version: int = 0
-    react_seq: int = 0
-    reactions: dict[str, tuple[str, ...]] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """A member who read a group message, and the time in server seconds."""
-
-    user_id: str
-    timestamp: int
-
-
-ALL = "__kImSDK_MesssageAtALL__"
-"""Tencent's word for all members of a group, in `mention=` and `message.mentions`."""
 NO_STATE = MessageState()
 
 
