@@ -54,7 +54,7 @@ into an instance of the class that lists the code in `codes`.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 # Not one name a line: the list would be longer than the tree.
 # fmt: off
@@ -69,6 +69,7 @@ __all__ = [
 ]
 # fmt: on
 
+Codes: TypeAlias = tuple[int, ...]
 _BY_CODE: dict[int, type[TimimError]] = {}
 
 
@@ -83,7 +84,7 @@ class TimimError(Exception):
     """
 
     code: int = 0
-    codes: ClassVar[tuple[int, ...]] = ()
+    codes: ClassVar[Codes] = ()
 
     def __init__(self, info: str = "", *, code: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(info)
@@ -106,21 +107,7 @@ class InvalidArgument(TimimError):
     """Error in the arguments of a call; nothing was stored or sent. Correct the call."""
 
     code: int = 6017
-    codes: ClassVar[tuple[int, ...]] = (
-        6017,
-        10004,
-        10015,
-        10037,
-        10038,
-        20001,
-        30001,
-        40001,
-        90001,
-        90003,
-        90007,
-        90008,
-        90011,
-    )
+    codes: ClassVar[Codes] = (6017, 10004, 10015, 10037, 10038, 20001, 30001, 40001, 90001, 90003, 90007, 90008, 90011)
 
 
 class ElemLimitError(InvalidArgument):
@@ -133,7 +120,7 @@ class InvalidElem(InvalidArgument):
     """Elem that cannot be sent; the text names the field and its limit."""
 
     code: int = 6016
-    codes: ClassVar[tuple[int, ...]] = (6016, 90002, 90010)
+    codes: ClassVar[Codes] = (6016, 90002, 90010)
 
 
 class InvalidConversation(InvalidArgument):
@@ -146,7 +133,7 @@ class MessageTooLong(InvalidArgument):
     """Message whose body is over the server's limit; split the text, or send a file."""
 
     code: int = 8001
-    codes: ClassVar[tuple[int, ...]] = (8001, 93000, 80002)
+    codes: ClassVar[Codes] = (8001, 93000, 80002)
 
 
 class AlreadySent(InvalidArgument):
@@ -163,28 +150,28 @@ class NotLoggedIn(TimimError):
     """Call that needs a login, or an open local store; call `login()` or `open()` first."""
 
     code: int = 6014
-    codes: ClassVar[tuple[int, ...]] = (6013, 6014)
+    codes: ClassVar[Codes] = (6013, 6014)
 
 
 class AuthError(TimimError):
     """Login that the server refused; log in with a new UserSig."""
 
     code: int = 70003
-    codes: ClassVar[tuple[int, ...]] = (70002, 70003, 70005, 70009, 70013, 70014, 70402, 70403)
+    codes: ClassVar[Codes] = (70002, 70003, 70005, 70009, 70013, 70014, 70402, 70403)
 
 
 class SignatureExpired(AuthError):
     """UserSig past its validity; sign a new one."""
 
     code: int = 70001
-    codes: ClassVar[tuple[int, ...]] = (70001, 6206)
+    codes: ClassVar[Codes] = (70001, 6206)
 
 
 class KickedOffline(AuthError):
     """Login that ended because another device took its device slot, or an administrator ended it."""
 
     code: int = 6208
-    codes: ClassVar[tuple[int, ...]] = (6208,)
+    codes: ClassVar[Codes] = (6208,)
 
 
 class ServerRefused(TimimError):
@@ -195,21 +182,21 @@ class UnknownUser(ServerRefused):
     """User id without an account; an account exists after its first login or its import by an administrator."""
 
     code: int = 20003
-    codes: ClassVar[tuple[int, ...]] = (20003, 90048, 70107)
+    codes: ClassVar[Codes] = (20003, 90048, 70107)
 
 
 class UnknownGroup(ServerRefused):
     """Group id without a group."""
 
     code: int = 10010
-    codes: ClassVar[tuple[int, ...]] = (10010,)
+    codes: ClassVar[Codes] = (10010,)
 
 
 class NoPermission(ServerRefused):
     """Action that this account may not execute."""
 
     code: int = 10007
-    codes: ClassVar[tuple[int, ...]] = (10007, 90009)
+    codes: ClassVar[Codes] = (10007, 90009)
 
 
 class NotAMember(NoPermission):
@@ -222,105 +209,105 @@ class OwnerCannotQuit(NoPermission):
     """Owner who tries to leave a group; transfer the ownership, or dissolve the group."""
 
     code: int = 10009
-    codes: ClassVar[tuple[int, ...]] = (10009,)
+    codes: ClassVar[Codes] = (10009,)
 
 
 class Muted(ServerRefused):
     """Sender who is muted; `retry_after` gives the seconds left if the server names them."""
 
     code: int = 10017
-    codes: ClassVar[tuple[int, ...]] = (10017, 20012)
+    codes: ClassVar[Codes] = (10017, 20012)
 
 
 class Blacklisted(ServerRefused):
     """Request between two users of whom one has blocked the other."""
 
     code: int = 20007
-    codes: ClassVar[tuple[int, ...]] = (20007, 30515, 30525)
+    codes: ClassVar[Codes] = (20007, 30515, 30525)
 
 
 class NotFriends(ServerRefused):
     """Action that is allowed between friends only."""
 
     code: int = 20009
-    codes: ClassVar[tuple[int, ...]] = (20009, 20010, 20011, 31704)
+    codes: ClassVar[Codes] = (20009, 20010, 20011, 31704)
 
 
 class FriendRefused(ServerRefused):
     """Friend request to a user whose profile lets nobody add them."""
 
     code: int = 30516
-    codes: ClassVar[tuple[int, ...]] = (30516,)
+    codes: ClassVar[Codes] = (30516,)
 
 
 class AlreadyMember(ServerRefused):
     """User who is in the group already."""
 
     code: int = 10013
-    codes: ClassVar[tuple[int, ...]] = (10013,)
+    codes: ClassVar[Codes] = (10013,)
 
 
 class LimitReached(ServerRefused):
     """Group, friend list or blacklist that is full; the text names the limit."""
 
     code: int = 10014
-    codes: ClassVar[tuple[int, ...]] = (10014, 30010, 30011, 30012, 30013, 30014)
+    codes: ClassVar[Codes] = (10014, 30010, 30011, 30012, 30013, 30014)
 
 
 class NoSuchApplication(ServerRefused):
     """Application that does not exist, or that was answered already."""
 
     code: int = 30614
-    codes: ClassVar[tuple[int, ...]] = (30614, 10032)
+    codes: ClassVar[Codes] = (30614, 10032)
 
 
 class GroupExists(ServerRefused):
     """Group id that is in use."""
 
     code: int = 10021
-    codes: ClassVar[tuple[int, ...]] = (10021, 10025)
+    codes: ClassVar[Codes] = (10021, 10025)
 
 
 class RateLimited(ServerRefused):
     """Request beyond the rate limit; retry after `retry_after` seconds."""
 
     code: int = 10023
-    codes: ClassVar[tuple[int, ...]] = (10023, 9506)
+    codes: ClassVar[Codes] = (10023, 9506)
 
 
 class UnknownMessage(ServerRefused):
     """Message that the server does not have."""
 
     code: int = 10030
-    codes: ClassVar[tuple[int, ...]] = (10030, 20022)
+    codes: ClassVar[Codes] = (10030, 20022)
 
 
 class RecallTooLate(ServerRefused):
     """Recall after the server's time limit."""
 
     code: int = 10031
-    codes: ClassVar[tuple[int, ...]] = (10031, 20016)
+    codes: ClassVar[Codes] = (10031, 20016)
 
 
 class AlreadyRecalled(ServerRefused):
     """Edit of, or reaction to, a message that was recalled."""
 
     code: int = 20023
-    codes: ClassVar[tuple[int, ...]] = (20023,)
+    codes: ClassVar[Codes] = (20023,)
 
 
 class MsgIdConflict(ServerRefused):
     """Message whose msg_id its sender already used for another body."""
 
     code: int = 90005
-    codes: ClassVar[tuple[int, ...]] = (90005,)
+    codes: ClassVar[Codes] = (90005,)
 
 
 class ServerFault(ServerRefused):
     """Failure of the server; nothing was stored. Retry later."""
 
     code: int = 60002
-    codes: ClassVar[tuple[int, ...]] = (60002, 10002, 90994)
+    codes: ClassVar[Codes] = (60002, 10002, 90994)
 
 
 class NetworkError(TimimError):
@@ -332,21 +319,21 @@ class NetworkError(TimimError):
 class ConnectionFailed(NetworkError):
     """Connection that could not be made, or was lost before the reply."""
 
-    codes: ClassVar[tuple[int, ...]] = (9508,)
+    codes: ClassVar[Codes] = (9508,)
 
 
 class RequestTimeout(NetworkError):
     """Reply that did not arrive in time on a working connection."""
 
     code: int = 6012
-    codes: ClassVar[tuple[int, ...]] = (6012, 9520)
+    codes: ClassVar[Codes] = (6012, 9520)
 
 
 class ProtocolError(NetworkError):
     """Data from the other side that the protocol does not allow."""
 
     code: int = 60003
-    codes: ClassVar[tuple[int, ...]] = (60003,)
+    codes: ClassVar[Codes] = (60003,)
 
 
 class MediaError(TimimError):
@@ -359,42 +346,42 @@ class FileMissing(MediaError):
     """Path without a file."""
 
     code: int = 7004
-    codes: ClassVar[tuple[int, ...]] = (7004,)
+    codes: ClassVar[Codes] = (7004,)
 
 
 class TooLarge(MediaError):
     """Content over its size limit; the text names the limit."""
 
     code: int = 7005
-    codes: ClassVar[tuple[int, ...]] = (7005,)
+    codes: ClassVar[Codes] = (7005,)
 
 
 class EmptyFile(MediaError):
     """Content of 0 bytes."""
 
     code: int = 7006
-    codes: ClassVar[tuple[int, ...]] = (7006,)
+    codes: ClassVar[Codes] = (7006,)
 
 
 class NotAnImage(MediaError):
     """Bytes that are no supported picture, or a damaged one."""
 
     code: int = 6031
-    codes: ClassVar[tuple[int, ...]] = (6031,)
+    codes: ClassVar[Codes] = (6031,)
 
 
 class UploadFailed(MediaError):
     """Upload that failed; no message was sent."""
 
     code: int = 6008
-    codes: ClassVar[tuple[int, ...]] = (6008,)
+    codes: ClassVar[Codes] = (6008,)
 
 
 class DownloadFailed(MediaError):
     """Download that failed; no partial file is left."""
 
     code: int = 6009
-    codes: ClassVar[tuple[int, ...]] = (6009,)
+    codes: ClassVar[Codes] = (6009,)
 
 
 class MediaGone(DownloadFailed):
@@ -405,7 +392,7 @@ class StorageError(TimimError):
     """Failure of a database: the disk is full, not writable, or damaged."""
 
     code: int = 6022
-    codes: ClassVar[tuple[int, ...]] = (6022,)
+    codes: ClassVar[Codes] = (6022,)
 
 
 class StoreCorrupted(StorageError):

@@ -10,13 +10,17 @@ from .transport.connection import Connection
 
 __all__ = ["MemberList"]
 
-PAGE = 100
+PAGE = 100  # members in one request
 
 
 class MemberList:
-    """The members of a group, fetched when read: `await` gives the whole list, `async for` goes page by page.
+    """Members of a group, fetched when read: `await` returns the whole list, `async for` fetches page by page.
 
-    Raises the errors of the calls of a Group while it is read.
+    Raises:
+        UnknownGroup: When read, there is no such group (10010).
+        NotAMember: When read, this account is not in the group (10007).
+        NetworkError: When read, the server did not answer; read again.
+        NotLoggedIn: When read, the client is not logged in.
     """
 
     def __init__(self, group_id: str, roles: Sequence[str], connection: Connection) -> None:

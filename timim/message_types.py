@@ -20,7 +20,7 @@ __all__ = [
 
 
 class MessageStatus(enum.IntEnum):
-    """The state of a message, by Tencent's numbers. Queries return DELETED messages; a user interface hides them."""
+    """State of a message, by Tencent's numbers. Queries return DELETED messages too; a user interface hides them."""
 
     SENDING = 1
     SUCCEEDED = 2
@@ -29,7 +29,7 @@ class MessageStatus(enum.IntEnum):
 
 
 class Priority(enum.StrEnum):
-    """The priority of a group message when the group is too busy: likes are LOW, red packets HIGH."""
+    """Priority of a group message when the group is busy: likes are LOW, red packets HIGH."""
 
     HIGH = "High"
     NORMAL = "Normal"
@@ -39,7 +39,7 @@ class Priority(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OfflinePush:
-    """The title and text of a message's offline push; `disable` sends none."""
+    """Title and text of a message's offline push; `disable=True` sends none."""
 
     title: str = ""
     desc: str = ""
@@ -48,7 +48,7 @@ class OfflinePush:
 
 
 class SenderProfile(msgspec.Struct, frozen=True, gc=False):
-    """The sender's profile when the message was sent, written by the server (source: 消息发送者以及相关资料)."""
+    """Profile of the sender at the time of sending, written by the server (Tencent IM SDK guide, 消息发送者以及相关资料)."""
 
     identifier: str
     nickname: str = ""
@@ -57,7 +57,7 @@ class SenderProfile(msgspec.Struct, frozen=True, gc=False):
 
 
 class SenderMember(msgspec.Struct, frozen=True, gc=False):
-    """The sender's card in the group when the message was sent, written by the server."""
+    """Name card and role of the sender in the group at the time of sending, written by the server."""
 
     member: str
     name_card: str = ""
@@ -66,7 +66,7 @@ class SenderMember(msgspec.Struct, frozen=True, gc=False):
 
 
 class MessageState(msgspec.Struct, frozen=True, gc=False):
-    """The result of all actions on a message: for each kind the seq of the last one (0: none), and its values."""
+    """Result of all actions on a message: for each kind of action its last seq (0 for none) and values."""
 
     recall_seq: int = 0
     recaller: str = ""
@@ -81,11 +81,11 @@ class MessageState(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A member who read a group message, and the time in server seconds."""
+    """Member who read a group message, and the time in server seconds."""
 
     user_id: str
     timestamp: int
 
 
 ALL = "__kImSDK_MesssageAtALL__"
-"""Tencent's word for all members of a group, in `mention=` and `message.mentions`."""
+"""Tencent's id for all members of a group, in `mention=` and `message.mentions`."""
