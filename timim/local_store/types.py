@@ -94,7 +94,10 @@ class IngestResult:
 
 @dataclass(frozen=True, slots=True)
 class ConversationRow:
-    """The known state of a conversation. `listed`: it is in the conversation list; `delivered_seq`: see docs/explanation/history_and_coverage.md."""
+    """The known state of a conversation. `listed`: it is in the conversation list.
+
+    docs/explanation/history_and_coverage.md explains `delivered_seq`.
+    """
 
     key: ConversationKey
     coverage: Coverage
