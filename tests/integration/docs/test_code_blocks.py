@@ -46,7 +46,7 @@ FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`\n]+)\n(?P<code>.*?)^(?P=inde
 OPTION = re.compile(r'([\w-]+)="([^"]*)"')
 DEFAULT_URL = "127.0.0.1:8700"
 BACKEND_PORT = "8800"
-LIMIT_S = 60
+LIMIT_S = 120
 assert rich.console  # a progress bar imports it on the loop, where reading the working directory counts as blocking
 SHELL_SYNTAX = re.compile(r"[|&;<>$`*\n]")
 PROGRAMS = {"timim": ("-m", "timim.cli"), "pytest": ("-m", "pytest"), "python": ()}
@@ -278,6 +278,18 @@ class Reader:
         return client
 
 
+CONFTEST = """
+from tests.support.fork_server import FORK_SERVER
+from timim.testing.server import BACKEND
+
+BACKEND.launch = FORK_SERVER.launch
+
+
+def pytest_unconfigure():
+    FORK_SERVER.close()
+"""  # a page's own tests start servers too; so each start but the first takes a moment
+
+
 def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -287,6 +299,7 @@ def _free_port() -> int:
 
 def add_files(folder: Path) -> None:
     """Put files that the pages send into the folder, under names that a reader's own files would have."""
+    (folder / "conftest.py").write_text(CONFTEST)
     for source, name in (
         ("astronaut.png", "cat.png"),
         ("rocket.jpg", "cat.jpg"),
@@ -304,7 +317,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", pages(), ids=name_of)
 async def test_the_blocks_of_a_page_run(page: Path, folder: Path) -> None:
     blocks = [block for block in blocks_in(page) if "data-skip" not in block.options]
