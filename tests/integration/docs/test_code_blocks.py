@@ -9,6 +9,8 @@ The blocks of a page share an empty folder. The info string of a block says how 
   has printed the text. `data-stops` interrupts the last program in the background before. `data-exit` is the exit status.
 - `text title="Output"`: the lines that the block before has to print, in this order; `…` stands for any text.
 - `data-skip="reason"`: not run. SKIPPED has the number of these for each page.
+
+Options that begin with `data-` need the form of the site's generator for attributes: `{ .bash data-until="text" }`.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pytest
+import rich.console
 
 import timim
 from tests.support.fork_server import FORK_SERVER
@@ -43,7 +46,8 @@ FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`\n]+)\n(?P<code>.*?)^(?P=inde
 OPTION = re.compile(r'([\w-]+)="([^"]*)"')
 DEFAULT_URL = "127.0.0.1:8700"
 BACKEND_PORT = "8800"
-LIMIT_S = 60
+LIMIT_S = 120
+assert rich.console  # a progress bar imports it on the loop, where reading the working directory counts as blocking
 SHELL_SYNTAX = re.compile(r"[|&;<>$`*\n]")
 PROGRAMS = {"timim": ("-m", "timim.cli"), "pytest": ("-m", "pytest"), "python": ()}
 LANGUAGES = ("python", "bash")
@@ -82,7 +86,7 @@ def blocks_of(text: str, page: str) -> list[Block]:
     for fence in FENCE.finditer(text):
         indent = len(fence["indent"])
         code = "".join(line[indent:] if line.strip() else "\n" for line in fence["code"].splitlines(keepends=True))
-        language = fence["info"].split()[0]
+        language = fence["info"].strip("{} ").split()[0].lstrip(".")
         found.append(Block(page, text.count("\n", 0, fence.start()) + 1, language, dict(OPTION.findall(fence["info"])), code))
     return found
 
@@ -139,8 +143,10 @@ class Background:
 
     async def stop(self) -> None:
         """Interrupt the program, as Ctrl-C does, and wait for its end."""
+        # a shell lets what it starts in the background ignore SIGINT, and the programs of these tests inherit that
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGINT)
+            self.process.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
         try:
             async with asyncio.timeout(LIMIT_S):
                 await self.process.wait()
@@ -247,7 +253,7 @@ class Reader:
             "XDG_DATA_HOME": str(self.folder / "share"),
             "COLUMNS": "200",
             "PYTHONUNBUFFERED": "1",
-            "PYTEST_ADDOPTS": "-p no:cacheprovider -p no:warnings",
+            "PYTEST_ADDOPTS": "-p no:cacheprovider -W ignore",
             "TIMIM_PORT": str(self._port),
             "TIMIM_URL": f"ws://127.0.0.1:{self._port}",
         }
@@ -275,6 +281,18 @@ class Reader:
         return client
 
 
+CONFTEST = """
+from tests.support.fork_server import FORK_SERVER
+from timim.testing.server import BACKEND
+
+BACKEND.launch = FORK_SERVER.launch
+
+
+def pytest_unconfigure():
+    FORK_SERVER.close()
+"""  # a page's own tests start servers too; so each start but the first takes a moment
+
+
 def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -284,6 +302,7 @@ def _free_port() -> int:
 
 def add_files(folder: Path) -> None:
     """Put files that the pages send into the folder, under names that a reader's own files would have."""
+    (folder / "conftest.py").write_text(CONFTEST)
     for source, name in (
         ("astronaut.png", "cat.png"),
         ("rocket.jpg", "cat.jpg"),
@@ -301,7 +320,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("page", pages(), ids=name_of)
 async def test_the_blocks_of_a_page_run(page: Path, folder: Path) -> None:
     blocks = [block for block in blocks_in(page) if "data-skip" not in block.options]
@@ -323,11 +342,13 @@ def test_each_block_that_is_not_run_is_counted_and_says_why() -> None:
     assert skipped == SKIPPED
 
 
-def test_no_block_of_a_page_is_without_a_language() -> None:
-    """A block without one would not be run, and nobody would notice."""
-    bare = re.compile(r"^ *```(\w[^\n]*)?\n.*?^ *```$", re.MULTILINE | re.DOTALL)
-    found = {name_of(page): bare.findall(page.read_text(encoding="utf-8")) for page in sorted(DOCS.rglob("*.md"))}
-    assert {name: infos for name, infos in found.items() if "" in infos} == {}
+def test_each_block_has_a_language_in_a_form_that_the_site_shows() -> None:
+    """A block without a language would not be run; one with bare attributes is shown as text."""
+    fences = re.compile(r"^ *```([^`\n]*)\n.*?^ *```$", re.MULTILINE | re.DOTALL)
+    form = re.compile(r'\w+( title="[^"]+")?|\{ \.\w+( [\w-]+="[^"]+")+ \}')
+    found = {name_of(page): fences.findall(page.read_text(encoding="utf-8")) for page in sorted(DOCS.rglob("*.md"))}
+    wrong = {name: [info for info in infos if not form.fullmatch(info)] for name, infos in found.items()}
+    assert {name: infos for name, infos in wrong.items() if infos} == {}
 
 
 async def test_a_wrong_fragment_and_a_wrong_output_are_detected(folder: Path) -> None:
