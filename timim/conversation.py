@@ -160,6 +160,8 @@ class Conversation(ConversationHistory):
             ConnectionFailed: The client is not connected at the moment; call again with a new message.
             RequestTimeout: The server did not answer in time.
             MediaError: Content cannot be read or uploaded.
+            MediaServerBusy: The server has too many uploads; call again with a new message.
+            ProtocolError: The server's reply is malformed.
             ServerRefused: The server refused the message.
             NotLoggedIn: The client is not logged in.
         """
@@ -213,6 +215,7 @@ class Conversation(ConversationHistory):
         Raises:
             NetworkError: The server did not answer; nothing has changed.
             NotLoggedIn: The client is not logged in.
+            InvalidArgument: Too many requests wait for replies; send fewer at once.
             ServerRefused: The server refused the request, as with NotAMember.
             StorageError: The local store failed.
         """
@@ -224,6 +227,7 @@ class Conversation(ConversationHistory):
         Raises:
             NetworkError: The server did not answer; nothing has changed.
             NotLoggedIn: The client is not logged in.
+            InvalidArgument: Too many requests wait for replies; send fewer at once.
             ServerRefused: The server refused the request, as with NotAMember.
             StorageError: The local store failed.
         """

@@ -403,6 +403,8 @@ class Groups:
         Raises:
             NetworkError: The server did not answer; call again.
             NotLoggedIn: The client is not logged in.
+            InvalidArgument: Too many requests wait for replies; send fewer at once.
+            InvalidConversation: The server listed a group without an id.
         """
         found: list[Group] = []
         offset = 0

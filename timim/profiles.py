@@ -119,6 +119,7 @@ class OwnProfile:
         Raises:
             NetworkError: The server did not answer.
             NotLoggedIn: The client is not logged in.
+            InvalidArgument: Too many requests wait for replies; send fewer at once.
         """
         return (await self._profiles.get([self._user_id]))[self._user_id]
 

@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 ENTRY = re.compile(r"^(\w+(?:, \w+)*): \S")
+NOT_ERRORS = frozenset({"CancelledError"})  # every coroutine can be cancelled
 ANY_ERROR = frozenset({"Exception", "BaseException", "TimimError"})
 
 
@@ -195,7 +196,7 @@ def undocumented(package: Package, place: Place) -> list[str]:
     if not own:
         can = isinstance(place.node, ast.AsyncFunctionDef) or bool(raised)
         return [f"{place.name} has no Raises section"] if can else []
-    missing = [name for name in raised if name and not (own | of_class) & package.ancestors(name)]
+    missing = [name for name in raised - NOT_ERRORS if name and not (own | of_class) & package.ancestors(name)]
     return [f"{place.name} does not name {name}" for name in sorted(missing)]
 
 

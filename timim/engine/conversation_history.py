@@ -157,6 +157,7 @@ class ConversationHistory:
         Raises:
             NetworkError: The server did not answer.
             NotLoggedIn: The client is not logged in.
+            InvalidArgument: Too many requests wait for replies; send fewer at once.
             NotAMember: This account is not in the group.
             ServerRefused: The server refused the request for another reason.
             StorageError: The local store failed.

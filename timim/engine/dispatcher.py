@@ -59,6 +59,12 @@ class EventStream(Generic[KindT_co]):
         return self
 
     async def __anext__(self) -> KindT_co:
+        """Wait for the next item.
+
+        Raises:
+            StreamOverflow: Too many items waited; query the conversations for missed messages.
+            StopAsyncIteration: The stream was closed.
+        """
         while not self._waiting:
             if self._overflow:
                 raise StreamOverflow(

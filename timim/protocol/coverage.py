@@ -28,6 +28,11 @@ class Coverage:
     __slots__ = ("_intervals",)
 
     def __init__(self, intervals: Iterable[tuple[int, int]] = ()) -> None:
+        """Merge intervals in any order.
+
+        Raises:
+            ValueError: An interval is not one of seqs from 1 on.
+        """
         merged: list[Interval] = []
         for first, last in sorted(intervals):
             if first < 1 or last < first:
@@ -48,7 +53,11 @@ class Coverage:
         return self._intervals[-1].last if self._intervals else 0
 
     def add(self, first: int, last: int) -> Self:
-        """Return the coverage with `first` to `last` added."""
+        """Return the coverage with `first` to `last` added.
+
+        Raises:
+            ValueError: The interval is not one of seqs from 1 on.
+        """
         if first < 1 or last < first:
             raise ValueError(f"not an interval of seqs: ({first}, {last})")
         held = self._intervals
