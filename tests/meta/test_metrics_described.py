@@ -11,7 +11,7 @@ DOCUMENT = DOCS / "reference" / "metrics.md"
 
 
 def undescribed(metrics: Metrics, text: str) -> list[str]:
-    """Metrics whose exported name `text` does not have in backticks."""
+    """Return the metrics whose exported name does not appear in `text` in backticks."""
     names = [family.name + ("_total" if family.type == "counter" else "") for family in metrics.registry.collect()]
     return sorted(name for name in names if f"`{name}`" not in text)
 

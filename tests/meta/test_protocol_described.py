@@ -15,7 +15,7 @@ DOCUMENT = DOCS / "reference" / "wire_protocol.md"
 
 
 def undescribed(text: str) -> list[str]:
-    """Commands and fields of timim.protocol that `text` does not name in backticks."""
+    """Return the commands and fields of timim.protocol that do not appear in `text` in backticks."""
     names: set[str] = set()
     for module in pkgutil.iter_modules(timim.protocol.__path__):
         for thing in vars(importlib.import_module(f"timim.protocol.{module.name}")).values():
