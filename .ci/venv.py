@@ -2,6 +2,7 @@
 
     python3 .ci/venv.py            create or update .venv; touches .venv/.ready when it is done
     python3 .ci/venv.py lock       write requirements.lock from pyproject.toml (UPGRADE=1: newer versions)
+    python3 .ci/venv.py python V   create or update .venv/pyV with another version of Python, from the same lock
 
 Invariant: what is installed was named in the lock with its hash. Where packages come from is the
 machine's business: pip's own configuration is read and handed to uv, and nothing of it gets into the lock.
@@ -13,6 +14,7 @@ import ast
 import fcntl
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -131,6 +133,29 @@ def lock() -> None:
         sys.exit(f"{LOCK.name} names a place: {leak.group()!r}")
 
 
+def sync_other(version: str) -> None:
+    """Create or update `.venv/py{version}`, an environment beside the one of the other targets."""
+    uv, env = install_uv(), uv_env(for_lock=False)
+    folder = VENV / f"py{version}"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        run(uv, "venv", "--quiet", "--python", find_python(version), folder, env=env)
+    run(uv, "pip", "sync", "--quiet", "--python", python, "--require-hashes", LOCK, env=env)
+    run(uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--no-build-isolation", "-e", ROOT, env=env)
+
+
+def find_python(version: str) -> str:
+    """Return the interpreter of this version: on the path, or among those that pyenv installed."""
+    found = shutil.which(f"python{version}")
+    if found is not None and subprocess.run([found, "--version"], check=False, capture_output=True).returncode == 0:
+        return found
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    installed = sorted(pyenv.glob(f"{version}.*/bin/python{version}"))
+    if not installed:
+        sys.exit(f"there is no Python {version} on this machine: install it, and put python{version} on the path")
+    return str(installed[-1])
+
+
 def main() -> None:
     with Path(__file__).open() as own_file:
         fcntl.flock(own_file, fcntl.LOCK_EX)  # two makes at once: the second waits
@@ -140,6 +165,8 @@ def main() -> None:
                 sync()
             case ["lock"]:
                 lock()
+            case ["python", version]:
+                sync_other(version)
             case _:
                 sys.exit(__doc__)
 

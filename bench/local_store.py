@@ -54,7 +54,9 @@ async def measure(folder: Path, sizes: tuple[int, ...] = SIZES) -> list[Figures]
             for first in range(stored + 1, size + 1, 5000):
                 last = min(first + 4999, size)
                 incoming = [row(seq) for seq in range(first, last + 1)]
-                await store.messages.ingest([IngestBatch(KEY, incoming, [Interval(first, last)], head=last, last_seq=last)])
+                await store.messages.ingest(
+                    [IngestBatch(KEY, incoming, [Interval(first, last)], delivered_seq=last, last_seq=last)]
+                )
             stored = size
         opened = quartile([await opening(client) for _ in range(15)])
         page_us, plain_us = await paging(client, path, size)

@@ -45,7 +45,7 @@ def store(connection: sqlite3.Connection, count: int) -> float:
             for n in range(ROWS_A_BATCH)
         ]
         key = ConversationKey(ConversationType.C2C, peer)
-        batch = IngestBatch(key, items, [Interval(first, last[at])], live=True, head=last[at], last_seq=last[at])
+        batch = IngestBatch(key, items, [Interval(first, last[at])], live=True, delivered_seq=last[at], last_seq=last[at])
         begun = time.perf_counter()
         if done % ROWS_A_COMMIT == 0:
             connection.execute("BEGIN IMMEDIATE")

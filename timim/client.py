@@ -1,4 +1,4 @@
-"""The client: one account on one device. It opens and closes, logs in and out, and gives conversations."""
+"""The client of one account on one device: login, conversations, events and search."""
 
 from __future__ import annotations
 
@@ -39,20 +39,28 @@ K3 = TypeVar("K3", bound=ClientEvent | Message)
 
 
 class Client:
-    """One account on one device, kept in `data_dir`.
+    """Client of one account on one device, with a local store in `data_dir`.
 
-    `url`: `ws://` or `wss://`. `user_sig`: from `timim.sign_user` or your own back end. `data_dir`: None, a folder of
-    the platform's habit; a path, there; ":memory:", nothing is kept. `recent_contacts` False: no conversation list at
-    login; C2C messages missed meanwhile come either way. `resend` False: what an earlier run left unsent does not go out
-    at login; it becomes FAILED, or SUCCEEDED if the server has it. `timeout`: seconds for one request. `reconnect_limit`:
-    seconds between two tries to find a lost link again, at the most; the waits are random, and grow to it. `platform`:
-    what this device is, where the server lets one of each be online (KickedOut tells the one that loses its place).
-    `media_cache_bytes`: keep downloaded content in `data_dir` up to so many bytes, the longest unused goes first; 0: each
-    call downloads again (source: 接收图片消息).
-    `now`: the wall clock, in Unix seconds; it counts only until a server has told its time.
+    `async with client:` logs in and closes at the end, and raises the errors of `login()`. Creating a client does no I/O.
 
-    `async with client:` logs in and out. Raises at login: AuthError (70001 to 70014), ConnectionFailed, RequestTimeout,
-    InvalidArgument, StoreInUse, StorageError.
+    Args:
+        url: Address of the server, `ws://` or `wss://`.
+        app_id: Number of the application (SDKAppID).
+        user_id: The account, 1 to 32 bytes.
+        user_sig: Signature of the account, from your back end or, in tests, from `timim.sign_user`.
+        data_dir: Folder of the local store. None is the platform's folder for application data; ":memory:" stores nothing.
+        recent_contacts: False skips the conversation list at login. Missed C2C messages are fetched either way.
+        resend: False marks messages that an earlier run left unsent as FAILED (SUCCEEDED if the server has them) instead of
+            sending them at login.
+        timeout: Limit in seconds for one request.
+        reconnect_limit: Longest wait in seconds between two attempts to reconnect. The waits are random and grow up to it.
+        platform: Kind of this device. A server can allow one online device of each kind; the older login gets KickedOut.
+        media_cache_bytes: Size of a cache of downloaded content in `data_dir`; the least recently used content is removed
+            first. 0 downloads the content at each call (Tencent IM SDK guide, 接收图片消息).
+        now: Wall clock in Unix seconds. It counts until the server has sent its own time.
+
+    Raises:
+        InvalidArgument: An argument is wrong; the text names it.
     """
 
     def __init__(
@@ -104,26 +112,41 @@ class Client:
         self.profile: OwnProfile = OwnProfile(connection, self.profiles, self.user_id)
 
     def c2c(self, user_id: str) -> Conversation:
-        """Return the conversation with a user. No I/O. Raises InvalidArgument for an id that cannot exist."""
+        """Return the conversation with a user, without I/O.
+
+        Raises:
+            InvalidArgument: The user id is empty, over 32 bytes or has control characters.
+        """
         return self.conversation(ConversationType.C2C, user_id)
 
     def group(self, group_id: str) -> Conversation:
-        """Return the conversation of a group. No I/O. Raises InvalidArgument for an id that cannot exist."""
+        """Return the conversation of a group, without I/O.
+
+        Raises:
+            InvalidArgument: The group id is empty, over 48 bytes or has control characters.
+        """
         return self.conversation(ConversationType.GROUP, group_id)
 
     def system(self) -> Conversation:
-        """Return the conversation of system notices; nobody can send there."""
+        """Return the conversation of system notices, which is read-only."""
         return self.conversation(ConversationType.SYSTEM, "")
 
     def conversation(self, type: ConversationType, peer: str) -> Conversation:
-        """Return the conversation of this type and peer, the same object for the same pair. Raises InvalidArgument."""
+        """Return the conversation of this type and peer, without I/O. Equal arguments give the same object.
+
+        Raises:
+            InvalidArgument: The peer cannot be a user id or a group id.
+            InvalidConversation: A peer is given for the system conversation.
+        """
         return self._registry.get(type, peer)
 
     def on_new_message(self, handler: MessagesHandler) -> MessagesHandler:
-        """Register a function (sync or async) for lists of new messages; before login, so that none is missed.
+        """Register a handler (sync or async) for lists of new messages, and return the handler.
 
-        A list is of one conversation, in order, one list at a time; other conversations run concurrently. It gets
-        every message that this device never had, once, also those read elsewhere (source: 接收消息).
+        Register handlers before the login, so that no message is missed. Each call gets messages of one conversation, in
+        order. Lists of one conversation are delivered one at a time, and conversations concurrently. The handler gets each
+        message that is new to this device exactly once, also if it was read on another device. An error of the handler is
+        logged and reported as HandlerFailed (Tencent IM SDK guide, 接收消息).
         """
         self._engine.dispatcher.on_new_message(handler)
         return handler
@@ -145,12 +168,12 @@ class Client:
     @overload
     def on(self, *events: type[ClientEvent]) -> EventDecorator[ClientEvent]: ...
     def on(self, *events: type[ClientEvent]) -> EventDecorator[Any]:
-        """Register a function (sync or async) for events of these classes (ConnectionLost, GroupChanged, …).
+        """Return a decorator that registers a handler (sync or async) for events of these classes (ConnectionLost, …).
 
-        A type checker wants the function to take each of the classes; past five of them, any ClientEvent.
+        A type checker requires the handler to accept each of the classes, or any ClientEvent if more than five are given.
 
         Raises:
-            InvalidArgument: no class is given.
+            InvalidArgument: No class is given.
         """
         if not events:
             raise InvalidArgument("name at least one event class")
@@ -163,9 +186,14 @@ class Client:
         return register
 
     def wait_for(self, predicate: Callable[[Message], bool], *, timeout: float | None = None) -> asyncio.Future[Message]:
-        """Return a future of the next new message, of any conversation, that matches; it is armed when this returns.
+        """Return a future of the next new message, in any conversation, that satisfies `predicate`.
 
-        After `timeout` seconds it raises RequestTimeout; cancel it to stop waiting.
+        Messages count from this call on, also before the future is awaited. Cancel the future to stop waiting. Awaiting
+        the future also raises the errors of `predicate`.
+
+        Raises:
+            RequestTimeout: By the future, after `timeout` seconds without such a message.
+            NotLoggedIn: By the future, when the client logs out.
         """
         return self._engine.dispatcher.wait_for(None, predicate, timeout=timeout)
 
@@ -180,44 +208,68 @@ class Client:
     @overload
     def events(self, *kinds: type[ClientEvent | Message]) -> EventStream[ClientEvent | Message]: ...
     def events(self, *kinds: type[Any]) -> EventStream[Any]:
-        """Open a stream of new messages (`Message`) and events of these classes, or of all; it receives from now on.
+        """Open a stream of new messages (`timim.Message`) and events of these classes, by default of all.
 
-        `async with client.events(timim.Message) as new: async for message in new: …`. It ends at logout.
+        `async with client.events(timim.Message) as new: async for message in new: …`. The stream receives from this call
+        on, and ends at logout.
+
+        Raises:
+            StreamOverflow: By the iteration, when more than 10,000 items wait; open a new stream and query the history.
         """
         return self._engine.dispatcher.open_stream(*kinds or (ClientEvent, Message))
 
     async def open(self) -> None:
-        """Open the local store without logging in, so that local queries work. Raises StoreInUse, StorageError."""
+        """Open the local store without logging in, so that local queries work.
+
+        A corrupt store is moved aside and replaced by an empty one; StoreReplaced reports the path.
+
+        Raises:
+            StoreInUse: Another process, or another client, has the store open.
+            StorageError: The store cannot be read or written; the text names the folder.
+        """
         await self._engine.open()
 
     async def login(self, *, user_sig: str | None = None) -> None:
-        """Log in, and stay logged in until `logout()`: a lost connection is restored. Return when new messages flow.
+        """Log in, and return when new messages are being received.
 
-        `user_sig` is a new signature, after the old one has expired. When this raises, or is cancelled, the client is
-        logged out, and can log in again; its local store stays open for local queries, until `close()`. A local store that
-        turns out to be corrupt is replaced, as by `open()`.
+        The client stays logged in until `logout()`, and restores lost connections by itself. After an error or a
+        cancellation the client is logged out and can log in again; its local store stays open for local queries until
+        `close()`. A corrupt local store is replaced, as by `open()`.
+
+        Args:
+            user_sig: A new signature, if the one given before has expired.
 
         Raises:
-            AuthError: the server refused the signature (70001 to 70014); give a new one.
-            ConnectionFailed, RequestTimeout: the server cannot be reached, or did not answer in time; try again.
-            InvalidArgument: the URL is not one of a websocket.
-            StoreInUse: another process has this account's local store open.
-            StorageError: the local store cannot be read or written.
+            AuthError: The server refused the signature (70001 to 70014); log in with a new one.
+            ConnectionFailed: The server cannot be reached; try again later.
+            RequestTimeout: The server did not answer in time; try again later.
+            ProtocolError: The other side does not speak the protocol; check the URL.
+            ServerRefused: The server refused the login for another reason.
+            InvalidArgument: The URL is not a websocket address.
+            StoreInUse: Another process, or another client, has the store open.
+            StorageError: The store cannot be read or written; the text names the folder.
         """
         if user_sig is not None:
             self._user_sig = user_sig
         await self._engine.login(self._user_sig)
 
     async def logout(self) -> None:
-        """Log out. Unsent messages stay on disk and are sent after the next login.
+        """Log out. Unsent messages stay in the local store and are sent after the next login.
 
-        Running handlers finish first, however long they take (`wait_for` and `expect` in them raise NotLoggedIn);
-        cancelling this cancels them.
+        Running handlers finish first, without a time limit; `wait_for()` and `expect()` in them raise NotLoggedIn.
+        Cancelling cancels the handlers.
+
+        Raises:
+            StorageError: The local store failed while it saved the last changes. The client is logged out.
         """
         await self._engine.logout()
 
     async def close(self) -> None:
-        """Log out and close the local store."""
+        """Log out as `logout()` does, and close the local store.
+
+        Raises:
+            StorageError: The local store failed while it saved the last changes. The store is closed.
+        """
         await self._engine.close()
 
     async def __aenter__(self) -> Self:
@@ -232,7 +284,16 @@ class Client:
         await self.close()
 
     async def delete_conversation(self, type: ConversationType, peer: str, *, messages: bool = False) -> bool:
-        """Take it off the list, or with `messages` its messages on this device too; True if it was listed."""
+        """Remove a conversation from the list on this device, and with `messages` delete its local messages.
+
+        Returns:
+            True if the conversation was listed.
+
+        Raises:
+            InvalidArgument: The peer cannot be a user id or a group id.
+            NotLoggedIn: The client is not open.
+            StorageError: The local store failed; the conversation is unchanged.
+        """
         key = self.conversation(type, peer).key
         engine = self._opened()
         listed = await engine.store.conversations.delete(key, messages=messages)
@@ -252,7 +313,15 @@ class Client:
         after: SearchCursor | None = None,
         fetch_missing: bool = False,
     ) -> SearchResult:
-        """`Conversation.search` over all conversations that this device knows."""
+        """Search all conversations that this device knows, with the arguments and rules of `Conversation.search`.
+
+        Raises:
+            InvalidArgument: There is nothing to search for, or `count` is not 1 to 1000.
+            NotLoggedIn: The client is not open.
+            StorageError: The local store failed.
+            NetworkError: With `fetch_missing`, the server did not answer.
+            ServerRefused: With `fetch_missing`, the server refused a request.
+        """
         return await self._opened().search.search(
             words,
             key=None,
@@ -268,24 +337,35 @@ class Client:
 
     @property
     def unread(self) -> int:
-        """How many messages are unread in all listed conversations but the muted ones."""
+        """The number of unread messages in all listed conversations except the muted ones."""
         return sum(conversation.unread for conversation in self.conversations if not conversation.muted)
 
     async def mark_all_read(self) -> None:
-        """Everything that this device was told of is read, in every conversation. Raises NetworkError, NotLoggedIn."""
+        """Mark all messages that this device knows of as read, in every conversation and on all devices.
+
+        Raises:
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+            ServerRefused: The server refused the request.
+            StorageError: The local store failed.
+        """
         rows = [row for row in await self._opened().store.conversations.all() if row.listed]
         last = [(row.key, max(row.last_seq, row.coverage.last)) for row in rows]
         unread = [(key, seq) for (key, seq), row in zip(last, rows, strict=True) if seq > row.read_seq]
         await self._engine.settings.mark_read(unread)
 
     def _opened(self) -> Engine:
-        """Return the engine. Raises NotLoggedIn when the client is not open."""
+        """Return the engine of an open client.
+
+        Raises:
+            NotLoggedIn: The client is not open.
+        """
         self._engine.store.check_open()
         return self._engine
 
     @property
     def engine(self) -> Engine:
-        """The parts behind this client, for tools and tests; they may change in any version."""
+        """The internal parts of this client, for tools and tests; they can change in any version."""
         return self._engine
 
     def __repr__(self) -> str:

@@ -1,48 +1,34 @@
-"""A conversation: sending, history and settings with one peer or group.
+"""Conversations: sending, history, search and settings with one peer or group.
 
-The same (type, peer) is the same object in a client. Getting one does no I/O and does not add it to the conversation list.
+A client has one object for each type and peer. Getting the object does no I/O and does not list the conversation.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from .elems import AnyElem, Progress
+from .engine.conversation_history import ConversationHistory
 from .engine.conversations import ConversationState
 from .engine.engine import Engine
-from .engine.history import checked_count, seq_in
-from .engine.recent_messages import LIMIT
+from .engine.history import seq_in
 from .errors import InvalidArgument, InvalidConversation, RequestTimeout
-from .history import HistoryCoverage, Page
 from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
-from .local_store.fulltext import ElemTypes
-from .message import ALL, Message, MessageStatus, OfflinePush, Priority
+from .message import ALL, Message, OfflinePush, Priority
 from .protocol.merger import merge_messages
 from .replies import QuotedMessage, embed_quote
-from .search import SearchCursor, SearchResult
 
 __all__ = ["Conversation"]
 
-PAGE = 100  # messages that `history` takes at once
-DRAFT_LIMIT_BYTES = 12 * 1024  # as long as a message
+DRAFT_LIMIT_BYTES = 12 * 1024  # the limit of a message
 
 
-class Conversation:
-    """`client.c2c("bob")`, `client.group("TGID1JYSZEAEQ")`, `client.system()`."""
+class Conversation(ConversationHistory):
+    """Conversation with a user or a group: `client.c2c("bob")`, `client.group("TGID1JYSZEAEQ")`, `client.system()`."""
 
-    __slots__ = ("_engine", "_state")
-
-    def __init__(self, state: ConversationState, engine: Engine) -> None:
-        self._state = state
-        self._engine = engine
-
-    @property
-    def key(self) -> ConversationKey:
-        """Type and peer: the identity of the conversation."""
-        return self._state.key
+    __slots__ = ()
 
     @property
     def unread(self) -> int:
@@ -56,22 +42,22 @@ class Conversation:
 
     @property
     def peer_read_seq(self) -> int:
-        """In C2C: the seq up to which the peer has read; 0 before the peer told."""
+        """The seq up to which the peer has read, in C2C; 0 if this device has not received one."""
         return self._state.peer_read_seq
 
     @property
     def pinned(self) -> bool:
-        """Whether the conversation is kept above the others in the list."""
+        """True if the conversation is above the others in the list."""
         return self._state.pinned_at > 0
 
     @property
     def muted(self) -> bool:
-        """Whether new messages come without a notification and do not count in `client.unread`."""
+        """True if new messages cause no notification and do not count in `client.unread`."""
         return self._state.muted
 
     @property
     def draft(self) -> str:
-        """The draft, "" for none."""
+        """The draft; "" if there is none."""
         return self._state.draft
 
     @property
@@ -81,12 +67,12 @@ class Conversation:
 
     @property
     def peer(self) -> str:
-        """The other user's id, or the group's."""
+        """The id of the other user or of the group."""
         return self.key.peer
 
     @property
     def last_message(self) -> Message | None:
-        """The newest message of this session's cache; None before one arrived."""
+        """The newest message in memory; None if no message was received or sent since the login."""
         return self._state.recent.newest
 
     async def send(
@@ -100,19 +86,32 @@ class Conversation:
         reply_to: Message | None = None,
         request_receipt: bool = False,
     ) -> Message:
-        """Send text, elems, or one Message; returns it once the server has stored and numbered it.
+        """Send text, elems or one Message, and return the message when the server has stored and numbered it.
 
-        `mention`: user ids, or `timim.ALL`, at most 30; everybody by the owner and admins only (10007). `reply_to`: a
-        message that this one quotes. `request_receipt`: its readers are counted (`message.read_receipt_count`,
-        `message.readers()`); mentions and receipts are for groups (InvalidConversation), receipts for those of up to 200
-        members (10004).
+        The message is stored locally before its first byte is sent. Without a connection, the message waits in order and
+        is sent after the next login, also by a later process. Cancelling stops the waiting only: the message is still sent
+        once. Exception: cancelling while content given as bytes is being written to disk withdraws the message. Tencent IM
+        SDK guide, 消息发送.
 
-        The row is on disk before the first byte leaves. Without a connection it waits, in order, and goes out after
-        the next login, also of a later process; `timeout` (seconds) ends the waiting with RequestTimeout, cancelling
-        ends it too, and the message still goes out once: `message.status` and the queries tell what became of it.
+        Args:
+            parts: Strings, elems, or one Message that was not sent before.
+            push: Title and text of the offline push.
+            progress: Called with the bytes done and the bytes in all while content is uploaded.
+            priority: Priority of a group message when the group is busy.
+            timeout: Limit in seconds for the waiting. The message stays queued and is still sent once.
+            mention: User ids or `timim.ALL`, at most 30; groups only. Only the owner and admins may mention all.
+            reply_to: A message of this conversation to quote.
+            request_receipt: True counts the readers, see `Message.readers`; only groups of up to 200 members.
 
-        Raises InvalidArgument and its kinds (nothing stored), MediaError, ServerRefused (status 3), NotLoggedIn,
-        StorageError. Source: 消息发送.
+        Raises:
+            InvalidArgument: An argument, the message or an elem is wrong, or over a limit; correct the call. Subclasses
+                name the cause: InvalidElem, MessageTooLong, AlreadySent, InvalidConversation.
+            RequestTimeout: `timeout` is over. Do not send again: `message.status` and the queries show the outcome.
+            MediaError: Content cannot be read or uploaded; the message has status FAILED.
+            ServerRefused: The server refused the message (status FAILED), as with Muted, Blacklisted, NotAMember.
+            ConnectionFailed: Uploads were cut several times in a row; the message has status FAILED.
+            NotLoggedIn: The client is not open, or logs out while this waits; in the latter case the message stays queued.
+            StorageError: The local store failed; the message is not sent.
         """
         message = self._message(parts)
         self._ask_for(message, mention, reply_to, request_receipt=request_receipt)
@@ -130,19 +129,39 @@ class Conversation:
         return sent
 
     async def send_red_packet(self, *parts: str | AnyElem | Message, timeout: float | None = None) -> Message:
-        """Send to a group with HIGH priority. Raises InvalidConversation in C2C (source: 针对群组的红包和点赞消息)."""
+        """Send to a group with HIGH priority (Tencent IM SDK guide, 针对群组的红包和点赞消息).
+
+        Raises:
+            InvalidConversation: This is not the conversation of a group.
+            TimimError: The errors of `send`.
+        """
         self._only(ConversationType.GROUP, "red packets go to groups")
         return await self.send(*parts, priority=Priority.HIGH, timeout=timeout)
 
     async def send_like(self, *parts: str | AnyElem | Message, timeout: float | None = None) -> Message:
-        """Send to a group with LOW priority. Raises InvalidConversation in C2C."""
+        """Send to a group with LOW priority.
+
+        Raises:
+            InvalidConversation: This is not the conversation of a group.
+            TimimError: The errors of `send`.
+        """
         self._only(ConversationType.GROUP, "likes go to groups")
         return await self.send(*parts, priority=Priority.LOW, timeout=timeout)
 
     async def send_online(self, *parts: str | AnyElem | Message) -> Message:
-        """Send to the peer's devices that are online now; stored nowhere, numbered nowhere (source: 在线消息).
+        """Send to the devices of the peer that are online now (Tencent IM SDK guide, 在线消息).
 
-        Raises InvalidConversation for a group, ConnectionFailed when not connected at the moment.
+        The message is not stored on any device or on the server, and gets no seq. Cancelling while content is uploaded
+        sends nothing.
+
+        Raises:
+            InvalidConversation: This is not a C2C conversation.
+            InvalidArgument: The message or an elem is wrong, over a limit, or was sent before.
+            ConnectionFailed: The client is not connected at the moment; call again with a new message.
+            RequestTimeout: The server did not answer in time.
+            MediaError: Content cannot be read or uploaded.
+            ServerRefused: The server refused the message.
+            NotLoggedIn: The client is not logged in.
         """
         self._only(ConversationType.C2C, "online messages go to one user")
         return await self._opened().outbox.send_online(self.key, self._message(parts))
@@ -156,139 +175,32 @@ class Conversation:
         abstracts: Sequence[str] | None = None,
         compatible_text: str = "",
     ) -> Message:
-        """Send messages as one MergerElem, oldest first as given, `to` another conversation or to this one.
+        """Send messages as one MergerElem.
 
-        `abstracts`: lines that show what is in it; None makes them of the first three. Raises InvalidArgument for none or
-        more than 300 messages, or one that was recalled or not sent; InvalidElem past 100 layers; and as `send`.
+        Args:
+            messages: 1 to 300 messages, oldest first.
+            title: Title of the merged messages.
+            to: The conversation to send to; None is this one.
+            abstracts: Lines that summarize the content; None takes the first three messages.
+            compatible_text: Text for clients without support for mergers; "" is the title.
+
+        Raises:
+            InvalidArgument: There are no messages or more than 300, or one was recalled or not sent.
+            InvalidElem: Mergers are nested in more than 100 layers.
+            TimimError: The errors of `send`.
         """
         merger = merge_messages(messages, title=title, abstracts=abstracts, compatible_text=compatible_text)
         return await (to or self).send(merger)
 
-    async def get_messages(self, count: int = 20, *, before: Message | None = None, after: Message | None = None) -> Page:
-        """Return the newest `count` (1 to 1000) before `before`, or the oldest after `after`, newest first, without gaps.
-
-        `before` and `after` are exclusive. What this device holds is not asked for; offline, the page holds the proven
-        part and `complete` is False. Source: 获取会话漫游消息.
-        """
-        history = self._opened().history
-        if after is None:
-            return await history.page_before(self.key, count, before)
-        if before is not None:
-            raise InvalidArgument("give before= or after=, not both")
-        return await history.page_after(self.key, count, after)
-
-    async def get_local_messages(self, count: int = 20, *, before: Message | None = None) -> Page:
-        """Return stored messages, newest first; no network, works logged out. The page may span gaps: see `page.complete`."""
-        return await self._opened().history.local_page(self.key, count, before)
-
-    def get_cached_messages(self, count: int = LIMIT, *, before: Message | None = None) -> list[Message]:
-        """Return the last messages in memory, newest first, at most 20, deleted ones included; no I/O at all.
-
-        After a login it is the last one of each conversation, and what came since; empty while the client has not been
-        online since its start, and without `recent_contacts` until a message comes (source: 同步获取会话最后的消息).
-        """
-        if checked_count(count) > LIMIT:
-            raise InvalidArgument(f"count must be at most {LIMIT}, not {count}")
-        held = self._state.recent.all()
-        if before is not None:
-            ids = [message.local_id for message in held]
-            at = ids.index(before.local_id) + 1 if before.local_id in ids else 0
-            held = held[at:] if at else [message for message in held if 0 < message.seq < before.seq]
-        return held[:count]
-
-    async def history(
-        self,
-        *,
-        limit: int | None = None,
-        oldest_first: bool = False,
-        since: float | None = None,
-        until: float | None = None,
-        include_deleted: bool = False,
-    ) -> AsyncIterator[Message]:
-        """All messages, newest first, fetched as they are needed; ends at the last one, or where what is held ends.
-
-        `since` and `until` (server seconds, both included) bound it; `limit` (0 or more) counts what is yielded.
-        """
-        if limit is not None and limit < 0:
-            raise InvalidArgument(f"limit must be 0 or more, not {limit}")
-        left = limit
-        async for message in self._oldest_first(since) if oldest_first else self._newest_first(until):
-            if left == 0:
-                return
-            early = since is not None and message.timestamp < since
-            late = until is not None and message.timestamp > until
-            if message.seq and (late if oldest_first else early):
-                return  # numbers and times rise together; what has no number yet is dated by this device
-            if not early and not late and (message.status is not MessageStatus.DELETED or include_deleted):
-                yield message
-                left = left - 1 if left is not None else None
-
-    async def _newest_first(self, until: float | None) -> AsyncIterator[Message]:
-        history = self._opened().history
-        before: Message | int | None = await history.seq_at(self.key, until) + 1 if until is not None else None
-        while page := await history.page_before(self.key, PAGE, before):
-            for message in page:
-                yield message
-            before = page[-1]
-
-    async def _oldest_first(self, since: float | None) -> AsyncIterator[Message]:
-        history = self._opened().history
-        after: Message | int = await history.seq_at(self.key, math.ceil(since) - 1) if since is not None else 0
-        while page := await history.page_after(self.key, PAGE, after):
-            for message in reversed(page):
-                yield message
-            after = page[0]
-
-    async def fetch_missing(self, progress: Callable[[int, int], None] | None = None) -> HistoryCoverage:
-        """Fetch all history that this device does not hold, the newest first; returns what is held then.
-
-        `progress(done, total)` counts seqs. Nothing of it is thrown by on_new_message. Raises NetworkError, NotLoggedIn,
-        NotAMember; what came until then is kept, also when it is cancelled: call it again.
-        """
-        return await self._opened().history.fetch_missing(self.key, progress)
-
-    async def coverage(self) -> HistoryCoverage:
-        """Return the intervals of seqs that this device has, and the gaps; no network."""
-        return await self._opened().history.coverage(self.key)
-
-    async def search(
-        self,
-        words: str | None = None,
-        *,
-        sender: str | None = None,
-        elem: ElemTypes | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        include_deleted: bool = False,
-        count: int = 20,
-        after: SearchCursor | None = None,
-        fetch_missing: bool = False,
-    ) -> SearchResult:
-        """Return the newest `count` (1 to 1000) stored messages that have all of `words`; no network unless `fetch_missing`.
-
-        Letters match whole words, whatever their case; Chinese, Japanese and Korean any run of characters; `invo*` all
-        words that begin so. `elem`: messages with such an elem, also without words; `since` and `until` are server
-        seconds, both included. `after`: a result's `next`. `fetch_missing` first fetches the missing messages, at most 10,000.
-
-        Raises InvalidArgument for nothing to look for, StorageError. See docs/how-to/search_history.md.
-        """
-        return await self._opened().search.search(
-            words,
-            key=self.key,
-            sender=sender,
-            elem=elem,
-            since=since,
-            until=until,
-            include_deleted=include_deleted,
-            count=count,
-            after=after,
-            fetch_missing=fetch_missing,
-        )
-
     async def mark_read(self, upto: Message | None = None) -> None:
-        """Everything held is read, or all up to a message; other devices, the peer and a relogin know it.
+        """Mark all messages, or the messages up to `upto`, as read on all devices; the peer gets a ReadReceipt.
 
-        Raises NetworkError, NotLoggedIn, InvalidArgument for a message of another conversation, or one without a number.
+        Raises:
+            InvalidArgument: `upto` is of another conversation, or the server has not numbered it.
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+            ServerRefused: The server refused the request, as with NotAMember.
+            StorageError: The local store failed.
         """
         engine = self._opened()
         seq = seq_in(self.key, upto) if upto is not None else (await engine.store.conversations.coverage(self.key)).last
@@ -296,20 +208,37 @@ class Conversation:
             await engine.settings.mark_read([(self.key, seq)])
 
     async def set_pinned(self, pinned: bool) -> None:
-        """Keep the conversation above the others in the list, or no longer, on all devices.
+        """Pin the conversation above the others in the list, or unpin it, on all devices.
 
-        Raises NetworkError, NotLoggedIn, NotAMember; nothing has changed then.
+        Raises:
+            NetworkError: The server did not answer; nothing has changed.
+            NotLoggedIn: The client is not logged in.
+            ServerRefused: The server refused the request, as with NotAMember.
+            StorageError: The local store failed.
         """
         await self._opened().settings.set_flags(self.key, pinned=pinned)
 
     async def set_muted(self, muted: bool) -> None:
-        """Mute or unmute the conversation on all devices; see `muted`. Raises the errors of `set_pinned`."""
+        """Mute or unmute the conversation on all devices; see `muted`.
+
+        Raises:
+            NetworkError: The server did not answer; nothing has changed.
+            NotLoggedIn: The client is not logged in.
+            ServerRefused: The server refused the request, as with NotAMember.
+            StorageError: The local store failed.
+        """
         await self._opened().settings.set_flags(self.key, muted=muted)
 
     async def set_draft(self, text: str) -> None:
-        """Keep a draft ("": none), on this device at once, on the others as soon as there is a connection.
+        """Store a draft on this device at once, and on other devices when there is a connection; "" removes the draft.
 
-        At most 12 KB (InvalidArgument). Of two devices the one that wrote last wins.
+        The last write of all devices wins.
+
+        Raises:
+            InvalidArgument: The text is over 12 KB.
+            NotLoggedIn: The client is not open.
+            ServerRefused: The server refused the draft, as with NotAMember; the draft is stored on this device.
+            StorageError: The local store failed.
         """
         engine = self._opened()
         if (size := len(text.encode())) > DRAFT_LIMIT_BYTES:
@@ -317,9 +246,14 @@ class Conversation:
         await engine.settings.set_draft(self.key, text)
 
     def wait_for(self, predicate: Callable[[Message], bool], *, timeout: float | None = None) -> asyncio.Future[Message]:
-        """Return a future of the next new message here that matches; it is armed when this returns.
+        """Return a future of the next new message in this conversation that satisfies `predicate`.
 
-        After `timeout` seconds it raises RequestTimeout; cancel it to stop waiting.
+        Messages count from this call on, also before the future is awaited. Cancel the future to stop waiting. Awaiting
+        the future also raises the errors of `predicate`.
+
+        Raises:
+            NotLoggedIn: The client is not open; or, by the future, the client logs out.
+            RequestTimeout: By the future, after `timeout` seconds without such a message.
         """
         return self._opened().dispatcher.wait_for(self.key, predicate, timeout=timeout)
 
@@ -327,10 +261,14 @@ class Conversation:
     async def expect(
         self, predicate: Callable[[Message], bool], *, timeout: float | None = None
     ) -> AsyncIterator[asyncio.Future[Message]]:
-        """Give the body a future of the next new message here that matches; it is armed before the body runs.
+        """Run a block with a future of the next new message in this conversation that satisfies `predicate`.
 
-        `async with conv.expect(pred, timeout=5) as got: await conv.send(…)`, then `await got`. The time counts from
-        entering; after it the future raises RequestTimeout.
+        `async with conv.expect(pred, timeout=5) as got: await conv.send(…)`, then `await got`. Messages and the time
+        count from the begin of the block. An error in the block cancels the future.
+
+        Raises:
+            NotLoggedIn: The client is not open; or, by the future, the client logs out.
+            RequestTimeout: By the future, after `timeout` seconds without such a message.
         """
         future = self.wait_for(predicate, timeout=timeout)
         try:
@@ -352,11 +290,16 @@ class Conversation:
         return message
 
     def _ask_for(self, message: Message, mention: Sequence[str], reply_to: Message | None, *, request_receipt: bool) -> None:
-        """Set mentions, quote and receipt request. Raises InvalidArgument, InvalidConversation; nothing is changed then."""
+        """Set mentions, quote and receipt request; an error leaves the message unchanged.
+
+        Raises:
+            InvalidArgument: A mentioned id cannot be a user id, or `reply_to` cannot be quoted.
+            InvalidConversation: Mentions or a receipt are requested outside a group.
+        """
         if isinstance(mention, str):
             raise InvalidArgument("mention= is a list of user ids")
         if message.status is not None or not (mention or reply_to or request_receipt):
-            return  # one that was sent before is refused by the outbox
+            return  # the outbox refuses a message that was sent before
         if mention or request_receipt:
             self._only(ConversationType.GROUP, "mentions and receipts are for groups")
         users = tuple(dict.fromkeys(user if user == ALL else checked_user_id(user) for user in mention))
@@ -371,28 +314,28 @@ class Conversation:
         if self.type is not type:
             raise InvalidConversation(f"{rule}; this is {self.key}")
 
-    def _opened(self) -> Engine:
-        """Return the engine. Raises NotLoggedIn when the client is not open."""
-        self._engine.store.check_open()
-        return self._engine
-
     def __repr__(self) -> str:
         return f"<Conversation {self.key}, {self.unread} unread>"
 
 
 class ConversationRegistry:
-    """The conversation objects of a client: one for each (type, peer), for as long as the client lives."""
+    """Registry of a client's conversation objects: one for each type and peer, for the life of the client."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._conversations: dict[ConversationKey, Conversation] = {}
 
     def get(self, type: ConversationType, peer: str) -> Conversation:
-        """Return the conversation of this type and peer. Raises InvalidArgument for a peer that cannot exist."""
+        """Return the conversation of this type and peer.
+
+        Raises:
+            InvalidArgument: The peer cannot be a user id or a group id.
+            InvalidConversation: A peer is given for the system conversation.
+        """
         if type.__class__ is ConversationType and peer.__class__ is str:
             known = self._conversations.get(ConversationKey(type, peer))
             if known is not None:
-                return known  # its names were checked when it was new
+                return known  # the ids were checked when the object was made
         return self.of(self._engine.conversations.get(conversation_key(type, peer)))
 
     def of(self, state: ConversationState) -> Conversation:

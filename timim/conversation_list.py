@@ -12,9 +12,9 @@ __all__ = ["ConversationList"]
 
 
 class ConversationList(Sequence[Conversation]):
-    """The conversation list, pinned ones first, then the newest first: `len`, index, iteration; no I/O.
+    """Sequence of the listed conversations, pinned ones first, then the newest first; reading does no I/O.
 
-    Deleting conversations while iterating is safe.
+    Conversations can be deleted during an iteration.
     """
 
     def __init__(self, index: ConversationIndex, registry: ConversationRegistry) -> None:

@@ -1,7 +1,7 @@
-"""The base classes of elems, and the elems that only the server writes.
+"""Base classes of elems, and the elems that only the server writes.
 
-Elems with content are made from a `path` or from `data`; when both are given the path wins. pydantic's ValidationError is
-translated to InvalidElem here.
+Elems with content are made from a `path` or from `data`; `path` takes precedence. `Elem` translates pydantic's
+ValidationError to InvalidElem.
 """
 
 from __future__ import annotations
@@ -46,26 +46,44 @@ __all__ = [
 ]
 
 Progress = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all) while content moves; a progress callback that raises ends the transfer."""
+"""Callback of a transfer, called with (bytes done, bytes in all). An error of the callback ends the transfer."""
 
 
 ContentKind = Literal["image", "sound", "file", "video"]
-"""How the server counts content: each kind has a limit of its own."""
+"""Kind of content; the server has a size limit for each kind."""
 SEARCHED_MEMBERS: Final = ("Text", "Desc", "FileName", "Title")
-"""The members of a `MsgContent` that the search index holds. Another one needs a schema step of the index."""
+"""Members of a `MsgContent` that the search index contains. Another member needs a schema step of the index."""
 
 
 class ContentSource(Protocol):
-    """A place to fetch received content from; the client binds one to the elems of its messages."""
+    """Source of received content; the client binds one to the elems of its messages."""
 
     async def read(self, uuid: str, url: str, size_bytes: int, progress: Progress | None) -> bytes:
-        """Return the content. Raises DownloadFailed, MediaGone, NetworkError."""
+        """Return the content.
+
+        Raises:
+            DownloadFailed: The content is incomplete or changed, or is on another server.
+            MediaGone: The server no longer has the content, or this account may not read it.
+            NetworkError: The server did not answer.
+        """
 
     async def download(self, uuid: str, url: str, size_bytes: int, path: Path, progress: Progress | None) -> Path:
-        """Fetch the content into `path`, all of it or nothing, and return `path`."""
+        """Fetch the whole content into `path`, and return `path`.
+
+        Raises:
+            MediaError: The file cannot be written.
+            DownloadFailed: The content is incomplete or changed, or is on another server.
+            MediaGone: The server no longer has the content, or this account may not read it.
+            NetworkError: The server did not answer.
+        """
 
     async def signed_url(self, uuid: str, url: str) -> str:
-        """Return an address that anybody can open for a while."""
+        """Return an address that anybody can open for a limited time.
+
+        Raises:
+            MediaGone: The server no longer has the content, or this account may not read it.
+            NetworkError: The server did not answer.
+        """
 
 
 def _as_bytes(value: object) -> object:
@@ -78,12 +96,12 @@ Bytes = Annotated[bytes, BeforeValidator(_as_bytes)]
 
 
 FieldNames: TypeAlias = Mapping[str, str]
-"""The attributes of an elem by their names on the wire."""
+"""Attributes of an elem by their names on the wire."""
 
 if TYPE_CHECKING:
 
     class PathField:
-        """A field that holds a Path or None, and is given as a str too: pydantic converts it, type checkers do not know."""
+        """Field that holds a Path or None and can be set to a str, which pydantic converts; for type checkers only."""
 
         def __get__(self, elem: object, owner: type[object]) -> Path | None: ...
         def __set__(self, elem: object, value: str | Path | None) -> None: ...
@@ -108,36 +126,38 @@ def _first_fault(exc: ValidationError) -> str:
 
 
 class Elem(BaseModel):
-    """One part of a message. Raises InvalidElem (6016) when a field is wrong, naming the field.
+    """One part of a message, frozen. Base class of all elems.
 
-    The class attributes are all that other modules need to know of a kind of elem: a new kind is a class with them, and a
-    member of `AnyElem`.
+    A new kind of elem is a subclass with these class attributes and a member of `AnyElem`; other modules use nothing else.
+
+    Raises:
+        InvalidElem: A field is wrong (6016); the text names the field and its limit.
     """
 
     wire_type: ClassVar[str] = ""
-    """`MsgType` on the wire; empty for UnknownElem alone, which keeps the one it came with."""
+    """`MsgType` on the wire; empty for UnknownElem, which has the type that it was received with."""
     wire_fields: ClassVar[FieldNames] = {}
-    """The members of `MsgContent`, in their order, and the attributes that they hold."""
+    """Members of `MsgContent`, in order, and the attribute of each."""
     local_fields: ClassVar[FieldNames] = {}
-    """More such members, which stand in this device's own outbox only and never on the wire."""
+    """Further members that only this device's outbox stores; they are never sent."""
     content_fields: ClassVar[FieldNames] = {}
-    """The fields that can hold content as bytes, and for each the field that holds the same content's path."""
+    """Fields for content as bytes, and for each of them the field for the path of the content."""
     search_field: ClassVar[str] = ""
-    """The field whose text can be searched for; its member on the wire is one of SEARCHED_MEMBERS."""
+    """Field whose text can be searched for; its member on the wire is one of SEARCHED_MEMBERS."""
     search_number: ClassVar[int] = 0
-    """The kind's number in the search index: never changed, and never used again. 0: it cannot be searched for."""
+    """Permanent number of the kind in the search index, never reused; 0 if the kind cannot be searched for."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
     def __init__(self, **fields: object) -> None:
         try:
-            self.__pydantic_validator__.validate_python(fields, self_instance=self)  # all that BaseModel's own does
+            self.__pydantic_validator__.validate_python(fields, self_instance=self)  # as BaseModel.__init__ does
         except ValidationError as exc:
             raise InvalidElem(f"{type(self).__name__}: {_first_fault(exc)}") from None
 
     @property
     def push_text(self) -> str:
-        """The text that an offline push shows for this elem (source: F33; Tencent IM SDK guide, 自定义消息发送)."""
+        """The text that an offline push shows for this elem (Tencent IM SDK guide, 自定义消息发送)."""
         return ""
 
     @property
@@ -147,22 +167,22 @@ class Elem(BaseModel):
 
     @property
     def local_content(self) -> Path | bytes | None:
-        """The content as this device has it, a path before bytes; None for an elem that was given none."""
+        """The content on this device, as a path if there is one, else as bytes; None if there is none."""
         return None
 
     @property
     def needs_upload(self) -> bool:
-        """True while content of this elem is not on the server yet, but has to be before the elem is sent."""
+        """True if content of this elem has to be uploaded before the elem is sent."""
         return False
 
 
 class BoundElem(Elem):
-    """An elem some of whose content is fetched from the server."""
+    """Elem with content that can be fetched from the server."""
 
     _source: ContentSource | None = PrivateAttr(default=None)
 
     def bind(self, source: ContentSource) -> None:
-        """Set the place that the content is fetched from; the client does this for every message it makes."""
+        """Set the source of the content; the client calls this for each message it makes."""
         self._source = source
 
     async def _read(self, uuid: str, url: str, size_bytes: int, progress: Progress | None) -> bytes:
@@ -183,36 +203,53 @@ class BoundElem(Elem):
 
 
 class DownloadableElem(BoundElem):
-    """Content that has a name, a size in bytes and an address on the server, once it is there."""
+    """Content with a name (`uuid`), a size in bytes and an address on the server, set after the upload."""
 
     uuid: str = ""
     size: Annotated[int, Field(ge=0)] = 0
     url: str = Field(default="", repr=False)
 
     async def read(self, *, progress: Progress | None = None) -> bytes:
-        """Fetch the content, at each call unless the client has a media cache.
+        """Return the content, fetched from the server at each call unless the client has a media cache.
 
-        Raises DownloadFailed, MediaGone, NetworkError, and MediaError for an elem that was neither sent nor received.
+        Cancelling ends the transfer.
+
+        Raises:
+            DownloadFailed: The content is incomplete or changed, or is on another server; call again, or give up.
+            MediaGone: The server no longer has the content, or this account may not read it.
+            NetworkError: The server did not answer.
+            MediaError: The elem was neither sent nor received.
         """
         return await self._read(self.uuid, self.url, self.size, progress)
 
     async def download(self, path: str | Path, *, progress: Progress | None = None) -> Path:
-        """Fetch the content into `path`, and return `path`. A failed or cancelled download leaves no partial file.
+        """Fetch the content into the file `path`, and return `path`.
 
-        Raises as `read`, and MediaError when the file cannot be written.
+        A failed or cancelled download leaves no partial file, and an existing file at `path` unchanged.
+
+        Raises:
+            DownloadFailed: The content is incomplete or changed, or is on another server; call again, or give up.
+            MediaGone: The server no longer has the content, or this account may not read it.
+            NetworkError: The server did not answer.
+            MediaError: The file cannot be written, or the elem was neither sent nor received.
         """
         return await self._download(self.uuid, self.url, self.size, path, progress)
 
     async def signed_url(self) -> str:
-        """Return an address that anybody can open for an hour (the server's `media_url_s`), while this account may read it.
+        """Return an address that anybody can open for an hour (the server's `media_url_s`).
 
-        `url` itself opens for logged-in clients only. Raises MediaGone, NetworkError.
+        The address works as long as this account may read the content. `url` works for logged-in clients only.
+
+        Raises:
+            MediaGone: The server no longer has the content, or this account may not read it.
+            NetworkError: The server did not answer.
+            MediaError: The elem was neither sent nor received.
         """
         return await self._signed_url(self.uuid, self.url)
 
 
 class ContentElem(DownloadableElem):
-    """A sound, file or video: it has content by path or data when it is sent, and uuid, size and url afterwards."""
+    """Sound, file or video, given as a path or as data; the upload sets `uuid`, `size` and `url`."""
 
     content_kind: ClassVar[ContentKind] = "file"
     download_flag: ClassVar[int] = 2  # Tencent's: the content is downloaded from its address
@@ -244,7 +281,7 @@ class ContentElem(DownloadableElem):
 
 
 class ImageType(enum.IntEnum):
-    """The three sizes of a picture, by the numbers of the Tencent IM SDK guide (the wire's own are 1, 3, 2)."""
+    """Size of a picture, by the numbers of the Tencent IM SDK guide (1, 3 and 2 on the wire)."""
 
     ORIGINAL = 0
     THUMB = 1
@@ -252,9 +289,10 @@ class ImageType(enum.IntEnum):
 
 
 class ImageCompression(enum.IntEnum):
-    """How the original of a picture is sent: as it is, or as a smaller picture made from it (SetImageCompressLevel).
+    """Compression of the original of a picture before it is sent (SetImageCompressLevel).
 
-    HIGH, much compressed: the shorter side at most 960 pixels; HD: at most 1440. Never enlarged, never more bytes.
+    ORIGINAL sends the bytes unchanged. HIGH limits the shorter side to 960 pixels, HD to 1440. A picture is never enlarged,
+    and never sent with more bytes than its original.
     """
 
     ORIGINAL = 0
@@ -263,7 +301,7 @@ class ImageCompression(enum.IntEnum):
 
 
 class GroupTipType(enum.IntEnum):
-    """The kind of change that a tip is about, by Tencent's OpType."""
+    """Kind of change in a GroupTipElem, by Tencent's OpType."""
 
     JOIN = 1
     QUIT = 2
@@ -275,7 +313,7 @@ class GroupTipType(enum.IntEnum):
 
 
 class GroupNoticeType(enum.IntEnum):
-    """The kind of event that a notice is about, by Tencent's ReportType."""
+    """Kind of event in a GroupNoticeElem, by Tencent's ReportType."""
 
     APPLIED = 1
     ACCEPTED = 2
@@ -296,7 +334,10 @@ class GroupNoticeType(enum.IntEnum):
 
 
 class RelationType(enum.IntEnum):
-    """The kind of change of a relation, by Tencent's PushType; FRIEND_CHANGED (remark, friend groups) is a timim extension."""
+    """Kind of change in a RelationElem, by Tencent's PushType.
+
+    FRIEND_CHANGED (remark, friend groups) is a timim extension.
+    """
 
     FRIEND_ADDED = 1
     FRIEND_DELETED = 2
@@ -310,11 +351,11 @@ class RelationType(enum.IntEnum):
 
 
 class GroupTipElem(Elem):
-    """A change of a group, in the group's own conversation. Written by the server; nobody can send one.
+    """Change of a group, in the group's conversation. Only the server writes this elem.
 
-    `type` is a GroupTipType, or a bare number that this version does not know. `users` are the members concerned;
-    `changes` has the new values of the group, by Tencent's names (GroupName, Owner_Account …), and `member_changes` those of
-    each member (ShutupTime in seconds, NameCard).
+    `type` is a GroupTipType, or a number that this version does not know. `users` are the members concerned; `changes` has
+    the new values of the group by Tencent's names (GroupName, Owner_Account …), and `member_changes` those of each member
+    (ShutupTime in seconds, NameCard).
     """
 
     wire_type = "TIMGroupTipElem"
@@ -333,10 +374,10 @@ class GroupTipElem(Elem):
 
 
 class GroupNoticeElem(Elem):
-    """A notice about a group to this user alone, in the system conversation. Written by the server.
+    """Notice about a group to this user, in the system conversation. Only the server writes this elem.
 
-    `users`: the users concerned, when that is not the operator (INVITE_REQUESTED: the invited users); `text`: the operator's
-    words, such as an application's wording or a refusal's reason.
+    `operator` is the user who acted, `users` the users concerned if they differ (the invited users for INVITE_REQUESTED),
+    and `text` the operator's text, such as the wording of an application or the reason of a refusal.
     """
 
     wire_type = "TIMGroupSystemNoticeElem"
@@ -355,9 +396,10 @@ class GroupNoticeElem(Elem):
 
 
 class RelationElem(Elem):
-    """A change of this user's relations, or a friend's new profile, in the system conversation. Written by the server.
+    """Change of this user's relations or of a friend's profile, in the system conversation. Only the server writes this elem.
 
-    `users`: the users concerned; `wording`: an applicant's words; `profile`: the new values of a profile, by Tencent's tags.
+    `users` are the users concerned, `wording` is the text of an application, and `profile` has the new values of a profile
+    by Tencent's tags.
     """
 
     wire_type = "TIMRelationElem"
@@ -375,4 +417,4 @@ class RelationElem(Elem):
 
 
 SERVER_ELEMS = (GroupTipElem, GroupNoticeElem, RelationElem)
-"""The kinds that only the server writes."""
+"""Classes of the elems that only the server writes."""

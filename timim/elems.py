@@ -1,8 +1,8 @@
-"""The parts that a message is made of. An elem is frozen: it cannot change between `send()` and the wire.
+"""Elems, the parts of a message. An elem is frozen, so that it cannot change between `send()` and the wire.
 
-Elems with content (image, sound, file, video) are made from a `path` or from `data`; when both are given the path
-wins. Once sent, or received, they carry `uuid`, `size` and `url`, and `read()` and `download()` fetch the bytes anew at
-each call: keep the bytes that you need; `uuid` is a key that never changes (source: section "接收图片消息").
+Elems with content (image, sound, file, video) are made from a `path` or from `data`; `path` takes precedence. Sent and
+received elems have `uuid`, `size` and `url`; `read()` and `download()` fetch the bytes again at each call. `uuid` never
+changes, and can be the key of a cache (Tencent IM SDK guide, 接收图片消息).
 """
 
 from __future__ import annotations
@@ -36,46 +36,22 @@ from .elem_base import (
 )
 from .errors import InvalidElem, MediaError
 
+# Not one name a line: the list would be as long as a class.
+# fmt: off
 __all__ = [
-    "ELEM_TYPES",
-    "SEARCHED_MEMBERS",
-    "SERVER_ELEMS",
-    "AnyElem",
-    "BoundElem",
-    "Bytes",
-    "ContentElem",
-    "ContentKind",
-    "ContentSource",
-    "CustomElem",
-    "DownloadableElem",
-    "Elem",
-    "FaceElem",
-    "FileElem",
-    "GroupNoticeElem",
-    "GroupTipElem",
-    "ImageCompression",
-    "ImageElem",
-    "ImageType",
-    "ImageVariant",
-    "JsonValue",
-    "LocationElem",
-    "MergedMessage",
-    "MergerElem",
-    "MergerUnpacker",
-    "Progress",
-    "RelationElem",
-    "SoundElem",
-    "TextElem",
-    "UnknownElem",
-    "VideoElem",
+    "ELEM_TYPES", "SEARCHED_MEMBERS", "SERVER_ELEMS", "AnyElem", "BoundElem", "Bytes", "ContentElem", "ContentKind",
+    "ContentSource", "CustomElem", "DownloadableElem", "Elem", "FaceElem", "FileElem", "GroupNoticeElem", "GroupTipElem",
+    "ImageCompression", "ImageElem", "ImageType", "ImageVariant", "JsonValue", "LocationElem", "MergedMessage",
+    "MergerElem", "MergerUnpacker", "Progress", "RelationElem", "SoundElem", "TextElem", "UnknownElem", "VideoElem",
 ]
+# fmt: on
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
-"""A value that JSON can hold."""
+"""Value that JSON can represent."""
 
 
 class TextElem(Elem):
-    """Text. `size_bytes` is its length in UTF-8, which the limits count; `len(text)` counts code points."""
+    """Text. `size_bytes` is the length in UTF-8, which the limits count; `len(text)` counts code points."""
 
     wire_type = "TIMTextElem"
     wire_fields: ClassVar[FieldNames] = {"Text": "text"}
@@ -93,7 +69,7 @@ class TextElem(Elem):
 
 
 class FaceElem(Elem):
-    """A sticker: an index into a package of yours, or bytes of yours, or both; timim passes them through untouched."""
+    """Sticker: an index into the program's own sticker set, or bytes, or both; timim does not interpret them."""
 
     wire_type = "TIMFaceElem"
     wire_fields: ClassVar[FieldNames] = {"Index": "index", "Data": "data"}
@@ -107,7 +83,7 @@ class FaceElem(Elem):
 
 
 class CustomElem(Elem):
-    """Content of your own kind. `desc` is shown by an offline push; `ext` and `sound` go to the push service."""
+    """Content in the program's own format. An offline push shows `desc`; `ext` and `sound` are for the push service."""
 
     wire_type = "TIMCustomElem"
     wire_fields: ClassVar[FieldNames] = {"Data": "data", "Desc": "desc", "Ext": "ext", "Sound": "sound"}
@@ -124,7 +100,7 @@ class CustomElem(Elem):
 
 
 class LocationElem(Elem):
-    """A place: degrees, latitude -90 to 90 and longitude -180 to 180."""
+    """Location in degrees, latitude -90 to 90 and longitude -180 to 180."""
 
     wire_type = "TIMLocationElem"
     wire_fields: ClassVar[FieldNames] = {"Desc": "desc", "Latitude": "latitude", "Longitude": "longitude"}
@@ -140,10 +116,10 @@ class LocationElem(Elem):
 
 
 class SoundElem(ContentElem):
-    """Speech; `duration` in whole seconds. One per message (source: 语音消息发送).
+    """Voice message with a `duration` in whole seconds; at most one in a message (Tencent IM SDK guide, 语音消息发送).
 
-    A duration of 0 is read from the content at `send()`: WAV, MP3, M4A, AAC, AMR, OGG, FLAC. A duration that differs from the
-    content's by more than a second and a tenth is corrected, and a warning is logged. For other content it stays as given.
+    `send()` reads a duration of 0 from WAV, MP3, M4A, AAC, AMR, OGG and FLAC content. A duration that differs from the
+    content's by more than 1.1 seconds is corrected, with a warning in the log. Other content keeps the given duration.
     """
 
     wire_type = "TIMSoundElem"
@@ -164,7 +140,7 @@ class SoundElem(ContentElem):
 
 
 class FileElem(ContentElem):
-    """A file. `filename` is for display and is not checked: never use a received one as a path. One per message."""
+    """File; at most one in a message. `filename` is for display only: never use a received one as a path."""
 
     wire_type = "TIMFileElem"
     wire_fields: ClassVar[FieldNames] = {
@@ -191,9 +167,9 @@ class FileElem(ContentElem):
 
 
 class VideoElem(ContentElem):
-    """A film of `duration` whole seconds, with a still picture: `snapshot` is a path or bytes of an image.
+    """Video of `duration` whole seconds, with a still picture in `snapshot` (path or bytes of an image).
 
-    `duration` is filled in and corrected as SoundElem's, from MP4, M4V, MOV and 3GP.
+    `send()` reads and corrects the duration as for SoundElem, from MP4, M4V, MOV and 3GP content.
     """
 
     wire_type = "TIMVideoFileElem"
@@ -227,7 +203,14 @@ class VideoElem(ContentElem):
     snapshot_format: str = ""
 
     async def read_snapshot(self, *, progress: Progress | None = None) -> bytes:
-        """Fetch the still picture, at each call. Raises DownloadFailed, MediaGone, NetworkError."""
+        """Return the still picture, fetched from the server at each call.
+
+        Raises:
+            DownloadFailed: The content is incomplete or changed, or is on another server; call again, or give up.
+            MediaGone: The server no longer has the content, or this account may not read it.
+            NetworkError: The server did not answer.
+            MediaError: The elem has no still picture, or was neither sent nor received.
+        """
         return await self._read(self.snapshot_uuid, self.snapshot_url, self.snapshot_size, progress)
 
     @property
@@ -236,7 +219,7 @@ class VideoElem(ContentElem):
 
 
 class MergedMessage(Protocol):
-    """A message inside a MergerElem: a `Message` that belongs to no conversation."""
+    """Message inside a MergerElem: a `Message` without a conversation."""
 
     sender: str
     timestamp: int
@@ -249,23 +232,22 @@ class MergedMessage(Protocol):
 
 
 class MergerUnpacker(Protocol):
-    """Makes messages of a merger's content; the client binds one to the elems of its messages."""
+    """Function that decodes the messages of a merger; the client binds one to the elems of its messages."""
 
     def __call__(self, content: bytes) -> Sequence[MergedMessage]: ...
 
 
 class MergerElem(BoundElem):
-    """Messages forwarded as one: made by `conversation.forward(…)` or `timim.merge_messages(…)`.
+    """Merged messages, made by `conversation.forward(…)` or `timim.merge_messages(…)`.
 
-    At most 300 messages, and 100 layers of mergers in mergers. `abstracts` are lines that show its content;
-    `compatible_text` is for clients that do not know mergers. `messages()` returns the messages; those that are too long for a
-    message's body are content on the server, and fetched at each call.
+    A merger has at most 300 messages, and at most 100 layers of mergers in mergers. `abstracts` are lines that summarize
+    the content; `compatible_text` is for clients without support for mergers. Messages over 8 KB are stored on the server.
     """
 
     wire_type = "TIMRelayElem"
     search_field = "title"
     search_number = 12
-    inline_limit_bytes: ClassVar[int] = 8 * 1024  # of its messages, in a body of 12 KB: the rest is for other elems
+    inline_limit_bytes: ClassVar[int] = 8 * 1024  # of the 12 KB of a body; the rest is for other elems
     title: str = ""
     abstracts: tuple[str, ...] = ()
     compatible_text: str = ""
@@ -275,24 +257,29 @@ class MergerElem(BoundElem):
     uuid: str = ""
     url: str = Field(default="", repr=False)
     size: Annotated[int, Field(ge=0)] = 0
-    media: tuple[str, ...] = ()  # content that the messages name, by uuid: a reader of this may read that
+    media: tuple[str, ...] = ()  # uuids of content in the messages, which readers of the merger may read
     layers_over_limit: bool = False
     _unpack: MergerUnpacker | None = PrivateAttr(default=None)
 
     def bind_unpacker(self, unfold: MergerUnpacker) -> None:
-        """Set the function that makes messages of the content; the client does this for every message it makes."""
+        """Set the function that decodes the messages; the client calls this for each message it makes."""
         self._unpack = unfold
 
     async def messages(self) -> Sequence[MergedMessage]:
-        """Return the messages, oldest first.
+        """Return the messages, oldest first; long ones are fetched from the server at each call.
 
-        Raises InvalidElem when they are nested too deeply, DownloadFailed, MediaGone, NetworkError, and MediaError for an elem
-        that does not belong to a client's message.
+        Raises:
+            InvalidElem: The merger has more than 100 layers.
+            ProtocolError: The content is malformed.
+            DownloadFailed: The content is incomplete or changed, or is on another server; call again, or give up.
+            MediaGone: The server no longer has the content, or this account may not read it.
+            NetworkError: The server did not answer.
+            MediaError: The elem does not belong to a client's message, or was neither sent nor received.
         """
         if self.layers_over_limit:
-            raise InvalidElem("this merger holds more than 100 layers of others: its content is not to be had")
+            raise InvalidElem("the merger has more than 100 layers, so that its messages cannot be read")
         if self._unpack is None:
-            raise MediaError("this elem does not belong to a client's message: there is nothing to unfold it with")
+            raise MediaError("the elem does not belong to a client's message; use the elems of a sent or received message")
         return self._unpack(self.content or await self._read(self.uuid, self.url, self.size, None))
 
     @property
@@ -305,7 +292,7 @@ class MergerElem(BoundElem):
 
 
 class ImageVariant(DownloadableElem):
-    """One size of a sent or received picture: its pixels, bytes and url are known before any download."""
+    """One size of a sent or received picture, with its pixels, bytes and url known before any download."""
 
     type: ImageType
     width: int
@@ -314,13 +301,18 @@ class ImageVariant(DownloadableElem):
 
 
 class ImageElem(BoundElem):
-    """A picture by path or data; after success `images` holds its three variants and `uuid` its lasting name.
+    """Picture, given as a path or as data; `send()` sets `images` (three sizes) and `uuid`.
 
-    The original is sent byte for byte, with its camera's metadata. `strip_location=True` sends it without them (GPS, EXIF
-    but for the orientation, XMP, comments), its pixels untouched; JPEG, PNG and WebP only, else MediaError 6022 at `send()`.
+    The original is sent unchanged, with the metadata of the camera. `strip_location=True` removes GPS, XMP, comments and EXIF
+    except the orientation without changing pixels, from JPEG, PNG and WebP (Tencent IM SDK guide, 图片消息发送).
 
-    Sending needs only `path` (relative to the working directory) or `data`. Raises at `send()`: FileMissing 7004,
-    EmptyFile 7006, TooLarge 7005, NotAnImage 6031 (source: 图片消息发送).
+    Raises:
+        InvalidElem: There is no content, or a field is wrong.
+        FileMissing: At `send()`, there is no file at the path (7004).
+        EmptyFile: At `send()`, the content has 0 bytes (7006).
+        TooLarge: At `send()`, the content is over its size limit (7005).
+        NotAnImage: At `send()`, the content is no supported picture (6031).
+        MediaError: At `send()`, the location cannot be removed from this format (6022).
     """
 
     wire_type = "TIMImageElem"
@@ -370,9 +362,9 @@ class ImageElem(BoundElem):
 
 
 class UnknownElem(Elem):
-    """An elem of a type that this version does not know, as it came: `content` is its exact JSON text.
+    """Elem of a type that this version does not know; `content` is the exact JSON text as received.
 
-    It survives storing and forwarding byte for byte, and never raises.
+    Storing and forwarding keep each byte.
     """
 
     MsgType: str
@@ -380,7 +372,7 @@ class UnknownElem(Elem):
 
     @property
     def MsgContent(self) -> JsonValue:  # noqa: N802  TIM's own name for it
-        """The content as Python objects, decoded at each call."""
+        """The content as Python objects, decoded at each access; ValueError if the content is not JSON."""
         import json
 
         content: JsonValue = json.loads(self.content)
@@ -388,7 +380,7 @@ class UnknownElem(Elem):
 
     @property
     def search_text(self) -> str:
-        """The text of the members that the search index holds of any type of elem."""
+        """The text of the members that the search index contains for each type of elem."""
         try:
             content = self.MsgContent
         except (ValueError, RecursionError):
@@ -412,7 +404,7 @@ AnyElem = (
     | RelationElem
     | UnknownElem
 )
-"""Every kind of elem that a message can hold; a closed set for `match`."""
+"""Union of all kinds of elem, closed for `match`."""
 
 ELEM_TYPES: tuple[type[AnyElem], ...] = get_args(AnyElem)
 """The members of `AnyElem`."""

@@ -1,59 +1,60 @@
-"""All errors that timim raises, in one tree. The class tells the caller the remedy; `.code` is Tencent's number.
+"""All errors that timim raises, in one tree. The class tells the remedy, and `.code` is Tencent's number.
 
     TimimError
-    ├── InvalidArgument        6017, 10004, 10015, 10037, 10038, 30001, 40001, 900xx: the call is wrong: correct it
-    │   ├── ElemLimitError     1: a second sound or a second file in one message
-    │   ├── InvalidElem        6016: an elem whose content cannot be sent
-    │   ├── InvalidConversation 6004: no such kind of conversation for this call
-    │   ├── MessageTooLong     8001: over the limit that the server told at login
-    │   └── AlreadySent        a Message object is sent once; make a new one
-    ├── StreamOverflow         an event stream's reader was too slow: ask the queries, open another
-    ├── NotLoggedIn            6014: log in first
-    ├── AuthError              login refused: get another signature
-    │   ├── SignatureExpired   70001
-    │   └── KickedOffline      6208: another login took this device's place
-    ├── ServerRefused          the server understood and said no
-    │   ├── UnknownUser        20003: no such account
-    │   ├── UnknownGroup       10010: no such group
-    │   ├── NoPermission       10007: not allowed to do this
-    │   │   ├── NotAMember     10007: not in this group
-    │   │   └── OwnerCannotQuit 10009: pass the group on, or dissolve it
-    │   ├── Muted              10017, 20012: may not speak; until when, says `retry_after`
-    │   ├── Blacklisted        20007, 30515, 30525: one has the other on the blacklist
-    │   ├── NotFriends         20009 to 20011, 31704: only friends may do this
-    │   ├── FriendRefused      30516: this user lets nobody add them
-    │   ├── AlreadyMember      10013: in the group already
-    │   ├── LimitReached       10014, 30010 to 30014: a group or a list is full
-    │   ├── NoSuchApplication  10032, 30614: it was answered already, or never made
-    │   ├── GroupExists        10021: the group id is taken
-    │   ├── RateLimited        10023: too often; wait `retry_after` seconds
-    │   ├── UnknownMessage     10030, 20022: there is no such message to act on
-    │   ├── RecallTooLate      10031, 20016: the time in which a message can be recalled is over
-    │   ├── AlreadyRecalled    20023: the message was recalled: there is nothing left to edit or react to
-    │   ├── MsgIdConflict      90005: this msg_id names another message already
-    │   └── ServerFault        60002, 10002, 90994: the server failed; nothing was stored
-    ├── NetworkError           no answer; what was queued stays queued
-    │   ├── ConnectionFailed   9508: could not connect, or the connection was lost
-    │   ├── RequestTimeout     6012: connected, but no reply in time
-    │   └── ProtocolError      the other side sent what the protocol does not allow
-    ├── MediaError             a file, picture or sound could not be taken
-    │   ├── FileMissing        7004
-    │   ├── TooLarge           7005
-    │   ├── EmptyFile          7006
-    │   ├── NotAnImage         6031
-    │   ├── UploadFailed       6008
-    │   └── DownloadFailed     6009
-    │       └── MediaGone      6009: the server no longer has it
-    └── StorageError           6022: the local or the server's database failed
-        ├── StoreCorrupted     the file is not whole; a client replaces it when it is opened the next time
-        └── StoreInUse         another process has this data folder open
+    ├── InvalidArgument         a wrong argument
+    │   ├── ElemLimitError      a second sound or a second file in one message
+    │   ├── InvalidElem         an elem whose content cannot be sent
+    │   ├── InvalidConversation a call for another type of conversation
+    │   ├── MessageTooLong      a message over the server's size limit
+    │   └── AlreadySent         a Message object that was sent before
+    ├── StreamOverflow          an event stream whose reader was too slow
+    ├── NotLoggedIn             a call that needs a login
+    ├── AuthError               a login that the server refused
+    │   ├── SignatureExpired    a UserSig past its validity
+    │   └── KickedOffline       a login that the server ended
+    ├── ServerRefused           a request that the server refused
+    │   ├── UnknownUser         no such account
+    │   ├── UnknownGroup        no such group
+    │   ├── NoPermission        an action that this account may not execute
+    │   │   ├── NotAMember      an account that is not in the group
+    │   │   └── OwnerCannotQuit a group's owner who tries to leave
+    │   ├── Muted               a muted sender
+    │   ├── Blacklisted         a user who blocked the other
+    │   ├── NotFriends          an action between friends only
+    │   ├── FriendRefused       a user who accepts no friends
+    │   ├── AlreadyMember       a user who is in the group already
+    │   ├── LimitReached        a full group or list
+    │   ├── NoSuchApplication   no such application
+    │   ├── GroupExists         a group id that is in use
+    │   ├── RateLimited         too many requests
+    │   ├── UnknownMessage      no such message
+    │   ├── RecallTooLate       a recall after the time limit
+    │   ├── AlreadyRecalled     an action on a recalled message
+    │   ├── MsgIdConflict       a msg_id that names another message
+    │   └── ServerFault         a failure of the server
+    ├── NetworkError            no answer; queued messages stay queued
+    │   ├── ConnectionFailed    no connection, or a lost one
+    │   ├── RequestTimeout      no reply in time
+    │   └── ProtocolError       a reply that the protocol does not allow
+    ├── MediaError              content that cannot be read, sent or fetched
+    │   ├── FileMissing         no such file
+    │   ├── TooLarge            content over its size limit
+    │   ├── EmptyFile           empty content
+    │   ├── NotAnImage          bytes that are no supported picture
+    │   ├── UploadFailed        a failed upload
+    │   └── DownloadFailed      a failed download
+    │       └── MediaGone       content that the server no longer has
+    └── StorageError            a failure of a database
+        ├── StoreCorrupted      a corrupt local store
+        └── StoreInUse          a data folder that is open elsewhere
 
-A reply's `ErrorCode` becomes a class through `error_for`; classes register by the codes they name.
+`docs/reference/errors.md` lists the codes, the cause and the remedy of each class. `error_for` turns a reply's `ErrorCode`
+into an instance of the class that lists the code in `codes`.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 # Not one name a line: the list would be longer than the tree.
 # fmt: off
@@ -68,14 +69,22 @@ __all__ = [
 ]
 # fmt: on
 
+Codes: TypeAlias = tuple[int, ...]
 _BY_CODE: dict[int, type[TimimError]] = {}
 
 
 class TimimError(Exception):
-    """The root. `code` is TIM's number, `info` the text, `retry_after` seconds to wait where waiting helps."""
+    """Base class of all errors that timim raises.
+
+    Attributes:
+        code: Tencent's number for the error; 0 if Tencent has none.
+        info: The text of the error, without the code.
+        retry_after: Seconds after which a retry can succeed; None if waiting does not help or the time is unknown.
+        codes: The codes of replies that become this class.
+    """
 
     code: int = 0
-    codes: ClassVar[tuple[int, ...]] = ()  # reply codes this class stands for
+    codes: ClassVar[Codes] = ()
 
     def __init__(self, info: str = "", *, code: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(info)
@@ -95,321 +104,307 @@ class TimimError(Exception):
 
 
 class InvalidArgument(TimimError):
-    """The call is wrong as it stands; nothing was stored or sent."""
+    """Error in the arguments of a call; nothing was stored or sent. Correct the call."""
 
     code: int = 6017
-    codes: ClassVar[tuple[int, ...]] = (
-        6017,
-        10004,
-        10015,
-        10037,
-        10038,
-        20001,
-        30001,
-        40001,
-        90001,
-        90003,
-        90007,
-        90008,
-        90011,
-    )
+    codes: ClassVar[Codes] = (6017, 10004, 10015, 10037, 10038, 20001, 30001, 40001, 90001, 90003, 90007, 90008, 90011)
 
 
 class ElemLimitError(InvalidArgument):
-    """A message holds at most one sound and at most one file; the message is unchanged."""
+    """Second sound or second file in one message; the message is unchanged. Send another message."""
 
     code: int = 1
 
 
 class InvalidElem(InvalidArgument):
-    """An elem's content cannot be sent; the text names the field and its limit."""
+    """Elem that cannot be sent; the text names the field and its limit."""
 
     code: int = 6016
-    codes: ClassVar[tuple[int, ...]] = (6016, 90002, 90010)
+    codes: ClassVar[Codes] = (6016, 90002, 90010)
 
 
 class InvalidConversation(InvalidArgument):
-    """This call does not apply to this kind of conversation."""
+    """Call that does not apply to this type of conversation."""
 
     code: int = 6004
 
 
 class MessageTooLong(InvalidArgument):
-    """The message's body is over the limit; split it, or send a file."""
+    """Message whose body is over the server's limit; split the text, or send a file."""
 
     code: int = 8001
-    codes: ClassVar[tuple[int, ...]] = (8001, 93000, 80002)
+    codes: ClassVar[Codes] = (8001, 93000, 80002)
 
 
 class AlreadySent(InvalidArgument):
-    """This Message object was sent before; make a new one."""
+    """Message object that was sent before; make a new Message."""
 
 
 class StreamOverflow(TimimError):
-    """More events waited for the reader of a stream than it holds; it has ended."""
+    """End of an event stream whose reader was too slow; open a new stream, and query the missed messages."""
 
     code: int = 6017
 
 
 class NotLoggedIn(TimimError):
-    """The client is not logged in."""
+    """Call that needs a login, or an open local store; call `login()` or `open()` first."""
 
     code: int = 6014
-    codes: ClassVar[tuple[int, ...]] = (6013, 6014)
+    codes: ClassVar[Codes] = (6013, 6014)
 
 
 class AuthError(TimimError):
-    """The server refused this login."""
+    """Login that the server refused; log in with a new UserSig."""
 
     code: int = 70003
-    codes: ClassVar[tuple[int, ...]] = (70002, 70003, 70005, 70009, 70013, 70014, 70402, 70403)
+    codes: ClassVar[Codes] = (70002, 70003, 70005, 70009, 70013, 70014, 70402, 70403)
 
 
 class SignatureExpired(AuthError):
-    """The UserSig's time is over; sign a new one."""
+    """UserSig past its validity; sign a new one."""
 
     code: int = 70001
-    codes: ClassVar[tuple[int, ...]] = (70001, 6206)
+    codes: ClassVar[Codes] = (70001, 6206)
 
 
 class KickedOffline(AuthError):
-    """Another login took this device's place, or an administrator ended it."""
+    """Login that ended because another device took its device slot, or an administrator ended it."""
 
     code: int = 6208
-    codes: ClassVar[tuple[int, ...]] = (6208,)
+    codes: ClassVar[Codes] = (6208,)
 
 
 class ServerRefused(TimimError):
-    """The server understood and refused; `code` and `info` say why."""
+    """Request that the server refused; `code` and `info` name the reason."""
 
 
 class UnknownUser(ServerRefused):
-    """No such account: it exists from its first login on, or once an administrator imports it."""
+    """User id without an account; an account exists after its first login or its import by an administrator."""
 
     code: int = 20003
-    codes: ClassVar[tuple[int, ...]] = (20003, 90048, 70107)
+    codes: ClassVar[Codes] = (20003, 90048, 70107)
 
 
 class UnknownGroup(ServerRefused):
-    """No such group."""
+    """Group id without a group."""
 
     code: int = 10010
-    codes: ClassVar[tuple[int, ...]] = (10010,)
+    codes: ClassVar[Codes] = (10010,)
 
 
 class NoPermission(ServerRefused):
-    """The account may not do this."""
+    """Action that this account may not execute."""
 
     code: int = 10007
-    codes: ClassVar[tuple[int, ...]] = (10007, 90009)
+    codes: ClassVar[Codes] = (10007, 90009)
 
 
 class NotAMember(NoPermission):
-    """The account is not in this group."""
+    """Account that is not in the group."""
 
     reason: ClassVar[str] = "not_a_member"
 
 
 class OwnerCannotQuit(NoPermission):
-    """The owner of such a group cannot leave it: pass it on first, or dissolve it."""
+    """Owner who tries to leave a group; transfer the ownership, or dissolve the group."""
 
     code: int = 10009
-    codes: ClassVar[tuple[int, ...]] = (10009,)
+    codes: ClassVar[Codes] = (10009,)
 
 
 class Muted(ServerRefused):
-    """May not speak there; `retry_after` seconds when it is known how long."""
+    """Sender who is muted; `retry_after` gives the seconds left if the server names them."""
 
     code: int = 10017
-    codes: ClassVar[tuple[int, ...]] = (10017, 20012)
+    codes: ClassVar[Codes] = (10017, 20012)
 
 
 class Blacklisted(ServerRefused):
-    """One of the two has the other on the blacklist."""
+    """Request between two users of whom one has blocked the other."""
 
     code: int = 20007
-    codes: ClassVar[tuple[int, ...]] = (20007, 30515, 30525)
+    codes: ClassVar[Codes] = (20007, 30515, 30525)
 
 
 class NotFriends(ServerRefused):
-    """Only friends may do this."""
+    """Action that is allowed between friends only."""
 
     code: int = 20009
-    codes: ClassVar[tuple[int, ...]] = (20009, 20010, 20011, 31704)
+    codes: ClassVar[Codes] = (20009, 20010, 20011, 31704)
 
 
 class FriendRefused(ServerRefused):
-    """This user's profile lets nobody add them."""
+    """Friend request to a user whose profile lets nobody add them."""
 
     code: int = 30516
-    codes: ClassVar[tuple[int, ...]] = (30516,)
+    codes: ClassVar[Codes] = (30516,)
 
 
 class AlreadyMember(ServerRefused):
-    """The user is in the group already."""
+    """User who is in the group already."""
 
     code: int = 10013
-    codes: ClassVar[tuple[int, ...]] = (10013,)
+    codes: ClassVar[Codes] = (10013,)
 
 
 class LimitReached(ServerRefused):
-    """A group, a friend list or a blacklist is full; the text says which and its limit."""
+    """Group, friend list or blacklist that is full; the text names the limit."""
 
     code: int = 10014
-    codes: ClassVar[tuple[int, ...]] = (10014, 30010, 30011, 30012, 30013, 30014)
+    codes: ClassVar[Codes] = (10014, 30010, 30011, 30012, 30013, 30014)
 
 
 class NoSuchApplication(ServerRefused):
-    """There is no such application: it was answered already, or never made."""
+    """Application that does not exist, or that was answered already."""
 
     code: int = 30614
-    codes: ClassVar[tuple[int, ...]] = (30614, 10032)
+    codes: ClassVar[Codes] = (30614, 10032)
 
 
 class GroupExists(ServerRefused):
-    """The group id is taken."""
+    """Group id that is in use."""
 
     code: int = 10021
-    codes: ClassVar[tuple[int, ...]] = (10021, 10025)
+    codes: ClassVar[Codes] = (10021, 10025)
 
 
 class RateLimited(ServerRefused):
-    """Too often; wait `retry_after` seconds."""
+    """Request beyond the rate limit; retry after `retry_after` seconds."""
 
     code: int = 10023
-    codes: ClassVar[tuple[int, ...]] = (10023, 9506)
+    codes: ClassVar[Codes] = (10023, 9506)
 
 
 class UnknownMessage(ServerRefused):
-    """There is no such message to act on."""
+    """Message that the server does not have."""
 
     code: int = 10030
-    codes: ClassVar[tuple[int, ...]] = (10030, 20022)
+    codes: ClassVar[Codes] = (10030, 20022)
 
 
 class RecallTooLate(ServerRefused):
-    """The time in which its sender can recall a message is over."""
+    """Recall after the server's time limit."""
 
     code: int = 10031
-    codes: ClassVar[tuple[int, ...]] = (10031, 20016)
+    codes: ClassVar[Codes] = (10031, 20016)
 
 
 class AlreadyRecalled(ServerRefused):
-    """The message was recalled: there is nothing left of it to edit or to react to."""
+    """Edit of, or reaction to, a message that was recalled."""
 
     code: int = 20023
-    codes: ClassVar[tuple[int, ...]] = (20023,)
+    codes: ClassVar[Codes] = (20023,)
 
 
 class MsgIdConflict(ServerRefused):
-    """The sender already used this msg_id for a message with another body."""
+    """Message whose msg_id its sender already used for another body."""
 
     code: int = 90005
-    codes: ClassVar[tuple[int, ...]] = (90005,)
+    codes: ClassVar[Codes] = (90005,)
 
 
 class ServerFault(ServerRefused):
-    """The server failed to do it; nothing was stored."""
+    """Failure of the server; nothing was stored. Retry later."""
 
     code: int = 60002
-    codes: ClassVar[tuple[int, ...]] = (60002, 10002, 90994)
+    codes: ClassVar[Codes] = (60002, 10002, 90994)
 
 
 class NetworkError(TimimError):
-    """No answer. What was accepted for sending stays queued."""
+    """Request without an answer; messages that were accepted for sending stay queued."""
 
     code: int = 9508
 
 
 class ConnectionFailed(NetworkError):
-    """Could not connect, or the connection was lost before the reply."""
+    """Connection that could not be made, or was lost before the reply."""
 
-    codes: ClassVar[tuple[int, ...]] = (9508,)
+    codes: ClassVar[Codes] = (9508,)
 
 
 class RequestTimeout(NetworkError):
-    """Connected, but the reply did not come in time."""
+    """Reply that did not arrive in time on a working connection."""
 
     code: int = 6012
-    codes: ClassVar[tuple[int, ...]] = (6012, 9520)
+    codes: ClassVar[Codes] = (6012, 9520)
 
 
 class ProtocolError(NetworkError):
-    """The other side sent what the protocol does not allow."""
+    """Data from the other side that the protocol does not allow."""
 
     code: int = 60003
-    codes: ClassVar[tuple[int, ...]] = (60003,)
+    codes: ClassVar[Codes] = (60003,)
 
 
 class MediaError(TimimError):
-    """A file, picture or sound could not be taken, sent or fetched."""
+    """File, picture or sound that cannot be read, sent or fetched."""
 
     code: int = 6022
 
 
 class FileMissing(MediaError):
-    """No such file."""
+    """Path without a file."""
 
     code: int = 7004
-    codes: ClassVar[tuple[int, ...]] = (7004,)
+    codes: ClassVar[Codes] = (7004,)
 
 
 class TooLarge(MediaError):
-    """Over the size limit."""
+    """Content over its size limit; the text names the limit."""
 
     code: int = 7005
-    codes: ClassVar[tuple[int, ...]] = (7005,)
+    codes: ClassVar[Codes] = (7005,)
 
 
 class EmptyFile(MediaError):
-    """There is nothing in it."""
+    """Content of 0 bytes."""
 
     code: int = 7006
-    codes: ClassVar[tuple[int, ...]] = (7006,)
+    codes: ClassVar[Codes] = (7006,)
 
 
 class NotAnImage(MediaError):
-    """The bytes are no picture of a kind that timim takes."""
+    """Bytes that are no supported picture, or a damaged one."""
 
     code: int = 6031
-    codes: ClassVar[tuple[int, ...]] = (6031,)
+    codes: ClassVar[Codes] = (6031,)
 
 
 class UploadFailed(MediaError):
-    """The upload did not end well; nothing was sent."""
+    """Upload that failed; no message was sent."""
 
     code: int = 6008
-    codes: ClassVar[tuple[int, ...]] = (6008,)
+    codes: ClassVar[Codes] = (6008,)
 
 
 class DownloadFailed(MediaError):
-    """The download did not end well; no partial file is left."""
+    """Download that failed; no partial file is left."""
 
     code: int = 6009
-    codes: ClassVar[tuple[int, ...]] = (6009,)
+    codes: ClassVar[Codes] = (6009,)
 
 
 class MediaGone(DownloadFailed):
-    """The server no longer has these bytes, or this account may not have them."""
+    """Content that the server no longer has, or that this account may not read."""
 
 
 class StorageError(TimimError):
-    """The database failed: disk full, not writable, or damaged."""
+    """Failure of a database: the disk is full, not writable, or damaged."""
 
     code: int = 6022
-    codes: ClassVar[tuple[int, ...]] = (6022,)
+    codes: ClassVar[Codes] = (6022,)
 
 
 class StoreCorrupted(StorageError):
-    """The database file is not whole."""
+    """Corrupt local store; the next `open()` or `login()` replaces the file."""
 
 
 class StoreInUse(StorageError):
-    """Another process, or another Client in this one, has the data folder open."""
+    """Data folder that another process, or another Client in this process, has open."""
 
 
 def error_for(code: int, info: str, *, reason: str = "", retry_after: float | None = None) -> TimimError:
-    """Return the exception for a reply's ErrorCode, ErrorInfo and ErrorReason (timim's own)."""
+    """Return, without raising, the error for a reply's ErrorCode, ErrorInfo and ErrorReason (a timim extension)."""
     if reason == NotAMember.reason:
         return NotAMember(info, code=code, retry_after=retry_after)
     return _BY_CODE.get(code, ServerRefused)(info, code=code, retry_after=retry_after)

@@ -1,4 +1,4 @@
-"""Events that a client delivers besides messages. Every event is a frozen dataclass and a ClientEvent.
+"""Events that a client delivers besides messages. Each event is a frozen dataclass and a ClientEvent.
 
 Register a handler with `client.on(ConnectionLost, …)`, or read a stream from `client.events(ConnectionLost, …)`.
 """
@@ -46,9 +46,9 @@ class ClientEvent:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLost(ClientEvent):
-    """The connection is lost, and the client is trying to connect again. Queued messages stay queued.
+    """Loss of the connection. The client tries to connect again, and queued messages stay queued.
 
-    With StoreCorrupted as its error the client does not try, because nothing could be stored. The next `login()`
+    If `error` is StoreCorrupted, the client does not reconnect, because it cannot store messages. The next `login()`
     replaces the store.
     """
 
@@ -57,21 +57,21 @@ class ConnectionLost(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRestored(ClientEvent):
-    """The client is connected again and has fetched the messages that it missed."""
+    """Restored connection. The messages that the client missed have been fetched."""
 
 
 @dataclass(frozen=True, slots=True)
 class KickedOut(ClientEvent):
-    """The server ended this device's login, or its signature is no longer valid. Log in again with a new signature."""
+    """End of this device's login by the server, or by an invalid signature; log in again with a new signature."""
 
     error: TimimError
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryReset(ClientEvent):
-    """The server has a new epoch: it was restored from a back-up, and may have lost the messages since that back-up.
+    """New epoch of the server, which was restored from a back-up and may have lost the messages since then.
 
-    The client discards its knowledge of completeness and asks again; the stored messages stay.
+    The client discards its history coverage and fetches the history again; locally stored messages stay.
     """
 
     epoch: str
@@ -79,9 +79,9 @@ class HistoryReset(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class StoreReplaced(ClientEvent):
-    """The local database was corrupt and has been moved to `path`; it may contain unsent messages.
+    """Replacement of a corrupt local store. The old file is at `path` and can contain unsent messages.
 
-    A new database is filled from the server.
+    The client fills the new store from the server.
     """
 
     path: Path
@@ -89,10 +89,10 @@ class StoreReplaced(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class HandlerFailed(ClientEvent):
-    """A handler of the program raised `error`. The error is logged too, and later messages and events are delivered.
+    """Error of a handler. The error is logged too, and later messages and events are delivered.
 
-    `argument` is the list of messages or the event that the handler was called with. If a handler of this event raises,
-    the error is logged only.
+    `argument` is the list of messages or the event that the handler was called with. Errors of handlers of this event are
+    logged only.
     """
 
     handler: Callable[..., object]
@@ -102,7 +102,7 @@ class HandlerFailed(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class GroupChanged(ClientEvent):
-    """A group changed: a member joined, the group was renamed … Its conversation holds the same as a message."""
+    """Change of a group, such as a new member or a new name. `message` is its message in the group's conversation."""
 
     group_id: str
     tip: GroupTipElem
@@ -111,7 +111,7 @@ class GroupChanged(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class GroupNoticeReceived(ClientEvent):
-    """A notice to this user about a group: applied, invited, kicked, dissolved … It is also a system message."""
+    """Notice to this user about a group: applied, invited, kicked, dissolved … `message` is its system message."""
 
     group_id: str
     notice: GroupNoticeElem
@@ -120,7 +120,7 @@ class GroupNoticeReceived(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class RelationChanged(ClientEvent):
-    """Friends, applications, friend groups or the blacklist changed, on any device. It is also a system message."""
+    """Change of friends, applications, friend groups or the blacklist. `message` is its system message."""
 
     change: RelationElem
     message: Message
@@ -128,7 +128,7 @@ class RelationChanged(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class ProfileChanged(ClientEvent):
-    """The profile of a friend changed, or this user's own on another device. It is also a system message.
+    """Change of a friend's profile, or of this user's own on another device. `message` is its system message.
 
     `fields` has the new values by Tencent's tags.
     """
@@ -141,7 +141,7 @@ class ProfileChanged(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class MessageRecalled(ClientEvent):
-    """`operator` recalled a message that is stored locally; `message` is its state now, without content."""
+    """Recall of a locally stored message by `operator`; `message` is the message without its content."""
 
     message: Message
     operator: str
@@ -149,7 +149,7 @@ class MessageRecalled(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class MessageEdited(ClientEvent):
-    """`operator` edited a message that is stored locally; `message` has the new content."""
+    """Edit of a locally stored message by `operator`; `message` has the new content."""
 
     message: Message
     operator: str
@@ -157,7 +157,7 @@ class MessageEdited(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class ReactionsChanged(ClientEvent):
-    """`user` reacted to a message that is stored locally, or removed a reaction (`removed`); see `message.reactions`."""
+    """Reaction of `user` to a locally stored message, added or `removed`; `message.reactions` has all reactions."""
 
     message: Message
     user: str
@@ -167,7 +167,7 @@ class ReactionsChanged(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class ReadReceipt(ClientEvent):
-    """Messages of this account were read.
+    """Receipt for messages of this account.
 
     In C2C, `user` has read all messages up to `seq`. In a group, `readers` members have read the message `seq`, which was
     sent with `request_receipt=True`, and `others` members have not.
@@ -182,7 +182,7 @@ class ReadReceipt(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class ConversationChanged(ClientEvent):
-    """Another device of this account pinned or muted a conversation, or wrote a draft. The fields are the values now."""
+    """Change of a conversation's settings on another device of this account. The fields are the new values."""
 
     conversation: ConversationKey
     pinned: bool
@@ -191,18 +191,18 @@ class ConversationChanged(ClientEvent):
 
 
 def is_group_tip(message: Message) -> bool:
-    """Return whether the message is a tip of a group; tips do not count as unread."""
+    """Return True if the message is a tip of a group; tips do not count as unread."""
     in_group = message.conversation is not None and message.conversation.type is ConversationType.GROUP
     return in_group and is_from_server(message)
 
 
 def is_from_server(message: Message) -> bool:
-    """Return whether the server itself wrote the message; only such messages are reported as events."""
+    """Return True if the server wrote the message; only such messages become events."""
     return message.msg_id == SERVER_MSG_ID
 
 
 def events_from_message(message: Message) -> Iterator[ClientEvent]:
-    """Yield the events that a new message of the server stands for."""
+    """Yield the events that are made of a new message of the server."""
     for elem in message.elems:
         match elem:
             case GroupTipElem():

@@ -1,6 +1,6 @@
-"""Relations: friends, applications to become one, remarks, friend groups and the blacklist.
+"""Relations: friends, friend applications, remarks, friend groups and the blacklist.
 
-Every change, also by another device or by the other user, is delivered as a RelationChanged event and a system message.
+Each change by any device of either user is delivered as a RelationChanged event and a system message.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Friend", "FriendApplication", "Friends"]
 
 @dataclass(frozen=True, slots=True)
 class Friend:
-    """A friend: the profile's nickname and picture, and this account's remark and friend groups."""
+    """Friend, with the nickname and picture of the profile, and this account's remark and friend groups."""
 
     user_id: str
     nickname: str = ""
@@ -31,7 +31,7 @@ class Friend:
 
 @dataclass(frozen=True, slots=True)
 class FriendApplication:
-    """An application to become a friend, received or `sent` by this account. `time` is in server seconds."""
+    """Application to become a friend, received or `sent` by this account. `time` is in server seconds."""
 
     user_id: str
     nickname: str
@@ -42,13 +42,16 @@ class FriendApplication:
 
 
 class Friends:
-    """`client.friends`.
+    """Friends, friend applications and blacklist of this account: `client.friends`.
+
+    All methods share these errors; each names its further errors.
 
     Raises:
-        UnknownUser: the named user does not exist (20003). Every call that names a user may raise this.
-        InvalidArgument: the named id cannot be a user id, or is this account's own where that makes no sense.
-        NetworkError: the server did not answer; call again. Every call may raise this and the next.
-        NotLoggedIn: the client is not logged in.
+        UnknownUser: The named user does not exist (20003).
+        InvalidArgument: The named id cannot be a user id, or is this account's own id.
+        NetworkError: The server did not answer; call again.
+        NotLoggedIn: The client is not logged in.
+        ServerRefused: The server refused the request for another reason.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -60,32 +63,32 @@ class Friends:
         """Add a friend, or apply to become one if the user's profile asks for confirmation.
 
         Args:
-            user_id: the user to add.
-            wording: the text of the application, at most 256 bytes.
-            remark: this account's name for the friend, at most 96 bytes.
-            group: the friend group to put the friend into.
-            source: where the application comes from.
-            both: False adds the friend for this account only.
+            user_id: The user to add.
+            wording: The text of the application, at most 256 bytes.
+            remark: This account's name for the friend, at most 96 bytes.
+            group: The friend group to put the friend into.
+            source: Origin of the application, as the program names it.
+            both: False adds the friend to this account's list only.
 
         Returns:
             True if the user is a friend now; False if the application waits for an answer.
 
         Raises:
-            FriendRefused: the user lets nobody add them (30516).
-            Blacklisted: one of the two has blocked the other (30515, 30525).
-            LimitReached: one has too many friends, or the user too many applications (30010, 30012, 30014).
-            InvalidArgument: a text is too long (30001).
+            FriendRefused: The user lets nobody add them (30516).
+            Blacklisted: One of the two users has blocked the other (30515, 30525).
+            LimitReached: A user has too many friends or applications (30010, 30012, 30014).
+            InvalidArgument: A text is too long (30001).
         """
         friend = wire.NewFriend(account=checked_user_id(user_id), remark=remark, group=group, source=source, wording=wording)
         body = wire.AddFriendsRequest(friends=[friend], type=wire.BOTH if both else wire.SINGLE)
         return _one(await self._connection.call(wire.ADD_FRIENDS, body), pending=wire.PENDING)
 
     async def accept(self, user_id: str, *, remark: str = "", group: str = "", add_back: bool = True) -> None:
-        """Accept an application. With `add_back=False` only the applicant gets a friend.
+        """Accept an application; `add_back=False` makes a friend for the applicant only.
 
         Raises:
-            NoSuchApplication: the user did not apply, or was answered already (30614).
-            LimitReached: one of the two has too many friends (30010, 30014).
+            NoSuchApplication: The user did not apply, or was answered already (30614).
+            LimitReached: One of the two users has too many friends (30010, 30014).
         """
         action = wire.AGREE_AND_ADD if add_back else wire.AGREE
         answer = wire.ApplicationAnswer(account=checked_user_id(user_id), action=action, remark=remark, tag=group)
@@ -95,7 +98,7 @@ class Friends:
         """Refuse an application; the user may apply again.
 
         Raises:
-            NoSuchApplication: the user did not apply, or was answered already (30614).
+            NoSuchApplication: The user did not apply, or was answered already (30614).
         """
         answer = wire.ApplicationAnswer(account=checked_user_id(user_id), action=wire.REJECT)
         _one(await self._connection.call(wire.ANSWER_APPLICATIONS, wire.AnswerApplicationsRequest(answers=[answer])))
@@ -104,7 +107,7 @@ class Friends:
         """Withdraw this account's own application.
 
         Raises:
-            NoSuchApplication: there is none, or it was answered already (30614).
+            NoSuchApplication: The application does not exist, or was answered already (30614).
         """
         body = wire.DeleteApplicationsRequest(users=[checked_user_id(user_id)], type=wire.SENT)
         _one(await self._connection.call(wire.DELETE_APPLICATIONS, body))
@@ -113,7 +116,7 @@ class Friends:
         """Remove a friend from this account's list, and with `both` this account from the friend's.
 
         Raises:
-            NotFriends: the user is no friend (31704).
+            NotFriends: The user is no friend (31704).
         """
         body = wire.DeleteFriendsRequest(
             friends=[checked_user_id(user_id)], type=wire.DELETE_BOTH if both else wire.DELETE_SINGLE
@@ -121,7 +124,12 @@ class Friends:
         _one(await self._connection.call(wire.DELETE_FRIENDS, body))
 
     async def list(self) -> tuple[Friend, ...]:
-        """Fetch all friends, in the order they were added. Raises NetworkError and NotLoggedIn only."""
+        """Fetch all friends, in the order of their addition.
+
+        Raises:
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+        """
         found: tuple[Friend, ...] = ()
         start = 0
         while True:
@@ -135,44 +143,56 @@ class Friends:
         """Set this account's name for a friend, at most 96 bytes.
 
         Raises:
-            NotFriends: the user is no friend (31704).
-            InvalidArgument: the remark is too long (30001).
+            NotFriends: The user is no friend (31704).
+            InvalidArgument: The remark is too long (30001).
         """
         await self._update(user_id, wire.FriendField(tag="Tag_SNS_IM_Remark", value=remark))
 
     async def set_groups(self, user_id: str, groups: Sequence[str]) -> None:
-        """Set the friend groups of a friend. A new name makes a new group.
+        """Set the friend groups of a friend. A new name creates a friend group.
 
         Raises:
-            NotFriends: the user is no friend (31704).
-            LimitReached: there are too many friend groups (30011).
-            InvalidArgument: a name is empty or over 30 bytes (30001).
+            NotFriends: The user is no friend (31704).
+            LimitReached: There are too many friend groups (30011).
+            InvalidArgument: A name is empty or over 30 bytes (30001).
         """
         await self._update(user_id, wire.FriendField(tag="Tag_SNS_IM_Group", value=[*groups]))
 
     async def groups(self) -> dict[str, tuple[str, ...]]:
-        """Fetch the friend groups, and the user ids in each. Raises NetworkError and NotLoggedIn only."""
+        """Fetch the friend groups, and the user ids in each.
+
+        Raises:
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+        """
         reply = await self._connection.call(wire.LIST_FRIEND_GROUPS, wire.FriendGroupsRequest())
         return {group.name: tuple(group.friends) for group in reply.groups}
 
     async def add_group(self, name: str, members: Sequence[str] = ()) -> None:
-        """Make a friend group with these friends; users who are no friends are left out.
+        """Create a friend group with these friends; other users are ignored.
 
         Raises:
-            LimitReached: there are 32 friend groups already (30011).
-            InvalidArgument: the name is empty or over 30 bytes (30001).
+            LimitReached: There are 32 friend groups already (30011).
+            InvalidArgument: The name is empty or over 30 bytes (30001).
         """
         body = wire.FriendGroupsRequest(names=[name], users=[checked_user_id(user) for user in members])
         await self._connection.call(wire.ADD_FRIEND_GROUPS, body)
 
     async def delete_group(self, name: str) -> None:
-        """Delete a friend group. The friends in it stay friends. Raises NetworkError and NotLoggedIn only."""
+        """Delete a friend group. Its members stay friends.
+
+        Raises:
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+        """
         await self._connection.call(wire.DELETE_FRIEND_GROUPS, wire.FriendGroupsRequest(names=[name]))
 
     async def applications(self, *, sent: bool = False) -> tuple[FriendApplication, ...]:
-        """Fetch the applications that wait for this account's answer, or with `sent` for another's; the oldest first.
+        """Fetch the unanswered applications to this account, or with `sent` those of this account, oldest first.
 
-        Raises NetworkError and NotLoggedIn only.
+        Raises:
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
         """
         kind = wire.SENT if sent else wire.RECEIVED
         reply = await self._connection.call(wire.LIST_APPLICATIONS, wire.ListApplicationsRequest(type=kind))
@@ -181,23 +201,37 @@ class Friends:
         )
 
     async def read_applications(self) -> None:
-        """Mark all applications as read, on all devices of this account. Raises NetworkError and NotLoggedIn only."""
+        """Mark all applications as read on all devices of this account.
+
+        Raises:
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+        """
         await self._connection.call(wire.REPORT_APPLICATIONS, wire.ReportApplicationsRequest())
 
     async def block(self, user_id: str) -> None:
         """Put a user on the blacklist. Their messages are refused (20007), and a friendship ends for both.
 
         Raises:
-            LimitReached: the blacklist is full (30013).
+            LimitReached: The blacklist is full (30013).
         """
         _one(await self._connection.call(wire.ADD_BLOCKED, wire.AccountsRequest(users=[checked_user_id(user_id)])))
 
     async def unblock(self, user_id: str) -> None:
-        """Remove a user from the blacklist. Raises UnknownUser as every call that names a user."""
+        """Remove a user from the blacklist.
+
+        Raises:
+            UnknownUser: The user does not exist (20003).
+        """
         _one(await self._connection.call(wire.DELETE_BLOCKED, wire.AccountsRequest(users=[checked_user_id(user_id)])))
 
     async def blacklist(self) -> tuple[str, ...]:
-        """Fetch the user ids on the blacklist, in the order they were put there. Raises NetworkError and NotLoggedIn only."""
+        """Fetch the user ids on the blacklist, in the order of their addition.
+
+        Raises:
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+        """
         found: tuple[str, ...] = ()
         start = 0
         while True:
@@ -213,7 +247,7 @@ class Friends:
 
 
 def _one(reply: wire.FriendResultsReply, *, pending: int = 0) -> bool:
-    """Return True if the one result is a success, False if it is `pending`. Raises the error of a failed result."""
+    """Return True if the single result is a success, False if it is `pending`; raise the error of a failed result."""
     for result in reply.items:
         if pending and result.code == pending:
             return False

@@ -5,10 +5,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, TypeVar
+
+from msgspec import UNSET, UnsetType
 
 from .protocol.group_members import MemberInfo
-from .protocol.groups import GroupInfoItem
+from .protocol.groups import CustomField, GroupInfoItem
 
 __all__ = [
     "GroupInfo",
@@ -16,13 +18,17 @@ __all__ = [
     "GroupType",
     "JoinOption",
     "MemberRole",
+    "custom_to_wire",
     "group_info_from_wire",
     "group_member_from_wire",
+    "unset_if_none",
 ]
+
+T = TypeVar("T")
 
 
 class _TencentName(enum.StrEnum):
-    """A closed set of Tencent's names. A name that this version does not know keeps its text and equals it."""
+    """Enumeration of Tencent's names. A name unknown to this version becomes a value that equals its text."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
@@ -34,7 +40,7 @@ class _TencentName(enum.StrEnum):
 
 
 class GroupType(_TencentName):
-    """The types of groups. WORK and MEETING are the newer names of PRIVATE and CHAT_ROOM; both names stay as given."""
+    """Type of a group. WORK and MEETING are newer names of PRIVATE and CHAT_ROOM; a group keeps the name it was made with."""
 
     PRIVATE = "Private"
     WORK = "Work"
@@ -47,7 +53,7 @@ class GroupType(_TencentName):
 
 
 class MemberRole(_TencentName):
-    """The roles of a group's members."""
+    """Role of a group's member."""
 
     OWNER = "Owner"
     ADMIN = "Admin"
@@ -55,7 +61,7 @@ class MemberRole(_TencentName):
 
 
 class JoinOption(_TencentName):
-    """The ways in which users join a group by themselves: at once, after an admin's approval, or not at all."""
+    """Way in which users join a group by themselves: at once, after an admin's approval, or not at all."""
 
     FREE = "FreeAccess"
     APPROVAL = "NeedPermission"
@@ -64,7 +70,7 @@ class JoinOption(_TencentName):
 
 @dataclass(frozen=True, slots=True)
 class GroupInfo:
-    """A group's properties. Times are in server seconds."""
+    """Properties of a group. Times are in server seconds."""
 
     id: str
     type: GroupType
@@ -83,7 +89,7 @@ class GroupInfo:
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """A member of a group. `muted_until` is in server seconds, 0 when the member may speak."""
+    """Member of a group. `muted_until` is in server seconds, 0 if the member may speak."""
 
     user_id: str
     role: MemberRole
@@ -126,3 +132,13 @@ def group_member_from_wire(info: MemberInfo) -> GroupMember:
         info.muted_until,
         {one.key: one.value for one in info.custom},
     )
+
+
+def custom_to_wire(custom: Mapping[str, str] | None) -> list[CustomField]:
+    """Return custom fields as members of a request."""
+    return [CustomField(key=key, value=value) for key, value in (custom or {}).items()]
+
+
+def unset_if_none(value: T | None) -> T | UnsetType:
+    """Return the value for an optional member of a request; UNSET leaves the member out."""
+    return UNSET if value is None else value

@@ -1,16 +1,15 @@
-"""Groups: `client.groups` creates, finds and joins them, and a Group has the actions on one.
+"""Groups: `client.groups` creates, finds and joins groups, and a Group has the actions on one group.
 
-A group's type and the member's role decide about permissions. Every change reaches all members as a GroupChanged event
-and as a message in the group's conversation. Applications, invitations and being kicked concern one user, who gets
-GroupNoticeReceived and a system message.
+The type of the group and the role of the member define the permissions. All members get each change as a GroupChanged
+event and as a message in the group's conversation. The user concerned by an application, an invitation or a kick gets a
+GroupNoticeReceived event and a system message.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from .conversation import Conversation, ConversationRegistry
 from .errors import error_for
@@ -20,62 +19,37 @@ from .group_types import (
     GroupType,
     JoinOption,
     MemberRole,
+    custom_to_wire,
     group_info_from_wire,
     group_member_from_wire,
+    unset_if_none,
 )
-from .ids import ConversationType, checked_group_id, checked_user_id
+from .ids import ConversationType, checked_group_id, checked_user_id, checked_user_ids
+from .member_list import MemberList
 from .protocol import group_members as member_wire
 from .protocol import groups as wire
 from .transport.connection import Connection
 
 __all__ = ["Group", "Groups", "MemberList"]
 
-PAGE = 100
-T = TypeVar("T")
-
-
-class MemberList:
-    """The members of a group, fetched when read: `await` gives the whole list, `async for` goes page by page.
-
-    Raises the errors of the calls of a Group while it is read.
-    """
-
-    def __init__(self, group_id: str, roles: Sequence[str], connection: Connection) -> None:
-        self._group_id = group_id
-        self._roles = list(roles)
-        self._connection = connection
-
-    async def __aiter__(self) -> AsyncIterator[GroupMember]:
-        offset = 0
-        while True:
-            body = member_wire.GetMembersRequest(group_id=self._group_id, limit=PAGE, offset=offset, roles=self._roles)
-            reply = await self._connection.call(member_wire.GET_MEMBERS, body)
-            for member in reply.members:
-                yield group_member_from_wire(member)
-            offset += PAGE
-            if offset >= reply.member_num:
-                return
-
-    def __await__(self) -> Generator[object, None, list[GroupMember]]:
-        return self._all().__await__()
-
-    async def _all(self) -> list[GroupMember]:
-        return [member async for member in self]
+PAGE = 100  # groups in one request
 
 
 class Group:
-    """A group; getting one does no I/O.
+    """Group, from `client.groups.of(id)` without I/O. All coroutines share these errors, and each names further ones.
 
     Raises:
-        UnknownGroup: no such group exists (10010). Every call of a group may raise this and the next three.
-        NotAMember: this account is not in the group, or the named user is not (10007).
-        NetworkError: the server did not answer; call again.
-        NotLoggedIn: the client is not logged in.
+        UnknownGroup: There is no such group (10010).
+        NotAMember: This account, or the named user, is not in the group (10007).
+        InvalidArgument: A named id cannot be a user id.
+        NetworkError: The server did not answer; call again.
+        NotLoggedIn: The client is not logged in.
+        ServerRefused: The server refused the request for another reason.
     """
 
     id: str
     type: GroupType
-    """UNKNOWN until `info()` was called, if the group was got by its id."""
+    """Type of the group; UNKNOWN before `info()` for a group from `client.groups.of()`."""
     conversation: Conversation
 
     def __init__(self, id: str, type: GroupType, conversation: Conversation, connection: Connection) -> None:
@@ -88,7 +62,7 @@ class Group:
         """Fetch the group's properties.
 
         Raises:
-            NotAMember: this account is not in the group; see `public_info`.
+            NotAMember: This account is not in the group; use `public_info`.
         """
         reply = await self._connection.call(wire.GET_GROUP_INFO, wire.GetGroupInfoRequest(group_ids=[self.id]))
         found = reply.groups[0]
@@ -98,10 +72,10 @@ class Group:
         return group_info_from_wire(found)
 
     async def public_info(self) -> GroupInfo:
-        """Fetch the public properties of a group that one can join: no notification, custom fields or mutes.
+        """Fetch the public properties of the group: all except notification, custom fields and mutes.
 
         Raises:
-            NoPermission: the group can be joined by invitation only.
+            NoPermission: The group can be joined by invitation only.
         """
         reply = await self._connection.call(wire.GET_PUBLIC_INFO, wire.GetGroupInfoRequest(group_ids=[self.id]))
         found = reply.groups[0]
@@ -124,38 +98,42 @@ class Group:
         """Change the given properties.
 
         Args:
-            name: at most 30 bytes.
-            introduction: at most 240 bytes.
-            notification: at most 300 bytes.
-            face_url: the address of the group's picture.
-            max_members: the number of members that the group may have.
-            join_option: how users join by themselves; fixed for some types.
+            name: At most 30 bytes.
+            introduction: At most 240 bytes.
+            notification: At most 300 bytes.
+            face_url: The address of the group's picture.
+            max_members: The number of members that the group may have.
+            join_option: Way in which users join by themselves; fixed for some types.
             muted_all: True lets only the owner and the admins speak.
-            custom: up to 20 fields by key; an empty value removes a field.
+            custom: Up to 20 fields by key; an empty value removes a field.
 
         Raises:
-            InvalidArgument: a value is over its limit or not allowed for this type (10004).
-            NoPermission: the member's role does not allow it.
+            InvalidArgument: A value is over its limit or not allowed for this type (10004).
+            NoPermission: The member's role does not allow it.
         """
         body = wire.ModifyGroupRequest(
             group_id=self.id,
-            name=_given(name),
-            introduction=_given(introduction),
-            notification=_given(notification),
-            face_url=_given(face_url),
-            max_members=_given(max_members),
-            apply_option=_given(join_option),
+            name=unset_if_none(name),
+            introduction=unset_if_none(introduction),
+            notification=unset_if_none(notification),
+            face_url=unset_if_none(face_url),
+            max_members=unset_if_none(max_members),
+            apply_option=unset_if_none(join_option),
             mute_all=UNSET if muted_all is None else "On" if muted_all else "Off",
-            custom=_fields(custom),
+            custom=custom_to_wire(custom),
         )
         await self._connection.call(wire.MODIFY_GROUP, body)
 
     def members(self, *roles: MemberRole | str) -> MemberList:
-        """Return the members of these roles, or all, in the order they joined: `await group.members()`, or `async for`."""
+        """Return the members with these roles, by default all, in the order of joining; `await` or `async for` fetches them."""
         return MemberList(self.id, roles, self._connection)
 
     async def member(self, user_id: str) -> GroupMember | None:
-        """Fetch one member; None if the user is not in the group. Raises NotAMember if this account is not."""
+        """Fetch one member; None if the user is not in the group.
+
+        Raises:
+            NotAMember: This account is not in the group.
+        """
         body = member_wire.GetNamedMembersRequest(group_id=self.id, users=[checked_user_id(user_id)])
         reply = await self._connection.call(member_wire.GET_NAMED_MEMBERS, body)
         return group_member_from_wire(reply.members[0]) if reply.members else None
@@ -167,12 +145,12 @@ class Group:
             For each user True if the user is in the group now, False if an admin has to approve first.
 
         Raises:
-            UnknownUser: a user does not exist (20003); the other users have been invited.
-            LimitReached: the group is full (10014).
-            InvalidArgument: there are no users, or more than 100 (10037).
-            NoPermission: the member's role does not allow it.
+            UnknownUser: A user does not exist (20003); the other users have been invited.
+            LimitReached: The group is full (10014).
+            InvalidArgument: There are no users, or more than 100 (10037).
+            NoPermission: The member's role does not allow it.
         """
-        users = _users(user_ids)
+        users = checked_user_ids(user_ids)
         body = member_wire.AddMembersRequest(group_id=self.id, members=[wire.NewMember(account=user) for user in users])
         reply = await self._connection.call(member_wire.ADD_MEMBERS, body)
         for one in reply.members:
@@ -184,18 +162,18 @@ class Group:
         """Remove up to 500 members.
 
         Raises:
-            InvalidArgument: there are no users, or more than 500 (10038).
-            NoPermission: the member's role does not allow it; an admin cannot kick an admin.
+            InvalidArgument: There are no users, or more than 500 (10038).
+            NoPermission: The member's role does not allow it; an admin cannot kick an admin.
         """
-        body = member_wire.DeleteMembersRequest(group_id=self.id, users=_users(user_ids), reason=reason)
+        body = member_wire.DeleteMembersRequest(group_id=self.id, users=checked_user_ids(user_ids), reason=reason)
         await self._connection.call(member_wire.DELETE_MEMBERS, body)
 
     async def mute(self, user_id: str, seconds: int) -> None:
-        """Forbid a member to speak for some seconds; 0 allows it again.
+        """Mute a member for some seconds; 0 unmutes the member.
 
         Raises:
             InvalidArgument: `seconds` is negative or too large (10004).
-            NoPermission: the role of one of the two does not allow it.
+            NoPermission: The role of this account is not above the member's role.
         """
         await self._modify(user_id, mute_s=seconds)
 
@@ -203,26 +181,26 @@ class Group:
         """Make a member an ADMIN, or an admin a MEMBER again.
 
         Raises:
-            InvalidArgument: the role is neither of the two (10004).
-            NoPermission: this account is not the owner, or the type has no admins.
+            InvalidArgument: The role is neither ADMIN nor MEMBER (10004).
+            NoPermission: This account is not the owner, or the type has no admins.
         """
         await self._modify(user_id, role=role)
 
     async def set_name_card(self, name_card: str, *, user_id: str | None = None) -> None:
-        """Set a member's name in this group, at most 50 bytes; this account's own unless `user_id` is given.
+        """Set the name card of a member, by default of this account, at most 50 bytes.
 
         Raises:
-            InvalidArgument: the name is too long (10004).
-            NoPermission: the name is another's, and this account is neither owner nor admin.
+            InvalidArgument: The name is too long (10004).
+            NoPermission: `user_id` is another user, and this account is neither owner nor admin.
         """
         await self._modify(user_id or "", name_card=name_card)
 
     async def set_member_custom(self, custom: Mapping[str, str], *, user_id: str | None = None) -> None:
-        """Set custom fields of a member, at most 20; an empty value removes one.
+        """Set up to 20 custom fields of a member, by default of this account; an empty value removes a field.
 
         Raises:
-            InvalidArgument: there are too many fields, or one is too long (10004).
-            NoPermission: the fields are another's, and this account is neither owner nor admin.
+            InvalidArgument: There are too many fields, or one is too long (10004).
+            NoPermission: `user_id` is another user, and this account is neither owner nor admin.
         """
         await self._modify(user_id or "", custom=custom)
 
@@ -230,7 +208,7 @@ class Group:
         """Make another member the owner.
 
         Raises:
-            NoPermission: this account is not the owner, or the type's owner cannot change.
+            NoPermission: This account is not the owner, or the type's owner cannot change.
         """
         body = wire.ChangeOwnerRequest(group_id=self.id, new_owner=checked_user_id(user_id))
         await self._connection.call(wire.CHANGE_OWNER, body)
@@ -239,15 +217,15 @@ class Group:
         """Leave the group. The owner of a WORK group may leave too: the oldest member becomes the owner.
 
         Raises:
-            OwnerCannotQuit: this account owns a group of another type (10009); transfer it, or dissolve it.
+            OwnerCannotQuit: This account owns a group of another type (10009); transfer it, or dissolve it.
         """
         await self._connection.call(member_wire.QUIT_GROUP, wire.GroupIdRequest(group_id=self.id))
 
     async def dissolve(self) -> None:
-        """End the group for all members. Its history can be read only where it was stored before.
+        """Dissolve the group for all members. Its history stays readable only where it is stored locally.
 
         Raises:
-            NoPermission: this account is not the owner, or the type cannot be dissolved.
+            NoPermission: This account is not the owner, or the type cannot be dissolved.
         """
         await self._connection.call(wire.DESTROY_GROUP, wire.GroupIdRequest(group_id=self.id))
 
@@ -255,36 +233,57 @@ class Group:
         """Accept a user's application to join.
 
         Raises:
-            NoSuchApplication: the user did not apply, or was answered already (10032).
-            AlreadyMember: the user is in the group already (10013).
-            LimitReached: the group is full (10014).
-            NoPermission: this account is neither owner nor admin.
+            NoSuchApplication: The user did not apply, or was answered already (10032).
+            AlreadyMember: The user is in the group already (10013).
+            LimitReached: The group is full (10014).
+            NoPermission: This account is neither owner nor admin.
         """
         await self._answer_application(user_id, "Agree", text)
 
     async def refuse(self, user_id: str, *, text: str = "") -> None:
-        """Refuse a user's application to join. Raises NoSuchApplication (10032) and NoPermission, as `accept`."""
+        """Refuse a user's application to join.
+
+        Raises:
+            NoSuchApplication: The user did not apply, or was answered already (10032).
+            NoPermission: This account is neither owner nor admin.
+        """
         await self._answer_application(user_id, "Reject", text)
 
     async def accept_invitation(self, user_id: str, *, text: str = "") -> None:
-        """Approve a member's invitation of this user. Raises the errors of `accept`."""
+        """Approve a member's invitation of this user.
+
+        Raises:
+            NoSuchApplication: There is no invitation, or it was answered already (10032).
+            AlreadyMember: The user is in the group already (10013).
+            LimitReached: The group is full (10014).
+            NoPermission: This account is neither owner nor admin.
+        """
         await self._answer_invitation(user_id, "Agree", text)
 
     async def refuse_invitation(self, user_id: str, *, text: str = "") -> None:
-        """Refuse a member's invitation of this user. Raises the errors of `refuse`."""
+        """Refuse a member's invitation of this user.
+
+        Raises:
+            NoSuchApplication: There is no invitation, or it was answered already (10032).
+            NoPermission: This account is neither owner nor admin.
+        """
         await self._answer_invitation(user_id, "Reject", text)
 
     async def attributes(self) -> dict[str, str]:
-        """Fetch the group's attributes: up to 16 small texts by key. Raises NotAMember if this account is no member."""
+        """Fetch the group's attributes: up to 16 short texts by key.
+
+        Raises:
+            NotAMember: This account is not in the group.
+        """
         reply = await self._connection.call(wire.GET_ATTRIBUTES, wire.GroupIdRequest(group_id=self.id))
         return {one.key: one.value for one in reply.attributes}
 
     async def set_attributes(self, attributes: Mapping[str, str]) -> None:
-        """Set attributes of the group; an empty text removes one.
+        """Set attributes of the group; an empty text removes an attribute.
 
         Raises:
-            InvalidArgument: a key is over 32 bytes, a value over 4000, or there are more than 16 attributes (10004).
-            NoPermission: the member's role does not allow it.
+            InvalidArgument: A key is over 32 bytes, a value over 4000, or there are more than 16 attributes (10004).
+            NoPermission: The member's role does not allow it.
         """
         wanted = [wire.GroupAttribute(key=key, value=value) for key, value in attributes.items()]
         body = wire.ModifyAttributesRequest(group_id=self.id, attributes=wanted)
@@ -302,10 +301,10 @@ class Group:
         body = member_wire.ModifyMemberRequest(
             group_id=self.id,
             account=checked_user_id(user_id) if user_id else self._connection.user_id,
-            role=_given(role),
-            name_card=_given(name_card),
-            mute_s=_given(mute_s),
-            custom=_fields(custom),
+            role=unset_if_none(role),
+            name_card=unset_if_none(name_card),
+            mute_s=unset_if_none(mute_s),
+            custom=custom_to_wire(custom),
         )
         await self._connection.call(member_wire.MODIFY_MEMBER, body)
 
@@ -324,14 +323,24 @@ class Group:
 
 
 class Groups:
-    """`client.groups`: creates, finds and joins groups. Every coroutine may raise NetworkError and NotLoggedIn too."""
+    """Creation and joining of groups: `client.groups`. All coroutines share these errors, and each names further ones.
+
+    Raises:
+        NetworkError: The server did not answer; call again.
+        NotLoggedIn: The client is not logged in.
+        ServerRefused: The server refused the request for another reason.
+    """
 
     def __init__(self, connection: Connection, conversations: ConversationRegistry) -> None:
         self._connection = connection
         self._conversations = conversations
 
     def of(self, id: str) -> Group:
-        """Return the group with this id, without I/O. Raises InvalidArgument if it cannot be a group id."""
+        """Return the group with this id, without I/O.
+
+        Raises:
+            InvalidArgument: The id is empty, over 48 bytes or has control characters.
+        """
         return self._group(checked_group_id(id))
 
     async def create(
@@ -351,10 +360,10 @@ class Groups:
         """Create a group, with this account as its owner and up to 100 first members.
 
         Raises:
-            InvalidArgument: the type, a name or a text is wrong (10004), the id (10015), or the members (10037).
-            UnknownUser: a member does not exist (20003).
-            GroupExists: the id is taken (10021), also by a dissolved group.
-            LimitReached: there are more members than the group may have (10014).
+            InvalidArgument: The type, a name or a text is wrong (10004), the id (10015), or the members (10037).
+            UnknownUser: A member does not exist (20003).
+            GroupExists: The id is in use (10021), also by a dissolved group.
+            LimitReached: There are more members than the group may have (10014).
         """
         body = wire.CreateGroupRequest(
             type=type,
@@ -366,7 +375,7 @@ class Groups:
             face_url=face_url,
             max_members=max_members,
             apply_option=join_option or "",
-            custom=_fields(custom),
+            custom=custom_to_wire(custom),
         )
         reply = await self._connection.call(wire.CREATE_GROUP, body)
         return self._group(reply.group_id, GroupType(reply.type or type))
@@ -375,21 +384,26 @@ class Groups:
         """Join a group, or apply to join.
 
         Returns:
-            True if this account is in the group now; False if the owner and the admins were asked, and a notice will
-            bring their answer.
+            True if this account is in the group now; False if an admin has to approve first. A GroupNoticeReceived event
+            reports the answer.
 
         Raises:
-            AlreadyMember: this account is in the group already (10013).
-            NoPermission: the group can be joined by invitation only (10007).
-            LimitReached: the group is full (10014).
-            UnknownGroup: no such group exists (10010).
-            InvalidArgument: the id or the text is wrong.
+            AlreadyMember: This account is in the group already (10013).
+            NoPermission: The group can be joined by invitation only (10007).
+            LimitReached: The group is full (10014).
+            UnknownGroup: No such group exists (10010).
+            InvalidArgument: The id or the text is wrong.
         """
         body = member_wire.JoinGroupRequest(group_id=checked_group_id(id), wording=wording)
         return (await self._connection.call(member_wire.JOIN_GROUP, body)).joined == member_wire.JOINED
 
     async def joined(self) -> list[Group]:
-        """Fetch the groups that this account is in. Raises NetworkError and NotLoggedIn only."""
+        """Fetch the groups that this account is in.
+
+        Raises:
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+        """
         found: list[Group] = []
         offset = 0
         while True:
@@ -401,18 +415,3 @@ class Groups:
 
     def _group(self, id: str, type: GroupType = GroupType.UNKNOWN) -> Group:
         return Group(id, type, self._conversations.get(ConversationType.GROUP, id), self._connection)
-
-
-def _users(user_ids: Iterable[str | Sequence[str]]) -> list[str]:
-    users: list[str] = []
-    for one in user_ids:
-        users += [one] if isinstance(one, str) else one
-    return [checked_user_id(user) for user in dict.fromkeys(users)]
-
-
-def _given(value: T | None) -> T | UnsetType:
-    return UNSET if value is None else value
-
-
-def _fields(custom: Mapping[str, str] | None) -> list[wire.CustomField]:
-    return [wire.CustomField(key=key, value=value) for key, value in (custom or {}).items()]

@@ -1,4 +1,4 @@
-"""Pages of a conversation's history, and how much of the history a device holds."""
+"""Pages of a conversation's history, and the coverage of the history on this device."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ __all__ = ["HistoryCoverage", "Page", "history_coverage"]
 
 
 class Page(Sequence[Message]):
-    """Messages, newest first, with a proof of completeness.
+    """Sequence of messages, newest first, with a proof of completeness.
 
-    `interval` are the seqs that the page covers without a gap, None if there are none. `complete` means that no message
-    is missing, so that a page shorter than asked for reaches the beginning of the history. Offline, the newest messages
-    are unknown, and a page of the newest is never complete. `requests` counts the requests to the server.
+    Attributes:
+        complete: True if no message is missing; a page with fewer messages than requested reaches the begin of the history.
+            Without a connection the newest messages are unknown, so that a page of the newest is never complete.
+        interval: The seqs that the page covers without a gap; None if there are none.
+        source: Origin of the messages: "local", "server" or "both".
+        requests: Number of requests to the server.
     """
 
     def __init__(
@@ -56,9 +59,9 @@ class Page(Sequence[Message]):
 
 @dataclass(frozen=True, slots=True)
 class HistoryCoverage:
-    """The part of a conversation's history that is stored locally: `intervals` of seqs, with `gaps` between.
+    """Coverage of a conversation's history on this device: stored `intervals` of seqs, and `gaps` between them.
 
-    `first_visible_seq` is the first seq that this account may see, `last_seq` the last one that this device knows of.
+    `first_visible_seq` is the first seq that this account may read, `last_seq` the last one that this device knows of.
     """
 
     intervals: tuple[Interval, ...]
@@ -68,11 +71,11 @@ class HistoryCoverage:
 
     @property
     def complete(self) -> bool:
-        """Whether the whole history is stored locally."""
+        """True if the whole history is stored locally."""
         return not self.gaps
 
 
 def history_coverage(held: Coverage, first_visible_seq: int, last_seq: int) -> HistoryCoverage:
-    """Return the coverage of a history of which `held` is stored locally."""
+    """Return the coverage of a history with the locally stored seqs `held`."""
     last = max(last_seq, held.last)
     return HistoryCoverage(held.intervals, held.missing(first_visible_seq, last), first_visible_seq, last)

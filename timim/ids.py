@@ -1,13 +1,14 @@
 """Identifiers of users, groups, conversations and messages. Pure: no clock and no randomness.
 
-A `msg_id` is `{client_time}-{random}`, made by the sender, at most 21 characters; with the sender and the conversation
-it identifies one message for ever. A `unique_id` is `seq · 2³² + random`, known once the server has numbered the message.
+A `msg_id` is `{client_time}-{random}`, at most 21 characters, chosen by the sender. Sender, conversation and msg_id
+identify a message permanently. A `unique_id` is `seq · 2³² + random`, known when the server has numbered the message.
 """
 
 from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from .errors import InvalidArgument, InvalidConversation
@@ -20,6 +21,7 @@ __all__ = [
     "MsgId",
     "checked_group_id",
     "checked_user_id",
+    "checked_user_ids",
     "conversation_key",
     "parse_msg_id",
     "random_of",
@@ -29,13 +31,13 @@ __all__ = [
 USER_ID_LIMIT_BYTES = 32
 GROUP_ID_LIMIT_BYTES = 48
 SYSTEM_PEER = "@TIM#SYSTEM"
-SERVER_MSG_ID = "0-0"  # of the server's own entries: a sender's random number is never 0
+SERVER_MSG_ID = "0-0"  # of entries that the server writes; the random number of a sender is never 0
 _MSG_ID = re.compile(r"(\d{1,10})-(\d{1,10})\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class ConversationType(enum.IntEnum):
-    """The kinds of conversation, by Tencent's numbers."""
+    """Type of a conversation, by Tencent's numbers."""
 
     C2C = 1
     GROUP = 2
@@ -43,7 +45,7 @@ class ConversationType(enum.IntEnum):
 
 
 class ConversationKey(NamedTuple):
-    """A conversation's identity: its type and its peer, so that C2C `x` is not group `x`."""
+    """Identity of a conversation: type and peer, so that C2C `x` differs from group `x`."""
 
     type: ConversationType
     peer: str
@@ -56,7 +58,12 @@ SYSTEM_CONVERSATION = ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
 
 
 def conversation_key(type: ConversationType, peer: str) -> ConversationKey:
-    """Return a checked key. Raises InvalidArgument if the peer is empty, too long or not printable."""
+    """Return the key of a conversation with a valid peer.
+
+    Raises:
+        InvalidArgument: The peer is empty, too long or has control characters.
+        InvalidConversation: A peer is given for the system conversation.
+    """
     match type:
         case ConversationType.C2C:
             return ConversationKey(type, checked_user_id(peer))
@@ -69,13 +76,33 @@ def conversation_key(type: ConversationType, peer: str) -> ConversationKey:
 
 
 def checked_user_id(user_id: str) -> str:
-    """Return `user_id`, or raise InvalidArgument unless it is 1 to 32 bytes of UTF-8 without control characters."""
+    """Return a valid user id unchanged.
+
+    Raises:
+        InvalidArgument: `user_id` is not 1 to 32 bytes of UTF-8, has control characters, or begins or ends with a space.
+    """
     return _checked("user id", user_id, USER_ID_LIMIT_BYTES)
 
 
 def checked_group_id(group_id: str) -> str:
-    """Return `group_id`, or raise InvalidArgument unless it is 1 to 48 bytes of UTF-8 without control characters."""
+    """Return a valid group id unchanged.
+
+    Raises:
+        InvalidArgument: `group_id` is not 1 to 48 bytes of UTF-8, has control characters, or begins or ends with a space.
+    """
     return _checked("group id", group_id, GROUP_ID_LIMIT_BYTES)
+
+
+def checked_user_ids(user_ids: Iterable[str | Sequence[str]]) -> list[str]:
+    """Return valid user ids, given one by one or in sequences, in one list.
+
+    Raises:
+        InvalidArgument: One of the ids cannot be a user id.
+    """
+    users: list[str] = []
+    for one in user_ids:
+        users += [one] if isinstance(one, str) else one
+    return [checked_user_id(user) for user in dict.fromkeys(users)]
 
 
 def _checked(field: str, value: str, limit: int) -> str:
@@ -91,7 +118,7 @@ def _checked(field: str, value: str, limit: int) -> str:
 
 
 class MsgId(NamedTuple):
-    """The two parts of a msg_id: the sender's clock in seconds, and a 32-bit random number that is never 0."""
+    """Parts of a msg_id: the time of the sender in seconds, and a 32-bit random number that is never 0."""
 
     client_time: int
     random: int
@@ -101,7 +128,11 @@ class MsgId(NamedTuple):
 
 
 def parse_msg_id(text: str) -> MsgId:
-    """Split a msg_id into its parts. Raises InvalidArgument if the text is no msg_id."""
+    """Split a msg_id into its parts.
+
+    Raises:
+        InvalidArgument: The text is no msg_id.
+    """
     match = _MSG_ID.match(text)
     if match is None:
         raise InvalidArgument(f"not a msg_id: {text!r}")

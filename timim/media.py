@@ -1,15 +1,16 @@
-"""Pictures, made ready to send: original, large and thumb; and the kind of a file by its first bytes.
+"""Preparation of pictures for sending (original, large and thumb), and detection of file formats.
 
-Invariant: the original's bytes are never touched unless the user asks. A variant is those very bytes (`Variant.data` is
-None), or made anew from pixels alone: turned upright, in sRGB, without EXIF, GPS, comments, XMP or profile.
+Invariant: the bytes of the original do not change unless the user asks for it. A variant is either the original
+(`Variant.data` is None) or encoded from the pixels: upright, in sRGB, without EXIF, GPS, comments, XMP or profile.
 
-    original    the bytes as they are
-    large       proportional, the shorter side 720; the original where that would enlarge or change nothing
-    thumb       likewise, the shorter side 198
+    original    the unchanged bytes
+    large       proportional, the shorter side 720 pixels; the original if that would enlarge it
+    thumb       proportional, the shorter side 198 pixels; the original if that would enlarge it
 
-A variant is a JPEG, or a PNG where pixels are transparent (JPEG has no alpha) or a side is over JPEG's 65500. An animated GIF,
-WebP or PNG stays one within bounds (`media_tools/animation.py`); past them, and for files with pages, it is the first frame.
-Pillow is imported at the first picture, so that `import timim` does not pay for it (source: section 接收图片消息; F05, F06).
+A variant is a JPEG, or a PNG if pixels are transparent (JPEG has no alpha) or a side is over JPEG's limit of 65500. Variants
+of animated GIF, WebP and PNG are animated within limits (`media_tools/animation.py`); beyond the limits, and for files with
+pages, a variant shows the first frame. Pillow is imported with the first picture, because its import is slow (Tencent IM SDK
+guide, 接收图片消息).
 """
 
 from __future__ import annotations
@@ -47,37 +48,55 @@ LARGE_SIDE: Final = 720  # pixels of the shorter side; both numbers are of the T
 THUMB_SIDE: Final = 198
 
 _COMPRESSED: Final = {ImageCompression.HIGH: (960, 75), ImageCompression.HD: (1440, 85)}  # shorter side, JPEG quality
-_WORKERS = 2  # a picture at the limit takes 400 MB for a moment, so few at once
+_WORKERS = 2  # a picture at the limit needs 400 MB of memory
 _TIM_FORMAT: Final = {"JPEG": 1, "GIF": 2, "PNG": 3, "BMP": 4}
 _TIM_OTHER: Final = 255
 _DEFAULT_LIMITS: Final = ImageLimits()
 
 
 async def image_variants(source: Path | bytes, *, limits: ImageLimits = _DEFAULT_LIMITS) -> ImageVariants:
-    """Run `make_variants` in one of two threads that are kept for pictures.
+    """Make the three variants of a picture in a worker thread; see `make_variants`.
 
-    At most two pictures are worked on at once in this process; further callers wait in line, and hold only their argument.
-    Cancelling leaves nothing behind: a waiting picture is dropped, and one under way ends by itself, without effect; no file
-    is ever written. docs/explanation/media.md has the cost of each format, and names those that block the loop.
+    At most two pictures are processed at once in this process; further calls wait in order. Cancelling drops a waiting
+    picture; a picture in process ends without effect. No file is written. docs/explanation/media.md has the cost of each
+    format, and names the formats that block the event loop.
+
+    Raises:
+        FileMissing: There is no such file (7004).
+        EmptyFile: The content has 0 bytes (7006).
+        TooLarge: There are too many bytes, pixels or frames (7005), see `ImageLimits`.
+        NotAnImage: The format is not supported, or the picture is damaged or truncated (6031).
+        MediaError: The path is a directory or not readable.
     """
     work = partial(make_variants, source, limits=limits)
     return await asyncio.get_running_loop().run_in_executor(_pool(), work)
 
 
 def make_variants(source: Path | bytes, *, limits: ImageLimits = _DEFAULT_LIMITS) -> ImageVariants:
-    """Make the three variants of a picture: JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF, and HEIC with `timim[heic]`.
+    """Make the three variants of a JPEG, PNG, GIF, WebP, BMP, TIFF or AVIF picture, or of HEIC with `timim[heic]`.
 
-    Raises FileMissing (7004), EmptyFile (7006), TooLarge (7005: bytes, pixels or frames, see `ImageLimits`),
-    NotAnImage (6031: another kind, damaged or truncated), MediaError (a directory, or not readable).
+    Raises:
+        FileMissing: There is no such file (7004).
+        EmptyFile: The content has 0 bytes (7006).
+        TooLarge: There are too many bytes, pixels or frames (7005), see `ImageLimits`.
+        NotAnImage: The format is not supported, or the picture is damaged or truncated (6031).
+        MediaError: The path is a directory or not readable.
     """
     return _read_and_make(source, limits, lambda data: _make_variants(data, limits))
 
 
 async def compressed_image(source: Path | bytes, level: ImageCompression, *, limits: ImageLimits = _DEFAULT_LIMITS) -> bytes:
-    """Return the picture to send at this level: its own bytes for ORIGINAL, otherwise a smaller picture made from it.
+    """Return the picture compressed to this level; ORIGINAL returns the unchanged bytes.
 
-    HIGH (much compressed): the shorter side at most 960 pixels, JPEG quality 75. HD: at most 1440, quality 85. A picture
-    that is not larger, or that would not take fewer bytes, and an animation stay as they are. Raises as `make_variants`.
+    HIGH limits the shorter side to 960 pixels (JPEG quality 75), HD to 1440 (quality 85). Animations, smaller pictures, and
+    pictures that would not take fewer bytes, stay unchanged. Cancelling has the effect described for `image_variants`.
+
+    Raises:
+        FileMissing: There is no such file (7004).
+        EmptyFile: The content has 0 bytes (7006).
+        TooLarge: There are too many bytes, pixels or frames (7005), see `ImageLimits`.
+        NotAnImage: The format is not supported, or the picture is damaged or truncated (6031).
+        MediaError: The path is a directory or not readable.
     """
     if level is ImageCompression.ORIGINAL:
         return await asyncio.to_thread(_bytes_of, source, limits)
@@ -86,9 +105,16 @@ async def compressed_image(source: Path | bytes, level: ImageCompression, *, lim
 
 
 async def strip_location(source: Path | bytes, *, limits: ImageLimits = _DEFAULT_LIMITS) -> bytes:
-    """Return the picture without EXIF (but for its orientation), GPS, XMP, IPTC and comments; its pixels are copied.
+    """Return a JPEG, PNG or WebP picture without GPS, XMP, IPTC, comments and EXIF except the orientation.
 
-    For JPEG, PNG and WebP. Raises MediaError (6022) for any other format, and as `make_variants`.
+    The pixels do not change.
+
+    Raises:
+        FileMissing: There is no such file (7004).
+        EmptyFile: The content has 0 bytes (7006).
+        TooLarge: There are too many bytes (7005), see `ImageLimits`.
+        NotAnImage: The picture is damaged or truncated (6031).
+        MediaError: The format is another one (6022), or the path is a directory or not readable.
     """
     work = partial(_read_and_make, source, limits, strip_metadata)
     return await asyncio.get_running_loop().run_in_executor(_pool(), work)
@@ -99,7 +125,7 @@ def _bytes_of(source: Path | bytes, limits: ImageLimits) -> bytes:
 
 
 def _read_and_make(source: Path | bytes, limits: ImageLimits, make: Callable[[bytes], T]) -> T:
-    """Read the source and pass its bytes to `make`. Raises as `make_variants`."""
+    """Read the source and return the result of `make` for its bytes; raise the errors of `make_variants`."""
     name = "the data" if isinstance(source, bytes) else str(source)
     data = source if isinstance(source, bytes) else read_file(source, limits.max_bytes)
     if not data:
@@ -114,7 +140,7 @@ def _read_and_make(source: Path | bytes, limits: ImageLimits, make: Callable[[by
         raise type(exc)(f"{name}: {exc.info}") from exc.__cause__
     except (DecompressionBombError, DecompressionBombWarning, MemoryError) as exc:
         raise TooLarge(f"{name}: too many pixels") from exc
-    except Exception as exc:  # for damaged files Pillow raises a dozen unrelated kinds, SyntaxError among them
+    except Exception as exc:  # Pillow raises a dozen unrelated exceptions for damaged files, such as SyntaxError
         raise NotAnImage(f"{name}: damaged or truncated") from exc
 
 
@@ -123,7 +149,7 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(_WORKERS, thread_name_prefix="timim-image")
 
 
-if hasattr(os, "register_at_fork"):  # a forked child has the pool but not its threads, and would wait for ever
+if hasattr(os, "register_at_fork"):  # a forked child has the pool but not its threads, and would never end
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
@@ -156,7 +182,7 @@ def _compress(data: bytes, level: ImageCompression, limits: ImageLimits) -> byte
     im, form = open_picture(data)
     shorter, quality = _COMPRESSED[level]
     if int(getattr(im, "n_frames", 1)) > 1 or min(im.size) <= shorter:
-        _make_variants(data, limits)  # whole, and within the limits
+        _make_variants(data, limits)  # checks the whole picture and the limits
         return data
     small, _, _ = load_reduced(data, im, form, shorter, limits)
     assert small is not None

@@ -1,18 +1,15 @@
-"""A message: a list of elems, at most one sound and one file of them, and the facts of its sending."""
+"""Messages: lists of elems with the sender, the time, the state and the actions on them."""
 
 from __future__ import annotations
 
-import enum
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol, Self, overload
-
-import msgspec
 
 from .elems import AnyElem, Elem, FileElem, SoundElem, TextElem
 from .errors import AlreadySent, ElemLimitError, InvalidArgument
 from .ids import ConversationKey, random_of, unique_id
+from .message_types import ALL, MessageState, MessageStatus, OfflinePush, Priority, Reader, SenderMember, SenderProfile
 from .replies import QuotedMessage, parse_quote
 
 __all__ = [
@@ -31,81 +28,11 @@ __all__ = [
 ]
 
 
-class MessageStatus(enum.IntEnum):
-    """The state of a message, by Tencent's numbers. Queries return DELETED messages; a user interface hides them."""
-
-    SENDING = 1
-    SUCCEEDED = 2
-    FAILED = 3
-    DELETED = 4
-
-
-class Priority(enum.StrEnum):
-    """The priority of a group message when the group is too busy: likes are LOW, red packets HIGH."""
-
-    HIGH = "High"
-    NORMAL = "Normal"
-    LOW = "Low"
-    LOWEST = "Lowest"
-
-
-@dataclass(frozen=True, slots=True)
-class OfflinePush:
-    """The title and text of a message's offline push; `disable` sends none."""
-
-    title: str = ""
-    desc: str = ""
-    ext: str = ""
-    disable: bool = False
-
-
-class SenderProfile(msgspec.Struct, frozen=True, gc=False):
-    """The sender's profile when the message was sent, written by the server (source: 消息发送者以及相关资料)."""
-
-    identifier: str
-    nickname: str = ""
-    face_url: str = ""
-    custom: dict[str, str] = {}
-
-
-class SenderMember(msgspec.Struct, frozen=True, gc=False):
-    """The sender's card in the group when the message was sent, written by the server."""
-
-    member: str
-    name_card: str = ""
-    role: str = ""
-    custom: dict[str, str] = {}
-
-
-class MessageState(msgspec.Struct, frozen=True, gc=False):
-    """The result of all actions on a message: for each kind the seq of the last one (0: none), and its values."""
-
-    recall_seq: int = 0
-    recaller: str = ""
-    recalled_at: int = 0
-    edit_seq: int = 0
-    editor: str = ""
-    edited_at: int = 0
-    version: int = 0
-    react_seq: int = 0
-    reactions: dict[str, tuple[str, ...]] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """A member who read a group message, and the time in server seconds."""
-
-    user_id: str
-    timestamp: int
-
-
-ALL = "__kImSDK_MesssageAtALL__"
-"""Tencent's word for all members of a group, in `mention=` and `message.mentions`."""
 NO_STATE = MessageState()
 
 
 class MessageVerbs(Protocol):
-    """The actions that a client offers on its messages. Each raises the errors of the same method of Message."""
+    """Actions that a client offers on its messages. Each raises the errors of the Message method of this name."""
 
     async def set_custom_int(self, message: Message, value: int) -> None: ...
     async def set_custom_data(self, message: Message, value: bytes) -> None: ...
@@ -119,34 +46,36 @@ class MessageVerbs(Protocol):
 
 
 class MessageOwner(Protocol):
-    """The client that a message belongs to, as far as the message needs to know it."""
+    """Interface of a message to the client that it belongs to."""
 
     @property
     def message_verbs(self) -> MessageVerbs:
-        """Return the actions on messages of this client."""
+        """The actions on messages of this client."""
 
     def bind_elems(self, elems: Sequence[AnyElem]) -> None:
-        """Let these elems fetch their content through this client."""
+        """Set this client as the source of the elems' content."""
 
 
 class ElemDecoder(Protocol):
-    """A function that makes the elems of a stored or received body, when they are first read."""
+    """Function that decodes the elems of a stored or received body when they are first read."""
 
     def __call__(self, body: bytes, /) -> tuple[AnyElem, ...]: ...
 
 
 class Message(Sequence[AnyElem]):
-    """A list of elems, in order (a sound or file may move), with the facts of its sending.
+    """List of elems, in order, with the sender, the time and the state of the message.
 
-    `Message("text", ImageElem(path="cat.jpg"))`; strings become TextElem. `msg_id` is set when the message is given to
-    `send()`, `unique_id` and `seq` (0 before) when the server has numbered it. `timestamp` is in server seconds, and
-    exact once the server has answered.
+    `Message("text", ImageElem(path="cat.jpg"))`; strings become TextElem. `msg_id` is set by `send()`; `unique_id` and `seq`
+    are 0 until the server has numbered the message. `timestamp` is in server seconds, and exact after the server's ack.
+
+    Args:
+        parts: Strings and elems, at most one SoundElem and one FileElem.
+        cloud_custom_data: Text for the receivers, stored by the server with the message.
 
     Raises:
-        ElemLimitError: a second sound or file is added (1); the message stays as it was.
-        StorageError: the local store failed. Every coroutine may raise this.
-        NetworkError: the server did not answer. The coroutines that ask the server may raise this and the next.
-        NotLoggedIn: the client is not logged in.
+        ElemLimitError: There is a second sound or a second file; send it in another message.
+        InvalidArgument: A part is neither an elem nor a string.
+        InvalidElem: A string is not valid Unicode.
     """
 
     __slots__ = (
@@ -180,7 +109,7 @@ class Message(Sequence[AnyElem]):
     def __init__(self, *parts: str | AnyElem, cloud_custom_data: str = "") -> None:
         self._owner: MessageOwner | None = None  # None until a client sends, stores or receives the message
         self._elems: tuple[AnyElem, ...] | None = ()
-        self._body = b""  # what its elems are made of, while `_elems` is None
+        self._body = b""  # the encoded elems, while `_elems` is None
         self._decode: ElemDecoder | None = None
         self.conversation: ConversationKey | None = None
         self.status: MessageStatus | None = None
@@ -200,14 +129,21 @@ class Message(Sequence[AnyElem]):
         self._state = NO_STATE
         self.mentions: tuple[str, ...] = ()  # user ids, and ALL
         self.read_by_peer: bool = False
-        self.receipt_requested: bool = False  # its sender wants to know who read it
-        self.read_receipt_count: int = 0  # how many have read it; only its sender is told
-        self.unread_receipt_count: int = 0  # and how many have not
+        self.receipt_requested: bool = False
+        self.read_receipt_count: int = 0  # set for the sender only
+        self.unread_receipt_count: int = 0
         for part in parts:
             self.add(part)
 
     def add(self, part: str | AnyElem) -> Self:
-        """Append an elem and return the message. Raises ElemLimitError (1), AlreadySent or InvalidArgument."""
+        """Append an elem and return the message; an error leaves the message unchanged.
+
+        Raises:
+            ElemLimitError: There is a second sound or a second file; send it in another message.
+            AlreadySent: The message was sent; make a new one.
+            InvalidArgument: The part is neither an elem nor a string.
+            InvalidElem: A string is not valid Unicode.
+        """
         if self.status is not None:
             raise AlreadySent("the message was sent: its elems can no longer change; make a new Message")
         elem = TextElem(text=part) if isinstance(part, str) else part
@@ -221,7 +157,7 @@ class Message(Sequence[AnyElem]):
 
     @property
     def unique_id(self) -> int:
-        """The message's number in its conversation, `seq · 2³² + random`; 0 before the server has numbered it."""
+        """The number of the message in its conversation, `seq · 2³² + random`; 0 until the server has numbered it."""
         return unique_id(self.seq, random_of(self.msg_id)) if self.seq else 0
 
     @property
@@ -236,7 +172,7 @@ class Message(Sequence[AnyElem]):
 
     @property
     def text(self) -> str:
-        """The text of all its text elems, joined without a separator."""
+        """The text of all TextElems, joined without a separator."""
         return "".join([elem.text for elem in self.elems if type(elem) is TextElem])
 
     @property
@@ -246,17 +182,17 @@ class Message(Sequence[AnyElem]):
 
     @property
     def recalled(self) -> bool:
-        """Whether the message was recalled: its content is gone then."""
+        """True if the message was recalled; it has no elems then."""
         return self._state.recall_seq > 0
 
     @property
     def recaller(self) -> str:
-        """The user who recalled the message, "" if nobody did."""
+        """The user who recalled the message, "" if it was not recalled."""
         return self._state.recaller
 
     @property
     def recalled_at(self) -> int:
-        """The time of the recall in server seconds."""
+        """The time of the recall in server seconds, 0 if the message was not recalled."""
         return self._state.recalled_at
 
     @property
@@ -308,102 +244,166 @@ class Message(Sequence[AnyElem]):
         return f"<Message {self.msg_id or 'new'} {state}{number} from {self.sender or 'me'}{where}, {len(self)} elems>"
 
     async def set_custom_int(self, value: int) -> None:
-        """Store a signed 64-bit number with the message on this device only. Raises InvalidArgument if it is not held here."""
+        """Store a signed 64-bit number with the message, on this device only.
+
+        Raises:
+            InvalidArgument: The number is out of range, or the message is not in the local store.
+            NotLoggedIn: The client is not open.
+            StorageError: The local store failed.
+        """
         await self._bound().set_custom_int(self, value)
 
     async def set_custom_data(self, value: bytes) -> None:
-        """Store bytes with the message on this device; they are never sent. Raises InvalidArgument as `set_custom_int`."""
+        """Store bytes with the message, on this device only.
+
+        Raises:
+            InvalidArgument: The message is not in the local store.
+            NotLoggedIn: The client is not open.
+            StorageError: The local store failed.
+        """
         await self._bound().set_custom_data(self, value)
 
     async def remove(self) -> bool:
         """Mark the message as deleted on this device (status 4). The mark stays when the message is fetched again.
 
-        Return False if it was marked already. Raises InvalidArgument if the message does not belong to a client.
+        Returns:
+            False if the message was marked already.
+
+        Raises:
+            InvalidArgument: The message does not belong to a client.
+            NotLoggedIn: The client is not open.
+            StorageError: The local store failed.
         """
         return await self._bound().remove(self)
 
     async def delete_from_storage(self) -> bool:
-        """Delete the message from the local store (a later query may fetch it again); False if absent. Raises as `remove`."""
+        """Delete the message from the local store; a later query can fetch the message again.
+
+        Returns:
+            False if the message was not in the local store.
+
+        Raises:
+            InvalidArgument: The message does not belong to a client.
+            NotLoggedIn: The client is not open.
+            StorageError: The local store failed.
+        """
         return await self._bound().delete_from_storage(self)
 
     async def recall(self) -> None:
-        """Recall the message: its content is removed everywhere. Recalling it again changes nothing.
+        """Recall the message and remove its content on all devices. Recalling a recalled message changes nothing.
 
         The sender may recall within 2 minutes (the server's `recall_window_s`), a group's owner and admins at any time.
-        Cancelling ends the waiting only.
+        Cancelling stops the waiting only; the message can still be recalled.
 
         Raises:
-            RecallTooLate: the time is over (20016, 10031).
-            NoPermission: the message is another's (10007).
-            UnknownMessage: the server has no such message (10030).
-            InvalidArgument: the message has no number yet, or the server wrote it.
+            RecallTooLate: The time limit is over (20016, 10031).
+            NoPermission: Another user sent the message (10007).
+            UnknownMessage: The server does not have the message (10030).
+            InvalidArgument: The server has not numbered the message, or has written it.
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+            StorageError: The local store failed.
         """
         await self._bound().recall(self)
 
     async def edit(self, *parts: str | AnyElem, cloud_custom_data: str | None = None) -> None:
-        """Replace the content of a message that this account sent.
+        """Replace the content of a message that this account sent. Cancelling during an upload changes nothing.
+
+        Args:
+            parts: The new content, as for Message.
+            cloud_custom_data: The new text for the receivers; None keeps the present one.
 
         Raises:
-            NoPermission: the message is another's (10007).
-            AlreadyRecalled: the message was recalled (20023).
-            UnknownMessage: the server has no such message (10030).
-            MediaError: content could not be read or uploaded.
-            InvalidArgument: there are no parts or too long ones, or the message has no number yet.
+            NoPermission: Another user sent the message (10007).
+            AlreadyRecalled: The message was recalled (20023).
+            UnknownMessage: The server does not have the message (10030).
+            MediaError: Content cannot be read or uploaded.
+            InvalidArgument: The parts are empty, wrong or too long, or the server has not numbered the message.
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+            StorageError: The local store failed.
         """
         kept = self.cloud_custom_data if cloud_custom_data is None else cloud_custom_data
         await self._bound().edit(self, Message(*parts, cloud_custom_data=kept))
 
     async def react(self, reaction: str) -> None:
-        """Add this account's reaction, an emoji or a word of up to 64 bytes. Adding it again changes nothing.
+        """Add a reaction of this account, an emoji or a word of up to 64 bytes. A second equal one changes nothing.
 
         Raises:
-            LimitReached: the message has 10 different reactions, or this one 100 users (10014).
-            AlreadyRecalled: the message was recalled (20023).
-            UnknownMessage: the server has no such message (10030).
-            InvalidArgument: the reaction is empty or too long, or the message has no number yet.
+            LimitReached: The message has 10 different reactions, or this reaction has 100 users (10014).
+            AlreadyRecalled: The message was recalled (20023).
+            UnknownMessage: The server does not have the message (10030).
+            InvalidArgument: The reaction is empty or too long, or the server has not numbered the message.
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+            StorageError: The local store failed.
         """
         await self._bound().react(self, reaction, remove=False)
 
     async def unreact(self, reaction: str) -> None:
-        """Remove this account's reaction. Raises the errors of `react`."""
+        """Remove a reaction of this account.
+
+        Raises:
+            AlreadyRecalled: The message was recalled (20023).
+            UnknownMessage: The server does not have the message (10030).
+            InvalidArgument: The reaction is empty or too long, or the server has not numbered the message.
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+            StorageError: The local store failed.
+        """
         await self._bound().react(self, reaction, remove=True)
 
     def readers(self) -> AsyncIterator[Reader]:
         """Fetch, page by page, the readers of a group message that this account sent with `request_receipt=True`.
 
         Raises:
-            NoPermission: the message is another's, or was sent without that (10007).
-            InvalidConversation: the message is of a C2C conversation; see `read_by_peer`.
+            NoPermission: Another user sent the message, or no receipt was requested (10007).
+            InvalidConversation: This is a C2C message; see `read_by_peer`.
+            InvalidArgument: The message does not belong to a client, or the server has not numbered it.
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
         """
         return self._bound().readers(self)
 
     def not_readers(self) -> AsyncIterator[str]:
-        """Fetch, page by page, the members who have not read the message. Raises the errors of `readers`."""
+        """Fetch, page by page, the members who have not read the message.
+
+        Raises:
+            NoPermission: Another user sent the message, or no receipt was requested (10007).
+            InvalidConversation: This is a C2C message; see `read_by_peer`.
+            InvalidArgument: The message does not belong to a client, or the server has not numbered it.
+            NetworkError: The server did not answer; call again.
+            NotLoggedIn: The client is not logged in.
+        """
         return self._bound().not_readers(self)
 
     def check(self) -> None:
-        """Raise InvalidArgument (6017) if `cloud_custom_data` is not valid Unicode text."""
+        """Check `cloud_custom_data`; `send()` calls this.
+
+        Raises:
+            InvalidArgument: `cloud_custom_data` is not valid Unicode text (6017).
+        """
         try:
             self.cloud_custom_data.encode()
         except (AttributeError, UnicodeEncodeError) as exc:
             raise InvalidArgument(f"cloud_custom_data must be str of valid Unicode: {exc}", code=6017) from None
 
     def bind(self, owner: MessageOwner) -> None:
-        """Attach the client that acts on this message; the client does this for every message it makes."""
+        """Set the client that executes the actions on this message; the client calls this for each message it makes."""
         self._owner = owner
         if self._elems is not None:
             owner.bind_elems(self._elems)
 
     def replace_elems(self, elems: Sequence[AnyElem]) -> None:
-        """Set the elems of a message that is being sent: their content was stored or uploaded."""
+        """Replace the elems of a message that is being sent by elems with stored or uploaded content."""
         self._elems = tuple(elems)
 
     def load_body(self, body: bytes, decode: ElemDecoder) -> None:
-        """Set the body that the message was stored or received with; `elems` decodes it when first used."""
+        """Set the encoded body of the message; `elems` decodes the body when first used."""
         self._elems, self._body, self._decode = None, body, decode
 
     def update_from(self, other: Message) -> None:
-        """Take the content and the state of `other`, a newer copy of the same message."""
+        """Copy the content and the state of `other`, a newer copy of this message."""
         self._state, self.cloud_custom_data = other._state, other.cloud_custom_data
         self._elems, self._body, self._decode = other._elems, other._body, other._decode
         self.read_receipt_count, self.unread_receipt_count = other.read_receipt_count, other.unread_receipt_count

@@ -1,4 +1,4 @@
-"""Profiles of users. Fetched profiles are kept with their version, so that the server does not send an unchanged one again."""
+"""Profiles of users. The cache has the version of each profile, so that the server sends changed profiles only."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .transport.connection import Connection
 
 __all__ = ["AllowType", "OwnProfile", "Profile", "Profiles"]
 
-CACHE_LIMIT = 10_000  # profiles in memory, some 5 MB; the oldest go first
+CACHE_LIMIT = 10_000  # profiles in memory, about 5 MB
 
 
 class AllowType(enum.StrEnum):
-    """The ways in which others may add a user as a friend: at once, after confirmation, or not at all."""
+    """Way in which others may add a user as a friend: at once, after confirmation, or not at all."""
 
     ANY = wire.ALLOW_ANY
     CONFIRM = wire.NEED_CONFIRM
@@ -27,7 +27,7 @@ class AllowType(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A user's profile. `details` has Tencent's tags without `Tag_Profile_IM_`, `custom` the operator's own keys."""
+    """Profile of a user. `details` has values by Tencent's tags without `Tag_Profile_IM_`, `custom` by the operator's keys."""
 
     user_id: str
     nickname: str = ""
@@ -39,24 +39,24 @@ class Profile:
 
 
 class ProfileCache:
-    """The newest profiles that this client received, at most CACHE_LIMIT."""
+    """Cache of the newest profiles that this client received, at most CACHE_LIMIT."""
 
     def __init__(self) -> None:
         self._profiles: dict[str, Profile] = {}
 
     def get(self, user_id: str) -> Profile | None:
-        """Return a profile, None when it is not here."""
+        """Return a profile; None if it is not in the cache."""
         return self._profiles.get(user_id)
 
     def put(self, profile: Profile) -> None:
-        """Keep a profile; when the cache is full, the one that was kept longest goes."""
+        """Store a profile, removing the oldest one if the cache is full."""
         self._profiles.pop(profile.user_id, None)
         if len(self._profiles) >= CACHE_LIMIT:
             del self._profiles[next(iter(self._profiles))]
         self._profiles[profile.user_id] = profile
 
     def apply(self, event: ProfileChanged) -> None:
-        """Apply a change to a profile that is here; when a change before it was missed, remove the profile."""
+        """Apply a change to a cached profile; remove the profile if an earlier change was missed."""
         known = self._profiles.get(event.user_id)
         if known is None or known.version >= event.version:
             return
@@ -67,7 +67,7 @@ class ProfileCache:
 
 
 class Profiles:
-    """`client.profiles`: the profiles of all users, by user id."""
+    """Profiles of all users, by user id: `client.profiles`."""
 
     def __init__(self, connection: Connection, cache: ProfileCache) -> None:
         self._connection = connection
@@ -77,10 +77,10 @@ class Profiles:
         """Fetch the current profiles of these users, in this order.
 
         Raises:
-            UnknownUser: one of the users does not exist (20003).
-            InvalidArgument: an id cannot be a user id.
-            NetworkError: the server did not answer.
-            NotLoggedIn: the client is not logged in.
+            UnknownUser: One of the users does not exist (20003).
+            InvalidArgument: An id cannot be a user id.
+            NetworkError: The server did not answer.
+            NotLoggedIn: The client is not logged in.
         """
         wanted = [checked_user_id(user_id) for user_id in ([user_ids] if isinstance(user_ids, str) else user_ids)]
         found: dict[str, Profile] = {}
@@ -101,12 +101,12 @@ class Profiles:
         return {user: self._cache.get(user) or found[user] for user in wanted}
 
     def cached(self, user_id: str) -> Profile | None:
-        """Return the profile as last fetched, without I/O; None if it was not. A friend's profile is kept up to date."""
+        """Return the last fetched profile, without I/O; None if it was not fetched. Profiles of friends are up to date."""
         return self._cache.get(user_id)
 
 
 class OwnProfile:
-    """`client.profile`: the profile of this account."""
+    """Profile of this account: `client.profile`."""
 
     def __init__(self, connection: Connection, profiles: Profiles, user_id: str) -> None:
         self._connection = connection
@@ -117,8 +117,8 @@ class OwnProfile:
         """Fetch this account's profile.
 
         Raises:
-            NetworkError: the server did not answer.
-            NotLoggedIn: the client is not logged in.
+            NetworkError: The server did not answer.
+            NotLoggedIn: The client is not logged in.
         """
         return (await self._profiles.get([self._user_id]))[self._user_id]
 
@@ -131,21 +131,21 @@ class OwnProfile:
         details: Mapping[str, str] | None = None,
         custom: Mapping[str, str] | None = None,
     ) -> None:
-        """Change the given properties; an empty text removes one. Friends and this account's other devices are told.
+        """Change the given properties; an empty text removes a property.
 
-        Messages that were sent before keep the profile of their time.
+        Friends and this account's other devices get a ProfileChanged event. Messages sent before keep the old profile.
 
         Args:
-            nickname: at most 500 bytes, as all values.
-            face_url: the address of the user's picture.
-            allow: how others may add this account as a friend.
-            details: values by Tencent's tags without `Tag_Profile_IM_`.
-            custom: up to 20 values by the operator's own keys of at most 8 bytes.
+            nickname: At most 500 bytes, as for all values.
+            face_url: The address of the user's picture.
+            allow: Way in which others may add this account as a friend.
+            details: Values by Tencent's tags without `Tag_Profile_IM_`.
+            custom: Up to 20 values by the operator's keys of at most 8 bytes.
 
         Raises:
-            InvalidArgument: a value is over its limit or not allowed (40001).
-            NetworkError: the server did not answer.
-            NotLoggedIn: the client is not logged in.
+            InvalidArgument: A value is over its limit or not allowed (40001).
+            NetworkError: The server did not answer.
+            NotLoggedIn: The client is not logged in.
         """
         given: dict[str, str | None] = {wire.NICK: nickname, wire.FACE: face_url, wire.ALLOW: allow}
         given |= {f"Tag_Profile_IM_{name}": value for name, value in (details or {}).items()}

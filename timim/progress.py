@@ -15,10 +15,10 @@ class _Display(Protocol):
 
 
 class ProgressBar:
-    """A progress bar for one transfer, or for several, one after the other.
+    """Progress bar for one transfer, or for several transfers in sequence.
 
-    `with timim.ProgressBar("cat.jpg") as bar: await bob.send(FileElem(path="cat.jpg"), progress=bar)`; `read` and
-    `download` take it too.
+    `with timim.ProgressBar("cat.jpg") as bar: await bob.send(FileElem(path="cat.jpg"), progress=bar)`. Pass the bar to
+    `read()` and `download()` in the same way.
     """
 
     def __init__(self, label: str = "") -> None:
@@ -35,13 +35,13 @@ class ProgressBar:
             display.close()
 
     def __call__(self, done: int, total: int) -> None:
-        """Show the bytes done and the bytes in all; a transfer calls this."""
+        """Show the bytes done and the bytes in all; transfers call this."""
         if self._display is not None:
             self._display.update(done, total)
 
 
 class _Terminal:
-    """A line on standard error, so that standard output holds only the program's own text."""
+    """Line on standard error, because standard output belongs to the program."""
 
     def __init__(self, label: str) -> None:
         from rich.console import Console
@@ -62,10 +62,10 @@ class _Terminal:
 
 
 class _Notebook:
-    """An element of a notebook that is updated at each percent."""
+    """Element of a notebook, updated at each percent."""
 
     def __init__(self, label: str) -> None:
-        from html import escape  # here, for it loads a table of all HTML's names
+        from html import escape  # a late import, because it loads a table of all HTML names
 
         from IPython.display import display
 
@@ -89,7 +89,7 @@ class _Notebook:
 
 
 def _in_notebook() -> bool:
-    """Return whether a Jupyter kernel runs this, without importing IPython."""
+    """Return True in a Jupyter kernel, without importing IPython."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return type(shell).__name__ == "ZMQInteractiveShell"

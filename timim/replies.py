@@ -1,4 +1,4 @@
-"""The quoted message of a reply. It travels in `cloud_custom_data`, in the form that Tencent's user interfaces read."""
+"""Quoted messages of replies, stored in `cloud_custom_data` in the format of Tencent's user interfaces."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ABSTRACT_LIMIT = 100  # characters of a quoted message
 
 @dataclass(frozen=True, slots=True)
 class QuotedMessage:
-    """A quoted message as it was when it was quoted; `seq` finds it in its conversation."""
+    """Quoted message at the time of the reply; `seq` is its number in the conversation."""
 
     seq: int
     msg_id: str
@@ -24,7 +24,11 @@ class QuotedMessage:
 
 
 def embed_quote(quote: QuotedMessage, cloud_custom_data: str) -> str:
-    """Return `cloud_custom_data` with the quoted message added. Raises InvalidArgument if it is no JSON object."""
+    """Return `cloud_custom_data` with the quoted message added.
+
+    Raises:
+        InvalidArgument: `cloud_custom_data` is neither empty nor a JSON object.
+    """
     try:
         fields: object = json.loads(cloud_custom_data) if cloud_custom_data else {}
     except ValueError:
@@ -43,7 +47,7 @@ def embed_quote(quote: QuotedMessage, cloud_custom_data: str) -> str:
 
 
 def parse_quote(cloud_custom_data: str) -> QuotedMessage | None:
-    """Return the quoted message in `cloud_custom_data`, None if there is none or it is malformed."""
+    """Return the quoted message in `cloud_custom_data`; None for a missing or malformed one."""
     if "messageReply" not in cloud_custom_data:
         return None
     try:

@@ -15,14 +15,14 @@ __all__ = ["SearchCursor", "SearchResult", "Snippet", "TextRange"]
 
 
 class TextRange(NamedTuple):
-    """A range of characters: `text[begin:end]`."""
+    """Range of characters: `text[begin:end]`."""
 
     begin: int
     end: int
 
 
 class Snippet(NamedTuple):
-    """A part of a message's text, and the ranges of the words in it that were searched for."""
+    """Part of a message's text, and the ranges of the found words in that part."""
 
     text: str
     found: tuple[TextRange, ...]
@@ -30,17 +30,19 @@ class Snippet(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SearchCursor:
-    """The end of a page of results: given as `after=` to the same search, it continues with the next page."""
+    """End of a page of results. Pass the cursor as `after=` to the same search to get the next page."""
 
     timestamp: int
     local_id: int
 
 
 class SearchResult(Sequence[Message]):
-    """Found messages, newest first, and the parts of the history that could not be searched.
+    """Sequence of found messages, newest first, with the parts of the history that could not be searched.
 
-    `gaps` has the HistoryCoverage of each searched conversation that is not stored completely. `next` is the cursor of
-    the next page, None if this is the last one. `requests` counts the requests to the server.
+    Attributes:
+        gaps: The HistoryCoverage of each searched conversation that is not stored completely.
+        next: The cursor of the next page; None if this is the last page.
+        requests: Number of requests to the server.
     """
 
     def __init__(
@@ -60,11 +62,11 @@ class SearchResult(Sequence[Message]):
 
     @property
     def complete(self) -> bool:
-        """Whether the whole history was searched, as far as this device knows of it."""
+        """True if the whole history that this device knows of was searched."""
         return not self.gaps
 
     def snippet(self, message: Message, *, around: int = 30) -> Snippet:
-        """Return the text of one of these messages around the first word found, at most `around` characters on each side."""
+        """Return the text of a found message around the first found word, with up to `around` characters on each side."""
         text = "\n".join(filter(None, (elem.search_text for elem in message.elems)))
         first = self._pattern.search(text)
         begin, end = (max(0, first.start() - around), first.end() + around) if first else (0, 2 * around)

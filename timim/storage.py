@@ -1,7 +1,7 @@
-"""The local store: messages, conversations and what is known of each timeline, in one SQLite file.
+"""The local store: messages, conversations and the history coverage of each conversation, in one SQLite file.
 
-A message is here as SENDING before its first byte leaves. What this device knows of a timeline is a set of closed
-intervals, kept in the same transaction as the rows. No media bytes are kept (source: 获取会话本地消息).
+An outgoing message is stored as SENDING before its first byte is sent. The coverage is a set of closed intervals of seqs,
+written in the transaction of the messages. Media content is not stored (Tencent IM SDK guide, 获取会话本地消息).
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ __all__ = [
 
 
 class LocalStore:
-    """The store of one account on this device. One process at a time has it open.
+    """Local store of one account on this device, open in one process at a time.
 
     Attributes:
-        messages: Its messages.
-        conversations: Its conversations, and what is known of their timelines.
-        meta: Named values, and the server's epoch.
+        messages: The messages.
+        conversations: The conversations, with their history coverage.
+        meta: Named values, and the epoch of the server.
     """
 
     def __init__(self, path: Path | None, binder: MessageBinder | None = None) -> None:
-        """Do no I/O.
+        """Create a closed store, without I/O.
 
         Args:
-            path: The file; None keeps everything in memory.
-            binder: Binds each message that leaves the store; None leaves them as they are.
+            path: The file; None for a database in memory.
+            binder: Binds each message that is read from the store to a client; None does not bind messages.
         """
         self._file = StoreFile(path)
         self.messages: MessageTable = MessageTable(self._file, binder or PlainBinder())
@@ -72,29 +72,37 @@ class LocalStore:
 
     @property
     def set_aside(self) -> Path | None:
-        """Return where the last `open()` put a corrupt file, None when the file was whole."""
+        """The path of the corrupt file that the last `open()` moved aside; None if the file was intact."""
         return self._file.set_aside
 
     async def open(self) -> None:
-        """Open the file. A corrupt one is set aside, and a fresh one is open then.
+        """Open the file, moving a corrupt file aside and creating a new one.
 
         Raises:
-            StoreInUse: Another process, or another client, has it open.
+            StoreInUse: Another process, or another client, has the file open.
             StorageError: The file cannot be read or written.
         """
         await self._file.open()
 
     async def close(self) -> None:
-        """Write what waits and close the file. The store can be opened again."""
+        """Write pending changes and close the file. The store can be opened again.
+
+        Raises:
+            StorageError: The pending changes could not be written; the file is closed.
+        """
         await self._file.close()
 
     def check_open(self) -> None:
-        """Raise NotLoggedIn when the store is closed."""
+        """Check that the store is open.
+
+        Raises:
+            NotLoggedIn: The store is closed.
+        """
         if not self._file.is_open:
             raise NotLoggedIn("the client is not open: log in first, or open() it for local queries")
 
     def flush(self) -> None:
-        """Write now what waits for the next read or write."""
+        """Write deferred changes now instead of with the next read or write."""
         self._file.flush()
 
     async def __aenter__(self) -> Self:

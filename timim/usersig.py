@@ -1,7 +1,7 @@
-"""UserSig, version 2: a user's signature, made by a back end with the app's key and checked by the server. Pure.
+"""UserSig, version 2: signature of a user, made by a back end with the app's key and verified by the server. Pure.
 
-A signature is base64 of zlib of JSON, with `+/=` written as `*-_`. Its size is limited before it is inflated, it is
-compared in constant time, and it is never part of an error's text. Source: Tencent Chat, "UserSig".
+A signature is base64 of zlib of JSON, with `+/=` written as `*-_`. Its size is limited before inflation, the comparison
+takes constant time, and no error text contains a signature (Tencent Chat, "UserSig").
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FROM_URL = bytes.maketrans(b"*-_", b"+/=")
 
 @dataclass(frozen=True, slots=True)
 class VerifiedSig:
-    """A valid signature's user and period of validity, in seconds since 1970."""
+    """User and period of validity of a valid signature, in seconds since 1970."""
 
     user_id: str
     issued_at: float
@@ -47,10 +47,18 @@ def sign_user(
     userbuf: bytes | None = None,
     now: float | None = None,
 ) -> str:
-    """Return a UserSig for `user_id` that is valid for `expire_s` seconds. The key belongs on a back end, not in a client.
+    """Return a UserSig for `user_id`. Call this on a back end: the key must not be part of a client.
+
+    Args:
+        app_id: Number of the application (SDKAppID).
+        secret_key: Key of the application, from Tencent's console or the settings of a timim server.
+        user_id: The account that may log in with the signature.
+        expire_s: Validity in seconds.
+        userbuf: Bytes to include in the signature; the server does not interpret them.
+        now: Begin of the validity in Unix seconds; None is the present time.
 
     Raises:
-        InvalidArgument: the user id or the key is wrong.
+        InvalidArgument: The user id cannot exist, or the key is empty.
     """
     checked_user_id(user_id)
     if not secret_key:
@@ -74,12 +82,12 @@ def sign_user(
 def verify_user_sig(
     signature: str, *, app_id: int, user_id: str, secret_keys: Sequence[str], now: float, skew_s: float = 300.0
 ) -> VerifiedSig:
-    """Check a UserSig against one of `secret_keys` (several while a key is rotated).
+    """Verify a UserSig with any of `secret_keys` (several during the rotation of a key).
 
     Raises:
-        SignatureExpired: the signature is too old (70001).
-        AuthError: the signature is empty (70002), malformed or not signed with these keys (70003), another user's (70013)
-            or another app's (70014).
+        SignatureExpired: The signature is past its validity (70001).
+        AuthError: The signature is empty (70002), malformed, from the future or signed with another key (70003), another
+            user's (70013) or another app's (70014).
     """
     if not signature:
         raise AuthError("the UserSig is empty", code=70002)
@@ -98,7 +106,7 @@ def verify_user_sig(
     if app != app_id:
         raise AuthError("the UserSig is another app's", code=70014)
     good = False
-    for key in secret_keys:  # all of them, so that the time taken tells nothing
+    for key in secret_keys:  # all keys, so that the time does not depend on the matching key
         good |= hmac.compare_digest(_hmac(key, named, app, issued, life, buffer).encode(), claimed.encode())
     if not good:
         raise AuthError("the UserSig is not signed with this app's key", code=70003)

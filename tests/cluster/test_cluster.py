@@ -184,7 +184,7 @@ async def test_a_device_that_logs_in_on_another_node_ends_its_older_session(
                 "instance", await phone.engine.store.meta.get("instance", "")
             )  # a copy of the data folder
             async with twin:
-                assert "once more" in str((await watch.wait_for_event(KickedOut)).error)
+                assert "logged in again" in str((await watch.wait_for_event(KickedOut)).error)
                 assert "online" in repr(twin)
 
 

@@ -69,7 +69,11 @@ async def push_again(scene: Scene) -> None:
         await scene.bob.group(scene.group).send("behind it")
     await behind
     again = IngestBatch(
-        scene.alice.group(scene.group).key, [decode_message(fetched.entries[0], "alice")], live=True, head=2, last_seq=2
+        scene.alice.group(scene.group).key,
+        [decode_message(fetched.entries[0], "alice")],
+        live=True,
+        delivered_seq=2,
+        last_seq=2,
     )
     (stored,) = await scene.alice.engine.store.messages.ingest([again])
     assert stored.new == []

@@ -47,7 +47,7 @@ def no_gap_repair() -> Iterator[None]:
         from timim.engine.decoding import decode_message
 
         incoming = [decode_message(e, self._user_id) for s, e in sorted(entries.items()) if s > head and e is not None]
-        return IngestBatch(key, incoming, [Interval(head + 1, last)], live=True, head=last, last_seq=last)
+        return IngestBatch(key, incoming, [Interval(head + 1, last)], live=True, delivered_seq=last, last_seq=last)
 
     async def compare_nothing(self: Inbox, epoch: str) -> None:
         pass

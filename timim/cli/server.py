@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from ..errors import TimimError
 from ..usersig import sign_user
+from ..util.garbage import tune_for_serving
 from ..util.rlimit import raise_nofile_limit
 from .console import out, run_command
 from .options import DATA, DataDir, read_app_key
@@ -49,6 +50,7 @@ def serve(
             loop.add_signal_handler(number, stopping.set)
         raise_nofile_limit()  # each client is a socket
         async with Server(settings) as server:
+            tune_for_serving()
             if plain:
                 print(f"listening on {server.url}", flush=True)
             else:

@@ -173,7 +173,7 @@ async def test_a_server_that_cannot_start_says_why(server: RunningServer, tmp_pa
         return (await timim(tmp_path, "serve", *words)).refusal
 
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in await refusal("--port", port)
-    assert "another server has the data folder" in await refusal("--port", "0", "--data-dir", str(server.folder))
+    assert "another server uses the data folder" in await refusal("--port", "0", "--data-dir", str(server.folder))
     (tmp_path / "a-file").touch()
     assert "cannot write to the data folder" in await refusal("--port", "0", "--data-dir", str(tmp_path / "a-file" / "data"))
     for words, more in ((("--port", "99999"), {}), ((), {"TIMIM_PORT": "abc"}), ((), {"TIMIM_HISTORY_PAGE": "many"})):

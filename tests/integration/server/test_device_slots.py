@@ -210,7 +210,7 @@ async def test_the_same_device_logging_in_again_ends_its_older_session(tmp_path:
             watch = EventRecorder(phone, KickedOut)
             async with twin:
                 kicked = await watch.wait_for_event(KickedOut)
-                assert "once more" in str(kicked.error)
+                assert "logged in again" in str(kicked.error)
                 assert "online" in repr(twin)
 
 

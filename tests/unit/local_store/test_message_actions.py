@@ -46,7 +46,7 @@ async def arrive(order: Sequence[tuple[str, int]], acts: int) -> Message:
     async with LocalStore(None) as store:
         for kind, n in order:
             if kind == "act" and n < acts:
-                await store.messages.ingest([IngestBatch(KEY, covered=[Interval(ACTS[n].seq, ACTS[n].seq)], acts=[ACTS[n]])])
+                await store.messages.ingest([IngestBatch(KEY, covered=[Interval(ACTS[n].seq, ACTS[n].seq)], actions=[ACTS[n]])])
             elif kind == "message" and n <= acts:
                 await store.messages.ingest([IngestBatch(KEY, [snapshot(n)], [Interval(1, 1)])])
         found = await store.messages.get(KEY, 1)

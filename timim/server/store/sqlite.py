@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...errors import MsgIdConflict
+from ...sqlite.blank import copy_blank, is_empty
 from ...sqlite.database import Database
 from . import schema, timelines
 from .base import Appended, NewEntry, Store
@@ -87,6 +88,16 @@ class SqliteSchema:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > schema.VERSION:
             raise sqlite3.DatabaseError(schema.too_new(version))
-        if version < schema.VERSION:
-            steps = " ".join(schema.STEPS[version:])
-            connection.executescript(f"BEGIN; {steps} PRAGMA user_version={schema.VERSION}; COMMIT;")
+        if version == 0 and is_empty(connection):
+            copy_blank(_build, connection)
+        elif version < schema.VERSION:
+            _upgrade(connection, version)
+
+
+def _build(connection: sqlite3.Connection) -> None:
+    _upgrade(connection, 0)
+
+
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    steps = " ".join(schema.STEPS[version:])
+    connection.executescript(f"BEGIN; {steps} PRAGMA user_version={schema.VERSION}; COMMIT;")

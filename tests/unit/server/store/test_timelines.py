@@ -46,6 +46,7 @@ def came_to(batches: Sequence[Sequence[NewEntry]], together: Together) -> tuple[
     told = [bound(partial(together, batch))(connection) for batch in batches]
     tables = ("timelines", "entries", "msg_keys", "contacts")
     kept = [connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3, 4").fetchall() for table in tables]
+    connection.close()
     return [one if isinstance(one, Appended) else str(one) for batch in told for one in batch], kept
 
 
