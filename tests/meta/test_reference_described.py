@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Any
 
 import typer
 
@@ -52,7 +53,7 @@ def wrong_settings(text: str) -> set[str]:
 
 def event_fields() -> dict[str, list[str]]:
     classes = [value for name in timim.__all__ if isinstance(value := getattr(timim, name), type)]
-    events = [each for each in classes if issubclass(each, timim.ClientEvent) and dataclasses.is_dataclass(each)]
+    events: list[Any] = [each for each in classes if issubclass(each, timim.ClientEvent) and each is not timim.ClientEvent]
     return {each.__name__: [field.name for field in dataclasses.fields(each)] for each in events}
 
 

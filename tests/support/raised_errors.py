@@ -79,8 +79,8 @@ class Package:
         start = found.methods.get("__init__")
         if start is not None:
             given = {one.arg: _type_name(one.annotation) for one in _parameters(start) if one.annotation}
-            for item in ast.walk(start):
-                target, value, annotation = _assignment(item)
+            for statement in ast.walk(start):
+                target, value, annotation = _assignment(statement)
                 if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self":
                     named = annotation or (given.get(value.id, "") if isinstance(value, ast.Name) else "")
                     made = _type_name(value.func) if isinstance(value, ast.Call) else ""
@@ -179,7 +179,8 @@ class Package:
                 called = self._called(place, value.func, scope)
                 result = _type_name(called.node.returns) if called is not None and called.node.returns else ""
                 return called.owner if called is not None and result == "Self" else result
-        return ""
+            case _:
+                return ""
 
 
 def undocumented(package: Package, place: Place) -> list[str]:
@@ -237,7 +238,8 @@ def _type_name(node: ast.expr | None) -> str:
             return _type_name(node.value)
         case ast.BinOp():
             return _type_name(node.left)
-    return ""
+        case _:
+            return ""
 
 
 def _caught(handler: ast.ExceptHandler) -> set[str]:

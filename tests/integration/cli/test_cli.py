@@ -145,7 +145,7 @@ async def test_a_wrong_argument_is_one_clear_line(server: RunningServer, tmp_pat
     assert "ws:// or wss://" in await refusal("send", "bob", "hi", *alice, TIMIM_URL="nonsense")
     gone = await refusal("send", "bob", "hi", *alice, TIMIM_URL="ws://127.0.0.1:1")
     assert gone == "cannot connect to ws://127.0.0.1:1/binfo: Connection refused (code 9508)"
-    assert "no key at hand" in await refusal("send", "bob", "hi", *alice, TIMIM_DATA_DIR=str(tmp_path / "elsewhere"))
+    assert "no app key in" in await refusal("send", "bob", "hi", *alice, TIMIM_DATA_DIR=str(tmp_path / "elsewhere"))
 
 
 async def test_bad_signatures_are_told_apart(server: RunningServer, tmp_path: Path) -> None:
@@ -235,15 +235,15 @@ async def test_gaps_shows_the_missing_ranges_and_fill_fetches_them(tmp_path: Pat
         assert said.code == 0, said
         rows = {line.split()[0]: line.split()[1:] for line in said.out.splitlines() if ":" in line}
         assert rows[f"group:{group.id}"] == ["1", "450", "1-449"]
-        assert rows["c2c:alice"] == ["10", "10", "nothing"]
-        assert "449 messages of 3 conversations are not held" in said.out
+        assert rows["c2c:alice"] == ["10", "10", "none"]
+        assert "449 messages of 3 conversations are not stored here" in said.out
         one = await timim(tmp_path, "fill", "alice", *kept, **at)
         assert "fetched 0 messages of 1 conversations" in one.out
         filled = await timim(tmp_path, "fill", *kept, **at)
         assert "fetched 449 messages of 3 conversations; nothing is missing" in filled.out
         assert "449/449" in filled.out
         after = await timim(tmp_path, "gaps", "--offline", *kept, **at)
-        assert "0 messages of 3 conversations are not held" in after.out
+        assert "0 messages of 3 conversations are not stored here" in after.out
         await server.stop()
         assert "cannot connect" in (await timim(tmp_path, "fill", *kept, **at)).refusal
         assert (await timim(tmp_path, "gaps", "--offline", *kept, **at)).out == after.out
