@@ -37,9 +37,10 @@ test: lint types docs  ## everything CI wants
 
 check: lint types  ## ruff and mypy
 
-lint: $(READY)  ## ruff: rules and format
+lint: $(READY)  ## ruff: rules and format; codespell: names, comments and docs
 	@$(PY) -m ruff check --quiet $(CODE)
 	@$(PY) -m ruff format --quiet --check $(CODE) || { $(PY) -m ruff format --diff $(CODE) 2>&1 | head -40; echo "lint: run make format"; exit 1; }
+	@.venv/bin/codespell $(CODE) docs *.md pyproject.toml mkdocs.yml Makefile
 	@echo "lint: good"
 
 types: $(READY)  ## mypy, strict; every public name has a known type

@@ -44,7 +44,7 @@ def run(*command: str | Path, env: dict[str, str] | None = None) -> None:
 
 
 def pip_settings() -> dict[str, str]:
-    """What pip would use. uv does not read pip's files, and a sandbox is often configured there only."""
+    """Return pip's own settings. uv does not read pip's files, which are often the only ones set in a sandbox."""
     listed = subprocess.run(
         [PYTHON, "-m", "pip", "config", "list"], check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True
     ).stdout
@@ -72,7 +72,7 @@ def uv_env(*, for_lock: bool) -> dict[str, str]:
 
 
 def uv_requirement() -> str:
-    """The lock's own entry for uv, hashes included: the installer is pinned like everything else."""
+    """Return the lock's own entry for uv, hashes included: the installer is pinned like every other package."""
     if not LOCK.exists():
         return "uv\n"
     entry = re.search(r"^uv==.*(?:\n[ \t]+--hash.*)*", LOCK.read_text(encoding="utf-8"), re.MULTILINE)

@@ -189,7 +189,7 @@ async def test_a_device_that_logs_in_on_another_node_ends_its_older_session(
 
 
 async def doctor(*arguments: str) -> tuple[int, str]:
-    """What `timim doctor` prints, and its exit status."""
+    """Return the output of `timim doctor` and its exit status."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

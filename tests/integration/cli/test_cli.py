@@ -45,7 +45,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 async def timim(folder: Path, *words: str, **more: str) -> Said:
-    """A command from its start to its end."""
+    """Run a command to its end."""
     process = await FORK_SERVER.start(("-m", "timim.cli", *words), environment(**more), folder)
     try:
         async with asyncio.timeout(LIMIT_S):
@@ -61,7 +61,7 @@ async def timim(folder: Path, *words: str, **more: str) -> Said:
 
 @asynccontextmanager
 async def terminal(folder: Path, *words: str, **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A command that goes on until it is interrupted; it must then end with 0 and without a word."""
+    """Run a command until it is interrupted; it must then end with 0 and print nothing."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -100,7 +100,7 @@ async def server(tmp_path: Path) -> AsyncIterator[RunningServer]:
 
 
 def key_of(server: RunningServer) -> dict[str, str]:
-    """What makes the CLI sign for this server, as it does beside a server's data folder."""
+    """Return the options with which the CLI signs for this server, as it does beside a server's data folder."""
     return {"TIMIM_URL": server.url, "TIMIM_DATA_DIR": str(server.folder)}
 
 

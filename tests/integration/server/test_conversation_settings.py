@@ -268,7 +268,7 @@ async def test_mentions_and_replies_reach_everybody_also_after_a_restart_of_the_
 
 
 async def Watch_of(client: timim.Client, text: str, group_id: str) -> Message:  # noqa: N802
-    """The message with this text, which came already or will come."""
+    """Return the message with this text, received already or later."""
     waiting = client.group(group_id).wait_for(lambda m: m.text == text, timeout=20)
     found = [m for m in await client.group(group_id).get_messages(5) if m.text == text]
     if found:

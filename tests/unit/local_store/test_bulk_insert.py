@@ -64,7 +64,7 @@ BATCH = st.builds(batch_of, st.lists(INCOMING, max_size=6) | st.lists(PLAIN, max
 
 
 def came_to(batches: Sequence[IngestBatch], insert: Insert) -> tuple[list[list[Any]], list[Any]]:
-    """What was told as new of each of these batches, and what stands in the table then."""
+    """Return the new messages that these batches reported, and the rows of the table afterwards."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     schema.migrate(connection)
     with patch.object(bulk_insert, "insert_all", insert):

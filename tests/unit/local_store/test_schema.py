@@ -26,7 +26,7 @@ Tables = Mapping[str, Sequence[Mapping[str, object]]]
 
 
 def left(version: int, folder: Path) -> Path:
-    """The file that a device of this version left."""
+    """Return the file that a device of this version wrote."""
     path = folder / f"{version}.db"
     with closing(sqlite3.connect(path)) as file:
         fulltext.register(file)

@@ -16,14 +16,14 @@ Run = Callable[..., Coroutine[Any, Any, None]]
 
 
 async def in_a_group(*works: Coroutine[Any, Any, None]) -> None:
-    """What `gather_cancelling` is not."""
+    """Gather without cancelling, the mutant of `gather_cancelling`."""
     async with asyncio.TaskGroup() as tasks:
         for work in works:
             tasks.create_task(work)
 
 
 async def keeps_trying(run: Run) -> None:
-    """What a connection does: try, fail, try again."""
+    """Connect as a connection does: try, fail, try again."""
     while True:
         try:
             await run(fails())
