@@ -47,7 +47,7 @@ OPTION = re.compile(r'([\w-]+)="([^"]*)"')
 DEFAULT_URL = "127.0.0.1:8700"
 BACKEND_PORT = "8800"
 LIMIT_S = 120
-assert rich.console  # a progress bar imports it on the loop, where reading the working directory counts as blocking
+assert rich.console is not None  # a progress bar imports it on the loop, where reading the working directory counts as blocking
 SHELL_SYNTAX = re.compile(r"[|&;<>$`*\n]")
 PROGRAMS = {"timim": ("-m", "timim.cli"), "pytest": ("-m", "pytest"), "python": ()}
 LANGUAGES = ("python", "bash")
