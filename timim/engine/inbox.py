@@ -21,6 +21,7 @@ from .decoding import decode_online_message, partition
 from .dispatcher import Dispatcher
 from .fetcher import Fetcher
 from .ingest import Ingest
+from .ingest_slot import IngestSlot
 from .push_queue import PushQueue
 from .sync import FRESH_LIMIT, Sync
 
@@ -55,6 +56,7 @@ class Inbox:
         self._queue = PushQueue()
         self._synced = False
         self._turn = asyncio.Lock()  # held by a sync or by a batch of pushes
+        self._slot = IngestSlot()  # given up before a fetch: a slow server delays no other client
 
     def push(self, key: ConversationKey, entry: Entry) -> None:
         """Queue a pushed entry. Never blocks."""
@@ -110,7 +112,7 @@ class Inbox:
             await ready.wait()
             await self._dispatcher.wait_for_room()
             try:
-                async with self._turn:
+                async with self._turn, self._slot:
                     await self._store_next()
             except ConnectionFailed as exc:
                 log.debug("fetching entries for %s failed, trying again in %g s: %s", self._user_id, RETRY_S, exc)
@@ -188,6 +190,7 @@ class Inbox:
 
     async def _catch_up(self, key: ConversationKey, first: int, last: int) -> None:
         """Fetch a long gap in parts, at the handlers' pace; entries that this account may no longer see stay a gap."""
+        self._slot.release()
         try:
             async for part in self._fetcher.fetch_upward(key, first, last):
                 assert part.covered is not None
@@ -219,6 +222,7 @@ class Inbox:
         The server node of this account may have been notified late of the join, so that earlier entries were not pushed.
         Without the conversation list that cannot be found out, and the pushed entry counts as the first.
         """
+        self._slot.release()
         changes = await self._fetcher.fetch_conversations(since=await self._sync.since())
         item = changes.items.get(key)
         if item is None or not self._recent_contacts:
@@ -231,6 +235,7 @@ class Inbox:
         A member who rejoined sees only a part of them; entries that this account may no longer see stay a gap.
         """
         entries: list[Entry] = []
+        self._slot.release()
         try:
             async for part in self._fetcher.fetch_upward(key, first, last):
                 entries += reversed(part.entries)
