@@ -117,6 +117,7 @@ class OwnProfile:
         """Fetch this account's profile.
 
         Raises:
+            InvalidArgument: 4096 requests wait for replies already.
             NetworkError: The server did not answer.
             NotLoggedIn: The client is not logged in.
         """

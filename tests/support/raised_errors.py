@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 ENTRY = re.compile(r"^(\w+(?:, \w+)*): \S")
+NO_ERRORS = frozenset({"CancelledError", "StopAsyncIteration", "StopIteration"})
 ANY_ERROR = frozenset({"Exception", "BaseException", "TimimError"})
 
 
@@ -143,7 +144,8 @@ class Package:
 
     def _of_raise(self, error: ast.expr) -> Iterator[str]:
         made = _type_name(error.func) if isinstance(error, ast.Call) else _type_name(error)
-        yield made if made in self.classes or made.endswith("Error") else ""
+        if made not in NO_ERRORS:
+            yield made if made in self.classes or made.endswith("Error") else ""
 
     def _called(self, place: Place, func: ast.expr, scope: Mapping[str, str]) -> Place | None:
         if isinstance(func, ast.Name):

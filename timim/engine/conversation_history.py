@@ -155,6 +155,7 @@ class ConversationHistory:
             progress: Called with the number of seqs done and the number of seqs in all.
 
         Raises:
+            InvalidArgument: 4096 requests wait for replies already.
             NetworkError: The server did not answer.
             NotLoggedIn: The client is not logged in.
             NotAMember: This account is not in the group.

@@ -1,8 +1,9 @@
 """Delivery of new messages and events to the program's handlers, streams and waiters.
 
 The messages of one conversation are delivered in order, one list at a time; conversations are delivered concurrently.
-A handler that raises is logged and reported as HandlerFailed, and stops nothing. A slow handler delays its own
-conversation only: when WAITING_LIMIT messages wait, the inbox stops taking messages and fetches them later by their seq.
+An exception of a handler is logged and reported as HandlerFailed, and does not stop the delivery. A slow handler delays
+only its own conversation. When WAITING_LIMIT messages wait, the inbox stops storing messages and fetches them later by
+their seqs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..events import ClientEvent, HandlerFailed
 from ..ids import ConversationKey
 from ..message import Message
 
-log = logging.getLogger("timim")
+log = logging.getLogger(__name__)
 EventT = TypeVar("EventT", bound=ClientEvent)
 KindT = TypeVar("KindT", bound=ClientEvent | Message)
 KindT_co = TypeVar("KindT_co", bound=ClientEvent | Message, covariant=True)
@@ -28,7 +29,7 @@ HandlerResult = TypeVar("HandlerResult", bound=Awaitable[None] | None)
 MessageHandler = Callable[[list[Message]], Awaitable[None] | None]
 EventHandler = Callable[[EventT], Awaitable[None] | None]
 LIST_LIMIT = 500  # messages in one call of a handler
-WAITING_LIMIT = 10_000  # messages that wait for handlers; past it the inbox takes no more in, and keeps seqs only
+WAITING_LIMIT = 10_000  # messages that wait for handlers; above the limit the inbox keeps only seqs
 STREAM_LIMIT = 10_000
 
 
@@ -39,10 +40,13 @@ class EventDecorator(Protocol[EventT]):
 
 
 class EventStream(Generic[KindT_co]):
-    """New messages and events of some classes, from the creation of the stream on. Read it with `async for`.
+    """An `async for` iterator of new messages and events of some classes, from the creation of the stream on.
 
-    At most STREAM_LIMIT items wait for a slow reader; past it the stream ends with StreamOverflow, and the queries of a
-    conversation give what was missed. Best used with `async with`, which closes the stream.
+    At most STREAM_LIMIT items wait for a slow reader. Above the limit the stream raises StreamOverflow; missed messages can
+    be read with the queries of a conversation. Use `async with` to close the stream.
+
+    Raises:
+        StreamOverflow: During the iteration, more than STREAM_LIMIT items wait; open a new stream.
     """
 
     def __init__(self, kinds: tuple[type[KindT_co], ...], open_streams: set[EventStream[Any]]) -> None:
@@ -60,7 +64,9 @@ class EventStream(Generic[KindT_co]):
     async def __anext__(self) -> KindT_co:
         while not self._waiting:
             if self._overflow:
-                raise StreamOverflow(f"more than {STREAM_LIMIT} events waited for their reader")
+                raise StreamOverflow(
+                    f"more than {STREAM_LIMIT} items waited in the stream; query the conversations for missed messages"
+                )
             if self._ended:
                 raise StopAsyncIteration
             self._wake.clear()
@@ -74,7 +80,7 @@ class EventStream(Generic[KindT_co]):
         self.close()
 
     def close(self) -> None:
-        """Stop receiving. Items that already wait can still be read."""
+        """Stop receiving. Items that are already queued can still be read."""
         self._ended = True
         self._wake.set()
         self._open_streams.discard(self)
@@ -92,7 +98,7 @@ class EventStream(Generic[KindT_co]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiter:
-    """A future that the next matching message of a conversation, or of any, resolves."""
+    """A future for the next matching message of one conversation, or of any if `key` is None."""
 
     key: ConversationKey | None
     predicate: Callable[[Message], bool]
@@ -100,9 +106,9 @@ class _Waiter:
 
 
 class Dispatcher:
-    """The handlers, streams and waiters of a client, and a queue for each conversation and one for events.
+    """The handlers, streams and waiters of a client, with one queue for each conversation and one for events.
 
-    A queue's task lives only while the queue has items.
+    The task of a queue runs only while the queue has items.
     """
 
     def __init__(self) -> None:
@@ -143,9 +149,9 @@ class Dispatcher:
     def wait_for(
         self, key: ConversationKey | None, predicate: Callable[[Message], bool], *, timeout: float | None = None
     ) -> asyncio.Future[Message]:
-        """Return a future for the next new message that satisfies `predicate`; it counts from this call on.
+        """Return a future for the next message, delivered after this call, that satisfies `predicate`.
 
-        After `timeout` seconds the future raises RequestTimeout.
+        The future raises RequestTimeout after `timeout` seconds, and NotLoggedIn at logout.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Message] = loop.create_future()
@@ -153,12 +159,14 @@ class Dispatcher:
         self._waiters.append(waiter)
         future.add_done_callback(lambda _: self._waiters.remove(waiter) if waiter in self._waiters else None)
         if timeout is not None:
-            timer = loop.call_later(timeout, _fail, future, RequestTimeout(f"no such message within {timeout} s"))
+            timer = loop.call_later(
+                timeout, _fail, future, RequestTimeout(f"no matching message was delivered within {timeout} s")
+            )
             future.add_done_callback(lambda _: timer.cancel())
         return future
 
     def open_stream(self, *kinds: type[KindT]) -> EventStream[KindT]:
-        """Open a stream of these classes; it receives from now on."""
+        """Open a stream of these classes, which receives from now on."""
         return EventStream(kinds, self._streams)
 
     async def wait_for_room(self) -> None:
@@ -168,14 +176,14 @@ class Dispatcher:
             await self._room.wait()
 
     async def drain(self) -> None:
-        """Wait until every handler has run, except the handlers that call this; end the streams and the waiters.
+        """Close the streams and waiters, and wait until all handlers have returned.
 
-        Cancelling this cancels the handlers.
+        A handler that calls this method is not waited for. Cancelling this method cancels the handlers.
         """
         for stream in list(self._streams):
             stream.close()
         for waiter in list(self._waiters):
-            _fail(waiter.future, NotLoggedIn("logged out: no message will come"))
+            _fail(waiter.future, NotLoggedIn("the client logged out while waiting for a message"))
         me = asyncio.current_task()
         self._draining.add(me)
         try:
@@ -223,7 +231,7 @@ class Dispatcher:
                     for event_handler in list(self._event_handlers.get(type(item), ())):
                         await self._call(event_handler, item)
         finally:
-            self._taken(len(queue))  # those of a queue that was cancelled
+            self._taken(len(queue))  # items that were left when the task was cancelled
             del self._queues[key]
 
     async def _call(self, handler: Callable[[Any], Awaitable[None] | None], argument: list[Message] | ClientEvent) -> None:
@@ -235,8 +243,8 @@ class Dispatcher:
         except asyncio.CancelledError as exc:
             if me is not None and me.cancelling():
                 raise
-            self._report(handler, argument, exc)  # something that it waited for was cancelled, and not itself
-        except Exception as exc:  # noqa: BLE001  handlers are the user's, and told of
+            self._report(handler, argument, exc)  # the handler awaited a task that was cancelled
+        except Exception as exc:  # noqa: BLE001  an exception of the user's handler is reported
             self._report(handler, argument, exc)
 
     def _report(
@@ -245,7 +253,7 @@ class Dispatcher:
         argument: list[Message] | ClientEvent,
         error: BaseException,
     ) -> None:
-        log.error("the handler %s raised", getattr(handler, "__qualname__", handler), exc_info=error)
+        log.error("handler %s raised an exception", getattr(handler, "__qualname__", handler), exc_info=error)
         if not isinstance(argument, HandlerFailed):
             self.deliver_event(HandlerFailed(handler, argument, error))
 
@@ -257,11 +265,11 @@ def _try(waiter: _Waiter, message: Message) -> None:
     try:
         if waiter.predicate(message):
             waiter.future.set_result(message)
-    except Exception as exc:  # noqa: BLE001  the waiting program gets it: the predicate is its own function
+    except Exception as exc:  # noqa: BLE001  an exception of the user's predicate is raised by the future
         waiter.future.set_exception(exc)
 
 
 def _fail(future: asyncio.Future[Message], error: Exception) -> None:
     if not future.done():
         future.set_exception(error)
-        future.exception()  # nobody may be waiting for it any more
+        future.exception()  # mark as retrieved: the waiter may be gone

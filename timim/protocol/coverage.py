@@ -1,7 +1,7 @@
 """The stored part of a timeline: a set of closed intervals of seqs. It grows only by proof, and merges by adjacency.
 
-Pure and immutable. `[(1, 4), (6, 9)]` means 1 to 4 and 6 to 9 are held, and 5 is not; two messages of different
-intervals are never neighbours, whatever their numbers suggest to the eye.
+Pure and immutable. `[(1, 4), (6, 9)]` means that 1 to 4 and 6 to 9 are stored and 5 is missing. Two messages of different
+intervals are never neighbours.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 
 
 class Interval(NamedTuple):
-    """Seqs `first` to `last`, both included."""
+    """The seqs `first` to `last`, inclusive."""
 
     first: int
     last: int
@@ -23,7 +23,11 @@ class Interval(NamedTuple):
 
 
 class Coverage:
-    """A set of seqs, kept as sorted disjoint intervals that do not touch."""
+    """An immutable set of seqs, stored as sorted, disjoint intervals that are not adjacent.
+
+    Raises:
+        ValueError: An interval begins below 1 or ends before its begin.
+    """
 
     __slots__ = ("_intervals",)
 
@@ -44,11 +48,15 @@ class Coverage:
 
     @property
     def last(self) -> int:
-        """The highest stored seq, 0 if there is none."""
+        """The highest covered seq, 0 if there is none."""
         return self._intervals[-1].last if self._intervals else 0
 
     def add(self, first: int, last: int) -> Self:
-        """Return the coverage with `first` to `last` added. The cost is the number of intervals that these touch."""
+        """Return the coverage with `first` to `last` added.
+
+        Raises:
+            ValueError: The interval begins below 1 or ends before its begin.
+        """
         if first < 1 or last < first:
             raise ValueError(f"not an interval of seqs: ({first}, {last})")
         held = self._intervals
@@ -59,7 +67,7 @@ class Coverage:
         return self._with((*held[:low], Interval(first, last), *held[high:]))
 
     def remove(self, first: int, last: int) -> Self:
-        """Return the coverage without `first` to `last`: a gap, which a roaming query may fill again."""
+        """Return the coverage without `first` to `last`, which become a gap."""
         kept: list[Interval] = []
         for held in self._intervals:
             if held.last < first or held.first > last:
@@ -72,7 +80,7 @@ class Coverage:
         return self._with(tuple(kept))
 
     def interval_of(self, seq: int) -> Interval | None:
-        """Return the interval that contains `seq`, if there is one."""
+        """Return the interval that contains `seq`, None if `seq` is missing."""
         index = bisect_left(self._intervals, seq, key=lambda i: i.last)
         if index < len(self._intervals) and self._intervals[index].first <= seq:
             return self._intervals[index]
@@ -93,7 +101,7 @@ class Coverage:
         return tuple(gaps)
 
     def covers(self, first: int, last: int) -> bool:
-        """Return whether all of `first` to `last` is covered; an empty range is."""
+        """Return whether all of `first` to `last` is covered; True for an empty range."""
         if first > last:
             return True
         held = self.interval_of(first)

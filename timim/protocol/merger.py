@@ -1,6 +1,6 @@
-"""Messages forwarded as one: making a merger of messages, and messages of a merger.
+"""Messages forwarded as one: packing messages into a merger, and unpacking them.
 
-A merged message has words, a sender and a time; it is no entry of a conversation, and proves nothing.
+A merged message has content, a sender and a time, as its forwarder states them. It is not an entry of a conversation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..message import Message, MessageStatus, SenderProfile
 from .elems import decode_body, encode_body
 from .merger_elem import LAYERS_LIMIT, MESSAGES_LIMIT
 
-ABSTRACTS, ABSTRACT_LIMIT = 3, 100  # lines, and characters of one
+ABSTRACTS, ABSTRACT_LIMIT = 3, 100  # number of lines, and characters of one line
 
 
 class MergedEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -42,15 +42,23 @@ _encode = msgspec.json.Encoder().encode
 def merge_messages(
     messages: Sequence[Message], *, title: str, abstracts: Sequence[str] | None = None, compatible_text: str = ""
 ) -> MergerElem:
-    """Make one elem of messages, oldest first as given. `abstracts` None: the first lines of their text.
+    """Return a merger of messages, in the given order.
 
-    Raises InvalidArgument for none or more than 300, for one that was recalled or not sent; InvalidElem past 100 layers.
+    Args:
+        messages: 1 to 300 messages that were sent or received.
+        title: The title that receivers show.
+        abstracts: Lines that receivers show; None takes the texts of the first messages.
+        compatible_text: A text for clients that cannot show mergers; the title by default.
+
+    Raises:
+        InvalidArgument: There are 0 or more than 300 messages, or one was recalled or not sent.
+        InvalidElem: Mergers are nested in more than 100 layers.
     """
     if not 0 < len(messages) <= MESSAGES_LIMIT:
-        raise InvalidArgument(f"a merger holds 1 to {MESSAGES_LIMIT} messages, not {len(messages)}")
+        raise InvalidArgument(f"a merger must have 1 to {MESSAGES_LIMIT} messages, not {len(messages)}")
     layers = 1 + max((elem.layers for m in messages for elem in m if isinstance(elem, MergerElem)), default=0)
     if layers > LAYERS_LIMIT:
-        raise InvalidElem(f"mergers are nested in at most {LAYERS_LIMIT} layers")
+        raise InvalidElem(f"mergers may be nested in at most {LAYERS_LIMIT} layers, not {layers}")
     content = _encode([_entry(message) for message in messages])
     if abstracts is None:
         abstracts = [f"{_name(m)}: {m.push_text}"[:ABSTRACT_LIMIT] for m in messages[:ABSTRACTS]]
@@ -65,7 +73,7 @@ def merge_messages(
 
 
 def unpack_merger(content: bytes) -> list[Message]:
-    """Return the messages in a merger's content, not bound to a client yet. Raises ProtocolError for other content."""
+    """Return the messages in a merger's content, not bound to a client. Raises ProtocolError for invalid content."""
     try:
         entries = _decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as exc:
@@ -79,9 +87,9 @@ def _name(message: Message) -> str:
 
 def _entry(message: Message) -> MergedEntry:
     if message.recalled:
-        raise InvalidArgument("a recalled message cannot be forwarded: nothing is left of it")
+        raise InvalidArgument("a recalled message has no content and cannot be forwarded")
     if message.status not in (MessageStatus.SUCCEEDED, MessageStatus.DELETED):
-        raise InvalidArgument("only messages that were sent or received can be forwarded")
+        raise InvalidArgument("a message cannot be forwarded before it was sent")
     key, profile = message.conversation, message.sender_profile
     client_time, _, random = message.msg_id.partition("-")
     return MergedEntry(
