@@ -37,9 +37,10 @@ test: lint types docs  ## everything CI wants
 
 check: lint types  ## ruff and mypy
 
-lint: $(READY)  ## ruff: rules and format
+lint: $(READY)  ## ruff: rules and format; codespell
 	@$(PY) -m ruff check --quiet $(CODE)
 	@$(PY) -m ruff format --quiet --check $(CODE) || { $(PY) -m ruff format --diff $(CODE) 2>&1 | head -40; echo "lint: run make format"; exit 1; }
+	@$(PY) -m codespell_lib $(CODE) docs README.md Makefile pyproject.toml mkdocs.yml
 	@echo "lint: good"
 
 types: $(READY)  ## mypy, strict; every public name has a known type
