@@ -4,7 +4,7 @@ PYTHON ?= python3
 WORKERS ?= 3
 PY := .venv/bin/python
 READY := .venv/.ready
-FOLDERS := timim tests examples bench
+FOLDERS := timim tests examples bench tools
 TYPED := $(foreach folder,$(FOLDERS),$(if $(wildcard $(folder)/*.py),$(folder)))
 CODE := $(TYPED) .ci/venv.py .ci/verify_types.py
 EXAMPLES := $(filter-out examples/_%,$(wildcard examples/*.py))
@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check lint types format layers unit examples docs judge bench bench-cluster soak test-cluster fuzz lock clean
+.PHONY: help setup demo test check lint types format layers unit coverage test-python examples docs judge bench bench-cluster soak test-cluster fuzz lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?(.*)/\1\t\2/' | expand -t 14
@@ -37,10 +37,10 @@ test: lint types docs  ## everything CI wants
 
 check: lint types  ## ruff and mypy
 
-lint: $(READY)  ## ruff: rules and format; codespell
+lint: $(READY)  ## ruff: rules and format; codespell: names, comments and docs
 	@$(PY) -m ruff check --quiet $(CODE)
 	@$(PY) -m ruff format --quiet --check $(CODE) || { $(PY) -m ruff format --diff $(CODE) 2>&1 | head -40; echo "lint: run make format"; exit 1; }
-	@$(PY) -m codespell_lib $(CODE) docs README.md Makefile pyproject.toml mkdocs.yml
+	@.venv/bin/codespell $(CODE) docs *.md pyproject.toml mkdocs.yml Makefile
 	@echo "lint: good"
 
 types: $(READY)  ## mypy, strict; every public name has a known type
@@ -56,6 +56,15 @@ layers: $(READY)  ## imports go down only; importing timim stays light
 
 unit: $(READY)  ## pytest, without soak and judges
 	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup
+
+coverage: $(READY)  ## unit tests with coverage; fails under the floor in pyproject.toml
+	@$(PY) -m coverage run --data-file=.venv/.coverage -m pytest -q -n0 tests/unit
+	@$(PY) -m coverage report --data-file=.venv/.coverage
+
+# VERSION's interpreter has to be installed (python3.13, or pyenv's); its environment is .venv/py3.13.
+test-python: $(READY)  ## the unit tests on another Python: VERSION=3.13
+	@$(PYTHON) .ci/venv.py python $(VERSION)
+	@.venv/py$(VERSION)/bin/python -m pytest -q -n0 -p no:cacheprovider tests/unit $(ARGS)
 
 examples: $(READY)  ## run each examples/*.py: it has to end by itself, with 0
 	@for example in $(EXAMPLES); do \

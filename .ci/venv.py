@@ -2,6 +2,7 @@
 
     python3 .ci/venv.py            create or update .venv; touches .venv/.ready when it is done
     python3 .ci/venv.py lock       write requirements.lock from pyproject.toml (UPGRADE=1: newer versions)
+    python3 .ci/venv.py python V   create or update .venv/pyV with another version of Python, from the same lock
 
 Invariant: what is installed was named in the lock with its hash. Where packages come from is the
 machine's business: pip's own configuration is read and handed to uv, and nothing of it gets into the lock.
@@ -13,6 +14,7 @@ import ast
 import fcntl
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,7 +44,7 @@ def run(*command: str | Path, env: dict[str, str] | None = None) -> None:
 
 
 def pip_settings() -> dict[str, str]:
-    """What pip would use. uv does not read pip's files, and a sandbox is often configured there only."""
+    """Return pip's own settings. uv does not read pip's files, which are often the only ones set in a sandbox."""
     listed = subprocess.run(
         [PYTHON, "-m", "pip", "config", "list"], check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True
     ).stdout
@@ -70,7 +72,7 @@ def uv_env(*, for_lock: bool) -> dict[str, str]:
 
 
 def uv_requirement() -> str:
-    """The lock's own entry for uv, hashes included: the installer is pinned like everything else."""
+    """Return the lock's own entry for uv, hashes included: the installer is pinned like every other package."""
     if not LOCK.exists():
         return "uv\n"
     entry = re.search(r"^uv==.*(?:\n[ \t]+--hash.*)*", LOCK.read_text(encoding="utf-8"), re.MULTILINE)
@@ -131,6 +133,29 @@ def lock() -> None:
         sys.exit(f"{LOCK.name} names a place: {leak.group()!r}")
 
 
+def sync_other(version: str) -> None:
+    """Create or update `.venv/py{version}`, an environment beside the one of the other targets."""
+    uv, env = install_uv(), uv_env(for_lock=False)
+    folder = VENV / f"py{version}"
+    python = folder / "bin" / "python"
+    if not python.exists():
+        run(uv, "venv", "--quiet", "--python", find_python(version), folder, env=env)
+    run(uv, "pip", "sync", "--quiet", "--python", python, "--require-hashes", LOCK, env=env)
+    run(uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--no-build-isolation", "-e", ROOT, env=env)
+
+
+def find_python(version: str) -> str:
+    """Return the interpreter of this version: on the path, or among those that pyenv installed."""
+    found = shutil.which(f"python{version}")
+    if found is not None and subprocess.run([found, "--version"], check=False, capture_output=True).returncode == 0:
+        return found
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    installed = sorted(pyenv.glob(f"{version}.*/bin/python{version}"))
+    if not installed:
+        sys.exit(f"there is no Python {version} on this machine: install it, and put python{version} on the path")
+    return str(installed[-1])
+
+
 def main() -> None:
     with Path(__file__).open() as own_file:
         fcntl.flock(own_file, fcntl.LOCK_EX)  # two makes at once: the second waits
@@ -140,6 +165,8 @@ def main() -> None:
                 sync()
             case ["lock"]:
                 lock()
+            case ["python", version]:
+                sync_other(version)
             case _:
                 sys.exit(__doc__)
 

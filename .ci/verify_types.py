@@ -47,7 +47,7 @@ def public_symbols(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def causes(symbols: list[dict[str, Any]]) -> list[str]:
-    """What is wrong with these themselves, and not with a type that they mention."""
+    """Return the faults of these symbols themselves, without those of types that they mention."""
     lines = []
     for symbol in symbols:
         reasons = [diagnostic["message"].replace("\n", " ") for diagnostic in symbol["diagnostics"]]

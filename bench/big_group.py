@@ -1,4 +1,4 @@
-"""What a big group costs: making it in batches of 100, speaking in it, listing it, dissolving it, by its size.
+"""Cost of a big group: creating it in batches of 100, sending, listing and dissolving it, for several sizes.
 
 `python bench/big_group.py [members …]` starts a real server on files (commits synced to disk) with that many accounts.
 """
@@ -21,7 +21,7 @@ ROUNDS = 20
 
 
 async def accounts(folder: Path, count: int) -> None:
-    """Accounts as if each had logged in once."""
+    """Create accounts as if each user had logged in once."""
     store = SqliteStore(folder / "timim.db")
     await store.open()
     for start in range(0, count, 1000):
@@ -65,7 +65,7 @@ async def measure(size: int) -> None:
 
 
 async def main() -> None:
-    """Return the table, one line a size, in milliseconds."""
+    """Print the table, one line for each size, in milliseconds."""
     sizes = [int(given) for given in sys.argv[1:]] or SIZES
     titles = ("add 1st", "add last", "send p50", "page of 100", "list all", "rename p50", "cold send", "dissolve")
     print(f"{'members':>8}" + "".join(f"{title:>11}" for title in titles))

@@ -1,10 +1,10 @@
 """A cluster under load: `make bench-cluster`, or `python -m bench.cluster --seconds 20 --storm 2000`.
 
-PostgreSQL (synced), NATS and S3 from wheels, and gateways in processes of their own, all on this machine. First the cost: one
-gateway at a rate, and two at twice that rate; then as much as so many unanswered messages of each gateway let through. Then the
-storm: all clients are cut at once while messages flow. What a process costs is its CPU over the messages that were acked
-meanwhile; what is free on the machine changes that little, so two gateways can be compared where there are too few cores to run
-them beside their clients.
+PostgreSQL (synced), NATS and S3 come from wheels, and each gateway is a process; all run on this machine. First the cost is
+measured: one gateway at a rate, two gateways at twice that rate, and then the maximum throughput with a fixed number of
+unacknowledged messages for each gateway. Then the storm: all clients are disconnected at once while messages flow. The cost
+of a process is its CPU time divided by the messages acked meanwhile. Other load on the machine changes this figure little,
+so two gateways can be compared even where there are too few cores for them and their clients.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PARTS = ("gateway", "postgres", "nats", "clients")
 
 
 class Cpu:
-    """CPU seconds that each part used while the block ran; of the gateways, their sum."""
+    """CPU seconds that each part used while the block ran; for the gateways, their sum."""
 
     def __init__(self, gateways: Sequence[int]) -> None:
         self._gateways = set(gateways)
@@ -59,7 +59,7 @@ class Cpu:
                 times, part = process.cpu_times(), self._part(process)
                 if part is not None:
                     spent[part] += times.user + times.system
-                    if part == "postgres":  # and its processes that have ended
+                    if part == "postgres":  # including its processes that have ended
                         spent[part] += times.children_user + times.children_system
             except psutil.NoSuchProcess:
                 continue
@@ -84,7 +84,7 @@ class Services:
 
     @asynccontextmanager
     async def gateways(self, count: int) -> AsyncIterator[list[RunningServer]]:
-        """On an empty database of their own."""
+        """Start gateways on an empty database."""
         database = await asyncio.to_thread(self.postgres.database, f"b{secrets.token_hex(8)}")
         settings: dict[str, Any] = {"database": database, "bus": self.nats.url, "group_messages_per_s": 0}
         settings |= {
@@ -97,7 +97,7 @@ class Services:
 
 
 async def loaded(services: Services, gateways: int, **scenario: Any) -> tuple[Report, dict[str, float]]:
-    """Run a scenario, and return its report and the CPU seconds that it used."""
+    """Run a scenario, and return its report and the CPU seconds used."""
     async with services.gateways(gateways) as servers:
         cpu = Cpu([server.pid for server in servers])
         whole = Scenario(
@@ -115,7 +115,7 @@ async def loaded(services: Services, gateways: int, **scenario: Any) -> tuple[Re
 
 
 def row(what: str, gateways: int, runs: list[tuple[Report, dict[str, float]]]) -> tuple[str, float]:
-    """Return a line of the table with medians, and the gateways' CPU a message in µs."""
+    """Return a line of the table with medians, and the gateways' CPU time for each message in µs."""
     reports = [report for report, _ in runs]
 
     def middle(values: list[float]) -> float:
@@ -158,7 +158,7 @@ async def costs(services: Services, given: argparse.Namespace) -> bool:
         runs: dict[int, list[tuple[Report, dict[str, float]]]] = {1: [], 2: []}
         for _ in range(given.rounds):
             for gateways, of in runs.items():
-                each = {"rate": rate * gateways, "in_flight": given.in_flight * gateways}  # batches as large in each
+                each = {"rate": rate * gateways, "in_flight": given.in_flight * gateways}  # equal batches in each gateway
                 of.append(await loaded(services, gateways, **each, **scenario))
         cost: dict[int, float] = {}
         for gateways, of in runs.items():
@@ -173,7 +173,7 @@ async def costs(services: Services, given: argparse.Namespace) -> bool:
 
 
 async def storm(services: Services, given: argparse.Namespace) -> bool:
-    """Cut all clients while they write, on one gateway and on two."""
+    """Disconnect all clients while they write, on one gateway and on two."""
     sound = True
     for gateways in (1, 2):
         scenario = {"users": given.storm, "storms": [given.storm], "rate": given.storm_rate, "seconds": given.seconds}
@@ -193,7 +193,7 @@ async def storm(services: Services, given: argparse.Namespace) -> bool:
 
 
 async def main(given: argparse.Namespace) -> int:
-    """0 when nothing was lost, repeated or out of order."""
+    """Run the benchmark. Return 0 if no message was lost, repeated or out of order."""
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load before: {load:.1f}; medians of {given.rounds}\n", flush=True)
     postgres, nats = await asyncio.to_thread(Postgres), await asyncio.to_thread(Nats)
@@ -216,16 +216,16 @@ async def main(given: argparse.Namespace) -> int:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="of each measurement; 0: the storm alone")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each measurement; 0: only the storm")
     parser.add_argument("--users", type=int, default=100)
     parser.add_argument("--groups", type=int, default=5)
     parser.add_argument("--members", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--rate", type=float, default=200.0, help="messages a second of each gateway")
-    parser.add_argument("--in-flight", type=int, default=64, help="messages that wait for their ack, of each gateway")
-    parser.add_argument("--processes", type=int, default=2, help="of clients")
-    parser.add_argument("--storm", type=int, default=2000, help="clients that are cut at once; 0: none")
-    parser.add_argument("--storm-rate", type=float, default=100.0, help="messages a second meanwhile")
+    parser.add_argument("--rate", type=float, default=200.0, help="messages per second of each gateway")
+    parser.add_argument("--in-flight", type=int, default=64, help="unacknowledged messages of each gateway")
+    parser.add_argument("--processes", type=int, default=2, help="client processes")
+    parser.add_argument("--storm", type=int, default=2000, help="clients that are disconnected at once; 0: no storm")
+    parser.add_argument("--storm-rate", type=float, default=100.0, help="messages per second during the storm")
     return parser.parse_args()
 
 

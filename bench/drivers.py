@@ -1,7 +1,7 @@
-"""What a bench driver does: starts one server on loopback, and makes client sessions to it.
+"""The interface of a benchmark driver, which starts one server on loopback and creates client sessions for it.
 
-What is measured runs in it unchanged.
-A conversation is named by what `peer()` or `make_group()` returns; it means nothing to the scenarios.
+The measured product runs unchanged. A conversation is named by the return value of `peer()` or `make_group()`, which has no
+meaning for the scenarios.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ class Session(ABC):
 
     @abstractmethod
     def on_receive(self, heard: Callable[[str], None]) -> None:
-        """`heard(text)` for each message that arrives, once the device has it as it promises its user."""
+        """Call `heard(text)` for each message that arrives, once the device has stored it as it promises its user."""
 
     @abstractmethod
     def peer(self, user: str) -> str: ...
 
     @abstractmethod
     async def send(self, conversation: str, text: str) -> None:
-        """Until the server has said that it has the message."""
+        """Send a message and wait for the server's ack."""
 
     @abstractmethod
     def history(self, conversation: str, page: int) -> AsyncIterator[list[str]]:
-        """Pages of texts, the newest first, to the beginning."""
+        """Yield pages of texts, newest first, back to the beginning."""
 
     @abstractmethod
     async def conversations(self) -> int:
@@ -47,7 +47,7 @@ class Session(ABC):
 
 
 class Driver(ABC):
-    """`workdir` is empty, on a real disk, and goes afterwards."""
+    """A driver of one product. `workdir` is an empty folder on a real disk, and is deleted afterwards."""
 
     durability = ""
     cannot: ClassVar[dict[str, str]] = {}
@@ -72,10 +72,10 @@ class Driver(ABC):
 
     @abstractmethod
     async def seed_conversations(self, user: str, n: int) -> None:
-        """`n` conversations of one message each."""
+        """Create `n` conversations of one message each."""
 
     async def spawn(self, *arguments: str, environment: dict[str, str] | None = None) -> str:
-        """Start the server; the first line that it prints."""
+        """Start the server and return the first line that it prints."""
         self._server = await asyncio.create_subprocess_exec(
             sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, env=environment
         )

@@ -1,7 +1,7 @@
-"""The floor: about the least that an asyncio server and client can do and still store. No rights, no devices, no read state.
+"""The floor: about the least that an asyncio server and client with a store can do. No permissions, devices or read state.
 
-JSON over `websockets`, one SQLite file (WAL, FULL), a writer thread that commits together what waits. A limit, not a product.
-`python -m bench.floor FOLDER` is its server.
+JSON over `websockets`, one SQLite file (WAL, FULL), and a writer thread that commits waiting writes together. The floor is a
+limit for comparison, not a product. `python -m bench.floor FOLDER` runs its server.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""One local store as it grows from 100 to 1,000,000 messages: opening, a page, a hole that is filled. As figures and a plot.
+"""The local store with 100 to 1,000,000 messages: opening, reading a page, filling a gap; as figures and a plot.
 
-`python -m bench.local_store` prints the figures and writes docs/local_store.svg. Each page is measured beside the same
-rows read by plain sqlite3 from the same file: the ratio says what
-timim adds.
+`python -m bench.local_store` prints the figures and writes docs/local_store.svg. Each page is measured beside the same rows
+read by plain sqlite3 from the same file; the ratio is the cost that timim adds.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ PLOT = Path(__file__).parent.parent / "docs" / "local_store.svg"
 
 @dataclass(frozen=True)
 class Figures:
-    """At one size; lower quartiles, for what others do to the disk meanwhile only adds."""
+    """Figures for one size: lower quartiles, because other users of the disk can only add time."""
 
     size: int
-    open_ms: float  # the client: its store, its conversation list, its outbox
-    page_us: float  # 20 messages before one somewhere, through `get_local_messages`
+    open_ms: float  # the client: its store, conversation list and outbox
+    page_us: float  # 20 messages before a random one, through `get_local_messages`
     plain_us: float  # the same rows by plain sqlite3, on the calling thread
-    fill_us: float  # 20 missing messages stored and the hole closed, synced to the disk
+    fill_us: float  # 20 missing messages stored and the gap closed, synced to the disk
 
 
 async def measure(folder: Path, sizes: tuple[int, ...] = SIZES) -> list[Figures]:
@@ -54,7 +53,9 @@ async def measure(folder: Path, sizes: tuple[int, ...] = SIZES) -> list[Figures]
             for first in range(stored + 1, size + 1, 5000):
                 last = min(first + 4999, size)
                 incoming = [row(seq) for seq in range(first, last + 1)]
-                await store.messages.ingest([IngestBatch(KEY, incoming, [Interval(first, last)], head=last, last_seq=last)])
+                await store.messages.ingest(
+                    [IngestBatch(KEY, incoming, [Interval(first, last)], delivered_seq=last, last_seq=last)]
+                )
             stored = size
         opened = quartile([await opening(client) for _ in range(15)])
         page_us, plain_us = await paging(client, path, size)
@@ -76,7 +77,7 @@ async def opening(client: Client) -> float:
 
 
 async def paging(client: Client, path: Path, size: int) -> tuple[float, float]:
-    """Run the two in turns, so that both meet the same machine."""
+    """Measure both ways in turns, so that both meet the same state of the machine."""
     await client.open()
     conversation = client.c2c("bob")
     ours: list[float] = []
@@ -97,7 +98,7 @@ async def paging(client: Client, path: Path, size: int) -> tuple[float, float]:
             read = connection.execute(statement, (*KEY, 1, before.seq, 0, PAGE)).fetchall()
             plain.append((time.perf_counter() - begun) * 1e6)
             assert len(read) == PAGE
-            at = PAGE + 2 + i * 7919 % (size - PAGE - 1)  # somewhere else each time
+            at = PAGE + 2 + i * 7919 % (size - PAGE - 1)  # another position each time
             (before,) = await conversation.get_local_messages(1, before=await a_message(client, at))
     finally:
         connection.close()
@@ -147,8 +148,8 @@ LEFT, TOP, WIDTH, HEIGHT = 70, 40, 470, 260
 
 
 def plot(found: list[Figures]) -> str:
-    """Both axes by powers of ten: flat is a level line."""
-    low, high = 1, 6  # 10 us to 1 s
+    """Draw the plot with two logarithmic axes. A constant time is a horizontal line."""
+    low, high = 1, 6  # powers of ten: 10 µs to 1 s
     steps = [math.log10(figures.size) for figures in found]
 
     def x(step: float) -> float:
@@ -186,7 +187,7 @@ def plot(found: list[Figures]) -> str:
 
 
 def main() -> None:
-    """`python -m bench.local_store [largest size]`; the plot is written when all sizes were measured."""
+    """Run `python -m bench.local_store [largest size]`. The plot is written if all sizes were measured."""
     largest = int(sys.argv[1]) if len(sys.argv) > 1 else SIZES[-1]
     sizes = tuple(size for size in SIZES if size <= largest)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,7 +1,7 @@
-"""What a login costs, by how many conversations exist and how many of them changed since the last one.
+"""Cost of a login, by the number of conversations and of those that changed since the last login.
 
-`python bench/login_cost.py [conversations …]` writes a real server's database, starts the server, and logs a device in:
-for the first time, again with nothing changed, and again with CHANGED conversations changed.
+`python bench/login_cost.py [conversations …]` writes a real server's database, starts the server, and logs a device in: for
+the first time, again without changes, and again with CHANGED changed conversations.
 """
 
 import asyncio
@@ -28,20 +28,20 @@ from timim.transport import websocket as net_link
 
 SIZES = (10, 100, 1_000, 10_000)
 CHANGED = 5
-EACH = 3  # messages of a conversation before the first login
+EACH = 3  # messages in each conversation before the first login
 ROUNDS = 5
 LONG_AGO_S = 86_400
 
 
 class Counts:
-    """Bytes and frames that passed on the socket."""
+    """Bytes and frames transferred on the socket."""
 
     requests = bytes_up = bytes_down = 0
 
 
 @contextmanager
 def counting() -> Iterator[Counts]:
-    """Count frames and bytes of every link in this process."""
+    """Count the frames and bytes of every connection in this process."""
     counts = Counts()
 
     def joined(waiting: list[bytes]) -> bytes:
@@ -59,7 +59,7 @@ def counting() -> Iterator[Counts]:
 
 
 async def say(folder: Path, peers: range, each: int, at: int) -> None:
-    """Messages of these peers to alice, straight into the database of a server that is stopped."""
+    """Insert messages of these peers to alice directly into the database of a stopped server."""
     store = SqliteStore(folder / "timim.db")
     await store.open()
     body = msgspec.Raw(msgspec.json.encode([{"MsgType": "TIMTextElem", "MsgContent": {"Text": "hello, how are you today?"}}]))
@@ -81,7 +81,7 @@ def _entry(sender: str, at: int, number: int, body: msgspec.Raw) -> NewEntry:
 
 
 async def login(server: RunningServer, folder: Path) -> tuple[float, float, Counts, int]:
-    """Milliseconds of opening the local store and of the login, what passed, and the rows that came."""
+    """Return the milliseconds for opening the local store and for the login, the traffic, and the received rows."""
     alice: Client = server.client("alice", data_dir=folder)
     with counting() as counts:
         began = time.perf_counter()
@@ -129,7 +129,7 @@ async def measure(size: int) -> None:
 
 
 async def _set_back(folder: Path, to: int) -> None:
-    """As if the device's last login had been before that: the window of commits under way is not what is measured."""
+    """Move the device's last login back before the window for commits in progress, which is not measured here."""
     async with LocalStore(await asyncio.to_thread(lambda: next(folder.glob("*/*/messages.db")))) as store:
         await store.meta.set("synced", str(to))
 
@@ -144,7 +144,7 @@ def _line(size: int, what: str, runs: list[tuple[float, float, Counts, int]]) ->
 
 
 async def main() -> None:
-    """Return the table in Markdown."""
+    """Print the table in Markdown."""
     print("| conversations | login | requests | bytes up | bytes down | rows | open, ms | login, ms |")
     print("|---|---|---|---|---|---|---|---|")
     for size in [int(given) for given in sys.argv[1:]] or SIZES:

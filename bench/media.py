@@ -1,8 +1,8 @@
-"""A file of 100 MB up and down, beside a bare asyncio HTTP copy of it: `python bench/media.py [rounds] [MB]`.
+"""Upload and download of a 100 MB file, beside a plain asyncio HTTP copy: `python bench/media.py [rounds] [MB]`.
 
-The copy is what the same machine does without anything that timim adds: a server of asyncio streams that writes a body to a
-file and has it on disk, or sends a file; no hash, no parts, no database. Both servers are processes of their own, runs are
-interleaved, and medians are compared.
+The copy shows the speed of the same machine without timim: a server on asyncio streams that writes a body to a file and syncs
+it, or sends a file; no hash, no parts, no database. Both servers are separate processes, runs are interleaved, and medians are
+compared.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MB = 1_000_000
 
 
 async def bare_server(folder: Path) -> None:
-    """PUT writes the body to `folder`/copy, synced; GET sends it."""
+    """Run the HTTP server: PUT writes the body to `folder`/copy and syncs it; GET sends the file."""
     path = folder / "copy"
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -78,7 +78,7 @@ async def bare_down(port: int, path: Path) -> None:
 
 
 class Peak:
-    """The most memory that this process and another held, over what they held at first; looked at every 5 ms."""
+    """Peak memory of this process and another one above their initial memory, sampled every 5 ms."""
 
     def __init__(self, pid: int) -> None:
         self._processes = psutil.Process(pid), psutil.Process()
@@ -120,7 +120,7 @@ class Round:
     def check(self) -> None:
         """Check that the last download equals the upload."""
         if (self._folder / "down").read_bytes() != (self._folder / "big").read_bytes():
-            raise RuntimeError("another file came back")
+            raise RuntimeError("the downloaded file differs from the uploaded one")
 
 
 async def measure(folder: Path, port: int, rounds: int, size: int) -> tuple[dict[str, list[float]], list[list[int]]]:
@@ -135,7 +135,7 @@ async def measure(folder: Path, port: int, rounds: int, size: int) -> tuple[dict
                 for step in (one.bare_up, one.timim_up, one.bare_down, one.timim_down):
                     begun = time.perf_counter()
                     await step()
-                    if n:  # the first round warms up
+                    if n:  # the first round is a warm-up
                         took.setdefault(step.__name__, []).append(time.perf_counter() - begun)
                 watching.cancel()
                 if n:

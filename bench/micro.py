@@ -1,4 +1,4 @@
-"""Costs that need no server: loading timim, the three sizes of a picture, and a page of a large local store."""
+"""Costs without a server: importing timim, the three sizes of a picture, and a page of a large local store."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ KEY = ConversationKey(ConversationType.C2C, "bob")
 
 
 def all_of_it() -> dict[str, float]:
-    """Name with unit → figure."""
+    """Return all figures; each key contains its unit."""
     return {"import timim, ms": import_ms(), **in_a_process("variants"), **asyncio.run(local_query())}
 
 
 def import_ms(times: int = 9) -> float:
-    """Measure in a new process each, without the time that Python itself needs."""
+    """Measure the import in new processes, without the start-up time of Python itself."""
     code = "import time; t = time.perf_counter(); import timim; print((time.perf_counter() - t) * 1e3)"
     runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(times)]
     return statistics.median(float(run.stdout) for run in runs)
 
 
 def in_a_process(name: str) -> dict[str, float]:
-    """Peak memory is a process's own."""
+    """Run a measurement in a process of its own, because peak memory is a figure of a process."""
     code = f"import asyncio, json; from bench import micro; print(json.dumps(asyncio.run(micro.{name}())))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     import json
@@ -48,7 +48,7 @@ def in_a_process(name: str) -> dict[str, float]:
 
 
 async def variants() -> dict[str, float]:
-    """Time, memory, and how late the event loop is meanwhile."""
+    """Measure time, memory, and the delay of the event loop."""
     photo = await asyncio.to_thread(a_photo)
     await image_variants(a_small_one())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -86,7 +86,7 @@ async def variants() -> dict[str, float]:
 
 
 def thumbnails(photo: bytes) -> None:
-    """Make the same two sizes with Pillow alone, without rotation and colour profiles: the least that it can cost."""
+    """Create the same two sizes with Pillow alone, without rotation and colour profiles: the lower bound."""
     for side in (720, 198):
         with Image.open(BytesIO(photo)) as im:
             im.thumbnail((side * 4032 // 3024, side))
@@ -94,7 +94,7 @@ def thumbnails(photo: bytes) -> None:
 
 
 def a_photo() -> bytes:
-    """12 megapixels with detail everywhere, and the turn that a camera writes."""
+    """Return a picture of 12 megapixels with detail everywhere and a camera's rotation tag."""
     noise = Image.effect_noise((TWELVE_MEGAPIXELS[0] // 4, TWELVE_MEGAPIXELS[1] // 4), 40)
     picture = Image.merge("RGB", (noise, noise.rotate(180), noise.transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
     exif = Image.Exif()
@@ -111,7 +111,7 @@ def a_small_one() -> bytes:
 
 
 async def local_query() -> dict[str, float]:
-    """Measure opening a store of a million messages, and reading 20 in its middle."""
+    """Measure opening a store with a million messages, and reading 20 messages from its middle."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "messages.db"
         async with LocalStore(path) as store:

@@ -1,7 +1,7 @@
 """timim beside the floor: `make bench`, or `python -m bench.run --rounds 5 --scenarios ping,throughput`.
 
-Runs are interleaved (A B C A B C …), each in a process of its own with a fresh server and empty data, and medians are
-compared. Only the ratios of one run mean something: machines differ, and this one may be shared.
+Runs are interleaved (A B C A B C …), each in a separate process with a fresh server and empty data, and medians are compared.
+Only ratios within one run are meaningful, because machines differ and may be shared.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def in_a_process(driver: str, scenario: str, n: int) -> Figures:
 
 
 def table(scenario: str, runs: dict[str, list[Figures]]) -> list[str]:
-    """Markdown: a row a figure, a column a driver, and how many times better than the floor."""
+    """Return a Markdown table: a row for each figure, a column for each driver, and the factor against the floor."""
     names = list(runs)
     medians = {name: {key: statistics.median(run[key] for run in of) for key in of[0]} for name, of in runs.items()}
     lines: list[str] = []
@@ -74,8 +74,8 @@ def main() -> None:
     parser.add_argument("--drivers", default=",".join(DRIVERS))
     parser.add_argument("--scenarios", default=",".join(SCENARIOS))
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--n", type=int, default=0, help="messages, instead of the scenario's own number")
-    parser.add_argument("--no-micro", action="store_true", help="leave out pictures, import time and local queries")
+    parser.add_argument("--n", type=int, default=0, help="number of messages; 0: the scenario's default")
+    parser.add_argument("--no-micro", action="store_true", help="skip pictures, import time and local queries")
     given = parser.parse_args()
     if given.one:
         print(json.dumps(asyncio.run(one(given.one[0], given.one[1], given.n))))

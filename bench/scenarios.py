@@ -1,4 +1,4 @@
-"""What is measured. Each scenario takes a started driver and a size, and returns figures; a wrong result raises."""
+"""The measured scenarios. Each takes a started driver and a size, and returns figures; a wrong result raises."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def pump(session: Session, conversation: str, n: int, in_flight: int) -> N
 
 
 async def throughput(driver: Driver, n: int) -> Figures:
-    """Many in flight, until all are acked and all have arrived, in order."""
+    """Measure many messages in flight, until all are acked and delivered in order."""
     alice, bob = await two(driver)
     arrived: list[str] = []
     done = asyncio.Event()
@@ -104,7 +104,7 @@ async def throughput(driver: Driver, n: int) -> Figures:
 
 
 async def fanout(driver: Driver, n: int) -> Figures:
-    """Send from one member to 100 others of a group, until all have received all."""
+    """Send from one member to 100 others of a group, until each has received all messages."""
     names = [f"m{i}" for i in range(100)]
     for name in ("alice", *names):
         await driver.make_user(name)
@@ -123,7 +123,7 @@ async def fanout(driver: Driver, n: int) -> Figures:
     for member in members:
         member.on_receive(take)
     took = server = 0.0
-    for count in (2, n):  # the first round warms up
+    for count in (2, n):  # the first round is a warm-up
         left = count * len(members)
         done.clear()
         before, begun = driver.server_cpu(), time.perf_counter()
@@ -136,7 +136,7 @@ async def fanout(driver: Driver, n: int) -> Figures:
 
 
 async def history(driver: Driver, n: int) -> Figures:
-    """Page back the whole history on a device that has nothing, 100 messages a page."""
+    """Page back through the whole history on a device with an empty store, 100 messages a page."""
     alice, bob = await two(driver)
     await pump(alice, alice.peer("bob"), n, driver.inflight)
     await alice.close()
@@ -148,13 +148,13 @@ async def history(driver: Driver, n: int) -> Figures:
         got += len(page)
     took = time.perf_counter() - begun
     if got != n:
-        raise RuntimeError(f"{got} of {n} messages came")
+        raise RuntimeError(f"{got} of {n} messages were received")
     await fresh.close()
     return {"rows_s": got / took}
 
 
 async def login(driver: Driver, n: int) -> Figures:
-    """Connect, log in and list 100 conversations, each with its last message; a device that has nothing yet."""
+    """Connect, log in and list 100 conversations with their last messages, on a device with an empty store."""
     await driver.make_user("alice")
     await driver.seed_conversations("alice", 100)
     times: list[float] = []
@@ -170,7 +170,7 @@ async def login(driver: Driver, n: int) -> Figures:
 
 
 async def idle(driver: Driver, n: int) -> Figures:
-    """Measure the server's memory for each client that is online and quiet."""
+    """Measure the server's memory for each idle online client."""
     names = [f"i{i}" for i in range(n)]
     for name in names:
         await driver.make_user(name)

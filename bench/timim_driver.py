@@ -1,4 +1,4 @@
-"""timim as its users run it: `timim serve` in a process of its own, and real clients, with and without a store on disk."""
+"""Drivers for timim: `timim serve` in a separate process, and real clients with a store on disk or in memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # also when another bench loads this file alone
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for other benchmarks, which load this file by its path
 
 from bench.drivers import Driver, Session
 from timim import Client, Conversation, ConversationType, Message, sign_user
@@ -42,7 +42,7 @@ class TimimSession(Session):
         await self._conversation(conversation).send(text)
 
     async def history(self, conversation: str, page: int) -> AsyncIterator[list[str]]:
-        """By a second device of the user, which holds nothing yet."""
+        """Read the history on a second device of the user, whose store is empty."""
         before: Message | None = None
         while True:
             messages = await self._conversation(conversation).get_messages(page, before=before)
@@ -63,7 +63,7 @@ class TimimSession(Session):
 
 
 class TimimDriver(Driver):
-    """The local store on disk, as shipped."""
+    """timim with its default local store on disk."""
 
     durability = "server: WAL, FULL; client: WAL, FULL"
     client_on_disk = True
@@ -110,7 +110,7 @@ class TimimDriver(Driver):
 
 
 class TimimMemoryDriver(TimimDriver):
-    """The local store in memory: nothing is synced to disk at the client, as with peers that keep nothing there."""
+    """timim with its local store in memory, for comparison with peers whose clients store nothing on disk."""
 
     durability = "server: WAL, FULL; client: memory"
     client_on_disk = False

@@ -1,4 +1,4 @@
-"""The local store's index of words: what storing, indexing and searching cost. `python -m bench.words [rows]`."""
+"""The full-text index of the local store: cost of storing, indexing and searching. `python -m bench.words [rows]`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from timim.protocol.elems import encode_body
 
 CONVERSATIONS, ROWS_A_BATCH, ROWS_A_COMMIT = 50, 32, 512
 SIGNS = [chr(0x4E00 + number) for number in range(3000)]
-WEIGHTS = [1 / (10 + number) for number in range(3000)]  # a few signs are in most sentences, most in few
+WEIGHTS = [1 / (10 + number) for number in range(3000)]  # a few characters are in most sentences, most characters in few
 
 
 def text(number: int, rng: random.Random) -> str:
@@ -33,7 +33,7 @@ def text(number: int, rng: random.Random) -> str:
 
 
 def store(connection: sqlite3.Connection, count: int) -> float:
-    """Seconds in the store for `count` rows."""
+    """Store `count` rows and return the seconds in the store."""
     rng, spent = random.Random(1), 0.0
     last = [0] * CONVERSATIONS
     for done in range(0, count, ROWS_A_BATCH):
@@ -45,7 +45,7 @@ def store(connection: sqlite3.Connection, count: int) -> float:
             for n in range(ROWS_A_BATCH)
         ]
         key = ConversationKey(ConversationType.C2C, peer)
-        batch = IngestBatch(key, items, [Interval(first, last[at])], live=True, head=last[at], last_seq=last[at])
+        batch = IngestBatch(key, items, [Interval(first, last[at])], live=True, delivered_seq=last[at], last_seq=last[at])
         begun = time.perf_counter()
         if done % ROWS_A_COMMIT == 0:
             connection.execute("BEGIN IMMEDIATE")
@@ -59,7 +59,7 @@ def store(connection: sqlite3.Connection, count: int) -> float:
 
 
 def index(connection: sqlite3.Connection) -> tuple[float, float]:
-    """Seconds to index all, and the longest transaction."""
+    """Index all rows and return the seconds, and those of the longest transaction."""
     times = []
     while fulltext.unindexed(connection):
         begun = time.perf_counter()
@@ -86,12 +86,12 @@ def main(count: int) -> None:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         schema.migrate(connection)
-        print(f"{count} rows stored, µs a row: {store(connection, count) / count * 1e6:.1f}")
+        print(f"{count} rows stored, µs per row: {store(connection, count) / count * 1e6:.1f}")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         before = file.stat().st_size
         took, longest = index(connection)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        print(f"indexed, µs a row: {took / count * 1e6:.1f}; the longest transaction, ms: {longest * 1e3:.0f}")
+        print(f"indexed, µs per row: {took / count * 1e6:.1f}; longest transaction, ms: {longest * 1e3:.0f}")
         print(f"file, MB: {before / 1e6:.0f}, with the index {file.stat().st_size / 1e6:.0f}")
         for wanted in ("稀有", "发票", "今天", "word77", "word7*"):
             match = fulltext.SearchQuery((wanted,)).match()

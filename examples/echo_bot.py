@@ -1,4 +1,4 @@
-"""A bot that answers what it is told, and its own test: a real server, a user, a question, the answer."""
+"""A bot that echoes each message, and its own test: a real server, a user, a question, the answer."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from timim.testing import running_server
 
 
 async def main() -> None:
-    """Start a server, a bot and a user; end when the user has its answer."""
+    """Start a server, a bot and a user; stop when the user has received the answer."""
     async with running_server() as server:
         bot = server.client("bot")
 

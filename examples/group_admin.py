@@ -1,4 +1,4 @@
-"""A bot that looks after a group: it lets in who knows the word, greets them, and silences who shouts."""
+"""A bot that moderates a group: it admits users who know the password, greets them, and mutes users who shout."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from timim.testing import running_server
 
 
 async def main() -> None:
-    """Start a server, the bot and two users; end when one was let in and silenced, and the other turned away."""
+    """Start a server, the bot and two users; stop when one was admitted and muted, and the other refused."""
     async with running_server() as server:
         bot = server.client("bot")
 
@@ -36,10 +36,10 @@ async def main() -> None:
             group = await bot.groups.create("Public", name="the cave")
             async with mallory.system().expect(lambda m: True, timeout=10) as verdict:
                 await mallory.groups.join(group.id, wording="please")
-            print("mallory hears:", (await verdict)[0])
+            print("mallory receives:", (await verdict)[0])
             async with alice.group(group.id).expect(lambda m: "welcome" in m.text, timeout=10) as greeting:
                 await alice.groups.join(group.id, wording="open sesame")
-            print("alice hears:", (await greeting).text)
+            print("alice receives:", (await greeting).text)
             muted = alice.group(group.id).expect(lambda m: bool(getattr(m[0], "member_changes", None)), timeout=10)
             async with muted as silenced:
                 await alice.group(group.id).send("LET US SHOUT")
@@ -47,7 +47,7 @@ async def main() -> None:
             try:
                 await alice.group(group.id).send("may I still speak?")
             except timim.Muted as exc:
-                print("alice is told:", exc)
+                print("alice gets an error:", exc)
             print("members:", [member.user_id for member in await group.members()])
 
 

@@ -1,4 +1,4 @@
-"""A voice message, and the mark that it was played: Bob's own, kept over restarts, told to nobody."""
+"""A voice message, and a "played" mark on it that is local to Bob's device and survives restarts."""
 
 import asyncio
 import tempfile
@@ -8,16 +8,16 @@ from timim import SoundElem
 from timim.testing import running_server
 
 SPEECH = Path(__file__).parent / "media" / "hello-zh.wav"
-NEW, PLAYED = 0, 1  # custom_int is a number of the application's own; every message begins with 0
+NEW, PLAYED = 0, 1  # custom_int belongs to the application; it is 0 for every new message
 
 
 async def main() -> None:
-    """Alice speaks, Bob plays it once, and finds it played when he starts his program again."""
+    """Send a voice message from Alice; Bob plays it once, and finds it marked as played after a restart."""
     with tempfile.TemporaryDirectory() as folder:
         async with running_server() as server, server.client("alice") as alice:
             async with server.client("bob", data_dir=folder) as bob:
                 async with bob.c2c("alice").expect(lambda m: isinstance(m[0], SoundElem), timeout=10) as heard:
-                    await alice.c2c("bob").send(SoundElem(path=SPEECH))  # how long it is, the file says
+                    await alice.c2c("bob").send(SoundElem(path=SPEECH))  # the duration is read from the file
                 message = await heard
                 sound = message[0]
                 assert isinstance(sound, SoundElem)

@@ -1,4 +1,4 @@
-"""What every test gets: hypothesis profiles, and an alarm for blocking calls on the event loop."""
+"""Fixtures of all tests: hypothesis profiles, shared servers, databases, and an alarm for blocking calls on the event loop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytest.register_assert_rewrite(
     "tests.support.store_contract",
 )
 
-# deadline=None: two workers share two cores, so the time of one example says nothing
+# deadline=None: two workers share two cores, so the time of a single example has no meaning
 settings.register_profile("default", deadline=None)
 settings.register_profile("fuzz", deadline=None, max_examples=20_000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def fork_server() -> Iterator[None]:
-    """Every running_server() is forked from a process that has imported what it needs."""
+    """Fork every running_server() from a process that has imported its packages."""
     BACKEND.launch = FORK_SERVER.launch
     yield
     FORK_SERVER.close()
@@ -50,7 +50,7 @@ def fork_server() -> Iterator[None]:
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """The seed of this test: printed, so that a failure can be repeated with --seed."""
+    """Return the seed of this test, which is printed so that a failure can be repeated with --seed."""
     given: int | None = request.config.getoption("--seed")
     drawn = random.SystemRandom().randrange(1 << 32) if given is None else given
     print(f"--seed {drawn}")
@@ -59,12 +59,12 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture(autouse=True)
 def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
-    """In coroutine tests, a blocking call made by timim on the running event loop raises BlockingError."""
+    """Raise BlockingError in coroutine tests when timim makes a blocking call on the running event loop."""
     if request.node.get_closest_marker("asyncio") is None:
         yield
         return
     with blockbuster_ctx("timim") as alarm:
-        # asyncpg looks for ~/.pgpass and certificates before it connects: small local files, once a connection
+        # asyncpg looks for ~/.pgpass and certificates before it connects: small local files, once for each connection
         for blocking in alarm.functions.values():
             blocking.can_block_in("asyncpg/connect_utils.py", "_parse_connect_arguments")
         yield
@@ -72,21 +72,21 @@ def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_server() -> AsyncIterator[RunningServer]:
-    """Of all tests of a module."""
+    """Start a server that all tests of a module share."""
     async with running_server() as running:
         yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def users(shared_server: RunningServer) -> AsyncIterator[Users]:
-    """Users of that server, logged out when the test ends."""
+    """Return the users of the shared server, who are logged out when the test ends."""
     async with AsyncExitStack() as stack:
         yield Users(shared_server, stack)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server of this run's own. A test that stops it starts one of its own instead."""
+    """Start the PostgreSQL server of this test run. A test that stops a server uses `own_postgres` instead."""
     server = Postgres()
     yield server
     server.close()
@@ -94,7 +94,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture
 def own_postgres() -> Iterator[Postgres]:
-    """One that a test may stop, and whose databases it may take away."""
+    """Start a PostgreSQL server that the test may stop and whose databases it may drop."""
     server = Postgres()
     yield server
     server.close()
@@ -102,7 +102,7 @@ def own_postgres() -> Iterator[Postgres]:
 
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[Callable[[], str]]:
-    """Makes an empty database, and gives its URL."""
+    """Return a function that creates an empty database and returns its URL."""
     names: list[str] = []
 
     def make() -> str:
@@ -116,7 +116,7 @@ def database(postgres: Postgres) -> Iterator[Callable[[], str]]:
 
 @pytest.fixture(scope="session")
 def nats_server() -> Iterator[Nats]:
-    """A NATS server of this run's own."""
+    """Start the NATS server of this test run."""
     server = Nats()
     yield server
     server.close()
@@ -124,12 +124,12 @@ def nats_server() -> Iterator[Nats]:
 
 @pytest.fixture(scope="session")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
-    """An empty bucket of an S3 server of this run's own."""
+    """Return an empty bucket on the S3 server of this test run."""
     with s3_server(tmp_path_factory.mktemp("s3")) as running:
         yield running
 
 
-# What these prove is of one process and its file, a whole file of tests or one; the cluster has tests of its own for it.
+# These files and tests concern a single process and its file; the cluster has tests of its own for the same subjects.
 ONE_PROCESS = {
     "test_acks.py": "failpoints and kills of the one process",
     "test_cli.py": "the command line beside the server's data folder, which has its key",
@@ -171,7 +171,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class OnCluster:
-    """A database for each folder that a server is started on."""
+    """The databases of a test run on a cluster: one for each folder in which a server is started."""
 
     def __init__(self, postgres: Postgres, nats: Nats) -> None:
         self._postgres = postgres
@@ -190,7 +190,7 @@ class OnCluster:
 
 @pytest.fixture(scope="session", autouse=True)  # before the servers that a module shares
 def backend(request: pytest.FixtureRequest) -> Iterator[OnCluster | None]:
-    """With --backend=cluster, every running_server() is two gateways on a PostgreSQL and a NATS."""
+    """Run every running_server() as two gateways on PostgreSQL and NATS if --backend=cluster is given."""
     if request.config.getoption("--backend") == "file":
         yield None
         return
@@ -202,8 +202,8 @@ def backend(request: pytest.FixtureRequest) -> Iterator[OnCluster | None]:
 
 @pytest.fixture(autouse=True)
 def cleared(backend: OnCluster | None) -> Iterator[None]:
-    """The databases of a test's own servers go with it: hundreds are gigabytes, and minutes to remove at the end."""
-    shared = set(backend.names) if backend is not None else set()  # a module's servers have started by now
+    """Drop the databases of a test's own servers, because hundreds need gigabytes, and minutes to drop at the end."""
+    shared = set(backend.names) if backend is not None else set()  # the servers of the module have been started by now
     yield
     if backend is not None:
         for folder in backend.names.keys() - shared:

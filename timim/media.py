@@ -58,8 +58,8 @@ async def image_variants(source: Path | bytes, *, limits: ImageLimits = _DEFAULT
     """Make the three variants of a picture in a worker thread; see `make_variants`.
 
     At most two pictures are processed at once in this process; further calls wait in order. Cancelling drops a waiting
-    picture; a picture in process ends without effect. No file is written. docs/pictures.md has the cost of each format,
-    and names the formats that block the event loop.
+    picture; a picture in process ends without effect. No file is written. docs/explanation/media.md has the cost of each
+    format, and names the formats that block the event loop.
 
     Raises:
         FileMissing: There is no such file (7004).

@@ -30,6 +30,13 @@ class MemberList:
         self._connection = connection
 
     async def __aiter__(self) -> AsyncIterator[GroupMember]:
+        """Fetch the members in pages, in the order of the server.
+
+        Raises:
+            NetworkError: The server did not answer; iterate again.
+            NotLoggedIn: The client is not logged in.
+            ServerRefused: The server refused the request, as with UnknownGroup and NotAMember.
+        """
         offset = 0
         while True:
             body = wire.GetMembersRequest(group_id=self._group_id, limit=PAGE, offset=offset, roles=self._roles)

@@ -184,12 +184,12 @@ async def test_a_device_that_logs_in_on_another_node_ends_its_older_session(
                 "instance", await phone.engine.store.meta.get("instance", "")
             )  # a copy of the data folder
             async with twin:
-                assert "once more" in str((await watch.wait_for_event(KickedOut)).error)
+                assert "logged in again" in str((await watch.wait_for_event(KickedOut)).error)
                 assert "online" in repr(twin)
 
 
 async def doctor(*arguments: str) -> tuple[int, str]:
-    """What `timim doctor` prints, and its exit status."""
+    """Return the output of `timim doctor` and its exit status."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

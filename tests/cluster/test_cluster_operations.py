@@ -47,7 +47,7 @@ async def held(url: str, table: str) -> AsyncIterator[Callable[[], Awaitable[Non
 
 
 async def drained_while_asked(running: Deployment, url: str) -> None:
-    """The first gateway is told to stop while a change is under way that takes its time, and others talk."""
+    """Stop the first gateway while a slow change is in progress and other users send."""
     leaving, staying = running.gateways
 
     async def drain(talk: Talk) -> None:
@@ -119,7 +119,7 @@ async def test_a_gateway_without_its_database_still_stops(own_postgres: Postgres
 
 
 async def a_group_is_one(running: Deployment, one: RunningServer, other: RunningServer) -> None:
-    """What one gateway changes the other decides by."""
+    """Change something at one gateway and decide by it at the other."""
     async with running.client("owner", at=one) as owner, running.client("member", at=other) as member:
         watch = EventRecorder(member)
         group = await owner.groups.create("Public", name="team", members=["member"])
@@ -175,7 +175,7 @@ async def test_gateways_of_the_first_version_are_upgraded_to_this_one(
 
 
 def program_of(commit: str, folder: Path) -> Sequence[str]:
-    """The program as it was. Skips the test where there is no history: in a source archive, in a shallow clone."""
+    """Return the program of an older commit. Skip the test without history: in a source archive or a shallow clone."""
     root = ROOT
     known = ["git", "cat-file", "-e", commit]
     if shutil.which("git") is None or subprocess.run(known, cwd=root, stderr=subprocess.DEVNULL, check=False).returncode:

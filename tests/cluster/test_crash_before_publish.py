@@ -20,7 +20,7 @@ TELLS_ONCE = ("-m", "tests.mutants.tells_once")
 async def a_gateway_dies_before_it_tells(
     postgres: Postgres, limit_s: float, *, resent: bool, program: Sequence[str] = RunningServer.program
 ) -> None:
-    """The sender's gateway dies; the sender comes to the other one and sends again, or does not come back."""
+    """Kill the sender's gateway; the sender sends again through the other one, or never returns."""
     async with killable_cluster(postgres, "untold", gateways=2, program=program) as cluster:
         first = cluster.running.gateways[0]
         await first.restart(crash_at="before-publish")

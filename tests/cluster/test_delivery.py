@@ -33,7 +33,7 @@ async def nodes(database: Callable[[], str], nats_server: Nats, phones: WebhookR
 
 
 def hold(phones: WebhookReceiver) -> tuple[asyncio.Event, asyncio.Event]:
-    """The first call is not answered until the second event; the first tells that it came."""
+    """Block the first call until the second event, and report that it arrived."""
     came, answered = asyncio.Event(), asyncio.Event()
 
     async def answer(call: Call) -> bytes:

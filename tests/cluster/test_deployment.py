@@ -38,7 +38,7 @@ FOLDERS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")  # what nginx wan
 
 
 def changed(name: str, changes: Mapping[str, object]) -> str:
-    """An example with what is of this machine in its place; each of what it takes stands there once."""
+    """Return an example with the values of this machine filled in; each replaced value must occur once."""
     text = (DEPLOY / name).read_text()
     for old, new in changes.items():
         assert text.count(old) == 1, old
@@ -76,7 +76,7 @@ def nginx(running: Deployment, port: int, folder: Path) -> list[str]:
 
 @contextmanager
 def program(command: Sequence[str], port: int, folder: Path) -> Iterator[None]:
-    """It runs, and listens."""
+    """Start the gateway and check that it listens."""
     log = folder / "log"
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder, start_new_session=True)
@@ -90,7 +90,7 @@ def program(command: Sequence[str], port: int, folder: Path) -> Iterator[None]:
 
 @pytest.fixture
 def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A certificate in the folder, and this process trusts it."""
+    """Create a certificate in the folder and make this process trust it."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
@@ -148,7 +148,7 @@ async def test_clients_behind_a_proxy_do_not_notice_a_gateway_stop(
 
 
 def parsed(command: Sequence[str]) -> dict[str, Any]:
-    """What our command line makes of this; it refuses what it does not know."""
+    """Parse arguments as our command line does; unknown ones are refused."""
     assert command[0].rpartition("/")[2] == "timim"
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
@@ -158,7 +158,7 @@ def parsed(command: Sequence[str]) -> dict[str, Any]:
 
 
 def settings_from(environment: Mapping[str, object], monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """What a gateway makes of this environment; every variable is one that it knows."""
+    """Read the settings of a gateway from this environment; every variable must be known."""
     for name, value in environment.items():
         assert name.removeprefix("TIMIM_").lower() in Settings.model_fields, name
         monkeypatch.setenv(name, str(value))
@@ -166,7 +166,7 @@ def settings_from(environment: Mapping[str, object], monkeypatch: pytest.MonkeyP
 
 
 def compose() -> dict[str, Any]:
-    """The compose file, with the defaults of its variables; `secret` where it demands a value."""
+    """Load the compose file with the defaults of its variables, and `secret` for required ones."""
     text = (DEPLOY / "compose.yaml").read_text()
     text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text)
     described: dict[str, Any] = yaml.safe_load(re.sub(r"\$\{\w+:\?\}", "secret", text))

@@ -26,7 +26,7 @@ def entry(number: int, line: str) -> NewEntry:
 
 
 async def whole(store: Store, line: str) -> list[bytes]:
-    """A timeline's entries, oldest first; there is one for each seq from 1 on."""
+    """Return the entries of a timeline, oldest first; each seq from 1 on has one."""
     page = await store.timelines.page(line, 1, 1 << 62, 100_000)
     assert [e.seq for e in page.entries] == list(range(page.last_seq, 0, -1))
     return [e.tail for e in reversed(page.entries)]
@@ -106,7 +106,7 @@ class Blind(PostgresStore):
 
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Postgres]:
-    """A PostgreSQL that a test may kill."""
+    """Start a PostgreSQL that a test may kill."""
     server = Postgres()
     yield server
     server.close()
@@ -165,7 +165,7 @@ async def test_a_store_that_does_not_retry_is_detected(mortal: Postgres, seed: i
 
 
 async def answers_lost_after_the_commit(url: str, kind: type[PostgresStore]) -> None:
-    """The database has committed, and who asked never hears of it; then the connection ends."""
+    """Commit in the database, then cut the connection before the reply."""
     host, _, rest = url.rpartition(":")
     port, _, name = rest.partition("/")
     async with AsyncExitStack() as stack:
@@ -206,7 +206,7 @@ async def test_an_operation_of_unknown_outcome_is_not_retried(database: Callable
         waiting = asyncio.create_task(store.timelines.append(replace(entry(1, LINES[0]), msg_key=None)))
         await relay.swallowed.wait()
         relay.cut()
-        with pytest.raises(StorageError, match="not known whether"):
+        with pytest.raises(StorageError, match="may or may not"):
             await waiting
         assert len(await whole(store, LINES[0])) == 2
 

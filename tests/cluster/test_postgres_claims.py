@@ -49,7 +49,7 @@ async def test_claims_are_lost_with_their_connection_and_can_be_made_again(datab
 
 
 async def _in_time(store: Store, name: str) -> bool:
-    """The other's connection was closed; PostgreSQL hears of it a moment later."""
+    """Close the other connection; PostgreSQL notices it a moment later."""
     async with asyncio.timeout(20):
         while not await store.locks.try_acquire(name):
             pass  # a round trip each

@@ -48,7 +48,7 @@ def pair() -> Iterator[Pair]:
 
 @pytest.fixture
 def name(pair: Pair, request: pytest.FixtureRequest) -> str:
-    """A database of the first."""
+    """Create a database on the primary."""
     name = f"t{abs(hash(request.node.nodeid))}"
     pair.first.database(name)
     return name

@@ -25,7 +25,7 @@ class Server(RunningServer):
 
 
 async def survive(server: Server, failpoint: Failpoint, kills: int, rng: random.Random) -> tuple[list[str], list[str]]:
-    """What was acked, and what is stored, in order, after `kills` deaths at this failpoint."""
+    """Return the acked and the stored messages, in order, after `kills` kills at this failpoint."""
     await server.start()
     try:
         await server.add_users("alice", "bob")

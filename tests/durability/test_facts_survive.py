@@ -45,7 +45,7 @@ class Scene:
     thrown: EventRecorder
 
     async def message(self, device: Client | None = None) -> Message:
-        """The message in question, from what the device holds or the server has."""
+        """Return the message under test, from the device's store or from the server."""
         page = await (device or self.alice).group(self.group).get_messages(20)
         return next(m for m in page if m.seq == 2)
 
@@ -60,7 +60,7 @@ def facts(message: Message, *names: str) -> dict[str, object]:
 
 
 async def push_again(scene: Scene) -> None:
-    """The server pushes it once more, and what is pushed is stored once more."""
+    """Push the message again, so that it is stored again."""
     fetched = await scene.alice.engine.history._fetcher.fetch_newest(scene.alice.group(scene.group).key, 2, 2)
     inbox = scene.alice.engine.inbox
     assert inbox is not None
@@ -69,7 +69,11 @@ async def push_again(scene: Scene) -> None:
         await scene.bob.group(scene.group).send("behind it")
     await behind
     again = IngestBatch(
-        scene.alice.group(scene.group).key, [decode_message(fetched.entries[0], "alice")], live=True, head=2, last_seq=2
+        scene.alice.group(scene.group).key,
+        [decode_message(fetched.entries[0], "alice")],
+        live=True,
+        delivered_seq=2,
+        last_seq=2,
     )
     (stored,) = await scene.alice.engine.store.messages.ingest([again])
     assert stored.new == []
@@ -88,7 +92,7 @@ async def refetch_with_its_neighbours(scene: Scene) -> None:
 
 
 async def refetch_after_the_coverage_was_dropped(scene: Scene) -> None:
-    """This device forgot what it holds, not the rows: all of it is fetched."""
+    """Forget the coverage of this device but not its rows, so that everything is fetched again."""
     key = scene.alice.group(scene.group).key
     await scene.alice.engine.store._file.write(lambda c: timeline_state.write_coverage(c, key, Coverage()))
     assert (await scene.alice.group(scene.group).get_messages(20)).requests > 0
@@ -109,7 +113,7 @@ async def resend_by_the_sender(scene: Scene) -> None:
 
 
 async def relogin(scene: Scene) -> None:
-    """Logged out and in again, in this process and in the next."""
+    """Log out and in again, in this process and in the next."""
     await scene.alice.logout()
     await scene.alice.login()
     await scene.alice.close()
@@ -119,7 +123,7 @@ async def relogin(scene: Scene) -> None:
 
 
 async def restart_of_the_server(scene: Scene) -> None:
-    """The server is killed and started again."""
+    """Kill the server and start it again."""
     restored = EventRecorder(scene.alice, timim.ConnectionRestored)
     await scene.server.crash()
     await scene.server.start()
@@ -127,7 +131,7 @@ async def restart_of_the_server(scene: Scene) -> None:
 
 
 async def another_epoch(scene: Scene) -> None:
-    """The server is of another epoch: everything is numbered anew."""
+    """Give the server another epoch: all messages get new numbers."""
     reset = EventRecorder(scene.alice, timim.HistoryReset, timim.ConnectionRestored)
     scene.server._settings["new_epoch"] = True
     await scene.server.restart()
@@ -136,7 +140,7 @@ async def another_epoch(scene: Scene) -> None:
 
 
 async def the_sender_changes(scene: Scene) -> None:
-    """The sender's name and card change; only new messages carry the new ones."""
+    """Change the sender's profile and member card; only new messages have the new values."""
     await scene.bob.profile.set(nickname="Robert")
     await scene.bob.groups.of(scene.group).set_name_card("the new card")
     page = await scene.alice.group(scene.group).get_messages(20)
@@ -146,7 +150,7 @@ async def the_sender_changes(scene: Scene) -> None:
 
 
 async def another_devices_sync(scene: Scene) -> None:
-    """A second device of alice's logs in and reads everything."""
+    """Log in a second device of alice and read everything."""
     async with scene.server.client("alice") as second:
         await second.group(scene.group).get_messages(20)
         await second.group(scene.group).mark_read()

@@ -38,7 +38,7 @@ async def server() -> AsyncIterator[LocalServer]:
 
 @contextmanager
 def no_gap_repair() -> Iterator[None]:
-    """A client that takes what is pushed for all there is."""
+    """Create a client that takes the pushed messages for the whole history."""
 
     async def trust(self: Inbox, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> IngestBatch | None:
         head = await self._delivered_seq(key, min(entries, default=last))
@@ -47,7 +47,7 @@ def no_gap_repair() -> Iterator[None]:
         from timim.engine.decoding import decode_message
 
         incoming = [decode_message(e, self._user_id) for s, e in sorted(entries.items()) if s > head and e is not None]
-        return IngestBatch(key, incoming, [Interval(head + 1, last)], live=True, head=last, last_seq=last)
+        return IngestBatch(key, incoming, [Interval(head + 1, last)], live=True, delivered_seq=last, last_seq=last)
 
     async def compare_nothing(self: Inbox, epoch: str) -> None:
         pass
@@ -121,7 +121,7 @@ SCRIPT_MESSAGES = 8
 
 
 async def script(server: LocalServer, me: str, peer: str, folder: Path) -> None:
-    """Sending, receiving, reading back, marking as read; and what must be true after it."""
+    """Send, receive, read back and mark as read, then check the promises."""
     alice, bob = (
         server.client(me, data_dir=folder, timeout=TIMEOUT_S, reconnect_limit=TIMEOUT_S),
         server.client(peer, timeout=TIMEOUT_S, reconnect_limit=TIMEOUT_S),
@@ -143,7 +143,7 @@ async def script(server: LocalServer, me: str, peer: str, folder: Path) -> None:
 
 
 async def again(ask: Callable[[], Awaitable[T]]) -> T:
-    """What is asked of the server fails when the link does, and is asked again by whoever wants it."""
+    """Check that a request fails with its link and can be sent again."""
     for _ in range(5):
         try:
             return await ask()
@@ -201,7 +201,7 @@ async def test_a_device_with_a_stale_position_gets_what_it_lacks_and_nothing_els
 
 
 async def resume_in_another_epoch(server: LocalServer, folder: Path) -> tuple[list[str], list[str], int]:
-    """A server that was restored from a copy of its data, and says so; what alice's device shows then, and what is there."""
+    """Restore a server from a copy of its data, and compare alice's device with the server."""
     await server.add_users("alice", "bob")
     async with server.client("alice", data_dir=folder / "alice"), server.client("bob") as bob:
         await bob.c2c("alice").send("in both")

@@ -93,7 +93,7 @@ async def test_a_full_disk_of_the_server_refuses_content_and_recovers(tmp_path: 
             await alice.c2c("bob").send("before")
             resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (1_000_000, hard))
             message = Message(FileElem(data=content, filename="big"))
-            with pytest.raises(timim.NetworkError, match="the media server is not ready: the server's storage failed"):
+            with pytest.raises(timim.NetworkError, match="the media server is not ready: the server's store is unavailable"):
                 await alice.c2c("bob").send(message)
             assert message.status is MessageStatus.FAILED
             await alice.c2c("bob").send("between")

@@ -28,7 +28,7 @@ async def server() -> AsyncIterator[RunningServer]:
 
 
 def store_of(client: Client) -> Path:
-    """The file of a client's store."""
+    """Return the path of a client's store file."""
     path = client.engine.config.database
     assert path is not None
     return path

@@ -110,7 +110,7 @@ class Network(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.1, 5, 60, 3600]))
     def sleep(self, seconds: float) -> None:
-        """The machine slept, or nothing happened for a while."""
+        """Advance the clock, as if the machine had slept or nothing had happened."""
         self.clock.advance(seconds)
 
     @rule(seconds=st.sampled_from([-60, 60]))
@@ -142,7 +142,7 @@ class Network(RuleBasedStateMachine):
 
     @rule(user=users, count=st.integers(1, 30))
     def read_history(self, user: str, count: int) -> None:
-        """A page may fail, when the link does; what it shows has no hole."""
+        """Read a page. It may fail with the link, but has no gap."""
 
         async def work() -> None:
             try:
@@ -170,7 +170,7 @@ class Network(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        """The faults end, and all must come true."""
+        """End the faults and check all promises."""
         if not hasattr(self, "server"):
             return
         self.server.faults.clear()

@@ -103,7 +103,7 @@ class ClientsStore:
     async def put(self, number: int) -> int:
         item = types.MessageRow(number, f"1-{number}", "bob", 1, False, b"[]")
         await self._messages.ingest(
-            [types.IngestBatch(KEY, [item], [Interval(number, number)], live=True, head=number, last_seq=number)]
+            [types.IngestBatch(KEY, [item], [Interval(number, number)], live=True, delivered_seq=number, last_seq=number)]
         )
         return number
 

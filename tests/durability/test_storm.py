@@ -96,7 +96,7 @@ async def progress(running: dict[str, ClientProcess], count: int) -> None:
 
 
 def hold(storm: Storm) -> None:
-    """The promise. What a device that is killed had stored and not yet thrown is not thrown by its next run: it is held."""
+    """Check the promises. Messages that a killed device had stored but not delivered are not delivered later."""
     for name, texts in storm.sent.items():
         numbered = list(enumerate(texts, 1))
         assert storm.stored[name] == numbered, f"stored of {name}"

@@ -178,7 +178,7 @@ async def test_the_web_client_lists_conversations_and_pages_both_histories(serve
 
 
 def unread(events: list[dict[str, object]]) -> dict[str, int]:
-    """The unread counts that the client told last."""
+    """Return the unread counts that the client reported last."""
     counts: dict[str, int] = {}
     for event in events:
         if event["event"] == "onConversationListUpdated":

@@ -26,7 +26,7 @@ async def server(tmp_path: Path) -> AsyncIterator[RunningServer]:
 
 
 async def fetched(url: str) -> bytes:
-    """What a browser gets at an address, without any token."""
+    """Fetch an address as a browser does, without a token."""
 
     def get() -> bytes:
         with urllib.request.urlopen(url, timeout=20) as reply:

@@ -36,7 +36,7 @@ async def told(web: WebClient, event: str, holds: Callable[[Any], bool]) -> None
 
 
 async def shown(web: WebClient, where: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The first message of a conversation that the client reported, and that is like this."""
+    """Return the first message of a conversation that the client reported and that matches."""
 
     def found() -> list[dict[str, Any]]:
         heard = [m for e in web.events if e["event"] == "onMessageReceived" for m in e["data"]]

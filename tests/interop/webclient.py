@@ -68,7 +68,7 @@ class WebClient:
             await self._more.wait_for(holds)
 
     async def received(self, count: int, *, where: str = "") -> list[dict[str, Any]]:
-        """The first `count` messages that the client reported as received, of one conversation or of all."""
+        """Return the first `count` messages that the client reported as received, of one conversation or of all."""
 
         def messages() -> list[dict[str, Any]]:
             all = [m for e in self.events if e["event"] == "onMessageReceived" for m in e["data"]]
@@ -91,7 +91,7 @@ class WebClient:
 
 @asynccontextmanager
 async def web_client(server: RunningServer, user: str, *, url: str = "") -> AsyncIterator[WebClient]:
-    """A web client for this server (by another way in, at `url`), not logged in."""
+    """Create a web client for this server (through another endpoint at `url`), not logged in."""
     node = shutil.which("node")
     assert node is not None, "the judges run only where Node is"
     process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""The deployment examples name settings that exist."""
+"""The deployment examples use only existing settings."""
 
 from __future__ import annotations
 

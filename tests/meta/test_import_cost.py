@@ -1,4 +1,4 @@
-"""`import timim` is for everyone: it loads what every client needs, and the rest on first use."""
+"""`import timim` loads only the packages that every client needs; the others are loaded on first use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Heavy, or of the server or the command line only.
+# Expensive packages, and those of the server or the command line.
 ON_FIRST_USE = frozenset(
     "starlette uvicorn pydantic_settings prometheus_client obstore asyncpg nats timim.server".split()
     + "typer rich textual IPython PIL pillow_heif httpx2 timim.cli timim.testing".split()

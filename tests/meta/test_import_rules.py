@@ -1,6 +1,6 @@
-"""Imports point down only: each package may import the ones that `MAY_IMPORT` names, and its own modules.
+"""Imports point down only: each package may import its own modules and the packages that `MAY_IMPORT` lists.
 
-Imports inside functions and under TYPE_CHECKING count too. docs/architecture.md explains the order.
+Imports inside functions and under TYPE_CHECKING count too. docs/explanation/architecture.md explains the order.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SERVER_ORDER = (
     {"app"},
 )
 
-# Each package (or loose module) of timim, and what it may import besides its own modules.
+# Each package (or loose module) of timim, and the packages that it may import besides its own modules.
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "util": frozenset(),
     "errors": frozenset(),
@@ -75,16 +75,16 @@ for _row in _SERVER_ORDER:
         MAY_IMPORT[f"server.{_package}"] = frozenset(_below)
     _below |= {f"server.{package}" for package in _row}
 TOOLS = frozenset({"testing", "loadtest", "cli"})
-NO_INPUT_OUTPUT = frozenset({"asyncio", "time", "socket"})  # not to be imported by timim.protocol
+NO_INPUT_OUTPUT = frozenset({"asyncio", "time", "socket"})  # forbidden in timim.protocol
 
 
 def module_of(path: str) -> str:
-    """`timim/protocol/__init__.py` is `timim.protocol.__init__`: the file, not the package."""
+    """Return the module of a path. `timim/protocol/__init__.py` is `timim.protocol.__init__`: the file, not the package."""
     return ".".join(PurePosixPath(path).with_suffix("").parts)
 
 
 def package_of(module: str) -> str:
-    """Return the row of `MAY_IMPORT` that a module belongs to: `timim.server.store.base` is of `server.store`."""
+    """Return the row of `MAY_IMPORT` for a module: `timim.server.store.base` belongs to `server.store`."""
     parts = module.split(".")[1:] or ["__init__"]
     if parts[0] == "server":
         return ".".join(parts[:2]) if len(parts) > 1 else "server.__init__"
@@ -92,7 +92,7 @@ def package_of(module: str) -> str:
 
 
 def imports_of(module: str, source: str, modules: frozenset[str]) -> Iterator[tuple[int, str]]:
-    """Yield the line and the module of each import: modules of timim in full, others by their first name."""
+    """Yield the line and the module of each import: modules of timim in full, others by their top-level name."""
     package = module.rpartition(".")[0]
 
     def resolve(name: str) -> str | None:

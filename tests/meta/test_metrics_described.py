@@ -1,4 +1,4 @@
-"""`docs/cluster.md` tells an operator what each metric counts, and when to look closer."""
+"""`docs/reference/metrics.md` tells an operator what each metric counts, and when to look closer."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from prometheus_client import Counter
 from tests.support.paths import DOCS
 from timim.server.metrics import Metrics
 
-DOCUMENT = DOCS / "cluster.md"
+DOCUMENT = DOCS / "reference" / "metrics.md"
 
 
 def undescribed(metrics: Metrics, text: str) -> list[str]:
-    """Metrics whose exported name `text` does not have in backticks."""
+    """Return the metrics whose exported name does not appear in `text` in backticks."""
     names = [family.name + ("_total" if family.type == "counter" else "") for family in metrics.registry.collect()]
     return sorted(name for name in names if f"`{name}`" not in text)
 

@@ -1,4 +1,4 @@
-"""`docs/protocol.md` names every command and every field of the wire."""
+"""`docs/reference/wire_protocol.md` names every command and every field of the wire."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import timim.protocol
 from tests.support.paths import DOCS
 from timim.protocol.codec import Command
 
-DOCUMENT = DOCS / "protocol.md"
+DOCUMENT = DOCS / "reference" / "wire_protocol.md"
 
 
 def undescribed(text: str) -> list[str]:
-    """Commands and fields of timim.protocol that `text` does not name in backticks."""
+    """Return the commands and fields of timim.protocol that do not appear in `text` in backticks."""
     names: set[str] = set()
     for module in pkgutil.iter_modules(timim.protocol.__path__):
         for thing in vars(importlib.import_module(f"timim.protocol.{module.name}")).values():

@@ -1,4 +1,4 @@
-"""`make types` judges the names that programs use, and says what is wrong with one of them."""
+"""`make types` checks the public names, and reports a wrong type."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Which statements of the hot operations keep to one shard, if timelines are spread by their name and people by their id.
+"""Statements of the hot operations that stay in one shard, if timelines are distributed by name and users by id.
 
-The ones that do not are named here, so that another is noticed.
+The statements that do not are listed here, so that an additional one is noticed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ KEY = re.compile(r"\b(?:name|timeline|user_id|id|group_id)=\?|\bVALUES\(|INSERT 
 
 
 def statements(connection: sqlite3.Connection, op: StartOperation[Any]) -> list[str]:
-    """What an operation sends, carried out for real."""
+    """Return the statements of an operation, recorded while it is executed."""
     steps, sent = op(), []
     rows: Sequence[Sequence[Any]] = ()
     try:
@@ -43,12 +43,12 @@ def statements(connection: sqlite3.Connection, op: StartOperation[Any]) -> list[
 
 
 def crosses(sql: str) -> bool:
-    """It names no key, or tables that are spread by different keys."""
+    """Return True if a statement contains no key, or joins tables that are distributed by different keys."""
     tables = set(TABLES.findall(sql))
     return not KEY.search(sql) or bool(tables & BY_TIMELINE and tables & BY_USER)
 
 
-HOT: dict[str, tuple[StartOperation[Any], int]] = {  # an operation, and how many of its statements cross
+HOT: dict[str, tuple[StartOperation[Any], int]] = {  # an operation, and how many of its statements cross shards
     "append": (lambda: timelines.append(ENTRY), 0),
     "append a duplicate": (lambda: timelines.append(ENTRY), 0),
     "find_existing": (lambda: timelines.find_existing(ENTRY), 0),
@@ -56,10 +56,10 @@ HOT: dict[str, tuple[StartOperation[Any], int]] = {  # an operation, and how man
     "seq_before": (lambda: timelines.seq_before(LINE, 100, "x"), 0),
     "account": (lambda: accounts.account("alice"), 0),
     "first_visible_seqs": (lambda: groups.first_visible_seqs("alice"), 0),
-    "set_read": (lambda: conversations.set_read("alice", LINE, 1, 100), 2),  # once before it rises, once after
-    "unread": (lambda: conversations.unread("alice", [LINE]), 1),  # the user's read seq, beside its timeline
+    "set_read": (lambda: conversations.set_read("alice", LINE, 1, 100), 2),  # once before the seq increases, once after
+    "unread": (lambda: conversations.unread("alice", [LINE]), 1),  # the user's read seq, joined with its timeline
     "read_time": (lambda: conversations.read_time("alice", LINE), 1),
-    "conversations": (lambda: conversations.page("alice", 0, 20, 0), 1),  # a user's list: all its timelines' heads
+    "conversations": (lambda: conversations.page("alice", 0, 20, 0), 1),  # a user's list: the last seqs of all its timelines
 }
 
 

@@ -1,4 +1,4 @@
-"""tests/unit mirrors timim/: each file there tests the module of the same path, and nothing else stands there."""
+"""tests/unit mirrors timim/: each file there tests the module of the same path, and there are no other files."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """References to code in the docs: every `path.py::Class.method` exists, and each step of a walk leads to the next one.
 
 A walk is a section of docs/explanation/message_lifecycle.md. Each of its numbered steps begins with one reference. The code
-of an earlier step names the function of the step, so that a reader who goes from definition to definition gets there. A step
-marked *(hop)* is reached in another way, which the step explains: by a queue, a callback or the network.
+of an earlier step contains the name of the step's function, so that a reader can follow the definitions. A step marked
+*(hop)* is reached in another way, which the step explains: by a queue, a callback or the network.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ QUESTIONS = DOCS / "project" / "newcomer_questions.md"
 REFERENCE = re.compile(r"`(?P<path>[\w/]+\.py)::(?P<name>[\w.]+)`")
 MODULE = re.compile(r"`(?P<path>[\w/]+/\w+\.py)(?:::[\w.]+)?`")
 STEP = re.compile(r"^\d+\. `(?P<path>[\w/]+\.py)::(?P<name>[\w.]+)`(?P<hop> \*\(hop\)\*)?:", re.MULTILINE)
-PLACES = ("", "timim", "timim/server")  # a page may leave out what all of its paths begin with
-HOPS = {"Send": 1, "Acknowledge": 1, "Serve": 4, "Receive": 1}  # the first word of a walk's title, and its hops
+PLACES = ("", "timim", "timim/server")  # prefixes that a page may leave out if all of its paths have them
+HOPS = {"Send": 1, "Acknowledge": 1, "Serve": 4, "Receive": 1}  # the first word of a walk's title, and its number of hops
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a walk: a function, and whether the code of the steps before it need not name it."""
+    """One step of a walk: a function, and a mark if the code of earlier steps need not contain its name."""
 
     path: str
     name: str
@@ -36,7 +36,7 @@ class Step:
 
 
 def definition(source: str, name: str) -> ast.AST | None:
-    """Return the definition of `Class.method`, `function`, `Class.attribute` or `CONSTANT` in a module, if there is one."""
+    """Return the definition of `Class.method`, `function`, `Class.attribute` or `CONSTANT` in a module, or None."""
     node: ast.AST = ast.parse(source)
     for part in name.split("."):
         found = next((child for child in ast.iter_child_nodes(node) if part in _defined(child)), None)
@@ -59,7 +59,7 @@ def _defined(node: ast.AST) -> set[str]:
 
 
 def missing(page: str, sources: Mapping[str, str]) -> list[str]:
-    """Return the references of a page that name no module, or nothing that its module defines."""
+    """Return the references of a page to modules or definitions that do not exist."""
     return [
         f"{found['path']}::{found['name']}"
         for found in REFERENCE.finditer(page)
@@ -78,7 +78,7 @@ def walks(page: str) -> dict[str, list[Step]]:
 
 
 def unreachable(steps: list[Step], sources: Mapping[str, str]) -> list[str]:
-    """Return the steps of a walk whose function is named by no step before, and that are not marked as a hop."""
+    """Return the steps of a walk whose function no earlier step refers to, and that are not marked as a hop."""
     named: set[str] = set()
     lost: list[str] = []
     for number, step in enumerate(steps):

@@ -1,1 +1,1 @@
-"""Servers that break one promise each. A reliability test that such a server does not fail proves nothing."""
+"""Servers that break one promise each. A reliability test that passes with such a server proves nothing."""

@@ -1,4 +1,4 @@
-"""A server whose writes are settled, and so acked, before their commit."""
+"""A server that settles its writes, and so acks them, before their commit."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from timim.cli import main
 from timim.sqlite import database, tasks
 from timim.util.failpoints import Failpoint
 
-EARLY_S = 0.02  # what an ack needs to get out
+EARLY_S = 0.02  # time for an ack to leave the process
 failpoint = tasks.failpoint  # type: ignore[attr-defined]
-executed: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []  # by the batch under way
+executed: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []  # for the batch that is being executed
 unfinished: set[asyncio.Task[None]] = set()
 
 

@@ -1,4 +1,4 @@
-"""A server that acks one message of 20 and keeps nothing of it: its number goes to the next one as well."""
+"""A server that acks one message in 20 without storing it, and gives its seq to the next message as well."""
 
 from __future__ import annotations
 

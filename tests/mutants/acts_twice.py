@@ -1,4 +1,4 @@
-"""A server that forgets which acts it has done, and does not see that one changes nothing: a retry is done again."""
+"""A server that forgets executed actions and does not detect those without effect, so that a retry is executed again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that looks at what a message's addresses lead to, as one that makes previews would."""
+"""A server that requests the URLs in messages, as one that makes previews would."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""A server that keeps parts, and forgets that it does: every upload stands at 0."""
+"""A server that stores parts and forgets them: every upload has offset 0."""
 
 from __future__ import annotations
 

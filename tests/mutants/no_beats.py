@@ -1,4 +1,4 @@
-"""A server that hears no hole in what other nodes say."""
+"""A server that ignores gaps in the heartbeats of other nodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that tells the operator's back end without asking whether another node does."""
+"""A server that notifies the operator's back end without checking if another node does."""
 
 from __future__ import annotations
 

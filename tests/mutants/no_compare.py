@@ -1,4 +1,4 @@
-"""A server that tells nobody when hints may have been lost."""
+"""A server that does not report a possible loss of hints to its sessions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from timim.server.sessions.session import Session
 
 
 def nothing(self: Session) -> None:
-    """Whoever lost something is not told."""
+    """Report nothing to the device."""
 
 
 Session.announce_gap = nothing  # type: ignore[method-assign]

@@ -1,4 +1,4 @@
-"""A server that does not remember what it told the operator's back end."""
+"""A server that does not record its deliveries to the operator's back end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that forgets which messages it has: a resend is stored again."""
+"""A server that forgets the msg_ids of its messages, so that a resend is stored again."""
 
 from __future__ import annotations
 

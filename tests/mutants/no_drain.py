@@ -1,4 +1,4 @@
-"""A server that lets go of what is under way when it is told to stop."""
+"""A server that drops running requests when it is stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that takes whatever bytes came for those that were announced."""
+"""A server that accepts any bytes for an upload without checking the announced hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A later release whose step takes away what the one before it reads: who still serves beside it cannot go on."""
+"""A later release whose migration renames a column that the previous release reads, so that older nodes fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server that stores one message of 20 a second time, as one that forgot it and got it once more."""
+"""A server that stores one message in 20 a second time, as if it had forgotten it."""
 
 from __future__ import annotations
 

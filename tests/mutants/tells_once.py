@@ -1,4 +1,4 @@
-"""A server that tells other nodes of what it stored itself only, and does not miss a node that died."""
+"""A server that publishes only entries that it stored itself, and does not detect that another node died."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def publish_once(self: NatsBus, event: Event, *, again: bool = False) -> None:
 
 
 def nobody_is_missed(self: HeartbeatMonitor) -> None:
-    """Whoever is silent is left alone."""
+    """Report no silent node."""
 
 
 NatsBus.publish = publish_once  # type: ignore[method-assign]

@@ -1,1 +1,1 @@
-"""Servers, proxies, databases and data that tests of several packages use."""
+"""Servers, proxies, databases and data for the tests of several packages."""

@@ -1,6 +1,6 @@
-"""Real back ends for tests, from wheels: PostgreSQL and NATS as processes on free ports of loopback, started once.
+"""Real back ends for tests, from wheels: PostgreSQL and NATS as processes on free loopback ports, started once.
 
-PostgreSQL refuses to run as root; then it runs as nobody.
+PostgreSQL refuses to run as root; then it runs as the user "nobody".
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ NOBODY = 65534
 
 
 def free_port() -> int:
-    """A port of loopback that nobody had a moment ago."""
+    """Return a loopback port that was free a moment ago."""
     return free_ports(1)[0]
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, each another."""
+    """Return distinct loopback ports on which no process listens."""
     held = [socket.socket() for _ in range(count)]
     try:
         for one in held:
@@ -42,7 +42,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until something listens. It is a process of ours that is waited for, in a thread of its own or before any loop."""
+    """Wait until a process listens on a port.
+
+    The call blocks, so it is made in a thread, or before an event loop runs.
+    """
     end = time.monotonic() + START_LIMIT_S
     while process.poll() is None and time.monotonic() < end:
         with socket.socket() as probe:
@@ -53,9 +56,9 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> Non
 
 
 class Postgres:
-    """One server; `database(name)` makes an empty database and gives its URL. Commits are synced, as in production.
+    """A PostgreSQL server. `database(name)` creates an empty database and returns its URL.
 
-    With `follows` it is a replica of that one: it streams its log, and takes no writes.
+    Commits are synced, as in production. With `follows` the server is a streaming replica of that one and accepts no writes.
     """
 
     def __init__(self, *, follows: Postgres | None = None) -> None:
@@ -86,7 +89,7 @@ class Postgres:
             time.sleep(0.02)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """SIGINT: it ends all sessions and shuts down. SIGQUIT: as a crash, it will have to recover."""
+        """Stop the server. SIGINT ends all sessions and shuts down; SIGQUIT acts as a crash, so the server has to recover."""
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait(START_LIMIT_S)
@@ -103,21 +106,21 @@ class Postgres:
         return f"postgresql://timim@127.0.0.1:{self.port}/{name}"
 
     def sql(self, database: str, text: str) -> str:
-        """What psql prints."""
+        """Execute SQL with psql and return its output."""
         return self._run("psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-d", self.url(database), "-c", text)
 
     def dump(self, database: str, *options: str) -> str:
-        """What pg_dump prints."""
+        """Return the output of pg_dump."""
         return self._run("pg_dump", *options, self.url(database))
 
     def back_up(self, database: str) -> Path:
-        """The database in a file, as it is now."""
+        """Back up a database into a file."""
         path = self.folder / f"{database}.dump"
         self.dump(database, "-Fc", f"--file={path}")
         return path
 
     def restore(self, database: str, path: Path) -> None:
-        """Put what was backed up in the database's place."""
+        """Replace a database with a backup."""
         self.drop(database)
         self._run("pg_restore", "--create", "--exit-on-error", f"--dbname={self.url('postgres')}", str(path))
 
@@ -139,14 +142,14 @@ class Postgres:
             stderr=subprocess.STDOUT,
             cwd="/",
             env={"PATH": os.defpath, "LC_ALL": "C"},
-            start_new_session=True,  # a Ctrl-C is for pytest
+            start_new_session=True,  # a Ctrl-C is meant for pytest
             **self._user,  # type: ignore[call-overload]
         )
         return process
 
 
 class Nats:
-    """One server; several make a cluster when each is told the others' routes."""
+    """A NATS server. Several form a cluster if each is given the routes to the others."""
 
     def __init__(self, *, port: int = 0, cluster_port: int = 0, routes: Sequence[int] = ()) -> None:
         self.port = port or free_port()
@@ -173,7 +176,7 @@ class Nats:
             self._process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
 
     def wait(self) -> None:
-        """Until it takes connections."""
+        """Wait until the server accepts connections."""
         assert self._process is not None
         wait_for_port(self.port, self._process, self._log)
 
@@ -189,7 +192,7 @@ class Nats:
 
 
 class NatsCluster:
-    """Several servers with routes between them."""
+    """A cluster of NATS servers with routes between them."""
 
     def __init__(self, count: int) -> None:
         ports = free_ports(count)
@@ -215,7 +218,7 @@ class NatsCluster:
 
 
 class ServiceProxy:
-    """Bytes between a program and the service at a port, until it is told to swallow the service's answers, or to cut."""
+    """A TCP proxy between a program and the service at a port, which can swallow the service's responses or cut connections."""
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -242,13 +245,13 @@ class ServiceProxy:
         return port
 
     def swallow(self, sign: bytes = b"") -> None:
-        """What the service says from now on is lost; `swallowed` is set when it said something, with `sign` in it."""
+        """Swallow all responses of the service from now on. `swallowed` is set when a response contained `sign`."""
         self._swallowing = True
         self._sign = sign
         self.swallowed.clear()
 
     def cut(self) -> None:
-        """End all connections; new ones are whole."""
+        """Close all connections. New ones work normally."""
         self._swallowing = False
         for writer in self._writers:
             writer.transport.abort()

@@ -1,4 +1,4 @@
-"""What every store of content keeps to: parts are put, read and deleted alike in a folder, a bucket and memory."""
+"""The contract of blob stores: parts are written, read and deleted alike in a folder, a bucket and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A deployment whose parts may die, and how soon those who talk through it are back."""
+"""A deployment whose parts may be killed, and the measured time until its users have recovered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PACE_S = 0.05  # between two messages of a pair
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """`at`: when the part was killed; `over`: when what the others cannot stand in for answers again. Both monotonic."""
+    """The death of a part: `at` is the time of the kill, `over` the time of its recovery or replacement, both monotonic."""
 
     part: Part
     at: float
@@ -31,16 +31,17 @@ class Death:
 
 @dataclass(slots=True)
 class KillableCluster:
-    """A deployment, and what it stands on: all of it may die."""
+    """A deployment together with its back ends, all of which may be killed."""
 
     running: Deployment
     nats: NatsCluster
     postgres: Postgres
 
     async def kill(self, part: Part, rng: random.Random, *, away_s: float = 0.0) -> Death:
-        """Kill a part as by kill -9, and start it again: what others stand in for while they serve, else at once.
+        """Kill a part as with kill -9, and start it again.
 
-        `away_s`: how long all NATS servers stay away.
+        A part that others can replace is restarted while they serve, any other one at once. `away_s` is the time in
+        seconds until all NATS servers are started again.
         """
         at = time.monotonic()
         match part:
@@ -59,12 +60,12 @@ class KillableCluster:
                 server, one = rng.choice(self.running.gateways), rng.choice(self.nats.servers)
                 await server.crash()
                 await asyncio.gather(asyncio.to_thread(one.stop), asyncio.to_thread(self.postgres.stop, signal.SIGQUIT))
-                await asyncio.to_thread(self.postgres.start)  # a gateway does not start without it
+                await asyncio.to_thread(self.postgres.start)  # a gateway does not start without PostgreSQL
                 over = time.monotonic()
                 return Death(part, at, over, asyncio.create_task(_started(server, one)))
             case "bus":
                 await asyncio.to_thread(self.nats.stop)
-                await asyncio.sleep(away_s)  # what is tested is this time
+                await asyncio.sleep(away_s)  # the outage is the subject of the test
                 await asyncio.to_thread(self.nats.start)
         return Death(part, at, time.monotonic())
 
@@ -77,12 +78,12 @@ async def _started(server: RunningServer, nats: Nats) -> None:
 async def killable_cluster(
     postgres: Postgres, database: str, *, gateways: int = 3, program: Sequence[str] = THIS
 ) -> AsyncIterator[KillableCluster]:
-    """So many gateways and three NATS servers, on an empty database of this PostgreSQL."""
+    """Start gateways and three NATS servers on an empty database of this PostgreSQL."""
     url = await asyncio.to_thread(postgres.database, database)
     nats = await asyncio.to_thread(NatsCluster, 3)
     try:
         async with deployment(*[program] * gateways, database=url, bus=nats.url) as running:
-            running.options = PATIENT  # they come back as the clients of users do: it is measured
+            running.options = PATIENT  # clients reconnect at the default pace, because their recovery is measured
             yield KillableCluster(running, nats, postgres)
     finally:
         await asyncio.to_thread(nats.close)
@@ -90,7 +91,7 @@ async def killable_cluster(
 
 @dataclass(slots=True)
 class RecoveryTimes:
-    """What deaths cost, in seconds: `recoveries` of each pair by what died; `lateness` of each message besides the outages."""
+    """Recovery times in seconds: `recoveries` of pairs by killed part, `lateness` of messages outside the outages."""
 
     recoveries: dict[Part, list[float]] = field(default_factory=dict)
     lateness: list[float] = field(default_factory=list)
@@ -108,10 +109,12 @@ class RecoveryTimes:
 async def survive_deaths(
     cluster: KillableCluster, deaths: Sequence[Part], rng: random.Random, *, pairs: int, limit_s: float, away_s: float = 0.3
 ) -> RecoveryTimes:
-    """Pairs talk, half of them in groups, while parts die one by one; what was said comes whole, once and in order.
+    """Let pairs talk while parts are killed one by one, and check that every message arrives once and in order.
 
-    Every other one falls silent after each death. Raises TimeoutError, in a group, when a pair is not back `limit_s` after an
-    outage.
+    Half of the pairs talk in groups. Every other pair falls silent after each kill.
+
+    Raises:
+        TimeoutError: A pair has not recovered `limit_s` after an outage (inside an ExceptionGroup).
     """
     story, outages = RecoveryTimes(), []
 
@@ -141,7 +144,7 @@ async def survive_deaths(
 
 
 async def _back(talk: Talk, pair: Pair, since: float) -> float:
-    """When something was thrown that was said since: by one that fell silent, its last word."""
+    """Return the time at which a message sent since then was delivered; for a silent pair, the time of its last message."""
 
     def came() -> list[float]:
         return [came for text, came in pair.came.items() if pair.begun[text] >= since]

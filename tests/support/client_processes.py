@@ -1,7 +1,7 @@
-"""Clients in processes of their own, which a test can kill -9: forked from one that has loaded timim, so they start at once.
+"""Clients in separate processes, which a test can kill: forked from a process that has loaded timim, so they start at once.
 
 `async with client_processes() as clients: bob = await clients.start("receive", server, "bob", folder)`. A client reports
-on a socket that the test reads: reports made before a kill are heard.
+on a socket that the test reads, so reports made before a kill are received.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TIMEOUT_S = 1.0
 
 
 class Clients:
-    """`start` makes one more client; all that are left are killed in the end."""
+    """The client processes of a test. `start` adds one; the remaining ones are killed at the end."""
 
     def __init__(self, forker: asyncio.subprocess.Process, socket: str) -> None:
         self._forker = forker
@@ -74,7 +74,7 @@ class Clients:
                     self._said[number].append(said)
                     self._more.notify_all()
         except ConnectionError:
-            pass  # it was killed
+            pass  # the client was killed
         finally:
             writer.close()
 
@@ -86,10 +86,10 @@ class Clients:
         try:
             process = os.pidfd_open(pid := self._pids.pop(number))
         except ProcessLookupError:
-            return  # it had ended by itself
+            return  # the client has ended by itself
         gone = asyncio.Event()
         loop = asyncio.get_running_loop()
-        loop.add_reader(process, gone.set)  # readable once it is dead, its files closed
+        loop.add_reader(process, gone.set)  # readable once the process is dead and its files are closed
         try:
             os.kill(pid, signal.SIGKILL)
             async with asyncio.timeout(WAIT_S):
@@ -106,11 +106,11 @@ class ClientProcess:
 
     @property
     def said(self) -> list[list[Any]]:
-        """All it said so far, in order."""
+        """Return all reports so far, in order."""
         return self._clients._said[self._number]
 
     async def hear(self, word: str) -> list[Any]:
-        """What it said with this word, once it has."""
+        """Wait for the report that begins with this word, and return it."""
         await self.until(lambda said: any(line[0] == word for line in said))
         found: list[Any] = next(line[1:] for line in self.said if line[0] == word)
         return found
@@ -120,7 +120,7 @@ class ClientProcess:
             await self._clients._more.wait_for(lambda: holds(self.said))
 
     async def kill(self) -> None:
-        """Kill -9, and wait until it is gone."""
+        """Kill the process as with kill -9, and wait for its end."""
         await self._clients.kill(self._number)
 
 
@@ -147,7 +147,7 @@ async def client_processes() -> AsyncIterator[Clients]:
             await listener.wait_closed()
 
 
-# What follows runs in the processes.
+# The code below runs in the client processes.
 
 
 class Reporter:
@@ -160,7 +160,7 @@ class Reporter:
 
 
 def rename_resends() -> None:
-    """The mutant: what goes out once more has another msg_id."""
+    """Install a mutant that gives a resent message another msg_id."""
     start = Outbox._start
 
     async def renames(self: Outbox, key: Any, queue: Any, item: Any, link: Any) -> bool:
@@ -173,7 +173,7 @@ def rename_resends() -> None:
 
 
 def deliver_early() -> None:
-    """The mutant: handlers hear of what came before it is on disk."""
+    """Install a mutant that delivers messages to handlers before they are on disk."""
     ingest = Ingest.ingest
 
     async def early(self: Ingest, batches: Any) -> None:
@@ -230,7 +230,7 @@ async def run_client(order: dict[str, Any]) -> None:
 
 
 async def send_all(client: Client, speaker: Reporter, order: dict[str, Any]) -> None:
-    """Send "user 0", "user 1" … to the peer, from where an earlier run left off: what was given has its row."""
+    """Send "user 0", "user 1", … to the peer, starting after the messages that an earlier run has stored in the outbox."""
     conversation = client.c2c(order["peer"])
     given = 0
     page = await conversation.get_local_messages(1000)
@@ -257,7 +257,7 @@ async def send_all(client: Client, speaker: Reporter, order: dict[str, Any]) -> 
 
 
 def main() -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no process waits for the children
     for line in sys.stdin:
         if os.fork() == 0:
             try:

@@ -1,4 +1,4 @@
-"""A deployment for tests: gateways on one PostgreSQL and one NATS, a balancer before them, and users who talk through it."""
+"""A deployment for tests: gateways on one PostgreSQL and one NATS behind a load balancer, and users who talk through it."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from timim.testing import Faults, RunningServer
 from timim.testing.server import check_settings
 
 THIS: Sequence[str] = RunningServer.program
-WAIT_S = 60.0  # a busy machine, on which a part has to start
-PATIENT: Mapping[str, Any] = {"timeout": 30.0}  # clients that wait long
-AT_ONCE: Mapping[str, Any] = {**PATIENT, "reconnect_limit": 0.5}  # and come back soon
+WAIT_S = 60.0  # a part may have to start on a busy machine
+PATIENT: Mapping[str, Any] = {"timeout": 30.0}  # clients with a long timeout
+AT_ONCE: Mapping[str, Any] = {**PATIENT, "reconnect_limit": 0.5}  # clients that also reconnect fast
 
 
 class Deployment:
-    """`gateways` are reached by way of `balancer`, in turns; one that refuses connections is passed over. Or by a `front`."""
+    """A deployment of `gateways` behind a `front`, or a round-robin `balancer` that skips gateways which refuse connections."""
 
     def __init__(self, settings: dict[str, object]) -> None:
         self.gateways: list[RunningServer] = []
         self.balancer = Faults()
-        self.front = ""  # where clients connect to, when it is not the balancer
-        self.options = AT_ONCE  # of clients
+        self.front = ""  # URL for clients, if not the balancer
+        self.options = AT_ONCE  # options of clients
         self._settings = settings
         self._stack = AsyncExitStack()
 
     async def add(self, program: Sequence[str] = THIS, **settings: object) -> RunningServer:
-        """One more gateway, running; these settings are its alone."""
+        """Start another gateway with these settings of its own."""
         folder = Path(await asyncio.to_thread(self._stack.enter_context, TemporaryDirectory()))
         gateway = RunningServer(folder, self._settings | settings)
         gateway.program = program
@@ -46,24 +46,24 @@ class Deployment:
         return gateway
 
     async def remove(self, gateway: RunningServer) -> int:
-        """SIGTERM; the exit status. New connections go to the others at once, as they refuse nobody."""
+        """Stop a gateway with SIGTERM and return its exit status. The balancer uses the other gateways at once."""
         self.gateways.remove(gateway)
         stopping = asyncio.create_task(gateway.stop())
-        self._stack.push_async_callback(asyncio.wait, (stopping,))  # also when who asked for it does not wait
+        self._stack.push_async_callback(asyncio.wait, (stopping,))  # also if the caller does not wait
         status = await asyncio.shield(stopping)
         await self.balance()
         return status
 
     async def balance(self) -> None:
-        """Over those that there are now."""
+        """Balance over the current gateways."""
         await self.balancer.start(*(gateway.url for gateway in self.gateways))
 
     async def refuse(self) -> None:
-        """New connections go to nobody; those that are there stay."""
+        """Refuse new connections. Existing ones stay open."""
         await self.balancer.start()
 
     def client(self, user: str, *, at: RunningServer | None = None, **options: Any) -> Client:
-        """Comes by way of the front or the balancer, unless it is told where to go."""
+        """Create a client that connects through the front or the balancer, unless a URL is given."""
         gateway = at or self.gateways[0]
         options = {"data_dir": ":memory:", **self.options, **options}
         signature = sign_user(gateway.app_id, gateway.secret_key, user)
@@ -78,7 +78,7 @@ class Deployment:
 
 
 async def metrics_of(*urls: str) -> dict[str, float]:
-    """What the servers at these addresses show under `/metrics`, added up."""
+    """Return the sums of the metrics of the servers at these addresses."""
     total: dict[str, float] = {}
     async with httpx2.AsyncClient() as http:
         for url in urls:
@@ -90,7 +90,7 @@ async def metrics_of(*urls: str) -> dict[str, float]:
 
 @asynccontextmanager
 async def deployment(*programs: Sequence[str], **settings: object) -> AsyncIterator[Deployment]:
-    """A gateway for each program; `database` and `bus` are settings."""
+    """Start a gateway for each program. `database` and `bus` are settings."""
     await asyncio.to_thread(check_settings, settings)
     running = Deployment({"group_messages_per_s": 0, **settings})
     try:
@@ -102,7 +102,7 @@ async def deployment(*programs: Sequence[str], **settings: object) -> AsyncItera
 
 
 class Pair:
-    """Somebody who talks in a conversation, and who hears it. `begun`, `came`: when each text was said and heard, monotonic."""
+    """A sender and a receiver. `begun` and `came` map each text to its monotonic time of sending and arrival."""
 
     def __init__(self, conversation: Conversation, changed: asyncio.Condition, *, pace_s: float) -> None:
         self.begun: dict[str, float] = {}
@@ -117,11 +117,11 @@ class Pair:
 
     @property
     def sent(self) -> list[str]:
-        """While it talks, all of it is acked but for the last."""
+        """Number of sent messages. While the pair talks, all but the last one are acked."""
         return list(self.begun)
 
     async def talk(self) -> None:
-        """Until the end."""
+        """Send messages until the end."""
         while not self._ended:
             text = f"{self._conversation.peer}-{len(self.begun)}"
             self.begun[text] = time.monotonic()
@@ -132,7 +132,7 @@ class Pair:
             await asyncio.sleep(self._pace_s)
 
     def fall_silent(self) -> None:
-        """After the next word, until told to go on: no later message shows that this one is missing."""
+        """Send one more message, then none until told to go on, so that no later message reveals a missing one."""
         self._last_word_from = time.monotonic()
 
     def go_on(self) -> None:
@@ -153,7 +153,7 @@ class Pair:
 
 
 class Talk:
-    """Pairs of users who talk all the time."""
+    """Pairs of users who send messages continuously."""
 
     def __init__(self) -> None:
         self.pairs: list[Pair] = []
@@ -165,12 +165,12 @@ class Talk:
         self.pairs.append(pair)
 
     async def until(self, heard: Callable[[], object]) -> None:
-        """Wait until this is true of what came."""
+        """Wait until a condition on the received messages is true."""
         async with self._changed:
             await self._changed.wait_for(heard)
 
     async def goes_on(self, count: int = 50) -> None:
-        """Wait until so many more messages have come, to all together."""
+        """Wait until this many more messages have arrived, in total."""
 
         def heard() -> int:
             return sum(len(pair.heard) for pair in self.pairs)
@@ -180,7 +180,7 @@ class Talk:
             await self.until(lambda: heard() >= wanted)
 
     async def came_whole(self) -> None:
-        """What was said comes, once and in order."""
+        """Check that every sent message arrives once and in order."""
         async with asyncio.timeout(WAIT_S):
             await self.until(lambda: all(pair.sent[-1] in pair.came for pair in self.pairs))
         for pair in self.pairs:
@@ -190,15 +190,20 @@ class Talk:
 async def talk_during(
     running: Deployment, act: Callable[[Talk], Awaitable[None]], *, pairs: int = 4, groups: bool = False, pace_s: float = 0.0
 ) -> Talk:
-    """Pairs talk while `act` does something to the deployment: no call of `send` fails, all comes, once and in order.
+    """Let pairs talk while `act` changes the deployment; check that no send fails and every message arrives once, in order.
 
-    `groups`: half of them talk in groups. `pace_s`: between an ack and the next message.
+    Args:
+        running: The deployment.
+        act: The change, which runs while the pairs talk.
+        pairs: Number of pairs.
+        groups: Let half of the pairs talk in groups.
+        pace_s: Pause between an ack and the next message.
     """
     talk = Talk()
     async with AsyncExitStack() as stack:
         for n in range(pairs):
             users: dict[str, Client] = {}
-            for user in "sr" if n % 2 else "rs":  # so each gateway gets some of both
+            for user in "sr" if n % 2 else "rs":  # each gateway gets senders and receivers
                 users[user] = await stack.enter_async_context(running.client(f"{user}{n}"))
             conversation = users["s"].c2c(f"r{n}")
             if groups and n % 4 >= 2:

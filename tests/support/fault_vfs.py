@@ -1,7 +1,7 @@
-"""A disk that forgets what was not synced. Files live in memory; a cut keeps what was synced and, of the rest, anything.
+"""A disk that loses unsynced writes. Files live in memory; a power cut keeps synced data and an arbitrary part of the rest.
 
-Kill -9 cannot show whether a commit was synced: the kernel still has the pages. Here the power goes: of the writes since a
-file's last sync an arbitrary part arrives, in any order, the last of them perhaps torn at a sector.
+Kill -9 cannot show if a commit was synced, because the kernel still has the pages. A power cut does: of the writes since a
+file's last sync an arbitrary part survives, in any order, the last one perhaps torn at a sector.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _names = itertools.count()
 
 
 class Disk(apsw.VFS):
-    """`cut_after`: so many writes and syncs from now on, the power goes; everything after it fails."""
+    """A disk whose power fails after `cut_after` writes and syncs; every later operation fails."""
 
     def __init__(self, rng: random.Random, image: dict[str, bytes] | None = None, *, cut_after: int = 1 << 60) -> None:
         self.name = f"power-{next(_names)}"
@@ -33,11 +33,11 @@ class Disk(apsw.VFS):
         super().__init__(self.name, "")
 
     def image(self) -> dict[str, bytes]:
-        """What is on the disk when the power comes back."""
+        """Return the contents of the disk when the power is restored."""
         return {name: file.after_the_cut(self._rng) for name, file in self.files.items()}
 
     def spend(self) -> None:
-        """One write or sync."""
+        """Count one write or sync."""
         self.left -= 1
         if self.left < 0:
             raise apsw.IOError("the power is gone")
@@ -59,7 +59,7 @@ class Disk(apsw.VFS):
 
 
 class _File:
-    """Its bytes as programs see them, as they are on disk, and the writes between."""
+    """A file: its bytes as programs see them, its bytes on disk, and the unsynced writes."""
 
     def __init__(self, disk: Disk, data: bytes) -> None:
         self._disk = disk
@@ -103,10 +103,10 @@ class _File:
         return SECTOR_BYTES
 
     def xDeviceCharacteristics(self) -> int:  # noqa: N802
-        return 0  # nothing is promised: no safe append, no ordered or atomic writes
+        return 0  # promises nothing: no safe append, no ordered or atomic writes
 
     def xLock(self, level: int) -> None:  # noqa: N802
-        pass  # one connection at a time has it
+        pass  # only one connection at a time uses the file
 
     def xUnlock(self, level: int) -> None:  # noqa: N802
         pass
@@ -131,12 +131,12 @@ def _put(data: bytearray, at: int, written: bytes) -> None:
 
 
 class Connection:
-    """An apsw connection on such a disk, as much like the product's own as the stores need. Its pragmas are the product's."""
+    """An apsw connection on such a disk, with the pragmas and the parts of the sqlite3 interface that the stores need."""
 
     def __init__(self, disk: Disk, name: str) -> None:
         self._tasks: deque[ThreadTask] = deque()
         self._apsw = apsw.Connection(name, vfs=disk.name)
-        self._apsw.execute("PRAGMA locking_mode=EXCLUSIVE")  # a VFS in Python has no shared memory for the WAL's index
+        self._apsw.execute("PRAGMA locking_mode=EXCLUSIVE")  # a VFS in Python has no shared memory for the index of the WAL
 
     def queue(self, task: ThreadTask) -> None:
         self._tasks.append(task)
@@ -171,7 +171,7 @@ class Connection:
         try:
             self._apsw.close(True)
         except apsw.Error:
-            pass  # the power is gone: there is nothing to write to; sqlite3 does not say so either
+            pass  # the power is off, so nothing can be written; sqlite3 reports no error either
 
 
 class _Cursor:
@@ -193,7 +193,7 @@ class _Cursor:
 
 
 class _Translated:
-    """apsw's errors as sqlite3's."""
+    """A context that raises apsw's errors as those of sqlite3."""
 
     def __enter__(self) -> None:
         pass

@@ -1,8 +1,8 @@
-"""Python programs that start at once: forked from a process that has already imported the packages they need.
+"""Fast start of Python programs: they are forked from a process that has imported the needed packages.
 
-A server needs more than a second of a processor to import third-party packages and the client, and the tests start hundreds.
-The fork server imports those once; a program's own code, the server's or a mutant's, is imported by the forked process.
-Interpreter options, and programs given as `-c`, are not for the fork server: `launch` starts them as new processes.
+A server needs more than a second of CPU time to import third-party packages and the client, and the tests start hundreds of
+them. The fork server imports those once; the program's own code, the server's or a mutant's, is imported by the forked
+process. Programs with interpreter options or `-c` cannot be forked: `launch` starts them as new processes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from timim.testing.server import ServerProcess, spawn
 
 
 class ExitStatus(asyncio.Protocol):
-    """The exit status of a forked process, which the fork server writes to a pipe. `ended` is set when it came."""
+    """The exit status of a forked process, read from a pipe of the fork server. `ended` is resolved when it arrives."""
 
     def __init__(self) -> None:
         self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -34,11 +34,11 @@ class ExitStatus(asyncio.Protocol):
         self._text += data
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.ended.set_result(int(self._text or b"-9"))  # nothing: the fork server was killed, and all with it
+        self.ended.set_result(int(self._text or b"-9"))  # no data: the fork server was killed together with all its programs
 
 
 class ForkedProcess:
-    """A program that was forked, as `asyncio.subprocess.Process` shows one."""
+    """A forked program, with the interface of `asyncio.subprocess.Process`."""
 
     def __init__(
         self, pid: int, status: ExitStatus, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader | None = None
@@ -52,14 +52,14 @@ class ForkedProcess:
 
     @property
     def returncode(self) -> int | None:
-        """The exit status, minus the number of the signal that ended it; None while it runs."""
+        """The exit status, or minus the number of the signal that ended the process; None while it runs."""
         return self._status.ended.result() if self._status.ended.done() else None
 
     def send_signal(self, number: int, /) -> None:
-        """Raises ProcessLookupError when the process has ended."""
+        """Send a signal. Raises ProcessLookupError if the process has ended."""
         if self._status.ended.done():
             raise ProcessLookupError
-        with contextlib.suppress(ProcessLookupError):  # it has just ended
+        with contextlib.suppress(ProcessLookupError):  # the process has just ended
             signal.pidfd_send_signal(self._pidfd, number)
 
     def kill(self) -> None:
@@ -69,7 +69,7 @@ class ForkedProcess:
         return await asyncio.shield(self._status.ended)
 
     async def communicate(self) -> tuple[bytes, bytes | None]:
-        """Wait for the end; return the rest of the output, and of the errors if they have a pipe of their own."""
+        """Wait for the end. Return the rest of the output, and of the errors if they have a separate pipe."""
         assert self.stdout is not None
         if self.stderr is None:
             said, errors = await self.stdout.read(), None
@@ -80,7 +80,7 @@ class ForkedProcess:
 
 
 class ForkServer:
-    """The process that forks programs. It starts with the first program, and ends, with all of them, at `close()`."""
+    """The process that forks programs. It starts with the first program, and ends with all of them at `close()`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -88,7 +88,7 @@ class ForkServer:
         self._control: socket.socket | None = None
 
     async def launch(self, program: Sequence[str], environment: Mapping[str, str]) -> ServerProcess:
-        """Start a Python program: `-m module` or a file, and its arguments. Its output and errors are one pipe."""
+        """Start a Python program, given as `-m module` or a file, with its arguments. Its output and errors share one pipe."""
         if program[0] == "-c":
             return await spawn(program, environment)
         output, output_end = os.pipe()
@@ -97,7 +97,7 @@ class ForkServer:
         return ForkedProcess(pid, await _exit_status(status), await _reader(output))
 
     async def start(self, program: Sequence[str], environment: Mapping[str, str], folder: Path) -> ForkedProcess:
-        """Start a program as `launch` does, in this folder, with a pipe of its own for its errors."""
+        """Start a program as `launch` does, in this folder, with a separate pipe for its errors."""
         output, output_end = os.pipe()
         errors, errors_end = os.pipe()
         status, status_end = os.pipe()

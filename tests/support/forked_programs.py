@@ -1,7 +1,8 @@
-"""The fork server itself: it imports what programs need, and forks one for each order.
+"""The fork server itself: it imports the packages that programs need, and forks one process for each order.
 
-It must not import a module of timim that reads the environment or the server's, nor one that imports such a module: a
-program that is forked would have what this process read. `PRELOADED` is checked by the process before its first fork.
+It must not import a module of timim that reads the environment, nor one of the server, nor a module that imports such a
+module: a forked program would then see the values that this process has read. The process checks `PRELOADED` before its
+first fork.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import traceback
 from pathlib import Path
 
-# what `python -m timim.cli` imports, without its own modules and the server's: some of them read the environment
+# imported by `python -m timim.cli`, without its own modules and the server's: some of them read the environment
 PRELOADED = (
     "asyncpg",
     "nats.aio.client",
@@ -37,11 +38,11 @@ PRELOADED = (
 )
 FORBIDDEN = ("timim.server", "timim.cli", "timim.testing", "timim.util.clock")
 ORDER_BYTES = 1 << 20
-OWN_DESCRIPTORS = 3  # standard input, output and errors: all that a program is born with
+OWN_DESCRIPTORS = 3  # standard input, output and errors: the only ones that a new program has
 
 
 def tend(control: socket.socket) -> None:
-    """Fork what is ordered, and report the exit status of each program, until the other side is gone."""
+    """Fork the ordered programs and report their exit statuses, until the other side closes the connection."""
     statuses: dict[int, int] = {}  # the pipe of each program
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
@@ -81,7 +82,7 @@ def _report(statuses: dict[int, int]) -> None:
 
 
 def _become(order: dict[str, object], output: int, errors: int) -> None:
-    """Be the program that is ordered, as if it had been started by its name. Does not return."""
+    """Turn this process into the ordered program. Does not return."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
@@ -90,7 +91,7 @@ def _become(order: dict[str, object], output: int, errors: int) -> None:
         os.dup2(output, 1)
         os.dup2(errors, 2)
         os.closerange(OWN_DESCRIPTORS, 1 << 16)
-        random.seed()  # else every program draws the same
+        random.seed()  # otherwise all programs would draw the same random numbers
         code = _run(order)
     except BaseException:  # noqa: BLE001  the forked process ends here, whatever it was: it is not the fork server
         traceback.print_exc()

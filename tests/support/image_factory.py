@@ -1,4 +1,4 @@
-"""Pictures for tests, made by code: every format, mode and orientation, and hostile ones. The same seed makes the same."""
+"""Generated pictures for tests: every format, mode and orientation, and hostile files. Equal seeds give equal files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COLOURS = {"red": (220, 30, 30), "green": (30, 180, 60), "blue": (40, 60, 220), 
 
 
 def quarters(width: int, height: int, mode: str = "RGB") -> Image.Image:
-    """Four colours, so that a turn, a swapped channel or an inversion shows; RGBA is clear along its rim."""
+    """Return four colours that reveal a rotation, a swapped channel or an inversion; RGBA has a transparent rim."""
     im = Image.new("RGB", (width, height), COLOURS["white"])
     half, middle = width // 2, height // 2
     im.paste(COLOURS["red"], (0, 0, half, middle))
@@ -54,7 +54,7 @@ def quarters(width: int, height: int, mode: str = "RGB") -> Image.Image:
 
 
 def stored(im: Image.Image, turn: int) -> Image.Image:
-    """The pixels as a camera held that way writes them: showing them upright is the inverse of this."""
+    """Return the pixels as a camera in this orientation stores them."""
     turns = Image.Transpose
     inverse = {
         2: turns.FLIP_LEFT_RIGHT,
@@ -69,7 +69,7 @@ def stored(im: Image.Image, turn: int) -> Image.Image:
 
 
 def exif(turn: int) -> Image.Exif:
-    """A camera's: how it was held, what it is, and where it was."""
+    """Return a camera's EXIF data: orientation, model, place."""
     made = Image.Exif()
     made[0x0112] = turn
     made[0x010E] = SECRET_PLACE.decode()
@@ -78,7 +78,7 @@ def exif(turn: int) -> Image.Exif:
 
 
 def encoded(im: Image.Image, form: str, *, turn: int = 1, profile: bytes | None = None, told: bool = False) -> bytes:
-    """The picture as a file; `told`: with a camera's metadata."""
+    """Encode the picture as a file; with `told`, with a camera's metadata."""
     out = io.BytesIO()
     options: dict[str, object] = {}
     if form == "HEIF":
@@ -115,7 +115,7 @@ def srgb_profile() -> bytes:
 
 
 def moving(form: str, frames: int, width: int, height: int) -> bytes:
-    """An animation whose frames differ, a tenth of a second each, for ever."""
+    """Return an endless animation of different frames, a tenth of a second each."""
     pictures = [quarters(width, height).rotate(7 * number) for number in range(frames)]
     for number, picture in enumerate(pictures):
         ImageDraw.Draw(picture).rectangle((number, 0, number + 3, 3), (number % 256, 0, 255))
@@ -125,7 +125,7 @@ def moving(form: str, frames: int, width: int, height: int) -> bytes:
 
 
 def huge_png(side: int = 20_000) -> bytes:
-    """A valid PNG of side × side white pixels in some 50 KB."""
+    """Return a valid PNG of side × side white pixels in about 50 KB."""
     deflate = zlib.compressobj(9)
     row = b"\0" + b"\xff" * (side // 8)
     body = b"".join([deflate.compress(row * 100) for _ in range(side // 100)]) + deflate.flush()
@@ -134,7 +134,7 @@ def huge_png(side: int = 20_000) -> bytes:
 
 
 def polyglots() -> dict[str, bytes]:
-    """Pictures that a browser could take for a page, and pages that claim to be pictures."""
+    """Return pictures that a browser could interpret as a page, and pages that claim to be pictures."""
     page = b"<html><script>alert(document.domain)</script></html>"
     drawing = b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>"
     gif = encoded(quarters(300, 300, "P"), "GIF")
@@ -152,7 +152,7 @@ def polyglots() -> dict[str, bytes]:
 
 
 def damaged(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
-    """Sound pictures of every format with bytes changed, cut out, repeated or missing at the end."""
+    """Return valid pictures of every format with bytes changed, removed, repeated or truncated."""
     rng = random.Random(seed)
     for _ in range(count):
         form, data = rng.choice(_sound())
@@ -185,7 +185,7 @@ def harmed(rng: random.Random, data: bytes) -> bytes:
 
 @cache
 def hostile() -> list[tuple[str, bytes]]:
-    """What R12 names: few bytes that become many, many frames, pages in pictures, and damage."""
+    """Return the hostile files of R12: decompression bombs, many frames, pages in pictures, and damaged files."""
     scans = encoded(quarters(300, 300), "JPEG")
     bombs = {
         "20000x20000": huge_png(),

@@ -1,6 +1,6 @@
-"""A gateway that hears late of the groups that its users come into, as if NATS were far away: what is said first it misses.
+"""A gateway that subscribes late to the groups that its users join, as if NATS were slow, and so misses the first messages.
 
-It takes longer than newcomers are told by subjects of their own.
+Subscribing takes longer than the time for which newcomers get messages on their own subjects.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one node at a time holds (claims), and one device at a time (places): the contract, on each store."""
+"""The contract of cluster locks and of device slots, run on each store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from timim.server.store.base import Store
 
 
 class LocksContract:
-    """What every store keeps to for claims and device slots. A subclass's fixture `store` is an open one."""
+    """The contract of cluster locks and device slots. The fixture `store` of a subclass is an open store."""
 
     async def test_a_claim_is_held_once_until_it_is_released(self, store: Store) -> None:
         claims = store.locks

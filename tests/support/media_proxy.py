@@ -1,4 +1,4 @@
-"""A relay of bytes between a client and the media door: it counts what passes, and resets connections on demand."""
+"""A TCP proxy between a client and the media endpoint: it counts the transferred bytes, and resets connections on demand."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from timim.util.failpoints import Failpoint
 
 Direction = Literal["up", "down"]
 CHUNK_BYTES = 64 * 1024
-WAIT_S = 90  # a busy machine
+WAIT_S = 90  # for a busy machine
 
 
 class MediaProxy:
-    """`cuts`: when so many bytes in all have passed in a direction, the connection that carries them is reset."""
+    """A TCP proxy. `cuts`: totals of bytes in a direction at which the connection that carries them is reset."""
 
     def __init__(self) -> None:
         self.passed: dict[Direction, int] = {"up": 0, "down": 0}
         self.cuts: dict[Direction, list[int]] = {"up": [], "down": []}
         self.happened = 0
-        self.most = 0  # connections that carried bytes at once
+        self.most = 0  # maximum of connections that carried bytes at the same time
         self.corrupt_at: dict[Direction, int] = {}
         self.port_of_server = 0
         self._changed = asyncio.Condition()
@@ -52,14 +52,14 @@ class MediaProxy:
         await self._listener.wait_closed()
 
     def hold(self) -> None:
-        """Pass nothing until `release()`."""
+        """Pass no bytes until `release()`."""
         self._gate.clear()
 
     def release(self) -> None:
         self._gate.set()
 
     async def carried(self, direction: Direction, size: int, *, timeout: float = 90) -> None:
-        """Wait until so many bytes have passed."""
+        """Wait until this many bytes have passed."""
         async with asyncio.timeout(timeout), self._changed:
             await self._changed.wait_for(lambda: self.passed[direction] >= size)
 
@@ -108,7 +108,7 @@ class MediaProxy:
 
 
 class ProxiedServer(RunningServer):
-    """A server whose media go through a relay, also after it was started again."""
+    """A server whose media traffic goes through a proxy, also after a restart."""
 
     def __init__(self, folder: Path, relay: MediaProxy, settings: Mapping[str, object]) -> None:
         super().__init__(folder, {"public_url": relay.url, **settings})
@@ -123,16 +123,16 @@ class ProxiedServer(RunningServer):
         return int(count)
 
     def stored_bytes(self) -> int:
-        """Return the bytes in its media folder, from which the server may be removing files and folders."""
+        """Return the bytes in the server's media folder, while the server may be removing files and folders."""
         count = 0
-        for folder, _, names in os.walk(self.folder / "media"):  # leaves out a folder that is gone
+        for folder, _, names in os.walk(self.folder / "media"):  # skips folders that were removed meanwhile
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
                     count += (Path(folder) / name).stat().st_size
         return count
 
     async def until(self, holds: Callable[[], bool], what: str) -> None:
-        """Look until it holds: what another process does cannot be waited for otherwise."""
+        """Poll until a condition is true, for effects of another process that cannot be awaited."""
         async with asyncio.timeout(WAIT_S):
             while not await asyncio.to_thread(holds):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
@@ -143,7 +143,7 @@ class ProxiedServer(RunningServer):
 async def proxied_server(
     folder: Path, settings: Mapping[str, object] | None = None, *, program: tuple[str, ...] = ()
 ) -> AsyncIterator[tuple[ProxiedServer, MediaProxy]]:
-    """A real server and the relay that stands before its media door."""
+    """Start a real server and the proxy in front of its media endpoint."""
     relay = MediaProxy()
     await relay.start()
     server = ProxiedServer(folder, relay, settings or {})

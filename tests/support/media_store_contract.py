@@ -1,4 +1,4 @@
-"""What the store knows of content: one suite for every engine. References stand with their entries, and hold what they name."""
+"""The contract of the store's media metadata, run on every engine. References are stored with their entries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def upload(name: str, *, hash: str = "", size: int = 5) -> Upload:
 
 
 async def blob(store: Store, owner: str, name: str, *, hash: str = "", now: int = 100) -> Blob:
-    """Content of this owner's, under a uuid of this name."""
+    """Upload content of this owner under a uuid of this name."""
     wanted = upload(name, hash=hash)
     begun = await store.media.begin(owner, f"up-{name}", wanted, now=now, open_limit=LIMIT)
     assert begun == wanted
@@ -37,12 +37,12 @@ def entry(number: int, *uuids: str, sender: str = "alice", line: str = LINE, our
 
 
 class MediaStoreContract:
-    """What every store keeps to for content. A subclass's fixture `store` is an open one."""
+    """The contract of media metadata. The fixture `store` of a subclass is an open store."""
 
     async def test_an_upload_begins_once_resumes_and_becomes_content(self, store: Store) -> None:
         media, wanted = store.media, upload("one")
         assert await media.begin("alice", "up", wanted, now=1, open_limit=LIMIT) == wanted
-        again = upload("two", hash=wanted.hash)  # what a retry would make
+        again = upload("two", hash=wanted.hash)  # as a retry would send
         assert await media.begin("alice", "up", again, now=2, open_limit=LIMIT) == wanted
         with pytest.raises(InvalidArgument):
             await media.begin("alice", "up", upload("three"), now=2, open_limit=LIMIT)
@@ -50,9 +50,11 @@ class MediaStoreContract:
         assert await media.find("bob", "up") is None
         made = await media.finish("alice", "up", wanted, "uuid", [2, 3], now=3)
         assert made == Blob("uuid", wanted.object, wanted.hash, 5, (2, 3))
-        assert await media.finish("alice", "up", wanted, "uuid", [2, 3], now=3) == made  # its answer was lost
+        assert await media.finish("alice", "up", wanted, "uuid", [2, 3], now=3) == made  # its reply was lost
         assert await media.begin("alice", "other", again, now=4, open_limit=LIMIT) == made
-        assert await media.begin("bob", "other", again, now=4, open_limit=LIMIT) == again  # a stranger has to send it
+        assert (
+            await media.begin("bob", "other", again, now=4, open_limit=LIMIT) == again
+        )  # another user has to upload the bytes
         assert await media.readable("uuid", "alice") == made
         assert await media.readable("uuid", "bob") is None
 
@@ -100,7 +102,7 @@ class MediaStoreContract:
             await store.timelines.append(entry(2, "uuid-unknown"))
         assert (
             await store.timelines.append(entry(3, "uuid-elsewhere", ours=False))
-        ).seq == 1  # no number was lost to the refused ones
+        ).seq == 1  # the refused entries used no seq
         assert await store.media.readable("uuid-a", "bob") is None
         assert (await store.timelines.append(entry(4, "uuid-a"))).seq == 2
         assert await store.media.readable("uuid-a", "bob") is not None

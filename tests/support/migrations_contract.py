@@ -1,4 +1,4 @@
-"""A database that an earlier version left is brought up to this one: every row as it was, the structure that a new one has."""
+"""Migration of the databases of earlier versions: every row is preserved, and the structure is that of a new database."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from timim.server.store.postgres.engine import PostgresStore
 from timim.server.store.sqlite import SqliteStore
 
 VERSIONS = range(1, schema.VERSION + 1)
-ADDED: Row = {"key": "last_tiny_id", "value": "7"}  # the one row that a step adds
+ADDED: Row = {"key": "last_tiny_id", "value": "7"}  # the only row that a step adds
 COLUMN_FACTS = "table_name, ordinal_position, column_name, data_type, collation_name, column_default, is_nullable, is_identity"
 Tables = dict[str, list[Row]]
 
 
 class Database(Protocol):
-    """One that a store will open; what is read here is read past the store."""
+    """A database that a store will open, and that the test reads without the store."""
 
     def store(self) -> Store: ...
     async def load(self, text: str) -> None: ...
     async def tables(self) -> Tables: ...
-    async def shape(self) -> tuple[object, ...]: ...  # its structure, in words that can be compared
-    async def defaults(self, table: str) -> dict[str, str]: ...  # of the columns that have one, as texts
+    async def shape(self) -> tuple[object, ...]: ...  # the structure, as comparable values
+    async def defaults(self, table: str) -> dict[str, str]: ...  # the default values of the columns that have one, as texts
 
 
 class SqliteFile:
@@ -63,7 +63,7 @@ class SqliteFile:
 
 
 class PostgresDatabase:
-    """A database of a PostgreSQL."""
+    """A database of PostgreSQL."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -92,7 +92,7 @@ class PostgresDatabase:
             f"SELECT {COLUMN_FACTS} FROM information_schema.columns WHERE table_schema='public' ORDER BY 1, 2",
             "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname='public' ORDER BY 1",
             "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace='public'::regnamespace ORDER BY 1",
-            # an earlier version's function stays, for nodes of it that serve still
+            # the function of an earlier version stays for nodes of that version
             f"SELECT proname, prosrc FROM pg_proc WHERE pronamespace='public'::regnamespace AND proname='{FUNCTION.name}'",
             "SELECT version FROM timim_schema",
         )
@@ -113,7 +113,7 @@ async def migrate(database: Database) -> None:
 
 
 async def check_migration(engine: Engine, version: int, database: Database) -> None:
-    """Every row that was there is there, with what it said; a new column says its default; nothing else came."""
+    """Check that every row is preserved, that new columns have their defaults, and that no other row was added."""
     await database.load(kept(engine, version).read_text())
     before = await database.tables()
     assert all(before.values()), "a table without rows proves nothing"
@@ -133,7 +133,7 @@ async def check_migration(engine: Engine, version: int, database: Database) -> N
 
 
 class MigrationsContract:
-    """What every engine keeps to when it brings an older database up. A subclass's fixtures are `engine` and `made`."""
+    """The contract of migrations. The fixtures `engine` and `made` are provided by a subclass."""
 
     @pytest.mark.parametrize("version", VERSIONS)
     @pytest.mark.requirement("R19")

@@ -1,4 +1,4 @@
-"""Looks at pictures that were made: their pixels, their colours, and the bytes of each variant."""
+"""Checks of generated pictures: their pixels, their colours, and the bytes of each variant."""
 
 from __future__ import annotations
 

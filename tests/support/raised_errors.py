@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 ENTRY = re.compile(r"^(\w+(?:, \w+)*): \S")
-NO_ERRORS = frozenset({"CancelledError", "StopAsyncIteration", "StopIteration"})
+NOT_ERRORS = frozenset({"CancelledError"})  # every coroutine can be cancelled
 ANY_ERROR = frozenset({"Exception", "BaseException", "TimimError"})
 
 
@@ -80,8 +80,8 @@ class Package:
         start = found.methods.get("__init__")
         if start is not None:
             given = {one.arg: _type_name(one.annotation) for one in _parameters(start) if one.annotation}
-            for item in ast.walk(start):
-                target, value, annotation = _assignment(item)
+            for statement in ast.walk(start):
+                target, value, annotation = _assignment(statement)
                 if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self":
                     named = annotation or (given.get(value.id, "") if isinstance(value, ast.Name) else "")
                     made = _type_name(value.func) if isinstance(value, ast.Call) else ""
@@ -144,8 +144,7 @@ class Package:
 
     def _of_raise(self, error: ast.expr) -> Iterator[str]:
         made = _type_name(error.func) if isinstance(error, ast.Call) else _type_name(error)
-        if made not in NO_ERRORS:
-            yield made if made in self.classes or made.endswith("Error") else ""
+        yield made if made in self.classes or made.endswith("Error") else ""
 
     def _called(self, place: Place, func: ast.expr, scope: Mapping[str, str]) -> Place | None:
         if isinstance(func, ast.Name):
@@ -181,7 +180,8 @@ class Package:
                 called = self._called(place, value.func, scope)
                 result = _type_name(called.node.returns) if called is not None and called.node.returns else ""
                 return called.owner if called is not None and result == "Self" else result
-        return ""
+            case _:
+                return ""
 
 
 def undocumented(package: Package, place: Place) -> list[str]:
@@ -196,7 +196,7 @@ def undocumented(package: Package, place: Place) -> list[str]:
     if not own:
         can = isinstance(place.node, ast.AsyncFunctionDef) or bool(raised)
         return [f"{place.name} has no Raises section"] if can else []
-    missing = [name for name in raised if name and not (own | of_class) & package.ancestors(name)]
+    missing = [name for name in raised - NOT_ERRORS if name and not (own | of_class) & package.ancestors(name)]
     return [f"{place.name} does not name {name}" for name in sorted(missing)]
 
 
@@ -239,7 +239,8 @@ def _type_name(node: ast.expr | None) -> str:
             return _type_name(node.value)
         case ast.BinOp():
             return _type_name(node.left)
-    return ""
+        case _:
+            return ""
 
 
 def _caught(handler: ast.ExceptHandler) -> set[str]:

@@ -1,4 +1,4 @@
-"""A server's database, read and changed past the server: its file, or with --backend=cluster its PostgreSQL."""
+"""Direct access to a server's database: its SQLite file, or with --backend=cluster its PostgreSQL."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from timim.testing.server import BACKEND
 
 
 def _url(folder: Path) -> str | None:
-    """Of the database that servers of this folder stand on; None: a file in it."""
+    """Return the URL of the database of the servers in this folder, None if it is a file in the folder."""
     return None if BACKEND.settings_of is None else str(BACKEND.settings_of(folder)["database"])
 
 
 def store_of(folder: Path) -> Store:
-    """A store on the database of a server that does not run."""
+    """Return a store on the database of a stopped server."""
     url = _url(folder)
     return SqliteStore(folder / "timim.db") if url is None else PostgresStore(url)
 
 
 async def in_database(folder: Path, *statements: str) -> list[tuple[Any, ...]]:
-    """Carry these out, all or none; the rows of the last."""
+    """Execute these statements in one transaction, and return the rows of the last one."""
     url = await asyncio.to_thread(_url, folder)
     if url is None:
         return await asyncio.to_thread(_in_file, folder / "timim.db", statements)
@@ -45,8 +45,8 @@ async def in_database(folder: Path, *statements: str) -> list[tuple[Any, ...]]:
 
 
 def query_database(folder: Path, question: str) -> list[tuple[Any, ...]]:
-    """As `in_database`, for who cannot await."""
-    with ThreadPoolExecutor(1) as elsewhere:  # this thread may have a loop
+    """Execute statements as `in_database`, for callers that cannot await."""
+    with ThreadPoolExecutor(1) as elsewhere:  # this thread may have a running loop
         return elsewhere.submit(asyncio.run, in_database(folder, question)).result()
 
 

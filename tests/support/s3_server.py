@@ -1,4 +1,4 @@
-"""A real S3 server for tests, from a wheel: SeaweedFS on free ports of loopback, with one empty bucket."""
+"""A real S3 server for tests, from a wheel: SeaweedFS on free loopback ports, with one empty bucket."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Bucket:
 
     @property
     def settings(self) -> dict[str, object]:
-        """What a timim server needs, to keep its content there."""
+        """Return the settings with which a timim server stores its content in this bucket."""
         return {
             "s3_endpoint": self.endpoint,
             "s3_bucket": self.name,
@@ -42,7 +42,7 @@ class Bucket:
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[Bucket]:
-    """SeaweedFS with its S3 door, its data in `folder`, and one bucket; for a fixture of a module or session."""
+    """Start SeaweedFS with its S3 endpoint, its data in `folder`, and one bucket, for a fixture of a module or session."""
     master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc = free_ports(8)
     access, secret = secrets.token_hex(8), secrets.token_hex(16)
     identity = {
@@ -73,7 +73,7 @@ def s3_server(folder: Path) -> Iterator[Bucket]:
         f"-s3.port={s3}",
         f"-s3.port.grpc={s3_grpc}",
         f"-s3.config={config}",
-        "-s3.port.iceberg=0",  # two doors that nobody needs, on ports that are always the same
+        "-s3.port.iceberg=0",  # two unused endpoints, whose ports would otherwise be fixed
         "-s3.port.lance=0",
     ]
     bucket = Bucket(f"http://127.0.0.1:{s3}", "timim-test", access, secret)
@@ -85,12 +85,12 @@ def s3_server(folder: Path) -> Iterator[Bucket]:
         _wait(process, bucket, log)
         yield bucket
     finally:
-        process.kill()  # its data go with it
+        process.kill()  # its data is deleted with it
         process.wait()
 
 
 def _wait(process: subprocess.Popen[bytes], bucket: Bucket, log: Path) -> None:
-    """Until it takes a write; the first one makes the bucket, once there is a volume for it."""
+    """Wait until the server accepts a write. The first one creates the bucket, once a volume for it exists."""
     store = S3Store(
         bucket.name,
         endpoint=bucket.endpoint,

@@ -1,4 +1,4 @@
-"""Sounds and films of known length, as small as their formats allow."""
+"""Sounds and videos of known duration, as small as their formats allow."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def wav(seconds: float, rate: int = 8000) -> bytes:
 
 
 def amr(seconds: float, *, wide: bool = False) -> bytes:
-    """Frames of 20 ms in the highest mode of each kind."""
+    """Return AMR frames of 20 ms in the highest mode of each kind."""
     magic, mode, size = (b"#!AMR-WB\n", 8, 61) if wide else (b"#!AMR\n", 7, 32)
     return magic + (bytes([mode << 3 | 4]) + bytes(size - 1)) * int(seconds * 50)
 
 
 def adts(seconds: float, rate_index: int = 4) -> bytes:
-    """AAC frames of 1024 samples at 44,100 Hz."""
+    """Return AAC frames of 1024 samples at 44,100 Hz."""
     size = 100
     head = bytes([0xFF, 0xF1, 0x40 | rate_index << 2, 0x40 | size >> 11, size >> 3 & 255, (size & 7) << 5 | 0x1F, 0xFC])
     return (head + bytes(size - 7)) * math.ceil(seconds * 44100 / 1024)
 
 
 def mp3(seconds: float) -> bytes:
-    """MPEG 1 layer III, 128 kbit/s, 44,100 Hz: frames of 417 bytes and 1152 samples."""
+    """Return MPEG 1 layer III at 128 kbit/s and 44,100 Hz: frames of 417 bytes and 1152 samples."""
     return (b"\xff\xfb\x90\x00" + bytes(413)) * math.ceil(seconds * 44100 / 1152)
 
 
@@ -49,7 +49,7 @@ def mp4(seconds: float, brand: bytes, *, film_first: bool = False) -> bytes:
 
 
 def ogg(seconds: float) -> bytes:
-    """A Vorbis stream's first page, which says the rate, and its last, which says how many samples there were."""
+    """Return a Vorbis stream's first page, which contains the rate, and its last, which contains the number of samples."""
 
     def page(kind: int, granule: int, number: int, body: bytes) -> bytes:
         head = b"OggS" + struct.pack("<BBqIII", 0, kind, granule, 7, number, 0)

@@ -1,4 +1,4 @@
-"""The store's contract: one suite for every implementation. Numbers without holes, one entry for one msg_id for ever."""
+"""The contract of the store, run on every engine: seqs without gaps, and always the same entry for the same msg_id."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def act(kind: str, n: int, *, target: int = 1, sender: str = "bob", reaction: st
 
 
 async def told(store: Store, text: bytes = b'["said"]') -> None:
-    """Alice says something."""
+    """Return a new message from Alice."""
     tail = encode_payload(EntryPayload(from_account="alice", msg_body=msgspec.Raw(text)))
     await store.timelines.append(replace(entry(90, line=LINE), tail=tail, contacts=("alice", "bob")))
 
 
 class StoreContract:
-    """What every store of the server keeps to. A subclass's fixture `opens` opens its store."""
+    """The contract of the server's store. The fixture `opens` of a subclass opens its store."""
 
     async def test_entries_sent_together_are_numbered_in_the_order_of_the_calls(self, opens: Open) -> None:
         store = await opens()
@@ -131,7 +131,7 @@ class StoreContract:
             (150, "", 3),
             (300, "5_5_300", 4),
             (1000, "", 6),
-            (300, "5_99_300", 4),  # a key that is not there: everything older than its second
+            (300, "5_99_300", 4),  # an unknown key: everything before its second
         ):
             assert await store.timelines.seq_before(LINE, time, key) == seq, (time, key)
         assert await store.timelines.seq_before(c2c_timeline("x", "y"), 100, "") == 0

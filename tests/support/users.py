@@ -1,4 +1,4 @@
-"""Users of one server that several tests share, and the groups that they look at."""
+"""Users of one server that several tests share, and checks of their groups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _tests = itertools.count(1)
 
 
 class Users:
-    """Logged-in clients, made as they are asked for. A test's user ids are its own."""
+    """Logged-in clients, created on request. Each test uses user ids of its own."""
 
     def __init__(self, server: RunningServer, stack: AsyncExitStack) -> None:
         self.server = server

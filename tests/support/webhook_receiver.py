@@ -1,4 +1,4 @@
-"""An operator's back end for tests: a real HTTP server that keeps what it is told and answers as it is asked to."""
+"""An operator's back end for tests: a real HTTP server that records its requests and gives the configured answers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class WebhookReceiver:
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def until(self, matches: Callable[[list[Call]], bool], *, timeout: float = 30.0) -> None:
-        """Wait until what was told matches."""
+        """Wait until the recorded requests match."""
         async with asyncio.timeout(timeout), self._news:
             await self._news.wait_for(lambda: matches(self.calls))
 

@@ -1,4 +1,4 @@
-"""`python -m timim.cli`, the same as `timim`."""
+"""The entry point of `python -m timim.cli`, which runs the `timim` command."""
 
 from .main import main
 

@@ -1,4 +1,4 @@
-"""`timim bench`: put a running server under load with real clients, and account for every message."""
+"""The command `timim bench`: put a running server under load with real clients, and account for every message."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from ..loadtest.report import Report
 
 app = typer.Typer()
-Urls = Annotated[list[str], typer.Option("--url", help="The server; given again, a gateway more.", envvar="TIMIM_URL")]
-AppId = Annotated[int, typer.Option(help="The app id; read from the data folder when not given.", envvar="TIMIM_APP_ID")]
+Urls = Annotated[list[str], typer.Option("--url", help="URL of the server; repeat for more gateways.", envvar="TIMIM_URL")]
+AppId = Annotated[int, typer.Option(help="App id; by default read from the data folder.", envvar="TIMIM_APP_ID")]
 Key = Annotated[
     str,
     typer.Option(
-        help="The key that signs users, better given by the environment; read from the data folder when not given.",
+        help="Key that signs users, by default read from the data folder. Prefer the environment: arguments are visible.",
         envvar="TIMIM_SECRET_KEY",
         show_envvar=True,
     ),
@@ -36,26 +36,26 @@ Key = Annotated[
 @app.command()
 def bench(
     url: Urls = [URL],  # noqa: B006  typer reads it
-    users: Annotated[int, typer.Option(help="How many log in.")] = 100,
-    peers: Annotated[int, typer.Option(help="To how many others each writes.")] = 2,
-    groups: Annotated[int, typer.Option(help="How many groups are made; each member writes to each of its groups.")] = 0,
-    members: Annotated[int, typer.Option(help="Of a group.")] = 10,
-    rate: Annotated[float, typer.Option(help="Messages a second of all together; 0: as fast as --in-flight lets.")] = 0.0,
-    in_flight: Annotated[int, typer.Option(help="Messages that wait for their ack at once, at the most.")] = 64,
-    seconds: Annotated[float, typer.Option(help="How long they write.")] = 10.0,
-    payload: Annotated[int, typer.Option(help="Bytes of a message's text.")] = 100,
-    storm: Annotated[list[int], typer.Option(help="Cut so many at once, meanwhile; given again, once more.")] = [],  # noqa: B006
-    processes: Annotated[int, typer.Option(help="Of clients: one computes on one core.")] = 1,
-    on_disk: Annotated[bool, typer.Option("--on-disk", help="Clients keep their messages on disk, synced.")] = False,
-    settle: Annotated[float, typer.Option(help="Seconds without any delivery after which what is missing is lost.")] = 45.0,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object, and nothing else.")] = False,
+    users: Annotated[int, typer.Option(help="Number of users.")] = 100,
+    peers: Annotated[int, typer.Option(help="Number of other users to whom each user writes.")] = 2,
+    groups: Annotated[int, typer.Option(help="Number of groups; each member writes to each of its groups.")] = 0,
+    members: Annotated[int, typer.Option(help="Members of each group.")] = 10,
+    rate: Annotated[float, typer.Option(help="Messages per second of all users; 0: limited only by --in-flight.")] = 0.0,
+    in_flight: Annotated[int, typer.Option(help="Maximum number of messages that wait for an ack.")] = 64,
+    seconds: Annotated[float, typer.Option(help="Seconds during which users write.")] = 10.0,
+    payload: Annotated[int, typer.Option(help="Bytes of text in each message.")] = 100,
+    storm: Annotated[list[int], typer.Option(help="Number of connections to cut at once; repeat for more cuts.")] = [],  # noqa: B006
+    processes: Annotated[int, typer.Option(help="Client processes; each uses one core.")] = 1,
+    on_disk: Annotated[bool, typer.Option("--on-disk", help="Store the clients' messages on disk, with fsync.")] = False,
+    settle: Annotated[float, typer.Option(help="Seconds without a delivery until missing messages count as lost.")] = 45.0,
+    json: Annotated[bool, typer.Option("--json", help="Print only one JSON object.")] = False,
     app_id: AppId = 0,
     key: Key = "",
     data_dir: DataDir = DATA,
 ) -> None:
-    """Put a server under load, and count what was lost, repeated or out of order: exit status 1 if anything was.
+    """Put a server under load, and count messages that are lost, repeated or out of order.
 
-    Its accounts and groups stay on the server. Ctrl-C ends it with what was measured by then.
+    Exit status 1 if there are any. The accounts and groups stay on the server. Ctrl-C ends the run and prints its report.
     """
     from ..loadtest.coordinator import run_scenario
     from ..loadtest.scenario import Scenario
@@ -114,7 +114,7 @@ def _read_app_key(data_dir: Path) -> tuple[int, str]:
         return read_app_key(data_dir)
     except InvalidArgument:
         raise InvalidArgument(
-            f"no key at hand: run this beside the server's {data_dir}/, or give --app-id, and --key or TIMIM_SECRET_KEY"
+            f"no app key in {data_dir}/: set --data-dir to the server's data folder, or give --app-id and TIMIM_SECRET_KEY"
         ) from None
 
 

@@ -15,11 +15,15 @@ from ..message import Message
 from .files import Cancelled
 
 out = Console(highlight=False)
-INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
+INTERRUPTED = 130  # the exit status that shells report for a program ended by Ctrl-C
 
 
 def run_command(work: Coroutine[Any, Any, None]) -> None:
-    """Run the coroutine of a command, and turn its errors into one line and an exit status."""
+    """Run the coroutine of a command.
+
+    Raises:
+        Exit: With status 1 after an error of timim, which is printed as one line, or 130 after Ctrl-C.
+    """
     errors = Console(stderr=True, highlight=False)
     try:
         asyncio.run(work)

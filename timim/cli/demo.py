@@ -1,4 +1,4 @@
-"""`timim demo`: a tour of the main functions on real files, with sizes, seqs and timings."""
+"""The command `timim demo`: a tour of the main functions on real files, with sizes, seqs and timings."""
 
 from __future__ import annotations
 
@@ -38,10 +38,13 @@ def media_folder() -> Path:
 
 
 async def run_demo(folder: Path | None) -> None:
-    """Run the demo, and stop at the first result that is not as expected.
+    """Run the demo.
 
     Args:
-        folder: Where the pictures go; a new temporary folder by default.
+        folder: Destination of the pictures; a new temporary folder by default.
+
+    Raises:
+        AssertionError: A result was not as expected.
     """
     began = time.perf_counter()
     pictures = folder or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="timim-demo-"))
@@ -75,8 +78,8 @@ async def _story(server: RunningServer, data: Path, media: Path, pictures: Path)
             sent = await late
             got = await _next(arrived)
             _expect(got.text == sent.text and got.seq == sent.seq, "the message came after the restart")
-            out.print(f"  sent while it was down, arrived once as seq {got.seq}; nothing was lost")
-        async with step("History, from what is held and from the server"):
+            out.print(f"  sent during the outage, delivered once as seq {got.seq}; nothing was lost")
+        async with step("History from the local store and from the server"):
             await _history(alice, bob)
 
 
@@ -106,7 +109,7 @@ async def _talk(alice: Client, arrived: asyncio.Queue[Message], media: Path, pic
         online = await to_bob.send_online("typing…")
         heard = await _next(arrived)
         _expect(heard.text == "typing…" and heard.seq == 0 and online.seq == 0, "it has no seq")
-        out.print("  heard by Bob's open device, stored nowhere")
+        out.print("  delivered to Bob's connected device, not stored")
 
 
 async def _download(message: Message, original: Path, pictures: Path) -> None:
@@ -143,24 +146,24 @@ async def _history(alice: Client, bob: Client) -> None:
     local = await bob.c2c("alice").get_local_messages(5)
     out.print(f"  Bob, no network:  {escape(repr(local))}")
     page = await alice.c2c("bob").get_messages(100)
-    _expect(page.complete and page.requests == 0, "what is held is not asked for")
-    out.print(f"  Alice, held:      {escape(repr(page))}")
+    _expect(page.complete and page.requests == 0, "stored messages are not fetched")
+    out.print(f"  Alice, stored:    {escape(repr(page))}")
     newest = page[0]
     await newest.delete_from_storage()
     again = await alice.c2c("bob").get_messages(100)
-    _expect(again.complete and again.requests == 1 and len(again) == len(page), "the hole was fetched")
-    out.print(f"  Alice, one hole:  {escape(repr(again))}")
+    _expect(again.complete and again.requests == 1 and len(again) == len(page), "the gap was fetched")
+    out.print(f"  Alice, one gap:   {escape(repr(again))}")
     coverage = await alice.c2c("bob").coverage()
-    out.print(f"  held: {coverage}")
+    out.print(f"  stored: {coverage}")
     for message in list(reversed(page))[:4]:
         out.print(f"    {message.seq:>3}  {escape(message.sender)}: {escape(message.push_text)}")
 
 
-async def _exchange(arrived: asyncio.Queue[Message], sent: Message, what: str) -> Message:
+async def _exchange(arrived: asyncio.Queue[Message], sent: Message, name: str) -> Message:
     """Return the received copy of `sent`, after checking that it is the same message."""
     got = await _next(arrived)
-    _expect(sent.status is MessageStatus.SUCCEEDED and got.unique_id == sent.unique_id, f"{what} arrived")
-    out.print(f"  {what:<28} seq {got.seq:>2}   msg_id {got.msg_id}")
+    _expect(sent.status is MessageStatus.SUCCEEDED and got.unique_id == sent.unique_id, f"{name} arrived")
+    out.print(f"  {name:<28} seq {got.seq:>2}   msg_id {got.msg_id}")
     return got
 
 
@@ -171,4 +174,4 @@ async def _next(arrived: asyncio.Queue[Message]) -> Message:
 
 def _expect(true: bool, promise: str) -> None:
     if not true:
-        raise AssertionError(f"broken promise: {promise}")
+        raise AssertionError(f"the demo failed, this does not hold: {promise}")

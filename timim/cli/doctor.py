@@ -1,4 +1,4 @@
-"""Checks of the services that a server depends on. Each finding is one line: good, or a remedy."""
+"""Checks of the services that a server depends on. Each finding is one line, with a remedy if the check failed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ..errors import StorageError, TimimError
 from ..server.settings import Settings
 
-SLOW_COMMIT_S = 0.02  # above this, a disk that syncs is busy or far away
+SLOW_COMMIT_S = 0.02  # a slower disk is overloaded or remote
 SLOW_HINT_S = 0.05
 CLOCK_LIMIT_S = 2.0
 ANSWER_S = 5.0
@@ -19,7 +19,7 @@ ANSWER_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Result of one check. `good` is None when the operator should look at it, although it is no fault."""
+    """The result of one check. `good` is None if the operator should look at the finding, although it is no fault."""
 
     subject: str
     good: bool | None
@@ -39,23 +39,24 @@ async def run_checks(settings: Settings) -> list[Finding]:
         checks.append(("blobs", _blobs))
     findings: list[Finding] = []
     if not settings.database:
-        findings.append(Finding("database", True, f"SQLite in {settings.data_dir}: one server"))
+        findings.append(Finding("database", True, f"SQLite in {settings.data_dir}, for a single server"))
     elif not settings.bus:
-        findings.append(Finding("bus", None, "none: a second server on this database would find its messages late"))
+        findings.append(Finding("bus", None, "not set: set TIMIM_BUS before a second server uses this database"))
     if settings.database and not (settings.blobs or settings.s3_bucket):
-        findings.append(Finding("blobs", None, "content is in the data folder: all gateways must have the same one"))
-    for what, check in checks:
+        text = "content is in the data folder: share this folder between all gateways, or set TIMIM_BLOBS"
+        findings.append(Finding("blobs", None, text))
+    for subject, check in checks:
         try:
             async with asyncio.timeout(ANSWER_S * 4):
                 findings += await check(settings)
         except TimeoutError:
-            findings.append(Finding(what, False, f"does not answer within {ANSWER_S * 4:.0f} s"))
+            findings.append(Finding(subject, False, f"no response within {ANSWER_S * 4:.0f} s: check its address and load"))
     if settings.database and not settings.public_url:
         findings.append(
             Finding(
                 "public_url",
                 None,
-                "not set: clients fetch content from the gateway that they are connected to, by its own address",
+                "not set: clients download content from the own address of their gateway; set TIMIM_PUBLIC_URL behind a proxy",
             )
         )
     return findings
@@ -73,13 +74,13 @@ async def _database(settings: Settings) -> list[Finding]:
     try:
         found = [Finding("database", True, (await connection.fetchval("SELECT version()")).split(" on ")[0])]
         for name, wanted, why in (
-            ("fsync", "on", "a power cut may damage the whole database"),
-            ("full_page_writes", "on", "a power cut may damage the whole database"),
+            ("fsync", "on", "a power failure can corrupt the database; set it to on"),
+            ("full_page_writes", "on", "a power failure can corrupt the database; set it to on"),
         ):
             value = await connection.fetchval("SELECT current_setting($1)", name)
             found.append(Finding(name, value == wanted, value if value == wanted else f"{value}: {why}"))
         if await connection.fetchval("SELECT pg_is_in_recovery()"):
-            return [*found, Finding("writes", False, "this is a read replica: name the first server")]
+            return [*found, Finding("writes", False, "this is a read replica: set TIMIM_DATABASE to the primary")]
         room = await connection.fetchval("SELECT current_setting('max_connections')::int")
         used = await connection.fetchval("SELECT count(*) FROM pg_stat_activity")
         enough = room - used >= settings.database_connections
@@ -93,10 +94,12 @@ async def _database(settings: Settings) -> list[Finding]:
         version = None
         if await connection.fetchval("SELECT to_regclass('timim_schema') IS NOT NULL"):
             version = await connection.fetchval("SELECT max(version) FROM timim_schema")
-        says = "none yet: the first server makes it" if version is None else f"{version}, this timim has {schema.VERSION}"
-        found.append(Finding("schema", version is None or version <= schema.VERSION, says))
+        text = "none yet: the first server creates it" if version is None else f"{version}, this timim has {schema.VERSION}"
+        found.append(Finding("schema", version is None or version <= schema.VERSION, text))
         offset_s = float(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())")) - time.time()
-        found.append(Finding("clock", abs(offset_s) < CLOCK_LIMIT_S, f"{offset_s:+.2f} s between the database and here"))
+        found.append(
+            Finding("clock", abs(offset_s) < CLOCK_LIMIT_S, f"{offset_s:+.2f} s between the database and this machine")
+        )
         found.append(await _commit(connection))
         return found
     except asyncpg.PostgresError as exc:
@@ -106,14 +109,14 @@ async def _database(settings: Settings) -> list[Finding]:
 
 
 async def _commit(connection: object) -> Finding:
-    """Measure the best time of several writing commits; no message can be acknowledged faster."""
+    """Measure the best time of several commits that write. No message can be acknowledged faster."""
     import asyncpg
 
     assert isinstance(connection, asyncpg.Connection)
     best = 1e9
     for _ in range(5):
         began = time.perf_counter()
-        # a message in the log and nothing else: its commit waits for the disk
+        # writes only to the write-ahead log, so that the commit waits for the disk and changes no table
         await connection.execute("SELECT pg_logical_emit_message(true, 'timim', 'doctor')")
         best = min(best, time.perf_counter() - began)
     return Finding("commit", None if best > SLOW_COMMIT_S else True, f"{best * 1000:.1f} ms, synced")
@@ -130,7 +133,7 @@ async def _replica(settings: Settings) -> list[Finding]:
         follows = await connection.fetchval("SELECT pg_is_in_recovery()")
         lag = await connection.fetchval("SELECT extract(epoch FROM now() - pg_last_xact_replay_timestamp())")
         return [
-            Finding("replica", bool(follows), f"last replayed {float(lag or 0):.1f} s ago" if follows else "follows nobody")
+            Finding("replica", bool(follows), f"last replayed {float(lag or 0):.1f} s ago" if follows else "is not a replica")
         ]
     finally:
         await connection.close()
@@ -158,12 +161,12 @@ async def _bus(settings: Settings) -> list[Finding]:
             await connection.flush(timeout=int(ANSWER_S))
             best = min(best, time.perf_counter() - began)
         await connection.close()
-        found.append(Finding("bus", None if best > SLOW_HINT_S else True, f"{shown}: {best * 1000:.1f} ms there and back"))
+        found.append(Finding("bus", None if best > SLOW_HINT_S else True, f"{shown}: {best * 1000:.1f} ms round trip"))
     return found
 
 
 async def _blobs(settings: Settings) -> list[Finding]:
-    """Write, read and remove a small object."""
+    """Write, read and delete a small object."""
     from ..server.content.blob_store import BlobStore
 
     name, data = f"doctor-{secrets.token_hex(8)}", secrets.token_bytes(1024)
@@ -178,21 +181,21 @@ async def _blobs(settings: Settings) -> list[Finding]:
     except (TimimError, OSError, ValueError) as exc:
         return [Finding("blobs", False, str(exc))]
     if read != data:
-        return [Finding("blobs", False, "what was written was read as something else")]
+        return [Finding("blobs", False, "the object that was read differs from the one written")]
     if left:
-        return [Finding("blobs", False, "what was written cannot be removed")]
-    return [Finding("blobs", True, f"written, read and removed in {(time.perf_counter() - began) * 1000:.0f} ms")]
+        return [Finding("blobs", False, "objects cannot be deleted: check the permissions of the bucket or folder")]
+    return [Finding("blobs", True, f"written, read and deleted in {(time.perf_counter() - began) * 1000:.0f} ms")]
 
 
 async def _nothing(_: Exception) -> None:
-    """Ignore an error that is also raised."""
+    """Ignore an error that is raised as well."""
 
 
 def require_healthy(findings: list[Finding]) -> None:
     """Check that no finding is bad.
 
     Raises:
-        StorageError: At least one is bad; the error names them.
+        StorageError: At least one finding is bad; the error names the subjects.
     """
     if bad := [finding.subject for finding in findings if finding.good is False]:
-        raise StorageError(f"not fit to serve: {', '.join(bad)}")
+        raise StorageError(f"a server cannot run with these settings; see the findings for {', '.join(bad)}")

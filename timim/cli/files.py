@@ -1,6 +1,6 @@
 """Downloads of the command line: the content of a message, and the local names of its files.
 
-A name that a peer chose is for display only. Files get a plain name in the folder that the user gave, and no existing file
+A file name that a peer chose is only displayed. The local file gets a safe name in the user's folder, and no existing file
 is overwritten.
 """
 
@@ -15,7 +15,7 @@ from ..errors import TimimError
 from ..message import Message
 
 Downloadable = FileElem | SoundElem | VideoElem | ImageVariant
-NAME_LIMIT_BYTES = 200  # most disks take 255
+NAME_LIMIT_BYTES = 200  # most file systems allow 255
 _SUFFIX = {1: ".jpg", 2: ".gif", 3: ".png", 4: ".bmp"}  # by TIM's number of a picture's format
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 
@@ -43,7 +43,7 @@ def downloadable_content(message: Message) -> Iterator[tuple[Downloadable, str]]
 
 
 def local_name(shown: str, otherwise: str) -> str:
-    """Return a plain file name made from one that a peer chose, or `otherwise` when nothing of it is left."""
+    """Return a safe file name made from one that a peer chose, or `otherwise` if no character is left."""
     name = shown.replace("\\", "/").rpartition("/")[2].replace(":", "_")
     name = "".join(char for char in name if unicodedata.category(char)[0] != "C").strip(" .")
     stem, dot, suffix = name.rpartition(".")
@@ -58,7 +58,7 @@ def local_name(shown: str, otherwise: str) -> str:
 
 
 def free_path(folder: Path, name: str) -> Path:
-    """Return a path in the folder that does not exist yet, numbered if necessary."""
+    """Return a path in the folder that does not exist yet, with a number if necessary."""
     path, number = folder / name, 1
     while path.exists() or path.is_symlink():
         path = folder / f"{Path(name).stem} ({number}){Path(name).suffix}"

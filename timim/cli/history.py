@@ -1,4 +1,4 @@
-"""Commands about the messages stored on this device: gaps, fill, search."""
+"""Commands for the messages stored on this device: gaps, fill, search."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ app = typer.Typer()
 @with_account(kept="")
 def gaps(
     account: AccountOptions,
-    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the server what there is by now.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not connect to the server; ignore newer messages.")] = False,
 ) -> None:
-    """Print what this device does not hold of each conversation."""
+    """Print for each conversation the messages that are not stored on this device."""
 
     async def work() -> None:
         client = account.create_client()
         await (client.open() if offline else client.login())
         try:
-            table = Table("conversation", "held", "of", "not held", box=None, padding=(0, 2))
+            table = Table("conversation", "stored", "of", "missing", box=None, padding=(0, 2))
             missing = 0
             for each in client.conversations:
                 known = await each.coverage()
                 lacking = sum(gap.size for gap in known.gaps)
                 missing += lacking
-                held = sum(interval.size for interval in known.intervals)
-                ranges = ", ".join(f"{gap.first}-{gap.last}" for gap in known.gaps) or "nothing"
-                table.add_row(escape(str(each.key)), str(held), str(held + lacking), ranges)
+                stored = sum(interval.size for interval in known.intervals)
+                ranges = ", ".join(f"{gap.first}-{gap.last}" for gap in known.gaps) or "none"
+                table.add_row(escape(str(each.key)), str(stored), str(stored + lacking), ranges)
             out.print(table)
-            out.print(f"[dim]{missing} messages of {len(client.conversations)} conversations are not held[/dim]")
+            out.print(f"[dim]{missing} messages of {len(client.conversations)} conversations are not stored here[/dim]")
         finally:
             await client.close()
 
@@ -49,10 +49,10 @@ def gaps(
 @with_account(kept="")
 def fill(
     account: AccountOptions,
-    peer: Annotated[str, typer.Argument(help="One conversation alone; all of the list unless given.")] = "",
+    peer: Annotated[str, typer.Argument(help="User or group; by default all conversations of the list.")] = "",
     group: IsGroup = False,
 ) -> None:
-    """Fetch the history that this device does not hold, of all conversations or of PEER."""
+    """Fetch and store the missing history of PEER, or of all conversations."""
 
     async def work() -> None:
         async with account.create_client() as client:
@@ -78,14 +78,16 @@ def fill(
 @with_account(kept="")
 def search(
     account: AccountOptions,
-    words: Annotated[list[str], typer.Argument(help="All have to be in a message; invo* is every word that begins so.")],
-    peer: Annotated[str, typer.Option("--in", help="In this conversation; in all that are held unless given.")] = "",
-    sender: Annotated[str, typer.Option("--from", help="Of this sender only.")] = "",
-    count: Annotated[int, typer.Option(min=1, max=1000)] = 20,
-    fill: Annotated[bool, typer.Option("--fill/--held", help="Fetch first what is not held, or search what is.")] = True,
+    words: Annotated[list[str], typer.Argument(help="Words that a message must all contain; invo* matches a prefix.")],
+    peer: Annotated[str, typer.Option("--in", help="Search only this conversation; by default all conversations.")] = "",
+    sender: Annotated[str, typer.Option("--from", help="Find only messages of this sender.")] = "",
+    count: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of messages.")] = 20,
+    fill: Annotated[
+        bool, typer.Option("--fill/--held", help="Fetch missing history first, or search only stored messages.")
+    ] = True,
     group: IsGroup = False,
 ) -> None:
-    """Print the newest messages that hold WORDS, and what was not looked through."""
+    """Print the newest messages that contain WORDS, and the ranges that were not searched."""
 
     async def work() -> None:
         async with account.create_client() as client:

@@ -1,4 +1,4 @@
-"""The `timim` command, put together from the commands of the other modules."""
+"""The `timim` command, assembled from the commands of the other modules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import typer
 
 from . import bench, history, messages, server
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Instant messaging for asyncio Python.")
+HELP = """Send and receive instant messages, and run a server.
+
+Exit status: 0 success, 1 error, 2 invalid option or setting, 130 interrupted by Ctrl-C."""
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=HELP)
 app.add_typer(bench.app)
 app.add_typer(history.app)
 app.add_typer(messages.app)

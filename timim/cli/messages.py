@@ -19,7 +19,7 @@ from .files import Cancelled, downloadable_content, free_path
 from .options import AccountOptions, IsGroup, get_conversation, with_account
 
 app = typer.Typer()
-SEARCH_LIMIT = 1000  # messages in which `get` looks for content
+SEARCH_LIMIT = 1000  # the newest messages, in which `get` looks for content
 
 
 @app.command()
@@ -27,12 +27,12 @@ SEARCH_LIMIT = 1000  # messages in which `get` looks for content
 def send(
     account: AccountOptions,
     peer: str,
-    text: Annotated[str, typer.Argument(help="What to say; may be left out with a file.", show_default=False)] = "",
-    file: Annotated[Path | None, typer.Option(help="Send this file; Ctrl-C takes it back.")] = None,
-    image: Annotated[Path | None, typer.Option(help="Send this picture.")] = None,
+    text: Annotated[str, typer.Argument(help="Text of the message; optional with --file or --image.", show_default=False)] = "",
+    file: Annotated[Path | None, typer.Option(help="File to send; Ctrl-C cancels the upload.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Picture to send; Ctrl-C cancels the upload.")] = None,
     group: IsGroup = False,
 ) -> None:
-    """Send TEXT, a file or a picture to PEER, and say where it stands."""
+    """Send TEXT, a file or a picture to PEER, and print the id and seq of the message."""
     elems: list[AnyElem | str] = [text] if text or not (file or image) else []
     elems += [ImageElem(path=image)] if image else []
     elems += [FileElem(path=file)] if file else []
@@ -55,11 +55,11 @@ def send(
 def get(
     account: AccountOptions,
     peer: str,
-    to: Annotated[Path, typer.Option(help="The folder to put it into.", file_okay=False)] = Path(),
-    seq: Annotated[int, typer.Option(help="The message; the newest that has content when not given.")] = 0,
+    to: Annotated[Path, typer.Option(help="Destination folder; existing files are not overwritten.", file_okay=False)] = Path(),
+    seq: Annotated[int, typer.Option(help="Seq of the message; 0: the newest message that has content.")] = 0,
     group: IsGroup = False,
 ) -> None:
-    """Download the files, pictures, sounds and films of a message with PEER."""
+    """Download the files, pictures, sounds and videos of a message in the conversation with PEER."""
 
     async def work() -> None:
         async with account.create_client() as client:
@@ -72,8 +72,8 @@ def get(
                     out.print(f"{escape(str(path))}  {content.size} bytes, of message {message.seq}", soft_wrap=True)
                 if found:
                     return
-            what = f"message {seq}" if seq else f"the last {SEARCH_LIMIT} messages"
-            raise InvalidArgument(f"there is nothing to download in {what} with {peer!r}")
+            searched = f"message {seq}" if seq else f"the last {SEARCH_LIMIT} messages"
+            raise InvalidArgument(f"there is nothing to download in {searched} with {peer!r}; choose a message with --seq")
 
     run_command(work())
 
@@ -82,27 +82,27 @@ def _download_path(folder: Path, name: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise MediaError(f"cannot make the folder {folder}: {exc.strerror}") from exc
+        raise MediaError(f"cannot create the folder {folder}: {exc.strerror}") from exc
     return free_path(folder, name)
 
 
 def _interruptible(bar: Progress) -> Progress:
-    """Return a progress callback that updates `bar`, and that ends the transfer after Ctrl-C.
+    """Return a progress callback that updates `bar`, and that cancels the transfer after Ctrl-C.
 
-    A transfer that ends this way leaves nothing on either side.
+    A cancelled transfer leaves no file here and no upload on the server.
     """
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def interrupt() -> None:
         interrupted.set()
-        loop.remove_signal_handler(signal.SIGINT)  # a second one ends the program as it stands
+        loop.remove_signal_handler(signal.SIGINT)  # a second Ctrl-C ends the program at once
 
     loop.add_signal_handler(signal.SIGINT, interrupt)
 
     def report(done: int, total: int) -> None:
         if interrupted.is_set():
-            raise Cancelled("interrupted: nothing of it is left")
+            raise Cancelled("interrupted: the transfer was cancelled and its partial data deleted")
         bar(done, total)
 
     return report
@@ -111,7 +111,7 @@ def _interruptible(bar: Progress) -> Progress:
 @app.command()
 @with_account(kept=":memory:")
 def tail(account: AccountOptions) -> None:
-    """Print new messages as they come, until interrupted."""
+    """Print new messages as they arrive, until Ctrl-C."""
 
     async def work() -> None:
         client = account.create_client()
@@ -126,7 +126,7 @@ def tail(account: AccountOptions) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         async with client:
-            out.print(f"[dim]{account.user} is online; Ctrl-C ends[/dim]")
+            out.print(f"[dim]{account.user} is online; press Ctrl-C to stop[/dim]")
             await stopping.wait()
 
     run_command(work())
@@ -137,10 +137,10 @@ def tail(account: AccountOptions) -> None:
 def history(
     account: AccountOptions,
     peer: str,
-    count: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="Number of messages.")] = 20,
     group: IsGroup = False,
 ) -> None:
-    """Print the last COUNT messages with PEER, and what proves that none is missing."""
+    """Print the newest messages with PEER, and the seqs that prove that none is missing."""
 
     async def work() -> None:
         async with account.create_client() as client:

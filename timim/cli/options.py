@@ -1,4 +1,4 @@
-"""Options that most commands share: the account that speaks, and its server."""
+"""Options that most commands share: the account, and its server."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ DATA = Path("timim-data")
 URL = "ws://127.0.0.1:8700"
 
 DataDir = Annotated[Path, typer.Option(help="The server's data folder.", envvar="TIMIM_DATA_DIR")]
-Url = Annotated[str, typer.Option(help="The server.", envvar="TIMIM_URL")]
-User = Annotated[str, typer.Option("--as", help="The account that speaks.", envvar="TIMIM_USER")]
-Sig = Annotated[str, typer.Option(help="Its UserSig; made from the data folder when not given.", envvar="TIMIM_USER_SIG")]
-AppId = Annotated[int, typer.Option(help="The app id; read from the data folder when not given.", envvar="TIMIM_APP_ID")]
-Kept = Annotated[str, typer.Option(help="Where this client keeps its messages; :memory: nowhere, empty the usual folder.")]
+Url = Annotated[str, typer.Option(help="URL of the server.", envvar="TIMIM_URL")]
+User = Annotated[str, typer.Option("--as", help="Account of the client.", envvar="TIMIM_USER")]
+Sig = Annotated[
+    str, typer.Option(help="UserSig of the account; by default signed with the server's key.", envvar="TIMIM_USER_SIG")
+]
+AppId = Annotated[int, typer.Option(help="App id; by default read from the data folder.", envvar="TIMIM_APP_ID")]
+Kept = Annotated[str, typer.Option(help="Folder of the client's messages; :memory: for none, empty for the default folder.")]
 IsGroup = Annotated[bool, typer.Option("--group", help="PEER is a group.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountOptions:
-    """Account and server that a command uses; each field is a command-line option."""
+    """The account and server that a command uses. Each field is a command-line option."""
 
     user: User
     url: Url = URL
@@ -62,7 +64,9 @@ def read_app_key(data_dir: Path) -> tuple[int, str]:
     """
     file = data_dir / "app.json"
     if not file.exists():
-        raise InvalidArgument(f"no key at hand: run this beside the server's {data_dir}/, or give --app-id and --sig")
+        raise InvalidArgument(
+            f"no app key in {data_dir}/: set --data-dir to the server's data folder, or give --app-id and --sig"
+        )
     known = json.loads(file.read_text())
     return known["app_id"], known["secret_key"]
 

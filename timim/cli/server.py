@@ -12,32 +12,37 @@ from rich.markup import escape
 
 from ..errors import TimimError
 from ..usersig import sign_user
+from ..util.garbage import tune_for_serving
 from ..util.rlimit import raise_nofile_limit
 from .console import out, run_command
 from .options import DATA, DataDir, read_app_key
 
 app = typer.Typer()
-Database = Annotated[str | None, typer.Option(help="postgresql://…, instead of a file in the data folder.")]
-Bus = Annotated[str | None, typer.Option(help="nats://…: how several servers on one database hear of each other.")]
+Database = Annotated[str | None, typer.Option(help="postgresql://… instead of SQLite in the data folder.")]
+Bus = Annotated[str | None, typer.Option(help="nats://… that connects several servers on one database.")]
 Blobs = Annotated[
-    str | None, typer.Option(help="s3://bucket?endpoint=… or file:///folder: where content is kept; keys by TIMIM_S3_….")
+    str | None,
+    typer.Option(help="s3://bucket?endpoint=… or file:///folder for content; set credentials with TIMIM_S3_ACCESS_KEY."),
 ]
 
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="0: a free one.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 selects a free one.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Data folder of the server.")] = None,
     database: Database = None,
     bus: Bus = None,
     blobs: Blobs = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Print one line: where it listens.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="Print only one line with the URL.")] = False,
     new_epoch: Annotated[
-        bool, typer.Option("--new-epoch", help="Once, after restoring a back-up: clients ask for their history anew.")
+        bool, typer.Option("--new-epoch", help="Use once after restoring a backup: clients fetch their history again.")
     ] = False,
 ) -> None:
-    """Run a server: one process on SQLite and local files, or one of many on PostgreSQL and NATS."""
+    """Run a server on SQLite and local files, or one of several on PostgreSQL and NATS.
+
+    Every setting has an environment variable TIMIM_…; options take precedence. SIGTERM and Ctrl-C stop the server gracefully.
+    """
     where = {"data_dir": data_dir, "database": database, "bus": bus, "blobs": blobs}
     settings = _settings(host=host, port=port, new_epoch=new_epoch or None, **where)
     from ..server.app import Server
@@ -49,6 +54,7 @@ def serve(
             loop.add_signal_handler(number, stopping.set)
         raise_nofile_limit()  # each client is a socket
         async with Server(settings) as server:
+            tune_for_serving()
             if plain:
                 print(f"listening on {server.url}", flush=True)
             else:
@@ -60,7 +66,10 @@ def serve(
 
 @app.command()
 def doctor(database: Database = None, bus: Bus = None, blobs: Blobs = None) -> None:
-    """Check what a server would stand on, by the settings it would have. Exit status 1: it is not fit to serve."""
+    """Check the database, bus and blob store with the settings that a server would use.
+
+    Exit status 1 if a server cannot run with them.
+    """
     settings = _settings(database=database, bus=bus, blobs=blobs)
     from .doctor import require_healthy, run_checks
 
@@ -83,7 +92,7 @@ def _settings(**given: Any) -> Any:
     try:
         from ..server.settings import Settings
     except ImportError as exc:
-        raise typer.BadParameter(f"the server's parts are not installed ({exc.name}): pip install 'timim[server]'") from None
+        raise typer.BadParameter(f"the server is not installed ({exc.name} is missing): pip install 'timim[server]'") from None
     from pydantic import ValidationError
 
     try:
@@ -96,7 +105,7 @@ def _settings(**given: Any) -> Any:
 def _print_welcome(server: Any) -> None:
     folder = server.settings.data_dir
     out.print(f"[bold]timim[/bold] listens on [bold]{server.url}[/bold]   app id {server.app_id}")
-    out.print(f"data and keys: {escape(str(folder))}/   (app.json holds the key that signs users)")
+    out.print(f"data and keys: {escape(str(folder))}/   (app.json contains the key that signs users)")
     out.print("In two other terminals, in this folder:")
     out.print("  timim tail --as bob")
     out.print('  timim send bob "hello" --as alice')
@@ -105,10 +114,13 @@ def _print_welcome(server: Any) -> None:
 @app.command()
 def sig(
     user: str,
-    days: Annotated[float, typer.Option(help="How long it is good for.")] = 180,
+    days: Annotated[float, typer.Option(help="Days until the UserSig expires.")] = 180,
     data_dir: DataDir = DATA,
 ) -> None:
-    """Print a UserSig for USER, signed with the key in the server's data folder."""
+    """Print a UserSig for USER, signed with the key in the server's data folder.
+
+    Exit status 2 if the folder has no key.
+    """
     try:
         app_id, key = read_app_key(data_dir)
         print(sign_user(app_id, key, user, expire_s=int(days * 86400)))
@@ -118,9 +130,9 @@ def sig(
 
 @app.command()
 def demo(
-    folder: Annotated[Path | None, typer.Option(help="Where the pictures go; a new folder unless given.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Destination of the pictures; by default a new temporary folder.")] = None,
 ) -> None:
-    """Two people and a group exchange every kind of message over a real server, with a crash in between."""
+    """Exchange every kind of message over a real server that is killed and restarted in between."""
     from .demo import run_demo
 
     run_command(run_demo(folder))

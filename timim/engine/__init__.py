@@ -1,1 +1,1 @@
-"""The client's policy: what goes out (outbox), what comes in (inbox), what is asked for (history), who hears (dispatcher)."""
+"""The client's logic: sending (outbox), receiving (inbox), history queries (history), delivery to handlers (dispatcher)."""

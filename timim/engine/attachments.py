@@ -1,7 +1,8 @@
-"""Content of outgoing elems: on disk before the message's row, uploaded before the message's frame.
+"""Content of outgoing elems: written to disk before the message's row, uploaded before the message is sent.
 
-Content given by path is read from there; content given as bytes lies in the account's `outgoing` folder until the server
-has the message, so that it goes out after a crash too. A client that keeps nothing keeps it in memory.
+Content given by path is read from that path. Content given as bytes is stored in the account's `outgoing` folder until the
+server has the message, so that the message can be sent after a crash. A client without a data folder keeps the bytes in
+memory.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ E = TypeVar("E", bound=AnyElem)
 
 
 class Attachments:
-    """The content of a client's elems: kept and uploaded when they are sent, and bound to the server when they are received."""
+    """The content of a client's elems: stored and uploaded when they are sent, bound to the client when they are received."""
 
     def __init__(self, transfer: MediaTransfer, folder: Path | None) -> None:
         self._transfer = transfer
@@ -50,7 +51,7 @@ class Attachments:
         self._files: dict[str, list[Path]] = {}
 
     def bind_elem(self, elem: E) -> E:
-        """Let the elem fetch its content through this client."""
+        """Let an elem fetch its content through this client; return the elem."""
         if isinstance(elem, BoundElem):
             elem.bind(self._transfer)
             if isinstance(elem, MergerElem):
@@ -58,7 +59,7 @@ class Attachments:
         return elem
 
     def _unpack_merger(self, content: bytes) -> list[Message]:
-        """Make the messages of a merger; their content can be fetched through this client too."""
+        """Return the messages of a merger, bound to this client so that their content can be fetched."""
         messages = unpack_merger(content)
         for message in messages:
             message.bind(self)
@@ -67,7 +68,7 @@ class Attachments:
     @property
     def message_verbs(self) -> NoReturn:
         """Raise InvalidArgument: this object owns the messages inside mergers, which have no row and no seq."""
-        raise InvalidArgument("a message inside a merger cannot be changed: it belongs to no conversation")
+        raise InvalidArgument("a message inside a merger cannot be changed; change the original message in its conversation")
 
     def bind_elems(self, elems: Sequence[AnyElem]) -> None:
         """Let these elems fetch their content through this client."""
@@ -76,41 +77,41 @@ class Attachments:
                 self.bind_elem(elem)
 
     async def persist(self, message: Message) -> None:
-        """Write content that was given as bytes to the disk. Raises StorageError; then nothing is left there."""
+        """Write content that was given as bytes to disk. Raises StorageError, after removing files that were written."""
         if self._folder is None or not any(_content_in_memory(elem) for elem in message.elems):
             return
-        kept = self._files[message.msg_id] = []
+        files = self._files[message.msg_id] = []
         try:
-            message.replace_elems([await self._persist_elem(elem, kept) for elem in message.elems])
+            message.replace_elems([await self._persist_elem(elem, files) for elem in message.elems])
         except BaseException:
             await asyncio.shield(self.release(message))
             raise
 
-    async def _persist_elem(self, elem: AnyElem, kept: list[Path]) -> AnyElem:
+    async def _persist_elem(self, elem: AnyElem, files: list[Path]) -> AnyElem:
         update: dict[str, object] = {}
         for data_field, path_field, data in _content_in_memory(elem):
             update[data_field] = None
-            update[path_field] = await self._write_file(data, kept)  # the same field, for a video's snapshot
+            update[path_field] = await self._write_file(data, files)  # both names are one field for a video's snapshot
         return elem.model_copy(update=update) if update else elem
 
-    async def _write_file(self, data: bytes, kept: list[Path]) -> Path:
+    async def _write_file(self, data: bytes, files: list[Path]) -> Path:
         assert self._folder is not None
         path = self._folder / uuid4().hex
-        kept.append(path)
+        files.append(path)
         await _write(path, data)
         return path
 
     def is_persisted(self, message: Message) -> bool:
-        """Return True while the disk has content of this message that the server may not have."""
+        """Return True while content of this message is on disk because the server may not have it."""
         return message.msg_id in self._files
 
     async def release(self, message: Message) -> None:
-        """Remove the content from the disk: the message is on the server, or will never be."""
+        """Remove a message's content from disk, after the server has the message or if it will never be sent."""
         for path in self._files.pop(message.msg_id, ()):
             await remove_file(path)
 
     async def remove_orphans(self, unsent: Iterable[Message]) -> None:
-        """Remove files that no unsent message needs: an earlier run ended before it could."""
+        """Remove files that no unsent message needs, which an earlier run left behind."""
         if self._folder is None:
             return
         needed: set[Path] = set()
@@ -120,15 +121,19 @@ class Attachments:
         await _remove_others(self._folder, needed)
 
     def _files_of(self, elem: Elem) -> list[Path]:
-        """Return the files of this folder that hold the elem's content."""
+        """Return the files of this folder that contain the elem's content."""
         paths = [getattr(elem, path_field) for path_field in elem.content_fields.values()]
         return [path for path in paths if isinstance(path, Path) and path.parent == self._folder]
 
     async def upload(self, message: Message, progress: Progress | None) -> None:
-        """Upload content that is not uploaded yet, and replace the message's elems by ones with its address.
+        """Upload content that is not uploaded yet, and replace the message's elems with elems that have its address.
 
-        Raises MediaError, NetworkError. An upload is named by its message and its position in it, so that it goes on where it
-        stopped, also in a later process.
+        An upload is named after its message and its position in the message, so that an interrupted upload can be resumed,
+        also by a later process.
+
+        Raises:
+            MediaError: The content cannot be read, or the server refuses it.
+            NetworkError: The upload was interrupted; a later call resumes it.
         """
         pending = [elem for elem in message.elems if elem.needs_upload]
         if not pending:
@@ -136,17 +141,17 @@ class Attachments:
         sizes = await asyncio.gather(*(upload_source(_source(elem)).size() for elem in pending if elem.content_fields))
         meter = ProgressMeter(progress, sizes)
         elems: list[AnyElem] = []
-        for place, elem in enumerate(message.elems):
+        for position, elem in enumerate(message.elems):
             if elem.needs_upload:
-                elem = self.bind_elem(await self._upload_elem(elem, f"{message.msg_id}/{place}", meter))
+                elem = self.bind_elem(await self._upload_elem(elem, f"{message.msg_id}/{position}", meter))
             elems.append(elem)
         message.replace_elems(elems)
 
     async def discard(self, message: Message) -> None:
-        """Let the server drop its part of a message's content: the message will never go out."""
-        for place, elem in enumerate(message.elems):
+        """Abort the unfinished uploads of a message that will never be sent."""
+        for position, elem in enumerate(message.elems):
             if elem.content_fields and elem.needs_upload:
-                await self._transfer.abort_upload(_source(elem), name=f"{message.msg_id}/{place}")
+                await self._transfer.abort_upload(_source(elem), name=f"{message.msg_id}/{position}")
 
     async def _upload_elem(self, elem: AnyElem, name: str, meter: ProgressMeter) -> AnyElem:
         update: dict[str, object]
@@ -194,9 +199,9 @@ class Attachments:
         }
 
     def _without_local_content(self, elem: ContentElem | ImageElem) -> dict[str, object]:
-        """Return the update of an elem whose content is on the server: the user's own path stays, for display."""
-        kept = elem.path in self._files_of(elem)
-        return {"data": None, "path": None if kept else elem.path}
+        """Return the field update of an uploaded elem, which keeps only a path that the user gave."""
+        is_own_file = elem.path in self._files_of(elem)
+        return {"data": None, "path": None if is_own_file else elem.path}
 
     async def _upload_image(self, elem: ImageElem, name: str, meter: ProgressMeter) -> dict[str, object]:
         source = _source(elem)
@@ -230,7 +235,7 @@ class Attachments:
 
 
 class ProgressMeter:
-    """The progress of one message over all its uploads, one after the other: it never falls, and ends at the total."""
+    """The progress of one message over all its uploads, in order; the reported progress never decreases."""
 
     def __init__(self, progress: Progress | None, sizes: Sequence[int]) -> None:
         self._progress = progress
@@ -246,14 +251,14 @@ class ProgressMeter:
         if progress is None:
             return None
 
-        def report(done: int, of: int) -> None:  # a compressed picture has fewer bytes than its file
+        def report(done: int, of: int) -> None:  # `of` differs from `size` for a compressed image
             progress(before + done * size // of, total)
 
         return report
 
 
 def _content_in_memory(elem: AnyElem) -> list[tuple[str, str, bytes]]:
-    """Return content that was given as bytes alone: its field, the field for its path, and the bytes."""
+    """Return the content that was given as bytes without a path: its field, the field for its path, and the bytes."""
     found: list[tuple[str, str, bytes]] = []
     for data_field, path_field in elem.content_fields.items():
         data = getattr(elem, data_field)
@@ -263,7 +268,7 @@ def _content_in_memory(elem: AnyElem) -> list[tuple[str, str, bytes]]:
 
 
 async def _write(path: Path, data: bytes) -> None:
-    """Put content on the disk. Raises StorageError."""
+    """Write content to a new file and flush it to disk. Raises StorageError."""
     try:
         await aiofiles.os.makedirs(path.parent, exist_ok=True)
         async with open_for_writing(path, "xb") as writer:
@@ -271,7 +276,7 @@ async def _write(path: Path, data: bytes) -> None:
                 await writer.write(memoryview(data)[at : at + PIECE_BYTES])
             await writer.sync()
     except OSError as exc:
-        raise StorageError(f"cannot keep the content in {path.parent}: {exc.strerror}") from exc
+        raise StorageError(f"cannot store the content in {path.parent}: {exc.strerror}") from exc
 
 
 async def _remove_others(folder: Path, needed: set[Path]) -> None:
@@ -282,13 +287,13 @@ async def _remove_others(folder: Path, needed: set[Path]) -> None:
 
 
 def has_content(elems: Iterable[AnyElem]) -> bool:
-    """Return True if any of these has content besides its JSON."""
+    """Return True if any of these elems has content besides its JSON."""
     return any(elem.content_fields or elem.needs_upload for elem in elems)
 
 
 def _source(elem: Elem) -> Path | bytes:
-    """Return the content as this device has it. Raises FileMissing for bytes that an earlier run was given."""
+    """Return the local content of an elem. Raises FileMissing for bytes of an earlier run that were not stored."""
     content = elem.local_content
     if content is None:
-        raise FileMissing("the content was given as bytes to an earlier run of this program, which kept nothing")
+        raise FileMissing("the content was given as bytes in an earlier run, which did not store it; send it again")
     return content

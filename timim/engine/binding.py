@@ -1,4 +1,4 @@
-"""The owner of a client's messages: gives each message its actions, and its elems their content."""
+"""The owner of a client's messages, which provides their actions and the content of their elems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .attachments import Attachments
 class ClientBinder:
     """Binds messages to one client; implements `timim.message.MessageOwner`.
 
-    `message_verbs` is set once, by `Engine`: the actions need the store, and the store binds the messages it reads.
+    `Engine` sets `message_verbs` once: the actions need the store, and the store binds the messages that it reads.
     """
 
     message_verbs: MessageVerbs
@@ -25,6 +25,6 @@ class ClientBinder:
         self._attachments.bind_elems(elems)
 
     def bind(self, message: Message) -> Message:
-        """Attach the client to a message; return the message."""
+        """Bind a message to the client; return the message."""
         message.bind(self)
         return message

@@ -1,4 +1,4 @@
-"""The settings of one client. Frozen: a client keeps them from its construction on."""
+"""The settings of one client, which do not change after construction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ClientConfig:
     app_id: int
     user_id: str
     folder: Path | None
-    """Folder of this account; None keeps nothing on disk."""
+    """Folder of this account; None stores nothing on disk."""
     platform: str = "other"
     recent_contacts: bool = True
     resend: bool = True
@@ -27,14 +27,14 @@ class ClientConfig:
 
     @property
     def database(self) -> Path | None:
-        """The file of the local store; None keeps it in memory."""
+        """The file of the local store; None for a store in memory."""
         return self.folder and self.folder / "messages.db"
 
 
 def account_folder(data_dir: str | Path | None, app_id: int, user_id: str) -> Path | None:
-    """Return the folder of one account; None for ":memory:", which keeps nothing on disk.
+    """Return the folder of one account; None for ":memory:", which stores nothing on disk.
 
-    `data_dir` None stands for the folder that the platform gives to applications.
+    `data_dir` None means the platform's folder for application data.
     """
     if data_dir == ":memory:":
         return None

@@ -1,7 +1,7 @@
-"""Settings of conversations, the same on all devices: read marks, receipts, pins, mutes, drafts.
+"""Conversation settings that all devices share: read positions, receipts, pins, mutes, drafts.
 
-Invariant: a change is told once, when the local store reports it as new. A draft is stored here first, and sent to the
-server as soon as there is a connection; of two devices the last writer wins.
+Invariant: a change is reported to handlers once, when the local store reports it as new. A draft is stored locally first,
+and sent to the server when there is a connection. If two devices write a draft, the last write wins.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from ..transport.connection import Connection
 from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
 
-log = logging.getLogger("timim")
+log = logging.getLogger(__name__)
 READS_AT_ONCE = 500
 
 
 class ConversationSettings:
-    """Read marks, receipts, pins, mutes and drafts: sends the user's, applies those of other devices and users."""
+    """Sends this user's read positions, pins, mutes and drafts, and applies those of other devices and users."""
 
     def __init__(
         self, store: LocalStore, connection: Connection, conversations: ConversationIndex, dispatcher: Dispatcher
@@ -39,7 +39,13 @@ class ConversationSettings:
         self._dispatcher = dispatcher
 
     async def mark_read(self, reads: Sequence[tuple[ConversationKey, int]]) -> None:
-        """Mark conversations as read up to these seqs. Raises NetworkError, NotLoggedIn, NotAMember."""
+        """Mark conversations as read up to the given seqs.
+
+        Raises:
+            NetworkError: The server cannot be reached.
+            NotLoggedIn: The client is logged out.
+            NotAMember: The account is not a member of one of the groups.
+        """
         self._store.check_open()
         for at in range(0, len(reads), READS_AT_ONCE):
             some = reads[at : at + READS_AT_ONCE]
@@ -50,7 +56,13 @@ class ConversationSettings:
                 await self._set_read(key, state.read_seq, count)
 
     async def set_flags(self, key: ConversationKey, *, pinned: bool | None = None, muted: bool | None = None) -> None:
-        """Pin or mute a conversation on all devices; None leaves a flag. Raises NetworkError, NotLoggedIn, NotAMember."""
+        """Pin or mute a conversation on all devices; None leaves a flag unchanged.
+
+        Raises:
+            NetworkError: The server cannot be reached.
+            NotLoggedIn: The client is logged out.
+            NotAMember: The account is not a member of the group.
+        """
         body = _settings_body(key)
         body.pinned = UNSET if pinned is None else int(pinned)
         body.muted = UNSET if muted is None else int(muted)
@@ -62,21 +74,29 @@ class ConversationSettings:
         self._conversations.apply_flags(key, flags)
 
     async def set_draft(self, key: ConversationKey, draft: str) -> None:
-        """Store a draft, and send it now or after the next login. Raises StorageError, ServerRefused."""
+        """Store a draft, and send it now or, if the server cannot be reached, after the next login.
+
+        Raises:
+            StorageError: The draft cannot be stored.
+            ServerRefused: The server refuses the draft, which stays on this device.
+        """
         await self._store.conversations.set_draft(key, draft, unsent=True)
         self._conversations.get(key).draft = draft
         try:
             await self._send_draft(key, draft)
         except (NetworkError, NotLoggedIn):
-            pass  # after the next login
+            pass  # `send_drafts` sends it after the next login
 
     async def send_drafts(self) -> None:
-        """Send the drafts that were written while there was no connection."""
+        """Send the drafts that were written without a connection; those that cannot be sent wait for the next login."""
         for key, draft in await self._store.conversations.unsent_drafts():
             try:
                 await self._send_draft(key, draft)
             except ServerRefused as exc:
-                log.info("the draft of %s stays on this device: %s", key, exc)
+                log.warning("the server refused the draft of %s, which stays on this device: %s", key, exc)
+            except (NetworkError, NotLoggedIn) as exc:
+                log.debug("sending the draft of %s failed, the next login sends it again: %s", key, exc)
+                return
 
     async def _send_draft(self, key: ConversationKey, draft: str) -> None:
         body = _settings_body(key)
@@ -85,30 +105,30 @@ class ConversationSettings:
         await self._store.conversations.mark_draft_sent(key, draft)
 
     async def apply_read_notice(self, notice: session.ReadNotice) -> None:
-        """Apply that another device of this account has read a conversation."""
+        """Apply a read position that another device of this account set."""
         count = ServerUnreadCount(notice.unread, notice.mentioned, notice.unread_seq)
         await self._set_read(Address(notice.peer, notice.group_id, notice.system).key, notice.read_seq, count)
 
     async def apply_receipt(self, notice: ReceiptNotice) -> None:
-        """Apply that others have read messages of this account."""
+        """Apply a receipt: others have read messages of this account."""
         if notice.group_id:
             key = ConversationKey(ConversationType.GROUP, notice.group_id)
             if await self._store.messages.set_receipt(key, notice.seq, notice.readers, notice.others):
-                self._tell(ReadReceipt(key, notice.seq, "", notice.readers, notice.others))
+                self._deliver(ReadReceipt(key, notice.seq, "", notice.readers, notice.others))
         else:
             key = ConversationKey(ConversationType.C2C, notice.peer)
             if await self._store.conversations.set_peer_read(key, notice.read_seq):
-                self._tell(ReadReceipt(key, notice.read_seq, notice.peer))
+                self._deliver(ReadReceipt(key, notice.read_seq, notice.peer))
 
     async def apply_settings_notice(self, notice: session.ConversationSettingsNotice) -> None:
-        """Apply that another device of this account pinned, muted, or wrote a draft."""
+        """Apply flags and a draft that another device of this account set."""
         key = Address(notice.peer, notice.group_id, notice.system).key
         flags = ConversationFlags(notice.pinned, bool(notice.muted), notice.draft)
         flags, changed = await self._store.conversations.set_flags(key, flags)
         if changed:
-            self._tell(ConversationChanged(key, bool(flags.pinned), flags.muted, flags.draft))
+            self._deliver(ConversationChanged(key, bool(flags.pinned), flags.muted, flags.draft))
 
-    def _tell(self, event: ReadReceipt | ConversationChanged) -> None:
+    def _deliver(self, event: ReadReceipt | ConversationChanged) -> None:
         self._conversations.apply_event(event)
         self._dispatcher.deliver_event(event)
 

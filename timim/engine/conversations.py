@@ -28,7 +28,7 @@ from .recent_messages import RecentMessages
 
 
 class ConversationState:
-    """In-memory state of one conversation; changed only after the store has committed."""
+    """In-memory state of one conversation, changed only after the store has committed the change."""
 
     __slots__ = ("active_at", "draft", "key", "mentioned", "muted", "peer_read_seq", "pinned_at", "recent", "unread")
 
@@ -37,19 +37,19 @@ class ConversationState:
         self.active_at: float = 0.0  # server seconds of the last message
         self.unread: int = 0
         self.mentioned: int = 0  # unread messages that mention this account, or everybody
-        self.peer_read_seq: int = 0  # in C2C: the peer has read up to here
-        self.pinned_at: int = 0  # server seconds; 0: not pinned
+        self.peer_read_seq: int = 0  # in C2C: the seq up to which the peer has read
+        self.pinned_at: int = 0  # server seconds; 0 if not pinned
         self.muted: bool = False
         self.draft: str = ""
         self.recent: RecentMessages = RecentMessages()
 
     @property
     def rank(self) -> tuple[bool, float]:
-        """The place in the conversation list: pinned ones first, then by falling time."""
+        """The sort key in the conversation list: pinned conversations first, then by descending time."""
         return not self.pinned_at, -self.active_at
 
     def set_flags(self, flags: ConversationFlags) -> None:
-        """Take pin, mute and draft as the store has them now."""
+        """Set pin, mute and draft to the stored values."""
         self.pinned_at, self.muted, self.draft = flags.pinned, flags.muted, flags.draft
 
     def set_peer_read(self, seq: int) -> None:
@@ -59,32 +59,32 @@ class ConversationState:
 
 
 class ConversationIndex:
-    """All conversation states of an account, and the order in which the listed ones are shown."""
+    """All conversation states of an account, and the order of the conversation list."""
 
     def __init__(self, user_id: str) -> None:
         self._user_id = user_id
         self._states: dict[ConversationKey, ConversationState] = {}
-        self._listed: list[ConversationState] = []  # by rising `rank`
+        self._listed: list[ConversationState] = []  # by ascending `rank`
         self._listed_keys: set[ConversationKey] = set()
 
     def get(self, key: ConversationKey) -> ConversationState:
-        """Return the state of a conversation, a new one when there is none; `key` has been checked."""
+        """Return the state of a conversation, creating it if needed; the caller has validated `key`."""
         state = self._states.get(key)
         if state is None:
             state = self._states[key] = ConversationState(key)
         return state
 
     def find(self, key: ConversationKey | None) -> ConversationState | None:
-        """Return the state of a conversation, None when nothing is known of it."""
+        """Return the state of a conversation, None if the conversation is unknown."""
         return self._states.get(key) if key is not None else None
 
     @property
     def listed(self) -> Sequence[ConversationState]:
-        """The conversation list: pinned ones first, then the newest. Do not change it, and copy it before an await."""
+        """The conversation list: pinned conversations first, then the newest. Read-only; copy it before an await."""
         return self._listed
 
     def is_listed(self, key: ConversationKey) -> bool:
-        """Return whether the conversation list has this conversation."""
+        """Return whether a conversation is in the conversation list."""
         return key in self._listed_keys
 
     def load(
@@ -92,7 +92,12 @@ class ConversationIndex:
         flags: Sequence[tuple[ConversationKey, ConversationFlags, int]],
         listed: Sequence[tuple[ConversationKey, int, tuple[int, int]]],
     ) -> None:
-        """Take what the store has: flags and the peer's read seq, and the list, newest first, with unread counts."""
+        """Load the state from the store.
+
+        Args:
+            flags: Conversations with their flags and the seq up to which the peer has read.
+            listed: The conversation list, newest first, with times and unread counts.
+        """
         for key, one, peer_read_seq in flags:
             state = self.get(key)
             state.peer_read_seq = peer_read_seq
@@ -111,13 +116,13 @@ class ConversationIndex:
         return [state.key for state in self._listed if state.recent.newest is None]
 
     def newest_c2c(self) -> ConversationKey | None:
-        """Return the listed C2C conversation that comes first, None when there is none."""
+        """Return the first listed C2C conversation, None if there is none."""
         return next((state.key for state in self._listed if state.key.type is ConversationType.C2C), None)
 
     def apply(self, result: IngestResult) -> list[ClientEvent]:
-        """Apply what the store committed of one conversation; return the events that tell of it, in order.
+        """Apply a committed batch to its conversation; return the events to deliver, in order.
 
-        The new messages of `result` are not among the events: they are delivered before these.
+        The events do not include the new messages of `result`, which are delivered before the events.
         """
         state = self.get(result.key)
         if result.listed and (result.new or not self.is_listed(result.key)):
@@ -129,8 +134,8 @@ class ConversationIndex:
         state.recent.extend(result.new)
         if result.unread is not None:
             state.unread, state.mentioned = result.unread
-        if result.marks is not None:
-            self.apply_flags(result.key, result.marks)
+        if result.flags is not None:
+            self.apply_flags(result.key, result.flags)
         if result.peer_read_seq:
             state.set_peer_read(result.peer_read_seq)
         for _, message in result.acted:
@@ -138,13 +143,13 @@ class ConversationIndex:
         return list(_events_of(result))
 
     def apply_read(self, key: ConversationKey, seq: int, unread: tuple[int, int]) -> None:
-        """Apply that this account has read up to `seq`."""
+        """Apply this account's read position and the resulting unread counts."""
         state = self.get(key)
         state.unread, state.mentioned = unread
         state.recent.mark_read(seq)
 
     def apply_flags(self, key: ConversationKey, flags: ConversationFlags) -> None:
-        """Apply pin, mute and draft as they are now; a pinned conversation moves in the list."""
+        """Apply new values of pin, mute and draft; pinning moves the conversation in the list."""
         state = self.get(key)
         listed = self.is_listed(key)
         self._remove(state)
@@ -153,7 +158,7 @@ class ConversationIndex:
             self._place(state, 0.0)
 
     def apply_event(self, event: ReadReceipt | ConversationChanged) -> None:
-        """Apply what others have read, or what another device of this account set."""
+        """Apply a receipt, or a change that another device of this account made."""
         state = self.get(event.conversation)
         match event:
             case ReadReceipt(key, seq, _, readers, others) if key.type is ConversationType.GROUP:
@@ -164,9 +169,9 @@ class ConversationIndex:
                 self.apply_flags(event.conversation, ConversationFlags(int(event.pinned), event.muted, event.draft))
 
     def on_outgoing_stored(self, message: Message) -> None:
-        """Move the conversation to the top of the list: one of our own messages is on disk and waits to be sent.
+        """Move the conversation of a stored outgoing message to the top of the list.
 
-        The time of that message is by this device's clock, which may be wrong; so it is not used.
+        The message's time is not used for the order, because the clock of this device may be wrong.
         """
         assert message.conversation is not None
         state = self.get(message.conversation)
@@ -177,22 +182,22 @@ class ConversationIndex:
         self._place(state, max((other.active_at for other in newest), default=0.0))
 
     def on_message_changed(self, message: Message) -> None:
-        """Apply that this device edited, recalled or reacted to a message."""
+        """Apply an edit, recall or reaction of this device."""
         if message.conversation is not None:
             self.get(message.conversation).recent.update(message)
 
     def on_local_fields_changed(self, message: Message) -> None:
-        """Apply a change of the fields that live on this device alone."""
+        """Apply a change of the fields that only this device stores."""
         if (state := self.find(message.conversation)) is not None:
             state.recent.update_local_fields(message)
 
     def on_message_deleted(self, message: Message) -> None:
-        """Apply that a message's row was deleted."""
+        """Apply the deletion of a message's row."""
         if (state := self.find(message.conversation)) is not None:
             state.recent.remove(message)
 
     def on_conversation_deleted(self, key: ConversationKey, *, messages: bool) -> None:
-        """Take a conversation off the list; with `messages`, its messages were deleted too."""
+        """Remove a conversation from the list; with `messages`, its messages were deleted too."""
         state = self.get(key)
         self._remove(state)
         if messages:
@@ -200,9 +205,9 @@ class ConversationIndex:
             state.unread = state.mentioned = 0
 
     def _place(self, state: ConversationState, time: float) -> None:
-        """Put a conversation where a message of this server time puts it, before others of the same second."""
+        """Move a conversation to its position for a message of this server time, before others of the same second."""
         if self._listed and self._listed[0] is state:
-            state.active_at = max(time, state.active_at)  # it stays the first
+            state.active_at = max(time, state.active_at)  # remains the first
             return
         self._remove(state)
         state.active_at = max(time, state.active_at)

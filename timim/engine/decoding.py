@@ -1,4 +1,4 @@
-"""Entries of the wire decoded to rows of the local store: messages and message actions. Pure."""
+"""Decoding of received entries to rows of the local store: messages and message actions. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..protocol.entries import Entry, EntryAction, EntryState, MentionItem, Reac
 from ..storage import IncomingAction, MessageRow
 
 NORMAL = Priority.NORMAL.value
-SENDERS = 1024  # of whom what was said last is kept
+SENDERS = 1024  # profiles and memberships in the cache
 
 
 def partition(entries: Iterable[Entry], user_id: str) -> tuple[list[MessageRow], list[IncomingAction]]:
-    """Decode entries to messages and message actions; a tombstone is neither."""
+    """Decode entries to messages and message actions; tombstones are skipped."""
     messages: list[MessageRow] = []
     actions: list[IncomingAction] = []
     for entry in entries:
@@ -73,35 +73,35 @@ def _member(sender: str, card: str, role: str) -> SenderMember:
 
 def decode_action(entry: Entry, user_id: str) -> IncomingAction | None:
     """Decode the entry of a message action; return None for any other entry."""
-    act = entry.action
-    if not isinstance(act, EntryAction):
+    action = entry.action
+    if not isinstance(action, EntryAction):
         return None
     return IncomingAction(
         seq=entry.timeline_seq,
-        kind=act.kind,
-        target=act.target,
-        target_from=act.target_from,
+        kind=action.kind,
+        target=action.target,
+        target_from=action.target_from,
         operator=entry.from_account,
         time=entry.msg_time,
         body=bytes(entry.msg_body).decode(),
         cloud_custom_data=entry.cloud_custom_data,
-        reaction=act.reaction,
-        removed=bool(act.removed),
-        reactions=_reactions(act.reactions),
-        version=act.version,
+        reaction=action.reaction,
+        removed=bool(action.removed),
+        reactions=_reactions(action.reactions),
+        version=action.version,
         calls_me=_calls(_mentions(entry.mentions), user_id),
     )
 
 
 def decode_online_message(key: ConversationKey, entry: Entry, user_id: str) -> Message:
     """Decode an online message, which has no seq and no row."""
-    facts = decode_message(entry, user_id)
-    message = Message(*decode_body(facts.body), cloud_custom_data=facts.cloud_custom_data)
+    row = decode_message(entry, user_id)
+    message = Message(*decode_body(row.body), cloud_custom_data=row.cloud_custom_data)
     message.conversation = key
     message.status = MessageStatus.SUCCEEDED
-    message.msg_id, message.sender, message.timestamp = facts.msg_id, facts.sender, facts.timestamp
-    message.sender_profile, message.sender_member = facts.profile, facts.member
-    message.is_self = facts.is_self
+    message.msg_id, message.sender, message.timestamp = row.msg_id, row.sender, row.timestamp
+    message.sender_profile, message.sender_member = row.profile, row.member
+    message.is_self = row.is_self
     return message
 
 

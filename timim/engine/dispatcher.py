@@ -44,9 +44,6 @@ class EventStream(Generic[KindT_co]):
 
     At most STREAM_LIMIT items wait for a slow reader. Above the limit the stream raises StreamOverflow; missed messages can
     be read with the queries of a conversation. Use `async with` to close the stream.
-
-    Raises:
-        StreamOverflow: During the iteration, more than STREAM_LIMIT items wait; open a new stream.
     """
 
     def __init__(self, kinds: tuple[type[KindT_co], ...], open_streams: set[EventStream[Any]]) -> None:
@@ -62,6 +59,12 @@ class EventStream(Generic[KindT_co]):
         return self
 
     async def __anext__(self) -> KindT_co:
+        """Wait for the next item.
+
+        Raises:
+            StreamOverflow: Too many items waited; query the conversations for missed messages.
+            StopAsyncIteration: The stream was closed.
+        """
         while not self._waiting:
             if self._overflow:
                 raise StreamOverflow(

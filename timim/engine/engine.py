@@ -1,4 +1,4 @@
-"""The engine of a client: builds the parts below, once, and opens and closes them in order."""
+"""The engine of a client: creates the client's parts, and opens and closes them in order."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from .search import Search
 from .session import ClientSession
 from .sync import Sync
 
-log = logging.getLogger("timim")
+log = logging.getLogger(__name__)
 
 
 class Engine:
-    """The parts of a client. Built once, in the client's constructor; `open()` and `close()` are its only phases."""
+    """The parts of a client, created once by the client's constructor."""
 
     def __init__(self, config: ClientConfig) -> None:
         self.config = config
@@ -79,7 +79,7 @@ class Engine:
         """Open the local store and load the conversation list. Raises StoreInUse, StorageError."""
         if self._open:
             return
-        if not TextElem.__pydantic_complete__:  # for the first elem pydantic looks for plugins in all that is installed
+        if not TextElem.__pydantic_complete__:  # pydantic searches all installed packages for plugins at the first elem
             await asyncio.to_thread(TextElem.model_rebuild)
         await self.store.open()
         self._open = True
@@ -87,16 +87,16 @@ class Engine:
             self.conversations.load(await self.store.conversations.flagged(), await self.store.conversations.listed())
             await self.attachments.remove_orphans(await self.store.messages.outgoing())
             if self.store.set_aside is not None:
-                log.warning("the local store was corrupt and has been moved to %s", self.store.set_aside)
+                log.warning("moved the corrupt local store to %s and created a new one", self.store.set_aside)
                 self.dispatcher.deliver_event(StoreReplaced(self.store.set_aside))
         except BaseException:
             await self.close()
             raise
 
     async def login(self, user_sig: str) -> None:
-        """Open, log in, and send what is pending; return when new messages are being delivered.
+        """Open the store, log in, and resume sending; return when new messages are being delivered.
 
-        A store that turns out to be corrupt is replaced, once. Raises the errors that `Client.login` names.
+        If the store proves corrupt, replace it and log in again, once. Raises the errors that `Client.login` documents.
         """
         await self.open()
         if self.connection.running:
@@ -121,7 +121,7 @@ class Engine:
             raise
 
     async def logout(self) -> None:
-        """Log out, and wait for the handlers that are running; cancelling cancels them."""
+        """Log out, and wait for running handlers; cancelling this method cancels the handlers."""
         await self.connection.stop()
         await self.outbox.close()
         await self.session.cancel_tasks()

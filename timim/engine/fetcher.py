@@ -1,4 +1,4 @@
-"""Requests for history. A reply states the interval that it proves: an entry or a tombstone for each seq."""
+"""Requests for history. A reply names the interval that it proves, and has an entry or a tombstone for each seq of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from ..errors import ProtocolError
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import conversation_list as contact_wire
-from ..protocol import message_actions as act_wire
+from ..protocol import message_actions as action_wire
 from ..protocol import messages as wire
 from ..protocol.codec import decode
 from ..protocol.coverage import Interval
@@ -18,16 +18,16 @@ from ..protocol.entries import Entry
 from ..transport.connection import Connection
 from .config import ClientConfig
 
-PAGE = 200  # entries a request; the server may give fewer
+PAGE = 200  # entries of one request; the server may return fewer
 
 
 @dataclass(frozen=True, slots=True)
 class ProvenEntries:
-    """Entries newest first, one for each seq of `covered` (None: the interval holds nothing)."""
+    """Entries newest first, one for each seq of `covered`; None if the interval is empty."""
 
     entries: Sequence[Entry]
     covered: Interval | None
-    floor: int
+    first_visible_seq: int
     last_seq: int
 
 
@@ -48,39 +48,43 @@ class Fetcher:
         self._timeout_s = config.timeout_s
 
     def check_online(self) -> None:
-        """Raise NotLoggedIn or ConnectionFailed when the server cannot be asked at this moment."""
+        """Raise NotLoggedIn or ConnectionFailed if there is no connection at this moment."""
         self._connection.link()
 
     async def fetch_newest(
         self, key: ConversationKey, first: int, last: int, count: int = PAGE, *, until: int = 0
     ) -> ProvenEntries:
-        """Fetch the newest `count` entries of an interval, or of its part up to a server time.
+        """Fetch the newest `count` entries of an interval, or of its part up to the server time `until`.
 
-        Raises NetworkError, NotLoggedIn, ServerRefused, ProtocolError.
+        Raises:
+            NetworkError: The server cannot be reached.
+            NotLoggedIn: The client is logged out.
+            ServerRefused: The account may not read this conversation.
+            ProtocolError: The reply does not prove an interval.
         """
         request = wire.Address.of(key).history_request(first, last, count, until=until)
         reply = await self._connection.link().send(request, timeout_s=self._timeout_s)
         return _proven(reply, reply.messages, first, last)
 
     async def fetch_upward(self, key: ConversationKey, first: int, last: int) -> AsyncIterator[ProvenEntries]:
-        """Fetch all of an interval that this account may see, the oldest part first; each part is proven."""
+        """Yield the proven parts of an interval that this account may see, oldest first."""
         size = PAGE
         while first <= last:
             part = await self.fetch_newest(key, first, min(last, first + size - 1), size)
             if part.covered is None:
-                if not first < part.floor <= last:
+                if not first < part.first_visible_seq <= last:
                     return
-                first = part.floor
+                first = part.first_visible_seq
                 continue
-            if part.covered.first > max(first, part.floor):
-                size = part.covered.size  # it gives less at once: ask for that much
+            if part.covered.first > max(first, part.first_visible_seq):
+                size = part.covered.size  # the server returned its maximum: ask for that many
                 continue
             yield part
             size = min(PAGE, size * 2)
             first = part.covered.last + 1
 
     async def fetch_downward(self, key: ConversationKey, gap: Interval) -> AsyncIterator[ProvenEntries]:
-        """Fetch all of an interval, the newest part first; each part is proven."""
+        """Yield the proven parts of an interval, newest first."""
         last = gap.last
         while last >= gap.first:
             part = await self.fetch_newest(key, gap.first, last)
@@ -90,26 +94,26 @@ class Fetcher:
             last = part.covered.first - 1
 
     async def fetch_actions(self, key: ConversationKey, first: int, last: int) -> AsyncIterator[tuple[list[Entry], int]]:
-        """Fetch the message actions of an interval of a group, oldest first, with the seq up to which they are complete."""
+        """Yield the message actions of an interval of a group, oldest first, each time with the seq up to which they go."""
         link = self._connection.link()
         while first <= last:
-            body = act_wire.GetMessageActionsRequest(group_id=key.peer, timeline_range=(first, last))
-            reply = await link.call(act_wire.GET_MESSAGE_ACTIONS, body, timeout_s=self._timeout_s)
+            body = action_wire.GetMessageActionsRequest(group_id=key.peer, timeline_range=(first, last))
+            reply = await link.call(action_wire.GET_MESSAGE_ACTIONS, body, timeout_s=self._timeout_s)
             up_to = reply.timeline_range[1]
             if not first <= up_to <= last:
-                raise ProtocolError(f"the server's reply does not prove acts of {(first, last)}")
+                raise ProtocolError(f"the server's reply does not prove the message actions of {(first, last)}")
             yield [decode(Entry, raw) for raw in reply.actions], up_to
             first = up_to + 1
 
     async def fetch_conversations(self, *, since: int) -> ConversationChanges:
-        """Fetch the conversations that changed since a sync (0: all), each with its last message."""
+        """Fetch the conversations that changed since a sync, each with its last message; `since` 0 fetches all."""
         link = self._connection.link()
         changed = ConversationChanges({}, 0, [])
         start = 0
         while True:
             body = contact_wire.ListConversationsRequest(start_index=start, messages=1, since=since)
             reply = await link.call(contact_wire.LIST_CONVERSATIONS, body, timeout_s=self._timeout_s)
-            for contact in reply.items:  # one that was spoken in meanwhile may come twice
+            for contact in reply.items:  # a conversation with a message between two requests is listed twice
                 key = key_of(contact)
                 if key not in changed.items or changed.items[key].last_seq <= contact.last_seq:
                     changed.items[key] = contact
@@ -123,10 +127,10 @@ class Fetcher:
 def _proven(reply: wire.RangeReply, messages: list[msgspec.Raw], first: int, last: int) -> ProvenEntries:
     covered = reply.timeline_range
     if isinstance(covered, msgspec.UnsetType):
-        raise ProtocolError("the server's reply does not say which interval it covers")
-    floor, last_seq = reply.timeline_floor, reply.timeline_last_seq
+        raise ProtocolError("the server's reply does not name the interval that it covers")
+    first_visible_seq, last_seq = reply.timeline_floor, reply.timeline_last_seq
     if covered[0] > covered[1]:
-        return ProvenEntries((), None, floor, last_seq)
+        return ProvenEntries((), None, first_visible_seq, last_seq)
     entries = [decode(Entry, raw) for raw in messages]
     if (
         covered[0] < first
@@ -134,7 +138,7 @@ def _proven(reply: wire.RangeReply, messages: list[msgspec.Raw], first: int, las
         or [e.timeline_seq for e in entries] != list(range(covered[1], covered[0] - 1, -1))
     ):
         raise ProtocolError(f"the server's reply does not prove {covered} of {(first, last)}")
-    return ProvenEntries(entries, Interval(*covered), floor, last_seq)
+    return ProvenEntries(entries, Interval(*covered), first_visible_seq, last_seq)
 
 
 def key_of(contact: contact_wire.ConversationItem) -> ConversationKey:

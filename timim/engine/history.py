@@ -1,6 +1,6 @@
-"""Pages of history: from the local store where the coverage has them, from the server exactly where it does not.
+"""Pages of history: covered seqs are read from the local store, missing ones are fetched from the server.
 
-Invariant: the two sides of a gap are never shown as neighbours; a page ends where the covered interval ends.
+Invariant: a page never has messages of both sides of a gap; a page ends where the covered interval ends.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from .decoding import partition
 from .fetcher import Fetcher, ProvenEntries
 from .inbox import Inbox
 
-log = logging.getLogger("timim")
+log = logging.getLogger(__name__)
 PAGE_LIMIT = 1000
-FETCH_SIZE = 200  # seqs of one request of `fetch_missing`: between two, other callers get their turn
+FETCH_SIZE = 200  # seqs of one request of `fetch_missing`; other callers can run between two requests
 
 
 @dataclass(slots=True)
 class _FetchTurn:
-    """Callers that need history of one conversation at once take turns, and the next one finds the part already fetched.
+    """A lock for the callers that fetch history of one conversation, so that no part is fetched twice.
 
-    `answers` counts the replies that said which seq is the last; a caller that came before such a reply uses it.
+    `answers` counts the replies with the last seq; a caller that waited during such a reply uses its `newest`.
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -43,16 +43,16 @@ class _FetchTurn:
 
 @dataclass(slots=True)
 class _HistoryQuery:
-    """One query for history: its requests so far, and the first visible seq that they told."""
+    """A query for history: the number of its requests, and the first visible seq according to their replies."""
 
     key: ConversationKey
-    floor: int = 1
+    first_visible_seq: int = 1
     requests: int = 0
     local: bool = False
 
     def add_reply(self, part: ProvenEntries) -> None:
         self.requests += 1
-        self.floor = max(self.floor, part.floor)
+        self.first_visible_seq = max(self.first_visible_seq, part.first_visible_seq)
 
     def page(self, messages: Sequence[Message], proven: Interval, *, complete: bool) -> Page:
         source: Literal["local", "server", "both"] = "local"
@@ -63,7 +63,7 @@ class _HistoryQuery:
 
 
 class History:
-    """Reads the history of conversations: local where it is covered, from the server where it is not."""
+    """Reads the history of conversations from the local store, and from the server where it is missing."""
 
     def __init__(self, config: ClientConfig, store: LocalStore, fetcher: Fetcher, inbox: Inbox) -> None:
         self._user_id = config.user_id
@@ -73,9 +73,9 @@ class History:
         self._turns: dict[ConversationKey, _FetchTurn] = {}
 
     async def local_page(self, key: ConversationKey, count: int, before: Message | None) -> Page:
-        """Return stored messages, newest first, also across gaps; no network."""
-        place = await self._place(key, before) if before is not None else None
-        messages = await self._store.messages.page(key, checked_count(count), before=place)
+        """Return stored messages, newest first, also across gaps, without network access."""
+        position = await self._position(key, before) if before is not None else None
+        messages = await self._store.messages.page(key, checked_count(count), before=position)
         coverage = await self._store.conversations.coverage(key)
         seqs = [m.seq for m in messages if m.seq]
         interval = Interval(min(seqs), max(seqs)) if seqs else None
@@ -83,100 +83,111 @@ class History:
         return Page(messages, complete=whole, interval=interval, source="local", requests=0)
 
     async def page_before(self, key: ConversationKey, count: int, before: Message | int | None) -> Page:
-        """Return the newest `count` messages before `before`, without gaps; fetch exactly the missing part."""
+        """Return the newest `count` messages before `before`, without gaps; fetch only the missing part."""
         count = checked_count(count)
-        place = await self._place(key, before) if before is not None else None
+        position = await self._position(key, before) if before is not None else None
         query = await self._new_query(key)
-        if place is None:
-            last, sure = await self._newest(query, count)
-        else:  # what was never numbered stands behind the seq of its position
-            numbered = isinstance(before, int) or (before is not None and before.seq)
-            last, sure = place.position - (1 if numbered else 0), True
+        if position is None:
+            last, is_newest_known = await self._newest(query, count)
+        else:  # a message without a seq is sorted after the message that has its position as seq
+            has_seq = isinstance(before, int) or (before is not None and before.seq)
+            last, is_newest_known = position.position - (1 if has_seq else 0), True
         first = max(1, last - count + 1)
         while True:
-            await self._fill(query, max(first, query.floor), last)
-            held = (await self._store.conversations.coverage(key)).interval_of(last) if last else None
-            lowest = held.first if held is not None else last + 1
+            await self._fill(query, max(first, query.first_visible_seq), last)
+            covered = (await self._store.conversations.coverage(key)).interval_of(last) if last else None
+            lowest = covered.first if covered is not None else last + 1
             low = max(first, lowest)
-            # what was never numbered may stand right before the lowest that is held; below that is another page's
+            # a message without a seq may be sorted directly before the lowest covered seq
             bottom = low - 1 if lowest >= first else low
-            messages = await self._store.messages.page(key, count, before=place, low=bottom, high=last)
-            if len(messages) >= count or held is None or lowest > first or (lowest == first and first <= query.floor):
+            messages = await self._store.messages.page(key, count, before=position, low=bottom, high=last)
+            if (
+                len(messages) >= count
+                or covered is None
+                or lowest > first
+                or (lowest == first and first <= query.first_visible_seq)
+            ):
                 break
-            first = max(1, first - count + len(messages))  # some of these seqs hold nothing any more
+            first = max(1, first - count + len(messages))  # some of these seqs have no message
         whole = len(messages) >= count
-        if whole:  # it ends with its last message: what stands between that and `low` was asked for by nobody
+        if whole:  # the page ends with its last message, although the seqs down to `low` are covered
             low = max(low, min((m.seq for m in messages if m.seq), default=last + 1))
-        return query.page(messages, Interval(low, last), complete=sure and (whole or low <= query.floor))
+        return query.page(messages, Interval(low, last), complete=is_newest_known and (whole or low <= query.first_visible_seq))
 
     async def page_after(self, key: ConversationKey, count: int, after: Message | int) -> Page:
-        """Return the oldest `count` messages after `after`, newest first, without gaps; fetch exactly the missing part."""
+        """Return the oldest `count` messages after `after`, newest first, without gaps; fetch only the missing part."""
         count = checked_count(count)
-        place = await self._place(key, after)
+        position = await self._position(key, after)
         query = await self._new_query(key)
-        newest, sure = await self._newest(query, count)
-        low = place.position + 1
+        newest, is_newest_known = await self._newest(query, count)
+        low = position.position + 1
         last = min(newest, low + count - 1)
         while True:
-            await self._fill(query, max(low, query.floor), last)
+            await self._fill(query, max(low, query.first_visible_seq), last)
             coverage = await self._store.conversations.coverage(key)
             if low not in coverage:
-                low = max(low, query.floor)
-            held = coverage.interval_of(low)
-            high = min(last, held.last) if held is not None else low - 1
-            messages = await self._store.messages.page_after(key, count, after=place, low=low - 1, high=high)
+                low = max(low, query.first_visible_seq)
+            covered = coverage.interval_of(low)
+            high = min(last, covered.last) if covered is not None else low - 1
+            messages = await self._store.messages.page_after(key, count, after=position, low=low - 1, high=high)
             if len(messages) >= count or high < last or last >= newest:
                 break
-            last = min(newest, last + count - len(messages))  # some of these seqs hold nothing any more
+            last = min(newest, last + count - len(messages))  # some of these seqs have no message
         whole = len(messages) >= count
         if whole:
             high = min(high, max((m.seq for m in messages if m.seq), default=low - 1))
-        complete = sure and (whole or high >= newest)
+        complete = is_newest_known and (whole or high >= newest)
         return query.page(messages[::-1], Interval(low, high), complete=complete)
 
     async def fetch_missing(self, key: ConversationKey, progress: Callable[[int, int], None] | None = None) -> HistoryCoverage:
-        """Fetch all that is missing, the newest first; call `progress` with the seqs done and their total.
+        """Fetch all missing history, newest first; call `progress` with the number of fetched seqs and their total.
 
-        Raises NetworkError, NotLoggedIn, ServerRefused; the part fetched until then stays stored.
+        The parts that were fetched before an error stay stored.
+
+        Raises:
+            NetworkError: The server cannot be reached.
+            NotLoggedIn: The client is logged out.
+            ServerRefused: The account may not read this conversation.
         """
         query = await self._new_query(key)
-        newest, sure = await self._newest(query, FETCH_SIZE)
-        if not sure:
+        newest, is_newest_known = await self._newest(query, FETCH_SIZE)
+        if not is_newest_known:
             self._fetcher.check_online()
         done = total = 0
-        while gaps := (await self._store.conversations.coverage(key)).missing(query.floor, newest):
+        while gaps := (await self._store.conversations.coverage(key)).missing(query.first_visible_seq, newest):
             left = sum(gap.size for gap in gaps)
             done, total = max(total, done + left) - left, max(total, done + left)
             if progress is not None:
                 progress(done, total)
             await self._fetch(query, max(gaps[-1].first, gaps[-1].last - FETCH_SIZE + 1), gaps[-1].last)
-            if (await self._store.conversations.coverage(key)).missing(query.floor, newest) == gaps:
-                break  # the server has no more of it
+            if (await self._store.conversations.coverage(key)).missing(query.first_visible_seq, newest) == gaps:
+                break  # the server has no more entries
         if progress is not None:
             progress(total, total)
         return await self.coverage(key)
 
     async def fetch_one(self, key: ConversationKey, seq: int) -> None:
-        """Fetch and store one message that the server has. Raises NetworkError, NotLoggedIn, ServerRefused."""
-        await self._keep(key, await self._fetcher.fetch_newest(key, seq, seq, 1))
+        """Fetch and store one message. Raises NetworkError, NotLoggedIn, ServerRefused."""
+        await self._store_part(key, await self._fetcher.fetch_newest(key, seq, seq, 1))
 
     async def coverage(self, key: ConversationKey) -> HistoryCoverage:
-        """Return the covered intervals and the gaps; no network."""
+        """Return the covered intervals and the gaps, without network access."""
         row = await self._store.conversations.get(key)
         if row is None:
             return HistoryCoverage((), (), 1, 0)
-        return history_coverage(row.coverage, row.floor, row.last_seq)
+        return history_coverage(row.coverage, row.first_visible_seq, row.last_seq)
 
     async def fetch_some_missing(self, key: ConversationKey | None, limit: int) -> int:
         """Fetch missing history of a conversation, or of all known ones; return the number of requests.
 
-        The newest part of each comes first, `limit` seqs in all; it stops when the server cannot be reached.
+        At most `limit` seqs are fetched, the newest of each conversation first. A gap is skipped if the server cannot be
+        reached.
         """
         requests = 0
-        for place in [key] if key is not None else [row.key for row in await self._store.conversations.all()]:
-            query = await self._new_query(place)
+        for one in [key] if key is not None else [row.key for row in await self._store.conversations.all()]:
+            query = await self._new_query(one)
             newest, _ = await self._newest(query, 1)
-            for gap in reversed((await self._store.conversations.coverage(place)).missing(query.floor, newest)):
+            for gap in reversed((await self._store.conversations.coverage(one)).missing(query.first_visible_seq, newest)):
                 first = max(gap.first, gap.last - limit + 1)
                 await self._fill(query, first, gap.last)
                 limit -= gap.last - first + 1
@@ -186,27 +197,28 @@ class History:
         return requests
 
     async def seq_at(self, key: ConversationKey, time: float) -> int:
-        """Return the last seq of this server time or an earlier one, from the store where its coverage proves it.
+        """Return the last seq at or before a server time, 0 for none.
 
-        Offline, it is the last stored one.
+        The seq is read from the store if the coverage proves it, and requested from the server otherwise. Offline, the last
+        stored seq is returned.
         """
         if time < 1:
             return 0
         query = await self._new_query(key)
-        newest, sure = await self._newest(query, 1)
-        held, proven = await self._store.conversations.seq_at(key, int(time), newest)
-        if proven and sure:
-            return held
+        newest, is_newest_known = await self._newest(query, 1)
+        stored, proven = await self._store.conversations.seq_at(key, int(time), newest)
+        if proven and is_newest_known:
+            return stored
         try:
             fetched = await self._fetcher.fetch_newest(key, 1, ANY_SEQ, 1, until=int(time))
         except (NetworkError, NotLoggedIn):
-            return held
-        await self._keep(key, fetched)
+            return stored
+        await self._store_part(key, fetched)
         return fetched.covered.last if fetched.covered is not None else 0
 
-    async def _place(self, key: ConversationKey, at: Message | int) -> RowPosition:
+    async def _position(self, key: ConversationKey, at: Message | int) -> RowPosition:
         if not isinstance(at, int) and at.conversation != key:
-            raise InvalidArgument(f"this is a message of {at.conversation}, not of {key}")
+            raise InvalidArgument(f"the message belongs to {at.conversation}, not to {key}")
         return await self._store.messages.position_of(key, at)
 
     @asynccontextmanager
@@ -223,16 +235,16 @@ class History:
                 del self._turns[key]
 
     async def _new_query(self, key: ConversationKey) -> _HistoryQuery:
-        return _HistoryQuery(key, floor=await self._store.conversations.floor(key))
+        return _HistoryQuery(key, first_visible_seq=await self._store.conversations.first_visible_seq(key))
 
     async def _newest(self, query: _HistoryQuery, count: int) -> tuple[int, bool]:
-        """Return the last seq that exists and True; offline, the last covered one and False."""
+        """Return the last seq that exists and True; offline, the last covered seq and False."""
         key = query.key
-        told = await self._inbox.last_seq(key)
+        last_seq = await self._inbox.last_seq(key)
         coverage = await self._store.conversations.coverage(key)
-        if told is not None:  # our own messages are held a moment before the inbox hears of their acks
-            above = coverage.interval_of(told + 1)
-            return above.last if above is not None else told, True
+        if last_seq is not None:  # an own message is covered shortly before the inbox is notified of its ack
+            above = coverage.interval_of(last_seq + 1)
+            return above.last if above is not None else last_seq, True
         known = self._turns.get(key)
         before = known.answers if known is not None else 0
         try:
@@ -241,7 +253,7 @@ class History:
                     return turn.newest, True
                 newest = await self._fetcher.fetch_newest(key, coverage.last + 1, ANY_SEQ, count)
                 query.add_reply(newest)
-                await self._keep(key, newest)
+                await self._store_part(key, newest)
                 turn.answers += 1
                 turn.newest = newest.last_seq
                 return newest.last_seq, True
@@ -249,11 +261,11 @@ class History:
             return coverage.last, False
 
     async def _fill(self, query: _HistoryQuery, first: int, last: int) -> None:
-        """Fetch the missing part of an interval; stop when the server cannot be reached."""
+        """Fetch the missing part of an interval; return if the server cannot be reached."""
         try:
             await self._fetch(query, first, last)
         except (NetworkError, NotLoggedIn) as exc:
-            log.info("history of %s is unavailable: %s", query.key, exc)
+            log.debug("fetching history of %s failed: %s", query.key, exc)
 
     async def _fetch(self, query: _HistoryQuery, first: int, last: int) -> None:
         """Fetch the missing part of an interval, the newest part first."""
@@ -267,27 +279,31 @@ class History:
             for gap in reversed((await self._store.conversations.coverage(query.key)).missing(first, last)):
                 async for part in self._fetcher.fetch_downward(query.key, gap):
                     query.add_reply(part)
-                    await self._keep(query.key, part)
+                    await self._store_part(query.key, part)
 
-    async def _keep(self, key: ConversationKey, part: ProvenEntries) -> None:
+    async def _store_part(self, key: ConversationKey, part: ProvenEntries) -> None:
         rows, actions = partition(part.entries, self._user_id)
         covered = [part.covered] if part.covered is not None else []
         await self._store.messages.ingest(
-            [IngestBatch(key, rows, covered, last_seq=part.last_seq, floor=part.floor, acts=actions)]
+            [IngestBatch(key, rows, covered, last_seq=part.last_seq, first_visible_seq=part.first_visible_seq, actions=actions)]
         )
 
 
 def checked_count(count: int) -> int:
-    """`count` if it is one: 1 to 1000. Raises InvalidArgument."""
+    """Return `count` if it is an integer of 1 to 1000. Raises InvalidArgument otherwise."""
     if not isinstance(count, int) or not 1 <= count <= PAGE_LIMIT:  # type: ignore[redundant-expr]  # users need not run a checker
         raise InvalidArgument(f"count must be 1 to {PAGE_LIMIT}, not {count!r}")
     return count
 
 
 def seq_in(key: ConversationKey, message: Message) -> int:
-    """Where a message stands in this conversation. Raises InvalidArgument for another's, or one without a number."""
+    """Return the seq of a message of this conversation.
+
+    Raises:
+        InvalidArgument: The message belongs to another conversation, or has no seq.
+    """
     if message.conversation != key:
-        raise InvalidArgument(f"this is a message of {message.conversation}, not of {key}")
+        raise InvalidArgument(f"the message belongs to {message.conversation}, not to {key}")
     if not message.seq:
-        raise InvalidArgument("this message has no seq: it was not sent, or it was an online message")
+        raise InvalidArgument("the message has no seq: it was not sent yet, or it is an online message")
     return message.seq

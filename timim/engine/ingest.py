@@ -1,7 +1,7 @@
-"""The only way into the local store for what others sent: stored first, then delivered to handlers.
+"""Storing of received messages, followed by their delivery to handlers.
 
-Invariant: a handler sees a message only after the local store has committed it, and sees exactly the rows that the store
-reports as new.
+Invariant: a handler receives a message only after the local store has committed it, and exactly the messages that the
+store reports as new.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ..storage import IngestBatch, IngestResult, LocalStore
 from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
 
-log = logging.getLogger("timim")
+log = logging.getLogger(__name__)
 
 
 class Ingest:
-    """Stores batches of one account, applies them to the conversations, and delivers the news.
+    """Stores the batches of one account, applies them to the conversations, and delivers new messages and events.
 
-    `delivered_seqs` holds, for each conversation of this login, the seq up to which everything was stored and delivered.
+    `delivered_seqs` has, for each conversation of this login, the seq up to which all entries were stored and delivered.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Ingest:
         self._acked.clear()
 
     def raise_delivered_seq(self, key: ConversationKey, seq: int) -> None:
-        """Note that the store has everything up to `seq`."""
+        """Note that the store has all entries up to `seq`."""
         if seq > self.delivered_seqs.get(key, 0):
             self.delivered_seqs[key] = seq
         if (acked := self._acked.get(key)) is not None:
@@ -52,17 +52,17 @@ class Ingest:
                 del self._acked[key]
 
     def add_ack(self, key: ConversationKey, seq: int) -> None:
-        """Note that one of our own messages has this seq; its row is there."""
+        """Note the seq of an own message, whose row is stored."""
         self._acked.setdefault(key, set()).add(seq)
 
     def acks_below(self, key: ConversationKey, seq: int) -> list[int]:
-        """Return the seqs of our own messages between the delivered seq and `seq`."""
+        """Return the seqs of own messages between the delivered seq and `seq`."""
         return [one for one in self._acked.get(key, ()) if one < seq]
 
     async def ingest(self, batches: Sequence[IngestBatch]) -> None:
-        """Store the batches and deliver the new messages.
+        """Store the batches and deliver the new messages. Raises StorageError.
 
-        Not interrupted by cancellation, because a stored message is never delivered again. Raises StorageError.
+        Cancellation takes effect only after the delivery, because a stored message would not be delivered again.
         """
         if not batches:
             return
@@ -73,16 +73,18 @@ class Ingest:
         except asyncio.CancelledError:
             await asyncio.wait((storing,))
             if error := storing.exception():
-                log.warning("the last messages were not stored: %s", error)
+                log.warning("storing received messages failed during logout, the next login fetches them: %s", error)
             raise
 
     def _on_stored(self, batches: Sequence[IngestBatch], storing: asyncio.Future[list[IngestResult]]) -> None:
         if storing.cancelled() or storing.exception() is not None:
-            return  # `ingest` raises it
+            return  # `ingest` raises the error
         for batch in batches:
-            if batch.head:
-                self.raise_delivered_seq(batch.key, batch.head)
-        for result in storing.result():
+            if batch.delivered_seq:
+                self.raise_delivered_seq(batch.key, batch.delivered_seq)
+        for batch, result in zip(batches, storing.result(), strict=True):
+            if result.new:
+                log.debug("stored %d new messages of %s, up to seq %d", len(result.new), batch.key, batch.last_seq)
             events = self._conversations.apply(result)
             self._dispatcher.deliver_messages(result.new)
             for event in events:

@@ -1,7 +1,7 @@
-"""Actions on messages: on this device alone (own fields, deletion), and for everybody (recall, edit, reactions).
+"""Actions on messages: on this device only (custom fields, deletion), and for everybody (recall, edit, reactions).
 
-An action for everybody has a name of its own, as a message has: when the reply is lost, the request is repeated under the
-same name, and the server executes it once. The reply is applied to the row before the caller gets it.
+An action for everybody has a unique id, like a message. If the reply is lost, the request is repeated with the same id,
+and the server executes the action once. The reply is applied to the row before the caller continues.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .conversations import ConversationIndex
 from .decoding import decode_action
 from .inbox import Inbox
 
-RETRY_S = 0.2  # between tries while the connection is being found lost
+RETRY_S = 0.2  # between attempts, until the loss of the connection is detected
 READERS_PAGE = 100
 
 
@@ -83,28 +83,28 @@ class MessageActions:
         return done
 
     async def recall(self, message: Message) -> None:
-        """Recall a message for everybody. Raises the errors that `Message.recall` names."""
+        """Recall a message for everybody. Raises the errors that `Message.recall` documents."""
         key, name = _conversation_of(message), self._new_name()
         request = wire.recall_request(Address.of(key), message.seq, name, self._user_id)
         await self._apply_reply(key, message, await self._request(request))
 
     async def edit(self, message: Message, edited: Message) -> None:
-        """Replace the content of a message by that of `edited`, uploading its content first.
+        """Replace the content of a message with that of `edited`, after uploading the new content.
 
-        Raises the errors that `Message.edit` names.
+        Raises the errors that `Message.edit` documents.
         """
         key, name = _conversation_of(message), self._new_name()
         if not len(edited):
-            raise InvalidArgument("the message is empty: to take it back, recall it")
+            raise InvalidArgument("the edited message is empty; use recall() to withdraw a message")
         edited.check()
-        edited.msg_id = str(name)  # uploads are named by it
+        edited.msg_id = str(name)  # uploads are named after the msg_id
         await self._attachments.upload(edited, None)
         body, cloud = encode_body(edited.elems), edited.cloud_custom_data
         request = wire.edit_request(Address.of(key), message.seq, name, self._user_id, body, cloud)
         await self._apply_reply(key, message, await self._request(request))
 
     async def react(self, message: Message, reaction: str, *, remove: bool) -> None:
-        """Add or remove this account's reaction. Raises the errors that `Message.react` names."""
+        """Add or remove this account's reaction. Raises the errors that `Message.react` documents."""
         key, name = _conversation_of(message), self._new_name()
         address = Address.of(key)
         body = wire.ReactRequest(
@@ -119,13 +119,13 @@ class MessageActions:
         await self._apply_reply(key, message, await self._request(wire.REACT_TO.request(body)))
 
     async def readers(self, message: Message) -> AsyncIterator[Reader]:
-        """Yield the members who have read a group message. Raises the errors that `Message.readers` names."""
+        """Yield the members who have read a group message. Raises the errors that `Message.readers` documents."""
         async for page in self._receipts(message, flag=0):
             for one in page.read:
                 yield Reader(one.account, one.time)
 
     async def not_readers(self, message: Message) -> AsyncIterator[str]:
-        """Yield the members who have not read a group message. Raises the errors that `Message.readers` names."""
+        """Yield the members who have not read a group message. Raises the errors that `Message.readers` documents."""
         async for page in self._receipts(message, flag=1):
             for one in page.unread:
                 yield one.account
@@ -133,7 +133,7 @@ class MessageActions:
     async def _receipts(self, message: Message, *, flag: int) -> AsyncIterator[conversation_settings.GetReadersReply]:
         key, cursor = _conversation_of(message), 0
         if key.type is not ConversationType.GROUP:
-            raise InvalidConversation("in C2C there is one reader: see message.read_by_peer")
+            raise InvalidConversation("readers exist only in groups; in C2C use message.read_by_peer")
         while True:
             body = conversation_settings.GetReadersRequest(
                 group_id=key.peer, seq=message.seq, flag=flag, cursor=cursor, count=READERS_PAGE
@@ -149,7 +149,10 @@ class MessageActions:
         return MsgId(int(self._connection.server_time()), self._random.randrange(1, 1 << 32))
 
     async def _request(self, request: Request[wire.MessageActionReply]) -> wire.MessageActionReply:
-        """Repeat a request until it is answered, within the time of one request: a lost connection is waited for."""
+        """Repeat a request until the server replies, waiting for the connection if it is lost.
+
+        Raises RequestTimeout after the timeout of one request.
+        """
         try:
             async with asyncio.timeout(self._timeout_s):
                 while True:
@@ -159,7 +162,7 @@ class MessageActions:
                     except ConnectionFailed:
                         await asyncio.sleep(RETRY_S)
         except TimeoutError as exc:
-            info = f"no answer within {self._timeout_s} s; the conversation's history tells whether the action was executed"
+            info = f"no reply within {self._timeout_s} s; read the conversation's history to see if the action was executed"
             raise RequestTimeout(info) from exc
 
     async def _apply_reply(self, key: ConversationKey, message: Message, reply: wire.MessageActionReply) -> None:
@@ -168,7 +171,7 @@ class MessageActions:
             action = decode_action(entry, self._user_id)
             covered = [Interval(entry.timeline_seq, entry.timeline_seq)]
             last_seq = entry.timeline_seq
-            batch = IngestBatch(key, covered=covered, last_seq=last_seq, acts=[action] if action is not None else [])
+            batch = IngestBatch(key, covered=covered, last_seq=last_seq, actions=[action] if action is not None else [])
             await self._store.messages.ingest([batch])
             self._inbox.on_own_entry(key, entry.timeline_seq)
         now = await self._store.messages.get(key, message.seq)
@@ -178,10 +181,10 @@ class MessageActions:
 
 
 def _conversation_of(message: Message) -> ConversationKey:
-    """Return the conversation of a message that the server has numbered. Raises InvalidArgument, InvalidConversation."""
+    """Return the conversation of a message that has a seq. Raises InvalidArgument, InvalidConversation."""
     key = message.conversation
     if key is None or not message.seq or message.status is MessageStatus.SENDING:
-        raise InvalidArgument("the server has not numbered this message: it was not sent yet, or it was an online message")
+        raise InvalidArgument("the message has no seq: it was not sent yet, or it is an online message")
     if key.type is ConversationType.SYSTEM:
         raise InvalidConversation("messages of the system conversation cannot be changed")
     return key

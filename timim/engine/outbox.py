@@ -1,7 +1,7 @@
 """Outgoing messages. A message is stored as SENDING before its first byte is sent.
 
-One queue a conversation keeps the order, also after a lost connection: everything unanswered is sent again under its own
-msg_id, and the server gives each message the seq that it already has.
+One queue for each conversation preserves the order, also after a lost connection: each message without an ack is sent again
+with its msg_id, and the server returns the seq of a message that it already has.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from .inbox import Inbox
 from .send_queue import ConversationQueue, PendingMessage
 from .send_requests import ack_from_reply, c2c_body, send_request
 
-log = logging.getLogger("timim")
+log = logging.getLogger(__name__)
 
-IN_FLIGHT = 64  # requests of one conversation; the rest waits in order
-IN_FLIGHT_IN_ALL = 1024  # a websocket has room for 4096 requests, and others need it too
-CUTS_LIMIT = 5  # uploads cut in a row while the websocket is up: the media API cannot be reached
-RETRY_S = 0.2  # between tries while the connection is being found lost
+IN_FLIGHT = 64  # requests of one conversation; later messages wait in order
+IN_FLIGHT_IN_ALL = 1024  # a websocket has room for 4096 requests, and other requests need some of it
+CUTS_LIMIT = 5  # consecutive interrupted uploads with the websocket up: the media API cannot be reached
+RETRY_S = 0.2  # between attempts, until the loss of the connection is detected
 
 
 class Outbox:
-    """Stores, sends and settles the messages of this device."""
+    """Stores and sends the messages of this device, and stores their acks."""
 
     def __init__(
         self,
@@ -65,8 +65,8 @@ class Outbox:
         self._binder = binder
         self._random = random.Random()
         self._queues: dict[ConversationKey, ConversationQueue] = {}
-        self._tasks: set[asyncio.Task[None]] = set()  # work that follows a reply and waits for the disk
-        self._unsettled = 0  # acks that are not on disk yet
+        self._tasks: set[asyncio.Task[None]] = set()  # work after a reply that waits for the disk
+        self._unsettled = 0  # acks that are not stored yet
         self._all_settled = asyncio.Event()
         self._all_settled.set()
         self._in_flight = 0
@@ -82,12 +82,12 @@ class Outbox:
     ) -> Message:
         """Store a message, queue it, and wait for the ack.
 
-        Cancelling stops the waiting: the message is still sent, once. Only while content that was given as bytes is being
-        written to disk, cancelling takes the message back.
+        Cancelling stops the waiting, and the message is still sent. Only if content given as bytes is still being written
+        to disk, cancelling withdraws the message.
         """
         self._store.check_open()
         self._claim(key, message)
-        item = self._enqueue(key, message, progress, push)  # the place in the order is taken before any await
+        item = self._enqueue(key, message, progress, push)  # before any await, so that the order of the calls is kept
         try:
             uploads = has_content(message.elems)
             if uploads:
@@ -97,12 +97,12 @@ class Outbox:
             await asyncio.shield(self._discard(key, item))
             raise
         if not uploads:
-            item.body = stored_body  # the stored body is the one that is sent
+            item.body = stored_body  # without uploads, the stored body is also the body to send
         self._store.messages.add_outgoing(message, stored_body, partial(self._on_stored, key, item))
         return await item.done
 
     def _on_stored(self, key: ConversationKey, item: PendingMessage, local_id: int | Exception) -> None:
-        """Continue after the row is written, or was not; the sender may no longer wait."""
+        """Continue a send after its row was written, or could not be written."""
         if isinstance(local_id, Exception):
             self._spawn(self._discard(key, item, local_id))
             return
@@ -110,22 +110,22 @@ class Outbox:
         item.stored = True
         self._binder.bind(item.message)
         self._conversations.on_outgoing_stored(item.message)
-        if key in self._queues:  # else the client logged out meanwhile: the message is sent after the next login
+        if key in self._queues:  # otherwise the client logged out, and the next login sends the message
             self._queues[key].wake.set()
 
     async def _discard(self, key: ConversationKey, item: PendingMessage, error: BaseException | None = None) -> None:
-        """Undo a send whose message has no row."""
+        """Undo the send of a message that has no row."""
         item.message.status = MessageStatus.FAILED
         if error is None:
-            item.done.cancel()  # the sender gets the error that is being raised
+            item.done.cancel()  # `send` is raising the error
         self._queues.get(key, ConversationQueue()).finish(item, error)
         await self._attachments.release(item.message)
 
     async def resume(self) -> None:
-        """Send, in order, what is pending and what an earlier run of this program left unsettled. Call it after a login."""
-        left = await self._store.messages.outgoing()
+        """Send the pending messages and those of earlier runs without an ack, in order. Call this method after a login."""
+        stored = await self._store.messages.outgoing()
         queued = self._pending_ids()
-        for message in left:
+        for message in stored:
             if message.msg_id not in queued and message.conversation is not None:
                 item = self._enqueue(message.conversation, message, None, None)
                 item.stored = True
@@ -133,9 +133,12 @@ class Outbox:
         self._wake_all()
 
     async def resolve(self, history: History) -> None:
-        """Settle what an earlier run left without sending it: fetch what the server has, mark the rest FAILED.
+        """Find out the state of messages of earlier runs without an ack, without sending them.
 
-        Raises NotLoggedIn, AuthError when the login ends meanwhile: the next one goes on.
+        Messages that the server has are fetched; the others become FAILED.
+
+        Raises:
+            NotLoggedIn, AuthError: The login ended; the next login continues.
         """
         queued = self._pending_ids()
         for message in await self._store.messages.outgoing():
@@ -151,18 +154,18 @@ class Outbox:
                     await self._attachments.release(message)
                     break
                 except NetworkError as exc:
-                    log.info("asking for the state of %s failed, trying again: %s", message.msg_id, exc)
+                    log.debug("requesting the state of message %s failed, trying again: %s", message.msg_id, exc)
                     await asyncio.sleep(RETRY_S)
         self._wake_all()
 
     async def _seq_at_server(self, key: ConversationKey, message: Message) -> int:
-        """Return the seq that the server gave this message, 0 for none."""
+        """Return the seq of a message on the server, 0 if the server does not have the message."""
         link = self._connection.link()
         request = send_request(key, message, b"[]", None, sender=self._user_id, ask=True)
         return (await link.send(request, timeout_s=self._timeout_s)).timeline_seq
 
     async def send_online(self, key: ConversationKey, message: Message) -> Message:
-        """Send a message that is stored nowhere: no row, no seq. Raises ConnectionFailed when not connected."""
+        """Send an online message, which is not stored and gets no seq. Raises ConnectionFailed without a connection."""
         self._store.check_open()
         self._claim(key, message)
         given = message.elems
@@ -181,7 +184,7 @@ class Outbox:
         return message
 
     async def close(self) -> None:
-        """Stop sending; unsettled messages stay on disk as SENDING and are sent after the next login."""
+        """Stop sending; messages without an ack stay on disk as SENDING and are sent after the next login."""
         tasks = [queue.task for queue in self._queues.values() if queue.task is not None]
         for task in tasks:
             task.cancel()
@@ -190,20 +193,20 @@ class Outbox:
             self._store.flush()
             await self._all_settled.wait()
             if self._tasks:
-                await asyncio.wait(self._tasks)  # when this is cancelled, the tasks go on
+                await asyncio.wait(self._tasks)  # cancelling this wait does not cancel the tasks
         for queue in self._queues.values():
             for item in queue.pending:
                 if not item.done.done():
                     item.done.set_exception(NotLoggedIn("logged out; the message is sent after the next login"))
-                    item.done.exception()  # nobody may be waiting
+                    item.done.exception()  # mark as retrieved: the sender may have been cancelled
         self._queues.clear()
 
     def _claim(self, key: ConversationKey, message: Message) -> None:
-        """Freeze the message and give it its msg_id. Raises AlreadySent, InvalidArgument."""
+        """Freeze a message and assign its msg_id. Raises AlreadySent, InvalidArgument."""
         if message.status is not None:
-            raise AlreadySent("this message was sent before: make a new Message")
-        if all(isinstance(elem, TextElem) and not elem.text for elem in message):
-            raise InvalidArgument("the message is empty: add text or another elem", code=6017)
+            raise AlreadySent("the message was sent before; create a new Message")
+        if _is_empty(message):
+            raise InvalidArgument("the message is empty; add text or another elem", code=6017)
         message.check()
         now = self._connection.server_time()
         message.conversation = key
@@ -233,12 +236,12 @@ class Outbox:
             queue.wake.set()
 
     async def _run(self, key: ConversationKey, queue: ConversationQueue) -> None:
-        """Keep the first IN_FLIGHT messages of a queue in flight, until the queue is empty."""
+        """Keep the first IN_FLIGHT messages of a queue in flight until the queue is empty."""
         while queue.pending:
             try:
                 link = await self._connection.up()
             except (NotLoggedIn, AuthError):
-                await queue.wait()  # logged out meanwhile: close() ends this task
+                await queue.wait()  # logged out: close() cancels this task
                 continue
             ahead = list(islice(queue.pending, IN_FLIGHT))
             last_out = max((i for i, item in enumerate(ahead) if item.link is link), default=-1)
@@ -246,18 +249,18 @@ class Outbox:
                 if item.link is link:
                     continue
                 if not item.stored:
-                    break  # the row is not on disk yet, and no other message overtakes this one
+                    break  # the row is not on disk yet, and no later message may overtake this one
                 if self._in_flight >= IN_FLIGHT_IN_ALL:
                     self._starved.add(key)
                     break
                 if i < last_out:
-                    break  # timed out while later ones are in flight: wait for them, so that the order is kept
+                    break  # timed out while later messages are in flight: wait for these to preserve the order
                 if not await self._start(key, queue, item, link):
                     break
             await queue.wait()
 
     async def _start(self, key: ConversationKey, queue: ConversationQueue, item: PendingMessage, link: Link) -> bool:
-        """Upload the content of a message if needed, and queue its request; return False when the connection is lost."""
+        """Upload the content of a message if needed, and queue its request; return False if the connection is lost."""
         message = item.message
         uploading = not item.body
         try:
@@ -270,8 +273,8 @@ class Outbox:
             request = send_request(key, message, item.body, item.push, sender=self._user_id)
             link.start(request, partial(self._on_reply, key, item, link, request), timeout_s=self._timeout_s)
         except NetworkError as exc:
-            log.info("sending to %s was interrupted: %s", key, exc)
-            if uploading:  # a lost websocket says nothing of the message: it is sent over the next one
+            log.debug("sending message %s to %s was interrupted, trying again: %s", message.msg_id, key, exc)
+            if uploading:  # a lost websocket does not count: the message is sent over the next one
                 item.on_upload_cut()
             if item.cuts >= CUTS_LIMIT and self._connection.online:
                 await self._fail(queue, item, exc)
@@ -281,8 +284,8 @@ class Outbox:
         except TimimError as exc:
             await self._fail(queue, item, exc)
             return True
-        except Exception as exc:  # a fault of timim or of a progress callback: this message fails, the others go on
-            log.exception("sending to %s failed", key)
+        except Exception as exc:  # a bug in timim or an error of a progress callback: only this message fails
+            log.exception("sending message %s to %s failed", message.msg_id, key)
             failed = InvalidArgument(f"sending failed: {exc!r}")
             failed.__cause__ = exc
             await self._fail(queue, item, failed)
@@ -312,11 +315,11 @@ class Outbox:
                 raise outcome
             reply = decode_reply(request.reply, outcome.body)
         except NetworkError:
-            item.link = None  # not answered: it is sent again under its own msg_id
+            item.link = None  # no reply: send again with the same msg_id
             queue.wake.set()
             return
         except InvalidElem as exc:
-            if item.given:  # the server removed uploaded content that no message named in time: upload it once more
+            if item.given:  # the server removed the uploaded content, because no message referred to it in time
                 item.upload_again()
                 queue.wake.set()
                 return
@@ -328,7 +331,7 @@ class Outbox:
         self._accept(queue, item, ack_from_reply(key, item.message, item.body, reply))
 
     def _accept(self, queue: ConversationQueue, item: PendingMessage, ack: Ack) -> None:
-        """Give the sender the result at once, then store the ack: a crash in between only causes one more resend."""
+        """Return the result to the sender, then store the ack: a crash in between only causes one more resend."""
         message = item.message
         message.seq, message.timestamp = ack.seq, ack.timestamp
         message.sender_profile, message.sender_member = ack.profile, ack.member
@@ -339,17 +342,18 @@ class Outbox:
         self._all_settled.clear()
         self._store.messages.settle(ack, partial(self._on_settled, message, ack))
         queue.finish(item, None)
+        log.debug("the server stored message %s of %s as seq %d", message.msg_id, ack.key, ack.seq)
 
     def _on_settled(self, message: Message, ack: Ack, result: AckResult | Exception) -> None:
         self._unsettled -= 1
         if not self._unsettled:
             self._all_settled.set()
         if isinstance(result, Exception):
-            log.error("an ack was not stored, its message is sent again after the next start: %s", result)
+            log.error("storing the ack of message %s failed, the next login sends it again: %s", message.msg_id, result)
             return
         if result.status is not None:
             message.local_id, message.status = result.local_id, result.status
-        self._inbox.on_own_entry(ack.key, ack.seq, delivered_seq=result.head)
+        self._inbox.on_own_entry(ack.key, ack.seq, delivered_seq=result.delivered_seq)
         if self._attachments.is_persisted(message):
             self._spawn(self._attachments.release(message))
 
@@ -365,3 +369,11 @@ class Outbox:
             exc.__context__ = second
         await self._attachments.release(item.message)
         queue.finish(item, exc)
+
+
+def _is_empty(message: Message) -> bool:
+    """Return whether a message has nothing but empty texts."""
+    for elem in message.elems:  # noqa: SIM110  a generator costs twice as much, once a message
+        if not isinstance(elem, TextElem) or elem.text:
+            return False
+    return True

@@ -1,4 +1,4 @@
-"""Pushed entries that wait to be stored. Bounded: past the limit only seqs are kept, and their entries are fetched."""
+"""A bounded queue of pushed entries to store. Above the limit only seqs are queued, and their entries are fetched."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import msgspec
 from ..ids import ConversationKey
 from ..protocol.entries import Entry
 
-QUEUE_LIMIT = 10_000  # entries; past it only the highest seq of each conversation is remembered
+QUEUE_LIMIT = 10_000  # entries; above the limit only the highest seq of each conversation is kept
 
 
 class PushedEntry(msgspec.Struct, gc=False):
-    """An entry that waits; `entry` None: one of our own, whose row is stored already."""
+    """A queued entry; `entry` is None for an own entry, whose row is already stored."""
 
     key: ConversationKey
     seq: int
@@ -22,7 +22,7 @@ class PushedEntry(msgspec.Struct, gc=False):
 
 
 class PushBatch:
-    """Entries by conversation and seq, and for each conversation the seq up to which there is something to store."""
+    """Entries by conversation and seq, and the seq up to which the entries of each conversation have to be stored."""
 
     def __init__(self) -> None:
         self.entries: dict[ConversationKey, dict[int, Entry | None]] = {}
@@ -30,7 +30,7 @@ class PushBatch:
 
 
 class PushQueue:
-    """Entries in the order in which they arrived, and seqs whose entries have to be fetched."""
+    """Entries in the order of their arrival, and seqs whose entries have to be fetched."""
 
     def __init__(self) -> None:
         self._entries: deque[PushedEntry] = deque()
@@ -38,7 +38,7 @@ class PushQueue:
         self._wake = asyncio.Event()
 
     def push(self, key: ConversationKey, entry: Entry) -> None:
-        """Add an entry that the server pushed. Never blocks."""
+        """Add a pushed entry. Never blocks."""
         if len(self._entries) >= QUEUE_LIMIT and entry.timeline_seq:
             self.add_behind(key, entry.timeline_seq)
         else:
@@ -46,7 +46,7 @@ class PushQueue:
         self._wake.set()
 
     def push_own(self, key: ConversationKey, seq: int) -> None:
-        """Add the seq of one of our own entries. Never blocks."""
+        """Add the seq of an own entry. Never blocks."""
         if len(self._entries) >= QUEUE_LIMIT:
             self.add_behind(key, seq)
         else:
@@ -54,23 +54,26 @@ class PushQueue:
         self._wake.set()
 
     def add_behind(self, key: ConversationKey, seq: int) -> None:
-        """Remember that entries up to `seq` have to be fetched."""
+        """Note that entries up to `seq` have to be fetched."""
         self._behind[key] = max(self._behind.get(key, 0), seq)
 
     async def wait(self) -> None:
-        """Wait until there is something to take."""
+        """Wait until the queue is not empty."""
         if not self._entries and not self._behind:
             self._wake.clear()
             await self._wake.wait()
 
     def take_online(self) -> PushedEntry | None:
-        """Take the first entry when it is an online message, which has no seq; else return None."""
+        """Remove and return the first entry if it is an online message, which has no seq; return None otherwise."""
         if self._entries and not self._entries[0].seq:
             return self._entries.popleft()
         return None
 
     def take(self, limit: int) -> PushBatch:
-        """Take at most `limit` entries, up to the next online message; with the last entry, also what is behind."""
+        """Remove and return at most `limit` entries, up to the next online message.
+
+        The batch that empties the queue also has the seqs whose entries have to be fetched.
+        """
         batch = PushBatch()
         for _ in range(min(len(self._entries), limit)):
             if not self._entries[0].seq:
@@ -86,6 +89,6 @@ class PushQueue:
         return batch
 
     def clear(self) -> None:
-        """Forget everything that waits."""
+        """Remove all entries and seqs."""
         self._entries.clear()
         self._behind.clear()

@@ -1,6 +1,10 @@
-"""Routes pushes: entries to the inbox, notices to the conversation settings, a kick to the connection. Never blocks.
+"""Routing of pushes: entries to the inbox, notices to the conversation settings, a kick to the connection. Never blocks.
 
-Tips and notices have forms of their own on the wire, and become entries here.
+Group tips and system notices have their own wire formats, and are converted to entries here.
+
+The websocket is read while notices are being stored, so a slow disk cannot slow the server down, and the queue of notices
+needs a bound. Notices are hints: the sync after a login or a push gap fetches the state that they announce. Above the limit
+the queue is therefore dropped, and the client syncs.
 """
 
 from __future__ import annotations
@@ -24,13 +28,14 @@ from .config import ClientConfig
 from .conversation_settings import ConversationSettings
 from .inbox import Inbox
 
-log = logging.getLogger("timim")
+log = logging.getLogger(__name__)
 Notice = session.ReadNotice | session.ReceiptNotice | session.ConversationSettingsNotice
-KEYS_CACHED = 1024  # conversations whose keys are kept
+KEYS_CACHED = 1024  # conversations
+NOTICES_LIMIT = 10_000  # queued notices; above the limit all of them are dropped, and a sync fetches their content
 
 
 class PushRouter:
-    """Routes the pushes of one client. Notices are applied by `run`, one at a time, in the order in which they came."""
+    """Routes the pushes of one client. `run` applies the notices, one at a time, in the order of their arrival."""
 
     def __init__(self, config: ClientConfig, connection: Connection, inbox: Inbox, settings: ConversationSettings) -> None:
         self._user_id = config.user_id
@@ -40,8 +45,15 @@ class PushRouter:
         self._notices: deque[Notice] = deque()
         self._wake = asyncio.Event()
 
-    def route(self, push: session.DecodedPush) -> None:
-        """Route the events of a push. Raises ProtocolError when an event is malformed."""
+    def route(self, push: session.DecodedPush) -> bool:
+        """Route the events of a push.
+
+        Returns:
+            False if notices were dropped because NOTICES_LIMIT of them wait: the caller must start a sync.
+
+        Raises:
+            ProtocolError: An event is malformed.
+        """
         for event in push.events:
             for key, entry in pushed_entries(event, self._user_id):
                 self._inbox.push(key, entry)
@@ -54,23 +66,29 @@ class PushRouter:
                     self._add(session.ConversationSettingsNotice, event.settings)
                 case session.EVENT_C2C_NOTICE if event.sub_msg_type == session.SUB_KICKED:
                     reason = event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else ""
-                    self._connection.give_up(KickedOffline(reason or "another login took this device's place"))
+                    self._connection.give_up(KickedOffline(reason or "another login took this device's slot"))
                 case _:
                     pass  # entries, or an event that this version does not know
+        if len(self._notices) <= NOTICES_LIMIT:
+            return True
+        log.warning("dropped %d notices of %s, a sync fetches their content", len(self._notices), self._user_id)
+        self._notices.clear()
+        return False
 
     def reset(self) -> None:
-        """Forget the notices that wait: the next login's sync brings their content."""
+        """Drop the queued notices, whose content the sync after the next login fetches."""
         self._notices.clear()
 
     async def run(self) -> None:
-        """Apply notices, for ever."""
+        """Apply notices until cancelled."""
         while True:
             while self._notices:
                 try:
-                    await self._apply(self._notices[0])
+                    await self._apply(self._notices.popleft())
                 except TimimError:
-                    log.exception("a notice was not applied, the next login repeats it")
-                self._notices.popleft()
+                    log.exception(
+                        "applying a notice of %s failed, the sync after the next login fetches its content", self._user_id
+                    )
             self._wake.clear()
             await self._wake.wait()
 
@@ -89,7 +107,7 @@ class PushRouter:
 
 
 def pushed_entries(event: session.DecodedEvent, user_id: str) -> Iterator[tuple[ConversationKey, Entry]]:
-    """Return the entries of one event with their conversations; none when the kind carries none. Raises ProtocolError."""
+    """Return the entries of an event with their conversations; empty for an event without entries. Raises ProtocolError."""
     match event.event:
         case session.EVENT_C2C_MESSAGE:
             return _addressed(event.c2c, user_id)
@@ -106,7 +124,7 @@ def pushed_entries(event: session.DecodedEvent, user_id: str) -> Iterator[tuple[
         case session.EVENT_PROFILE:
             raws = event.profiles
         case _:
-            raws = []  # no entries, or a kind that this version does not know
+            raws = []  # an event without entries, or one that this version does not know
     return ((SYSTEM_CONVERSATION, entry_from_push(event.event, raw)) for raw in raws)
 
 
@@ -121,5 +139,5 @@ def _addressed(entries: Iterable[Entry], user_id: str) -> Iterator[tuple[Convers
 
 @lru_cache(maxsize=KEYS_CACHED)
 def _key(type: ConversationType, peer: str) -> ConversationKey:
-    """Return one object for all entries of a conversation."""
+    """Return the key of a conversation, one object for all its entries."""
     return ConversationKey(type, peer)

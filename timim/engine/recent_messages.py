@@ -1,6 +1,6 @@
-"""The newest messages of a conversation in memory, so that showing them needs no disk. Source: 同步获取会话最后的消息.
+"""The newest messages of a conversation in memory, for synchronous access to the last message (Tencent IM SDK guide, 消息存储).
 
-Users may hold these objects; when another object stands for the same row, a change of the row is copied to both.
+Programs may keep references to these objects. If another object represents the same row, changes are copied to both.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ LIMIT = 20
 
 
 class RecentMessages:
-    """At most LIMIT messages, newest first by seq; messages without a seq (being sent) come before all."""
+    """At most LIMIT messages, newest first by seq; messages that are being sent, without a seq, come first."""
 
     def __init__(self) -> None:
         self._messages: list[Message] = []
 
     @property
     def newest(self) -> Message | None:
-        """The newest message; None while there is none."""
+        """The newest message, None if there is none."""
         return self._messages[0] if self._messages else None
 
     def all(self) -> list[Message]:
@@ -28,14 +28,14 @@ class RecentMessages:
         return list(self._messages)
 
     def add(self, message: Message) -> None:
-        """Add a message that has a row; one that is here already stays."""
-        held = self._messages
-        if not held or (message.seq > held[0].seq > 0 and message.local_id):
-            held.insert(0, message)
-        elif all(one.local_id != message.local_id or not message.local_id for one in held):
-            held.append(message)
-            held.sort(key=lambda m: (m.seq or 1 << 62, m.local_id), reverse=True)
-        del held[LIMIT:]
+        """Add a message that has a row, unless the row is already present."""
+        messages = self._messages
+        if not messages or (message.seq > messages[0].seq > 0 and message.local_id):
+            messages.insert(0, message)
+        elif all(one.local_id != message.local_id or not message.local_id for one in messages):
+            messages.append(message)
+            messages.sort(key=lambda m: (m.seq or 1 << 62, m.local_id), reverse=True)
+        del messages[LIMIT:]
 
     def extend(self, messages: Sequence[Message]) -> None:
         """Add messages in the order of their seqs."""
@@ -51,13 +51,13 @@ class RecentMessages:
         self._messages.clear()
 
     def update(self, message: Message) -> None:
-        """Copy the new content and state of a row to the object that is here."""
+        """Copy the new content and state of a row to the object in this list."""
         for one in self._messages:
             if one.local_id == message.local_id and one is not message:
                 one.update_from(message)
 
     def update_local_fields(self, message: Message) -> None:
-        """Copy the fields that live on this device alone: status, custom_int, custom_data."""
+        """Copy the fields that only this device stores: status, custom_int, custom_data."""
         for one in self._messages:
             if one.local_id == message.local_id:
                 one.status, one.custom_int, one.custom_data = message.status, message.custom_int, message.custom_data
@@ -73,7 +73,7 @@ class RecentMessages:
             one.read_by_peer = one.read_by_peer or (one.is_self and 0 < one.seq <= seq)
 
     def set_receipt(self, seq: int, readers: int, others: int) -> None:
-        """Set how many members have read the group message `seq`, and how many have not."""
+        """Set the number of members who have read the group message `seq`, and of those who have not."""
         for one in self._messages:
             if one.seq == seq:
                 one.read_receipt_count, one.unread_receipt_count = readers, others

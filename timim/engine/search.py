@@ -1,4 +1,4 @@
-"""Search in the local store. A result names the gaps that it could not search: a gap never looks like "not found"."""
+"""Search in the local store. A result lists the gaps that could not be searched, so that a gap is not taken for no match."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ..search import SearchCursor, SearchResult
 from ..storage import LocalStore
 from .history import History, checked_count
 
-FETCH_LIMIT = 10_000  # seqs fetched for one search: 50 requests; a second search goes on where it ended
+FETCH_LIMIT = 10_000  # seqs fetched for one search, by 50 requests; the next search fetches the next ones
 
 
 class Search:
-    """Searches the local store, after fetching missing history when the caller asks for that."""
+    """Searches the local store, and fetches missing history first if the caller asks for that."""
 
     def __init__(self, store: LocalStore, history: History) -> None:
         self._store = store
@@ -34,10 +34,10 @@ class Search:
         after: SearchCursor | None,
         fetch_missing: bool,
     ) -> SearchResult:
-        """Search one conversation, or all when `key` is None. Raises the errors that `Conversation.search` names."""
+        """Search one conversation, or all if `key` is None. Raises the errors that `Conversation.search` documents."""
         count = checked_count(count)
         if words is None and elem is None:
-            raise InvalidArgument("there is nothing to search for: give words, or elem=")
+            raise InvalidArgument("the search has no condition; give words or elem=")
         query = SearchQuery(
             words=parse_query(words) if words is not None else (),
             kinds=elem_types(elem) if elem is not None else (),
@@ -51,7 +51,7 @@ class Search:
         requests = await self._history.fetch_some_missing(key, FETCH_LIMIT) if fetch_missing else 0
         found = await self._store.messages.search(query, count + 1)
         messages = found.messages
-        next = SearchCursor(*found.places[count - 1]) if len(messages) > count else None
-        known = {key: history_coverage(*facts) for key, facts in found.known.items()}
+        next = SearchCursor(*found.sort_keys[count - 1]) if len(messages) > count else None
+        known = {key: history_coverage(*extent) for key, extent in found.known.items()}
         gaps = {key: history for key, history in known.items() if history.gaps}
         return SearchResult(messages[:count], pattern=word_pattern(query.words), gaps=gaps, next=next, requests=requests)

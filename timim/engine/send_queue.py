@@ -1,4 +1,4 @@
-"""Messages that wait to be sent, one queue a conversation."""
+"""Queues of messages to send, one for each conversation."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class PendingMessage:
     push: OfflinePush | None
     stored: bool = False  # the row is on disk
     body: bytes = b""  # the encoded elems; empty until the content is uploaded
-    cuts: int = 0  # interrupted uploads since a byte of the content last moved
-    moved: bool = False  # a byte moved since the last interruption
-    best_bytes: int = 0  # bytes that were reported; bytes sent again are not reported again
+    cuts: int = 0  # consecutive interrupted uploads without progress
+    moved: bool = False  # the upload made progress since the last interruption
+    best_bytes: int = 0  # bytes reported so far; bytes that are sent again are not reported again
     given: tuple[AnyElem, ...] = ()  # the elems before their content was uploaded
     reuploaded: bool = False
-    link: Link | None = None  # the websocket that carries the request
+    link: Link | None = None  # the websocket over which the request was sent
 
     def on_progress(self, done: int, total: int) -> None:
-        """Report that bytes of the content moved."""
+        """Report upload progress to the sender's callback; the reported number never decreases."""
         if done <= self.best_bytes:
             return
         self.best_bytes, self.moved = done, True
@@ -49,14 +49,14 @@ class PendingMessage:
 
 @dataclass(slots=True)
 class ConversationQueue:
-    """The pending messages of one conversation, in order; `task` sends them, `wake` tells it to look again."""
+    """The pending messages of one conversation, in order. `task` sends them, and `wake` wakes the task."""
 
     pending: deque[PendingMessage] = field(default_factory=deque)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
     def finish(self, item: PendingMessage, error: BaseException | None) -> None:
-        """Remove a message that the server has, or that `error` says will never be sent."""
+        """Remove a message that the server has stored or that failed with `error`, and resolve its future."""
         if item in self.pending:
             self.pending.remove(item)
         self.wake.set()
@@ -66,10 +66,10 @@ class ConversationQueue:
             item.done.set_result(item.message)
         else:
             item.done.set_exception(error)
-            item.done.exception()  # the sender may have been cancelled: the row says what happened
+            item.done.exception()  # mark as retrieved: the sender may have been cancelled
 
     async def wait(self) -> None:
-        """Wait for `wake`; return at once when nothing is pending."""
+        """Wait for `wake`; return at once if no message is pending."""
         if self.pending:
             await self.wake.wait()
             self.wake.clear()

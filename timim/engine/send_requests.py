@@ -1,4 +1,4 @@
-"""Requests that send a message, and acks made from their replies."""
+"""Requests that send a message, and conversion of their replies to acks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..storage import Ack
 def send_request(
     key: ConversationKey, message: Message, body: bytes, push: OfflinePush | None, *, sender: str, ask: bool = False
 ) -> Request[wire.SendReply]:
-    """Return the request that sends a message; `body` holds its encoded elems.
+    """Return the request that sends a message; `body` has its encoded elems.
 
-    With `ask`, the server stores nothing and replies with the seq that it gave this message before, 0 for none.
+    With `ask`, the server stores nothing and replies with the seq of the stored message, 0 if it has no such message.
     """
     address = wire.Address.of(key)
     if address.group_id:
@@ -63,7 +63,7 @@ def _group_body(
 
 
 def ack_from_reply(key: ConversationKey, message: Message, body: bytes, reply: wire.SendReply) -> Ack:
-    """Return what the server assigned to a message: its seq, its time, and the sender's profile and member card."""
+    """Return the ack of a message: its seq, its time, and the sender's profile and group membership."""
     info = reply.sender if isinstance(reply.sender, wire.SenderInfo) else wire.SenderInfo()
     sender = message.sender
     profile = SenderProfile(sender, info.nick, info.face_url, info.custom)

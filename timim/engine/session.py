@@ -1,6 +1,6 @@
-"""The login of a client: after each connect, the sync runs first, and pushes are delivered after it.
+"""The login of a client. After each connect a sync runs, and pushes are delivered after the sync.
 
-Invariant: every task of a login is owned here and ends with the login.
+Invariant: each task of a login is owned by `ClientSession` and ends with the login.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ..errors import AuthError, StorageError, StoreCorrupted, TimimError
+from ..errors import AuthError, ConnectionFailed, StorageError, StoreCorrupted, TimimError
 from ..events import ConnectionLost, ConnectionRestored, KickedOut
 from ..ids import ConversationKey
 from ..protocol import session
@@ -25,10 +25,10 @@ from .dispatcher import Dispatcher
 from .inbox import Inbox
 from .push_router import PushRouter
 
-log = logging.getLogger("timim")
+log = logging.getLogger(__name__)
 SYNC_RETRY_S = 1.0
-LOADED_AT_LOGIN = 500  # last messages read from disk before a login returns; those of more conversations follow at once
-LOADED_AT_ONCE = 500  # last messages read from disk in one query
+LOADED_AT_LOGIN = 500  # last messages read from disk before a login returns; the others are read in the background
+LOADED_AT_ONCE = 500  # last messages read from disk by one query
 
 
 class ClientSession:
@@ -44,6 +44,7 @@ class ClientSession:
         inbox: Inbox,
         push_router: PushRouter,
     ) -> None:
+        self._user_id = config.user_id
         self._recent_contacts = config.recent_contacts
         self._store = store
         self._connection = connection
@@ -51,21 +52,25 @@ class ClientSession:
         self._dispatcher = dispatcher
         self._inbox = inbox
         self._push_router = push_router
-        self._instance = f"{random.getrandbits(63):x}"  # the name of this device, unless the store has one
+        self._instance = f"{random.getrandbits(63):x}"  # the id of this device, unless the store has one
         self._ready = asyncio.Event()  # the connection is up and synced
         self._push_gap = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._syncing: asyncio.Task[None] | None = None
-        self._first_sync: asyncio.Future[None] | None = None  # a call of `start` waits for it
+        self._first_sync: asyncio.Future[None] | None = None  # `start` waits for this future
         self._restored = False
-        self._epoch = ""  # the server's, as the last login reply told it
+        self._epoch = ""  # the server's epoch in the last login reply
 
     async def start(self, user_sig: str) -> None:
-        """Log in; return when new messages are being delivered. When this raises, call `cancel_tasks`.
+        """Log in; return when new messages are being delivered. After an exception, call `cancel_tasks`.
 
-        Raises AuthError, ConnectionFailed, RequestTimeout, InvalidArgument, StorageError.
+        Raises:
+            AuthError: The server refused the credentials.
+            ConnectionFailed, RequestTimeout: The server cannot be reached, or did not reply.
+            InvalidArgument: The URL is not a websocket URL.
+            StorageError: The local store cannot be read or written.
         """
-        await self.cancel_tasks()  # those of a login that ended by itself
+        await self.cancel_tasks()  # of an earlier login that the server ended
         first_sync = self._first_sync = asyncio.get_running_loop().create_future()
         try:
             instance = await self._store.meta.get("instance", self._instance)
@@ -78,7 +83,7 @@ class ClientSession:
             self._first_sync = None
 
     async def cancel_tasks(self) -> None:
-        """End every task of the login, except the one that calls this."""
+        """Cancel all tasks of the login, except the calling one."""
         self._ready.clear()
         self._restored = False
         others = self._tasks - {asyncio.current_task()}
@@ -89,7 +94,7 @@ class ClientSession:
         self._push_router.reset()
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run `work` until it ends or the login does."""
+        """Run `work` as a task that is cancelled when the login ends."""
         task: asyncio.Task[None] = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
@@ -98,30 +103,31 @@ class ClientSession:
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s ended: %r", task.get_name(), error)
+            log.error("task %s of %s failed: %r", task.get_name(), self._user_id, error)
 
     def on_connected(self, reply: session.LoginReply) -> None:
-        """Start the sync: the server accepted the login."""
+        """Start the sync after the server accepted the login."""
         self._epoch = reply.server.epoch if not isinstance(reply.server, msgspec.UnsetType) else ""
         self._syncing = self.spawn(self._sync(), "timim sync")
 
     def on_disconnected(self, error: TimimError, final: bool) -> None:
-        """Stop delivering; with `final`, the connection does not come back."""
+        """Stop delivering; with `final`, the connection will not be restored."""
         self._ready.clear()
         if self._syncing is not None:
             self._syncing.cancel()
         self._inbox.on_disconnected()
         if final and self._first_sync is not None and not self._first_sync.done():
             self._first_sync.set_exception(error)
-            self._first_sync.exception()  # the login may be failing by itself
+            self._first_sync.exception()  # mark as retrieved: `start` may be raising another error
         self._dispatcher.deliver_event(KickedOut(error) if isinstance(error, AuthError) else ConnectionLost(error))
 
     def on_push(self, push: session.DecodedPush) -> None:
-        """Route a push."""
-        self._push_router.route(push)
+        """Route a push; sync if notices had to be dropped."""
+        if not self._push_router.route(push):
+            self._push_gap.set()
 
     def on_push_gap(self) -> None:
-        """Compare with the server soon: pushes may have been lost."""
+        """Start a sync, because pushes may have been lost."""
         self._push_gap.set()
 
     async def _sync(self) -> None:
@@ -144,30 +150,32 @@ class ClientSession:
             await self._sync_once()
 
     async def _sync_once(self) -> bool:
-        """Sync, trying again while the connection lasts; return False when it ended: the next connect syncs."""
+        """Sync, retrying while the connection is up; return False if it was lost, since the next connect syncs again."""
         while True:
             try:
                 await self._inbox.sync(self._epoch)
             except StoreCorrupted as exc:
-                log.exception("the local store is corrupt; the next login replaces it")
+                log.exception("the local store of %s is corrupt, the next login replaces it", self._user_id)
                 self._connection.give_up(exc)
                 return False
             except TimimError as exc:
                 if not self._connection.online:
-                    log.info("the connection was lost during the sync: %s", exc)
+                    log.debug("the sync of %s was interrupted, the next connection repeats it: %s", self._user_id, exc)
                     return False
-                log.warning("the sync with the server failed, trying again: %s", exc)
+                # a connection that was just lost is still online here, and its loss is logged by the connection
+                level = logging.DEBUG if isinstance(exc, ConnectionFailed) else logging.WARNING
+                log.log(level, "the sync of %s failed, trying again in %g s: %s", self._user_id, SYNC_RETRY_S, exc)
                 await asyncio.sleep(SYNC_RETRY_S)
             else:
                 return self._connection.online
 
     async def _load_last_messages(self) -> None:
-        """Read from disk the last messages of listed conversations that the sync did not name."""
+        """Read from disk the last messages of listed conversations that the sync did not report."""
         wanted = self._conversations.without_messages()
         try:
             await self._load(wanted[:LOADED_AT_LOGIN])
         except StorageError as exc:
-            log.warning("the last messages could not be read: %s", exc)  # a query that reads them raises it again
+            log.warning("reading the last messages of %s's conversations failed: %s", self._user_id, exc)
         if wanted[LOADED_AT_LOGIN:]:
             self.spawn(self._load(wanted[LOADED_AT_LOGIN:]), "timim last messages")
 

@@ -1,8 +1,9 @@
-"""The sync after a login: fetches what changed since the last one, as docs/history.md describes."""
+"""The sync after a login: fetches the changes since the last sync. See docs/explanation/history_and_coverage.md."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
@@ -25,9 +26,10 @@ from .fetcher import ConversationChanges, Fetcher, key_of
 from .ingest import Ingest
 from .push_queue import PushQueue
 
-FRESH_LIMIT = 1000  # unread C2C messages brought to a device that has nothing yet; older ones stay a hole
-CONVERSATIONS_AT_ONCE = 8  # brought side by side
-BATCH = 512  # conversations in one write
+log = logging.getLogger(__name__)
+FRESH_LIMIT = 1000  # unread messages of a C2C conversation that a new device fetches; older ones stay a gap
+CONVERSATIONS_AT_ONCE = 8  # fetched concurrently
+BATCH = 512  # conversations in one transaction
 
 
 class Sync:
@@ -52,21 +54,27 @@ class Sync:
         self._conversations = conversations
         self._dispatcher = dispatcher
         self._new_here = True  # this device was never synced
-        self._resumed = False  # an earlier sync of this login is behind us: what came since may not be missing
+        self._resumed = False  # this login was synced before, so that no later message may be missing
 
     def reset(self) -> None:
-        """Forget this login: the next one syncs as a new process does."""
+        """Forget this login, so that the next one syncs as in a new process."""
         self._resumed = False
 
     async def since(self) -> int:
-        """Return the server's mark of the last sync."""
+        """Return the server's cursor of the last sync, 0 before the first one."""
         return int(await self._store.meta.get(self._cursor, "0"))
 
     async def run(self, epoch: str, pushes: PushQueue) -> None:
-        """Fetch and deliver what changed since the last sync.
+        """Fetch and deliver the changes since the last sync.
 
-        When the server's history turns out to be another one, coverage and the waiting `pushes` are dropped first.
-        Raises NetworkError, NotLoggedIn, ServerRefused, StorageError; the next call continues.
+        If the server has another history, coverage and queued `pushes` are dropped first. After an error, the next call
+        continues.
+
+        Raises:
+            NetworkError: The server cannot be reached.
+            NotLoggedIn: The client is logged out.
+            ServerRefused: The server refuses a request.
+            StorageError: The local store cannot be read or written.
         """
         if epoch and await self._store.meta.enter_epoch(epoch):
             self._forget_history(epoch, pushes)
@@ -75,27 +83,28 @@ class Sync:
             await self._store.meta.forget_history()
             self._forget_history(epoch, pushes)
             changed, known = await self._changed()
+        log.debug("%d conversations of %s changed since the last sync", len(changed.items), self._user_id)
         whole: list[tuple[int, ConversationItem]] = []
         short: list[IngestBatch] = []
-        acts = await self._store.conversations.acts_seqs(list(changed.items))
-        behind: list[tuple[int, ConversationItem]] = []  # groups in which something was done to messages meanwhile
-        for key, contact in reversed(changed.items.items()):  # the newest last: of one second, it is listed first then
+        action_seqs = await self._store.conversations.actions_seqs(list(changed.items))
+        behind: list[tuple[int, ConversationItem]] = []  # groups with new actions on stored messages
+        for key, contact in reversed(changed.items.items()):  # newest last, so that it is listed first within its second
             if (
                 key.type is ConversationType.GROUP
-                and 0 < acts.get(key, 0) < contact.action_seq
+                and 0 < action_seqs.get(key, 0) < contact.action_seq
                 and key not in self._ingest.delivered_seqs
             ):
-                behind.append((acts[key], contact))
+                behind.append((action_seqs[key], contact))
             if key.type is ConversationType.GROUP and not self._recent_contacts and key not in self._ingest.delivered_seqs:
                 continue
-            head = self._first_fetched_after(key, contact, known.get(key, 0))
-            at_top = contact.action_seq == contact.last_seq > head and (
+            delivered = self._first_fetched_after(key, contact, known.get(key, 0))
+            ends_with_action = contact.action_seq == contact.last_seq > delivered and (
                 key.type is not ConversationType.GROUP or key in self._ingest.delivered_seqs
             )
-            if contact.last_seq > head + 1 or at_top:  # at the top: an act, which the list does not hold
-                whole.append((head, contact))
+            if contact.last_seq > delivered + 1 or ends_with_action:  # the list has last messages, not actions
+                whole.append((delivered, contact))
             else:
-                short.append(self._batch_from_list(key, contact, head))
+                short.append(self._batch_from_list(key, contact, delivered))
         await self._run_concurrently(self._fetch_actions, behind)
         for first in range(0, len(short), BATCH):
             await self._dispatcher.wait_for_room()
@@ -116,29 +125,29 @@ class Sync:
         return "synced" if self._recent_contacts else "synced-c2c"
 
     async def _changed(self) -> tuple[ConversationChanges, dict[ConversationKey, int]]:
-        """Return the conversations that changed since the last sync, and the stored delivered seqs of the known ones."""
+        """Return the conversations that changed since the last sync, and the delivered seqs of the known ones."""
         since = await self.since()
         changed = await self._fetcher.fetch_conversations(since=since)
         self._new_here = since == 0
-        return changed, await self._store.conversations.heads(list(changed.items))
+        return changed, await self._store.conversations.delivered_seqs(list(changed.items))
 
     async def _went_back(self, changed: ConversationChanges, known: dict[ConversationKey, int]) -> bool:
-        """Return whether the server lost history: a back-up was restored without a new epoch.
+        """Return whether the server lost history, because a backup was restored without a new epoch.
 
-        A timeline never gets shorter. When the list names no shorter one, the last message of one conversation is compared.
+        A timeline never gets shorter. If no changed timeline is shorter, the last message of one conversation is compared.
         """
         if any(contact.last_seq < known.get(key, 0) for key, contact in changed.items.items()):
             return True
         key = self._conversations.newest_c2c()
         if key is None or key in changed.items:
             return False
-        head = (await self._store.conversations.heads([key])).get(key, 0)
-        held = await self._store.messages.msg_id_at(key, head)
-        if held is None:
+        delivered = (await self._store.conversations.delivered_seqs([key])).get(key, 0)
+        stored = await self._store.messages.msg_id_at(key, delivered)
+        if stored is None:
             return False
-        there = await self._fetcher.fetch_newest(key, head, head, 1)
-        return there.last_seq < head or any(
-            not entry.tombstone and decode_message(entry, self._user_id).msg_id != held for entry in there.entries
+        fetched = await self._fetcher.fetch_newest(key, delivered, delivered, 1)
+        return fetched.last_seq < delivered or any(
+            not entry.tombstone and decode_message(entry, self._user_id).msg_id != stored for entry in fetched.entries
         )
 
     def _first_fetched_after(self, key: ConversationKey, contact: ConversationItem, known: int) -> int:
@@ -147,70 +156,70 @@ class Sync:
         if key in self._ingest.delivered_seqs:
             return max(begin, self._ingest.delivered_seqs[key])
         in_group = key.type is ConversationType.GROUP
-        if in_group and self._resumed:  # a cut since this login: nothing may be missing since it came into the group
+        if in_group and self._resumed:  # a reconnect: fetch all entries since this account joined the group
             return begin if known else max(begin, contact.read_seq)
         if in_group:
             return max(begin, contact.last_seq - 1)
-        if known or not self._new_here:  # one that was not listed the last time has come to be since
+        if known or not self._new_here:  # an unknown conversation was created after the last sync
             return begin
-        one = key.type is ConversationType.C2C and self._recent_contacts  # one last message each, also if it was read
+        one = key.type is ConversationType.C2C and self._recent_contacts  # fetch the last message even if it was read
         return max(begin, min(contact.read_seq, contact.last_seq - one), contact.last_seq - FRESH_LIMIT)
 
-    def _batch_from_list(self, key: ConversationKey, contact: ConversationItem, head: int) -> IngestBatch:
-        """Return the batch that the list itself holds: at most the last message is new."""
-        batch = self._batch(key, contact, head=max(head, contact.last_seq))
-        if contact.last_seq > head and not isinstance(contact.message, msgspec.UnsetType):
+    def _batch_from_list(self, key: ConversationKey, contact: ConversationItem, delivered: int) -> IngestBatch:
+        """Return the batch of a conversation of which at most the last message, which the list has, is new."""
+        batch = self._batch(key, contact, delivered_seq=max(delivered, contact.last_seq))
+        if contact.last_seq > delivered and not isinstance(contact.message, msgspec.UnsetType):
             entry = decode(Entry, contact.message)
             incoming, _ = partition([entry], self._user_id)
-            # an act may stand above the last message: then that was covered before, or is now, and the act is not
+            # cover only the message: actions with higher seqs are not in the list
             return replace(batch, incoming=incoming, covered=[Interval(entry.timeline_seq, entry.timeline_seq)])
-        return batch if self._recent_contacts else replace(batch, live=False)  # what it read elsewhere; it is not listed
+        return batch if self._recent_contacts else replace(batch, live=False)  # without a new message it is not listed
 
-    async def _fetch_entries(self, head: int, contact: ConversationItem) -> None:
-        """Fetch all entries above a seq; and take the last message from the list when only actions are above."""
+    async def _fetch_entries(self, delivered: int, contact: ConversationItem) -> None:
+        """Fetch all entries above a seq; if only actions are above, also store the last message of the list."""
         key = key_of(contact)
         if not isinstance(contact.message, msgspec.UnsetType):
             entry = decode(Entry, contact.message)
-            if entry.timeline_seq <= head:
+            if entry.timeline_seq <= delivered:
                 incoming, _ = partition([entry], self._user_id)
-                at = [Interval(entry.timeline_seq, entry.timeline_seq)]
-                await self._ingest.ingest([IngestBatch(key, incoming, at, live=True, last_seq=contact.last_seq)])
-        async for part in self._fetcher.fetch_upward(key, head + 1, contact.last_seq):
+                covered = [Interval(entry.timeline_seq, entry.timeline_seq)]
+                await self._ingest.ingest([IngestBatch(key, incoming, covered, live=True, last_seq=contact.last_seq)])
+        async for part in self._fetcher.fetch_upward(key, delivered + 1, contact.last_seq):
             assert part.covered is not None
-            incoming, acts = partition(reversed(part.entries), self._user_id)
-            batch = self._batch(key, contact, head=part.covered.last)
+            incoming, actions = partition(reversed(part.entries), self._user_id)
+            batch = self._batch(key, contact, delivered_seq=part.covered.last)
             await self._dispatcher.wait_for_room()
-            await self._ingest.ingest([replace(batch, incoming=incoming, covered=[part.covered], acts=acts)])
+            await self._ingest.ingest([replace(batch, incoming=incoming, covered=[part.covered], actions=actions)])
 
     async def _fetch_actions(self, after: int, contact: ConversationItem) -> None:
-        """Fetch the actions on a group's messages above a seq; they apply to stored messages, whatever is missing between."""
+        """Fetch the actions of a group above a seq and apply them to stored messages, also across gaps."""
         key = key_of(contact)
         async for entries, up_to in self._fetcher.fetch_actions(key, after + 1, contact.last_seq):
-            _, acts = partition(entries, self._user_id)
-            await self._ingest.ingest([IngestBatch(key, acts=acts, acts_seq=up_to, user_id=self._user_id)])
+            _, actions = partition(entries, self._user_id)
+            await self._ingest.ingest([IngestBatch(key, actions=actions, actions_seq=up_to, user_id=self._user_id)])
 
-    def _batch(self, key: ConversationKey, contact: ConversationItem, *, head: int) -> IngestBatch:
+    def _batch(self, key: ConversationKey, contact: ConversationItem, *, delivered_seq: int) -> IngestBatch:
         return IngestBatch(
             key=key,
             live=True,
-            head=head,
+            delivered_seq=delivered_seq,
             last_seq=contact.last_seq,
             read_seq=contact.read_seq,
-            floor=contact.first_visible_seq,
-            acts_seq=head,
+            first_visible_seq=contact.first_visible_seq,
+            actions_seq=delivered_seq,
             user_id=self._user_id,
             count=ServerUnreadCount(contact.unread_now, contact.mentioned, contact.unread_seq),
             peer_read_seq=contact.peer_read_seq,
-            marks=ConversationFlags(contact.pinned, bool(contact.muted), contact.draft),
+            flags=ConversationFlags(contact.pinned, bool(contact.muted), contact.draft),
         )
 
     async def _run_concurrently(
-        self, bring: Callable[[int, ConversationItem], Awaitable[None]], conversations: Sequence[tuple[int, ConversationItem]]
+        self, fetch: Callable[[int, ConversationItem], Awaitable[None]], conversations: Sequence[tuple[int, ConversationItem]]
     ) -> None:
         slots = asyncio.Semaphore(CONVERSATIONS_AT_ONCE)
 
-        async def one(head: int, contact: ConversationItem) -> None:
+        async def one(after: int, contact: ConversationItem) -> None:
             async with slots:
-                await bring(head, contact)
+                await fetch(after, contact)
 
-        await gather_cancelling(*(one(head, contact) for head, contact in conversations))
+        await gather_cancelling(*(one(after, contact) for after, contact in conversations))

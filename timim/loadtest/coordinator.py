@@ -1,6 +1,6 @@
-"""Coordination of a load test, from the first login to the report.
+"""Coordinator of a load test, from the first login to the report.
 
-Workers are processes. They end when the coordinator ends, however it ends.
+Workers are processes. They end when the coordinator ends, even if it is killed.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ PROGRAM: Sequence[str] = ("-m", "timim.loadtest.worker")
 REPLY_LIMIT_BYTES = 64 * 1024 * 1024
 LOGOUT_LIMIT_S = 30.0  # all clients of a worker log out within this time, or the process is killed
 MAX_GREETINGS = 15  # one every two seconds
-SETTLE_INTERRUPTED_S = 3.0  # somebody waits at the keyboard
+SETTLE_INTERRUPTED_S = 3.0  # short, because a user waits after Ctrl-C
 R = TypeVar("R", CommandDone, LoggedIn, GreetingsReceived, Reconnected, SendingResult, DeliveryResult)
 
 
 class LoadTestFailed(TimimError):
-    """The load test could not go on."""
+    """The load test cannot continue, because a worker process failed."""
 
 
 class WorkerProcess:
@@ -74,8 +74,8 @@ class WorkerProcess:
         except ConnectionError:
             line = b""
         if not line:
-            said = await asyncio.to_thread(self._log.read_text, errors="replace")
-            raise LoadTestFailed(f"a process of clients ended: {said.strip()[-1000:] or 'it said nothing'}")
+            output = await asyncio.to_thread(self._log.read_text, errors="replace")
+            raise LoadTestFailed(f"a worker process ended: {output.strip()[-1000:] or 'it has written no output'}")
         reply: Reply = decode_reply(line)
         if isinstance(reply, CommandFailed):
             raise LoadTestFailed(reply.reason)
@@ -83,7 +83,7 @@ class WorkerProcess:
         return reply
 
     async def close(self) -> None:
-        """Log its clients out and wait until the process has ended; kill it if that takes too long."""
+        """Log the clients out and wait until the process has ended; kill the process after LOGOUT_LIMIT_S."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -135,8 +135,8 @@ async def run_scenario(
         under_load: Entered when all users are logged in, and left when the last message was delivered.
 
     Raises:
-        InvalidArgument: The scenario is impossible.
-        LoadTestFailed: The run could not go on.
+        InvalidArgument: A parameter of the scenario is out of its range; the error names the parameter.
+        LoadTestFailed: A worker process failed.
     """
     scenario.validate()
     with tempfile.TemporaryDirectory(prefix="timim-load-", ignore_cleanup_errors=True) as folder:
@@ -148,11 +148,11 @@ async def run_scenario(
             on_progress(f"{scenario.users:,} users are logged in after {logins_s:.1f} s")
             if scenario.groups:
                 await _create_groups(workers)
-                on_progress(f"{scenario.groups:,} groups of {scenario.members:,} are made")
+                on_progress(f"{scenario.groups:,} groups of {scenario.members:,} members are created")
             with under_load or nullcontext():
                 storms = await _send_and_cut(scenario, workers, interrupted, on_progress)
                 sending = await _request_all(workers, StopSending(), SendingResult)
-                on_progress("waiting for what is on its way")
+                on_progress("waiting for the remaining deliveries")
                 sent = {stream: numbers for each in sending for stream, numbers in each.sent.items()}
                 quiet_s = SETTLE_INTERRUPTED_S if interrupted.is_set() else scenario.settle_s
                 deliveries = await _request_all(workers, AwaitDeliveries(sent, quiet_s), DeliveryResult)
@@ -172,7 +172,7 @@ async def _create_groups(workers: list[WorkerProcess]) -> None:
         missing = sum(each.missing for each in await _request_all(workers, SendGreetings(), GreetingsReceived))
         if not missing:
             return
-    raise LoadTestFailed(f"{missing} members of groups did not hear the owner")
+    raise LoadTestFailed(f"{missing} members of groups did not receive a greeting of the owner within {MAX_GREETINGS} attempts")
 
 
 async def _send_and_cut(
@@ -188,7 +188,7 @@ async def _send_and_cut(
         begun = time.monotonic()
         replies = await _request_all(workers, CutConnections(cut), Reconnected)
         took_s, back = time.monotonic() - begun, sum(each.back for each in replies)
-        on_progress(f"{back:,} of {cut:,} that were cut are back after {took_s:.1f} s")
+        on_progress(f"{back:,} of {cut:,} disconnected clients reconnected after {took_s:.1f} s")
         storms.append(Storm(cut, back, round(took_s, 2), Percentiles.from_histogram(_merged(each.times for each in replies))))
     await _set_within(interrupted, pause_s)
     return storms

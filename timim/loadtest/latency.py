@@ -13,7 +13,7 @@ class LatencyHistogram:
     """Counts of any number of times, in seconds, by bucket."""
 
     def __init__(self, counts: Mapping[int, int] | None = None) -> None:
-        self.counts: dict[int, int] = dict(counts or {})  # bucket → how many
+        self.counts: dict[int, int] = dict(counts or {})  # bucket → count
 
     def add(self, seconds: float) -> None:
         """Count one time."""

@@ -43,7 +43,7 @@ class Report(msgspec.Struct, kw_only=True):
     Attributes:
         sent: Messages that the server acknowledged.
         refused: Number of refused messages by error code.
-        busy: Share of its time that the busiest process of clients computed.
+        busy: CPU use of the busiest worker process, from 0 to 1.
     """
 
     users: int
@@ -70,11 +70,11 @@ class Report(msgspec.Struct, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """Return whether nothing was lost, repeated or out of order, and all clients reconnected."""
+        """True if no message was lost, repeated or out of order, and all clients reconnected."""
         return not (self.lost or self.repeated or self.disordered) and all(storm.back == storm.cut for storm in self.storms)
 
 
-BUSY = 0.9  # above it, times are those of clients that wait for each other
+BUSY = 0.9  # above this CPU use, the times include the clients' waits for each other
 
 
 def render_table(report: Report) -> Table:
@@ -83,9 +83,9 @@ def render_table(report: Report) -> Table:
     for column in rows.columns[1:]:
         column.justify = "right"
 
-    def row(what: str, number: int, each_s: float, times: Percentiles) -> None:
+    def row(label: str, number: int, each_s: float, times: Percentiles) -> None:
         shown = (f"{value:,.1f}" for value in (times.p50, times.p90, times.p99, times.longest))
-        rows.add_row(what, f"{number:,}", f"{each_s:,.0f}", *shown)
+        rows.add_row(label, f"{number:,}", f"{each_s:,.0f}", *shown)
 
     row("login", report.users, report.users / max(report.logins_s, 0.01), report.logins_each_ms)
     row("ack", report.sent, report.sent_per_s, report.ack_ms)
@@ -99,10 +99,10 @@ def summary_lines(report: Report) -> list[str]:
     """Return the lines that follow the table: losses, storms, refusals and the load of the clients themselves."""
     said = [f"lost {report.lost:,}, repeated {report.repeated:,}, out of order {report.disordered:,}"]
     said += [
-        f"{storm.back:,} of {storm.cut:,} clients that were cut were back after {storm.seconds:.1f} s"
+        f"{storm.back:,} of {storm.cut:,} disconnected clients reconnected after {storm.seconds:.1f} s"
         for storm in report.storms
     ]
     said += [f"refused with code {code}: {count:,}" for code, count in sorted(report.refused.items())]
     if report.busy > BUSY:
-        said.append(f"a process of clients computed {report.busy:.0%} of its time: it was a bound (--processes)")
+        said.append(f"a worker process used {report.busy:.0%} of a core, which limited the rate; use more --processes")
     return said

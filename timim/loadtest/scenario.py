@@ -51,35 +51,38 @@ class Scenario(msgspec.Struct, kw_only=True, tag=True):
         """Check that the scenario is possible.
 
         Raises:
-            InvalidArgument: It is not; the error names the parameter and its limits.
+            InvalidArgument: A parameter is out of its range; the error names the parameter and its limits.
         """
         if not 2 <= self.users <= USERS_LIMIT:
-            raise InvalidArgument(f"users are 2 to {USERS_LIMIT}, not {self.users}")
+            raise InvalidArgument(f"users must be 2 to {USERS_LIMIT}, not {self.users}")
         if not 0 <= self.peers < self.users:
-            raise InvalidArgument(f"{self.users} users can have 0 to {self.users - 1} peers each, not {self.peers}")
+            raise InvalidArgument(f"peers must be 0 to {self.users - 1} for {self.users} users, not {self.peers}")
         if self.groups and not 2 <= self.members <= self.users:
-            raise InvalidArgument(f"a group of {self.users} users has 2 to {self.users} members, not {self.members}")
+            raise InvalidArgument(f"members must be 2 to {self.users} for {self.users} users, not {self.members}")
         if not self.peers and not self.groups:
-            raise InvalidArgument("nobody would have anybody to write to: give peers or groups")
+            raise InvalidArgument("peers and groups are both 0, so there are no receivers; set one of them")
         for name in ("in_flight", "processes"):
             if getattr(self, name) < 1:
-                raise InvalidArgument(f"{name} must be 1 or more")
+                raise InvalidArgument(f"{name} must be 1 or more, not {getattr(self, name)}")
         if self.processes > self.users:
-            raise InvalidArgument(f"{self.processes} processes cannot share {self.users} users")
+            raise InvalidArgument(f"processes must be at most {self.users}, the number of users, not {self.processes}")
         if self.rate < 0 or self.seconds <= 0 or self.settle_s <= 0:
-            raise InvalidArgument("times must be more than 0, and the rate not negative")
+            raise InvalidArgument("seconds and settle_s must be more than 0, and rate 0 or more")
         if self.payload_bytes < MIN_PAYLOAD_BYTES:
-            raise InvalidArgument(f"a message has {MIN_PAYLOAD_BYTES} bytes or more, not {self.payload_bytes}")
+            raise InvalidArgument(f"payload_bytes must be {MIN_PAYLOAD_BYTES} or more, not {self.payload_bytes}")
         if wrong := [cut for cut in self.storms if not 1 <= cut <= self.users]:
-            raise InvalidArgument(f"a storm cuts 1 to {self.users} clients, not {wrong[0]}")
+            raise InvalidArgument(f"storms must cut 1 to {self.users} clients, not {wrong[0]}")
 
     def user_id(self, user: int) -> str:
+        """Return the account of a user."""
         return f"{self.run}-{user}"
 
     def group_id(self, group: int) -> str:
+        """Return the id of a group."""
         return f"{self.run}-g{group}"
 
     def url_of(self, user: int) -> str:
+        """Return the server URL of a user."""
         return self.urls[user % len(self.urls)]
 
     def users_of(self, worker: int) -> range | list[int]:
@@ -101,19 +104,19 @@ class CreateGroups(msgspec.Struct, tag=True):
 
 
 class JoinGroups(msgspec.Struct, tag=True):
-    """Let the members join that a group was not created with."""
+    """Let the remaining members join their groups."""
 
 
 class SendGreetings(msgspec.Struct, tag=True):
-    """Let owners greet their groups; the reply comes when all members of this worker were greeted, or after a while."""
+    """Let owners greet their groups. The reply follows when all members of this worker were greeted, or after GREET_S."""
 
 
 class StartSending(msgspec.Struct, tag=True):
-    """Send messages until told to stop."""
+    """Send messages until StopSending."""
 
 
 class CutConnections(msgspec.Struct, tag=True):
-    """Cut the connections of the first `count` users at once; the reply comes when their clients have reconnected."""
+    """Cut the connections of the first `count` users at once. The reply follows when their clients have reconnected."""
 
     count: int
 
@@ -123,7 +126,7 @@ class StopSending(msgspec.Struct, tag=True):
 
 
 class AwaitDeliveries(msgspec.Struct, tag=True):
-    """Wait for the deliveries of all messages that all workers have sent, by the name of their stream."""
+    """Wait for the deliveries of all messages of all workers. `sent` has the sent numbers by the name of the stream."""
 
     sent: dict[str, SentNumbers]
     settle_s: float
@@ -149,7 +152,7 @@ class LoggedIn(msgspec.Struct, tag=True):
 
 
 class GreetingsReceived(msgspec.Struct, tag=True):
-    """Number of memberships of this worker's users whose owner was not heard yet."""
+    """Number of members of this worker who have not received the greeting of their group's owner."""
 
     missing: int
 
@@ -163,7 +166,7 @@ class Reconnected(msgspec.Struct, tag=True):
 
 
 class SentNumbers(msgspec.Struct, array_like=True):
-    """Numbers sent in one stream: how many were attempted, and which were refused or given up."""
+    """Numbers sent in one stream: the count of attempts, and the numbers that were refused or given up."""
 
     attempted: int
     failed: list[int]
@@ -173,10 +176,10 @@ class SendingResult(msgspec.Struct, tag=True):
     """Messages that the users of one worker have sent."""
 
     sent: dict[str, SentNumbers]
-    refused: dict[int, int]  # code → how many
+    refused: dict[int, int]  # code → count
     acks: dict[int, int]
     seconds: float  # from the first message to the last ack
-    busy: float  # of the process's time, how much it computed: near 1, the clients were the bound
+    busy: float  # CPU use of the process; near 1, the clients limited the rate
 
 
 class DeliveryResult(msgspec.Struct, tag=True):
@@ -184,7 +187,7 @@ class DeliveryResult(msgspec.Struct, tag=True):
 
     delivered: int
     lost: int
-    examples: list[str]  # of what was lost
+    examples: list[str]  # lost messages
     repeated: int
     disordered: int
     deliveries: dict[int, int]

@@ -50,12 +50,12 @@ from .scenario import (
 )
 
 LOGINS_AT_ONCE = 50
-RECONNECT_LIMIT_S = 120.0  # a client that is not back by then is reported as missing
-ACK_LIMIT_S = 60.0  # a message that is neither acked nor refused by then is given up
+RECONNECT_LIMIT_S = 120.0  # a client that has not reconnected in this time is reported
+ACK_LIMIT_S = 60.0  # a message that is neither acked nor refused in this time is given up
 GREET_S = 2.0
 EXAMPLES = 10  # of lost messages, reported by each process
 POLL_S = 0.1  # between two checks for missing messages
-FILES_EACH = 4  # a socket and, on disk, the database's three
+FILES_EACH = 4  # a socket, and three files of a database on disk
 FILES_BESIDES = 100
 COMMAND_LIMIT_BYTES = 64 * 1024 * 1024
 now = time.monotonic  # one clock for all processes of a machine
@@ -87,7 +87,7 @@ class LoadWorker:
         self._sender: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(max(1, scenario.in_flight // scenario.processes))
-        self._cut_at: dict[int, float] = {}  # clients that are not back yet, and when they were cut
+        self._cut_at: dict[int, float] = {}  # disconnected client → time of the cut
         self._all_back = asyncio.Event()
         self._reconnects = LatencyHistogram()
         self._begun = self._last_ack = self._last_delivery = self._computed = 0.0
@@ -181,7 +181,7 @@ class LoadWorker:
         return CommandDone()
 
     async def _send_greetings(self) -> GreetingsReceived:
-        """Send one message to each group, because a client takes the first one that it receives for the group's beginning."""
+        """Send one message to each group, because a client's history of a group begins with the first received message."""
         missing = {
             (user, self._scenario.group_id(group))
             for user in self._users
@@ -216,7 +216,7 @@ class LoadWorker:
             if due and (early_s := due - now()) > 0:
                 await asyncio.sleep(early_s)
             await self._slots.acquire()
-            # a message that had to wait for others is late by that: its time counts from when it was due
+            # measure from the scheduled time, so that waiting for other messages counts as latency
             sending = asyncio.create_task(self._send(stream, conversation, next(numbers[stream]), due or now()))
             self._sending.add(sending)
             sending.add_done_callback(self._sending.discard)
@@ -327,7 +327,7 @@ class LoadWorker:
         number = int(receiver[1:])
         to = self._scenario.group_id(number) if receiver[0] == "g" else self._scenario.user_id(number)
         some = ", ".join(map(str, sorted(numbers)[:EXAMPLES]))
-        return f"{self._scenario.user_id(user)} did not get from {self._scenario.user_id(int(sender))} to {to}: {some}"
+        return f"{self._scenario.user_id(user)} did not receive from {self._scenario.user_id(int(sender))} to {to}: {some}"
 
     # storms
 
@@ -375,13 +375,13 @@ def _raise_open_files_limit(clients: int) -> None:
     """Raise the limit of open files to the number that the clients need.
 
     Raises:
-        InvalidArgument: The system does not allow that many.
+        InvalidArgument: The system's hard limit is lower.
     """
     needed = clients * FILES_EACH + FILES_BESIDES
     if (limit := rlimit.raise_nofile_limit(needed)) < needed:
         raise InvalidArgument(
-            f"{clients} clients need {needed} open files, and a process here has {limit}: "
-            "raise `ulimit -Hn`, or share them among more processes"
+            f"{clients} clients need {needed} open files, the limit of a process is {limit}; "
+            "raise `ulimit -Hn`, or use more processes"
         )
 
 

@@ -1,8 +1,8 @@
-"""What others said, as rows of the local store: many messages by one statement, which reads them from JSON and a blob.
+"""Inserting received messages: many rows by one statement, which reads them from JSON and a blob.
 
-SQLite gives the interpreter away for each statement, and has to win it back from a busy loop; each value that is bound to one
-holds it, and a statement of many rows is prepared anew for each number of them. Here two values are bound, one statement takes
-any number of rows from them, and reads them while the loop goes on. docs/decisions.md has what was measured.
+The sqlite3 module releases the GIL for each statement and must get it back from a busy event loop. Binding a value holds
+the GIL, and a statement with many rows is prepared again for each number of rows. The statement here has two bound values
+for any number of rows, and reads them while the event loop runs. docs/adr/0044-bulk-insert-from-json.md has the measurements.
 """
 
 from __future__ import annotations
@@ -19,42 +19,42 @@ from .types import IngestBatch, MessageRow
 
 
 class HoldsNUL(Exception):
-    """A text holds NUL, at which SQLite ends a text that it reads from JSON."""
+    """A text with a NUL character, where SQLite would end a text that it reads from JSON."""
 
 
 _OF_ALL = ("seq", "msg_id", "sender", "timestamp", "is_self", "priority", "cloud_custom_data", "body", "profile", "member")
-_OF_FEW = ("state", "quiet", "mentions", "calls", "receipt")  # most messages have them as they are by default
-_BYTES = frozenset({"body", "profile", "member", "state"})  # in the JSON: where they stand in the blob
-_PLACE_BITS = 32  # of a place in the blob; its length stands above them
+_OF_FEW = ("state", "quiet", "mentions", "calls", "receipt")  # most messages have the defaults
+_BYTES = frozenset({"body", "profile", "member", "state"})  # the JSON has their offset and length in the blob
+_OFFSET_BITS = 32  # the lower bits are the offset in the blob, the upper ones the length
 _encode = msgspec.json.Encoder().encode
 
 
 class _Blob:
-    """Bytes after each other; what is said again by the same object stands there once."""
+    """Concatenated bytes; a profile or member that repeats the previous object is stored once."""
 
     def __init__(self) -> None:
-        self._parts = [b"-"]  # SQLite takes nothing of an empty blob, not even nothing
-        self._end = 2  # it counts from 1
+        self._parts = [b"-"]  # SQLite's substr of an empty blob is NULL, also for a length of 0
+        self._end = 2  # SQLite's offsets begin with 1
         self._profile: tuple[SenderProfile | None, int | None] = None, None
         self._member: tuple[SenderMember | None, int | None] = None, None
 
-    def place(self, part: bytes) -> int:
-        """Where it stands now."""
-        at = self._end | len(part) << _PLACE_BITS
+    def append(self, part: bytes) -> int:
+        """Append bytes; return their offset and length in one number."""
+        span = self._end | len(part) << _OFFSET_BITS
         self._parts.append(part)
         self._end += len(part)
-        return at
+        return span
 
     def profile(self, profile: SenderProfile | None) -> int | None:
         if profile is not self._profile[0]:
-            said = packed(profile)
-            self._profile = profile, self.place(said) if said is not None else None
+            encoded = packed(profile)
+            self._profile = profile, self.append(encoded) if encoded is not None else None
         return self._profile[1]
 
     def member(self, member: SenderMember | None) -> int | None:
         if member is not self._member[0]:
-            said = packed(member)
-            self._member = member, self.place(said) if said is not None else None
+            encoded = packed(member)
+            self._member = member, self.append(encoded) if encoded is not None else None
         return self._member[1]
 
     def whole(self) -> bytes:
@@ -62,29 +62,37 @@ class _Blob:
 
 
 def insert_all(connection: sqlite3.Connection, batch: IngestBatch) -> tuple[int, int]:
-    """Insert what is not here yet; how many that is, and the last one's local_id: they follow each other. Raises HoldsNUL."""
+    """Insert the messages of a batch that have no row yet, by one statement.
+
+    Returns:
+        The number of new rows, and the local_id of the last one. The local_ids of the new rows are consecutive.
+
+    Raises:
+        HoldsNUL: A text has a NUL character; use `insert_each`.
+    """
     few = any(item.state is not None or item.mentions or item.calls or item.receipt for item in batch.incoming)
     blob = _Blob()
     rows: list[tuple[object, ...]] = []
     for item in batch.incoming:
-        row = _of_all(item, blob.place(item.body), blob.profile(item.profile), blob.member(item.member))
+        row = _of_all(item, blob.append(item.body), blob.profile(item.profile), blob.member(item.member))
         if few:
             state = _state(item)
-            row += _of_few(item, blob.place(state) if state is not None else None)
+            row += _of_few(item, blob.append(state) if state is not None else None)
         rows.append(row)
     text = _encode(rows)
     if b"\\u0000" in text:
         raise HoldsNUL
-    cursor = connection.execute(_insert_all(few=few), (*batch.key, batch.live, text.decode(), blob.whole()))
+    values = {"type": batch.key.type, "peer": batch.key.peer, "live": batch.live, "rows": text.decode(), "blob": blob.whole()}
+    cursor = connection.execute(_insert_all(few=few), values)
     return cursor.rowcount, cursor.lastrowid or 0
 
 
 def insert_each(connection: sqlite3.Connection, batch: IngestBatch) -> tuple[int, int]:
-    """The same for any messages, by a statement each."""
+    """Insert the messages of a batch that have no row yet, by one statement each; see `insert_all`."""
     count, last = 0, 0
     for item in batch.incoming:
         row = _of_all(item, item.body, packed(item.profile), packed(item.member)) + _of_few(item, _state(item))
-        cursor = connection.execute(_INSERT, (*batch.key, batch.live, *row))
+        cursor = connection.execute(_INSERT, (*batch.key, batch.live, row[0], *row))
         if cursor.rowcount:
             count, last = count + 1, cursor.lastrowid or 0
     return count, last
@@ -123,11 +131,11 @@ def _insert_all(*, few: bool) -> str:
     columns, values = _OF_ALL + _OF_FEW * few, []
     for i, name in enumerate(columns):
         value = f"json_extract(value,'$[{i}]')"
-        place = f"{value}&{(1 << _PLACE_BITS) - 1},{value}>>{_PLACE_BITS}"
-        values.append(f"substr(?5,{place})" if name in _BYTES else value)
-    rows = f"SELECT ?1,?2,?3,2,{values[0]},{','.join(values)} FROM json_each(?4) WHERE true"
+        span = f"{value}&{(1 << _OFFSET_BITS) - 1},{value}>>{_OFFSET_BITS}"
+        values.append(f"substr(:blob,{span})" if name in _BYTES else value)
+    rows = f"SELECT :type,:peer,:live,2,{values[0]},{','.join(values)} FROM json_each(:rows) WHERE true"
     return f"{_into(columns)} {rows} ON CONFLICT DO NOTHING"
 
 
-_VALUES = ",".join(f"?{i + 4}" for i in range(len(_OF_ALL + _OF_FEW)))
-_INSERT = f"{_into(_OF_ALL + _OF_FEW)} VALUES(?1,?2,?3,2,?4,{_VALUES}) ON CONFLICT DO NOTHING"
+_VALUES = ",".join("?" * len(_OF_ALL + _OF_FEW))
+_INSERT = f"{_into(_OF_ALL + _OF_FEW)} VALUES(?,?,?,2,?,{_VALUES}) ON CONFLICT DO NOTHING"

@@ -1,4 +1,4 @@
-"""The conversations of the local store: flags, read seqs, and what this device knows of each timeline."""
+"""The conversations of the local store: flags, read seqs, and the known state of each timeline."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class ConversationTable:
     # reading
 
     async def get(self, key: ConversationKey) -> ConversationRow | None:
-        """Return what is known of a conversation, None when nothing is."""
+        """Return the row of a conversation, None if the store does not know the conversation."""
         found = await self._select("WHERE c.type=? AND c.peer=?", tuple(key))
         return found[0] if found else None
 
     async def all(self) -> list[ConversationRow]:
-        """Return all conversations of which something is known."""
+        """Return all known conversations."""
         return await self._select("", ())
 
     async def listed(self) -> list[ListedConversation]:
@@ -38,52 +38,53 @@ class ConversationTable:
         return await self._file.read(timeline_state.listed)
 
     async def flagged(self) -> list[FlaggedConversation]:
-        """Return the conversations that are pinned or muted, hold a draft, or were read by the peer."""
+        """Return the conversations that are pinned or muted, have a draft, or were read by the peer."""
         return await self._file.read(timeline_state.flagged)
 
     async def unsent_drafts(self) -> list[tuple[ConversationKey, str]]:
-        """Return the drafts that the server has not got yet."""
+        """Return the drafts that the server has not received yet."""
         return await self._file.read(timeline_state.unsent_drafts)
 
-    async def heads(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
-        """Return the heads of those of these conversations of which something is known."""
+    async def delivered_seqs(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
+        """Return the delivered seqs of the known ones of these conversations."""
         return await self._numbers("head", keys)
 
-    async def acts_seqs(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
-        """Return up to which seq actions were applied, of the conversations of which something is known."""
+    async def actions_seqs(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
+        """Return, for the known ones of these conversations, the seq up to which message actions were applied."""
         return await self._numbers("acts_seq", keys)
 
     async def coverage(self, key: ConversationKey) -> Coverage:
         """Return the seqs that this device has stored."""
         return await self._file.read(partial(timeline_state.coverage_of, key=key))
 
-    async def floor(self, key: ConversationKey) -> int:
-        """Return the first seq that this account may see, as far as this device was told."""
-        return await self._file.read(partial(timeline_state.floor_of, key=key))
+    async def first_visible_seq(self, key: ConversationKey) -> int:
+        """Return the first seq that this account may see, as last reported by the server."""
+        return await self._file.read(partial(timeline_state.first_visible_seq_of, key=key))
 
     async def seq_at(self, key: ConversationKey, time: int, newest: int) -> tuple[int, bool]:
-        """Return the last stored seq of this time or an earlier one, and whether the coverage proves it the last.
+        """Return the last stored seq at or before a time, and whether the coverage proves that no later one exists.
 
-        The seq is 0 when there is none. It is proven when what follows it is stored too, or is nothing.
+        The seq is 0 if no message is that old. It is proven if every seq up to the next stored message, or up to
+        `newest`, is covered.
         """
         return await self._file.read(partial(timeline_state.seq_at, key=key, time=time, newest=newest))
 
     async def unread(self, key: ConversationKey) -> UnreadCounts:
-        """Return how many messages of others are above the read seq, and how many of them mention this account.
+        """Return the number of unread messages of others, and the number of those that mention this account.
 
-        Neither deleted and recalled ones nor a group's tips count. Where rows are missing, the server's count is used.
+        Deleted messages, recalled messages and group tips do not count. The server's count is used if rows are missing.
         """
         return await self._file.read(partial(message_actions.unread_of, key=key))
 
     # writing
 
     async def set_read(self, key: ConversationKey, read_seq: int, count: ServerUnreadCount | None = None) -> UnreadCounts:
-        """Raise the read seq, which never falls. Returns what is unread now.
+        """Raise the read seq, which never falls; return the unread counts.
 
         Args:
             key: The conversation.
             read_seq: The seq up to which this account has read.
-            count: What the server counted then, if it said.
+            count: The server's unread count at that time, if the server sent one.
         """
 
         def write(connection: sqlite3.Connection) -> UnreadCounts:
@@ -96,7 +97,7 @@ class ConversationTable:
         return await self._file.write(write)
 
     async def set_peer_read(self, key: ConversationKey, seq: int) -> bool:
-        """Store the seq up to which the peer has read. Returns True if it is higher than the known one."""
+        """Store the seq up to which the peer has read; return True if it is higher than the stored one."""
 
         def write(connection: sqlite3.Connection) -> bool:
             timeline_state.ensure(connection, key)
@@ -106,7 +107,7 @@ class ConversationTable:
         return await self._file.write(write)
 
     async def set_flags(self, key: ConversationKey, flags: ConversationFlags) -> tuple[ConversationFlags, bool]:
-        """Store the flags that the server has. Returns the flags as they are here then, and whether they changed."""
+        """Store the server's flags; return the stored flags, which may keep an unsent draft, and whether they changed."""
 
         def write(connection: sqlite3.Connection) -> tuple[ConversationFlags, bool]:
             timeline_state.ensure(connection, key)
@@ -118,7 +119,7 @@ class ConversationTable:
         return await self._file.write(write)
 
     async def set_draft(self, key: ConversationKey, draft: str, *, unsent: bool) -> None:
-        """Store a draft. `unsent` tells that the server has not got it yet."""
+        """Store a draft; `unsent` means that the server has not received the draft yet."""
 
         def write(connection: sqlite3.Connection) -> None:
             timeline_state.ensure(connection, key)
@@ -128,16 +129,16 @@ class ConversationTable:
         await self._file.write(write)
 
     async def mark_draft_sent(self, key: ConversationKey, draft: str) -> None:
-        """Store that the server has this draft. A later draft stays unsent."""
+        """Store that the server has this draft; a later draft stays unsent."""
         sql = "UPDATE conversations SET draft_unsent=0 WHERE type=? AND peer=? AND draft=?"
         await self._file.write_statement(sql, (*key, draft))
 
     async def delete(self, key: ConversationKey, *, messages: bool) -> bool:
-        """Take a conversation off the list. Returns True if it was listed.
+        """Remove a conversation from the list; return True if it was listed.
 
         Args:
             key: The conversation.
-            messages: Also delete its messages and all that is known of its timeline.
+            messages: Also delete the conversation's messages and coverage.
         """
         return await self._file.write(partial(writes.delete_conversation, key=key, messages=messages))
 

@@ -1,6 +1,7 @@
-"""The local store's file: open in one process at a time, set aside when it is damaged.
+"""The local store's file: open in one process at a time, moved aside when it is corrupt.
 
-Damage is found when SQLite meets it; the file is marked then, and read whole when it is opened the next time.
+SQLite reports corruption when it reads a corrupt page. The file is then marked as suspect, and the next `open` checks all
+of it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["StoreFile"]
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741  an item
 R = TypeVar("R")
-DEFERRED_S = 0.02  # a write that nobody waits for has its own commit after this time
+DEFERRED_S = 0.02  # a deferred write gets a commit of its own after this time
 
 
 class StoreFile:
@@ -41,11 +42,13 @@ class StoreFile:
         return Database(path, schema, fresh_reads=True, suspect=_suspect(path) if path is not None else None)
 
     async def open(self) -> None:
-        """Open the file; a corrupt one is set aside, `set_aside` names it then, and a fresh one is open.
+        """Open the file.
+
+        A corrupt file is moved to the path in `set_aside`, and a new, empty file is opened.
 
         Raises:
-            StoreInUse: It is open elsewhere.
-            StorageError: It cannot be read or written.
+            StoreInUse: Another client has the file open.
+            StorageError: The file cannot be read or written.
         """
         self.set_aside = None
         if self._path is not None:
@@ -70,24 +73,24 @@ class StoreFile:
             await asyncio.to_thread(_suspect(self._path).unlink)
 
     async def close(self) -> None:
-        """Write what waits and close the file; it can be opened again."""
+        """Execute the queued writes and close the file, which can be opened again."""
         self.is_open = False
         self.flush()
         await self._database.close()
         self._release()
 
     def add(self, operation: BatchOperation[I, R], item: I, on_done: Callable[[R | Exception], None]) -> None:
-        """Write an item with its neighbours; see `Database.add`."""
+        """Queue an item that is written in one batch with others; see `Database.add`."""
         self._database.add(operation, item, on_done)
 
     def defer(self, operation: BatchOperation[I, R], item: I, on_done: Callable[[R | Exception], None]) -> None:
-        """Write an item that nobody waits for: with the next read or write, or after DEFERRED_S."""
+        """Queue an item that is written before the next read or write, or after DEFERRED_S."""
         if not self._timers:
             self._timers.append(asyncio.get_running_loop().call_later(DEFERRED_S, self.flush))
         self._database.add(operation, item, on_done, defer=True)
 
     def flush(self) -> None:
-        """Write what was deferred now."""
+        """Start the deferred writes now."""
         while self._timers:
             self._timers.pop().cancel()
         self._database.flush()
@@ -98,16 +101,16 @@ class StoreFile:
         return self._database.submit(operation)
 
     async def write(self, operation: Operation[T]) -> T:
-        """Execute a write. Cancelling stops the waiting, not the write."""
+        """Execute a write and return its result. Cancelling stops the waiting, not the write."""
         return await self.submit(operation)
 
     async def read(self, operation: Operation[T]) -> T:
-        """Execute a read, which sees all that was written before."""
+        """Execute a read, which sees all writes that were queued before."""
         self.flush()
         return await self._database.read(operation)
 
     async def write_statement(self, sql: str, values: tuple[object, ...]) -> int:
-        """Execute one statement. Returns how many rows it changed."""
+        """Execute one statement; return the number of rows that it changed."""
         return await self.write(lambda connection: connection.execute(sql, values).rowcount)
 
     def _acquire(self, path: Path) -> None:
@@ -125,19 +128,19 @@ class StoreFile:
 
 
 def _suspect(path: Path) -> Path:
-    """Stands beside a file in which damage was found, until it is opened the next time."""
+    """Return the path of the marker file of a database in which SQLite found corruption; the next check removes it."""
     return path.with_name(f"{path.name}.suspect")
 
 
 def _check(connection: sqlite3.Connection) -> None:
-    """Read the whole file. Raises StoreCorrupted when it is damaged."""
+    """Check the whole file. Raises StoreCorrupted if the file is corrupt."""
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
-        raise StoreCorrupted(f"the local store is not whole: {found}")
+        raise StoreCorrupted(f"the local store is corrupt: {found}")
 
 
 def _set_aside(path: Path) -> Path:
-    """Rename the file and its log; returns the new name, which no other has."""
+    """Rename the file and its write-ahead log to an unused name; return the new path."""
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1

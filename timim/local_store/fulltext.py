@@ -1,13 +1,13 @@
-"""The index of the words in the local store: an FTS5 table beside the rows, and how text and questions become its words.
+"""The full-text index of the local store: an FTS5 table, and the conversion of texts and queries to its words.
 
-The index holds exactly the rows up to `indexing.last`. A search first indexes what came since, in batches: storing a
-message costs nothing, and who never searches never pays. Triggers keep what is in it: a row and its words change or go in
-one statement, whoever changes it. A local_id that is free again is above `indexing.last`, or it would be taken for
-indexed. The index keeps words, not texts: a text is taken out by deriving its words again, so `indexed_text` must not
-change without a schema step.
+The index has exactly the rows up to `indexing.last`. A search first indexes the newer rows, in batches, so that storing a
+message does not pay for the index. Triggers keep indexed rows up to date: a row and its words are changed or deleted by
+one statement. A local_id that is used again must be above `indexing.last`; otherwise its row would never be indexed. The
+index stores words, not texts: removing a text derives its words again, so `indexed_text` must not change without a
+migration.
 
-Chinese, Japanese and Korean have no spaces between words: each character is a word here, and a word of a question is a
-phrase of such words. So a question finds any run of characters, also of one or two.
+Chinese, Japanese and Korean have no spaces between words. Each character is a word of the index, and a word of a query is
+a phrase of such words, so that a query finds any substring, also of one or two characters.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from ..elems import ELEM_TYPES, SEARCHED_MEMBERS, AnyElem
 from ..errors import InvalidArgument
 from ..ids import ConversationKey
 
-BATCH_ROWS = 2000  # indexed in one transaction: messages that come meanwhile wait some 30 ms
-WORDS_LIMIT = 32  # of one question
-QUESTION_LIMIT = 1000  # characters; a longer one is a paste by mistake
-# a sign before the words for each kind of elem in a message: of Unicode's private use, which nobody types
+BATCH_ROWS = 2000  # rows indexed in one transaction, which delays the storing of messages by about 30 ms
+WORDS_LIMIT = 32  # words of a query
+QUERY_LIMIT = 1000  # characters of a query; a longer one was pasted by mistake
+# the type of each elem of a message is indexed as a character of Unicode's private use area, which users do not type
 _KIND_SIGNS = {kind.wire_type: chr(0xE000 + kind.search_number) for kind in ELEM_TYPES if kind.search_number}
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
-# runs of signs that are words of their own: CJK, kana, Hangul, and pictures (which people search for as they send them)
+# runs of characters that are words of their own: CJK, kana, Hangul, and emoji (users search for emoji too)
 _CJK_RUN = re.compile(
     "[\u2600-\u27bf\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3041-\u30ff\u3105-\u312f\u3131-\u318e\u31a0-\u31bf"
     "\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7a3\ud7b0-\ud7ff\uf900-\ufaff"
@@ -56,19 +56,19 @@ _anything = msgspec.json.Decoder()
 
 
 def register(connection: sqlite3.Connection) -> None:
-    """Give a connection that writes the function that the triggers call."""
+    """Register on a writing connection the SQL function that the triggers call."""
     connection.create_function("timim_words", 1, indexed_text, deterministic=True)
 
 
 def indexed_text(body: bytes) -> str:
-    """The words of a `MsgBody` as the index takes them, behind the signs of its elems' types."""
+    """Return the text to index for a `MsgBody`: the characters of its elems' types, then its words."""
     members = _decoded(body)
     signs = " ".join(_KIND_SIGNS.get(member.kind, "") for member in members)
     return f"{signs} {spaced(_readable(members))}"
 
 
 def _readable(members: Sequence[_SearchableElem]) -> str:
-    """What can be read: texts, descriptions of custom elems and places, file names, titles of mergers."""
+    """Return the searchable text: texts, descriptions of custom elems and locations, file names, titles of mergers."""
     parts: list[str] = []
     for member in members:
         content = member.content
@@ -77,7 +77,7 @@ def _readable(members: Sequence[_SearchableElem]) -> str:
 
 
 def spaced(text: str) -> str:
-    """With a space around each sign that is a word of its own; full-width letters as plain ones."""
+    """Put spaces around each character that is a word of its own, and normalize full-width letters."""
     if text.isascii():
         return text
     if not unicodedata.is_normalized("NFKC", text):
@@ -97,7 +97,7 @@ def _decoded(body: bytes) -> list[_SearchableElem]:
 
 
 def _decoded_loosely(body: bytes) -> list[_SearchableElem]:
-    """A body of which some field is not what its name promises: the rest of it can be found all the same."""
+    """Decode a body with fields of unexpected types, so that its other fields can be found."""
     try:
         members = _anything.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -114,9 +114,17 @@ def _decoded_loosely(body: bytes) -> list[_SearchableElem]:
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """What is looked for: all of `words`, elems of one of `kinds`; `since` and `until` are server seconds, both included.
+    """A search for messages with all of `words` and, if given, an elem of one of `kinds`.
 
-    `after`: the key of the last message of the page before, None for the first page.
+    Attributes:
+        words: Words that a message must have.
+        kinds: Elem types, one of which a message must have; empty for any.
+        key: The conversation; None for all.
+        sender: The sender's user id; empty for any.
+        since: Server seconds, inclusive.
+        until: Server seconds, inclusive.
+        deleted: Also find deleted messages.
+        after: The timestamp and local_id of the last message of the previous page, None for the first page.
     """
 
     words: tuple[str, ...]
@@ -129,14 +137,14 @@ class SearchQuery:
     after: tuple[int, int] | None = None
 
     def match(self) -> str:
-        """In FTS5's language. Every word is a quoted phrase: nothing that a user types is an operator."""
+        """Return the FTS5 MATCH expression. Each word is a quoted phrase, so that user input is never an operator."""
         wanted = [_phrase(word) for word in self.words]
         if self.kinds:
             wanted.append(f"({' OR '.join(_quoted(_KIND_SIGNS[kind.wire_type]) for kind in self.kinds)})")
         return " AND ".join(wanted)
 
     def where(self) -> tuple[str, list[Any]]:
-        """The conditions that are on the row."""
+        """Return the SQL conditions on the row, and their values."""
         conditions, values = ["1"], []
         if not self.deleted:
             conditions.append("m.status<>4")
@@ -162,38 +170,38 @@ ElemTypes = type[AnyElem] | Sequence[type[AnyElem]]
 
 
 def parse_query(text: str) -> tuple[str, ...]:
-    """The words of what a user typed. Raises InvalidArgument when it has none that could be found."""
+    """Return the words of a user's query. Raises InvalidArgument if the query is too long or has no searchable word."""
     if not isinstance(text, str):
-        raise InvalidArgument(f"search for a string, not {type(text).__name__}")
-    if len(text) > QUESTION_LIMIT:
-        raise InvalidArgument(f"a search has at most {QUESTION_LIMIT} characters, this one has {len(text)}")
+        raise InvalidArgument(f"the words of a search must be a string, not {type(text).__name__}")
+    if len(text) > QUERY_LIMIT:
+        raise InvalidArgument(f"a search has at most {QUERY_LIMIT} characters, this one has {len(text)}")
     words = tuple(
         word for word in text.split() if any(unicodedata.category(sign)[0] in "LN" or _CJK_RUN.match(sign) for sign in word)
     )
     if not words:
-        raise InvalidArgument("there is nothing to search for: give at least one letter, digit or character")
+        raise InvalidArgument("the search has no words; give at least one letter, digit or character")
     if len(words) > WORDS_LIMIT:
         raise InvalidArgument(f"a search has at most {WORDS_LIMIT} words, this one has {len(words)}")
     return words
 
 
 def elem_types(elems: ElemTypes) -> tuple[type[AnyElem], ...]:
-    """The types of elems to look for. Raises InvalidArgument for what is none."""
+    """Return the elem types to search for. Raises InvalidArgument for a type that cannot be searched."""
     kinds = (elems,) if isinstance(elems, type) else tuple(elems)
     for kind in kinds:
         if kind not in ELEM_TYPES or not kind.search_number:
-            raise InvalidArgument(f"elem= takes types of elems that can be searched for, like FileElem, not {kind!r}")
+            raise InvalidArgument(f"elem= must be a searchable elem type such as FileElem, not {kind!r}")
     return kinds
 
 
 def word_pattern(words: Sequence[str]) -> re.Pattern[str]:
-    """Return a pattern that finds these words in a text as the index does; None of them: one that finds nothing."""
+    """Return a pattern that finds these words in a text as the index does; it finds nothing for an empty sequence."""
     patterns = [r"\s*".join(map(re.escape, spaced(word.rstrip("*") or word).split())) for word in words]
     return re.compile("|".join(sorted(patterns, key=len, reverse=True)) or "(?!)", re.IGNORECASE)
 
 
 def _phrase(word: str) -> str:
-    """One word: the run of signs and letters that it is; with a star at its end, all words that begin like it."""
+    """Return the FTS5 phrase of one word; a trailing star makes it a prefix search."""
     begins = word.endswith("*") and word.strip("*") != ""
     return f"{_quoted(spaced(word.rstrip('*') if begins else word))}{' *' if begins else ''}"
 
@@ -204,7 +212,7 @@ def _quoted(text: str) -> str:
 
 
 def search(connection: sqlite3.Connection, query: SearchQuery, limit: int) -> list[tuple[int, int]]:
-    """The newest `limit` rows that match: each one's time and local_id, which is also its place among the results."""
+    """Return the timestamp and local_id of the newest `limit` rows that match; both are the row's sort key."""
     where, values = query.where()
     rows: list[tuple[int, int]] = connection.execute(
         "SELECT m.timestamp, m.local_id FROM words w JOIN messages m ON m.local_id=w.rowid"
@@ -215,7 +223,7 @@ def search(connection: sqlite3.Connection, query: SearchQuery, limit: int) -> li
 
 
 def unindexed(connection: sqlite3.Connection) -> bool:
-    """Whether there are rows that the index has not."""
+    """Return whether some rows are not indexed yet."""
     sql = "SELECT coalesce((SELECT max(local_id) FROM messages), 0) > (SELECT last FROM indexing)"
     return bool(connection.execute(sql).fetchone()[0])
 

@@ -1,4 +1,4 @@
-"""Rows of messages as `Message` objects. Their elems are decoded when they are first looked at."""
+"""Conversion of message rows to `Message` objects. Elems are decoded on first access."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _unpack_member = msgspec.json.Decoder(SenderMember).decode
 
 
 def new_message(key: ConversationKey, item: MessageRow, local_id: int, read_seq: int) -> Message:
-    """A message that was just stored, without reading it back."""
+    """Return the `Message` of a row that was just inserted, without a query."""
     message = Message(cloud_custom_data=item.cloud_custom_data)
     message.load_body(item.body, decode_body)
     message.conversation, message.local_id = key, local_id
@@ -54,7 +54,7 @@ def new_message(key: ConversationKey, item: MessageRow, local_id: int, read_seq:
 
 
 def message_of(row: tuple[Any, ...]) -> Message:
-    """A row of SELECT as a Message; its elems are decoded when they are first looked at."""
+    """Return the `Message` of a row of SELECT; its elems are decoded on first access."""
     (
         local_id,
         type,
@@ -101,22 +101,22 @@ def message_of(row: tuple[Any, ...]) -> Message:
 
 
 def packed_mentions(mentions: Sequence[str]) -> str:
-    """Mentions as a row keeps them."""
+    """Return the column of mentions."""
     return json.dumps(mentions) if mentions else ""
 
 
-def packed(facts: SenderProfile | SenderMember | None) -> bytes | None:
-    """What is known of a sender, as a row keeps it."""
-    return _pack(facts) if facts is not None else None
+def packed(sender: SenderProfile | SenderMember | None) -> bytes | None:
+    """Return the column of a sender's profile or group membership."""
+    return _pack(sender) if sender is not None else None
 
 
 def ids_of(message: Message) -> tuple[int, str]:
-    """The values of ITS_ROW."""
+    """Return the values of ITS_ROW."""
     return message.local_id, message.msg_id
 
 
-def place_of(connection: sqlite3.Connection, key: ConversationKey, at: Message | int) -> RowPosition:
-    """Where a message, or a seq, stands. Raises InvalidArgument for a message that has no place here."""
+def position_of(connection: sqlite3.Connection, key: ConversationKey, at: Message | int) -> RowPosition:
+    """Return the position of a message, or of a seq. Raises InvalidArgument for a message that is not stored."""
     seq = at if isinstance(at, int) else at.seq
     sql = "SELECT position, local_id FROM messages WHERE type=? AND peer=? AND "
     if isinstance(at, int) or seq:
@@ -124,5 +124,5 @@ def place_of(connection: sqlite3.Connection, key: ConversationKey, at: Message |
         return RowPosition(*row) if row is not None else RowPosition(seq, 0)
     row = connection.execute(sql + ITS_ROW, (*key, *ids_of(at))).fetchone()
     if row is None:
-        raise InvalidArgument("this device does not hold the message")
+        raise InvalidArgument("the message is not stored on this device")
     return RowPosition(*row)

@@ -1,4 +1,4 @@
-"""The messages of the local store. Each message that leaves it is bound by the store's binder."""
+"""The messages of the local store. Each returned message is bound to its client by the store's binder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ANY_SEQ = 1 << 62  # above every seq
 
 
 class MessageTable:
-    """Messages of one account, sent and received, with what this device put on them."""
+    """Messages of one account, sent and received, with the custom data of this device."""
 
     def __init__(self, file: StoreFile, binder: MessageBinder) -> None:
         self._file = file
@@ -30,27 +30,27 @@ class MessageTable:
     # writing
 
     def add_outgoing(self, message: Message, body: bytes, on_stored: Callable[[int | Exception], None]) -> None:
-        """Store a message as SENDING, behind all that was given before.
+        """Queue the storing of a message as SENDING, after all earlier writes.
 
-        Messages that are given while others are being written are stored together.
+        Messages that are queued during a write are stored in one transaction.
 
         Args:
-            message: The message; its conversation and its msg_id are set.
-            body: Its elems, encoded.
+            message: The message, with its conversation and its msg_id.
+            body: The message's elems, encoded.
             on_stored: Called with the row's `local_id` after the commit, or with the error. Must not raise, nor block.
         """
         self._file.add(writes.add_outgoing, (message, body), on_stored)
 
     def settle(self, ack: Ack, on_settled: Callable[[AckResult | Exception], None]) -> None:
-        """Store that the server numbered one of our own messages: its row is SUCCEEDED and its seq is covered.
+        """Store the ack of a sent message: its row becomes SUCCEEDED, and its seq is covered.
 
-        There is one row, also when the message's push came before its ack. Nobody waits for this write, so it shares the commit
-        of the next read or write, or has its own after a moment.
+        The message has one row, even if its push arrived before its ack. The write is deferred: it is committed with the
+        next read or write, or by itself after DEFERRED_S.
         """
         self._file.defer(writes.settle, ack, on_settled)
 
     async def mark_failed(self, message: Message, code: int, info: str) -> None:
-        """Store that a message will not be sent: it is FAILED."""
+        """Store that a message will not be sent: its row becomes FAILED."""
         await self._file.write_statement(
             f"UPDATE messages SET status=3, error_code=?, error_info=? WHERE {message_rows.ITS_ROW} AND status=1",
             (code, info, *message_rows.ids_of(message)),
@@ -58,20 +58,21 @@ class MessageTable:
         message.status = MessageStatus.FAILED
 
     def ingest(self, batches: Sequence[IngestBatch]) -> asyncio.Future[list[IngestResult]]:
-        """Store what came, and what it proves, behind all that was given before.
+        """Queue the storing of received messages and of the intervals that they prove, after all earlier writes.
 
         Returns:
-            A future of one result a batch. Together they hold exactly the messages that were never delivered before, in order.
+            A future of one result for each batch. Together they have exactly the messages that were never delivered to
+            handlers before, in order.
 
         Raises:
-            StorageError: The store is closed, or too much waits.
+            StorageError: The store is closed, or its queue is full.
         """
         storing = self._file.submit(partial(writes.ingest_all, batches=batches))
         storing.add_done_callback(self._bind_results)  # before any callback of the caller
         return storing
 
     async def set_receipt(self, key: ConversationKey, seq: int, readers: int, others: int) -> bool:
-        """Store how many have read a group message. Returns True if that is news."""
+        """Store the receipt counts of a group message; return True if they changed."""
         sql = (
             "INSERT INTO receipts VALUES(?,?,?,?,?) ON CONFLICT DO UPDATE SET readers=excluded.readers, others=excluded.others"
             " WHERE readers<excluded.readers OR others<>excluded.others"
@@ -79,39 +80,47 @@ class MessageTable:
         return await self._file.write_statement(sql, (*key, seq, readers, others)) > 0
 
     async def set_custom_int(self, message: Message, value: int) -> None:
-        """Put a number on a message. Raises InvalidArgument past 64 bits, or when the message is not stored here."""
+        """Store a number with a message.
+
+        Raises:
+            InvalidArgument: The number does not fit in 64 bits, or the message is not stored on this device.
+        """
         if not isinstance(value, int) or not -(1 << 63) <= value < 1 << 63:  # type: ignore[redundant-expr]  # users need not run a checker
-            raise InvalidArgument("custom_int is a signed 64-bit number")
+            raise InvalidArgument("custom_int must be a signed 64-bit integer")
         await self._set("custom_int", message, value)
 
     async def set_custom_data(self, message: Message, value: bytes) -> None:
-        """Put bytes on a message. Raises InvalidArgument for another type, or when the message is not stored here."""
+        """Store bytes with a message.
+
+        Raises:
+            InvalidArgument: The value is not bytes, or the message is not stored on this device.
+        """
         if not isinstance(value, bytes | bytearray):
-            raise InvalidArgument(f"custom_data is bytes, not {type(value).__name__}")
+            raise InvalidArgument(f"custom_data must be bytes, not {type(value).__name__}")
         await self._set("custom_data", message, bytes(value))
 
     async def mark_deleted(self, message: Message) -> bool:
-        """Give a row the status DELETED; the row stays. Returns True if it was stored here."""
+        """Set the status of a row to DELETED; the row stays. Return True if the message was stored."""
         sql = f"UPDATE messages SET status=4 WHERE {message_rows.ITS_ROW}"
         return await self._file.write_statement(sql, message_rows.ids_of(message)) > 0
 
     async def delete(self, message: Message) -> bool:
-        """Delete a row, so that a gap opens where it stood. Returns True if it was stored here."""
+        """Delete a row, which opens a gap at its seq. Return True if the message was stored."""
         return await self._file.write(partial(writes.delete_message, message=message))
 
     # reading
 
     async def outgoing(self) -> list[Message]:
-        """Return the messages that are SENDING, in the order in which they were given."""
+        """Return the messages that are SENDING, in the order in which they were stored."""
         return await self._select("WHERE m.status=1 ORDER BY m.local_id", ())
 
     async def get(self, key: ConversationKey, seq: int) -> Message | None:
-        """Return one numbered message, None when it is not stored here."""
+        """Return the message with this seq, None if it is not stored."""
         found = await self._select("WHERE m.type=? AND m.peer=? AND m.seq=?", (*key, seq))
         return found[0] if found else None
 
     async def msg_id_at(self, key: ConversationKey, seq: int) -> str | None:
-        """Return the msg_id of a numbered message, None when it is not stored here."""
+        """Return the msg_id of the message with this seq, None if it is not stored."""
 
         def read(connection: sqlite3.Connection) -> str | None:
             sql = "SELECT msg_id FROM messages WHERE type=? AND peer=? AND seq=?"
@@ -121,7 +130,7 @@ class MessageTable:
         return await self._file.read(read)
 
     async def last_of(self, keys: Sequence[ConversationKey]) -> list[Message]:
-        """Return the last message of each of these conversations that has one."""
+        """Return the last message of each of these conversations that has messages."""
         sql = f"{message_rows.SELECT} WHERE m.type=? AND m.peer=? ORDER BY m.position DESC, m.local_id DESC LIMIT 1"
 
         def read(connection: sqlite3.Connection) -> list[Message]:
@@ -131,20 +140,20 @@ class MessageTable:
         return self._bound(await self._file.read(read))
 
     async def position_of(self, key: ConversationKey, at: Message | int) -> RowPosition:
-        """Return the position of a message, or of a seq. Raises InvalidArgument for a message that has none here."""
-        return await self._file.read(partial(message_rows.place_of, key=key, at=at))
+        """Return the position of a message, or of a seq. Raises InvalidArgument for a message that is not stored."""
+        return await self._file.read(partial(message_rows.position_of, key=key, at=at))
 
     async def page(
         self, key: ConversationKey, count: int, *, before: RowPosition | None = None, low: int = 0, high: int = ANY_SEQ
     ) -> list[Message]:
-        """Return messages newest first, deleted ones too.
+        """Return messages newest first, including deleted ones.
 
         Args:
             key: The conversation.
-            count: How many at most.
-            before: Only messages before this position; None begins with the last.
-            low: Nothing at a lower position.
-            high: Nothing with a higher seq.
+            count: The maximum number of messages.
+            before: Only messages before this position; None starts with the last message.
+            low: The lowest position, inclusive.
+            high: The highest seq, inclusive; messages without a seq are returned too.
         """
         return await self._select(
             "WHERE m.type=? AND m.peer=? AND m.position>=? AND (m.position, m.local_id)<(?,?)"
@@ -155,14 +164,14 @@ class MessageTable:
     async def page_after(
         self, key: ConversationKey, count: int, *, after: RowPosition, low: int = 0, high: int = ANY_SEQ
     ) -> list[Message]:
-        """Return messages oldest first, deleted ones too.
+        """Return messages oldest first, including deleted ones.
 
         Args:
             key: The conversation.
-            count: How many at most.
+            count: The maximum number of messages.
             after: Only messages after this position.
-            low: Nothing at a lower position.
-            high: Nothing at a higher position.
+            low: The lowest position, inclusive.
+            high: The highest position, inclusive.
         """
         return await self._select(
             "WHERE m.type=? AND m.peer=? AND m.position BETWEEN ? AND ? AND (m.position, m.local_id)>(?,?)"
@@ -173,17 +182,17 @@ class MessageTable:
     async def search(self, query: fulltext.SearchQuery, limit: int) -> SearchRows:
         """Return the newest `limit` messages that match, and the extents of the timelines that were searched.
 
-        What came since the last search is indexed first, in parts, between which messages are stored.
+        Rows that are not indexed yet are indexed first, in batches, between which other writes run.
         """
         while await self._file.read(fulltext.unindexed):
             await self._file.write(fulltext.index_more)
 
         def read(connection: sqlite3.Connection) -> SearchRows:
-            places = fulltext.search(connection, query, limit)
-            ids = json.dumps([local_id for _, local_id in places])
+            sort_keys = fulltext.search(connection, query, limit)
+            ids = json.dumps([local_id for _, local_id in sort_keys])
             sql = f"{message_rows.SELECT} JOIN json_each(?) j ON m.local_id=j.value ORDER BY j.key"
             messages = [message_rows.message_of(row) for row in connection.execute(sql, (ids,)).fetchall()]
-            return SearchRows(messages, places, timeline_state.extents(connection, query.key))
+            return SearchRows(messages, sort_keys, timeline_state.extents(connection, query.key))
 
         rows = await self._file.read(read)
         self._bound(rows.messages)
@@ -192,7 +201,7 @@ class MessageTable:
     async def _set(self, column: str, message: Message, value: object) -> None:
         sql = f"UPDATE messages SET {column}=? WHERE {message_rows.ITS_ROW}"
         if not await self._file.write_statement(sql, (value, *message_rows.ids_of(message))):
-            raise InvalidArgument("this device does not hold the message")
+            raise InvalidArgument("the message is not stored on this device")
 
     async def _select(self, where: str, values: tuple[object, ...]) -> list[Message]:
         def read(connection: sqlite3.Connection) -> list[Message]:

@@ -1,4 +1,4 @@
-"""What the local store knows of itself and of its server: named values, and the server's epoch."""
+"""Named values of the local store, and the epoch of its server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class MetaTable:
         self._file = file
 
     async def get(self, name: str, default: str) -> str:
-        """Return the value of a name. `default` is stored when there is none."""
+        """Return the value of a name; store and return `default` if there is none."""
 
         def write(connection: sqlite3.Connection) -> str:
             connection.execute("INSERT INTO meta VALUES(?,?) ON CONFLICT DO NOTHING", (name, default))
@@ -33,12 +33,13 @@ class MetaTable:
         await self._file.write_statement(sql, (name, value))
 
     async def enter_epoch(self, epoch: str) -> bool:
-        """Store the server's epoch. Returns True if another was known.
+        """Store the server's epoch; return True if another epoch was stored before.
 
-        Then the server has another history: intervals, heads and seqs are dropped, and rows stay.
+        In that case the server has another history: coverage, delivered seqs and the seqs of messages are dropped. Rows
+        stay.
         """
         return await self._file.write(partial(timeline_state.enter_epoch, epoch=epoch))
 
     async def forget_history(self) -> None:
-        """Drop intervals, heads and seqs, because the server has another history. Rows stay."""
+        """Drop coverage, delivered seqs and the seqs of messages, because the server has another history. Rows stay."""
         await self._file.write(timeline_state.forget_history)

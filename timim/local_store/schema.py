@@ -1,10 +1,14 @@
-"""The tables of the local store. A released migration never changes: a new file takes all of them, an old one the rest."""
+"""The schema of the local store.
+
+A released migration never changes. A new file runs all migrations, an old file those that it has not run.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
 
+from ..sqlite.blank import copy_blank, is_empty
 from . import fulltext
 
 __all__ = ["VERSION", "migrate", "statements"]
@@ -14,17 +18,27 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a new or old file to the current schema. Raises sqlite3.DatabaseError for a file of a newer timim."""
+    """Migrate a new or old file to the current schema. Raises sqlite3.DatabaseError for a file of a newer timim."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise sqlite3.DatabaseError(f"the file is of a newer timim (schema {version})")
     fulltext.register(connection)
-    if version < VERSION:  # in one transaction: each has to be on disk, and a new device's login waits for it
-        steps = " ".join(statements(number) for number in range(version + 1, VERSION + 1))
-        connection.executescript(f"BEGIN; {steps} PRAGMA user_version={VERSION}; COMMIT;")
+    if version == 0 and is_empty(connection):
+        copy_blank(_build, connection)
+    elif version < VERSION:
+        _upgrade(connection, version)
+
+
+def _build(connection: sqlite3.Connection) -> None:
+    _upgrade(connection, 0)
+
+
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    steps = " ".join(statements(number) for number in range(version + 1, VERSION + 1))
+    connection.executescript(f"BEGIN; {steps} PRAGMA user_version={VERSION}; COMMIT;")  # one transaction, one sync to disk
 
 
 def statements(number: int) -> str:
-    """Return the statements of a migration; their numbers begin with 1."""
+    """Return the statements of a migration; `number` begins with 1."""
     (path,) = MIGRATIONS.glob(f"{number:04}_*.sql")
     return path.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What is known of each timeline, in the local store: its row while a transaction changes it, and queries of it."""
+"""The known state of each timeline in the local store: its row during a transaction, and queries."""
 
 from __future__ import annotations
 
@@ -21,70 +21,84 @@ SELECT_CONVERSATION = (
 
 @dataclass(slots=True)
 class TimelineState:
-    """A conversation's row while a transaction changes it: read once, written once."""
+    """A conversation's row during a transaction: read once, changed in memory, written once."""
 
     key: ConversationKey
     coverage: Coverage = field(default_factory=Coverage)
     last_seq: int = 0
     last_time: int = 0
     read_seq: int = 0
-    floor: int = 1
-    head: int = 0
+    first_visible_seq: int = 1
+    delivered_seq: int = 0
     hidden_seq: int = 0
     listed: bool = False
-    acts_seq: int = 0
+    actions_seq: int = 0
     peer_read_seq: int = 0
-    waiting: bool = False  # acts wait for messages that are not held
-    unnumbered: bool = False  # some of its messages have no seq: one that comes may be one of them
+    waiting: bool = False  # actions wait for messages that are not stored
+    unnumbered: bool = False  # some messages have no seq: a received message may be one of them
 
     @classmethod
     def read(cls, connection: sqlite3.Connection, key: ConversationKey) -> TimelineState:
-        """The row, or what stands for one that is not there."""
+        """Return the state of a conversation; the default state if there is no row."""
         row = connection.execute(
             "SELECT coverage, last_seq, last_time, read_seq, floor, head, hidden_seq, listed,"
-            " acts_seq, peer_read_seq, EXISTS(SELECT 1 FROM acts WHERE type=?1 AND peer=?2),"
-            " EXISTS(SELECT 1 FROM messages WHERE type=?1 AND peer=?2 AND seq IS NULL)"
-            " FROM conversations WHERE type=?1 AND peer=?2",
-            tuple(key),
+            " acts_seq, peer_read_seq, EXISTS(SELECT 1 FROM acts WHERE type=? AND peer=?),"
+            " EXISTS(SELECT 1 FROM messages WHERE type=? AND peer=? AND seq IS NULL)"
+            " FROM conversations WHERE type=? AND peer=?",
+            tuple(key) * 3,
         ).fetchone()
         if row is None:
             return cls(key)
-        coverage, last_seq, last_time, read_seq, floor, head, hidden_seq, listed, acts, peer_read, waiting, unnumbered = row
+        (
+            coverage,
+            last_seq,
+            last_time,
+            read_seq,
+            first_visible_seq,
+            delivered_seq,
+            hidden_seq,
+            listed,
+            actions,
+            peer_read,
+            waiting,
+            unnumbered,
+        ) = row
         held = Coverage(json.loads(coverage))
-        numbers = (last_seq, last_time, read_seq, floor, head, hidden_seq)
-        return cls(key, held, *numbers, bool(listed), acts, peer_read, bool(waiting), bool(unnumbered))
+        numbers = (last_seq, last_time, read_seq, first_visible_seq, delivered_seq, hidden_seq)
+        return cls(key, held, *numbers, bool(listed), actions, peer_read, bool(waiting), bool(unnumbered))
 
     def cover(self, *covered: Interval, last_seq: int, last_time: int) -> None:
-        """These intervals are held; the timeline goes up to here, as far as this tells."""
+        """Add covered intervals, and raise the last known seq and time of the timeline."""
         for interval in covered:
             self.coverage = self.coverage.add(*interval)
         self.last_seq = max(self.last_seq, last_seq)
         self.last_time = max(self.last_time, last_time)
 
     def follow(self, seq: int) -> None:
-        """One of our own messages has this seq: there is nothing between it and the head that is not here."""
-        if seq == self.head + 1:
-            self.head = seq
-        if seq == self.acts_seq + 1:
-            self.acts_seq = seq
+        """Note the seq of an own message: a seq directly after the delivered seq raises the delivered seq."""
+        if seq == self.delivered_seq + 1:
+            self.delivered_seq = seq
+        if seq == self.actions_seq + 1:
+            self.actions_seq = seq
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Write it back."""
+        """Write the row."""
         connection.execute(
             "INSERT INTO conversations(type, peer, coverage, last_seq, last_time, read_seq, floor, head, listed,"
-            " acts_seq, peer_read_seq) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11) ON CONFLICT DO UPDATE"
-            " SET coverage=?3, last_seq=?4, last_time=?5, read_seq=?6, floor=?7, head=?8, listed=?9, acts_seq=?10,"
-            " peer_read_seq=?11",
+            " acts_seq, peer_read_seq) VALUES(?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE"
+            " SET coverage=excluded.coverage, last_seq=excluded.last_seq, last_time=excluded.last_time,"
+            " read_seq=excluded.read_seq, floor=excluded.floor, head=excluded.head, listed=excluded.listed,"
+            " acts_seq=excluded.acts_seq, peer_read_seq=excluded.peer_read_seq",
             (
                 *self.key,
                 _coverage_text(self.coverage),
                 self.last_seq,
                 self.last_time,
                 self.read_seq,
-                self.floor,
-                self.head,
+                self.first_visible_seq,
+                self.delivered_seq,
                 self.listed,
-                self.acts_seq,
+                self.actions_seq,
                 self.peer_read_seq,
             ),
         )
@@ -95,7 +109,7 @@ def _coverage_text(coverage: Coverage) -> str:
 
 
 def forget_history(connection: sqlite3.Connection) -> None:
-    """Nothing is known of any timeline; messages get their new numbers as they are seen again."""
+    """Forget all timelines; messages get their new seqs when they are fetched again."""
     connection.execute("DELETE FROM meta WHERE key IN ('synced', 'synced-c2c')")
     connection.execute("UPDATE messages SET seq=NULL WHERE seq IS NOT NULL")
     connection.execute(
@@ -106,7 +120,7 @@ def forget_history(connection: sqlite3.Connection) -> None:
 
 
 def enter_epoch(connection: sqlite3.Connection, epoch: str) -> bool:
-    """The server's epoch. True if another was known: then nothing is known of any timeline."""
+    """Store the server's epoch; if another was stored, forget all timelines and return True."""
     row = connection.execute("SELECT value FROM meta WHERE key='epoch'").fetchone()
     if row is not None and row[0] == epoch:
         return False
@@ -117,28 +131,56 @@ def enter_epoch(connection: sqlite3.Connection, epoch: str) -> bool:
 
 
 def extents(connection: sqlite3.Connection, key: ConversationKey | None) -> dict[ConversationKey, TimelineExtent]:
-    """Return the extent of this timeline, or of all."""
+    """Return the extent of one timeline, or of all if `key` is None."""
     sql = "SELECT type, peer, coverage, floor, last_seq FROM conversations"
     found = connection.execute(f"{sql} WHERE type=? AND peer=?", tuple(key)) if key else connection.execute(sql)
     return {
-        ConversationKey(TYPES[type], peer): TimelineExtent(Coverage(json.loads(held)), floor, last)
-        for type, peer, held, floor, last in found
+        ConversationKey(TYPES[type], peer): TimelineExtent(Coverage(json.loads(held)), first_visible_seq, last)
+        for type, peer, held, first_visible_seq, last in found
     }
 
 
 def conversation_of(connection: sqlite3.Connection, row: tuple[Any, ...]) -> ConversationRow:
-    """A row of SELECT_CONVERSATION, with what is unread."""
-    type, peer, held, head, last, read, floor, listed, time, acts, peer_read, pinned, muted, draft, unsent = row
+    """Return the conversation of a row of SELECT_CONVERSATION, with its unread counts."""
+    (
+        type,
+        peer,
+        held,
+        delivered_seq,
+        last,
+        read,
+        first_visible_seq,
+        listed,
+        time,
+        actions,
+        peer_read,
+        pinned,
+        muted,
+        draft,
+        unsent,
+    ) = row
     key = ConversationKey(TYPES[type], peer)
-    coverage, marks = Coverage(json.loads(held)), ConversationFlags(pinned, bool(muted), draft)
+    coverage, flags = Coverage(json.loads(held)), ConversationFlags(pinned, bool(muted), draft)
     unread = message_actions.unread_of(connection, key)
     return ConversationRow(
-        key, coverage, head, last, read, floor, bool(listed), time, acts, peer_read, marks, bool(unsent), *unread
+        key,
+        coverage,
+        delivered_seq,
+        last,
+        read,
+        first_visible_seq,
+        bool(listed),
+        time,
+        actions,
+        peer_read,
+        flags,
+        bool(unsent),
+        *unread,
     )
 
 
 def ensure(connection: sqlite3.Connection, key: ConversationKey) -> None:
-    """There is a row for this conversation."""
+    """Insert a row for a conversation that has none."""
     connection.execute("INSERT INTO conversations(type, peer) VALUES(?,?) ON CONFLICT DO NOTHING", tuple(key))
 
 
@@ -148,7 +190,7 @@ def coverage_of(connection: sqlite3.Connection, key: ConversationKey) -> Coverag
     return Coverage(json.loads(row[0])) if row else Coverage()
 
 
-def floor_of(connection: sqlite3.Connection, key: ConversationKey) -> int:
+def first_visible_seq_of(connection: sqlite3.Connection, key: ConversationKey) -> int:
     """Return the first seq that this account may see."""
     row = connection.execute("SELECT floor FROM conversations WHERE type=? AND peer=?", tuple(key)).fetchone()
     return int(row[0]) if row else 1
@@ -160,7 +202,7 @@ def write_coverage(connection: sqlite3.Connection, key: ConversationKey, coverag
 
 
 def set_flags(connection: sqlite3.Connection, key: ConversationKey, flags: ConversationFlags) -> ConversationFlags:
-    """What the account has of the conversation, and what it is then: a draft that the server has not got yet stays."""
+    """Store the server's flags, except over a draft that the server has not received yet; return the stored flags."""
     (draft,) = connection.execute(
         "UPDATE conversations SET pinned=?, muted=?, draft=CASE WHEN draft_unsent THEN draft ELSE ? END"
         " WHERE type=? AND peer=? RETURNING draft",
@@ -170,7 +212,7 @@ def set_flags(connection: sqlite3.Connection, key: ConversationKey, flags: Conve
 
 
 def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: int) -> int:
-    """The last held seq of this time or an earlier one, 0 for none; by halving, for times never go back."""
+    """Return the last stored seq at or before a time, 0 for none, by binary search: times never decrease."""
     low, high = 0, connection.execute("SELECT max(seq) FROM messages WHERE type=? AND peer=?", tuple(key)).fetchone()[0] or 0
     while low < high:
         middle = (low + high + 1) // 2
@@ -186,10 +228,10 @@ def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: i
 
 
 def seq_at(connection: sqlite3.Connection, key: ConversationKey, time: int, newest: int) -> tuple[int, bool]:
-    """`last_not_after`, and whether what follows it is held too, or is nothing."""
+    """Return `last_not_after`, and whether the coverage proves that no later message is that old."""
     seq = last_not_after(connection, key, time)
     younger = connection.execute("SELECT min(seq) FROM messages WHERE type=? AND peer=? AND seq>?", (*key, seq)).fetchone()[0]
-    first = max(seq, floor_of(connection, key))
+    first = max(seq, first_visible_seq_of(connection, key))
     return seq, coverage_of(connection, key).covers(first, younger or newest)
 
 
@@ -213,6 +255,6 @@ def flagged(connection: sqlite3.Connection) -> list[FlaggedConversation]:
 
 
 def unsent_drafts(connection: sqlite3.Connection) -> list[tuple[ConversationKey, str]]:
-    """Return the drafts that the server has not got yet."""
+    """Return the drafts that the server has not received yet."""
     found = connection.execute("SELECT type, peer, draft FROM conversations WHERE draft_unsent").fetchall()
     return [(ConversationKey(TYPES[type], peer), draft) for type, peer, draft in found]

@@ -1,4 +1,4 @@
-"""What goes into the local store and what comes out of it, as values. No I/O."""
+"""Values that the local store accepts and returns. No I/O."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .message_actions import IncomingAction, ServerUnreadCount, UnreadCounts
 
 
 class MessageRow(msgspec.Struct, frozen=True, gc=False):
-    """A received message, as its row will be."""
+    """A received message, to be stored as a row."""
 
     seq: int
     msg_id: str
@@ -29,13 +29,13 @@ class MessageRow(msgspec.Struct, frozen=True, gc=False):
     member: SenderMember | None = None
     state: MessageState | None = None
     mentions: tuple[str, ...] = ()
-    calls: bool = False  # it mentions this account, or everybody
+    calls: bool = False  # mentions this account, or everybody
     receipt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationFlags:
-    """What this account has of a conversation; `pinned`: since when, 0: it is not."""
+    """This account's flags of a conversation; `pinned` is the time of pinning, 0 if the conversation is not pinned."""
 
     pinned: int = 0
     muted: bool = False
@@ -44,35 +44,42 @@ class ConversationFlags:
 
 @dataclass(frozen=True, slots=True)
 class IngestBatch:
-    """What came of one conversation, and the intervals that this proves.
+    """Received entries of one conversation, and the intervals that they prove.
 
-    `live`: it came by itself, up to `head`, and what is new of it will be thrown; otherwise somebody asked for it.
-    `acts_seq`: with this batch, all acts up to here are applied; those that are new are told.
+    Attributes:
+        live: The entries are new up to `delivered_seq`, and new messages are delivered to handlers. False for history queries.
+        actions_seq: All actions up to this seq are applied with this batch; new ones are reported in the result.
+        count: The server's unread count, if the server sent one.
     """
 
     key: ConversationKey
     incoming: Sequence[MessageRow] = ()
     covered: Sequence[Interval] = ()
     live: bool = False
-    head: int = 0
+    delivered_seq: int = 0
     last_seq: int = 0
     last_time: int = 0
     read_seq: int = 0
-    floor: int = 0
-    acts: Sequence[IncomingAction] = ()
-    acts_seq: int = 0
+    first_visible_seq: int = 0
+    actions: Sequence[IncomingAction] = ()
+    actions_seq: int = 0
     user_id: str = ""
     count: ServerUnreadCount | None = None
     peer_read_seq: int = 0
-    marks: ConversationFlags | None = None
+    flags: ConversationFlags | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class IngestResult:
-    """What became of a batch: the messages to throw, in order, and how its conversation stands in the list.
+    """The result of storing a batch.
 
-    `unread` (with `mentioned`) None: nothing but the new messages changes it. `acted`: acts to tell of, each with its
-    message as it is now. `peer_read_seq`: 0 if it has not risen.
+    Attributes:
+        new: The messages to deliver to handlers, in order.
+        listed: The conversation is in the conversation list.
+        unread: The unread counts; None if only `new` changes them.
+        acted: The actions to report to handlers, each with its message in its new state.
+        peer_read_seq: The seq up to which the peer has read; 0 if it has not risen.
+        flags: The flags, if the batch had flags.
     """
 
     key: ConversationKey
@@ -82,24 +89,27 @@ class IngestResult:
     unread: UnreadCounts | None
     acted: Sequence[tuple[IncomingAction, Message]] = ()
     peer_read_seq: int = 0
-    marks: ConversationFlags | None = None
+    flags: ConversationFlags | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationRow:
-    """What is known of a conversation. `listed`: it stands in the conversation list; `head`: docs/history.md."""
+    """The known state of a conversation. `listed`: it is in the conversation list.
+
+    docs/explanation/history_and_coverage.md explains `delivered_seq`.
+    """
 
     key: ConversationKey
     coverage: Coverage
-    head: int
+    delivered_seq: int
     last_seq: int
     read_seq: int
-    floor: int
+    first_visible_seq: int
     listed: bool
     last_time: int
-    acts_seq: int
+    actions_seq: int
     peer_read_seq: int
-    marks: ConversationFlags
+    flags: ConversationFlags
     draft_unsent: bool
     unread: int
     mentioned: int
@@ -107,7 +117,7 @@ class ConversationRow:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The server numbered one of our own messages. Both ids name its row: a deleted one's `local_id` is used again."""
+    """The server's ack of a sent message. Both ids identify the row, because the `local_id` of a deleted row is reused."""
 
     key: ConversationKey
     local_id: int
@@ -120,25 +130,25 @@ class Ack:
 
 
 class AckResult(NamedTuple):
-    """What became of an acked message's row. `status` None: the user deleted it meanwhile, it stays so and is not held."""
+    """The row of an acked message. `status` is None if the user deleted the row before the ack; it is not restored."""
 
     status: MessageStatus | None
     local_id: int
-    head: int  # of its conversation: it grows with messages that follow it
+    delivered_seq: int  # of the conversation
 
 
 class RowPosition(NamedTuple):
-    """Where a row stands in its conversation: at its seq, or behind the seq that was the last when it was made."""
+    """The sort key of a row in its conversation: its seq, or the last seq at the time when the row was created."""
 
     position: int
     local_id: int
 
 
 class TimelineExtent(NamedTuple):
-    """What is known of a timeline: the stored seqs, the first seq that may be seen, the last seq."""
+    """The extent of a timeline: the stored seqs, the first seq that the account may see, the last known seq."""
 
     coverage: Coverage
-    floor: int
+    first_visible_seq: int
     last_seq: int
 
 
@@ -160,24 +170,24 @@ class FlaggedConversation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SearchRows:
-    """Messages newest first, the place of each among the results, and what is known of the timelines."""
+    """Messages newest first, the sort key of each, and the extents of the timelines."""
 
     messages: list[Message]
-    places: list[tuple[int, int]]
+    sort_keys: list[tuple[int, int]]
     known: dict[ConversationKey, TimelineExtent]
 
 
 class MessageBinder(Protocol):
-    """Makes messages that come out of the store those of a client."""
+    """Binds the messages that the store returns to a client."""
 
     def bind(self, message: Message) -> Message:
-        """Bind a message, and return it."""
+        """Bind a message and return it."""
         ...
 
 
 class PlainBinder:
-    """A binder for a store without a client: it leaves messages as they are."""
+    """A binder for a store without a client: messages stay unbound."""
 
     def bind(self, message: Message) -> Message:
-        """Return the message."""
+        """Return the message unchanged."""
         return message

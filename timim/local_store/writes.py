@@ -1,6 +1,7 @@
-"""The local store's tables: what runs inside its transactions. Rows of messages, and what is known of each timeline.
+"""Write operations that run inside the local store's transactions, on message rows and timeline states.
 
-Intervals grow in the same transaction as the rows that prove them; a refetch writes only what the server knows.
+Coverage grows in the same transaction as the rows that prove it. Fetching a message again overwrites only data of the
+server, not data of this device.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from ..ids import ConversationKey, ConversationType
 from ..message import Message, MessageState
-from ..protocol.coverage import Interval
+from ..protocol.coverage import Coverage
 from ..protocol.entries import MessageActionKind
 from . import bulk_insert, message_actions
 from .message_actions import IncomingAction, UnreadCounts
@@ -26,15 +27,15 @@ _INSERT_OUTGOING = (
     " cloud_custom_data, unsent, mentions, receipt) VALUES(?,?,?,?,?,?,?,1,1,?,?,?,1,?,?)"
 )
 _SETTLE = (
-    "UPDATE messages SET seq=?1, position=?1, timestamp=?2, body=?3, unsent=0, error_code=0, error_info='',"
-    " profile=coalesce(?4, profile), member=coalesce(?5, member), status=CASE WHEN status=4 THEN 4 ELSE 2 END"
-    " WHERE local_id=?6 AND msg_id=?7"
+    "UPDATE messages SET seq=?, position=?, timestamp=?, body=?, unsent=0, error_code=0, error_info='',"
+    " profile=coalesce(?, profile), member=coalesce(?, member), status=CASE WHEN status=4 THEN 4 ELSE 2 END"
+    " WHERE local_id=? AND msg_id=?"
 )
 _INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ? AND local_id>?"
 
 
 def add_outgoing(connection: sqlite3.Connection, outgoing: Sequence[tuple[Message, bytes]]) -> list[int]:
-    """Store messages and their bodies as SENDING, in this order. Returns their local_ids."""
+    """Store messages and their bodies as SENDING, in this order; return their local_ids."""
     local_ids: list[int] = []
     for key, of_one in groupby(outgoing, key=lambda one: one[0].conversation):
         assert key is not None
@@ -73,41 +74,44 @@ def _outgoing_row(local_id: int, key: ConversationKey, position: int, message: M
 
 
 def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[AckResult]:
-    """Write the acks of our own messages: seq, state and coverage."""
+    """Store the acks of sent messages: seq, status and coverage."""
     settled = _settle_all(connection, acks)
-    heads: dict[ConversationKey, int] = {}
+    delivered_seqs: dict[ConversationKey, int] = {}
     for key in {ack.key for ack in acks}:
+        pairs = [(ack, row) for ack, row in zip(acks, settled, strict=True) if ack.key == key]
+        seqs = [ack.seq for ack, _ in pairs]
+        stored = Coverage([(ack.seq, ack.seq) for ack, row in pairs if row is not None])  # most acks are adjacent
         known = TimelineState.read(connection, key)
-        for ack, row in zip(acks, settled, strict=True):
-            if ack.key == key:
-                held = [Interval(ack.seq, ack.seq)] if row is not None else []
-                known.cover(*held, last_seq=ack.seq, last_time=ack.timestamp)
-                known.follow(ack.seq)
+        known.cover(*stored, last_seq=max(seqs), last_time=max(ack.timestamp for ack, _ in pairs))
+        for seq in seqs:
+            known.follow(seq)
         known.write(connection)
-        heads[key] = known.head
-        _keep_behind(connection, key)
+        delivered_seqs[key] = known.delivered_seq
+        _move_sending_last(connection, key)
         if known.waiting:
-            message_actions.apply_waiting(connection, key, [ack.seq for ack in acks if ack.key == key])
+            message_actions.apply_waiting(connection, key, seqs)
     return [
-        AckResult(STATUSES[row[1]], row[0], heads[ack.key]) if row is not None else AckResult(None, 0, heads[ack.key])
+        AckResult(STATUSES[row[1]], row[0], delivered_seqs[ack.key])
+        if row is not None
+        else AckResult(None, 0, delivered_seqs[ack.key])
         for ack, row in zip(acks, settled, strict=True)
     ]
 
 
-def _keep_behind(connection: sqlite3.Connection, key: ConversationKey) -> None:
-    """Move the messages that are being sent behind all numbered ones."""
+def _move_sending_last(connection: sqlite3.Connection, key: ConversationKey) -> None:
+    """Move the messages that are being sent after all messages with a seq."""
     connection.execute(
         "UPDATE messages INDEXED BY messages_unsettled SET position="
-        "(SELECT max(position) FROM messages WHERE type=?1 AND peer=?2) WHERE status=1 AND type=?1 AND peer=?2",
-        tuple(key),
+        "(SELECT max(position) FROM messages WHERE type=? AND peer=?) WHERE status=1 AND type=? AND peer=?",
+        tuple(key) * 2,
     )
 
 
 def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int] | None]:
-    """Number the rows of these messages. Returns the local_id and the status of each row, None where there is none."""
+    """Set the seqs of acked rows; return the local_id and status of each row, None for a deleted row."""
     try:
         connection.executemany(_SETTLE, [_settled_row(ack) for ack in acks])
-    except sqlite3.IntegrityError:  # one of them is here already, by its push; the ones before it are written once more
+    except sqlite3.IntegrityError:  # a push has stored one of them; writing the earlier rows a second time is harmless
         return [_settle(connection, ack) for ack in acks]
     sql = "SELECT msg_id, local_id, status FROM messages WHERE local_id IN (SELECT value FROM json_each(?))"
     found = connection.execute(sql, (json.dumps([ack.local_id for ack in acks]),)).fetchall()
@@ -116,13 +120,13 @@ def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tup
 
 
 def _settled_row(ack: Ack) -> tuple[Any, ...]:
-    return ack.seq, ack.timestamp, ack.body, packed(ack.profile), packed(ack.member), ack.local_id, ack.msg_id
+    return ack.seq, ack.seq, ack.timestamp, ack.body, packed(ack.profile), packed(ack.member), ack.local_id, ack.msg_id
 
 
 def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
     try:
         row = connection.execute(f"{_SETTLE} RETURNING local_id, status", _settled_row(ack)).fetchone()
-    except sqlite3.IntegrityError:  # its push came first: one row, with what the user put on this one
+    except sqlite3.IntegrityError:  # the push came first: keep its row, and move the user's data to it
         row = connection.execute(
             "UPDATE messages SET (custom_int, custom_data, status) = (SELECT o.custom_int, o.custom_data,"
             " CASE WHEN o.status=4 THEN 4 ELSE messages.status END FROM messages o WHERE o.local_id=?)"
@@ -145,64 +149,64 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     last_time = max((item.timestamp for item in batch.incoming), default=batch.last_time)
     known.cover(*batch.covered, last_seq=batch.last_seq, last_time=last_time)
     known.read_seq = max(known.read_seq, batch.read_seq)
-    known.floor = max(known.floor, batch.floor)
-    known.head = max(known.head, batch.head)
+    known.first_visible_seq = max(known.first_visible_seq, batch.first_visible_seq)
+    known.delivered_seq = max(known.delivered_seq, batch.delivered_seq)
     known.listed = known.listed or (live and batch.last_seq > known.hidden_seq)
     peer_read_seq = batch.peer_read_seq if batch.peer_read_seq > known.peer_read_seq else 0
     known.peer_read_seq = max(known.peer_read_seq, batch.peer_read_seq)
-    told_up_to = known.acts_seq if batch.acts_seq else 1 << 62
-    known.acts_seq = max(known.acts_seq, batch.acts_seq)
+    reported_seq = known.actions_seq if batch.actions_seq else 1 << 62
+    known.actions_seq = max(known.actions_seq, batch.actions_seq)
     known.write(connection)
     if known.unnumbered:
         for item in batch.incoming:
-            _recognise(connection, key, item)
+            _number_existing(connection, key, item)
     new: list[Message] = []
     for item, local_id in _insert(connection, batch):
         if local_id is not None:
             if live:
                 new.append(new_message(key, item, local_id, known.read_seq))
-        elif (held := _refresh(connection, key, item, live=live)) is not None:
-            new.append(held)
+        elif (undelivered := _refresh(connection, key, item, live=live)) is not None:
+            new.append(undelivered)
     if known.waiting and batch.incoming:
         message_actions.apply_waiting(connection, key, [item.seq for item in batch.incoming])
-        new = [_held(connection, message.local_id) for message in new]
-    acted = _add_acts(connection, batch, new, told_up_to) if batch.acts else []
-    marks = set_flags(connection, key, batch.marks) if batch.marks is not None else None
+        new = [_read_message(connection, message.local_id) for message in new]
+    acted = _apply_actions(connection, batch, new, reported_seq) if batch.actions else []
+    flags = set_flags(connection, key, batch.flags) if batch.flags is not None else None
     if batch.count is not None:
         message_actions.set_base(connection, key, batch.count)
     unread: UnreadCounts | None = None
-    if batch.read_seq or batch.count is not None or any(act.kind == MessageActionKind.RECALL for act in batch.acts):
+    if batch.read_seq or batch.count is not None or any(one.kind == MessageActionKind.RECALL for one in batch.actions):
         unread = message_actions.unread_of(connection, key)
-    return IngestResult(key, new, known.listed, known.last_time, unread, acted, peer_read_seq, marks)
+    return IngestResult(key, new, known.listed, known.last_time, unread, acted, peer_read_seq, flags)
 
 
-def _held(connection: sqlite3.Connection, local_id: int) -> Message:
+def _read_message(connection: sqlite3.Connection, local_id: int) -> Message:
     return message_of(connection.execute(f"{SELECT} WHERE m.local_id=?", (local_id,)).fetchone())
 
 
-def _add_acts(
-    connection: sqlite3.Connection, batch: IngestBatch, new: list[Message], told_up_to: int
+def _apply_actions(
+    connection: sqlite3.Connection, batch: IngestBatch, new: list[Message], reported_seq: int
 ) -> list[tuple[IncomingAction, Message]]:
-    """Apply a batch's acts; the ones to tell of. What of `new` they change is told as it is after them."""
+    """Apply the actions of a batch; return those above `reported_seq`. Messages of `new` that they change are read again."""
     acted: list[tuple[IncomingAction, int]] = []
-    for act in batch.acts:
-        local_id = message_actions.apply(connection, batch.key, act)
-        if act.seq <= told_up_to:
+    for action in batch.actions:
+        local_id = message_actions.apply(connection, batch.key, action)
+        if action.seq <= reported_seq:
             continue
-        message_actions.recounted(connection, batch.key, act, batch.user_id)
+        message_actions.subtract_recalled(connection, batch.key, action, batch.user_id)
         if local_id is not None:
-            acted.append((act, local_id))
-    touched = {local_id for _, local_id in acted}
-    new[:] = [_held(connection, message.local_id) if message.local_id in touched else message for message in new]
-    return [(act, _held(connection, local_id)) for act, local_id in acted]
+            acted.append((action, local_id))
+    changed = {local_id for _, local_id in acted}
+    new[:] = [_read_message(connection, message.local_id) if message.local_id in changed else message for message in new]
+    return [(action, _read_message(connection, local_id)) for action, local_id in acted]
 
 
 def _insert(connection: sqlite3.Connection, batch: IngestBatch) -> list[tuple[MessageRow, int | None]]:
-    """Insert what is not here yet; each item with its new local_id, None for one that is here."""
+    """Insert the messages that have no row; return each item with its new local_id, None if it had a row."""
     items = batch.incoming
     if not items:
         return []
-    insert = bulk_insert.insert_all if len(items) > 1 else bulk_insert.insert_each  # one is cheaper by itself
+    insert = bulk_insert.insert_all if len(items) > 1 else bulk_insert.insert_each  # cheaper for one message
     try:
         count, last = insert(connection, batch)
     except bulk_insert.HoldsNUL:
@@ -215,8 +219,8 @@ def _insert(connection: sqlite3.Connection, batch: IngestBatch) -> list[tuple[Me
 
 
 def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: MessageRow, *, live: bool) -> Message | None:
-    """It is here: what the server knows is written anew, what this device put on it stays. Itself, if it is to be thrown."""
-    local_id, thrown, held = connection.execute(
+    """Update the server's data of a stored message; return the message if it must be delivered and never was."""
+    local_id, delivered, state = connection.execute(
         "SELECT local_id, thrown, state FROM messages WHERE type=? AND peer=? AND seq=?", (*key, item.seq)
     ).fetchone()
     connection.execute(
@@ -233,16 +237,16 @@ def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: Message
             local_id,
         ),
     )
-    if held is not None or item.state is not None:
-        told = item.state if item.state is not None else MessageState()
-        message_actions.write_message(connection, local_id, told, item.body, item.cloud_custom_data)
-    return _held(connection, local_id) if live and not thrown else None
+    if state is not None or item.state is not None:
+        received = item.state if item.state is not None else MessageState()
+        message_actions.write_message(connection, local_id, received, item.body, item.cloud_custom_data)
+    return _read_message(connection, local_id) if live and not delivered else None
 
 
-def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: MessageRow) -> None:
-    """Number the row that this message has already: ours, and its ack was lost; or known from before the server's epoch.
+def _number_existing(connection: sqlite3.Connection, key: ConversationKey, item: MessageRow) -> None:
+    """Set the seq of a row without one that stores this message: its ack was lost, or the server has a new epoch.
 
-    A msg_id without a time (of a tip, or by REST) may be many messages': then it is the one that says the same.
+    Several messages may share a msg_id without a time (a tip, or one sent by REST); then time and body must match too.
     """
     row = connection.execute(
         "SELECT local_id FROM messages WHERE type=? AND peer=? AND msg_id=? AND sender=? AND seq IS NULL"
@@ -254,7 +258,7 @@ def _recognise(connection: sqlite3.Connection, key: ConversationKey, item: Messa
 
 
 def delete_message(connection: sqlite3.Connection, message: Message) -> bool:
-    """Delete the row and open a gap at its seq; return whether there was a row."""
+    """Delete the row of a message and open a gap at its seq; return whether there was a row."""
     sql = f"DELETE FROM messages WHERE {ITS_ROW} RETURNING type, peer, seq"
     row = connection.execute(sql, ids_of(message)).fetchone()
     if row is not None and row[2] is not None:
@@ -264,7 +268,7 @@ def delete_message(connection: sqlite3.Connection, message: Message) -> bool:
 
 
 def delete_conversation(connection: sqlite3.Connection, key: ConversationKey, *, messages: bool) -> bool:
-    """Off the list, or with its messages and all that is known of its timeline; True if it was listed."""
+    """Remove a conversation from the list, with `messages` also its messages and coverage; return True if it was listed."""
     where = " WHERE type=? AND peer=?"
     row = connection.execute("SELECT listed FROM conversations" + where, tuple(key)).fetchone()
     connection.execute("UPDATE conversations SET listed=0, hidden_seq=last_seq" + where, tuple(key))

@@ -1,4 +1,4 @@
-"""Tools for media files: formats, resizing, animations, metadata and durations. See docs/pictures.md.
+"""Tools for media files: formats, resizing, animations, metadata and durations. See docs/explanation/media.md.
 
-Pictures are used through `timim/media.py`, durations directly.
+`timim/media.py` is the interface to the tools for pictures; durations are used directly.
 """

@@ -1,7 +1,7 @@
-"""Animations: their frames counted, and smaller animations made of them.
+"""Animations: counting of frames, and smaller variants.
 
-Invariant: a variant moves only if all its frames were decoded within the bounds, and its bytes are fewer than the original's
-(or few); otherwise it is the first frame. Its format is the original's: a viewer that shows the one shows the other.
+Invariant: a variant is animated only if all frames were decoded within the limits and it is smaller than the original (or
+small anyway); otherwise it is the first frame. It has the format of the original, so that the same viewers can show it.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-MAX_FRAMES = 200  # of a variant that moves: with the two bounds below, about a second of a thread
-_MAX_DECODED = 60_000_000  # pixels of all frames as they are
-_MAX_MADE = 12_000_000  # pixels of all frames of a variant: 48 MB are held until they are written
-_SMALL_BYTES = 128 * 1024  # a variant may always have so many: a drawing of few colours grows when it is scaled
-_DELAY_MS: Final = 100  # of a frame that names none, as browsers have it
+MAX_FRAMES = 200  # of an animated variant; with the two limits below, about a second of a thread
+_MAX_DECODED = 60_000_000  # pixels of all original frames
+_MAX_MADE = 12_000_000  # pixels of all frames of a variant, which need 48 MB until they are written
+_SMALL_BYTES = 128 * 1024  # always allowed for a variant, because a drawing with few colours grows when it is scaled
+_DELAY_MS: Final = 100  # of a frame without a delay, as in browsers
 _FORMATS: Final = frozenset({"GIF", "WEBP", "PNG"})
 
 
 def count_frames(data: bytes, im: ImageFile, form: str, limits: ImageLimits) -> int:
-    """Return the number of frames; 1 for formats whose further pictures are pages. Raises TooLarge over the limit."""
+    """Return the number of frames; 1 for formats whose further pictures are pages. Raises TooLarge above the limit."""
     frames = count_gif_frames(data, limits.max_frames) if form == "GIF" else 1
     if form in ("PNG", "WEBP", "AVIF"):
-        frames = int(getattr(im, "n_frames", 1))  # the file's own word, from its header
+        frames = int(getattr(im, "n_frames", 1))  # the number in the file's header
     if frames > limits.max_frames:
-        raise TooLarge(f"an animation of more than {limits.max_frames} frames")
+        raise TooLarge(f"the animation has more than {limits.max_frames} frames, which is the limit")
     return frames
 
 
 def animated_variants(data: bytes, form: str, frames: int, turn: int, sides: tuple[int, ...]) -> dict[int, Variant]:
-    """Return the variants that move, by their shorter side; those past a bound are left out."""
+    """Return the animated variants by their shorter side, without those above a limit."""
     if form not in _FORMATS or not 1 < frames <= MAX_FRAMES:
         return {}
     im, _ = open_picture(data)
@@ -47,19 +47,19 @@ def animated_variants(data: bytes, form: str, frames: int, turn: int, sides: tup
     targets = {side: size for side, size in targets.items() if frames * size[0] * size[1] <= _MAX_MADE}
     if not targets:
         return {}
-    kept: dict[int, list[Image]] = {side: [] for side in targets}
+    scaled: dict[int, list[Image]] = {side: [] for side in targets}
     delays: list[int] = []
     loop = im.info.get("loop")
     for frame, delay in _iter_frames(im, frames):
         delays.append(delay)
         for side, size in targets.items():
-            kept[side].append(_scale_frame(frame, size, im.info.get("icc_profile"), turn))
-    made = {side: _write_animation(pictures, delays, form, loop) for side, pictures in kept.items() if len(pictures) > 1}
+            scaled[side].append(_scale_frame(frame, size, im.info.get("icc_profile"), turn))
+    made = {side: _write_animation(pictures, delays, form, loop) for side, pictures in scaled.items() if len(pictures) > 1}
     return {side: variant for side, variant in made.items() if variant.size < max(len(data), _SMALL_BYTES)}
 
 
 def _iter_frames(im: ImageFile, frames: int) -> Iterator[tuple[Image, int]]:
-    """Yield each frame as it is shown, and its duration in ms. The still picture of an APNG for old viewers is not one."""
+    """Yield each frame as displayed, and its duration in ms, without the still picture of an APNG for old viewers."""
     for number in range(1 if im.info.get("default_image") else 0, frames):
         im.seek(number)
         im.load()
@@ -78,11 +78,11 @@ def _write_animation(pictures: list[Image], delays: list[int], form: str, loop: 
     if len({picture.mode for picture in pictures}) > 1:
         pictures = [picture.convert("RGBA") for picture in pictures]
     options: dict[str, Any] = {"save_all": True, "duration": delays}
-    if loop is not None:  # a GIF without it is played once
+    if loop is not None:  # a GIF without a loop count is played once
         options["loop"] = loop
     match form:
         case "GIF":
-            # Pillow's own choice, the median cut, took 0.4 s for a frame of 264x198; this takes 2 ms
+            # Pillow's default, the median cut, took 0.4 s for a frame of 264x198; FASTOCTREE takes 2 ms
             pictures = [one.quantize(256, Quantize.FASTOCTREE) if one.mode != "L" else one for one in pictures]
             options |= {"disposal": 2, "optimize": False}
         case "WEBP":

@@ -1,6 +1,6 @@
-"""A picture's file: its kind by its first bytes, and its header, read under the limits.
+"""Picture files: detection of the format by the first bytes, and reading of the header within limits.
 
-Invariant: nothing is decoded here, and Pillow opens the formats of the table FORMATS only.
+Invariant: no pixels are decoded here, and Pillow opens only the formats of the table FORMATS.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ..errors import FileMissing, MediaError, NotAnImage, TooLarge
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-MAX_SCANS = 500  # of a progressive JPEG: cameras write 10, and each costs a pass over the whole picture
+MAX_SCANS = 500  # of a progressive JPEG: cameras write 10, and each one costs a pass over the whole picture
 
-FORMATS: Final = {  # the allow-list: Pillow opens no other
+FORMATS: Final = {  # the formats that Pillow may open
     "image/jpeg": "JPEG",
     "image/png": "PNG",
     "image/gif": "GIF",
@@ -31,7 +31,7 @@ FORMATS: Final = {  # the allow-list: Pillow opens no other
 _KINDS: Final = frozenset(FORMATS) | frozenset(
     "video/mp4 video/3gpp video/quicktime video/webm video/mpeg audio/mpeg audio/mp4 audio/aac audio/amr audio/ogg".split()
 )
-_RENAMED: Final = {  # `filetype`'s names to the registered ones
+_RENAMED: Final = {  # names of `filetype` to registered names
     "image/apng": "image/png",
     "video/x-m4v": "video/mp4",
     "video/x-matroska": "video/matroska",
@@ -43,14 +43,15 @@ _RENAMED: Final = {  # `filetype`'s names to the registered ones
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageLimits:
-    """The limits of a picture: one over them is refused with TooLarge, before its pixels are decoded.
+    """The limits of a picture. A picture above a limit is refused with TooLarge before its pixels are decoded.
 
-    `max_bytes`: the file, before it is read; TIM's limit for pictures is 28 MB.
-    `max_pixels`: held in memory at 4 bytes a pixel, 8 while a picture with alpha is scaled, so 400 MB;
-    a WebP counts twice. A stitched screenshot and an 8K frame are 30 million.
-    `max_jpeg_pixels`: a baseline JPEG decodes at 1/2, 1/4 or 1/8, so it may be far larger than its pixels in memory;
-    the largest cameras in phones make 200 million.
-    `max_frames`: of an animation, two minutes at 25 a second: it is sent as it is, and receivers play it.
+    Attributes:
+        max_bytes: Size of the file, checked before reading; Tencent's limit for pictures is 28 MB.
+        max_pixels: Pixels in memory, with 4 bytes each, or 8 while a picture with alpha is scaled, so 400 MB. A WebP counts
+            twice. A stitched screenshot or an 8K frame has 30 million pixels.
+        max_jpeg_pixels: Pixels of a baseline JPEG, which can be decoded at 1/2, 1/4 or 1/8 of its size. The largest phone
+            cameras have 200 million pixels.
+        max_frames: Frames of an animation, two minutes at 25 per second; receivers play the original.
     """
 
     max_bytes: int = 28 * 2**20
@@ -60,9 +61,9 @@ class ImageLimits:
 
 
 def sniff_mime_type(head: bytes) -> str | None:
-    """Return the MIME type of a picture, film or sound by its first 262 bytes; None for all else, SVG included.
+    """Return the MIME type of a picture, film or sound by its first 262 bytes; None for other content, including SVG.
 
-    A signature is a file's claim, and does not say that it is whole: for pictures, `make_variants` proves that.
+    The signature does not prove that a file is complete; for pictures, `make_variants` proves that.
     """
     import filetype
 
@@ -73,35 +74,44 @@ def sniff_mime_type(head: bytes) -> str | None:
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
-    """Read a file, at most one byte over the limit. The size is checked first; a FIFO or a device is never opened."""
+    """Return the content of a file, after checking its size; a FIFO or a device is never opened.
+
+    Raises:
+        FileMissing: The file does not exist.
+        TooLarge: The file has more than `max_bytes` bytes.
+        MediaError: The file cannot be read.
+    """
     try:
         state = path.stat()
         if not stat.S_ISREG(state.st_mode):
-            raise MediaError(f"{path} is not a file")
+            raise MediaError(f"{path} is not a regular file")
         if state.st_size > max_bytes:
             raise TooLarge(f"{path} has {state.st_size} bytes; the limit is {max_bytes}")
         with path.open("rb") as file:
             return file.read(max_bytes + 1)
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise FileMissing(f"{path}: no such file") from exc
-    except (OSError, ValueError) as exc:  # ValueError: a NUL in the name
+    except (OSError, ValueError) as exc:  # ValueError for a NUL in the path
         raise MediaError(f"{path} cannot be read: {exc}") from exc
 
 
 def open_picture(data: bytes) -> tuple[ImageFile, str]:
-    """Read a picture's header and no more; returns the picture and its format.
+    """Read the header of a picture; return the undecoded picture and its format.
 
-    Pillow's plugin is called by name: `Image.open` would warn about bombs through process-wide state that no thread can
-    change safely, and sizes are checked here anyway.
+    Pillow's plugin is called directly: `Image.open` warns about decompression bombs depending on process-wide state, which
+    threads cannot change safely, and the sizes are checked here anyway.
+
+    Raises:
+        NotAnImage: The content is not a picture of an allowed format, or is truncated.
     """
     from PIL import Image, features
 
     kind = sniff_mime_type(data)
     form = FORMATS.get(kind or "")
     if form is None or (form == "AVIF" and not features.check("avif")):
-        raise NotAnImage(f"{kind} is not taken: send a JPEG or PNG" if kind else "not a picture")
+        raise NotAnImage(f"{kind} is not supported; send a JPEG or PNG" if kind else "the content is not a picture")
     if form == "PNG" and b"IEND" not in data:
-        raise NotAnImage("truncated")  # of an APNG one frame is decoded, which would not tell
+        raise NotAnImage("the picture is truncated")  # decoding one frame of an APNG would not detect it
     if form == "HEIF":
         return _open_heic(data), form
     Image.init()
@@ -109,17 +119,17 @@ def open_picture(data: bytes) -> tuple[ImageFile, str]:
 
 
 def _open_heic(data: bytes) -> ImageFile:
-    """Open a HEIC picture with the plugin of the extra `heic`; the plugin turns the picture upright by itself."""
+    """Open a HEIC picture with the plugin of the extra `heic`, which also applies the orientation."""
     try:
         from pillow_heif import HeifImageFile
     except ImportError as exc:
-        raise NotAnImage("HEIC is not taken here: install timim[heic], or send a JPEG or PNG") from exc
+        raise NotAnImage("HEIC needs a plugin; install timim[heic], or send a JPEG or PNG") from exc
     opened: ImageFile = HeifImageFile(BytesIO(data), "")  # type: ignore[no-untyped-call]
     return opened
 
 
 def count_gif_frames(data: bytes, limit: int) -> int:
-    """Count the frames of a GIF, to `limit` + 1: Pillow would seek through all, and two million fit into 28 MB."""
+    """Return the number of frames of a GIF, at most `limit` + 1; Pillow would read all, and 28 MB can have two million."""
 
     def after_palette(pos: int, flags: int) -> int:
         return pos + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
@@ -128,10 +138,10 @@ def count_gif_frames(data: bytes, limit: int) -> int:
     while frames <= limit and pos < len(data) and data[pos] in (0x21, 0x2C):
         if data[pos] == 0x21:  # an extension: its label, then blocks
             pos += 2
-        else:  # a frame: its place, a palette, the code size, then blocks
+        else:  # a frame: its position, a palette, the code size, then blocks
             frames += 1
             pos = after_palette(pos + 10, data[pos + 9]) + 1
-        while size := data[pos]:  # IndexError: the file ends within a block
+        while size := data[pos]:  # IndexError if the file ends inside a block
             pos += size + 1
         pos += 1
     return frames

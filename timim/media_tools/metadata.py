@@ -1,7 +1,7 @@
-"""Metadata taken out of a picture's file: the place, time, author and camera that it names.
+"""Removal of metadata from picture files: location, time, author, camera.
 
-Invariant: the coded pixels are copied, not encoded anew. Only parts that are known to be needed for showing the picture are
-kept, so that an unknown part cannot tell; of EXIF that is the orientation, written anew.
+Invariant: the coded pixels are copied without re-encoding. Only parts that are needed to show the picture are kept, so that
+unknown parts cannot leak data. Of EXIF, only the orientation is kept, in a new block.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ _WEBP_EXIF, _WEBP_XMP = 0x08, 0x04  # flags of VP8X
 
 
 def strip_metadata(data: bytes) -> bytes:
-    """Return the same picture without its metadata. Raises MediaError for a format it does not know, NotAnImage."""
+    """Return the picture without its metadata.
+
+    Raises:
+        MediaError: The format is not JPEG, PNG or WebP.
+        NotAnImage: The content is not a picture, or is damaged.
+    """
     im, form = open_picture(data)
     turn = exif_orientation(im)
     try:
@@ -37,20 +42,20 @@ def strip_metadata(data: bytes) -> bytes:
             case "WEBP":
                 made = _strip_webp(data, turn)
             case _:
-                raise MediaError(f"metadata can be taken out of JPEG, PNG and WebP, not out of {form}: send one of these")
+                raise MediaError(f"metadata cannot be removed from {form}; send a JPEG, PNG or WebP")
     except (IndexError, struct.error) as exc:
-        raise NotAnImage("damaged or truncated") from exc
+        raise NotAnImage("the picture is damaged or truncated") from exc
     open_picture(made)
     return made
 
 
 def _orientation_exif(turn: int) -> bytes:
-    """Return EXIF with the picture's orientation and nothing else; empty when it is upright."""
+    """Return EXIF with only the orientation of the picture; empty if the picture is upright."""
     return b"" if turn == 1 else b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, turn, 0, 0)
 
 
 def _strip_jpeg(data: bytes, turn: int) -> Iterator[bytes]:
-    """Yield the first picture alone: another camera lens's picture after it has metadata of its own, or is hidden."""
+    """Yield the parts of the first picture only; later pictures of the file may be hidden and have their own metadata."""
     yield b"\xff\xd8"
     if exif := _orientation_exif(turn):
         yield b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + b"Exif\0\0" + exif
@@ -68,7 +73,7 @@ def _strip_jpeg(data: bytes, turn: int) -> Iterator[bytes]:
             continue
         end = pos + struct.unpack_from(">H", data, pos)[0]
         if end < pos + 2 or end > len(data):
-            raise NotAnImage("damaged or truncated")
+            raise NotAnImage("the picture is damaged or truncated")
         if _is_needed_segment(marker, data[pos + 2 : pos + 16]):
             yield bytes((0xFF, marker)) + data[pos:end]
         pos = end
@@ -80,21 +85,21 @@ def _strip_jpeg(data: bytes, turn: int) -> Iterator[bytes]:
 def _is_needed_segment(marker: int, head: bytes) -> bool:
     match marker:
         case 0xE0:
-            return head.startswith(b"JFIF\0")  # JFXX holds a thumbnail
+            return head.startswith(b"JFIF\0")  # JFXX has a thumbnail
         case 0xE2:
             return head.startswith(b"ICC_PROFILE\0")
         case 0xEE:
-            return head.startswith(b"Adobe")  # says how CMYK is meant
+            return head.startswith(b"Adobe")  # defines the meaning of CMYK values
         case _:
             return not (0xE0 <= marker <= 0xEF or marker == 0xFE)
 
 
 def _scan_end(data: bytes, pos: int) -> int:
-    """Return the end of the coded pixels: the next marker that is neither a stuffed byte nor a restart."""
+    """Return the end of the coded pixels, which is the next marker except stuffed bytes and restarts."""
     while True:
         pos = data.find(b"\xff", pos)
         if pos < 0 or pos + 1 >= len(data):
-            raise NotAnImage("damaged or truncated")
+            raise NotAnImage("the picture is damaged or truncated")
         following = data[pos + 1]
         if following == 0xFF:
             pos += 1
@@ -111,7 +116,7 @@ def _strip_png(data: bytes, turn: int) -> Iterator[bytes]:
         size, kind = struct.unpack_from(">I4s", data, pos)
         end = pos + 12 + size
         if end > len(data):
-            raise NotAnImage("damaged or truncated")
+            raise NotAnImage("the picture is damaged or truncated")
         if kind in _SHOWN_PNG:
             yield data[pos:end]
         if kind == b"IHDR" and (exif := _orientation_exif(turn)):
@@ -129,14 +134,14 @@ def _strip_webp(data: bytes, turn: int) -> bytes:
         kind, size = struct.unpack_from("<4sI", data, pos)
         end = pos + 8 + size + (size & 1)
         if pos + 8 + size > len(data):
-            raise NotAnImage("damaged or truncated")
+            raise NotAnImage("the picture is damaged or truncated")
         chunk = bytearray(data[pos:end])
         if kind == b"VP8X":
             chunk[8] = chunk[8] & ~(_WEBP_EXIF | _WEBP_XMP) | (_WEBP_EXIF if exif else 0)
         if kind in _SHOWN_WEBP:
             out.write(chunk.ljust(8 + size + (size & 1), b"\0"))
         pos = end
-    if exif:  # only an extended file, which has VP8X, can have had an orientation
+    if exif:  # only an extended file with VP8X can have an orientation
         out.write(b"EXIF" + struct.pack("<I", len(exif)) + exif + b"\0" * (len(exif) & 1))
     body = out.getvalue()
     return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body

@@ -1,6 +1,6 @@
-"""A picture's pixels: loaded no larger than needed, made 8-bit and sRGB, scaled, turned upright, and written.
+"""Pixels of a picture: loaded no larger than needed, converted to 8-bit sRGB, scaled, turned upright, and written.
 
-Invariant: `encode` writes pixels and nothing else: no EXIF, GPS, comments, XMP or profile.
+Invariant: `encode` writes only pixels: no EXIF, GPS, comments, XMP or profile.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-QUALITY: Final = 85  # JPEG: a 12 MP photo's large has 160 KB
-_GAP = 2.0  # first reduce cheaply to twice the target or more, then LANCZOS: half the time, 50 dB from it alone
-_JPEG_MAX_SIDE = 65_500  # libjpeg's
+QUALITY: Final = 85  # of JPEG: the large variant of a 12 MP photo has 160 KB
+_GAP = 2.0  # reduce cheaply to at least twice the target before LANCZOS: half the time, at 50 dB of LANCZOS alone
+_JPEG_MAX_SIDE = 65_500  # libjpeg's limit
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One size of a picture: pixels as displayed; `data` None: the original's own bytes; `size` in bytes."""
+    """One size of a picture, in pixels as displayed; `data` is None for the original's bytes; `size` is in bytes."""
 
     width: int
     height: int
@@ -37,7 +37,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class ImageVariants:
-    """The three sizes of one picture. `image_format`: 1 JPG, 2 GIF, 3 PNG, 4 BMP, 255 another (TIM's)."""
+    """The three sizes of one picture. `image_format` is Tencent's: 1 JPG, 2 GIF, 3 PNG, 4 BMP, 255 other."""
 
     original: Variant
     large: Variant
@@ -46,9 +46,9 @@ class ImageVariants:
 
 
 def scaled_size(width: int, height: int, shorter: int) -> tuple[int, int]:
-    """Return the size whose shorter side is `shorter`, in the same proportion; never larger than it was.
+    """Return the size scaled down to the shorter side `shorter`; the original size if it is not larger.
 
-    The other side is rounded half upwards; being the longer one, it cannot come out below `shorter`.
+    The longer side is rounded half up, so it is at least `shorter`.
     """
     short = min(width, height)
     if short <= shorter:
@@ -59,13 +59,16 @@ def scaled_size(width: int, height: int, shorter: int) -> tuple[int, int]:
 def load_reduced(
     data: bytes, im: ImageFile, form: str, shorter: int | None, limits: ImageLimits
 ) -> tuple[Image | None, tuple[int, int], int]:
-    """Return the picture with this shorter side, upright and in sRGB, or None; its full size as stored; its orientation."""
+    """Return the picture scaled to a shorter side, upright and in sRGB, with its stored size and its orientation.
+
+    The scaled picture is None if `shorter` is None. Raises TooLarge.
+    """
     from PIL.Image import Resampling
 
     full = im.size
     box = _load(data, im, form, scaled_size(*full, shorter) if shorter else None, limits)
     if box is None:
-        full = im.size  # a TIFF turns itself upright while it loads
+        full = im.size  # Pillow turns a TIFF upright while loading it
     turn = exif_orientation(im)
     if not shorter:
         return None, full, turn
@@ -78,43 +81,43 @@ def load_reduced(
 def _load(
     data: bytes, im: ImageFile, form: str, target: tuple[int, int] | None, limits: ImageLimits
 ) -> tuple[float, float, float, float] | None:
-    """Load the pixels, a JPEG's at 1/2 to 1/8 where that leaves twice the target: then, the part to scale."""
-    size, held, box = f"{im.width}x{im.height} pixels", im.width * im.height, None
+    """Load the pixels, of a JPEG at 1/2 to 1/8 if that leaves twice the target; return the box to scale in that case."""
+    size, in_memory, box = f"{im.width}x{im.height} pixels", im.width * im.height, None
     if form == "JPEG":
-        if held > limits.max_jpeg_pixels:
-            raise TooLarge(f"{size}; the limit is {limits.max_jpeg_pixels} in all")
+        if in_memory > limits.max_jpeg_pixels:
+            raise TooLarge(f"the picture has {size}; the limit for a JPEG is {limits.max_jpeg_pixels} pixels in all")
         drafted = im.draft(None, (int(target[0] * _GAP), int(target[1] * _GAP))) if target else None
         box = drafted[1] if drafted else None
-        if not im.info.get("progressive"):  # libjpeg holds all coefficients of a progressive one, at any scale
-            held = im.width * im.height
-        elif data.count(b"\xff\xda") > MAX_SCANS:  # chance puts 400 into 28 MB that follow a picture
-            raise TooLarge(f"more than {MAX_SCANS} scans")
+        if not im.info.get("progressive"):  # libjpeg keeps all coefficients of a progressive one, at any scale
+            in_memory = im.width * im.height
+        elif data.count(b"\xff\xda") > MAX_SCANS:  # 28 MB of random data after a picture have about 400 such markers
+            raise TooLarge(f"the JPEG has more than {MAX_SCANS} scans, which is the limit")
     if form == "WEBP":
-        held *= 2  # libwebp holds the canvas twice, and the frame
-    if held > limits.max_pixels:
-        raise TooLarge(f"{size}; the limit is {limits.max_pixels} held in memory")
+        in_memory *= 2  # libwebp keeps the canvas twice, and the frame
+    if in_memory > limits.max_pixels:
+        raise TooLarge(f"the picture has {size}; the limit is {limits.max_pixels} pixels in memory")
     im.load()
     return box
 
 
 def to_display(im: Image, profile: bytes | None, turn: int) -> Image:
-    """Return the picture as it is displayed: in sRGB, upright, and without the file's metadata."""
+    """Return the picture as displayed: in sRGB, upright, and without the file's metadata."""
     im = _to_upright(_to_srgb(_to_eight_bits(im), profile), turn)
-    im.info.clear()  # Pillow's writers take comments and profiles from here
+    im.info.clear()  # Pillow would write comments and profiles from `info`
     return im
 
 
 def exif_orientation(im: Image) -> int:
-    """Return the orientation of its EXIF, 1 to 8; 1 if that is absent or damaged."""
+    """Return the EXIF orientation of a picture, 1 to 8; 1 if it is absent or damaged."""
     try:
         turn = im.getexif().get(0x0112, 1)
-    except Exception:  # noqa: BLE001 - damaged EXIF around a sound picture is common, and no reason to refuse it
+    except Exception:  # noqa: BLE001 - damaged EXIF in an intact picture is common
         return 1
     return turn if turn in range(1, 9) else 1
 
 
 def to_scalable_mode(im: Image) -> Image:
-    """Convert to a mode whose values may be averaged: no palette, no bits; a transparent colour becomes alpha."""
+    """Convert to a mode whose values can be averaged: no palette, no bitmap; a transparent color becomes alpha."""
     if im.mode == "PA" or (im.mode in ("P", "1", "L", "RGB") and "transparency" in im.info):
         return im.convert("RGBA")
     return im.convert("RGB" if im.mode == "P" else "L") if im.mode in ("P", "1") else im
@@ -123,7 +126,7 @@ def to_scalable_mode(im: Image) -> Image:
 def _to_eight_bits(im: Image) -> Image:
     """Convert to L, RGB, RGBA or CMYK.
 
-    16 bits lose the lower eight; 32-bit and float greys have no agreed white: their darkest is black, their brightest white.
+    The lower 8 of 16 bits are dropped. 32-bit and float grays have no defined white, so their range is scaled to 0 to 255.
     """
     match im.mode:
         case "L" | "RGB" | "RGBA" | "CMYK":
@@ -142,7 +145,7 @@ def _to_eight_bits(im: Image) -> Image:
 
 
 def _to_srgb(im: Image, profile: bytes | None) -> Image:
-    """Convert to sRGB, which a picture without a profile is taken for; a profile that does not fit is ignored."""
+    """Convert to sRGB; a picture without a profile, or with an invalid one, is assumed to be in sRGB."""
     if profile:
         from PIL import ImageCms
 
@@ -157,7 +160,7 @@ def _to_srgb(im: Image, profile: bytes | None) -> Image:
 
 
 def _to_upright(im: Image, turn: int) -> Image:
-    """Turn the small picture as ImageOps.exif_transpose does, without reading the EXIF again."""
+    """Turn the scaled picture as ImageOps.exif_transpose does, without reading the EXIF again."""
     from PIL.Image import Transpose
 
     flips = (Transpose.FLIP_LEFT_RIGHT, Transpose.ROTATE_180, Transpose.FLIP_TOP_BOTTOM, Transpose.TRANSPOSE)
@@ -166,7 +169,7 @@ def _to_upright(im: Image, turn: int) -> Image:
 
 
 def encode(im: Image, *, quality: int = QUALITY) -> Variant:
-    """Write a JPEG; a PNG where pixels are transparent or a side is too long for JPEG."""
+    """Encode a picture as JPEG, or as PNG if it has transparent pixels or a side that is too long for JPEG."""
     if im.mode == "RGBA" and im.getchannel("A").getextrema() == (255, 255):
         im = im.convert("RGB")
     out, form = BytesIO(), "PNG" if im.mode == "RGBA" or max(im.size) > _JPEG_MAX_SIDE else "JPEG"

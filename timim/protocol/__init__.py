@@ -1,1 +1,1 @@
-"""Tencent Chat's wire as pure code, shared by client and server: no I/O, no clock, no randomness of its own."""
+"""The wire protocol of Tencent Chat as pure code that client and server share: no I/O, no clock, no randomness."""

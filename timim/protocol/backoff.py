@@ -1,4 +1,4 @@
-"""Waiting times between tries, with full jitter, so that a thousand clients do not reconnect at the same time."""
+"""Exponential backoff with full jitter, so that a thousand clients do not reconnect at the same time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from random import Random
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """A wait between 0 and `first_s · 2ⁿ`, never over `limit_s`, for the n-th failure in a row (n from 0)."""
+    """Random waits of 0 to `first_s · 2ⁿ` seconds, at most `limit_s`, after n + 1 consecutive failures."""
 
     first_s: float = 0.25
-    limit_s: float = 30.0  # a server that was away for hours is found within half a minute
+    limit_s: float = 30.0  # a client reconnects within half a minute, also after an outage of hours
 
     def wait_s(self, failures: int, random: Random) -> float:
         ceiling = min(self.limit_s, self.first_s * 2.0 ** min(failures, 32))

@@ -1,7 +1,7 @@
-"""Encoding and decoding of bodies. A body that its command does not allow raises ProtocolError, naming the field.
+"""Encoding and decoding of bodies. An invalid body raises ProtocolError, which names the field.
 
-What comes from JSON holds no cycles: these structs stay out of the garbage collector's way (`gc=False`), which else takes a
-tenth of a busy client's time.
+Structs decoded from JSON have no reference cycles, so they are not tracked by the garbage collector (`gc=False`), which
+would otherwise take a tenth of a busy client's time.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _encoder = msgspec.json.Encoder()
 
 
 class Body(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """A request's body. Fields that a command does not know are ignored: other clients send more than we read."""
+    """The body of a request. Unknown fields are ignored, because other clients send more fields."""
 
 
 class Reply(msgspec.Struct, kw_only=True, gc=False):
-    """A reply's body. `ErrorReason` and `RetryAfter` are timim's own: finer than TIM's number."""
+    """The body of a reply. `ErrorReason` and `RetryAfter` are timim extensions, more detailed than Tencent's error code."""
 
     action_status: str = msgspec.field(name="ActionStatus", default="OK")
     error_code: int = msgspec.field(name="ErrorCode", default=0)
@@ -39,20 +39,20 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True)
 class Command(Generic[B, R]):
-    """A command of the wire: `service.name` on the websocket, `POST /v4/service/name` over HTTP."""
+    """A command: `service.name` on the websocket, `POST /v4/service/name` over HTTP."""
 
     name: str
     body: type[B]
     reply: type[R]
 
     def request(self, body: B) -> Request[R]:
-        """Return this command with its body, ready to be sent."""
+        """Return a request of this command with a body."""
         return Request(self.name, body, self.reply)
 
 
 @dataclass(frozen=True, slots=True)
 class Request(Generic[R_co]):
-    """A command and its body, ready to be sent."""
+    """A command with its body."""
 
     name: str
     body: Body
@@ -65,7 +65,7 @@ def _decoder(kind: type[Any]) -> msgspec.json.Decoder[Any]:
 
 
 def decode(kind: type[S], raw: bytes | msgspec.Raw) -> S:
-    """Decode `raw` as a `kind`. Raises ProtocolError, naming the wrong field."""
+    """Decode `raw` as a `kind`. Raises ProtocolError, which names the invalid field."""
     try:
         decoded: S = _decoder(kind).decode(raw)
         return decoded
@@ -75,11 +75,11 @@ def decode(kind: type[S], raw: bytes | msgspec.Raw) -> S:
 
 
 def decode_reply(kind: type[R], raw: bytes | msgspec.Raw) -> R:
-    """Decode a reply of this kind. Raises the ServerRefused or AuthError of its ErrorCode, or ProtocolError."""
+    """Decode a reply. Raises the ServerRefused or AuthError of its ErrorCode, or ProtocolError."""
     try:
         reply = decode(kind, raw)
     except ProtocolError:
-        reply = None  # a refusal need not have the fields of a success
+        reply = None  # a refusal may lack required fields
     if reply is None or reply.error_code or reply.action_status not in ("OK", ""):
         refusal = decode(Reply, raw)
         if refusal.error_code or refusal.action_status not in ("OK", ""):

@@ -21,21 +21,21 @@ __all__ = [
 
 TYPE_C2C = 1
 TYPE_GROUP = 2
-TYPE_SYSTEM = 3  # ours: told to timim clients only (TimelineMessages)
+TYPE_SYSTEM = 3  # timim extension: sent only to timim clients (TimelineMessages)
 
 
 class ListConversationsRequest(Body):
-    """A page of conversations, newest first; StartIndex or TimeStamp as the last reply said, 0 at first."""
+    """A page of conversations, newest first. StartIndex or TimeStamp is that of the last reply, 0 for the first page."""
 
     time_stamp: int = msgspec.field(name="TimeStamp", default=0)
     start_index: int = msgspec.field(name="StartIndex", default=0)
     count: int = msgspec.field(name="Count", default=100)
-    messages: int = msgspec.field(name="TimelineMessages", default=0)  # 1: with each last message, whole
-    since: int = msgspec.field(name="TimelineSince", default=0)  # only what changed since that reply; 0: all
+    messages: int = msgspec.field(name="TimelineMessages", default=0)  # 1: with the whole last message of each conversation
+    since: int = msgspec.field(name="TimelineSince", default=0)  # only conversations that changed since that reply; 0: all
 
 
 class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One conversation: its peer, its last message in short, and (ours) what is needed to resume its timeline."""
+    """A conversation: its peer, a summary of its last message, and the state of its timeline (timim extension)."""
 
     type: int = msgspec.field(name="Type")
     to_account: str = msgspec.field(name="To_Account", default="")
@@ -45,15 +45,15 @@ class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
     first_visible_seq: int = msgspec.field(name="TimelineFloor", default=0)
     message: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="TimelineMessage", default=msgspec.UNSET)
-    action_seq: int = msgspec.field(name="TimelineActSeq", default=0)  # the last act on a message
+    action_seq: int = msgspec.field(name="TimelineActSeq", default=0)  # of the last message action
     peer_read_seq: int = msgspec.field(name="TimelinePeerReadSeq", default=0)
     unread_now: int = msgspec.field(name="TimelineUnread", default=0)
     mentioned: int = msgspec.field(name="TimelineMentioned", default=0)
-    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)  # up to which these were counted
-    pinned: int = msgspec.field(name="TimelinePinned", default=0)  # since when
+    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)  # up to which the server counted
+    pinned: int = msgspec.field(name="TimelinePinned", default=0)  # time of pinning
     muted: int = msgspec.field(name="TimelineMuted", default=0)
     draft: str = msgspec.field(name="TimelineDraft", default="")
-    # the web client's own words; it wants them whenever TimelineMessages was not asked for
+    # fields that Tencent's web client expects when TimelineMessages was not requested
     msg_seq: int = msgspec.field(name="MsgSeq", default=0)
     msg_random: int = msgspec.field(name="MsgRandom", default=0)
     last_c2c_from: str = msgspec.field(name="LastC2CMsgFrom_Account", default="")
@@ -77,21 +77,23 @@ class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class LastMsg(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What a last message says."""
+    """The summary of a last message."""
 
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
 
 
 class ListConversationsReply(Reply):
-    """`CompleteFlag` 1: the last page; without it the web client asks for ever."""
+    """A page of conversations. CompleteFlag is 1 on the last page; without it the web client never stops."""
 
     complete_flag: int = msgspec.field(name="CompleteFlag", default=1)
     start_index: int = msgspec.field(name="StartIndex", default=0)
     time_stamp: int = msgspec.field(name="TimeStamp", default=0)
-    since: int = msgspec.field(name="TimelineSince", default=0)  # what to name the next time
+    since: int = msgspec.field(name="TimelineSince", default=0)  # `TimelineSince` of the next request
     items: list[ConversationItem] = msgspec.field(name="SessionItem", default_factory=list)
-    receipts: list[ReceiptNotice] = msgspec.field(name="TimelineReceipts", default_factory=list)  # that changed since
+    receipts: list[ReceiptNotice] = msgspec.field(
+        name="TimelineReceipts", default_factory=list
+    )  # of receipts that changed since
 
 
 LIST_CONVERSATIONS = Command("recentcontact.page_get", ListConversationsRequest, ListConversationsReply)

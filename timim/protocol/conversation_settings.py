@@ -1,4 +1,4 @@
-"""Bodies about an account's settings of a conversation (pinned, muted, draft) and about reading, Tencent's and timim's."""
+"""Bodies of conversation settings (pinned, muted, draft) and of read positions and receipts, Tencent's and timim's."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class PinItem(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class PinRequest(Body):
-    """OperationType 1 pins, 2 ends it."""
+    """Pin or unpin a conversation. OperationType 1 pins, 2 unpins."""
 
     operation: int = msgspec.field(name="OperationType", default=PIN)
     items: list[PinItem] = msgspec.field(name="RecentContactItem", default_factory=list)
 
 
 class MuteC2CRequest(Body):
-    """Mute_Notifications 1: messages of these users come without a notification; 0 ends it."""
+    """Mute or unmute C2C conversations. Mute_Notifications 1 mutes, 0 unmutes."""
 
     peers: list[str] = msgspec.field(name="Peer_Account", default_factory=list)
     mute: int = msgspec.field(name="Mute_Notifications", default=0)
 
 
 class GetMutedC2CRequest(Body):
-    """Users, to learn whose messages come without a notification."""
+    """A query for the muted ones of some users."""
 
     peers: list[str] = msgspec.field(name="Peer_Account", default_factory=list)
 
@@ -51,7 +51,7 @@ class GetMutedC2CReply(Reply):
 
 
 class SetConversationSettingsRequest(Body, kw_only=True):
-    """Settings to change (timim extension); absent ones stay. `TimelinePinned`, `TimelineMuted`: 1 or 0."""
+    """Settings to change (timim extension); absent ones stay unchanged. `TimelinePinned` and `TimelineMuted` are 1 or 0."""
 
     peer: str = msgspec.field(name="Peer_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
@@ -62,7 +62,7 @@ class SetConversationSettingsRequest(Body, kw_only=True):
 
 
 class SetConversationSettingsReply(Reply):
-    """The settings after the change; TimelinePinned is the server's time of the pinning."""
+    """The settings after the change. TimelinePinned is the server time of pinning."""
 
     pinned: int = msgspec.field(name="TimelinePinned", default=0)
     muted: int = msgspec.field(name="TimelineMuted", default=0)
@@ -70,7 +70,7 @@ class SetConversationSettingsReply(Reply):
 
 
 class ReadPosition(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A conversation, read up to a seq."""
+    """A read position of a conversation."""
 
     peer: str = msgspec.field(name="Peer_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
@@ -94,20 +94,20 @@ class ReadState(msgspec.Struct, kw_only=True):
 
 
 class ReadConversationsReply(Reply):
-    """In the order asked."""
+    """The read states, in the order of the request."""
 
     states: list[ReadState] = msgspec.field(name="TimelineReads", default_factory=list)
 
 
 class SendReceiptsRequest(Body, kw_only=True):
-    """Group messages that the asker has read, up to 30."""
+    """Up to 30 group messages that the requesting account has read."""
 
     group_id: str = msgspec.field(name="GroupId")
     items: list[SeqItem] = msgspec.field(name="MsgSeqList", default_factory=list)
 
 
 class GetReceiptsRequest(Body, kw_only=True):
-    """Group messages of the asker, to count their readers."""
+    """A query for the numbers of readers of own group messages."""
 
     group_id: str = msgspec.field(name="GroupId")
     items: list[SeqItem] = msgspec.field(name="MsgSeqList", default_factory=list)
@@ -118,12 +118,12 @@ class GetReceiptsReply(Reply):
 
 
 class GetReadersRequest(Body, kw_only=True):
-    """A group message of the asker, to list its readers (`Flag` 0) or the others (1), a page from `Cursor` on."""
+    """A query for the readers of an own group message (`Flag` 0) or the others (1); a page from `Cursor` on."""
 
     group_id: str = msgspec.field(name="GroupId")
     seq: int = msgspec.field(name="MsgSeq")
     flag: int = msgspec.field(name="Flag", default=0)
-    cursor: Any = msgspec.field(name="Cursor", default=0)  # text or number: what the last reply said
+    cursor: Any = msgspec.field(name="Cursor", default=0)  # text or number, from the last reply
     count: int = msgspec.field(name="Num", default=100)
 
 
@@ -137,7 +137,7 @@ class NonReaderItem(msgspec.Struct, kw_only=True):
 
 
 class GetReadersReply(Reply):
-    """IsFinish 1: the last page."""
+    """A page of readers. IsFinish is 1 on the last page."""
 
     read: list[ReaderItem] = msgspec.field(name="ReadList", default_factory=list)
     unread: list[NonReaderItem] = msgspec.field(name="UnreadList", default_factory=list)

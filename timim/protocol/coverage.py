@@ -23,15 +23,16 @@ class Interval(NamedTuple):
 
 
 class Coverage:
-    """An immutable set of seqs, stored as sorted, disjoint intervals that are not adjacent.
-
-    Raises:
-        ValueError: An interval begins below 1 or ends before its begin.
-    """
+    """An immutable set of seqs, stored as sorted, disjoint intervals that are not adjacent."""
 
     __slots__ = ("_intervals",)
 
     def __init__(self, intervals: Iterable[tuple[int, int]] = ()) -> None:
+        """Merge intervals in any order.
+
+        Raises:
+            ValueError: An interval is not one of seqs from 1 on.
+        """
         merged: list[Interval] = []
         for first, last in sorted(intervals):
             if first < 1 or last < first:
@@ -55,7 +56,7 @@ class Coverage:
         """Return the coverage with `first` to `last` added.
 
         Raises:
-            ValueError: The interval begins below 1 or ends before its begin.
+            ValueError: The interval is not one of seqs from 1 on.
         """
         if first < 1 or last < first:
             raise ValueError(f"not an interval of seqs: ({first}, {last})")

@@ -1,8 +1,8 @@
-"""Entries of a timeline, as pushes, pages and range replies hold them.
+"""Entries of a timeline, as in pushes, history pages and range replies.
 
-The server encodes an entry once, without the number and time that only the commit knows; `render_entry` puts these in
-front, and the same bytes go to the store's readers, to pages and to every push. The seq of a deleted message is a
-tombstone: `{"TimelineSeq": 7, "TimelineTombstone": 1}`.
+The server encodes an entry once, without its seq and time, which the commit assigns. `render_entry` prepends these, and the
+same bytes are used in pages and in all pushes. A deleted message leaves a tombstone:
+`{"TimelineSeq": 7, "TimelineTombstone": 1}`.
 
 A message action is an entry too: see message_actions.py.
 """
@@ -18,11 +18,11 @@ import msgspec
 from .codec import decode, encode
 
 C2C_RECALLED = 8  # MsgFlagBits of a recalled C2C message
-PLACEHOLDER_SKIPPED, PLACEHOLDER_RECALLED = 1, 2  # IsPlaceMsg in a group: nothing to show, and a recalled message
+PLACEHOLDER_SKIPPED, PLACEHOLDER_RECALLED = 1, 2  # IsPlaceMsg in a group: a placeholder, and a recalled message
 
 
 class MessageActionKind(enum.StrEnum):
-    """The kinds of message actions, by their names in `Kind`. An entry may have the kind of a newer version."""
+    """The kinds of message actions, with their names in `Kind`. An entry may have a kind of a newer version."""
 
     RECALL = "recall"
     EDIT = "edit"
@@ -37,7 +37,7 @@ class Reaction(msgspec.Struct, kw_only=True, gc=False):
 
 
 class EntryState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """The result of the actions on a message; for each kind the seq of the last one, 0 for none."""
+    """The result of the actions on a message, with the seq of the last action of each kind, 0 for none."""
 
     recall_seq: int = msgspec.field(name="RecallSeq", default=0)
     recaller: str = msgspec.field(name="Revoker_Account", default="")
@@ -51,7 +51,7 @@ class EntryState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 class EntryAction(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """A message action: its target's seq and sender, and the change. The body of an edit is the entry's own."""
+    """A message action: the seq and sender of its target, and the change. The new body of an edit is the entry's body."""
 
     kind: str = msgspec.field(name="Kind")
     target: int = msgspec.field(name="TargetSeq")
@@ -98,7 +98,7 @@ class EntryGroupInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False)
 
 
 class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """An entry without its number and time, written by the server when the message comes in, and stored."""
+    """An entry without its seq and time, encoded by the server when it receives the message, and stored."""
 
     from_account: str = msgspec.field(name="From_Account")
     to_account: str = msgspec.field(name="To_Account", default="")
@@ -115,18 +115,18 @@ class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
     mentions: Sequence[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=list)
-    receipt: int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: its sender wants to know who read it
+    receipt: int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: the sender requests a receipt
     state: EntryState | msgspec.UnsetType = msgspec.field(name="TimelineState", default=msgspec.UNSET)
     action: EntryAction | msgspec.UnsetType = msgspec.field(name="TimelineAct", default=msgspec.UNSET)
-    # of a recalled message, in Tencent's words for C2C and for groups
+    # of a recalled message, Tencent's fields for C2C and for groups
     msg_flag_bits: int = msgspec.field(name="MsgFlagBits", default=0)
     placeholder: int = msgspec.field(name="IsPlaceMsg", default=0)
     revoker: RevokerInfo | msgspec.UnsetType = msgspec.field(name="RevokerInfo", default=msgspec.UNSET)
-    version: int = msgspec.field(name="MsgVersion", default=0)  # how often it was edited
+    version: int = msgspec.field(name="MsgVersion", default=0)  # number of edits
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
 
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})  # entries that say nothing share it
+_NOTHING: Mapping[str, str] = MappingProxyType({})  # shared by entries without custom fields
 
 
 class DecodedGroupInfo(EntryGroupInfo, kw_only=True, gc=False):
@@ -136,7 +136,7 @@ class DecodedGroupInfo(EntryGroupInfo, kw_only=True, gc=False):
 
 
 class Entry(EntryPayload, kw_only=True, gc=False):
-    """An entry as a client reads it. `timeline_seq` 0: an online message, which has no number."""
+    """An entry as a client decodes it. `timeline_seq` is 0 for an online message."""
 
     custom: Mapping[str, str] = msgspec.field(name="TimelineCustom", default=_NOTHING)
     group: DecodedGroupInfo | msgspec.UnsetType = msgspec.field(name="GroupInfo", default=msgspec.UNSET)
@@ -154,14 +154,14 @@ def encode_payload(payload: EntryPayload) -> bytes:
 
 
 def render_entry(payload: bytes, *, seq: int, time: int, group: bool) -> msgspec.Raw:
-    """Render an entry as JSON with its number and time. In a group MsgSeq is the timeline's own seq."""
+    """Render an entry as JSON with its seq and time. In a group, MsgSeq is the timeline's seq."""
     if group:
         return msgspec.Raw(b'{"TimelineSeq":%d,"MsgSeq":%d,"MsgTimeStamp":%d,%b' % (seq, seq, time, payload))
     return msgspec.Raw(b'{"TimelineSeq":%d,"MsgTimeStamp":%d,%b' % (seq, time, payload))
 
 
 def render_online(payload: bytes, *, time: int) -> msgspec.Raw:
-    """Render an online message as JSON: with a time, without a number."""
+    """Render an online message as JSON, with a time and without a seq."""
     return msgspec.Raw(b'{"MsgTimeStamp":%d,%b' % (time, payload))
 
 

@@ -1,8 +1,8 @@
-"""Frames of websocket messages. Bytes that are no frame raise ProtocolError, and nothing else.
+"""Frames of websocket messages. Invalid bytes raise ProtocolError and no other exception.
 
-A frame is `{"head": {…}, "body": {…}}` in UTF-8 JSON, in a binary websocket message. Two timim ends that agreed on it at
-login put all frames that wait into one message, as a JSON array. Bodies stay raw bytes here: who serves a command
-decodes its body, once.
+A frame is `{"head": {…}, "body": {…}}` in UTF-8 JSON, in a binary websocket message. Two timim endpoints that agreed on it
+at login join all queued frames to one message, as a JSON array. Bodies stay raw bytes, and the handler of the command
+decodes them.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from ..errors import ProtocolError
 
 PUSH = "im_open_push.msg_push"
 VERSION = "v4"
-MAX_FRAMES = 1024  # in one websocket message; the writer never puts in more
+MAX_FRAMES = 1024  # in one websocket message, also for writers
 
 
 class Head(msgspec.Struct, omit_defaults=True, gc=False):
-    """The head of a request or a reply. After login `a2` and `tinyid` stand for `identifier` and `usersig`."""
+    """The head of a request or a reply. After the login, `a2` and `tinyid` replace `identifier` and `usersig`."""
 
     servcmd: str
     seq: int = 0
@@ -38,12 +38,12 @@ class Head(msgspec.Struct, omit_defaults=True, gc=False):
     cs: int = 0
     time: int = 0
 
-    def __repr__(self) -> str:  # no signature and no token in any log or traceback
+    def __repr__(self) -> str:  # keep signatures and tokens out of logs and tracebacks
         return f"Head({self.servcmd} seq={self.seq})"
 
 
 class Frame(msgspec.Struct, gc=False):
-    """A request, reply or push; `body` is its JSON text."""
+    """A request, reply or push. `body` is JSON text."""
 
     head: Head
     body: msgspec.Raw = msgspec.Raw(b"{}")
@@ -64,7 +64,7 @@ def decode_frames(message: bytes) -> list[Frame]:
         raise ProtocolError(f"not a frame: {_reason(exc)}") from None
     frames = decoded if isinstance(decoded, list) else [decoded]
     if not 0 < len(frames) <= MAX_FRAMES:
-        raise ProtocolError(f"a message holds 1 to {MAX_FRAMES} frames, not {len(frames)}")
+        raise ProtocolError(f"a message must have 1 to {MAX_FRAMES} frames, not {len(frames)}")
     return frames
 
 
@@ -74,7 +74,7 @@ def encode_frame(head: Head, body: bytes) -> bytes:
 
 
 def join_frames(frames: Sequence[bytes]) -> bytes:
-    """Join encoded frames to one websocket message; more than one only between ends that agreed on it."""
+    """Join encoded frames to one websocket message; several frames need the agreement of both endpoints."""
     return frames[0] if len(frames) == 1 else b"[" + b",".join(frames) + b"]"
 
 

@@ -1,4 +1,4 @@
-"""Bodies of relations (`sns`): friends, applications to be one, friend groups, the blacklist."""
+"""Bodies of relations (`sns`): friends, friend applications, friend groups, the blacklist."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BOTH, SINGLE = "Add_Type_Both", "Add_Type_Single"
 DELETE_BOTH, DELETE_SINGLE = "Delete_Type_Both", "Delete_Type_Single"
 AGREE, AGREE_AND_ADD, REJECT = "Response_Action_Agree", "Response_Action_AgreeAndAdd", "Response_Action_Reject"
 RECEIVED, SENT = "Pendency_Type_ComeIn", "Pendency_Type_SendOut"
-PENDING = 30539  # ResultCode of an application that waits for its answer
+PENDING = 30539  # ResultCode of an application that is pending
 
 
 class NewFriend(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -22,12 +22,12 @@ class NewFriend(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class AddFriendsRequest(Body):
-    """Add friends, or ask to be one where their profile wants that. AddType: "Add_Type_Both" or "Add_Type_Single"."""
+    """Add friends, or apply if their profile requires it. AddType is "Add_Type_Both" or "Add_Type_Single"."""
 
     account: str = msgspec.field(name="From_Account", default="")
     friends: list[NewFriend] = msgspec.field(name="AddFriendItem", default_factory=list)
     type: str = msgspec.field(name="AddType", default=BOTH)
-    force: int = msgspec.field(name="ForceAddFlags", default=0)  # administrators: without asking
+    force: int = msgspec.field(name="ForceAddFlags", default=0)  # administrators only: without an application
 
 
 class FriendResult(msgspec.Struct, kw_only=True):
@@ -58,7 +58,7 @@ class AnswerApplicationsRequest(Body):
 
 
 class DeleteFriendsRequest(Body):
-    """DeleteType: "Delete_Type_Single" (they keep me) or "Delete_Type_Both"."""
+    """Delete friends. DeleteType is "Delete_Type_Single" (only from this account's list) or "Delete_Type_Both"."""
 
     account: str = msgspec.field(name="From_Account", default="")
     friends: list[str] = msgspec.field(name="To_Account", default_factory=list)
@@ -83,7 +83,7 @@ class UpdateFriendsRequest(Body):
 
 
 class ListFriendsRequest(Body):
-    """The friend list, in pages of 100."""
+    """A query for a page of 100 friends."""
 
     account: str = msgspec.field(name="From_Account", default="")
     start_index: int = msgspec.field(name="StartIndex", default=0)
@@ -100,7 +100,7 @@ class FriendInfo(msgspec.Struct, kw_only=True):
 
 
 class ListFriendsReply(Reply):
-    """CompleteFlag 1: the last page; StartIndex goes into the next request."""
+    """A page of friends. CompleteFlag is 1 on the last page; StartIndex is for the next request."""
 
     friends: list[FriendInfo] = msgspec.field(name="UserDataItem", default_factory=list)
     complete: int = msgspec.field(name="CompleteFlag", default=1)
@@ -109,14 +109,14 @@ class ListFriendsReply(Reply):
 
 
 class ListApplicationsRequest(Body):
-    """PendencyType: "Pendency_Type_ComeIn" or "Pendency_Type_SendOut"."""
+    """A query for pending applications. PendencyType is "Pendency_Type_ComeIn" or "Pendency_Type_SendOut"."""
 
     account: str = msgspec.field(name="From_Account", default="")
     type: str = msgspec.field(name="PendencyType", default=RECEIVED)
 
 
 class PendingApplication(msgspec.Struct, kw_only=True):
-    """An application that waits for its answer. AddTime is in server seconds."""
+    """A pending application. AddTime is in server seconds."""
 
     account: str = msgspec.field(name="To_Account")
     type: str = msgspec.field(name="PendencyType", default=RECEIVED)
@@ -140,7 +140,7 @@ class AccountsRequest(Body):
 
 
 class DeleteApplicationsRequest(Body):
-    """Applications are no more, without an answer. PendencyType says whose: others' or one's own."""
+    """Delete pending applications without an answer. PendencyType selects received or sent ones."""
 
     account: str = msgspec.field(name="From_Account", default="")
     type: str = msgspec.field(name="PendencyType", default=RECEIVED)
@@ -148,7 +148,7 @@ class DeleteApplicationsRequest(Body):
 
 
 class ReportApplicationsRequest(Body):
-    """A report that all applications up to now are read."""
+    """Mark all applications up to now as read."""
 
     account: str = msgspec.field(name="From_Account", default="")
     latest: int = msgspec.field(name="LatestPendencyTimeStamp", default=0)
@@ -166,14 +166,14 @@ class ListBlockedRequest(Body):
 
 
 class ListBlockedReply(Reply):
-    """StartIndex 0: the last page; without it the web client asks for ever."""
+    """A page of the blacklist. StartIndex is 0 on the last page; without it the web client never stops."""
 
     items: list[BlockedItem] = msgspec.field(name="BlackListItem", default_factory=list)
     start_index: int = msgspec.field(name="StartIndex", default=0)
 
 
 class FriendGroupsRequest(Body):
-    """Make or delete friend groups; REST may name friends to put in."""
+    """Create or delete friend groups; REST requests may name friends to add."""
 
     account: str = msgspec.field(name="From_Account", default="")
     names: list[str] = msgspec.field(name="GroupName", default_factory=list)

@@ -12,7 +12,7 @@ FAILED, ADDED, ALREADY_MEMBER, PENDING = 0, 1, 2, 3  # Result of one member in a
 
 
 class GetMembersRequest(Body):
-    """A page of members, in the order they joined. Offset counts members of the roles asked for."""
+    """A query for a page of members, in the order of joining. Offset counts members of the requested roles."""
 
     group_id: str = msgspec.field(name="GroupId")
     limit: int = msgspec.field(name="Limit", default=100)
@@ -21,7 +21,7 @@ class GetMembersRequest(Body):
 
 
 class GetNamedMembersRequest(Body):
-    """Members to fetch; users who are not in the group are left out."""
+    """A query for some members; users who are not in the group are left out."""
 
     group_id: str = msgspec.field(name="GroupId")
     users: list[str] = msgspec.field(name="Member_List_Account", default_factory=list)
@@ -41,14 +41,14 @@ class MemberInfo(msgspec.Struct, kw_only=True):
 
 
 class MembersReply(Reply):
-    """`MemberNum`: all there are (with the filter). A page shorter than Limit is the last."""
+    """A page of members; one shorter than Limit is the last. MemberNum is the number of all members of the query."""
 
     member_num: int = msgspec.field(name="MemberNum", default=0)
     members: list[MemberInfo] = msgspec.field(name="MemberList", default_factory=list)
 
 
 class AddMembersRequest(Body):
-    """Invite up to 100. Silence 1 (administrators only): no tip and no notice."""
+    """Add up to 100 members. Silence 1 (administrators only) sends no tip and no notice."""
 
     group_id: str = msgspec.field(name="GroupId")
     members: list[NewMember] = msgspec.field(name="MemberList", default_factory=list)
@@ -56,7 +56,7 @@ class AddMembersRequest(Body):
 
 
 class AddMemberResult(msgspec.Struct, kw_only=True):
-    """The result for one user: 0 no such account or no room, 1 added, 2 was a member, 3 waits for an approval."""
+    """The result for one user: 0 unknown account or group full, 1 added, 2 already a member, 3 pending approval."""
 
     account: str = msgspec.field(name="Member_Account")
     result: int = msgspec.field(name="Result", default=FAILED)
@@ -67,7 +67,7 @@ class AddMembersReply(Reply):
 
 
 class DeleteMembersRequest(Body):
-    """Kick up to 500; who is not a member is passed over."""
+    """Remove up to 500 members; other users are ignored."""
 
     group_id: str = msgspec.field(name="GroupId")
     users: list[str] = msgspec.field(name="MemberToDel_Account", default_factory=list)
@@ -76,7 +76,7 @@ class DeleteMembersRequest(Body):
 
 
 class ModifyMemberRequest(Body):
-    """Properties of a member to change. ShutUpTime: seconds from now, 0 ends it; an empty custom value removes a key."""
+    """Properties of a member to change. ShutUpTime is in seconds from now, 0 unmutes; an empty custom value removes a key."""
 
     group_id: str = msgspec.field(name="GroupId")
     account: str = msgspec.field(name="Member_Account")
@@ -87,7 +87,7 @@ class ModifyMemberRequest(Body):
 
 
 class JoinGroupRequest(Body):
-    """Join, or ask to."""
+    """Join a group, or apply for it."""
 
     group_id: str = msgspec.field(name="GroupId")
     wording: str = msgspec.field(name="ApplyMsg", default="")
@@ -95,13 +95,13 @@ class JoinGroupRequest(Body):
 
 
 class JoinGroupReply(Reply):
-    """JoinedStatus: "JoinedSuccess" or "WaitAdminApproval"."""
+    """The result of joining. JoinedStatus is "JoinedSuccess" or "WaitAdminApproval"."""
 
     joined: str = msgspec.field(name="JoinedStatus", default=JOINED)
 
 
 class HandleApplicationRequest(Body):
-    """An owner's or admin's answer to an application. HandleMsg: "Agree" or "Reject"."""
+    """An owner's or admin's answer to an application. HandleMsg is "Agree" or "Reject"."""
 
     group_id: str = msgspec.field(name="GroupId")
     applicant: str = msgspec.field(name="Applicant_Account")
@@ -112,7 +112,7 @@ class HandleApplicationRequest(Body):
 
 
 class HandleInvitationRequest(Body, kw_only=True):
-    """An answer to a member who wants to invite a user: Applicant_Account invites Invited_Account."""
+    """An answer to the invitation of Invited_Account by the member Applicant_Account."""
 
     group_id: str = msgspec.field(name="GroupId")
     applicant: str = msgspec.field(name="Applicant_Account", default="")

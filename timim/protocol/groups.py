@@ -8,7 +8,7 @@ from .codec import Body, Command, Reply
 
 
 class CustomField(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A custom field of a group or a member: the operator's or user's own key and text."""
+    """A custom field of a group or a member: a key and a text."""
 
     key: str = msgspec.field(name="Key")
     value: str = msgspec.field(name="Value", default="")
@@ -20,7 +20,7 @@ class NewMember(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class CreateGroupRequest(Body):
-    """Without a GroupId the server makes one (`@TGS#…`)."""
+    """Create a group. Without a GroupId the server assigns one (`@TGS#…`)."""
 
     type: str = msgspec.field(name="Type")
     name: str = msgspec.field(name="Name")
@@ -41,13 +41,13 @@ class CreateGroupReply(Reply):
 
 
 class GroupIdRequest(Body):
-    """A command that needs a group and nothing else."""
+    """A command about one group without further parameters."""
 
     group_id: str = msgspec.field(name="GroupId")
 
 
 class GetGroupInfoRequest(Body):
-    """Groups to fetch the properties of, as one of their members; at most 50 at once."""
+    """A query for the properties of up to 50 groups, by one of their members."""
 
     group_ids: list[str] = msgspec.field(name="GroupIdList", default_factory=list)
 
@@ -79,7 +79,7 @@ class GetGroupInfoReply(Reply):
 
 
 class ListJoinedGroupsRequest(Body):
-    """The groups that an account is in, in pages of Limit."""
+    """A query for the groups of an account, in pages of Limit."""
 
     account: str = msgspec.field(name="Member_Account", default="")
     limit: int = msgspec.field(name="Limit", default=100)
@@ -92,7 +92,7 @@ class ListJoinedGroupsReply(Reply):
 
 
 class ModifyGroupRequest(Body):
-    """Properties of a group to change. ShutUpAllMember: "On" or "Off"; an empty Value in AppDefinedData removes the key."""
+    """Properties of a group to change. ShutUpAllMember is "On" or "Off"; an empty Value in AppDefinedData removes the key."""
 
     group_id: str = msgspec.field(name="GroupId")
     name: str | msgspec.UnsetType = msgspec.field(name="Name", default=msgspec.UNSET)
@@ -111,7 +111,7 @@ class ChangeOwnerRequest(Body):
 
 
 class GroupAttribute(msgspec.Struct, kw_only=True):
-    """An attribute of a group: a key and a text that any client may read at any time."""
+    """An attribute of a group: a key and a text that every client may read."""
 
     key: str
     value: str = ""
@@ -119,14 +119,14 @@ class GroupAttribute(msgspec.Struct, kw_only=True):
 
 
 class ModifyAttributesRequest(Body):
-    """Sets attributes; those not named stay, or go with `set_group_attr`. An empty value removes one."""
+    """Set attributes. Other attributes stay, except with `set_group_attr`; an empty value removes an attribute."""
 
     group_id: str = msgspec.field(name="GroupId")
     attributes: list[GroupAttribute] = msgspec.field(name="GroupAttr", default_factory=list)
 
 
 class AttributesReply(Reply):
-    """The attributes asked for or changed; `AttrMainSeq` rises with each change of any."""
+    """The requested or changed attributes. AttrMainSeq increases with each change of an attribute."""
 
     main_seq: int = msgspec.field(name="AttrMainSeq", default=0)
     attributes: list[GroupAttribute] = msgspec.field(name="GroupAttrAry", default_factory=list)

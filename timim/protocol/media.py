@@ -1,6 +1,6 @@
-"""Bodies of the media API (a timim extension), and where a message's elems name content.
+"""Bodies of the media API (a timim extension), and the references of elems to content.
 
-The content that an elem names is read from the elem itself, never from a client's claim beside it.
+References are read from the elems themselves, never from separate claims of a client.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from .codec import Body, Reply
 from .elems import WireElem, split_body
 
 UUID = re.compile(r"[0-9a-f]{32}\Z")
-NESTED_LIMIT = 100  # TIM's: layers of merged messages
+NESTED_LIMIT = 100  # Tencent's limit of nested mergers
 
 
 class BeginUpload(Body, kw_only=True):
-    """`POST {media}`: begin an upload, or ask for its offset; the same request has the same reply.
+    """`POST {media}`: begin an upload, or query its offset. The request is idempotent.
 
-    `Upload` is a name of 32 hexadecimal digits that the client makes; `Hash` the content's SHA-256, in hexadecimal.
+    `Upload` is an id of 32 hexadecimal digits that the client chooses; `Hash` is the content's SHA-256, in hexadecimal.
     """
 
     upload: str = msgspec.field(name="Upload")
@@ -33,7 +33,7 @@ class BeginUpload(Body, kw_only=True):
 
 
 class UploadReply(Reply):
-    """The state of an upload: the server has `Offset` bytes. `UUID` and `Url` are set when it has all of them."""
+    """The state of an upload: the server has `Offset` bytes. `UUID` and `Url` are set when the upload is complete."""
 
     offset: int = msgspec.field(name="Offset", default=0)
     uuid: str = msgspec.field(name="UUID", default="")
@@ -42,14 +42,14 @@ class UploadReply(Reply):
 
 
 class SignedUrlReply(Reply):
-    """`GET {media}/{uuid}/url`: an address that opens without a login, for `ExpiresIn` seconds."""
+    """`GET {media}/{uuid}/url`: a URL that works without a login for `ExpiresIn` seconds."""
 
     url: str = msgspec.field(name="Url", default="")
     expires_in: int = msgspec.field(name="ExpiresIn", default=0)
 
 
 class MediaRef(NamedTuple):
-    """Content that an elem names. `on_this_server`: by the elem, this server has it, so the server must know it."""
+    """Content to which an elem refers. `on_this_server`: the elem claims that this server has the content."""
 
     uuid: str
     on_this_server: bool
@@ -82,9 +82,9 @@ _relay = msgspec.json.Decoder(_RelayRefs)
 
 
 def media_refs(members: Sequence[WireElem], media_url: str) -> list[MediaRef]:
-    """Return the content that these elems name, each once, also inside merged messages.
+    """Return the content to which these elems refer, each once, including merged messages.
 
-    An elem that no client could read names nothing.
+    Elems that clients cannot decode are ignored.
     """
     found: dict[str, bool] = {}
     for uuid, url in _iter_refs(members, NESTED_LIMIT):
@@ -96,13 +96,13 @@ def media_refs(members: Sequence[WireElem], media_url: str) -> list[MediaRef]:
 
 
 def nested_media_uuids(messages: bytes) -> tuple[str, ...]:
-    """Return the names of content in a merger's `MsgList`, each once; for a list that is content itself."""
+    """Return the uuids of content in a merger's `MsgList`, each once; for a list that is uploaded as content."""
     relay = WireElem(MergerElem.wire_type, msgspec.Raw(b'{"MsgList":%b}' % messages))
     return tuple(dict.fromkeys(uuid for uuid, _ in _iter_refs([relay], NESTED_LIMIT + 1) if UUID.match(uuid)))
 
 
 def uuid_from_url(url: str, media_url: str) -> str:
-    """Return the name in an address of this server's media API; empty when it is another's."""
+    """Return the uuid in a URL of this server's media API; empty for other URLs."""
     if not media_url or not url.startswith(media_url + "/"):
         return ""
     name = url[len(media_url) + 1 :].partition("?")[0].partition("/")[0]
@@ -124,7 +124,7 @@ def _iter_refs(members: Sequence[WireElem], layers: int) -> Iterator[tuple[str, 
                 for merged in relay.messages:
                     yield from _iter_refs(split_body(merged.body), layers - 1)
         except (msgspec.MsgspecError, ProtocolError, UnicodeDecodeError, RecursionError):
-            continue  # a receiver keeps such an elem as it came, and fetches nothing
+            continue  # receivers decode this elem as UnknownElem and fetch no content
 
 
 def _image_refs(image: _ImageRefs) -> Iterator[tuple[str, str]]:
@@ -133,19 +133,19 @@ def _image_refs(image: _ImageRefs) -> Iterator[tuple[str, str]]:
         return
     for picture in image.pictures:
         yield picture.uuid, picture.url
-    # the picture's own name is its original's; a client of another make may call it otherwise
+    # the elem's uuid is that of the original, except for elems of some other clients
     if all(picture.uuid != image.uuid for picture in image.pictures):
         yield image.uuid, image.pictures[0].url
 
 
 def _content_refs(refs: msgspec.Struct) -> Iterator[tuple[str, str]]:
-    """Yield each uuid and its address: the values of `_refs_decoder`'s struct, two by two."""
+    """Yield each uuid with its URL from the struct of `_refs_decoder`, whose fields alternate between the two."""
     values = msgspec.structs.astuple(refs)
     yield from zip(values[::2], values[1::2], strict=True)
 
 
 def _refs_decoder(kind: type[AnyElem]) -> msgspec.json.Decoder[msgspec.Struct]:
-    """Return a decoder of a kind's members that name content: for each uuid, the uuid and its address."""
+    """Return a decoder of the members of an elem type that refer to content: each uuid with its URL."""
     members = {field: member for member, field in kind.wire_fields.items()}
     names = [name for uuid in members if uuid.endswith("uuid") for name in (uuid, uuid.removesuffix("uuid") + "url")]
     fields = [(name, str, msgspec.field(name=members[name], default="")) for name in names]

@@ -1,6 +1,6 @@
 """`TIMRelayElem`, messages forwarded as one: inline (`MsgList`), or as content on the server (`JsonMsgKey`).
 
-Inline messages stay byte for byte as they came.
+The bytes of inline messages are preserved.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ _NOTHING = msgspec.Raw(b"[]")
 
 
 class RelayContent(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """`MsgContent` of a TIMRelayElem. `LayersOverLimit` 1: nested too deeply, the messages are not to be had."""
+    """`MsgContent` of a TIMRelayElem. `LayersOverLimit` is 1 if the messages are nested too deeply to be fetched."""
 
     title: str = msgspec.field(name="Title", default="")
     abstracts: list[str] = msgspec.field(name="AbstractList", default_factory=list)
     compatible_text: str = msgspec.field(name="CompatibleText", default="")
     count: int = msgspec.field(name="MsgNum", default=0)
     version: int = msgspec.field(name="Version", default=0)
-    layers: int = msgspec.field(name="TimelineLayers", default=1)  # of mergers in mergers, this one too
+    layers: int = msgspec.field(name="TimelineLayers", default=1)  # nested mergers, including this one
     over: int | bool = msgspec.field(name="LayersOverLimit", default=0)
     key: str = msgspec.field(name="JsonMsgKey", default="")
     pb_key: str = msgspec.field(name="PbMsgKey", default="")
     url: str = msgspec.field(name="TimelineUrl", default="")
     size: int = msgspec.field(name="TimelineSize", default=0)
-    media: list[str] = msgspec.field(name="TimelineMedia", default_factory=list)  # content that those messages name
+    media: list[str] = msgspec.field(name="TimelineMedia", default_factory=list)  # content to which those messages refer
     messages: msgspec.Raw = msgspec.field(name="MsgList", default=_NOTHING)
 
 
@@ -59,7 +59,7 @@ def encode_relay(elem: MergerElem) -> bytes:
 
 
 def decode_relay(content: bytes) -> MergerElem:
-    """Return the merger of a `MsgContent`. Raises InvalidElem, msgspec's errors."""
+    """Return the merger of a `MsgContent`. Raises InvalidElem, msgspec.MsgspecError."""
     relay = _decode(content)
     inline = bytes(relay.messages)
     count = validated_count(inline)
@@ -80,7 +80,7 @@ def decode_relay(content: bytes) -> MergerElem:
 
 
 def validate_relay(content: bytes | msgspec.Raw) -> None:
-    """Raise InvalidElem for more messages, or more layers, than a merger may hold."""
+    """Raise InvalidElem for a merger with too many messages or layers."""
     try:
         relay = _decode(content)
         validated_count(bytes(relay.messages))
@@ -94,5 +94,5 @@ def validated_count(messages: bytes) -> int:
     """Return the number of messages in a `MsgList`. Raises InvalidElem past 300."""
     count = len(_count(messages))
     if count > MESSAGES_LIMIT:
-        raise InvalidElem(f"MsgList holds {count} messages, the limit is {MESSAGES_LIMIT}", code=90010)
+        raise InvalidElem(f"MsgList has {count} messages, the limit is {MESSAGES_LIMIT}", code=90010)
     return count

@@ -1,8 +1,8 @@
 """Bodies of message actions: recalling, editing and reacting. Each action is an entry of the message's timeline.
 
-An action's entry names its target (`TimelineAct`) and has the message's new values, as far as this kind changes them; the
-message's own entry has the same values from then on (`TimelineState`). Of two actions of one kind the later seq wins, so
-the order in which a device learns of them does not matter.
+The entry of an action names its target (`TimelineAct`) and has the new values that this kind changes. From then on, the
+entry of the message has the same values (`TimelineState`). Of two actions of one kind the one with the higher seq wins, so
+the order in which a device receives them does not matter.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from .messages import Address, SeqRange
 
 
 class MessageActionRequest(Body):
-    """The sender's name of an action, as of a message (timim extension): a retry under the same name is the same action."""
+    """The sender's id of an action, like that of a message (timim extension); a retry with the same id is the same action."""
 
     client_time: int = msgspec.field(name="MsgClientTime", default=0)
     random: int = msgspec.field(name="TimelineRandom", default=0)
 
 
 class RecallInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A C2C message, named by MsgSeq, MsgRandom and time, or by timim's `TimelineSeq`."""
+    """A C2C message, identified by MsgSeq, MsgRandom and time, or by timim's `TimelineSeq`."""
 
     from_account: str = msgspec.field(name="From_Account", default="")
     to_account: str = msgspec.field(name="To_Account", default="")
@@ -33,13 +33,13 @@ class RecallInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class RecallC2CRequest(MessageActionRequest, kw_only=True):
-    """Take a C2C message back."""
+    """Recall a C2C message."""
 
     info: RecallInfo = msgspec.field(name="MsgInfo")
 
 
 class MessageActionReply(Reply):
-    """The action's entry, `TimelineEntry` (timim extension); absent when nothing changed."""
+    """The entry of the action, `TimelineEntry` (timim extension); absent if nothing changed."""
 
     entry: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="TimelineEntry", default=msgspec.UNSET)
 
@@ -49,14 +49,14 @@ class SeqItem(msgspec.Struct, kw_only=True):
 
 
 class RecallGroupRequest(MessageActionRequest, kw_only=True):
-    """Take group messages back, up to 10."""
+    """Recall up to 10 group messages."""
 
     group_id: str = msgspec.field(name="GroupId")
     items: list[SeqItem] = msgspec.field(name="MsgSeqList", default_factory=list)
 
 
 class RecallResult(msgspec.Struct, kw_only=True):
-    """The result for one message; 0: recalled."""
+    """The result for one message; 0 if it was recalled."""
 
     seq: int = msgspec.field(name="MsgSeq")
     code: int = msgspec.field(name="RetCode", default=0)
@@ -67,7 +67,7 @@ class RecallGroupReply(MessageActionReply):
 
 
 class EditC2CRequest(MessageActionRequest, kw_only=True):
-    """A new body for a C2C message, named by From, To, MsgSeq, MsgRandom and MsgTime, or by timim's `TimelineSeq`."""
+    """A new body of a C2C message, identified by From, To, MsgSeq, MsgRandom and MsgTime, or by timim's `TimelineSeq`."""
 
     from_account: str = msgspec.field(name="From_Account", default="")
     to_account: str = msgspec.field(name="To_Account", default="")
@@ -81,7 +81,7 @@ class EditC2CRequest(MessageActionRequest, kw_only=True):
 
 
 class EditGroupRequest(MessageActionRequest, kw_only=True):
-    """A new body for a group message."""
+    """A new body of a group message."""
 
     group_id: str = msgspec.field(name="GroupId")
     seq: int = msgspec.field(name="MsgSeq")
@@ -109,14 +109,14 @@ class ReactRequest(MessageActionRequest, kw_only=True):
 
 
 class GetMessageActionsRequest(Body, kw_only=True):
-    """The actions in a `TimelineRange` of a group's timeline, oldest first (timim extension)."""
+    """A query for the actions in a `TimelineRange` of a group's timeline, oldest first (timim extension)."""
 
     group_id: str = msgspec.field(name="GroupId")
     timeline_range: SeqRange = msgspec.field(name="TimelineRange")
 
 
 class GetMessageActionsReply(Reply):
-    """The actions, which are all in the part `TimelineRange` of the asked range."""
+    """All actions in `TimelineRange`, a part of the requested range."""
 
     actions: list[msgspec.Raw] = msgspec.field(name="TimelineActs", default_factory=list)
     timeline_range: SeqRange = msgspec.field(name="TimelineRange", default=(1, 0))
@@ -131,7 +131,7 @@ GET_MESSAGE_ACTIONS = Command("timeline.acts_get", GetMessageActionsRequest, Get
 
 
 def recall_request(address: Address, seq: int, name: MsgId, sender: str) -> Request[MessageActionReply]:
-    """Return the request that recalls the message `seq`; `name` tells a retry from another recall."""
+    """Return the request that recalls the message `seq`; `name` identifies retries of the same recall."""
     if address.group_id:
         group = RecallGroupRequest(group_id=address.group_id, items=[SeqItem(seq=seq)])
         group.client_time, group.random = name
@@ -143,7 +143,7 @@ def recall_request(address: Address, seq: int, name: MsgId, sender: str) -> Requ
 def edit_request(
     address: Address, seq: int, name: MsgId, sender: str, body: bytes, cloud_custom_data: str
 ) -> Request[MessageActionReply]:
-    """Return the request that replaces the content of the message `seq`; `body` holds the encoded elems."""
+    """Return the request that replaces the content of the message `seq`; `body` has the encoded elems."""
     if address.group_id:
         group = EditGroupRequest(group_id=address.group_id, seq=seq, msg_body=msgspec.Raw(body))
         group.cloud_custom_data = cloud_custom_data

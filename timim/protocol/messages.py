@@ -1,8 +1,8 @@
-"""Bodies that carry messages and history: C2C, group and system. Source: Tencent Chat's v4 REST documents of the same names.
+"""Bodies of messages and history: C2C, group and system. See Tencent Chat's v4 REST documents of the same names.
 
-Every history command has two forms: Tencent's own, by time or by count; and ours, by seq: `TimelineRange: [first,
-last]`, answered with the newest `MaxCnt` of it and the interval that the reply proves, a message or a tombstone for
-each seq of it.
+Each history command has two forms: Tencent's, by time or by count, and the timim extension, by seq. The latter has
+`TimelineRange: [first, last]`; the reply has the newest `MaxCnt` entries of it and names the interval that it proves, with
+a message or a tombstone for each seq.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SeqRange = tuple[int, int]
 
 
 class SendC2CRequest(Body, kw_only=True):
-    """`MsgLifeTime: 0` is an online message: not stored, not numbered."""
+    """A C2C message. `MsgLifeTime: 0` is an online message, which is not stored and gets no seq."""
 
     to_account: str = msgspec.field(name="To_Account")
     from_account: str = msgspec.field(name="From_Account", default="")
@@ -30,7 +30,9 @@ class SendC2CRequest(Body, kw_only=True):
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
-    ask: int = msgspec.field(name="TimelineAsk", default=0)  # 1: store nothing; where does this msg_id stand? seq 0: nowhere
+    ask: int = msgspec.field(
+        name="TimelineAsk", default=0
+    )  # 1: store nothing, return the seq of this msg_id, 0 if it is unknown
 
 
 class SenderInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -45,7 +47,7 @@ class SenderInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class SendC2CReply(Reply):
-    """TimelineSeq 0: an online message, which has no number."""
+    """The reply to a C2C message. TimelineSeq is 0 for an online message."""
 
     msg_time: int = msgspec.field(name="MsgTime", default=0)
     msg_seq: int = msgspec.field(name="MsgSeq", default=0)
@@ -56,7 +58,7 @@ class SendC2CReply(Reply):
 
 
 class SendGroupRequest(Body, kw_only=True):
-    """A group message; REST names the sender `From_Account`."""
+    """A group message. REST requests name the sender as `From_Account`."""
 
     group_id: str = msgspec.field(name="GroupId")
     from_account: str = msgspec.field(name="From_Account", default="")
@@ -67,13 +69,15 @@ class SendGroupRequest(Body, kw_only=True):
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     mentions: list[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=list)
-    receipt: int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: tell the sender who read it
+    receipt: int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: request a receipt
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
-    ask: int = msgspec.field(name="TimelineAsk", default=0)  # 1: store nothing; where does this msg_id stand? seq 0: nowhere
+    ask: int = msgspec.field(
+        name="TimelineAsk", default=0
+    )  # 1: store nothing, return the seq of this msg_id, 0 if it is unknown
 
 
 class SendGroupReply(Reply):
-    """In a group MsgSeq is the timeline's seq."""
+    """The reply to a group message. MsgSeq is the timeline's seq."""
 
     msg_time: int = msgspec.field(name="MsgTime", default=0)
     msg_seq: int = msgspec.field(name="MsgSeq", default=0)
@@ -82,7 +86,7 @@ class SendGroupReply(Reply):
 
 
 class RangeReply(Reply):
-    """The proof in each history reply (timim extension): the covered interval, and the beginning and end of the timeline."""
+    """The proof in each history reply (timim extension): the covered interval, and the first and last seq of the timeline."""
 
     timeline_range: SeqRange | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
     timeline_floor: int = msgspec.field(name="TimelineFloor", default=0)
@@ -90,7 +94,7 @@ class RangeReply(Reply):
 
 
 class RoamC2CRequest(Body):
-    """C2C history: up to MaxCnt messages before `LastMsgTime` and `MsgKey`, or the newest of `TimelineRange`."""
+    """A query for C2C history: up to MaxCnt messages before `LastMsgTime` and `MsgKey`, or the newest of `TimelineRange`."""
 
     peer: str = msgspec.field(name="Peer_Account")
     max_cnt: int = msgspec.field(name="MaxCnt", default=20)
@@ -98,13 +102,13 @@ class RoamC2CRequest(Body):
     msg_key: str = msgspec.field(name="MsgKey", default="")
     direction: int = msgspec.field(name="GetDirection", default=0)
     timeline_range: SeqRange | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
-    until: int = msgspec.field(name="TimelineUntil", default=0)  # only what is of this time or older
+    until: int = msgspec.field(name="TimelineUntil", default=0)  # only entries at or before this server time
 
 
 class RoamC2CReply(RangeReply):
-    """`Complete` 1: the beginning is reached. MsgList is as the web client wants it: oldest first.
+    """A page of C2C history, oldest first as the web client expects. `Complete` is 1 at the beginning of the history.
 
-    The web client reads the next page's key from `MsgKey`, the REST clients from `LastMsgKey`.
+    The web client reads the key of the next page from `MsgKey`, REST clients from `LastMsgKey`.
     """
 
     complete: int = msgspec.field(name="Complete", default=1)
@@ -116,19 +120,19 @@ class RoamC2CReply(RangeReply):
 
 
 class RoamGroupRequest(Body):
-    """Group history: ReqMsgNumber messages up to and with ReqMsgSeq, or the newest of `TimelineRange`."""
+    """A query for group history: ReqMsgNumber messages up to and including ReqMsgSeq, or the newest of `TimelineRange`."""
 
     group_id: str = msgspec.field(name="GroupId")
     seq: int = msgspec.field(name="ReqMsgSeq", default=0)
     number: int = msgspec.field(name="ReqMsgNumber", default=20)
     timeline_range: SeqRange | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
-    until: int = msgspec.field(name="TimelineUntil", default=0)  # only what is of this time or older
+    until: int = msgspec.field(name="TimelineUntil", default=0)  # only entries at or before this server time
 
 
 class RoamGroupReply(RangeReply):
-    """`IsFinished` 1: the beginning is reached. RspMsgList is newest first.
+    """A page of group history, newest first. `IsFinished` is 1 at the beginning of the history.
 
-    `NextReqMsgSeq`: what the web client asks for next; 0: nothing is left.
+    `NextReqMsgSeq` is the ReqMsgSeq of the web client's next request, 0 if nothing is left.
     """
 
     group_id: str = msgspec.field(name="GroupId", default="")
@@ -138,7 +142,7 @@ class RoamGroupReply(RangeReply):
 
 
 class OfflineC2CRequest(Body):
-    """The web client's request for missed C2C messages. `SyncFlag` 0: the first request, 1: the next ones."""
+    """The web client's query for missed C2C messages. `SyncFlag` is 0 in the first request, 1 in the next ones."""
 
     cookie: str = msgspec.field(name="Cookie", default="")
     sync_flag: int = msgspec.field(name="SyncFlag", default=0)
@@ -153,7 +157,7 @@ class PairUnread(msgspec.Struct, kw_only=True):
 
 
 class OfflineC2CReply(Reply):
-    """SyncFlag 1: ask again, 2: that is all. The unread counts are taken from a reply that is not the last only."""
+    """Missed C2C messages. SyncFlag 1: more follow, 2: the last reply. The client ignores unread counts of the last one."""
 
     cookie: str = msgspec.field(name="Cookie", default="")
     sync_flag: int = msgspec.field(name="SyncFlag", default=2)
@@ -162,7 +166,7 @@ class OfflineC2CReply(Reply):
 
 
 class ReadItem(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A conversation that is read up to a time (Tencent's) or a seq (timim's)."""
+    """A conversation that is read up to a time (Tencent) or a seq (timim extension)."""
 
     to_account: str = msgspec.field(name="To_Account")
     last_time: int = msgspec.field(name="LastedMsgTime", default=0)
@@ -175,28 +179,28 @@ class ReadItems(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ReadC2CRequest(Body):
-    """C2C conversations this account has read."""
+    """C2C conversations that this account has read."""
 
     read: ReadItems = msgspec.field(name="C2CMsgReaded")
 
 
 class ReadGroupRequest(Body):
-    """A group this account has read, up to a seq."""
+    """A group that this account has read up to a seq."""
 
     group_id: str = msgspec.field(name="GroupId")
     read_seq: int = msgspec.field(name="MsgReadedSeq", default=0)
 
 
 class RoamSystemRequest(Body):
-    """The asker's own system timeline (timim extension): the newest MaxCnt of `TimelineRange`."""
+    """A query for the account's own system timeline (timim extension): the newest MaxCnt of `TimelineRange`."""
 
     max_cnt: int = msgspec.field(name="MaxCnt", default=20)
     timeline_range: SeqRange = msgspec.field(name="TimelineRange", default=(1, 1 << 62))
-    until: int = msgspec.field(name="TimelineUntil", default=0)  # only what is of this time or older
+    until: int = msgspec.field(name="TimelineUntil", default=0)  # only entries at or before this server time
 
 
 class RoamSystemReply(RangeReply):
-    """MsgList is newest first."""
+    """A page of the system timeline, newest first."""
 
     messages: list[msgspec.Raw] = msgspec.field(name="MsgList", default_factory=list)
 
@@ -223,9 +227,9 @@ HistoryReply = RoamC2CReply | RoamGroupReply | RoamSystemReply
 
 
 class Address(NamedTuple):
-    """A conversation as requests name it: by a peer, by a group, or as the account's own system timeline.
+    """A conversation as requests name it: a peer, a group, or the account's own system timeline.
 
-    The only place on the client that decides between the C2C, the group and the system form of a command.
+    On the client, only this class chooses between the C2C, the group and the system form of a command.
     """
 
     peer: str = ""
@@ -253,7 +257,7 @@ class Address(NamedTuple):
         return ConversationKey(ConversationType.C2C, self.peer)
 
     def history_request(self, first: int, last: int, count: int, *, until: int = 0) -> Request[HistoryReply]:
-        """Return the request for the newest `count` entries of an interval, not younger than `until` (server seconds)."""
+        """Return the request for the newest `count` entries of an interval, at or before `until` (server seconds)."""
         interval = (first, last)
         if self.system:
             return ROAM_SYSTEM.request(RoamSystemRequest(max_cnt=count, timeline_range=interval, until=until))

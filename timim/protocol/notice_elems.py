@@ -1,6 +1,6 @@
-"""The server's own elems as a client reads them. A subtype that this version does not know keeps its bare number.
+"""Decoding of elems that only the server sends. An unknown subtype is kept as a number.
 
-A missing member is empty, and members that are not known are passed over: servers of other versions send more, or fewer.
+Missing members are empty and unknown members are ignored, because servers of other versions send more or fewer members.
 """
 
 from __future__ import annotations

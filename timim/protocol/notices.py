@@ -1,8 +1,8 @@
-"""Messages of the server: tips of groups, notices to users, changes of relations, and their forms in a push.
+"""Messages of the server: group tips, notices to users, changes of relations, and their forms in a push.
 
-An entry of the server holds one elem, `TIMGroupTipElem`, `TIMGroupSystemNoticeElem` or `TIMRelationElem`. In a push of
-Event 4 and 5 `MsgBody` is that elem's content itself, in one of Event 7 and 8 the content stands outside and the entry
-within it (`TimelineEntry`): so the web client finds what it knows, and timim's client the same entry as in history.
+An entry of the server has one elem, `TIMGroupTipElem`, `TIMGroupSystemNoticeElem` or `TIMRelationElem`. In a push of Event 4
+or 5, `MsgBody` is the content of that elem. In a push of Event 7 or 8, the entry is a member of the content
+(`TimelineEntry`). Tencent's web client finds its own format there, and timim's client the same entry as in history.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ __all__ = [
     "server_elem_body",
 ]
 
-SERVER_ELEMS = frozenset((TIP, GROUP_NOTICE, RELATION))  # nobody but the server may write these
+SERVER_ELEMS = frozenset((TIP, GROUP_NOTICE, RELATION))  # only the server may send these
 SYSTEM_ACCOUNT = "@TIM#SYSTEM"
 
 
 class TipMember(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A user that a tip names."""
+    """A user named in a tip."""
 
     account: str = msgspec.field(name="UserId")
     nick: str = msgspec.field(name="NickName", default="")
@@ -46,7 +46,7 @@ class TipMember(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class MemberInfoChange(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The changed properties of a member; ShutupTime is in seconds, 0: the member may speak again."""
+    """The changed properties of a member. ShutupTime is in seconds, 0 if the member may speak again."""
 
     account: str = msgspec.field(name="User_Account")
     muted_s: int | msgspec.UnsetType = msgspec.field(name="ShutupTime", default=msgspec.UNSET)
@@ -82,7 +82,7 @@ class GroupTipContent(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class GroupNoticeContent(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A notice to one user, by ReportType; `TimelineUsers` names whom it is about when that is not who receives it."""
+    """A notice to one user, by ReportType. `TimelineUsers` names the affected users if they are not the receiver."""
 
     report_type: int = msgspec.field(name="ReportType")
     group_id: str = msgspec.field(name="GroupId", default="")
@@ -96,7 +96,7 @@ class GroupNoticeContent(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class FriendApplicationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An application to be somebody's friend."""
+    """A friend application."""
 
     account: str = msgspec.field(name="PendencyAdd_Account")
     nick: str = msgspec.field(name="ProfileImNick", default="")
@@ -148,7 +148,7 @@ class _Wrapped(msgspec.Struct):
 
 
 def entry_from_push(kind: int, raw: msgspec.Raw) -> Entry:
-    """Decode the entry in a member of such a push. Raises ProtocolError."""
+    """Decode the entry in a member of a push of this Event number. Raises ProtocolError."""
     if kind in (session.EVENT_GROUP_TIP, session.EVENT_GROUP_NOTICE):
         entry = decode(Entry, raw)
         msg_type = TIP if kind == session.EVENT_GROUP_TIP else GROUP_NOTICE

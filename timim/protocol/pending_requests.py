@@ -1,7 +1,7 @@
-"""Pairing replies with requests, without I/O: every request ends in its reply, in a deadline, or with its connection.
+"""Matching of replies to requests, without I/O: each request ends with its reply, at its deadline, or with its connection.
 
-The clock is an argument (`now`, monotonic seconds). A reply that nobody waits for (late, repeated, made up) is dropped
-and says so; it never ends another call.
+The clock is an argument (`now`, monotonic seconds). A reply without a waiting request (late, repeated, invalid) is dropped,
+which the return value reports, and never ends another request.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class PendingRequests:
     def register(self, servcmd: str, on_result: OnResult, *, deadline: float) -> int:
         """Register a request and return the seq for its frame. Raises InvalidArgument if too many requests wait."""
         if len(self._waiting) >= self._limit:
-            raise InvalidArgument(f"{self._limit} requests wait for replies already")
+            raise InvalidArgument(f"{self._limit} requests are waiting for replies, which is the limit; send fewer at once")
         seq = next(self._seqs)
         self._waiting[seq] = servcmd, on_result
         heapq.heappush(self._deadlines, (deadline, seq))
         return seq
 
     def resolve(self, frame: Frame) -> bool:
-        """End the request that this frame answers; return False if none waits for it."""
+        """End the request of this reply; return False if no request waits for it."""
         waiting = self._waiting.get(frame.head.seq)
         if waiting is None or waiting[0] != frame.head.servcmd:
             return False
@@ -51,7 +51,7 @@ class PendingRequests:
         self._waiting.pop(seq, None)
 
     def expire(self, now: float) -> float | None:
-        """End overdue requests with RequestTimeout; return the next deadline, None if nothing waits."""
+        """End overdue requests with RequestTimeout; return the next deadline, None if no request waits."""
         while self._deadlines:
             deadline, seq = self._deadlines[0]
             if seq in self._waiting:

@@ -1,4 +1,4 @@
-"""Bodies of profiles (`profile`). A profile is a set of tags, by Tencent's names; timim adds a version to each."""
+"""Bodies of profiles (`profile`). A profile is a set of tags with Tencent's names; timim adds a version to each profile."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ USERS_AT_ONCE = 100
 
 
 class ProfileItem(msgspec.Struct, kw_only=True):
-    """A field of a profile. The server sends numbers as text, and accepts both."""
+    """A field of a profile. The server sends numbers as text and accepts both."""
 
     tag: str = msgspec.field(name="Tag")
     value: str | int = msgspec.field(name="Value", default="")
 
 
 class SetProfileRequest(Body):
-    """Fields of a profile to change; an empty Value removes one. REST names the account."""
+    """Fields of a profile to change; an empty Value removes a field. REST requests name the account."""
 
     account: str = msgspec.field(name="From_Account", default="")
     items: list[ProfileItem] = msgspec.field(name="ProfileItem", default_factory=list)
 
 
 class GetProfilesRequest(Body):
-    """Profiles of up to 100 accounts. `TimelineVersions`: which version the asker has of each, in the same order."""
+    """A query for up to 100 profiles. `TimelineVersions` has the versions that the client has, in the same order."""
 
     accounts: list[str] = msgspec.field(name="To_Account", default_factory=list)
     tags: list[str] = msgspec.field(name="TagList", default_factory=list)
@@ -48,7 +48,7 @@ class GetProfilesRequest(Body):
 
 
 class UserProfile(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An account's profile, without items if the asker has this version already."""
+    """An account's profile, without items if the client has this version."""
 
     account: str = msgspec.field(name="To_Account")
     result: int = msgspec.field(name="ResultCode", default=0)

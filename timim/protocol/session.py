@@ -1,4 +1,4 @@
-"""Bodies of the connection itself: login, logout, heartbeat, pushes and their acks."""
+"""Bodies of the connection: login, logout, heartbeat, pushes and their acks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from .codec import Body, Command, Reply
 from .entries import Entry
 
-E = TypeVar("E")  # how entries stand here: who writes has them as bytes, a client reads them at once
+E = TypeVar("E")  # the type of entries: encoded bytes for writers, decoded for clients
 PLATFORMS = ("desktop", "mobile", "pad", "web", "other")
 
 
@@ -18,11 +18,13 @@ class TimelineClient(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     version: int = msgspec.field(name="Version", default=1)
     batch: bool = msgspec.field(name="Batch", default=False)  # several frames in one websocket message
-    instance: str = msgspec.field(name="Instance", default="")  # this device's lasting name
+    instance: str = msgspec.field(name="Instance", default="")  # the permanent id of this device
     platform: str = msgspec.field(name="Platform", default="")  # one of PLATFORMS
-    resumed: bool = msgspec.field(name="Resumed", default=False)  # it comes back by itself, after a cut
-    run: str = msgspec.field(name="Run", default="")  # names this run of the program, another at each start
-    attempt: int = msgspec.field(name="Attempt", default=0)  # of this run's logins: one that is overtaken may arrive late
+    resumed: bool = msgspec.field(name="Resumed", default=False)  # a reconnect after a lost connection
+    run: str = msgspec.field(name="Run", default="")  # the id of this run of the program
+    attempt: int = msgspec.field(
+        name="Attempt", default=0
+    )  # number of this login in the run, because logins may arrive out of order
 
 
 class TimelineServer(msgspec.Struct, kw_only=True):
@@ -30,7 +32,7 @@ class TimelineServer(msgspec.Struct, kw_only=True):
 
     version: int = msgspec.field(name="Version", default=1)
     batch: bool = msgspec.field(name="Batch", default=False)
-    epoch: str = msgspec.field(name="Epoch", default="")  # another one: the server's history is not the one known
+    epoch: str = msgspec.field(name="Epoch", default="")  # changes when the server has another history
     time_ms: int = msgspec.field(name="TimeMs", default=0)
     max_message_bytes: int = msgspec.field(name="MaxMessageBytes", default=0)
     media_url: str = msgspec.field(name="MediaUrl", default="")
@@ -38,13 +40,13 @@ class TimelineServer(msgspec.Struct, kw_only=True):
 
 
 class LoginRequest(Body):
-    """A login. The account is named in the head (identifier, usersig)."""
+    """A login. The head names the account (identifier, usersig)."""
 
     client: TimelineClient | msgspec.UnsetType = msgspec.field(name="TimelineClient", default=msgspec.UNSET)
 
 
 class LoginReply(Reply):
-    """`A2Key` and `TinyId` stand for the identifier and signature in later heads; HelloInterval in seconds."""
+    """The reply to a login. `A2Key` and `TinyId` replace usersig and identifier in later heads; HelloInterval is in seconds."""
 
     inst_id: int = msgspec.field(name="InstId", default=0)
     a2_key: str = msgspec.field(name="A2Key", default="")
@@ -64,7 +66,7 @@ EVENT_RELATION = 7
 EVENT_PROFILE = 8
 EVENT_C2C_MESSAGE = 9
 EVENT_C2C_NOTICE = 10
-EVENT_READ = 10001  # ours: numbers of their own, which other clients pass over
+EVENT_READ = 10001  # timim extension: event numbers that other clients ignore
 EVENT_MESSAGE_ACTION = 10002
 EVENT_RECEIPT = 10003
 EVENT_CONVERSATION_SETTINGS = 10004
@@ -72,13 +74,13 @@ SUB_KICKED = 96
 
 
 class HeartbeatReply(Reply):
-    """The number of pushes to this session before this reply, `TimelinePushes` (timim extension)."""
+    """The reply to a heartbeat, with the number of pushes sent before it, `TimelinePushes` (timim extension)."""
 
     pushes: int | msgspec.UnsetType = msgspec.field(name="TimelinePushes", default=msgspec.UNSET)
 
 
 class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc=False):
-    """A member of a push's EventArray; `Event` names the array that it has."""
+    """A member of a push's EventArray. `Event` determines which of the arrays it has."""
 
     event: int = msgspec.field(name="Event")
     c2c: list[E] = msgspec.field(name="C2cMsgArray", default_factory=list)
@@ -90,7 +92,7 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
     actions: list[E] = msgspec.field(name="TimelineActs", default_factory=list)
     receipts: list[msgspec.Raw] = msgspec.field(name="TimelineReceipts", default_factory=list)
     settings: list[msgspec.Raw] = msgspec.field(name="TimelineMarks", default_factory=list)
-    # Tencent's forms of acts, receipts and marks: protocol/tencent_events.py
+    # Tencent's events of actions, receipts and settings, see tencent_events.py
     notices: list[msgspec.Raw] = msgspec.field(name="C2cNotifyMsgArray", default_factory=list)
     edited_c2c: list[msgspec.Raw] = msgspec.field(name="C2cMsgModNotifys", default_factory=list)
     edited_group: list[msgspec.Raw] = msgspec.field(name="GroupMsgModNotifys", default_factory=list)
@@ -99,7 +101,7 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
     sub_msg_type: int = msgspec.field(name="SubMsgType", default=0)
 
     def items(self: PushEvent[msgspec.Raw]) -> list[msgspec.Raw]:
-        """Return the array that belongs to this event's number."""
+        """Return the array of this event's number."""
         if self.event == EVENT_C2C_MESSAGE:
             return self.c2c
         if self.event == EVENT_GROUP_MESSAGE:
@@ -124,15 +126,15 @@ class ReadNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     peer: str = msgspec.field(name="To_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
-    system: int = msgspec.field(name="TimelineSystem", default=0)  # 1: it is the system conversation
+    system: int = msgspec.field(name="TimelineSystem", default=0)  # 1: the system conversation
     read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
     unread: int = msgspec.field(name="TimelineUnread", default=0)
     mentioned: int = msgspec.field(name="TimelineMentioned", default=0)
-    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)  # up to which these were counted
+    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)  # up to which the server counted
 
 
 class ReceiptNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A receipt: a peer has read up to a seq (timim extension), or some members have read a group message."""
+    """A receipt (timim extension): a peer has read up to a seq, or members have read a group message."""
 
     peer: str = msgspec.field(name="To_Account", default="")
     read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
@@ -161,7 +163,7 @@ class KickNotice(msgspec.Struct, kw_only=True):
 
 
 class Push(Body, Generic[E]):
-    """A message of the server without a request. The client answers it with PUSH_ACK if NeedAck is 1."""
+    """A server message without a request. The client replies with PUSH_ACK if NeedAck is 1."""
 
     session_data: str = msgspec.field(name="SessionData", default="")
     need_ack: int = msgspec.field(name="NeedAck", default=0)

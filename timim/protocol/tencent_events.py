@@ -1,6 +1,6 @@
-"""Events of actions and receipts for Tencent's clients; timim's clients get the entries themselves.
+"""Events of actions and receipts for Tencent's clients; timim clients receive the entries.
 
-An action's entry takes a seq like a message. A client that does not know actions gets these events instead of the entry.
+The entry of an action has a seq like a message. A client that does not support actions receives these events instead.
 """
 
 from __future__ import annotations
@@ -68,26 +68,26 @@ def action_event(act: EntryAction, target: EntryPayload, *, seq: int, time: int,
 
 
 def peer_read_event(peer: str, time: int) -> msgspec.Raw:
-    """Return the event that a peer has read all messages up to this time."""
+    """Return the event of a peer who has read all messages up to a time."""
     receipt = {"C2cReadedReceipt": {"To_Account": peer, "UinPairReadArray": [{"LastReadTime": time}]}}
     return _raw({"Event": session.EVENT_C2C_NOTICE, "C2cNotifyMsgArray": [receipt]})
 
 
 def c2c_read_event(peer: str, time: int) -> msgspec.Raw:
-    """Return the event that this account has read a conversation on another device."""
+    """Return the event of a conversation that this account has read on another device."""
     notice = {"ReadC2cMsgNotify": {"UinPairReadArray": [{"From_Account": peer, "LastReadTime": time}]}}
     return _raw({"Event": session.EVENT_C2C_NOTICE, "C2cNotifyMsgArray": [notice]})
 
 
 def group_read_event(group_id: str, seq: int) -> msgspec.Raw:
-    """Return the event that this account has read a group on another device."""
+    """Return the event of a group that this account has read on another device."""
     body = {"GroupReadInfoArray": [{"GroupId": group_id, "LastReadMsgSeq": seq}]}
     tip = {"ToGroupId": group_id, "MsgBody": body, "GroupInfo": {"GroupId": group_id}}
     return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
 
 
 def pin_event(item: dict[str, Any], *, pinned: bool) -> msgspec.Raw:
-    """Return the event that this account pinned a conversation on another device, or unpinned it."""
+    """Return the event of a conversation that this account pinned or unpinned on another device."""
     change = {"PushType": 2 if pinned else 3, "RecentContactTopItem": {"RecentContactList": [item]}}
     return _raw({"Event": session.EVENT_CONVERSATION_SETTINGS, "RecentContactMod": [change]})
 
@@ -97,5 +97,5 @@ def _raw(event: dict[str, Any]) -> msgspec.Raw:
 
 
 def kick_event(kick: session.KickNotice) -> msgspec.Raw:
-    """Return the event that this session ends, a member of C2cNotifyMsgArray."""
+    """Return the event of a session that the server ends, a member of C2cNotifyMsgArray."""
     return _raw({"SubMsgType": session.SUB_KICKED, "KickoutMsgNotify": kick})

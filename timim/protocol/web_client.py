@@ -1,4 +1,4 @@
-"""Bodies that only Tencent's web client uses, besides those of REST."""
+"""Bodies of commands that only Tencent's web client uses, in addition to those of REST."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .profiles import GetProfilesReply
 
 
 class UserItem(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A user whose profile is asked for, and the versions that the client has."""
+    """A user in a query for profiles, with the versions that the client has."""
 
     account: str = msgspec.field(name="To_Account")
     standard_sequence: int = msgspec.field(name="StandardSequence", default=0)
@@ -20,13 +20,13 @@ class UserItem(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class GetFullProfilesRequest(Body):
-    """Profiles of up to 100 users, all fields."""
+    """A query for all fields of up to 100 profiles."""
 
     items: list[UserItem] = msgspec.field(name="UserItem", default_factory=list)
 
 
 class OwnMemberInfo(msgspec.Struct, kw_only=True):
-    """The asker's own membership in a group."""
+    """The account's own membership in a group."""
 
     role: str = msgspec.field(name="Role")
     name_card: str = msgspec.field(name="NameCard", default="")
@@ -35,25 +35,25 @@ class OwnMemberInfo(msgspec.Struct, kw_only=True):
 
 
 class OwnGroupItem(GroupInfoItem, kw_only=True):
-    """A group's properties, and the asker's membership in it."""
+    """The properties of a group, and the account's membership in it."""
 
     self_info: OwnMemberInfo | msgspec.UnsetType = msgspec.field(name="SelfInfo", default=msgspec.UNSET)
 
 
 class OwnGroupsRequest(Body):
-    """Groups that the asker is a member of."""
+    """A query for the groups of which the account is a member."""
 
     ids: list[str] = msgspec.field(name="GroupIdList", default_factory=list)
 
 
 class OwnGroupsReply(Reply):
-    """The groups; one that cannot be shown has an ErrorCode of its own."""
+    """The account's groups; an inaccessible group has an ErrorCode."""
 
     groups: list[OwnGroupItem] = msgspec.field(name="GroupIdList", default_factory=list)
 
 
 class PreSignRequest(Body):
-    """A request of the web client's upload plugin for an address. `file_type` 1 is a picture, 255 was seen for a file."""
+    """The upload plugin's request for URLs. `file_type` is 1 for a picture; 255 was observed for a file."""
 
     file_type: int = msgspec.field(name="file_type", default=255)
     file_name: str = msgspec.field(name="file_name", default="")
@@ -61,14 +61,14 @@ class PreSignRequest(Body):
 
 
 class PreSignReply(Reply):
-    """The addresses to upload to and, for the message, to download from."""
+    """The URL for the upload, and the download URL for the message."""
 
     upload_url: str = msgspec.field(name="uploadUrl", default="")
     download_url: str = msgspec.field(name="downloadUrl", default="")
 
 
 class ConversationGroupsReply(Reply):
-    """Groups of conversations, which a user may make in the web client."""
+    """Conversation groups, which users create in the web client."""
 
     items: list[dict[str, Any]] = msgspec.field(name="ContactGroupItem", default_factory=list)
     complete_flag: int = msgspec.field(name="CompleteFlag", default=1)
@@ -83,13 +83,13 @@ class SearchConversationGroupsReply(Reply):
 
 
 class PeerReadTimesRequest(Body):
-    """Users, to learn up to which time they have read this account's messages."""
+    """A query for the times up to which some users have read this account's messages."""
 
     peers: list[str] = msgspec.field(name="To_Account", default_factory=list)
 
 
 class PeerReadTimesReply(Reply):
-    """Server seconds, in the order asked; 0: nothing is read."""
+    """Server seconds, in the order of the request; 0 if nothing is read."""
 
     times: list[int] = msgspec.field(name="ReadTime", default_factory=list)
 

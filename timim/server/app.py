@@ -1,7 +1,7 @@
-"""The server, composed: settings → store, bus → messaging → handlers → endpoints → one ASGI application on one port.
+"""Composition of the server: settings → store, bus → messaging → handlers → endpoints → one ASGI application on one port.
 
-`async with Server(Settings(...)) as server` runs it in this loop; `server.url` is the address for clients. Stopping drains: no
-new connections, requests under way are answered, sockets are closed, then the store.
+`async with Server(Settings(...)) as server` runs a server in this event loop; clients connect to `server.url`. Stopping drains
+the server: it refuses new connections, answers the requests in progress, closes the sockets, and then closes the store.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ log = logging.getLogger("timim.server")
 
 
 class PortInUse(TimimError):
-    """Another program listens there."""
+    """The address is in use by another program, or cannot be used; choose another `host` or `port`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,46 +70,51 @@ class _Identity:
 
 
 class Server:
-    """A timim server in this process. `app_id` and `secret_key` sign users (`timim.sign_user`)."""
+    """A timim server in this process, which `async with` starts and stops.
+
+    Args:
+        settings: The settings; by default those of the environment and of `timim.toml`.
+        now: The server's clock, in seconds since 1970.
+    """
 
     def __init__(self, settings: Settings | None = None, *, now: Callable[[], float] = clock.now) -> None:
         self.settings: Settings = settings or Settings()
         self._now = now
         self._fanout = Fanout()
         self._identity = _Identity()
-        self._parts = AsyncExitStack()  # what is open, closed in the other order
+        self._parts = AsyncExitStack()  # open parts, closed in reverse order
         self._port = 0
-        self._drained_at = 0.0  # by then all must have ended, on the loop's clock
+        self._drained_at = 0.0  # deadline of the drain, on the loop's clock
 
     @property
     def app_id(self) -> int:
-        """The app's id; 0 before the first start."""
+        """SDKAppID of the app, for `timim.sign_user`; 0 before the first start."""
         return self._identity.app_id
 
     @property
     def secret_key(self) -> str:
-        """The key that signs users; empty before the first start."""
+        """Key that signs users with `timim.sign_user`; empty before the first start."""
         return self._identity.secret_key
 
     @property
     def first_start(self) -> bool:
-        """Whether this start made the app's id and key."""
+        """True if this start generated the app's id and key."""
         return self._identity.first_start
 
     @property
     def port(self) -> int:
-        """The port that the server listens on; 0 before the first start."""
+        """Port that the server listens on; 0 before the first start."""
         return self._port
 
     @property
     def url(self) -> str:
-        """The address for clients."""
+        """URL for clients."""
         host = self.settings.host
         return f"ws://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def sessions(self) -> int:
-        """The number of devices that are logged in."""
+        """Number of devices that are logged in."""
         return len(self._fanout)
 
     async def __aenter__(self) -> Self:
@@ -120,15 +125,31 @@ class Server:
         await self.stop()
 
     async def start(self) -> None:
-        """Listen. Raises PortInUse, StoreInUse, StorageError; nothing is left open then."""
+        """Open the store and listen. After an error, or when cancelled, nothing is left open.
+
+        Raises:
+            InvalidArgument: The settings exclude each other, or need packages that are not installed.
+            PortInUse: Another program listens on the port.
+            StoreInUse: Another server has the data folder open.
+            StorageError: The store cannot be opened.
+        """
         async with AsyncExitStack() as parts:
             await self._start(parts)
-            self._parts = parts.pop_all()
+            self._parts = AsyncExitStack()
+            self._parts.callback(self._on_stopped)
+            self._parts.push_async_callback(parts.pop_all().aclose)
+        log.info("server %s started on %s", self.app_id, self.url)
 
     async def stop(self) -> None:
-        """Drain and close; calling it again does nothing. All that is under way has `drain_s` to end, together."""
+        """Drain the server and close it; a second call does nothing.
+
+        All requests in progress together have `drain_s` to end; after that they are cancelled.
+        """
         self._drained_at = asyncio.get_running_loop().time() + self.settings.drain_s
         await self._parts.aclose()
+
+    def _on_stopped(self) -> None:
+        log.info("server %s on %s stopped", self.app_id, self.url)
 
     async def _start(self, parts: AsyncExitStack) -> None:
         settings = self.settings
@@ -170,21 +191,28 @@ class Server:
         await http.start(listener)
 
         async def drain() -> None:
+            log.info("server %s on %s is stopping, with %s sessions", self.app_id, self.url, self.sessions)
             health.drain()
             http.refuse()
             endpoint.drain()
             services.downloads.drain()
             await uploads.drain()
-            await endpoint.finish(self._drain_left_s())  # before the end of uvicorn, which cuts the sockets as they stand
+            await endpoint.finish(self._drain_left_s())  # before uvicorn stops, because it cuts open sockets
 
         parts.push_async_callback(drain)
         arm()
 
     async def _open_store(self, parts: AsyncExitStack, metrics: Metrics) -> Store:
-        """Open the database, or the file in the data folder, and read the app's id and key. Raises InvalidArgument."""
+        """Open the database, or the file in the data folder, and read the app's id and key.
+
+        Raises:
+            InvalidArgument: A bus is set without a database.
+            StoreInUse: Another server has the data folder open.
+            StorageError: The store cannot be opened.
+        """
         settings, folder = self.settings, self.settings.data_dir
         if settings.bus and not settings.database:
-            raise InvalidArgument("a bus joins nodes that share a database: give --database as well")
+            raise InvalidArgument("bus connects nodes that share a database; set database (--database, TIMIM_DATABASE) as well")
         if settings.database:
             store = _postgres(settings, metrics)
             parts.push_async_callback(store.close)
@@ -241,7 +269,7 @@ class Server:
 
 
 class _HttpServer(uvicorn.Server):
-    """Uvicorn as a part of a server: it leaves the process's signals alone."""
+    """Uvicorn server that leaves the signals of the process to its caller."""
 
     def __init__(self, settings: Settings, routes: Sequence[BaseRoute]) -> None:
         super().__init__(
@@ -250,9 +278,9 @@ class _HttpServer(uvicorn.Server):
                 ws="websockets-sansio",
                 ws_max_size=settings.max_frame_bytes,
                 ws_per_message_deflate=False,
-                ws_ping_interval=None,  # the wire has its own heartbeat
+                ws_ping_interval=None,  # the protocol has its own heartbeat
                 lifespan="off",
-                access_log=False,  # it would print query strings
+                access_log=False,  # an access log would contain signed query strings
                 log_config=None,
             )
         )
@@ -260,26 +288,30 @@ class _HttpServer(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none: signals are the CLI's."""
+        """Capture no signals, because the CLI handles them."""
         yield
 
     async def start(self, listener: sockets.socket) -> None:
-        """Serve on a socket that listens. Raises StorageError when the server ends at once."""
+        """Serve on a listening socket.
+
+        Raises:
+            StorageError: The server ended while starting.
+        """
         serving = asyncio.create_task(self.serve([listener]), name="timim server")
         self._serving.append(serving)
         while not self.started:
             if serving.done():
                 serving.result()
-                raise StorageError("the server ended while starting")
+                raise StorageError("the HTTP server ended while starting; its log says why")
             await asyncio.sleep(0.005)
 
     def refuse(self) -> None:
-        """Refuse new connections: their clients go to another node."""
+        """Refuse new connections, so that their clients connect to another node."""
         for listener in self.servers:
             listener.close()
 
     async def stop(self, limit_s: float) -> None:
-        """End the connections, which have so long to end by themselves."""
+        """Stop serving, and cut the connections that have not ended within `limit_s`, which is at least 1 s."""
         self.config.timeout_graceful_shutdown = max(1, int(limit_s))
         self.should_exit = True
         await asyncio.gather(*self._serving, return_exceptions=True)
@@ -291,26 +323,26 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 
 async def _sweep(uploads: Uploads, every_s: float) -> None:
-    """Collect what nobody needs, now and again, for as long as the server runs."""
+    """Remove abandoned uploads and unused content every `every_s` seconds until cancelled."""
     while True:
-        await asyncio.sleep(every_s)  # not at the start, when everybody comes back at once
+        await asyncio.sleep(every_s)  # not at the start, when all clients reconnect at once
         try:
-            if gone := await uploads.sweep():
-                log.info("the bytes of %s uploads and media were removed", gone)
+            if removed := await uploads.sweep():
+                log.debug("the media sweep removed %s objects", removed)
         except TimimError as exc:
-            log.warning("media were not swept, and will be: %s", exc)
+            log.warning("the media sweep failed and runs again in %s s: %s", every_s, exc)
         except Exception:
-            log.exception("media were not swept, and will be")
+            log.exception("the media sweep failed and runs again in %s s", every_s)
 
 
 async def _identify_by(settings: Settings, store: Store) -> _Identity:
-    """Return the app id and the key: given, or made by the first node and kept in the database for all."""
+    """Return the app id and the key: those of the settings, or those that the first node stored in the database."""
     app_id = settings.app_id or int(await store.meta("app_id", str(_new_app_id())))
     return _Identity(app_id, settings.secret_key or await store.meta("secret_key", secrets.token_hex(32)))
 
 
 def _identify(settings: Settings, folder: Path | None) -> _Identity:
-    """Return the app id and the key: given, or made at the first start and kept in the data folder."""
+    """Return the app id and the key: those of the settings, or those that the first start stored in the data folder."""
     kept: dict[str, str | int] = {}
     file = folder and folder / "app.json"
     if file is not None and file.exists():
@@ -332,7 +364,7 @@ def _postgres(settings: Settings, metrics: Metrics) -> Store:
     try:
         from .store.postgres.engine import PostgresStore
     except ImportError as exc:
-        raise InvalidArgument(f"PostgreSQL's parts are not installed ({exc.name}): pip install 'timim[cluster]'") from None
+        raise InvalidArgument(f"database needs the package {exc.name}; run pip install 'timim[cluster]'") from None
     return PostgresStore(
         settings.database,
         replica_url=settings.database_replica,
@@ -345,18 +377,23 @@ def _nats(settings: Settings, app_id: int, store: Store, metrics: Metrics) -> Bu
     try:
         from .bus.nats import NatsBus
     except ImportError as exc:
-        raise InvalidArgument(f"NATS's parts are not installed ({exc.name}): pip install 'timim[cluster]'") from None
+        raise InvalidArgument(f"bus needs the package {exc.name}; run pip install 'timim[cluster]'") from None
     servers = [server.strip() for server in settings.bus.split(",")]
     return NatsBus(servers, prefix=f"timim.{app_id}", memberships=store.groups, metrics=metrics.bus)
 
 
 def _lock(folder: Path) -> FileLock:
-    """Keep a second server off the data folder."""
+    """Lock the data folder against a second server.
+
+    Raises:
+        StoreInUse: Another server has locked the folder.
+        StorageError: The lock file cannot be written.
+    """
     lock = FileLock(folder / "lock")
     try:
         lock.acquire()
     except BlockingIOError as exc:
-        raise StoreInUse(f"another server has the data folder {folder} open") from exc
+        raise StoreInUse(f"another server uses the data folder {folder}; stop it or choose another data_dir") from exc
     except OSError as exc:
         raise StorageError(f"cannot write to the data folder {folder}: {exc.strerror}") from exc
     return lock
@@ -364,14 +401,14 @@ def _lock(folder: Path) -> FileLock:
 
 def _listen(host: str, port: int) -> sockets.socket:
     family = sockets.AF_INET6 if ":" in host else sockets.AF_INET
-    # asyncio turns Nagle's algorithm off only where it sees that this is TCP; else a push and the reply after it wait
-    # 40 ms for the other end's delayed ack
+    # asyncio disables Nagle's algorithm only if the protocol is explicitly TCP; otherwise a reply that follows a push waits
+    # 40 ms for the delayed ack of the other end
     listener = sockets.socket(family, sockets.SOCK_STREAM, sockets.IPPROTO_TCP)
     listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
     except OSError as exc:
         listener.close()
-        raise PortInUse(f"cannot listen on {host}:{port}: {exc.strerror}") from exc
+        raise PortInUse(f"cannot listen on {host}:{port}: {exc.strerror}; choose another host or port") from exc
     listener.setblocking(False)
     return listener

@@ -1,4 +1,4 @@
-"""The operator's settings: flags over environment (`TIMIM_…`) over a TOML file over these defaults."""
+"""Settings of a server. Flags override environment variables (`TIMIM_…`), which override a TOML file and the defaults."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BLOBS_FORM = "s3://bucket/prefix?endpoint=https://…&region=… or file:///fold
 
 @dataclass(frozen=True, slots=True)
 class ContentLocation:
-    """Where content is kept: in a bucket, in a folder, or, without both, in memory."""
+    """Place that stores media content: a bucket, a folder, or memory if neither is set."""
 
     folder: Path | None = None
     bucket: str = ""
@@ -36,91 +36,163 @@ class ContentLocation:
 
     @classmethod
     def from_url(cls, url: str) -> ContentLocation:
-        """Parse a URL of BLOBS_FORM. Raises ValueError, which does not repeat the URL: somebody may put a key there."""
+        """Parse a URL of BLOBS_FORM.
+
+        Raises:
+            ValueError: The URL is invalid; the error does not repeat the URL, which may contain credentials.
+        """
         parts = urlsplit(url)
         if "@" in parts.netloc:
-            raise ValueError("no key in it, please: those are TIMIM_S3_ACCESS_KEY and TIMIM_S3_SECRET_KEY")
+            raise ValueError("credentials are not allowed in the URL; set TIMIM_S3_ACCESS_KEY and TIMIM_S3_SECRET_KEY")
         if parts.scheme == "file" and not parts.netloc and not parts.query and parts.path.strip("/"):
             return cls(folder=Path(unquote(parts.path)))
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
         if parts.scheme != "s3" or not parts.netloc or parts.fragment or options.keys() - {"endpoint", "region"}:
-            raise ValueError(f"must be like {BLOBS_FORM}")
+            raise ValueError(f"must be a URL like {BLOBS_FORM}")
         prefix = unquote(parts.path.strip("/"))
         return cls(None, parts.netloc, prefix, options.get("endpoint", ""), options.get("region", ""))
 
 
 class Settings(BaseSettings):
-    """All settings. `data_dir` None keeps everything in memory (tests). Limits are Tencent Chat's unless said."""
+    """Settings of a server, each with its unit and its limits.
+
+    A setting is given as an argument, as the environment variable `TIMIM_` and its name in capitals, or in `timim.toml`; the
+    first of these counts. The defaults of limits are those of Tencent Chat, unless a description says otherwise.
+
+    Raises:
+        ValidationError: A setting is unknown or has an invalid value; the error names it.
+    """
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(env_prefix="TIMIM_", toml_file="timim.toml", extra="forbid")
 
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: int = Field(default=8700, ge=0, le=65535)
+    """Port to listen on; 0 chooses a free port."""
     data_dir: Path | None = Path("timim-data")
-    public_url: str = ""  # how clients reach the server, when it is not http://host:port
-    app_id: int | None = None  # made at the first start when not given
+    """Folder of the SQLite database, the media content and the generated keys; None keeps everything in memory, for tests."""
+    public_url: str = ""
+    """HTTP address at which clients reach the server, if it is not `http://host:port`."""
+    app_id: int | None = None
+    """SDKAppID; None generates one at the first start."""
     secret_key: str | None = Field(default=None, repr=False)
+    """Key that signs users; None generates one at the first start."""
     admin: str = "administrator"
+    """User id of the app's administrator."""
 
-    database: str = Field(default="", repr=False)  # postgresql://…: instead of the data folder's SQLite file
-    database_replica: str = Field(default="", repr=False)  # a PostgreSQL that follows it, for history
+    database: str = Field(default="", repr=False)
+    """URL of PostgreSQL (`postgresql://…`), which replaces the SQLite file in the data folder."""
+    database_replica: str = Field(default="", repr=False)
+    """URL of a PostgreSQL replica, from which history is read."""
     database_connections: int = Field(default=8, ge=2)
-    bus: str = Field(default="", repr=False)  # nats://…, several with commas: how nodes on one database hear of each other
+    """Maximum number of connections to PostgreSQL."""
+    bus: str = Field(default="", repr=False)
+    """URLs of NATS (`nats://…`), separated by commas, which connects the nodes that share a database."""
 
     max_message_bytes: int = 12 * 1024
+    """Maximum size of a message's MsgBody."""
     max_frame_bytes: int = 1024 * 1024
+    """Maximum size of a websocket message from a client."""
     hello_interval_s: int = 60
-    login_timeout_s: float = 5.0  # a socket that has not logged in by then is closed
-    idle_timeout_s: float = 150.0  # two heartbeats and a half: one lost is noise, two a dead peer
-    session_queue_bytes: int = 8 * 1024 * 1024  # what a slow reader may have waiting before it is closed
-    devices: Literal["all", "platform", "one"] = "all"  # of one user, online at once: all, one of each platform, one
-    requests_in_flight: int = 256  # of one session; more wait in the socket
+    """Interval of heartbeats that the server asks clients for."""
+    login_timeout_s: float = 5.0
+    """Time in which a new connection must log in before the server closes it."""
+    idle_timeout_s: float = 150.0  # two heartbeats and a half: one lost heartbeat is noise, two are a dead peer
+    """Time without any message from a client, after which its session is closed."""
+    session_queue_bytes: int = 8 * 1024 * 1024
+    """Maximum size of the pushes that wait for a slow client, after which its session is closed."""
+    devices: Literal["all", "platform", "one"] = "all"
+    """Devices of one user that may be online together: all of them, one of each platform, or one."""
+    requests_in_flight: int = 256
+    """Maximum number of requests of one session that are processed at once; more of them wait in the socket."""
     history_page: int = 200
-    group_messages_per_s: float = Field(default=40.0, ge=0)  # of one group, on average; 0: no limit
-    group_burst_s: float = Field(default=10.0, gt=0)  # so many seconds' worth may come at once after a quiet time
-    group_members: int = 100_000  # a group may say less
+    """Maximum number of messages in one page of history."""
+    group_messages_per_s: float = Field(default=40.0, ge=0)
+    """Average rate of messages in one group; 0 sets no limit."""
+    group_burst_s: float = Field(default=10.0, gt=0)
+    """Length of the burst that a group may send after a quiet time, in seconds of the average rate."""
+    group_members: int = 100_000
+    """Maximum number of members of a group; a group can have a lower limit."""
     friends: int = 1000
+    """Maximum number of friends of a user."""
     max_image_bytes: int = 28 * 1024 * 1024
+    """Maximum size of an image."""
     max_sound_bytes: int = 28 * 1024 * 1024
+    """Maximum size of a sound."""
     max_file_bytes: int = 100 * 1024 * 1024
+    """Maximum size of a file."""
     max_video_bytes: int = 100 * 1024 * 1024
-    media_url_s: int = Field(default=3600, gt=0)  # how long a signed address of content is good
-    media_grace_s: float = Field(default=7 * 86400.0, ge=0)  # content that no message names is kept so long
-    media_upload_idle_s: float = Field(default=86400.0, ge=0)  # an upload that does not go on is kept so long
-    media_sweep_s: float = Field(default=600.0, gt=0)  # between two looks for what may go
-    media_open_uploads: int = 64  # unfinished ones of one account
-    media_receiving: int = 64  # uploads received at once; each holds up to 8 MiB in memory
+    """Maximum size of a video."""
+    media_url_s: int = Field(default=3600, gt=0)
+    """Time for which a signed URL of media content is valid."""
+    media_grace_s: float = Field(default=7 * 86400.0, ge=0)
+    """Time after which media content that no message refers to is removed."""
+    media_upload_idle_s: float = Field(default=86400.0, ge=0)
+    """Time without progress after which an unfinished upload is removed."""
+    media_sweep_s: float = Field(default=600.0, gt=0)
+    """Interval between two searches for content that can be removed."""
+    media_open_uploads: int = 64
+    """Maximum number of unfinished uploads of one account."""
+    media_receiving: int = 64
+    """Maximum number of uploads that a node receives at once; each of them uses up to 8 MiB of memory."""
     media_receiving_per_user: int = 8
-    blobs: str = Field(default="", repr=False)  # where content is kept, as BLOBS_FORM says; empty: as the next settings say
-    s3_bucket: str = ""  # content is kept in this bucket; empty: in the data folder
+    """Maximum number of uploads that a node receives from one account at once."""
+    blobs: str = Field(default="", repr=False)
+    """URL of the place that stores media content (`s3://…` or `file:///…`); it replaces `s3_bucket` and its neighbours."""
+    s3_bucket: str = ""
+    """S3 bucket that stores media content; an empty name stores it in the data folder."""
     s3_prefix: str = ""
-    s3_endpoint: str = ""  # of an S3-compatible server; empty: Amazon's
+    """Prefix of the keys in the bucket."""
+    s3_endpoint: str = ""
+    """URL of an S3-compatible server; an empty one means Amazon S3."""
     s3_region: str = ""
+    """Region of the bucket."""
     s3_access_key: str = ""
+    """Access key id of the bucket."""
     s3_secret_key: str = Field(default="", repr=False)
-    friends_only: bool = False  # C2C messages between friends only (20009 to 20011)
-    webhook_url: str = ""  # the operator's back end, told of what webhook_commands names; nothing else is ever fetched
-    webhook_token: str = Field(default="", repr=False)  # signs what it is told; empty: unsigned
-    webhook_commands: str = ""  # separated by commas, like "C2C.CallbackBeforeSendMsg,State.StateChange"
-    webhook_timeout_s: float = Field(default=2.0, gt=0)  # of a callback that a sender waits for
-    webhook_required: bool = False  # what the back end does not answer for is refused, not let through
-    push_url: str = ""  # where offline pushes go
+    """Secret access key of the bucket."""
+    friends_only: bool = False
+    """Refuse C2C messages between users who are not friends (codes 20009 to 20011)."""
+    webhook_url: str = ""
+    """URL of the operator's back end, which receives the callbacks of `webhook_commands`; the server fetches no other URL."""
+    webhook_token: str = Field(default="", repr=False)
+    """Key that signs the callbacks; an empty one leaves them unsigned."""
+    webhook_commands: str = ""
+    """Callbacks to make, separated by commas, such as `C2C.CallbackBeforeSendMsg,State.StateChange`."""
+    webhook_timeout_s: float = Field(default=2.0, gt=0)
+    """Time limit of a callback before sending, during which the sender waits."""
+    webhook_required: bool = False
+    """Refuse messages, instead of accepting them, while the back end does not respond to the callback before sending."""
+    push_url: str = ""
+    """URL of the operator's back end that receives offline pushes."""
     push_token: str = Field(default="", repr=False)
-    push_timeout_s: float = Field(default=5.0, gt=0)  # of a call that nobody waits for
-    push_give_up_s: float = Field(default=86_400.0, gt=0)  # older news is of no use
-    recall_window_s: float = Field(default=120.0, ge=0)  # in which a sender can take a message back
-    reactions_per_message: int = Field(default=10, ge=1)  # different ones
+    """Key that signs offline pushes; an empty one leaves them unsigned."""
+    push_timeout_s: float = Field(default=5.0, gt=0)
+    """Time limit of an offline push, and of a callback after sending or of a state change."""
+    push_give_up_s: float = Field(default=86_400.0, gt=0)
+    """Age of a message after which its offline push and its callback after sending are skipped."""
+    recall_window_s: float = Field(default=120.0, ge=0)
+    """Time after sending in which a sender can recall a message."""
+    reactions_per_message: int = Field(default=10, ge=1)
+    """Maximum number of different reactions to a message."""
     users_per_reaction: int = Field(default=100, ge=1)
+    """Maximum number of users with the same reaction to a message."""
     mentions_per_message: int = Field(default=30, ge=1)
-    receipt_group_members: int = Field(default=200, ge=1)  # a larger group's messages ask for no receipts
+    """Maximum number of users that a message mentions."""
+    receipt_group_members: int = Field(default=200, ge=1)
+    """Maximum number of members of a group whose messages can request read receipts."""
     synchronous: str = "FULL"
-    new_epoch: bool = False  # for one start, after restoring a back-up: clients ask for their history anew
+    """SQLite's `synchronous` pragma; anything less than FULL may lose messages when the power fails."""
+    new_epoch: bool = False
+    """Make clients fetch their history again; set it for one start after a back-up was restored."""
     drain_s: float = 5.0
-    open_metrics: bool = False  # /metrics for everybody who reaches the port, not for this machine alone
+    """Time for requests in progress to end when the server stops."""
+    open_metrics: bool = False
+    """Serve `/metrics` to every host instead of this machine alone."""
 
     @property
     def media_limits(self) -> dict[str, int]:
-        """Bytes at most, by kind of content."""
+        """Maximum size in bytes by kind of content."""
         return {
             "image": self.max_image_bytes,
             "sound": self.max_sound_bytes,
@@ -130,6 +202,7 @@ class Settings(BaseSettings):
 
     @property
     def content(self) -> ContentLocation:
+        """Place that stores media content."""
         if self.blobs:
             return ContentLocation.from_url(self.blobs)
         if self.s3_bucket:
@@ -146,7 +219,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _one_place(self) -> Self:
         if self.blobs and self.s3_bucket:
-            raise ValueError("content has one place: give blobs or s3_bucket")
+            raise ValueError("blobs and s3_bucket exclude each other; set one of them")
         return self
 
     @field_validator("webhook_url", "push_url")
@@ -154,19 +227,19 @@ class Settings(BaseSettings):
     def _http(cls, value: str) -> str:
         parts = urlsplit(value)
         if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment):
-            raise ValueError("must be an address like https://host/path")
+            raise ValueError("must be a URL like https://host/path, without a fragment")
         return value
 
     @field_validator("webhook_commands")
     @classmethod
     def _known(cls, value: str) -> str:
         if unknown := {name.strip() for name in value.split(",") if name.strip()} - CALLBACKS:
-            raise ValueError(f"knows {', '.join(sorted(CALLBACKS))}, not {', '.join(sorted(unknown))}")
+            raise ValueError(f"unknown callback {', '.join(sorted(unknown))}; the server knows {', '.join(sorted(CALLBACKS))}")
         return value
 
     @property
     def callbacks(self) -> frozenset[str]:
-        """The callbacks to make; none without a webhook_url."""
+        """Callbacks to make; empty if `webhook_url` is not set."""
         named = (name.strip() for name in self.webhook_commands.split(",")) if self.webhook_url else ()
         return frozenset(name for name in named if name)
 
@@ -179,4 +252,5 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources in the order of their precedence: arguments, environment, TOML file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)

@@ -1,1 +1,1 @@
-"""SQLite files through aiosqlite: one database a file, and the queue that gathers writes."""
+"""SQLite files through aiosqlite: one database for each file, and the queue that batches writes."""

@@ -1,4 +1,4 @@
-"""Items that are given one by one and executed in batches; who gave one is told of its own result."""
+"""A queue of items that are added one by one and executed in batches, with a callback for each item's result."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ R_co = TypeVar("R_co", covariant=True)
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
 
-BATCH_LIMIT = 512  # items in one batch: bounds how long the first of them waits
-QUEUE_LIMIT = 20_000  # items that wait; past it the database does not keep up and callers are told
+BATCH_LIMIT = 512  # items in one batch, to limit the wait of the first one
+QUEUE_LIMIT = 20_000  # queued items; above the limit callers get StorageError
 
 
 class BatchExecutor(Protocol[I_contra, R_co]):
@@ -29,20 +29,20 @@ class BatchExecutor(Protocol[I_contra, R_co]):
         """Execute items in their order.
 
         Returns:
-            A result, or an error, for each of the first items, one at least. The items without a result are given again,
+            A result or an error for each of the first items, at least one. The items without a result are executed again,
             at the front of the next batch.
 
         Raises:
-            Exception: All these items failed.
+            Exception: All items failed.
         """
         ...
 
 
 class BatchingQueue(Generic[I, R]):
-    """The one queue in front of a database. Its order is the order in which items were given.
+    """The queue of a database, in the order in which items were added.
 
-    What is given in one turn of the event loop, and while a batch is executed, is in the next batch, up to `batch_limit` items.
-    A task of this queue executes batches as long as something waits.
+    Items that are added in one iteration of the event loop, or while a batch is being executed, are in the next batch, up to
+    `batch_limit` items. A task of the queue executes batches until the queue is empty.
     """
 
     def __init__(
@@ -54,52 +54,52 @@ class BatchingQueue(Generic[I, R]):
         self._waiting: deque[tuple[I, Callable[[R | Exception], None]]] = deque()
         self._deferred: list[tuple[I, Callable[[R | Exception], None]]] = []
         self._running = False
-        self._tasks: set[asyncio.Task[None]] = set()  # the one that runs, and ones that have just ended
+        self._tasks: set[asyncio.Task[None]] = set()  # the running task, and tasks that have just ended
 
     def __len__(self) -> int:
-        """Return how many items wait or are being executed."""
+        """Return the number of items that are queued or being executed."""
         return len(self._waiting) + len(self._deferred)
 
     def add(self, item: I, on_done: Callable[[R | Exception], None]) -> None:
-        """Execute an item behind all that were added before.
+        """Queue an item for execution after all earlier ones.
 
         Args:
-            item: What the executor takes.
-            on_done: Called with the result, or with StorageError when too many items wait. Must not raise, nor block. A
-                future for each item would cost ten times a call.
+            item: An item for the executor.
+            on_done: Called with the result, or with StorageError if the queue is full. Must not raise, nor block. A callback
+                costs a tenth of a future.
         """
-        if self._takes(on_done):
+        if self._has_room(on_done):
             self._waiting.append((item, on_done))
             self._start()
 
     def defer(self, item: I, on_done: Callable[[R | Exception], None]) -> None:
-        """Let an item wait for the next `flush()`. `on_done` as in `add()`."""
-        if self._takes(on_done):
+        """Queue an item that waits for the next `flush()`; `on_done` is called as by `add()`."""
+        if self._has_room(on_done):
             self._deferred.append((item, on_done))
 
     def flush(self) -> None:
-        """Add the deferred items now."""
+        """Queue the deferred items for execution now."""
         if self._deferred:
             self._waiting.extend(self._deferred)
             self._deferred.clear()
             self._start()
 
     def submit(self, item: I) -> asyncio.Future[R]:
-        """Add an item and return a future of its result. Cancelling the future stops the waiting, not the item."""
+        """Add an item and return a future of its result. Cancelling the future does not cancel the execution."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self.add(item, partial(_resolve, future))
         return future
 
     async def drain(self) -> None:
-        """Wait until nothing is left, deferred items included."""
+        """Wait until all items are executed, including deferred ones."""
         self.flush()
         while self._running:
             await asyncio.wait(self._tasks)
 
-    def _takes(self, on_done: Callable[[R | Exception], None]) -> bool:
+    def _has_room(self, on_done: Callable[[R | Exception], None]) -> bool:
         if len(self) < self._queue_limit:
             return True
-        on_done(StorageError(f"{self._queue_limit} writes wait already: the database does not keep up"))
+        on_done(StorageError(f"{self._queue_limit} writes are queued, which is the limit: the disk is too slow; retry later"))
         return False
 
     def _start(self) -> None:
@@ -116,15 +116,15 @@ class BatchingQueue(Generic[I, R]):
                 results: Sequence[R | Exception]
                 try:
                     results = await self._executor.execute_batch(items)
-                except Exception as exc:  # noqa: BLE001  handed to who gave the items
+                except Exception as exc:  # noqa: BLE001  passed to the callbacks
                     results = [exc] * len(items)
                 for result in results:
                     _, on_done = self._waiting.popleft()
                     on_done(result)
-        except asyncio.CancelledError:  # the event loop is ending, and nobody is left to execute the rest
+        except asyncio.CancelledError:  # the event loop is being closed
             while self._waiting:
                 _, on_done = self._waiting.popleft()
-                on_done(StorageError("the event loop ended first"))
+                on_done(StorageError("the event loop was closed before the write"))
             raise
         finally:
             self._running = False
@@ -132,7 +132,7 @@ class BatchingQueue(Generic[I, R]):
 
 def _resolve(future: asyncio.Future[Any], result: object) -> None:
     if future.done():
-        return  # who waited was cancelled
+        return  # the caller was cancelled
     if isinstance(result, Exception):
         future.set_exception(result)
     else:

@@ -1,8 +1,8 @@
-"""One aiosqlite connection that executes any number of statements in one hop to aiosqlite's thread.
+"""An aiosqlite connection that executes any number of statements by one call of aiosqlite's thread.
 
-aiosqlite hops to its thread once a call, and a hop costs more than a statement. Its call `commit()` takes no arguments and
-calls `commit()` of the sqlite3 connection; the one made here executes a whole task then. Only what aiosqlite documents is used:
-`connect(factory=…)`, `commit()` and `close()`.
+Each call of aiosqlite switches to its thread, which costs more than a statement. aiosqlite's `commit()` calls `commit()` of
+the sqlite3 connection, and the connection class here executes a whole task in that method. Only the documented interface of
+aiosqlite is used: `connect(factory=…)`, `commit()` and `close()`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CACHED_STATEMENTS = 256
 
 
 class ThreadTask(Protocol):
-    """Statements that are executed together. A task keeps its results and its errors."""
+    """Statements that are executed together. A task stores its results and errors."""
 
     def execute(self, connection: sqlite3.Connection) -> None:
         """Execute the statements, in aiosqlite's thread. Must not raise."""
@@ -34,18 +34,18 @@ class ThreadTask(Protocol):
 
 
 class TaskConnection(sqlite3.Connection):
-    """A connection whose `commit()` executes the task that was queued first."""
+    """A connection whose `commit()` executes the first queued task."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._tasks: deque[ThreadTask] = deque()  # both ends of a deque are safe without a lock
+        self._tasks: deque[ThreadTask] = deque()  # appending and popping are thread-safe
 
     def queue(self, task: ThreadTask) -> None:
-        """Queue a task for a later `commit()`. Any thread may call this."""
+        """Queue a task for a later `commit()`. This method is thread-safe."""
         self._tasks.append(task)
 
     def commit(self) -> None:
-        """Execute one task. It commits its own transaction."""
+        """Execute one task, which commits its own transaction."""
         self._tasks.popleft().execute(self)
 
 
@@ -53,7 +53,7 @@ ConnectionFactory = Callable[..., TaskConnection]
 
 
 class _Opening:
-    """A connection while aiosqlite's thread makes it."""
+    """A connection that aiosqlite's thread is opening."""
 
     def __init__(self, factory: ConnectionFactory) -> None:
         self._factory = factory
@@ -66,21 +66,21 @@ class _Opening:
         return self.made[0]
 
     def join(self) -> None:
-        """Wait for the end of the thread."""
+        """Wait until the thread has ended."""
         for thread in self._threads:
             thread.join()
 
 
-_pending: set[object] = set()  # adding and discarding are safe without a lock
+_pending: set[object] = set()  # adding and discarding are thread-safe
 
 
 def pending_tasks() -> int:
-    """Return how many calls to threads of this process have not come back to their event loop yet."""
+    """Return the number of unfinished calls to database threads in this process."""
     return len(_pending)
 
 
 class AsyncConnection:
-    """An open connection and its aiosqlite thread. `open()` makes one."""
+    """An open connection and its aiosqlite thread, created by `open()`."""
 
     def __init__(self, connection: TaskConnection, hops: aiosqlite.Connection) -> None:
         self._connection = connection
@@ -88,7 +88,7 @@ class AsyncConnection:
 
     @classmethod
     async def open(cls, path: Path | None, factory: ConnectionFactory) -> AsyncConnection:
-        """Open a file, or memory when `path` is None. Raises sqlite3.Error."""
+        """Open a file, or a database in memory if `path` is None. Raises sqlite3.Error."""
         opening = _Opening(factory)
         _pending.add(opening)
         try:
@@ -99,7 +99,7 @@ class AsyncConnection:
                 timeout=BUSY_TIMEOUT_S,
                 cached_statements=CACHED_STATEMENTS,
             )
-        except BaseException:  # aiosqlite has told its thread to end, and does not wait for it
+        except BaseException:  # aiosqlite stops its thread, but does not wait for the thread's end
             await asyncio.to_thread(opening.join)
             raise
         finally:
@@ -107,9 +107,10 @@ class AsyncConnection:
         return cls(opening.made[0], hops)
 
     async def execute(self, task: ThreadTask) -> None:
-        """Execute a task behind all that were given before. Cancelling stops the waiting, not the task.
+        """Execute a task after all earlier ones. Cancelling stops the waiting, not the task.
 
-        Raises StorageError when the connection is closed.
+        Raises:
+            StorageError: The connection is closed.
         """
         self._connection.queue(task)
         _pending.add(task)
@@ -121,7 +122,7 @@ class AsyncConnection:
             _pending.discard(task)
 
     async def close(self) -> None:
-        """Execute the tasks that were given, close the connection, end the thread."""
+        """Execute the queued tasks, close the connection, and end the thread."""
         _pending.add(self)
         try:
             await self._hops.close()

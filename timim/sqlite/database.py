@@ -1,7 +1,7 @@
-"""One SQLite file: a connection that writes and a connection that reads, through aiosqlite alone. Used by both sides.
+"""One SQLite file with a writing and a reading connection, through aiosqlite. Client and server use this module.
 
-A write resolves after the commit that holds it is synced to disk (WAL, synchronous=FULL). Writes are executed in the order
-in which they were given. What waits is written in one transaction and in one hop to aiosqlite's thread.
+A write is done after its commit is synced to disk (WAL, synchronous=FULL). Writes are executed in the order of the calls.
+All queued writes are executed in one transaction, by one call of aiosqlite's thread.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ R = TypeVar("R")
 
 
 class Schema(Protocol):
-    """The tables of a file."""
+    """The schema of a file."""
 
     def migrate(self, connection: sqlite3.Connection) -> None:
-        """Bring a new or old file to the current schema."""
+        """Migrate a new or old file to the current schema."""
         ...
 
 
 class Database:
-    """One file, or memory when `path` is None.
+    """One file, or a database in memory if `path` is None.
 
-    The open connections are held by an asynchronous generator: an event loop that ends (`asyncio.run`) closes them when their
-    owner forgot to, and so ends aiosqlite's threads, for which the process would wait for ever.
+    The connections are owned by an asynchronous generator. If the owner does not close them, the end of the event loop
+    (`asyncio.run`) does, and ends aiosqlite's threads; otherwise the process would wait for these threads forever.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class Database:
         fresh_reads: bool = False,
         suspect: Path | None = None,
     ) -> None:
-        """Do no I/O.
+        """Create a closed database, without I/O.
 
         Args:
             path: The file.
-            schema: What makes and migrates its tables.
+            schema: Creates and migrates the tables.
             synchronous: SQLite's pragma of that name.
-            fresh_reads: A read sees every write that was given before it, committed or not; otherwise what is committed.
-            suspect: A file that is made when SQLite finds that the database is corrupt.
+            fresh_reads: A read sees all writes that were queued before it; otherwise only committed ones.
+            suspect: A marker file, created when SQLite reports that the database is corrupt.
         """
         self._path = path
         self._schema = schema
@@ -65,17 +65,17 @@ class Database:
         self._fresh_reads = fresh_reads
         self._errors = ErrorTranslator(suspect)
         self._writes: BatchingQueue[Write, Any] = BatchingQueue(self)
-        self._reads = 0  # that wait
+        self._reads = 0  # unfinished reads
         self._opened = AsyncExitStack()
         self._connections: dict[str, AsyncConnection] = {}
         self._is_open = False
 
     def make_connection(self, *args: Any, **options: Any) -> TaskConnection:
-        """Make a connection, in aiosqlite's thread; tests put it on a disk of their own."""
+        """Create a connection, in aiosqlite's thread; tests override this method to simulate disk faults."""
         return TaskConnection(*args, **options)
 
     async def open(self) -> None:
-        """Open the file and migrate it. Raises StorageError when it cannot be opened or written."""
+        """Open the file and migrate it. Raises StorageError if the file cannot be opened or written."""
         opening = asyncio.create_task(self._opened.enter_async_context(self._connected()), name="timim database open")
         try:
             await asyncio.shield(opening)
@@ -86,7 +86,7 @@ class Database:
         self._is_open = True
 
     async def close(self) -> None:
-        """Execute what waits, then close the file. Afterwards every call raises StorageError."""
+        """Execute the queued writes, then close the file. Later calls raise StorageError."""
         self._is_open = False
         self._writes.flush()
         await asyncio.shield(asyncio.create_task(self._close(), name="timim database close"))
@@ -131,12 +131,12 @@ class Database:
     def add(
         self, operation: BatchOperation[I, R], item: I, on_done: Callable[[R | Exception], None], *, defer: bool = False
     ) -> None:
-        """Write one item of an operation that takes many: neighbours are executed by one call.
+        """Queue one item of a batch operation; consecutive items of one operation are executed by one call.
 
         Args:
-            operation: A function of a module, so that its neighbours are recognised.
-            item: What the operation takes.
-            on_done: As for `BatchingQueue.add`.
+            operation: A module-level function, so that equal operations compare equal.
+            item: The item.
+            on_done: Called with the result or the error, see `BatchingQueue.add`.
             defer: Let the item wait for the next write, read or `flush()`.
         """
         if defer:
@@ -145,15 +145,19 @@ class Database:
             self._writes.add(Write(operation, item), on_done)
 
     def submit_item(self, operation: BatchOperation[I, R], item: I) -> asyncio.Future[R]:
-        """Write one item of an operation that takes many, as `add` does. Returns a future of its result."""
+        """Queue one item of a batch operation, as `add` does; return a future of its result."""
         return self._writes.submit(Write(operation, item))
 
     def flush(self) -> None:
-        """Write the deferred items now."""
+        """Start writing the deferred items now."""
         self._writes.flush()
 
     def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
-        """Queue a write. The future resolves after its commit. Raises StorageError when closed or overloaded."""
+        """Queue a write; return a future that is done after the commit.
+
+        Raises:
+            StorageError: The database is closed, or its queue is full.
+        """
         if not self._is_open:
             raise _closed()
         if len(self._writes) >= QUEUE_LIMIT:
@@ -162,11 +166,11 @@ class Database:
         return self._writes.submit(Write(partial(_call_alone, operation), None))
 
     async def write(self, operation: Operation[T]) -> T:
-        """Execute a write. Cancelling stops the waiting, not the write."""
+        """Execute a write and return its result. Cancelling stops the waiting, not the write."""
         return await self.submit(operation)
 
     async def read(self, operation: Operation[T]) -> T:
-        """Execute a read, on one snapshot. Raises StorageError when closed or overloaded."""
+        """Execute a read on one snapshot. Raises StorageError if the database is closed or its queue is full."""
         self._writes.flush()
         if self._path is None or (self._fresh_reads and len(self._writes)):
             return await self.submit(operation)
@@ -183,7 +187,7 @@ class Database:
         return task.result()
 
     async def execute_batch(self, writes: Sequence[Write]) -> Sequence[Any]:
-        """Execute writes in one transaction; called by the queue."""
+        """Execute writes in one transaction; the queue calls this method."""
         if "writer" not in self._connections:
             raise _closed()
         task = WriteTask(writes, self._errors)
@@ -199,5 +203,5 @@ def _closed() -> StorageError:
     return StorageError("the database is closed")
 
 
-def _overloaded(what: str) -> StorageError:
-    return StorageError(f"{QUEUE_LIMIT} {what} wait already: the disk does not keep up")
+def _overloaded(operations: str) -> StorageError:
+    return StorageError(f"{QUEUE_LIMIT} {operations} are queued, which is the limit: the disk is too slow; retry later")

@@ -1,4 +1,4 @@
-"""Tasks of an aiosqlite thread: a transaction of many writes, and a read on one snapshot. Errors are translated here, once."""
+"""Tasks of an aiosqlite thread: a transaction of many writes, and a read on one snapshot; errors are converted here."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class ErrorTranslator:
-    """Turns errors of SQLite and of the disk into StorageError; a programming error stays as it is.
+    """Converts errors of SQLite and of the disk to StorageError; other errors are left unchanged.
 
-    `suspect`: a file that is made when SQLite finds that the database is corrupt.
+    `suspect` is a marker file, created when SQLite reports that the database is corrupt.
     """
 
     def __init__(self, suspect: Path | None) -> None:
         self._suspect = suspect
 
-    def translate(self, exc: Exception, what: str) -> Exception:
-        """Return the error to raise. Blocks, so call it in aiosqlite's thread."""
+    def translate(self, exc: Exception, failure: str) -> Exception:
+        """Return the error to raise. This method blocks, so call it in aiosqlite's thread."""
         if not isinstance(exc, sqlite3.Error | OSError):
             return exc
-        error = StorageError(f"{what}: {exc}")
+        error = StorageError(f"{failure}: {exc}")
         if getattr(exc, "sqlite_errorcode", None) in _CORRUPT:
-            error = StoreCorrupted(f"{what}: {exc}")
+            error = StoreCorrupted(f"{failure}: {exc}")
             if self._suspect is not None:
                 self._suspect.touch()
         error.__cause__ = exc
@@ -45,17 +45,17 @@ class ErrorTranslator:
 
 
 class Write(NamedTuple):
-    """One item of a batch operation. Neighbours of the same operation are executed by one call of it."""
+    """One item of a batch operation. Consecutive items of one operation are executed by one call."""
 
     operation: BatchOperation[Any, Any]
     item: Any
 
 
 class WriteTask:
-    """Writes in one transaction, which is synced to the disk when `results` are read.
+    """Writes in one transaction, which is synced to disk before `execute` returns.
 
-    A write that raises is undone alone, and the others are executed a second time: a write changes nothing but the file. A
-    commit that fails fails all of them.
+    If a write raises, the transaction is rolled back and all writes are executed again, each with a savepoint, so a write
+    must have no effect except on the file. A failed commit fails all writes.
     """
 
     def __init__(self, writes: Sequence[Write], errors: ErrorTranslator) -> None:
@@ -73,7 +73,7 @@ class WriteTask:
             connection.execute("BEGIN IMMEDIATE")
             try:
                 self.results = [result for operation, items in calls for result in operation(connection, items)]
-            except Exception as exc:  # noqa: BLE001  handed to who waits
+            except Exception as exc:  # noqa: BLE001  passed to the caller that waits
                 if connection.in_transaction:  # SQLite itself rolls back when the disk is full
                     connection.execute("ROLLBACK")
                 if len(calls) == 1:
@@ -87,16 +87,16 @@ class WriteTask:
         except sqlite3.Error as exc:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            self.results = [self._errors.translate(exc, "nothing was stored")] * len(self._writes)
+            self.results = [self._errors.translate(exc, "the transaction failed")] * len(self._writes)
 
     def _execute_alone(
         self, connection: sqlite3.Connection, operation: BatchOperation[Any, Any], items: Sequence[Any]
     ) -> Sequence[Any]:
-        """Execute one call so that its failure undoes nothing else."""
+        """Execute one call in a savepoint, so that its failure does not affect other calls."""
         connection.execute("SAVEPOINT one")
         try:
             return operation(connection, items)
-        except Exception as exc:  # noqa: BLE001  handed to who waits
+        except Exception as exc:  # noqa: BLE001  passed to the caller that waits
             connection.execute("ROLLBACK TO one")
             return [self._error(exc)] * len(items)
         finally:
@@ -110,7 +110,7 @@ class CallTask(Generic[T]):
     """One call of an operation."""
 
     def __init__(self, operation: Operation[T], errors: ErrorTranslator, *, failure: str) -> None:
-        """`failure` begins the text of an error."""
+        """Create a task; `failure` is the beginning of its error messages."""
         self._operation = operation
         self._errors = errors
         self._failure = failure
@@ -121,11 +121,11 @@ class CallTask(Generic[T]):
         """Call the operation."""
         try:
             self._results.append(self._operation(connection))
-        except Exception as exc:  # noqa: BLE001  handed to who waits
+        except Exception as exc:  # noqa: BLE001  passed to the caller that waits
             self._error = exc if isinstance(exc, TimimError) else self._errors.translate(exc, self._failure)
 
     def result(self) -> T:
-        """Return what the operation returned, or raise its error."""
+        """Return the result of the operation, or raise its error."""
         if self._error is not None:
             raise self._error
         return self._results[0]

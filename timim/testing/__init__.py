@@ -1,7 +1,10 @@
 """Test kit with a real server, for tests of programs that use timim.
 
-async with running_server() as server:
-    async with server.client("alice") as alice, server.client("bob") as bob: ...
+    async with running_server() as server:
+        async with server.client("alice") as alice, server.client("bob") as bob: ...
+
+`running_server` runs the server in its own process, `local_server` in the event loop of the test. `server.faults` cuts and
+delays connections, clocks set the time, and an EventRecorder records the messages and events of a client.
 """
 
 from .clocks import VirtualClock, WallClock

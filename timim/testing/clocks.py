@@ -18,13 +18,16 @@ from ..sqlite.connection import pending_tasks
 from ..util.clock import OFFSET
 
 T = TypeVar("T")
-QUIET_S = 0.0005  # a packet on loopback is there at once; a disk that needs longer looks like a slow disk
+QUIET_S = 0.0005  # more than a packet needs on loopback
 
 
 class WallClock:
-    """A wall clock that is wrong by `offset_s` seconds, such as `server.client("bob", now=WallClock(offset_s=-3600).now)`.
+    """A wall clock that is wrong by some seconds, such as `server.client("bob", now=WallClock(offset_s=-3600).now)`.
 
-    After `share(path)` it is also the clock of every process that was started with that file; `server.clock` is such a clock.
+    After `share(path)`, other processes follow this clock too; `server.clock` is an example.
+
+    Args:
+        offset_s: Seconds to add to the machine's time.
     """
 
     def __init__(self, *, offset_s: float = 0.0) -> None:
@@ -41,19 +44,34 @@ class WallClock:
         return time.time() + self._offset_s
 
     def set(self, offset_s: float) -> None:
-        """Set the offset; 0 makes the clock right again."""
+        """Set the offset.
+
+        Args:
+            offset_s: Seconds to add to the machine's time; 0 makes the clock correct again.
+        """
         self._offset_s = float(offset_s)
         if self._shared is not None:
             self._shared[:] = OFFSET.pack(self._offset_s)
 
     def share(self, path: Path) -> None:
-        """Write the offset to a file that processes started with `TIMIM_CLOCK_FILE` follow. This blocks on the disk."""
+        """Share the offset with the processes that are started with `TIMIM_CLOCK_FILE=path`. The call blocks on the disk.
+
+        Args:
+            path: File to write the offset to; later changes of the offset change the file.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         path.write_bytes(OFFSET.pack(self._offset_s))
         with path.open("r+b") as file:
             self._shared = mmap.mmap(file.fileno(), OFFSET.size)
 
     def jump(self, seconds: float) -> None:
-        """Move the clock forward by some seconds, or back when negative."""
+        """Move the clock.
+
+        Args:
+            seconds: Seconds to move the clock forward, or back if negative.
+        """
         self.set(self._offset_s + seconds)
 
     def __repr__(self) -> str:
@@ -66,6 +84,9 @@ class VirtualClock:
     `VirtualClock().run(main())` is `asyncio.run(main())` on a loop with this clock. The server (`local_server(clock)`), the
     clients and the fault proxy must all run in that loop. The clock waits for the disk and for threads of the loop. Anything
     else that needs more than `quiet_s` real seconds, such as a name look-up, appears to be slow: the next timer fires first.
+
+    Args:
+        quiet_s: Real seconds without an event after which the clock jumps.
     """
 
     def __init__(self, *, quiet_s: float = QUIET_S) -> None:
@@ -83,17 +104,20 @@ class VirtualClock:
 
     @property
     def wall(self) -> WallClock:
-        """The wall clock alone, which a test can set wrong without moving the loop's time."""
+        """Wall clock of this clock, which a test can set wrong without moving the loop's time."""
         return self._wall
 
     def advance(self, seconds: float) -> None:
-        """Move the time forward, as when a laptop slept; all timers that are then due fire in order.
+        """Move the time forward, like a laptop that was asleep; the timers that are then due fire in order.
+
+        Args:
+            seconds: Seconds to move the time forward.
 
         Raises:
             ValueError: `seconds` is negative.
         """
         if seconds < 0:
-            raise ValueError(f"a loop's clock goes forward only, not by {seconds} s")
+            raise ValueError(f"a loop's clock moves forward only; seconds must be 0 or more, not {seconds}")
         self._jumped_s += seconds
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
@@ -105,7 +129,15 @@ class VirtualClock:
         return isinstance(loop, _VirtualLoop) and loop.clock is self
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end in a new loop with this clock."""
+        """Run a coroutine to its end in a new loop with this clock, and return its result.
+
+        Args:
+            main: The coroutine.
+
+        Raises:
+            RuntimeError: A loop is running in this thread.
+            Exception: Any error that the coroutine raises.
+        """
         with asyncio.Runner(loop_factory=self.new_event_loop) as runner:
             return runner.run(main)
 
@@ -130,9 +162,9 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class _VirtualSelector(selectors.DefaultSelector):
-    """Selector that waits for threads, and for files only a moment, and then moves the clock by the time to wait.
+    """Selector that waits for threads without a limit and for sockets a moment, and then moves the clock to the next timer.
 
-    `executing` are the calls that the loop's threads are carrying out.
+    `executing` has the calls that run in threads of the loop.
     """
 
     def __init__(self, clock: VirtualClock, executing: set[asyncio.Future[Any]]) -> None:
@@ -147,7 +179,7 @@ class _VirtualSelector(selectors.DefaultSelector):
         ready = super().select(quiet_s)
         busy = True
         while busy and not ready:
-            # asked before select, which then sees what a finished thread has reported
+            # checked before select, so that select sees the result of a thread that finishes in between
             busy = bool(self._executing) or pending_tasks() > 0
             ready = super().select(quiet_s if busy else 0)
         if not ready:

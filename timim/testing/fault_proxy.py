@@ -7,7 +7,6 @@ that `server.client(...)` creates goes through the proxy; media go to the server
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from ..errors import InvalidArgument
+from .frame_reader import ConnectionEnded, FrameReader
 
-Direction = Literal["up", "down", "both"]  # up: from a client to the server
+Direction = Literal["up", "down", "both"]  # "up" is from a client to the server
 Kind = Literal["cut", "stall", "split", "duplicate", "reorder", "delay", "drop"]
 CHUNK_BYTES = 65536
 STALL_LIMIT_S = 60.0
@@ -24,11 +24,17 @@ STALL_LIMIT_S = 60.0
 
 @dataclass(eq=False)
 class Fault:
-    """A fault that a test asked for.
+    """A fault that a test has armed; the methods of Faults create it.
 
     Attributes:
-        left: How often the fault will still happen.
-        done: How often the fault has happened.
+        kind: The kind of fault.
+        user: The user whose messages count, or None for all users.
+        direction: "up" for messages to the server, "down" for those from the server, or "both".
+        skip: Number of messages that pass before the fault happens.
+        left: Number of times that the fault will still happen.
+        amount: Seconds of a delay, or bytes of a split.
+        half: Cut in the middle of a message.
+        done: Number of times that the fault has happened.
     """
 
     kind: Kind
@@ -45,6 +51,9 @@ class Fault:
     async def happened(self, *, timeout: float = 20.0) -> None:
         """Wait until the fault has happened once.
 
+        Args:
+            timeout: Seconds to wait.
+
         Raises:
             TimeoutError: It has not happened within `timeout` seconds.
         """
@@ -52,7 +61,7 @@ class Fault:
             await self._happened.wait()
 
     def release(self) -> None:
-        """End a stall, and pass on the messages that were held."""
+        """End a stall, and pass on the messages that it delayed."""
         self._released.set()
 
     def _take_turn(self, user: str, direction: Direction) -> bool:
@@ -71,8 +80,8 @@ class Fault:
 class Faults:
     """The fault proxy of a test server, `server.faults`. Each method arms one fault and returns it.
 
-    The methods share these parameters: `user` is the user whose messages count, None for all; `after_frames` is the number
-    of websocket messages of that user and direction that pass first; `times` is how often the fault happens.
+    A message is a websocket message. Only messages of the given user and direction count, and each method changes the next one
+    after `after_frames` of them.
     """
 
     def __init__(self) -> None:
@@ -99,11 +108,31 @@ class Faults:
         times: int = 1,
         half: bool = False,
     ) -> Fault:
-        """Reset the connection before the next message, or with `half` in the middle of it."""
+        """Reset the connection before a message.
+
+        Args:
+            after_frames: Number of messages that pass first.
+            user: The user whose messages count, or None for all users.
+            direction: "up" to the server, "down" from the server, or "both".
+            times: Number of connections to reset.
+            half: Reset the connection in the middle of the message.
+
+        Raises:
+            InvalidArgument: A value is out of its range.
+        """
         return self._arm(Fault("cut", user, direction, after_frames, times, half=half))
 
     def stall(self, *, after_frames: int = 0, user: str | None = None, direction: Direction = "both") -> Fault:
-        """Stall the connection in one direction until `release()`."""
+        """Stall the connection in one direction until `release()`; after 60 s the connection is cut.
+
+        Args:
+            after_frames: Number of messages that pass first.
+            user: The user whose messages count, or None for all users.
+            direction: "up" to the server, "down" from the server, or "both".
+
+        Raises:
+            InvalidArgument: A value is out of its range.
+        """
         return self._arm(Fault("stall", user, direction, after_frames, 1))
 
     def split(
@@ -115,49 +144,101 @@ class Faults:
         direction: Direction = "both",
         times: int = 1,
     ) -> Fault:
-        """Write messages in pieces of `size_bytes`."""
+        """Write messages in pieces.
+
+        Args:
+            size_bytes: Size of a piece.
+            after_frames: Number of messages that pass first.
+            user: The user whose messages count, or None for all users.
+            direction: "up" to the server, "down" from the server, or "both".
+            times: Number of messages to split.
+
+        Raises:
+            InvalidArgument: A value is out of its range.
+        """
         return self._arm(Fault("split", user, direction, after_frames, times, amount=size_bytes))
 
     def duplicate(
         self, *, after_frames: int = 0, user: str | None = None, direction: Direction = "both", times: int = 1
     ) -> Fault:
-        """Pass a message twice."""
+        """Pass a message twice.
+
+        Args:
+            after_frames: Number of messages that pass first.
+            user: The user whose messages count, or None for all users.
+            direction: "up" to the server, "down" from the server, or "both".
+            times: Number of messages to duplicate.
+
+        Raises:
+            InvalidArgument: A value is out of its range.
+        """
         return self._arm(Fault("duplicate", user, direction, after_frames, times))
 
     def reorder(
         self, *, after_frames: int = 0, user: str | None = None, direction: Direction = "both", times: int = 1
     ) -> Fault:
-        """Pass a message after the one that follows it."""
+        """Pass a message after the message that follows it.
+
+        Args:
+            after_frames: Number of messages that pass first.
+            user: The user whose messages count, or None for all users.
+            direction: "up" to the server, "down" from the server, or "both".
+            times: Number of messages to reorder.
+
+        Raises:
+            InvalidArgument: A value is out of its range.
+        """
         return self._arm(Fault("reorder", user, direction, after_frames, times))
 
     def drop(self, *, after_frames: int = 0, user: str | None = None, direction: Direction = "both", times: int = 1) -> Fault:
-        """Lose a message."""
+        """Lose a message.
+
+        Args:
+            after_frames: Number of messages that pass first.
+            user: The user whose messages count, or None for all users.
+            direction: "up" to the server, "down" from the server, or "both".
+            times: Number of messages to lose.
+
+        Raises:
+            InvalidArgument: A value is out of its range.
+        """
         return self._arm(Fault("drop", user, direction, after_frames, times))
 
     def delay(
         self, seconds: float, *, after_frames: int = 0, user: str | None = None, direction: Direction = "both", times: int = 1
     ) -> Fault:
-        """Pass messages `seconds` later, in the same order."""
+        """Pass messages later, in the same order.
+
+        Args:
+            seconds: The delay of each message.
+            after_frames: Number of messages that pass first.
+            user: The user whose messages count, or None for all users.
+            direction: "up" to the server, "down" from the server, or "both".
+            times: Number of messages to delay.
+
+        Raises:
+            InvalidArgument: A value is out of its range.
+        """
         return self._arm(Fault("delay", user, direction, after_frames, times, amount=seconds))
 
     @asynccontextmanager
     async def chaos(
         self, seed: int, *, rate: float, kinds: tuple[Kind, ...] = ("cut", "stall", "split", "duplicate", "drop")
     ) -> AsyncIterator[dict[Kind, int]]:
-        """Apply random faults while the block runs, and give the counts of each kind of fault.
+        """Apply random faults while the block runs, and yield the number of faults by kind.
 
         Args:
             seed: Seed of the random numbers; the same seed gives the same decisions.
-            rate: Probability that a message meets with a fault, from 0 to 1.
+            rate: Probability of a fault for each message, from 0 to 1.
             kinds: The kinds of faults to choose from.
 
         Raises:
-            InvalidArgument: `rate` is no probability, or a kind is unknown.
+            InvalidArgument: `rate` is not from 0 to 1, or a kind is unknown.
         """
         if not 0 <= rate <= 1:
-            raise InvalidArgument(f"rate is a probability from 0 to 1, not {rate}")
+            raise InvalidArgument(f"rate must be a probability from 0 to 1, not {rate}")
         if wrong := set(kinds) - set(get_args(Kind)):
-            raise InvalidArgument(f"kinds are some of {', '.join(get_args(Kind))}, not {', '.join(sorted(wrong))}")
+            raise InvalidArgument(f"kinds must be some of {', '.join(get_args(Kind))}, not {', '.join(sorted(wrong))}")
         self._chaos = random.Random(seed), rate, kinds
         try:
             yield self.counts
@@ -179,7 +260,14 @@ class Faults:
         self._armed.clear()
 
     async def start(self, *urls: str) -> None:
-        """Relay to the server at a URL, or to several servers in turns; one that refuses the connection is skipped."""
+        """Start the proxy, or change its servers.
+
+        Args:
+            *urls: URLs of the servers. Connections go to them in turns; a server that refuses a connection is skipped.
+
+        Raises:
+            OSError: No port is free.
+        """
         ends = [url.removeprefix("ws://").rpartition(":") for url in urls]
         self._to = [(host, int(port)) for host, _, port in ends]
         if self._listener is None:
@@ -196,9 +284,9 @@ class Faults:
 
     def _arm(self, fault: Fault) -> Fault:
         if fault.direction not in get_args(Direction):
-            raise InvalidArgument(f"direction is one of {', '.join(get_args(Direction))}, not {fault.direction!r}")
+            raise InvalidArgument(f"direction must be one of {', '.join(get_args(Direction))}, not {fault.direction!r}")
         if fault.skip < 0 or fault.left < 1 or fault.amount < 0:
-            raise InvalidArgument("after_frames is 0 or more, times 1 or more, and neither seconds nor size_bytes negative")
+            raise InvalidArgument("after_frames, seconds and size_bytes must be 0 or more, and times 1 or more")
         self._armed = [*(armed for armed in self._armed if armed.left > 0), fault]
         return fault
 
@@ -217,7 +305,7 @@ class Faults:
         self.counts[kind] = self.counts.get(kind, 0) + 1
         amount = rng.choice((1, 3, 1000)) if kind == "split" else 0.05
         if kind == "stall":
-            kind = "delay"  # one that ends by itself
+            kind = "delay"  # a delay ends without `release()`
         return Fault(kind, None, "both", 0, 1, amount=amount, half=rng.random() < 0.5)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -262,8 +350,8 @@ class _Pipe:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._pass("up", self._client[0], self._server[1]))
                 both.create_task(self._pass("down", self._server[0], self._client[1]))
-        except* (OSError, _Ended):
-            pass  # one side is gone: so is the other
+        except* (OSError, ConnectionEnded):
+            pass  # the end of one side ends the other
         finally:
             self.abort()
 
@@ -277,7 +365,7 @@ class _Pipe:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _pass(self, direction: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        source = _Messages(reader)
+        source = FrameReader(reader)
         writer.write(await source.handshake())
         held: bytes | None = None
         while True:
@@ -303,7 +391,7 @@ class _Pipe:
                 if fault.half:
                     writer.write(message[: len(message) // 2])
                     await writer.drain()
-                raise _Ended
+                raise ConnectionEnded
             case "drop":
                 return
             case "duplicate":
@@ -323,60 +411,7 @@ class _Pipe:
                 for at in range(0, len(message), size):
                     writer.write(message[at : at + size])
                     if at % 64 == 0:
-                        await asyncio.sleep(0)  # else the kernel is given one piece
+                        await asyncio.sleep(0)  # otherwise the kernel gets all pieces at once
             case _:
                 writer.write(message)
         await writer.drain()
-
-
-class _Ended(Exception):
-    """The client or the server has closed the connection."""
-
-
-class _Messages:
-    """Reader of websocket frames after the HTTP handshake, each as the bytes on the wire."""
-
-    def __init__(self, reader: asyncio.StreamReader) -> None:
-        self._reader = reader
-        self._payload = self._mask = b""
-        self.is_data = False
-
-    async def handshake(self) -> bytes:
-        try:
-            return await self._reader.readuntil(b"\r\n\r\n")
-        except asyncio.IncompleteReadError as exc:
-            raise _Ended from exc
-
-    async def next(self) -> bytes:
-        """Read the next frame."""
-        try:
-            head = await self._reader.readexactly(2)
-            length = head[1] & 0x7F
-            more = b""
-            if length == 126:
-                more = await self._reader.readexactly(2)
-                length = int.from_bytes(more)
-            elif length == 127:
-                more = await self._reader.readexactly(8)
-                length = int.from_bytes(more)
-            mask = await self._reader.readexactly(4) if head[1] & 0x80 else b""
-            body = await self._reader.readexactly(length)
-        except asyncio.IncompleteReadError as exc:
-            raise _Ended from exc
-        self.is_data = head[0] & 0x0F < 8
-        self._payload, self._mask = body, mask
-        return head + more + mask + body
-
-    def user(self) -> str:
-        """Return the user that the message read last logs in, or an empty string when it is no login."""
-        plain = bytes(byte ^ self._mask[i % 4] for i, byte in enumerate(self._payload)) if self._mask else self._payload
-        try:
-            said = json.loads(plain)
-        except ValueError:
-            return ""
-        frames = said if isinstance(said, list) else [said]
-        for frame in frames:
-            identifier = frame.get("head", {}).get("identifier", "")
-            if identifier:
-                return str(identifier)
-        return ""

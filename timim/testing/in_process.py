@@ -1,6 +1,6 @@
-"""A server in the test's own event loop, for virtual time and for tests that need many servers.
+"""A server in the event loop of the test, for virtual time and for tests that need many servers.
 
-It is the same server with another clock. It cannot be killed, and its disk is not synced; `running_server` can and is.
+Unlike the server of `running_server`, this server cannot be killed, and it does not sync its files to disk.
 """
 
 from __future__ import annotations
@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 
 
 class LocalServer:
-    """A server like RunningServer, but without `crash` and `wait_for_exit`, that uses the given clock."""
+    """A server in this event loop, which `local_server` creates. It has no `crash` and no `wait_for_exit`.
+
+    Attributes:
+        app_id: The app id of the server.
+        secret_key: The key that signs its users.
+        folder: The folder of the server's data.
+        clock: The clock of the server.
+        faults: The fault proxy.
+    """
 
     def __init__(self, folder: Path, clock: VirtualClock | WallClock, settings: dict[str, object]) -> None:
         self.app_id: int = APP_ID
@@ -33,51 +41,77 @@ class LocalServer:
         self.folder = folder
         self.clock = clock
         self.faults: Faults = Faults()
-        self._given: dict[str, Any] = {"synchronous": "OFF", **settings}  # no power is cut here
+        self._given: dict[str, Any] = {"synchronous": "OFF", **settings}  # the tests cut no power
         self._given |= {"data_dir": folder, "app_id": APP_ID, "secret_key": SECRET_KEY}
         self._port = 0
         self._server: Server | None = None
 
     @property
     def url(self) -> str:
-        """Address of the server itself, past the fault proxy."""
+        """URL of the server itself, without the fault proxy."""
         assert self._server is not None
         return self._server.url
 
     def client(self, user_id: str, *, data_dir: str | Path = ":memory:", **options: Any) -> Client:
-        """Create a client of this server that is not logged in yet; it uses the server's clock unless `now` is given."""
+        """Create a client that connects through the fault proxy, and is not logged in yet.
+
+        Args:
+            user_id: User id of the client.
+            data_dir: Folder of the client's data; by default the client stores nothing.
+            **options: Arguments of Client; `now` is by default the server's clock.
+
+        Raises:
+            InvalidArgument: An argument of Client is invalid.
+        """
         signature = sign_user(self.app_id, self.secret_key, user_id, now=self.clock.now())
         options = {"now": self.clock.now} | options
         return Client(self.faults.url, app_id=self.app_id, user_id=user_id, user_sig=signature, data_dir=data_dir, **options)
 
     async def add_users(self, *user_ids: str) -> None:
-        """Create accounts, by logging each in and out once."""
+        """Create accounts, by logging each of them in and out once.
+
+        Args:
+            *user_ids: The user ids.
+
+        Raises:
+            ConnectionFailed: The server does not run, or a fault cut the connection.
+        """
         for user_id in user_ids:
             async with self.client(user_id):
                 pass
 
     async def start(self) -> None:
-        """Start the server, on the same port as before."""
+        """Start the server, on the same port as before.
+
+        Raises:
+            PortInUse: Another program has taken the port.
+            StorageError: The data folder cannot be used.
+        """
         server = await asyncio.to_thread(self._create)
         await server.start()
         self._server, self._port = server, server.port
         await self.faults.start(server.url)
 
     def _create(self) -> Server:
-        """Create the server; this blocks, because importing it and reading its settings use the disk."""
+        """Create the server. The call blocks on the disk to import the server and to read its settings."""
         from ..server.app import Server
         from ..server.settings import Settings
 
         return Server(Settings(**self._given | {"port": self._port}), now=self.clock.now)
 
     async def stop(self) -> None:
-        """Let the server finish its work and end."""
+        """Stop the server after its requests in progress; does nothing if the server does not run."""
         server, self._server = self._server, None
         if server is not None:
             await server.stop()
 
     async def restart(self) -> None:
-        """Stop the server, and start it again on the same data and port."""
+        """Stop the server, and start it again on the same data and port.
+
+        Raises:
+            PortInUse: Another program has taken the port.
+            StorageError: The data folder cannot be used.
+        """
         await self.stop()
         await self.start()
 
@@ -91,14 +125,16 @@ async def local_server(
     Args:
         clock: The clock of the server, and of the loop if it is a VirtualClock; by default a WallClock.
         data_dir: Folder of the server's data; by default a temporary one.
-        **settings: The server's settings.
+        **settings: The server's settings, such as `max_message_bytes=1000`; see `timim.server.Settings`.
 
     Raises:
-        InvalidArgument: A setting is unknown, or this loop does not have the VirtualClock.
+        InvalidArgument: A setting is unknown, or `clock` is a VirtualClock that this loop does not use.
+        StoreInUse: Another server uses `data_dir`.
+        StorageError: The data folder cannot be used.
     """
     await asyncio.to_thread(check_settings, settings)
     if isinstance(clock, VirtualClock) and not clock.drives(asyncio.get_running_loop()):
-        raise InvalidArgument("a VirtualClock needs its own loop: VirtualClock().run(main())")
+        raise InvalidArgument("a VirtualClock needs its own loop; use VirtualClock().run(main())")
     folder = data_dir or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="timim-test-"))
     server = LocalServer(folder, clock or WallClock(), dict(settings))
     try:

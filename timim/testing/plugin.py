@@ -8,7 +8,7 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register `timim_server` if pytest-asyncio is installed, which the fixture needs."""
+    """Register the fixture `timim_server` if pytest-asyncio is installed, because the fixture needs that plugin."""
     if config.pluginmanager.hasplugin("asyncio"):
         config.pluginmanager.register(_Fixtures(), "timim-fixtures")
 

@@ -1,4 +1,4 @@
-"""Recording of a client's messages and events for tests. Waiting uses the recorded lists, so a test cannot ask too late."""
+"""Recorder of a client's messages and events. A test can also wait for a message that was delivered before."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from ..message import Message
 
 E = TypeVar("E", bound=ClientEvent)
 T = TypeVar("T")
-WAIT_S = 20.0  # a loaded machine delivers within a second or two; a test that waits longer has failed
+WAIT_S = 20.0  # ten times the delivery on a loaded machine
 
 
 class EventRecorder:
-    """Recorder of the messages, and of the events of the given classes, that a client delivers from now on.
+    """Recorder of the messages and events that a client delivers from now on.
+
+    Args:
+        client: The client.
+        *events: Classes of events to record.
 
     Attributes:
         messages: All messages delivered to `on_new_message`, in order.
@@ -32,7 +36,10 @@ class EventRecorder:
             client.on(*events)(self._record_event)
 
     async def wait_for_message(self, predicate: Callable[[Message], bool] = lambda _: True) -> Message:
-        """Return the first recorded message that matches, waiting for it if necessary.
+        """Return the first recorded message that matches, or wait for one.
+
+        Args:
+            predicate: Returns True for the wanted message; by default any message.
 
         Raises:
             TimeoutError: No such message was delivered within 20 seconds.
@@ -40,11 +47,11 @@ class EventRecorder:
         return await self._wait_for_first(self.messages, predicate)
 
     async def wait_for_event(self, event_type: type[E], predicate: Callable[[E], bool] = lambda _: True) -> E:
-        """Return the first recorded event of a class that matches, waiting for it if necessary.
+        """Return the first recorded event of a class that matches, or wait for one.
 
         Args:
             event_type: One of the classes given to the constructor.
-            predicate: Decides which of the events is meant.
+            predicate: Returns True for the wanted event; by default any event of the class.
 
         Raises:
             TimeoutError: No such event was delivered within 20 seconds.
@@ -54,7 +61,10 @@ class EventRecorder:
         return found
 
     async def wait_for_messages(self, count: int) -> list[Message]:
-        """Return all recorded messages once there are at least `count`.
+        """Return all recorded messages once there are enough.
+
+        Args:
+            count: Minimum number of messages.
 
         Raises:
             TimeoutError: Fewer messages were delivered within 20 seconds.

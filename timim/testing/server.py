@@ -1,6 +1,6 @@
-"""A real server in its own process, on a free port of loopback. Its data are deleted when it ends.
+"""A real server in its own process, on a free port of loopback. Its temporary data are deleted at the end.
 
-It is the program that `timim serve` runs, so tests against it are tests of the product.
+The process runs the same program as `timim serve`.
 """
 
 from __future__ import annotations
@@ -32,32 +32,47 @@ STOP_LIMIT_S = 15.0
 
 
 class ServerProcess(Protocol):
-    """A running program, as `asyncio.subprocess.Process` shows one."""
+    """A running program, with the interface of `asyncio.subprocess.Process`."""
 
     pid: int
     stdout: asyncio.StreamReader | None
 
     @property
-    def returncode(self) -> int | None: ...
-    def send_signal(self, number: int, /) -> None: ...
-    def kill(self) -> None: ...
-    async def wait(self) -> int: ...
-    async def communicate(self) -> tuple[bytes, bytes | None]: ...
+    def returncode(self) -> int | None:
+        """Exit status, or None while the process runs."""
+        ...
+
+    def send_signal(self, number: int, /) -> None:
+        """Send a signal to the process."""
+        ...
+
+    def kill(self) -> None:
+        """Send SIGKILL to the process."""
+        ...
+
+    async def wait(self) -> int:
+        """Wait for the end of the process, and return its exit status."""
+        ...
+
+    async def communicate(self) -> tuple[bytes, bytes | None]:
+        """Read the output until the process ends."""
+        ...
 
 
 async def spawn(program: Sequence[str], environment: Mapping[str, str]) -> ServerProcess:
-    """Start a Python program in a new interpreter; standard output and errors are one pipe."""
+    """Start a Python program in a new interpreter, with standard output and standard error in one pipe."""
     return await asyncio.create_subprocess_exec(
         sys.executable, *program, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environment
     )
 
 
 class BackendSettings:
-    """Databases of the test servers of this run.
+    """Databases and processes of the test servers of this run.
 
-    `settings_of` is None when each server uses a file in its folder. Otherwise it returns the settings for a folder, and each
-    test server has two gateways.
-    `launch` starts the processes of the servers.
+    Attributes:
+        settings_of: None if each server uses a file in its folder. Otherwise a function that returns the settings for a folder,
+            and each test server has two gateways.
+        launch: Function that starts the process of a server.
     """
 
     settings_of: Callable[[Path], Mapping[str, object]] | None = None
@@ -68,18 +83,18 @@ BACKEND = BackendSettings()
 
 
 class RunningServer:
-    """A server in its own process. `client(user)` creates a client that goes through the fault proxy.
+    """A server in its own process, which `running_server` creates. Clients connect through the fault proxy.
 
     Attributes:
         app_id: The app id of the server.
         secret_key: The key that signs its users.
         folder: The folder of the server's data.
-        url: Address of the server itself, past the fault proxy.
+        url: URL of the server itself, without the fault proxy.
         faults: The fault proxy.
-        clock: The server's wall clock; `clock.jump(-3600)` sets it an hour back while the server runs.
+        clock: The server's wall clock; `clock.jump(-3600)` sets the clock back by an hour while the server runs.
     """
 
-    program: Sequence[str] = ("-m", "timim.cli")  # what Python runs; a mutant's test runs another
+    program: Sequence[str] = ("-m", "timim.cli")  # arguments of Python; tests of mutants change them
 
     def __init__(self, folder: Path, settings: Mapping[str, object]) -> None:
         self.app_id = APP_ID
@@ -91,26 +106,42 @@ class RunningServer:
         self._settings = dict(settings)
         self._port = 0
         self._process: ServerProcess | None = None
-        self._companion: RunningServer | None = None  # a second gateway; clients get to the two in turns
+        self._companion: RunningServer | None = None  # a second gateway; clients connect to the two in turns
 
     @property
     def urls(self) -> list[str]:
-        """Addresses of all gateways, past the fault proxy; there is one, unless the tests run on a cluster."""
+        """URLs of all gateways without the fault proxy; tests on a cluster have two gateways, others one."""
         return [self.url] if self._companion is None else [self.url, self._companion.url]
 
     @property
     def pid(self) -> int:
-        """Process id of the server."""
+        """Process id of the running server."""
         assert self._process is not None
         return self._process.pid
 
     def client(self, user_id: str, *, data_dir: str | Path = ":memory:", **options: Any) -> Client:
-        """Create a client of this server that is not logged in yet, and stores nothing unless `data_dir` is given."""
+        """Create a client that connects through the fault proxy, and is not logged in yet.
+
+        Args:
+            user_id: User id of the client.
+            data_dir: Folder of the client's data; by default the client stores nothing.
+            **options: Arguments of Client.
+
+        Raises:
+            InvalidArgument: An argument of Client is invalid.
+        """
         signature = sign_user(self.app_id, self.secret_key, user_id, now=self.clock.now())
         return Client(self.faults.url, app_id=self.app_id, user_id=user_id, user_sig=signature, data_dir=data_dir, **options)
 
     async def add_users(self, *user_ids: str) -> None:
-        """Create accounts, by logging each in and out once."""
+        """Create accounts, by logging each of them in and out once.
+
+        Args:
+            *user_ids: The user ids.
+
+        Raises:
+            ConnectionFailed: The server does not run, or a fault cut the connection.
+        """
         for user_id in user_ids:
             async with self.client(user_id):
                 pass
@@ -119,17 +150,18 @@ class RunningServer:
         """Start the server, on the same port as before.
 
         Args:
-            crash_at: Failpoint at which the server kills itself, as by kill -9; `wait_for_exit()` waits for that.
-            count: The server dies when the failpoint is reached for the `count`th time.
+            crash_at: Failpoint at which the server kills itself by SIGKILL; `wait_for_exit()` waits for the end.
+            count: Number of times that the failpoint is reached until the server kills itself.
 
         Raises:
-            ConnectionFailed: The server did not start; the error has its output.
+            ConnectionFailed: The server did not start; the error contains the server's output.
+            TimeoutError: The server did not listen within 30 s.
             InvalidArgument: There is no such failpoint, or `count` is less than 1.
         """
         if crash_at is not None:
             require_known(crash_at, FAILPOINTS, "failpoint")
         if count < 1:
-            raise InvalidArgument(f"count is 1 for the first time that it is reached, not {count}")
+            raise InvalidArgument(f"count must be 1 (the first time that the failpoint is reached) or more, not {count}")
         shared = BACKEND.settings_of
         settings = self._settings | dict(await asyncio.to_thread(shared, self.folder) if shared is not None else {})
         await self._spawn(settings, crash_at, count)
@@ -137,7 +169,7 @@ class RunningServer:
         if shared is not None and crash_at is None:
             self._companion = self._companion or RunningServer(self.folder, {})
             self._companion.program = self.program
-            public = {"public_url": self.url.replace("ws", "http", 1)}  # content has one address, whichever gateway tells it
+            public = {"public_url": self.url.replace("ws", "http", 1)}  # all gateways use one URL for content
             await self._companion._spawn({**public, **settings}, None, 1)
             urls.append(self._companion.url)
         await self.faults.start(*urls)
@@ -164,20 +196,37 @@ class RunningServer:
         raise ConnectionFailed(f"the server did not start: {said.strip()}")
 
     async def stop(self) -> int:
-        """End the server by SIGTERM, and return its exit status, or 0 if it did not run."""
+        """Stop the server by SIGTERM, and return its exit status, or 0 if the server did not run.
+
+        Raises:
+            TimeoutError: The server did not end within 15 s, and was killed.
+        """
         return await self._terminate(signal.SIGTERM)
 
     async def crash(self) -> None:
-        """Kill the server by SIGKILL."""
+        """Kill the server by SIGKILL; does nothing if the server does not run."""
         await self._terminate(signal.SIGKILL)
 
     async def restart(self, *, crash_at: Failpoint | None = None, count: int = 1) -> None:
-        """Stop the server if it runs, and start it again on the same data and port; see `start`."""
+        """Stop the server if it runs, and start it again on the same data and port.
+
+        Args:
+            crash_at: Failpoint at which the server kills itself; see `start`.
+            count: Number of times that the failpoint is reached; see `start`.
+
+        Raises:
+            ConnectionFailed: The server did not start; the error contains the server's output.
+            TimeoutError: The server did not end within 15 s, or did not listen within 30 s.
+            InvalidArgument: There is no such failpoint, or `count` is less than 1.
+        """
         await self.stop()
         await self.start(crash_at=crash_at, count=count)
 
     async def wait_for_exit(self, *, timeout: float = START_LIMIT_S) -> None:
-        """Wait until the server has ended by itself, at its failpoint.
+        """Wait until the server has killed itself at its failpoint.
+
+        Args:
+            timeout: Seconds to wait.
 
         Raises:
             TimeoutError: The server still runs after `timeout` seconds.
@@ -214,21 +263,26 @@ class RunningServer:
         return f"<RunningServer {self.url}{'' if self._process else ' stopped'}>"
 
 
-def require_known(name: str, names: Iterable[str], what: str) -> None:
+def require_known(name: str, names: Iterable[str], noun: str) -> None:
     """Check that a name is one of `names`.
 
+    Args:
+        name: The name.
+        names: The known names.
+        noun: Word for the named things in the error.
+
     Raises:
-        InvalidArgument: It is not; the error suggests the most similar name.
+        InvalidArgument: The name is unknown; the error suggests the most similar name.
     """
     names = tuple(names)
     if name not in names:
         like = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {like[0]!r}?" if like else f"there are {', '.join(names)}"
-        raise InvalidArgument(f"there is no {what} {name!r}: {hint}")
+        raise InvalidArgument(f"there is no {noun} {name!r}: {hint}")
 
 
 def check_settings(settings: Mapping[str, object]) -> None:
-    """Check that the server knows every setting, because an unknown one would be ignored.
+    """Check that the server knows all settings, because it ignores unknown environment variables.
 
     Raises:
         InvalidArgument: A setting has an unknown name; the error suggests a similar one.
@@ -245,11 +299,12 @@ async def running_server(*, data_dir: Path | None = None, **settings: object) ->
 
     Args:
         data_dir: Folder of the server's data; by default a temporary one.
-        **settings: The server's settings, such as `max_message_bytes=…`.
+        **settings: The server's settings, such as `max_message_bytes=1000`; see `timim.server.Settings`.
 
     Raises:
         InvalidArgument: A setting is unknown.
-        ConnectionFailed: The server did not start.
+        ConnectionFailed: The server did not start; the error contains the server's output.
+        TimeoutError: The server did not listen within 30 s.
     """
     await asyncio.to_thread(check_settings, settings)
     folder = data_dir or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="timim-test-"))

@@ -1,1 +1,1 @@
-"""The client's edges to the network: one websocket, keeping it alive, HTTP up and down."""
+"""The client's network access: one websocket that is kept alive, and HTTP for media."""

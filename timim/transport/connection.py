@@ -1,11 +1,15 @@
 """The connection of one device: connect, log in, send heartbeats, and reconnect with full jitter after a loss.
 
-Invariant: at most one websocket is open; a caller of `up()` gets it, or learns why there will be none.
+Invariant: at most one websocket is open; `up()` returns it, or raises the error that ended the login.
+
+An outage is logged as two INFO records: the loss with its reason, and the restoration with the length of the outage.
+A login that the server ended or refused is a WARNING, and each attempt to connect a DEBUG record.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -27,14 +31,15 @@ from .websocket import Link
 
 B = TypeVar("B", bound=Body)
 R = TypeVar("R", bound=Reply)
+log = logging.getLogger(__name__)
 PLATFORM = 10  # "other" among TIM's platforms
 LOGOUT_TIMEOUT_S = 2.0
-COMPARE_S = 600.0  # a push that was lost between servers costs this much time at most, and no message
+COMPARE_S = 600.0  # seconds between syncs, so that a push that was lost between server nodes is only delayed
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """The account and the kind of device that log in."""
+    """The account and the type of the device that logs in."""
 
     app_id: int
     user_id: str
@@ -43,7 +48,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class LoginAttempt:
-    """One call of `Connection.start`: who is told of the connection, and the credentials."""
+    """The arguments of one call of `Connection.start`, and the future of the first login."""
 
     listener: ConnectionListener
     user_sig: str
@@ -62,7 +67,7 @@ class Connection:
         self._url = url.rstrip("/")
         self._device = device
         self._run, self._attempts = f"{_random.getrandbits(63):x}", 0
-        self._resumed = False  # the server accepted this login before: later ones are the same device coming back
+        self._resumed = False  # the server has accepted this login before: later attempts are reconnects of the device
         self._timeout_s = timeout_s
         self._backoff = backoff
         self._now = now
@@ -73,39 +78,40 @@ class Connection:
         self._stopping = False
         self.server_info: ServerInfo = ServerInfo()
         self._clock_offset_s = 0.0
-        self._loop_time: Callable[[], float] = time.monotonic  # until there is a loop
+        self._loop_time: Callable[[], float] = time.monotonic  # `start` replaces it with the loop's clock
+        self._lost_at: float | None = None  # loop time at which the outage began, None while there is none
 
     @property
     def user_id(self) -> str:
-        """The account of this device."""
+        """The user id of this device's account."""
         return self._device.user_id
 
     @property
     def online(self) -> bool:
-        """Whether the device is logged in at this moment."""
+        """True while the device is logged in."""
         return self._link is not None
 
     @property
     def running(self) -> bool:
-        """Whether the device is logged in, or tries to be."""
+        """True while the device is logged in or is trying to log in."""
         return self._task is not None and not self._task.done()
 
     def server_time(self) -> float:
-        """Return server seconds, by the clock of the last login and the loop's clock: this machine's own may be wrong."""
+        """Return the server's time in seconds, from the last login and the loop's clock: this machine's clock may be wrong."""
         return self._clock_offset_s + self._loop_time() if self._clock_offset_s else self._now()
 
     async def start(self, listener: ConnectionListener, *, user_sig: str, instance: str) -> None:
-        """Log in; afterwards the connection is kept up until `stop()`.
+        """Log in, and keep the connection up until `stop()`.
 
         Raises:
-            AuthError: the server refused the credentials.
-            ConnectionFailed, RequestTimeout: the server cannot be reached, or did not answer.
-            InvalidArgument: the URL is not one of a websocket.
+            AuthError: The server refused the credentials.
+            ConnectionFailed, RequestTimeout: The server cannot be reached, or did not reply.
+            InvalidArgument: The URL is not a websocket URL.
         """
         loop = asyncio.get_running_loop()
         self._loop_time = loop.time
         login = LoginAttempt(listener, user_sig, instance, loop.create_future())
-        self._over = None
+        self._over = self._lost_at = None
         self._stopping = self._resumed = False
         self._task = asyncio.create_task(self._keep(login), name=f"timim connection {self.user_id}")
         try:
@@ -115,13 +121,13 @@ class Connection:
             raise
 
     async def stop(self) -> None:
-        """Log out and close; callers that wait in `up()` get NotLoggedIn."""
+        """Log out and close the connection; callers that wait in `up()` get NotLoggedIn."""
         self._stopping = True
         if self._link is not None:
             try:
                 await self._link.call(session.LOGOUT, Body(), timeout_s=LOGOUT_TIMEOUT_S)
             except TimimError:
-                pass  # the server will see the socket close
+                pass  # the server detects the closed socket
         await self._stop()
 
     async def _stop(self) -> None:
@@ -133,22 +139,27 @@ class Connection:
         self._refuse(NotLoggedIn("the client is logged out"))
 
     def give_up(self, error: TimimError) -> None:
-        """Stop reconnecting until the next `start()`: the server ended this login, or the local store is unusable."""
+        """Close the connection until the next `start()`, because the server ended the login or the local store failed."""
         self._over = error
         if self._task is not None:
             self._task.cancel()
 
     def cut(self) -> None:
-        """Drop the websocket as a failing network does; the connection then reconnects."""
+        """Abort the websocket as a failing network does; the connection then reconnects."""
         if self._link is not None:
             self._link.cut()
 
     async def up(self) -> Link:
-        """Return the websocket, waiting for one. Raises NotLoggedIn or AuthError when there will be none."""
+        """Return the websocket, waiting until the device is logged in.
+
+        Raises:
+            NotLoggedIn: The client is logged out.
+            AuthError: The server ended or refused the login.
+        """
         if self._link is not None:
             return self._link
         if not self.running:
-            raise self._over or NotLoggedIn("log in first")
+            raise self._over or NotLoggedIn("the client is not logged in; call login() first")
         waiter: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         try:
@@ -158,15 +169,21 @@ class Connection:
                 self._waiters.remove(waiter)
 
     def link(self) -> Link:
-        """Return the websocket. Raises NotLoggedIn or ConnectionFailed when there is none at this moment."""
+        """Return the websocket. Raises NotLoggedIn or ConnectionFailed if there is none at this moment."""
         if self._link is not None:
             return self._link
         if not self.running:
-            raise self._over or NotLoggedIn("log in first")
-        raise ConnectionFailed("not connected at the moment")
+            raise self._over or NotLoggedIn("the client is not logged in; call login() first")
+        raise ConnectionFailed("the connection is lost; it is restored automatically")
 
     async def call(self, command: Command[B, R], body: B) -> R:
-        """Send a request and return its reply. Raises ServerRefused, NotLoggedIn, NetworkError."""
+        """Send a request and return its reply.
+
+        Raises:
+            ServerRefused: The server refused the request.
+            NotLoggedIn: The client is logged out.
+            NetworkError: The connection is lost, or the server did not reply in time.
+        """
         return await self.link().call(command, body, timeout_s=self._timeout_s)
 
     async def _keep(self, login: LoginAttempt) -> None:
@@ -181,9 +198,11 @@ class Connection:
                         raise asyncio.CancelledError from exc
                     was_up, self._link = self._link is not None, None
                     if not login.first_login.done():
+                        log.debug("the login of %s failed: %s", self.user_id, exc)
                         login.first_login.set_exception(exc)
                         return
                     final = isinstance(exc, AuthError)
+                    self._log_failure(exc, was_up=was_up, final=final)
                     if was_up or final:
                         failures = 0
                         login.listener.on_disconnected(exc, final)
@@ -195,13 +214,30 @@ class Connection:
         except asyncio.CancelledError:
             self._link = None
             if self._over is not None:
+                log.warning("the login of %s ended, the client does not reconnect: %s", self.user_id, self._over)
                 self._refuse(self._over)
                 login.listener.on_disconnected(self._over, True)
                 return
             raise
 
+    def _log_failure(self, error: TimimError, *, was_up: bool, final: bool) -> None:
+        if was_up:
+            self._lost_at = self._loop_time()
+            log.info("lost the connection of %s: %s", self.user_id, error)
+        if final:
+            log.warning("the server refused the login of %s, the client does not reconnect: %s", self.user_id, error)
+        elif not was_up:
+            log.debug("reconnecting %s failed: %s", self.user_id, error)
+
+    def _log_login(self) -> None:
+        if self._lost_at is None:
+            log.debug("logged in %s", self.user_id)
+        else:
+            log.info("restored the connection of %s after %.1f s", self.user_id, self._loop_time() - self._lost_at)
+            self._lost_at = None
+
     async def _connect_once(self, login: LoginAttempt) -> None:
-        """Open a websocket and keep it until it ends; the end is always an exception."""
+        """Open a websocket, log in, and run until the websocket ends, which raises an exception."""
         query = urlencode({"sdkappid": self._device.app_id, "instanceid": login.instance, "platform": PLATFORM})
         pushes = PushReceiver(login.listener)
         link = await Link.open(f"{self._url}/binfo?{query}", pushes, timeout_s=self._timeout_s)
@@ -213,6 +249,7 @@ class Connection:
     async def _keep_alive(self, link: Link, login: LoginAttempt, pushes: PushReceiver) -> None:
         reply = await self._log_in(link, login)
         self._link = link
+        self._log_login()
         login.listener.on_connected(reply)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
@@ -222,7 +259,7 @@ class Connection:
             login.first_login.set_result(None)
         compared = self._loop_time()
         while True:
-            await asyncio.sleep(max(1.0, reply.hello_interval / 2))  # two a server's interval: one lost is noise
+            await asyncio.sleep(max(1.0, reply.hello_interval / 2))  # half the server's interval: one heartbeat may be lost
             beat = await link.call(session.HEARTBEAT, Body(), timeout_s=self._timeout_s)
             lost = isinstance(beat.pushes, int) and pushes.compare(beat.pushes)
             if lost or self._loop_time() - compared > COMPARE_S:

@@ -1,7 +1,7 @@
 """The server's media API over HTTP.
 
-Only the server's own media address is requested: a peer's message cannot make this client fetch from anywhere else.
-The HTTP library's exceptions are translated here.
+Requests go only to the server's own media URL, so that a received message cannot make the client fetch from other hosts.
+The HTTP library's exceptions are converted to those of `timim.errors`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from .server_info import ServerInfo
 if TYPE_CHECKING:
     import httpx2
 
-PROCESSING_TIMEOUT_S = 60.0  # the server may take this long to check 100 MB and to write them to its disk
+PROCESSING_TIMEOUT_S = 60.0  # time for the server to check 100 MB and write them to disk
 _SPAN = re.compile(r"bytes (\d+)-\d+/(\d+)\Z")
 
 
 class MediaServerBusy(NetworkError):
-    """The server asks to come back later."""
+    """The media server cannot handle the request at this moment; retry later."""
 
 
 class MediaApi:
-    """HTTP requests to the media API of the server that this client is logged in to."""
+    """Client of the media API of the server to which this device is logged in."""
 
     def __init__(self, server: ServerInfo, *, timeout_s: float) -> None:
         self._server = server
@@ -38,11 +38,11 @@ class MediaApi:
         self._http: httpx2.AsyncClient | None = None
 
     def resolve_uuid(self, uuid: str, url: str) -> str:
-        """Return the name under which this server has the content. Raises DownloadFailed for content that is elsewhere."""
+        """Return the uuid of content on this server. Raises DownloadFailed for content of another server."""
         name = uuid if UUID.match(uuid) else uuid_from_url(url, self._server.media_url)
         if name:
             return name
-        raise DownloadFailed("the content is not on this client's server, and is not fetched from elsewhere")
+        raise DownloadFailed("the content is not on this client's server; content of other hosts is never fetched")
 
     async def request(
         self,
@@ -53,9 +53,11 @@ class MediaApi:
         headers: dict[str, str] | None = None,
         content: bytes | AsyncIterator[bytes] | None = None,
     ) -> httpx2.Response:
-        """Send one request.
+        """Send one request and return the response, which may be a refusal.
 
-        Raises NetworkError, also when the server is not ready, and ProtocolError for content of another length than announced.
+        Raises:
+            NetworkError: The server cannot be reached, or is not ready.
+            ProtocolError: The length of `content` differs from its Content-Length.
         """
         client = await self._client()
         import httpx2
@@ -64,21 +66,28 @@ class MediaApi:
             reply = await client.request(
                 method, self._server.media_url + path, params=params, headers=self._headers(headers or {}), content=content
             )
-        except httpx2.LocalProtocolError as exc:  # fewer bytes than were announced, or more
+        except httpx2.LocalProtocolError as exc:  # the length of the content differs from its Content-Length
             raise ProtocolError(str(exc)) from exc
         except httpx2.TimeoutException as exc:
             raise RequestTimeout("the media server did not respond") from exc
         except httpx2.TransportError as exc:
-            raise ConnectionFailed(f"the connection to the media server was cut: {type(exc).__name__}") from exc
+            raise ConnectionFailed(f"the connection to the media server was lost: {type(exc).__name__}") from exc
         if reply.status_code in (408, 502, 503, 504):
             raise MediaServerBusy(f"the media server is not ready: {_error_text(reply)}")
         return reply
 
     async def stream_content(self, uuid: str, offset: int, tag: str) -> AsyncGenerator[tuple[str, int, bytes], None]:
-        """Yield the content from `offset` on: its hash, its size in bytes, and a chunk.
+        """Yield chunks of the content from `offset` on, each with the SHA-256 and the size of the whole content.
 
-        Raises NetworkError, MediaGone, DownloadFailed.
-        `tag` is the hash that an earlier part came with; "" for none.
+        Args:
+            uuid: The content.
+            offset: The first byte to fetch.
+            tag: The SHA-256 that an earlier part had; "" for the first part.
+
+        Raises:
+            NetworkError: The download was interrupted; call again with the new offset.
+            MediaGone: The server does not have the content, or this account may not read it.
+            DownloadFailed: The server refused the download, or the content has changed.
         """
         client = await self._client()
         import httpx2
@@ -87,29 +96,29 @@ class MediaApi:
         try:
             async with client.stream("GET", f"{self._server.media_url}/{uuid}", headers=headers) as reply:
                 if reply.status_code in (401, 403, 404, 410):
-                    raise MediaGone(f"the server does not have it for this account: HTTP {reply.status_code}")
+                    raise MediaGone(f"the content does not exist or is not for this account: HTTP {reply.status_code}")
                 if reply.status_code in (429, 503):
-                    raise MediaServerBusy(f"the server is busy: HTTP {reply.status_code}")
+                    raise MediaServerBusy(f"the media server is busy: HTTP {reply.status_code}")
                 if reply.status_code != (206 if offset else 200):
                     raise DownloadFailed(f"the server refused the download: HTTP {reply.status_code}")
                 etag = reply.headers.get("etag", "").strip('"')
                 if tag and etag != tag:
-                    raise DownloadFailed("the content changed while it was fetched")
+                    raise DownloadFailed("the content changed during the download")
                 total = int(reply.headers.get("content-length", "0"))
                 if offset:
                     span = _SPAN.match(reply.headers.get("content-range", ""))
                     if span is None or int(span[1]) != offset:
-                        raise DownloadFailed("the server sent another part than was asked for")
+                        raise DownloadFailed("the server sent another range than requested")
                     total = int(span[2])
                 async for chunk in reply.aiter_bytes():
                     yield etag, total, chunk
         except httpx2.TimeoutException as exc:
             raise RequestTimeout("the download stalled") from exc
         except httpx2.TransportError as exc:
-            raise ConnectionFailed(f"the download was cut: {type(exc).__name__}") from exc
+            raise ConnectionFailed(f"the download was interrupted: {type(exc).__name__}") from exc
 
     async def aclose(self) -> None:
-        """Close the connections; the next request opens others."""
+        """Close the connections; the next request opens new ones."""
         http, self._http = self._http, None
         if http is not None:
             await http.aclose()
@@ -118,16 +127,16 @@ class MediaApi:
         return {"Authorization": f"Bearer {self._server.token}", **more}
 
     async def _client(self) -> httpx2.AsyncClient:
-        """Return the HTTP client. Loading it takes a tenth of a second, so a thread does that at the first transfer."""
+        """Return the HTTP client, created in a thread at the first transfer because the import takes 100 ms."""
         if self._http is None:
             http = await asyncio.to_thread(_http_client, self._timeout_s)
-            if self._http is None:  # no other transfer made one meanwhile
+            if self._http is None:  # no concurrent transfer has created one
                 self._http = http
         return self._http
 
 
 def _error_text(reply: httpx2.Response) -> str:
-    """Return the reason that a server, or a proxy before it, gives for a refusal."""
+    """Return the reason for a refusal, in the server's words or as the HTTP status."""
     try:
         return decode(Reply, reply.content).error_info or f"HTTP {reply.status_code}"
     except ProtocolError:
@@ -139,7 +148,7 @@ def _http_client(timeout_s: float) -> httpx2.AsyncClient:
 
     requests = logging.getLogger("httpx2")
     if requests.level == logging.NOTSET:
-        requests.setLevel(logging.WARNING)  # it logs whole URLs, and these carry signatures
+        requests.setLevel(logging.WARNING)  # the library logs whole URLs, which contain signatures
     timeout = httpx2.Timeout(timeout_s, read=max(timeout_s, PROCESSING_TIMEOUT_S))
-    trust = ssl.create_default_context()  # the same servers are trusted as by the websocket
+    trust = ssl.create_default_context()  # trusts the same certificate authorities as the websocket
     return httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=trust)

@@ -1,7 +1,7 @@
-"""Downloaded content kept on this device, by uuid and up to a size: only for a client that asked for it.
+"""An optional cache of downloaded content on disk, by uuid, with a size limit.
 
-A file here is whole or not here at all, whatever ends the process: it gets its name after its last byte is on disk, and
-its name has the hash of its bytes. The least recently used content is removed first.
+A file in the cache is always complete, also after a crash: it is renamed after its last byte is on disk, and its name
+contains the hash of its bytes. The least recently used content is removed first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import aiofiles.tempfile
 from ..errors import StorageError
 from ..util.files import fsync, open_for_reading, remove_file, sha256_of_file, utime
 
-_PARTIAL = "partial-"  # the prefix of files that are not whole yet
+_PARTIAL = "partial-"  # the prefix of incomplete files
 
 
 class CachedFile(NamedTuple):
@@ -28,7 +28,7 @@ class CachedFile(NamedTuple):
 
 
 class MediaCache:
-    """Files in `folder`, `limit_bytes` in all. `folder` None: in a temporary folder, which `close()` removes."""
+    """A cache of at most `limit_bytes` in `folder`, or in a temporary folder that `close()` removes."""
 
     def __init__(self, folder: Path | None, limit_bytes: int) -> None:
         self._folder = folder
@@ -39,7 +39,7 @@ class MediaCache:
         self._files: dict[str, CachedFile] = {}  # by uuid, the least recently used first
 
     async def find(self, uuid: str) -> Path | None:
-        """Return the file of this content, or None. The content counts as used now. Raises StorageError."""
+        """Return the file of some content and mark the content as used; None if it is not cached. Raises StorageError."""
         await self._open()
         file = self._files.get(uuid)
         if file is None:
@@ -49,7 +49,7 @@ class MediaCache:
                 await utime(file.path)
                 self._files[uuid] = self._files.pop(uuid, file)
                 return file.path
-            await remove_file(file.path)  # the disk or another program changed it
+            await remove_file(file.path)  # the hash does not match: the disk or another program changed the file
         except FileNotFoundError:
             pass
         except OSError:
@@ -58,13 +58,13 @@ class MediaCache:
         return None
 
     async def create_partial(self) -> Path:
-        """Create an empty file to download into; the caller passes it to `add`, or removes it. Raises StorageError, OSError."""
+        """Create an empty file for a download, which the caller passes to `add` or removes. Raises StorageError, OSError."""
         folder = await self._open()
         async with aiofiles.tempfile.NamedTemporaryFile("wb", dir=folder, prefix=_PARTIAL, delete=False) as file:
             return Path(str(file.name))
 
     async def add(self, partial: Path, uuid: str, hash: str) -> Path:
-        """Keep a whole file under its uuid, remove what is over the limit, and return its path. Raises StorageError."""
+        """Add a complete file under its uuid, remove files above the limit, and return the path. Raises StorageError."""
         path = await self._open() / f"{uuid}-{hash}"
         try:
             async with open_for_reading(partial) as file:
@@ -75,11 +75,11 @@ class MediaCache:
             self._files[uuid] = CachedFile(path, size_bytes)
             await self._evict(keep=1)
         except OSError as exc:
-            raise StorageError(f"the media cache cannot keep {uuid}: {exc}") from exc
+            raise StorageError(f"the media cache cannot store {uuid}: {exc}") from exc
         return path
 
     async def close(self) -> None:
-        """Remove a temporary folder."""
+        """Close the cache and remove a temporary folder."""
         temporary, self._temporary, self._ready = self._temporary, None, None
         self._files.clear()
         if temporary is not None:
@@ -101,7 +101,7 @@ class MediaCache:
             )
             return Path(self._temporary.name)
         await aiofiles.os.makedirs(self._folder, exist_ok=True)
-        # one hop for the whole folder: a hop for each of ten thousand files would take a second
+        # one thread call for the whole folder: one for each of 10,000 files would take a second
         for path, size_bytes in await asyncio.to_thread(_scan, self._folder):
             uuid = path.name.partition("-")[0]
             if older := self._files.pop(uuid, None):
@@ -111,7 +111,7 @@ class MediaCache:
         return self._folder
 
     async def _evict(self, *, keep: int) -> None:
-        """Remove the least recently used files until the limit holds, but the `keep` last ones."""
+        """Remove the least recently used files above the limit, except the last `keep` files."""
         total = sum(file.size_bytes for file in self._files.values())
         while total > self._limit_bytes and len(self._files) > keep:
             file = self._files.pop(next(iter(self._files)))
@@ -120,7 +120,7 @@ class MediaCache:
 
 
 def _scan(folder: Path) -> list[CachedFile]:
-    """Return the folder's files, the least recently used first; remove what an earlier run left unfinished."""
+    """Return the files of a folder, least recently used first; remove incomplete files of earlier runs."""
     found: list[tuple[int, CachedFile]] = []
     for path in folder.iterdir():
         if path.name.startswith(_PARTIAL):

@@ -1,7 +1,6 @@
-"""Content up and down over HTTP, streamed, in constant memory; a cut transfer goes on where it stopped.
+"""Uploads and downloads of content over HTTP, streamed in constant memory; an interrupted transfer is resumed.
 
-Both directions end with the content's SHA-256: other bytes are never taken for the content. A failed or cancelled download
-leaves no partial file.
+Both directions verify the SHA-256 of the content. A failed or cancelled download leaves no partial file.
 """
 
 from __future__ import annotations
@@ -47,20 +46,20 @@ from .upload_source import UploadSource, upload_source
 if TYPE_CHECKING:
     import httpx2
 
-log = logging.getLogger("timim")
-DEFAULT_LIMIT_BYTES: dict[ContentKind, int] = {  # Tencent's: 28 MB for content that is shown at once, 100 MB for files
+log = logging.getLogger(__name__)
+DEFAULT_LIMIT_BYTES: dict[ContentKind, int] = {  # Tencent's limits
     "image": 28 * 1024 * 1024,
     "sound": 28 * 1024 * 1024,
     "file": 100 * 1024 * 1024,
     "video": 100 * 1024 * 1024,
 }
-MAX_TRIES = 5  # in a row without a byte of progress; then the caller gets the error
+MAX_TRIES = 5  # consecutive attempts without progress before the error is raised
 ABORT_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """The name, address and size of content on the server."""
+    """The uuid, URL and size of uploaded content."""
 
     uuid: str
     url: str
@@ -68,7 +67,7 @@ class UploadResult:
 
 
 class MediaTransfer:
-    """Uploads and downloads of one client; at most `concurrency` of them run at once, the others wait in line."""
+    """Uploads and downloads of one client; at most `concurrency` run at once, and the others wait."""
 
     def __init__(self, server: ServerInfo, *, timeout_s: float, concurrency: int = 4, cache: MediaCache | None = None) -> None:
         self._server = server
@@ -80,10 +79,15 @@ class MediaTransfer:
     async def upload(
         self, content: Path | bytes, *, kind: ContentKind, name: str, progress: Progress | None = None
     ) -> UploadResult:
-        """Stream a file or bytes up; a cut upload goes on where it stopped, also in a later process that uses the same `name`.
+        """Upload a file or bytes; an interrupted upload is resumed, also by a later process that uses the same `name`.
 
-        Raises FileMissing, EmptyFile, TooLarge before anything is sent; UploadFailed, and the errors of `progress`: then
-        nothing of it stays on the server. After NetworkError, and when cancelled, the server keeps the part that it has.
+        When cancelled, and after NetworkError, the server keeps the uploaded part. After UploadFailed or an exception of
+        `progress`, the uploaded part is removed.
+
+        Raises:
+            FileMissing, EmptyFile, TooLarge: The content was not sent.
+            UploadFailed: The server refused the content, or the file changed during the upload.
+            NetworkError: The upload was interrupted; call again to resume it.
         """
         source = upload_source(content)
         size = await source.size()
@@ -91,7 +95,7 @@ class MediaTransfer:
             raise EmptyFile(f"{source.name} is empty")
         limit = self._server.media_limits.get(kind, DEFAULT_LIMIT_BYTES[kind])
         if size > limit:
-            raise TooLarge(f"{source.name} is {size} bytes, the limit for {kind} is {limit}")
+            raise TooLarge(f"{source.name} has {size} bytes, the limit for {kind} is {limit}")
         async with self._slots:
             digest = await source.sha256()
             begin = BeginUpload(upload=_upload_id(name, digest), kind=kind, size=size, hash=digest)
@@ -105,25 +109,32 @@ class MediaTransfer:
         return UploadResult(done.uuid, done.url, size)
 
     async def abort_upload(self, content: Path | bytes, *, name: str) -> None:
-        """Give up an upload that will not go on: the server forgets the part that it has, if it can be reached."""
+        """Remove the uploaded part of an upload that will not be resumed, if the server can be reached."""
         try:
             digest = await upload_source(content).sha256()
         except MediaError:
-            return  # the server collects it by itself
+            return  # the server removes the part after a time
         await self._abort(_upload_id(name, digest))
 
     async def read(self, uuid: str, url: str, size_bytes: int, progress: Progress | None) -> bytes:
-        """Return the content, from the server or from the cache. Raises DownloadFailed, MediaGone, NetworkError."""
+        """Return content from the cache or the server. Raises DownloadFailed, MediaGone, NetworkError."""
         uuid = self._api.resolve_uuid(uuid, url)
         if (cached := await self._cached(uuid, size_bytes, progress)) is not None:
-            with contextlib.suppress(FileNotFoundError):  # another transfer's content took its place in the cache
+            with contextlib.suppress(FileNotFoundError):  # another transfer evicted the file
                 return await read_file(cached)
         buffer = _MemoryWriter()
         await self._fetch(uuid, size_bytes, buffer, progress)
         return buffer.content()
 
     async def download(self, uuid: str, url: str, size_bytes: int, path: Path, progress: Progress | None) -> Path:
-        """Fetch into `path`, by way of a file beside it that is removed when anything fails. Returns `path`."""
+        """Download content to `path` by way of a temporary file beside it; return `path`.
+
+        Raises:
+            DownloadFailed: The server refused the download, or sent other bytes.
+            MediaGone: The server does not have the content, or this account may not read it.
+            MediaError: `path` cannot be written.
+            NetworkError: The server cannot be reached.
+        """
         uuid = self._api.resolve_uuid(uuid, url)
         partial = path.parent / f".timim-{secrets.token_hex(8)}"
         try:
@@ -141,10 +152,10 @@ class MediaTransfer:
         return path
 
     async def signed_url(self, uuid: str, url: str) -> str:
-        """Return an address that anybody may open for a while. Raises MediaGone, NetworkError."""
+        """Return a URL that works without a login for a limited time. Raises MediaGone, NetworkError."""
         reply = await self._api.request("GET", f"/{self._api.resolve_uuid(uuid, url)}/url")
         if reply.status_code in (403, 404):
-            raise MediaGone("the server does not have it, or not for this account")
+            raise MediaGone(f"the content does not exist or is not for this account: HTTP {reply.status_code}")
         return decode_reply(SignedUrlReply, reply.content).url
 
     async def aclose(self) -> None:
@@ -170,7 +181,7 @@ class MediaTransfer:
                 failures += 1
                 if failures >= MAX_TRIES:
                     raise
-                log.info("an upload was cut and goes on: %s", exc)
+                log.debug("upload %s was interrupted and is resumed: %s", begin.upload, exc)
                 await asyncio.sleep(exc.retry_after or self._backoff.wait_s(failures - 1, _random))
 
     async def _begin_upload(self, begin: BeginUpload) -> UploadReply:
@@ -184,8 +195,8 @@ class MediaTransfer:
                     "PUT", f"/uploads/{begin.upload}", params={"offset": str(offset)}, headers=headers, content=body
                 )
             except ProtocolError as exc:
-                raise UploadFailed(f"{source.name} changed while it was sent") from exc
-        if reply.status_code in (404, 409):  # the server collected it, or has another offset: ask again
+                raise UploadFailed(f"{source.name} changed during the upload") from exc
+        if reply.status_code in (404, 409):  # the server removed the upload, or has another offset: begin again
             return UploadReply(offset=-1)
         return _parse_reply(reply)
 
@@ -194,10 +205,10 @@ class MediaTransfer:
             async with asyncio.timeout(ABORT_TIMEOUT_S):
                 await self._api.request("DELETE", f"/uploads/{upload_id}")
         except (TimimError, TimeoutError) as exc:
-            log.info("an upload was not aborted, and the server will collect it: %s", exc)
+            log.debug("aborting upload %s failed, the server removes it after a time: %s", upload_id, exc)
 
     async def _cached(self, uuid: str, size_bytes: int, progress: Progress | None) -> Path | None:
-        """Return the cached file, fetched first if need be; None without a cache, and with one whose disk fails."""
+        """Return the cached file, downloading it first if needed; None without a cache or if the cache fails."""
         if self._cache is None:
             return None
         try:
@@ -205,7 +216,7 @@ class MediaTransfer:
             if path is None:
                 return await self._fetch_into_cache(self._cache, uuid, size_bytes, progress)
         except (StorageError, OSError) as exc:
-            log.warning("the media cache failed, and the content is downloaded without it: %s", exc)
+            log.warning("the media cache failed, downloading %s without it: %s", uuid, exc)
             return None
         if progress is not None:
             progress(size_bytes, size_bytes)
@@ -225,7 +236,7 @@ class MediaTransfer:
             return await self._fetch(uuid, size_bytes, writer, progress)
 
     async def _fetch(self, uuid: str, size_bytes: int, writer: _PieceSink, progress: Progress | None) -> str:
-        """Write the content, going on after a cut where it stopped; returns its SHA-256, which was checked."""
+        """Download the content, resuming after interruptions; return its verified SHA-256."""
         download, failures = _Download(writer, progress), 0
         async with self._slots:
             while True:
@@ -239,13 +250,13 @@ class MediaTransfer:
                     failures = 1 if download.received > at_first else failures + 1
                     if failures >= MAX_TRIES:
                         raise
-                    log.info("a download was cut and goes on: %s", exc)
+                    log.debug("the download of %s was interrupted and is resumed: %s", uuid, exc)
                     await asyncio.sleep(exc.retry_after or self._backoff.wait_s(failures - 1, _random))
             return await download.finish(size_bytes)
 
 
 class _PieceSink(Protocol):
-    """Takes the pieces of a download: a file's `PieceWriter`, or memory."""
+    """A destination for the pieces of a download: a file's `PieceWriter`, or memory."""
 
     async def write(self, piece: bytes) -> None: ...
 
@@ -264,9 +275,9 @@ class _MemoryWriter:
 
 
 class _Download:
-    """One download, across all the connections that it takes.
+    """One download, possibly over several connections.
 
-    `received` is the number of bytes so far, the offset to go on from; `tag` the hash that the server named with them.
+    `received` is the number of bytes so far and the offset to resume at; `tag` is the SHA-256 that the server sent.
     """
 
     def __init__(self, writer: _PieceSink, progress: Progress | None) -> None:
@@ -280,7 +291,7 @@ class _Download:
         self._total = 0
 
     async def receive(self, tag: str, total: int, chunk: bytes) -> None:
-        """Take a chunk as it came from the socket; a whole piece is hashed and written."""
+        """Add a chunk from the socket; hash and write a complete piece."""
         self.tag, self._total = tag, total
         self.received += len(chunk)
         self._chunks.append(chunk)
@@ -289,13 +300,13 @@ class _Download:
             await self._write_piece()
 
     async def finish(self, size_bytes: int) -> str:
-        """Write the rest, check size (0: unknown) and hash, and return the hash. Raises DownloadFailed."""
+        """Write the rest, verify size and hash, and return the hash; `size_bytes` is 0 if unknown. Raises DownloadFailed."""
         if self._chunks:
             await self._write_piece()
         if size_bytes and self.received != size_bytes:
-            raise DownloadFailed(f"{self.received} bytes came of {size_bytes}")
+            raise DownloadFailed(f"the download has {self.received} bytes instead of {size_bytes}")
         if self._hash.hexdigest() != self.tag:
-            raise DownloadFailed("the bytes that came are not those that were sent")
+            raise DownloadFailed("the SHA-256 of the download does not match that of the content")
         return self.tag
 
     async def _write_piece(self) -> None:
@@ -309,39 +320,39 @@ class _Download:
 
 
 async def _reported(source: UploadSource, offset: int, size: int, progress: Progress | None) -> AsyncGenerator[bytes, None]:
-    """Yield the content from `offset` on, and report each piece once the socket has taken it."""
+    """Yield the content from `offset` on, and report each piece after the socket has accepted it."""
     done = offset
     async with aclosing(source.pieces(offset)) as pieces:
         async for piece in pieces:
             yield piece
             done += len(piece)
-            if progress is not None and done < size:  # the end is reported once the server has checked all of it
+            if progress is not None and done < size:  # the end is reported after the server has verified the content
                 progress(done, size)
 
 
 def _upload_id(name: str, digest: str) -> str:
-    """Return the id of an upload: other content under the same name is another one, as a file may change between two runs."""
+    """Return the id of an upload, from its name and its content: a file may change between two runs."""
     return hashlib.sha256(f"{name}\0{digest}".encode()).hexdigest()[:32]
 
 
 def _parse_reply(reply: httpx2.Response) -> UploadReply:
-    """Return the state of an upload. Raises the server's refusal."""
+    """Return the state of an upload. Raises the server's refusal as an exception."""
     if reply.status_code >= 500:
-        raise UploadFailed(f"the server failed: HTTP {reply.status_code}")
+        raise UploadFailed(f"the media server failed: HTTP {reply.status_code}")
     try:
         return decode_reply(UploadReply, reply.content)
     except RateLimited as exc:
         raise MediaServerBusy(exc.info, retry_after=exc.retry_after) from exc
     except ProtocolError as exc:
-        raise UploadFailed(f"the server's answer is not understood: HTTP {reply.status_code}") from exc
+        raise UploadFailed(f"the media server sent an invalid reply: HTTP {reply.status_code}") from exc
 
 
 def _count_failure(offset: int, best: int, failures: int) -> tuple[int, int]:
-    """Return the best offset so far, and the failures in a row: none after progress."""
+    """Return the highest offset so far, and the number of consecutive failures, 0 after progress."""
     if offset > best:
         return offset, 0
     if failures + 1 >= MAX_TRIES:
-        raise ConnectionFailed(f"the upload does not get past {max(offset, best)} bytes")
+        raise ConnectionFailed(f"the upload stopped making progress at {max(offset, best)} bytes")
     return best, failures + 1
 
 

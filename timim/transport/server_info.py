@@ -1,4 +1,4 @@
-"""Values that the server gave this device at its last login."""
+"""Values that the server sent to this device at the last login."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class ServerInfo:
-    """Access to the server's media, filled by `Connection` at each login; empty before the first one.
+    """Access to the server's media API, set by `Connection` at each login and empty before the first one.
 
-    `token` is the access token of the login, `media_url` the address of the media API, and `media_limits` the most bytes
-    of content by its kind, where the server's limits differ from Tencent's.
+    Attributes:
+        token: The access token of the login.
+        media_url: The URL of the media API.
+        media_limits: The maximum size in bytes by kind of content, where the server's limits differ from Tencent's.
     """
 
     token: str = ""

@@ -1,4 +1,4 @@
-"""Content to upload: a file, or bytes. A file is read in pieces, and never held whole."""
+"""Content to upload: a file, which is read in pieces, or bytes."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class BytesSource:
 
 
 class FileSource:
-    """Content in a file. Its methods raise FileMissing when there is none, and MediaError when it cannot be read."""
+    """Content in a file. The methods raise FileMissing if there is no file, and MediaError if it cannot be read."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     @property
     def name(self) -> str:
-        """The path, for error messages."""
+        """The path, used in error messages."""
         return str(self._path)
 
     async def size(self) -> int:
@@ -71,7 +71,7 @@ class FileSource:
             raise self._error(exc) from exc
 
     async def pieces(self, offset: int) -> AsyncGenerator[bytes, None]:
-        """Yield the content from `offset` on; the next piece is read while the caller handles one."""
+        """Yield the content from `offset` on; the next piece is read while the caller handles the current one."""
         try:
             async with aclosing(read_pieces(self._path, offset)) as pieces:
                 async for piece in pieces:

@@ -1,12 +1,13 @@
 """One websocket, from its opening to its end. Queued requests are written together, in order.
 
-A request ends with its reply, at its deadline, or with the websocket; exceptions of the websockets library become
-ConnectionFailed here.
+A request ends with its reply, at its deadline, or with the websocket. Exceptions of the websockets library are converted to
+ConnectionFailed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from typing import TypeVar
 
@@ -23,12 +24,15 @@ from .pushes import PushReceiver
 B = TypeVar("B", bound=Body)
 R = TypeVar("R", bound=Reply)
 
-MAX_FRAME_BYTES = 8 * 1024 * 1024  # a page of 200 messages at their limit fits
+MAX_FRAME_BYTES = 8 * 1024 * 1024  # enough for a page of 200 messages of the maximum size
 FRAMES_IN_ONE_MESSAGE = 512
+_library_log = logging.getLogger("timim.websockets")
+if _library_log.level == logging.NOTSET:
+    _library_log.setLevel(logging.WARNING)  # at DEBUG the library logs frames, which contain credentials and messages
 
 
 class Link:
-    """An open websocket. `run()` reads and writes until it ends; pushes go to the `PushReceiver`."""
+    """An open websocket. `run()` reads and writes until the websocket ends; pushes go to the `PushReceiver`."""
 
     def __init__(self, socket: ClientConnection, pushes: PushReceiver) -> None:
         self._socket = socket
@@ -47,7 +51,7 @@ class Link:
 
         Raises:
             InvalidArgument: `url` is not a ws:// or wss:// URL.
-            ConnectionFailed: the server cannot be reached, or did not answer within `timeout_s` seconds.
+            ConnectionFailed: The server cannot be reached, or did not answer within `timeout_s` seconds.
         """
         try:
             async with asyncio.timeout(timeout_s):
@@ -58,31 +62,32 @@ class Link:
                     ping_interval=None,
                     proxy=None,
                     user_agent_header=None,
+                    logger=_library_log,
                 )
         except InvalidURI as exc:
             raise InvalidArgument(f"not a websocket URL: {exc.uri}") from exc
         except TimeoutError as exc:
-            raise ConnectionFailed(f"{url.split('?')[0]} does not answer") from exc
+            raise ConnectionFailed(f"{url.split('?')[0]} did not respond within {timeout_s:g} s") from exc
         except OSError as exc:
-            why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc  # asyncio's own text repeats the address
+            why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc  # asyncio's text repeats the address
             raise ConnectionFailed(f"cannot connect to {url.split('?')[0]}: {why}") from exc
         except (InvalidHandshake, EOFError) as exc:
             raise ConnectionFailed(f"cannot connect to {url.split('?')[0]}: {exc}") from exc
         return cls(socket, pushes)
 
     async def call(self, command: Command[B, R], body: B, *, timeout_s: float) -> R:
-        """Send a command with its body and wait for the reply; see `send`."""
+        """Send a command with its body and return the reply; see `send`."""
         return await self.send(command.request(body), timeout_s=timeout_s)
 
     async def send(self, request: Request[R], *, timeout_s: float) -> R:
-        """Send a request and wait for its reply.
+        """Send a request and return its reply.
 
         Cancelling stops the waiting; the server may still execute the request.
 
         Raises:
-            ServerRefused: the server refused the request; the subclass says why.
-            RequestTimeout: no reply came within `timeout_s` seconds.
-            ConnectionFailed: the websocket ended before the reply came.
+            ServerRefused: The server refused the request; the subclass tells the reason.
+            RequestTimeout: No reply was received within `timeout_s` seconds.
+            ConnectionFailed: The websocket ended before the reply was received.
         """
         future: asyncio.Future[Frame] = self._loop.create_future()
 
@@ -102,10 +107,10 @@ class Link:
             raise
 
     def start(self, request: Request[Reply], on_reply: OnResult, *, timeout_s: float) -> int:
-        """Queue a request behind all queued before; return its number.
+        """Queue a request after all earlier ones; return its number.
 
-        `on_reply` is called once, with the reply's frame, or with the error that ended the wait. It is not called when
-        this method raises, which happens when the websocket has ended: the error says why.
+        `on_reply` is called once, with the frame of the reply or with the error that ended the wait. If the websocket has
+        ended, this method raises the error that ended it, and `on_reply` is not called.
         """
         if self._ended is not None:
             raise self._ended
@@ -117,7 +122,7 @@ class Link:
         return seq
 
     async def run(self) -> None:
-        """Read and write until the link ends; raises ConnectionFailed or ProtocolError saying why."""
+        """Read and write until the websocket ends, which raises ConnectionFailed or ProtocolError."""
         try:
             await gather_cancelling(self._read(), self._write(), self._expire())
         except TimimError as exc:
@@ -127,7 +132,7 @@ class Link:
             self._end(ConnectionFailed("the connection was closed"))
 
     def cut(self) -> None:
-        """Reset the socket without a word to the server, as a lost network does; `run()` then ends."""
+        """Abort the socket without notifying the server, as a lost network does; `run()` then ends."""
         self._socket.transport.abort()
 
     async def close(self) -> None:
@@ -144,8 +149,9 @@ class Link:
                     else:
                         self._calls.resolve(frame)
         except ConnectionClosed as exc:
-            why = exc.rcvd.reason or f"code {exc.rcvd.code}" if exc.rcvd else "cut"
-            raise ConnectionFailed(f"the connection ended: {why}") from exc
+            if exc.rcvd is None:
+                raise ConnectionFailed("the connection was cut") from exc
+            raise ConnectionFailed(f"the server closed the connection: {exc.rcvd.reason or f'code {exc.rcvd.code}'}") from exc
 
     async def _write(self) -> None:
         try:
@@ -157,12 +163,12 @@ class Link:
                 for i in range(0, len(out), step):
                     await self._socket.send(join_frames(out[i : i + step]))
         except ConnectionClosed as exc:
-            raise ConnectionFailed("the connection ended while writing") from exc
+            raise ConnectionFailed("the connection was closed during a write") from exc
 
     async def _expire(self) -> None:
         while True:
             self._calls.expire(self._loop.time())
-            await asyncio.sleep(0.5)  # deadlines are seconds; half a second late is on time
+            await asyncio.sleep(0.5)  # deadlines are several seconds, so half a second more does not matter
 
     def _end(self, error: TimimError) -> None:
         if self._ended is None:

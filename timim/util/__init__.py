@@ -1,1 +1,1 @@
-"""Small parts that know nothing of timim: tasks, clocks, failpoints, resource limits."""
+"""General utilities, independent of the rest of timim: tasks, clocks, failpoints, resource limits."""

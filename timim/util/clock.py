@@ -1,7 +1,7 @@
-"""The wall clock of a server. A test can set the clock of a process that it starts, and of no other process.
+"""The wall clock of a server. A test can set the clock of a process that it starts.
 
 The environment variable `TIMIM_CLOCK_FILE` names a file of 8 bytes with one float: the seconds that are added to the
-machine's time. Without the variable the clock is `time.time` itself.
+machine's time. Without the variable, the clock is `time.time`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def clock_from_file(path: str) -> Callable[[], float]:
     """Return a clock that adds the offset in a file to the machine's time.
 
     Args:
-        path: A file with one packed float of seconds, read at each call; empty for `time.time` itself.
+        path: A file with one packed float of seconds, read at each call; empty for `time.time`.
     """
     if not path:
         return time.time

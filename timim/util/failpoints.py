@@ -1,7 +1,7 @@
-"""Failpoints: places where a test can kill this process, as kill -9 does. A failpoint that is not armed costs one comparison.
+"""Failpoints: places where a test can kill this process by SIGKILL. A failpoint that is not armed costs one comparison.
 
-`TIMIM_FAILPOINT="after-commit:3"` kills the process when `after-commit` is reached for the third time after the server has
-started to listen. The variable is read at import, so a running process cannot be armed.
+`TIMIM_FAILPOINT="after-commit:3"` kills the process when `after-commit` is reached for the third time after the server
+started to listen. The variable is read when the server starts, so a running process cannot be armed.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import signal
 from typing import Literal, get_args
 
 Failpoint = Literal[
-    "after-decode",  # a request's body is decoded
-    "before-insert",  # in the transaction, before the entry's row
-    "after-insert",  # in the transaction, after it
+    "after-decode",  # the body of a request is decoded
+    "before-insert",  # in the transaction, before the row of the entry
+    "after-insert",  # in the transaction, after the row of the entry
     "before-commit",
-    "after-commit",  # on disk, and nobody knows yet
-    "before-publish",  # acked entries are queued for their sessions after this
+    "after-commit",  # on disk, before any notification
+    "before-publish",  # before entries are queued for their sessions
     "after-publish",
-    "before-ack",  # the reply is made, and not queued
+    "before-ack",  # the reply exists, but is not queued
     "after-ack",  # the reply is queued for the socket
 ]
 FAILPOINTS: tuple[Failpoint, ...] = get_args(Failpoint)
@@ -30,7 +30,7 @@ def _parse(text: str) -> dict[str, int]:
         return {}
     name, _, count = text.partition(":")
     if name not in FAILPOINTS or not (count or "1").isdecimal():
-        raise ValueError(f"{VARIABLE} is one of {', '.join(FAILPOINTS)} and a count, not {text!r}")
+        raise ValueError(f"{VARIABLE} must be NAME or NAME:COUNT with a name of {', '.join(FAILPOINTS)}, not {text!r}")
     return {name: int(count or "1")}
 
 
@@ -38,10 +38,10 @@ _remaining: dict[str, int] = {}
 
 
 def arm() -> None:
-    """Read which failpoint is configured, and start to count: failpoints that the server's start reached do not count.
+    """Read the configured failpoint and start counting, so that the server's start is not counted.
 
     Raises:
-        ValueError: The variable names no failpoint.
+        ValueError: The variable does not name a failpoint.
     """
     _remaining.update(_parse(os.environ.get(VARIABLE, "")))
 

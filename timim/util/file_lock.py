@@ -1,4 +1,4 @@
-"""Locks that keep a second process off a folder."""
+"""Locks that keep a second process out of a folder."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ __all__ = ["FileLock"]
 
 
 class FileLock:
-    """An exclusive lock of the operating system on a file. It ends with the process that holds it."""
+    """An exclusive lock of the operating system on a file, released at the latest when the process ends."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptors: list[int] = []  # one while the lock is held
 
     def acquire(self) -> None:
-        """Take the lock, and make the file and its folder when they are missing. Blocks for the time of a disk access.
+        """Acquire the lock without waiting, and create the file and its folder if they are missing.
 
         Raises:
-            BlockingIOError: Somebody else holds the lock.
-            OSError: The file cannot be made.
+            BlockingIOError: Another process, or another lock of this one, holds the lock.
+            OSError: The file cannot be created.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -33,6 +33,6 @@ class FileLock:
         self._descriptors.append(descriptor)
 
     def release(self) -> None:
-        """Give the lock back, if it is held. The file stays."""
+        """Release the lock, if it is held. The file stays."""
         while self._descriptors:
             os.close(self._descriptors.pop())

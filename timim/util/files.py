@@ -19,36 +19,36 @@ import aiofiles.os
 from aiofiles.threadpool.binary import AsyncBufferedIOBase, AsyncBufferedReader
 
 F = TypeVar("F", bound=AsyncBufferedIOBase)
-PIECE_BYTES: Final = 1024 * 1024  # each piece costs a hop to a thread, 0.1 ms; its hash alone costs 0.5 to 2 ms
+PIECE_BYTES: Final = 1024 * 1024  # a thread call costs 0.1 ms for each piece, and hashing the piece 0.5 to 2 ms
 
 fsync = aiofiles.os.wrap(os.fsync)
 utime = aiofiles.os.wrap(os.utime)
 
 
 class PieceWriter:
-    """Writes pieces to an open file, one behind its caller: the next piece can come in while one is written."""
+    """Writes pieces to an open file; the caller can receive the next piece while one is being written."""
 
     def __init__(self, file: AsyncBufferedIOBase) -> None:
         self._file = file
         self._writing: asyncio.Future[int] | None = None
 
     async def write(self, piece: bytes | memoryview) -> None:
-        """Begin to write a piece, after the one before. Raises OSError, also that of the piece before."""
+        """Wait for the previous piece and start writing this one. Raises OSError, also that of the previous piece."""
         await self._written()
         self._writing = asyncio.ensure_future(self._file.write(piece))
 
     async def flush(self) -> None:
-        """Return when all pieces have been handed to the operating system. Raises OSError."""
+        """Wait until all pieces are passed to the operating system. Raises OSError."""
         await self._written()
         await self._file.flush()
 
     async def sync(self) -> None:
-        """Return when all pieces are on the disk. Raises OSError."""
+        """Wait until all pieces are on disk. Raises OSError."""
         await self.flush()
         await fsync(self._file.fileno())
 
     async def settle(self) -> None:
-        """Wait for the piece under way, however it ends."""
+        """Wait for the piece that is being written, and ignore its error."""
         if self._writing is not None:
             await asyncio.gather(self._writing, return_exceptions=True)
 
@@ -59,7 +59,7 @@ class PieceWriter:
 
 @asynccontextmanager
 async def open_for_reading(path: Path) -> AsyncIterator[AsyncBufferedReader]:
-    """Open a file, and close it however the block ends."""
+    """Open a file for reading, and close it at the end of the block."""
     opening = asyncio.ensure_future(aiofiles.open(path, "rb"))
     file = await _opened(opening)
     try:
@@ -70,7 +70,7 @@ async def open_for_reading(path: Path) -> AsyncIterator[AsyncBufferedReader]:
 
 @asynccontextmanager
 async def open_for_writing(path: Path, mode: Literal["wb", "xb"]) -> AsyncIterator[PieceWriter]:
-    """Open a file for a `PieceWriter`; all is flushed when the block ends well, and the file is closed either way."""
+    """Open a file for a `PieceWriter`; flush it if the block ends without an exception, and close it in any case."""
     opening = asyncio.ensure_future(aiofiles.open(path, mode))
     file = await _opened(opening)
     writer = PieceWriter(file)
@@ -82,7 +82,7 @@ async def open_for_writing(path: Path, mode: Literal["wb", "xb"]) -> AsyncIterat
 
 
 async def read_pieces(path: Path, offset: int = 0) -> AsyncGenerator[bytes, None]:
-    """Yield the file from `offset` on; the next piece is read while the caller handles one. Raises OSError."""
+    """Yield the file from `offset` on; the next piece is read while the caller handles the current one. Raises OSError."""
     async with open_for_reading(path) as file:
         if offset:
             await file.seek(offset)
@@ -96,13 +96,13 @@ async def read_pieces(path: Path, offset: int = 0) -> AsyncGenerator[bytes, None
 
 
 async def read_file(path: Path) -> bytes:
-    """Return all that a file holds. Raises OSError."""
+    """Return the content of a file. Raises OSError."""
     async with aclosing(read_pieces(path)) as pieces:
         return b"".join([piece async for piece in pieces])
 
 
 async def copy_into(path: Path, writer: PieceWriter) -> None:
-    """Write all that a file holds. Raises OSError."""
+    """Copy the content of a file to a writer. Raises OSError."""
     async with aclosing(read_pieces(path)) as pieces:
         async for piece in pieces:
             await writer.write(piece)
@@ -118,13 +118,13 @@ async def sha256_of_file(path: Path) -> str:
 
 
 async def remove_file(path: Path) -> None:
-    """Remove a file, if it is there. Raises OSError."""
+    """Remove a file, if it exists. Raises OSError."""
     with contextlib.suppress(FileNotFoundError):
         await aiofiles.os.remove(path)
 
 
 async def _opened(opening: asyncio.Future[F]) -> F:
-    """Return the open file. A caller that is cancelled meanwhile leaves none open, nor one that is created later."""
+    """Return the opened file; if cancelled, close it as soon as it is open."""
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:

@@ -9,10 +9,10 @@ def raise_nofile_limit(wanted: int | None = None) -> int:
     """Raise the limit of open files, as far as the system allows.
 
     Args:
-        wanted: The limit that is needed; by default the highest that the system allows.
+        wanted: The required limit; by default the highest that the system allows.
 
     Returns:
-        The limit that is in force now, which may be less than `wanted`.
+        The new limit, which may be less than `wanted`.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if resource.RLIM_INFINITY in (soft, hard):

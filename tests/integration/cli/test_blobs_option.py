@@ -24,7 +24,7 @@ def keys_of(bucket: Bucket, **more: str) -> dict[str, str]:
 async def test_doctor_writes_reads_and_removes_a_blob(bucket: Bucket, tmp_path: Path) -> None:
     good = await timim(tmp_path, "doctor", "--blobs", url_of(bucket), **keys_of(bucket))
     assert good.code == 0, good
-    assert "good  blobs: written, read and removed in" in good.out
+    assert "good  blobs: written, read and deleted in" in good.out
     folder = await timim(tmp_path, "doctor", "--blobs", f"file://{tmp_path}/content")
     assert folder.code == 0, folder
     assert [path for path in (tmp_path / "content").rglob("*") if path.is_file()] == []

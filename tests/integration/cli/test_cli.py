@@ -45,7 +45,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 async def timim(folder: Path, *words: str, **more: str) -> Said:
-    """A command from its start to its end."""
+    """Run a command to its end."""
     process = await FORK_SERVER.start(("-m", "timim.cli", *words), environment(**more), folder)
     try:
         async with asyncio.timeout(LIMIT_S):
@@ -61,7 +61,7 @@ async def timim(folder: Path, *words: str, **more: str) -> Said:
 
 @asynccontextmanager
 async def terminal(folder: Path, *words: str, **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A command that goes on until it is interrupted; it must then end with 0 and without a word."""
+    """Run a command until it is interrupted; it must then end with 0 and print nothing."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -100,7 +100,7 @@ async def server(tmp_path: Path) -> AsyncIterator[RunningServer]:
 
 
 def key_of(server: RunningServer) -> dict[str, str]:
-    """What makes the CLI sign for this server, as it does beside a server's data folder."""
+    """Return the options with which the CLI signs for this server, as it does beside a server's data folder."""
     return {"TIMIM_URL": server.url, "TIMIM_DATA_DIR": str(server.folder)}
 
 
@@ -145,7 +145,7 @@ async def test_a_wrong_argument_is_one_clear_line(server: RunningServer, tmp_pat
     assert "ws:// or wss://" in await refusal("send", "bob", "hi", *alice, TIMIM_URL="nonsense")
     gone = await refusal("send", "bob", "hi", *alice, TIMIM_URL="ws://127.0.0.1:1")
     assert gone == "cannot connect to ws://127.0.0.1:1/binfo: Connection refused (code 9508)"
-    assert "no key at hand" in await refusal("send", "bob", "hi", *alice, TIMIM_DATA_DIR=str(tmp_path / "elsewhere"))
+    assert "no app key in" in await refusal("send", "bob", "hi", *alice, TIMIM_DATA_DIR=str(tmp_path / "elsewhere"))
 
 
 async def test_bad_signatures_are_told_apart(server: RunningServer, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ async def test_a_server_that_cannot_start_says_why(server: RunningServer, tmp_pa
         return (await timim(tmp_path, "serve", *words)).refusal
 
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in await refusal("--port", port)
-    assert "another server has the data folder" in await refusal("--port", "0", "--data-dir", str(server.folder))
+    assert "another server uses the data folder" in await refusal("--port", "0", "--data-dir", str(server.folder))
     (tmp_path / "a-file").touch()
     assert "cannot write to the data folder" in await refusal("--port", "0", "--data-dir", str(tmp_path / "a-file" / "data"))
     for words, more in ((("--port", "99999"), {}), ((), {"TIMIM_PORT": "abc"}), ((), {"TIMIM_HISTORY_PAGE": "many"})):
@@ -235,15 +235,15 @@ async def test_gaps_shows_the_missing_ranges_and_fill_fetches_them(tmp_path: Pat
         assert said.code == 0, said
         rows = {line.split()[0]: line.split()[1:] for line in said.out.splitlines() if ":" in line}
         assert rows[f"group:{group.id}"] == ["1", "450", "1-449"]
-        assert rows["c2c:alice"] == ["10", "10", "nothing"]
-        assert "449 messages of 3 conversations are not held" in said.out
+        assert rows["c2c:alice"] == ["10", "10", "none"]
+        assert "449 messages of 3 conversations are not stored here" in said.out
         one = await timim(tmp_path, "fill", "alice", *kept, **at)
         assert "fetched 0 messages of 1 conversations" in one.out
         filled = await timim(tmp_path, "fill", *kept, **at)
         assert "fetched 449 messages of 3 conversations; nothing is missing" in filled.out
         assert "449/449" in filled.out
         after = await timim(tmp_path, "gaps", "--offline", *kept, **at)
-        assert "0 messages of 3 conversations are not held" in after.out
+        assert "0 messages of 3 conversations are not stored here" in after.out
         await server.stop()
         assert "cannot connect" in (await timim(tmp_path, "fill", *kept, **at)).refusal
         assert (await timim(tmp_path, "gaps", "--offline", *kept, **at)).out == after.out

@@ -64,7 +64,7 @@ async def test_an_interrupted_file_leaves_nothing_on_the_server(tmp_path: Path) 
         relay.release()
         out, err = await process.communicate()
         assert (process.returncode, out) == (130, b"")
-        assert err.decode().splitlines()[-1] == "timim: interrupted: nothing of it is left"
+        assert err.decode().splitlines()[-1] == "timim: interrupted: the transfer was cancelled and its partial data deleted"
         assert [path for path in (server.folder / "media").rglob("*") if path.is_file()] == []
 
 

@@ -71,7 +71,7 @@ async def cancelled(work: Awaitable[object], steps: int) -> None:
 
 
 async def sends_cancelled_everywhere(server: LocalServer, folder: Path) -> None:
-    """The promise: each is stored once or never, and its status says which."""
+    """Check the promise: each message is stored once or never, and its status says which."""
     await server.add_users("bob")
     messages: list[Message] = []
     async with no_task_leaks(action="raise"):

@@ -31,7 +31,7 @@ async def asked(server: RunningServer, command: str) -> int:
 
 
 async def said(server: RunningServer, count: int, *members: str) -> str:
-    """A group of alice and these, in which she said "1", "2", … before any of their devices was there."""
+    """Create a group of alice and these users, in which she sent "1", "2", … before any of their devices existed."""
     await server.add_users(*members)
     async with server.client("alice") as alice:
         group = await alice.groups.create("Public", name="g", members=members)

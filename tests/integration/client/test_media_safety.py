@@ -91,7 +91,7 @@ _HEADS = ("ffd8ff", "89504e47", "47494638", "52494646")  # JPEG, PNG, GIF, WebP
 
 
 def _judged(limits: str, folder: Path) -> list[str]:
-    """What harmed: more than 2 s of a processor, 300 MB, an answer that is neither a picture nor a refusal."""
+    """Describe a harmful result: over 2 s of CPU, over 300 MB, or neither a picture nor a refusal."""
     for number, (name, data) in enumerate(image_factory.hostile()):
         (folder / f"{number:03} {name}").write_bytes(data)
     done = subprocess.run(

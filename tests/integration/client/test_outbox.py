@@ -111,7 +111,7 @@ async def test_content_given_as_bytes_is_sent_after_the_sender_was_killed(server
 
 
 def outgoing(folder: Path) -> list[int]:
-    """The sizes of what is kept until it is sent."""
+    """Return the sizes of files that are kept until they are sent."""
     return [path.stat().st_size for path in folder.glob("*/*/outgoing/*")]
 
 
@@ -128,7 +128,7 @@ async def test_the_local_database_holds_no_media_bytes(server: RunningServer, tm
 
 
 def look_for(secret: bytes, folder: Path) -> tuple[list[str], list[str]]:
-    """The names of all files, and of those that hold these bytes."""
+    """Return the names of all files, and of those with these bytes."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [path.name for path in files], [path.name for path in files if secret in path.read_bytes()]
 
@@ -235,7 +235,7 @@ async def test_a_message_stored_before_the_crash_does_not_fail_when_resending_is
 
 
 async def told(act: Callable[..., None], *given: object) -> Any:
-    """What the store tells of this act."""
+    """Return the store's result for this action."""
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     act(*given, lambda result: future.set_exception(result) if isinstance(result, Exception) else future.set_result(result))
     return await future

@@ -49,7 +49,7 @@ async def test_a_picture_that_cannot_be_stripped_is_not_sent() -> None:
         message = Message(
             ImageElem(data=image_factory.encoded(image_factory.quarters(300, 300), "TIFF", told=True), strip_location=True)
         )
-        with pytest.raises(MediaError, match="JPEG, PNG and WebP"):
+        with pytest.raises(MediaError, match="JPEG, PNG or WebP"):
             await alice.c2c("bob").send(message)
         assert message.status is MessageStatus.FAILED
 

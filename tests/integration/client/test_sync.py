@@ -150,7 +150,7 @@ async def test_messages_sent_during_the_sync_come_once_and_in_order(server: Runn
 
 
 async def quiet_group(server: RunningServer, folder: Path) -> str:
-    """A group with history, which a device of bob's knows; nothing has changed there since his last login."""
+    """Create a group with history that a device of bob knows; nothing has changed since his last login."""
     group = await talk(server)
     async with server.client("bob", data_dir=folder) as bob:
         await bob.group(group).get_messages(100)
@@ -228,7 +228,7 @@ async def test_an_inaccessible_group_holds_back_no_other_conversation(server: Ru
 
 
 async def passed(server: RunningServer, folder: Path, peers: int, changed: int) -> Counts:
-    """What passes at a login by a device that knows `peers` conversations, of which some changed."""
+    """Return the traffic of a login by a device that knows `peers` conversations, of which some changed."""
     now = int(time.time())
     async with server.client("alice", data_dir=folder):
         pass

@@ -105,9 +105,9 @@ async def test_an_impossible_option_is_one_clear_line(server: RunningServer, tmp
     async def refusal(*words: str, **more: str) -> str:
         return (await timim(tmp_path, "bench", *words, **key | more)).refusal
 
-    assert "a group of 5 users has 2 to 5 members, not 10" in await refusal("--users", "5", "--groups", "1")
-    assert "nobody would have anybody to write to" in await refusal("--peers", "0")
-    assert "a storm cuts 1 to 100 clients" in await refusal("--storm", "101")
+    assert "members must be 2 to 5 for 5 users, not 10" in await refusal("--users", "5", "--groups", "1")
+    assert "peers and groups are both 0" in await refusal("--peers", "0")
+    assert "storms must cut 1 to 100 clients" in await refusal("--storm", "101")
     assert "cannot connect to ws://127.0.0.1:1" in await refusal(TIMIM_URL="ws://127.0.0.1:1")
     assert "code 7000" in await refusal("--key", "another key")
-    assert "no key at hand" in await refusal(TIMIM_APP_ID="0", TIMIM_SECRET_KEY="")
+    assert "no app key in" in await refusal(TIMIM_APP_ID="0", TIMIM_SECRET_KEY="")

@@ -27,13 +27,13 @@ WAIT_S = 90
 
 
 def settings_in(bucket: Bucket) -> dict[str, object]:
-    """The settings of a server whose content is in a part of this bucket of its own."""
+    """Return the settings of a server whose content is in its own part of this bucket."""
     return bucket.settings | {"s3_prefix": f"test-{random.getrandbits(48):x}"}
 
 
 @pytest.fixture(params=["folder", "bucket"])
 def where(request: pytest.FixtureRequest) -> dict[str, object]:
-    """The settings of a server whose content is there."""
+    """Return the settings of a server whose content is at this address."""
     if request.param == "folder":
         return {}
     return settings_in(request.getfixturevalue("bucket"))

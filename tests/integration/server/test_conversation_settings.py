@@ -251,7 +251,7 @@ async def test_mentions_and_replies_reach_everybody_also_after_a_restart_of_the_
         answer = await bob.group(group.id).send(Message("I do", cloud_custom_data='{"mine": 1}'), reply_to=heard)
         assert answer.reply_to == QuotedMessage(asked.seq, asked.msg_id, "a7", "who comes?", asked.timestamp)
         assert '"mine": 1' in answer.cloud_custom_data
-        with pytest.raises(timim.InvalidArgument, match="is a message of"):
+        with pytest.raises(timim.InvalidArgument, match="belongs to"):
             await bob.c2c("a7").send("elsewhere", reply_to=heard)
         with pytest.raises(timim.InvalidArgument, match="JSON"):
             await bob.group(group.id).send(Message("x", cloud_custom_data="not JSON"), reply_to=heard)
@@ -268,7 +268,7 @@ async def test_mentions_and_replies_reach_everybody_also_after_a_restart_of_the_
 
 
 async def Watch_of(client: timim.Client, text: str, group_id: str) -> Message:  # noqa: N802
-    """The message with this text, which came already or will come."""
+    """Return the message with this text, received already or later."""
     waiting = client.group(group_id).wait_for(lambda m: m.text == text, timeout=20)
     found = [m for m in await client.group(group_id).get_messages(5) if m.text == text]
     if found:

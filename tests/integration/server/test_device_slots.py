@@ -38,7 +38,7 @@ async def until_read(server: RunningServer, device: timim.Client, peer: str) -> 
 
 
 async def late_login(server: RunningServer, device: timim.Client, attempt: int) -> None:
-    """A login of this device that reaches the server only now. Raises what the server refuses it with."""
+    """Log in with an old login of this device that reaches the server late. Raises the server's refusal."""
     link = await Link.open(server.url, RawPushes(), timeout_s=WAIT_S)
     running = asyncio.create_task(link.run())
     try:
@@ -210,7 +210,7 @@ async def test_the_same_device_logging_in_again_ends_its_older_session(tmp_path:
             watch = EventRecorder(phone, KickedOut)
             async with twin:
                 kicked = await watch.wait_for_event(KickedOut)
-                assert "once more" in str(kicked.error)
+                assert "logged in again" in str(kicked.error)
                 assert "online" in repr(twin)
 
 

@@ -17,7 +17,7 @@ TEXT = encode_body([timim.TextElem(text="x")])
 
 
 async def refusal(link: Link, **body: object) -> timim.TimimError:
-    """What the server says to a message that no user of the client could send."""
+    """Return the server's reply to a message that no user of the client could send."""
     fields = {"to_account": "alice", "msg_random": 1, "client_time": 1, "msg_body": msgspec.Raw(TEXT)} | body
     with pytest.raises(timim.TimimError) as refused:
         await link.call(wire.SEND_C2C, wire.SendC2CRequest(**fields), timeout_s=10)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ class Cast:
         await self.renew()
 
     async def renew(self) -> None:
-        """A fresh group: what the last act did to the old one does not matter."""
+        """Create a new group, so that the last action's effect on the old one does not matter."""
         owner = self.clients[OWNER]
         insiders = [self.clients[role].user_id for role in (ADMIN, MEMBER, "other")]
         self.group = await owner.groups.create(self.type, name="cast", members=insiders)

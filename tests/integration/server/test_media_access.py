@@ -89,7 +89,7 @@ def altered(token: str) -> str:
 
 
 def token_of(user: str, *, key: str = SECRET_KEY, now: float | None = None) -> str:
-    """A session's token, made at another time or with another key."""
+    """Return a session token made at another time or with another key."""
     at = time.time() if now is None else now
     auth = Auth(APP_ID, [key], admin="administrator", now=lambda: at)
     return auth.login(user, timim.sign_user(APP_ID, key, user, expire_s=3600, now=at))[0]
@@ -111,7 +111,7 @@ STRANGERS: dict[str, Callable[[Place], str]] = {
 
 
 async def attempt(place: Place, path: str, method: str, token: str) -> httpx2.Response:
-    """What this route does to alice's upload, or with what was said in the group."""
+    """Return the effect of this route on alice's upload, or on content of the group."""
     if path == "/media/web/{uuid}":  # it knows no token, only addresses that were signed to put something there
         address = urlsplit(place.signed.get("bob", ""))
         return await place.ask(method, f"/web/{place.uuid}?{address.query}&kind=file", token, content=b"x")
@@ -325,7 +325,7 @@ async def test_an_upload_address_works_once_and_for_its_user_only(server: Runnin
 
 
 async def status_before_the_body(url: str, size: int) -> int:
-    """What the server says to the head of a request alone."""
+    """Return the server's reply to the head of a request alone."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     writer.write(f"PUT {parts.path}?{parts.query} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())

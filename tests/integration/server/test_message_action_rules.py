@@ -99,7 +99,7 @@ async def test_an_impossible_action_raises_its_named_error(server: RunningServer
         assert unsent.value.code == 6017
         with pytest.raises(timim.InvalidArgument, match="64 bytes"):
             await message.react("x" * 65)
-        with pytest.raises(timim.InvalidArgument, match="recall it"):
+        with pytest.raises(timim.InvalidArgument, match="use recall"):
             await message.edit()
         with pytest.raises(timim.MessageTooLong):
             await message.edit("x" * 13_000)

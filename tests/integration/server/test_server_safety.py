@@ -59,7 +59,7 @@ async def a_place() -> AsyncIterator[Place]:
 
 
 def value_for(name: str, place: Place) -> object:
-    """What a curious caller would fill in; each name of the commands' required and telling fields."""
+    """Return a value that an attacker would try for each required or sensitive field."""
     people: dict[str, object] = {
         "GroupId": place.group,
         "GroupIdList": [place.group],
@@ -77,7 +77,7 @@ def value_for(name: str, place: Place) -> object:
 
 
 def body_for(name: str, place: Place) -> bytes:
-    """A body that names alice's conversations wherever a command has a field for one."""
+    """Return a body with alice's conversations in every field for one."""
     command, _ = ALL_HANDLERS.served[name]
     given = {field.encode_name: value_for(field.encode_name, place) for field in msgspec.structs.fields(command.body)}
     return json.dumps({key: value for key, value in given.items() if value is not None}).encode()
@@ -173,7 +173,7 @@ async def test_the_attack_requests_are_valid_history_requests() -> None:
 
 @asynccontextmanager
 async def a_listener() -> AsyncIterator[tuple[int, list[bytes]]]:
-    """A web server on loopback that redirects to a link-local address, and what it was asked."""
+    """Run a web server on loopback that redirects to a link-local address, and record its requests."""
     asked: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -275,7 +275,7 @@ async def test_a_virtual_clock_needs_its_own_loop() -> None:
 async def test_a_misspelled_fault_name_is_an_error(process: RunningServer) -> None:
     faults = process.faults
     wrong: Any = "upp"
-    with pytest.raises(InvalidArgument, match="direction is one of up, down, both, not 'upp'"):
+    with pytest.raises(InvalidArgument, match="direction must be one of up, down, both, not 'upp'"):
         faults.cut(direction=wrong)
     with pytest.raises(InvalidArgument, match="after_frames"):
         faults.cut(after_frames=-1)

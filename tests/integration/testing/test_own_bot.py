@@ -1,4 +1,4 @@
-"""The example of docs/testing.md: a bot of one's own, proven under cuts and crashes; and that the proof can fail."""
+"""The example of docs/tutorials/testing_your_bot.md: a bot proven under cuts and crashes, and a bot that the proof detects."""
 
 from __future__ import annotations
 

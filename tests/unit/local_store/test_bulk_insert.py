@@ -64,13 +64,15 @@ BATCH = st.builds(batch_of, st.lists(INCOMING, max_size=6) | st.lists(PLAIN, max
 
 
 def came_to(batches: Sequence[IngestBatch], insert: Insert) -> tuple[list[list[Any]], list[Any]]:
-    """What was told as new of each of these batches, and what stands in the table then."""
+    """Return the new messages that these batches reported, and the rows of the table afterwards."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     schema.migrate(connection)
     with patch.object(bulk_insert, "insert_all", insert):
         stored = [writes.ingest(connection, batch) for batch in batches]
     new = [[(message.local_id, message.seq, message.msg_id) for message in one.new] for one in stored]
-    return new, connection.execute("SELECT * FROM messages ORDER BY local_id").fetchall()
+    rows = connection.execute("SELECT * FROM messages ORDER BY local_id").fetchall()
+    connection.close()
+    return new, rows
 
 
 @given(batches=st.lists(BATCH, min_size=1, max_size=3))
@@ -97,4 +99,5 @@ def test_most_messages_are_stored_together() -> None:
         connection,
         batch_of([MessageRow(n, f"1-{n}", "alice", 1, False, b'[{"text":"\xe4\xbd\xa0\\n"}]') for n in range(1, 9)], True),
     )
+    connection.close()
     assert sum(statement.startswith("INSERT INTO messages") for statement in statements) == 1

@@ -31,7 +31,7 @@ def item(seq: int, *elems: timim.TextElem | timim.FileElem, time: int = 0) -> Me
 async def stored(store: LocalStore, *texts: str) -> None:
     items = [item(seq, timim.TextElem(text=text)) for seq, text in enumerate(texts, 1)]
     await store.messages.ingest(
-        [IngestBatch(KEY, items, [Interval(1, len(items))], live=True, head=len(items), last_seq=len(items))]
+        [IngestBatch(KEY, items, [Interval(1, len(items))], live=True, delivered_seq=len(items), last_seq=len(items))]
     )
 
 
@@ -106,6 +106,7 @@ def test_a_substring_is_found_at_any_position(texts: list[str], wanted: str) -> 
     try:
         question = fulltext.SearchQuery(fulltext.parse_query(wanted))
     except timim.InvalidArgument:
+        connection.close()
         return
     rows = connection.execute("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid", (question.match(),)).fetchall()
     if all("\u4e00" <= sign <= "\u9fff" for sign in wanted):

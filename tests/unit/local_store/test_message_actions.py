@@ -36,17 +36,17 @@ ACTS = [
 
 
 def snapshot(n: int) -> MessageRow:
-    """The message as the server would give it after `n` of the acts."""
+    """Return the message as the server renders it after `n` of the actions."""
     body = b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"%b"}}]' % TEXTS[n].encode() if TEXTS[n] else b"[]"
     return MessageRow(1, "1-1", "bob", 1, False, body, state=STATES[n] if n else None)
 
 
 async def arrive(order: Sequence[tuple[str, int]], acts: int) -> Message:
-    """The row after the message's snapshots and the first `acts` acts came in this order."""
+    """Return the row after the message's snapshots and the first `acts` actions arrived in this order."""
     async with LocalStore(None) as store:
         for kind, n in order:
             if kind == "act" and n < acts:
-                await store.messages.ingest([IngestBatch(KEY, covered=[Interval(ACTS[n].seq, ACTS[n].seq)], acts=[ACTS[n]])])
+                await store.messages.ingest([IngestBatch(KEY, covered=[Interval(ACTS[n].seq, ACTS[n].seq)], actions=[ACTS[n]])])
             elif kind == "message" and n <= acts:
                 await store.messages.ingest([IngestBatch(KEY, [snapshot(n)], [Interval(1, 1)])])
         found = await store.messages.get(KEY, 1)

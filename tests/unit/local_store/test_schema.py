@@ -26,7 +26,7 @@ Tables = Mapping[str, Sequence[Mapping[str, object]]]
 
 
 def left(version: int, folder: Path) -> Path:
-    """The file that a device of this version left."""
+    """Return the file that a device of this version wrote."""
     path = folder / f"{version}.db"
     with closing(sqlite3.connect(path)) as file:
         fulltext.register(file)
@@ -105,7 +105,7 @@ async def test_a_migrated_device_works(version: int, tmp_path: Path) -> None:
         assert [m.text for m in found.messages] == ["hello, Al'ice 你好 😀"]
         bob = await store.conversations.get(BOB)
         assert bob is not None
-        assert (bob.head, bob.read_seq, bob.listed, bob.unread) == (3, 2, True, 0)
+        assert (bob.delivered_seq, bob.read_seq, bob.listed, bob.unread) == (3, 2, True, 0)
 
 
 def write_lossy_migrations(folder: Path) -> None:

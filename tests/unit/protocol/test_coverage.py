@@ -39,7 +39,7 @@ class Knowing(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 6), gone=st.sets(st.integers(0, 5)))
     def said(self, count: int, gone: set[int]) -> None:
-        """The server numbers more; some of it is deleted at once."""
+        """Add entries at the server and delete some of them at once."""
         new = range(self.last + 1, min(LAST, self.last + count) + 1)
         self.there |= {seq for i, seq in enumerate(new) if i not in gone}
         self.last = max(self.last, *new) if new else self.last
@@ -47,7 +47,7 @@ class Knowing(RuleBasedStateMachine):
     @precondition(lambda self: self.last)
     @rule(data=st.data(), live=st.booleans())
     def learn(self, data: st.DataObject, live: bool) -> None:
-        """A page or a push proves an interval: its messages, and that there is nothing else in it."""
+        """Cover an interval by a page or a push, which proves its messages and that there are no others."""
         first = data.draw(st.integers(self.floor, self.last))
         last = data.draw(st.integers(first, self.last))
         proven = set(range(first, last + 1))
@@ -64,7 +64,7 @@ class Knowing(RuleBasedStateMachine):
     @precondition(lambda self: self.messages)
     @rule(data=st.data())
     def delete(self, data: st.DataObject) -> None:
-        """A physical delete opens a hole, of exactly one seq."""
+        """Delete a message physically, which opens a gap of exactly one seq."""
         seq = data.draw(st.sampled_from(sorted(self.messages)))
         self.store.execute("DELETE FROM messages WHERE seq=?", (seq,))
         timeline_state.write_coverage(self.store, KEY, self.covered().remove(seq, seq))
@@ -74,7 +74,7 @@ class Knowing(RuleBasedStateMachine):
     @precondition(lambda self: self.last)
     @rule(data=st.data())
     def raise_floor(self, data: st.DataObject) -> None:
-        """The server keeps less: what lies below is not asked for any more, and what is held stays."""
+        """Raise the server's first seq: lower seqs are never requested again, and stored ones stay."""
         self.floor = data.draw(st.integers(self.floor, self.last))
 
     @rule(first=seqs, more=st.integers(0, 10))

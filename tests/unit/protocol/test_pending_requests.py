@@ -56,7 +56,7 @@ def test_a_full_connection_refuses_another_request() -> None:
     calls = PendingRequests(limit=2)
     seq = calls.register("a.b", lambda result: None, deadline=1)
     calls.register("a.b", lambda result: None, deadline=1)
-    with pytest.raises(InvalidArgument, match="2 requests wait"):
+    with pytest.raises(InvalidArgument, match="2 requests are waiting"):
         calls.register("a.b", lambda result: None, deadline=1)
     calls.resolve(Frame(Head("a.b", seq)))
     calls.register("a.b", lambda result: None, deadline=1)

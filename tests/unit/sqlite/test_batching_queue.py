@@ -98,7 +98,7 @@ async def test_the_one_too_many_is_told_at_once() -> None:
     queue.defer(2, told.append)
     queue.add(3, told.append)
     assert [type(error) for error in told] == [StorageError]
-    assert str(told[0]).startswith("3 writes wait already: the database does not keep up")
+    assert str(told[0]).startswith("3 writes are queued, which is the limit")
     with pytest.raises(StorageError):
         await queue.submit(4)
     await queue.drain()

@@ -251,7 +251,7 @@ async def test_a_full_queue_is_told_at_once(file: Database) -> None:
     assert not told
     file.add(store_all, QUEUE_LIMIT, told.append)
     assert isinstance(told[0], StorageError), "the one too many hears at once"
-    with pytest.raises(StorageError, match="wait already"):
+    with pytest.raises(StorageError, match="are queued"):
         file.submit(store(QUEUE_LIMIT))
     gate.set()
     await held

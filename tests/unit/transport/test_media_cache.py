@@ -17,7 +17,7 @@ MIB = 1 << 20
 
 
 def held(folder: Path) -> dict[str, int]:
-    """The names in a folder, and their sizes."""
+    """Return the names in a folder with their sizes."""
     return {path.name: path.stat().st_size for path in folder.iterdir()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -15,14 +16,14 @@ Run = Callable[..., Coroutine[Any, Any, None]]
 
 
 async def in_a_group(*works: Coroutine[Any, Any, None]) -> None:
-    """What `gather_cancelling` is not."""
+    """Gather without cancelling, the mutant of `gather_cancelling`."""
     async with asyncio.TaskGroup() as tasks:
         for work in works:
             tasks.create_task(work)
 
 
 async def keeps_trying(run: Run) -> None:
-    """What a connection does: try, fail, try again."""
+    """Connect as a connection does: try, fail, try again."""
     while True:
         try:
             await run(fails())
@@ -59,7 +60,7 @@ async def test_a_cancellation_during_a_failure_stays_a_cancellation() -> None:
 
 
 async def test_a_plain_task_group_loses_the_cancellation() -> None:
-    assert not await cancelled_as_it_fails(in_a_group)
+    assert await cancelled_as_it_fails(in_a_group) == (sys.version_info >= (3, 13))  # where it was corrected
 
 
 async def test_the_first_error_is_raised_as_itself() -> None:

@@ -1,1 +1,1 @@
-"""How nodes tell each other that something happened. A publish is a hint: seqs repair what is lost."""
+"""Notifications between the nodes of a cluster. A published event is a hint: lost events are detected by their seqs."""

@@ -1,6 +1,6 @@
-"""The bus's contract: every subscriber of this node and the others hears an event, at most once, or not at all.
+"""The interface of the bus: every subscriber of this node and of the others receives an event at most once.
 
-A lost event costs time, never a message: devices see the gap in the seqs and fetch it.
+A lost event costs time, never a message: devices detect the gap in the seqs and fetch the missing entries.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ import msgspec
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """Something for all devices of `users` but the one that caused it (`origin`, a session's id).
+    """A push for all devices of `users`, except the one that caused the event (`origin`, the id of a session).
 
-    What only timim's clients know has an Event number above 10000; `plain` is what others are pushed instead, if anything.
-    With `group`, other nodes are told once, and find their own users who see this `seq`.
+    A timim extension has an Event number above 10000; `plain` is the push that other clients get instead, if any.
+    An event with `group` is sent once to the other nodes, which select those of their users who may see this `seq`.
     """
 
     users: Iterable[str]
     kind: int  # the push's Event number
-    payload: msgspec.Raw  # an entry, rendered once for all
+    payload: msgspec.Raw  # an entry, encoded once for all devices
     origin: int = 0
-    plain: msgspec.Raw | None = None  # a whole member of EventArray
+    plain: msgspec.Raw | None = None  # a complete item of EventArray
     group: str = ""
     seq: int = 0
 
 
 class Invalidation(msgspec.Struct, kw_only=True, array_like=True):
-    """Entities that a changeset changed, and that other nodes must read again. `joined`: group → user → first seq they see."""
+    """Entities that a changeset changed, so that other nodes must read them again.
+
+    `joined` maps each group to its new members, with the first seq that each may see.
+    """
 
     accounts: list[str] = []
     groups: list[str] = []
@@ -38,7 +41,7 @@ class Invalidation(msgspec.Struct, kw_only=True, array_like=True):
 
 
 class LoginAnnouncement(msgspec.Struct, frozen=True, array_like=True):
-    """A session that begins; `at`: server seconds, `resumed`: it came back by itself after a cut."""
+    """The announcement of a new session. `at` is in server seconds; `resumed` means that the device reconnected by itself."""
 
     user: str
     device: str
@@ -48,39 +51,39 @@ class LoginAnnouncement(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Listener(Protocol):
-    """A node's side of the bus. No method may block."""
+    """The part of a node that receives events and reports from the bus. No method may block."""
 
     def receive(self, event: Event) -> None:
-        """Deliver an event to sessions of this node."""
+        """Deliver an event to the sessions of this node."""
         ...
 
     def invalidate(self, facts: Invalidation) -> None:
-        """Forget what another node changed."""
+        """Invalidate the cached entities that another node changed."""
         ...
 
     def compare(self, users: Iterable[str]) -> None:
-        """Tell the devices of these users to compare: events for them may have been lost."""
+        """Ask the devices of these users to compare with the store, because events for them may have been lost."""
         ...
 
     def online(self, user: str) -> bool:
-        """Tell whether this user is logged in on this node."""
+        """Return True if this user is logged in on this node."""
         ...
 
     def on_remote_login(self, login: LoginAnnouncement) -> None:
-        """Note that a user with sessions here logged in on another node."""
+        """React to the login on another node of a user who has sessions on this node."""
         ...
 
     def on_node_lost(self) -> None:
-        """Note that another node is gone: any node may finish its work."""
+        """React to the end of another node, whose work any node may finish."""
         ...
 
     def on_possible_loss(self, *, away: bool) -> None:
-        """Note that events may have been lost. `away`: more are being lost until the next call."""
+        """React to a possible loss of events. With `away`, more events are being lost until the next call."""
         ...
 
 
 class Memberships(Protocol):
-    """Where a bus reads which groups a user is in."""
+    """A source from which a bus reads the groups of a user."""
 
     async def first_visible_seqs(self, user: str) -> dict[str, int]:
         """Return a user's groups, each with the first seq that the user may see. Raises StorageError."""
@@ -88,22 +91,25 @@ class Memberships(Protocol):
 
 
 class Bus(Protocol):
-    """The way between nodes. A call never blocks; what it could not tell is reported as a possible loss."""
+    """The connection between nodes. A call never blocks; an event that cannot be sent is reported as a possible loss."""
 
     def publish(self, event: Event, *, again: bool = False) -> None:
-        """Tell all. `again`: it was stored before, by a node that may have ended before it told."""
+        """Send an event to the subscribers on all nodes.
+
+        With `again`, the entry was stored earlier, by a node that may have ended before it published the event.
+        """
         ...
 
     def announce(self, facts: Invalidation) -> None:
-        """Tell the other nodes."""
+        """Send an invalidation to the other nodes."""
         ...
 
     def announce_login(self, login: LoginAnnouncement) -> None:
-        """Tell the other nodes of a session that begins here."""
+        """Announce a session of this node to the other nodes."""
         ...
 
     async def online(self, users: Collection[str]) -> set[str]:
-        """Return those of `users` who have sessions on any node, as far as other nodes can be asked now."""
+        """Return those of `users` who have sessions on any node. Nodes that cannot be reached now are left out."""
         ...
 
     def join(self, listener: Listener) -> None: ...
@@ -113,14 +119,17 @@ class Bus(Protocol):
     async def stop(self) -> None: ...
 
     async def listen(self, user: str) -> None:
-        """Hear a user, for a session that begins on this node: what happens elsewhere is heard once this returns."""
+        """Subscribe to the events of a user for a session that begins on this node.
+
+        When this call returns, events from other nodes are received, unless the bus is away.
+        """
         ...
 
     def unlisten(self, user: str) -> None:
-        """Hear a user no more, for a session that ended. Call this once for each `listen`."""
+        """Unsubscribe for a session that ended. Call this once for each `listen`."""
         ...
 
     @property
     def away(self) -> bool:
-        """Other nodes cannot be told anything now."""
+        """True while events cannot be sent to other nodes."""
         ...

@@ -1,7 +1,8 @@
-"""The other nodes, as far as they are heard. No I/O.
+"""Detection of the other nodes, and of lost hints, by heartbeats. No I/O.
 
-Each node numbers its heartbeats from 1: a gap in them shows that hints between these two were lost as well, wherever on the way
-between several NATS servers that was. A node that is silent for SILENCE_LIMIT_S, or sends its last heartbeat, 0, is lost.
+Each node numbers its heartbeats from 1. A skipped number shows that hints between the two nodes may be lost as well, also
+when the loss happened between two NATS servers. A node is lost when it sends its last heartbeat, number 0, or none for
+SILENCE_LIMIT_S.
 """
 
 from __future__ import annotations
@@ -13,25 +14,25 @@ from typing import Protocol
 import msgspec
 
 HEARTBEAT_S = 0.5
-SILENCE_LIMIT_S = 3.0  # six beats: a node that is busy for a moment is not gone
+SILENCE_LIMIT_S = 3.0  # six heartbeats: a node that is busy for a moment is not lost
 
 _BEAT = msgspec.msgpack.Decoder(tuple[str, int])
 
 
 class HeartbeatListener(Protocol):
-    """Whom a monitor tells of the other nodes."""
+    """The receiver of a monitor's reports."""
 
     def on_gap(self) -> None:
-        """Note that a heartbeat number was skipped: hints were lost."""
+        """React to a skipped heartbeat number: hints were lost."""
         ...
 
     def on_lost(self, *, timed_out: bool) -> None:
-        """Note that a node left, or timed out."""
+        """React to a node that left or, with `timed_out`, became silent."""
         ...
 
 
 class HeartbeatMonitor:
-    """Which other nodes are heard, by their heartbeats. `now`: monotonic."""
+    """A monitor of the other nodes' heartbeats. `now` is a monotonic clock in seconds."""
 
     def __init__(self, listener: HeartbeatListener, now: Callable[[], float]) -> None:
         self.node_id = secrets.token_hex(8)
@@ -45,7 +46,10 @@ class HeartbeatMonitor:
         return frozenset(self._heard)
 
     def next_heartbeat(self) -> bytes:
-        """Return the next heartbeat to send. One that cannot be sent is counted: a node that misses it has missed more."""
+        """Return the next heartbeat to send.
+
+        The number is used up even if the heartbeat cannot be sent, so that other nodes detect the loss.
+        """
         self._number += 1
         return msgspec.msgpack.encode((self.node_id, self._number))
 
@@ -53,7 +57,7 @@ class HeartbeatMonitor:
         return msgspec.msgpack.encode((self.node_id, 0))
 
     def on_heartbeat(self, message: bytes) -> bool:
-        """Take in the heartbeat of another node, and tell whether that node is new, and so may not know this one."""
+        """Process a heartbeat of another node. Return True if that node is new, and so may not know this one."""
         node, number = _BEAT.decode(message)
         if number == 0:
             if self._heard.pop(node, None) is not None:
@@ -67,7 +71,7 @@ class HeartbeatMonitor:
         return new
 
     def check_silence(self) -> None:
-        """Report the nodes that are silent for too long."""
+        """Report the nodes that have sent no heartbeat for SILENCE_LIMIT_S."""
         silent = [node for node, (_, at) in self._heard.items() if self._now() - at > SILENCE_LIMIT_S]
         for node in silent:
             del self._heard[node]
@@ -75,5 +79,5 @@ class HeartbeatMonitor:
             self._listener.on_lost(timed_out=True)
 
     def restart_timeouts(self) -> None:
-        """Start the timeouts again: while this node heard nothing, no other was silent by itself."""
+        """Restart the timeouts of all nodes, for use after an outage of this node's own connection."""
         self._heard = {node: (number, self._now()) for node, (number, _) in self._heard.items()}

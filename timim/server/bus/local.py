@@ -1,4 +1,4 @@
-"""The bus of a server that is one process: a call."""
+"""The bus of a server with a single node: events are delivered by function calls."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class LocalBus:
 
     def publish(self, event: Event, *, again: bool = False) -> None:
         if again:
-            return  # whoever did not hear it logged in after that
+            return  # a user who did not receive the event has logged in since, and has fetched the entry
         for receive in self._receivers:
             receive(event)
 
     def subscribe(self, receive: Callable[[Event], None]) -> None:
-        """Hear events, and nothing else."""
+        """Call `receive` for each event. Other reports of the bus are not passed on."""
         self._receivers.append(receive)
 
     def join(self, listener: Listener) -> None:
@@ -46,7 +46,7 @@ class LocalBus:
         """Do nothing."""
 
     async def listen(self, user: str) -> None:
-        """Do nothing: everything is heard here."""
+        """Do nothing: events of all users are delivered."""
 
     def unlisten(self, user: str) -> None:
         """Do nothing."""

@@ -1,4 +1,4 @@
-"""Possible losses on the bus: other nodes are told of them, and all sessions of this node compare with the store."""
+"""Reports of possible losses on the bus, to other nodes and to all sessions of this node, which compare with the store."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from .base import Listener
 from .nats_connection import NatsConnection
 from .nats_messages import Subjects
 
-REPORT_WITHIN_S = 0.1  # many nodes that lose the same NATS server report at once: their reports count as one
+REPORT_WITHIN_S = 0.1  # many nodes that lose the same NATS server report at the same time: their reports are merged
 
 
 class LossReports:
-    """Losses that were noticed and not reported to the listeners yet."""
+    """Detected losses that have not been reported to the listeners yet."""
 
     def __init__(self, connection: NatsConnection, subjects: Subjects, listeners: list[Listener], metrics: BusMetrics) -> None:
         self._connection = connection
@@ -24,30 +24,30 @@ class LossReports:
         self._tell_others = False
 
     def stop(self) -> None:
-        """Drop a report that waits."""
+        """Cancel the pending report."""
         if self._timer is not None:
             self._timer.cancel()
 
     def report_soon(self, *, tell_others: bool = False) -> None:
-        """Report a loss together with those of the next REPORT_WITHIN_S. `tell_others`: it concerns the other nodes too."""
+        """Report a loss together with those of the next REPORT_WITHIN_S, with `tell_others` to the other nodes too."""
         self._tell_others |= tell_others
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(REPORT_WITHIN_S, self._report_now)
 
     def report(self, *, away: bool) -> None:
-        """Let all sessions compare. `away`: events are being lost until the next call."""
+        """Let all sessions compare with the store. With `away`, events are being lost until the next call."""
         self._metrics.compares.inc()
         for listener in self._listeners:
             listener.on_possible_loss(away=away)
 
     def tell_others(self) -> None:
-        """Tell the other nodes that hints of this one may be lost."""
+        """Notify the other nodes that hints of this node may be lost."""
         self._connection.send(self._subject, b"")
 
     def _report_now(self) -> None:
         self._timer = None
         if self._connection.away:
-            return  # reported again and again meanwhile
+            return  # reported periodically during the outage
         if self._tell_others:
             self._tell_others = False
             self.tell_others()

@@ -1,8 +1,8 @@
-"""The bus between nodes on NATS: a subject for each user, and each group, that has sessions on the node.
+"""The bus between nodes on NATS: one subject for each user and each group with sessions on the node.
 
-What is published is a hint. Whenever one may have been lost (NATS was away, a queue overflowed, another node reports that it
-lost its own, or its numbered heartbeats have a gap), every session of this node is told to compare with the store; while NATS
-is away, again and again.
+A published event is a hint. Whenever hints may have been lost (NATS was unavailable, a queue overflowed, another node
+reports a loss, or its heartbeats have a gap), every session of this node compares with the store; during an outage of NATS
+periodically.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .nats_messages import Hint, Subjects, pack, unpack_facts
 from .nats_subscriptions import NatsSubscriptions
 from .presence_query import PresenceQuery
 
-AWAY_COMPARE_S = 5.0  # while NATS is away, what other nodes posted is found this late
+AWAY_COMPARE_S = 5.0  # during an outage of NATS, messages posted on other nodes are found after at most this time
 USERS_A_QUESTION = 1000
 
 
@@ -53,7 +53,7 @@ class NatsBus:
         self._listeners.append(listener)
 
     async def start(self) -> None:
-        """Connect; when NATS does not answer within ANSWER_S, the node serves without it until it does."""
+        """Connect. If NATS does not respond within ANSWER_S, return and keep connecting in the background."""
         for subject, hear in (
             (self._subjects.invalidations, self._hear_invalidation),
             (self._subjects.losses, self._hear_loss),
@@ -67,7 +67,7 @@ class NatsBus:
         self._tasks.spawn(self._send_heartbeats(), "timim nats beat")
 
     async def stop(self) -> None:
-        """Write what waits, send the last heartbeat, and leave."""
+        """Send the queued messages and the last heartbeat, and disconnect."""
         self._losses.stop()
         await self._tasks.cancel_all()
         await self._subscriptions.stop()
@@ -111,7 +111,7 @@ class NatsBus:
     def _online_here(self, user: str) -> bool:
         return any(listener.online(user) for listener in self._listeners)
 
-    # the connection and the other nodes
+    # reports of the connection and of the heartbeat monitor
 
     def on_disconnected(self) -> None:
         self._losses.report(away=True)
@@ -120,7 +120,7 @@ class NatsBus:
         self._heartbeats.restart_timeouts()
         if self._connected_before:
             self._metrics.reconnects.inc()
-        if self._connected_before or self._connection.lost:  # what this node published last may be lost as well
+        if self._connected_before or self._connection.lost:  # the last messages that this node sent may be lost as well
             self._losses.tell_others()
         self._connected_before = True
         self._losses.report(away=False)
@@ -138,9 +138,9 @@ class NatsBus:
         for listener in self._listeners:
             listener.on_node_lost()
         if timed_out:
-            self._losses.report_soon()  # it may have died before it published what it had stored
+            self._losses.report_soon()  # the node may have died after it stored entries and before it published them
 
-    # what other nodes send
+    # messages of other nodes
 
     async def _hear_invalidation(self, message: Msg) -> None:
         facts = unpack_facts(message.data)
@@ -161,7 +161,7 @@ class NatsBus:
     async def _hear_answer(self, message: Msg) -> None:
         self._queries.on_answer(message.data)
 
-    # what goes on all the while
+    # background tasks
 
     async def _send_heartbeats(self) -> None:
         while True:
@@ -178,7 +178,7 @@ class NatsBus:
 
 
 class _QueryTransport:
-    """The way of presence queries and their answers."""
+    """The subjects of presence queries and their answers."""
 
     def __init__(self, connection: NatsConnection, subjects: Subjects) -> None:
         self._connection = connection

@@ -1,6 +1,6 @@
-"""This node's connection to NATS: what is subscribed stays so through every loss, what waits to be written has a bound.
+"""This node's connection to NATS. Subscriptions survive reconnects, and the send queue is bounded.
 
-Invariant: whatever was lost here, or may have been, is reported to the listener.
+Invariant: every certain or possible loss of messages on this connection is reported to the listener.
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from ...util.outage import OutageLog
 from ..metrics import BusMetrics
 
 log = logging.getLogger("timim.server")
 
-WAITING_LIMIT = 20_000  # messages that wait to be written; past it they are dropped and reported
-ANSWER_S = 2  # a NATS server that does not answer within it is not waited for
-RECONNECT_S = 0.2  # between two tries of the same server
-PING_S = 2.0  # a connection that is silently dead is noticed after two of these
+WAITING_LIMIT = 20_000  # messages in the send queue; further ones are dropped and reported as a loss
+ANSWER_S = 2  # nothing waits longer for a response of NATS
+RECONNECT_S = 0.2  # between two attempts on the same server
+PING_S = 2.0
+MISSED_PINGS = 2  # unanswered pings after which the connection counts as lost
+_CONNECTION_ERRORS = (nats.errors.UnexpectedEOF, nats.errors.StaleConnectionError, OSError, TimeoutError)
 
 MessageHandler = Callable[[Msg], Awaitable[None]]
 
 
 class TaskSet:
-    """Tasks with one owner, who ends them."""
+    """A set of tasks that their owner can cancel together. An error of a task is logged."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -50,51 +53,55 @@ class TaskSet:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s: %r", task.get_name(), error)
+            log.error("task %s failed: %r", task.get_name(), error)
 
 
 class NatsListener(Protocol):
-    """Whom a connection tells of its losses. No method may block."""
+    """The receiver of a connection's reports. No method may block."""
 
     def on_disconnected(self) -> None:
-        """Note that nothing can be sent or heard."""
+        """React to the loss of the connection: nothing can be sent or received."""
         ...
 
     def on_reconnected(self) -> None:
-        """Note that the connection is there, for the first time or again."""
+        """React to a new connection, the first one or a later one."""
         ...
 
     def on_loss(self, *, sent: bool) -> None:
-        """Note that messages were lost: some that this node sent, or some that it should have heard."""
+        """React to lost messages: with `sent` those of this node, else those of other nodes."""
         ...
 
 
 class NatsConnection:
-    """The connection of this node. `away`: nothing can be sent or heard now."""
+    """The connection of this node. While `away` is set, nothing can be sent or received."""
 
     def __init__(self, servers: Sequence[str], listener: NatsListener, metrics: BusMetrics) -> None:
         self._servers = list(servers)
         self._listener = listener
         self._client: Client | None = None
-        self._wanted: dict[str, MessageHandler] = {}  # subject → who hears it
+        self._wanted: dict[str, MessageHandler] = {}  # subject → handler
         self._subscriptions: dict[str, Subscription] = {}
         self._waiting: deque[tuple[str, bytes]] = deque()
         self._wake = asyncio.Event()
         self._tasks = TaskSet()
         self.away = True
-        self.lost = False  # a message was dropped here
+        self.lost = False  # a message of this node was dropped
+        self._outage = OutageLog(log, "NATS")
+        self._last_error: Exception | None = None  # since the connection was made
         self._metrics = metrics
         self._flushing: asyncio.Task[None] | None = None
         self._next_flush: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Connect; when NATS does not answer within ANSWER_S, go on without it until it does."""
+        """Connect. If NATS does not respond within ANSWER_S, return and keep connecting in the background."""
         self._tasks.spawn(self._write_all(), "timim nats writer")
         connecting = self._tasks.spawn(self._connect(), "timim nats connect")
         await asyncio.wait((connecting,), timeout=ANSWER_S)
+        if not connecting.done():
+            log.warning("NATS does not respond; until it does, messages from other nodes arrive late (see TIMIM_BUS)")
 
     async def stop(self) -> None:
-        """Write what waits, and leave."""
+        """Send the queued messages and disconnect."""
         client, self._client = self._client, None
         if client is not None and client.is_connected:
             try:
@@ -102,17 +109,17 @@ class NatsConnection:
                     await client.publish(*self._waiting.popleft())
                 await client.flush(timeout=1)
             except (nats.errors.Error, OSError, TimeoutError):
-                pass  # hints
+                pass  # hints may be lost
         await self._tasks.cancel_all()
         if client is not None:
             try:
-                async with asyncio.timeout(ANSWER_S):  # it would wait for a server that is away
+                async with asyncio.timeout(ANSWER_S):  # close() would wait for a server that does not respond
                     await client.close()
             except (nats.errors.Error, OSError, TimeoutError) as exc:
-                log.info("leaving NATS: %r", exc)
+                log.debug("cannot close the connection to NATS: %r", exc)
 
     def send(self, subject: str, message: bytes) -> None:
-        """Queue a message, or drop it: others compare while NATS is away, and when it is back."""
+        """Queue a message. Drop it if NATS is unavailable, or the queue is full: other nodes compare with the store then."""
         if self.away:
             self._drop()
         elif len(self._waiting) >= WAITING_LIMIT:
@@ -128,16 +135,16 @@ class NatsConnection:
         self._metrics.dropped.inc()
 
     async def subscribe(self, subject: str, hear: MessageHandler) -> None:
-        """Subscribe, for as long as the node runs or until `leave`."""
+        """Subscribe to a subject until `unsubscribe`, also after reconnects."""
         self._wanted[subject] = hear
         if self._client is None or subject in self._subscriptions:
             return
         try:
             subscription = await self._client.subscribe(subject, cb=hear)
         except nats.errors.Error as exc:
-            log.warning("NATS: cannot subscribe: %r", exc)
+            log.warning("cannot subscribe to NATS subject %s: %r", subject, exc)
             return
-        if subject in self._subscriptions or subject not in self._wanted:  # somebody was faster, or it ended meanwhile
+        if subject in self._subscriptions or subject not in self._wanted:  # changed by another task meanwhile
             await self._unsubscribe(subscription)
         else:
             self._subscriptions[subject] = subscription
@@ -149,9 +156,9 @@ class NatsConnection:
             self._tasks.spawn(self._unsubscribe(subscription), "timim nats leave")
 
     async def flush(self) -> None:
-        """Wait until the NATS server knows what was subscribed, if it answers.
+        """Wait until the NATS server has processed the subscriptions, at most about ANSWER_S.
 
-        One round trip serves all who came before it began.
+        One round trip serves all callers that came before it began.
         """
         if self._next_flush is None:
             self._next_flush = self._tasks.spawn(self._flush_after(self._flushing), "timim nats flush")
@@ -160,18 +167,18 @@ class NatsConnection:
     async def _flush_after(self, before: asyncio.Task[None] | None) -> None:
         if before is not None:
             await asyncio.wait((before,))
-        self._flushing, self._next_flush = self._next_flush, None  # who comes from now on waits for another
+        self._flushing, self._next_flush = self._next_flush, None  # later callers need another round trip
         if self._client is not None and self._client.is_connected:
             try:
                 await self._client.flush(timeout=ANSWER_S)
             except (nats.errors.Error, OSError, TimeoutError) as exc:
-                log.info("NATS does not answer: %r", exc)
+                log.debug("NATS did not confirm the subscriptions: %r", exc)
 
     async def _unsubscribe(self, subscription: Subscription) -> None:
         try:
             await subscription.unsubscribe()
         except nats.errors.Error as exc:
-            log.info("NATS: %r", exc)
+            log.debug("cannot unsubscribe from NATS: %r", exc)
 
     async def _connect(self) -> None:
         while True:
@@ -184,34 +191,42 @@ class NatsConnection:
                     reconnect_time_wait=RECONNECT_S,
                     connect_timeout=ANSWER_S,
                     ping_interval=PING_S,
-                    max_outstanding_pings=2,
+                    max_outstanding_pings=MISSED_PINGS,
                     disconnected_cb=self._went,
                     reconnected_cb=self._came_back,
                     error_cb=self._failed,
                     allow_reconnect=True,
                 )
             except (nats.errors.Error, OSError, TimeoutError) as exc:
-                log.warning("NATS is not there: %r", exc)
+                log.debug("cannot connect to NATS: %r", exc)
                 await asyncio.sleep(RECONNECT_S)
                 continue
             break
         for subject, hear in list(self._wanted.items()):
             await self.subscribe(subject, hear)
+        log.info("connected to NATS")
         await self._came_back()
 
     async def _went(self) -> None:
         if self._client is not None and not self.away:
             self.away = True
-            log.warning("NATS is away")
+            silent = f"no response to {MISSED_PINGS} pings"  # the client library reports every other reason as an error
+            self._outage.on_failure(repr(self._last_error) if self._last_error is not None else silent)
             self._listener.on_disconnected()
 
     async def _came_back(self) -> None:
         self.away = False
+        self._last_error = None
+        self._outage.on_success()
         self._waiting.clear()
         self._listener.on_reconnected()
 
     async def _failed(self, error: Exception) -> None:
-        log.log(logging.DEBUG if self.away else logging.WARNING, "NATS: %r", error)  # each try while it is away is one
+        if isinstance(error, _CONNECTION_ERRORS):
+            self._last_error = error
+        # a lost connection is logged once, by `_went`; the client library reports each failed attempt to reconnect
+        level = logging.DEBUG if self.away or isinstance(error, _CONNECTION_ERRORS) else logging.WARNING
+        log.log(level, "NATS reports an error: %r", error)
         if isinstance(error, nats.errors.SlowConsumerError):
             self._listener.on_loss(sent=False)
 
@@ -223,6 +238,6 @@ class NatsConnection:
                 except (nats.errors.Error, OSError) as exc:
                     self._drop()
                     self._listener.on_loss(sent=True)
-                    log.info("NATS: %r", exc)
+                    log.debug("dropped a message to NATS: %r", exc)
             self._wake.clear()
             await self._wake.wait()

@@ -1,7 +1,8 @@
-"""What NATS carries of an event, and who must be told of a group's by a subject of their own.
+"""The encoding of events on NATS, the subjects, and the newcomers of groups.
 
-Who came to a group a moment ago is on a node that may not have subscribed to the group yet. For as long, a group's hint goes
-to the newcomers as well, each by the user's subject, and names them: nodes that hear it by the group's leave them out.
+The node of a user who has just joined a group may not have subscribed to the group yet. For NEWCOMER_S a group's hint is
+therefore sent to each newcomer's own subject as well. The hint contains the newcomers, so that nodes which receive it on
+the group's subject leave them out.
 """
 
 from __future__ import annotations
@@ -15,16 +16,18 @@ import msgspec
 
 from .base import Event, Invalidation, LoginAnnouncement
 
-NAMES = 16_384  # users and groups whose subjects are at hand
+NAMES = 16_384  # users and groups whose subjects are cached
 LOGIN = 0  # no Event has this number
-NEWCOMER_S = 2.0  # a node needs milliseconds to subscribe, on a machine that is very busy up to a second
+NEWCOMER_S = 2.0  # a node subscribes within milliseconds, on a very busy machine within a second
 
 
 class Hint(msgspec.Struct, array_like=True):
+    """A notification between nodes: an event, or a login."""
+
     kind: int  # the Event number
     seq: int
     payload: bytes
-    plain: bytes = b""  # the form for others
+    plain: bytes = b""  # the push for clients without timim's extensions
     newcomers: list[str] = []
 
     @classmethod
@@ -37,7 +40,7 @@ class Hint(msgspec.Struct, array_like=True):
 
     @property
     def login(self) -> LoginAnnouncement | None:
-        """The login that it tells of, None for an event."""
+        """The announced login, None if the hint is an event."""
         return _unpack_login(self.payload) if self.kind == LOGIN else None
 
     def event(self, users: Iterable[str]) -> Event:
@@ -52,7 +55,7 @@ unpack_facts = msgspec.msgpack.Decoder(Invalidation).decode
 
 
 class Newcomers:
-    """Of each group, on any node, those who came less than NEWCOMER_S ago."""
+    """The users, on any node, who joined a group less than NEWCOMER_S ago."""
 
     def __init__(self) -> None:
         self._until: dict[str, dict[str, float]] = {}
@@ -63,7 +66,7 @@ class Newcomers:
         loop.call_later(NEWCOMER_S, self._forget, group_id)
 
     def among(self, group_id: str, users: Iterable[str]) -> list[str]:
-        """Those of `users` who are newcomers."""
+        """Return those of `users` who are newcomers of the group, sorted."""
         came = self._until.get(group_id)
         return sorted(came.keys() & set(users)) if came else []
 
@@ -95,11 +98,11 @@ class Subjects:
         return f"{self._prefix}.g.{_token(group_id)}"
 
     def answers(self, node_id: str) -> str:
-        """Return the subject of the answers to a node's questions."""
+        """Return the subject for answers to a node's questions."""
         return f"{self._prefix}.answer.{node_id}"
 
 
 @lru_cache(maxsize=NAMES)
 def _token(name: str) -> str:
-    """Return any id as one token of a subject."""
+    """Encode an id as one token of a NATS subject."""
     return base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")

@@ -1,6 +1,6 @@
-"""What this node hears on NATS: the subjects of the users who have sessions here, and of these users' groups.
+"""This node's subscriptions on NATS: the users who have sessions on this node, and the groups of these users.
 
-Invariant: a group is subscribed as long as one of its members has a session on this node, as far as the memberships are known.
+Invariant: a group is subscribed as long as one of its members has a session on this node, as far as memberships are known.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ READS_AT_ONCE = 8
 
 
 class NatsSubscriptions:
-    """The users with sessions on this node, and their groups."""
+    """The subscriptions for users with sessions on this node, and for their groups."""
 
     def __init__(
         self,
@@ -40,18 +40,18 @@ class NatsSubscriptions:
         self._listeners = listeners
         self._metrics = metrics
         self._tasks = TaskSet()
-        self._sessions: dict[str, int] = {}  # user → sessions here
+        self._sessions: dict[str, int] = {}  # user → number of sessions on this node
         self._begun: dict[str, asyncio.Task[None]] = {}
-        self._groups_of: dict[str, set[str]] = {}  # user with sessions here → groups
-        self._groups: dict[str, dict[str, int]] = {}  # group → users with sessions here → first seq seen
-        self._moved: set[str] = set()  # users whose groups changed while they were read
+        self._groups_of: dict[str, set[str]] = {}  # user with sessions on this node → groups
+        self._groups: dict[str, dict[str, int]] = {}  # group → user with sessions on this node → first visible seq
+        self._moved: set[str] = set()  # users whose groups changed while their memberships were read
 
     async def stop(self) -> None:
-        """Cancel what is under way."""
+        """Cancel all running tasks."""
         await self._tasks.cancel_all()
 
     async def listen(self, user: str) -> None:
-        """Hear a user, for a session that begins; wait until NATS knows it, if it answers within ANSWER_S."""
+        """Subscribe for a session that begins. Wait at most ANSWER_S until NATS has the subscription."""
         count = self._sessions.get(user, 0)
         self._sessions[user] = count + 1
         if not count:
@@ -59,7 +59,7 @@ class NatsSubscriptions:
         await asyncio.wait((self._begun[user],), timeout=ANSWER_S)
 
     def unlisten(self, user: str) -> None:
-        """Hear a user no more when the last session has ended."""
+        """Unsubscribe when the last session of a user has ended."""
         left = self._sessions.get(user, 0) - 1
         if left > 0:
             self._sessions[user] = left
@@ -70,7 +70,7 @@ class NatsSubscriptions:
         self._set_groups(user, {})
 
     def apply(self, changes: Invalidation) -> None:
-        """Follow members with sessions here who joined or left a group."""
+        """Update the subscriptions for users with sessions on this node who joined or left a group."""
         for group_id, users in changes.left.items():
             for user in users:
                 if user in self._sessions:
@@ -91,7 +91,7 @@ class NatsSubscriptions:
                 self._tasks.spawn(self._join_group(group_id, here), "timim nats group")
 
     def refresh(self) -> None:
-        """Read the memberships of all users with sessions here again."""
+        """Read the memberships of all users with sessions on this node again."""
         self._tasks.spawn(self._read_all(), "timim nats memberships")
 
     async def _read_all(self) -> None:
@@ -114,15 +114,15 @@ class NatsSubscriptions:
             try:
                 floors = await self._memberships.first_visible_seqs(user)
             except TimimError as exc:
-                log.warning("the groups of %s could not be read: %s", user, exc)
-                return  # its devices find by comparing what they do not hear
+                log.warning("cannot read the groups of user %s, whose devices get group messages late: %s", user, exc)
+                return  # the devices find missed messages when they compare with the store
             if user not in self._moved:
                 for group_id in self._set_groups(user, floors):
                     await self._connection.subscribe(self._subjects.group(group_id), self._group_handler(group_id))
                 return
 
     def _set_groups(self, user: str, floors: dict[str, int]) -> list[str]:
-        """Let a user hear these groups and no others; return the groups that the node did not hear yet."""
+        """Replace the groups of a user. Return the groups to which the node has not subscribed yet."""
         for group_id in self._groups_of.get(user, set()) - floors.keys():
             self._drop(group_id, user)
         new = [group_id for group_id in floors if group_id not in self._groups]
@@ -142,7 +142,10 @@ class NatsSubscriptions:
             self._connection.unsubscribe(self._subjects.group(group_id))
 
     async def _join_group(self, group_id: str, users: Iterable[str]) -> None:
-        """Subscribe to a group. Newcomers alone hear what is posted meanwhile; when this takes too long, they compare."""
+        """Subscribe to a group for `users`, who receive its hints on their own subjects meanwhile.
+
+        If subscribing takes too long, the devices of these users compare with the store.
+        """
         loop = asyncio.get_running_loop()
         begun = loop.time()
         await self._connection.subscribe(self._subjects.group(group_id), self._group_handler(group_id))

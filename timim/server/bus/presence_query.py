@@ -1,4 +1,4 @@
-"""Which of some users are online on other nodes: asked of all at once, answered by those that answer in time. No I/O."""
+"""Queries for users who are online on other nodes. A question goes to all nodes at once; late answers are ignored. No I/O."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Protocol
 
 import msgspec
 
-ANSWER_WAIT_S = 0.5  # what is asked about is only worth waiting for a little; who does not answer counts as having nobody
+ANSWER_WAIT_S = 0.5  # short, because a push waits for the answers; a node without an answer counts as having none of the users
 
-_QUESTION = msgspec.msgpack.Decoder(tuple[str, int, list[str]])  # who asks, its number, users
-_ANSWER = msgspec.msgpack.Decoder(tuple[str, int, list[str]])  # who answers, the question's number, those of them
+_QUESTION = msgspec.msgpack.Decoder(tuple[str, int, list[str]])  # asking node, number of the question, users
+_ANSWER = msgspec.msgpack.Decoder(tuple[str, int, list[str]])  # answering node, number of the question, its online users
 
 
 class _Open:
+    """A question that waits for answers."""
+
     def __init__(self, waiting: set[str]) -> None:
         self.waiting = waiting
         self.found: set[str] = set()
@@ -23,19 +25,19 @@ class _Open:
 
 
 class QueryTransport(Protocol):
-    """The way to the other nodes."""
+    """The connection to the other nodes."""
 
     def broadcast(self, message: bytes) -> None:
         """Send a question to all other nodes."""
         ...
 
     def reply(self, node: str, message: bytes) -> None:
-        """Send an answer to one of them."""
+        """Send an answer to one node."""
         ...
 
 
 class PresenceQuery:
-    """The questions of this node, and its answers to those of others."""
+    """The open questions of this node, and its answers to other nodes' questions."""
 
     def __init__(self, node_id: str, transport: QueryTransport) -> None:
         self._node_id = node_id
@@ -44,7 +46,10 @@ class PresenceQuery:
         self._open: dict[int, _Open] = {}
 
     async def ask(self, users: Iterable[str], nodes: Iterable[str]) -> set[str]:
-        """Those of `users` who are online on one of `nodes`, as far as these answer within ASK_S."""
+        """Return those of `users` who are online on one of `nodes`.
+
+        Nodes that do not answer within ANSWER_WAIT_S are left out.
+        """
         waiting, users = set(nodes), list(users)
         if not waiting or not users:
             return set()
@@ -58,16 +63,16 @@ class PresenceQuery:
         return question.found
 
     def answer(self, message: bytes, online: Callable[[str], bool]) -> None:
-        """Another node asks."""
+        """Answer a question of another node."""
         node, number, users = _QUESTION.decode(message)
         self._transport.reply(node, msgspec.msgpack.encode((self._node_id, number, [user for user in users if online(user)])))
 
     def on_answer(self, message: bytes) -> None:
-        """Another node answers."""
+        """Process another node's answer to a question of this node."""
         node, number, users = _ANSWER.decode(message)
         question = self._open.get(number)
         if question is None:
-            return  # too late
+            return  # the answer came too late
         question.found.update(users)
         question.waiting.discard(node)
         if not question.waiting and not question.done.done():

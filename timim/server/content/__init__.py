@@ -1,1 +1,1 @@
-"""Media content on the server: uploads, downloads, and the places that hold the bytes."""
+"""Media content on the server: uploads, downloads, and the stores of their bytes."""

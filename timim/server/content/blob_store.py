@@ -1,12 +1,13 @@
-"""Bytes of uploads and of media, through one API for a local folder, an S3 bucket or memory.
+"""Store of the bytes of uploads and of media content: a local folder, an S3 bucket or memory.
 
-An object is a sequence of parts, each stored whole or not at all under the offset where it begins. A name is made by this
-server: nothing that a user chose is ever a path.
+An object is a sequence of parts. Each part is stored completely or not at all, under the offset at which it begins. The server
+generates the names of objects, so a user cannot choose a path.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -16,22 +17,25 @@ import obstore
 from obstore.store import LocalStore, MemoryStore, S3Store
 
 from ...errors import MediaGone, StorageError
+from ...util.outage import OutageLog
 from ..settings import Settings
 
-CHUNK_BYTES = 512 * 1024  # read from a part at a time: what one download holds in memory
+log = logging.getLogger("timim.server")
+CHUNK_BYTES = 512 * 1024  # read from a part at once; the memory of each download
 GONE = (FileNotFoundError, obstore.exceptions.NotFoundError)
 
 
 class BlobStore:
-    """Parts of objects. Raises StorageError when the store fails."""
+    """Store of the parts of objects. Each method raises StorageError if the folder or the bucket fails."""
 
     def __init__(self, store: LocalStore | MemoryStore | S3Store, *, folder: Path | None = None) -> None:
         self._store = store
         self._folder = folder
+        self._outage = OutageLog(log, f"the media store {folder}" if folder else "the media store")
 
     @classmethod
     def from_settings(cls, settings: Settings) -> BlobStore:
-        """Return the store that the settings name: a bucket, a folder, or memory. Blocks while it makes the folder."""
+        """Return the store that the settings name: a bucket, a folder, or memory. The call blocks to create the folder."""
         content = settings.content
         if content.bucket:
             given = {
@@ -52,31 +56,45 @@ class BlobStore:
         return cls(LocalStore(str(content.folder), mkdir=True, automatic_cleanup=True), folder=content.folder)
 
     async def put(self, object: str, offset: int, data: bytes) -> None:
-        """Store a part; it is on disk once `sync` has returned too."""
+        """Store a part, which is durable after `sync`.
+
+        Raises:
+            StorageError: The part was not stored.
+        """
         try:
             await obstore.put_async(self._store, f"{object}/{offset:015d}", data, use_multipart=False)
         except (obstore.exceptions.BaseError, OSError) as exc:
-            raise StorageError(f"a part of an upload was not stored: {_why(exc)}") from exc
+            raise self._failure(f"cannot store {len(data)} bytes of upload {object}", exc) from exc
+        self._outage.on_success()
 
     async def sync(self, object: str, offset: int | None = None) -> None:
-        """Have this part on disk; without an offset, the names of all parts. A bucket needs neither."""
+        """Sync a part to disk, or without an offset the names of all parts. A bucket needs neither.
+
+        Raises:
+            StorageError: The disk failed.
+        """
         if self._folder is None:
             return
         folder = self._folder / object
         try:
             await asyncio.to_thread(_sync, folder if offset is None else folder / f"{offset:015d}")
         except OSError as exc:
-            raise StorageError(f"a part of an upload is not on disk: {_why(exc)}") from exc
+            raise self._failure(f"cannot sync upload {object} to disk", exc) from exc
 
     async def parts(self, object: str) -> list[int]:
-        """Return the sizes of the parts that follow each other from the beginning."""
+        """Return the sizes of the contiguous parts from offset 0.
+
+        Raises:
+            StorageError: The parts cannot be listed.
+        """
         found: dict[int, int] = {}
         try:
             async for listed in obstore.list(self._store, prefix=f"{object}/"):
                 for meta in listed:
                     found[int(meta["path"].rpartition("/")[2])] = meta["size"]
         except (obstore.exceptions.BaseError, OSError) as exc:
-            raise StorageError(f"the parts of an upload cannot be listed: {_why(exc)}") from exc
+            raise self._failure(f"cannot list the parts of upload {object}", exc) from exc
+        self._outage.on_success()
         parts: list[int] = []
         at = 0
         while size := found.get(at, 0):
@@ -87,7 +105,12 @@ class BlobStore:
     async def read(
         self, object: str, parts: Sequence[int], first: int = 0, end: int | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes from `first` up to `end`; the next are read while the last are used. Raises MediaGone."""
+        """Yield the bytes from `first` up to, but not including, `end`, with one chunk read ahead.
+
+        Raises:
+            MediaGone: A part is missing.
+            StorageError: A part cannot be read.
+        """
         end = sum(parts) if end is None else end
         at = 0
         for size in parts:
@@ -96,24 +119,29 @@ class BlobStore:
                 async with aclosing(ahead(self._read(f"{object}/{at:015d}", low, high))) as chunks:
                     async for chunk in chunks:
                         yield chunk
+                self._outage.on_success()
             at += size
 
     async def _read(self, name: str, low: int, high: int) -> AsyncGenerator[bytes, None]:
         try:
-            if isinstance(self._store, S3Store):  # a request for each part, and not for each chunk
+            if isinstance(self._store, S3Store):  # one request for each part instead of each chunk
                 got = await obstore.get_async(self._store, name, options={"range": (low, high)})
                 async for chunk in got.stream(min_chunk_size=CHUNK_BYTES):
                     yield bytes(chunk)
                 return
-            for at in range(low, high, CHUNK_BYTES):  # a stream of a file comes in pieces of 8 KiB, each from a thread
+            for at in range(low, high, CHUNK_BYTES):  # a file's stream would use a thread for each 8 KiB
                 yield bytes(await obstore.get_range_async(self._store, name, start=at, end=min(high, at + CHUNK_BYTES)))
         except GONE as exc:
-            raise MediaGone("a part of it is missing") from exc
+            raise MediaGone(f"part {name} of the content is missing in the media store") from exc
         except (obstore.exceptions.BaseError, OSError) as exc:
-            raise StorageError(f"a part cannot be read: {_why(exc)}") from exc
+            raise self._failure(f"cannot read part {name} of the content", exc) from exc
 
     async def delete(self, object: str) -> None:
-        """Remove all parts; what is gone already is gone."""
+        """Remove all parts of an object; missing parts are no error.
+
+        Raises:
+            StorageError: A part cannot be removed.
+        """
         try:
             async for listed in obstore.list(self._store, prefix=f"{object}/"):
                 for meta in listed:
@@ -124,11 +152,16 @@ class BlobStore:
         except GONE:
             return
         except (obstore.exceptions.BaseError, OSError) as exc:
-            raise StorageError(f"parts cannot be removed: {_why(exc)}") from exc
+            raise self._failure(f"cannot remove the parts of {object}", exc) from exc
+
+    def _failure(self, text: str, exc: Exception) -> StorageError:
+        """Log a failure, and return the error to raise for it."""
+        self._outage.on_failure(f"{text}: {_why(exc)}")
+        return StorageError(f"{text}: {_why(exc)}")
 
 
 async def ahead(chunks: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """Yield the chunks, with one read ahead."""
+    """Yield the chunks, and read the next one while the caller uses the last."""
     async with aclosing(chunks):
         following = asyncio.ensure_future(_next(chunks))
         try:
@@ -153,5 +186,5 @@ def _sync(path: Path) -> None:
 
 
 def _why(exc: Exception) -> str:
-    """Return the first line of an error: the rest may hold addresses with signatures."""
+    """Return the first line of an error, because the others may contain URLs with signatures."""
     return str(exc).partition("\n")[0][:200]

@@ -1,7 +1,8 @@
-"""Who may fetch content: its uploader, and who may read a message with it, as of now. Addresses are signed and expire.
+"""Downloads of media content, by token or by signed URLs that expire.
 
-A signature names the user it was made for and when it ends; it opens nothing that this user may not read at the time of
-the request. What is not there and what is not for the asker are refused alike.
+The uploader of content and the users who can read a message with it may download it. A signature names its user and its expiry,
+and that user's permission is checked at the time of the request. Missing content and content without permission get the same
+error, so that a client cannot find out which uuids exist.
 """
 
 from __future__ import annotations
@@ -20,7 +21,16 @@ from .blob_store import BlobStore
 
 
 class Downloads:
-    """`now` is the server's clock in seconds, `url_s` how long a signed address is good."""
+    """Finder, reader and signer of media content.
+
+    Args:
+        store: Store of blobs and permissions.
+        blobs: Store of the bytes.
+        sign_key: Key of the signatures.
+        media_url: URL under which clients find media content.
+        url_s: Time for which a signed URL is valid, in seconds.
+        now: The server's clock, in seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -44,54 +54,83 @@ class Downloads:
         self.url_s = url_s
 
     def url(self, uuid: str) -> str:
-        """Its lasting address, which opens with a session's token only."""
+        """Return the permanent URL of content, which needs the token of a session."""
         return f"{self.media_url}/{uuid}"
 
     async def find(self, uuid: str, user: str) -> Blob:
-        """Return the blob to a user who may read it now. Raises MediaGone."""
+        """Return the blob with the given uuid.
+
+        Raises:
+            MediaGone: There is no such content, or the user may not read it.
+        """
         blob = await self._store.readable(uuid, user) if UUID.match(uuid) else None
         if blob is None:
-            raise MediaGone("there is no such content for this account")
+            raise MediaGone("the content does not exist, or this account may not read it")
         return blob
 
     async def read(self, blob: Blob, first: int, end: int) -> AsyncIterator[bytes]:
-        """Its bytes from `first` up to `end`. Raises RateLimited when the server stops: the rest is to be asked for later."""
+        """Yield the bytes of a blob from `first` up to, but not including, `end`.
+
+        Raises:
+            RateLimited: The server stops; the client requests the rest later.
+            MediaGone: The bytes are missing.
+            StorageError: The store of the bytes failed.
+        """
         async with aclosing(self._blobs.read(blob.object, blob.parts, first, end)) as chunks:
             async for chunk in chunks:
                 if self._stopping:
-                    raise RateLimited("the server is stopping", retry_after=1.0)
+                    raise RateLimited("the server is stopping; request the rest from another server", retry_after=1.0)
                 yield chunk
 
     def drain(self) -> None:
-        """End what is being sent."""
+        """End the downloads in progress."""
         self._stopping = True
 
     def upload_url(self, uuid: str, user: str, kind: str, lasts_s: int) -> str:
-        """Where a web client of this user may put content that will have this uuid."""
+        """Return a signed URL to which a web client of this user can PUT content with this uuid.
+
+        Args:
+            uuid: The uuid of the future content.
+            user: The user who uploads.
+            kind: Kind of the content, which has its own size limit.
+            lasts_s: Time for which the URL is valid, in seconds.
+        """
         expires = int(self._now()) + lasts_s
         sign = self._sign(uuid, user, expires, kind)
         query = urlencode({"user": user, "kind": kind, "expires": expires, "sign": sign})
         return f"{self.media_url}/web/{uuid}?{query}"
 
     def sign_urls(self, frame: bytes, user: str) -> bytes:
-        """Sign the addresses of a frame's elems for this user: a client that has no token can open them."""
+        """Return a frame with the media URLs of its elems signed for a user whose client has no token."""
         if self._marker not in frame:
             return frame
         return self._addresses.sub(lambda found: found[1] + self.signed_url(found[2].decode(), user).encode(), frame)
 
     def signed_url(self, uuid: str, user: str) -> str:
-        """Return an address for this user's browser, or for anybody the user gives it to."""
+        """Return a URL that gives access to content without a token, as long as this user may read the content."""
         expires = int(self._now()) + self.url_s
         query = urlencode({"user": user, "expires": expires, "sign": self._sign(uuid, user, expires)})
         return f"{self.url(uuid)}?{query}"
 
     def user_of(self, uuid: str, user: str, expires: str, sign: str, kind: str = "") -> str:
-        """For whom an address was signed; with a `kind`, to put content there. Raises AuthError, SignatureExpired."""
+        """Check the signature of a URL, and return its user.
+
+        Args:
+            uuid: The uuid in the URL.
+            user: The user in the URL.
+            expires: The expiry in the URL, in seconds since 1970.
+            sign: The signature in the URL.
+            kind: Kind of the content for an upload, empty for a download.
+
+        Raises:
+            AuthError: The signature is invalid (70003).
+            SignatureExpired: The URL has expired.
+        """
         ends = int(expires) if expires.isascii() and expires.isdecimal() and len(expires) < 16 else 0
         if not hmac.compare_digest(self._sign(uuid, user, ends, kind).encode(), sign.encode()):
-            raise AuthError("the address's signature is not good: ask for another", code=70003)
+            raise AuthError("the signature of the URL is invalid; request a new URL", code=70003)
         if self._now() > ends:
-            raise SignatureExpired("the address has expired: ask for another")
+            raise SignatureExpired("the URL has expired; request a new URL")
         return user
 
     def _sign(self, uuid: str, user: str, expires: int, kind: str = "") -> str:

@@ -1,7 +1,7 @@
-"""Uploads in progress: bytes come in at an offset, are kept in parts, and become content once their hash is right.
+"""Resumable uploads. Bytes arrive at an offset, are stored in parts, and become content once their hash is verified.
 
-What was acknowledged is on disk, also when the connection is cut or this process dies. An upload has one receiver at a
-time: who comes later takes it over, for the earlier one's connection may be dead without anybody knowing.
+Acknowledged bytes are on disk, and survive a cut connection and a crash. An upload has one receiver at a time: a later
+connection takes the upload over, because the earlier connection may be dead without the server's knowledge.
 """
 
 from __future__ import annotations
@@ -21,31 +21,35 @@ from ..settings import Settings
 from ..store.base import Blob, MediaStore, Upload
 from .blob_store import BlobStore
 
-PART_BYTES = 4 * 1024 * 1024  # a request to S3 each; two are in memory for each receiver
-STALL_S = 30.0  # a body of which nothing comes for so long is dropped
-HASHES_KEPT = 256  # of uploads between two requests; another's bytes are read again when they are whole
+PART_BYTES = 4 * 1024 * 1024  # the size of a request to S3; each receiver has two parts in memory
+STALL_S = 30.0  # a request body without a byte for this time is given up
+HASHES_KEPT = 256  # hash states of interrupted uploads; other uploads are read again after their last byte
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class Hasher(Protocol):
-    """A hash of the bytes that it was given so far."""
+    """A hash that is computed incrementally."""
 
-    def update(self, data: bytes, /) -> None: ...
+    def update(self, data: bytes, /) -> None:
+        """Add bytes to the hash."""
+        ...
 
-    def hexdigest(self) -> str: ...
+    def hexdigest(self) -> str:
+        """Return the hash of all added bytes in hexadecimal digits."""
+        ...
 
 
 class OffsetMismatch(InvalidArgument):
-    """The offset is not where the upload stands."""
+    """The offset of a request is not the end of the stored bytes; continue at `offset`."""
 
     def __init__(self, offset: int) -> None:
-        super().__init__(f"offset: the upload stands at {offset}", code=6017)
+        super().__init__(f"offset must be {offset}, the number of bytes that are stored", code=6017)
         self.offset = offset
 
 
 @dataclass(frozen=True, slots=True)
 class UploadProgress:
-    """Where an upload stands; `blob` once it is whole."""
+    """Number of stored bytes of an upload, and its blob once the upload is complete."""
 
     offset: int
     blob: Blob | None = None
@@ -58,16 +62,16 @@ class _Receiver:
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
     def end(self) -> None:
-        """Another one takes over: what came is kept, and this one's body is read no further."""
+        """Stop reading the body, and keep the received bytes."""
         self.ended = True
         try:
             self.scope.reschedule(0.0)
         except RuntimeError:
-            pass  # it has not begun to read, or has ended already
+            pass  # reading has not begun, or has ended
 
 
 class Uploads:
-    """All uploads of this node. `now` is the server's clock in seconds."""
+    """The uploads of this node. `now` is the server's clock, in seconds since 1970."""
 
     def __init__(self, store: MediaStore, blobs: BlobStore, settings: Settings, *, now: Callable[[], float]) -> None:
         self._store = store
@@ -76,20 +80,28 @@ class Uploads:
         self._now = now
         self._receivers: dict[tuple[str, str], _Receiver] = {}
         self._stopping = False
-        self._of_user: Counter[str] = Counter()  # how many each account sends now
-        self._hashes: OrderedDict[str, tuple[int, Hasher]] = OrderedDict()  # what of the object is hashed
+        self._of_user: Counter[str] = Counter()  # number of receivers by account
+        self._hashes: OrderedDict[str, tuple[int, Hasher]] = OrderedDict()  # object → number of hashed bytes, hash
 
     async def begin(self, user: str, asked: BeginUpload) -> UploadProgress:
-        """Begin, or tell where it stands. Raises InvalidArgument, EmptyFile, TooLarge, RateLimited; nothing is stored then."""
+        """Begin an upload, or return the progress of one with the same id.
+
+        Raises:
+            InvalidArgument: A field of `asked` is malformed.
+            EmptyFile: The size is 0.
+            TooLarge: The size is over the limit of its kind.
+            RateLimited: The account has too many unfinished uploads.
+            StorageError: The store failed.
+        """
         limit = self._limit(asked.kind)
         if not UUID.match(asked.upload):
             raise InvalidArgument("Upload must be 32 hexadecimal digits")
         if not _HASH.match(asked.hash):
             raise InvalidArgument("Hash must be a SHA-256 in 64 hexadecimal digits")
         if asked.size < 1:
-            raise EmptyFile("Size: there is nothing in it")
+            raise EmptyFile(f"Size must be 1 or more, not {asked.size}")
         if asked.size > limit:
-            raise TooLarge(f"Size: {asked.size} bytes, the limit for {asked.kind} is {limit}")
+            raise TooLarge(f"Size is {asked.size} bytes, the limit for {asked.kind} is {limit}")
         await self._take_over(user, asked.upload)
         wanted = Upload(uuids.uuid4().hex, asked.hash, asked.size)
         found = await self._store.begin(
@@ -103,15 +115,23 @@ class Uploads:
         return UploadProgress(sum(parts))
 
     async def receive(self, user: str, upload: str, offset: int, chunks: AsyncIterator[bytes]) -> UploadProgress:
-        """Take bytes in from `offset` on. Raises MediaGone for no such upload, Elsewhere, TooLarge, UploadFailed, StorageError.
+        """Receive bytes from `offset` on, and finish the upload with its last byte.
 
-        When the body ends early, by its sender or by STALL_S, what came is kept, and TimeoutError or the body's own error
-        tells it.
+        If the body ends early, the received bytes are kept, and the error of the body is raised.
+
+        Raises:
+            MediaGone: There is no such upload; begin it again.
+            OffsetMismatch: The offset is not the number of stored bytes.
+            TooLarge: The body has more bytes than were announced.
+            UploadFailed: The hash of the bytes is not the announced one; the upload was removed.
+            RateLimited: The node or the account has too many uploads in progress.
+            TimeoutError: No byte arrived for STALL_S, or another connection took the upload over.
+            StorageError: The store failed.
         """
         await self._take_over(user, upload)
         row = await self._store.find(user, upload)
         if row is None:
-            raise MediaGone("there is no such upload: begin it again")
+            raise MediaGone("the upload does not exist or was removed; begin it again")
         receiver = self._register_receiver(user, upload)
         try:
             parts = await self._blobs.parts(row.object)
@@ -134,17 +154,33 @@ class Uploads:
             self._unregister_receiver(user, upload, receiver)
 
     async def receive_whole(self, user: str, uuid: str, kind: str, size: int, chunks: AsyncIterator[bytes]) -> Blob:
-        """One body whose hash nobody announced, as content of this uuid: what web clients send. `size` 0: not known.
+        """Receive the upload of a web client, which is one body without an announced hash.
 
-        It cannot go on after a cut: then nothing of it stays. Raises as `receive`, and EmptyFile.
+        Such an upload cannot be resumed: if the body ends early, the received bytes are removed.
+
+        Args:
+            user: The user who uploads.
+            uuid: The uuid of the content.
+            kind: Kind of the content.
+            size: Number of bytes, or 0 if it is unknown.
+            chunks: The body.
+
+        Raises:
+            InvalidArgument: The kind is unknown.
+            TooLarge: The body is over the limit of its kind.
+            EmptyFile: The body is empty.
+            MediaGone: The upload was removed meanwhile.
+            RateLimited: The node or the account has too many uploads in progress.
+            TimeoutError: No byte arrived for STALL_S.
+            StorageError: The store failed.
         """
         limit, now = self._limit(kind), int(self._now())
         if size > limit:
-            raise TooLarge(f"{size} bytes, the limit for {kind} is {limit}")
+            raise TooLarge(f"the body is {size} bytes long, the limit for {kind} is {limit}")
         await self._take_over(user, uuid)
         known = await self._store.readable(uuid, user)
         if known is not None:
-            return known  # it came before, and its answer was lost
+            return known  # a retry of a complete upload whose reply was lost
         begun = await self._store.begin(
             user, uuid, Upload(uuids.uuid4().hex, "", limit), now=now, open_limit=self._settings.media_open_uploads
         )
@@ -158,12 +194,12 @@ class Uploads:
             finally:
                 await asyncio.shield(writer.close())
             if not writer.parts:
-                raise EmptyFile("there is nothing in it")
+                raise EmptyFile("the body is empty; send 1 byte or more")
             assert writer.hashed is not None
             whole = Upload(begun.object, writer.hashed.hexdigest(), sum(writer.parts))
             blob = await self._store.finish(user, uuid, whole, uuid, writer.parts, now=int(self._now()))
             if blob is None:
-                raise MediaGone("the upload was dropped")
+                raise MediaGone("the upload was removed while it was received; begin it again")
             return blob
         except BaseException:
             await asyncio.shield(self._discard(user, uuid))
@@ -172,12 +208,16 @@ class Uploads:
             self._unregister_receiver(user, uuid, receiver)
 
     async def drop(self, user: str, upload: str) -> None:
-        """Give up an upload: nothing of it stays. No such upload is no error."""
+        """Remove an upload and its bytes; a missing upload is no error.
+
+        Raises:
+            StorageError: The store failed.
+        """
         await self._take_over(user, upload)
         await self._discard(user, upload)
 
     async def drain(self) -> None:
-        """Take nothing more; what came so far is kept, and its senders go on elsewhere or later."""
+        """Stop receiving, and keep the received bytes. Clients resume their uploads later or at another node."""
         self._stopping = True
         receivers = list(self._receivers.values())
         for receiver in receivers:
@@ -186,10 +226,14 @@ class Uploads:
             await receiver.done.wait()
 
     async def sweep(self) -> int:
-        """Give up what was abandoned, and content that no message names; how many objects went."""
+        """Remove abandoned uploads, and content that no message refers to; return the number of removed objects.
+
+        Raises:
+            StorageError: The store failed.
+        """
         now = int(self._now())
         for user, upload in list(self._receivers):
-            await self._store.touch(user, upload, now=now)  # a slow one is not an abandoned one
+            await self._store.touch(user, upload, now=now)  # a slow upload is not abandoned
         dead = await self._store.collect(
             uploads_before=now - int(self._settings.media_upload_idle_s), blobs_before=now - int(self._settings.media_grace_s)
         )
@@ -198,7 +242,7 @@ class Uploads:
         return len(dead)
 
     async def delete_object(self, object: str) -> None:
-        """Remove the bytes of an object that the store gave up."""
+        """Remove the bytes of an object that the store has marked as deleted."""
         self._hashes.pop(object, None)
         await self._blobs.delete(object)
         await self._store.confirm_deleted(object)
@@ -206,19 +250,26 @@ class Uploads:
     def _limit(self, kind: str) -> int:
         limits = self._settings.media_limits
         if kind not in limits:
-            raise InvalidArgument(f"Kind must be one of {', '.join(limits)}")
+            raise InvalidArgument(f"Kind must be one of {', '.join(limits)}, not {kind[:40]!r}")
         return limits[kind]
 
     def _register_receiver(self, user: str, upload: str) -> _Receiver:
-        """Begin to receive. Raises RateLimited."""
+        """Register a receiver of an upload.
+
+        Raises:
+            RateLimited: The server stops, the node or the account has too many receivers, or the upload has one.
+        """
+        settings = self._settings
         if self._stopping:
-            raise RateLimited("the server is stopping", retry_after=1.0)
-        if self._of_user[user] >= self._settings.media_receiving_per_user:
-            raise RateLimited("too many uploads of this account at once", retry_after=1.0)
-        if self._of_user.total() >= self._settings.media_receiving:
-            raise RateLimited("too many uploads at once", retry_after=1.0)
+            raise RateLimited("the server is stopping; continue the upload at another server", retry_after=1.0)
+        if self._of_user[user] >= settings.media_receiving_per_user:
+            limit = settings.media_receiving_per_user
+            raise RateLimited(f"{user!r} sends {limit} uploads already, which is the limit; wait for one", retry_after=1.0)
+        if self._of_user.total() >= settings.media_receiving:
+            limit = settings.media_receiving
+            raise RateLimited(f"the server receives {limit} uploads already, which is the limit", retry_after=1.0)
         if (user, upload) in self._receivers:
-            raise RateLimited("another connection sends this upload", retry_after=0.2)
+            raise RateLimited("another connection sends this upload; try again", retry_after=0.2)
         self._of_user[user] += 1
         receiver = self._receivers[user, upload] = _Receiver(asyncio.timeout(STALL_S))
         return receiver
@@ -231,13 +282,18 @@ class Uploads:
         receiver.done.set()
 
     async def _take_over(self, user: str, upload: str) -> None:
-        """End whoever sends this upload now; what came of it is kept."""
+        """End the current receiver of an upload, and keep the received bytes."""
         while (receiver := self._receivers.get((user, upload))) is not None:
             receiver.end()
             await receiver.done.wait()
 
     async def _finish(self, user: str, upload: str, row: Upload, parts: list[int]) -> UploadProgress:
-        """All bytes are here: check them, and make them content."""
+        """Verify the hash of a complete upload, and turn the upload into content.
+
+        Raises:
+            UploadFailed: The hash is wrong; the upload was removed.
+            MediaGone: The upload was removed meanwhile.
+        """
         hashed = self._hash_at(row.object, row.size) if sum(parts) == row.size else None
         if hashed is None:
             hashed = hashlib.sha256()
@@ -245,11 +301,11 @@ class Uploads:
                 await asyncio.to_thread(hashed.update, chunk)
         if hashed.hexdigest() != row.hash:
             await self._discard(user, upload)
-            raise UploadFailed("Hash: the bytes that came are not those that were announced; the upload was dropped")
+            raise UploadFailed("the received bytes do not have the announced Hash; the upload was removed, begin it again")
         blob = await self._store.finish(user, upload, row, uuids.uuid4().hex, parts, now=int(self._now()))
         self._hashes.pop(row.object, None)
         if blob is None:
-            raise MediaGone("the upload was dropped")
+            raise MediaGone("the upload was removed while it was finished; begin it again")
         return UploadProgress(blob.size, blob)
 
     async def _discard(self, user: str, upload: str) -> None:
@@ -258,7 +314,7 @@ class Uploads:
             await self.delete_object(object)
 
     def _hash_at(self, object: str, offset: int) -> Hasher | None:
-        """Return the hash of the first `offset` bytes, when it is known."""
+        """Return the hash of the first `offset` bytes, or None if it is unknown."""
         if offset == 0:
             return hashlib.sha256()
         at, hashed = self._hashes.get(object, (-1, None))
@@ -273,7 +329,7 @@ class Uploads:
 
 
 class _PartWriter:
-    """Stores parts behind the receiver, one at a time; `parts` grows by what is on disk."""
+    """Writer that stores parts in the background, one at a time. `parts` has the sizes of the stored parts."""
 
     def __init__(self, blobs: BlobStore, object: str, parts: list[int], hashed: Hasher | None) -> None:
         self._blobs = blobs
@@ -295,7 +351,11 @@ class _PartWriter:
             await self._store()
 
     async def close(self) -> None:
-        """Store what waits, and have all of it on disk. Raises StorageError when something is not."""
+        """Store the rest, and sync all parts to disk.
+
+        Raises:
+            StorageError: A part was not stored or not synced.
+        """
         try:
             await self._wait_stored()
             if self._size and not self._failed:
@@ -329,10 +389,10 @@ class _PartWriter:
             else:
                 await self._blobs.put(self._object, at, data)
         except BaseException:
-            self._failed, self.hashed = True, None  # what comes after it must not take its place
+            self._failed, self.hashed = True, None  # a later part must not be stored at this offset
             raise
         self.parts.append(len(data))
-        # the disk takes it while more is received; who sends hears of it when all is there
+        # sync while more bytes arrive; the client gets its reply after the last sync
         self._syncing.append(asyncio.create_task(self._blobs.sync(self._object, at), name="timim part sync"))
 
 
@@ -341,7 +401,7 @@ async def _copy(chunks: AsyncIterator[bytes], writer: _PartWriter, size: int, sc
     moved = loop.time()
     async for chunk in chunks:
         if writer.taken + len(chunk) > size:
-            raise TooLarge(f"more than the {size} bytes that were announced")
+            raise TooLarge(f"the body has more than {size} bytes, the announced size or the limit")
         if chunk:
             await writer.add(chunk)
         if loop.time() - moved > 1.0 and (deadline := scope.when()) is not None and deadline > loop.time():

@@ -1,1 +1,1 @@
-"""Endpoints of the server: websocket, media, health. An endpoint decodes, authenticates, calls and encodes."""
+"""Endpoints of the server: websocket, media, health. An endpoint decodes, authenticates, calls a handler and encodes."""

@@ -1,4 +1,4 @@
-"""The operator's endpoint: liveness, readiness, metrics. Metrics are for this machine unless they are opened."""
+"""Operator's endpoint: liveness, readiness, metrics. Only this machine may read metrics, unless `open_metrics` is set."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..bus.base import Bus
 from ..metrics import Metrics
 from ..store.base import Store
 
-READY_S = 3.0  # a store that answers later is not ready
+READY_S = 3.0  # a store that does not respond in this time is not ready
 
 
 class HealthEndpoint:
-    """`GET /healthz`, `GET /readyz` and `GET /metrics`."""
+    """The routes `GET /healthz`, `GET /readyz` and `GET /metrics`."""
 
     def __init__(self, store: Store, bus: Bus, metrics: Metrics, *, open_metrics: bool) -> None:
         self._store = store
@@ -28,25 +28,25 @@ class HealthEndpoint:
         self._draining = False
 
     def routes(self) -> list[Route]:
-        """Return the endpoint's routes."""
+        """Return the routes of the endpoint."""
         return [Route("/healthz", self._health), Route("/readyz", self._readiness), Route("/metrics", self._show)]
 
     def drain(self) -> None:
-        """Answer from now on that the server is stopping."""
+        """Respond 503 to health and readiness checks from now on."""
         self._draining = True
 
     async def _health(self, request: Request) -> Response:
         return _stopping() if self._draining else JSONResponse({"status": "ok"})
 
     async def _readiness(self, request: Request) -> Response:
-        """Answer 503 also while the database is away. A bus that is away is told, but not needed to serve."""
+        """Respond 503 while the server stops or its database is unavailable; report the bus, which serving does not need."""
         if self._draining:
             return _stopping()
         try:
             async with asyncio.timeout(READY_S):
                 await self._store.meta("epoch", "")
         except (StorageError, TimeoutError):
-            return JSONResponse({"status": "the store does not answer"}, status_code=503)
+            return JSONResponse({"status": "the store did not respond"}, status_code=503)
         return JSONResponse({"status": "ok", "bus": "away" if self._bus.away else "ok"})
 
     async def _show(self, request: Request) -> Response:
@@ -60,7 +60,7 @@ def _stopping() -> Response:
 
 
 def _is_local(request: Request) -> bool:
-    """Tell whether a program on this machine asks, and not by way of a proxy."""
+    """Return True if the request comes from this machine and not through a proxy."""
     if request.client is None or "x-forwarded-for" in request.headers or "forwarded" in request.headers:
         return False
     return ip_address(request.client.host).is_loopback

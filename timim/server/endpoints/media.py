@@ -1,6 +1,6 @@
-"""The media endpoint: uploads in pieces by users who are logged in, downloads for users who may read. See docs/media.md.
+"""Media endpoint: resumable uploads, downloads and signed URLs of media content. See docs/explanation/media.md.
 
-A request that its head is enough to refuse is refused before its body is read.
+A request is refused before its body is read, if its headers are enough to refuse it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class MediaEndpoint:
-    """The routes of content: uploads, downloads, signed addresses."""
+    """The routes of media content: uploads, downloads and signed URLs."""
 
     def __init__(self, downloads: Downloads, uploads: Uploads, auth: Auth) -> None:
         self._downloads = downloads
@@ -60,7 +60,7 @@ class MediaEndpoint:
         self._auth = auth
 
     def routes(self) -> list[Route]:
-        """Return the endpoint's routes."""
+        """Return the routes of the endpoint."""
         return [
             Route("/media", _with_errors(self._begin), methods=["POST"]),
             Route("/media/uploads/{upload}", _with_errors(self._receive), methods=["PUT"]),
@@ -75,7 +75,7 @@ class MediaEndpoint:
     def _caller(self, request: Request) -> str:
         user = self._auth.user_of(request.headers.get("authorization", "").removeprefix("Bearer "))
         if user is None:
-            raise AuthError("log in first", code=70003)
+            raise AuthError("the Authorization header has no valid token; send the A2Key of a login", code=70003)
         return user
 
     def _progress(self, progress: UploadProgress) -> Response:
@@ -91,14 +91,14 @@ class MediaEndpoint:
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > BODY_LIMIT_BYTES:
-                    raise TooLarge(f"the body is over {BODY_LIMIT_BYTES} bytes: content goes to the upload itself")
+                    raise TooLarge(f"the body is over {BODY_LIMIT_BYTES} bytes; send content with PUT to the upload")
         return self._progress(await self._uploads.begin(user, decode(BeginUpload, bytes(body))))
 
     async def _receive(self, request: Request) -> Response:
         user = self._caller(request)
         offset = request.query_params.get("offset", "")
         if not (offset.isascii() and offset.isdecimal() and len(offset) < 16):
-            raise InvalidArgument("offset must be a number of bytes")
+            raise InvalidArgument("offset must be a number of bytes, with at most 15 digits")
         return self._progress(await self._uploads.receive(user, request.path_params["upload"], int(offset), request.stream()))
 
     async def _drop(self, request: Request) -> Response:
@@ -147,12 +147,12 @@ class MediaEndpoint:
         return _json(UploadReply(offset=blob.size, uuid=blob.uuid, url=self._downloads.url(blob.uuid), size=blob.size))
 
     async def _allow(self, request: Request) -> Response:
-        """Answer the preflight request of a page of another origin. No cookie opens anything here."""
+        """Allow a page of another origin to make requests, which is safe because cookies give no access here."""
         return Response(status_code=204, headers={"Access-Control-Allow-Methods": "GET, PUT", "Access-Control-Max-Age": "600"})
 
 
 class _StallLimitedResponse(StreamingResponse):
-    """A body that is given up when its reader takes nothing for STALL_S."""
+    """A response that ends early when the client reads nothing for STALL_S."""
 
     media_type = "application/octet-stream"
 
@@ -164,7 +164,7 @@ class _StallLimitedResponse(StreamingResponse):
         try:
             await super().__call__(scope, receive, in_time)
         except (TimeoutError, TimimError, ClientDisconnect):
-            return  # the connection ends short of its Content-Length: the reader asks for the rest
+            return  # the body is shorter than its Content-Length, so the client requests the rest
 
 
 def _with_errors(endpoint: Endpoint) -> Endpoint:
@@ -197,7 +197,10 @@ def _json(reply: Reply, status: int = 200) -> Response:
 
 
 def _range(header: str, size: int) -> tuple[int, int] | None:
-    """Return the range asked for, as first and end: all bytes for several ranges or none, None for one past the end."""
+    """Return the start and end of the requested range, or None if it begins past the end of the content.
+
+    Several ranges, an invalid range or none give the whole content, as RFC 9110 allows.
+    """
     match = _RANGE.match(header)
     if match is None or match.group() == "bytes=-":
         return 0, size

@@ -1,7 +1,7 @@
-"""The websocket endpoint. Requests of one session start in order; a message that is no frame ends the session with a reason.
+"""Websocket endpoint. Requests of one session start in order; a message that is no frame ends the session with a reason.
 
-Each request is a task that the endpoint owns, at most `requests_in_flight` of a session at a time: past it the socket is not
-read. What was begun is finished, also when its session is gone: what is committed is pushed.
+Each request is a task that the endpoint owns. A session has at most `requests_in_flight` of them; beyond that its socket is not
+read. A request that has started is finished even after its session has ended, so every committed message is pushed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CLOSE_CODES = {READS_TOO_SLOWLY: TOO_SLOW, STOPPING: RESTART, LOST_DEVICE_SLOT:
 
 
 class WebSocketEndpoint:
-    """The websocket endpoint of all clients."""
+    """The endpoint that all clients connect to."""
 
     def __init__(
         self, services: Services, handlers: HandlerRegistry, auth: Auth, device_slots: DeviceSlots, integrations: Integrations
@@ -46,18 +46,19 @@ class WebSocketEndpoint:
         self._served: set[asyncio.Task[None]] = set()  # tasks that serve a session, until its socket is closed
 
     def drain(self) -> None:
-        """Take nothing new; what is under way is answered, then every session is closed."""
+        """Refuse new sessions, and close each session after the requests in progress are answered."""
         self._draining = True
         for session in self._services.fanout.all():
             session.close(STOPPING)
 
     async def finish(self, limit_s: float) -> None:
-        """Wait until all that is under way is answered and the sockets are closed; what is not in `limit_s` is cancelled."""
-        if under_way := self._answers.keys() | self._served:
-            await asyncio.wait(under_way, timeout=max(0.0, limit_s))
+        """Wait until all requests are answered and all sockets closed; cancel the requests that remain after `limit_s`."""
+        if in_progress := self._answers.keys() | self._served:
+            await asyncio.wait(in_progress, timeout=max(0.0, limit_s))
         await _cancel(*self._answers)
 
     async def serve(self, socket: WebSocket) -> None:
+        """Serve one connection from its login to its end."""
         await socket.accept()
         if self._draining:
             await socket.close(RESTART, STOPPING)
@@ -73,13 +74,13 @@ class WebSocketEndpoint:
         self._served.add(serving)
         self._integrations.on_presence(session.user, "Login", "Register")
         try:
-            # its first request is read after this: so what the sync does not find yet is heard
+            # before the first request is read, so that messages stored after the client's sync are pushed
             await self._services.bus.listen(session.user)
             client = session.client
             self._services.bus.announce_login(
                 LoginAnnouncement(session.user, client.device, client.platform, session.started_at, client.resumed)
             )
-            await self._device_slots.recheck(session.user, client.platform)  # a login elsewhere before the node listened
+            await self._device_slots.recheck(session.user, client.platform)  # another login may precede `listen`
             await self._serve(socket, session)
         finally:
             self._served.discard(serving)
@@ -92,12 +93,12 @@ class WebSocketEndpoint:
                 self._integrations.on_presence(session.user, "Disconnect", "LinkClose")
 
     async def _wait_for_login(self, socket: WebSocket) -> Session | None:
-        """Return the session that this socket logs in to, online from here on; None when the login was refused."""
+        """Return the new session of this socket, which is online from now on, or None after closing the socket."""
         loop = asyncio.get_running_loop()
         silent_until = loop.time() + self._services.settings.login_timeout_s
         try:
             while True:
-                async with asyncio.timeout_at(silent_until):  # the client's time alone: what this server needs is not its fault
+                async with asyncio.timeout_at(silent_until):  # excludes the time that this server needs to log the user in
                     message = await _receive(socket)
                 for frame in decode_frames(message):
                     if frame.head.servcmd == status.LOGIN.name:
@@ -107,7 +108,7 @@ class WebSocketEndpoint:
                         except TimimError as exc:
                             self._services.metrics.logins.labels("refused").inc()
                             await socket.send_bytes(self._frame(frame.head, encode(error_reply(exc))))
-                            await socket.close(POLICY, "login refused")
+                            await socket.close(POLICY, "the login was refused; the reply has the reason")
                             return None
                         self._services.metrics.logins.labels("accepted").inc()
                         try:
@@ -120,7 +121,7 @@ class WebSocketEndpoint:
                     await socket.send_bytes(self._frame(frame.head, encode(body)))
         except TimeoutError:
             self._services.metrics.logins.labels("late").inc()
-            await socket.close(POLICY, "no login in time")
+            await socket.close(POLICY, f"no login within {self._services.settings.login_timeout_s:g} s")
         except ProtocolError as exc:
             await socket.close(PROTOCOL, exc.info[:100])
         return None
@@ -128,7 +129,7 @@ class WebSocketEndpoint:
     async def _login(self, socket: WebSocket, frame: Frame) -> tuple[Session, status.LoginReply]:
         services, head = self._services, frame.head
         body = decode(status.LoginRequest, frame.body)
-        if head.a2 and not head.usersig:  # back after a cut
+        if head.a2 and not head.usersig:  # a reconnect
             token, (user, expires) = head.a2, self._auth.resume(head.a2)
         else:
             user = checked_user_id(head.identifier)
@@ -140,7 +141,7 @@ class WebSocketEndpoint:
         session = Session(user, str(account.tiny_id), client, queue_bytes=settings.session_queue_bytes, now=services.now)
         async with self._device_slots.acquire(session):
             services.fanout.add(session)
-        if self._draining:  # that began while this one was logging in
+        if self._draining:  # the drain began during this login
             session.close(STOPPING)
         reply = status.LoginReply(
             inst_id=session.number,
@@ -163,7 +164,7 @@ class WebSocketEndpoint:
         return session, reply
 
     async def _serve(self, socket: WebSocket, session: Session) -> None:
-        """Until the socket ends, or the session is closed: then what is under way is answered and written first."""
+        """Serve a session until its socket ends or the session is closed, then answer its requests in progress."""
         writer = asyncio.create_task(self._write(socket, session), name=f"write {session.user}")
         reader = asyncio.create_task(self._read(socket, session), name=f"read {session.user}")
         try:
@@ -180,10 +181,10 @@ class WebSocketEndpoint:
         finally:
             for error in await _cancel(reader, writer):
                 if not isinstance(error, WebSocketDisconnect | RuntimeError):
-                    log.error("session %s: %r", session, error)
+                    log.error("the connection of %s failed: %r", session, error)
 
     async def _read(self, socket: WebSocket, session: Session) -> None:
-        """Take requests in; each is answered in a task."""
+        """Read requests, and start a task for each of them."""
         settings = self._services.settings
         context = RequestContext(session.user, self._services, session)
         slots = asyncio.Semaphore(settings.requests_in_flight)
@@ -212,7 +213,7 @@ class WebSocketEndpoint:
         except ProtocolError as exc:
             session.close(exc.info)
         except TimeoutError:
-            session.close("no heartbeat")
+            session.close(f"no message or heartbeat for {settings.idle_timeout_s:g} s")
 
     async def _answer(self, context: RequestContext, session: Session, frame: Frame, slots: asyncio.Semaphore) -> None:
         try:
@@ -221,14 +222,14 @@ class WebSocketEndpoint:
             session.reply(reply)
             failpoint("after-ack")
         except Exception:
-            log.exception("%s of %s failed", frame.head.servcmd, session)
+            log.exception("the request %s of %s failed", frame.head.servcmd[:80], session)
         finally:
             slots.release()
 
     async def _write(self, socket: WebSocket, session: Session) -> None:
         while messages := await session.next_messages():
             for message in messages:
-                if not session.client.batch:  # another maker's client, which has no token to show at the media endpoint
+                if not session.client.batch:  # other clients have no token for the media endpoint
                     message = self._services.downloads.sign_urls(message, session.user)
                 await socket.send_bytes(message)
         await socket.close(_CLOSE_CODES.get(session.closed_because, NORMAL), session.closed_because[:100])
@@ -253,7 +254,7 @@ def _client_info(head: Head, timim: status.TimelineClient | None) -> ClientInfo:
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> list[Exception]:
-    """Cancel these and wait for them; the errors that they ended with."""
+    """Cancel tasks, wait for them, and return the errors that they ended with."""
     for task in tasks:
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -269,4 +270,4 @@ async def _receive(socket: WebSocket) -> bytes:
 
 
 _OK = encode(Reply())
-_NOT_LOGGED_IN = error_reply(AuthError("log in first", code=6014))
+_NOT_LOGGED_IN = error_reply(AuthError("the connection is not logged in; send a login first", code=6014))

@@ -1,4 +1,4 @@
-"""Handlers of requests. Each module registers its own in `HANDLERS`; `ALL_HANDLERS` is their sum."""
+"""Handlers of requests. Each module registers its handlers in its `HANDLERS`; `ALL_HANDLERS` has all of them."""
 
 from . import (
     c2c,

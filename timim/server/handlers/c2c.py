@@ -1,4 +1,4 @@
-"""C2C messages (`openim`)."""
+"""Handlers of C2C messages (`openim`): sending, history, unread messages, read reports."""
 
 from __future__ import annotations
 
@@ -15,21 +15,26 @@ from .registry import HandlerRegistry, RequestContext
 
 HANDLERS = HandlerRegistry()
 
-OFFLINE_CONVERSATIONS = 100  # of the web client's sync: the newest
-OFFLINE_MESSAGES = 20  # of one conversation; its history has the rest
+OFFLINE_CONVERSATIONS = 100  # the newest ones, for the sync of the web client
+OFFLINE_MESSAGES = 20  # of one conversation; the client reads older ones from the history
 
 
 def sender_of(context: RequestContext, named: str) -> str:
-    """Return the sender: the caller, or the account that an administrator names."""
+    """Return the sender: the caller, or the account that an administrator names.
+
+    Raises:
+        NoPermission: A caller who is no administrator names another account (90009).
+    """
     if not named or named == context.user:
         return context.user
     if not context.admin:
-        raise NoPermission(f"{context.user!r} cannot send as {named!r}", code=90009)
+        raise NoPermission(f"{context.user!r} cannot send as {named!r}; only an administrator can", code=90009)
     return checked_user_id(named)
 
 
 @HANDLERS.serve(wire.SEND_C2C)
 async def send(context: RequestContext, body: wire.SendC2CRequest) -> wire.SendC2CReply:
+    """Send a C2C message, or look up a stored one (`TimelineAsk`)."""
     sender = sender_of(context, body.from_account)
     outgoing = OutgoingMessage(
         sender=sender,
@@ -56,12 +61,13 @@ async def send(context: RequestContext, body: wire.SendC2CRequest) -> wire.SendC
 
 @HANDLERS.serve(wire.ROAM_C2C)
 async def roam(context: RequestContext, body: wire.RoamC2CRequest) -> wire.RoamC2CReply:
+    """Return a page of C2C history; a range in seqs is a timim extension."""
     services, peer = context.services, checked_user_id(body.peer)
     limit = max(1, min(body.max_cnt, services.settings.history_page))
     if isinstance(body.timeline_range, tuple):
         first, last = body.timeline_range
         if first < 1:
-            raise InvalidArgument("TimelineRange begins at 1", code=90001)
+            raise InvalidArgument(f"TimelineRange must begin at 1 or more, not at {first}", code=90001)
         page = await services.history.page(
             context.user, ConversationKey(ConversationType.C2C, peer), first, last, limit, until=body.until
         )
@@ -88,7 +94,10 @@ async def roam(context: RequestContext, body: wire.RoamC2CRequest) -> wire.RoamC
 
 @HANDLERS.serve(wire.OFFLINE_C2C)
 async def offline(context: RequestContext, body: wire.OfflineC2CRequest) -> wire.OfflineC2CReply:
-    """Unread counts first, then the unread messages themselves: a client may count what it cannot show."""
+    """Return the unread counts at `SyncFlag` 0, and the unread messages after that.
+
+    The counts include messages beyond OFFLINE_MESSAGES, which the client reads from the history.
+    """
     services, first = context.services, body.sync_flag == 0
     messages: list[msgspec.Raw] = []
     counts: list[wire.PairUnread] = []
@@ -109,6 +118,7 @@ async def offline(context: RequestContext, body: wire.OfflineC2CRequest) -> wire
 
 @HANDLERS.serve(wire.READ_C2C)
 async def read(context: RequestContext, body: wire.ReadC2CRequest) -> Reply:
+    """Mark C2C conversations as read."""
     for item in body.read.items:
         peer = checked_user_id(item.to_account)
         seq = item.read_seq

@@ -1,4 +1,4 @@
-"""Pinned, muted, a draft: what a user has of a conversation, the same on all of the user's devices."""
+"""Handlers of conversation settings: pinned, muted and draft, which all devices of a user share."""
 
 from __future__ import annotations
 
@@ -19,13 +19,24 @@ from .registry import HandlerRegistry, RequestContext
 HANDLERS = HandlerRegistry()
 
 AT_ONCE = 100
-DRAFT_LIMIT_BYTES = 12 * 1024  # as long as a message
+DRAFT_LIMIT_BYTES = 12 * 1024  # the limit of a message
 
 
 async def change(
     context: RequestContext, wanted: ConversationChange, *, peer: str = "", group_id: str = "", system: bool = False
 ) -> UserConversation:
-    """Change it and tell the caller's other devices. Raises NotAMember."""
+    """Change settings of a conversation, and notify the caller's other devices.
+
+    Args:
+        context: The request.
+        wanted: The settings to change.
+        peer: The other user of a C2C conversation.
+        group_id: The group of a group conversation.
+        system: True for the system conversation.
+
+    Raises:
+        NotAMember: The caller is not in the group.
+    """
     services = context.services
     if group_id:
         timeline = group_timeline(checked_group_id(group_id))
@@ -41,7 +52,7 @@ async def change(
     if wanted.pinned is not None and not system:
         item: dict[str, Any] = {"Type": TYPE_GROUP, "GroupId": group_id, "ToGroupId": group_id}
         if not group_id:
-            item = {"Type": TYPE_C2C, "To_Account": peer, "UserId": peer}  # the web client reads it by this name
+            item = {"Type": TYPE_C2C, "To_Account": peer, "UserId": peer}  # the web client reads UserId
         plain = tencent_events.pin_event(item, pinned=bool(wanted.pinned))
     origin = context.session.number if context.session else 0
     services.bus.publish(
@@ -52,6 +63,7 @@ async def change(
 
 @HANDLERS.serve(wire.SET_CONVERSATION_SETTINGS)
 async def set_marks(context: RequestContext, body: wire.SetConversationSettingsRequest) -> wire.SetConversationSettingsReply:
+    """Change whether a conversation is pinned or muted, and its draft."""
     pinned = None if isinstance(body.pinned, msgspec.UnsetType) else int(context.services.now()) if body.pinned else 0
     muted = None if isinstance(body.muted, msgspec.UnsetType) else bool(body.muted)
     draft = None if isinstance(body.draft, msgspec.UnsetType) else body.draft
@@ -64,10 +76,11 @@ async def set_marks(context: RequestContext, body: wire.SetConversationSettingsR
 
 @HANDLERS.serve(wire.PIN_CONVERSATIONS)
 async def pin(context: RequestContext, body: wire.PinRequest) -> Reply:
+    """Pin or unpin conversations."""
     if body.operation not in (wire.PIN, wire.UNPIN):
-        raise InvalidArgument(f"OperationType is {wire.PIN} or {wire.UNPIN}, not {body.operation}", code=90001)
+        raise InvalidArgument(f"OperationType must be {wire.PIN} or {wire.UNPIN}, not {body.operation}", code=90001)
     if len(body.items) > AT_ONCE:
-        raise InvalidArgument(f"at most {AT_ONCE} conversations at once, not {len(body.items)}", code=90011)
+        raise InvalidArgument(f"RecentContactItem has {len(body.items)} conversations, the limit is {AT_ONCE}", code=90011)
     wanted = ConversationChange(pinned=int(context.services.now()) if body.operation == wire.PIN else 0)
     for item in body.items:
         await change(context, wanted, peer=item.to_account, group_id=item.group_id)
@@ -76,8 +89,9 @@ async def pin(context: RequestContext, body: wire.PinRequest) -> Reply:
 
 @HANDLERS.serve(wire.MUTE_C2C)
 async def mute_c2c(context: RequestContext, body: wire.MuteC2CRequest) -> Reply:
+    """Mute or unmute C2C conversations."""
     if len(body.peers) > AT_ONCE:
-        raise InvalidArgument(f"at most {AT_ONCE} users at once, not {len(body.peers)}", code=90011)
+        raise InvalidArgument(f"Peer_Account has {len(body.peers)} users, the limit is {AT_ONCE}", code=90011)
     for peer in body.peers:
         await change(context, ConversationChange(muted=bool(body.mute)), peer=peer)
     return Reply()
@@ -85,6 +99,7 @@ async def mute_c2c(context: RequestContext, body: wire.MuteC2CRequest) -> Reply:
 
 @HANDLERS.serve(wire.GET_MUTED_C2C)
 async def muted_c2c(context: RequestContext, body: wire.GetMutedC2CRequest) -> wire.GetMutedC2CReply:
+    """Return for each user whether the C2C conversation is muted."""
     peers = [checked_user_id(peer) for peer in body.peers[:AT_ONCE]]
     muted = await context.services.store.conversations.muted(context.user, [c2c_timeline(context.user, peer) for peer in peers])
     items = [wire.MutedItem(peer=peer, mute=int(mute)) for peer, mute in zip(peers, muted, strict=True)]

@@ -1,4 +1,4 @@
-"""The conversation list (`recentcontact`)."""
+"""Handlers of the conversation list (`recentcontact`)."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from .registry import HandlerRegistry, RequestContext
 HANDLERS = HandlerRegistry()
 
 PAGE_LIMIT = 100
-RECEIPTS_LIMIT = 1000  # of the messages that ask who read them: the newest news
+RECEIPTS_LIMIT = 1000  # of messages that request receipts, those with the newest changes
 _TYPES = {"c2c": wire.TYPE_C2C, "group": wire.TYPE_GROUP, "system": wire.TYPE_SYSTEM}
-LATEST_COMMIT_S = 120  # an entry is dated before its commit, and by then committed
+LATEST_COMMIT_S = 120  # an entry is committed within this time after its timestamp
 
 
 @HANDLERS.serve(wire.LIST_CONVERSATIONS)
 async def page(context: RequestContext, body: wire.ListConversationsRequest) -> wire.ListConversationsReply:
+    """Return a page of the conversation list, newest first."""
     limit = max(1, min(body.count or PAGE_LIMIT, PAGE_LIMIT))
     now = int(context.services.now())
-    since = body.since - LATEST_COMMIT_S if 0 < body.since <= now else 0  # a clock that went back knows nothing of then
+    since = body.since - LATEST_COMMIT_S if 0 < body.since <= now else 0  # after the clock was set back, list everything
     contacts = await context.services.store.conversations.page(context.user, body.start_index, limit + 1, since=since)
     page = contacts[:limit]
     more = len(contacts) > limit
     receipts: list[Receipt] = []
-    if not body.messages:  # other clients know no system timeline, nor a conversation in which nothing was said
+    if not body.messages:  # other clients support neither the system timeline nor conversations without a message
         page = [contact for contact in page if not _is_system(contact) and contact.last is not None]
     elif not body.start_index:
         receipts = await context.services.store.receipts.of_sender(context.user, since, RECEIPTS_LIMIT)
@@ -39,12 +40,12 @@ async def page(context: RequestContext, body: wire.ListConversationsRequest) -> 
     else:
         items = [await _tencent_item(context, contact, count) for contact, count in zip(page, unread, strict=True)]
     start = body.start_index + limit if more else 0
-    told = [await notice_of(context, one.timeline.split("\x1f")[1], one) for one in receipts if await _exists(context, one)]
-    return wire.ListConversationsReply(complete_flag=int(not more), start_index=start, since=now, items=items, receipts=told)
+    notices = [await notice_of(context, one.timeline.split("\x1f")[1], one) for one in receipts if await _exists(context, one)]
+    return wire.ListConversationsReply(complete_flag=int(not more), start_index=start, since=now, items=items, receipts=notices)
 
 
 async def _exists(context: RequestContext, receipt: Receipt) -> bool:
-    """Whether its group was not dissolved."""
+    """Return True if the receipt's group exists; it may be dissolved."""
     try:
         await context.services.entities.group(receipt.timeline.split("\x1f")[1])
     except UnknownGroup:
@@ -84,7 +85,7 @@ def _item(user: str, contact: UserConversation, unread: Unread) -> wire.Conversa
 
 
 async def _tencent_item(context: RequestContext, contact: UserConversation, unread: Unread) -> wire.ConversationItem:
-    """Return an item as Tencent's own list has it."""
+    """Return an item in the form of Tencent's conversation list."""
     item = _item(context.user, contact, unread)
     message, item.message = item.message, msgspec.UNSET
     item.unread = unread.count
@@ -96,7 +97,7 @@ async def _tencent_item(context: RequestContext, contact: UserConversation, unre
         item.last_msg = wire.LastMsg(msg_body=last.msg_body, cloud_custom_data=last.cloud_custom_data)
     if item.type == wire.TYPE_GROUP:
         group = await context.services.entities.group(item.group_id)
-        item.group_account, item.group_id = item.group_id, ""  # GroupId means a group of conversations to that client
+        item.group_account, item.group_id = item.group_id, ""  # the web client's GroupId means a group of conversations
         item.group_name, item.group_type = group.name, group.type
         item.next_seq, item.group_read_seq = contact.last_seq + 1, contact.read_seq
         item.not_unread = max(0, contact.last_seq - max(contact.read_seq, contact.floor - 1) - unread.count)

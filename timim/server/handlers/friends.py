@@ -1,4 +1,4 @@
-"""Relations (`sns`): friends and applications, friend groups, the blacklist. Each account of a list has its own result."""
+"""Handlers of relationships (`sns`): friends, applications, friend groups, blacklist. Each account of a list has its result."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGE = 100
 
 async def _person(context: RequestContext, user: str) -> Person:
     entities = context.services.entities
-    await entities.account(checked_user_id(user))  # nobody's relationships takes no place in memory
+    await entities.account(checked_user_id(user))  # raises for an unknown user, whose relationships must not fill the cache
     relationships = await entities.relationships(user)
     return Person(await entities.account(user), relationships)
 
@@ -33,11 +33,22 @@ async def _person(context: RequestContext, user: str) -> Person:
 async def _each(
     context: RequestContext, account: str, users: Iterable[str], act: Callable[[Person, Person], tuple[Changeset, int, str]]
 ) -> wire.FriendResultsReply:
-    """Let `account` do one thing to each of these in turn; what is refused for one is not for the others."""
+    """Apply one operation of `account` to each of `users` in turn, and return the result of each.
+
+    Args:
+        context: The request.
+        account: The acting account; empty for the caller.
+        users: The other users.
+        act: Decides the changeset, code and text for the acting and the other person.
+
+    Raises:
+        InvalidArgument: There are more than AT_ONCE users (30001).
+        NoPermission: A caller who is no administrator names another account (90009).
+    """
     reply = wire.FriendResultsReply()
     wanted = list(users)
     if len(wanted) > AT_ONCE:
-        raise InvalidArgument(f"at most {AT_ONCE} accounts at once, not {len(wanted)}", code=30001)
+        raise InvalidArgument(f"the request has {len(wanted)} accounts, the limit is {AT_ONCE}; split the request", code=30001)
     actor = acting(context, account)
     await _person(context, actor)
     for user in wanted:
@@ -64,6 +75,7 @@ async def _one(
 
 @HANDLERS.serve(wire.ADD_FRIENDS)
 async def add(context: RequestContext, body: wire.AddFriendsRequest) -> wire.FriendResultsReply:
+    """Add friends, or apply to users who want to approve."""
     wanted = {friend.account: friend for friend in body.friends}
     services = context.services
 
@@ -77,13 +89,14 @@ async def add(context: RequestContext, body: wire.AddFriendsRequest) -> wire.Fri
             now=int(services.now()),
             limit=services.settings.friends,
         )
-        return changeset, 0 if done else wire.PENDING, "" if done else "the application waits for its answer"
+        return changeset, 0 if done else wire.PENDING, "" if done else "the application waits for the other user's answer"
 
     return await _each(context, body.account, wanted, act)
 
 
 @HANDLERS.serve(wire.ANSWER_APPLICATIONS)
 async def answer(context: RequestContext, body: wire.AnswerApplicationsRequest) -> wire.FriendResultsReply:
+    """Accept or reject applications."""
     answers = {answer.account: answer for answer in body.answers}
     now, limit = int(context.services.now()), context.services.settings.friends
 
@@ -95,12 +108,14 @@ async def answer(context: RequestContext, body: wire.AnswerApplicationsRequest) 
 
 @HANDLERS.serve(wire.DELETE_FRIENDS)
 async def delete(context: RequestContext, body: wire.DeleteFriendsRequest) -> wire.FriendResultsReply:
+    """Remove friends."""
     both = body.type == wire.DELETE_BOTH
     return await _each(context, body.account, body.friends, lambda me, peer: (friend_rules.deleted(me, peer, both=both), 0, ""))
 
 
 @HANDLERS.serve(wire.UPDATE_FRIENDS)
 async def update(context: RequestContext, body: wire.UpdateFriendsRequest) -> wire.FriendResultsReply:
+    """Change remarks and friend groups of friends."""
     updates = {update.account: update.items for update in body.updates}
     return await _each(
         context, body.account, updates, lambda me, peer: (friend_rules.updated(me, peer.user, updates[peer.user]), 0, "")
@@ -109,6 +124,7 @@ async def update(context: RequestContext, body: wire.UpdateFriendsRequest) -> wi
 
 @HANDLERS.serve(wire.LIST_FRIENDS)
 async def friends(context: RequestContext, body: wire.ListFriendsRequest) -> wire.ListFriendsReply:
+    """Return a page of the friend list."""
     relationships = await context.services.entities.relationships(acting(context, body.account))
     names = list(relationships.friends)
     page = names[body.start_index : body.start_index + PAGE]
@@ -117,7 +133,7 @@ async def friends(context: RequestContext, body: wire.ListFriendsRequest) -> wir
     for user in page:
         friend = relationships.friends.get(user)
         if friend is None:
-            continue  # deleted meanwhile
+            continue  # deleted while this page was read
         account = await context.services.entities.account(user)
         values: dict[str, str | int | list[str]] = {
             "Tag_Profile_IM_Nick": account.nickname,
@@ -136,6 +152,7 @@ async def friends(context: RequestContext, body: wire.ListFriendsRequest) -> wir
 
 @HANDLERS.serve(wire.LIST_APPLICATIONS)
 async def applications(context: RequestContext, body: wire.ListApplicationsRequest) -> wire.ListApplicationsReply:
+    """Return received and sent applications."""
     relationships = await context.services.entities.relationships(acting(context, body.account))
     reply = wire.ListApplicationsReply()
     sides = ((wire.RECEIVED, relationships.received_requests), (wire.SENT, relationships.sent_requests))
@@ -160,12 +177,14 @@ async def applications(context: RequestContext, body: wire.ListApplicationsReque
 
 @HANDLERS.serve(wire.DELETE_APPLICATIONS)
 async def delete_applications(context: RequestContext, body: wire.DeleteApplicationsRequest) -> wire.FriendResultsReply:
+    """Withdraw sent applications, or remove received ones."""
     mine = body.type == wire.SENT
     return await _each(context, body.account, body.users, lambda me, peer: (friend_rules.withdrawn(me, peer, mine=mine), 0, ""))
 
 
 @HANDLERS.serve(wire.REPORT_APPLICATIONS)
 async def report(context: RequestContext, body: wire.ReportApplicationsRequest) -> Reply:
+    """Notify the devices of an account that its applications were seen."""
     user = acting(context, body.account)
     await context.services.changesets.apply(
         Changeset([], [relation(user, RelationContent(push_type=RelationType.APPLICATIONS_READ))])
@@ -175,17 +194,20 @@ async def report(context: RequestContext, body: wire.ReportApplicationsRequest) 
 
 @HANDLERS.serve(wire.ADD_BLOCKED)
 async def block(context: RequestContext, body: wire.AccountsRequest) -> wire.FriendResultsReply:
+    """Add users to the blacklist."""
     now = int(context.services.now())
     return await _each(context, body.account, body.users, lambda me, peer: (friend_rules.blocked(me, peer, now=now), 0, ""))
 
 
 @HANDLERS.serve(wire.DELETE_BLOCKED)
 async def unblock(context: RequestContext, body: wire.AccountsRequest) -> wire.FriendResultsReply:
+    """Remove users from the blacklist."""
     return await _each(context, body.account, body.users, lambda me, peer: (friend_rules.unblocked(me, peer.user), 0, ""))
 
 
 @HANDLERS.serve(wire.LIST_BLOCKED)
 async def blacklist(context: RequestContext, body: wire.ListBlockedRequest) -> wire.ListBlockedReply:
+    """Return a page of the blacklist."""
     relationships = await context.services.entities.relationships(acting(context, body.account))
     limit = max(1, min(body.max_limited, PAGE))
     items = [wire.BlockedItem(account=user, time=time) for user, time in relationships.blocked.items()]
@@ -195,6 +217,7 @@ async def blacklist(context: RequestContext, body: wire.ListBlockedRequest) -> w
 
 @HANDLERS.serve(wire.ADD_FRIEND_GROUPS)
 async def add_groups(context: RequestContext, body: wire.FriendGroupsRequest) -> wire.FriendResultsReply:
+    """Create friend groups, and put friends into them."""
     me = await _person(context, acting(context, body.account))
     changeset = friend_rules.grouped(me, body.names, body.users)
     if changeset.changes:
@@ -204,6 +227,7 @@ async def add_groups(context: RequestContext, body: wire.FriendGroupsRequest) ->
 
 @HANDLERS.serve(wire.DELETE_FRIEND_GROUPS)
 async def delete_groups(context: RequestContext, body: wire.FriendGroupsRequest) -> wire.FriendResultsReply:
+    """Delete friend groups; the friends stay."""
     me = await _person(context, acting(context, body.account))
     changeset = friend_rules.ungrouped(me, body.names)
     if changeset.changes:
@@ -213,6 +237,7 @@ async def delete_groups(context: RequestContext, body: wire.FriendGroupsRequest)
 
 @HANDLERS.serve(wire.LIST_FRIEND_GROUPS)
 async def list_groups(context: RequestContext, body: wire.FriendGroupsRequest) -> wire.FriendGroupsReply:
+    """Return friend groups with their friends."""
     relationships = await context.services.entities.relationships(acting(context, body.account))
     reply = wire.FriendGroupsReply()
     for name in relationships.friend_groups:

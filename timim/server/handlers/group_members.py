@@ -1,4 +1,4 @@
-"""Members of groups (`group_open_http_svc`): lists by page, joining, inviting, applications, cards, mutes, leaving."""
+"""Handlers of group members (`group_open_http_svc`): lists, joining, inviting, applications, cards, mutes, leaving."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ REMOVED_AT_ONCE = 500
 PAGE = 100
 CARD_LIMIT_BYTES = 50
 WORDING_LIMIT_BYTES = 300
-MUTE_LIMIT_S = (1 << 32) - 1  # TIM's own: for ever
+MUTE_LIMIT_S = (1 << 32) - 1  # Tencent's value for a permanent mute
 
 
 @HANDLERS.serve(wire.GET_MEMBERS)
 async def members(context: RequestContext, body: wire.GetMembersRequest) -> wire.MembersReply:
+    """Return a page of a group's members, optionally of some roles only."""
     group = await _readable(context, body.group_id)
     users = [user for user, member in group.members.items() if not body.roles or member.role in body.roles]
     page = users[max(0, body.offset) :][: max(1, min(body.limit, PAGE))]
@@ -35,6 +36,7 @@ async def members(context: RequestContext, body: wire.GetMembersRequest) -> wire
 
 @HANDLERS.serve(wire.GET_NAMED_MEMBERS)
 async def named_members(context: RequestContext, body: wire.GetNamedMembersRequest) -> wire.MembersReply:
+    """Return those of the given users who are members of a group."""
     group = await _readable(context, body.group_id)
     users = [user for user in body.users[:REMOVED_AT_ONCE] if user in group.members]
     return wire.MembersReply(member_num=len(users), members=await _infos(context, group, users))
@@ -42,8 +44,9 @@ async def named_members(context: RequestContext, body: wire.GetNamedMembersReque
 
 @HANDLERS.serve(wire.ADD_MEMBERS)
 async def add(context: RequestContext, body: wire.AddMembersRequest) -> wire.AddMembersReply:
+    """Add members to a group, or request the admins' approval."""
     if not 0 < len(body.members) <= MEMBERS_AT_ONCE:
-        raise bad(f"1 to {MEMBERS_AT_ONCE} members at once, not {len(body.members)}", code=10037)
+        raise bad(f"MemberList must have 1 to {MEMBERS_AT_ONCE} members, not {len(body.members)}", code=10037)
     accounts: dict[str, StoredAccount | None] = {}
     for new in body.members:
         try:
@@ -66,8 +69,9 @@ async def add(context: RequestContext, body: wire.AddMembersRequest) -> wire.Add
 
 @HANDLERS.serve(wire.DELETE_MEMBERS)
 async def delete(context: RequestContext, body: wire.DeleteMembersRequest) -> Reply:
+    """Remove members from a group."""
     if not 0 < len(body.users) <= REMOVED_AT_ONCE:
-        raise bad(f"1 to {REMOVED_AT_ONCE} members at once, not {len(body.users)}", code=10038)
+        raise bad(f"MemberToDel_Account must have 1 to {REMOVED_AT_ONCE} members, not {len(body.users)}", code=10038)
     reason = _wording(body.reason)
     actor = await actor_of(context)
     group = await context.services.entities.group(body.group_id)
@@ -78,12 +82,13 @@ async def delete(context: RequestContext, body: wire.DeleteMembersRequest) -> Re
 
 @HANDLERS.serve(wire.MODIFY_MEMBER)
 async def modify(context: RequestContext, body: wire.ModifyMemberRequest) -> Reply:
+    """Change a member's role, name card, mute or custom fields."""
     card = None if isinstance(body.name_card, msgspec.UnsetType) else body.name_card
     if card is not None and (size := len(card.encode())) > CARD_LIMIT_BYTES:
         raise bad(f"NameCard is {size} bytes long, the limit is {CARD_LIMIT_BYTES}")
     mute_s = None if isinstance(body.mute_s, msgspec.UnsetType) else body.mute_s
     if mute_s is not None and not 0 <= mute_s <= MUTE_LIMIT_S:
-        raise bad(f"ShutUpTime is a number of seconds, not {mute_s}")
+        raise bad(f"ShutUpTime must be 0 to {MUTE_LIMIT_S} s, not {mute_s}")
     custom = fields_of(body.custom)
     actor = await actor_of(context)
     group = await context.services.entities.group(body.group_id)
@@ -100,6 +105,7 @@ async def modify(context: RequestContext, body: wire.ModifyMemberRequest) -> Rep
 
 @HANDLERS.serve(wire.JOIN_GROUP)
 async def apply(context: RequestContext, body: wire.JoinGroupRequest) -> wire.JoinGroupReply:
+    """Join a group, or apply to join."""
     wording = _wording(body.wording)
     actor = await actor_of(context)
     group = await context.services.entities.group(body.group_id)
@@ -111,18 +117,21 @@ async def apply(context: RequestContext, body: wire.JoinGroupRequest) -> wire.Jo
 
 @HANDLERS.serve(wire.HANDLE_APPLICATION)
 async def handle_apply(context: RequestContext, body: wire.HandleApplicationRequest) -> Reply:
+    """Accept or reject an application to join a group."""
     await _answer_application(context, body.group_id, body.applicant, body.action, body.wording, inviting=False)
     return Reply()
 
 
 @HANDLERS.serve(wire.HANDLE_INVITATION)
 async def handle_invite(context: RequestContext, body: wire.HandleInvitationRequest) -> Reply:
+    """Accept or reject an invitation that needs the admins' approval."""
     await _answer_application(context, body.group_id, body.invited, body.action, body.wording, inviting=True)
     return Reply()
 
 
 @HANDLERS.serve(wire.QUIT_GROUP)
 async def quit_group(context: RequestContext, body: GroupIdRequest) -> Reply:
+    """Leave a group."""
     actor = await actor_of(context)
     group = await context.services.entities.group(body.group_id)
     await context.services.changesets.apply(group_rules.left(actor, group))
@@ -158,7 +167,7 @@ async def _infos(context: RequestContext, group: StoredGroup, users: list[str]) 
         account = await context.services.entities.account(user)
         member = group.members.get(user)
         if member is None:
-            continue  # left meanwhile
+            continue  # left while this page was read
         infos.append(
             wire.MemberInfo(
                 account=user,
@@ -176,5 +185,5 @@ async def _infos(context: RequestContext, group: StoredGroup, users: list[str]) 
 
 def _wording(text: str) -> str:
     if (size := len(text.encode())) > WORDING_LIMIT_BYTES:
-        raise bad(f"the text is {size} bytes long, the limit is {WORDING_LIMIT_BYTES}")
+        raise bad(f"the text of the application, answer or removal is {size} bytes long, the limit is {WORDING_LIMIT_BYTES}")
     return text

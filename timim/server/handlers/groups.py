@@ -1,4 +1,4 @@
-"""Groups (`group_open_http_svc`): making one, its facts and attributes, its end; speaking in it, reading it."""
+"""Handlers of groups (`group_open_http_svc`): creating, properties, attributes, dissolving, messages and history."""
 
 from __future__ import annotations
 
@@ -50,26 +50,31 @@ PRIORITIES = ("High", "Normal", "Low", "Lowest")
 
 
 async def actor_of(context: RequestContext) -> Actor:
-    """Return the caller as one who acts in groups."""
+    """Return the caller as an actor for the rules of groups."""
     return Actor(await context.services.entities.account(context.user), int(context.services.now()), admin=context.admin)
 
 
 def bad(text: str, code: int = 10004) -> InvalidArgument:
+    """Return the error of an invalid parameter, with Tencent's code for groups."""
     return InvalidArgument(text, code=code)
 
 
 def fields_of(fields: Iterable[wire.CustomField]) -> dict[str, str]:
-    """Return custom fields as a dictionary. Raises InvalidArgument past the limits of a key and a value."""
+    """Return custom fields as a dictionary.
+
+    Raises:
+        InvalidArgument: A key or a value is too long, or a key is empty.
+    """
     found = {field.key: field.value for field in fields}
     for key, value in found.items():
         if not 0 < len(key.encode()) <= KEY_LIMIT_BYTES or len(value.encode()) > VALUE_LIMIT_BYTES:
-            raise bad(f"a field's key is 1 to {KEY_LIMIT_BYTES} bytes, its value at most {VALUE_LIMIT_BYTES}: {key[:40]!r}")
+            raise bad(f"field {key[:40]!r}: Key must be 1 to {KEY_LIMIT_BYTES} bytes long, Value at most {VALUE_LIMIT_BYTES}")
     return found
 
 
 def _name(name: str) -> str:
     if not 0 < len(name.encode()) <= NAME_LIMIT_BYTES:
-        raise bad(f"Name must be 1 to {NAME_LIMIT_BYTES} bytes long")
+        raise bad(f"Name must be 1 to {NAME_LIMIT_BYTES} bytes long, not {len(name.encode())}")
     return name
 
 
@@ -83,21 +88,22 @@ def _joining(type: str, option: str) -> str:
     if option and option not in (FREE, BY_APPROVAL, CLOSED):
         raise bad(f"ApplyJoinOption must be one of {FREE}, {BY_APPROVAL}, {CLOSED}, not {option!r}")
     if option and KINDS[type] in JOINING_FIXED:
-        raise bad(f"how one joins a {type} group is fixed: it has no ApplyJoinOption")
+        raise bad(f"ApplyJoinOption is fixed for a {type} group; leave it out")
     return option
 
 
 @HANDLERS.serve(wire.CREATE_GROUP)
 async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire.CreateGroupReply:
+    """Create a group."""
     if body.type not in KINDS:
         raise bad(f"Type must be one of {', '.join(KINDS)}, not {body.type!r}")
     if len(body.members) > MEMBERS_AT_ONCE:
-        raise bad(f"at most {MEMBERS_AT_ONCE} members at once, not {len(body.members)}", code=10037)
+        raise bad(f"MemberList has {len(body.members)} members, the limit is {MEMBERS_AT_ONCE}; add others later", code=10037)
     if body.group_id.startswith("@TGS#"):
-        raise bad("GroupId must not begin with @TGS#: those are the server's", code=10015)
+        raise bad("GroupId must not begin with @TGS#, which is reserved for ids that the server generates", code=10015)
     limit = context.services.settings.group_members
     if not 0 <= body.max_members <= limit:
-        raise bad(f"MaxMemberCount must be 1 to {limit}, not {body.max_members}")
+        raise bad(f"MaxMemberCount must be 0 (for the server's limit) to {limit}, not {body.max_members}")
     actor = await actor_of(context)
     owner = body.owner if context.admin else context.user
     members = {checked_user_id(owner): Member(OWNER, joined=actor.now)} if owner else {}
@@ -109,7 +115,7 @@ async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire
             raise bad(f"Role must be {ADMIN} or {MEMBER}, not {role!r}")
         members.setdefault(user, Member(role, joined=actor.now))
     if len(members) > (body.max_members or limit):
-        raise LimitReached(f"{len(members)} members are more than the group may have", code=10014)
+        raise LimitReached(f"the group would have {len(members)} members, its limit is {body.max_members or limit}", code=10014)
     try:
         group_id = checked_group_id(body.group_id) if body.group_id else f"@TGS#{secrets.token_hex(8).upper()}"
     except InvalidArgument as exc:
@@ -134,14 +140,17 @@ async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire
 
 @HANDLERS.serve(wire.GET_GROUP_INFO)
 async def get_info(context: RequestContext, body: wire.GetGroupInfoRequest) -> wire.GetGroupInfoReply:
+    """Return the properties of groups that the caller is in; each group has its own code."""
     return await _infos(context, body.group_ids, lambda group: require(group, context.user, Permission.READ))
 
 
 @HANDLERS.serve(wire.GET_PUBLIC_INFO)
 async def get_public_info(context: RequestContext, body: wire.GetGroupInfoRequest) -> wire.GetGroupInfoReply:
+    """Return the properties of groups that everyone may read."""
+
     def demand_public(group: StoredGroup) -> None:
         if join_option(group) == CLOSED and context.user not in group.members:
-            raise NoPermission(f"group {group.group_id!r} is by invitation only")
+            raise NoPermission(f"group {group.group_id!r} is closed; only its members can read its properties")
 
     reply = await _infos(context, body.group_ids, demand_public)
     for info in reply.groups:
@@ -153,7 +162,7 @@ async def _infos(
     context: RequestContext, group_ids: list[str], demanded: Callable[[StoredGroup], None], *, limit: int = INFOS_AT_ONCE
 ) -> wire.GetGroupInfoReply:
     if len(group_ids) > limit:
-        raise bad(f"at most {limit} groups at once, not {len(group_ids)}")
+        raise bad(f"GroupIdList has {len(group_ids)} groups, the limit is {limit}; split the request")
     reply = wire.GetGroupInfoReply()
     for group_id in group_ids:
         try:
@@ -170,6 +179,7 @@ async def _infos(
 
 @HANDLERS.serve(wire.LIST_JOINED)
 async def list_joined(context: RequestContext, body: wire.ListJoinedGroupsRequest) -> wire.ListJoinedGroupsReply:
+    """Return a page of the groups that an account is in."""
     ids = await context.services.store.groups.ids_of(acting(context, body.account))
     page = ids[body.offset : body.offset + max(1, min(body.limit or 100, 100))]
     groups = (await _infos(context, page, lambda _: None, limit=len(page))).groups
@@ -178,6 +188,7 @@ async def list_joined(context: RequestContext, body: wire.ListJoinedGroupsReques
 
 @HANDLERS.serve(wire.MODIFY_GROUP)
 async def modify(context: RequestContext, body: wire.ModifyGroupRequest) -> Reply:
+    """Change the properties of a group."""
     custom = fields_of(body.custom)
     actor = await actor_of(context)
     group = after = await context.services.entities.group(body.group_id)
@@ -194,7 +205,7 @@ async def modify(context: RequestContext, body: wire.ModifyGroupRequest) -> Repl
         after = replace(after, face_url=_text("face_url", body.face_url))
     if not isinstance(body.max_members, msgspec.UnsetType):
         if not 0 < body.max_members <= context.services.settings.group_members:
-            raise bad(f"MaxMemberNum must be 1 to {context.services.settings.group_members}")
+            raise bad(f"MaxMemberNum must be 1 to {context.services.settings.group_members}, not {body.max_members}")
         after = replace(after, max_members=body.max_members)
     if not isinstance(body.apply_option, msgspec.UnsetType):
         news.join_option = body.apply_option
@@ -215,6 +226,7 @@ async def modify(context: RequestContext, body: wire.ModifyGroupRequest) -> Repl
 
 @HANDLERS.serve(wire.CHANGE_OWNER)
 async def change_owner(context: RequestContext, body: wire.ChangeOwnerRequest) -> Reply:
+    """Transfer a group to another member."""
     actor = await actor_of(context)
     group = await context.services.entities.group(body.group_id)
     await context.services.changesets.apply(group_rules.passed_on(actor, group, body.new_owner))
@@ -223,6 +235,7 @@ async def change_owner(context: RequestContext, body: wire.ChangeOwnerRequest) -
 
 @HANDLERS.serve(wire.DESTROY_GROUP)
 async def destroy(context: RequestContext, body: wire.GroupIdRequest) -> Reply:
+    """Dissolve a group."""
     actor = await actor_of(context)
     group = await context.services.entities.group(body.group_id)
     await context.services.changesets.apply(group_rules.dissolved(actor, group))
@@ -231,6 +244,7 @@ async def destroy(context: RequestContext, body: wire.GroupIdRequest) -> Reply:
 
 @HANDLERS.serve(wire.GET_ATTRIBUTES)
 async def attributes(context: RequestContext, body: wire.GroupIdRequest) -> wire.AttributesReply:
+    """Return the attributes of a group."""
     group = await context.services.entities.group(body.group_id)
     if not context.admin:
         require(group, context.user, Permission.READ)
@@ -239,21 +253,25 @@ async def attributes(context: RequestContext, body: wire.GroupIdRequest) -> wire
 
 @HANDLERS.serve(wire.SET_ATTRIBUTES)
 async def set_attributes(context: RequestContext, body: wire.ModifyAttributesRequest) -> wire.AttributesReply:
+    """Replace all attributes of a group."""
     return await _attributes(context, body.group_id, _wanted(body), alone=True)
 
 
 @HANDLERS.serve(wire.MODIFY_ATTRIBUTES)
 async def modify_attributes(context: RequestContext, body: wire.ModifyAttributesRequest) -> wire.AttributesReply:
+    """Set some attributes of a group."""
     return await _attributes(context, body.group_id, _wanted(body))
 
 
 @HANDLERS.serve(wire.DELETE_ATTRIBUTES)
 async def delete_attributes(context: RequestContext, body: wire.ModifyAttributesRequest) -> wire.AttributesReply:
+    """Delete some attributes of a group."""
     return await _attributes(context, body.group_id, {one.key: "" for one in body.attributes})
 
 
 @HANDLERS.serve(wire.CLEAR_ATTRIBUTES)
 async def clear_attributes(context: RequestContext, body: wire.GroupIdRequest) -> wire.AttributesReply:
+    """Delete all attributes of a group."""
     return await _attributes(context, body.group_id, {}, alone=True)
 
 
@@ -264,7 +282,7 @@ def _wanted(body: wire.ModifyAttributesRequest) -> dict[str, str]:
 async def _attributes(
     context: RequestContext, group_id: str, wanted: dict[str, str], *, alone: bool = False
 ) -> wire.AttributesReply:
-    """Set these; `alone`: and remove all others."""
+    """Set attributes of a group, and remove all others if `alone`."""
     actor = await actor_of(context)
     group = await context.services.entities.group(group_id)
     after = merged({} if alone else group.attributes, wanted, ATTRIBUTES_LIMIT, "attributes")
@@ -276,8 +294,8 @@ async def _attributes(
 
 def _attributes_reply(group: StoredGroup, attributes: Mapping[str, str]) -> wire.AttributesReply:
     seq = group.attributes_seq
-    told = [wire.GroupAttribute(key=key, value=value, seq=seq) for key, value in attributes.items()]
-    return wire.AttributesReply(main_seq=seq, attributes=told)
+    items = [wire.GroupAttribute(key=key, value=value, seq=seq) for key, value in attributes.items()]
+    return wire.AttributesReply(main_seq=seq, attributes=items)
 
 
 async def group_info(context: RequestContext, group: StoredGroup) -> wire.GroupInfoItem:
@@ -303,8 +321,9 @@ async def group_info(context: RequestContext, group: StoredGroup) -> wire.GroupI
 
 @HANDLERS.serve(messages.SEND_GROUP)
 async def send(context: RequestContext, body: messages.SendGroupRequest) -> messages.SendGroupReply:
+    """Send a message to a group, or look up a stored one (`TimelineAsk`)."""
     if body.priority not in PRIORITIES:
-        raise InvalidArgument(f"MsgPriority must be one of {', '.join(PRIORITIES)}", code=10004)
+        raise InvalidArgument(f"MsgPriority must be one of {', '.join(PRIORITIES)}, not {body.priority[:40]!r}", code=10004)
     outgoing = OutgoingMessage(
         sender=sender_of(context, body.from_account),
         msg_body=body.msg_body,
@@ -324,16 +343,17 @@ async def send(context: RequestContext, body: messages.SendGroupRequest) -> mess
 
 
 def _mentions(context: RequestContext, items: list[MentionItem]) -> tuple[str, ...]:
-    """Who is mentioned, each once; "": everybody."""
+    """Return the mentioned users without duplicates; "" stands for all members."""
     limit = context.services.settings.mentions_per_message
     found = dict.fromkeys("" if item.all_flag else checked_user_id(item.account) for item in items)
     if len(found) > limit:
-        raise bad(f"a message mentions at most {limit} users, not {len(found)}")
+        raise bad(f"GroupAtInfo mentions {len(found)} users, the limit is {limit}")
     return tuple(found)
 
 
 @HANDLERS.serve(messages.ROAM_GROUP)
 async def roam(context: RequestContext, body: messages.RoamGroupRequest) -> messages.RoamGroupReply:
+    """Return a page of a group's history; a range in seqs is a timim extension."""
     limit = max(1, min(body.number, context.services.settings.history_page))
     if isinstance(body.timeline_range, tuple):
         first, last = body.timeline_range

@@ -1,4 +1,4 @@
-"""Recalling, editing, reacting: Tencent's commands where there are some, `timeline.react` and `timeline.acts_get` of ours."""
+"""Handlers of message actions: recalls, edits, reactions. `timeline.react` and `timeline.acts_get` are timim extensions."""
 
 from __future__ import annotations
 
@@ -22,13 +22,17 @@ def _request(context: RequestContext, kind: MessageActionKind, body: wire.Messag
 
 
 async def _c2c_seq(context: RequestContext, peer: str, *, msg_seq: int, random: int, time: int) -> int:
-    """Return the seq of the message that a Tencent client names. Raises UnknownMessage."""
+    """Return the seq of a message that a Tencent client names by its MsgSeq, MsgRandom and time.
+
+    Raises:
+        UnknownMessage: There is no such message in the conversation (20022).
+    """
     pages, store = context.services.history, context.services.store
     seq = await pages.seq_before(context.user, peer, time, f"{msg_seq}_{random}_{time}") + 1
     found = await store.timelines.entry(c2c_timeline(context.user, peer), seq)
     tail = decode_payload(found.tail) if found is not None else None
     if tail is None or (tail.msg_seq, tail.msg_random) != (msg_seq, random):
-        raise UnknownMessage("there is no message of this MsgSeq, MsgRandom and time", code=20022)
+        raise UnknownMessage("the conversation has no message with this MsgSeq, MsgRandom and time", code=20022)
     return seq
 
 
@@ -48,6 +52,7 @@ def _peer(context: RequestContext, one: str, other: str) -> str:
 
 @HANDLERS.serve(wire.RECALL_C2C)
 async def recall_c2c(context: RequestContext, body: wire.RecallC2CRequest) -> wire.MessageActionReply:
+    """Recall a C2C message."""
     info = body.info
     peer = _peer(context, info.from_account, info.to_account)
     seq = info.seq or await _c2c_seq(context, peer, msg_seq=info.msg_seq, random=info.msg_random, time=info.time)
@@ -57,13 +62,13 @@ async def recall_c2c(context: RequestContext, body: wire.RecallC2CRequest) -> wi
 
 @HANDLERS.serve(wire.RECALL_GROUP)
 async def recall_group(context: RequestContext, body: wire.RecallGroupRequest) -> wire.RecallGroupReply:
-    """One message: its error is the reply's. Several: each has its own code."""
+    """Recall messages of a group. The error of a single message is the reply's; several messages have a code each."""
     if not 0 < len(body.items) <= RECALLED_AT_ONCE:
-        raise InvalidArgument(f"MsgSeqList names 1 to {RECALLED_AT_ONCE} messages, not {len(body.items)}", code=10004)
+        raise InvalidArgument(f"MsgSeqList must have 1 to {RECALLED_AT_ONCE} messages, not {len(body.items)}", code=10004)
     group_id, reply = checked_group_id(body.group_id), wire.RecallGroupReply()
     for item in body.items:
         try:
-            # the name of the act stands for the first: two acts of one name would be one
+            # the msg_id belongs to the first action only, because two actions of one msg_id would count as one
             named = body if item is body.items[0] else wire.RecallGroupRequest(group_id=group_id)
             done = await context.services.actions.apply(
                 _request(context, MessageActionKind.RECALL, named), _group(group_id), item.seq
@@ -79,6 +84,7 @@ async def recall_group(context: RequestContext, body: wire.RecallGroupRequest) -
 
 @HANDLERS.serve(wire.EDIT_C2C)
 async def edit_c2c(context: RequestContext, body: wire.EditC2CRequest) -> wire.EditReply:
+    """Edit a C2C message."""
     peer = _peer(context, body.from_account, body.to_account)
     seq = body.seq or await _c2c_seq(context, peer, msg_seq=body.msg_seq, random=body.msg_random, time=body.time)
     done = await context.services.actions.apply(_edit(context, body), _c2c(peer), seq)
@@ -87,6 +93,7 @@ async def edit_c2c(context: RequestContext, body: wire.EditC2CRequest) -> wire.E
 
 @HANDLERS.serve(wire.EDIT_GROUP)
 async def edit_group(context: RequestContext, body: wire.EditGroupRequest) -> wire.EditReply:
+    """Edit a message of a group."""
     done = await context.services.actions.apply(_edit(context, body), _group(body.group_id), body.seq)
     return _edited(done, body)
 
@@ -113,6 +120,7 @@ def _edit(context: RequestContext, body: wire.EditC2CRequest | wire.EditGroupReq
 
 @HANDLERS.serve(wire.REACT_TO)
 async def react(context: RequestContext, body: wire.ReactRequest) -> wire.MessageActionReply:
+    """Add a reaction to a message, or remove it."""
     origin = context.session.number if context.session else 0
     removed = bool(body.removed)
     request = ActionRequest(
@@ -132,8 +140,9 @@ async def react(context: RequestContext, body: wire.ReactRequest) -> wire.Messag
 
 @HANDLERS.serve(wire.GET_MESSAGE_ACTIONS)
 async def get_acts(context: RequestContext, body: wire.GetMessageActionsRequest) -> wire.GetMessageActionsReply:
+    """Return the actions in an interval of a group's timeline."""
     first, last = body.timeline_range
     if first < 1:
-        raise InvalidArgument("TimelineRange begins at 1", code=90001)
+        raise InvalidArgument(f"TimelineRange must begin at 1 or more, not at {first}", code=90001)
     found, up_to = await context.services.actions.of_group(context.user, body.group_id, first, last, ACTS_AT_ONCE)
     return wire.GetMessageActionsReply(actions=found, timeline_range=(first, up_to))

@@ -1,4 +1,4 @@
-"""Profiles (`profile`): nickname, face URL, how one may be added, Tencent's other tags, the operator's custom fields."""
+"""Handlers of profiles (`profile`): nickname, face URL, AllowType, Tencent's other tags, the operator's custom fields."""
 
 from __future__ import annotations
 
@@ -18,25 +18,30 @@ HANDLERS = HandlerRegistry()
 VALUE_LIMIT_BYTES = 500
 CUSTOM_KEY_LIMIT_BYTES = 8
 CUSTOM_LIMIT = 20
-PARAMETERS = 40001  # TIM's code for a profile's wrong parameters
+PARAMETERS = 40001  # Tencent's code for invalid parameters of a profile
 
 
 def acting(context: RequestContext, named: str) -> str:
-    """Return the account that is meant: the caller, or the account that an administrator names."""
+    """Return the acting account: the caller, or the account that an administrator names.
+
+    Raises:
+        NoPermission: A caller who is no administrator names another account (90009).
+    """
     if not named or named == context.user:
         return context.user
     if not context.admin:
-        raise NoPermission(f"{context.user!r} cannot act for {named!r}", code=90009)
+        raise NoPermission(f"{context.user!r} cannot act for {named!r}; only an administrator can", code=90009)
     return checked_user_id(named)
 
 
 @HANDLERS.serve(wire.SET_PROFILE)
 async def set_profile(context: RequestContext, body: wire.SetProfileRequest) -> Reply:
+    """Change the profile of an account."""
     user = acting(context, body.account)
     entities = context.services.entities
     await entities.account(user)
     relationships = await entities.relationships(user)
-    account = after = await entities.account(user)  # read last: nothing is awaited until it is changed
+    account = after = await entities.account(user)  # read last, because nothing may be awaited before the change
     for item in body.items:
         after = _with(after, item.tag, str(item.value))
     if after != account:
@@ -48,8 +53,9 @@ async def set_profile(context: RequestContext, body: wire.SetProfileRequest) -> 
 
 @HANDLERS.serve(wire.GET_PROFILES)
 async def get_profiles(context: RequestContext, body: wire.GetProfilesRequest) -> wire.GetProfilesReply:
+    """Return profiles; those with a known version have no items."""
     if len(body.accounts) > wire.USERS_AT_ONCE:
-        raise InvalidArgument(f"at most {wire.USERS_AT_ONCE} profiles at once, not {len(body.accounts)}", code=PARAMETERS)
+        raise InvalidArgument(f"To_Account has {len(body.accounts)} users, the limit is {wire.USERS_AT_ONCE}", code=PARAMETERS)
     known = dict(zip(body.accounts, body.versions, strict=False))
     users: list[wire.UserProfile] = []
     for user in body.accounts:
@@ -66,7 +72,7 @@ async def get_profiles(context: RequestContext, body: wire.GetProfilesRequest) -
 
 
 def profile_items(account: StoredAccount) -> list[wire.ProfileItem]:
-    """Return a profile as tags: those that are set, and the three that every client looks for."""
+    """Return a profile as tags: nickname, face URL and AllowType in any case, and the other tags that are set."""
     items = {
         wire.NICK: account.nickname,
         wire.FACE: account.face_url,
@@ -86,19 +92,23 @@ def _with(account: StoredAccount, tag: str, value: str) -> StoredAccount:
         return replace(account, face_url=value)
     if tag == wire.ALLOW:
         if value not in (wire.ALLOW_ANY, wire.NEED_CONFIRM, wire.DENY_ANY):
-            raise InvalidArgument(f"{tag} must be one of TIM's AllowType, not {value!r}", code=PARAMETERS)
+            raise InvalidArgument(
+                f"{tag} must be {wire.ALLOW_ANY}, {wire.NEED_CONFIRM} or {wire.DENY_ANY}, not {value[:40]!r}", code=PARAMETERS
+            )
         return replace(account, allow_type=value)
     if tag in wire.DETAILS:
         return replace(account, details=_set(account.details, tag, value))
     key = tag.removeprefix(wire.CUSTOM)
     if key == tag or not 0 < len(key.encode()) <= CUSTOM_KEY_LIMIT_BYTES:
         raise InvalidArgument(
-            f"a profile has no {tag[:80]!r}; a custom field is {wire.CUSTOM} and 1 to {CUSTOM_KEY_LIMIT_BYTES} bytes",
+            f"unknown tag {tag[:80]!r}; a custom field is {wire.CUSTOM} followed by 1 to {CUSTOM_KEY_LIMIT_BYTES} bytes",
             code=PARAMETERS,
         )
     custom = _set(account.custom, key, value)
     if len(custom) > CUSTOM_LIMIT:
-        raise InvalidArgument(f"a profile has at most {CUSTOM_LIMIT} custom fields", code=PARAMETERS)
+        raise InvalidArgument(
+            f"the profile would have {len(custom)} custom fields, the limit is {CUSTOM_LIMIT}", code=PARAMETERS
+        )
     return replace(account, custom=custom)
 
 

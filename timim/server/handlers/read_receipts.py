@@ -1,6 +1,7 @@
-"""What a user has read: a seq per conversation that only rises, told to the user's devices, and to whom it concerns.
+"""Handlers of read positions and read receipts. The read seq of a conversation never decreases.
 
-In C2C that is the peer; in a group the senders of those messages that ask who read them.
+A change is pushed to the user's other devices. It is also pushed to the peer in C2C, and in a group to the senders of messages
+that request receipts.
 """
 
 from __future__ import annotations
@@ -27,7 +28,16 @@ READERS_AT_ONCE = 100
 async def mark_read(
     context: RequestContext, timeline: str, seq: int, *, peer: str = "", group_id: str = "", system: bool = False
 ) -> Read:
-    """Raise the caller's read seq, and tell its other devices and the senders."""
+    """Raise the caller's read seq, and notify the caller's other devices and the senders.
+
+    Args:
+        context: The request.
+        timeline: The timeline of the conversation that the other arguments name.
+        seq: The seq up to which the caller has read.
+        peer: The other user of a C2C conversation.
+        group_id: The group of a group conversation.
+        system: True for the system conversation.
+    """
     services = context.services
     read = await services.store.conversations.set_read(context.user, timeline, seq, time=int(services.now()))
     unread = read.unread
@@ -58,7 +68,7 @@ async def mark_read(
 
 
 async def tell_receipts(context: RequestContext, group_id: str, receipts: Sequence[Receipt]) -> None:
-    """Tell the senders how many have read."""
+    """Push the number of readers to the sender of each receipt's message."""
     for receipt in receipts:
         raw = msgspec.Raw(encode(await notice_of(context, group_id, receipt)))
         context.services.bus.publish(Event((receipt.sender,), session.EVENT_RECEIPT, raw))
@@ -74,6 +84,7 @@ async def notice_of(context: RequestContext, group_id: str, receipt: Receipt) ->
 
 @HANDLERS.serve(wire.READ_GROUP)
 async def read_group(context: RequestContext, body: wire.ReadGroupRequest) -> Reply:
+    """Mark a group conversation as read up to a seq."""
     await context.services.entities.group_for(context.user, body.group_id)
     await mark_read(context, group_timeline(body.group_id), body.read_seq, group_id=body.group_id)
     return Reply()
@@ -83,8 +94,9 @@ async def read_group(context: RequestContext, body: wire.ReadGroupRequest) -> Re
 async def read_many(
     context: RequestContext, body: conversation_settings.ReadConversationsRequest
 ) -> conversation_settings.ReadConversationsReply:
+    """Mark conversations as read, each up to a seq."""
     if len(body.items) > AT_ONCE:
-        raise InvalidArgument(f"at most {AT_ONCE} conversations at once, not {len(body.items)}", code=90011)
+        raise InvalidArgument(f"TimelineReads has {len(body.items)} conversations, the limit is {AT_ONCE}", code=90011)
     return conversation_settings.ReadConversationsReply(states=[await _read_one(context, item) for item in body.items])
 
 
@@ -105,7 +117,7 @@ async def _read_one(context: RequestContext, item: conversation_settings.ReadPos
 
 @HANDLERS.serve(conversation_settings.SEND_RECEIPTS)
 async def send_receipts(context: RequestContext, body: conversation_settings.SendReceiptsRequest) -> Reply:
-    """Record which messages a web client's user has read; timim's own client marks a conversation read up to a seq."""
+    """Record the messages that the user of a web client has read. A timim client reports a read seq instead."""
     group = await context.services.entities.group_for(context.user, body.group_id)
     floor = group.members[context.user].floor
     seqs = [item.seq for item in body.items[:AT_ONCE] if item.seq >= floor]
@@ -119,6 +131,7 @@ async def send_receipts(context: RequestContext, body: conversation_settings.Sen
 async def get_receipts(
     context: RequestContext, body: conversation_settings.GetReceiptsRequest
 ) -> conversation_settings.GetReceiptsReply:
+    """Return the number of readers of the caller's own messages in a group."""
     group_id = checked_group_id(body.group_id)
     await context.services.entities.group_for(context.user, group_id)
     seqs = [item.seq for item in body.items[:AT_ONCE]]
@@ -131,16 +144,17 @@ async def get_receipts(
 async def get_readers(
     context: RequestContext, body: conversation_settings.GetReadersRequest
 ) -> conversation_settings.GetReadersReply:
+    """Return a page of the members who have read a message, or of those who have not."""
     group_id, store = checked_group_id(body.group_id), context.services.store
     group = await context.services.entities.group_for(context.user, group_id)
     timeline = group_timeline(group_id)
     wanted = await store.receipts.get(timeline, [body.seq])
     if not wanted or wanted[0].sender != context.user:
-        raise NoPermission("only the sender of a message that asks for receipts sees who read it")
+        raise NoPermission("only the sender of a message that requests receipts can list its readers")
     try:
         at = max(0, int(body.cursor or 0))
     except (TypeError, ValueError):
-        raise InvalidArgument("Cursor is a number, or what the last reply said", code=10004) from None
+        raise InvalidArgument("Cursor must be empty or the Cursor of the previous reply", code=10004) from None
     count = max(1, min(body.count or READERS_AT_ONCE, READERS_AT_ONCE))
     if body.flag == 0:
         found = await store.receipts.readers(timeline, body.seq, at, count + 1)

@@ -1,7 +1,7 @@
-"""The registry of handlers. An endpoint decodes who asks; a handler gets a typed body and returns a typed reply.
+"""Registry of handlers. An endpoint authenticates the caller; a handler gets a typed body and returns a typed reply.
 
-An exception of a handler becomes the reply's ErrorCode and ErrorInfo: a TimimError by its own code; any other is a fault of
-the server, logged with its traceback and answered 60002, never swallowed.
+An exception of a handler becomes the ErrorCode and ErrorInfo of the reply. A TimimError has its own code; any other exception
+is logged with its traceback and becomes 60002.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from ..social.entity_cache import EntityCache
 from ..store.base import StaleRead, Store
 
 log = logging.getLogger("timim.server")
-ATTEMPTS_LIMIT = 20  # some 3 s: a group that more nodes change at once than that is refused to the last
+ATTEMPTS_LIMIT = 20  # about 3 s, enough for several nodes that change one group at the same time
 STALE_WAIT_S, STALE_WAIT_LIMIT_S = 0.005, 0.3
 _random = random.Random()
 B = TypeVar("B", bound=Body)
@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The parts of the server that handlers work with."""
+    """The parts of the server that handlers use."""
 
     metrics: Metrics
     settings: Settings
@@ -63,7 +63,7 @@ class Services:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """A request's caller. `admin`: an administrator of the app, who has no session."""
+    """The caller of a request. `admin` is True for an administrator of the app, who has no session."""
 
     user: str
     services: Services
@@ -76,13 +76,17 @@ Handler: TypeAlias = Callable[[RequestContext, B], Awaitable[R]]
 
 @dataclass(frozen=True, slots=True)
 class HandlerRegistry:
-    """Commands by their names, each with its handler."""
+    """Commands by name, each with its handler."""
 
     served: dict[str, tuple[Command[Any, Any], Handler[Any, Any]]] = field(default_factory=dict)
 
     @classmethod
     def sum_of(cls, *registries: HandlerRegistry) -> HandlerRegistry:
-        """Add up registries. Raises ValueError for a command that two of them serve."""
+        """Return one registry with the handlers of all.
+
+        Raises:
+            ValueError: Two registries have a handler of the same command.
+        """
         total = cls()
         for registry in registries:
             for name, served in registry.served.items():
@@ -90,7 +94,11 @@ class HandlerRegistry:
         return total
 
     def add(self, name: str, served: tuple[Command[Any, Any], Handler[Any, Any]]) -> None:
-        """Register the handler of a command. Raises ValueError when there is one already."""
+        """Register the handler of a command.
+
+        Raises:
+            ValueError: The command has a handler.
+        """
         if name in self.served:
             raise ValueError(f"{name} has two handlers")
         self.served[name] = served
@@ -105,7 +113,7 @@ class HandlerRegistry:
         return register
 
     async def answer(self, name: str, context: RequestContext, body: bytes | msgspec.Raw) -> bytes:
-        """Return the reply to a command, as JSON text. Never raises but for cancellation."""
+        """Execute a command, and return its reply as JSON. Errors become replies; only cancellation raises."""
         begun = time.perf_counter()
         reply = await self._reply(name, context, body)
         label = name if name in self.served else "unknown"
@@ -115,7 +123,11 @@ class HandlerRegistry:
     async def _reply(self, name: str, context: RequestContext, body: bytes | msgspec.Raw) -> Reply:
         served = self.served.get(name)
         if served is None:
-            return Reply(action_status="FAIL", error_code=60009, error_info=f"timim does not serve {name[:80]}")
+            return Reply(
+                action_status="FAIL",
+                error_code=60009,
+                error_info=f"unknown command {name[:80]!r}; docs/reference/wire_protocol.md lists the commands of timim",
+            )
         command, handler = served
         try:
             asked = decode(command.body, body)
@@ -124,19 +136,22 @@ class HandlerRegistry:
         except TimimError as exc:
             return error_reply(exc)
         except Exception:
-            log.exception("%s failed", name)
-            return error_reply(ServerFault("the server failed; nothing was stored"))
+            log.exception("the handler of %s failed for %s", name, context.user)
+            return error_reply(ServerFault("the server has an internal error; nothing was stored, see its log"))
         return reply
 
 
 async def retry_when_stale(context: RequestContext, work: Callable[[], Awaitable[T]]) -> T:
-    """Run a handler, and again when another node was first: the stale values are evicted then, and nothing was stored."""
+    """Run `work`, and again each time it raises StaleRead, up to ATTEMPTS_LIMIT times.
+
+    StaleRead means that another node changed the data first; nothing was stored, and the stale values left the cache.
+    """
     for attempt in range(ATTEMPTS_LIMIT - 1):
         try:
             return await work()
         except StaleRead:
             context.services.metrics.stale.inc()
-            # nodes that are first in turns must not go on in step
+            # a random wait, because nodes that retry in step would conflict again
             await asyncio.sleep(_random.random() * min(STALE_WAIT_S * 2**attempt, STALE_WAIT_LIMIT_S))
     return await work()
 
@@ -145,8 +160,8 @@ def error_reply(exc: TimimError) -> Reply:
     """Return the reply that reports an exception."""
     code, info = exc.code, exc.info
     if isinstance(exc, StorageError):
-        log.error("storage: %s", exc)
-        code, info = ServerFault.code, "the server's storage failed; nothing was stored"
+        log.warning("a request failed because of the store: %s", exc)
+        code, info = ServerFault.code, "the server's store is unavailable; nothing was stored, try again later"
     return Reply(
         action_status="FAIL",
         error_code=code or ServerFault.code,

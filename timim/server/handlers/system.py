@@ -1,4 +1,4 @@
-"""The caller's own system timeline (`timeline`): commands of timim's own, for what Tencent's wire has no history of."""
+"""Handlers of the caller's system timeline (`timeline`): a timim extension, because Tencent has no history of notices."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ _SYSTEM = ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
 
 @HANDLERS.serve(wire.ROAM_SYSTEM)
 async def roam(context: RequestContext, body: wire.RoamSystemRequest) -> wire.RoamSystemReply:
+    """Return a page of the caller's system timeline."""
     limit = max(1, min(body.max_cnt, context.services.settings.history_page))
     first, last = body.timeline_range
     page = await context.services.history.page(context.user, _SYSTEM, max(1, first), last, limit, until=body.until)
@@ -28,5 +29,6 @@ async def roam(context: RequestContext, body: wire.RoamSystemRequest) -> wire.Ro
 
 @HANDLERS.serve(wire.READ_SYSTEM)
 async def read(context: RequestContext, body: wire.ReadSystemRequest) -> Reply:
+    """Mark the system conversation as read up to a seq."""
     await mark_read(context, system_timeline(context.user), body.read_seq, system=True)
     return Reply()

@@ -1,4 +1,4 @@
-"""What Tencent's web client asks besides the REST vocabulary. An empty list has the shape that ends its asking."""
+"""Handlers of commands that only Tencent's web client sends. For unsupported features it gets an empty list."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ from .registry import HandlerRegistry, RequestContext
 HANDLERS = HandlerRegistry()
 
 AT_ONCE = 100
-PICTURE = 1  # of `file_type`
+PICTURE = 1  # a value of `file_type`
 UPLOAD_LASTS_S = 3600
 
 
 @HANDLERS.serve(wire.GET_FULL_PROFILES)
 async def profiles(context: RequestContext, body: wire.GetFullProfilesRequest) -> profile.GetProfilesReply:
+    """Return full profiles."""
     return await get_profiles(context, profile.GetProfilesRequest(accounts=[item.account for item in body.items]))
 
 
 @HANDLERS.serve(wire.JOINED_COMMUNITIES)
 async def joined_communities(context: RequestContext, body: groups.ListJoinedGroupsRequest) -> groups.ListJoinedGroupsReply:
-    """Communities are among the joined groups here: there are none apart."""
+    """Return no communities, because the list of joined groups contains them."""
     return groups.ListJoinedGroupsReply()
 
 
 @HANDLERS.serve(wire.OWN_GROUPS)
 async def own_groups(context: RequestContext, body: wire.OwnGroupsRequest) -> wire.OwnGroupsReply:
+    """Return groups with the caller's membership in each."""
     return wire.OwnGroupsReply(groups=[await _own_group(context, group_id) for group_id in body.ids[:AT_ONCE]])
 
 
@@ -52,6 +54,7 @@ async def _own_group(context: RequestContext, group_id: str) -> wire.OwnGroupIte
 
 @HANDLERS.serve(wire.PEER_READ_TIMES)
 async def peer_read_times(context: RequestContext, body: wire.PeerReadTimesRequest) -> wire.PeerReadTimesReply:
+    """Return for each peer the time up to which that peer has read."""
     store = context.services.store
     lines = [(checked_user_id(peer), c2c_timeline(context.user, peer)) for peer in body.peers[:AT_ONCE]]
     return wire.PeerReadTimesReply(times=[await store.conversations.read_time(peer, line) for peer, line in lines])
@@ -59,7 +62,7 @@ async def peer_read_times(context: RequestContext, body: wire.PeerReadTimesReque
 
 @HANDLERS.serve(wire.PRE_SIGN)
 async def pre_sign(context: RequestContext, body: wire.PreSignRequest) -> wire.PreSignReply:
-    """Name content before its upload; it exists once its bytes have come to the signed address."""
+    """Return a signed URL for an upload, and the URL of the content after that upload."""
     media, uuid = context.services.downloads, uuids.uuid4().hex
     kind = "image" if body.file_type == PICTURE else "file"
     lasts_s = max(1, min(body.duration, UPLOAD_LASTS_S))
@@ -68,25 +71,29 @@ async def pre_sign(context: RequestContext, body: wire.PreSignRequest) -> wire.P
 
 @HANDLERS.serve(wire.LIST_CONVERSATION_GROUPS)
 async def contact_groups(context: RequestContext, body: Body) -> wire.ConversationGroupsReply:
+    """Return no conversation groups, which timim does not support."""
     return wire.ConversationGroupsReply()
 
 
 @HANDLERS.serve(wire.SEARCH_CONVERSATION_GROUPS)
 async def search_contacts(context: RequestContext, body: Body) -> wire.SearchConversationGroupsReply:
+    """Return no conversations, because timim does not support conversation groups."""
     return wire.SearchConversationGroupsReply()
 
 
 @HANDLERS.serve(wire.FETCH_CONFIG)
 async def fetch_config(context: RequestContext, body: Body) -> Reply:
+    """Return an empty configuration."""
     return Reply()
 
 
 @HANDLERS.serve(wire.FETCH_PURCHASES)
 async def fetch_purchases(context: RequestContext, body: Body) -> Reply:
+    """Return no purchased features."""
     return Reply()
 
 
 @HANDLERS.serve(wire.REPORT)
 async def report(context: RequestContext, body: Body) -> Reply:
-    """Take the client's statistics of itself, and keep them nowhere."""
+    """Accept the client's statistics, and discard them."""
     return Reply()

@@ -1,1 +1,1 @@
-"""The operator's back end: webhooks and offline push, delivered in order and tried again."""
+"""Integration with the operator's back end: webhooks and offline push, delivered in order and retried."""

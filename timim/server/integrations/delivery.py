@@ -1,9 +1,9 @@
-"""Delivery feeds: they notify the operator's back end of stored messages, in the order of each timeline, at least once.
+"""Delivery feeds notify the operator's back end of stored messages, in the order of each timeline, at least once.
 
-A cursor for each timeline says how far it was delivered (`store/delivery_cursors.py`); it moves after the delivery. Of several
-nodes one delivers a timeline at a time (`store/locks.py`), whichever stored its entries. So a crash loses nothing, and repeats
-at most the delivery under way, under the same id. What fails is retried after a growing wait, the timeline's later messages
-behind it; what is older than `give_up_s` is skipped.
+Each timeline has a cursor, the seq of the last delivered entry (`store/delivery_cursors.py`), which advances after a delivery.
+One node at a time delivers a timeline, under a lock (`store/locks.py`), and it may be another node than the one that stored the
+entries. So a crash loses nothing, and repeats at most the delivery in progress, with the same id. A failed delivery is retried
+after a growing delay, before the later messages of its timeline. Entries older than `give_up_s` are skipped.
 """
 
 from __future__ import annotations
@@ -20,22 +20,36 @@ from ..store.base import Store, StoredEntry
 
 log = logging.getLogger("timim.server")
 PAGE = 50
-WORKERS = 8  # timelines told of at once
-QUEUE_LIMIT = 10_000  # timelines remembered; past it they are found in the store
-LOCKED_WAIT_S = 1.0  # another node tells of it: look after so long whether something is left
-RETRY = Backoff(first_s=0.5, limit_s=60.0)  # a back end that was away for an hour is found within a minute
+WORKERS = 8  # timelines delivered at once
+QUEUE_LIMIT = 10_000  # timelines in memory; a scan of the store finds the others
+LOCKED_WAIT_S = 1.0  # delay after which a timeline that another node delivers is checked again
+RETRY = Backoff(first_s=0.5, limit_s=60.0)  # a restored back end gets its messages within a minute
 
 
 class EntryReceiver(Protocol):
-    """The back end's side of a feed."""
+    """Receiver of the entries of a feed."""
 
     async def deliver(self, timeline: str, entry: StoredEntry) -> None:
-        """Hand one entry to the back end. Raises TimimError when that has to be tried again."""
+        """Deliver one entry to the back end.
+
+        Raises:
+            TimimError: The delivery failed; the feed retries it.
+        """
         ...
 
 
 class DeliveryFeed:
-    """One feed of this node. `now` is the server's clock, `random` draws the waits."""
+    """One delivery feed of this node.
+
+    Args:
+        name: Name of the feed in the store.
+        store: The store of the messages, cursors and locks.
+        receiver: Receiver of the entries.
+        now: The server's clock, in seconds since 1970.
+        give_up_s: Age at which an entry is skipped.
+        random: Source of the random delays.
+        retry: Delays of retries.
+    """
 
     def __init__(
         self,
@@ -64,13 +78,17 @@ class DeliveryFeed:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Open; what was not told before the last stop is told now."""
+        """Start delivering, beginning with the backlog of the last stop.
+
+        Raises:
+            StorageError: The store cannot be read.
+        """
         await self._store.delivery_cursors.enable(self._name)
         self.scan_backlog()
         self._tasks = [asyncio.create_task(self._work(), name=f"timim delivery feed {self._name}") for _ in range(WORKERS)]
 
     async def close(self) -> None:
-        """Stop telling; the cursors say where to go on."""
+        """Stop delivering; the next start continues at the cursors."""
         for handle in self._waiting.values():
             handle.cancel()
         for task in self._tasks:
@@ -78,14 +96,14 @@ class DeliveryFeed:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def scan_backlog(self) -> None:
-        """Somebody else may have left something untold: find it in the store."""
+        """Find undelivered entries in the store, such as those of a lost node."""
         self._overflowed = True
         self._wake.set()
 
     def on_stored(self, timeline: str) -> None:
-        """There is something new in this timeline."""
+        """Queue a timeline that has a new entry."""
         if timeline in self._waiting:
-            return  # it is behind what failed
+            return  # its next retry delivers the new entry too
         if len(self._queued) >= QUEUE_LIMIT:
             self._overflowed = True
         else:
@@ -97,7 +115,7 @@ class DeliveryFeed:
             try:
                 timeline = await self._next()
             except TimimError as exc:
-                log.warning("the delivery feed %s cannot read the store: %s", self._name, exc)
+                log.warning("the delivery feed %s cannot read the store and tries again: %s", self._name, exc)
                 await asyncio.sleep(self._retry.limit_s)
                 self._overflowed = True
                 continue
@@ -108,7 +126,7 @@ class DeliveryFeed:
             except TimimError as exc:
                 self._retry_later(timeline, exc)
             except Exception:
-                log.exception("the delivery feed %s failed", self._name)
+                log.exception("the delivery feed %s failed to deliver timeline %r and tries again", self._name, timeline)
                 self._retry_later(timeline, None)
             finally:
                 self._busy.discard(timeline)
@@ -141,30 +159,41 @@ class DeliveryFeed:
             await self._store.locks.release(claim)
 
     async def _deliver_backlog(self, timeline: str, claim: str) -> None:
-        told = await self._store.delivery_cursors.get(self._name, timeline)
+        cursor = await self._store.delivery_cursors.get(self._name, timeline)
         while True:
-            page = await self._store.timelines.page(timeline, told + 1, told + PAGE, PAGE)
-            if told >= page.last_seq:
+            page = await self._store.timelines.page(timeline, cursor + 1, cursor + PAGE, PAGE)
+            if cursor >= page.last_seq:
                 return
-            begun = told
+            begun, skipped = cursor, 0
             try:
                 for entry in reversed(page.entries):
                     if not self._store.locks.holds(claim):
-                        raise StorageError("the claim was lost with the database's connection")
+                        raise StorageError(f"the lock {claim!r} was lost with the connection to the database")
                     if entry.time > self._now() - self._give_up_s:
                         await self._receiver.deliver(timeline, entry)
-                    told = entry.seq
-                told = max(told, page.last)
+                    else:
+                        skipped += 1
+                    cursor = entry.seq
+                cursor = max(cursor, page.last)
             finally:
-                if told > begun:
-                    await self._store.delivery_cursors.advance(self._name, timeline, told)
+                if skipped:
+                    log.warning(
+                        "the delivery feed %s skipped %s entries of timeline %r that are older than %s s",
+                        self._name,
+                        skipped,
+                        timeline,
+                        self._give_up_s,
+                    )
+                if cursor > begun:
+                    await self._store.delivery_cursors.advance(self._name, timeline, cursor)
 
     def _retry_later(self, timeline: str, why: TimimError | None) -> None:
         failures = self._failures.get(timeline, 0)
         self._failures[timeline] = failures + 1
-        if why is not None and failures == 0:
-            log.warning("the delivery feed %s: %s; it is tried again", self._name, why.info)
-        self._wait(timeline, self._retry.wait_s(failures, self._random))
+        wait_s = self._retry.wait_s(failures, self._random)
+        if why is not None:
+            log.debug("the delivery feed %s retries timeline %r in %.1f s: %s", self._name, timeline, wait_s, why.info)
+        self._wait(timeline, wait_s)
 
     def _wait(self, timeline: str, wait_s: float) -> None:
         self._waiting[timeline] = asyncio.get_running_loop().call_later(wait_s, self._on_due, timeline)

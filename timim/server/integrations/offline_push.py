@@ -1,8 +1,8 @@
-"""What the operator's back end is told of stored messages: offline pushes, and the callbacks after sending.
+"""Receivers of delivery feeds: offline pushes, and the callbacks after sending.
 
-A push goes to who has no device online when it is told; it says what the document says: the text of every elem in order,
-without a separator, behind the sender's name. Tips, acts and online messages are not told, and nothing to who has muted the
-conversation.
+A push goes to the users who have no device online at the time of the push and have not muted the conversation. Its text is the
+sender's name and the text of all elems in order without a separator, as in the Tencent IM SDK guide. Tips, actions and online
+messages are not pushed.
 """
 
 from __future__ import annotations
@@ -23,45 +23,49 @@ from ..store.base import Store, StoredEntry
 from .webhooks import Webhook, WebhookFailed
 
 USERS_A_CALL = 500
-PARTIAL_LIMIT = 1000  # pushes in parts that fail at once; past it a repetition is left to the push id
-PUSH = "Timim.OfflinePush"  # ours: Tencent pushes by itself and has no callback for it
+PARTIAL_LIMIT = 1000  # partly failed pushes in memory; for others the back end recognizes repetitions by the push id
+PUSH = "Timim.OfflinePush"  # timim extension: Tencent sends pushes itself and has no callback for them
 AFTER_C2C, AFTER_GROUP = "C2C.CallbackAfterSendMsg", "Group.CallbackAfterSendMsg"
 
 
 def message_in(entry: StoredEntry) -> tuple[Entry, tuple[AnyElem, ...]] | None:
-    """Decode a user's message; None for any other entry."""
-    said = decode(Entry, b"{" + entry.tail)
-    elems = decode_body(said.msg_body)
-    return (said, elems) if elems and not isinstance(elems[0], SERVER_ELEMS) else None
+    """Decode a user's message, or return None for any other entry."""
+    message = decode(Entry, b"{" + entry.tail)
+    elems = decode_body(message.msg_body)
+    return (message, elems) if elems and not isinstance(elems[0], SERVER_ELEMS) else None
 
 
 class OfflinePushSender:
-    """Pushes messages to users who have no device online, on any node."""
+    """Pushes messages to users who have no device online on any node."""
 
     def __init__(self, webhook: Webhook, store: Store, entities: EntityCache, bus: Bus) -> None:
         self._webhook = webhook
         self._store = store
         self._entities = entities
         self._bus = bus
-        self._partial: dict[str, set[str]] = {}  # push id → who has it, while another part of the same push fails
+        self._partial: dict[str, set[str]] = {}  # push id → users already pushed to, while another part of the push fails
 
     async def deliver(self, timeline: str, entry: StoredEntry) -> None:
-        """Push one entry to who is not there. Raises WebhookFailed: tell it again; who has it is left out then."""
+        """Push one entry to its offline receivers.
+
+        Raises:
+            WebhookFailed: The back end did not accept the push. A retry leaves out the users who have it.
+        """
         found = message_in(entry)
         if found is None:
             return
-        said, elems = found
-        push = said.push if isinstance(said.push, PushInfo) else PushInfo()
+        message, elems = found
+        push = message.push if isinstance(message.push, PushInfo) else PushInfo()
         if push.push_flag:
             return
         push_id = push_id_of(timeline, entry.seq)
         done = self._partial.pop(push_id, set())
-        hearing = [user for user in await self._recipients(said, entry.seq) if user not in done]
-        online = await self._bus.online(hearing)
-        away = [user for user in hearing if user not in online]
-        quiet = await self._store.conversations.users_who_muted(timeline, away)
-        recipients = [user for user in away if user not in quiet]
-        body = _push_body(push_id, said, elems, push, entry)
+        receivers = [user for user in await self._receivers(message, entry.seq) if user not in done]
+        online = await self._bus.online(receivers)
+        offline = [user for user in receivers if user not in online]
+        muted = await self._store.conversations.users_who_muted(timeline, offline)
+        recipients = [user for user in offline if user not in muted]
+        body = _push_body(push_id, message, elems, push, entry)
         for at in range(0, len(recipients), USERS_A_CALL):
             part = recipients[at : at + USERS_A_CALL]
             try:
@@ -72,33 +76,35 @@ class OfflinePushSender:
                 raise
             done.update(part)
 
-    async def _recipients(self, said: Entry, seq: int) -> list[str]:
-        if not said.to_group_id:
-            return [said.to_account] if said.to_account != said.from_account else []
+    async def _receivers(self, message: Entry, seq: int) -> list[str]:
+        if not message.to_group_id:
+            return [message.to_account] if message.to_account != message.from_account else []
         try:
-            group = await self._entities.group(said.to_group_id)
+            group = await self._entities.group(message.to_group_id)
         except UnknownGroup:
-            return []  # dissolved meanwhile
+            return []  # dissolved since the message was stored
         if group.type == "AVChatRoom":
-            return []  # who is not there does not take part
-        return sorted(user for user in users_who_see(group.members, seq) if user != said.from_account)
+            return []  # only online members of an AVChatRoom take part
+        return sorted(user for user in users_who_see(group.members, seq) if user != message.from_account)
 
 
 def push_id_of(timeline: str, seq: int) -> str:
-    """One message's, for ever: with the account it is the key by which a back end tells a repetition."""
+    """Return the permanent push id of a message, by which a back end recognizes repeated pushes to an account."""
     return f"{hashlib.sha256(timeline.encode()).hexdigest()[:24]}-{seq}"
 
 
-def _push_body(push_id: str, said: Entry, elems: tuple[AnyElem, ...], push: PushInfo, entry: StoredEntry) -> dict[str, object]:
+def _push_body(
+    push_id: str, message: Entry, elems: tuple[AnyElem, ...], push: PushInfo, entry: StoredEntry
+) -> dict[str, object]:
     text = "".join(elem.push_text for elem in elems)
     custom = next((elem for elem in elems if isinstance(elem, CustomElem) and (elem.ext or elem.sound)), None)
-    title = name = said.nick or said.from_account
-    if isinstance(said.group, EntryGroupInfo):
-        title = f"{said.group.name_card or name}({said.group.group_name})"
+    title = name = message.nick or message.from_account
+    if isinstance(message.group, EntryGroupInfo):
+        title = f"{message.group.name_card or name}({message.group.group_name})"
     return {
         "PushId": push_id,
-        "From_Account": said.from_account,
-        "GroupId": said.to_group_id,
+        "From_Account": message.from_account,
+        "GroupId": message.to_group_id,
         "MsgSeq": entry.seq,
         "MsgTime": entry.time,
         "Title": push.title or title,
@@ -110,41 +116,45 @@ def _push_body(push_id: str, said: Entry, elems: tuple[AnyElem, ...], push: Push
 
 
 class AfterSendCallbacks:
-    """The callbacks after sending that `commands` names."""
+    """Makes the callbacks after sending that are in `commands`."""
 
     def __init__(self, webhook: Webhook, commands: frozenset[str]) -> None:
         self._webhook = webhook
         self._commands = commands
 
     async def deliver(self, timeline: str, entry: StoredEntry) -> None:
-        """Tell of one entry; what the back end says to it changes nothing. Raises WebhookFailed: tell it again."""
+        """Report one entry to the back end, and ignore the reply.
+
+        Raises:
+            WebhookFailed: The back end did not respond; the feed retries.
+        """
         group = timeline.startswith("group")
         if (AFTER_GROUP if group else AFTER_C2C) not in self._commands or (found := message_in(entry)) is None:
             return
-        said, _ = found
+        message, _ = found
         body: dict[str, object] = {
-            "From_Account": said.from_account,
+            "From_Account": message.from_account,
             "MsgTime": entry.time,
             "OnlineOnlyFlag": 0,
-            "MsgBody": msgspec.Raw(bytes(said.msg_body)),
-            "CloudCustomData": said.cloud_custom_data,
+            "MsgBody": msgspec.Raw(bytes(message.msg_body)),
+            "CloudCustomData": message.cloud_custom_data,
         }
         if group:
-            facts = said.group if isinstance(said.group, EntryGroupInfo) else EntryGroupInfo()
+            group_info = message.group if isinstance(message.group, EntryGroupInfo) else EntryGroupInfo()
             body |= {
-                "GroupId": said.to_group_id,
-                "Type": facts.group_type,
-                "Operator_Account": said.from_account,
-                "Random": said.msg_random,
+                "GroupId": message.to_group_id,
+                "Type": group_info.group_type,
+                "Operator_Account": message.from_account,
+                "Random": message.msg_random,
                 "MsgSeq": entry.seq,
             }
         else:
             body |= {
-                "To_Account": said.to_account,
-                "MsgSeq": said.msg_seq,
-                "MsgRandom": said.msg_random,
-                "MsgKey": f"{said.msg_seq}_{said.msg_random}_{entry.time}",
-                "MsgId": f"{said.tiny_id}-{said.client_time}-{said.msg_random}",
+                "To_Account": message.to_account,
+                "MsgSeq": message.msg_seq,
+                "MsgRandom": message.msg_random,
+                "MsgKey": f"{message.msg_seq}_{message.msg_random}_{entry.time}",
+                "MsgId": f"{message.tiny_id}-{message.client_time}-{message.msg_random}",
                 "SendMsgResult": 0,
                 "ErrorInfo": "",
             }

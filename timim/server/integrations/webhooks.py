@@ -1,7 +1,7 @@
-"""Calls to the operator's back end: callbacks before a message is stored, and the address that everything else is told to.
+"""Calls to the operator's back end: the callback before a message is stored, and the reports of other events.
 
-The only address that is ever fetched is the operator's own, from the settings: no redirect is followed, no proxy of the
-environment is used, and nothing that a user sends can name a host.
+Calls go only to the URLs of the settings. They follow no redirect and use no proxy of the environment, and no content of a user
+can name a host.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from urllib.parse import urlencode
 import msgspec
 
 from ...errors import ServerRefused, TimimError
+from ...util.outage import OutageLog
 
 if TYPE_CHECKING:
     import httpx2
 
 log = logging.getLogger("timim.server")
-REPLY_LIMIT_BYTES = 64 * 1024  # a rewritten message is at most a fifth of that
-CALLS_AT_ONCE = 64  # connections to one back end; more wait
+REPLY_LIMIT_BYTES = 64 * 1024  # five times the limit of a message
+CALLS_AT_ONCE = 64  # connections to one back end; further calls wait
 STATES_LIMIT = 10_000
 STATE = "State.StateChange"
 Action = Literal["Login", "Logout", "Disconnect"]
@@ -31,11 +32,11 @@ DENIED_C2C, DENIED_GROUP = 20006, 10016
 
 
 class WebhookFailed(TimimError):
-    """The back end did not answer, or with what is no answer."""
+    """The back end did not respond in time, or its response is invalid."""
 
 
 class WebhookReply(msgspec.Struct, kw_only=True):
-    """What a back end answers. ErrorCode 0 lets through; MsgBody and CloudCustomData take the message's place."""
+    """A response of the back end. ErrorCode 0 accepts a message; MsgBody and CloudCustomData replace those of the message."""
 
     action_status: str = msgspec.field(name="ActionStatus", default="OK")
     error_code: int = msgspec.field(name="ErrorCode", default=0)
@@ -45,18 +46,43 @@ class WebhookReply(msgspec.Struct, kw_only=True):
 
 
 class Webhook:
-    """One address of the operator's. `now` is the server's clock."""
+    """Client of one URL of the operator's back end.
 
-    def __init__(self, url: str, token: str, *, app_id: int, timeout_s: float, now: Callable[[], float]) -> None:
+    Args:
+        url: The URL.
+        token: Key that signs the calls; empty for unsigned calls.
+        app_id: SDKAppID of the app.
+        timeout_s: Time limit of a call.
+        now: The server's clock, in seconds since 1970.
+        outage: Log of the back end's outages.
+    """
+
+    def __init__(
+        self, url: str, token: str, *, app_id: int, timeout_s: float, now: Callable[[], float], outage: OutageLog | None = None
+    ) -> None:
         self._url = url
         self._token = token
         self._app_id = app_id
         self._timeout_s = timeout_s
         self._now = now
+        self._outage = outage or OutageLog(log, "the back end")
         self._http: httpx2.AsyncClient | None = None
 
     async def call(self, command: str, body: Mapping[str, Any], *, client_ip: str = "", platform: str = "Web") -> WebhookReply:
-        """Tell the back end, and what it says. Raises WebhookFailed: no answer in time, not 200, or not understood."""
+        """Call the back end, and return its response.
+
+        Raises:
+            WebhookFailed: The back end did not respond in time, or not with status 200 and a valid body.
+        """
+        try:
+            reply = await self._call(command, body, client_ip, platform)
+        except WebhookFailed as exc:
+            self._outage.on_failure(exc.info)
+            raise
+        self._outage.on_success()
+        return reply
+
+    async def _call(self, command: str, body: Mapping[str, Any], client_ip: str, platform: str) -> WebhookReply:
         import httpx2
 
         content = msgspec.json.encode({"CallbackCommand": command, **body})
@@ -71,34 +97,35 @@ class Webhook:
         if self._token:
             time = str(int(self._now()))
             query |= {"RequestTime": time, "Sign": hashlib.sha256((self._token + time).encode()).hexdigest()}
-            # ours: Sign says who calls, this also what is said
+            # timim extension: Sign authenticates only the caller, this header also the body
             signed = hmac.new(self._token.encode(), time.encode() + b"\n" + content, hashlib.sha256)
             headers["Timim-Signature"] = signed.hexdigest()
         try:
-            async with asyncio.timeout(self._timeout_s):  # of the whole call: httpx's own is for each read
-                said = await self._post(command, query, content, headers)
+            async with asyncio.timeout(self._timeout_s):  # of the whole call; httpx limits only each read
+                response = await self._post(command, query, content, headers)
         except TimeoutError as exc:
-            raise WebhookFailed(f"{command}: no answer within {self._timeout_s} s") from exc
+            raise WebhookFailed(f"{command}: the back end did not respond within {self._timeout_s} s") from exc
         except httpx2.HTTPError as exc:
-            raise WebhookFailed(f"{command}: {type(exc).__name__}") from exc
+            raise WebhookFailed(f"{command}: the back end cannot be reached ({type(exc).__name__})") from exc
         try:
-            return msgspec.json.decode(said, type=WebhookReply)
+            return msgspec.json.decode(response, type=WebhookReply)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-            raise WebhookFailed(f"{command}: the answer is not understood: {str(exc)[:100]}") from exc
+            raise WebhookFailed(f"{command}: the response of the back end is invalid: {str(exc)[:100]}") from exc
 
     async def _post(self, command: str, query: dict[str, str], content: bytes, headers: dict[str, str]) -> bytes:
-        said = b""
+        response = b""
         url = f"{self._url}{'&' if '?' in self._url else '?'}{urlencode(query)}"
         async with self._client().stream("POST", url, content=content, headers=headers) as reply:
             if reply.status_code != 200:
-                raise WebhookFailed(f"{command}: the back end answered HTTP {reply.status_code}")
+                raise WebhookFailed(f"{command}: the back end responded with HTTP {reply.status_code} instead of 200")
             async for chunk in reply.aiter_bytes():
-                said += chunk
-                if len(said) > REPLY_LIMIT_BYTES:
-                    raise WebhookFailed(f"{command}: the back end's answer is over {REPLY_LIMIT_BYTES} bytes")
-        return said
+                response += chunk
+                if len(response) > REPLY_LIMIT_BYTES:
+                    raise WebhookFailed(f"{command}: the response of the back end is over {REPLY_LIMIT_BYTES} bytes")
+        return response
 
     async def close(self) -> None:
+        """Close the connections to the back end."""
         http, self._http = self._http, None
         if http is not None:
             await http.aclose()
@@ -113,14 +140,20 @@ class Webhook:
 
 
 class ApprovedMessage(msgspec.Struct, frozen=True, gc=False):
-    """The message may be stored, as this."""
+    """The content with which a message may be stored."""
 
     msg_body: msgspec.Raw
     cloud_custom_data: str
 
 
 class BeforeSendWebhook:
-    """Asks the back end before a message is stored; `commands` are what it wants to be asked."""
+    """Makes the callback before a message is stored.
+
+    Args:
+        webhook: Client of the back end.
+        commands: Callbacks that the settings name.
+        required: Refuse messages while the back end does not respond, instead of accepting them.
+    """
 
     def __init__(self, webhook: Webhook, commands: frozenset[str], *, required: bool) -> None:
         self._webhook = webhook
@@ -128,21 +161,28 @@ class BeforeSendWebhook:
         self._required = required
 
     def applies(self, *, group: bool) -> bool:
+        """Return True if messages to groups, or C2C messages, need the callback."""
         return _BEFORE[group] in self._commands
 
     async def ask(self, facts: Mapping[str, Any], body: msgspec.Raw, cloud_custom_data: str, *, group: bool) -> ApprovedMessage:
-        """Return the message that may be stored. Raises ServerRefused: the back end's code (120001 to 130000), 20006, 10016."""
+        """Ask the back end about a message, and return the content that may be stored.
+
+        Raises:
+            ServerRefused: The back end refused the message, with its own code (120001 to 130000) or 20006 (C2C) and 10016
+                (group). With `required`, also if the back end did not respond.
+        """
         denied = DENIED_GROUP if group else DENIED_C2C
         try:
             verdict = await self._webhook.call(_BEFORE[group], {**facts, "MsgBody": body, "CloudCustomData": cloud_custom_data})
         except WebhookFailed as exc:
-            log.warning("%s", exc.info)
             if self._required:
-                raise ServerRefused("the operator's back end does not answer: it was not stored", code=denied) from exc
+                text = "the operator's back end did not respond; the message was not stored, send it again later"
+                raise ServerRefused(text, code=denied) from exc
+            log.warning("accepted a message of %s without the callback before sending: %s", facts["From_Account"], exc.info)
             return ApprovedMessage(body, cloud_custom_data)
         if verdict.error_code:
             own = 120_001 <= verdict.error_code <= 130_000
-            info = verdict.error_info or "refused by the operator's back end"
+            info = verdict.error_info or "the operator's back end refused the message without a reason"
             raise ServerRefused(info, code=verdict.error_code if own else denied)
         return ApprovedMessage(
             verdict.msg_body if isinstance(verdict.msg_body, msgspec.Raw) else body,
@@ -154,7 +194,10 @@ _BEFORE = {False: "C2C.CallbackBeforeSendMsg", True: "Group.CallbackBeforeSendMs
 
 
 class StateCallbacks:
-    """Tells of logins and logouts, in order. In memory: who is online after a crash is told by the logins that follow."""
+    """Reports logins and logouts to the back end, in order.
+
+    The queue is in memory. After a crash the clients log in again, and those logins are reported.
+    """
 
     def __init__(self, webhook: Webhook, *, now: Callable[[], float], enabled: bool) -> None:
         self._webhook = webhook
@@ -164,24 +207,25 @@ class StateCallbacks:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to report, if the settings ask for it."""
+        """Start reporting, if the settings enable the callback."""
         if self._enabled:
             self._task = asyncio.create_task(self._work(), name="timim state callbacks")
 
     async def close(self) -> None:
+        """Stop reporting, and discard the queue."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     def on_change(self, user: str, action: Action, reason: str) -> None:
-        """Queue the report of a device that came or went. Never blocks; past STATES_LIMIT nothing is queued."""
+        """Queue the report of a device that logged in, logged out or disconnected. A full queue drops the report."""
         if not self._enabled:
             return
         info = {"Action": action, "To_Account": user, "Reason": reason}
         try:
             self._queue.put_nowait({"EventTime": int(self._now() * 1000), "Info": info})
         except asyncio.QueueFull:
-            log.warning("a %s is not told to the back end: %s wait already", action, STATES_LIMIT)
+            log.warning("dropped the state change %s of %s: %s reports are queued already", action, user, STATES_LIMIT)
 
     async def _work(self) -> None:
         while True:
@@ -191,6 +235,7 @@ class StateCallbacks:
                     await self._webhook.call(STATE, body)
                     break
                 except WebhookFailed as exc:
-                    log.warning("%s", exc.info)
-                    if wait_s is not None:
+                    if wait_s is None:
+                        log.warning("dropped a state change after three attempts: %s", exc.info)
+                    else:
                         await asyncio.sleep(wait_s)

@@ -1,7 +1,7 @@
-"""Actions on stored messages: recalls, edits, reactions. An action passes permission, store, reply, publish, as a message does.
+"""Actions on stored messages: recalls, edits, reactions. The steps are those of a message: permission, store, reply, publish.
 
-Invariant: the action's entry and the change of its message are one transaction, and users who may not see the message are not
-told of the action.
+Invariant: one transaction stores the action's entry and changes its message. Users who may not see the message are not notified
+of the action.
 """
 
 from __future__ import annotations
@@ -47,7 +47,13 @@ NO_BODY = msgspec.Raw(b"[]")
 
 @dataclass(frozen=True, slots=True)
 class ActionLimits:
-    """Limits of message actions. `recall_window_s`: how long a sender can recall a message."""
+    """Limits of message actions.
+
+    Attributes:
+        recall_window_s: Time after sending in which the sender can recall a message.
+        reactions_per_message: Maximum number of different reactions to a message.
+        users_per_reaction: Maximum number of users with the same reaction.
+    """
 
     recall_window_s: float
     reactions_per_message: int
@@ -56,7 +62,7 @@ class ActionLimits:
 
 @dataclass(frozen=True, slots=True)
 class ActionRequest:
-    """An action that a user asks for. `client_time` and `random` are its msg_id: a retry is the same action."""
+    """A user's request of an action. `client_time` and `random` are its msg_id, by which a retry is recognized."""
 
     kind: MessageActionKind
     user: str
@@ -79,7 +85,7 @@ class ActionResult:
 
 
 class ActionPoster:
-    """Recalls, edits and reactions of users. `now` is the server's clock in seconds since 1970."""
+    """Applies the recalls, edits and reactions of users. `now` is the server's clock, in seconds since 1970."""
 
     def __init__(
         self,
@@ -99,21 +105,30 @@ class ActionPoster:
         self._limits = limits
 
     async def apply(self, request: ActionRequest, key: ConversationKey, seq: int) -> ActionResult:
-        """Act on the message of this seq.
+        """Apply an action to the message with the given seq, store its entry, and push it.
 
-        Raises UnknownMessage (10030), AlreadyRecalled, RecallTooLate (20016, 10031), NoPermission, LimitReached, Blacklisted,
-        NotAMember, UnknownGroup, Muted, RateLimited, …
+        Returns:
+            The stored entry; that of the first attempt for a retry.
+
+        Raises:
+            UnknownMessage: The message does not exist, or the user may not see it (10030).
+            AlreadyRecalled: The message was recalled (20023).
+            RecallTooLate: The recall window is over (20016, 10031).
+            NoPermission: The user may not do this to this message.
+            LimitReached: The message has too many reactions.
+            InvalidArgument: The request is malformed.
+            ServerRefused: The user may not send to the conversation, as for a new message.
         """
         media = self._check(request)
         actor = await self._entities.account(request.user)
         if key.type is ConversationType.C2C:
-            await self._entities.account(key.peer)  # a peer who does not exist is told before a message that does not
+            await self._entities.account(key.peer)  # reports an unknown peer before an unknown message
         target = await self._target(timeline_of(request.user, key), seq)
         destination = await resolve(self._entities, request.user, key)
         if isinstance(destination, GroupDestination) and not request.admin:
             require(destination.group, request.user, Permission.READ)
             if seq < destination.group.members[request.user].floor:
-                raise UnknownMessage(f"there is no message {seq} here")
+                raise UnknownMessage(f"the conversation has no message with seq {seq} that {request.user!r} may see")
         message = decode_payload(target.tail)
         new = self._new(request, destination.timeline, target, message, media)
         _address(new.tail, destination, actor)
@@ -124,7 +139,19 @@ class ActionPoster:
         return await self._execute(new, request, destination)
 
     async def of_group(self, user: str, group_id: str, first: int, last: int, limit: int) -> tuple[list[msgspec.Raw], int]:
-        """Return the actions of a group's interval that this member may see, oldest first, and the last seq that they cover."""
+        """Return the actions in an interval of a group, oldest first, and the seq up to which they are complete.
+
+        Args:
+            user: The member who asks; actions on messages that this member may not see are left out.
+            group_id: The group.
+            first: First seq of the interval.
+            last: Last seq of the interval.
+            limit: Maximum number of actions to read.
+
+        Raises:
+            UnknownGroup: The group does not exist.
+            NotAMember: The user is not in the group.
+        """
         group = await self._entities.group_for(user, group_id)
         floor = group.members[user].floor
         timeline = group_timeline(group_id)
@@ -134,29 +161,37 @@ class ActionPoster:
         return [render_entry(one.tail, seq=one.seq, time=one.time, group=True) for one in seen], up_to
 
     def _check(self, request: ActionRequest) -> tuple[MediaRef, ...]:
-        """Check a request; return the content that an edit's body names. Raises InvalidArgument and its kinds."""
+        """Check the form of a request, and return the media content that the body of an edit refers to.
+
+        Raises:
+            InvalidArgument: A field is malformed or too long.
+        """
         outgoing = OutgoingMessage(
             request.user, request.msg_body, 0, request.random, request.client_time, request.cloud_custom_data
         )
         if request.kind == MessageActionKind.EDIT:
             return self._rules.validator.check(outgoing)
         if not 0 <= request.random < 1 << 32 or not 0 <= request.client_time < 1 << 32:
-            raise InvalidArgument("TimelineRandom and MsgClientTime are 32-bit numbers", code=90005)
+            raise InvalidArgument("TimelineRandom and MsgClientTime must be 0 to 4294967295", code=90005)
         size = len(request.reaction.encode())
         if request.kind == MessageActionKind.REACT and not 0 < size <= REACTION_LIMIT_BYTES:
-            raise InvalidArgument(f"Reaction is 1 to {REACTION_LIMIT_BYTES} bytes long, not {size}", code=10004)
+            raise InvalidArgument(f"Reaction must be 1 to {REACTION_LIMIT_BYTES} bytes long, not {size}", code=10004)
         return ()
 
     async def _target(self, timeline: str, seq: int) -> StoredEntry:
         target = await self._store.timelines.entry(timeline, seq) if 0 < seq < 1 << 63 else None
         if target is None or target.kind == ACTION:
-            raise UnknownMessage(f"there is no message {seq} here")
+            raise UnknownMessage(f"the conversation has no message with seq {seq}")
         return target
 
     def _require_allowed(
         self, request: ActionRequest, destination: Destination, target: StoredEntry, message: EntryPayload
     ) -> None:
-        """Raise the refusal of an action. Recalling the messages of others has no time window."""
+        """Check that the user may do the action.
+
+        Raises:
+            ServerRefused: The user may not; a recall of another user's message has no time window.
+        """
         if isinstance(destination, C2CDestination):
             self._require_own(request, message)
             if request.kind == MessageActionKind.RECALL:
@@ -182,15 +217,15 @@ class ActionPoster:
     def _require_own(self, request: ActionRequest, message: EntryPayload) -> None:
         _require_from_user(message)
         if request.kind != MessageActionKind.REACT and message.from_account != request.user and not request.admin:
-            raise NoPermission(f"{request.user!r} may not {request.kind} a message of {message.from_account!r}")
+            raise NoPermission(f"{request.user!r} cannot {request.kind} a message of {message.from_account!r}, its sender can")
 
     def _require_in_time(self, request: ActionRequest, target: StoredEntry, *, code: int) -> None:
         window_s = self._limits.recall_window_s
         if not request.admin and self._now() - target.time > window_s:
-            raise RecallTooLate(f"a message can be recalled within {window_s:g} s", code=code)
+            raise RecallTooLate(f"the message is too old; a sender can recall it within {window_s:g} s", code=code)
 
     async def _require_stored_already(self, new: NewAction, refusal: ServerRefused) -> None:
-        """Raise the refusal unless the action is a retry of a stored one, which gets its seq whatever was decided since."""
+        """Raise the refusal, unless the action is a retry of a stored one, to which later restrictions do not apply."""
         entry = NewEntry(new.timeline, new.sender, new.msg_key, new.fingerprint, b"", new.time)
         if new.msg_key is None or await self._store.timelines.find_existing(entry) is None:
             raise refusal
@@ -241,7 +276,7 @@ class ActionPoster:
         if stored.changed:
             failpoint("before-publish")
             plain = _plain(stored, request, target)
-            seen = stored.target.seq  # an action is told to who sees its message
+            seen = stored.target.seq  # users who may see the message receive the action
             event = Event(
                 destination.recipients(seen),
                 session.EVENT_MESSAGE_ACTION,
@@ -257,7 +292,7 @@ class ActionPoster:
 
 
 def _address(payload: EntryPayload, destination: Destination, actor: StoredAccount) -> None:
-    """Write into an action where it goes, and whose it is."""
+    """Set the destination and the sender's profile in an action's payload."""
     payload.tiny_id = str(actor.tiny_id)
     payload.nick, payload.face_url, payload.custom = actor.nickname, actor.face_url, actor.custom
     if isinstance(destination, C2CDestination):
@@ -275,9 +310,13 @@ def _address(payload: EntryPayload, destination: Destination, actor: StoredAccou
 
 
 def _require_from_user(message: EntryPayload) -> None:
-    """Nobody acts on what the server itself said."""
+    """Check that a message was sent by a user.
+
+    Raises:
+        NoPermission: It is a tip or a notice of the server.
+    """
     if any(elem.msg_type in SERVER_ELEMS for elem in split_body(message.msg_body)):
-        raise NoPermission("this is the server's own word: nobody can recall or edit it, or react to it")
+        raise NoPermission("tips and notices of the server cannot be recalled, edited or reacted to")
 
 
 def _plain(stored: StoredAction, request: ActionRequest, target: EntryPayload) -> msgspec.Raw | None:

@@ -1,6 +1,6 @@
-"""Admission: whether a message is let in where it goes, by relationships, mutes, roles, and the rate of a group.
+"""Admission of messages: relationships, mutes, roles, and the rate limit of a group.
 
-social/group_permissions.py says what somebody may do in a group at all. Decided without I/O; only the rates change.
+The permissions of roles in groups are in `social/group_permissions.py`. The checks do no I/O, and change only the rates.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from .validation import MessageValidator, OutgoingMessage
 
 
 class Admission:
-    """`receipt_members`: in larger groups no message asks for receipts. `now`: the server's clock in seconds since 1970."""
+    """Checks that refuse messages by their destination.
+
+    Args:
+        metrics: Counts the messages refused by the rate limit.
+        now: The server's clock, in seconds since 1970.
+        friends_only: Refuse C2C messages between users who are not friends.
+        rates: Rate limit of groups; None for no limit.
+        receipt_members: Maximum number of members of a group whose messages can request receipts.
+    """
 
     def __init__(
         self,
@@ -35,17 +43,34 @@ class Admission:
         self._receipt_members = receipt_members
 
     def check_c2c(self, sender: str, receiver: str, relationships: Relationships) -> None:
-        """Check a C2C message. Raises Blacklisted, NotFriends."""
+        """Check a C2C message.
+
+        Args:
+            sender: The sender.
+            receiver: The other user.
+            relationships: The relationships of the receiver.
+
+        Raises:
+            Blacklisted: The sender is on the receiver's blacklist.
+            NotFriends: Only friends may send C2C messages, and the two users are none.
+        """
         if sender in relationships.blocked:
-            raise Blacklisted(f"{receiver!r} has {sender!r} on the blacklist", code=20007)
+            raise Blacklisted(f"{sender!r} is on the blacklist of {receiver!r}", code=20007)
         if self._friends_only and sender != receiver:
             listed, lists = sender in relationships.friends, sender in relationships.listed_by
             if not (listed and lists):
                 code = 20011 if listed else 20010 if lists else 20009
-                raise NotFriends(f"{sender!r} and {receiver!r} are not friends of each other", code=code)
+                raise NotFriends(f"{sender!r} and {receiver!r} are not friends; add each other first", code=code)
 
     def check_group(self, outgoing: OutgoingMessage, group: StoredGroup) -> None:
-        """Check a message to a group. Raises NotAMember, NoPermission, Muted, RateLimited."""
+        """Check a message to a group, and count it in the rate of the group.
+
+        Raises:
+            NotAMember: The sender is not in the group.
+            NoPermission: The sender's role may not speak.
+            Muted: The sender or the whole group is muted; `retry_after` is the rest of a sender's mute.
+            RateLimited: The group has too many messages; `retry_after` is the time until one is accepted.
+        """
         user, now = outgoing.sender, self._now()
         require(group, user, Permission.SPEAK)
         member = group.members[user]
@@ -53,26 +78,36 @@ class Admission:
             left = member.muted_until - now
             raise Muted(f"{user!r} is muted in group {group.group_id!r} for {left:.0f} s", retry_after=left)
         if group.muted_all and member.role == MEMBER:
-            raise Muted(f"all members of group {group.group_id!r} are muted")
-        if wait_s := self._rates.admit(group.group_id, outgoing.priority or "Normal", now):
-            self._metrics.shed.labels(outgoing.priority or "Normal").inc()
-            info = f"group {group.group_id!r} has too many messages for one of {outgoing.priority} priority; it was not stored"
+            raise Muted(f"all members of group {group.group_id!r} are muted; only its owner and admins can send")
+        priority = outgoing.priority or "Normal"
+        if wait_s := self._rates.admit(group.group_id, priority, now):
+            self._metrics.shed.labels(priority).inc()
+            info = (
+                f"group {group.group_id!r} is over its message rate for priority {priority}; "
+                f"the message was not stored, send it again in {wait_s:.1f} s"
+            )
             raise RateLimited(info, retry_after=wait_s)
 
     def check_group_options(self, outgoing: OutgoingMessage, group: StoredGroup) -> None:
-        """Whether the message may call everybody, and ask who read it."""
+        """Check the options of a message to a group: mentioning all members, and requesting receipts.
+
+        Raises:
+            NoPermission: The sender's role may not mention all members.
+            InvalidArgument: The group has too many members for receipts (10004).
+        """
         if "" in outgoing.mentions:
             require(group, outgoing.sender, Permission.MENTION_ALL)
         if outgoing.receipt and len(group.members) > self._receipt_members:
             info = (
-                f"group {group.group_id!r} has more than {self._receipt_members} members: none of its messages ask for receipts"
+                f"group {group.group_id!r} has {len(group.members)} members; "
+                f"NeedReadReceipt is allowed in groups of at most {self._receipt_members} members"
             )
             raise InvalidArgument(info, code=10004)
 
 
 @dataclass(frozen=True, slots=True)
 class MessageRules:
-    """What each message passes: the checks of its form, and of where it goes."""
+    """The checks of a message: of its form, and of its destination."""
 
     validator: MessageValidator
     admission: Admission

@@ -1,6 +1,6 @@
-"""Where a message goes: to another user, or to the members of a group. A destination holds what is decided from.
+"""Destinations of messages: another user, or a group. A destination has the data that decide about the message.
 
-Invariant: a destination is as fresh as the cache when `resolve` returned; whoever awaits something resolves again.
+Invariant: a destination is as fresh as the cache when `resolve` returned, so code that awaits something must resolve again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .validation import OutgoingMessage
 
 
 class C2CDestination:
-    """The other user of a C2C conversation, and the relationships that this user has."""
+    """The other user of a C2C conversation, with that user's relationships."""
 
     group_id: ClassVar[str] = ""
     push_kind: ClassVar[int] = session.EVENT_C2C_MESSAGE
@@ -32,32 +32,32 @@ class C2CDestination:
         self.receiver = receiver
         self.relationships = relationships
         self.timeline = c2c_timeline(sender, receiver)
-        self.contacts = tuple(dict.fromkeys((sender, receiver)))  # who has the conversation in the list from now on
+        self.contacts = tuple(dict.fromkeys((sender, receiver)))  # users whose conversation list gets an item
 
     def includes(self, user: str) -> bool:
-        """Tell whether a user takes part in the conversation."""
+        """Return True, because the conversation consists of its two users."""
         return True
 
     def check_message(self, admission: Admission, outgoing: OutgoingMessage) -> None:
-        """Raise the refusal of a message that may not be stored here."""
+        """Check that the message may be stored here; see `Admission.check_c2c`."""
         admission.check_c2c(outgoing.sender, self.receiver, self.relationships)
 
     def address(self, payload: EntryPayload, sender: StoredAccount) -> None:
-        """Write into a message where it goes."""
+        """Set the destination in the payload of a message."""
         payload.to_account = self.receiver
 
     def sender_info(self, sender: StoredAccount) -> SenderInfo | msgspec.UnsetType:
-        """Return what the reply says of the sender; unset when there is nothing to say."""
+        """Return the sender's profile for the reply, or UNSET if the profile is empty."""
         if not (sender.nickname or sender.face_url or sender.custom):
             return msgspec.UNSET
         return SenderInfo(nick=sender.nickname, face_url=sender.face_url, custom=sender.custom)
 
     def recipients(self, seq: int) -> Iterable[str]:
-        """Return the users who are told of an entry of this seq."""
+        """Return the users who receive an entry with this seq."""
         return self.contacts
 
     def callback_facts(self, outgoing: OutgoingMessage, time: int, *, online: bool) -> dict[str, object]:
-        """Return what the callback before sending says of a message."""
+        """Return the fields of a message for the callback before sending."""
         return {
             "From_Account": outgoing.sender,
             "MsgTime": time,
@@ -73,7 +73,7 @@ class GroupDestination:
     """A group, with its members."""
 
     push_kind: ClassVar[int] = session.EVENT_GROUP_MESSAGE
-    contacts: ClassVar[tuple[str, ...]] = ()  # members have the conversation in the list since they came in
+    contacts: ClassVar[tuple[str, ...]] = ()  # the conversation is in the members' lists since they joined
 
     def __init__(self, group: StoredGroup) -> None:
         self.group = group
@@ -81,16 +81,16 @@ class GroupDestination:
         self.timeline = group_timeline(group.group_id)
 
     def includes(self, user: str) -> bool:
-        """Tell whether a user takes part in the conversation."""
+        """Return True if a user is a member of the group."""
         return user in self.group.members
 
     def check_message(self, admission: Admission, outgoing: OutgoingMessage) -> None:
-        """Raise the refusal of a message that may not be stored here."""
+        """Check that the message may be stored here; see `Admission.check_group`."""
         admission.check_group(outgoing, self.group)
         admission.check_group_options(outgoing, self.group)
 
     def address(self, payload: EntryPayload, sender: StoredAccount) -> None:
-        """Write into a message where it goes."""
+        """Set the destination and the sender's role in the payload of a message."""
         member = self.group.members[sender.user_id]
         payload.to_group_id = self.group_id
         payload.group = EntryGroupInfo(
@@ -105,7 +105,7 @@ class GroupDestination:
         )
 
     def sender_info(self, sender: StoredAccount) -> SenderInfo | msgspec.UnsetType:
-        """Return what the reply says of the sender."""
+        """Return the sender's profile and membership for the reply."""
         member = self.group.members[sender.user_id]
         return SenderInfo(
             nick=sender.nickname,
@@ -116,11 +116,11 @@ class GroupDestination:
         )
 
     def recipients(self, seq: int) -> Iterable[str]:
-        """Return the users who are told of an entry of this seq."""
+        """Return the members who may see an entry with this seq."""
         return users_who_see(self.group.members, seq)
 
     def callback_facts(self, outgoing: OutgoingMessage, time: int, *, online: bool) -> dict[str, object]:
-        """Return what the callback before sending says of a message."""
+        """Return the fields of a message for the callback before sending."""
         return {
             "From_Account": outgoing.sender,
             "MsgTime": time,
@@ -136,7 +136,13 @@ Destination: TypeAlias = C2CDestination | GroupDestination
 
 
 async def resolve(entities: EntityCache, user: str, key: ConversationKey) -> Destination:
-    """Return the destination that a user names. Raises UnknownUser, UnknownGroup, InvalidConversation."""
+    """Return the destination of a user's message to a conversation.
+
+    Raises:
+        UnknownUser: The other user does not exist.
+        UnknownGroup: The group does not exist.
+        InvalidConversation: The key is that of the system conversation.
+    """
     match key.type:
         case ConversationType.C2C:
             await entities.account(key.peer)
@@ -144,4 +150,4 @@ async def resolve(entities: EntityCache, user: str, key: ConversationKey) -> Des
         case ConversationType.GROUP:
             return GroupDestination(await entities.group(key.peer))
         case ConversationType.SYSTEM:
-            raise InvalidConversation("only the server writes into the system conversation")
+            raise InvalidConversation("only the server can send to the system conversation")

@@ -1,6 +1,7 @@
-"""Reading timelines, as pages of rendered entries.
+"""Reader of timelines, in pages of rendered entries.
 
-Nobody gets what is below their floor, nor an act on it; what is too large for one reply is cut at its old end.
+A user gets neither messages below the first seq that the user may see, nor actions on them. A page that is too large for one
+reply loses its oldest entries, which the client requests next.
 """
 
 from __future__ import annotations
@@ -13,11 +14,18 @@ from ...protocol.entries import EntryAction, decode_payload, render_entry, rende
 from ..social.entity_cache import EntityCache
 from ..store.base import ACTION, Store, StoredEntry, TimelinePage, c2c_timeline, timeline_of
 
-PAGE_LIMIT_BYTES = 512 * 1024  # of entries in one reply: 8 pages at once still leave room for pushes in a session's queue
+PAGE_LIMIT_BYTES = 512 * 1024  # 8 pages at once leave room for pushes in the queue of a session
 
 
 class HistoryPage(msgspec.Struct, frozen=True, gc=False):
-    """Rendered entries, newest first, a message or a tombstone for each seq of `first` to `last`."""
+    """A page of history.
+
+    Attributes:
+        entries: Rendered entries, newest first; a message or a tombstone for each seq from `first` to `last`.
+        stored: The stored entries, newest first.
+        floor: The first seq that the user may see.
+        last_seq: The last seq of the timeline.
+    """
 
     entries: list[msgspec.Raw]
     stored: list[StoredEntry]
@@ -28,7 +36,7 @@ class HistoryPage(msgspec.Struct, frozen=True, gc=False):
 
 
 class HistoryReader:
-    """What a user may read of C2C, group and system timelines."""
+    """Reads the parts of C2C, group and system timelines that a user may see."""
 
     def __init__(self, store: Store, entities: EntityCache) -> None:
         self._store = store
@@ -37,9 +45,20 @@ class HistoryReader:
     async def page(
         self, user: str, key: ConversationKey, first: int, last: int, limit: int, *, until: int = 0, plain: bool = False
     ) -> HistoryPage:
-        """Return the newest `limit` entries of an interval, or of its part up to a time, from where the user may read on.
+        """Return the newest entries of an interval that a user may see.
 
-        `plain`: for clients that know no actions; a placeholder stands for each. Raises UnknownGroup, NotAMember.
+        Args:
+            user: The user who reads.
+            key: The conversation.
+            first: First seq of the interval.
+            last: Last seq of the interval.
+            limit: Maximum number of entries.
+            until: If not 0, return only entries that are older than this time, in seconds since 1970.
+            plain: Replace actions by placeholders, for clients that do not support them.
+
+        Raises:
+            UnknownGroup: The group does not exist.
+            NotAMember: The user is not in the group.
         """
         floor, group = 1, key.type is ConversationType.GROUP
         if group:
@@ -50,13 +69,13 @@ class HistoryReader:
         return _rendered(page, group=group, floor=floor, plain=plain)
 
     async def c2c_messages(self, user: str, peer: str, first: int, last: int, limit: int) -> HistoryPage:
-        """Return the newest `limit` messages of an interval without actions, for clients that do not know these."""
+        """Return the newest `limit` messages of an interval without actions, for clients that do not support actions."""
         page = await self._store.timelines.messages_before(c2c_timeline(user, peer), last, first, limit)
         entries = [render_entry(entry.tail, seq=entry.seq, time=entry.time, group=False) for entry in page.entries]
         return HistoryPage(entries, list(page.entries), page.first, page.last, page.floor, page.last_seq)
 
     async def seq_before(self, user: str, peer: str, time: int, msg_key: str) -> int:
-        """Return the last C2C seq older than the message of this time and MsgKey."""
+        """Return the last C2C seq before the message with this time and MsgKey."""
         return await self._store.timelines.seq_before(c2c_timeline(user, peer), time, msg_key)
 
     async def _last_until(self, timeline: str, last: int, until: int) -> int:
@@ -64,7 +83,7 @@ class HistoryReader:
 
 
 def _rendered(page: TimelinePage, *, group: bool, floor: int = 1, plain: bool = False) -> HistoryPage:
-    """Render a page; of entries that are too large together, the newest that fit."""
+    """Render a page, without its oldest entries if all are larger than PAGE_LIMIT_BYTES."""
     page = _fitting(page)
     entries: list[msgspec.Raw] = []
     gone = render_placeholder if plain else render_tombstone
@@ -88,6 +107,9 @@ def _fitting(page: TimelinePage) -> TimelinePage:
 
 
 def target_of(entry: StoredEntry) -> int:
-    """Return the seq that an action's entry acts on: a user who may not see that may not see the action."""
+    """Return the seq of the message that an action's entry changes, or 0 for other entries.
+
+    A user who may not see that message may not see the action.
+    """
     act = decode_payload(entry.tail).action
     return act.target if isinstance(act, EntryAction) else 0

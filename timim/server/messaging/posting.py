@@ -1,6 +1,7 @@
-"""Posting: permission, store (seq, deduplication), reply, publish, in this order.
+"""Posting of messages: permission, store (seq, deduplication), reply, publish, in this order.
 
-The reply follows the commit, and the push follows it too, in the order of the seqs. An online message takes no seq and no row.
+The reply and the push follow the commit, and pushes are in the order of the seqs. An online message is pushed without a seq and
+is not stored.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from .admission import MessageRules
 from .destinations import C2CDestination, Destination, resolve
 from .validation import OutgoingMessage
 
-PUBLISH_AGAIN_S = 60.0  # a resend this soon is published once more: the node that stored it may have died before it published
+PUBLISH_AGAIN_S = 60.0  # a resend in this time is published again, because the first node may have died before it published
 
 
 class PostResult(msgspec.Struct, frozen=True, gc=False):
-    """Where a message is stored; seq 0 for an online message, and for one that a lookup did not find."""
+    """Seq and time of a stored message. The seq is 0 for an online message, and for a message that a lookup did not find."""
 
     seq: int
     time: int
@@ -40,7 +41,7 @@ class PostResult(msgspec.Struct, frozen=True, gc=False):
 
 
 class MessagePoster:
-    """Posts messages of users. `now` is the server's clock in seconds since 1970."""
+    """Stores and publishes the messages of users. `now` is the server's clock, in seconds since 1970."""
 
     def __init__(
         self,
@@ -63,9 +64,26 @@ class MessagePoster:
         self._sender_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def post(self, outgoing: OutgoingMessage, key: ConversationKey, *, online: bool = False) -> PostResult:
-        """Store a message and push it to the devices of who sees it. `online`: push a C2C message without storing it.
+        """Store a message, and push it to the devices of its receivers.
 
-        Raises UnknownUser, UnknownGroup, NotAMember, Blacklisted, Muted, RateLimited, MsgIdConflict, …
+        Cancelling may leave the message stored; a retry with the same msg_id returns its seq.
+
+        Args:
+            outgoing: The message.
+            key: The conversation.
+            online: Push a C2C message without storing it.
+
+        Returns:
+            The seq and time; those of the first attempt for a retry.
+
+        Raises:
+            InvalidArgument: The message is malformed or too long.
+            UnknownUser: The sender or the other user does not exist.
+            UnknownGroup: The group does not exist.
+            MsgIdConflict: The msg_id belongs to another message.
+            ServerRefused: The sender may not send here (NotAMember, Blacklisted, NotFriends, Muted, RateLimited), or the
+                operator's back end refused the message.
+            StorageError: The store failed; nothing was stored.
         """
         if outgoing.lookup_only:
             return await self._lookup(outgoing, timeline_of(outgoing.sender, key))
@@ -78,7 +96,7 @@ class MessagePoster:
                 asked = await self._run_before_send_webhook(outgoing, destination, online=online)
                 if isinstance(asked, PostResult):
                     return asked
-                if asked.msg_body is not outgoing.msg_body:  # rewritten: it has the limits, and the content, of any other
+                if asked.msg_body is not outgoing.msg_body:  # a body that the back end replaced must pass the same checks
                     media = self._rules.validator.check(replace(outgoing, msg_body=asked.msg_body))
                 approved, destination = asked, await resolve(self._entities, outgoing.sender, key)
         try:
@@ -128,7 +146,7 @@ class MessagePoster:
     async def _run_before_send_webhook(
         self, outgoing: OutgoingMessage, destination: Destination, *, online: bool
     ) -> ApprovedMessage | PostResult:
-        """Run the before-send webhook. Retries of stored messages skip it, and so do senders who are refused anyway."""
+        """Run the before-send webhook. Retries of stored messages and senders outside the conversation skip the webhook."""
         existing = await self._store.timelines.find_existing(self._entry(outgoing, destination.timeline, b""))
         if existing is not None:
             self._metrics.duplicates.inc()
@@ -141,10 +159,10 @@ class MessagePoster:
         )
 
     def _sender_lock(self, sender: str) -> asyncio.Lock:
-        """Return the lock in which one sender's messages wait, in their order, while what they need is read.
+        """Return the lock that keeps one sender's messages in order while their sender and destination are read.
 
-        After it nothing is awaited until the store has the entry: so they are numbered as they came, also when only the
-        first had to wait.
+        Nothing is awaited between the lock and the store, so the messages get their seqs in order even if only the first one
+        had to wait for a read.
         """
         lock = self._sender_locks.get(sender)
         if lock is None:
@@ -152,14 +170,14 @@ class MessagePoster:
         return lock
 
     async def _existing_or_raise(self, outgoing: OutgoingMessage, timeline: str, refusal: ServerRefused) -> PostResult:
-        """Return where a retry is stored, whatever was decided since; refuse everything else."""
+        """Return the seq of a retry, to which later restrictions do not apply, or raise the refusal."""
         existing = await self._store.timelines.find_existing(self._entry(outgoing, timeline, b""))
         if existing is None:
             raise refusal
         return PostResult(existing.seq, existing.time)
 
     async def _lookup(self, outgoing: OutgoingMessage, timeline: str) -> PostResult:
-        """Return where this sender's msg_id is stored, with any body; seq 0: nowhere, and nothing of it is on its way."""
+        """Return the seq of the sender's msg_id with any body, or seq 0 if no such message is stored or being stored."""
         async with self._sender_lock(outgoing.sender):
             asked = replace(self._entry(outgoing, timeline, b""), fingerprint=b"")
         existing = await self._store.timelines.find_existing(asked)
@@ -174,7 +192,7 @@ class MessagePoster:
         contacts: tuple[str, ...] = (),
         media: tuple[MediaRef, ...] = (),
     ) -> NewEntry:
-        # without the sender's clock, Random alone does not tell two messages apart: one REST client never changes it
+        # Random alone does not identify a message, because some REST clients always send the same number
         named = bool(outgoing.client_time and outgoing.random)
         return NewEntry(
             timeline=timeline,

@@ -1,34 +1,39 @@
-"""How many messages a group takes: a token bucket each. Under overload likes go first, red packets last.
+"""Rate limit of groups, with one token bucket for each group. Under overload, low priorities are refused first.
 
-Pure; the clock is an argument. Invariant: at every moment, what admits a like admits an ordinary message, and what admits
-that admits a red packet.
+The module does no I/O, and the clock is an argument. Invariant: a bucket that admits a message admits any message of a higher
+priority.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-BUCKETS_LIMIT = 10_000  # groups in memory; a full bucket is as good as none, so those go first
+BUCKETS_LIMIT = 10_000  # groups in memory; a full bucket equals none, so full ones are removed first
 
-# How much of the bucket must be left over for what matters more. A red packet may take what the next 10 buckets will
-# hold: it is never shed at ten times the rate, and a flood that calls itself red packets still ends somewhere.
+# Share of the bucket that is reserved for higher priorities. High priority may overdraw the bucket ten times: it is not refused
+# at ten times the rate, but a flood of messages with this priority is limited too.
 RESERVE: Mapping[str, float] = {"High": -10.0, "Normal": 0.0, "Low": 0.5, "Lowest": 0.75}
 
 
 class GroupRateLimiter:
-    """`rate` messages a second and group, saved up to `burst_s` seconds; 0: no limit."""
+    """Token buckets of groups.
+
+    Args:
+        rate: Messages per second in each group; 0 for no limit.
+        burst_s: Time for which an unused rate is saved for a burst, in seconds.
+    """
 
     def __init__(self, rate: float, burst_s: float) -> None:
         self._rate = rate
         self._capacity = max(1.0, rate * burst_s)
-        self._buckets: dict[str, tuple[float, float]] = {}  # group → what was left, and when
+        self._buckets: dict[str, tuple[float, float]] = {}  # group → tokens, and the time of that number
 
     def admit(self, group_id: str, priority: str, now: float) -> float:
-        """0 and a token taken, or how many seconds until this priority would be admitted."""
+        """Take a token and return 0, or return the seconds until a message of this priority is admitted."""
         if not self._rate:
             return 0.0
         left, then = self._buckets.get(group_id, (self._capacity, now))
-        if now < then:  # the clock was set back: what is left stays, and grows from here on
+        if now < then:  # the clock was set back: keep the tokens, and add to them from now on
             then = now
             self._buckets[group_id] = left, now
         left = min(self._capacity, left + max(0.0, now - then) * self._rate)
@@ -44,7 +49,7 @@ class GroupRateLimiter:
         return RESERVE[priority]
 
     def _forget(self, now: float) -> None:
-        """Drop the buckets that are full again; when none is, the oldest."""
+        """Remove the full buckets, or the oldest bucket if none is full."""
         full = [g for g, (left, then) in self._buckets.items() if left + (now - then) * self._rate >= self._capacity]
         for group_id in full or [next(iter(self._buckets))]:
             del self._buckets[group_id]

@@ -1,4 +1,4 @@
-"""Messages as they were sent, and the checks that each passes, whoever sends it and wherever to. Pure."""
+"""Messages as sent by users, and the checks of their form, which depend on neither sender nor destination. No I/O."""
 
 from __future__ import annotations
 
@@ -15,11 +15,18 @@ from ...protocol.media import MediaRef, media_refs
 from ...protocol.merger_elem import RELAY_TYPE, validate_relay
 from ...protocol.notices import SERVER_ELEMS
 
-PUSH_LIMIT_BYTES = 4096  # what the push services of phones take
+PUSH_LIMIT_BYTES = 4096  # the limit of the push services of phones
 
 
 class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
-    """A message as its sender sent it: decoded, not checked yet."""
+    """A decoded but unchecked message of a user.
+
+    Attributes:
+        origin: Number of the sender's session, or 0.
+        lookup_only: Look up the seq of a stored message instead of sending.
+        mentions: The mentioned users; "" stands for all members.
+        receipt: Request read receipts.
+    """
 
     sender: str
     msg_body: msgspec.Raw
@@ -29,13 +36,13 @@ class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
     cloud_custom_data: str = ""
     priority: str = ""
     origin: int = 0
-    lookup_only: bool = False  # it is only asked where it stands
+    lookup_only: bool = False
     push: PushInfo | msgspec.UnsetType = msgspec.UNSET
-    mentions: tuple[str, ...] = ()  # "": everybody
+    mentions: tuple[str, ...] = ()
     receipt: bool = False
 
     def fingerprint(self) -> bytes:
-        """Return a hash by which a resend differs from another message of the same msg_id."""
+        """Return a hash of the content, which distinguishes a resend from another message with the same msg_id."""
         digest = hashlib.blake2b(bytes(self.msg_body), digest_size=16)
         digest.update(b"\0" + self.cloud_custom_data.encode())
         return digest.digest()
@@ -43,22 +50,26 @@ class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class MessageValidator:
-    """`media_url`: where this server's own content is."""
+    """Checker of the form of messages. `media_url` is the URL under which this server serves media content."""
 
     max_message_bytes: int
     media_url: str = ""
 
     def check(self, outgoing: OutgoingMessage) -> tuple[MediaRef, ...]:
-        """Check a message's form, and return the content that its elems name.
+        """Check the form of a message, and return the media content that its elems refer to.
 
-        The store decides with the entry whether the sender may read that content. Raises InvalidArgument, InvalidElem,
-        MessageTooLong.
+        The store checks in the transaction of the entry that the sender may read that content.
+
+        Raises:
+            MessageTooLong: MsgBody or OfflinePushInfo is over its limit (93000).
+            InvalidElem: An elem is malformed, or reserved for the server (90002, 90010).
+            InvalidArgument: Another field is malformed (90002, 90005).
         """
         size = len(bytes(outgoing.msg_body))
         if size > self.max_message_bytes:
-            raise MessageTooLong(f"the message is {size} bytes long, the limit is {self.max_message_bytes}", code=93000)
+            raise MessageTooLong(f"MsgBody is {size} bytes long, the limit is {self.max_message_bytes}", code=93000)
         if not 0 <= outgoing.random < 1 << 32 or not 0 <= outgoing.client_time < 1 << 32:
-            raise InvalidArgument("MsgRandom and MsgClientTime are 32-bit numbers", code=90005)
+            raise InvalidArgument("MsgRandom and MsgClientTime must be 0 to 4294967295", code=90005)
         if isinstance(outgoing.push, PushInfo) and (size := len(encode(outgoing.push))) > PUSH_LIMIT_BYTES:
             raise MessageTooLong(f"OfflinePushInfo is {size} bytes long, the limit is {PUSH_LIMIT_BYTES}", code=93000)
         try:
@@ -66,12 +77,12 @@ class MessageValidator:
         except ProtocolError as exc:
             raise InvalidArgument(exc.info, code=90002) from exc
         if not members:
-            raise InvalidElem("MsgBody is empty: a message holds at least one elem", code=90002)
+            raise InvalidElem("MsgBody is empty; a message needs at least one elem", code=90002)
         for member in members:
             if member.msg_type in SERVER_ELEMS:
-                raise InvalidElem(f"{member.msg_type} is the server's own: nobody can send it", code=90010)
+                raise InvalidElem(f"{member.msg_type} is reserved for the server and cannot be sent", code=90010)
             if not bytes(member.msg_content).startswith(b"{"):
-                raise InvalidElem(f"MsgContent of {member.msg_type} must be an object", code=90010)
+                raise InvalidElem(f"MsgContent of {member.msg_type} must be a JSON object", code=90010)
             if member.msg_type == RELAY_TYPE:
                 validate_relay(member.msg_content)
         return tuple(media_refs(members, self.media_url))

@@ -1,1 +1,1 @@
-"""Devices that are logged in: their sessions, device slots, and the fan-out of pushes."""
+"""Logged-in devices: their sessions, device slots, and the fan-out of pushes."""

@@ -1,6 +1,7 @@
-"""What this node hears on the bus: it goes to its sessions and its cache.
+"""Listener that passes events of the bus to the sessions and the entity cache of this node.
 
-Invariant: whatever may have been lost is asked for again, by every device and before every decision.
+Invariant: after a possible loss every device compares its seqs with the server, and every entity is read again before its next
+use.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from .fanout import Fanout
 
 
 class Backlog(Protocol):
-    """Work that any node may take over from one that is gone."""
+    """Work that any node can take over from a lost node."""
 
     def scan_backlog(self) -> None:
-        """Find what the other node left undone."""
+        """Find the work that the lost node did not finish."""
         ...
 
 
 class BusListener:
-    """The listener of this node."""
+    """The listener of this node. `rng` spreads the devices that compare after a possible loss."""
 
     def __init__(
         self, fanout: Fanout, entities: EntityCache, device_slots: DeviceSlots, backlog: Backlog, rng: random.Random
@@ -36,23 +37,30 @@ class BusListener:
         self._rng = rng
 
     def receive(self, event: Event) -> None:
+        """Push an event to the sessions of its users."""
         self._fanout.receive(event)
 
     def invalidate(self, facts: Invalidation) -> None:
+        """Remove entities from the cache that another node has changed."""
         self._entities.invalidate(facts)
 
     def online(self, user: str) -> bool:
+        """Return True if a user has a session on this node."""
         return self._fanout.online(user)
 
     def on_remote_login(self, login: LoginAnnouncement) -> None:
+        """End older sessions of a device that logged in on another node."""
         self._device_slots.on_remote_login(login)
 
     def on_node_lost(self) -> None:
+        """Take over the deliveries of a lost node."""
         self._backlog.scan_backlog()
 
     def compare(self, users: Iterable[str]) -> None:
+        """Make the devices of users compare their seqs with the server."""
         self._fanout.compare(users)
 
     def on_possible_loss(self, *, away: bool) -> None:
+        """Invalidate the cache, and make all devices compare their seqs with the server."""
         self._entities.invalidate_all(away=away)
         self._fanout.compare_all(self._rng, self._device_slots.recheck_session)

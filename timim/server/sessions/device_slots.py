@@ -1,7 +1,7 @@
-"""Which devices of a user may be online together. The latest login holds the slot; the device that lost it is told so.
+"""Device slots limit the devices of a user that are online together. The latest login gets the slot and ends the older session.
 
-A device that comes back by itself after a cut does not take a slot from one that logged in meanwhile, on whichever node:
-the store knows the holder of a slot, and the login on another node is a hint to look there.
+A device that reconnects does not take the slot from a device that logged in meanwhile, on any node. The store records the
+holder of each slot; a login announced by another node makes this node check the store.
 """
 
 from __future__ import annotations
@@ -22,12 +22,18 @@ from .session import LOST_DEVICE_SLOT, SUPERSEDED, Session
 
 log = logging.getLogger("timim.server")
 Policy = Literal["all", "platform", "one"]
-LOGOUT_GRACE_S = 2.0  # a log-out's round trip, on a slow line
-USER_LOCKS = 256  # logins of so many users at once wait for the store; those of one user come one after the other
+LOGOUT_GRACE_S = 2.0  # round trip of a logout on a slow connection
+USER_LOCKS = 256  # logins of one user are sequential; logins of this many users can wait for the store at once
 
 
 class DeviceSlots:
-    """The device slots of users with sessions on this node. `policy`: all devices at once, one of each platform, or one."""
+    """The device slots of users with sessions on this node.
+
+    Args:
+        policy: "all" for any number of devices, "platform" for one device of each platform, "one" for one device.
+        store: Store of the slots' holders, shared by all nodes.
+        fanout: The sessions of this node.
+    """
 
     def __init__(self, policy: Policy, store: DeviceSlotStore, fanout: Fanout) -> None:
         self._policy = policy
@@ -38,26 +44,26 @@ class DeviceSlots:
 
     @asynccontextmanager
     async def acquire(self, session: Session) -> AsyncIterator[None]:
-        """Hold the slot for a session that logs in, and end the user's other sessions in that slot.
+        """Take the slot for a new session, end the user's other sessions in that slot, and run the block.
 
-        The same device's older session ends in any case.
+        An older session of the same device ends under every policy.
 
         Raises:
-            KickedOffline: The device comes back to a slot that another device holds now; or the same device gave this login
-                up and overtook it by a later one, which a busy server must not end when it comes to this login after that.
-            StorageError: The holder is not known.
+            KickedOffline: A device reconnects but another device has taken its slot, or a later login of the same device
+                has overtaken this one.
+            StorageError: The store did not respond.
         """
         client = session.client
         of_its_run = (other for other in self._fanout.of(session.user) if client.run and other.client.run == client.run)
         if any(other.client.attempt > client.attempt for other in of_its_run):
-            raise KickedOffline("a later login of this device came first")
+            raise KickedOffline("a later login of this device was processed first; this one was given up")
         slot = self._slot(client.platform)
         async with self._user_lock(session.user):
             if slot is not None and not await self._store.acquire(session.user, slot, client.device, resumed=client.resumed):
-                raise KickedOffline("another login took this device's place")
+                raise KickedOffline("another device took the device slot; log in again to take it back")
             for other in self._fanout.of(session.user):
                 if other.client.device == client.device:
-                    _kick(other, "this device logged in once more")
+                    _kick(other, "this device logged in again")
                 elif slot is not None and self._slot(other.client.platform) == slot:
                     _kick(other, "another device logged in")
             yield
@@ -67,21 +73,21 @@ class DeviceSlots:
         for other in self._fanout.of(login.user):
             if other.client.device == login.device and other.started_at < login.at:
                 if login.resumed:
-                    other.close(SUPERSEDED)  # the rest of a connection that was cut
+                    other.close(SUPERSEDED)  # its connection was lost, so there is nobody to notify
                 else:
-                    _kick(other, "this device logged in once more")
+                    _kick(other, "this device logged in again")
         self._spawn_recheck(login.user, login.platform)
 
     def recheck_session(self, session: Session) -> None:
-        """Check the holder of a session's slot: the login on another node may have gone unheard."""
+        """Check the holder of a session's slot, because the announcement of a login on another node may be lost."""
         self._spawn_recheck(session.user, session.client.platform)
 
     async def recheck(self, user: str, platform: str) -> None:
-        """End the user's sessions of this node in a slot that another device holds."""
+        """End the user's sessions on this node whose slot another device has taken."""
         slot = self._slot(platform)
         if slot is None:
             return
-        async with self._user_lock(user):  # a login here that takes the slot meanwhile must not be judged by the older holder
+        async with self._user_lock(user):  # a concurrent login here must not be compared with an outdated holder
             try:
                 holder = await self._store.holder(user, slot)
             except TimimError as exc:
@@ -98,16 +104,16 @@ class DeviceSlots:
             task.add_done_callback(self._rechecks.discard)
 
     async def release(self, session: Session) -> None:
-        """Free the slot of a device that logged out."""
+        """Free the slot of a device that logged out. Errors of the store are logged only."""
         slot = self._slot(session.client.platform)
         if slot is not None:
             try:
                 await self._store.release(session.user, slot, session.client.device)
             except TimimError as exc:
-                log.warning("the device slot of %s is kept: %s", session, exc)  # a login takes it all the same
+                log.debug("could not release the device slot of %s: %s", session, exc)  # the next login takes it anyway
 
     async def close(self) -> None:
-        """Cancel the checks under way."""
+        """Cancel the checks in progress."""
         for task in self._rechecks:
             task.cancel()
         await asyncio.gather(*self._rechecks, return_exceptions=True)
@@ -126,7 +132,7 @@ class DeviceSlots:
 
 
 def known_platform(name: str) -> str:
-    """Return the platform that counts for device slots: a known one, or "other"."""
+    """Return the name of the platform for device slots: `name` if it is known, otherwise "other"."""
     return name if name in PLATFORMS else "other"
 
 
@@ -136,5 +142,5 @@ def _kick(session: Session, why: str) -> None:
     session.notify(PushEvent(event=EVENT_C2C_NOTICE, sub_msg_type=SUB_KICKED, kick=kick, notices=notices))
     if session.client.is_timim:
         session.close(LOST_DEVICE_SLOT)
-    else:  # other clients log out first, and tell their users only when that is answered
+    else:  # other clients log out first, and notify their users only after the reply
         asyncio.get_running_loop().call_later(LOGOUT_GRACE_S, session.close, LOST_DEVICE_SLOT)

@@ -1,4 +1,4 @@
-"""Bus events to the sessions of this node. A user's devices are found by the user's id, never by scanning."""
+"""Fan-out of bus events to the sessions of this node. Sessions are indexed by user id, so no event scans all of them."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from ...protocol.session import RawEvent
 from ..bus.base import Event
 from .session import Session
 
-LAST_OF_TENCENT = 10_000  # Event numbers above it are timim's own
-COMPARE_AFTER_S = 0.1  # a subscription made anew is known to all NATS servers by then: what is posted later is heard
-COMPARE_WITHIN_S = 1.0  # sessions are told over so long, so that they do not all ask the store at once
+LAST_OF_TENCENT = 10_000  # Event numbers above this one are timim extensions
+COMPARE_AFTER_S = 0.1  # time for all NATS servers to learn of a renewed subscription; later messages are received
+COMPARE_WITHIN_S = 1.0  # sessions compare at random times in this interval, so that they do not query the store at once
 
 
 class Fanout:
-    """Who is online on this node."""
+    """The sessions of this node, by user."""
 
     def __init__(self) -> None:
         self._sessions: dict[str, dict[int, Session]] = {}
-        self._comparing: dict[int, asyncio.TimerHandle] = {}  # session → when it will be told
+        self._comparing: dict[int, asyncio.TimerHandle] = {}  # session → timer of its gap announcement
 
     def add(self, session: Session) -> None:
+        """Add a session, which receives events from now on."""
         self._sessions.setdefault(session.user, {})[session.number] = session
 
     def remove(self, session: Session) -> None:
+        """Remove a session, if it is there."""
         devices = self._sessions.get(session.user)
         if devices is not None:
             devices.pop(session.number, None)
@@ -36,20 +38,22 @@ class Fanout:
             handle.cancel()
 
     def of(self, user: str) -> list[Session]:
+        """Return the sessions of a user on this node."""
         return list(self._sessions.get(user, {}).values())
 
     def online(self, user: str) -> bool:
-        """Whether a device is logged in. One that logged out is not, while its socket is being closed."""
+        """Return True if a user has a session on this node that is not being closed."""
         return any(not session.closed_because for session in self._sessions.get(user, {}).values())
 
     def all(self) -> list[Session]:
+        """Return all sessions of this node."""
         return [session for devices in self._sessions.values() for session in devices.values()]
 
     def __len__(self) -> int:
         return sum(map(len, self._sessions.values()))
 
     def receive(self, event: Event) -> None:
-        """Hand an event to every device it is for."""
+        """Push an event to all sessions of its users, except the session that caused it."""
         for user in event.users:
             for number, session in self._sessions.get(user, {}).items():
                 if number == event.origin:
@@ -60,15 +64,17 @@ class Fanout:
                     session.notify(decode(RawEvent, event.plain))
 
     def compare(self, users: Iterable[str]) -> None:
-        """Tell the devices of these to ask what is new: hints may have been lost."""
+        """Make the devices of users compare their seqs with the server now, because events may have been lost."""
         for user in users:
             for session in self.of(user):
                 session.announce_gap()
 
     def compare_all(self, rng: random.Random, also: Callable[[Session], None]) -> None:
-        """Tell every device, once between COMPARE_AFTER_S and COMPARE_WITHIN_S from now, however many doubts there are.
+        """Make every device compare its seqs once, at a random time from COMPARE_AFTER_S to COMPARE_WITHIN_S from now.
 
-        `also` is called with each session then.
+        Args:
+            rng: Source of the random times.
+            also: Called with each session at its time.
         """
         loop = asyncio.get_running_loop()
         first = loop.time() + COMPARE_AFTER_S

@@ -1,8 +1,8 @@
-"""One logged-in device. What waits for it is bounded: a device that reads too slowly is closed, and catches up by seq.
+"""Session of one logged-in device, with a bounded queue of outgoing frames.
 
-Pushes that it does not take close it. Replies, which it asked for, do not: its next requests wait until they are taken.
-Everything that waits goes out together: pushes as one `msg_push`, and for a timim client all frames in one websocket
-message. Order is kept: what is queued first leaves first.
+Too many unread pushes close the session; the client reconnects and catches up by seq. Too many unread replies do not: the
+client's next requests wait instead. All queued pushes are sent as one `msg_push`, and a timim client gets all queued frames in
+one websocket message. Frames are sent in the order in which they were queued.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from ...protocol.session import Push, PushEvent, RawEvent
 
 _numbers = itertools.count(1)
 FRAMES_IN_ONE_MESSAGE = 512
-READS_TOO_SLOWLY = "reads too slowly"
-STOPPING = "the server is stopping"
-LOST_DEVICE_SLOT = "another login took this place"
-SUPERSEDED = "this device came back on another connection"
+READS_TOO_SLOWLY = "the client reads too slowly; it can reconnect and catch up"
+STOPPING = "the server is stopping; reconnect, to another server if there is one"
+LOST_DEVICE_SLOT = "another login took the device slot"
+SUPERSEDED = "this device reconnected on another connection"
 LOGGED_OUT = "logged out"
 
 
@@ -35,16 +35,26 @@ def _any_device() -> str:
 
 @dataclass(frozen=True, slots=True)
 class ClientInfo:
-    """What a login says of the client. The defaults are those of a client that is not timim's."""
+    """Properties of a client, as given at its login. The defaults are those of a client that is not timim's.
 
-    first_request: int = 0  # the number of the login; a timim client numbers its requests without gaps
-    is_timim: bool = False  # it knows what Tencent's wire lacks
-    batch: bool = False  # it takes many frames in one websocket message
-    device: str = field(default_factory=_any_device)  # a client that has no lasting name is another each time
+    Attributes:
+        first_request: Number of the login request; a timim client numbers its requests without gaps.
+        is_timim: The client knows timim extensions.
+        batch: The client accepts several frames in one websocket message.
+        device: Permanent id of the device; a client without one gets a new id at each login.
+        run: Id of this run of the client.
+        attempt: Number of the login in this run.
+        resumed: The login is an automatic reconnect.
+    """
+
+    first_request: int = 0
+    is_timim: bool = False
+    batch: bool = False
+    device: str = field(default_factory=_any_device)
     platform: str = "web"
     run: str = ""
     attempt: int = 0
-    resumed: bool = False  # it came back by itself after a cut
+    resumed: bool = False
 
 
 class Session:
@@ -65,7 +75,7 @@ class Session:
         self._queue_bytes = queue_bytes
         self._now = now
         self._out: list[bytes | list[RawEvent] | None] = []
-        self._out_bytes = 0  # of pushes
+        self._out_bytes = 0  # of pushes only
         self._reply_bytes = 0
         self._taken = asyncio.Event()
         self._last_request = client.first_request
@@ -79,13 +89,13 @@ class Session:
         self._wake.set()
 
     async def wait_for_room(self) -> None:
-        """Wait until few enough replies wait to be written."""
+        """Wait until the queued replies are smaller than `queue_bytes`."""
         while self._reply_bytes > self._queue_bytes:
             self._taken.clear()
             await self._taken.wait()
 
     def push(self, kind: int, payload: msgspec.Raw) -> None:
-        """Queue an entry for the next msg_push; a session that is being closed catches up by seq instead."""
+        """Queue an entry for the next msg_push. A session that is being closed ignores it and catches up by seq."""
         if self.closed_because:
             return
         events = self._open_push()
@@ -95,47 +105,48 @@ class Session:
         self._grow(len(bytes(payload)))
 
     def notify(self, event: RawEvent) -> None:
-        """Queue an event that is no entry."""
+        """Queue an event that is no entry of a timeline. A session that is being closed ignores it."""
         if self.closed_because:
             return
         self._open_push().append(event)
         self._grow(64)
 
     def announce_gap(self) -> None:
-        """Tell a timim client that hints may have been lost: a push's number left out says so. It asks what is new."""
+        """Make a timim client compare its seqs with the server, by skipping the number of one push."""
         if self.client.batch and not self.closed_because and None not in self._out:
             self._out.append(None)
             self._grow(64)
 
     def follows(self, seq: int) -> bool:
-        """Tell the next request of a timim client, which numbers them without gaps, from one that came twice.
+        """Return True for the next request of a timim client, and False for a duplicate of an earlier one.
 
-        Raises ProtocolError when one was lost on the way: to answer the later ones would change their order.
+        Raises:
+            ProtocolError: A request was lost; answering the later ones would change their order.
         """
         if seq > self._last_request + 1:
-            raise ProtocolError(f"request {self._last_request + 1} was lost on the way: {seq} came after {self._last_request}")
+            raise ProtocolError(f"request {self._last_request + 1} was lost: request {seq} follows {self._last_request}")
         follows = seq > self._last_request
         self._last_request = max(seq, self._last_request)
         return follows
 
     @property
     def pushes(self) -> int:
-        """How many pushes leave before what is queued next."""
+        """Number of the last push that is queued."""
         return self._pushes_written + sum(2 if item is None else isinstance(item, list) for item in self._out)
 
     def close(self, why: str) -> None:
-        """Ask the endpoint to end the session; the first reason counts."""
+        """Request the endpoint to end the session. Only the first reason counts."""
         self.closed_because = self.closed_because or why
         if not self.closing.done():
             self.closing.set_result(None)
 
     def finish(self) -> None:
-        """Nothing more will be queued: once what is there is written, the socket is closed."""
+        """Close the socket once all queued frames are written; nothing may be queued after this call."""
         self._finished = True
         self._wake.set()
 
     async def next_messages(self) -> list[bytes]:
-        """Wait for something to write; the websocket messages that hold all that waits. Empty: close the socket."""
+        """Wait for queued frames, and return them as websocket messages; an empty list means to close the socket."""
         while not self._out:
             if self._finished:
                 return []
@@ -165,7 +176,7 @@ class Session:
 
     def _encode_push(self, events: list[RawEvent] | None) -> bytes:
         self._pushes_written += 1 if events is not None else 2
-        seq = self._pushes_written  # a device sees by it that a push was lost, or came twice
+        seq = self._pushes_written  # lets the client detect lost and duplicate pushes
         need_ack = 0 if self.client.batch else 1
         push = Push(session_data=str(seq), need_ack=need_ack, events=events or [])
         return encode_frame(Head(PUSH, seq=seq, time=int(self._now())), encode(push))

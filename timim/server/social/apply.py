@@ -1,6 +1,6 @@
-"""Applying changesets: changes and entries in one transaction, then the pushes.
+"""Applying changesets: store changes and entries in one transaction, then push the notices.
 
-A changeset whose application has begun is applied to its end, even when the request that asked for it is cancelled.
+Once begun, a changeset is applied completely, even if its request is cancelled.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger("timim.server")
 
 
 class ChangesetApplier:
-    """Those under way. `now` is the server's clock in seconds since 1970."""
+    """The changesets that are being applied. `now` is the server's clock in seconds since 1970."""
 
     def __init__(self, bus: Bus, entities: EntityCache, *, now: Callable[[], float]) -> None:
         self._bus = bus
@@ -31,22 +31,28 @@ class ChangesetApplier:
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def apply(self, changeset: Changeset) -> None:
-        """Store changes and entries in one transaction, then push; also when the caller is gone meanwhile.
+        """Store changes and entries in one transaction, then push the notices. Cancelling does not stop the work.
 
-        Nothing may be awaited between a changeset's making and this call: what it was decided by must still hold.
+        Nothing may be awaited between deciding a changeset and this call: the entities from which it was decided must
+        still be the current ones.
+
+        Raises:
+            GroupExists: The id of a new group is taken.
+            StaleRead: Another node changed an entity; read the entities again and decide again.
+            StorageError: The store failed.
         """
         entries = [
             NewEntry(n.timeline, "", None, b"", n.tail, int(self._now()), contacts=(n.user,) if n.user else ())
             for n in changeset.notices
         ]
-        applied = self._entities.apply(changeset.changes, entries)  # in the cache from here on
+        applied = self._entities.apply(changeset.changes, entries)  # the cache has the changes from here on
         task = asyncio.create_task(self._publish(changeset.notices, applied), name="timim changeset")
         self._under_way.add(task)
         task.add_done_callback(self._done)
         await asyncio.shield(task)
 
     async def drain(self, limit_s: float | None = None) -> None:
-        """Wait for the changesets under way, so long at the most."""
+        """Wait at most `limit_s` seconds for the changesets that are being applied."""
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=limit_s and max(0.0, limit_s))
 
@@ -65,4 +71,4 @@ class ChangesetApplier:
             and (error := task.exception()) is not None
             and not isinstance(error, ServerRefused | StaleRead)
         ):
-            log.error("a changeset failed: %r", error)  # whoever asked hears it too, if they still wait
+            log.error("applying a changeset failed: %r", error)  # the caller may not wait for the error any more

@@ -1,4 +1,4 @@
-"""Changesets: changes of rows, and the notices that tell users about them.
+"""Changesets: row changes, and the notices that inform users of them.
 
 Pure. The rules (group_rules.py, friend_rules.py) decide a changeset; apply.py stores it in one transaction and pushes it.
 """
@@ -20,7 +20,10 @@ from ..store.base import Change, Member, StoredAccount, StoredGroup, group_timel
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """An entry to come: `kind` is its push's Event; `user` hears of it, or who is in `members` when it is published."""
+    """A notice that becomes an entry. `kind` is the Event number of its push.
+
+    The recipient is `user`, or everyone who is in `members` when the notice is published.
+    """
 
     timeline: str
     sender: str
@@ -33,18 +36,18 @@ class Notice:
     group_id: str = ""
 
     def recipients(self, seq: int) -> Iterable[str]:
-        """Who is told, once it has this seq."""
+        """Return the users who get the notice with this seq."""
         return (self.user,) if self.members is None else users_who_see(self.members, seq)
 
 
 def users_who_see(members: Mapping[str, Member], seq: int) -> Iterable[str]:
-    """Return the members who may see this seq: one who came in meanwhile does not get earlier messages."""
+    """Return the members who may see this seq. Newer members do not get earlier messages."""
     return (user for user, member in members.items() if member.floor <= seq)
 
 
 @dataclass(slots=True)
 class Changeset:
-    """Changes first, entries after them, in this order."""
+    """Row changes, and the notices that are appended after them, both in order."""
 
     changes: list[Change] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
@@ -57,7 +60,7 @@ class Changeset:
 
 
 def tip(group: StoredGroup, operator: StoredAccount, content: wire.GroupTipContent, member_num: int) -> Notice:
-    """Make the tip of a change of a group; it goes to the members of the moment when it is published."""
+    """Build the tip for a change of a group. Its recipients are the members at the time of publishing."""
     member = group.members.get(operator.user_id)
     content.operator, content.member_num = operator.user_id, member_num
     facts = EntryGroupInfo(
@@ -104,7 +107,7 @@ def group_notice(
     user_field: str = "",
     users: Sequence[str] = (),
 ) -> Notice:
-    """Make a notice about a group for one user's system timeline; the fields are those of wire.GroupNoticeContent."""
+    """Build a notice about a group for one user's system timeline. The arguments are fields of wire.GroupNoticeContent."""
     content = wire.GroupNoticeContent(
         report_type=report_type,
         group_id=group.group_id,
@@ -121,7 +124,7 @@ def group_notice(
 
 
 def relation(user: str, content: wire.RelationContent) -> Notice:
-    """Make a notice of changed relationships, or of a friend's profile, for one user's system timeline."""
+    """Build a notice of changed relationships, or of a friend's profile, for one user's system timeline."""
     body, packed = _packed(wire.RELATION, content)
     kind = session.EVENT_PROFILE if content.profile else session.EVENT_RELATION
     return _to(user, kind, body, packed)

@@ -1,8 +1,8 @@
-"""Accounts, groups and relationships, cached in memory once they were read. No I/O but the store's.
+"""A cache of accounts, groups and relationships, filled from the store.
 
-Invariant: the cache has the changes of a changeset before anything else can be decided here, and drops them when the store
-fails. Changes of another node invalidate the cache; a changeset decided from values that are stale but not invalidated yet is
-refused by the store (StaleRead) and decided again: see docs/cluster.md.
+Invariant: the cache contains the changes of a changeset before this node can decide the next one, and drops them if the
+store fails. Changes of another node invalidate cached entities. If a changeset was decided from an entity that is stale but
+not invalidated yet, the store raises StaleRead, and the changeset is decided again: see docs/explanation/cluster.md.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from ..store.base import (
 
 T = TypeVar("T")
 
-CACHE_LIMIT = 100_000  # of each kind: some 50 MB at the most; the oldest go first
-UNKNOWN_FLOOR = 1 << 62  # a floor that only the commit will know: until then its member reads nothing
+CACHE_LIMIT = 100_000  # entities of each kind, at most about 50 MB; the oldest are evicted first
+UNKNOWN_FLOOR = 1 << 62  # a first visible seq that only the commit determines: until then the member sees nothing
 
 
 class EntityCache:
-    """Accounts, groups and relationships, by id. Other nodes are told over the bus what was changed here."""
+    """The cached accounts, groups and relationships of one node. Changes are announced to other nodes over the bus."""
 
     def __init__(self, store: Store, bus: Bus) -> None:
         self._store = store
         self._bus = bus
-        self._trusting = True  # other nodes can say what they change
-        self._invalidations = 0  # how often something was forgotten: what was read meanwhile may be old
-        self._stale: set[tuple[str, str]] = set()  # cached, and read again before it is used again
+        self._trusting = True  # False while other nodes cannot announce their changes
+        self._invalidations = 0  # number of invalidations: an entity that was read during one may be stale
+        self._stale: set[tuple[str, str]] = set()  # cached entities that must be read again before use
         self._accounts: dict[str, StoredAccount] = {}
         self._groups: dict[str, StoredGroup] = {}
         self._relationships: dict[str, Relationships] = {}
-        self._dissolved: dict[str, None] = {}  # groups that were dissolved: a read under way must not bring one back
-        self._under_way = 0  # changesets whose commit is awaited
-        self._doubtful: list[Change] = []  # of failed changesets: forgotten again until nothing is under way
+        self._dissolved: dict[str, None] = {}  # dissolved groups: a concurrent read must not cache one again
+        self._under_way = 0  # number of changesets whose commit is awaited
+        self._doubtful: list[Change] = []  # changes of failed changesets, evicted after each commit until none is awaited
 
     async def account(self, user: str) -> StoredAccount:
         """Return an account. Raises UnknownUser."""
@@ -55,15 +55,15 @@ class EntityCache:
             learned = self._invalidations
             account = await self._store.accounts.get(user)
             if account is None:
-                raise UnknownUser(f"there is no account {user!r}: it exists from its first login on")
+                raise UnknownUser(f"there is no account {user!r}; an account is created by its first login")
             account = self._cache_read(self._accounts, "account", user, account, learned)
         return account
 
     async def ensure_account(self, user: str, *, nickname: str = "", face_url: str = "") -> StoredAccount:
-        """Return an account; create it when there is none."""
+        """Return an account with these values, after creating it if it does not exist."""
         known = self._accounts.get(user)
         if known is not None and not nickname and not face_url and not self._is_stale("account", user):
-            return known  # back after a cut, as thousands at once may be
+            return known  # without a read, because thousands of users may reconnect at the same time
         learned = self._invalidations
         account = await self._store.accounts.ensure(user, nickname=nickname, face_url=face_url)
         if nickname or face_url:
@@ -72,7 +72,7 @@ class EntityCache:
         return self._cache_read(self._accounts, "account", user, account, learned)
 
     async def group(self, group_id: str) -> StoredGroup:
-        """Return a group, the latest as long as nothing is awaited afterwards. Raises UnknownGroup."""
+        """Return a group. It is the current one until the caller awaits something. Raises UnknownGroup."""
         group = self._groups.get(group_id)
         if group is None or self._is_stale("group", group_id):
             learned = self._invalidations
@@ -84,14 +84,14 @@ class EntityCache:
         return group
 
     async def group_for(self, user: str, group_id: str) -> StoredGroup:
-        """Return a group to one of its members. Raises UnknownGroup, NotAMember."""
+        """Return a group of which `user` is a member. Raises UnknownGroup, NotAMember."""
         group = await self.group(group_id)
         if user not in group.members:
             raise NotAMember(f"{user!r} is not in group {group_id!r}")
         return group
 
     async def relationships(self, user: str) -> Relationships:
-        """Return a user's relationships, always the same object while they are cached."""
+        """Return a user's relationships. While they are cached, the object is always the same one."""
         relationships = self._relationships.get(user)
         if relationships is None or self._is_stale("relationships", user):
             learned = self._invalidations
@@ -103,12 +103,12 @@ class EntityCache:
         return relationships
 
     def invalidate(self, facts: Invalidation) -> None:
-        """Another node changed these: forget them."""
+        """Mark entities as stale that another node changed."""
         self._invalidations += 1
         self._mark_stale(facts)
 
     def invalidate_all(self, *, away: bool) -> None:
-        """Other nodes may have changed anything; while they are `away`, everything is read each time it is used."""
+        """Mark all entities as stale. While the bus is `away`, read each entity again whenever it is used."""
         self._invalidations += 1
         self._trusting = not away
         self._stale |= {("account", user) for user in self._accounts}
@@ -124,9 +124,10 @@ class EntityCache:
         return not self._trusting or (kind, key) in self._stale
 
     def _cache_read(self, cache: dict[str, T], kind: str, key: str, value: T, learned: int) -> T:
-        """Cache a value that was just read; after an invalidation meanwhile it is read again next time.
+        """Cache a value that was just read, and return the value to use.
 
-        While changesets are under way here, what they put there is newer than what was read.
+        After an invalidation during the read, the value is marked as stale. A cached value that is not stale is kept,
+        because a changeset of this node may have changed it during the read.
         """
         if key in cache and not self._is_stale(kind, key):
             return cache[key]
@@ -137,13 +138,18 @@ class EntityCache:
         return _cache_put(cache, key, value)
 
     async def create_group(self, group: StoredGroup) -> None:
-        """Create a group. Raises GroupExists."""
+        """Create a group. Raises GroupExists if its id is taken."""
         await self.apply([ch.InsertGroup(group)], [])
 
     def apply(self, changes: Sequence[Change], entries: Sequence[NewEntry]) -> Awaitable[list[Appended]]:
-        """Apply a changeset: the cache before this returns, the store in one transaction that the result waits for.
+        """Apply a changeset to the cache at once, and to the store in one transaction.
 
-        Raises (when awaited) GroupExists, StorageError. Whoever waits must not be cancelled: the cache is settled then.
+        The caller must not cancel the returned awaitable, because it also confirms or evicts the changes in the cache.
+
+        Raises:
+            GroupExists: The id of a new group is taken (raised when awaited, as the others).
+            StaleRead: Another node changed an entity; read the entities again and decide again.
+            StorageError: The store failed.
         """
         decided = self._read_versions(changes)
         stored = self._store.apply(changes, entries, decided)
@@ -199,7 +205,7 @@ class EntityCache:
             case ch.SetAccount(account):
                 self._accounts[account.user_id] = account
             case ch.InsertGroup():
-                pass  # it is there once the store took its id
+                pass  # cached after the commit, when it is certain that the id was free
             case ch.SetGroup(group):
                 self._groups[group.group_id] = group
             case ch.DissolveGroup(group_id, _):
@@ -245,7 +251,7 @@ class EntityCache:
 
 
 def _changed_entities(changes: Iterable[Change]) -> Invalidation:
-    """Name the existing entities that these changes change, each once."""
+    """Return the ids of the existing entities that these changes modify, each once."""
     accounts: dict[str, None] = {}
     groups: dict[str, None] = {}
     relationships: dict[str, None] = {}
@@ -274,7 +280,7 @@ def _changed_entities(changes: Iterable[Change]) -> Invalidation:
 
 
 def _invalidation(changes: Sequence[Change], seqs: dict[str, int]) -> Invalidation:
-    """Make the invalidation that other nodes get for stored changes."""
+    """Build the invalidation that other nodes get for stored changes."""
     facts = _changed_entities(changes)
     facts.joined, facts.left = {}, {}
     for change in changes:
@@ -293,14 +299,14 @@ def _invalidation(changes: Sequence[Change], seqs: dict[str, int]) -> Invalidati
 
 
 def _overwrite(known: Relationships, found: Relationships) -> Relationships:
-    """Update the same object with what was found: others hold it and decide by it."""
+    """Copy the values of `found` into `known`, because other code refers to this object."""
     for name in Relationships.__slots__:
         setattr(known, name, getattr(found, name))
     return known
 
 
 def _apply_relationship_change(relationships: dict[str, Relationships], change: ch.RelationshipChange) -> None:
-    """Change the relationships that are in memory: those of the changeset were read before it was made."""
+    """Apply a change to the cached relationships. Users whose relationships are not cached are skipped."""
     mine = relationships.get(change.owner) or Relationships()
     theirs = Relationships() if isinstance(change, ch.SetFriendGroups) else relationships.get(change.peer) or Relationships()
     match change:
@@ -325,7 +331,7 @@ def _apply_relationship_change(relationships: dict[str, Relationships], change: 
 
 
 def _cache_put(cache: dict[str, T], key: str, value: T) -> T:
-    """Put a value into the cache, and return the one that is there: somebody may have been faster."""
+    """Cache a value unless the key exists, and return the cached value."""
     if key in cache:
         return cache[key]
     if len(cache) >= CACHE_LIMIT:

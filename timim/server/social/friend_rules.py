@@ -1,7 +1,6 @@
-"""Friends, applications, friend groups, blacklist: changesets decided from the relationships of two users. Pure.
+"""Rules of friends, applications, friend groups and blacklists: changesets for the relationships of two users. Pure.
 
-Every change is an entry of the system timeline of each user it concerns, so all of a user's devices learn it. Results
-are TIM's own ResultCodes, one an account: 0 done, 30539 the other must agree first.
+Every change is an entry in the system timeline of each affected user, so that all devices of the users get it.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ REMARK_LIMIT_BYTES = 96
 WORDING_LIMIT_BYTES = 256
 GROUPS_LIMIT = 32
 BLACKLIST_LIMIT = 1000
-APPLICATIONS_LIMIT = 1000  # which wait for one user; older ones must be answered first
+APPLICATIONS_LIMIT = 1000  # unanswered applications of one user
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An account and its relations."""
+    """An account and its relationships."""
 
     account: StoredAccount
     relationships: Relationships
@@ -39,7 +38,7 @@ class Person:
 
 
 def checked_text(name: str, text: str, limit: int) -> str:
-    """`text` within its limit. Raises InvalidArgument 30001."""
+    """Return `text` if it has at most `limit` bytes. Raises InvalidArgument (30001)."""
     if (size := len(text.encode())) > limit:
         raise InvalidArgument(f"{name} is {size} bytes long, the limit is {limit}", code=30001)
     return text
@@ -48,29 +47,40 @@ def checked_text(name: str, text: str, limit: int) -> str:
 def added(
     me: Person, peer: Person, wanted: sns.NewFriend, *, both: bool, force: bool, now: int, limit: int
 ) -> tuple[Changeset, bool]:
-    """Add a friend, or ask to: the changeset, and whether they are friends now. Raises what forbids it."""
+    """Add a friend, or send a friend request.
+
+    Returns:
+        The changeset, and True if the users are friends now, False if the request must be accepted.
+
+    Raises:
+        InvalidArgument: The users are the same, or a text is too long (30001).
+        Blacklisted: One user is on the blacklist of the other (30515, 30525).
+        FriendRefused: The peer allows nobody to add them.
+        LimitReached: One of the users has too many friends, friend groups or applications.
+    """
     if peer.user == me.user:
-        raise InvalidArgument("nobody is their own friend", code=30001)
+        raise InvalidArgument("users cannot add themselves as a friend", code=30001)
     remark = checked_text("Remark", wanted.remark, REMARK_LIMIT_BYTES)
     wording = checked_text("AddWording", wanted.wording, WORDING_LIMIT_BYTES)
     if peer.user in me.relationships.blocked:
-        raise Blacklisted(f"{peer.user!r} is on your blacklist", code=30515)
+        raise Blacklisted(f"{peer.user!r} is on your blacklist; remove them from it first", code=30515)
     if me.user in peer.relationships.blocked:
         raise Blacklisted(f"you are on the blacklist of {peer.user!r}", code=30525)
     if peer.user in me.relationships.friends and (not both or me.user in peer.relationships.friends):
         return Changeset(), True
     groups = (wanted.group,) if wanted.group else ()
-    asks_back = peer.user in me.relationships.received_requests  # they asked for the same: agreed
+    asks_back = peer.user in me.relationships.received_requests  # mutual requests count as accepted
     allow = peer.account.allow_type or profiles.NEED_CONFIRM
     if not force and not asks_back and me.user not in peer.relationships.friends:
         if allow == profiles.DENY_ANY:
-            raise FriendRefused(f"{peer.user!r} lets nobody add them")
+            raise FriendRefused(f"{peer.user!r} does not accept friend requests")
         if allow == profiles.NEED_CONFIRM:
             if (
                 len(peer.relationships.received_requests) >= APPLICATIONS_LIMIT
                 and me.user not in peer.relationships.received_requests
             ):
-                raise LimitReached(f"{APPLICATIONS_LIMIT} applications wait for {peer.user!r} already", code=30012)
+                text = f"{peer.user!r} has {APPLICATIONS_LIMIT} unanswered friend requests, the limit; try again later"
+                raise LimitReached(text, code=30012)
             application = StoredApplication(wording, wanted.source, remark, wanted.group, both, now)
             asked = wire.FriendApplicationItem(
                 account=me.user, nick=me.account.nickname, source=wanted.source, wording=wording, time=now
@@ -92,10 +102,16 @@ def added(
 
 
 def answered(me: Person, peer: Person, answer: sns.ApplicationAnswer, *, now: int, limit: int) -> Changeset:
-    """Agree to somebody's application (and add them too), or reject it. Raises NoSuchApplication, LimitReached."""
+    """Accept a friend request, optionally adding the applicant as well, or reject it.
+
+    Raises:
+        NoSuchApplication: The peer has no unanswered request.
+        LimitReached: One of the users has too many friends or friend groups.
+        InvalidArgument: The action is unknown, or a text is too long (30001).
+    """
     application = me.relationships.received_requests.get(peer.user)
     if application is None:
-        raise NoSuchApplication(f"{peer.user!r} does not ask to be your friend")
+        raise NoSuchApplication(f"there is no friend request of {peer.user!r}; it may have been answered or withdrawn")
     changeset = Changeset()
     match answer.action:
         case sns.AGREE | sns.AGREE_AND_ADD:
@@ -110,27 +126,27 @@ def answered(me: Person, peer: Person, answer: sns.ApplicationAnswer, *, now: in
         case sns.REJECT:
             pass
         case _:
-            raise InvalidArgument(f"ResponseAction must not be {answer.action!r}", code=30001)
+            raise InvalidArgument(f"ResponseAction {answer.action!r} does not exist", code=30001)
     _remove_applications(changeset, me, peer)
     return changeset
 
 
 def withdrawn(me: Person, peer: Person, *, mine: bool) -> Changeset:
-    """Withdraw an application between the two: mine to them, or theirs to me. Raises NoSuchApplication."""
+    """Delete a friend request: the one to `peer` with `mine`, else the one of `peer`. Raises NoSuchApplication."""
     owner, asker = (peer, me) if mine else (me, peer)
     if asker.user not in owner.relationships.received_requests:
-        raise NoSuchApplication(f"{asker.user!r} does not ask {owner.user!r}")
+        raise NoSuchApplication(f"there is no friend request of {asker.user!r} to {owner.user!r}")
     changeset = Changeset()
     _remove_application(changeset, owner.user, asker.user)
     return changeset
 
 
 def deleted(me: Person, peer: Person, *, both: bool) -> Changeset:
-    """No friend of mine any more, with `both` nor I of theirs. Raises NotFriends (31704)."""
+    """Delete a friend, with `both` also the friendship in the other direction. Raises NotFriends (31704)."""
     ours = peer.user in me.relationships.friends
     theirs = both and me.user in peer.relationships.friends
     if not ours and not theirs:
-        raise NotFriends(f"{peer.user!r} is no friend of yours", code=31704)
+        raise NotFriends(f"{peer.user!r} is not your friend", code=31704)
     changeset = Changeset()
     for owner, other, there in ((me, peer, ours), (peer, me, theirs)):
         if there:
@@ -142,17 +158,17 @@ def deleted(me: Person, peer: Person, *, both: bool) -> Changeset:
 
 
 def updated(me: Person, peer: str, items: Iterable[sns.FriendField]) -> Changeset:
-    """Another remark, other friend groups. Raises NotFriends (31704), InvalidArgument (30001)."""
+    """Change the remark or the friend groups of a friend. Raises NotFriends (31704), InvalidArgument (30001)."""
     friend = after = me.relationships.friends.get(peer)
     if friend is None or after is None:
-        raise NotFriends(f"{peer!r} is no friend of yours", code=31704)
+        raise NotFriends(f"{peer!r} is not your friend", code=31704)
     for item in items:
         if item.tag == "Tag_SNS_IM_Remark":
             after = replace(after, remark=checked_text("Remark", str(item.value), REMARK_LIMIT_BYTES))
         elif item.tag == "Tag_SNS_IM_Group" and isinstance(item.value, list):
             after = replace(after, groups=tuple(dict.fromkeys(item.value)))
         else:
-            raise InvalidArgument(f"a friend has no {item.tag}", code=30001)
+            raise InvalidArgument(f"tag {item.tag} cannot be set; use Tag_SNS_IM_Remark or Tag_SNS_IM_Group", code=30001)
     changeset = Changeset()
     if after != friend:
         changeset.change(ch.SetFriend(me.user, peer, after))
@@ -162,14 +178,19 @@ def updated(me: Person, peer: str, items: Iterable[sns.FriendField]) -> Changese
 
 
 def blocked(me: Person, peer: Person, *, now: int) -> Changeset:
-    """On the blacklist; the friendship ends both ways, and applications between the two."""
+    """Add a user to the blacklist, and delete the friendship and friend requests in both directions.
+
+    Raises:
+        InvalidArgument: The users are the same (30001).
+        LimitReached: The blacklist is full.
+    """
     if peer.user == me.user:
-        raise InvalidArgument("nobody blocks themselves", code=30001)
+        raise InvalidArgument("users cannot block themselves", code=30001)
     changeset = Changeset()
     if peer.user in me.relationships.blocked:
         return changeset
     if len(me.relationships.blocked) >= BLACKLIST_LIMIT:
-        raise LimitReached(f"the blacklist is full: {BLACKLIST_LIMIT}", code=30013)
+        raise LimitReached(f"the blacklist has {BLACKLIST_LIMIT} users, the limit; remove one first", code=30013)
     changeset.change(ch.SetBlocked(me.user, peer.user, now))
     changeset.notify(relation(me.user, wire.RelationContent(push_type=RelationType.BLACKLIST_ADDED, blocked=[peer.user])))
     for owner, other in ((me, peer), (peer, me)):
@@ -183,7 +204,7 @@ def blocked(me: Person, peer: Person, *, now: int) -> Changeset:
 
 
 def unblocked(me: Person, peer: str) -> Changeset:
-    """Off the blacklist; friends they become again by asking."""
+    """Remove a user from the blacklist. The friendship is not restored."""
     changeset = Changeset()
     if peer in me.relationships.blocked:
         changeset.change(ch.RemoveBlocked(me.user, peer))
@@ -192,7 +213,7 @@ def unblocked(me: Person, peer: str) -> Changeset:
 
 
 def grouped(me: Person, names: Iterable[str], users: Iterable[str]) -> Changeset:
-    """Add friend groups, with these friends in each."""
+    """Add friend groups, and put these friends into each of them."""
     wanted = tuple(dict.fromkeys(names))
     changeset = Changeset()
     _add_missing_groups(changeset, me, wanted)
@@ -206,7 +227,7 @@ def grouped(me: Person, names: Iterable[str], users: Iterable[str]) -> Changeset
 
 
 def ungrouped(me: Person, names: Iterable[str]) -> Changeset:
-    """Remove friend groups; the friends stay."""
+    """Remove friend groups. Their friends stay friends."""
     gone = set(names) & set(me.relationships.friend_groups)
     changeset = Changeset()
     if gone:
@@ -221,10 +242,10 @@ def ungrouped(me: Person, names: Iterable[str]) -> Changeset:
 
 
 def profile_changed(me: Person, after: StoredAccount, tags: Iterable[wire.ProfileTag]) -> Changeset:
-    """Change a profile; the user's own devices and friends are notified.
+    """Change a profile, and notify the user's own devices and mutual friends.
 
-    Users who have this one as a friend one way only are not: there is no bound to how many those are, and
-    `profile.portrait_get` gives them the version.
+    Users with a one-way friendship to this user are not notified, because their number is unlimited. They get the
+    version with `profile.portrait_get`.
     """
     content = wire.RelationContent(
         push_type=RelationType.PROFILE, profile=me.user, profile_fields=list(tags), version=after.version
@@ -239,14 +260,14 @@ def _befriend(
     if other.user in owner.relationships.friends:
         return
     if len(owner.relationships.friends) >= limit:
-        raise LimitReached(f"{owner.user!r} has {limit} friends, and cannot have more", code=30010 if mine else 30014)
+        raise LimitReached(f"{owner.user!r} has {limit} friends, the limit", code=30010 if mine else 30014)
     changeset.change(ch.SetFriend(owner.user, other.user, friend))
     _add_missing_groups(changeset, owner, friend.groups)
     changeset.notify(relation(owner.user, wire.RelationContent(push_type=RelationType.FRIEND_ADDED, added=[other.user])))
 
 
 def _remove_applications(changeset: Changeset, me: Person, peer: Person) -> None:
-    """Applications between the two are answered."""
+    """Delete the friend requests between the two users."""
     for owner, other in ((me, peer), (peer, me)):
         if other.user in owner.relationships.received_requests:
             _remove_application(changeset, owner.user, other.user)
@@ -264,7 +285,7 @@ def _add_missing_groups(changeset: Changeset, owner: Person, names: Iterable[str
     if not new:
         return
     if any(not 0 < len(name.encode()) <= 30 for name in new):
-        raise InvalidArgument("the name of a friend group is 1 to 30 bytes long", code=30001)
+        raise InvalidArgument("the name of a friend group must be 1 to 30 bytes long", code=30001)
     if len(known) + len(new) > GROUPS_LIMIT:
-        raise LimitReached(f"at most {GROUPS_LIMIT} friend groups", code=30011)
+        raise LimitReached(f"a user can have at most {GROUPS_LIMIT} friend groups; remove one first", code=30011)
     changeset.change(ch.SetFriendGroups(owner.user, (*known, *new)))

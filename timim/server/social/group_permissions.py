@@ -1,6 +1,6 @@
-"""Who may do what in a group: one table of act × type of group → roles. Pure.
+"""Permissions in groups: one table that maps a permission and a group type to roles. Pure functions.
 
-Invariant: every command that changes or reads a group asks this table, and the test's matrix is made from it.
+Invariant: every command that changes or reads a group checks this table, and the test's matrix is generated from it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from ...errors import AlreadyMember, NoPermission, NotAMember, OwnerCannotQuit
 from ..store.base import StoredGroup
 
 OWNER, ADMIN, MEMBER, STRANGER = "Owner", "Admin", "Member", "Stranger"
-KINDS: Mapping[str, str] = {  # TIM's names of a type, old and new, and the one that the rules use
+KINDS: Mapping[str, str] = {  # Tencent's old and new names of a type → the name that the rules use
     "Private": "Work",
     "Work": "Work",
     "Public": "Public",
@@ -29,12 +29,12 @@ JOINING: Mapping[str, str] = {
     "AVChatRoom": FREE,
     "Community": FREE,
 }
-JOINING_FIXED = frozenset({"Work", "AVChatRoom"})  # the type itself says how one comes in
-HISTORY_FROM_BEFORE = frozenset({"Meeting"})  # who joins reads what was said before
+JOINING_FIXED = frozenset({"Work", "AVChatRoom"})  # types whose join option cannot be changed
+HISTORY_FROM_BEFORE = frozenset({"Meeting"})  # types whose new members see earlier messages
 
 
 class Permission(enum.Enum):
-    """What one does in a group. ASK_IN: ask the admins to let somebody in."""
+    """An operation in a group. ASK_IN is a request to the admins to admit another user."""
 
     READ = "read"
     SPEAK = "speak"
@@ -81,12 +81,12 @@ PERMISSIONS: Mapping[tuple[Permission, str], frozenset[str]] = {
 
 
 def is_allowed(role: str, type: str, act: Permission) -> bool:
-    """Whether a role may do this in a group of this type."""
+    """Return True if a role has a permission in groups of this type."""
     return role in PERMISSIONS[act, KINDS.get(type, type)]
 
 
 def role_of(group: StoredGroup, user: str) -> str:
-    """Owner, Admin, Member or Stranger."""
+    """Return the role of a user: Owner, Admin, Member or Stranger."""
     member = group.members.get(user)
     return member.role if member is not None else STRANGER
 
@@ -98,31 +98,39 @@ def require(group: StoredGroup, user: str, act: Permission) -> None:
         raise NotAMember(f"{user!r} is not in group {group.group_id!r}")
     if not is_allowed(role, group.type, act):
         if act is Permission.QUIT and role == OWNER:
-            raise OwnerCannotQuit(f"the owner of a {group.type} group cannot quit: pass it on, or dissolve it")
-        raise NoPermission(f"{user!r} is {role} of a {group.type} group, and may not {act.value} there")
+            text = f"the owner of a {group.type} group cannot quit; transfer the ownership, or dissolve the group"
+            raise OwnerCannotQuit(text)
+        raise NoPermission(f"{user!r} may not {act.value} in a {group.type} group as {role}")
 
 
 def require_over(group: StoredGroup, user: str, act: Permission, target: str) -> None:
-    """Require a permission over another member: nobody has one over the owner, nor an admin over admins."""
+    """Require a permission over another member.
+
+    Nobody has a permission over the owner, and an admin has none over other admins.
+
+    Raises:
+        NotAMember: The user is not a member of the group.
+        NoPermission: The user has no such permission over `target` (10007).
+    """
     require(group, user, act)
     if target == user:
-        raise NoPermission(f"{user!r} may not {act.value} on itself")
+        raise NoPermission(f"{user!r} may not use the permission to {act.value} on their own account")
     mine, theirs = role_of(group, user), role_of(group, target)
     if theirs == OWNER or (theirs == ADMIN and mine != OWNER):
-        raise NoPermission(f"{user!r} is {mine}, and may not {act.value} the {theirs} {target!r}")
+        raise NoPermission(f"{user!r} may not {act.value} as {mine}: {target!r} is {theirs}")
 
 
 def join_option(group: StoredGroup) -> str:
-    """How one comes in by itself: FreeAccess, NeedPermission or DisableApply."""
+    """Return the group's option for users who want to join: FreeAccess, NeedPermission or DisableApply."""
     kind = KINDS[group.type]
     return JOINING[kind] if kind in JOINING_FIXED else group.apply_option or JOINING[kind]
 
 
 def require_joinable(group: StoredGroup, user: str) -> str:
-    """`joining(group)` for who may try. Raises AlreadyMember (10013), NoPermission (10007)."""
+    """Return `join_option(group)` if the user may apply. Raises AlreadyMember (10013), NoPermission (10007)."""
     if user in group.members:
-        raise AlreadyMember(f"{user!r} is in group {group.group_id!r} already")
+        raise AlreadyMember(f"{user!r} is already a member of group {group.group_id!r}")
     how = join_option(group)
     if how == CLOSED:
-        raise NoPermission(f"nobody joins group {group.group_id!r} by itself: ask a member to invite you")
+        raise NoPermission(f"group {group.group_id!r} accepts no applications; ask a member for an invitation")
     return how

@@ -1,7 +1,7 @@
-"""Rules of groups: each function decides the changeset of one operation. Pure, nothing awaited.
+"""Rules of groups: each function decides the changeset of one operation. Pure functions, without await.
 
-Invariant: group_permissions.py is asked before anything else is decided. An operation that changes nothing is an empty
-changeset: it takes no seq.
+Invariant: permissions (group_permissions.py) are checked before anything else. An operation that changes nothing gives an
+empty changeset, which takes no seq.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from .group_permissions import (
     role_of,
 )
 
-APPLICATIONS_LIMIT = 1000  # which wait for one group's admins
+APPLICATIONS_LIMIT = 1000  # unanswered applications of one group
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts. `admin`: an administrator of the app, who may all."""
+    """The user who performs an operation. `admin` marks an administrator of the app, who has all permissions."""
 
     account: StoredAccount
     now: int
@@ -48,7 +48,7 @@ class Actor:
 
 
 def created(actor: Actor, group: StoredGroup) -> Changeset:
-    """Its first members hear of it by notices: its timeline begins with what they say."""
+    """Create a group. Its first members get notices instead of a tip, so its timeline begins with their messages."""
     changeset = Changeset([ch.InsertGroup(group)])
     for user in group.members:
         report = GroupNoticeType.CREATED if user == group.owner else GroupNoticeType.INVITED
@@ -57,7 +57,16 @@ def created(actor: Actor, group: StoredGroup) -> Changeset:
 
 
 def joined(actor: Actor, group: StoredGroup, wording: str, limit: int, user_field: str = "") -> tuple[Changeset, bool]:
-    """Somebody joins, or asks to: the changeset, and whether they are in. Raises AlreadyMember, NoPermission, LimitReached."""
+    """Join the group, or apply to its admins.
+
+    Returns:
+        The changeset, and True if the user has joined, False if the application must be approved.
+
+    Raises:
+        AlreadyMember: The user is a member.
+        NoPermission: The group accepts no applications.
+        LimitReached: The group is full, or has too many applications.
+    """
     changeset = Changeset()
     if require_joinable(group, actor.user) == FREE:
         _enter(changeset, actor, group, [actor.account], limit)
@@ -75,7 +84,16 @@ def joined(actor: Actor, group: StoredGroup, wording: str, limit: int, user_fiel
 def invited(
     actor: Actor, group: StoredGroup, accounts: Sequence[StoredAccount], limit: int, *, silent: bool
 ) -> tuple[Changeset, bool]:
-    """Who is not in yet comes in, or waits for the admins (False). Raises NotAMember, NoPermission, LimitReached."""
+    """Add users who are not members yet, or ask the admins to admit them.
+
+    Returns:
+        The changeset, and True if the users are members now, False if the invitation must be approved.
+
+    Raises:
+        NotAMember: The inviting user is not a member.
+        NoPermission: The inviting user may not invite.
+        LimitReached: The group is full, or has too many applications.
+    """
     new = [account for account in accounts if account.user_id not in group.members]
     changeset = Changeset()
     if not actor.admin and _must_ask_to_invite(group, actor.user):
@@ -101,14 +119,22 @@ def invited(
 def answered(
     actor: Actor, group: StoredGroup, applicant: StoredAccount, *, agree: bool, wording: str, limit: int, inviting: bool = False
 ) -> Changeset:
-    """Agree to an application or a requested invitation, or refuse it. Raises NoSuchApplication and what joining raises."""
+    """Accept or refuse an application or, with `inviting`, a requested invitation.
+
+    Raises:
+        NoPermission: The user may not approve applications.
+        NoSuchApplication: The application does not exist, or was answered.
+        AlreadyMember: The applicant is a member by now.
+        LimitReached: The group is full.
+    """
     if not actor.admin:
         require(group, actor.user, Permission.APPROVE)
     application = group.applications.get(applicant.user_id)
     if application is None or bool(application.inviter) != inviting:
         if applicant.user_id in group.members:
-            raise AlreadyMember(f"{applicant.user_id!r} is in group {group.group_id!r} already")
-        raise NoSuchApplication(f"{applicant.user_id!r} did not ask to join group {group.group_id!r}", code=10032)
+            raise AlreadyMember(f"{applicant.user_id!r} is already a member of group {group.group_id!r}")
+        text = f"group {group.group_id!r} has no application of {applicant.user_id!r}; it may have been answered"
+        raise NoSuchApplication(text, code=10032)
     changeset = Changeset([ch.RemoveGroupApplication(group.group_id, applicant.user_id)])
     if agree and applicant.user_id not in group.members:
         _enter(changeset, actor, group, [applicant], limit)
@@ -133,7 +159,7 @@ def answered(
 
 
 def kicked(actor: Actor, group: StoredGroup, users: Iterable[str], reason: str, *, silent: bool) -> Changeset:
-    """Members are put out; who is none is passed over. Raises NotAMember, NoPermission."""
+    """Remove members. Users who are not members are ignored. Raises NotAMember, NoPermission."""
     if not actor.admin:
         require(group, actor.user, Permission.KICK)
     gone = [user for user in dict.fromkeys(users) if user in group.members]
@@ -141,7 +167,7 @@ def kicked(actor: Actor, group: StoredGroup, users: Iterable[str], reason: str, 
         if not actor.admin:
             require_over(group, actor.user, Permission.KICK, user)
         elif user == group.owner:
-            raise NoPermission(f"{user!r} owns the group: pass it on first")
+            raise NoPermission(f"{user!r} owns the group; transfer the ownership first")
     changeset = Changeset()
     if gone:
         changeset.change(ch.RemoveMembers(group.group_id, tuple(gone)))
@@ -155,7 +181,10 @@ def kicked(actor: Actor, group: StoredGroup, users: Iterable[str], reason: str, 
 
 
 def left(actor: Actor, group: StoredGroup) -> Changeset:
-    """Let a member leave. The owner of a Work group hands it to its oldest member; the last one ends it."""
+    """Remove the member who quits.
+
+    If the owner of a Work group quits, the member who joined first becomes the owner. The last member dissolves the group.
+    """
     require(group, actor.user, Permission.QUIT)
     left_over = len(group.members) - 1
     if not left_over:
@@ -184,7 +213,7 @@ def left(actor: Actor, group: StoredGroup) -> Changeset:
 
 
 def dissolved(actor: Actor, group: StoredGroup) -> Changeset:
-    """Dissolve the group; all its members are notified."""
+    """Dissolve the group and notify all its members."""
     if not actor.admin:
         require(group, actor.user, Permission.DISSOLVE)
     users = tuple(group.members)
@@ -193,7 +222,7 @@ def dissolved(actor: Actor, group: StoredGroup) -> Changeset:
 
 
 def passed_on(actor: Actor, group: StoredGroup, user: str) -> Changeset:
-    """Another member owns the group."""
+    """Transfer the ownership to another member. Raises NotAMember, NoPermission."""
     if not actor.admin:
         require(group, actor.user, Permission.TRANSFER)
     _member(group, user)
@@ -212,11 +241,23 @@ def passed_on(actor: Actor, group: StoredGroup, user: str) -> Changeset:
 def edited(
     actor: Actor, group: StoredGroup, after: StoredGroup, news: wire.GroupInfoChange, acts: Iterable[Permission]
 ) -> Changeset:
-    """Change the group to `after`; `news` describes the change, `acts` are required also when nothing changes."""
+    """Change the group to `after`.
+
+    Args:
+        actor: The user who changes the group.
+        group: The group before the change.
+        after: The group after the change.
+        news: The description of the change for the tip.
+        acts: Permissions that are required, also if nothing changes.
+
+    Raises:
+        NoPermission: A permission is missing.
+        InvalidArgument: The new member limit is below the number of members.
+    """
     for act in acts if not actor.admin else ():
         require(group, actor.user, act)
     if 0 < after.max_members < len(group.members):
-        text = f"MaxMemberNum {after.max_members} is less than the {len(group.members)} members there are"
+        text = f"MaxMemberNum is {after.max_members}, but the group has {len(group.members)} members"
         raise InvalidArgument(text, code=10004)
     if after == group:
         return Changeset()
@@ -226,7 +267,7 @@ def edited(
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
-    """What is to change of a member; None: stays. `mute_s` counts from now, 0 ends a mute."""
+    """New values of a member; None leaves a value unchanged. `mute_s` is the length of a mute from now on, 0 ends it."""
 
     role: str | None = None
     name_card: str | None = None
@@ -235,7 +276,7 @@ class MemberChange:
 
 
 def member_edited(actor: Actor, group: StoredGroup, user: str, change: MemberChange) -> Changeset:
-    """Change a member's role, card, mute or custom fields."""
+    """Change a member's role, name card, mute or custom fields. Raises NotAMember, NoPermission, InvalidArgument."""
     if not actor.admin:
         require(group, actor.user, Permission.READ)
     member = after = _member(group, user)
@@ -246,7 +287,8 @@ def member_edited(actor: Actor, group: StoredGroup, user: str, change: MemberCha
     tips: list[wire.GroupTipContent] = []
     if change.role is not None and change.role != member.role:
         if change.role not in (ADMIN, MEMBER) or member.role == OWNER:
-            raise InvalidArgument("Role must be Admin or Member; ownership is passed on with change_group_owner", code=10004)
+            text = "Role must be Admin or Member; transfer the ownership with change_group_owner"
+            raise InvalidArgument(text, code=10004)
         if not is_allowed(OWNER, group.type, Permission.SET_ADMIN):
             raise NoPermission(f"a {group.type} group has no admins")
         after = replace(after, role=change.role)
@@ -288,7 +330,7 @@ def _require_member_edit(actor: str, group: StoredGroup, user: str, change: Memb
 
 
 def _enter(changeset: Changeset, actor: Actor, group: StoredGroup, accounts: Sequence[StoredAccount], limit: int) -> None:
-    """Accounts that are no members come in; the tip is the first entry that they see."""
+    """Add accounts that are not members. The tip is the first entry that they see. Raises LimitReached."""
     limit = min(limit, group.max_members or limit)
     if len(group.members) + len(accounts) > limit:
         raise LimitReached(f"group {group.group_id!r} is full: {len(group.members)} members, the limit is {limit}", code=10014)
@@ -304,7 +346,8 @@ def _enter(changeset: Changeset, actor: Actor, group: StoredGroup, accounts: Seq
 
 def _check_applications_limit(group: StoredGroup, users: Iterable[str]) -> None:
     if len(group.applications.keys() | set(users)) > APPLICATIONS_LIMIT:
-        raise LimitReached(f"{APPLICATIONS_LIMIT} wait for group {group.group_id!r} to let them in already", code=10014)
+        text = f"group {group.group_id!r} has {APPLICATIONS_LIMIT} unanswered applications, the limit; answer some first"
+        raise LimitReached(text, code=10014)
 
 
 def _approvers(group: StoredGroup) -> list[str]:
@@ -324,8 +367,8 @@ def _member(group: StoredGroup, user: str) -> Member:
 
 
 def merged(known: Mapping[str, str], changed: Mapping[str, str], limit: int, what: str) -> dict[str, str]:
-    """Fields with some of them set, an empty one removed. Raises InvalidArgument past `limit` keys."""
+    """Return `known` updated with `changed`, without empty values. Raises InvalidArgument if there are more than `limit`."""
     after = {key: value for key, value in {**known, **changed}.items() if value}
     if len(after) > limit:
-        raise InvalidArgument(f"at most {limit} {what}, not {len(after)}", code=10004)
+        raise InvalidArgument(f"{len(after)} {what} are too many, the limit is {limit}", code=10004)
     return after

@@ -1,1 +1,1 @@
-"""What the server keeps: accounts, groups, timelines. One protocol (`base`), one contract suite, several databases."""
+"""The server's database: accounts, groups, timelines. One interface (`base`) and one contract suite for all engines."""

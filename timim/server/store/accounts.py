@@ -19,11 +19,11 @@ class AccountStore:
         self._engine = engine
 
     async def get(self, user: str) -> StoredAccount | None:
-        """Return an account, None when there is none."""
+        """Return an account, None if it does not exist."""
         return await self._engine.read(partial(account, user))
 
     async def ensure(self, user: str, *, nickname: str = "", face_url: str = "") -> StoredAccount:
-        """Return an account with these values, where they are given; create the account when there is none."""
+        """Return an account, after creating it if it does not exist and setting the given values."""
         if (known := await self.get(user)) is not None and not nickname and not face_url:
             return known
         return await self._engine.write(partial(ensure_account, user, nickname, face_url))
@@ -34,7 +34,7 @@ class AccountStore:
 
 
 def check_versions(read: ReadVersions) -> Operation[None]:
-    """Raise the versions of these relationships, and lock their rows until the commit. Raises StaleRead."""
+    """Increase the versions of these relationships and lock their rows until the commit. Raises StaleRead."""
     for user, version in sorted(read.relationships.items()):
         same = yield Execute(
             "INSERT INTO circles(user_id, version) VALUES(?,1) ON CONFLICT(user_id) DO UPDATE SET version=circles.version+1"
@@ -42,7 +42,7 @@ def check_versions(read: ReadVersions) -> Operation[None]:
             (user, version),
         )
         if not same or same[0][0] != version + 1:
-            raise ch.StaleRead(f"the relations of {user!r} are no longer what was decided by")
+            raise ch.StaleRead(f"the relationships of {user!r} were changed by another node")
 
 
 def apply(change: ch.SetAccount | ch.RelationshipChange) -> Operation[None]:
@@ -64,7 +64,7 @@ def apply(change: ch.SetAccount | ch.RelationshipChange) -> Operation[None]:
                 ),
             )
             if not same:
-                raise ch.StaleRead(f"the account {account.user_id!r} is no longer what was decided by")
+                raise ch.StaleRead(f"account {account.user_id!r} was changed by another node")
         case ch.SetFriend(owner, peer, friend):
             yield Execute(
                 "INSERT INTO friends VALUES(?,?,?,?,?,?,?) ON CONFLICT(owner, peer) DO UPDATE SET"
@@ -100,7 +100,7 @@ def account(user: str) -> Operation[StoredAccount | None]:
 
 
 def ensure_account(user: str, nickname: str, face_url: str) -> Operation[StoredAccount]:
-    """Select an account with these values, where they are given; insert it when there is none."""
+    """Select an account, after inserting it if it does not exist and setting the given values."""
     known = yield from account(user)
     if known is None:
         row = yield from first_row(
@@ -112,7 +112,7 @@ def ensure_account(user: str, nickname: str, face_url: str) -> Operation[StoredA
             " ON CONFLICT(user_id) DO NOTHING",
             (user, int(row[0]), nickname, face_url),
         )
-        known = yield from account(user)  # another node may have been first
+        known = yield from account(user)  # another node may have inserted the account first
     assert known is not None
     wanted = replace(known, nickname=nickname or known.nickname, face_url=face_url or known.face_url)
     if wanted != known:

@@ -1,7 +1,7 @@
-"""The store: what a server keeps, grouped by noun. An entry gets its seq in the transaction that stores it.
+"""The store: all persistent data of a server, grouped by noun. An entry gets its seq in the transaction that stores it.
 
-Same sender, same msg_id, same timeline: same entry, for ever (no time window). The same msg_id with another body is a
-MsgIdConflict, and nothing is stored. Seqs of a timeline are 1, 2, 3, … without gaps; times in it never go back.
+The same sender, msg_id and timeline always give the same entry, without a time limit. The same msg_id with another body
+raises MsgIdConflict, and nothing is stored. Seqs of a timeline are 1, 2, 3, … without gaps; its times never decrease.
 """
 
 from __future__ import annotations
@@ -90,7 +90,10 @@ __all__ = [
 
 
 class Store:
-    """What a server keeps, on any engine. Every method may raise StorageError; a write that raised has stored nothing."""
+    """All persistent data of a server, on any engine.
+
+    Every method may raise StorageError. A write that raised has stored nothing, unless the error text says otherwise.
+    """
 
     def __init__(self, engine: SqlEngine, locks: ClusterLocks, timelines: TimelineStore | None = None) -> None:
         self._engine = engine
@@ -110,24 +113,34 @@ class Store:
         await self._engine.open()
 
     async def close(self) -> None:
-        """Release the locks, write what waits, and close the database."""
+        """Release the locks, execute the queued writes, and close the database."""
         await self.locks.close()
         await self._engine.close()
 
     def apply(
         self, changes: Sequence[Change], entries: Sequence[NewEntry], read: ReadVersions | None = None
     ) -> Awaitable[list[Appended]]:
-        """Write changes, then append entries, all in one transaction, or nothing. Raises GroupExists, StaleRead.
+        """Write changes, then append entries, in one transaction.
 
-        The write has its place in the order of the calls of `append` and `apply` when this returns.
+        The write is queued when this call returns, so writes are executed in the order of the calls of `append` and `apply`.
+
+        Args:
+            changes: Row changes, written in this order.
+            entries: Entries that are appended after the changes.
+            read: Versions from which the changeset was decided.
+
+        Raises:
+            GroupExists: The id of a new group is taken.
+            MsgIdConflict: An entry reuses the msg_id of another message.
+            StaleRead: A version is no longer the current one; read the entities again and decide again.
         """
         return self._engine.submit(partial(changeset.apply, changes, entries, read or ReadVersions()))
 
     async def meta(self, key: str, default: str) -> str:
-        """Return a lasting setting; `default` is stored when there is none."""
+        """Return a persistent setting. If it does not exist, store and return `default`."""
         known = await self._engine.read(partial(meta.get, key))
         return known if known is not None else await self._engine.write(partial(meta.ensure, key, default))
 
     async def set_meta(self, key: str, value: str) -> None:
-        """Change a lasting setting."""
+        """Store a persistent setting."""
         await self._engine.write(partial(meta.set_value, key, value))

@@ -1,4 +1,4 @@
-"""A changeset in SQL: its changes and its entries, in one transaction, or nothing of them."""
+"""A changeset in SQL: its changes and its entries are written in one transaction."""
 
 from __future__ import annotations
 

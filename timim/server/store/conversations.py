@@ -1,6 +1,6 @@
-"""What one user has of a conversation, in SQL: up to where it is read, by whom else, what is unread; pinned, muted, a draft.
+"""One user's state of a conversation in SQL: read seq, the peer's read seq, unread counts, pinned, muted, draft.
 
-Invariant: whatever changes here dates its row (`read_time`), so a device that was away is told of it at its next login.
+Invariant: every change sets `read_time` of its row, so that a device that was offline gets the change at its next login.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from .entries import StoredEntry
 from .operation import Execute, Operation, SqlEngine, first_row
 
 _LAST_MESSAGE = "(SELECT x.seq FROM entries x WHERE x.timeline=t.id AND x.kind<>1 ORDER BY x.seq DESC LIMIT 1)"
-_UNREAD = "SELECT 1 FROM entries WHERE timeline=? AND seq>? AND kind=0 AND sender NOT IN (?, '') LIMIT ?"  # '': a tip
+_UNREAD = (
+    "SELECT 1 FROM entries WHERE timeline=? AND seq>? AND kind=0 AND sender NOT IN (?, '') LIMIT ?"  # the sender of a tip is ''
+)
 _MENTIONED = (
     "SELECT count(*) FROM (SELECT DISTINCT m.seq FROM mentions m JOIN entries e ON e.timeline=m.timeline AND e.seq=m.seq"
     " WHERE m.timeline=? AND m.user_id IN (?, '') AND m.seq>? AND e.kind=0 AND e.sender<>?) AS calls"
@@ -22,35 +24,38 @@ _MENTIONED = (
 
 
 class ConversationStore:
-    """Conversations as one user sees them: read seqs, unread counts, settings. Every method may raise StorageError."""
+    """The conversations of users: read seqs, unread counts, settings. Every method may raise StorageError."""
 
     def __init__(self, engine: SqlEngine) -> None:
         self._engine = engine
 
     async def page(self, user: str, offset: int, limit: int, *, since: int = 0) -> list[UserConversation]:
-        """Return the conversations that changed at `since` or later, the newest first, each with its last message."""
+        """Return the conversations that changed at `since` or later, newest first, each with its last message."""
         return await self._engine.read(partial(page, user, offset, limit, since))
 
     async def unread(self, user: str, timelines: Sequence[str]) -> list[Unread]:
-        """Count the unread entries of each timeline; counting ends at UNREAD_LIMIT."""
-        if not timelines:  # a device that comes back after a cut asks so
+        """Count the unread entries of each timeline. Counting stops at UNREAD_LIMIT."""
+        if not timelines:  # a device that reconnects sends an empty list
             return []
         return await self._engine.read(partial(unread, user, timelines))
 
     async def set_read(self, user: str, timeline: str, seq: int, *, time: int = 0) -> Read:
-        """Raise the user's read seq in a timeline at this time. The seq never falls."""
+        """Increase the user's read seq in a timeline. A lower seq changes nothing."""
         return await self._engine.write(partial(set_read, user, timeline, seq, time))
 
     async def read_time(self, user: str, timeline: str) -> int:
-        """Return the time of the last entry that this user has read, 0 when there is none."""
+        """Return the time of the last entry that this user has read, 0 if there is none."""
         return await self._engine.read(partial(read_time, user, timeline))
 
     async def change(self, user: str, timeline: str, change_: ConversationChange, *, time: int) -> UserConversation | None:
-        """Pin, mute, or keep a draft, and return the result without entries. None when the user is not in that group."""
+        """Change the pin, the mute or the draft of a conversation.
+
+        Return the new state without entries, None if the user is not a member of that group.
+        """
         return await self._engine.write(partial(change, user, timeline, change_, time))
 
     async def muted(self, user: str, timelines: Sequence[str]) -> list[bool]:
-        """Tell for each timeline whether the user has muted it."""
+        """Return for each timeline if the user has muted it."""
         return await self._engine.read(partial(muted, user, timelines))
 
     async def users_who_muted(self, timeline: str, users: Sequence[str]) -> set[str]:
@@ -146,7 +151,7 @@ def set_read(user: str, timeline: str, seq: int, time: int) -> Operation[Read]:
 
 
 def change(user: str, timeline: str, wanted: ConversationChange, time: int) -> Operation[UserConversation | None]:
-    """Pin, mute, keep a draft; None when the user is not in that group."""
+    """Change the pin, the mute or the draft. Return None if the user is not a member of that group."""
     if not timeline.startswith("group\x1f"):
         yield Execute("INSERT INTO timelines(name) VALUES(?) ON CONFLICT(name) DO NOTHING", (timeline,))
         yield Execute(
@@ -176,7 +181,7 @@ def change(user: str, timeline: str, wanted: ConversationChange, time: int) -> O
 
 
 def muted(user: str, timelines: Sequence[str]) -> Operation[list[bool]]:
-    """Which of these the user has muted."""
+    """Select for each timeline if the user has muted it."""
     found: list[bool] = []
     for name in timelines:
         sql = "SELECT c.muted FROM contacts c JOIN timelines t ON t.id=c.timeline WHERE c.user_id=? AND t.name=?"
@@ -186,7 +191,7 @@ def muted(user: str, timelines: Sequence[str]) -> Operation[list[bool]]:
 
 
 def users_who_muted(timeline: str, users: Sequence[str]) -> Operation[set[str]]:
-    """Who of these has muted this one."""
+    """Select those of `users` who have muted a timeline."""
     found: set[str] = set()
     for user in users:
         if (yield from muted(user, [timeline]))[0]:

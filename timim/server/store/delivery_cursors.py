@@ -1,6 +1,6 @@
-"""Cursors of delivery feeds in SQL: up to which seq of a timeline the operator's back end was notified, in order.
+"""Cursors of delivery feeds in SQL: the last seq of each timeline that was delivered to the operator's back end.
 
-There is no second queue: the backlog is what stands above a cursor, and a cursor moves after the delivery.
+There is no second queue: the backlog consists of the entries above a cursor, and a cursor advances after the delivery.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ class DeliveryCursorStore:
         self._engine = engine
 
     async def enable(self, feed: str) -> None:
-        """Let a feed deliver what is stored from now on, or go on at its cursors."""
+        """Enable a feed for entries stored from now on. A feed that is enabled already continues at its cursors."""
         await self._engine.write(partial(enable, feed))
 
     async def disable(self, feed: str) -> None:
-        """Forget a feed: what is stored until it is enabled again is not delivered."""
+        """Disable a feed. Entries stored until it is enabled again are not delivered."""
         await self._engine.write(partial(disable, feed))
 
     async def backlog(self, feed: str, limit: int) -> list[str]:
-        """Return at most `limit` timelines of messages with entries above the feed's cursor."""
+        """Return at most `limit` message timelines that have entries above the feed's cursor."""
         return await self._engine.read(partial(backlog, feed, limit))
 
     async def get(self, feed: str, timeline: str) -> int:
@@ -33,12 +33,12 @@ class DeliveryCursorStore:
         return await self._engine.read(partial(cursor, feed, timeline))
 
     async def advance(self, feed: str, timeline: str, seq: int) -> None:
-        """Record that everything up to this seq was delivered. A cursor never falls."""
+        """Record that all entries up to this seq were delivered. A cursor never moves back."""
         await self._engine.write(partial(advance, feed, timeline, seq))
 
 
 def backlog(feed: str, limit: int) -> Operation[list[str]]:
-    """Select at most `limit` timelines of messages with entries above the feed's cursor."""
+    """Select at most `limit` message timelines that have entries above the feed's cursor."""
     rows = yield Execute(
         "SELECT t.name FROM timelines t LEFT JOIN outlets o ON o.outlet=? AND o.timeline=t.id"
         " WHERE t.last_seq>coalesce(o.seq, 0) AND t.name NOT LIKE 'system%' LIMIT ?",
@@ -56,7 +56,7 @@ def cursor(feed: str, timeline: str) -> Operation[int]:
 
 
 def advance(feed: str, timeline: str, seq: int) -> Operation[None]:
-    """Record that everything up to this seq was delivered."""
+    """Record that all entries up to this seq were delivered."""
     yield Execute(
         "INSERT INTO outlets(outlet, timeline, seq) SELECT CAST(? AS TEXT), id, CAST(? AS INTEGER) FROM timelines WHERE name=?"
         " ON CONFLICT(outlet, timeline) DO UPDATE SET seq=excluded.seq WHERE outlets.seq<excluded.seq",
@@ -79,7 +79,7 @@ def enable(feed: str) -> Operation[None]:
 
 
 def disable(feed: str) -> Operation[None]:
-    """Disable a feed."""
+    """Disable a feed. Its cursors are deleted when it is enabled again."""
     yield Execute("DELETE FROM meta WHERE key=?", (_key(feed),))
 
 

@@ -1,4 +1,4 @@
-"""Device slots in SQL: which device of a user may be online, where not all may. The latest login holds the slot."""
+"""Device slots in SQL: the one device of a user that may be online per slot. The latest login owns the slot."""
 
 from __future__ import annotations
 
@@ -8,21 +8,24 @@ from .operation import Execute, Operation, SqlEngine, first_row
 
 
 class DeviceSlotStore:
-    """Holders of device slots. Every method may raise StorageError."""
+    """The devices that own device slots. Every method may raise StorageError."""
 
     def __init__(self, engine: SqlEngine) -> None:
         self._engine = engine
 
     async def acquire(self, user: str, slot: str, device: str, *, resumed: bool) -> bool:
-        """Give the slot to this device. False for a device that came back by itself (`resumed`) when another holds the slot."""
+        """Give the slot to this device.
+
+        Return False if the device only reconnected (`resumed`) and another device owns the slot now.
+        """
         return await self._engine.write(partial(acquire, user, slot, device, resumed))
 
     async def holder(self, user: str, slot: str) -> str | None:
-        """Return the device that holds the slot."""
+        """Return the device that owns the slot, None if the slot is free."""
         return await self._engine.read(partial(holder, user, slot))
 
     async def release(self, user: str, slot: str, device: str) -> None:
-        """Free the slot if this device holds it."""
+        """Free the slot if this device owns it."""
         await self._engine.write(partial(release, user, slot, device))
 
 

@@ -1,4 +1,7 @@
-"""Values that the store reads and writes besides entries. All are frozen but Relationships and a group's two dictionaries."""
+"""Values, other than entries, that the store reads and writes.
+
+All are frozen, except Relationships and the two dictionaries of a group.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ from .entries import StoredEntry
 
 @dataclass(frozen=True, slots=True)
 class StoredAccount:
-    """`custom`: fields of the operator's own; `details`: Tencent's other tags; `version` rises with each change."""
+    """An account and its profile.
+
+    `custom` contains the operator's own fields, `details` Tencent's other tags. `version` increases with each change.
+    """
 
     user_id: str
     tiny_id: int
@@ -24,7 +30,7 @@ class StoredAccount:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """`floor`: the first seq that this member may see; `muted_until`: server seconds."""
+    """A member of a group. `floor` is the first seq that this member may see; `muted_until` is in server seconds."""
 
     role: str
     name_card: str = ""
@@ -36,7 +42,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class GroupApplication:
-    """Somebody asks to join, or `inviter` asks to let them in."""
+    """A request to join a group, made by the user, or by `inviter` for the user."""
 
     inviter: str
     wording: str
@@ -45,7 +51,10 @@ class GroupApplication:
 
 @dataclass(frozen=True, slots=True)
 class StoredGroup:
-    """`members` in the order they joined; `applications` by who wants in. `max_members` 0: the server's own limit."""
+    """A group with its members, in the order in which they joined.
+
+    `applications` maps each applicant to the application. `max_members` 0 means the server's own limit.
+    """
 
     group_id: str
     type: str
@@ -61,9 +70,9 @@ class StoredGroup:
     muted_all: bool = False
     custom: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
-    attributes_seq: int = 0  # rises with each change of them
+    attributes_seq: int = 0  # increases with each change of `attributes`
     applications: dict[str, GroupApplication] = field(default_factory=dict)
-    version: int = field(default=1, compare=False)  # rises with each changeset that changes it, or its members
+    version: int = field(default=1, compare=False)  # increases with each changeset that changes the group or its members
 
 
 GROUP_JSON_FIELDS = (
@@ -76,12 +85,12 @@ GROUP_JSON_FIELDS = (
     "custom",
     "attributes",
     "attributes_seq",
-)  # what the store keeps together, as JSON: read and written whole
+)  # stored in one JSON column: read and written together
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFriend:
-    """A friend of somebody's list: what the list's owner calls them, and puts them into."""
+    """A friend in a user's list: the remark and the friend groups that the list's owner gave."""
 
     remark: str = ""
     groups: tuple[str, ...] = ()
@@ -92,7 +101,7 @@ class StoredFriend:
 
 @dataclass(frozen=True, slots=True)
 class StoredApplication:
-    """Somebody asks to be somebody's friend; `remark` and `group` are what the asker will call them."""
+    """A friend request. `remark` and `group` are the ones that the applicant will give to the new friend."""
 
     wording: str = ""
     source: str = ""
@@ -104,20 +113,20 @@ class StoredApplication:
 
 @dataclass(slots=True)
 class Relationships:
-    """One user's relations: `asked` by others, `asking` others."""
+    """The relationships of one user: friends, friend groups, blacklist, and friend requests in both directions."""
 
     friends: dict[str, StoredFriend] = field(default_factory=dict)
     friend_groups: list[str] = field(default_factory=list)
     blocked: dict[str, int] = field(default_factory=dict)
     received_requests: dict[str, StoredApplication] = field(default_factory=dict)
     sent_requests: dict[str, StoredApplication] = field(default_factory=dict)
-    listed_by: set[str] = field(default_factory=set)  # who has this user as a friend
-    version: int = field(default=0, compare=False)  # rises with each changeset that changes it
+    listed_by: set[str] = field(default_factory=set)  # users who have this user as a friend
+    version: int = field(default=0, compare=False)  # increases with each changeset that changes these relationships
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload under way: where its parts are kept, and what it must come to (SHA-256, bytes)."""
+    """An unfinished upload: the object that stores its parts, and the expected SHA-256 and size in bytes."""
 
     object: str
     hash: str
@@ -126,7 +135,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Content that is whole: `parts` are the sizes of its object's parts, in order."""
+    """Completely uploaded content. `parts` are the sizes in bytes of its object's parts, in order."""
 
     uuid: str
     object: str
@@ -137,21 +146,25 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class ReadVersions:
-    """What a changeset was decided by: groups and relationships with their versions. Stored only if they are still these."""
+    """Versions of the groups and relationships from which a changeset was decided.
+
+    The store accepts the changeset only while these are the current versions.
+    """
 
     groups: Mapping[str, int] = field(default_factory=dict)
     relationships: Mapping[str, int] = field(default_factory=dict)
 
 
-UNREAD_LIMIT = 10_000  # counting ends here: some 2 ms of a read
+UNREAD_LIMIT = 10_000  # counting stops here: about 2 ms of a read
 
 
 @dataclass(frozen=True, slots=True)
 class UserConversation:
-    """One conversation of one user. `floor`: the first seq this user may see; `last`: its last message, no act.
+    """One conversation of one user.
 
-    `act_seq`: the last act; `peer_read_seq`: up to where the other one of a C2C conversation has read; `pinned`: when
-    the user pinned it, 0: it is not.
+    `floor` is the first seq that this user may see. `last` is the last message; actions do not count. `action_seq` is
+    the seq of the last action. `peer_read_seq` is the last seq that the peer of a C2C conversation has read. `pinned` is
+    the time at which the user pinned the conversation, 0 if it is not pinned.
     """
 
     timeline: str
@@ -169,7 +182,7 @@ class UserConversation:
 
 @dataclass(frozen=True, slots=True)
 class ConversationChange:
-    """What is None stays. `pinned`: since when, 0: no more."""
+    """New settings of a conversation; None leaves a setting unchanged. `pinned` is the time of pinning, 0 unpins."""
 
     pinned: int | None = None
     muted: bool | None = None
@@ -178,7 +191,7 @@ class ConversationChange:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """How many entries of others are above the read seq, and how many of them mention the user; up to `last_seq`."""
+    """The number of other users' entries between the read seq and `last_seq`, and how many of them mention the user."""
 
     count: int
     mentioned: int
@@ -187,7 +200,7 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """How many have read a message whose sender wants to know."""
+    """The number of readers of a message whose sender requested read receipts."""
 
     timeline: str
     seq: int
@@ -197,7 +210,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """Up to where a user has read; `risen`: further than before, and what that tells the senders of messages."""
+    """A user's read seq after a change. `risen` is set if the seq increased; `receipts` are those that changed thereby."""
 
     seq: int
     unread: Unread

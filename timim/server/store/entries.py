@@ -1,4 +1,4 @@
-"""What timelines hold, before it is stored and after, and what timelines are called."""
+"""Entries of timelines, before and after they are stored, and the names of timelines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ MESSAGE, ACTION, RECALLED = 0, 1, 2  # kinds of entries; only messages are unrea
 
 
 def c2c_timeline(one: str, other: str) -> str:
-    """Return the timeline of two users, in either order. User ids hold no control characters, so the name is unambiguous."""
+    """Return the timeline of two users, given in either order.
+
+    User ids contain no control characters, so the name is unambiguous.
+    """
     return "c2c\x1f" + "\x1f".join(sorted((one, other)))
 
 
@@ -31,7 +34,7 @@ def system_timeline(user: str) -> str:
 
 
 def timeline_of(user: str, key: ConversationKey) -> str:
-    """Return the timeline of a conversation as a user names it."""
+    """Return the timeline of a user's conversation."""
     match key.type:
         case ConversationType.C2C:
             return c2c_timeline(user, key.peer)
@@ -42,14 +45,14 @@ def timeline_of(user: str, key: ConversationKey) -> str:
 
 
 class MsgKey(NamedTuple):
-    """What a sender calls its message: its clock in seconds and a random number."""
+    """The deduplication key that a sender gives to a message: the sender's clock in seconds and a random number."""
 
     client_time: int
     random: int
 
 
 class NewEntry(msgspec.Struct, frozen=True, gc=False):
-    """A message to append. `msg_key` None: the sender named it in no way that could be told from another's."""
+    """A message to append. `msg_key` is None if the sender gave no deduplication key."""
 
     timeline: str
     sender: str
@@ -57,20 +60,20 @@ class NewEntry(msgspec.Struct, frozen=True, gc=False):
     fingerprint: bytes
     tail: bytes
     time: int
-    contacts: tuple[str, ...] = ()  # users who see this timeline in their list from its first entry on
-    media: tuple[MediaRef, ...] = ()  # content that it names: for those only that its sender may read
+    contacts: tuple[str, ...] = ()  # users whose conversation lists show this timeline from its first entry on
+    media: tuple[MediaRef, ...] = ()  # content that the message refers to; the sender must be allowed to read it
     kind: int = MESSAGE
-    receipt: bool = False  # its sender wants to know who read it
-    mentions: tuple[str, ...] = ()  # users; "": everybody
+    receipt: bool = False  # the sender requested read receipts
+    mentions: tuple[str, ...] = ()  # user ids; "" mentions all members
 
     @property
     def has_requests(self) -> bool:
-        """Whether it is more than an entry: it calls somebody, or wants to know its readers."""
+        """True if the entry mentions users or requests read receipts, so that more than one row is stored."""
         return self.receipt or bool(self.mentions)
 
 
 class Appended(msgspec.Struct, frozen=True, gc=False):
-    """Where an entry stands; `duplicate` when it stood there before."""
+    """The seq and time of a stored entry. `duplicate` is set if the entry already existed."""
 
     seq: int
     time: int
@@ -78,7 +81,10 @@ class Appended(msgspec.Struct, frozen=True, gc=False):
 
 
 class NewAction(msgspec.Struct, frozen=True):
-    """An act to append: `tail.act` says on which seq. What the message is after it is found out when it is stored."""
+    """A message action to append. `tail.action` contains the seq of the message.
+
+    The changed message is computed in the transaction that stores the action.
+    """
 
     timeline: str
     sender: str
@@ -86,16 +92,16 @@ class NewAction(msgspec.Struct, frozen=True):
     fingerprint: bytes
     tail: EntryPayload
     time: int
-    media: tuple[MediaRef, ...] = ()  # content that an edit's body names
+    media: tuple[MediaRef, ...] = ()  # content that the body of an edit refers to
     reactions_limit: int = 10
     reacting_limit: int = 100
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAction:
-    """Where an act stands, and its tail; `changed` False: it stood there before, or there was nothing to change.
+    """A stored message action with its payload.
 
-    `target` is the message it acts on, as it is now.
+    `changed` is False if the action already existed, or had nothing to change. `target` is the message after the action.
     """
 
     seq: int
@@ -106,7 +112,7 @@ class StoredAction:
 
 
 class StoredEntry(msgspec.Struct, frozen=True, gc=False):
-    """`kind`: MESSAGE, ACT or RECALLED."""
+    """An entry of a timeline. `kind` is MESSAGE, ACTION or RECALLED."""
 
     seq: int
     time: int
@@ -115,10 +121,10 @@ class StoredEntry(msgspec.Struct, frozen=True, gc=False):
 
 
 class TimelinePage(msgspec.Struct, frozen=True, gc=False):
-    """Entries newest first, and the interval they prove: one entry for each of its seqs but for those that are gone."""
+    """Entries, newest first, and the interval that they cover: all existing entries from `first` to `last`."""
 
     entries: Sequence[StoredEntry]
     first: int
-    last: int  # first > last: nothing was asked for that exists
+    last: int  # less than `first` if no requested entry exists
     floor: int
     last_seq: int

@@ -19,17 +19,17 @@ _MEMBERS = (
 
 
 class GroupStore:
-    """Groups and who is in them. Every method may raise StorageError."""
+    """Groups and their members. Every method may raise StorageError."""
 
     def __init__(self, engine: SqlEngine) -> None:
         self._engine = engine
 
     async def create(self, group: StoredGroup) -> None:
-        """Create a group with its members. Raises GroupExists."""
+        """Create a group with its members. Raises GroupExists if the id is taken, also by a dissolved group."""
         await self._engine.submit(partial(apply, ch.InsertGroup(group)))
 
     async def get(self, group_id: str) -> StoredGroup | None:
-        """Return a group, None also when it is dissolved."""
+        """Return a group, None if it does not exist or was dissolved."""
         return await self._engine.read(partial(group, group_id))
 
     async def of_user(self, user: str) -> list[StoredGroup]:
@@ -41,19 +41,19 @@ class GroupStore:
         return await self._engine.read(partial(group_ids_of, user))
 
     async def first_visible_seqs(self, user: str) -> dict[str, int]:
-        """Return the groups that a user is in, each with the first seq that the user may see."""
+        """Return the ids of the groups that a user is in, each with the first seq that the user may see."""
         return await self._engine.read(partial(first_visible_seqs, user))
 
 
 def check_versions(read: ReadVersions) -> Operation[None]:
-    """Raise the versions of these groups, and lock their rows until the commit. Raises StaleRead for another version."""
+    """Increase the versions of these groups and lock their rows until the commit. Raises StaleRead."""
     for group_id, version in sorted(read.groups.items()):
         same = yield Execute(
             "UPDATE groups SET version=version+1 WHERE group_id=? AND version=? AND dissolved=0 RETURNING version",
             (group_id, version),
         )
         if not same:
-            raise ch.StaleRead(f"group {group_id!r} is no longer what was decided by")
+            raise ch.StaleRead(f"group {group_id!r} was changed by another node")
 
 
 def apply(change: ch.GroupChange) -> Operation[None]:
@@ -131,7 +131,7 @@ def _json_fields(group: StoredGroup) -> str:
 
 
 def _timeline(group_id: str) -> Operation[Row]:
-    """Select the number of a group's timeline, and its last seq."""
+    """Select the row id of a group's timeline, and its last seq."""
     row = yield from first_row("SELECT id, last_seq FROM timelines WHERE name=?", f"group\x1f{group_id}")
     assert row is not None
     return row
@@ -144,7 +144,7 @@ def _create(group: StoredGroup) -> Operation[None]:
         (group.group_id, group.type, group.name, group.owner, group.created, _json_fields(group)),
     )
     if not made:
-        raise GroupExists(f"the group id {group.group_id!r} is taken")
+        raise GroupExists(f"the group id {group.group_id!r} is taken; choose another id")
     yield Execute("INSERT INTO timelines(name, last_time) VALUES(?,?)", (f"group\x1f{group.group_id}", group.created))
     yield from _add(group.group_id, group.members, from_now=False)
 
@@ -162,7 +162,7 @@ def _add(group_id: str, members: Mapping[str, Member], *, from_now: bool) -> Ope
             for n, (user, m, floor) in enumerate(rows, row[0])
         ],
     )
-    # what was said before they came is not unread
+    # messages from before the members joined do not count as unread
     yield ExecuteMany(
         "INSERT INTO contacts(user_id, timeline, read_seq, floor) VALUES(?,?,?,?)"
         " ON CONFLICT(user_id, timeline) DO UPDATE SET read_seq=excluded.read_seq, floor=excluded.floor",

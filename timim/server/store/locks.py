@@ -1,6 +1,7 @@
-"""Names that one node at a time holds, so that what is done once for all nodes is done by one.
+"""Cluster-wide locks: a name that one node at a time owns, for work that one node does for all.
 
-A claim ends with its node, however that ends. It says who may begin; what was begun must bear being begun again.
+A lock is released when its node ends, for any reason. Another node may then start the same work again, so the work must
+tolerate being started twice.
 """
 
 from __future__ import annotations
@@ -9,25 +10,30 @@ from typing import Protocol
 
 
 class ClusterLocks(Protocol):
+    """Named locks, of which each has at most one owner in the cluster."""
+
     async def try_acquire(self, name: str) -> bool:
-        """Whether `name` is this node's now; False: it is held already, here or elsewhere. Raises StorageError."""
+        """Acquire a lock without waiting. Return False if this node or another one owns it. Raises StorageError."""
         ...
 
     def holds(self, name: str) -> bool:
-        """Whether it is still this node's, as far as the node can know."""
+        """Return True if this node still owns the lock, as far as the node can know."""
         ...
 
     async def release(self, name: str) -> None:
-        """Leave it to others; nothing to do for what is not held. Never raises StorageError: a lost claim is free."""
+        """Release a lock. Do nothing if this node does not own it.
+
+        Never raises StorageError: a node that lost its connection has lost the lock as well.
+        """
         ...
 
     async def close(self) -> None:
-        """Release all."""
+        """Release all locks of this node."""
         ...
 
 
 class LocalLocks:
-    """Of a store that one process has for itself."""
+    """The locks of a store that only one process uses."""
 
     def __init__(self) -> None:
         self._held: set[str] = set()

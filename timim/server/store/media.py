@@ -1,8 +1,8 @@
-"""Content in SQL: uploads under way, what is whole, who may read it, and what may go.
+"""Media content in SQL: unfinished uploads, complete blobs, read access, and garbage collection.
 
-An object is bytes, stored once; a blob is one user's name for an object. A reference is recorded in the transaction that
-stores the entry, and only for what the sender may read; a blob with a reference is never collected. Who counts on a row
-changes it, so that whoever removes it on another node comes before or after, and looks again.
+An object is a sequence of bytes that is stored once; a blob is one user's name for an object. A reference is recorded in
+the transaction that stores the entry, and only if the sender may read the blob. A blob with a reference is never collected.
+An operation that depends on a row updates it, so that a concurrent removal on another node waits, and then checks again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .entities import Blob, Upload
 from .operation import Execute, Operation, Row, SqlEngine, first_row
 
 COLLECT_AT_ONCE = 500  # rows of one kind in one transaction
-_MAY_READ = (  # a contact is who may read a timeline now, from its floor on
+_MAY_READ = (  # a row of `contacts` lets the user read the timeline from its floor on
     "(b.owner=? OR EXISTS(SELECT 1 FROM media_refs r JOIN contacts c ON c.timeline=r.timeline AND c.user_id=?"
     " WHERE r.uuid=b.uuid AND r.seq>=c.floor) OR EXISTS(SELECT 1 FROM media_grants g WHERE g.uuid=b.uuid AND g.user_id=?))"
 )
@@ -25,15 +25,20 @@ _BLOB = "SELECT b.uuid, o.object, o.hash, o.size, o.parts FROM media_objects o J
 
 
 class MediaStore:
-    """What is known of content; the bytes are elsewhere. Times are server seconds. Every method may raise StorageError."""
+    """Metadata of media content; the bytes are in the blob store.
+
+    Times are in server seconds. Every method may raise StorageError.
+    """
 
     def __init__(self, engine: SqlEngine) -> None:
         self._engine = engine
 
     async def begin(self, owner: str, upload: str, wanted: Upload, *, now: int, open_limit: int) -> Upload | Blob:
-        """Return the upload of this name, begun when there is none, or the blob of the same bytes that this user has.
+        """Begin an upload, or continue the one of this name. Return the user's blob if the same bytes were uploaded before.
 
-        Raises InvalidArgument when the name stands for other content, RateLimited past `open_limit` unfinished ones.
+        Raises:
+            InvalidArgument: The name belongs to an upload of other content; choose another name.
+            RateLimited: The user has `open_limit` unfinished uploads; finish or drop one.
         """
         return await self._engine.write(partial(begin, owner, upload, wanted, now, open_limit))
 
@@ -41,57 +46,63 @@ class MediaStore:
         return await self._engine.read(partial(find, owner, upload))
 
     async def touch(self, owner: str, upload: str, *, now: int) -> None:
-        """Note that an upload goes on: it is not abandoned."""
+        """Record progress of an upload, so that it does not count as abandoned."""
         await self._engine.write(partial(touch, owner, upload, now))
 
     async def finish(self, owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[int], *, now: int) -> Blob | None:
-        """Make a blob of an upload that is whole, with the hash of `whole`. None when the upload was dropped meanwhile.
+        """Turn a complete upload into a blob with the hash of `whole`. Return None if the upload was dropped meanwhile.
 
-        It gets this uuid where that was promised, as the upload's own name; else what its owner calls the same bytes already.
+        If `uuid` is the upload's own name, the blob gets it. Otherwise the owner's existing blob of the same bytes is
+        returned if there is one.
         """
         return await self._engine.write(partial(finish, owner, upload, whole, uuid, parts, now))
 
     async def drop(self, owner: str, upload: str) -> str | None:
-        """Forget an upload; the object whose parts go, None when there was no such upload."""
+        """Delete an upload. Return the object whose parts must be deleted, None if the upload does not exist."""
         return await self._engine.write(partial(drop, owner, upload))
 
     async def readable(self, uuid: str, user: str) -> Blob | None:
-        """Return the blob to its uploader, and to users who may read a message with it now."""
+        """Return a blob if the user uploaded it, or may read a message that refers to it; else None."""
         return await self._engine.read(partial(readable, uuid, user))
 
     async def grant(self, sender: str, user: str, names: Sequence[MediaRef], *, now: int) -> None:
-        """Let the receiver of an online message read its content until that is collected. Raises InvalidElem."""
+        """Let the recipient of an online message read its content until the content is collected.
+
+        Raises:
+            InvalidElem: The sender may not read the content.
+        """
         await self._engine.write(partial(grant, sender, user, names, now))
 
     async def collect(self, *, uploads_before: int, blobs_before: int) -> list[str]:
-        """Give up uploads untouched since a time, and blobs that no entry names; the objects whose bytes may go.
+        """Delete abandoned uploads, and blobs without a reference. Return the objects whose bytes can be deleted.
 
-        An object is named again until `buried`.
+        An object is returned again until `confirm_deleted` is called for it.
+
+        Args:
+            uploads_before: Uploads without progress since this time are deleted.
+            blobs_before: Blobs that were not used since this time are deleted.
         """
         return await self._engine.write(partial(collect, uploads_before, blobs_before))
 
     async def confirm_deleted(self, object: str) -> None:
-        """Its bytes are gone."""
+        """Record that the bytes of an object were deleted."""
         await self._engine.write(partial(confirm_deleted, object))
 
 
 def begin(owner: str, upload: str, wanted: Upload, now: int, open_limit: int) -> Operation[Upload | Blob]:
-    """Return the upload of this name, begun when there is none, or the blob of the same bytes that this user has.
-
-    Raises InvalidArgument when the name stands for other content, RateLimited past `open_limit` unfinished ones.
-    """
+    """Begin or continue an upload, or return the user's blob of the same bytes. Raises InvalidArgument, RateLimited."""
     known = yield from _own(owner, wanted.hash)
     if known is not None and known.size == wanted.size and (yield from _touched(known.uuid, now)):
         return known
     standing = yield from find(owner, upload)
     if standing is not None:
         if (standing.hash, standing.size) != (wanted.hash, wanted.size):
-            raise InvalidArgument("Upload stands for other content: make another name", code=6017)
+            raise InvalidArgument(f"Upload {upload!r} has other content; choose another name", code=6017)
         yield from touch(owner, upload, now)
         return standing
     counted = yield from first_row("SELECT count(*) FROM media_uploads WHERE owner=?", owner)
     if counted is not None and counted[0] >= open_limit:
-        info = f"{counted[0]} uploads are unfinished, the limit is {open_limit}: finish or drop one"
+        info = f"{counted[0]} uploads are unfinished, the limit is {open_limit}; finish or drop one"
         raise RateLimited(info, retry_after=60.0)
     yield Execute(
         "INSERT INTO media_uploads VALUES(?,?,?,?,?,?)", (owner, upload, wanted.object, wanted.hash, wanted.size, now)
@@ -109,12 +120,9 @@ def touch(owner: str, upload: str, now: int) -> Operation[None]:
 
 
 def finish(owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[int], now: int) -> Operation[Blob | None]:
-    """Make a blob of an upload that is whole, with the hash of `whole`. None when the upload was dropped meanwhile.
-
-    It gets this uuid where that was promised, as the upload's own name; else what its owner calls the same bytes already.
-    """
+    """Turn a complete upload into a blob. Return None if the upload was dropped meanwhile."""
     mine = yield from _own(owner, whole.hash)
-    if (yield from find(owner, upload)) is None:  # another request finished it, or this one before its answer was lost
+    if (yield from find(owner, upload)) is None:  # another request finished the upload, or this one did and its reply was lost
         return (yield from readable(uuid, owner)) or mine
     yield Execute("DELETE FROM media_uploads WHERE owner=? AND upload=?", (owner, upload))
     object = whole.object
@@ -125,7 +133,7 @@ def finish(owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[in
         whole.size,
         json.dumps(list(parts)),
     )
-    if made is not None and made[0] != object:  # somebody's bytes are the same: these are not needed
+    if made is not None and made[0] != object:  # the same bytes exist already: delete the new copy
         yield from _mark_dead(object)
         object = made[0]
     if mine is not None and uuid != upload and (yield from _touched(mine.uuid, now)):
@@ -135,7 +143,7 @@ def finish(owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[in
 
 
 def drop(owner: str, upload: str) -> Operation[str | None]:
-    """Forget an upload; the object whose parts go, None when there was no such upload."""
+    """Delete an upload. Return the object whose parts must be deleted, None if the upload does not exist."""
     row = yield from first_row("DELETE FROM media_uploads WHERE owner=? AND upload=? RETURNING object", owner, upload)
     if row is None:
         return None
@@ -144,37 +152,37 @@ def drop(owner: str, upload: str) -> Operation[str | None]:
 
 
 def readable(uuid: str, user: str) -> Operation[Blob | None]:
-    """Return the blob to its uploader, and to users who may read a message with it now."""
+    """Select a blob if the user uploaded it, or may read a message that refers to it."""
     row = yield from first_row(f"{_BLOB} WHERE b.uuid=? AND {_MAY_READ}", uuid, user, user, user)
     return _blob(row) if row else None
 
 
 def refer(sender: str, timeline: int, seq: int, names: Sequence[MediaRef], now: int) -> Operation[None]:
-    """Record that an entry names this content. Raises InvalidElem for content that its sender may not read."""
+    """Record that an entry refers to this content. Raises InvalidElem for content that the sender may not read."""
     for uuid in (yield from _allowed(sender, names, now)):
         yield Execute("INSERT INTO media_refs VALUES(?,?,?) ON CONFLICT(uuid, timeline, seq) DO NOTHING", (uuid, timeline, seq))
 
 
 def grant(sender: str, user: str, names: Sequence[MediaRef], now: int) -> Operation[None]:
-    """Let the receiver of an online message read its content until that is collected. Raises InvalidElem."""
+    """Let the recipient of an online message read its content until the content is collected. Raises InvalidElem."""
     for uuid in (yield from _allowed(sender, names, now)):
         yield Execute("INSERT INTO media_grants VALUES(?,?) ON CONFLICT(uuid, user_id) DO NOTHING", (uuid, user))
 
 
 def _allowed(sender: str, names: Sequence[MediaRef], now: int) -> Operation[list[str]]:
     allowed: list[str] = []
-    for uuid, ours in sorted(names):  # in one order on every node, for their rows are locked
+    for uuid, ours in sorted(names):  # the same order on every node avoids deadlocks: the rows are locked
         row = yield from first_row(f"SELECT {_MAY_READ} FROM media_blobs b WHERE b.uuid=?", sender, sender, sender, uuid)
         if row is None and not ours:
-            continue  # another server's: nothing of it is here
+            continue  # content of another server: nothing of it is stored here
         if row is None or not row[0] or not (yield from _touched(uuid, now)):
-            raise InvalidElem(f"UUID {uuid}: there is no such content for {sender!r}; upload it first", code=90010)
+            raise InvalidElem(f"content {uuid} does not exist, or {sender!r} may not read it; upload it first", code=90010)
         allowed.append(uuid)
     return allowed
 
 
 def collect(uploads_before: int, blobs_before: int) -> Operation[list[str]]:
-    """Give up uploads untouched since a time, and blobs that no entry names; objects whose bytes nobody needs now."""
+    """Delete abandoned uploads, and blobs without a reference. Return the objects whose bytes can be deleted."""
     rows = yield Execute("SELECT owner, upload FROM media_uploads WHERE touched<? LIMIT ?", (uploads_before, COLLECT_AT_ONCE))
     for owner, upload in rows:
         yield from drop(owner, upload)
@@ -184,16 +192,15 @@ def collect(uploads_before: int, blobs_before: int) -> Operation[list[str]]:
         (blobs_before, COLLECT_AT_ONCE),
     )
     for uuid, object in rows:
-        yield Execute(
-            "UPDATE media_blobs SET touched=touched WHERE uuid=?", (uuid,)
-        )  # whoever names it now is through, or waits
+        # the row lock: a transaction that refers to the blob has committed before this statement, or waits for this commit
+        yield Execute("UPDATE media_blobs SET touched=touched WHERE uuid=?", (uuid,))
         gone = yield Execute(
             "DELETE FROM media_blobs WHERE uuid=? AND touched<? AND NOT EXISTS(SELECT 1 FROM media_refs r WHERE r.uuid=?)"
             " RETURNING uuid",
             (uuid, blobs_before, uuid),
         )
         if not gone:
-            continue  # an entry that names it was stored just now
+            continue  # an entry that refers to the blob was stored meanwhile
         yield Execute("DELETE FROM media_grants WHERE uuid=?", (uuid,))
         yield Execute("UPDATE media_objects SET size=size WHERE object=?", (object,))
         unneeded = yield Execute(
@@ -208,7 +215,7 @@ def collect(uploads_before: int, blobs_before: int) -> Operation[list[str]]:
 
 
 def confirm_deleted(object: str) -> Operation[None]:
-    """Its bytes are gone."""
+    """Record that the bytes of an object were deleted."""
     yield Execute("DELETE FROM media_dead WHERE object=?", (object,))
 
 
@@ -217,7 +224,7 @@ def _mark_dead(object: str) -> Operation[None]:
 
 
 def _touched(uuid: str, now: int) -> Operation[bool]:
-    """Whether the blob is still there; nobody collects it for a while then."""
+    """Postpone the collection of a blob. Return False if the blob does not exist any more."""
     rows = yield Execute("UPDATE media_blobs SET touched=? WHERE uuid=? RETURNING uuid", (now, uuid))
     return bool(rows)
 

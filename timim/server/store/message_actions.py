@@ -1,6 +1,6 @@
-"""Message actions in SQL: an action's entry and the change of its message are written in one transaction.
+"""Message actions in SQL: the entry of an action and the change of its message are written in one transaction.
 
-An action that changes nothing is no entry; the same msg_key is the same action for ever.
+An action that changes nothing is not stored as an entry. The same msg_key always means the same action.
 """
 
 from __future__ import annotations
@@ -35,9 +35,13 @@ class MessageActionStore:
         self._engine = engine
 
     async def apply(self, action: NewAction) -> StoredAction:
-        """Store an action, and in the same transaction change its message.
+        """Store an action and change its message in the same transaction.
 
-        Raises UnknownMessage, AlreadyRecalled, LimitReached, MsgIdConflict.
+        Raises:
+            UnknownMessage: The timeline has no message with this seq.
+            AlreadyRecalled: The message was recalled, so it cannot be edited or reacted to.
+            LimitReached: The message has too many reactions, or too many users for one reaction.
+            MsgIdConflict: The msg_id is used by another message or action.
         """
         return await self._engine.submit(partial(apply, action))
 
@@ -57,11 +61,11 @@ def apply(action: NewAction) -> Operation[StoredAction]:
     """Store an action. Raises UnknownMessage, AlreadyRecalled, LimitReached, MsgIdConflict."""
     facts = action.tail.action
     assert isinstance(facts, EntryAction)
-    # nobody else acts here until this is committed: what is read below is what will be changed
+    # lock the timeline until the commit, so that no other action changes the message after it was read below
     line = yield from first_row("UPDATE timelines SET act_seq=act_seq WHERE name=? RETURNING id", action.timeline)
     target = yield from timelines.entry_at(action.timeline, facts.target)
     if line is None or target is None or target.kind == ACTION:
-        raise UnknownMessage(f"there is no message {facts.target} here")
+        raise UnknownMessage(f"message {facts.target} does not exist in this conversation")
     entry = NewEntry(action.timeline, action.sender, action.msg_key, action.fingerprint, b"", action.time, kind=ACTION)
     if action.msg_key is not None and (before := (yield from timelines.find_existing(entry))) is not None:
         return (yield from _existing(action, before.seq, target))
@@ -91,20 +95,20 @@ def apply(action: NewAction) -> Operation[StoredAction]:
         (changed.tail, kind, action.timeline, target.seq),
     )
     yield Execute("UPDATE timelines SET act_seq=? WHERE name=?", (done.seq, action.timeline))
-    if facts.kind != MessageActionKind.REACT:  # what the message named before, nobody may read by it any more
+    if facts.kind != MessageActionKind.REACT:  # the message gives no access any more to the content of its former body
         yield Execute("DELETE FROM media_refs WHERE timeline=? AND seq=?", (line[0], target.seq))
         yield from media.refer(action.sender, line[0], target.seq, action.media, action.time)
     return StoredAction(done.seq, done.time, encode_payload(action.tail), True, changed)
 
 
 def _existing(action: NewAction, seq: int, target: StoredEntry) -> Operation[StoredAction]:
-    """Return the action that made the message what it is already; seq 0 when there was none."""
+    """Return the earlier action that had the same effect; its seq is 0 if there was none."""
     entry = (yield from timelines.entry_at(action.timeline, seq)) if seq else None
     return StoredAction(seq, entry.time if entry else 0, entry.tail if entry else b"", False, target)
 
 
 def _reacted(state: EntryState, facts: EntryAction, action: NewAction) -> list[Reaction] | None:
-    """All reactions after this one; None when it changes nothing."""
+    """Return all reactions of the message after this action, None if the action changes nothing."""
     known = {one.reaction: list(one.users) for one in state.reactions}
     users = known.setdefault(facts.reaction, [])
     if (action.sender in users) is not bool(facts.removed):
@@ -112,17 +116,17 @@ def _reacted(state: EntryState, facts: EntryAction, action: NewAction) -> list[R
     if facts.removed:
         users.remove(action.sender)
     elif len(users) >= action.reacting_limit:
-        raise LimitReached(f"{action.reacting_limit} users reacted with this already: that is the limit", code=10014)
+        raise LimitReached(f"at most {action.reacting_limit} users can add the same reaction to a message", code=10014)
     else:
         users.append(action.sender)
     reactions = [Reaction(reaction=name, users=users) for name, users in known.items() if users]
     if len(reactions) > action.reactions_limit:
-        raise LimitReached(f"a message has at most {action.reactions_limit} different reactions", code=10014)
+        raise LimitReached(f"a message can have at most {action.reactions_limit} different reactions", code=10014)
     return reactions
 
 
 def _change(tail: EntryPayload, state: EntryState, action: NewAction, done: Appended) -> None:
-    """Make the message what it is after the action."""
+    """Apply the action to the payload of its message."""
     facts = action.tail.action
     assert isinstance(facts, EntryAction)
     tail.state = state

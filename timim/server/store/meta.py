@@ -1,4 +1,4 @@
-"""Lasting settings of a server in SQL: names with a text each."""
+"""Persistent settings of a server in SQL: one text for each name."""
 
 from __future__ import annotations
 

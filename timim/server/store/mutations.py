@@ -1,4 +1,4 @@
-"""Changes of rows, as plans give them: a closed set, which the cache and the store carry out each in its own way."""
+"""Row changes of a changeset: a closed set that the cache and the store apply, each in its own way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .entities import GroupApplication, Member, StoredAccount, StoredApplication
 
 
 class StaleRead(TimimError):
-    """A value from which a changeset was decided has been changed by another node: read again, and decide again."""
+    """Another node changed a value from which a changeset was decided. Read the value again and decide again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,21 +20,21 @@ class SetAccount:
 
 @dataclass(frozen=True, slots=True)
 class InsertGroup:
-    """With its members. Refused with GroupExists."""
+    """Insert a group with its members. Applying the change raises GroupExists if the id is taken."""
 
     group: StoredGroup
 
 
 @dataclass(frozen=True, slots=True)
 class SetGroup:
-    """Its facts and its owner; not its members."""
+    """Update a group's fields and its owner, not its members."""
 
     group: StoredGroup
 
 
 @dataclass(frozen=True, slots=True)
 class DissolveGroup:
-    """Nobody is in it any more; its id stays taken, so that nobody finds its history under it."""
+    """Remove all members of a group. Its id stays taken, so that no new group gets the old history."""
 
     group_id: str
     users: tuple[str, ...]
@@ -42,7 +42,7 @@ class DissolveGroup:
 
 @dataclass(frozen=True, slots=True)
 class InsertMembers:
-    """`from_now`: they see the timeline from the next entry on, whatever their `floor` says."""
+    """Insert members. With `from_now` they see the timeline from the next entry on, and their `floor` is ignored."""
 
     group_id: str
     members: Mapping[str, Member]
@@ -51,7 +51,7 @@ class InsertMembers:
 
 @dataclass(frozen=True, slots=True)
 class SetMember:
-    """All but its floor."""
+    """Update a member, except its `floor`."""
 
     group_id: str
     user: str
@@ -92,7 +92,7 @@ class RemoveFriend:
 
 @dataclass(frozen=True, slots=True)
 class SetApplication:
-    """`peer` asks `owner`."""
+    """Store the friend request of `peer` to `owner`."""
 
     owner: str
     peer: str
@@ -120,7 +120,7 @@ class RemoveBlocked:
 
 @dataclass(frozen=True, slots=True)
 class SetFriendGroups:
-    """All names of an owner's friend groups."""
+    """Replace the names of all friend groups of an owner."""
 
     owner: str
     names: tuple[str, ...]

@@ -1,7 +1,7 @@
-"""A store operation without I/O: a generator that yields statements and is sent their rows. One copy serves every engine.
+"""A store operation without I/O: a generator that yields statements and receives their rows. All engines share it.
 
-Statements have `?` for their parameters, keep to SQL that SQLite and PostgreSQL both accept, and may be carried out more
-than once before they are committed once: an operation changes nothing but the database.
+Statements use `?` for their parameters, and only SQL that both SQLite and PostgreSQL accept. An operation may be executed
+several times before one execution is committed, so it must change nothing but the database.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ Rows: TypeAlias = Sequence[Row]
 
 
 class Execute(NamedTuple):
-    """One statement; its rows come back, none when it has none."""
+    """One statement. The engine sends its rows back, an empty sequence if there are none."""
 
     sql: str
     params: Sequence[Any] = ()
 
 
 class ExecuteMany(NamedTuple):
-    """One statement for each of `rows`. SQLite sends back how many rows changed, as one row; PostgreSQL sends nothing."""
+    """One statement for each of `rows`. SQLite sends one row with the number of changed rows; PostgreSQL sends none."""
 
     sql: str
     rows: Sequence[Sequence[Any]]
 
 
 Operation: TypeAlias = Generator[Execute | ExecuteMany, Rows, T]
-StartOperation: TypeAlias = Callable[[], Operation[T]]  # begins the operation, from its start, each time it is called
+StartOperation: TypeAlias = Callable[[], Operation[T]]  # each call begins the operation from its start
 
 
 def first_row(sql: str, *params: Any) -> Operation[Row | None]:
@@ -42,26 +42,26 @@ def first_row(sql: str, *params: Any) -> Operation[Row | None]:
 
 
 class SqlEngine(Protocol):
-    """Carries operations out, each in one transaction. Each method may raise StorageError."""
+    """A database that executes operations, each in one transaction. Each method may raise StorageError."""
 
     async def open(self) -> None:
-        """Open, and bring the schema up to date."""
+        """Open the database and migrate its schema."""
         ...
 
     async def close(self) -> None: ...
 
     async def append(self, entry: NewEntry) -> Appended:
-        """Append an entry, in the order of the calls of `append` and `submit`; many may share one statement."""
+        """Append an entry, in the order of the calls of `append` and `submit`. Many appends may share one statement."""
         ...
 
     def submit(self, op: StartOperation[T]) -> Awaitable[T]:
-        """Queue a write now, behind all that were submitted before it; the result comes after its commit."""
+        """Queue a write behind those that were submitted before it. The awaitable returns after the commit."""
         ...
 
     async def write(self, op: StartOperation[T]) -> T:
-        """Carry out a write that need not stand in any order with others. Cancelling stops the waiting, not the write."""
+        """Execute a write whose order with other writes does not matter. Cancelling stops the waiting, not the write."""
         ...
 
     async def read(self, op: StartOperation[T]) -> T:
-        """Carry out a read, on one snapshot of what is committed."""
+        """Execute a read on one snapshot of the committed data."""
         ...

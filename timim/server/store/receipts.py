@@ -1,4 +1,4 @@
-"""Read receipts of group messages in SQL, and whom a message mentions: a sender may ask to know who has read a message."""
+"""Mentions, and read receipts of group messages, in SQL. A sender can request receipts for a message."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ _WANTED = "SELECT t.name, w.seq, w.sender, w.readers FROM receipts_wanted w JOIN
 
 
 class ReceiptStore:
-    """Who has read the messages whose senders want to know. Every method may raise StorageError."""
+    """Readers of the messages for which read receipts were requested. Every method may raise StorageError."""
 
     def __init__(self, engine: SqlEngine) -> None:
         self._engine = engine
 
     async def add(self, user: str, timeline: str, seqs: Sequence[int], *, time: int) -> list[Receipt]:
-        """Record that a user has read just these messages of a group, and return the receipts that changed."""
+        """Record that a user has read exactly these messages of a group, and return the changed receipts."""
         return await self._engine.write(partial(add, user, timeline, seqs, time))
 
     async def of_sender(self, sender: str, since: int, limit: int) -> list[Receipt]:
-        """Return the receipts of a sender's messages that changed at `since` or later, the newest first."""
+        """Return the receipts of a sender's messages that changed at `since` or later, newest first."""
         return await self._engine.read(partial(of_sender, sender, since, limit))
 
     async def get(self, timeline: str, seqs: Sequence[int]) -> list[Receipt]:
-        """Return the receipts of these messages, without those whose sender wants none."""
+        """Return the receipts of these messages. Messages without requested receipts are left out."""
         return await self._engine.read(partial(get, timeline, seqs))
 
     async def readers(self, timeline: str, seq: int, offset: int, limit: int) -> list[tuple[str, int]]:
-        """Return who has read a message and when, in that order."""
+        """Return the readers of a message with the time of reading, earliest first."""
         return await self._engine.read(partial(readers, timeline, seq, offset, limit))
 
 
 def insert_requests(timeline: int, seq: int, entry: NewEntry) -> Operation[None]:
-    """Whom a new entry calls, and that its sender wants to know who reads it."""
+    """Insert the mentions and the receipt request of a new entry."""
     if entry.receipt:
         yield Execute("INSERT INTO receipts_wanted(timeline, seq, sender) VALUES(?,?,?)", (timeline, seq, entry.sender))
     if entry.mentions:
@@ -44,7 +44,7 @@ def insert_requests(timeline: int, seq: int, entry: NewEntry) -> Operation[None]
 
 
 def add_reader(number: int, timeline: str, seq: int, user: str, time: int) -> Operation[list[Receipt]]:
-    """Record once that a user has read a message whose sender wants to know."""
+    """Record once that a user has read a message for which receipts were requested. Return the changed receipt."""
     new = yield Execute(
         "INSERT INTO receipts VALUES(?,?,?,?) ON CONFLICT(timeline, seq, user_id) DO NOTHING RETURNING seq",
         (number, seq, user, time),
@@ -59,7 +59,7 @@ def add_reader(number: int, timeline: str, seq: int, user: str, time: int) -> Op
 
 
 def add(user: str, timeline: str, seqs: Sequence[int], time: int) -> Operation[list[Receipt]]:
-    """Record that a user has read just these messages, as far as their senders want to know."""
+    """Record that a user has read exactly these messages, as far as receipts were requested."""
     found: list[Receipt] = []
     for seq in seqs:
         row = yield from first_row(
@@ -75,14 +75,14 @@ def add(user: str, timeline: str, seqs: Sequence[int], time: int) -> Operation[l
 
 
 def of_sender(sender: str, since: int, limit: int) -> Operation[list[Receipt]]:
-    """Select the receipts of a sender's messages that changed at `since` or later, the newest first."""
+    """Select the receipts of a sender's messages that changed at `since` or later, newest first."""
     where = " WHERE w.sender=? AND w.changed>=? AND w.changed>0 ORDER BY w.changed DESC LIMIT ?"
     rows = yield Execute(_WANTED + where, (sender, since, limit))
     return [Receipt(*row) for row in rows]
 
 
 def get(timeline: str, seqs: Sequence[int]) -> Operation[list[Receipt]]:
-    """Select the receipts of these messages, without those whose sender wants none."""
+    """Select the receipts of these messages. Messages without requested receipts are left out."""
     found: list[Receipt] = []
     for seq in seqs:
         row = yield from first_row(f"{_WANTED} WHERE t.name=? AND w.seq=?", timeline, seq)
@@ -92,7 +92,7 @@ def get(timeline: str, seqs: Sequence[int]) -> Operation[list[Receipt]]:
 
 
 def readers(timeline: str, seq: int, offset: int, limit: int) -> Operation[list[tuple[str, int]]]:
-    """Who has read a message, and when, in that order."""
+    """Select the readers of a message with the time of reading, earliest first."""
     rows = yield Execute(
         "SELECT r.user_id, r.time FROM receipts r JOIN timelines t ON t.id=r.timeline WHERE t.name=? AND r.seq=?"
         " ORDER BY r.time, r.user_id LIMIT ? OFFSET ?",

@@ -1,4 +1,4 @@
-"""The store on one SQLite file: every write waits for a commit that is on disk, and shares it with all that wait."""
+"""The store on one SQLite file. Every write waits until its commit is on disk; waiting writes share one commit."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...errors import MsgIdConflict
+from ...sqlite.blank import copy_blank, is_empty
 from ...sqlite.database import Database
 from . import schema, timelines
 from .base import Appended, NewEntry, Store
@@ -19,7 +20,7 @@ T = TypeVar("T")
 
 
 class SqliteEngine:
-    """Carries operations out in one file."""
+    """An engine that executes operations in one SQLite file."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -31,8 +32,8 @@ class SqliteEngine:
         await self._database.close()
 
     async def append(self, entry: NewEntry) -> Appended:
-        """Queue an append; those of one turn of the loop, and all that come while others are written, go together."""
-        if entry.media or entry.has_requests:  # such entries are few, and more is written of them
+        """Queue an append. Appends of one loop iteration, and those queued during a write, share one transaction."""
+        if entry.media or entry.has_requests:  # rare, and stored in more than one table
             return await self.submit(partial(timelines.append, entry))
         return await self._database.submit_item(_append_all, entry)
 
@@ -47,7 +48,7 @@ class SqliteEngine:
 
 
 class SqliteStore(Store):
-    """`path` None keeps nothing. The constructor does no I/O."""
+    """The store on SQLite. With `path` None the data is in memory only. The constructor does no I/O."""
 
     def __init__(self, path: Path | None, *, synchronous: str = "FULL") -> None:
         self.engine = SqliteEngine(Database(path, SqliteSchema(), synchronous=synchronous))
@@ -83,10 +84,20 @@ class SqliteSchema:
     """The server's tables in SQLite."""
 
     def migrate(self, connection: sqlite3.Connection) -> None:
-        """Bring a new or old file to the current schema. Raises sqlite3.DatabaseError for a file of a newer timim."""
+        """Migrate a new or old file to the current schema. Raises sqlite3.DatabaseError for a file of a newer timim."""
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > schema.VERSION:
             raise sqlite3.DatabaseError(schema.too_new(version))
-        if version < schema.VERSION:
-            steps = " ".join(schema.STEPS[version:])
-            connection.executescript(f"BEGIN; {steps} PRAGMA user_version={schema.VERSION}; COMMIT;")
+        if version == 0 and is_empty(connection):
+            copy_blank(_build, connection)
+        elif version < schema.VERSION:
+            _upgrade(connection, version)
+
+
+def _build(connection: sqlite3.Connection) -> None:
+    _upgrade(connection, 0)
+
+
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    steps = " ".join(schema.STEPS[version:])
+    connection.executescript(f"BEGIN; {steps} PRAGMA user_version={schema.VERSION}; COMMIT;")

@@ -1,4 +1,4 @@
-"""Timelines in SQL: what appends to them, and what reads them. An entry's seq is taken in the transaction that stores it."""
+"""Appending to timelines and reading them, in SQL. An entry gets its seq in the transaction that stores it."""
 
 from __future__ import annotations
 
@@ -27,44 +27,54 @@ class TimelineStore:
         self._engine = engine
 
     async def append(self, entry: NewEntry) -> Appended:
-        """Store an entry. Raises MsgIdConflict, InvalidElem. Entries are numbered in the order of the calls."""
+        """Store an entry. Entries are numbered in the order of the calls.
+
+        An entry whose sender and msg_id exist already is not stored again: the existing one is returned.
+
+        Raises:
+            MsgIdConflict: The msg_id exists with another body.
+            InvalidElem: The message refers to content that its sender may not read.
+        """
         return await self._engine.append(entry)
 
     async def find_existing(self, entry: NewEntry) -> Appended | None:
-        """Return where an entry of this sender and msg_id is stored, counting those appended before this call.
+        """Return the existing entry of this sender and msg_id, including one whose append is still queued.
 
-        An empty fingerprint matches any body. Raises MsgIdConflict for another body.
+        An empty fingerprint matches any body.
+
+        Raises:
+            MsgIdConflict: The msg_id exists with another body.
         """
         if entry.msg_key is None:
             return None
         return await self._engine.submit(partial(find_existing, entry))
 
     async def entry(self, timeline: str, seq: int) -> StoredEntry | None:
-        """Return one entry."""
+        """Return one entry, None if it does not exist."""
         return await self._engine.read(partial(entry_at, timeline, seq))
 
     async def page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
-        """Return the newest `limit` entries of `first` to `last`; a timeline that does not exist is empty."""
+        """Return the newest `limit` entries from `first` to `last`. A timeline that does not exist is empty."""
         return await self._engine.read(partial(page, timeline, first, last, limit))
 
     async def messages_before(self, timeline: str, last: int, floor: int, limit: int) -> TimelinePage:
-        """Return the newest `limit` entries up to `last` that are no actions; `first` is where the next page ends."""
+        """Return the newest `limit` entries up to `last`, without actions. The next page ends before the page's `first`."""
         return await self._engine.read(partial(messages_before, timeline, last, floor, limit))
 
     async def seq_before(self, timeline: str, time: int, msg_key: str) -> int:
-        """Return the last seq older than the message of this time and MsgKey (`{MsgSeq}_{MsgRandom}_{MsgTime}`)."""
+        """Return the last seq before the message with this time and MsgKey (`{MsgSeq}_{MsgRandom}_{MsgTime}`)."""
         return await self._engine.read(partial(seq_before, timeline, time, msg_key))
 
 
 def append(entry: NewEntry) -> Operation[Appended]:
-    """Append an entry; an entry that is stored already changes nothing. Raises MsgIdConflict, InvalidElem."""
+    """Append an entry, or return the existing one. Raises MsgIdConflict, InvalidElem."""
     rows = yield Execute(
         "UPDATE timelines SET last_seq=last_seq+1, last_time=CASE WHEN last_time>? THEN last_time ELSE ? END"
         " WHERE name=? RETURNING id, last_seq, last_time",
         (entry.time, entry.time, entry.timeline),
     )
     if not rows:
-        # another node may be making it at this moment: then this waits for it and counts on
+        # another node may be inserting the timeline now: then this statement waits for the other commit and takes the next seq
         rows = yield Execute(
             "INSERT INTO timelines(name, last_seq, last_time) VALUES(?,1,?) ON CONFLICT(name) DO UPDATE SET"
             " last_seq=timelines.last_seq+1, last_time=CASE WHEN timelines.last_time>excluded.last_time"
@@ -79,7 +89,7 @@ def append(entry: NewEntry) -> Operation[Appended]:
             (timeline, entry.sender, *entry.msg_key, seq, entry.fingerprint),
         )
         if not taken:
-            # the number just taken is given back
+            # give back the seq that was just taken, so that the timeline has no gap
             yield Execute("UPDATE timelines SET last_seq=last_seq-1 WHERE id=?", (timeline,))
             known = yield from find_existing(entry)
             assert known is not None
@@ -100,7 +110,7 @@ def append(entry: NewEntry) -> Operation[Appended]:
 
 
 class _Position(NamedTuple):
-    """Where an entry goes."""
+    """The seq and time assigned to a new entry."""
 
     timeline: int
     seq: int
@@ -108,9 +118,10 @@ class _Position(NamedTuple):
 
 
 def append_all(entries: Sequence[NewEntry]) -> Operation[list[Appended | MsgIdConflict]]:
-    """Append many entries that name no content and ask for nothing, in as few statements as their timelines allow.
+    """Append many entries in as few statements as their timelines allow.
 
-    Where one of them stands already, or a timeline is new, they go one by one.
+    The entries must refer to no content, mention nobody and request no receipts. Entries of new timelines are appended
+    one by one, and so are all of them if one already exists.
     """
     if len(entries) == 1:
         return (yield from one_by_one(entries))
@@ -131,7 +142,7 @@ def append_all(entries: Sequence[NewEntry]) -> Operation[list[Appended | MsgIdCo
 
 
 def _take_numbers(entries: Sequence[NewEntry]) -> Operation[dict[int, _Position]]:
-    """Assign numbers to the entries of existing timelines: by their index, in the order of each timeline."""
+    """Assign seqs to the entries of existing timelines. Return the positions by the index of the entry."""
     lines: dict[str, list[int]] = {}
     for n, entry in enumerate(entries):
         lines.setdefault(entry.timeline, []).append(n)
@@ -154,7 +165,7 @@ def _take_numbers(entries: Sequence[NewEntry]) -> Operation[dict[int, _Position]
 
 
 def _insert_msg_ids(entries: Sequence[NewEntry], places: dict[int, _Position]) -> Operation[bool]:
-    """Keep their msg_ids; False when one stands already: then nothing is kept, and the numbers are given back."""
+    """Insert the msg_ids of the entries. If one exists already, undo the inserts, give back the seqs and return False."""
     keys: list[tuple[Any, ...]] = []
     for n, place in places.items():
         if (key := entries[n].msg_key) is not None:
@@ -171,18 +182,18 @@ def _insert_msg_ids(entries: Sequence[NewEntry], places: dict[int, _Position]) -
 
 
 def one_by_one(entries: Sequence[NewEntry]) -> Operation[list[Appended | MsgIdConflict]]:
-    """`append` each."""
+    """Append the entries one by one. Return a MsgIdConflict in place of the result of an entry that raised it."""
     results: list[Appended | MsgIdConflict] = []
     for entry in entries:
         try:
             results.append((yield from append(entry)))
-        except MsgIdConflict as exc:  # it has taken nothing, and the others stand
+        except MsgIdConflict as exc:  # this entry changed nothing, so the others can be committed
             results.append(exc)
     return results
 
 
 def find_existing(entry: NewEntry) -> Operation[Appended | None]:
-    """Select the entry that already has this msg_id. Raises MsgIdConflict."""
+    """Select the existing entry with this msg_id. Raises MsgIdConflict if the body differs."""
     row = yield from first_row(
         "SELECT k.seq, k.fingerprint, e.time FROM timelines t JOIN msg_keys k ON k.timeline=t.id"
         " JOIN entries e ON e.timeline=t.id AND e.seq=k.seq"
@@ -200,8 +211,8 @@ def find_existing(entry: NewEntry) -> Operation[Appended | None]:
 
 
 def conflict(entry: NewEntry) -> MsgIdConflict:
-    """Its msg_id stands for another message."""
-    return MsgIdConflict(f"msg_id {entry.msg_key} of {entry.sender} already stands for another message")
+    """Return the error for an entry whose msg_id belongs to another message."""
+    return MsgIdConflict(f"msg_id {entry.msg_key} of {entry.sender} is used by another message; use a new msg_id")
 
 
 def page(timeline: str, first: int, last: int, limit: int) -> Operation[TimelinePage]:
@@ -241,7 +252,7 @@ def seq_before(timeline: str, time: int, msg_key: str) -> Operation[int]:
         return 0
     number, last_seq = row
     up_to = yield from _last_not_after(number, last_seq, time)
-    # several messages may share a second: among these the MsgKey tells which one is meant
+    # several messages may have the same second: the MsgKey identifies one of them
     while rows := (
         yield Execute(
             "SELECT seq, time, tail FROM entries WHERE timeline=? AND seq<=? ORDER BY seq DESC LIMIT ?",
@@ -259,7 +270,7 @@ def seq_before(timeline: str, time: int, msg_key: str) -> Operation[int]:
 
 
 def _last_not_after(timeline: int, last_seq: int, time: int) -> Operation[int]:
-    """Find the last seq of this time or an earlier one, by halving: times never go back within a timeline."""
+    """Find the last seq of this time or an earlier one by binary search: times never decrease within a timeline."""
     low, high = 0, last_seq
     while low < high:
         middle = (low + high + 1) // 2

@@ -103,7 +103,7 @@ def test_everybody_is_mentioned_by_owner_and_admins() -> None:
 
 def test_a_large_group_has_no_receipts() -> None:
     admission(receipt_members=3).check_group_options(message("bob", receipt=True), GROUP)
-    with pytest.raises(InvalidArgument, match="more than 2 members") as refused:
+    with pytest.raises(InvalidArgument, match="at most 2 members") as refused:
         admission(receipt_members=2).check_group_options(message("bob", receipt=True), GROUP)
     assert refused.value.code == 10004
     admission(receipt_members=2).check_group_options(message("bob"), GROUP)

@@ -15,7 +15,7 @@ ORDER = ("High", "Normal", "Low", "Lowest")
 
 
 def promise(make: Callable[[float, float], GroupRateLimiter]) -> None:
-    """A group that takes 10 a second gets 100 for a minute, 5 of them red packets."""
+    """Check a group that accepts 10 messages a second and gets 100 a second for a minute, 5 of them red packets."""
     for seed in range(5):
         rates = make(10.0, 2.0)
         came = random.Random(seed).choices(ORDER, (5, 32, 32, 31), k=6000)

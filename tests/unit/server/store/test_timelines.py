@@ -40,12 +40,13 @@ Together = Callable[[Sequence[NewEntry]], Operation[list[Appended | MsgIdConflic
 
 
 def came_to(batches: Sequence[Sequence[NewEntry]], together: Together) -> tuple[list[object], list[list[Any]]]:
-    """What these batches are told, and what stands in the tables then."""
+    """Return the results of these batches, and the rows of the tables afterwards."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.executescript(" ".join(schema.STEPS))
     told = [bound(partial(together, batch))(connection) for batch in batches]
     tables = ("timelines", "entries", "msg_keys", "contacts")
     kept = [connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3, 4").fetchall() for table in tables]
+    connection.close()
     return [one if isinstance(one, Appended) else str(one) for batch in told for one in batch], kept
 
 

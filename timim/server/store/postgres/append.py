@@ -1,7 +1,7 @@
-"""PostgreSQL's hot path: a batch of appends as one statement. It says what `timelines.append` says, for many at once.
+"""PostgreSQL's hot path: a batch of appends in one statement, with the effect of calling `timelines.append` for each.
 
-Timelines are locked in the order of their names, so batches of several nodes never wait for each other in a ring. What is
-read after the locks is read afresh: a msg_id that another node stored meanwhile is seen.
+Timelines are locked in the order of their names, so batches of several nodes cannot deadlock. The queries after the locks
+use a new snapshot, so they see a msg_id that another node has stored meanwhile.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from ..base import NewEntry
 
 
 class Function(NamedTuple):
-    name: str  # a changed text takes a new name: old and new nodes run side by side
+    """A function in the database, and the statement that creates it."""
+
+    name: str  # a changed text needs a new name, because nodes of the old and the new release run at the same time
     text: str
 
 
@@ -88,7 +90,11 @@ CALL = f"SELECT * FROM {FUNCTION.name}($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)"
 
 
 def arguments(entries: Sequence[NewEntry]) -> tuple[list[Any], ...]:
-    """Return the function's arguments. Its rows are (number from 1, seq, time, None or the stored fingerprint)."""
+    """Return the arguments of the function for these entries.
+
+    Each row that the function returns is (number of the entry, counted from 1; seq; time; fingerprint of the existing
+    entry, None for a new one).
+    """
     contacts = [(n, user) for n, entry in enumerate(entries, 1) for user in entry.contacts]
     mentions = [(n, user) for n, entry in enumerate(entries, 1) for user in entry.mentions]
     return (

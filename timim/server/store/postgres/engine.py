@@ -1,7 +1,7 @@
-"""The store on PostgreSQL, for any number of nodes. A node's appends that wait go out together: one statement, one commit.
+"""The store on PostgreSQL, for any number of nodes. Waiting appends of a node share one statement and one commit.
 
-What was submitted is carried out in its order, by one connection; a timeline's row lock puts the nodes into an order. When
-the connection is lost while an outcome is unknown, only what tells by itself that it is stored already is tried again.
+Submitted writes are executed in their order, one at a time; the row lock of a timeline serializes the nodes. When the
+connection is lost during a commit, the outcome is unknown: only a write that can detect its earlier execution is retried.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from ....errors import InvalidArgument, StorageError, TimimError
 from ....sqlite.batching_queue import BatchingQueue
 from ....util.failpoints import failpoint
+from ....util.outage import OutageLog
 from ...metrics import DatabaseMetrics
 from .. import timelines
 from ..base import Appended, NewEntry, Store, TimelinePage
@@ -47,23 +48,31 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = logging.getLogger("timim.server")
 
-APPEND_RETRIES = 2  # times that for appends: one in doubt must not be called failed; clients stop waiting and ask again
-UNKNOWN_OUTCOME = "the database was lost: it is not known whether this was stored"
-REPLICA_ANSWER_S = 1.0  # a page takes milliseconds; who waits for it would rather have it from the first
-REPLICA_PAUSE_S = 5.0  # one that is away is asked so often, and no reader waits for it in between
+APPEND_RETRIES = 2  # appends are retried twice as long: an append that may be stored must not be reported as failed
+UNKNOWN_OUTCOME = "the connection to PostgreSQL was lost during the write, which may or may not have been stored"
+REPLICA_ANSWER_S = 1.0  # a page takes milliseconds; after this time the primary is faster
+REPLICA_PAUSE_S = 5.0  # a replica that failed is tried again after this time; until then no reader waits for it
 
 
 @dataclass(slots=True, eq=False)
 class _QueuedWrite:
-    """An append, or an operation."""
+    """An append or an operation that waits for its execution."""
 
     entry: NewEntry | None = None
     op: StartOperation[Any] | None = None
-    in_doubt: bool = False  # carried out once already, perhaps
+    in_doubt: bool = False  # an earlier execution may have been committed
 
 
 class PostgresEngine:
-    """`replica_url`: another server that follows this one; see `read_replica`. The constructor does no I/O."""
+    """An engine that executes operations on PostgreSQL. The constructor does no I/O.
+
+    Args:
+        url: The primary server.
+        replica_url: A server that replicates the primary, for `read_replica`; "" for none.
+        connections: Maximum size of each connection pool.
+        retry_s: Seconds for which an operation is retried while PostgreSQL is unavailable.
+        metrics: Counters and gauges that the engine updates.
+    """
 
     def __init__(
         self,
@@ -84,15 +93,21 @@ class PostgresEngine:
         self._retry_s = retry_s
         self._pool: Pool | None = None
         self._replica: Pool | None = None
-        self._replica_paused_until = 0.0  # until then it is not asked
+        self._replica_paused_until = 0.0  # the replica is not used before this time
+        self._outage = OutageLog(log, "PostgreSQL")
+        self._replica_outage = OutageLog(log, "PostgreSQL replica")
         self._queue: BatchingQueue[_QueuedWrite, Any] = BatchingQueue(self)
         self._executing = 0
         self._under_way: set[asyncio.Task[Any]] = set()
         self._closing = False
-        self._multi_statement: set[object] = set()  # reads of more than one statement
+        self._multi_statement: set[object] = set()  # reads that consist of several statements
 
     async def open(self) -> None:
-        """Connect and migrate. Raises StorageError."""
+        """Connect and migrate the schema.
+
+        Raises:
+            StorageError: PostgreSQL cannot be reached, refused the login, or has the schema of a newer timim.
+        """
         self._closing = False
         try:
             self._pool = await create_pool(self._url, self._connections)
@@ -102,13 +117,13 @@ class PostgresEngine:
                 await migrate(connection)
         except (asyncpg.PostgresError, *LOST) as exc:
             await self.close()
-            raise StorageError(f"cannot open the database {redact_password(self._url)}: {error_text(exc)}") from exc
+            raise StorageError(f"cannot connect to PostgreSQL at {redact_password(self._url)}: {error_text(exc)}") from exc
         except BaseException:
             await self.close()
             raise
 
     async def close(self) -> None:
-        """Carry out what waits, if the database answers, and leave it. Afterwards every call raises StorageError."""
+        """Execute the queued writes if PostgreSQL responds, and disconnect. Afterwards every call raises StorageError."""
         self._closing = True
         await self._queue.drain()
         await asyncio.gather(*self._under_way, return_exceptions=True)
@@ -122,8 +137,8 @@ class PostgresEngine:
         self._pool = self._replica = None
 
     async def append(self, entry: NewEntry) -> Appended:
-        """Queue an append; those that wait go out together."""
-        if entry.media:  # such entries are few, and what their sender may read is asked first
+        """Queue an append. Waiting appends are executed in one statement."""
+        if entry.media:  # rare, and the sender's access to the content is checked first
             return await self.submit(partial(timelines.append, entry))
         self._check_open()
         result: Appended = await self._queue.submit(_QueuedWrite(entry=entry))
@@ -134,7 +149,7 @@ class PostgresEngine:
         return self._queue.submit(_QueuedWrite(op=op))
 
     async def write(self, op: StartOperation[T]) -> T:
-        """For operations that may be carried out twice: an unknown outcome is tried again."""
+        """Execute a write that may be executed twice: it is retried if its outcome is unknown."""
         task: asyncio.Task[T] = asyncio.create_task(self._retrying(partial(self._transact, op)), name="timim postgres write")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
@@ -145,21 +160,24 @@ class PostgresEngine:
         return result
 
     async def read_replica(self, op: StartOperation[T]) -> T | None:
-        """From the replica, which may be behind; None when there is none, or it does not answer, or did not a moment ago."""
+        """Execute a read on the replica, which may lag behind.
+
+        Return None if there is no replica, or if it did not respond now or within the last REPLICA_PAUSE_S.
+        """
         loop = asyncio.get_running_loop()
         if self._replica is None or loop.time() < self._replica_paused_until:
             return None
         try:
             async with asyncio.timeout(REPLICA_ANSWER_S):
-                return await self._snapshot(lambda: self._replica, op)
+                result = await self._snapshot(lambda: self._replica, op)
         except (asyncpg.PostgresError, *LOST) as exc:
             self._replica_paused_until = loop.time() + REPLICA_PAUSE_S
-            log.warning(
-                "the replica does not answer, history comes from the first for %s s: %s", REPLICA_PAUSE_S, error_text(exc)
-            )
+            self._replica_outage.on_failure(f"{error_text(exc)}; history is read from the primary")
             return None
+        self._replica_outage.on_success()
+        return result
 
-    # what waits, in its order
+    # queued writes
 
     async def execute_batch(self, items: Sequence[_QueuedWrite]) -> Sequence[Any]:
         """Execute an operation, or all appends up to the next operation."""
@@ -180,14 +198,15 @@ class PostgresEngine:
             results: list[Any] = await self._retrying(partial(self._append, batch), limit_s)
         except StorageError as exc:
             return [exc] * len(batch)
-        except Exception as exc:  # noqa: BLE001  handed to who gave them
+        except Exception as exc:  # noqa: BLE001  returned to the callers of `append`
             if len(batch) == 1:
                 return [exc]
-            return [(await self._append_all([item]))[0] for item in batch]  # one of them is refused: it alone
+            # PostgreSQL rejected one entry of the batch: only this entry may fail
+            return [(await self._append_all([item]))[0] for item in batch]
         return results
 
     async def _append(self, batch: list[_QueuedWrite]) -> list[Any]:
-        """Append a batch in one statement. An unnamed entry in doubt is not tried again: it would be stored twice."""
+        """Append a batch in one statement. An entry in doubt without a msg_key is not retried: it could be stored twice."""
         live = [item for item in batch if item.entry is not None and not (item.in_doubt and item.entry.msg_key is None)]
         results: dict[int, object] = {}
         if live:
@@ -209,7 +228,7 @@ class PostgresEngine:
                 if known is not None and known != entry.fingerprint:
                     results[id(item)] = timelines.conflict(entry)
                 else:
-                    # one in doubt counts as new: it was stored by this call, or is published once more, which harms nobody
+                    # an entry in doubt counts as new: publishing it twice is harmless, publishing it never is not
                     results[id(item)] = Appended(seq, time, duplicate=known is not None and not item.in_doubt)
         return [results[id(item)] if id(item) in results else StorageError(UNKNOWN_OUTCOME) for item in batch]
 
@@ -221,7 +240,7 @@ class PostgresEngine:
             await transaction.start()
             try:
                 result = await run(connection, op)
-                if in_order:  # a failpoint waits for messages and plans, not for what is written besides
+                if in_order:  # failpoints count messages and changesets, not other writes
                     failpoint("before-commit")
             except BaseException:
                 if not connection.is_closed():
@@ -238,7 +257,11 @@ class PostgresEngine:
             return result
 
     async def _snapshot(self, pool: Any, op: StartOperation[T]) -> T:
-        """One statement is a snapshot by itself, and spared two round trips. Which reads have more than one is learnt."""
+        """Execute a read on one snapshot.
+
+        A single statement needs no transaction, which saves two round trips. Reads that turned out to have several
+        statements are remembered.
+        """
         async with pool().acquire(timeout=COMMAND_TIMEOUT_S) as connection:
             kind = op.func if isinstance(op, partial) else op
             if kind not in self._multi_statement:
@@ -250,42 +273,53 @@ class PostgresEngine:
                 return await run(connection, op)
 
     async def _retrying(self, work: Any, limit_s: float | None = None) -> Any:
-        """Try again while the database is away, or another node was first, for `retry_s` unless said otherwise.
+        """Retry while PostgreSQL is unavailable, or after a conflict with another node.
 
-        Not while closing: whoever asked is gone by then, and finds out what stands at another node.
+        Retries end after `limit_s`, by default `retry_s`. While the engine closes there are none: the clients have been
+        disconnected, and send their requests again to another node.
+
+        Raises:
+            StorageError: PostgreSQL stayed unavailable, or rejected the statement.
+            InvalidArgument: A value cannot be stored, for example text with a NUL character.
         """
         loop = asyncio.get_running_loop()
-        end, wait_s = loop.time() + (self._retry_s if limit_s is None else limit_s), RETRY_FIRST_S
+        limit_s = self._retry_s if limit_s is None else limit_s
+        end, wait_s = loop.time() + limit_s, RETRY_FIRST_S
         while True:
             try:
-                return await work()
+                result = await work()
             except TimimError:
                 raise
             except asyncpg.DataError as exc:
-                raise InvalidArgument(f"the database cannot hold this: {exc}", code=90005) from exc
+                raise InvalidArgument(f"PostgreSQL cannot store this value: {exc}", code=90005) from exc
             except (*LOST, *NOT_NOW, *AGAIN) as exc:
+                if not isinstance(exc, AGAIN):
+                    self._outage.on_failure(error_text(exc))
                 if loop.time() + wait_s > end or self._closing:
                     self._metrics.errors.inc()
-                    raise StorageError(f"the database does not answer: {error_text(exc)}") from exc
+                    raise StorageError(f"PostgreSQL is unavailable, retried for {limit_s:g} s: {error_text(exc)}") from exc
                 self._metrics.retries.inc()
             except asyncpg.PostgresError as exc:
                 self._metrics.errors.inc()
-                raise StorageError(f"the database refused it: {exc}") from exc
+                raise StorageError(f"PostgreSQL rejected the statement: {exc}") from exc
+            else:
+                self._outage.on_success()
+                return result
             await asyncio.sleep(wait_s)
             wait_s = min(wait_s * 2, RETRY_LIMIT_S)
 
     def _check_open(self) -> None:
         if self._pool is None or self._closing:
-            raise StorageError("the database is closed")
+            raise StorageError("the store is not open")
 
     def _open_pool(self) -> Pool:
         if self._pool is None:
-            raise StorageError("the database is closed")
+            raise StorageError("the store is not open")
         return self._pool
 
 
 class ReplicatedTimelines(timelines.TimelineStore):
-    """Timelines whose history may come from a replica."""
+    """Timelines whose history pages may be read from a replica."""
 
     def __init__(self, engine: PostgresEngine, metrics: DatabaseMetrics) -> None:
         super().__init__(engine)
@@ -293,7 +327,7 @@ class ReplicatedTimelines(timelines.TimelineStore):
         self._metrics = metrics
 
     async def page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
-        """Read a page from the replica if it has the whole interval, else from the database itself."""
+        """Read a page from the replica if the replica has the whole interval, else from the primary."""
         page = await self._postgres.read_replica(partial(timelines.page, timeline, first, last, limit))
         if page is not None and last <= page.last_seq:
             self._metrics.replica_pages.inc()
@@ -305,7 +339,7 @@ class PostgresStore(Store):
     """The store on PostgreSQL. The constructor does no I/O."""
 
     def __init__(self, url: str, *, metrics: DatabaseMetrics | None = None, **options: Any) -> None:
-        """Take the options of PostgresEngine."""
+        """Create a store whose `options` are passed to PostgresEngine."""
         metrics = metrics or DatabaseMetrics(CollectorRegistry())
         self.engine = PostgresEngine(url, metrics=metrics, **options)
         super().__init__(self.engine, PostgresLocks(url), ReplicatedTimelines(self.engine, metrics))
@@ -314,5 +348,5 @@ class PostgresStore(Store):
 async def _result(work: Callable[[], Awaitable[T]]) -> T | Exception:
     try:
         return await work()
-    except Exception as exc:  # noqa: BLE001  handed to who gave the work
+    except Exception as exc:  # noqa: BLE001  returned to the caller of `submit`
         return exc

@@ -1,6 +1,6 @@
-"""Claims as PostgreSQL's advisory locks: of one connection, which nothing else uses. They end when it does.
+"""Cluster locks as PostgreSQL's advisory locks, on a connection of their own. They are released when it ends.
 
-A node that dies loses its connection at once; one whose machine vanishes, after the keep-alives below.
+The connection of a node that dies ends at once; if its machine disappears, after the keep-alives below.
 """
 
 from __future__ import annotations
@@ -12,23 +12,31 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from ....errors import StorageError
+from .pool import error_text
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
 TIMEOUT_S = 5.0
-KEEP_ALIVE = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}  # found out in 11 s
+KEEP_ALIVE = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}  # detects a lost peer in 11 s
 _LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
 class PostgresLocks:
-    """Connects when the first claim is made, and again after a loss. The constructor does no I/O."""
+    """The cluster locks of one node.
+
+    The connection is opened for the first lock, and again after a loss. The constructor does no I/O.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._connection: Connection | None = None
         self._held: set[str] = set()
-        self._turn = asyncio.Lock()  # a connection carries one statement at a time
+        self._turn = asyncio.Lock()  # a connection executes one statement at a time
 
     async def try_acquire(self, name: str) -> bool:
         async with self._turn:
@@ -39,7 +47,7 @@ class PostgresLocks:
                 free = bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", _key(name)))
             except _LOST as exc:
                 self._lose()
-                raise StorageError(f"the database does not answer: {exc!r}") from exc
+                raise StorageError(f"PostgreSQL is unavailable: {error_text(exc)}") from exc
             if free:
                 self._held.add(name)
             return free
@@ -56,10 +64,10 @@ class PostgresLocks:
                 connection = await self._connected()
                 await connection.execute("SELECT pg_advisory_unlock($1)", _key(name))
             except _LOST:
-                self._lose()  # with all that is held, or nobody could ever have this one
+                self._lose()  # releases all locks of this connection: otherwise no node could ever acquire this one
 
     async def close(self) -> None:
-        """All are free."""
+        """Release all locks."""
         self._lose()
 
     async def _connected(self) -> Connection:
@@ -79,5 +87,5 @@ class PostgresLocks:
 
 
 def _key(name: str) -> int:
-    """Return a lock's number. Two names that share one only wait for each other."""
+    """Return the number of a lock. Two names with the same number only exclude each other."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)

@@ -1,6 +1,6 @@
-"""Connections to PostgreSQL, and what is wrong when one does not do: whether it is lost, and what to try again, how long.
+"""Connection pools for PostgreSQL, and the errors that mean a lost connection or a retry, with the time limits.
 
-An ack promises that the commit is on disk: a connection that would not wait for that is told to.
+An ack promises that the commit is on disk, so every connection waits for synchronous commits.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
 
 COMMAND_TIMEOUT_S = 10.0  # a statement that takes longer is stuck
-LOCK_TIMEOUT_S = 5.0  # a node that died holds its locks until its connection ends
+LOCK_TIMEOUT_S = 5.0  # a node that died keeps its row locks until its connection ends
 RETRY_S = 30.0  # a restart of PostgreSQL takes a few seconds, on a busy machine more
-RETRY_FIRST_S, RETRY_LIMIT_S = 0.05, 0.25  # a database that is up for a moment only should be met
+RETRY_FIRST_S, RETRY_LIMIT_S = 0.05, 0.25  # short, so that a database that is available only briefly is still used
 
 LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError)
 NOT_NOW = (
@@ -27,18 +27,18 @@ NOT_NOW = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
 )
-AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)  # undone whole
+AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)  # rolled back completely
 
 
 class _PooledConnection(asyncpg.Connection):
-    """Nothing here changes a connection's settings, so a round trip that sets them back is spared."""
+    """A connection without a reset query: timim changes no settings after `init`, so a round trip is saved."""
 
     def get_reset_query(self) -> str:
         return ""
 
 
 async def create_pool(url: str, connections: int, *, least: int = 1) -> Pool:
-    """Open a pool, with at least so many connections at once."""
+    """Open a pool of at most `connections`, of which `least` are opened at once."""
     return await asyncpg.create_pool(
         url,
         min_size=least,
@@ -56,15 +56,16 @@ async def create_pool(url: str, connections: int, *, least: int = 1) -> Pool:
 
 
 async def _require_sync(connection: Connection) -> None:
-    """Require commits on disk, as an ack promises; a stricter setting stays."""
+    """Switch on synchronous commits, as an ack promises. A stricter setting is kept."""
     if await connection.fetchval("SHOW synchronous_commit") == "off":
         await connection.execute("SET synchronous_commit = on")
 
 
 def error_text(exc: BaseException) -> str:
+    """Return the text of an error, the name of its class if the text is empty."""
     return str(exc) or type(exc).__name__
 
 
 def redact_password(url: str) -> str:
-    """Without the password."""
+    """Return `url` with its password masked."""
     return re.sub(r"://([^:@/]*):[^@]*@", r"://\1:…@", url)

@@ -1,4 +1,4 @@
-"""An operation's steps on one connection of PostgreSQL."""
+"""Executing the statements of an operation on one connection to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ T = TypeVar("T")
 
 
 class MoreStatements(Exception):
-    """A read that was taken for one statement has another."""
+    """The operation has more than one statement, which the caller did not allow."""
 
 
 async def run(connection: Connection, op: StartOperation[T], *, one_statement: bool = False) -> T:
-    """With `one_statement` it raises MoreStatements when a second one is asked for, which it does not carry out."""
+    """Execute an operation. With `one_statement`, raise MoreStatements instead of executing a second statement."""
     steps = op()
     try:
         step, more = next(steps), False
@@ -45,7 +45,7 @@ async def run(connection: Connection, op: StartOperation[T], *, one_statement: b
 
 @lru_cache(maxsize=1000)
 def _numbered(sql: str) -> str:
-    """`?`, `?` as `$1`, `$2`."""
+    """Return the statement with its `?` parameters numbered as `$1`, `$2`, …."""
     count = 0
 
     def number(_: re.Match[str]) -> str:

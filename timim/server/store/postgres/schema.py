@@ -1,4 +1,4 @@
-"""Bringing the schema of a database up, while other nodes start or serve."""
+"""Migrating the schema of a PostgreSQL database while other nodes start or serve."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from .runner import Connection
 
 log = logging.getLogger("timim.server")
-MIGRATION_LOCK = 0x71_6D_69_6D  # any number, the same on all nodes
+MIGRATION_LOCK = 0x71_6D_69_6D  # an arbitrary number, the same on all nodes
 
 
 async def migrate(connection: Connection) -> None:
-    """Bring the schema up; again when a node that serves meanwhile was in the way: it locks the tables in another order."""
+    """Migrate the schema to the current version.
+
+    A node that serves meanwhile locks tables in another order, so a deadlock is possible: the migration is then retried.
+
+    Raises:
+        StorageError: The database was migrated by a newer timim.
+    """
     loop = asyncio.get_running_loop()
     end = loop.time() + RETRY_S
     while True:
@@ -29,12 +35,12 @@ async def migrate(connection: Connection) -> None:
         except AGAIN as exc:
             if loop.time() > end:
                 raise
-            log.info("the schema is brought up once more: %s", exc)
+            log.debug("retrying the migration of the schema: %s", exc)
             await asyncio.sleep(RETRY_LIMIT_S)
 
 
 async def _migrate(connection: Connection) -> None:
-    """In one transaction; nodes that start together do it one after the other."""
+    """Migrate in one transaction. An advisory lock serializes nodes that start at the same time."""
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
         await connection.execute("CREATE TABLE IF NOT EXISTS timim_schema(version BIGINT NOT NULL)")

@@ -1,0 +1,156 @@
+"""The program and the commands of README.md run as pasted, README.zh.md has the same code, and every link leads to a file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+from tests.support.fork_server import FORK_SERVER, ForkedProcess
+from tests.support.paths import MEDIA, ROOT
+
+README = ROOT / "README.md"
+README_ZH = ROOT / "README.zh.md"
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
+LIMIT_S = 40
+
+# The README's program connects to the default port, which may be in use here: its connections go to the test's server.
+REDIRECTION = """
+import asyncio, os
+
+connect = asyncio.BaseEventLoop.create_connection
+
+async def create_connection(self, factory, host=None, port=None, **options):
+    if (host, port) == ("127.0.0.1", 8700):
+        port = int(os.environ["README_PORT"])
+    return await connect(self, factory, host, port, **options)
+
+asyncio.BaseEventLoop.create_connection = create_connection
+"""
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the code blocks of a language, in order."""
+    return [code for found, code in BLOCK.findall(page.read_text()) if found == language]
+
+
+def commands(page: Path, *, of: str) -> list[list[str]]:
+    """Return the commands of the one shell block that contains `of`, as words."""
+    (block,) = [code for code in blocks(page, "") if of in code]
+    return [words for line in block.splitlines() if (words := shlex.split(line, comments=True))]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader of the README: a folder with a running `timim serve`."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    async def timim(self, *words: str) -> ForkedProcess:
+        """Start a command."""
+        return await FORK_SERVER.start(("-m", "timim.cli", *words), self.environment, self.folder)
+
+    async def python(self, file: str) -> asyncio.subprocess.Process:
+        """Start a program in an interpreter of its own."""
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(
+            sys.executable, file, cwd=self.folder, env=self.environment, stdout=pipe, stderr=pipe
+        )
+
+
+Process: TypeAlias = ForkedProcess | asyncio.subprocess.Process
+
+
+async def output_of(process: Process) -> str:
+    """Return the output of a program that has to succeed."""
+    async with asyncio.timeout(LIMIT_S):
+        out, err = await process.communicate()
+    assert process.returncode == 0, (out, err)
+    return out.decode()
+
+
+async def line_with(process: Process, words: str) -> str:
+    """Return the next line that contains `words`."""
+    assert process.stdout is not None
+    async with asyncio.timeout(LIMIT_S):
+        while line := (await process.stdout.readline()).decode():
+            if words in line:
+                return line
+    raise AssertionError(f"the program ended without printing {words!r}")
+
+
+@asynccontextmanager
+async def until_interrupted(process: Process) -> AsyncIterator[Process]:
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(LIMIT_S):
+            await process.communicate()
+
+
+@pytest.fixture
+async def reader(tmp_path: Path) -> AsyncIterator[Reader]:
+    folder, site = tmp_path / "folder", tmp_path / "site"
+    folder.mkdir()
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(REDIRECTION)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TIMIM_")}
+    own = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data"), "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
+    environment = clean | own | {"PYTHONPATH": os.pathsep.join((str(site), str(ROOT)))}
+    serve = await Reader(folder, environment).timim("serve", "--port", "0", "--plain")
+    async with until_interrupted(serve):
+        url = (await line_with(serve, "listening on")).split()[-1]
+        yield Reader(folder, environment | {"TIMIM_URL": url, "README_PORT": url.rpartition(":")[2]})
+
+
+async def test_the_program_runs_as_pasted(reader: Reader) -> None:
+    (reader.folder / "bot.py").write_text(blocks(README, "python")[0])
+    assert await output_of(await reader.python("bot.py")) == "you said: hello\n"
+
+
+async def test_the_commands_run_as_written(reader: Reader) -> None:
+    tail, *others = commands(README, of="timim tail")
+    (reader.folder / "film.mp4").write_bytes((MEDIA / "rocket.jpg").read_bytes())
+    printed: dict[str, str] = {}
+    async with until_interrupted(await reader.timim(*tail[1:])) as receiving:
+        await line_with(receiving, "bob is online")
+        for program, *words in others:
+            assert program == "timim"
+            printed[words[0]] = await output_of(await reader.timim(*words))
+        assert "hello" in await line_with(receiving, "alice")
+    assert "complete" in printed["history"]
+    assert (reader.folder / "downloads" / "film.mp4").read_bytes() == (MEDIA / "rocket.jpg").read_bytes()
+    assert printed["sig"].strip()
+
+
+async def test_the_test_passes_as_pasted() -> None:
+    namespace: dict[str, Any] = {}
+    exec(compile(blocks(README, "python")[1], str(README), "exec"), namespace)
+    await namespace["test_hello"]()
+
+
+def test_both_languages_have_the_same_code_apart_from_comments() -> None:
+    def code(page: Path) -> list[list[str]]:
+        lines = [block.splitlines() for _, block in BLOCK.findall(page.read_text())]
+        return [[line.split("#")[0].rstrip() for line in block] for block in lines]
+
+    assert code(README) == code(README_ZH)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+def test_every_link_leads_to_a_file(name: str) -> None:
+    links = [link for link in LINK.findall((ROOT / name).read_text()) if "://" not in link]
+    assert [link for link in links if not (ROOT / link).exists()] == []

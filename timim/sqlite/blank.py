@@ -1,0 +1,39 @@
+"""New databases as copies of a blank one. To copy 14 pages costs a tenth of what it costs to execute the schema."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from functools import cache
+
+__all__ = ["copy_blank", "is_empty"]
+
+Build = Callable[[sqlite3.Connection], None]
+
+
+def copy_blank(build: Build, connection: sqlite3.Connection) -> None:
+    """Give an empty database the tables that `build` makes, in one transaction.
+
+    Args:
+        build: A function of a module, called once in a process with a database in memory.
+        connection: The empty database; its journal mode stays.
+
+    Raises:
+        sqlite3.Error: The file cannot be written; it is still empty then.
+    """
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as blank:
+        blank.deserialize(_blank(build))
+        blank.backup(connection)
+
+
+def is_empty(connection: sqlite3.Connection) -> bool:
+    """Return whether a database has no tables."""
+    return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+
+
+@cache
+def _blank(build: Build) -> bytes:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        build(connection)
+        return connection.serialize()
