@@ -158,10 +158,8 @@ class Conversation(ConversationHistory):
             InvalidConversation: This is not a C2C conversation.
             InvalidArgument: The message or an elem is wrong, over a limit, or was sent before.
             ConnectionFailed: The client is not connected at the moment; call again with a new message.
-            RequestTimeout: The server did not answer in time.
+            NetworkError: The server or the media server did not answer.
             MediaError: Content cannot be read or uploaded.
-            MediaServerBusy: The server has too many uploads; call again with a new message.
-            ProtocolError: The server's reply is malformed.
             ServerRefused: The server refused the message.
             NotLoggedIn: The client is not logged in.
         """
@@ -213,9 +211,9 @@ class Conversation(ConversationHistory):
         """Pin the conversation above the others in the list, or unpin it, on all devices.
 
         Raises:
+            InvalidArgument: 4096 requests wait for replies already.
             NetworkError: The server did not answer; nothing has changed.
             NotLoggedIn: The client is not logged in.
-            InvalidArgument: Too many requests wait for replies; send fewer at once.
             ServerRefused: The server refused the request, as with NotAMember.
             StorageError: The local store failed.
         """
@@ -225,9 +223,9 @@ class Conversation(ConversationHistory):
         """Mute or unmute the conversation on all devices; see `muted`.
 
         Raises:
+            InvalidArgument: 4096 requests wait for replies already.
             NetworkError: The server did not answer; nothing has changed.
             NotLoggedIn: The client is not logged in.
-            InvalidArgument: Too many requests wait for replies; send fewer at once.
             ServerRefused: The server refused the request, as with NotAMember.
             StorageError: The local store failed.
         """

@@ -48,7 +48,7 @@ class Friends:
 
     Raises:
         UnknownUser: The named user does not exist (20003).
-        InvalidArgument: The named id cannot be a user id, or is this account's own id.
+        InvalidArgument: The named id cannot be a user id or is this account's own, or 4096 requests wait for replies.
         NetworkError: The server did not answer; call again.
         NotLoggedIn: The client is not logged in.
         ServerRefused: The server refused the request for another reason.

@@ -41,7 +41,7 @@ class Group:
     Raises:
         UnknownGroup: There is no such group (10010).
         NotAMember: This account, or the named user, is not in the group (10007).
-        InvalidArgument: A named id cannot be a user id.
+        InvalidArgument: A named id cannot be a user id, or 4096 requests wait for replies already.
         NetworkError: The server did not answer; call again.
         NotLoggedIn: The client is not logged in.
         ServerRefused: The server refused the request for another reason.
@@ -326,6 +326,7 @@ class Groups:
     """Creation and joining of groups: `client.groups`. All coroutines share these errors, and each names further ones.
 
     Raises:
+        InvalidArgument: A named id cannot exist, or 4096 requests wait for replies already.
         NetworkError: The server did not answer; call again.
         NotLoggedIn: The client is not logged in.
         ServerRefused: The server refused the request for another reason.
@@ -403,8 +404,6 @@ class Groups:
         Raises:
             NetworkError: The server did not answer; call again.
             NotLoggedIn: The client is not logged in.
-            InvalidArgument: Too many requests wait for replies; send fewer at once.
-            InvalidConversation: The server listed a group without an id.
         """
         found: list[Group] = []
         offset = 0

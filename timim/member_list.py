@@ -20,6 +20,7 @@ class MemberList:
         UnknownGroup: When read, there is no such group (10010).
         NotAMember: When read, this account is not in the group (10007).
         NetworkError: When read, the server did not answer; read again.
+        InvalidArgument: When read, 4096 requests wait for replies already.
         NotLoggedIn: When read, the client is not logged in.
     """
 
@@ -34,7 +35,6 @@ class MemberList:
         Raises:
             NetworkError: The server did not answer; iterate again.
             NotLoggedIn: The client is not logged in.
-            InvalidArgument: Too many requests wait for replies; send fewer at once.
             ServerRefused: The server refused the request, as with UnknownGroup and NotAMember.
         """
         offset = 0

@@ -117,9 +117,9 @@ class OwnProfile:
         """Fetch this account's profile.
 
         Raises:
+            InvalidArgument: 4096 requests wait for replies already.
             NetworkError: The server did not answer.
             NotLoggedIn: The client is not logged in.
-            InvalidArgument: Too many requests wait for replies; send fewer at once.
         """
         return (await self._profiles.get([self._user_id]))[self._user_id]
 

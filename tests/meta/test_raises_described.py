@@ -11,11 +11,11 @@ from tests.support.raised_errors import Package, Place, undocumented
 
 # Callables that raise no error of their own, and the reason.
 NEVER_RAISE = {
-    "Client.system": "its arguments are constants",
+    "Client.system": "asks for a conversation whose key is always valid",
+    "Client.__aenter__": "raises the errors of login(), as the class says",
     "EventStream.__aenter__": "returns the stream itself",
     "EventStream.__aexit__": "closes the stream, without waiting",
     "Client.__aexit__": "raises the errors of close()",
-    "LocalStore.__aexit__": "raises the errors of close()",
 }
 # Methods of public classes that are not called by programs.
 INTERNAL = {"bind", "bind_elems", "bind_unpacker", "load_body", "replace_elems", "update_from"}
@@ -52,6 +52,83 @@ def test_each_public_callable_that_can_raise_says_so() -> None:
     assert faults(read, public_callables(read)) == []
 
 
-def test_the_list_of_those_that_never_raise_has_only_public_callables() -> None:
-    read = package()
-    assert set(NEVER_RAISE) <= {place.name for place in public_callables(read)} | {"LocalStore.__aexit__"}
+def test_the_exceptions_are_public_callables() -> None:
+    assert set(NEVER_RAISE) <= {place.name for place in public_callables(package())}
+
+
+ERRORS = """
+class TimimError(Exception): ...
+class InvalidArgument(TimimError): ...
+class InvalidElem(InvalidArgument): ...
+"""
+SAMPLE = '''
+from .errors import InvalidArgument, InvalidElem
+
+def checked(name: str) -> str:
+    if not name:
+        raise InvalidElem("empty")
+    return name
+
+class Part:
+    def check(self) -> None:
+        raise InvalidArgument("wrong")
+
+class Sample:
+    def __init__(self, part: Part) -> None:
+        self._part = part
+
+    def described(self) -> None:
+        """Check the part.
+
+        Raises:
+            InvalidArgument: The part is wrong.
+        """
+        self._part.check()
+
+    async def coroutine(self) -> None:
+        """Do nothing."""
+
+    def by_function(self, name: str) -> str:
+        return checked(name)
+
+    def by_attribute(self) -> None:
+        self._part.check()
+
+    def wrong_name(self) -> None:
+        """Check the part.
+
+        Raises:
+            ValueError: The part is wrong.
+        """
+        self._part.check()
+
+    def caught(self) -> None:
+        try:
+            self._part.check()
+        except InvalidArgument:
+            pass
+
+    def harmless(self) -> None:
+        """Return nothing."""
+'''
+
+
+def sample_faults(source: str) -> list[str]:
+    read = Package({"sample.errors": ERRORS, "sample.sample": source})
+    methods = read.classes["Sample"].methods
+    return faults(read, (Place("sample.sample", "Sample", method) for method in methods.values()))
+
+
+def test_callables_that_do_not_say_it_are_found() -> None:
+    assert sample_faults(SAMPLE) == [
+        "Sample.by_attribute has no Raises section",
+        "Sample.by_function has no Raises section",
+        "Sample.coroutine has no Raises section",
+        "Sample.wrong_name does not name InvalidArgument",
+    ]
+
+
+def test_a_deleted_section_is_found() -> None:
+    begin = SAMPLE.index("\n        Raises:\n            InvalidArgument")
+    end = SAMPLE.index('        """', begin)
+    assert "Sample.described has no Raises section" in sample_faults(SAMPLE[:begin] + SAMPLE[end:])

@@ -155,9 +155,9 @@ class ConversationHistory:
             progress: Called with the number of seqs done and the number of seqs in all.
 
         Raises:
+            InvalidArgument: 4096 requests wait for replies already.
             NetworkError: The server did not answer.
             NotLoggedIn: The client is not logged in.
-            InvalidArgument: Too many requests wait for replies; send fewer at once.
             NotAMember: This account is not in the group.
             ServerRefused: The server refused the request for another reason.
             StorageError: The local store failed.
