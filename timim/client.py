@@ -23,6 +23,7 @@ from .message import Message
 from .profiles import OwnProfile, Profiles
 from .protocol import session
 from .search import SearchCursor, SearchResult
+from .transport.signature import UserSig, checked_signature
 
 __all__ = ["Client", "Platform"]
 
@@ -47,7 +48,8 @@ class Client:
         url: Address of the server, `ws://` or `wss://`.
         app_id: Number of the application (SDKAppID).
         user_id: The account, 1 to 32 bytes.
-        user_sig: Signature of the account, from your back end or, in tests, from `timim.sign_user`.
+        user_sig: Signature of the account, from your back end or, in tests, from `timim.sign_user`. A function (sync or async)
+            that returns one is called for each login and each reconnect, so that the client outlives its signatures.
         data_dir: Folder of the local store. None is the platform's folder for application data; ":memory:" stores nothing.
         recent_contacts: False skips the conversation list at login. Missed C2C messages are fetched either way.
         resend: False marks messages that an earlier run left unsent as FAILED (SUCCEEDED if the server has them) instead of
@@ -69,7 +71,7 @@ class Client:
         *,
         app_id: int,
         user_id: str,
-        user_sig: str,
+        user_sig: UserSig,
         data_dir: str | Path | None = None,
         recent_contacts: bool = True,
         resend: bool = True,
@@ -87,7 +89,7 @@ class Client:
             raise InvalidArgument(f"media_cache_bytes must not be less than 0, but is {media_cache_bytes}")
         if platform not in session.PLATFORMS:
             raise InvalidArgument(f"platform must be one of {', '.join(session.PLATFORMS)}, not {platform!r}")
-        self._user_sig = user_sig
+        self._user_sig = checked_signature(user_sig)
         self._engine = Engine(
             ClientConfig(
                 url=url,
@@ -229,7 +231,7 @@ class Client:
         """
         await self._engine.open()
 
-    async def login(self, *, user_sig: str | None = None) -> None:
+    async def login(self, *, user_sig: UserSig | None = None) -> None:
         """Log in, and return when new messages are being received.
 
         The client stays logged in until `logout()`, and restores lost connections by itself. After an error or a
@@ -250,7 +252,7 @@ class Client:
             StorageError: The store cannot be read or written; the text names the folder.
         """
         if user_sig is not None:
-            self._user_sig = user_sig
+            self._user_sig = checked_signature(user_sig)
         await self._engine.login(self._user_sig)
 
     async def logout(self) -> None:
@@ -359,8 +361,9 @@ class Client:
 
         Raises:
             NotLoggedIn: The client is not open.
+            InvalidArgument: The client belongs to another event loop.
         """
-        self._engine.store.check_open()
+        self._engine.check_open()
         return self._engine
 
     @property

@@ -31,6 +31,7 @@ __all__ = [
     "ReactionsChanged",
     "ReadReceipt",
     "RelationChanged",
+    "SignatureExpiring",
     "StoreReplaced",
     "events_from_message",
     "is_from_server",
@@ -65,6 +66,17 @@ class KickedOut(ClientEvent):
     """End of this device's login by the server, or by an invalid signature; log in again with a new signature."""
 
     error: TimimError
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureExpiring(ClientEvent):
+    """End of the UserSig of this login in an hour, or in the last tenth of its time if that is shorter.
+
+    Nothing has to be done if `user_sig` of the client is a function. Otherwise call `login(user_sig=…)` with a new one after
+    KickedOut, or log out and in again before.
+    """
+
+    expires_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,10 @@ class LocalStore:
         if not self._file.is_open:
             raise NotLoggedIn("the client is not open: log in first, or open() it for local queries")
 
+    def abandon(self) -> None:
+        """Release the file after its event loop has ended, which closed the connections."""
+        self._file.abandon()
+
     def flush(self) -> None:
         """Write deferred changes now instead of with the next read or write."""
         self._file.flush()

@@ -227,6 +227,7 @@ class ConversationHistory:
 
         Raises:
             NotLoggedIn: The client is not open.
+            InvalidArgument: The client belongs to another event loop.
         """
-        self._engine.store.check_open()
+        self._engine.check_open()
         return self._engine

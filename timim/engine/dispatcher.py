@@ -20,6 +20,7 @@ from ..errors import NotLoggedIn, RequestTimeout, StreamOverflow
 from ..events import ClientEvent, HandlerFailed
 from ..ids import ConversationKey
 from ..message import Message
+from .handler_calls import enter_handler, wait_for_handlers
 
 log = logging.getLogger(__name__)
 EventT = TypeVar("EventT", bound=ClientEvent)
@@ -121,7 +122,7 @@ class Dispatcher:
         self._streams: set[EventStream[Any]] = set()
         self._queues: dict[ConversationKey | None, deque[Message | ClientEvent]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._draining: set[asyncio.Task[Any] | None] = set()
+        self._stopping = 0  # calls of `drain` that wait: a cancelled handler is not replaced
         self._waiting = 0
         self._room = asyncio.Event()
 
@@ -181,25 +182,17 @@ class Dispatcher:
     async def drain(self) -> None:
         """Close the streams and waiters, and wait until all handlers have returned.
 
-        A handler that calls this method is not waited for. Cancelling this method cancels the handlers.
+        A handler that logs out is not waited for. Cancelling this method cancels the handlers.
         """
         for stream in list(self._streams):
             stream.close()
         for waiter in list(self._waiters):
             _fail(waiter.future, NotLoggedIn("the client logged out while waiting for a message"))
-        me = asyncio.current_task()
-        self._draining.add(me)
+        self._stopping += 1
         try:
-            while others := self._tasks - self._draining:
-                await asyncio.wait(others)
-        except asyncio.CancelledError:
-            others = self._tasks - self._draining
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-            raise
+            await wait_for_handlers(self._tasks)
         finally:
-            self._draining.discard(me)
+            self._stopping -= 1
 
     def _enqueue(self, key: ConversationKey | None, items: Sequence[Message | ClientEvent]) -> None:
         self._waiting += len(items)
@@ -208,9 +201,17 @@ class Dispatcher:
             queue.extend(items)
             return
         self._queues[key] = deque(items)
+        self._start(key)
+
+    def _start(self, key: ConversationKey | None) -> None:
         task = asyncio.create_task(self._run(key), name=f"timim handlers {key or 'events'}")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._on_task_done)
+
+    def _on_task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # mark as retrieved: SystemExit and KeyboardInterrupt end the event loop by themselves
 
     def _taken(self, count: int) -> None:
         self._waiting -= count
@@ -218,6 +219,9 @@ class Dispatcher:
 
     async def _run(self, key: ConversationKey | None) -> None:
         queue = self._queues[key]
+        me = asyncio.current_task()
+        assert me is not None
+        enter_handler(me)
         try:
             while queue:
                 item = queue.popleft()
@@ -234,8 +238,11 @@ class Dispatcher:
                     for event_handler in list(self._event_handlers.get(type(item), ())):
                         await self._call(event_handler, item)
         finally:
-            self._taken(len(queue))  # items that were left when the task was cancelled
-            del self._queues[key]
+            if queue and not self._stopping:  # a handler cancelled its own task: the next items are delivered by another
+                self._start(key)
+            else:
+                self._taken(len(queue))  # items that were left when a logout was cancelled
+                del self._queues[key]
 
     async def _call(self, handler: Callable[[Any], Awaitable[None] | None], argument: list[Message] | ClientEvent) -> None:
         me = asyncio.current_task()
@@ -245,9 +252,13 @@ class Dispatcher:
                 await result
         except asyncio.CancelledError as exc:
             if me is not None and me.cancelling():
+                if not self._stopping:
+                    self._report(handler, argument, exc)  # the handler, or the program, cancelled this task
                 raise
             self._report(handler, argument, exc)  # the handler awaited a task that was cancelled
-        except Exception as exc:  # noqa: BLE001  an exception of the user's handler is reported
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:  # noqa: BLE001  an exception of the user's handler is reported
             self._report(handler, argument, exc)
 
     def _report(

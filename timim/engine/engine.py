@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 from ..elems import TextElem
 from ..errors import StoreCorrupted
@@ -12,8 +13,10 @@ from ..profiles import ProfileCache
 from ..protocol.backoff import Backoff
 from ..storage import LocalStore
 from ..transport.connection import Connection, Device
+from ..transport.home_loop import HomeLoop
 from ..transport.media_cache import MediaCache
 from ..transport.media_transfer import MediaTransfer
+from ..transport.signature import UserSig
 from .attachments import Attachments
 from .binding import ClientBinder
 from .config import ClientConfig
@@ -21,6 +24,7 @@ from .conversation_settings import ConversationSettings
 from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
 from .fetcher import Fetcher
+from .handler_calls import leaving
 from .history import History
 from .inbox import Inbox
 from .ingest import Ingest
@@ -29,6 +33,7 @@ from .outbox import Outbox
 from .push_router import PushRouter
 from .search import Search
 from .session import ClientSession
+from .shared_task import SharedTask
 from .sync import Sync
 
 log = logging.getLogger(__name__)
@@ -74,11 +79,20 @@ class Engine:
             config, self.store, self.connection, self.conversations, self.dispatcher, self.inbox, router
         )
         self._open = False
+        self.home: HomeLoop = self.connection.home
+        self._turn = asyncio.Lock()  # held while the store is opened or closed
+        self._login_task = SharedTask()
 
     async def open(self) -> None:
         """Open the local store and load the conversation list. Raises StoreInUse, StorageError."""
+        self.check_loop()
+        async with self._turn:
+            await self._open_store()
+
+    async def _open_store(self) -> None:
         if self._open:
             return
+        self.home.enter()
         if not TextElem.__pydantic_complete__:  # pydantic searches all installed packages for plugins at the first elem
             await asyncio.to_thread(TextElem.model_rebuild)
         await self.store.open()
@@ -90,25 +104,31 @@ class Engine:
                 log.warning("moved the corrupt local store to %s and created a new one", self.store.set_aside)
                 self.dispatcher.deliver_event(StoreReplaced(self.store.set_aside))
         except BaseException:
-            await self.close()
+            await self._close()
             raise
 
-    async def login(self, user_sig: str) -> None:
+    async def login(self, user_sig: UserSig) -> None:
         """Open the store, log in, and resume sending; return when new messages are being delivered.
 
-        If the store proves corrupt, replace it and log in again, once. Raises the errors that `Client.login` documents.
+        If the store proves corrupt, replace it and log in again, once. Raises the errors that `Client.login` documents. Calls
+        at the same time share one login, which ends when all of them are cancelled.
         """
+        self.check_loop()
+        await self._login_task.run(partial(self._login_once, user_sig), name="timim login")
+
+    async def _login_once(self, user_sig: UserSig) -> None:
         await self.open()
         if self.connection.running:
             return
         try:
             await self._login(user_sig)
         except StoreCorrupted:
-            await self.close()
-            await self.open()
+            async with self._turn:
+                await self._close()
+                await self._open_store()
             await self._login(user_sig)
 
-    async def _login(self, user_sig: str) -> None:
+    async def _login(self, user_sig: UserSig) -> None:
         try:
             await self.session.start(user_sig)
             if self.config.resend:
@@ -117,11 +137,17 @@ class Engine:
                 await self.outbox.resolve(self.history)
             self.session.spawn(self.settings.send_drafts(), "timim drafts")
         except BaseException:
-            await self.logout()
+            await self._logout()
             raise
 
     async def logout(self) -> None:
-        """Log out, and wait for running handlers; cancelling this method cancels the handlers."""
+        """Log out, also during a login, and wait for running handlers; cancelling this method cancels the handlers."""
+        self.check_loop()
+        with leaving():
+            await self._login_task.cancel()
+            await self._logout()
+
+    async def _logout(self) -> None:
         await self.connection.stop()
         await self.outbox.close()
         await self.session.cancel_tasks()
@@ -129,14 +155,33 @@ class Engine:
 
     async def close(self) -> None:
         """Log out and close the local store."""
+        self.check_loop()
+        with leaving():
+            await self._login_task.cancel()
+            async with self._turn:
+                await self._close()
+
+    async def _close(self) -> None:
         if not self._open:
             return
         try:
-            await self.logout()
+            await self._logout()
         finally:
             await self.media.aclose()
             await self.store.close()
             self._open = False
+            self.home.leave()
+
+    def check_open(self) -> None:
+        """Check that the client is open, and that this is its event loop. Raises NotLoggedIn, InvalidArgument."""
+        self.home.check()
+        self.store.check_open()
+
+    def check_loop(self) -> None:
+        """Check that this is the client's event loop; release the store if that loop has ended. Raises InvalidArgument."""
+        if self.home.ended:
+            self.store.abandon()
+        self.home.check()
 
 
 def _cache(config: ClientConfig) -> MediaCache | None:

@@ -240,7 +240,11 @@ class Outbox:
         while queue.pending:
             try:
                 link = await self._connection.up()
-            except (NotLoggedIn, AuthError):
+            except AuthError as exc:
+                queue.stop_waiting(exc)
+                await queue.wait()  # for the next login
+                continue
+            except NotLoggedIn:
                 await queue.wait()  # logged out: close() cancels this task
                 continue
             ahead = list(islice(queue.pending, IN_FLIGHT))

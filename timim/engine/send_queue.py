@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from ..elems import AnyElem, Progress
+from ..errors import AuthError
 from ..message import Message, OfflinePush
 from ..transport.websocket import Link
 
@@ -67,6 +68,14 @@ class ConversationQueue:
         else:
             item.done.set_exception(error)
             item.done.exception()  # mark as retrieved: the sender may have been cancelled
+
+    def stop_waiting(self, reason: AuthError) -> None:
+        """Raise the end of the login in all waiting `send()` calls. The messages stay, and are sent after the next login."""
+        for item in self.pending:
+            if item.stored and not item.done.done():
+                info = f"{reason.info}; the message is sent after the next login"
+                item.done.set_exception(type(reason)(info, code=reason.code))
+                item.done.exception()  # mark as retrieved: the sender may have been cancelled
 
     async def wait(self) -> None:
         """Wait for `wake`; return at once if no message is pending."""

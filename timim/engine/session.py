@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 
 from ..errors import AuthError, ConnectionFailed, StorageError, StoreCorrupted, TimimError
-from ..events import ConnectionLost, ConnectionRestored, KickedOut
+from ..events import ConnectionLost, ConnectionRestored, KickedOut, SignatureExpiring
 from ..ids import ConversationKey
 from ..protocol import session
 from ..storage import LocalStore
 from ..transport.connection import Connection
+from ..transport.signature import UserSig
 from .config import ClientConfig
 from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
@@ -61,7 +62,7 @@ class ClientSession:
         self._restored = False
         self._epoch = ""  # the server's epoch in the last login reply
 
-    async def start(self, user_sig: str) -> None:
+    async def start(self, user_sig: UserSig) -> None:
         """Log in; return when new messages are being delivered. After an exception, call `cancel_tasks`.
 
         Raises:
@@ -125,6 +126,10 @@ class ClientSession:
         """Route a push; sync if notices had to be dropped."""
         if not self._push_router.route(push):
             self._push_gap.set()
+
+    def on_signature_expiring(self, expires_at: float) -> None:
+        """Deliver SignatureExpiring."""
+        self._dispatcher.deliver_event(SignatureExpiring(expires_at))
 
     def on_push_gap(self) -> None:
         """Start a sync, because pushes may have been lost."""

@@ -50,6 +50,16 @@ class StoreFile:
             StoreInUse: Another client has the file open.
             StorageError: The file cannot be read or written.
         """
+        opening = asyncio.create_task(self._open(), name="timim store open")
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:  # a thread cannot be cancelled: wait for it, then give back the lock
+            await asyncio.gather(opening, return_exceptions=True)
+            if self.is_open:
+                await self.close()
+            raise
+
+    async def _open(self) -> None:
         self.set_aside = None
         if self._path is not None:
             await asyncio.to_thread(self._acquire, self._path)
@@ -77,6 +87,11 @@ class StoreFile:
         self.is_open = False
         self.flush()
         await self._database.close()
+        self._release()
+
+    def abandon(self) -> None:
+        """Give back the lock of the file: the event loop has ended, and its end closed the connections."""
+        self.is_open = False
         self._release()
 
     def add(self, operation: BatchOperation[I, R], item: I, on_done: Callable[[R | Exception], None]) -> None:

@@ -10,23 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from ..errors import AuthError, ConnectionFailed, InvalidArgument, NotLoggedIn, TimimError
+from ..errors import AuthError, ConnectionFailed, InvalidArgument, NotLoggedIn, SignatureExpired, TimimError
 from ..protocol import session
 from ..protocol.backoff import Backoff
 from ..protocol.codec import Body, Command, Reply
 from ..protocol.frames import Head
 from ..util.tasks import gather_cancelling
+from .home_loop import HomeLoop
 from .pushes import ConnectionListener, PushReceiver
 from .server_info import ServerInfo
+from .signature import UserSig, current_signature
 from .websocket import Link
 
 B = TypeVar("B", bound=Body)
@@ -34,6 +38,7 @@ R = TypeVar("R", bound=Reply)
 log = logging.getLogger(__name__)
 PLATFORM = 10  # "other" among TIM's platforms
 LOGOUT_TIMEOUT_S = 2.0
+EXPIRY_NOTICE_S = 3600.0  # the end of the signature is reported this long before, or in the last tenth of its time
 COMPARE_S = 600.0  # seconds between syncs, so that a push that was lost between server nodes is only delayed
 
 
@@ -51,7 +56,7 @@ class LoginAttempt:
     """The arguments of one call of `Connection.start`, and the future of the first login."""
 
     listener: ConnectionListener
-    user_sig: str
+    user_sig: UserSig
     instance: str
     first_login: asyncio.Future[None]
 
@@ -62,15 +67,14 @@ class Connection:
     def __init__(
         self, url: str, device: Device, *, timeout_s: float, backoff: Backoff, now: Callable[[], float] = time.time
     ) -> None:
-        if urlsplit(url).scheme not in ("ws", "wss"):
-            raise InvalidArgument(f"the URL must begin with ws:// or wss://, not {url!r}")
-        self._url = url.rstrip("/")
+        self._url = checked_url(url)
         self._device = device
         self._run, self._attempts = f"{_random.getrandbits(63):x}", 0
         self._resumed = False  # the server has accepted this login before: later attempts are reconnects of the device
         self._timeout_s = timeout_s
         self._backoff = backoff
         self._now = now
+        self.home: HomeLoop = HomeLoop()
         self._link: Link | None = None
         self._waiters: list[asyncio.Future[Link]] = []
         self._task: asyncio.Task[None] | None = None
@@ -79,6 +83,7 @@ class Connection:
         self.server_info: ServerInfo = ServerInfo()
         self._clock_offset_s = 0.0
         self._loop_time: Callable[[], float] = time.monotonic  # `start` replaces it with the loop's clock
+        self._expires_at = math.inf  # server time at which the signature of the login ends
         self._lost_at: float | None = None  # loop time at which the outage began, None while there is none
 
     @property
@@ -100,7 +105,7 @@ class Connection:
         """Return the server's time in seconds, from the last login and the loop's clock: this machine's clock may be wrong."""
         return self._clock_offset_s + self._loop_time() if self._clock_offset_s else self._now()
 
-    async def start(self, listener: ConnectionListener, *, user_sig: str, instance: str) -> None:
+    async def start(self, listener: ConnectionListener, *, user_sig: UserSig, instance: str) -> None:
         """Log in, and keep the connection up until `stop()`.
 
         Raises:
@@ -112,8 +117,10 @@ class Connection:
         self._loop_time = loop.time
         login = LoginAttempt(listener, user_sig, instance, loop.create_future())
         self._over = self._lost_at = None
+        self._expires_at = math.inf
         self._stopping = self._resumed = False
         self._task = asyncio.create_task(self._keep(login), name=f"timim connection {self.user_id}")
+        self._task.add_done_callback(partial(self._on_task_done, login))
         try:
             await login.first_login
         except BaseException:
@@ -138,6 +145,23 @@ class Connection:
             await asyncio.gather(task, return_exceptions=True)
         self._refuse(NotLoggedIn("the client is logged out"))
 
+    def _on_task_done(self, login: LoginAttempt, task: asyncio.Task[None]) -> None:
+        """End what waits for the connection if its task died of an error that is not one of timim's."""
+        if task.cancelled() or (exc := task.exception()) is None:
+            if not login.first_login.done():
+                login.first_login.set_exception(self._over or NotLoggedIn("the client logged out during the login"))
+                login.first_login.exception()  # mark as retrieved: the login may have been cancelled
+            return
+        self._link = None
+        log.error("the connection of %s failed, log in again", self.user_id, exc_info=exc)
+        error = self._over = ConnectionFailed(f"the connection failed: {exc!r}; log in again")
+        error.__cause__ = exc
+        self._refuse(error)
+        if not login.first_login.done():
+            login.first_login.set_exception(error)
+        else:
+            login.listener.on_disconnected(error, True)
+
     def give_up(self, error: TimimError) -> None:
         """Close the connection until the next `start()`, because the server ended the login or the local store failed."""
         self._over = error
@@ -156,6 +180,7 @@ class Connection:
             NotLoggedIn: The client is logged out.
             AuthError: The server ended or refused the login.
         """
+        self.home.check()
         if self._link is not None:
             return self._link
         if not self.running:
@@ -169,7 +194,8 @@ class Connection:
                 self._waiters.remove(waiter)
 
     def link(self) -> Link:
-        """Return the websocket. Raises NotLoggedIn or ConnectionFailed if there is none at this moment."""
+        """Return the websocket. Raises NotLoggedIn or ConnectionFailed if there is none, InvalidArgument in another loop."""
+        self.home.check()
         if self._link is not None:
             return self._link
         if not self.running:
@@ -201,15 +227,20 @@ class Connection:
                         log.debug("the login of %s failed: %s", self.user_id, exc)
                         login.first_login.set_exception(exc)
                         return
-                    final = isinstance(exc, AuthError)
-                    self._log_failure(exc, was_up=was_up, final=final)
+                    error = self._expired(login, exc)
+                    final = isinstance(error, AuthError)
+                    self._log_failure(error, was_up=was_up, final=final)
                     if was_up or final:
                         failures = 0
-                        login.listener.on_disconnected(exc, final)
+                        login.listener.on_disconnected(error, final)
                     if final:
-                        self._refuse(exc)
+                        self._over = error
+                        self._refuse(error)
                         return
-                await asyncio.sleep(self._backoff.wait_s(failures, _random))
+                wait_s = self._backoff.wait_s(failures, _random)
+                if isinstance(login.user_sig, str):  # its end is reported at once, not after a long wait
+                    wait_s = min(wait_s, max(0.0, self._expires_at - self.server_time()))
+                await asyncio.sleep(wait_s)
                 failures += 1
         except asyncio.CancelledError:
             self._link = None
@@ -219,6 +250,12 @@ class Connection:
                 login.listener.on_disconnected(self._over, True)
                 return
             raise
+
+    def _expired(self, login: LoginAttempt, error: TimimError) -> TimimError:
+        """Return the error that ends the login if no further attempt can succeed with its signature, otherwise `error`."""
+        if isinstance(login.user_sig, str) and self.server_time() >= self._expires_at:
+            return SignatureExpired(f"the UserSig of {self.user_id!r} has expired; log in with a new one")
+        return error
 
     def _log_failure(self, error: TimimError, *, was_up: bool, final: bool) -> None:
         if was_up:
@@ -258,6 +295,7 @@ class Connection:
         if not login.first_login.done():
             login.first_login.set_result(None)
         compared = self._loop_time()
+        notice_at = self._expires_at - min(EXPIRY_NOTICE_S, (self._expires_at - self.server_time()) / 10)
         while True:
             await asyncio.sleep(max(1.0, reply.hello_interval / 2))  # half the server's interval: one heartbeat may be lost
             beat = await link.call(session.HEARTBEAT, Body(), timeout_s=self._timeout_s)
@@ -265,10 +303,14 @@ class Connection:
             if lost or self._loop_time() - compared > COMPARE_S:
                 compared = self._loop_time()
                 login.listener.on_push_gap()
+            if self.server_time() >= notice_at:
+                notice_at = math.inf
+                login.listener.on_signature_expiring(self._expires_at)
 
     async def _log_in(self, link: Link, login: LoginAttempt) -> session.LoginReply:
         app_id = self._device.app_id
-        link.head = Head("", identifier=self.user_id, usersig=login.user_sig, sdkappid=app_id, platform=PLATFORM)
+        user_sig = await current_signature(login.user_sig)
+        link.head = Head("", identifier=self.user_id, usersig=user_sig, sdkappid=app_id, platform=PLATFORM)
         self._attempts += 1
         hello = session.TimelineClient(
             batch=True,
@@ -289,6 +331,7 @@ class Connection:
             self.server_info.media_url, self.server_info.media_limits = server.media_url, server.media_limits
             now_s = server.time_ms / 1000 or now_s
         self._clock_offset_s = now_s - self._loop_time()
+        self._expires_at = float(reply.expired_time or math.inf)
         return reply
 
     def _refuse(self, error: TimimError) -> None:
@@ -296,6 +339,20 @@ class Connection:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(error)
+
+
+def checked_url(url: str) -> str:
+    """Return the address of a server without a slash at its end. Raises InvalidArgument if it is not a websocket address."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port  # `port` raises ValueError if it is no number up to 65535
+    except (ValueError, TypeError, AttributeError) as exc:
+        raise InvalidArgument(f"the URL {url!r} is not valid: {exc}") from None
+    if parts.scheme not in ("ws", "wss"):
+        raise InvalidArgument(f"the URL must begin with ws:// or wss://, not {url!r}")
+    if not host or port == 0:
+        raise InvalidArgument(f"the URL must name a host, and a port from 1 to 65535 if any, not {url!r}")
+    return url.rstrip("/")
 
 
 _random = random.Random()

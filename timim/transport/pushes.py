@@ -22,6 +22,9 @@ class ConnectionListener(Protocol):
     def on_push(self, push: session.DecodedPush) -> None:
         """Handle a push."""
 
+    def on_signature_expiring(self, expires_at: float) -> None:
+        """Handle that the signature of the login ends soon, at this Unix time in seconds."""
+
     def on_push_gap(self) -> None:
         """Handle a possible loss of pushes, by a sync with the server."""
 

@@ -35,4 +35,6 @@ class FileLock:
     def release(self) -> None:
         """Release the lock, if it is held. The file stays."""
         while self._descriptors:
-            os.close(self._descriptors.pop())
+            descriptor = self._descriptors.pop()
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a forked process has the descriptor too, and would keep the lock
+            os.close(descriptor)

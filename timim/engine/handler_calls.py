@@ -1,0 +1,80 @@
+"""Which handlers of an event loop are ending clients: no logout waits for those, or two would wait for each other.
+
+A handler is recognized by its context, which tasks that it creates inherit: also under `wait_for`, `gather` and `create_task`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from weakref import WeakKeyDictionary
+
+__all__ = ["enter_handler", "leaving", "wait_for_handlers"]
+
+_handler: ContextVar[asyncio.Task[None] | None] = ContextVar("timim handler", default=None)
+
+
+class _Leaving:
+    """The handlers of one event loop that are ending a client, and the waits that have to know of new ones."""
+
+    def __init__(self) -> None:
+        self.handlers: Counter[asyncio.Task[None]] = Counter()
+        self.waits: set[asyncio.Event] = set()
+
+
+_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Leaving] = WeakKeyDictionary()
+
+
+def _of_loop() -> _Leaving:
+    return _loops.setdefault(asyncio.get_running_loop(), _Leaving())
+
+
+def enter_handler(task: asyncio.Task[None]) -> None:
+    """Mark the running context as that of a task that calls handlers."""
+    _handler.set(task)
+
+
+@contextmanager
+def leaving() -> Iterator[None]:
+    """Exempt the handler from which this code runs, if any, from all waits for handlers."""
+    handler, state = _handler.get(), _of_loop()
+    if handler is None:
+        yield
+        return
+    state.handlers[handler] += 1
+    for wait in state.waits:
+        wait.set()
+    try:
+        yield
+    finally:
+        state.handlers[handler] -= 1
+        if not state.handlers[handler]:
+            del state.handlers[handler]
+
+
+async def wait_for_handlers(tasks: set[asyncio.Task[None]]) -> None:
+    """Wait until all tasks of the set, which may grow meanwhile, have ended, except handlers that are ending a client.
+
+    Cancelling cancels the tasks that are waited for, and waits for their end.
+    """
+    state, changed = _of_loop(), asyncio.Event()
+    state.waits.add(changed)
+    try:
+        while others := tasks - state.handlers.keys():
+            changed.clear()
+            wake = asyncio.create_task(changed.wait())
+            try:
+                await asyncio.wait({*others, wake}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                wake.cancel()
+    except asyncio.CancelledError:
+        others = tasks - state.handlers.keys()
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        raise
+    finally:
+        state.waits.discard(changed)

@@ -1,0 +1,42 @@
+"""The UserSig of a login: a string, or a function that returns one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+
+from ..errors import ConnectionFailed, InvalidArgument, TimimError
+
+__all__ = ["UserSig", "checked_signature", "current_signature"]
+
+UserSig = str | Callable[[], str | Awaitable[str]]
+
+
+def checked_signature(user_sig: UserSig) -> UserSig:
+    """Return the argument. Raises InvalidArgument unless it is a string of ASCII, or a function."""
+    given: object = user_sig
+    if callable(given) or (isinstance(given, str) and given.isascii() and given.isprintable()):
+        return user_sig
+    raise InvalidArgument(f"user_sig must be a printable ASCII string or a function, not {type(user_sig).__name__}")
+
+
+async def current_signature(user_sig: UserSig) -> str:
+    """Return the signature for one login; a function is called, and awaited if it is asynchronous.
+
+    Raises:
+        ConnectionFailed: The function failed, or returned no signature; a later attempt can succeed.
+        TimimError: The function raised this error.
+    """
+    if isinstance(user_sig, str):
+        return user_sig
+    try:
+        made = user_sig()
+        signature = await made if inspect.isawaitable(made) else made
+        checked_signature(signature)
+    except TimimError:
+        raise
+    except Exception as exc:
+        raise ConnectionFailed(f"user_sig() failed: {exc!r}") from exc
+    if not isinstance(signature, str):
+        raise ConnectionFailed(f"user_sig() must return a string, not {type(signature).__name__}")
+    return signature
