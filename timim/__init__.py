@@ -96,6 +96,7 @@ from .events import (
     ReactionsChanged,
     ReadReceipt,
     RelationChanged,
+    SignatureExpiring,
     StoreReplaced,
 )
 from .friends import Friend, FriendApplication, Friends
@@ -223,6 +224,7 @@ __all__ = [
     "ServerFault",
     "ServerRefused",
     "SignatureExpired",
+    "SignatureExpiring",
     "Snippet",
     "SoundElem",
     "StorageError",

@@ -234,9 +234,9 @@ class Client:
     async def login(self, *, user_sig: UserSig | None = None) -> None:
         """Log in, and return when new messages are being received.
 
-        The client stays logged in until `logout()`, and restores lost connections by itself. After an error or a
-        cancellation the client is logged out and can log in again; its local store stays open for local queries until
-        `close()`. A corrupt local store is replaced, as by `open()`.
+        Calls at the same time share one login. The client stays logged in until `logout()`, and restores lost connections by
+        itself. After an error or a cancellation the client is logged out and can log in again; its local store stays open for
+        local queries until `close()`. A corrupt local store is replaced, as by `open()`.
 
         Args:
             user_sig: A new signature, if the one given before has expired.
@@ -247,7 +247,8 @@ class Client:
             RequestTimeout: The server did not answer in time; try again later.
             ProtocolError: The other side does not speak the protocol; check the URL.
             ServerRefused: The server refused the login for another reason.
-            InvalidArgument: The URL is not a websocket address.
+            InvalidArgument: The URL is not a websocket address, or the client belongs to another event loop.
+            NotLoggedIn: The client was logged out during the login.
             StoreInUse: Another process, or another client, has the store open.
             StorageError: The store cannot be read or written; the text names the folder.
         """

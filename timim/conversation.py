@@ -255,6 +255,7 @@ class Conversation(ConversationHistory):
 
         Raises:
             NotLoggedIn: The client is not open; or, by the future, the client logs out.
+            InvalidArgument: The client belongs to another event loop.
             RequestTimeout: By the future, after `timeout` seconds without such a message.
         """
         return self._opened().dispatcher.wait_for(self.key, predicate, timeout=timeout)
@@ -270,6 +271,7 @@ class Conversation(ConversationHistory):
 
         Raises:
             NotLoggedIn: The client is not open; or, by the future, the client logs out.
+            InvalidArgument: The client belongs to another event loop.
             RequestTimeout: By the future, after `timeout` seconds without such a message.
         """
         future = self.wait_for(predicate, timeout=timeout)

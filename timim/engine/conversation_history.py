@@ -169,6 +169,7 @@ class ConversationHistory:
 
         Raises:
             NotLoggedIn: The client is not open.
+            InvalidArgument: The client belongs to another event loop.
             StorageError: The local store failed.
         """
         return await self._opened().history.coverage(self.key)

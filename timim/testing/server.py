@@ -125,13 +125,13 @@ class RunningServer:
         Args:
             user_id: User id of the client.
             data_dir: Folder of the client's data; by default the client stores nothing.
-            **options: Arguments of Client.
+            **options: Arguments of Client; without `user_sig`, the server's key signs.
 
         Raises:
             InvalidArgument: An argument of Client is invalid.
         """
-        signature = sign_user(self.app_id, self.secret_key, user_id, now=self.clock.now())
-        return Client(self.faults.url, app_id=self.app_id, user_id=user_id, user_sig=signature, data_dir=data_dir, **options)
+        options.setdefault("user_sig", sign_user(self.app_id, self.secret_key, user_id, now=self.clock.now()))
+        return Client(self.faults.url, app_id=self.app_id, user_id=user_id, data_dir=data_dir, **options)
 
     async def add_users(self, *user_ids: str) -> None:
         """Create accounts, by logging each of them in and out once.

@@ -1,0 +1,332 @@
+"""Clients that are ended from their own handlers, and logins that are cancelled, shared or mistyped: each ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from timim import (
+    Client,
+    ConnectionRestored,
+    HandlerFailed,
+    InvalidArgument,
+    KickedOut,
+    Message,
+    NotLoggedIn,
+    SignatureExpired,
+    SignatureExpiring,
+    TimimError,
+    sign_user,
+)
+from timim.engine import handler_calls
+from timim.testing import EventRecorder, RunningServer, running_server
+
+LIMIT_S = 20
+Stop = Callable[[Client, Client], Awaitable[object]]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RunningServer]:
+    async with running_server() as running:
+        await running.add_users("bob")
+        yield running
+
+
+async def _create_task(bot: Client, other: Client) -> None:
+    await asyncio.create_task(bot.close())
+
+
+STOPS: dict[str, Stop] = {
+    "logout": lambda bot, other: bot.logout(),
+    "close": lambda bot, other: bot.close(),
+    "wait_for": lambda bot, other: asyncio.wait_for(bot.logout(), LIMIT_S),
+    "gather": lambda bot, other: asyncio.gather(bot.close(), other.close()),
+    "create_task": _create_task,
+}
+
+
+async def _stopped_by_its_handler(server: RunningServer, stop: Stop, limit_s: float) -> None:
+    ended = asyncio.Event()
+    bot, other = server.client("bot"), server.client("other")
+
+    @bot.on_new_message
+    async def handler(messages: list[Message]) -> None:
+        await stop(bot, other)
+        ended.set()
+
+    async with server.client("alice") as alice:
+        await bot.login()
+        await other.login()
+        await alice.c2c("bot").send("/stop")
+        await asyncio.wait_for(ended.wait(), limit_s)
+    await bot.close()
+    await other.close()
+
+
+@pytest.mark.parametrize("name", STOPS)
+async def test_a_handler_can_end_its_own_client(server: RunningServer, name: str) -> None:
+    await _stopped_by_its_handler(server, STOPS[name], LIMIT_S)
+
+
+async def test_a_logout_that_waits_for_its_caller_is_detected(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as mutant:
+        mutant.setattr(handler_calls, "enter_handler", lambda task: None)
+        mutant.setattr("timim.engine.dispatcher.enter_handler", lambda task: None)
+        with pytest.raises(TimeoutError):
+            await _stopped_by_its_handler(server, STOPS["wait_for"], 1)
+
+
+async def test_two_clients_whose_handlers_end_both_do_not_wait_for_each_other(server: RunningServer) -> None:
+    one, two, both = server.client("one"), server.client("two"), asyncio.Barrier(2)
+    ended: list[str] = []
+
+    async def end(messages: list[Message]) -> None:
+        async with both:
+            pass
+        await asyncio.gather(one.close(), two.close())
+        ended.append(messages[0].text)
+
+    one.on_new_message(end)
+    two.on_new_message(end)
+    await one.login()
+    await two.login()
+    async with server.client("alice") as alice, asyncio.timeout(LIMIT_S):
+        await alice.c2c("one").send("1")
+        await alice.c2c("two").send("2")
+        while len(ended) < 2:
+            await asyncio.gather(one.close(), two.close())
+            await asyncio.sleep(0)
+    assert sorted(ended) == ["1", "2"]
+
+
+class _Odd(BaseException):
+    """An exception that is no Exception."""
+
+
+@pytest.mark.parametrize("fault", ["cancels its task", "raises a BaseException"])
+async def test_a_handler_that_ends_its_task_is_reported_and_later_messages_are_delivered(
+    server: RunningServer, fault: str
+) -> None:
+    bot, seen = server.client("bot"), asyncio.Queue[str]()
+
+    @bot.on_new_message
+    async def handler(messages: list[Message]) -> None:
+        for message in messages:
+            if message.text == "bad":
+                if fault == "raises a BaseException":
+                    raise _Odd
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+                await asyncio.Event().wait()
+            seen.put_nowait(message.text)
+
+    recorder = EventRecorder(bot, HandlerFailed)
+    async with bot, server.client("alice") as alice, asyncio.timeout(LIMIT_S):
+        await alice.c2c("bot").send("bad")
+        await recorder.wait_for_event(HandlerFailed)
+        await alice.c2c("bot").send("good")
+        assert await seen.get() == "good"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ws://127.0.0.1:99999", "ws://127.0.0.1:80a", "ws://127.0.0.1:-1", "ws://[::1:80", "ws://", "ws://host:0", "http://host"],
+)
+def test_a_mistyped_address_is_refused_at_once(url: str) -> None:
+    with pytest.raises(InvalidArgument, match="URL"):
+        Client(url, app_id=1, user_id="alice", user_sig="x", data_dir=":memory:")
+
+
+@pytest.mark.parametrize("signature", [None, 7, b"bytes", "not ascii: é", "two\nlines"])
+def test_a_signature_of_a_wrong_type_is_refused_at_once(signature: object) -> None:
+    with pytest.raises(InvalidArgument, match="user_sig"):
+        Client("ws://host", app_id=1, user_id="alice", user_sig=signature, data_dir=":memory:")  # type: ignore[arg-type]
+
+
+async def test_a_login_ends_with_the_error_of_a_background_task(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = server.client("alice")
+
+    async def broken(*args: object) -> None:
+        raise ZeroDivisionError("a fault of timim")
+
+    monkeypatch.setattr(client.engine.connection, "_connect_once", broken)
+    with pytest.raises(TimimError, match="ZeroDivisionError"):
+        await asyncio.wait_for(client.login(), LIMIT_S)
+    monkeypatch.undo()
+    async with asyncio.timeout(LIMIT_S), client:
+        await client.c2c("bob").send("works again")
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, 5, 8, 13, 40])
+async def test_a_cancelled_login_leaves_nothing_locked(server: RunningServer, tmp_path: Path, turns: int) -> None:
+    client = server.client("alice", data_dir=tmp_path)
+    login = asyncio.create_task(client.login())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    login.cancel()
+    await asyncio.gather(login, return_exceptions=True)
+    async with asyncio.timeout(LIMIT_S):
+        await client.login()
+        await client.close()
+        async with server.client("alice", data_dir=tmp_path):
+            pass
+
+
+async def test_logins_at_the_same_time_are_one_login(server: RunningServer, tmp_path: Path) -> None:
+    client = server.client("alice", data_dir=tmp_path)
+    logins = [asyncio.create_task(client.login()) for _ in range(5)]
+    await asyncio.sleep(0)
+    logins[0].cancel()
+    results = await asyncio.wait_for(asyncio.gather(*logins, return_exceptions=True), LIMIT_S)
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert results[1:] == [None] * 4
+    await client.close()
+
+
+async def test_a_logout_ends_a_login_of_another_task(server: RunningServer) -> None:
+    client = server.client("alice")
+    login = asyncio.create_task(client.login())
+    await asyncio.sleep(0)
+    await client.logout()
+    with pytest.raises(NotLoggedIn, match="during the login"):
+        await asyncio.wait_for(login, LIMIT_S)
+    await client.close()
+
+
+async def test_calls_from_another_event_loop_are_refused_and_the_own_loop_goes_on(server: RunningServer) -> None:
+    async with server.client("alice") as alice:
+        bob = alice.c2c("bob")
+
+        def elsewhere(call: Callable[[], Awaitable[object]]) -> BaseException | None:
+            async def run() -> None:
+                await call()
+
+            try:
+                asyncio.run(run())
+            except TimimError as exc:
+                return exc
+            return None
+
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: bob.send("there"),
+            lambda: bob.get_messages(5),
+            bob.mark_read,
+            alice.profile.get,
+            alice.logout,
+            alice.close,
+            alice.login,
+        ]
+        for call in calls:
+            error = await asyncio.to_thread(elsewhere, call)
+            assert isinstance(error, InvalidArgument)
+            assert "another event loop" in error.info
+        await asyncio.wait_for(bob.send("here"), LIMIT_S)
+
+
+def test_a_client_whose_event_loop_ended_says_so_and_frees_its_store(tmp_path: Path) -> None:
+    client = Client("ws://127.0.0.1:1", app_id=1, user_id="alice", user_sig="x", data_dir=tmp_path)
+    asyncio.run(client.open())
+    with pytest.raises(InvalidArgument, match="ended before close"):
+        asyncio.run(client.open())
+    again = Client("ws://127.0.0.1:1", app_id=1, user_id="alice", user_sig="x", data_dir=tmp_path)
+
+    async def use() -> None:
+        await again.open()
+        await again.close()
+
+    asyncio.run(use())
+
+
+async def test_a_forked_process_does_not_keep_the_store(tmp_path: Path) -> None:
+    client = Client("ws://127.0.0.1:1", app_id=1, user_id="alice", user_sig="x", data_dir=tmp_path)
+    await client.open()
+    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,), daemon=True)
+    worker.start()
+    try:
+        await client.close()
+        await client.open()
+    finally:
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGKILL)
+        worker.join(5)
+        with contextlib.suppress(TimimError):
+            await client.close()
+
+
+async def test_a_send_fails_at_once_when_the_signature_has_expired(server: RunningServer) -> None:
+    short = sign_user(server.app_id, server.secret_key, "alice", expire_s=1)
+    client = Client(
+        server.url, app_id=server.app_id, user_id="alice", user_sig=short, data_dir=":memory:", reconnect_limit=0.05
+    )
+    async with asyncio.timeout(LIMIT_S), client:
+        async with client.events(ConnectionRestored, KickedOut) as events:
+            client.engine.connection.cut()
+            async for event in events:
+                if isinstance(event, KickedOut):
+                    break
+                client.engine.connection.cut()
+        with pytest.raises(SignatureExpired, match="sent after the next login"):
+            await client.c2c("bob").send("late")
+        await client.login(user_sig=sign_user(server.app_id, server.secret_key, "alice"))
+        async with server.client("bob") as bob:
+            if not await _texts(bob):
+                await bob.wait_for(lambda message: message.text == "late")
+            assert await _texts(bob) == ["late"]
+
+
+async def _texts(bob: Client) -> list[str]:
+    return [message.text for message in await bob.c2c("alice").get_messages(5)]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_function_gives_a_new_signature_for_each_login(server: RunningServer, asynchronous: bool) -> None:
+    calls: list[int] = []
+
+    def sign() -> str:
+        calls.append(1)
+        return sign_user(server.app_id, server.secret_key, "alice")
+
+    async def sign_later() -> str:
+        return sign()
+
+    client = Client(
+        server.url,
+        app_id=server.app_id,
+        user_id="alice",
+        user_sig=sign_later if asynchronous else sign,
+        data_dir=":memory:",
+        reconnect_limit=0.05,
+    )
+    async with client:
+        client.engine.connection.cut()
+        await asyncio.wait_for(client.c2c("bob").send("after the cut"), LIMIT_S)
+    assert len(calls) == 2
+
+
+async def test_a_failing_signature_function_fails_the_login(server: RunningServer) -> None:
+    def fail() -> str:
+        raise OSError("the back end is away")
+
+    client = Client(server.url, app_id=server.app_id, user_id="alice", user_sig=fail, data_dir=":memory:")
+    with pytest.raises(TimimError, match="the back end is away"):
+        await asyncio.wait_for(client.login(), LIMIT_S)
+    await client.close()
+
+
+async def test_the_end_of_a_signature_is_reported_before() -> None:
+    async with running_server(hello_interval_s=2) as server, asyncio.timeout(LIMIT_S):
+        soon = sign_user(server.app_id, server.secret_key, "alice", expire_s=3)
+        client = Client(server.url, app_id=server.app_id, user_id="alice", user_sig=soon, data_dir=":memory:")
+        recorder = EventRecorder(client, SignatureExpiring)
+        async with client:
+            event = await recorder.wait_for_event(SignatureExpiring)
+    assert event.expires_at <= time.time() + 3
