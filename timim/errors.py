@@ -297,7 +297,7 @@ class AlreadyRecalled(ServerRefused):
 
 
 class MsgIdConflict(ServerRefused):
-    """Message whose msg_id its sender already used for another body."""
+    """Message with a msg_id that its sender already used for a message with another body."""
 
     code: int = 90005
     codes: ClassVar[Codes] = (90005,)

@@ -49,7 +49,7 @@ class ConversationState:
         return not self.pinned_at, -self.active_at
 
     def set_flags(self, flags: ConversationFlags) -> None:
-        """Set pin, mute and draft to the stored values."""
+        """Set this conversation's pin, mute and draft to the given values."""
         self.pinned_at, self.muted, self.draft = flags.pinned, flags.muted, flags.draft
 
     def set_peer_read(self, seq: int) -> None:
@@ -197,7 +197,7 @@ class ConversationIndex:
             state.recent.remove(message)
 
     def on_conversation_deleted(self, key: ConversationKey, *, messages: bool) -> None:
-        """Remove a conversation from the list; with `messages`, its messages were deleted too."""
+        """Remove a conversation from the list, and if `messages`, its messages from memory."""
         state = self.get(key)
         self._remove(state)
         if messages:

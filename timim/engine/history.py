@@ -1,6 +1,6 @@
 """Pages of history: covered seqs are read from the local store, missing ones are fetched from the server.
 
-Invariant: a page never has messages of both sides of a gap; a page ends where the covered interval ends.
+Invariant: the seqs of a page have no gap between them. A page ends where a covered interval ends.
 """
 
 from __future__ import annotations

@@ -187,7 +187,7 @@ class Inbox:
         )
 
     async def _catch_up(self, key: ConversationKey, first: int, last: int) -> None:
-        """Fetch a long gap in parts, at the handlers' pace; entries that this account may no longer see stay a gap."""
+        """Fetch a long gap in parts, at the handlers' pace. Entries that this account may not read remain a gap."""
         try:
             async for part in self._fetcher.fetch_upward(key, first, last):
                 assert part.covered is not None
@@ -198,7 +198,7 @@ class Inbox:
                     [replace(batch, actions=actions, actions_seq=batch.delivered_seq, user_id=self._user_id)]
                 )
         except (NoPermission, UnknownGroup) as exc:
-            log.warning("this account may no longer read %s, entries up to seq %d stay missing: %s", key, last, exc)
+            log.warning("skipped entries of %s up to seq %d, which this account may not read: %s", key, last, exc)
         await self._ingest.ingest([IngestBatch(key, live=True, delivered_seq=last, last_seq=last, actions_seq=last)])
 
     async def _delivered_seq(self, key: ConversationKey, first: int) -> int:
@@ -210,7 +210,7 @@ class Inbox:
             # the sync would have reported entries after the delivered seq, unless this account rejoined a group since
             continuous = delivered and self._recent_contacts and first - 1 - delivered <= FRESH_LIMIT
             if key.type is ConversationType.GROUP and delivered < first - 1 and not continuous:
-                delivered = max(delivered, await self._seq_before_joining(key, first))  # earlier entries stay a gap
+                delivered = max(delivered, await self._seq_before_joining(key, first))  # earlier entries remain a gap
         return delivered
 
     async def _seq_before_joining(self, key: ConversationKey, first: int) -> int:
@@ -226,9 +226,9 @@ class Inbox:
         return min(first - 1, max(item.first_visible_seq - 1, item.read_seq))
 
     async def _fetch_gap(self, key: ConversationKey, first: int, last: int, covered: list[Interval]) -> list[Entry]:
-        """Fetch the entries of an interval, and add the proven intervals to `covered`.
+        """Fetch the entries of an interval, and add the covered intervals to `covered`.
 
-        A member who rejoined sees only a part of them; entries that this account may no longer see stay a gap.
+        Entries that this account may not read, for example after it rejoined a group, are not fetched and remain a gap.
         """
         entries: list[Entry] = []
         try:
@@ -236,5 +236,5 @@ class Inbox:
                 entries += reversed(part.entries)
                 covered += [part.covered] if part.covered is not None else []
         except (NoPermission, UnknownGroup) as exc:
-            log.warning("this account may no longer read %s, entries up to seq %d stay missing: %s", key, last, exc)
+            log.warning("skipped entries of %s up to seq %d, which this account may not read: %s", key, last, exc)
         return entries

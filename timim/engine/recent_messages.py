@@ -13,7 +13,7 @@ LIMIT = 20
 
 
 class RecentMessages:
-    """At most LIMIT messages, newest first by seq; messages that are being sent, without a seq, come first."""
+    """At most LIMIT messages, by descending seq. Messages that have no seq yet, because they are being sent, come first."""
 
     def __init__(self) -> None:
         self._messages: list[Message] = []

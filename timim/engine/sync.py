@@ -27,7 +27,7 @@ from .ingest import Ingest
 from .push_queue import PushQueue
 
 log = logging.getLogger(__name__)
-FRESH_LIMIT = 1000  # unread messages of a C2C conversation that a new device fetches; older ones stay a gap
+FRESH_LIMIT = 1000  # unread messages of a C2C conversation that a new device fetches; older ones remain a gap
 CONVERSATIONS_AT_ONCE = 8  # fetched concurrently
 BATCH = 512  # conversations in one transaction
 
@@ -125,7 +125,7 @@ class Sync:
         return "synced" if self._recent_contacts else "synced-c2c"
 
     async def _changed(self) -> tuple[ConversationChanges, dict[ConversationKey, int]]:
-        """Return the conversations that changed since the last sync, and the delivered seqs of the known ones."""
+        """Return the conversations that changed since the last sync, and the delivered seqs in the local store."""
         since = await self.since()
         changed = await self._fetcher.fetch_conversations(since=since)
         self._new_here = since == 0

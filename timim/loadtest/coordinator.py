@@ -164,7 +164,7 @@ async def _request_all(workers: list[WorkerProcess], command: Command, reply_typ
 
 
 async def _create_groups(workers: list[WorkerProcess]) -> None:
-    """Create all groups, and greet in them until every member has received a message of each of its groups."""
+    """Create all groups, and send greetings to them until every member has received one from each of its groups."""
     await _request_all(workers, CreateGroups(), CommandDone)
     await _request_all(workers, JoinGroups(), CommandDone)
     missing = 0

@@ -46,11 +46,11 @@ class ConversationTable:
         return await self._file.read(timeline_state.unsent_drafts)
 
     async def delivered_seqs(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
-        """Return the delivered seqs of the known ones of these conversations."""
+        """Return the delivered seq of each of these conversations that is in the local store."""
         return await self._numbers("head", keys)
 
     async def actions_seqs(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
-        """Return, for the known ones of these conversations, the seq up to which message actions were applied."""
+        """Return the seq up to which actions were applied, for each of these conversations in the local store."""
         return await self._numbers("acts_seq", keys)
 
     async def coverage(self, key: ConversationKey) -> Coverage:
@@ -79,12 +79,12 @@ class ConversationTable:
     # writing
 
     async def set_read(self, key: ConversationKey, read_seq: int, count: ServerUnreadCount | None = None) -> UnreadCounts:
-        """Raise the read seq, which never falls; return the unread counts.
+        """Set the read seq, unless the stored one is higher, and return the unread counts.
 
         Args:
             key: The conversation.
             read_seq: The seq up to which this account has read.
-            count: The server's unread count at that time, if the server sent one.
+            count: The server's unread count for this read seq, if the server sent one.
         """
 
         def write(connection: sqlite3.Connection) -> UnreadCounts:

@@ -58,7 +58,7 @@ class MessageTable:
         message.status = MessageStatus.FAILED
 
     def ingest(self, batches: Sequence[IngestBatch]) -> asyncio.Future[list[IngestResult]]:
-        """Queue the storing of received messages and of the intervals that they prove, after all earlier writes.
+        """Queue the storing of received messages and of the intervals that they cover, after all earlier writes.
 
         Returns:
             A future of one result for each batch. Together they have exactly the messages that were never delivered to

@@ -44,7 +44,7 @@ class ConversationFlags:
 
 @dataclass(frozen=True, slots=True)
 class IngestBatch:
-    """Received entries of one conversation, and the intervals that they prove.
+    """Received entries of one conversation, and the intervals that they cover.
 
     Attributes:
         live: The entries are new up to `delivered_seq`, and new messages are delivered to handlers. False for history queries.
@@ -76,7 +76,7 @@ class IngestResult:
     Attributes:
         new: The messages to deliver to handlers, in order.
         listed: The conversation is in the conversation list.
-        unread: The unread counts; None if only `new` changes them.
+        unread: The unread counts; None if the caller can compute them from `new`.
         acted: The actions to report to handlers, each with its message in its new state.
         peer_read_seq: The seq up to which the peer has read; 0 if it has not risen.
         flags: The flags, if the batch had flags.

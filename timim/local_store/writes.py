@@ -1,7 +1,7 @@
-"""Write operations that run inside the local store's transactions, on message rows and timeline states.
+"""SQL operations that write messages and timeline states, inside the local store's transactions.
 
-Coverage grows in the same transaction as the rows that prove it. Fetching a message again overwrites only data of the
-server, not data of this device.
+An interval is added to the coverage in the transaction that stores its rows. Fetching a message again overwrites only
+data of the server, not data of this device.
 """
 
 from __future__ import annotations
@@ -138,12 +138,12 @@ def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
 
 
 def ingest_all(connection: sqlite3.Connection, batches: Sequence[IngestBatch]) -> list[IngestResult]:
-    """Store batches of messages, and the intervals that they prove."""
+    """Store batches of messages, and the intervals that they cover."""
     return [ingest(connection, batch) for batch in batches]
 
 
 def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
-    """Store a batch of messages, and the intervals that it proves."""
+    """Store a batch of messages, and the intervals that it covers."""
     key, live = batch.key, batch.live
     known = TimelineState.read(connection, key)
     last_time = max((item.timestamp for item in batch.incoming), default=batch.last_time)

@@ -37,7 +37,7 @@ def count_frames(data: bytes, im: ImageFile, form: str, limits: ImageLimits) -> 
 
 
 def animated_variants(data: bytes, form: str, frames: int, turn: int, sides: tuple[int, ...]) -> dict[int, Variant]:
-    """Return the animated variants by their shorter side, without those above a limit."""
+    """Return the animated variants by the length of their shorter side. Variants above a limit are not made."""
     if form not in _FORMATS or not 1 < frames <= MAX_FRAMES:
         return {}
     im, _ = open_picture(data)

@@ -81,7 +81,7 @@ def load_reduced(
 def _load(
     data: bytes, im: ImageFile, form: str, target: tuple[int, int] | None, limits: ImageLimits
 ) -> tuple[float, float, float, float] | None:
-    """Load the pixels, of a JPEG at 1/2 to 1/8 if that leaves twice the target; return the box to scale in that case."""
+    """Load the pixels. A large JPEG is loaded at 1/2 to 1/8 of its size; the result is the box to scale in that case."""
     size, in_memory, box = f"{im.width}x{im.height} pixels", im.width * im.height, None
     if form == "JPEG":
         if in_memory > limits.max_jpeg_pixels:

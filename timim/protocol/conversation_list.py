@@ -77,7 +77,7 @@ class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class LastMsg(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The summary of a last message."""
+    """The body of a conversation's last message, for the conversation list."""
 
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")

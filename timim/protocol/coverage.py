@@ -31,7 +31,7 @@ class Coverage:
         """Merge intervals in any order.
 
         Raises:
-            ValueError: An interval is not one of seqs from 1 on.
+            ValueError: An interval starts below 1, or ends before its start.
         """
         merged: list[Interval] = []
         for first, last in sorted(intervals):
@@ -56,7 +56,7 @@ class Coverage:
         """Return the coverage with `first` to `last` added.
 
         Raises:
-            ValueError: The interval is not one of seqs from 1 on.
+            ValueError: The interval starts below 1, or ends before its start.
         """
         if first < 1 or last < first:
             raise ValueError(f"not an interval of seqs: ({first}, {last})")

@@ -1,8 +1,8 @@
 """Bodies of messages and history: C2C, group and system. See Tencent Chat's v4 REST documents of the same names.
 
 Each history command has two forms: Tencent's, by time or by count, and the timim extension, by seq. The latter has
-`TimelineRange: [first, last]`; the reply has the newest `MaxCnt` entries of it and names the interval that it proves, with
-a message or a tombstone for each seq.
+`TimelineRange: [first, last]`; the reply has its newest `MaxCnt` entries, and names the interval that they cover: it
+has a message or a tombstone for each seq of this interval.
 """
 
 from __future__ import annotations

@@ -331,7 +331,7 @@ async def _reported(source: UploadSource, offset: int, size: int, progress: Prog
 
 
 def _upload_id(name: str, digest: str) -> str:
-    """Return the id of an upload, from its name and its content: a file may change between two runs."""
+    """Return an upload id that differs if the content differs, because a file may change between two runs."""
     return hashlib.sha256(f"{name}\0{digest}".encode()).hexdigest()[:32]
 
 

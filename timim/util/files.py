@@ -124,7 +124,7 @@ async def remove_file(path: Path) -> None:
 
 
 async def _opened(opening: asyncio.Future[F]) -> F:
-    """Return the opened file; if cancelled, close it as soon as it is open."""
+    """Wait for a file to be opened, and return it. If the wait is cancelled, close the file once it is open."""
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:

@@ -351,7 +351,7 @@ class _PartWriter:
             await self._store()
 
     async def close(self) -> None:
-        """Store the rest, and sync all parts to disk.
+        """Store the remaining bytes, and sync all parts to disk.
 
         Raises:
             StorageError: A part was not stored or not synced.

@@ -225,7 +225,7 @@ class StateCallbacks:
         try:
             self._queue.put_nowait({"EventTime": int(self._now() * 1000), "Info": info})
         except asyncio.QueueFull:
-            log.warning("dropped the state change %s of %s: %s reports are queued already", action, user, STATES_LIMIT)
+            log.warning("dropped the state change %s of %s: the queue is full (%s entries)", action, user, STATES_LIMIT)
 
     async def _work(self) -> None:
         while True:
@@ -236,6 +236,6 @@ class StateCallbacks:
                     break
                 except WebhookFailed as exc:
                     if wait_s is None:
-                        log.warning("dropped a state change after three attempts: %s", exc.info)
+                        log.warning("dropped a state change after three failed calls of the webhook: %s", exc.info)
                     else:
                         await asyncio.sleep(wait_s)

@@ -25,7 +25,7 @@ class Backlog(Protocol):
 
 
 class BusListener:
-    """The listener of this node. `rng` spreads the devices that compare after a possible loss."""
+    """The listener of this node. `rng` spreads over time the comparisons of devices after a possible loss of events."""
 
     def __init__(
         self, fanout: Fanout, entities: EntityCache, device_slots: DeviceSlots, backlog: Backlog, rng: random.Random
@@ -41,7 +41,7 @@ class BusListener:
         self._fanout.receive(event)
 
     def invalidate(self, facts: Invalidation) -> None:
-        """Remove entities from the cache that another node has changed."""
+        """Remove the entities that another node has changed from the cache."""
         self._entities.invalidate(facts)
 
     def online(self, user: str) -> bool:

@@ -267,7 +267,7 @@ def edited(
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
-    """New values of a member; None leaves a value unchanged. `mute_s` is the length of a mute from now on, 0 ends it."""
+    """New values of a member; None leaves a value unchanged. The member is muted for `mute_s` from now; 0 unmutes."""
 
     role: str | None = None
     name_card: str | None = None

@@ -50,7 +50,7 @@ class MediaStore:
         await self._engine.write(partial(touch, owner, upload, now))
 
     async def finish(self, owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[int], *, now: int) -> Blob | None:
-        """Turn a complete upload into a blob with the hash of `whole`. Return None if the upload was dropped meanwhile.
+        """Turn a complete upload into the blob described by `whole`. Return None if the upload was deleted meanwhile.
 
         If `uuid` is the upload's own name, the blob gets it. Otherwise the owner's existing blob of the same bytes is
         returned if there is one.
@@ -66,7 +66,7 @@ class MediaStore:
         return await self._engine.read(partial(readable, uuid, user))
 
     async def grant(self, sender: str, user: str, names: Sequence[MediaRef], *, now: int) -> None:
-        """Let the recipient of an online message read its content until the content is collected.
+        """Let the recipient of an online message read its content until `collect` deletes the content.
 
         Raises:
             InvalidElem: The sender may not read the content.
@@ -97,7 +97,7 @@ def begin(owner: str, upload: str, wanted: Upload, now: int, open_limit: int) ->
     standing = yield from find(owner, upload)
     if standing is not None:
         if (standing.hash, standing.size) != (wanted.hash, wanted.size):
-            raise InvalidArgument(f"Upload {upload!r} has other content; choose another name", code=6017)
+            raise InvalidArgument(f"upload {upload!r} already exists with other content; choose another name", code=6017)
         yield from touch(owner, upload, now)
         return standing
     counted = yield from first_row("SELECT count(*) FROM media_uploads WHERE owner=?", owner)
@@ -164,7 +164,7 @@ def refer(sender: str, timeline: int, seq: int, names: Sequence[MediaRef], now: 
 
 
 def grant(sender: str, user: str, names: Sequence[MediaRef], now: int) -> Operation[None]:
-    """Let the recipient of an online message read its content until the content is collected. Raises InvalidElem."""
+    """Let the recipient of an online message read its content until `collect` deletes the content. Raises InvalidElem."""
     for uuid in (yield from _allowed(sender, names, now)):
         yield Execute("INSERT INTO media_grants VALUES(?,?) ON CONFLICT(uuid, user_id) DO NOTHING", (uuid, user))
 

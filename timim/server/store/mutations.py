@@ -1,4 +1,4 @@
-"""Row changes of a changeset: a closed set that the cache and the store apply, each in its own way."""
+"""Row changes of a changeset. The cache and the store each implement every class of this module."""
 
 from __future__ import annotations
 
