@@ -89,7 +89,7 @@ class GroupInfo:
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """Member of a group. `muted_until` is in server seconds, 0 if the member may speak."""
+    """Member of a group. `muted_until` is in server seconds, or 0 if the member may speak."""
 
     user_id: str
     role: MemberRole

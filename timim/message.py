@@ -192,7 +192,7 @@ class Message(Sequence[AnyElem]):
 
     @property
     def recalled_at(self) -> int:
-        """The time of the recall in server seconds, 0 if the message was not recalled."""
+        """The time of the recall in server seconds, or 0 if the message was not recalled."""
         return self._state.recalled_at
 
     @property
@@ -202,7 +202,7 @@ class Message(Sequence[AnyElem]):
 
     @property
     def edited_at(self) -> int:
-        """The time of the last edit in server seconds, 0 if there was none."""
+        """The time of the last edit in server seconds, or 0 if there was none."""
         return self._state.edited_at
 
     @property
@@ -212,7 +212,7 @@ class Message(Sequence[AnyElem]):
 
     @property
     def reply_to(self) -> QuotedMessage | None:
-        """The message that this one quotes, None if it quotes none."""
+        """The message that this one quotes, or None if it quotes none."""
         return parse_quote(self.cloud_custom_data)
 
     def __len__(self) -> int:

@@ -75,7 +75,7 @@ class ConversationIndex:
         return state
 
     def find(self, key: ConversationKey | None) -> ConversationState | None:
-        """Return the state of a conversation, None if the conversation is unknown."""
+        """Return the state of a conversation, or None if the conversation is unknown."""
         return self._states.get(key) if key is not None else None
 
     @property
@@ -116,7 +116,7 @@ class ConversationIndex:
         return [state.key for state in self._listed if state.recent.newest is None]
 
     def newest_c2c(self) -> ConversationKey | None:
-        """Return the first listed C2C conversation, None if there is none."""
+        """Return the first listed C2C conversation, or None if there is none."""
         return next((state.key for state in self._listed if state.key.type is ConversationType.C2C), None)
 
     def apply(self, result: IngestResult) -> list[ClientEvent]:

@@ -197,7 +197,7 @@ class History:
         return requests
 
     async def seq_at(self, key: ConversationKey, time: float) -> int:
-        """Return the last seq at or before a server time, 0 for none.
+        """Return the last seq at or before a server time, or 0 for none.
 
         The seq is read from the store if the coverage proves it, and requested from the server otherwise. Offline, the last
         stored seq is returned.

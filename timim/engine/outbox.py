@@ -159,7 +159,7 @@ class Outbox:
         self._wake_all()
 
     async def _seq_at_server(self, key: ConversationKey, message: Message) -> int:
-        """Return the seq of a message on the server, 0 if the server does not have the message."""
+        """Return the seq of a message on the server, or 0 if the server does not have the message."""
         link = self._connection.link()
         request = send_request(key, message, b"[]", None, sender=self._user_id, ask=True)
         return (await link.send(request, timeout_s=self._timeout_s)).timeline_seq

@@ -20,7 +20,7 @@ class RecentMessages:
 
     @property
     def newest(self) -> Message | None:
-        """The newest message, None if there is none."""
+        """The newest message, or None if there is none."""
         return self._messages[0] if self._messages else None
 
     def all(self) -> list[Message]:

@@ -61,7 +61,7 @@ class Sync:
         self._resumed = False
 
     async def since(self) -> int:
-        """Return the server's cursor of the last sync, 0 before the first one."""
+        """Return the server's cursor of the last sync, or 0 before the first one."""
         return int(await self._store.meta.get(self._cursor, "0"))
 
     async def run(self, epoch: str, pushes: PushQueue) -> None:

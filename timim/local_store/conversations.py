@@ -25,7 +25,7 @@ class ConversationTable:
     # reading
 
     async def get(self, key: ConversationKey) -> ConversationRow | None:
-        """Return the row of a conversation, None if the store does not know the conversation."""
+        """Return the row of a conversation, or None if the store does not know the conversation."""
         found = await self._select("WHERE c.type=? AND c.peer=?", tuple(key))
         return found[0] if found else None
 

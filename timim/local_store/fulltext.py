@@ -124,7 +124,7 @@ class SearchQuery:
         since: Server seconds, inclusive.
         until: Server seconds, inclusive.
         deleted: Also find deleted messages.
-        after: The timestamp and local_id of the last message of the previous page, None for the first page.
+        after: The timestamp and local_id of the last message of the previous page, or None for the first page.
     """
 
     words: tuple[str, ...]

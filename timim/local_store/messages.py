@@ -115,12 +115,12 @@ class MessageTable:
         return await self._select("WHERE m.status=1 ORDER BY m.local_id", ())
 
     async def get(self, key: ConversationKey, seq: int) -> Message | None:
-        """Return the message with this seq, None if it is not stored."""
+        """Return the message with this seq, or None if it is not stored."""
         found = await self._select("WHERE m.type=? AND m.peer=? AND m.seq=?", (*key, seq))
         return found[0] if found else None
 
     async def msg_id_at(self, key: ConversationKey, seq: int) -> str | None:
-        """Return the msg_id of the message with this seq, None if it is not stored."""
+        """Return the msg_id of the message with this seq, or None if it is not stored."""
 
         def read(connection: sqlite3.Connection) -> str | None:
             sql = "SELECT msg_id FROM messages WHERE type=? AND peer=? AND seq=?"

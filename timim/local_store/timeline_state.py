@@ -212,7 +212,7 @@ def set_flags(connection: sqlite3.Connection, key: ConversationKey, flags: Conve
 
 
 def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: int) -> int:
-    """Return the last stored seq at or before a time, 0 for none, by binary search: times never decrease."""
+    """Return the last stored seq at or before a time, or 0 for none, by binary search: times never decrease."""
     low, high = 0, connection.execute("SELECT max(seq) FROM messages WHERE type=? AND peer=?", tuple(key)).fetchone()[0] or 0
     while low < high:
         middle = (low + high + 1) // 2

@@ -35,7 +35,7 @@ class MessageRow(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class ConversationFlags:
-    """This account's flags of a conversation; `pinned` is the time of pinning, 0 if the conversation is not pinned."""
+    """This account's flags of a conversation; `pinned` is the time of pinning, or 0 if the conversation is not pinned."""
 
     pinned: int = 0
     muted: bool = False

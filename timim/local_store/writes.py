@@ -108,7 +108,7 @@ def _move_sending_last(connection: sqlite3.Connection, key: ConversationKey) -> 
 
 
 def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int] | None]:
-    """Set the seqs of acked rows; return the local_id and status of each row, None for a deleted row."""
+    """Set the seqs of acked rows; return the local_id and status of each row, or None for a deleted row."""
     try:
         connection.executemany(_SETTLE, [_settled_row(ack) for ack in acks])
     except sqlite3.IntegrityError:  # a push has stored one of them; writing the earlier rows a second time is harmless
@@ -202,7 +202,7 @@ def _apply_actions(
 
 
 def _insert(connection: sqlite3.Connection, batch: IngestBatch) -> list[tuple[MessageRow, int | None]]:
-    """Insert the messages that have no row; return each item with its new local_id, None if it had a row."""
+    """Insert the messages that have no row; return each item with its new local_id, or None if it had a row."""
     items = batch.incoming
     if not items:
         return []

@@ -25,7 +25,7 @@ TYPE_SYSTEM = 3  # timim extension: sent only to timim clients (TimelineMessages
 
 
 class ListConversationsRequest(Body):
-    """A page of conversations, newest first. StartIndex or TimeStamp is that of the last reply, 0 for the first page."""
+    """A page of conversations, newest first. StartIndex or TimeStamp is that of the last reply, or 0 for the first page."""
 
     time_stamp: int = msgspec.field(name="TimeStamp", default=0)
     start_index: int = msgspec.field(name="StartIndex", default=0)

@@ -49,7 +49,7 @@ class Coverage:
 
     @property
     def last(self) -> int:
-        """The highest covered seq, 0 if there is none."""
+        """The highest covered seq, or 0 if there is none."""
         return self._intervals[-1].last if self._intervals else 0
 
     def add(self, first: int, last: int) -> Self:
@@ -81,7 +81,7 @@ class Coverage:
         return self._with(tuple(kept))
 
     def interval_of(self, seq: int) -> Interval | None:
-        """Return the interval that contains `seq`, None if `seq` is missing."""
+        """Return the interval that contains `seq`, or None if `seq` is missing."""
         index = bisect_left(self._intervals, seq, key=lambda i: i.last)
         if index < len(self._intervals) and self._intervals[index].first <= seq:
             return self._intervals[index]

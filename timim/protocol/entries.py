@@ -37,7 +37,7 @@ class Reaction(msgspec.Struct, kw_only=True, gc=False):
 
 
 class EntryState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """The result of the actions on a message, with the seq of the last action of each kind, 0 for none."""
+    """The result of the actions on a message, with the seq of the last action of each kind, or 0 for none."""
 
     recall_seq: int = msgspec.field(name="RecallSeq", default=0)
     recaller: str = msgspec.field(name="Revoker_Account", default="")

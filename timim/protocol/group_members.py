@@ -28,7 +28,7 @@ class GetNamedMembersRequest(Body):
 
 
 class MemberInfo(msgspec.Struct, kw_only=True):
-    """A member. ShutUpUntil is in server seconds, 0 when the member may speak."""
+    """A member. ShutUpUntil is in server seconds, or 0 when the member may speak."""
 
     account: str = msgspec.field(name="Member_Account")
     role: str = msgspec.field(name="Role", default="Member")

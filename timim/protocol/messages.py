@@ -32,7 +32,7 @@ class SendC2CRequest(Body, kw_only=True):
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
     ask: int = msgspec.field(
         name="TimelineAsk", default=0
-    )  # 1: store nothing, return the seq of this msg_id, 0 if it is unknown
+    )  # 1: store nothing, return the seq of this msg_id, or 0 if it is unknown
 
 
 class SenderInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -73,7 +73,7 @@ class SendGroupRequest(Body, kw_only=True):
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
     ask: int = msgspec.field(
         name="TimelineAsk", default=0
-    )  # 1: store nothing, return the seq of this msg_id, 0 if it is unknown
+    )  # 1: store nothing, return the seq of this msg_id, or 0 if it is unknown
 
 
 class SendGroupReply(Reply):
@@ -132,7 +132,7 @@ class RoamGroupRequest(Body):
 class RoamGroupReply(RangeReply):
     """A page of group history, newest first. `IsFinished` is 1 at the beginning of the history.
 
-    `NextReqMsgSeq` is the ReqMsgSeq of the web client's next request, 0 if nothing is left.
+    `NextReqMsgSeq` is the ReqMsgSeq of the web client's next request, or 0 if nothing is left.
     """
 
     group_id: str = msgspec.field(name="GroupId", default="")

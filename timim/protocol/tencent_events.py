@@ -57,7 +57,7 @@ def edit_event(target: EntryPayload, *, seq: int, time: int) -> msgspec.Raw:
 
 
 def action_event(act: EntryAction, target: EntryPayload, *, seq: int, time: int, actor: str) -> msgspec.Raw | None:
-    """Return the event of an action, None if Tencent's clients have none for it."""
+    """Return the event of an action, or None if Tencent's clients have none for it."""
     match act.kind:
         case MessageActionKind.RECALL:
             return recall_event(target, seq=seq, time=time, recaller=actor)

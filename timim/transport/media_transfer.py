@@ -348,7 +348,7 @@ def _parse_reply(reply: httpx2.Response) -> UploadReply:
 
 
 def _count_failure(offset: int, best: int, failures: int) -> tuple[int, int]:
-    """Return the highest offset so far, and the number of consecutive failures, 0 after progress."""
+    """Return the highest offset so far, and the number of consecutive failures, or 0 after progress."""
     if offset > best:
         return offset, 0
     if failures + 1 >= MAX_TRIES:

@@ -164,7 +164,7 @@ class UserConversation:
 
     `floor` is the first seq that this user may see. `last` is the last message; actions do not count. `action_seq` is
     the seq of the last action. `peer_read_seq` is the last seq that the peer of a C2C conversation has read. `pinned` is
-    the time at which the user pinned the conversation, 0 if it is not pinned.
+    the time at which the user pinned the conversation, or 0 if it is not pinned.
     """
 
     timeline: str

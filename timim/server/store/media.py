@@ -58,7 +58,7 @@ class MediaStore:
         return await self._engine.write(partial(finish, owner, upload, whole, uuid, parts, now))
 
     async def drop(self, owner: str, upload: str) -> str | None:
-        """Delete an upload. Return the object whose parts must be deleted, None if the upload does not exist."""
+        """Delete an upload. Return the object whose parts must be deleted, or None if the upload does not exist."""
         return await self._engine.write(partial(drop, owner, upload))
 
     async def readable(self, uuid: str, user: str) -> Blob | None:
@@ -143,7 +143,7 @@ def finish(owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[in
 
 
 def drop(owner: str, upload: str) -> Operation[str | None]:
-    """Delete an upload. Return the object whose parts must be deleted, None if the upload does not exist."""
+    """Delete an upload. Return the object whose parts must be deleted, or None if the upload does not exist."""
     row = yield from first_row("DELETE FROM media_uploads WHERE owner=? AND upload=? RETURNING object", owner, upload)
     if row is None:
         return None

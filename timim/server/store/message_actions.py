@@ -108,7 +108,7 @@ def _existing(action: NewAction, seq: int, target: StoredEntry) -> Operation[Sto
 
 
 def _reacted(state: EntryState, facts: EntryAction, action: NewAction) -> list[Reaction] | None:
-    """Return all reactions of the message after this action, None if the action changes nothing."""
+    """Return all reactions of the message after this action, or None if the action changes nothing."""
     known = {one.reaction: list(one.users) for one in state.reactions}
     users = known.setdefault(facts.reaction, [])
     if (action.sender in users) is not bool(facts.removed):

@@ -50,7 +50,7 @@ class TimelineStore:
         return await self._engine.submit(partial(find_existing, entry))
 
     async def entry(self, timeline: str, seq: int) -> StoredEntry | None:
-        """Return one entry, None if it does not exist."""
+        """Return one entry, or None if it does not exist."""
         return await self._engine.read(partial(entry_at, timeline, seq))
 
     async def page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:

@@ -93,7 +93,7 @@ def arguments(entries: Sequence[NewEntry]) -> tuple[list[Any], ...]:
     """Return the arguments of the function for these entries.
 
     Each row that the function returns is (number of the entry, counted from 1; seq; time; fingerprint of the existing
-    entry, None for a new one).
+    entry, or None for a new one).
     """
     contacts = [(n, user) for n, entry in enumerate(entries, 1) for user in entry.contacts]
     mentions = [(n, user) for n, entry in enumerate(entries, 1) for user in entry.mentions]
