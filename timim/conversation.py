@@ -110,7 +110,7 @@ class Conversation(ConversationHistory):
             MediaError: Content cannot be read or uploaded; the message has status FAILED.
             ServerRefused: The server refused the message (status FAILED), as with Muted, Blacklisted, NotAMember.
             ConnectionFailed: Uploads were cut several times in a row; the message has status FAILED.
-            NotLoggedIn: The client is not open, or logs out while this waits; in the latter case the message stays queued.
+            NotLoggedIn: The client is not open, or logs out during the call; a logout leaves the message queued.
             StorageError: The local store failed; the message is not sent.
         """
         message = self._message(parts)

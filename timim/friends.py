@@ -74,7 +74,7 @@ class Friends:
             True if the user is a friend now; False if the application waits for an answer.
 
         Raises:
-            FriendRefused: The user lets nobody add them (30516).
+            FriendRefused: The user accepts no friend requests (30516).
             Blacklisted: One of the two users has blocked the other (30515, 30525).
             LimitReached: A user has too many friends or applications (30010, 30012, 30014).
             InvalidArgument: A text is too long (30001).
@@ -179,7 +179,7 @@ class Friends:
         await self._connection.call(wire.ADD_FRIEND_GROUPS, body)
 
     async def delete_group(self, name: str) -> None:
-        """Delete a friend group. Its members stay friends.
+        """Delete a friend group, without removing its friends.
 
         Raises:
             NetworkError: The server did not answer; call again.

@@ -61,7 +61,7 @@ class MemberRole(_TencentName):
 
 
 class JoinOption(_TencentName):
-    """Way in which users join a group by themselves: at once, after an admin's approval, or not at all."""
+    """Policy for joining a group: without approval, after an admin's approval, or by invitation only."""
 
     FREE = "FreeAccess"
     APPROVAL = "NeedPermission"

@@ -264,7 +264,7 @@ class Message(Sequence[AnyElem]):
         await self._bound().set_custom_data(self, value)
 
     async def remove(self) -> bool:
-        """Mark the message as deleted on this device (status 4). The mark stays when the message is fetched again.
+        """Mark the message as deleted on this device (status 4). Fetching the message again does not remove the mark.
 
         Returns:
             False if the message was marked already.

@@ -96,7 +96,7 @@ class Engine:
     async def login(self, user_sig: str) -> None:
         """Open the store, log in, and resume sending; return when new messages are being delivered.
 
-        If the store proves corrupt, replace it and log in again, once. Raises the errors that `Client.login` documents.
+        If the store is found to be corrupt, replace it and log in again, once. Raises the errors that `Client.login` documents.
         """
         await self.open()
         if self.connection.running:

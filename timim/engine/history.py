@@ -142,7 +142,7 @@ class History:
     async def fetch_missing(self, key: ConversationKey, progress: Callable[[int, int], None] | None = None) -> HistoryCoverage:
         """Fetch all missing history, newest first; call `progress` with the number of fetched seqs and their total.
 
-        The parts that were fetched before an error stay stored.
+        An error does not undo the parts that were fetched before it.
 
         Raises:
             NetworkError: The server cannot be reached.
@@ -199,7 +199,7 @@ class History:
     async def seq_at(self, key: ConversationKey, time: float) -> int:
         """Return the last seq at or before a server time, or 0 for none.
 
-        The seq is read from the store if the coverage proves it, and requested from the server otherwise. Offline, the last
+        The seq is read from the store if the coverage suffices, and requested from the server otherwise. Offline, the last
         stored seq is returned.
         """
         if time < 1:

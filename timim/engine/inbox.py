@@ -113,10 +113,10 @@ class Inbox:
                 async with self._turn:
                     await self._store_next()
             except ConnectionFailed as exc:
-                log.debug("fetching entries for %s failed, trying again in %g s: %s", self._user_id, RETRY_S, exc)
+                log.debug("fetching entries for %s failed; trying again in %g s: %s", self._user_id, RETRY_S, exc)
                 await asyncio.sleep(RETRY_S)
             except TimimError as exc:
-                log.warning("storing entries for %s failed, trying again in %g s: %s", self._user_id, RETRY_S, exc)
+                log.warning("storing entries for %s failed; trying again in %g s: %s", self._user_id, RETRY_S, exc)
                 await asyncio.sleep(RETRY_S)
 
     async def _store_next(self) -> None:

@@ -71,7 +71,7 @@ class PushRouter:
                     pass  # entries, or an event that this version does not know
         if len(self._notices) <= NOTICES_LIMIT:
             return True
-        log.warning("dropped %d notices of %s, a sync fetches their content", len(self._notices), self._user_id)
+        log.warning("dropped %d notices of %s; a sync fetches their content", len(self._notices), self._user_id)
         self._notices.clear()
         return False
 

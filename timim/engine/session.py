@@ -111,7 +111,7 @@ class ClientSession:
         self._syncing = self.spawn(self._sync(), "timim sync")
 
     def on_disconnected(self, error: TimimError, final: bool) -> None:
-        """Stop delivering; with `final`, the connection will not be restored."""
+        """Stop delivering. If `final`, the connection will not be restored."""
         self._ready.clear()
         if self._syncing is not None:
             self._syncing.cancel()
@@ -160,11 +160,11 @@ class ClientSession:
                 return False
             except TimimError as exc:
                 if not self._connection.online:
-                    log.debug("the sync of %s was interrupted, the next connection repeats it: %s", self._user_id, exc)
+                    log.debug("the sync of %s was interrupted; the next connection repeats it: %s", self._user_id, exc)
                     return False
                 # a connection that was just lost is still online here, and its loss is logged by the connection
                 level = logging.DEBUG if isinstance(exc, ConnectionFailed) else logging.WARNING
-                log.log(level, "the sync of %s failed, trying again in %g s: %s", self._user_id, SYNC_RETRY_S, exc)
+                log.log(level, "the sync of %s failed; trying again in %g s: %s", self._user_id, SYNC_RETRY_S, exc)
                 await asyncio.sleep(SYNC_RETRY_S)
             else:
                 return self._connection.online

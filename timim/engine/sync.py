@@ -151,7 +151,7 @@ class Sync:
         )
 
     def _first_fetched_after(self, key: ConversationKey, contact: ConversationItem, known: int) -> int:
-        """Return the seq after which a login fetches messages; a gap below it stays a gap."""
+        """Return the seq after which a login fetches messages; a gap below it is not fetched."""
         begin = max(contact.first_visible_seq - 1, known)
         if key in self._ingest.delivered_seqs:
             return max(begin, self._ingest.delivered_seqs[key])

@@ -130,7 +130,7 @@ async def run_scenario(
 
     Args:
         scenario: The load; its `folder` is set to a temporary one.
-        interrupted: When set, sending ends early, and the report covers what was measured by then.
+        interrupted: When set, sending ends early, and the report covers the shorter run.
         on_progress: Called with a line of text after each phase.
         under_load: Entered when all users are logged in, and left when the last message was delivered.
 

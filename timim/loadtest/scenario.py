@@ -90,7 +90,7 @@ class Scenario(msgspec.Struct, kw_only=True, tag=True):
         return [user for user in range(self.users) if user // len(self.urls) % self.processes == worker]
 
     def peers_of(self, user: int) -> list[int]:
-        """Return the peers of a user: the next ones on a ring, so that with several URLs some are at another server."""
+        """Return the next users on a ring as a user's peers; if there are several URLs, some peers use another server."""
         return [(user + step) % self.users for step in range(1, self.peers + 1)]
 
     def members_of(self, group: int) -> list[int]:

@@ -62,9 +62,9 @@ class ConversationTable:
         return await self._file.read(partial(timeline_state.first_visible_seq_of, key=key))
 
     async def seq_at(self, key: ConversationKey, time: int, newest: int) -> tuple[int, bool]:
-        """Return the last stored seq at or before a time, and whether the coverage proves that no later one exists.
+        """Return the last stored seq at or before a time, and True if it is certain that no later one exists.
 
-        The seq is 0 if no message is that old. It is proven if every seq up to the next stored message, or up to
+        The seq is 0 if no message is that old. It is certain if every seq up to the next stored message, or up to
         `newest`, is covered.
         """
         return await self._file.read(partial(timeline_state.seq_at, key=key, time=time, newest=newest))

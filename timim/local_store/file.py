@@ -1,7 +1,7 @@
 """The local store's file: open in one process at a time, moved aside when it is corrupt.
 
-SQLite reports corruption when it reads a corrupt page. The file is then marked as suspect, and the next `open` checks all
-of it.
+SQLite reports corruption when it reads a corrupt page. The file is then marked as suspect, and the next `open` checks
+the whole file.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def unread_of(connection: sqlite3.Connection, key: ConversationKey) -> UnreadCou
 
 
 def forget_seqs(connection: sqlite3.Connection) -> None:
-    """Forget the seqs of actions, because the server has another epoch. States stay until the server sends newer ones."""
+    """Forget the seqs of actions, because the server has another epoch. Old states are used until newer ones arrive."""
     connection.execute("DELETE FROM acts")
     connection.execute("DELETE FROM receipts")
     for local_id, packed in connection.execute("SELECT local_id, state FROM messages WHERE state IS NOT NULL").fetchall():

@@ -100,7 +100,7 @@ class MessageTable:
         await self._set("custom_data", message, bytes(value))
 
     async def mark_deleted(self, message: Message) -> bool:
-        """Set the status of a row to DELETED; the row stays. Return True if the message was stored."""
+        """Set the status of a row to DELETED, without removing it. Return True if the message was stored."""
         sql = f"UPDATE messages SET status=4 WHERE {message_rows.ITS_ROW}"
         return await self._file.write_statement(sql, message_rows.ids_of(message)) > 0
 

@@ -228,7 +228,7 @@ def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: i
 
 
 def seq_at(connection: sqlite3.Connection, key: ConversationKey, time: int, newest: int) -> tuple[int, bool]:
-    """Return `last_not_after`, and whether the coverage proves that no later message is that old."""
+    """Return `last_not_after`, and True if the coverage shows that no later message is that old."""
     seq = last_not_after(connection, key, time)
     younger = connection.execute("SELECT min(seq) FROM messages WHERE type=? AND peer=? AND seq>?", (*key, seq)).fetchone()[0]
     first = max(seq, first_visible_seq_of(connection, key))

@@ -186,7 +186,7 @@ class MessageBinder(Protocol):
 
 
 class PlainBinder:
-    """A binder for a store without a client: messages stay unbound."""
+    """A binder for a store without a client: it does not bind messages."""
 
     def bind(self, message: Message) -> Message:
         """Return the message unchanged."""

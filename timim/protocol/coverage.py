@@ -1,4 +1,4 @@
-"""The stored part of a timeline: a set of closed intervals of seqs. It grows only by proof, and merges by adjacency.
+"""The stored part of a timeline: a set of closed intervals of seqs. Adjacent intervals are merged.
 
 Pure and immutable. `[(1, 4), (6, 9)]` means that 1 to 4 and 6 to 9 are stored and 5 is missing. Two messages of different
 intervals are never neighbours.

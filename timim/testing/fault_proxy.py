@@ -80,8 +80,8 @@ class Fault:
 class Faults:
     """The fault proxy of a test server, `server.faults`. Each method arms one fault and returns it.
 
-    A message is a websocket message. Only messages of the given user and direction count, and each method changes the next one
-    after `after_frames` of them.
+    A message is a websocket message. Only messages of the given user and direction count. After `after_frames` of these
+    messages, a method changes the next one.
     """
 
     def __init__(self) -> None:

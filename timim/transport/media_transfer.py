@@ -181,7 +181,7 @@ class MediaTransfer:
                 failures += 1
                 if failures >= MAX_TRIES:
                     raise
-                log.debug("upload %s was interrupted and is resumed: %s", begin.upload, exc)
+                log.debug("upload %s was interrupted; resuming it: %s", begin.upload, exc)
                 await asyncio.sleep(exc.retry_after or self._backoff.wait_s(failures - 1, _random))
 
     async def _begin_upload(self, begin: BeginUpload) -> UploadReply:
@@ -205,7 +205,7 @@ class MediaTransfer:
             async with asyncio.timeout(ABORT_TIMEOUT_S):
                 await self._api.request("DELETE", f"/uploads/{upload_id}")
         except (TimimError, TimeoutError) as exc:
-            log.debug("aborting upload %s failed, the server removes it after a time: %s", upload_id, exc)
+            log.debug("aborting upload %s failed; the server will remove it later: %s", upload_id, exc)
 
     async def _cached(self, uuid: str, size_bytes: int, progress: Progress | None) -> Path | None:
         """Return the cached file, downloading it first if needed; None without a cache or if the cache fails."""
@@ -216,7 +216,7 @@ class MediaTransfer:
             if path is None:
                 return await self._fetch_into_cache(self._cache, uuid, size_bytes, progress)
         except (StorageError, OSError) as exc:
-            log.warning("the media cache failed, downloading %s without it: %s", uuid, exc)
+            log.warning("the media cache failed; downloading %s without it: %s", uuid, exc)
             return None
         if progress is not None:
             progress(size_bytes, size_bytes)
@@ -250,7 +250,7 @@ class MediaTransfer:
                     failures = 1 if download.received > at_first else failures + 1
                     if failures >= MAX_TRIES:
                         raise
-                    log.debug("the download of %s was interrupted and is resumed: %s", uuid, exc)
+                    log.debug("the download of %s was interrupted; resuming it: %s", uuid, exc)
                     await asyncio.sleep(exc.retry_after or self._backoff.wait_s(failures - 1, _random))
             return await download.finish(size_bytes)
 

@@ -17,7 +17,7 @@ class ConnectionListener(Protocol):
         """Handle an accepted login; requests can be sent."""
 
     def on_disconnected(self, error: TimimError, final: bool) -> None:
-        """Handle the loss of the websocket; with `final`, the connection does not reconnect."""
+        """Handle the loss of the websocket. If `final`, the connection does not reconnect."""
 
     def on_push(self, push: session.DecodedPush) -> None:
         """Handle a push."""

@@ -85,7 +85,7 @@ class Link:
         Cancelling stops the waiting; the server may still execute the request.
 
         Raises:
-            ServerRefused: The server refused the request; the subclass tells the reason.
+            ServerRefused: The server refused the request; the subclass shows the reason.
             RequestTimeout: No reply was received within `timeout_s` seconds.
             ConnectionFailed: The websocket ended before the reply was received.
         """

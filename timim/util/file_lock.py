@@ -33,6 +33,6 @@ class FileLock:
         self._descriptors.append(descriptor)
 
     def release(self) -> None:
-        """Release the lock, if it is held. The file stays."""
+        """Release the lock, if it is held. The file is not removed."""
         while self._descriptors:
             os.close(self._descriptors.pop())

@@ -78,7 +78,7 @@ class Listener(Protocol):
         ...
 
     def on_possible_loss(self, *, away: bool) -> None:
-        """React to a possible loss of events. With `away`, more events are being lost until the next call."""
+        """React to a possible loss of events. If `away`, more events are being lost until the next call."""
         ...
 
 
@@ -96,7 +96,7 @@ class Bus(Protocol):
     def publish(self, event: Event, *, again: bool = False) -> None:
         """Send an event to the subscribers on all nodes.
 
-        With `again`, the entry was stored earlier, by a node that may have ended before it published the event.
+        If `again`, the entry was stored earlier, by a node that may have ended before it published the event.
         """
         ...
 

@@ -27,7 +27,7 @@ class HeartbeatListener(Protocol):
         ...
 
     def on_lost(self, *, timed_out: bool) -> None:
-        """React to a node that left or, with `timed_out`, became silent."""
+        """React to the loss of a node, which has left or, if `timed_out`, has sent no heartbeat in time."""
         ...
 
 

@@ -142,7 +142,7 @@ class NatsSubscriptions:
             self._connection.unsubscribe(self._subjects.group(group_id))
 
     async def _join_group(self, group_id: str, users: Iterable[str]) -> None:
-        """Subscribe to a group for `users`, who receive its hints on their own subjects meanwhile.
+        """Subscribe to a group for `users`. Until then they receive its hints on their own subjects.
 
         If subscribing takes too long, the devices of these users compare with the store.
         """

@@ -1,4 +1,4 @@
-"""Queries for users who are online on other nodes. A question goes to all nodes at once; late answers are ignored. No I/O."""
+"""Queries for users who are online on other nodes. A query is sent to all nodes; late answers are ignored. No I/O."""
 
 from __future__ import annotations
 

@@ -227,7 +227,7 @@ async def add_groups(context: RequestContext, body: wire.FriendGroupsRequest) ->
 
 @HANDLERS.serve(wire.DELETE_FRIEND_GROUPS)
 async def delete_groups(context: RequestContext, body: wire.FriendGroupsRequest) -> wire.FriendResultsReply:
-    """Delete friend groups; the friends stay."""
+    """Delete friend groups, without removing the friends."""
     me = await _person(context, acting(context, body.account))
     changeset = friend_rules.ungrouped(me, body.names)
     if changeset.changes:

@@ -343,7 +343,7 @@ async def send(context: RequestContext, body: messages.SendGroupRequest) -> mess
 
 
 def _mentions(context: RequestContext, items: list[MentionItem]) -> tuple[str, ...]:
-    """Return the mentioned users without duplicates; "" stands for all members."""
+    """Return the mentioned users without duplicates; "" means all members."""
     limit = context.services.settings.mentions_per_message
     found = dict.fromkeys("" if item.all_flag else checked_user_id(item.account) for item in items)
     if len(found) > limit:

@@ -169,7 +169,7 @@ class BeforeSendWebhook:
 
         Raises:
             ServerRefused: The back end refused the message, with its own code (120001 to 130000) or 20006 (C2C) and 10016
-                (group). With `required`, also if the back end did not respond.
+                (group). If `required`, also because the back end did not respond.
         """
         denied = DENIED_GROUP if group else DENIED_C2C
         try:

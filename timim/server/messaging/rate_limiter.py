@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-BUCKETS_LIMIT = 10_000  # groups in memory; a full bucket equals none, so full ones are removed first
+BUCKETS_LIMIT = 10_000  # groups in memory; a full bucket has the effect of a new one, so full buckets are removed first
 
 # Share of the bucket that is reserved for higher priorities. High priority may overdraw the bucket ten times: it is not refused
 # at ten times the rate, but a flood of messages with this priority is limited too.

@@ -24,7 +24,7 @@ class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         origin: Number of the sender's session, or 0.
         lookup_only: Look up the seq of a stored message instead of sending.
-        mentions: The mentioned users; "" stands for all members.
+        mentions: The mentioned users; "" means all members.
         receipt: Request read receipts.
     """
 

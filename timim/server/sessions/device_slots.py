@@ -1,6 +1,6 @@
 """Device slots limit the devices of a user that are online together. The latest login gets the slot and ends the older session.
 
-A device that reconnects does not take the slot from a device that logged in meanwhile, on any node. The store records the
+A device that reconnects does not take the slot from a device that has logged in since, on any node. The store records the
 holder of each slot; a login announced by another node makes this node check the store.
 """
 

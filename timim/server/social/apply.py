@@ -34,7 +34,7 @@ class ChangesetApplier:
         """Store changes and entries in one transaction, then push the notices. Cancelling does not stop the work.
 
         Nothing may be awaited between deciding a changeset and this call: the entities from which it was decided must
-        still be the current ones.
+        not have changed since.
 
         Raises:
             GroupExists: The id of a new group is taken.

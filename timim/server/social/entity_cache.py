@@ -108,7 +108,7 @@ class EntityCache:
         self._mark_stale(facts)
 
     def invalidate_all(self, *, away: bool) -> None:
-        """Mark all entities as stale. While the bus is `away`, read each entity again whenever it is used."""
+        """Mark all entities as stale. While the bus is disconnected (`away`), read each entity at every use."""
         self._invalidations += 1
         self._trusting = not away
         self._stale |= {("account", user) for user in self._accounts}

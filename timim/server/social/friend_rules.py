@@ -55,7 +55,7 @@ def added(
     Raises:
         InvalidArgument: The users are the same, or a text is too long (30001).
         Blacklisted: One user is on the blacklist of the other (30515, 30525).
-        FriendRefused: The peer allows nobody to add them.
+        FriendRefused: The peer accepts no friend requests.
         LimitReached: One of the users has too many friends, friend groups or applications.
     """
     if peer.user == me.user:
@@ -132,7 +132,7 @@ def answered(me: Person, peer: Person, answer: sns.ApplicationAnswer, *, now: in
 
 
 def withdrawn(me: Person, peer: Person, *, mine: bool) -> Changeset:
-    """Delete a friend request: the one to `peer` with `mine`, else the one of `peer`. Raises NoSuchApplication."""
+    """Delete the friend request to `peer` if `mine`, otherwise the one from `peer`. Raises NoSuchApplication."""
     owner, asker = (peer, me) if mine else (me, peer)
     if asker.user not in owner.relationships.received_requests:
         raise NoSuchApplication(f"there is no friend request of {asker.user!r} to {owner.user!r}")
@@ -227,7 +227,7 @@ def grouped(me: Person, names: Iterable[str], users: Iterable[str]) -> Changeset
 
 
 def ungrouped(me: Person, names: Iterable[str]) -> Changeset:
-    """Remove friend groups. Their friends stay friends."""
+    """Remove friend groups, without removing their friends."""
     gone = set(names) & set(me.relationships.friend_groups)
     changeset = Changeset()
     if gone:

@@ -210,7 +210,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A user's read seq after a change. `risen` is set if the seq increased; `receipts` are those that changed thereby."""
+    """A user's read seq after a change. `risen` is set if the seq increased; `receipts` are those that the change affects."""
 
     seq: int
     unread: Unread

@@ -121,7 +121,7 @@ def append_all(entries: Sequence[NewEntry]) -> Operation[list[Appended | MsgIdCo
     """Append many entries in as few statements as their timelines allow.
 
     The entries must refer to no content, mention nobody and request no receipts. Entries of new timelines are appended
-    one by one, and so are all of them if one already exists.
+    one by one. If one of the entries already exists, all are appended one by one.
     """
     if len(entries) == 1:
         return (yield from one_by_one(entries))
