@@ -84,7 +84,7 @@ class Friends:
         return _one(await self._connection.call(wire.ADD_FRIENDS, body), pending=wire.PENDING)
 
     async def accept(self, user_id: str, *, remark: str = "", group: str = "", add_back: bool = True) -> None:
-        """Accept an application; `add_back=False` makes a friend for the applicant only.
+        """Accept an application. With `add_back=False`, this account becomes the applicant's friend, but not vice versa.
 
         Raises:
             NoSuchApplication: The user did not apply, or was answered already (30614).

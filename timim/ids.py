@@ -113,7 +113,7 @@ def _checked(field: str, value: str, limit: int) -> str:
     if _CONTROL.search(value):
         raise InvalidArgument(f"{field} must not hold control characters or surrogates: {value!r}")
     if (size := len(value.encode())) > limit:
-        raise InvalidArgument(f"{field} is {size} bytes long, the limit is {limit}: {value!r}")
+        raise InvalidArgument(f"{field} is {size} bytes long; the limit is {limit}: {value!r}")
     return value
 
 

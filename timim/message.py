@@ -403,7 +403,7 @@ class Message(Sequence[AnyElem]):
         self._elems, self._body, self._decode = None, body, decode
 
     def update_from(self, other: Message) -> None:
-        """Copy the content and the state of `other`, a newer copy of this message."""
+        """Copy the content and the state from `other`, a newer copy of this message."""
         self._state, self.cloud_custom_data = other._state, other.cloud_custom_data
         self._elems, self._body, self._decode = other._elems, other._body, other._decode
         self.read_receipt_count, self.unread_receipt_count = other.read_receipt_count, other.unread_receipt_count

@@ -155,7 +155,7 @@ class ClientSession:
             try:
                 await self._inbox.sync(self._epoch)
             except StoreCorrupted as exc:
-                log.exception("the local store of %s is corrupt, the next login replaces it", self._user_id)
+                log.exception("the local store of %s is corrupt; the next login replaces it", self._user_id)
                 self._connection.give_up(exc)
                 return False
             except TimimError as exc:

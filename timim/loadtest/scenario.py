@@ -126,7 +126,7 @@ class StopSending(msgspec.Struct, tag=True):
 
 
 class AwaitDeliveries(msgspec.Struct, tag=True):
-    """Wait for the deliveries of all messages of all workers. `sent` has the sent numbers by the name of the stream."""
+    """Wait until all messages of all workers are delivered. `sent` maps the name of a stream to its sent numbers."""
 
     sent: dict[str, SentNumbers]
     settle_s: float
@@ -158,7 +158,7 @@ class GreetingsReceived(msgspec.Struct, tag=True):
 
 
 class Reconnected(msgspec.Struct, tag=True):
-    """Number of clients that were cut and that are online again, and the counts of the times that they needed."""
+    """Numbers of clients that were cut and that are online again. `times` is a histogram of their reconnection times."""
 
     cut: int
     back: int

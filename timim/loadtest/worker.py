@@ -380,7 +380,7 @@ def _raise_open_files_limit(clients: int) -> None:
     needed = clients * FILES_EACH + FILES_BESIDES
     if (limit := rlimit.raise_nofile_limit(needed)) < needed:
         raise InvalidArgument(
-            f"{clients} clients need {needed} open files, the limit of a process is {limit}; "
+            f"{clients} clients need {needed} open files; the limit of a process is {limit}; "
             "raise `ulimit -Hn`, or use more processes"
         )
 

@@ -75,10 +75,10 @@ class IngestResult:
 
     Attributes:
         new: The messages to deliver to handlers, in order.
-        listed: The conversation is in the conversation list.
+        listed: True if the conversation is in the conversation list.
         unread: The unread counts; None if the caller can compute them from `new`.
         acted: The actions to report to handlers, each with its message in its new state.
-        peer_read_seq: The seq up to which the peer has read; 0 if it has not risen.
+        peer_read_seq: The seq up to which the peer has read; 0 if unchanged.
         flags: The flags, if the batch had flags.
     """
 
@@ -94,7 +94,7 @@ class IngestResult:
 
 @dataclass(frozen=True, slots=True)
 class ConversationRow:
-    """The known state of a conversation. `listed`: it is in the conversation list.
+    """The stored state of a conversation. `listed` is True if the conversation is in the conversation list.
 
     docs/explanation/history_and_coverage.md explains `delivered_seq`.
     """

@@ -268,7 +268,7 @@ def delete_message(connection: sqlite3.Connection, message: Message) -> bool:
 
 
 def delete_conversation(connection: sqlite3.Connection, key: ConversationKey, *, messages: bool) -> bool:
-    """Remove a conversation from the list, with `messages` also its messages and coverage; return True if it was listed."""
+    """Remove a conversation from the list, and if `messages`, its messages and coverage; return True if it was listed."""
     where = " WHERE type=? AND peer=?"
     row = connection.execute("SELECT listed FROM conversations" + where, tuple(key)).fetchone()
     connection.execute("UPDATE conversations SET listed=0, hidden_seq=last_seq" + where, tuple(key))

@@ -1,6 +1,6 @@
 """Bodies of the media API (a timim extension), and the references of elems to content.
 
-References are read from the elems themselves, never from separate claims of a client.
+The server reads references from the elems themselves. Clients cannot declare them separately.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ def copy_blank(build: Build, connection: sqlite3.Connection) -> None:
     """Give an empty database the tables that `build` makes, in one transaction.
 
     Args:
-        build: A function of a module, called once in a process with a database in memory.
+        build: A module-level function, called once per process with an in-memory database.
         connection: The empty database; its journal mode does not change.
 
     Raises:

@@ -55,7 +55,7 @@ class Fault:
             timeout: Seconds to wait.
 
         Raises:
-            TimeoutError: It has not happened within `timeout` seconds.
+            TimeoutError: The fault has not happened within `timeout` seconds.
         """
         async with asyncio.timeout(timeout):
             await self._happened.wait()

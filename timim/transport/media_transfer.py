@@ -95,7 +95,7 @@ class MediaTransfer:
             raise EmptyFile(f"{source.name} is empty")
         limit = self._server.media_limits.get(kind, DEFAULT_LIMIT_BYTES[kind])
         if size > limit:
-            raise TooLarge(f"{source.name} has {size} bytes, the limit for {kind} is {limit}")
+            raise TooLarge(f"{source.name} has {size} bytes; the limit for {kind} is {limit}")
         async with self._slots:
             digest = await source.sha256()
             begin = BeginUpload(upload=_upload_id(name, digest), kind=kind, size=size, hash=digest)

@@ -1,6 +1,6 @@
 """This node's subscriptions on NATS: the users who have sessions on this node, and the groups of these users.
 
-Invariant: a group is subscribed as long as one of its members has a session on this node, as far as memberships are known.
+Invariant: a group is subscribed as long as a known member of the group has a session on this node.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class Uploads:
         if asked.size < 1:
             raise EmptyFile(f"Size must be 1 or more, not {asked.size}")
         if asked.size > limit:
-            raise TooLarge(f"Size is {asked.size} bytes, the limit for {asked.kind} is {limit}")
+            raise TooLarge(f"Size is {asked.size} bytes; the limit for {asked.kind} is {limit}")
         await self._take_over(user, asked.upload)
         wanted = Upload(uuids.uuid4().hex, asked.hash, asked.size)
         found = await self._store.begin(
@@ -176,7 +176,7 @@ class Uploads:
         """
         limit, now = self._limit(kind), int(self._now())
         if size > limit:
-            raise TooLarge(f"the body is {size} bytes long, the limit for {kind} is {limit}")
+            raise TooLarge(f"the body is {size} bytes long; the limit for {kind} is {limit}")
         await self._take_over(user, uuid)
         known = await self._store.readable(uuid, user)
         if known is not None:

@@ -48,7 +48,7 @@ async def _each(
     reply = wire.FriendResultsReply()
     wanted = list(users)
     if len(wanted) > AT_ONCE:
-        raise InvalidArgument(f"the request has {len(wanted)} accounts, the limit is {AT_ONCE}; split the request", code=30001)
+        raise InvalidArgument(f"the request has {len(wanted)} accounts; the limit is {AT_ONCE}; split the request", code=30001)
     actor = acting(context, account)
     await _person(context, actor)
     for user in wanted:

@@ -178,7 +178,7 @@ class BeforeSendWebhook:
             if self._required:
                 text = "the operator's back end did not respond; the message was not stored, send it again later"
                 raise ServerRefused(text, code=denied) from exc
-            log.warning("accepted a message of %s without the callback before sending: %s", facts["From_Account"], exc.info)
+            log.warning("accepted a message of %s although the callback failed: %s", facts["From_Account"], exc.info)
             return ApprovedMessage(body, cloud_custom_data)
         if verdict.error_code:
             own = 120_001 <= verdict.error_code <= 130_000

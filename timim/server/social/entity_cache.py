@@ -72,7 +72,7 @@ class EntityCache:
         return self._cache_read(self._accounts, "account", user, account, learned)
 
     async def group(self, group_id: str) -> StoredGroup:
-        """Return a group. It is the current one until the caller awaits something. Raises UnknownGroup."""
+        """Return a group. The value may be stale as soon as the caller awaits something. Raises UnknownGroup."""
         group = self._groups.get(group_id)
         if group is None or self._is_stale("group", group_id):
             learned = self._invalidations

@@ -40,7 +40,7 @@ class Person:
 def checked_text(name: str, text: str, limit: int) -> str:
     """Return `text` if it has at most `limit` bytes. Raises InvalidArgument (30001)."""
     if (size := len(text.encode())) > limit:
-        raise InvalidArgument(f"{name} is {size} bytes long, the limit is {limit}", code=30001)
+        raise InvalidArgument(f"{name} is {size} bytes long; the limit is {limit}", code=30001)
     return text
 
 
@@ -79,7 +79,7 @@ def added(
                 len(peer.relationships.received_requests) >= APPLICATIONS_LIMIT
                 and me.user not in peer.relationships.received_requests
             ):
-                text = f"{peer.user!r} has {APPLICATIONS_LIMIT} unanswered friend requests, the limit; try again later"
+                text = f"{peer.user!r} has {APPLICATIONS_LIMIT} unanswered friend requests, which is the limit; try again later"
                 raise LimitReached(text, code=30012)
             application = StoredApplication(wording, wanted.source, remark, wanted.group, both, now)
             asked = wire.FriendApplicationItem(
@@ -190,7 +190,7 @@ def blocked(me: Person, peer: Person, *, now: int) -> Changeset:
     if peer.user in me.relationships.blocked:
         return changeset
     if len(me.relationships.blocked) >= BLACKLIST_LIMIT:
-        raise LimitReached(f"the blacklist has {BLACKLIST_LIMIT} users, the limit; remove one first", code=30013)
+        raise LimitReached(f"the blacklist has {BLACKLIST_LIMIT} users, which is the limit; remove one first", code=30013)
     changeset.change(ch.SetBlocked(me.user, peer.user, now))
     changeset.notify(relation(me.user, wire.RelationContent(push_type=RelationType.BLACKLIST_ADDED, blocked=[peer.user])))
     for owner, other in ((me, peer), (peer, me)):
@@ -260,7 +260,7 @@ def _befriend(
     if other.user in owner.relationships.friends:
         return
     if len(owner.relationships.friends) >= limit:
-        raise LimitReached(f"{owner.user!r} has {limit} friends, the limit", code=30010 if mine else 30014)
+        raise LimitReached(f"{owner.user!r} has {limit} friends, which is the limit", code=30010 if mine else 30014)
     changeset.change(ch.SetFriend(owner.user, other.user, friend))
     _add_missing_groups(changeset, owner, friend.groups)
     changeset.notify(relation(owner.user, wire.RelationContent(push_type=RelationType.FRIEND_ADDED, added=[other.user])))

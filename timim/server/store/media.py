@@ -102,7 +102,7 @@ def begin(owner: str, upload: str, wanted: Upload, now: int, open_limit: int) ->
         return standing
     counted = yield from first_row("SELECT count(*) FROM media_uploads WHERE owner=?", owner)
     if counted is not None and counted[0] >= open_limit:
-        info = f"{counted[0]} uploads are unfinished, the limit is {open_limit}; finish or drop one"
+        info = f"{counted[0]} uploads are unfinished; the limit is {open_limit}; finish or drop one"
         raise RateLimited(info, retry_after=60.0)
     yield Execute(
         "INSERT INTO media_uploads VALUES(?,?,?,?,?,?)", (owner, upload, wanted.object, wanted.hash, wanted.size, now)

@@ -1,7 +1,7 @@
 """PostgreSQL's hot path: a batch of appends in one statement, with the effect of calling `timelines.append` for each.
 
 Timelines are locked in the order of their names, so batches of several nodes cannot deadlock. The queries after the locks
-use a new snapshot, so they see a msg_id that another node stored before it released the locks.
+use a new snapshot, so they see the msg_ids that other nodes committed before the locks were granted.
 """
 
 from __future__ import annotations
