@@ -283,7 +283,7 @@ class Conversation(ConversationHistory):
 
     def _message(self, parts: tuple[str | AnyElem | Message, ...]) -> Message:
         if self.type is ConversationType.SYSTEM:
-            raise InvalidConversation("nobody can send to the system conversation")
+            raise InvalidConversation("only the server can send to the system conversation")
         if len(parts) == 1 and isinstance(parts[0], Message):
             return parts[0]
         message = Message()

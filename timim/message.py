@@ -148,10 +148,10 @@ class Message(Sequence[AnyElem]):
             raise AlreadySent("the message was sent: its elems can no longer change; make a new Message")
         elem = TextElem(text=part) if isinstance(part, str) else part
         if not isinstance(elem, Elem):
-            raise InvalidArgument(f"a message holds elems and strings, not {type(part).__name__}")
+            raise InvalidArgument(f"a message can have elems and strings, not {type(part).__name__}")
         for kind, word in ((SoundElem, "sound"), (FileElem, "file")):
             if type(elem) is kind and any(type(other) is kind for other in self.elems):
-                raise ElemLimitError(f"a message holds at most one {word}")
+                raise ElemLimitError(f"a message can have at most one {word}")
         self._elems = (*self.elems, elem)
         return self
 

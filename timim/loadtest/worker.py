@@ -322,7 +322,7 @@ class LoadWorker:
         )
 
     def _describe_lost(self, user: int, stream: str, numbers: set[int]) -> str:
-        """Describe lost messages by the names that accounts and groups have on the server."""
+        """Return a description of lost messages, with the ids of the accounts and groups on the server."""
         sender, _, receiver = stream.partition(">")
         number = int(receiver[1:])
         to = self._scenario.group_id(number) if receiver[0] == "g" else self._scenario.user_id(number)

@@ -30,7 +30,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Blob:
-    """Concatenated bytes; a profile or member that repeats the previous object is stored once."""
+    """Concatenated bytes of many rows. A profile or member that is the same object as the previous one is stored once."""
 
     def __init__(self) -> None:
         self._parts = [b"-"]  # SQLite's substr of an empty blob is NULL, also for a length of 0

@@ -73,7 +73,7 @@ def state_of(packed: bytes | None) -> MessageState:
 
 
 def packed_state(state: MessageState) -> bytes | None:
-    """Return the column of a state; None for a message without actions."""
+    """Encode a state for its column. Return None for a message without actions."""
     return _encode(state) if state != MessageState() else None
 
 

@@ -82,7 +82,7 @@ class TimelineState:
             self.actions_seq = seq
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Write the row."""
+        """Write this state to its row."""
         connection.execute(
             "INSERT INTO conversations(type, peer, coverage, last_seq, last_time, read_seq, floor, head, listed,"
             " acts_seq, peer_read_seq) VALUES(?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE"

@@ -27,7 +27,7 @@ _FORMATS: Final = frozenset({"GIF", "WEBP", "PNG"})
 
 
 def count_frames(data: bytes, im: ImageFile, form: str, limits: ImageLimits) -> int:
-    """Return the number of frames; 1 for formats whose further pictures are pages. Raises TooLarge above the limit."""
+    """Return the number of frames, or 1 if the format has pages instead of frames. Raises TooLarge above the limit."""
     frames = count_gif_frames(data, limits.max_frames) if form == "GIF" else 1
     if form in ("PNG", "WEBP", "AVIF"):
         frames = int(getattr(im, "n_frames", 1))  # the number in the file's header

@@ -22,7 +22,7 @@ PLACEHOLDER_SKIPPED, PLACEHOLDER_RECALLED = 1, 2  # IsPlaceMsg in a group: a pla
 
 
 class MessageActionKind(enum.StrEnum):
-    """The kinds of message actions, with their names in `Kind`. An entry may have a kind of a newer version."""
+    """The kinds of message actions, with their names in `Kind`. An entry may have a kind that only newer versions know."""
 
     RECALL = "recall"
     EDIT = "edit"

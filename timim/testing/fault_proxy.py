@@ -94,7 +94,7 @@ class Faults:
 
     @property
     def url(self) -> str:
-        """Address of the proxy, for clients that are to have faults."""
+        """Address of the proxy. Clients that connect to this address experience the faults."""
         assert self._listener is not None
         host, port = self._listener.sockets[0].getsockname()[:2]
         return f"ws://{host}:{port}"

@@ -63,12 +63,12 @@ class PresenceQuery:
         return question.found
 
     def answer(self, message: bytes, online: Callable[[str], bool]) -> None:
-        """Answer a question of another node."""
+        """Reply to another node's query with the users who are online on this node."""
         node, number, users = _QUESTION.decode(message)
         self._transport.reply(node, msgspec.msgpack.encode((self._node_id, number, [user for user in users if online(user)])))
 
     def on_answer(self, message: bytes) -> None:
-        """Process another node's answer to a question of this node."""
+        """Process another node's answer to a query of this node."""
         node, number, users = _ANSWER.decode(message)
         question = self._open.get(number)
         if question is None:

@@ -264,10 +264,10 @@ class Uploads:
             raise RateLimited("the server is stopping; continue the upload at another server", retry_after=1.0)
         if self._of_user[user] >= settings.media_receiving_per_user:
             limit = settings.media_receiving_per_user
-            raise RateLimited(f"{user!r} sends {limit} uploads already, which is the limit; wait for one", retry_after=1.0)
+            raise RateLimited(f"{user!r} has {limit} uploads in progress, which is the limit", retry_after=1.0)
         if self._of_user.total() >= settings.media_receiving:
             limit = settings.media_receiving
-            raise RateLimited(f"the server receives {limit} uploads already, which is the limit", retry_after=1.0)
+            raise RateLimited(f"the server has {limit} uploads in progress, which is the limit", retry_after=1.0)
         if (user, upload) in self._receivers:
             raise RateLimited("another connection sends this upload; try again", retry_after=0.2)
         self._of_user[user] += 1

@@ -146,7 +146,7 @@ async def get_info(context: RequestContext, body: wire.GetGroupInfoRequest) -> w
 
 @HANDLERS.serve(wire.GET_PUBLIC_INFO)
 async def get_public_info(context: RequestContext, body: wire.GetGroupInfoRequest) -> wire.GetGroupInfoReply:
-    """Return the properties of groups that everyone may read."""
+    """Return the public properties of groups."""
 
     def demand_public(group: StoredGroup) -> None:
         if join_option(group) == CLOSED and context.user not in group.members:

@@ -190,7 +190,7 @@ class ActionPoster:
         """Check that the user may do the action.
 
         Raises:
-            ServerRefused: The user may not; a recall of another user's message has no time window.
+            ServerRefused: The user may not do it. A group admin may recall other users' messages at any time.
         """
         if isinstance(destination, C2CDestination):
             self._require_own(request, message)

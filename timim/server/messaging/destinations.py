@@ -1,6 +1,6 @@
-"""Destinations of messages: another user, or a group. A destination has the data that decide about the message.
+"""Destinations of messages: another user, or a group. A destination has the data that decides if a message is accepted.
 
-Invariant: a destination is as fresh as the cache when `resolve` returned, so code that awaits something must resolve again.
+Invariant: a destination was current when `resolve` returned. Code that has awaited something since must resolve again.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Backlog(Protocol):
 
 
 class BusListener:
-    """The listener of this node. `rng` spreads over time the comparisons of devices after a possible loss of events."""
+    """The listener of this node. `rng` gives the delays after which devices compare their seqs when events may be lost."""
 
     def __init__(
         self, fanout: Fanout, entities: EntityCache, device_slots: DeviceSlots, backlog: Backlog, rng: random.Random

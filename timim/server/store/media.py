@@ -230,7 +230,7 @@ def _touched(uuid: str, now: int) -> Operation[bool]:
 
 
 def _own(owner: str, hash: str) -> Operation[Blob | None]:
-    """Select this user's blob of these bytes."""
+    """Select a user's blob by the hash of its bytes."""
     row = yield from first_row(f"{_BLOB} WHERE o.hash=? AND b.owner=? ORDER BY b.uuid LIMIT 1", hash, owner)
     return _blob(row) if row else None
 

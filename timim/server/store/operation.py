@@ -59,7 +59,7 @@ class SqlEngine(Protocol):
         ...
 
     async def write(self, op: StartOperation[T]) -> T:
-        """Execute a write whose order with other writes does not matter. Cancelling stops the waiting, not the write."""
+        """Execute a write whose order with other writes does not matter. Cancelling does not stop the write."""
         ...
 
     async def read(self, op: StartOperation[T]) -> T:
