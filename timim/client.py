@@ -284,7 +284,7 @@ class Client:
         await self.close()
 
     async def delete_conversation(self, type: ConversationType, peer: str, *, messages: bool = False) -> bool:
-        """Remove a conversation from the list on this device, and with `messages` delete its local messages.
+        """Remove a conversation from the list on this device. If `messages`, delete its local messages too.
 
         Returns:
             True if the conversation was listed.

@@ -89,7 +89,7 @@ class Conversation(ConversationHistory):
         """Send text, elems or one Message, and return the message when the server has stored and numbered it.
 
         The message is stored locally before its first byte is sent. Without a connection, the message waits in order and
-        is sent after the next login, also by a later process. Cancelling stops the waiting only: the message is still sent
+        is sent after the next login, also by a later process. Cancelling does not stop the sending: the message is still sent
         once. Exception: cancelling while content given as bytes is being written to disk withdraws the message. Tencent IM
         SDK guide, 消息发送.
 

@@ -113,7 +113,7 @@ class Friends:
         _one(await self._connection.call(wire.DELETE_APPLICATIONS, body))
 
     async def delete(self, user_id: str, *, both: bool = False) -> None:
-        """Remove a friend from this account's list, and with `both` this account from the friend's.
+        """Remove a friend from this account's list. If `both`, remove this account from the friend's list too.
 
         Raises:
             NotFriends: The user is no friend (31704).

@@ -293,13 +293,13 @@ class Message(Sequence[AnyElem]):
         """Recall the message and remove its content on all devices. Recalling a recalled message changes nothing.
 
         The sender may recall within 2 minutes (the server's `recall_window_s`), a group's owner and admins at any time.
-        Cancelling stops the waiting only; the message can still be recalled.
+        Cancelling does not stop a request that was sent: the message can still be recalled.
 
         Raises:
             RecallTooLate: The time limit is over (20016, 10031).
             NoPermission: Another user sent the message (10007).
             UnknownMessage: The server does not have the message (10030).
-            InvalidArgument: The server has not numbered the message, or has written it.
+            InvalidArgument: The server has not numbered the message, or is the sender of the message.
             NetworkError: The server did not answer; call again.
             NotLoggedIn: The client is not logged in.
             StorageError: The local store failed.

@@ -31,7 +31,7 @@ def test_a_key_tells_a_user_from_a_group_of_the_same_name() -> None:
 
 def test_the_system_conversation_has_one_key() -> None:
     assert conversation_key(ConversationType.SYSTEM, "") == conversation_key(ConversationType.SYSTEM, SYSTEM_PEER)
-    with pytest.raises(InvalidConversation, match="no peer"):
+    with pytest.raises(InvalidConversation, match="must be empty"):
         conversation_key(ConversationType.SYSTEM, "bob")
 
 

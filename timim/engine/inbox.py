@@ -147,7 +147,7 @@ class Inbox:
     async def _live_batch(self, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> IngestBatch | None:
         """Return the batch to store, with fetched entries for missing seqs up to `last`; None if nothing is new.
 
-        `entries` has None for own entries, which are already stored, or deleted.
+        In `entries`, None marks an entry that this device sent, which does not need to be stored again.
         """
         delivered = await self._delivered_seq(key, min(entries, default=last))
         if last <= delivered:
@@ -217,7 +217,7 @@ class Inbox:
         """Return the last seq before this account joined a group; `first` is the first pushed seq.
 
         The server node of this account may have been notified late of the join, so that earlier entries were not pushed.
-        Without the conversation list that cannot be found out, and the pushed entry counts as the first.
+        Without the conversation list the client cannot know this, and treats the pushed entry as the first.
         """
         changes = await self._fetcher.fetch_conversations(since=await self._sync.since())
         item = changes.items.get(key)

@@ -249,7 +249,7 @@ class Address(NamedTuple):
 
     @property
     def key(self) -> ConversationKey:
-        """The conversation of this address."""
+        """The conversation that this address names."""
         if self.system:
             return SYSTEM_CONVERSATION
         if self.group_id:

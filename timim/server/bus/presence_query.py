@@ -16,7 +16,7 @@ _ANSWER = msgspec.msgpack.Decoder(tuple[str, int, list[str]])  # answering node,
 
 
 class _Open:
-    """A question that waits for answers."""
+    """A query that waits for answers."""
 
     def __init__(self, waiting: set[str]) -> None:
         self.waiting = waiting

@@ -82,7 +82,7 @@ class HandlerRegistry:
 
     @classmethod
     def sum_of(cls, *registries: HandlerRegistry) -> HandlerRegistry:
-        """Return one registry with the handlers of all.
+        """Return a registry with the handlers of all given registries.
 
         Raises:
             ValueError: Two registries have a handler of the same command.

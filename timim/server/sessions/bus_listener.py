@@ -41,7 +41,7 @@ class BusListener:
         self._fanout.receive(event)
 
     def invalidate(self, facts: Invalidation) -> None:
-        """Remove the entities that another node has changed from the cache."""
+        """Remove from the cache the entities that another node has changed."""
         self._entities.invalidate(facts)
 
     def online(self, user: str) -> bool:

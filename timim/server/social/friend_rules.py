@@ -142,7 +142,7 @@ def withdrawn(me: Person, peer: Person, *, mine: bool) -> Changeset:
 
 
 def deleted(me: Person, peer: Person, *, both: bool) -> Changeset:
-    """Delete a friend, with `both` also the friendship in the other direction. Raises NotFriends (31704)."""
+    """Delete a friend. If `both`, delete the friendship in the other direction too. Raises NotFriends (31704)."""
     ours = peer.user in me.relationships.friends
     theirs = both and me.user in peer.relationships.friends
     if not ours and not theirs:

@@ -119,7 +119,7 @@ def invited(
 def answered(
     actor: Actor, group: StoredGroup, applicant: StoredAccount, *, agree: bool, wording: str, limit: int, inviting: bool = False
 ) -> Changeset:
-    """Accept or refuse an application or, with `inviting`, a requested invitation.
+    """Accept or refuse an application or, if `inviting`, a requested invitation.
 
     Raises:
         NoPermission: The user may not approve applications.

@@ -102,7 +102,7 @@ def apply(action: NewAction) -> Operation[StoredAction]:
 
 
 def _existing(action: NewAction, seq: int, target: StoredEntry) -> Operation[StoredAction]:
-    """Return the earlier action that had the same effect; its seq is 0 if there was none."""
+    """Return the earlier action that had the same effect, or an action with seq 0 if there was none."""
     entry = (yield from timelines.entry_at(action.timeline, seq)) if seq else None
     return StoredAction(seq, entry.time if entry else 0, entry.tail if entry else b"", False, target)
 
