@@ -89,7 +89,7 @@ class History:
         query = await self._new_query(key)
         if position is None:
             last, is_newest_known = await self._newest(query, count)
-        else:  # a message without a seq is sorted after the message that has its position as seq
+        else:  # a message without a seq is sorted after the message whose seq equals its position
             has_seq = isinstance(before, int) or (before is not None and before.seq)
             last, is_newest_known = position.position - (1 if has_seq else 0), True
         first = max(1, last - count + 1)

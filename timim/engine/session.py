@@ -70,7 +70,7 @@ class ClientSession:
             InvalidArgument: The URL is not a websocket URL.
             StorageError: The local store cannot be read or written.
         """
-        await self.cancel_tasks()  # of an earlier login that the server ended
+        await self.cancel_tasks()  # tasks of an earlier login that the server ended
         first_sync = self._first_sync = asyncio.get_running_loop().create_future()
         try:
             instance = await self._store.meta.get("instance", self._instance)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-MAX_FRAMES = 200  # of an animated variant; with the two limits below, about a second of a thread
+MAX_FRAMES = 200  # frames of an animated variant; with the two limits below, a variant takes about a second of CPU time
 _MAX_DECODED = 60_000_000  # pixels of all original frames
 _MAX_MADE = 12_000_000  # pixels of all frames of a variant, which need 48 MB until they are written
 _SMALL_BYTES = 128 * 1024  # always allowed for a variant, because a drawing with few colours grows when it is scaled

@@ -45,11 +45,11 @@ class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
     first_visible_seq: int = msgspec.field(name="TimelineFloor", default=0)
     message: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="TimelineMessage", default=msgspec.UNSET)
-    action_seq: int = msgspec.field(name="TimelineActSeq", default=0)  # of the last message action
+    action_seq: int = msgspec.field(name="TimelineActSeq", default=0)  # seq of the last message action
     peer_read_seq: int = msgspec.field(name="TimelinePeerReadSeq", default=0)
     unread_now: int = msgspec.field(name="TimelineUnread", default=0)
     mentioned: int = msgspec.field(name="TimelineMentioned", default=0)
-    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)  # up to which the server counted
+    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)  # seq up to which the server counted unread messages
     pinned: int = msgspec.field(name="TimelinePinned", default=0)  # time of pinning
     muted: int = msgspec.field(name="TimelineMuted", default=0)
     draft: str = msgspec.field(name="TimelineDraft", default="")
@@ -93,7 +93,7 @@ class ListConversationsReply(Reply):
     items: list[ConversationItem] = msgspec.field(name="SessionItem", default_factory=list)
     receipts: list[ReceiptNotice] = msgspec.field(
         name="TimelineReceipts", default_factory=list
-    )  # of receipts that changed since
+    )  # receipts that changed since the last sync
 
 
 LIST_CONVERSATIONS = Command("recentcontact.page_get", ListConversationsRequest, ListConversationsReply)

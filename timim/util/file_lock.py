@@ -14,7 +14,7 @@ class FileLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._descriptors: list[int] = []  # one while the lock is held
+        self._descriptors: list[int] = []  # one descriptor while the lock is held
 
     def acquire(self) -> None:
         """Acquire the lock without waiting, and create the file and its folder if they are missing.

@@ -144,7 +144,7 @@ class NatsConnection:
         except nats.errors.Error as exc:
             log.warning("cannot subscribe to NATS subject %s: %r", subject, exc)
             return
-        if subject in self._subscriptions or subject not in self._wanted:  # changed by another task meanwhile
+        if subject in self._subscriptions or subject not in self._wanted:  # another task has changed this in the meantime
             await self._unsubscribe(subscription)
         else:
             self._subscriptions[subject] = subscription

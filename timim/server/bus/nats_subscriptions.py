@@ -115,7 +115,7 @@ class NatsSubscriptions:
                 floors = await self._memberships.first_visible_seqs(user)
             except TimimError as exc:
                 log.warning("cannot read the groups of user %s, whose devices get group messages late: %s", user, exc)
-                return  # the devices find missed messages when they compare with the store
+                return  # the devices fetch missed messages when they next compare their seqs
             if user not in self._moved:
                 for group_id in self._set_groups(user, floors):
                     await self._connection.subscribe(self._subjects.group(group_id), self._group_handler(group_id))

@@ -16,7 +16,7 @@ from .registry import HandlerRegistry, RequestContext
 HANDLERS = HandlerRegistry()
 
 OFFLINE_CONVERSATIONS = 100  # the newest ones, for the sync of the web client
-OFFLINE_MESSAGES = 20  # of one conversation; the client reads older ones from the history
+OFFLINE_MESSAGES = 20  # messages of one conversation; the client reads older ones from the history
 
 
 def sender_of(context: RequestContext, named: str) -> str:

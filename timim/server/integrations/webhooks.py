@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import httpx2
 
 log = logging.getLogger("timim.server")
-REPLY_LIMIT_BYTES = 64 * 1024  # five times the limit of a message
+REPLY_LIMIT_BYTES = 64 * 1024  # five times the size limit of a message
 CALLS_AT_ONCE = 64  # connections to one back end; further calls wait
 STATES_LIMIT = 10_000
 STATE = "State.StateChange"

@@ -73,7 +73,7 @@ class GroupDestination:
     """A group, with its members."""
 
     push_kind: ClassVar[int] = session.EVENT_GROUP_MESSAGE
-    contacts: ClassVar[tuple[str, ...]] = ()  # the conversation is in the members' lists since they joined
+    contacts: ClassVar[tuple[str, ...]] = ()  # the members' lists got the conversation when they joined
 
     def __init__(self, group: StoredGroup) -> None:
         self.group = group

@@ -26,7 +26,7 @@ class GroupRateLimiter:
     def __init__(self, rate: float, burst_s: float) -> None:
         self._rate = rate
         self._capacity = max(1.0, rate * burst_s)
-        self._buckets: dict[str, tuple[float, float]] = {}  # group → tokens, and the time of that number
+        self._buckets: dict[str, tuple[float, float]] = {}  # group → number of tokens, and the time when it was computed
 
     def admit(self, group_id: str, priority: str, now: float) -> float:
         """Take a token and return 0, or return the seconds until a message of this priority is admitted."""

@@ -85,7 +85,7 @@ GROUP_JSON_FIELDS = (
     "custom",
     "attributes",
     "attributes_seq",
-)  # stored in one JSON column: read and written together
+)  # stored in one JSON column, because these values are read and written together
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,7 @@ def collect(uploads_before: int, blobs_before: int) -> Operation[list[str]]:
             (uuid, blobs_before, uuid),
         )
         if not gone:
-            continue  # an entry that refers to the blob was stored meanwhile
+            continue  # an entry that refers to the blob has been stored since
         yield Execute("DELETE FROM media_grants WHERE uuid=?", (uuid,))
         yield Execute("UPDATE media_objects SET size=size WHERE object=?", (object,))
         unneeded = yield Execute(
