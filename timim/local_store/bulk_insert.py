@@ -19,7 +19,7 @@ from .types import IngestBatch, MessageRow
 
 
 class HoldsNUL(Exception):
-    """A text with a NUL character, where SQLite would end a text that it reads from JSON."""
+    """A text has a NUL character. SQLite would cut such a text off there when reading it from JSON."""
 
 
 _OF_ALL = ("seq", "msg_id", "sender", "timestamp", "is_self", "priority", "cloud_custom_data", "body", "profile", "member")

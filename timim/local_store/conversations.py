@@ -129,7 +129,7 @@ class ConversationTable:
         await self._file.write(write)
 
     async def mark_draft_sent(self, key: ConversationKey, draft: str) -> None:
-        """Store that the server has this draft; a later draft stays unsent."""
+        """Store that the server has this draft. If the draft has changed since, the new draft still counts as unsent."""
         sql = "UPDATE conversations SET draft_unsent=0 WHERE type=? AND peer=? AND draft=?"
         await self._file.write_statement(sql, (*key, draft))
 

@@ -44,7 +44,7 @@ class PushReceiver:
         self._listener.on_push(decode(session.DecodedPush, frame.body))
 
     def compare(self, sent: int) -> bool:
-        """Compare with the number of pushes that the server sent; return whether some of them did not arrive."""
+        """Set the number of pushes that the server has sent; return True if some did not arrive."""
         lost = sent > self._last
         self._last = max(self._last, sent)
         return lost

@@ -2,7 +2,7 @@
 
 An object is a sequence of bytes that is stored once; a blob is one user's name for an object. A reference is recorded in
 the transaction that stores the entry, and only if the sender may read the blob. A blob with a reference is never deleted.
-An operation that depends on a row updates it, so that a concurrent removal on another node waits, and then checks again.
+An operation that depends on a row updates the row. A concurrent removal on another node then waits, and checks again.
 """
 
 from __future__ import annotations
