@@ -59,7 +59,7 @@ class Client:
         platform: Kind of this device. A server can allow one online device of each kind; the older login gets KickedOut.
         media_cache_bytes: Size of a cache of downloaded content in `data_dir`; the least recently used content is removed
             first. 0 downloads the content at each call (Tencent IM SDK guide, 接收图片消息).
-        now: Wall clock in Unix seconds. It counts until the server has sent its own time.
+        now: Wall clock in Unix seconds, used until the server has sent its own time.
 
     Raises:
         InvalidArgument: An argument is wrong; the text names it.
@@ -287,7 +287,7 @@ class Client:
         await self.close()
 
     async def delete_conversation(self, type: ConversationType, peer: str, *, messages: bool = False) -> bool:
-        """Remove a conversation from the list on this device, and with `messages` delete its local messages.
+        """Remove a conversation from the list on this device. If `messages`, delete its local messages too.
 
         Returns:
             True if the conversation was listed.

@@ -89,7 +89,7 @@ class Conversation(ConversationHistory):
         """Send text, elems or one Message, and return the message when the server has stored and numbered it.
 
         The message is stored locally before its first byte is sent. Without a connection, the message waits in order and
-        is sent after the next login, also by a later process. Cancelling stops the waiting only: the message is still sent
+        is sent after the next login, also by a later process. Cancelling does not stop the sending: the message is still sent
         once. Exception: cancelling while content given as bytes is being written to disk withdraws the message. Tencent IM
         SDK guide, 消息发送.
 
@@ -110,7 +110,7 @@ class Conversation(ConversationHistory):
             MediaError: Content cannot be read or uploaded; the message has status FAILED.
             ServerRefused: The server refused the message (status FAILED), as with Muted, Blacklisted, NotAMember.
             ConnectionFailed: Uploads were cut several times in a row; the message has status FAILED.
-            NotLoggedIn: The client is not open, or logs out while this waits; in the latter case the message stays queued.
+            NotLoggedIn: The client is not open, or logs out during the call; a logout leaves the message queued.
             StorageError: The local store failed; the message is not sent.
         """
         message = self._message(parts)
@@ -283,7 +283,7 @@ class Conversation(ConversationHistory):
 
     def _message(self, parts: tuple[str | AnyElem | Message, ...]) -> Message:
         if self.type is ConversationType.SYSTEM:
-            raise InvalidConversation("nobody can send to the system conversation")
+            raise InvalidConversation("only the server can send to the system conversation")
         if len(parts) == 1 and isinstance(parts[0], Message):
             return parts[0]
         message = Message()

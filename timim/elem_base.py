@@ -128,7 +128,7 @@ def _first_fault(exc: ValidationError) -> str:
 class Elem(BaseModel):
     """One part of a message, frozen. Base class of all elems.
 
-    A new kind of elem is a subclass with these class attributes and a member of `AnyElem`; other modules use nothing else.
+    To add a kind of elem, define a subclass with these class attributes and add it to `AnyElem`.
 
     Raises:
         InvalidElem: A field is wrong (6016); the text names the field and its limit.
@@ -225,7 +225,7 @@ class DownloadableElem(BoundElem):
     async def download(self, path: str | Path, *, progress: Progress | None = None) -> Path:
         """Fetch the content into the file `path`, and return `path`.
 
-        A failed or cancelled download leaves no partial file, and an existing file at `path` unchanged.
+        A failed or cancelled download leaves no partial file, and does not change an existing file at `path`.
 
         Raises:
             DownloadFailed: The content is incomplete or changed, or is on another server; call again, or give up.

@@ -380,7 +380,7 @@ class UnknownElem(Elem):
 
     @property
     def search_text(self) -> str:
-        """The text of the members that the search index contains for each type of elem."""
+        """The text that the search index contains for this elem."""
         try:
             content = self.MsgContent
         except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""All errors that timim raises, in one tree. The class tells the remedy, and `.code` is Tencent's number.
+"""All errors that timim raises, in one tree. The class determines the remedy, and `.code` is Tencent's number.
 
     TimimError
     ├── InvalidArgument         a wrong argument
@@ -234,7 +234,7 @@ class NotFriends(ServerRefused):
 
 
 class FriendRefused(ServerRefused):
-    """Friend request to a user whose profile lets nobody add them."""
+    """Friend request to a user who accepts no friend requests."""
 
     code: int = 30516
     codes: ClassVar[Codes] = (30516,)
@@ -297,7 +297,7 @@ class AlreadyRecalled(ServerRefused):
 
 
 class MsgIdConflict(ServerRefused):
-    """Message whose msg_id its sender already used for another body."""
+    """Message with a msg_id that its sender already used for a message with another body."""
 
     code: int = 90005
     codes: ClassVar[Codes] = (90005,)
@@ -330,7 +330,7 @@ class RequestTimeout(NetworkError):
 
 
 class ProtocolError(NetworkError):
-    """Data from the other side that the protocol does not allow."""
+    """Received data that violates the protocol."""
 
     code: int = 60003
     codes: ClassVar[Codes] = (60003,)

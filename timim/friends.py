@@ -74,7 +74,7 @@ class Friends:
             True if the user is a friend now; False if the application waits for an answer.
 
         Raises:
-            FriendRefused: The user lets nobody add them (30516).
+            FriendRefused: The user accepts no friend requests (30516).
             Blacklisted: One of the two users has blocked the other (30515, 30525).
             LimitReached: A user has too many friends or applications (30010, 30012, 30014).
             InvalidArgument: A text is too long (30001).
@@ -84,7 +84,7 @@ class Friends:
         return _one(await self._connection.call(wire.ADD_FRIENDS, body), pending=wire.PENDING)
 
     async def accept(self, user_id: str, *, remark: str = "", group: str = "", add_back: bool = True) -> None:
-        """Accept an application; `add_back=False` makes a friend for the applicant only.
+        """Accept an application. With `add_back=False`, this account becomes the applicant's friend, but not vice versa.
 
         Raises:
             NoSuchApplication: The user did not apply, or was answered already (30614).
@@ -113,7 +113,7 @@ class Friends:
         _one(await self._connection.call(wire.DELETE_APPLICATIONS, body))
 
     async def delete(self, user_id: str, *, both: bool = False) -> None:
-        """Remove a friend from this account's list, and with `both` this account from the friend's.
+        """Remove a friend from this account's list. If `both`, remove this account from the friend's list too.
 
         Raises:
             NotFriends: The user is no friend (31704).
@@ -179,7 +179,7 @@ class Friends:
         await self._connection.call(wire.ADD_FRIEND_GROUPS, body)
 
     async def delete_group(self, name: str) -> None:
-        """Delete a friend group. Its members stay friends.
+        """Delete a friend group, without removing its friends.
 
         Raises:
             NetworkError: The server did not answer; call again.

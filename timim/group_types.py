@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class _TencentName(enum.StrEnum):
-    """Enumeration of Tencent's names. A name unknown to this version becomes a value that equals its text."""
+    """Enumeration of Tencent's names. A name that this version does not know becomes a new value, equal to its text."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
@@ -61,7 +61,7 @@ class MemberRole(_TencentName):
 
 
 class JoinOption(_TencentName):
-    """Way in which users join a group by themselves: at once, after an admin's approval, or not at all."""
+    """Policy for joining a group: without approval, after an admin's approval, or by invitation only."""
 
     FREE = "FreeAccess"
     APPROVAL = "NeedPermission"
@@ -89,7 +89,7 @@ class GroupInfo:
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """Member of a group. `muted_until` is in server seconds, 0 if the member may speak."""
+    """Member of a group. `muted_until` is in server seconds, or 0 if the member may speak."""
 
     user_id: str
     role: MemberRole
@@ -102,7 +102,7 @@ class GroupMember:
 
 
 def group_info_from_wire(info: GroupInfoItem) -> GroupInfo:
-    """Return the properties of a group from a reply's item."""
+    """Convert an item of a reply to a GroupInfo."""
     return GroupInfo(
         info.group_id,
         GroupType(info.type),
@@ -121,7 +121,7 @@ def group_info_from_wire(info: GroupInfoItem) -> GroupInfo:
 
 
 def group_member_from_wire(info: MemberInfo) -> GroupMember:
-    """Return a member of a group from a reply's item."""
+    """Convert an item of a reply to a GroupMember."""
     return GroupMember(
         info.account,
         MemberRole(info.role),

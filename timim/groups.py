@@ -36,7 +36,7 @@ PAGE = 100  # groups in one request
 
 
 class Group:
-    """Group, from `client.groups.of(id)` without I/O. All coroutines share these errors, and each names further ones.
+    """Group, from `client.groups.of(id)` without I/O. All coroutines can raise these errors; each documents its others.
 
     Raises:
         UnknownGroup: There is no such group (10010).
@@ -222,7 +222,7 @@ class Group:
         await self._connection.call(member_wire.QUIT_GROUP, wire.GroupIdRequest(group_id=self.id))
 
     async def dissolve(self) -> None:
-        """Dissolve the group for all members. Its history stays readable only where it is stored locally.
+        """Dissolve the group for all members. After that, only locally stored history can be read.
 
         Raises:
             NoPermission: This account is not the owner, or the type cannot be dissolved.
@@ -323,7 +323,7 @@ class Group:
 
 
 class Groups:
-    """Creation and joining of groups: `client.groups`. All coroutines share these errors, and each names further ones.
+    """Creation and joining of groups: `client.groups`. All coroutines can raise these errors; each documents its others.
 
     Raises:
         InvalidArgument: A named id cannot exist, or 4096 requests wait for replies already.

@@ -71,7 +71,7 @@ def conversation_key(type: ConversationType, peer: str) -> ConversationKey:
             return ConversationKey(type, checked_group_id(peer))
         case ConversationType.SYSTEM:
             if peer not in ("", SYSTEM_PEER):
-                raise InvalidConversation(f"the system conversation has no peer, not {peer!r}")
+                raise InvalidConversation(f"the peer of the system conversation must be empty, not {peer!r}")
             return SYSTEM_CONVERSATION
 
 
@@ -111,9 +111,9 @@ def _checked(field: str, value: str, limit: int) -> str:
     if not value or value != value.strip():
         raise InvalidArgument(f"{field} must not be empty or begin or end with a space: {value!r}")
     if _CONTROL.search(value):
-        raise InvalidArgument(f"{field} must not hold control characters or surrogates: {value!r}")
+        raise InvalidArgument(f"{field} must not contain control characters or surrogates: {value!r}")
     if (size := len(value.encode())) > limit:
-        raise InvalidArgument(f"{field} is {size} bytes long, the limit is {limit}: {value!r}")
+        raise InvalidArgument(f"{field} is {size} bytes long; the limit is {limit}: {value!r}")
     return value
 
 

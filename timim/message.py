@@ -148,10 +148,10 @@ class Message(Sequence[AnyElem]):
             raise AlreadySent("the message was sent: its elems can no longer change; make a new Message")
         elem = TextElem(text=part) if isinstance(part, str) else part
         if not isinstance(elem, Elem):
-            raise InvalidArgument(f"a message holds elems and strings, not {type(part).__name__}")
+            raise InvalidArgument(f"a message can have elems and strings, not {type(part).__name__}")
         for kind, word in ((SoundElem, "sound"), (FileElem, "file")):
             if type(elem) is kind and any(type(other) is kind for other in self.elems):
-                raise ElemLimitError(f"a message holds at most one {word}")
+                raise ElemLimitError(f"a message can have at most one {word}")
         self._elems = (*self.elems, elem)
         return self
 
@@ -192,7 +192,7 @@ class Message(Sequence[AnyElem]):
 
     @property
     def recalled_at(self) -> int:
-        """The time of the recall in server seconds, 0 if the message was not recalled."""
+        """The time of the recall in server seconds, or 0 if the message was not recalled."""
         return self._state.recalled_at
 
     @property
@@ -202,7 +202,7 @@ class Message(Sequence[AnyElem]):
 
     @property
     def edited_at(self) -> int:
-        """The time of the last edit in server seconds, 0 if there was none."""
+        """The time of the last edit in server seconds, or 0 if there was none."""
         return self._state.edited_at
 
     @property
@@ -212,7 +212,7 @@ class Message(Sequence[AnyElem]):
 
     @property
     def reply_to(self) -> QuotedMessage | None:
-        """The message that this one quotes, None if it quotes none."""
+        """The message that this one quotes, or None if it quotes none."""
         return parse_quote(self.cloud_custom_data)
 
     def __len__(self) -> int:
@@ -264,7 +264,7 @@ class Message(Sequence[AnyElem]):
         await self._bound().set_custom_data(self, value)
 
     async def remove(self) -> bool:
-        """Mark the message as deleted on this device (status 4). The mark stays when the message is fetched again.
+        """Mark the message as deleted on this device (status 4). Fetching the message again does not remove the mark.
 
         Returns:
             False if the message was marked already.
@@ -293,13 +293,13 @@ class Message(Sequence[AnyElem]):
         """Recall the message and remove its content on all devices. Recalling a recalled message changes nothing.
 
         The sender may recall within 2 minutes (the server's `recall_window_s`), a group's owner and admins at any time.
-        Cancelling stops the waiting only; the message can still be recalled.
+        Cancelling does not stop a request that was sent: the message can still be recalled.
 
         Raises:
             RecallTooLate: The time limit is over (20016, 10031).
             NoPermission: Another user sent the message (10007).
             UnknownMessage: The server does not have the message (10030).
-            InvalidArgument: The server has not numbered the message, or has written it.
+            InvalidArgument: The server has not numbered the message, or is the sender of the message.
             NetworkError: The server did not answer; call again.
             NotLoggedIn: The client is not logged in.
             StorageError: The local store failed.
@@ -403,7 +403,7 @@ class Message(Sequence[AnyElem]):
         self._elems, self._body, self._decode = None, body, decode
 
     def update_from(self, other: Message) -> None:
-        """Copy the content and the state of `other`, a newer copy of this message."""
+        """Copy the content and the state from `other`, a newer copy of this message."""
         self._state, self.cloud_custom_data = other._state, other.cloud_custom_data
         self._elems, self._body, self._decode = other._elems, other._body, other._decode
         self.read_receipt_count, self.unread_receipt_count = other.read_receipt_count, other.unread_receipt_count

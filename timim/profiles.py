@@ -18,7 +18,7 @@ CACHE_LIMIT = 10_000  # profiles in memory, about 5 MB
 
 
 class AllowType(enum.StrEnum):
-    """Way in which others may add a user as a friend: at once, after confirmation, or not at all."""
+    """Policy for friend requests to a user: accepted automatically, after confirmation, or not at all."""
 
     ANY = wire.ALLOW_ANY
     CONFIRM = wire.NEED_CONFIRM

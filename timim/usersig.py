@@ -30,7 +30,7 @@ _FROM_URL = bytes.maketrans(b"*-_", b"+/=")
 
 @dataclass(frozen=True, slots=True)
 class VerifiedSig:
-    """User and period of validity of a valid signature, in seconds since 1970."""
+    """Content of a verified UserSig. Times are in seconds since 1970."""
 
     user_id: str
     issued_at: float
@@ -96,9 +96,9 @@ def verify_user_sig(
     issued, life, claimed = fields.get("TLS.time"), fields.get("TLS.expire"), fields.get("TLS.sig")
     buffer = fields.get("TLS.userbuf")
     if not (isinstance(named, str) and isinstance(claimed, str) and (buffer is None or isinstance(buffer, str))):
-        raise AuthError("the UserSig lacks a field", code=70003)
+        raise AuthError("the UserSig lacks TLS.identifier or TLS.sig, or a field is not a string", code=70003)
     if not (isinstance(app, int) and isinstance(issued, int) and isinstance(life, int)):
-        raise AuthError("the UserSig lacks a number", code=70003)
+        raise AuthError("TLS.sdkappid, TLS.time and TLS.expire of the UserSig must be integers", code=70003)
     if fields.get("TLS.ver") != "2.0":
         raise AuthError("the UserSig is not of version 2", code=70003)
     if named != user_id:
@@ -113,7 +113,7 @@ def verify_user_sig(
     if now > issued + life:
         raise SignatureExpired("the UserSig has expired")
     if issued > now + skew_s:
-        raise AuthError("the UserSig is of the future: check the signer's clock", code=70003)
+        raise AuthError("the UserSig was signed in the future; check the signer's clock", code=70003)
     return VerifiedSig(named, float(issued), float(issued + life), base64.b64decode(buffer) if buffer else None)
 
 

@@ -119,7 +119,7 @@ def _read_app_key(data_dir: Path) -> tuple[int, str]:
 
 
 def _interrupt_event() -> asyncio.Event:
-    """Return an event that the first Ctrl-C sets; a second Ctrl-C ends the program at once."""
+    """Return an event that the first Ctrl-C sets; a second Ctrl-C ends the program immediately."""
     interrupted = asyncio.Event()
     loop = asyncio.get_running_loop()
 

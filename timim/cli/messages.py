@@ -96,7 +96,7 @@ def _interruptible(bar: Progress) -> Progress:
 
     def interrupt() -> None:
         interrupted.set()
-        loop.remove_signal_handler(signal.SIGINT)  # a second Ctrl-C ends the program at once
+        loop.remove_signal_handler(signal.SIGINT)  # a second Ctrl-C ends the program immediately
 
     loop.add_signal_handler(signal.SIGINT, interrupt)
 
@@ -140,7 +140,7 @@ def history(
     count: Annotated[int, typer.Option(min=1, max=1000, help="Number of messages.")] = 20,
     group: IsGroup = False,
 ) -> None:
-    """Print the newest messages with PEER, and the seqs that prove that none is missing."""
+    """Print the newest messages with PEER, and the seqs that they cover without a gap."""
 
     async def work() -> None:
         async with account.create_client() as client:

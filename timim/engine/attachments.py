@@ -43,7 +43,7 @@ E = TypeVar("E", bound=AnyElem)
 
 
 class Attachments:
-    """The content of a client's elems: stored and uploaded when they are sent, bound to the client when they are received."""
+    """Stores and uploads the content of sent elems, and binds received elems to the client."""
 
     def __init__(self, transfer: MediaTransfer, folder: Path | None) -> None:
         self._transfer = transfer

@@ -36,7 +36,7 @@ class ConversationHistory:
     async def get_messages(self, count: int = 20, *, before: Message | None = None, after: Message | None = None) -> Page:
         """Return a page of messages without gaps, newest first, fetching from the server the ones not stored locally.
 
-        Without a connection the page has the part that is proven to be gapless, and its `complete` is False. Cancelling
+        Without a connection the page has only messages without a gap between them, and its `complete` is False. Cancelling
         keeps the messages that were fetched. Tencent IM SDK guide, 获取会话漫游消息.
 
         Args:
@@ -148,7 +148,7 @@ class ConversationHistory:
     async def fetch_missing(self, progress: Callable[[int, int], None] | None = None) -> HistoryCoverage:
         """Fetch and store all history that this device is missing, the newest first, and return the coverage.
 
-        The fetched messages are not delivered to handlers. Messages fetched before an error or a cancellation stay stored;
+        The fetched messages are not delivered to handlers. Messages fetched before an error or a cancellation remain stored;
         call again to continue.
 
         Args:

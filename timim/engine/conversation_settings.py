@@ -95,7 +95,7 @@ class ConversationSettings:
             except ServerRefused as exc:
                 log.warning("the server refused the draft of %s, which stays on this device: %s", key, exc)
             except (NetworkError, NotLoggedIn) as exc:
-                log.debug("sending the draft of %s failed, the next login sends it again: %s", key, exc)
+                log.debug("sending the draft of %s failed; the next login sends it again: %s", key, exc)
                 return
 
     async def _send_draft(self, key: ConversationKey, draft: str) -> None:

@@ -49,7 +49,7 @@ class ConversationState:
         return not self.pinned_at, -self.active_at
 
     def set_flags(self, flags: ConversationFlags) -> None:
-        """Set pin, mute and draft to the stored values."""
+        """Set this conversation's pin, mute and draft to the given values."""
         self.pinned_at, self.muted, self.draft = flags.pinned, flags.muted, flags.draft
 
     def set_peer_read(self, seq: int) -> None:
@@ -75,7 +75,7 @@ class ConversationIndex:
         return state
 
     def find(self, key: ConversationKey | None) -> ConversationState | None:
-        """Return the state of a conversation, None if the conversation is unknown."""
+        """Return the state of a conversation, or None if the conversation is unknown."""
         return self._states.get(key) if key is not None else None
 
     @property
@@ -116,7 +116,7 @@ class ConversationIndex:
         return [state.key for state in self._listed if state.recent.newest is None]
 
     def newest_c2c(self) -> ConversationKey | None:
-        """Return the first listed C2C conversation, None if there is none."""
+        """Return the first listed C2C conversation, or None if there is none."""
         return next((state.key for state in self._listed if state.key.type is ConversationType.C2C), None)
 
     def apply(self, result: IngestResult) -> list[ClientEvent]:
@@ -197,7 +197,7 @@ class ConversationIndex:
             state.recent.remove(message)
 
     def on_conversation_deleted(self, key: ConversationKey, *, messages: bool) -> None:
-        """Remove a conversation from the list; with `messages`, its messages were deleted too."""
+        """Remove a conversation from the list, and if `messages`, its messages from memory."""
         state = self.get(key)
         self._remove(state)
         if messages:

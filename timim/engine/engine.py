@@ -110,8 +110,8 @@ class Engine:
     async def login(self, user_sig: UserSig) -> None:
         """Open the store, log in, and resume sending; return when new messages are being delivered.
 
-        If the store proves corrupt, replace it and log in again, once. Raises the errors that `Client.login` documents. Calls
-        at the same time share one login, which ends when all of them are cancelled.
+        If the store is found to be corrupt, replace it and log in again, once. Raises the errors that `Client.login` documents.
+        Calls at the same time share one login, which ends when all of them are cancelled.
         """
         self.check_loop()
         await self._login_task.run(partial(self._login_once, user_sig), name="timim login")

@@ -1,4 +1,4 @@
-"""Requests for history. A reply names the interval that it proves, and has an entry or a tombstone for each seq of it."""
+"""Requests for history. A reply names an interval of seqs, and has an entry or a tombstone for each seq of this interval."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ProvenEntries:
 
 @dataclass(slots=True)
 class ConversationChanges:
-    """Conversations that changed, receipts, and the `since` of the next request."""
+    """Conversations and receipts that changed since a sync, and the `since` to send with the next request."""
 
     items: dict[ConversationKey, contact_wire.ConversationItem]
     since: int
@@ -60,14 +60,14 @@ class Fetcher:
             NetworkError: The server cannot be reached.
             NotLoggedIn: The client is logged out.
             ServerRefused: The account may not read this conversation.
-            ProtocolError: The reply does not prove an interval.
+            ProtocolError: The reply does not have one entry for each seq of an interval.
         """
         request = wire.Address.of(key).history_request(first, last, count, until=until)
         reply = await self._connection.link().send(request, timeout_s=self._timeout_s)
         return _proven(reply, reply.messages, first, last)
 
     async def fetch_upward(self, key: ConversationKey, first: int, last: int) -> AsyncIterator[ProvenEntries]:
-        """Yield the proven parts of an interval that this account may see, oldest first."""
+        """Yield an interval in parts without gaps, oldest first, without the seqs that this account may not see."""
         size = PAGE
         while first <= last:
             part = await self.fetch_newest(key, first, min(last, first + size - 1), size)
@@ -84,7 +84,7 @@ class Fetcher:
             first = part.covered.last + 1
 
     async def fetch_downward(self, key: ConversationKey, gap: Interval) -> AsyncIterator[ProvenEntries]:
-        """Yield the proven parts of an interval, newest first."""
+        """Yield an interval in parts without gaps, newest first."""
         last = gap.last
         while last >= gap.first:
             part = await self.fetch_newest(key, gap.first, last)
@@ -101,7 +101,7 @@ class Fetcher:
             reply = await link.call(action_wire.GET_MESSAGE_ACTIONS, body, timeout_s=self._timeout_s)
             up_to = reply.timeline_range[1]
             if not first <= up_to <= last:
-                raise ProtocolError(f"the server's reply does not prove the message actions of {(first, last)}")
+                raise ProtocolError(f"the reply covers actions up to seq {up_to}, outside the interval {first} to {last}")
             yield [decode(Entry, raw) for raw in reply.actions], up_to
             first = up_to + 1
 
@@ -137,7 +137,7 @@ def _proven(reply: wire.RangeReply, messages: list[msgspec.Raw], first: int, las
         or covered[1] > last
         or [e.timeline_seq for e in entries] != list(range(covered[1], covered[0] - 1, -1))
     ):
-        raise ProtocolError(f"the server's reply does not prove {covered} of {(first, last)}")
+        raise ProtocolError(f"the reply lacks an entry for a seq of {covered}, or exceeds {(first, last)}")
     return ProvenEntries(entries, Interval(*covered), first_visible_seq, last_seq)
 
 

@@ -1,6 +1,6 @@
 """Pages of history: covered seqs are read from the local store, missing ones are fetched from the server.
 
-Invariant: a page never has messages of both sides of a gap; a page ends where the covered interval ends.
+Invariant: the seqs of a page have no gap between them. A page ends where a covered interval ends.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class History:
         query = await self._new_query(key)
         if position is None:
             last, is_newest_known = await self._newest(query, count)
-        else:  # a message without a seq is sorted after the message that has its position as seq
+        else:  # a message without a seq is sorted after the message whose seq equals its position
             has_seq = isinstance(before, int) or (before is not None and before.seq)
             last, is_newest_known = position.position - (1 if has_seq else 0), True
         first = max(1, last - count + 1)
@@ -142,7 +142,7 @@ class History:
     async def fetch_missing(self, key: ConversationKey, progress: Callable[[int, int], None] | None = None) -> HistoryCoverage:
         """Fetch all missing history, newest first; call `progress` with the number of fetched seqs and their total.
 
-        The parts that were fetched before an error stay stored.
+        An error does not undo the parts that were fetched before it.
 
         Raises:
             NetworkError: The server cannot be reached.
@@ -197,9 +197,9 @@ class History:
         return requests
 
     async def seq_at(self, key: ConversationKey, time: float) -> int:
-        """Return the last seq at or before a server time, 0 for none.
+        """Return the last seq at or before a server time, or 0 for none.
 
-        The seq is read from the store if the coverage proves it, and requested from the server otherwise. Offline, the last
+        The seq is read from the store if the coverage suffices, and requested from the server otherwise. Offline, the last
         stored seq is returned.
         """
         if time < 1:

@@ -115,10 +115,10 @@ class Inbox:
                 async with self._turn, self._slot:
                     await self._store_next()
             except ConnectionFailed as exc:
-                log.debug("fetching entries for %s failed, trying again in %g s: %s", self._user_id, RETRY_S, exc)
+                log.debug("fetching entries for %s failed; trying again in %g s: %s", self._user_id, RETRY_S, exc)
                 await asyncio.sleep(RETRY_S)
             except TimimError as exc:
-                log.warning("storing entries for %s failed, trying again in %g s: %s", self._user_id, RETRY_S, exc)
+                log.warning("storing entries for %s failed; trying again in %g s: %s", self._user_id, RETRY_S, exc)
                 await asyncio.sleep(RETRY_S)
 
     async def _store_next(self) -> None:
@@ -149,7 +149,7 @@ class Inbox:
     async def _live_batch(self, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> IngestBatch | None:
         """Return the batch to store, with fetched entries for missing seqs up to `last`; None if nothing is new.
 
-        `entries` has None for own entries, which are already stored, or deleted.
+        In `entries`, None marks an entry that this device sent, which does not need to be stored again.
         """
         delivered = await self._delivered_seq(key, min(entries, default=last))
         if last <= delivered:
@@ -189,7 +189,7 @@ class Inbox:
         )
 
     async def _catch_up(self, key: ConversationKey, first: int, last: int) -> None:
-        """Fetch a long gap in parts, at the handlers' pace; entries that this account may no longer see stay a gap."""
+        """Fetch a long gap in parts, at the handlers' pace. Entries that this account may not read remain a gap."""
         self._slot.release()
         try:
             async for part in self._fetcher.fetch_upward(key, first, last):
@@ -201,7 +201,7 @@ class Inbox:
                     [replace(batch, actions=actions, actions_seq=batch.delivered_seq, user_id=self._user_id)]
                 )
         except (NoPermission, UnknownGroup) as exc:
-            log.warning("this account may no longer read %s, entries up to seq %d stay missing: %s", key, last, exc)
+            log.warning("skipped entries of %s up to seq %d, which this account may not read: %s", key, last, exc)
         await self._ingest.ingest([IngestBatch(key, live=True, delivered_seq=last, last_seq=last, actions_seq=last)])
 
     async def _delivered_seq(self, key: ConversationKey, first: int) -> int:
@@ -213,14 +213,14 @@ class Inbox:
             # the sync would have reported entries after the delivered seq, unless this account rejoined a group since
             continuous = delivered and self._recent_contacts and first - 1 - delivered <= FRESH_LIMIT
             if key.type is ConversationType.GROUP and delivered < first - 1 and not continuous:
-                delivered = max(delivered, await self._seq_before_joining(key, first))  # earlier entries stay a gap
+                delivered = max(delivered, await self._seq_before_joining(key, first))  # earlier entries remain a gap
         return delivered
 
     async def _seq_before_joining(self, key: ConversationKey, first: int) -> int:
         """Return the last seq before this account joined a group; `first` is the first pushed seq.
 
         The server node of this account may have been notified late of the join, so that earlier entries were not pushed.
-        Without the conversation list that cannot be found out, and the pushed entry counts as the first.
+        Without the conversation list the client cannot know this, and treats the pushed entry as the first.
         """
         self._slot.release()
         changes = await self._fetcher.fetch_conversations(since=await self._sync.since())
@@ -230,9 +230,9 @@ class Inbox:
         return min(first - 1, max(item.first_visible_seq - 1, item.read_seq))
 
     async def _fetch_gap(self, key: ConversationKey, first: int, last: int, covered: list[Interval]) -> list[Entry]:
-        """Fetch the entries of an interval, and add the proven intervals to `covered`.
+        """Fetch the entries of an interval, and add the covered intervals to `covered`.
 
-        A member who rejoined sees only a part of them; entries that this account may no longer see stay a gap.
+        Entries that this account may not read, for example after it rejoined a group, are not fetched and remain a gap.
         """
         entries: list[Entry] = []
         self._slot.release()
@@ -241,5 +241,5 @@ class Inbox:
                 entries += reversed(part.entries)
                 covered += [part.covered] if part.covered is not None else []
         except (NoPermission, UnknownGroup) as exc:
-            log.warning("this account may no longer read %s, entries up to seq %d stay missing: %s", key, last, exc)
+            log.warning("skipped entries of %s up to seq %d, which this account may not read: %s", key, last, exc)
         return entries

@@ -73,7 +73,7 @@ class Ingest:
         except asyncio.CancelledError:
             await asyncio.wait((storing,))
             if error := storing.exception():
-                log.warning("storing received messages failed during logout, the next login fetches them: %s", error)
+                log.warning("storing received messages failed during logout; the next login fetches them: %s", error)
             raise
 
     def _on_stored(self, batches: Sequence[IngestBatch], storing: asyncio.Future[list[IngestResult]]) -> None:

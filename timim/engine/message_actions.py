@@ -68,7 +68,7 @@ class MessageActions:
         self._conversations.on_local_fields_changed(message)
 
     async def remove(self, message: Message) -> bool:
-        """Mark a message deleted on this device; return whether it has a row. Raises StorageError."""
+        """Mark a message as deleted on this device; return False if it is not stored. Raises StorageError."""
         done = await self._store.messages.mark_deleted(message)
         if done:
             message.status = MessageStatus.DELETED
@@ -76,7 +76,7 @@ class MessageActions:
         return done
 
     async def delete_from_storage(self, message: Message) -> bool:
-        """Delete a message's row on this device; return whether it had one. Raises StorageError."""
+        """Delete a message's row on this device; return False if it is not stored. Raises StorageError."""
         done = await self._store.messages.delete(message)
         if done:
             self._conversations.on_message_deleted(message)
@@ -181,7 +181,7 @@ class MessageActions:
 
 
 def _conversation_of(message: Message) -> ConversationKey:
-    """Return the conversation of a message that has a seq. Raises InvalidArgument, InvalidConversation."""
+    """Return a message's conversation. Raises InvalidArgument (the message has no seq) or InvalidConversation."""
     key = message.conversation
     if key is None or not message.seq or message.status is MessageStatus.SENDING:
         raise InvalidArgument("the message has no seq: it was not sent yet, or it is an online message")

@@ -154,12 +154,12 @@ class Outbox:
                     await self._attachments.release(message)
                     break
                 except NetworkError as exc:
-                    log.debug("requesting the state of message %s failed, trying again: %s", message.msg_id, exc)
+                    log.debug("requesting the state of message %s failed; trying again: %s", message.msg_id, exc)
                     await asyncio.sleep(RETRY_S)
         self._wake_all()
 
     async def _seq_at_server(self, key: ConversationKey, message: Message) -> int:
-        """Return the seq of a message on the server, 0 if the server does not have the message."""
+        """Return the seq of a message on the server, or 0 if the server does not have the message."""
         link = self._connection.link()
         request = send_request(key, message, b"[]", None, sender=self._user_id, ask=True)
         return (await link.send(request, timeout_s=self._timeout_s)).timeline_seq
@@ -277,7 +277,7 @@ class Outbox:
             request = send_request(key, message, item.body, item.push, sender=self._user_id)
             link.start(request, partial(self._on_reply, key, item, link, request), timeout_s=self._timeout_s)
         except NetworkError as exc:
-            log.debug("sending message %s to %s was interrupted, trying again: %s", message.msg_id, key, exc)
+            log.debug("sending message %s to %s was interrupted; trying again: %s", message.msg_id, key, exc)
             if uploading:  # a lost websocket does not count: the message is sent over the next one
                 item.on_upload_cut()
             if item.cuts >= CUTS_LIMIT and self._connection.online:
@@ -353,7 +353,7 @@ class Outbox:
         if not self._unsettled:
             self._all_settled.set()
         if isinstance(result, Exception):
-            log.error("storing the ack of message %s failed, the next login sends it again: %s", message.msg_id, result)
+            log.error("storing the ack of %s failed; the next login sends the message again: %s", message.msg_id, result)
             return
         if result.status is not None:
             message.local_id, message.status = result.local_id, result.status

@@ -71,7 +71,7 @@ class PushRouter:
                     pass  # entries, or an event that this version does not know
         if len(self._notices) <= NOTICES_LIMIT:
             return True
-        log.warning("dropped %d notices of %s, a sync fetches their content", len(self._notices), self._user_id)
+        log.warning("dropped %d notices of %s; a sync fetches their content", len(self._notices), self._user_id)
         self._notices.clear()
         return False
 
@@ -86,9 +86,7 @@ class PushRouter:
                 try:
                     await self._apply(self._notices.popleft())
                 except TimimError:
-                    log.exception(
-                        "applying a notice of %s failed, the sync after the next login fetches its content", self._user_id
-                    )
+                    log.exception("applying a notice of %s failed; the next login fetches the changed state", self._user_id)
             self._wake.clear()
             await self._wake.wait()
 
@@ -139,5 +137,5 @@ def _addressed(entries: Iterable[Entry], user_id: str) -> Iterator[tuple[Convers
 
 @lru_cache(maxsize=KEYS_CACHED)
 def _key(type: ConversationType, peer: str) -> ConversationKey:
-    """Return the key of a conversation, one object for all its entries."""
+    """Return the key of a conversation. The cache avoids a new object for each entry."""
     return ConversationKey(type, peer)

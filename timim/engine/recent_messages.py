@@ -13,14 +13,14 @@ LIMIT = 20
 
 
 class RecentMessages:
-    """At most LIMIT messages, newest first by seq; messages that are being sent, without a seq, come first."""
+    """At most LIMIT messages, by descending seq. Messages that have no seq yet, because they are being sent, come first."""
 
     def __init__(self) -> None:
         self._messages: list[Message] = []
 
     @property
     def newest(self) -> Message | None:
-        """The newest message, None if there is none."""
+        """The newest message, or None if there is none."""
         return self._messages[0] if self._messages else None
 
     def all(self) -> list[Message]:

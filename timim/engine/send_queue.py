@@ -78,7 +78,7 @@ class ConversationQueue:
                 item.done.exception()  # mark as retrieved: the sender may have been cancelled
 
     async def wait(self) -> None:
-        """Wait for `wake`; return at once if no message is pending."""
+        """Wait for `wake`; return immediately if no message is pending."""
         if self.pending:
             await self.wake.wait()
             self.wake.clear()

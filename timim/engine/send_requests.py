@@ -17,7 +17,7 @@ def send_request(
 ) -> Request[wire.SendReply]:
     """Return the request that sends a message; `body` has its encoded elems.
 
-    With `ask`, the server stores nothing and replies with the seq of the stored message, 0 if it has no such message.
+    If `ask`, the server stores nothing and replies with the seq of the stored message, or 0 if it has no such message.
     """
     address = wire.Address.of(key)
     if address.group_id:

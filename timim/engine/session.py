@@ -71,7 +71,7 @@ class ClientSession:
             InvalidArgument: The URL is not a websocket URL.
             StorageError: The local store cannot be read or written.
         """
-        await self.cancel_tasks()  # of an earlier login that the server ended
+        await self.cancel_tasks()  # tasks of an earlier login that the server ended
         first_sync = self._first_sync = asyncio.get_running_loop().create_future()
         try:
             instance = await self._store.meta.get("instance", self._instance)
@@ -112,7 +112,7 @@ class ClientSession:
         self._syncing = self.spawn(self._sync(), "timim sync")
 
     def on_disconnected(self, error: TimimError, final: bool) -> None:
-        """Stop delivering; with `final`, the connection will not be restored."""
+        """Stop delivering. If `final`, the connection will not be restored."""
         self._ready.clear()
         if self._syncing is not None:
             self._syncing.cancel()
@@ -160,16 +160,16 @@ class ClientSession:
             try:
                 await self._inbox.sync(self._epoch)
             except StoreCorrupted as exc:
-                log.exception("the local store of %s is corrupt, the next login replaces it", self._user_id)
+                log.exception("the local store of %s is corrupt; the next login replaces it", self._user_id)
                 self._connection.give_up(exc)
                 return False
             except TimimError as exc:
                 if not self._connection.online:
-                    log.debug("the sync of %s was interrupted, the next connection repeats it: %s", self._user_id, exc)
+                    log.debug("the sync of %s was interrupted; the next connection repeats it: %s", self._user_id, exc)
                     return False
                 # a connection that was just lost is still online here, and its loss is logged by the connection
                 level = logging.DEBUG if isinstance(exc, ConnectionFailed) else logging.WARNING
-                log.log(level, "the sync of %s failed, trying again in %g s: %s", self._user_id, SYNC_RETRY_S, exc)
+                log.log(level, "the sync of %s failed; trying again in %g s: %s", self._user_id, SYNC_RETRY_S, exc)
                 await asyncio.sleep(SYNC_RETRY_S)
             else:
                 return self._connection.online

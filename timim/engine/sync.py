@@ -27,7 +27,7 @@ from .ingest import Ingest
 from .push_queue import PushQueue
 
 log = logging.getLogger(__name__)
-FRESH_LIMIT = 1000  # unread messages of a C2C conversation that a new device fetches; older ones stay a gap
+FRESH_LIMIT = 1000  # unread messages of a C2C conversation that a new device fetches; older ones remain a gap
 CONVERSATIONS_AT_ONCE = 8  # fetched concurrently
 BATCH = 512  # conversations in one transaction
 
@@ -61,7 +61,7 @@ class Sync:
         self._resumed = False
 
     async def since(self) -> int:
-        """Return the server's cursor of the last sync, 0 before the first one."""
+        """Return the server's cursor of the last sync, or 0 before the first one."""
         return int(await self._store.meta.get(self._cursor, "0"))
 
     async def run(self, epoch: str, pushes: PushQueue) -> None:
@@ -125,7 +125,7 @@ class Sync:
         return "synced" if self._recent_contacts else "synced-c2c"
 
     async def _changed(self) -> tuple[ConversationChanges, dict[ConversationKey, int]]:
-        """Return the conversations that changed since the last sync, and the delivered seqs of the known ones."""
+        """Return the conversations that changed since the last sync, and the delivered seqs in the local store."""
         since = await self.since()
         changed = await self._fetcher.fetch_conversations(since=since)
         self._new_here = since == 0
@@ -151,7 +151,7 @@ class Sync:
         )
 
     def _first_fetched_after(self, key: ConversationKey, contact: ConversationItem, known: int) -> int:
-        """Return the seq after which a login fetches messages; a gap below it stays a gap."""
+        """Return the seq after which a login fetches messages; a gap below it is not fetched."""
         begin = max(contact.first_visible_seq - 1, known)
         if key in self._ingest.delivered_seqs:
             return max(begin, self._ingest.delivered_seqs[key])

@@ -130,7 +130,7 @@ async def run_scenario(
 
     Args:
         scenario: The load; its `folder` is set to a temporary one.
-        interrupted: When set, sending ends early, and the report covers what was measured by then.
+        interrupted: When set, sending ends early, and the report covers the shorter run.
         on_progress: Called with a line of text after each phase.
         under_load: Entered when all users are logged in, and left when the last message was delivered.
 
@@ -164,7 +164,7 @@ async def _request_all(workers: list[WorkerProcess], command: Command, reply_typ
 
 
 async def _create_groups(workers: list[WorkerProcess]) -> None:
-    """Create all groups, and greet in them until every member has received a message of each of its groups."""
+    """Create all groups, and send greetings to them until every member has received one from each of its groups."""
     await _request_all(workers, CreateGroups(), CommandDone)
     await _request_all(workers, JoinGroups(), CommandDone)
     missing = 0

@@ -10,13 +10,13 @@ MIN_S = 1e-5
 
 
 class LatencyHistogram:
-    """Counts of any number of times, in seconds, by bucket."""
+    """Histogram of durations in seconds: the number of durations in each bucket."""
 
     def __init__(self, counts: Mapping[int, int] | None = None) -> None:
         self.counts: dict[int, int] = dict(counts or {})  # bucket → count
 
     def add(self, seconds: float) -> None:
-        """Count one time."""
+        """Add one duration."""
         bucket = int(math.log(seconds / MIN_S) / WIDTH) + 1 if seconds > MIN_S else 0
         self.counts[bucket] = self.counts.get(bucket, 0) + 1
 

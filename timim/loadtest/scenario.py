@@ -90,7 +90,7 @@ class Scenario(msgspec.Struct, kw_only=True, tag=True):
         return [user for user in range(self.users) if user // len(self.urls) % self.processes == worker]
 
     def peers_of(self, user: int) -> list[int]:
-        """Return the peers of a user: the next ones on a ring, so that with several URLs some are at another server."""
+        """Return the next users on a ring as a user's peers; if there are several URLs, some peers use another server."""
         return [(user + step) % self.users for step in range(1, self.peers + 1)]
 
     def members_of(self, group: int) -> list[int]:
@@ -126,7 +126,7 @@ class StopSending(msgspec.Struct, tag=True):
 
 
 class AwaitDeliveries(msgspec.Struct, tag=True):
-    """Wait for the deliveries of all messages of all workers. `sent` has the sent numbers by the name of the stream."""
+    """Wait until all messages of all workers are delivered. `sent` maps the name of a stream to its sent numbers."""
 
     sent: dict[str, SentNumbers]
     settle_s: float
@@ -158,7 +158,7 @@ class GreetingsReceived(msgspec.Struct, tag=True):
 
 
 class Reconnected(msgspec.Struct, tag=True):
-    """Number of clients that were cut and that are online again, and the counts of the times that they needed."""
+    """Numbers of clients that were cut and that are online again. `times` is a histogram of their reconnection times."""
 
     cut: int
     back: int

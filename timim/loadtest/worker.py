@@ -322,7 +322,7 @@ class LoadWorker:
         )
 
     def _describe_lost(self, user: int, stream: str, numbers: set[int]) -> str:
-        """Describe lost messages by the names that accounts and groups have on the server."""
+        """Return a description of lost messages, with the ids of the accounts and groups on the server."""
         sender, _, receiver = stream.partition(">")
         number = int(receiver[1:])
         to = self._scenario.group_id(number) if receiver[0] == "g" else self._scenario.user_id(number)
@@ -380,7 +380,7 @@ def _raise_open_files_limit(clients: int) -> None:
     needed = clients * FILES_EACH + FILES_BESIDES
     if (limit := rlimit.raise_nofile_limit(needed)) < needed:
         raise InvalidArgument(
-            f"{clients} clients need {needed} open files, the limit of a process is {limit}; "
+            f"{clients} clients need {needed} open files; the limit of a process is {limit}; "
             "raise `ulimit -Hn`, or use more processes"
         )
 

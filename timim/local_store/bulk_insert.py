@@ -19,7 +19,7 @@ from .types import IngestBatch, MessageRow
 
 
 class HoldsNUL(Exception):
-    """A text with a NUL character, where SQLite would end a text that it reads from JSON."""
+    """A text has a NUL character. SQLite would cut such a text off there when reading it from JSON."""
 
 
 _OF_ALL = ("seq", "msg_id", "sender", "timestamp", "is_self", "priority", "cloud_custom_data", "body", "profile", "member")
@@ -30,7 +30,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class _Blob:
-    """Concatenated bytes; a profile or member that repeats the previous object is stored once."""
+    """Concatenated bytes of many rows. A profile or member that is the same object as the previous one is stored once."""
 
     def __init__(self) -> None:
         self._parts = [b"-"]  # SQLite's substr of an empty blob is NULL, also for a length of 0

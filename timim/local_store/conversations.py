@@ -25,7 +25,7 @@ class ConversationTable:
     # reading
 
     async def get(self, key: ConversationKey) -> ConversationRow | None:
-        """Return the row of a conversation, None if the store does not know the conversation."""
+        """Return the row of a conversation, or None if the store does not know the conversation."""
         found = await self._select("WHERE c.type=? AND c.peer=?", tuple(key))
         return found[0] if found else None
 
@@ -46,11 +46,11 @@ class ConversationTable:
         return await self._file.read(timeline_state.unsent_drafts)
 
     async def delivered_seqs(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
-        """Return the delivered seqs of the known ones of these conversations."""
+        """Return the delivered seq of each of these conversations that is in the local store."""
         return await self._numbers("head", keys)
 
     async def actions_seqs(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
-        """Return, for the known ones of these conversations, the seq up to which message actions were applied."""
+        """Return the seq up to which actions were applied, for each of these conversations in the local store."""
         return await self._numbers("acts_seq", keys)
 
     async def coverage(self, key: ConversationKey) -> Coverage:
@@ -62,9 +62,9 @@ class ConversationTable:
         return await self._file.read(partial(timeline_state.first_visible_seq_of, key=key))
 
     async def seq_at(self, key: ConversationKey, time: int, newest: int) -> tuple[int, bool]:
-        """Return the last stored seq at or before a time, and whether the coverage proves that no later one exists.
+        """Return the last stored seq at or before a time, and True if it is certain that no later one exists.
 
-        The seq is 0 if no message is that old. It is proven if every seq up to the next stored message, or up to
+        The seq is 0 if no message is that old. It is certain if every seq up to the next stored message, or up to
         `newest`, is covered.
         """
         return await self._file.read(partial(timeline_state.seq_at, key=key, time=time, newest=newest))
@@ -79,12 +79,12 @@ class ConversationTable:
     # writing
 
     async def set_read(self, key: ConversationKey, read_seq: int, count: ServerUnreadCount | None = None) -> UnreadCounts:
-        """Raise the read seq, which never falls; return the unread counts.
+        """Set the read seq, unless the stored one is higher, and return the unread counts.
 
         Args:
             key: The conversation.
             read_seq: The seq up to which this account has read.
-            count: The server's unread count at that time, if the server sent one.
+            count: The server's unread count for this read seq, if the server sent one.
         """
 
         def write(connection: sqlite3.Connection) -> UnreadCounts:
@@ -129,7 +129,7 @@ class ConversationTable:
         await self._file.write(write)
 
     async def mark_draft_sent(self, key: ConversationKey, draft: str) -> None:
-        """Store that the server has this draft; a later draft stays unsent."""
+        """Store that the server has this draft. If the draft has changed since, the new draft still counts as unsent."""
         sql = "UPDATE conversations SET draft_unsent=0 WHERE type=? AND peer=? AND draft=?"
         await self._file.write_statement(sql, (*key, draft))
 

@@ -1,7 +1,7 @@
 """The local store's file: open in one process at a time, moved aside when it is corrupt.
 
-SQLite reports corruption when it reads a corrupt page. The file is then marked as suspect, and the next `open` checks all
-of it.
+SQLite reports corruption when it reads a corrupt page. The file is then marked as suspect, and the next `open` checks
+the whole file.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class StoreFile:
         self.is_open: bool = False
 
     def make_database(self, path: Path | None) -> Database:
-        """Return the database of a file."""
+        """Return a database for the file `path`, which is opened later."""
         return Database(path, schema, fresh_reads=True, suspect=_suspect(path) if path is not None else None)
 
     async def open(self) -> None:
@@ -116,7 +116,7 @@ class StoreFile:
         return self._database.submit(operation)
 
     async def write(self, operation: Operation[T]) -> T:
-        """Execute a write and return its result. Cancelling stops the waiting, not the write."""
+        """Execute a write and return its result. Cancelling does not stop the write."""
         return await self.submit(operation)
 
     async def read(self, operation: Operation[T]) -> T:

@@ -124,7 +124,7 @@ class SearchQuery:
         since: Server seconds, inclusive.
         until: Server seconds, inclusive.
         deleted: Also find deleted messages.
-        after: The timestamp and local_id of the last message of the previous page, None for the first page.
+        after: The timestamp and local_id of the last message of the previous page, or None for the first page.
     """
 
     words: tuple[str, ...]
@@ -174,14 +174,14 @@ def parse_query(text: str) -> tuple[str, ...]:
     if not isinstance(text, str):
         raise InvalidArgument(f"the words of a search must be a string, not {type(text).__name__}")
     if len(text) > QUERY_LIMIT:
-        raise InvalidArgument(f"a search has at most {QUERY_LIMIT} characters, this one has {len(text)}")
+        raise InvalidArgument(f"a search has at most {QUERY_LIMIT} characters; this one has {len(text)}")
     words = tuple(
         word for word in text.split() if any(unicodedata.category(sign)[0] in "LN" or _CJK_RUN.match(sign) for sign in word)
     )
     if not words:
         raise InvalidArgument("the search has no words; give at least one letter, digit or character")
     if len(words) > WORDS_LIMIT:
-        raise InvalidArgument(f"a search has at most {WORDS_LIMIT} words, this one has {len(words)}")
+        raise InvalidArgument(f"a search has at most {WORDS_LIMIT} words; this one has {len(words)}")
     return words
 
 

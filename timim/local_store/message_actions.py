@@ -73,7 +73,7 @@ def state_of(packed: bytes | None) -> MessageState:
 
 
 def packed_state(state: MessageState) -> bytes | None:
-    """Return the column of a state; None for a message without actions."""
+    """Encode a state for its column. Return None for a message without actions."""
     return _encode(state) if state != MessageState() else None
 
 
@@ -192,7 +192,7 @@ def unread_of(connection: sqlite3.Connection, key: ConversationKey) -> UnreadCou
 
 
 def forget_seqs(connection: sqlite3.Connection) -> None:
-    """Forget the seqs of actions, because the server has another epoch. States stay until the server sends newer ones."""
+    """Forget the seqs of actions, because the server has another epoch. Old states are used until newer ones arrive."""
     connection.execute("DELETE FROM acts")
     connection.execute("DELETE FROM receipts")
     for local_id, packed in connection.execute("SELECT local_id, state FROM messages WHERE state IS NOT NULL").fetchall():

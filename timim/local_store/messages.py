@@ -58,7 +58,7 @@ class MessageTable:
         message.status = MessageStatus.FAILED
 
     def ingest(self, batches: Sequence[IngestBatch]) -> asyncio.Future[list[IngestResult]]:
-        """Queue the storing of received messages and of the intervals that they prove, after all earlier writes.
+        """Queue the storing of received messages and of the intervals that they cover, after all earlier writes.
 
         Returns:
             A future of one result for each batch. Together they have exactly the messages that were never delivered to
@@ -100,7 +100,7 @@ class MessageTable:
         await self._set("custom_data", message, bytes(value))
 
     async def mark_deleted(self, message: Message) -> bool:
-        """Set the status of a row to DELETED; the row stays. Return True if the message was stored."""
+        """Set the status of a row to DELETED, without removing it. Return True if the message was stored."""
         sql = f"UPDATE messages SET status=4 WHERE {message_rows.ITS_ROW}"
         return await self._file.write_statement(sql, message_rows.ids_of(message)) > 0
 
@@ -115,12 +115,12 @@ class MessageTable:
         return await self._select("WHERE m.status=1 ORDER BY m.local_id", ())
 
     async def get(self, key: ConversationKey, seq: int) -> Message | None:
-        """Return the message with this seq, None if it is not stored."""
+        """Return the message with this seq, or None if it is not stored."""
         found = await self._select("WHERE m.type=? AND m.peer=? AND m.seq=?", (*key, seq))
         return found[0] if found else None
 
     async def msg_id_at(self, key: ConversationKey, seq: int) -> str | None:
-        """Return the msg_id of the message with this seq, None if it is not stored."""
+        """Return the msg_id of the message with this seq, or None if it is not stored."""
 
         def read(connection: sqlite3.Connection) -> str | None:
             sql = "SELECT msg_id FROM messages WHERE type=? AND peer=? AND seq=?"

@@ -35,11 +35,11 @@ class MetaTable:
     async def enter_epoch(self, epoch: str) -> bool:
         """Store the server's epoch; return True if another epoch was stored before.
 
-        In that case the server has another history: coverage, delivered seqs and the seqs of messages are dropped. Rows
-        stay.
+        In that case the server has another history: coverage, delivered seqs and the seqs of messages are dropped, but
+        no rows.
         """
         return await self._file.write(partial(timeline_state.enter_epoch, epoch=epoch))
 
     async def forget_history(self) -> None:
-        """Drop coverage, delivered seqs and the seqs of messages, because the server has another history. Rows stay."""
+        """Drop coverage, delivered seqs and the seqs of messages, but no rows: the server has another history."""
         await self._file.write(timeline_state.forget_history)

@@ -21,7 +21,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Migrate a new or old file to the current schema. Raises sqlite3.DatabaseError for a file of a newer timim."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
-        raise sqlite3.DatabaseError(f"the file is of a newer timim (schema {version})")
+        raise sqlite3.DatabaseError(f"the file was written by a newer timim (schema {version}); upgrade timim")
     fulltext.register(connection)
     if version == 0 and is_empty(connection):
         copy_blank(_build, connection)

@@ -82,7 +82,7 @@ class TimelineState:
             self.actions_seq = seq
 
     def write(self, connection: sqlite3.Connection) -> None:
-        """Write the row."""
+        """Write this state to its row."""
         connection.execute(
             "INSERT INTO conversations(type, peer, coverage, last_seq, last_time, read_seq, floor, head, listed,"
             " acts_seq, peer_read_seq) VALUES(?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE"
@@ -212,7 +212,7 @@ def set_flags(connection: sqlite3.Connection, key: ConversationKey, flags: Conve
 
 
 def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: int) -> int:
-    """Return the last stored seq at or before a time, 0 for none, by binary search: times never decrease."""
+    """Return the last stored seq at or before a time, or 0 for none, by binary search: times never decrease."""
     low, high = 0, connection.execute("SELECT max(seq) FROM messages WHERE type=? AND peer=?", tuple(key)).fetchone()[0] or 0
     while low < high:
         middle = (low + high + 1) // 2
@@ -228,7 +228,7 @@ def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: i
 
 
 def seq_at(connection: sqlite3.Connection, key: ConversationKey, time: int, newest: int) -> tuple[int, bool]:
-    """Return `last_not_after`, and whether the coverage proves that no later message is that old."""
+    """Return `last_not_after`, and True if the coverage shows that no later message is that old."""
     seq = last_not_after(connection, key, time)
     younger = connection.execute("SELECT min(seq) FROM messages WHERE type=? AND peer=? AND seq>?", (*key, seq)).fetchone()[0]
     first = max(seq, first_visible_seq_of(connection, key))

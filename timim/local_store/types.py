@@ -35,7 +35,7 @@ class MessageRow(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class ConversationFlags:
-    """This account's flags of a conversation; `pinned` is the time of pinning, 0 if the conversation is not pinned."""
+    """This account's flags of a conversation; `pinned` is the time of pinning, or 0 if the conversation is not pinned."""
 
     pinned: int = 0
     muted: bool = False
@@ -44,7 +44,7 @@ class ConversationFlags:
 
 @dataclass(frozen=True, slots=True)
 class IngestBatch:
-    """Received entries of one conversation, and the intervals that they prove.
+    """Received entries of one conversation, and the intervals that they cover.
 
     Attributes:
         live: The entries are new up to `delivered_seq`, and new messages are delivered to handlers. False for history queries.
@@ -75,10 +75,10 @@ class IngestResult:
 
     Attributes:
         new: The messages to deliver to handlers, in order.
-        listed: The conversation is in the conversation list.
-        unread: The unread counts; None if only `new` changes them.
+        listed: True if the conversation is in the conversation list.
+        unread: The unread counts; None if the caller can compute them from `new`.
         acted: The actions to report to handlers, each with its message in its new state.
-        peer_read_seq: The seq up to which the peer has read; 0 if it has not risen.
+        peer_read_seq: The seq up to which the peer has read; 0 if unchanged.
         flags: The flags, if the batch had flags.
     """
 
@@ -94,7 +94,7 @@ class IngestResult:
 
 @dataclass(frozen=True, slots=True)
 class ConversationRow:
-    """The known state of a conversation. `listed`: it is in the conversation list.
+    """The stored state of a conversation. `listed` is True if the conversation is in the conversation list.
 
     docs/explanation/history_and_coverage.md explains `delivered_seq`.
     """
@@ -186,7 +186,7 @@ class MessageBinder(Protocol):
 
 
 class PlainBinder:
-    """A binder for a store without a client: messages stay unbound."""
+    """A binder for a store without a client: it does not bind messages."""
 
     def bind(self, message: Message) -> Message:
         """Return the message unchanged."""

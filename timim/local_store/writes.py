@@ -1,7 +1,7 @@
-"""Write operations that run inside the local store's transactions, on message rows and timeline states.
+"""SQL operations that write messages and timeline states, inside the local store's transactions.
 
-Coverage grows in the same transaction as the rows that prove it. Fetching a message again overwrites only data of the
-server, not data of this device.
+An interval is added to the coverage in the transaction that stores its rows. Fetching a message again overwrites only
+data of the server, not data of this device.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _move_sending_last(connection: sqlite3.Connection, key: ConversationKey) -> 
 
 
 def _settle_all(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[tuple[int, int] | None]:
-    """Set the seqs of acked rows; return the local_id and status of each row, None for a deleted row."""
+    """Set the seqs of acked rows; return the local_id and status of each row, or None for a deleted row."""
     try:
         connection.executemany(_SETTLE, [_settled_row(ack) for ack in acks])
     except sqlite3.IntegrityError:  # a push has stored one of them; writing the earlier rows a second time is harmless
@@ -138,12 +138,12 @@ def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
 
 
 def ingest_all(connection: sqlite3.Connection, batches: Sequence[IngestBatch]) -> list[IngestResult]:
-    """Store batches of messages, and the intervals that they prove."""
+    """Store batches of messages, and the intervals that they cover."""
     return [ingest(connection, batch) for batch in batches]
 
 
 def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
-    """Store a batch of messages, and the intervals that it proves."""
+    """Store a batch of messages, and the intervals that it covers."""
     key, live = batch.key, batch.live
     known = TimelineState.read(connection, key)
     last_time = max((item.timestamp for item in batch.incoming), default=batch.last_time)
@@ -202,7 +202,7 @@ def _apply_actions(
 
 
 def _insert(connection: sqlite3.Connection, batch: IngestBatch) -> list[tuple[MessageRow, int | None]]:
-    """Insert the messages that have no row; return each item with its new local_id, None if it had a row."""
+    """Insert the messages that have no row; return each item with its new local_id, or None if it had a row."""
     items = batch.incoming
     if not items:
         return []
@@ -268,7 +268,7 @@ def delete_message(connection: sqlite3.Connection, message: Message) -> bool:
 
 
 def delete_conversation(connection: sqlite3.Connection, key: ConversationKey, *, messages: bool) -> bool:
-    """Remove a conversation from the list, with `messages` also its messages and coverage; return True if it was listed."""
+    """Remove a conversation from the list, and if `messages`, its messages and coverage; return True if it was listed."""
     where = " WHERE type=? AND peer=?"
     row = connection.execute("SELECT listed FROM conversations" + where, tuple(key)).fetchone()
     connection.execute("UPDATE conversations SET listed=0, hidden_seq=last_seq" + where, tuple(key))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-MAX_FRAMES = 200  # of an animated variant; with the two limits below, about a second of a thread
+MAX_FRAMES = 200  # frames of an animated variant; with the two limits below, a variant takes about a second of CPU time
 _MAX_DECODED = 60_000_000  # pixels of all original frames
 _MAX_MADE = 12_000_000  # pixels of all frames of a variant, which need 48 MB until they are written
 _SMALL_BYTES = 128 * 1024  # always allowed for a variant, because a drawing with few colours grows when it is scaled
@@ -27,7 +27,7 @@ _FORMATS: Final = frozenset({"GIF", "WEBP", "PNG"})
 
 
 def count_frames(data: bytes, im: ImageFile, form: str, limits: ImageLimits) -> int:
-    """Return the number of frames; 1 for formats whose further pictures are pages. Raises TooLarge above the limit."""
+    """Return the number of frames, or 1 if the format has pages instead of frames. Raises TooLarge above the limit."""
     frames = count_gif_frames(data, limits.max_frames) if form == "GIF" else 1
     if form in ("PNG", "WEBP", "AVIF"):
         frames = int(getattr(im, "n_frames", 1))  # the number in the file's header
@@ -37,7 +37,7 @@ def count_frames(data: bytes, im: ImageFile, form: str, limits: ImageLimits) -> 
 
 
 def animated_variants(data: bytes, form: str, frames: int, turn: int, sides: tuple[int, ...]) -> dict[int, Variant]:
-    """Return the animated variants by their shorter side, without those above a limit."""
+    """Return the animated variants by the length of their shorter side. Variants above a limit are not made."""
     if form not in _FORMATS or not 1 < frames <= MAX_FRAMES:
         return {}
     im, _ = open_picture(data)

@@ -37,7 +37,7 @@ async def checked_duration(source: Path | bytes, given: int) -> int:
         return given
     seconds = max(1, math.floor(found + 0.5))
     if given:
-        log.warning("the given duration of %d s is wrong, sending the content's duration of %.1f s", given, found)
+        log.warning("the given duration of %d s is wrong; sending the content's duration of %.1f s", given, found)
     return seconds
 
 

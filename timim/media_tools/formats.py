@@ -47,7 +47,7 @@ class ImageLimits:
 
     Attributes:
         max_bytes: Size of the file, checked before reading; Tencent's limit for pictures is 28 MB.
-        max_pixels: Pixels in memory, with 4 bytes each, or 8 while a picture with alpha is scaled, so 400 MB. A WebP counts
+        max_pixels: Pixels in memory, of 4 bytes each, or 8 while a picture with alpha is scaled: 400 MB at most. A WebP counts
             twice. A stitched screenshot or an 8K frame has 30 million pixels.
         max_jpeg_pixels: Pixels of a baseline JPEG, which can be decoded at 1/2, 1/4 or 1/8 of its size. The largest phone
             cameras have 200 million pixels.

@@ -25,7 +25,7 @@ TYPE_SYSTEM = 3  # timim extension: sent only to timim clients (TimelineMessages
 
 
 class ListConversationsRequest(Body):
-    """A page of conversations, newest first. StartIndex or TimeStamp is that of the last reply, 0 for the first page."""
+    """A page of conversations, newest first. StartIndex or TimeStamp is that of the last reply, or 0 for the first page."""
 
     time_stamp: int = msgspec.field(name="TimeStamp", default=0)
     start_index: int = msgspec.field(name="StartIndex", default=0)
@@ -45,11 +45,11 @@ class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
     first_visible_seq: int = msgspec.field(name="TimelineFloor", default=0)
     message: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="TimelineMessage", default=msgspec.UNSET)
-    action_seq: int = msgspec.field(name="TimelineActSeq", default=0)  # of the last message action
+    action_seq: int = msgspec.field(name="TimelineActSeq", default=0)  # seq of the last message action
     peer_read_seq: int = msgspec.field(name="TimelinePeerReadSeq", default=0)
     unread_now: int = msgspec.field(name="TimelineUnread", default=0)
     mentioned: int = msgspec.field(name="TimelineMentioned", default=0)
-    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)  # up to which the server counted
+    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)  # seq up to which the server counted unread messages
     pinned: int = msgspec.field(name="TimelinePinned", default=0)  # time of pinning
     muted: int = msgspec.field(name="TimelineMuted", default=0)
     draft: str = msgspec.field(name="TimelineDraft", default="")
@@ -77,7 +77,7 @@ class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class LastMsg(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The summary of a last message."""
+    """The body of a conversation's last message, for the conversation list."""
 
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
@@ -93,7 +93,7 @@ class ListConversationsReply(Reply):
     items: list[ConversationItem] = msgspec.field(name="SessionItem", default_factory=list)
     receipts: list[ReceiptNotice] = msgspec.field(
         name="TimelineReceipts", default_factory=list
-    )  # of receipts that changed since
+    )  # receipts that changed since the last sync
 
 
 LIST_CONVERSATIONS = Command("recentcontact.page_get", ListConversationsRequest, ListConversationsReply)

@@ -36,7 +36,7 @@ class MuteC2CRequest(Body):
 
 
 class GetMutedC2CRequest(Body):
-    """A query for the muted ones of some users."""
+    """A query that returns the muted users among some users."""
 
     peers: list[str] = msgspec.field(name="Peer_Account", default_factory=list)
 
@@ -51,7 +51,7 @@ class GetMutedC2CReply(Reply):
 
 
 class SetConversationSettingsRequest(Body, kw_only=True):
-    """Settings to change (timim extension); absent ones stay unchanged. `TimelinePinned` and `TimelineMuted` are 1 or 0."""
+    """Settings to change (timim extension); absent ones do not change. `TimelinePinned` and `TimelineMuted` are 1 or 0."""
 
     peer: str = msgspec.field(name="Peer_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")

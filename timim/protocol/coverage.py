@@ -1,4 +1,4 @@
-"""The stored part of a timeline: a set of closed intervals of seqs. It grows only by proof, and merges by adjacency.
+"""The stored part of a timeline: a set of closed intervals of seqs. Adjacent intervals are merged.
 
 Pure and immutable. `[(1, 4), (6, 9)]` means that 1 to 4 and 6 to 9 are stored and 5 is missing. Two messages of different
 intervals are never neighbours.
@@ -31,7 +31,7 @@ class Coverage:
         """Merge intervals in any order.
 
         Raises:
-            ValueError: An interval is not one of seqs from 1 on.
+            ValueError: An interval starts below 1, or ends before its start.
         """
         merged: list[Interval] = []
         for first, last in sorted(intervals):
@@ -49,14 +49,14 @@ class Coverage:
 
     @property
     def last(self) -> int:
-        """The highest covered seq, 0 if there is none."""
+        """The highest covered seq, or 0 if there is none."""
         return self._intervals[-1].last if self._intervals else 0
 
     def add(self, first: int, last: int) -> Self:
         """Return the coverage with `first` to `last` added.
 
         Raises:
-            ValueError: The interval is not one of seqs from 1 on.
+            ValueError: The interval starts below 1, or ends before its start.
         """
         if first < 1 or last < first:
             raise ValueError(f"not an interval of seqs: ({first}, {last})")
@@ -81,7 +81,7 @@ class Coverage:
         return self._with(tuple(kept))
 
     def interval_of(self, seq: int) -> Interval | None:
-        """Return the interval that contains `seq`, None if `seq` is missing."""
+        """Return the interval that contains `seq`, or None if `seq` is missing."""
         index = bisect_left(self._intervals, seq, key=lambda i: i.last)
         if index < len(self._intervals) and self._intervals[index].first <= seq:
             return self._intervals[index]

@@ -22,7 +22,7 @@ PLACEHOLDER_SKIPPED, PLACEHOLDER_RECALLED = 1, 2  # IsPlaceMsg in a group: a pla
 
 
 class MessageActionKind(enum.StrEnum):
-    """The kinds of message actions, with their names in `Kind`. An entry may have a kind of a newer version."""
+    """The kinds of message actions, with their names in `Kind`. An entry may have a kind that only newer versions know."""
 
     RECALL = "recall"
     EDIT = "edit"
@@ -37,7 +37,7 @@ class Reaction(msgspec.Struct, kw_only=True, gc=False):
 
 
 class EntryState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """The result of the actions on a message, with the seq of the last action of each kind, 0 for none."""
+    """The result of the actions on a message, with the seq of the last action of each kind, or 0 for none."""
 
     recall_seq: int = msgspec.field(name="RecallSeq", default=0)
     recaller: str = msgspec.field(name="Revoker_Account", default="")

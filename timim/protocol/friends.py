@@ -140,7 +140,7 @@ class AccountsRequest(Body):
 
 
 class DeleteApplicationsRequest(Body):
-    """Delete pending applications without an answer. PendencyType selects received or sent ones."""
+    """Delete pending applications without answering them. PendencyType selects received or sent applications."""
 
     account: str = msgspec.field(name="From_Account", default="")
     type: str = msgspec.field(name="PendencyType", default=RECEIVED)

@@ -28,7 +28,7 @@ class GetNamedMembersRequest(Body):
 
 
 class MemberInfo(msgspec.Struct, kw_only=True):
-    """A member. ShutUpUntil is in server seconds, 0 when the member may speak."""
+    """A member. ShutUpUntil is in server seconds, or 0 when the member may speak."""
 
     account: str = msgspec.field(name="Member_Account")
     role: str = msgspec.field(name="Role", default="Member")
@@ -41,7 +41,7 @@ class MemberInfo(msgspec.Struct, kw_only=True):
 
 
 class MembersReply(Reply):
-    """A page of members; one shorter than Limit is the last. MemberNum is the number of all members of the query."""
+    """A page of members. A page with fewer than Limit members is the last. MemberNum counts the members of all pages."""
 
     member_num: int = msgspec.field(name="MemberNum", default=0)
     members: list[MemberInfo] = msgspec.field(name="MemberList", default_factory=list)

@@ -119,7 +119,7 @@ class GroupAttribute(msgspec.Struct, kw_only=True):
 
 
 class ModifyAttributesRequest(Body):
-    """Set attributes. Other attributes stay, except with `set_group_attr`; an empty value removes an attribute."""
+    """Set attributes; an empty value removes one. `set_group_attr` also removes all attributes that are not named."""
 
     group_id: str = msgspec.field(name="GroupId")
     attributes: list[GroupAttribute] = msgspec.field(name="GroupAttr", default_factory=list)

@@ -1,6 +1,6 @@
 """Bodies of the media API (a timim extension), and the references of elems to content.
 
-References are read from the elems themselves, never from separate claims of a client.
+The server reads references from the elems themselves. Clients cannot declare them separately.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _image_refs(image: _ImageRefs) -> Iterator[tuple[str, str]]:
 
 
 def _content_refs(refs: msgspec.Struct) -> Iterator[tuple[str, str]]:
-    """Yield each uuid with its URL from the struct of `_refs_decoder`, whose fields alternate between the two."""
+    """Yield pairs of uuid and URL from a struct of `_refs_decoder`, in which each uuid is followed by its URL."""
     values = msgspec.structs.astuple(refs)
     yield from zip(values[::2], values[1::2], strict=True)
 

@@ -87,12 +87,12 @@ def validate_relay(content: bytes | msgspec.Raw) -> None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise InvalidElem(f"{RELAY_TYPE}: {str(exc)[:200]}", code=90010) from None
     if relay.layers > LAYERS_LIMIT:
-        raise InvalidElem(f"{RELAY_TYPE} nests {relay.layers} layers, the limit is {LAYERS_LIMIT}", code=90010)
+        raise InvalidElem(f"{RELAY_TYPE} nests {relay.layers} layers; the limit is {LAYERS_LIMIT}", code=90010)
 
 
 def validated_count(messages: bytes) -> int:
     """Return the number of messages in a `MsgList`. Raises InvalidElem past 300."""
     count = len(_count(messages))
     if count > MESSAGES_LIMIT:
-        raise InvalidElem(f"MsgList has {count} messages, the limit is {MESSAGES_LIMIT}", code=90010)
+        raise InvalidElem(f"MsgList has {count} messages; the limit is {MESSAGES_LIMIT}", code=90010)
     return count

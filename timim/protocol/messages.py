@@ -1,8 +1,8 @@
 """Bodies of messages and history: C2C, group and system. See Tencent Chat's v4 REST documents of the same names.
 
 Each history command has two forms: Tencent's, by time or by count, and the timim extension, by seq. The latter has
-`TimelineRange: [first, last]`; the reply has the newest `MaxCnt` entries of it and names the interval that it proves, with
-a message or a tombstone for each seq.
+`TimelineRange: [first, last]`; the reply has its newest `MaxCnt` entries, and names the interval that they cover: it
+has a message or a tombstone for each seq of this interval.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SendC2CRequest(Body, kw_only=True):
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
     ask: int = msgspec.field(
         name="TimelineAsk", default=0
-    )  # 1: store nothing, return the seq of this msg_id, 0 if it is unknown
+    )  # 1: store nothing, return the seq of this msg_id, or 0 if it is unknown
 
 
 class SenderInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -73,7 +73,7 @@ class SendGroupRequest(Body, kw_only=True):
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
     ask: int = msgspec.field(
         name="TimelineAsk", default=0
-    )  # 1: store nothing, return the seq of this msg_id, 0 if it is unknown
+    )  # 1: store nothing, return the seq of this msg_id, or 0 if it is unknown
 
 
 class SendGroupReply(Reply):
@@ -132,7 +132,7 @@ class RoamGroupRequest(Body):
 class RoamGroupReply(RangeReply):
     """A page of group history, newest first. `IsFinished` is 1 at the beginning of the history.
 
-    `NextReqMsgSeq` is the ReqMsgSeq of the web client's next request, 0 if nothing is left.
+    `NextReqMsgSeq` is the ReqMsgSeq of the web client's next request, or 0 if nothing is left.
     """
 
     group_id: str = msgspec.field(name="GroupId", default="")
@@ -249,7 +249,7 @@ class Address(NamedTuple):
 
     @property
     def key(self) -> ConversationKey:
-        """The conversation of this address."""
+        """The conversation that this address names."""
         if self.system:
             return SYSTEM_CONVERSATION
         if self.group_id:

@@ -46,7 +46,7 @@ class TipMember(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class MemberInfoChange(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The changed properties of a member. ShutupTime is in seconds, 0 if the member may speak again."""
+    """The changed properties of a member. ShutupTime is in seconds, or 0 if the member may speak again."""
 
     account: str = msgspec.field(name="User_Account")
     muted_s: int | msgspec.UnsetType = msgspec.field(name="ShutupTime", default=msgspec.UNSET)

@@ -51,7 +51,7 @@ class PendingRequests:
         self._waiting.pop(seq, None)
 
     def expire(self, now: float) -> float | None:
-        """End overdue requests with RequestTimeout; return the next deadline, None if no request waits."""
+        """End overdue requests with RequestTimeout; return the next deadline, or None if no request waits."""
         while self._deadlines:
             deadline, seq = self._deadlines[0]
             if seq in self._waiting:

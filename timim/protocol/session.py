@@ -101,7 +101,7 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
     sub_msg_type: int = msgspec.field(name="SubMsgType", default=0)
 
     def items(self: PushEvent[msgspec.Raw]) -> list[msgspec.Raw]:
-        """Return the array of this event's number."""
+        """Return the array that belongs to the event's number."""
         if self.event == EVENT_C2C_MESSAGE:
             return self.c2c
         if self.event == EVENT_GROUP_MESSAGE:

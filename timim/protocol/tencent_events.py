@@ -16,7 +16,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def recall_event(target: EntryPayload, *, seq: int, time: int, recaller: str) -> msgspec.Raw:
-    """Return the event of a recalled message."""
+    """Return the event for the recall of a message."""
     info: dict[str, Any] = {
         "From_Account": target.from_account,
         "MsgSeq": seq if target.to_group_id else target.msg_seq,
@@ -41,7 +41,7 @@ def recall_event(target: EntryPayload, *, seq: int, time: int, recaller: str) ->
 
 
 def edit_event(target: EntryPayload, *, seq: int, time: int) -> msgspec.Raw:
-    """Return the event of an edited message."""
+    """Return the event for the edit of a message."""
     fields: dict[str, Any] = {
         "From_Account": target.from_account,
         "MsgSeq": seq if target.to_group_id else target.msg_seq,
@@ -57,7 +57,7 @@ def edit_event(target: EntryPayload, *, seq: int, time: int) -> msgspec.Raw:
 
 
 def action_event(act: EntryAction, target: EntryPayload, *, seq: int, time: int, actor: str) -> msgspec.Raw | None:
-    """Return the event of an action, None if Tencent's clients have none for it."""
+    """Return the event for an action, or None if Tencent's protocol has no event for the action."""
     match act.kind:
         case MessageActionKind.RECALL:
             return recall_event(target, seq=seq, time=time, recaller=actor)
@@ -68,26 +68,26 @@ def action_event(act: EntryAction, target: EntryPayload, *, seq: int, time: int,
 
 
 def peer_read_event(peer: str, time: int) -> msgspec.Raw:
-    """Return the event of a peer who has read all messages up to a time."""
+    """Return the event that a peer has read all messages up to a time."""
     receipt = {"C2cReadedReceipt": {"To_Account": peer, "UinPairReadArray": [{"LastReadTime": time}]}}
     return _raw({"Event": session.EVENT_C2C_NOTICE, "C2cNotifyMsgArray": [receipt]})
 
 
 def c2c_read_event(peer: str, time: int) -> msgspec.Raw:
-    """Return the event of a conversation that this account has read on another device."""
+    """Return the event that this account has read a conversation on another device."""
     notice = {"ReadC2cMsgNotify": {"UinPairReadArray": [{"From_Account": peer, "LastReadTime": time}]}}
     return _raw({"Event": session.EVENT_C2C_NOTICE, "C2cNotifyMsgArray": [notice]})
 
 
 def group_read_event(group_id: str, seq: int) -> msgspec.Raw:
-    """Return the event of a group that this account has read on another device."""
+    """Return the event that this account has read a group's messages on another device."""
     body = {"GroupReadInfoArray": [{"GroupId": group_id, "LastReadMsgSeq": seq}]}
     tip = {"ToGroupId": group_id, "MsgBody": body, "GroupInfo": {"GroupId": group_id}}
     return _raw({"Event": session.EVENT_GROUP_NOTICE, "GroupTips": [tip]})
 
 
 def pin_event(item: dict[str, Any], *, pinned: bool) -> msgspec.Raw:
-    """Return the event of a conversation that this account pinned or unpinned on another device."""
+    """Return the event that this account has pinned or unpinned a conversation on another device."""
     change = {"PushType": 2 if pinned else 3, "RecentContactTopItem": {"RecentContactList": [item]}}
     return _raw({"Event": session.EVENT_CONVERSATION_SETTINGS, "RecentContactMod": [change]})
 
@@ -97,5 +97,5 @@ def _raw(event: dict[str, Any]) -> msgspec.Raw:
 
 
 def kick_event(kick: session.KickNotice) -> msgspec.Raw:
-    """Return the event of a session that the server ends, a member of C2cNotifyMsgArray."""
+    """Return the event that the server ends a session, as a member of C2cNotifyMsgArray."""
     return _raw({"SubMsgType": session.SUB_KICKED, "KickoutMsgNotify": kick})

@@ -89,7 +89,7 @@ class PeerReadTimesRequest(Body):
 
 
 class PeerReadTimesReply(Reply):
-    """Server seconds, in the order of the request; 0 if nothing is read."""
+    """Times up to which each user has read, in server seconds and in the order of the request; 0 if nothing was read."""
 
     times: list[int] = msgspec.field(name="ReadTime", default_factory=list)
 

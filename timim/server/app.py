@@ -302,7 +302,7 @@ class _HttpServer(uvicorn.Server):
         while not self.started:
             if serving.done():
                 serving.result()
-                raise StorageError("the HTTP server ended while starting; its log says why")
+                raise StorageError("the HTTP server ended while starting; see its log for the reason")
             await asyncio.sleep(0.005)
 
     def refuse(self) -> None:

@@ -29,8 +29,8 @@ class BatchExecutor(Protocol[I_contra, R_co]):
         """Execute items in their order.
 
         Returns:
-            A result or an error for each of the first items, at least one. The items without a result are executed again,
-            at the front of the next batch.
+            A result or an error for each of the first items, at least one. The other items are put at the front of the
+            next batch.
 
         Raises:
             Exception: All items failed.

@@ -107,7 +107,7 @@ class AsyncConnection:
         return cls(opening.made[0], hops)
 
     async def execute(self, task: ThreadTask) -> None:
-        """Execute a task after all earlier ones. Cancelling stops the waiting, not the task.
+        """Execute a task after all earlier ones. Cancelling does not stop the task.
 
         Raises:
             StorageError: The connection is closed.

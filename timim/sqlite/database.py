@@ -166,7 +166,7 @@ class Database:
         return self._writes.submit(Write(partial(_call_alone, operation), None))
 
     async def write(self, operation: Operation[T]) -> T:
-        """Execute a write and return its result. Cancelling stops the waiting, not the write."""
+        """Execute a write and return its result. Cancelling does not stop the write."""
         return await self.submit(operation)
 
     async def read(self, operation: Operation[T]) -> T:

@@ -55,7 +55,7 @@ class Fault:
             timeout: Seconds to wait.
 
         Raises:
-            TimeoutError: It has not happened within `timeout` seconds.
+            TimeoutError: The fault has not happened within `timeout` seconds.
         """
         async with asyncio.timeout(timeout):
             await self._happened.wait()
@@ -80,8 +80,8 @@ class Fault:
 class Faults:
     """The fault proxy of a test server, `server.faults`. Each method arms one fault and returns it.
 
-    A message is a websocket message. Only messages of the given user and direction count, and each method changes the next one
-    after `after_frames` of them.
+    A message is a websocket message. Only messages of the given user and direction count. After `after_frames` of these
+    messages, a method changes the next one.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class Faults:
 
     @property
     def url(self) -> str:
-        """Address of the proxy, for clients that are to have faults."""
+        """Address of the proxy. Clients that connect to this address experience the faults."""
         assert self._listener is not None
         host, port = self._listener.sockets[0].getsockname()[:2]
         return f"ws://{host}:{port}"

@@ -12,7 +12,7 @@ from ..message import Message
 
 E = TypeVar("E", bound=ClientEvent)
 T = TypeVar("T")
-WAIT_S = 20.0  # ten times the delivery on a loaded machine
+WAIT_S = 20.0  # ten times the delivery time on a loaded machine
 
 
 class EventRecorder:

@@ -269,7 +269,7 @@ def require_known(name: str, names: Iterable[str], noun: str) -> None:
     Args:
         name: The name.
         names: The known names.
-        noun: Word for the named things in the error.
+        noun: Noun that the error text uses for a name.
 
     Raises:
         InvalidArgument: The name is unknown; the error suggests the most similar name.

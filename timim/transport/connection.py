@@ -245,7 +245,7 @@ class Connection:
         except asyncio.CancelledError:
             self._link = None
             if self._over is not None:
-                log.warning("the login of %s ended, the client does not reconnect: %s", self.user_id, self._over)
+                log.warning("the login of %s ended; the client does not reconnect: %s", self.user_id, self._over)
                 self._refuse(self._over)
                 login.listener.on_disconnected(self._over, True)
                 return
@@ -262,7 +262,7 @@ class Connection:
             self._lost_at = self._loop_time()
             log.info("lost the connection of %s: %s", self.user_id, error)
         if final:
-            log.warning("the server refused the login of %s, the client does not reconnect: %s", self.user_id, error)
+            log.warning("the server refused the login of %s; the client does not reconnect: %s", self.user_id, error)
         elif not was_up:
             log.debug("reconnecting %s failed: %s", self.user_id, error)
 

@@ -95,7 +95,7 @@ class MediaTransfer:
             raise EmptyFile(f"{source.name} is empty")
         limit = self._server.media_limits.get(kind, DEFAULT_LIMIT_BYTES[kind])
         if size > limit:
-            raise TooLarge(f"{source.name} has {size} bytes, the limit for {kind} is {limit}")
+            raise TooLarge(f"{source.name} has {size} bytes; the limit for {kind} is {limit}")
         async with self._slots:
             digest = await source.sha256()
             begin = BeginUpload(upload=_upload_id(name, digest), kind=kind, size=size, hash=digest)
@@ -181,7 +181,7 @@ class MediaTransfer:
                 failures += 1
                 if failures >= MAX_TRIES:
                     raise
-                log.debug("upload %s was interrupted and is resumed: %s", begin.upload, exc)
+                log.debug("upload %s was interrupted; resuming it: %s", begin.upload, exc)
                 await asyncio.sleep(exc.retry_after or self._backoff.wait_s(failures - 1, _random))
 
     async def _begin_upload(self, begin: BeginUpload) -> UploadReply:
@@ -205,7 +205,7 @@ class MediaTransfer:
             async with asyncio.timeout(ABORT_TIMEOUT_S):
                 await self._api.request("DELETE", f"/uploads/{upload_id}")
         except (TimimError, TimeoutError) as exc:
-            log.debug("aborting upload %s failed, the server removes it after a time: %s", upload_id, exc)
+            log.debug("aborting upload %s failed; the server will remove it later: %s", upload_id, exc)
 
     async def _cached(self, uuid: str, size_bytes: int, progress: Progress | None) -> Path | None:
         """Return the cached file, downloading it first if needed; None without a cache or if the cache fails."""
@@ -216,7 +216,7 @@ class MediaTransfer:
             if path is None:
                 return await self._fetch_into_cache(self._cache, uuid, size_bytes, progress)
         except (StorageError, OSError) as exc:
-            log.warning("the media cache failed, downloading %s without it: %s", uuid, exc)
+            log.warning("the media cache failed; downloading %s without it: %s", uuid, exc)
             return None
         if progress is not None:
             progress(size_bytes, size_bytes)
@@ -250,7 +250,7 @@ class MediaTransfer:
                     failures = 1 if download.received > at_first else failures + 1
                     if failures >= MAX_TRIES:
                         raise
-                    log.debug("the download of %s was interrupted and is resumed: %s", uuid, exc)
+                    log.debug("the download of %s was interrupted; resuming it: %s", uuid, exc)
                     await asyncio.sleep(exc.retry_after or self._backoff.wait_s(failures - 1, _random))
             return await download.finish(size_bytes)
 
@@ -331,7 +331,7 @@ async def _reported(source: UploadSource, offset: int, size: int, progress: Prog
 
 
 def _upload_id(name: str, digest: str) -> str:
-    """Return the id of an upload, from its name and its content: a file may change between two runs."""
+    """Return an upload id that differs if the content differs, because a file may change between two runs."""
     return hashlib.sha256(f"{name}\0{digest}".encode()).hexdigest()[:32]
 
 
@@ -348,7 +348,7 @@ def _parse_reply(reply: httpx2.Response) -> UploadReply:
 
 
 def _count_failure(offset: int, best: int, failures: int) -> tuple[int, int]:
-    """Return the highest offset so far, and the number of consecutive failures, 0 after progress."""
+    """Return the highest offset so far, and the number of consecutive failures, or 0 after progress."""
     if offset > best:
         return offset, 0
     if failures + 1 >= MAX_TRIES:

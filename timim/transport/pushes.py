@@ -17,7 +17,7 @@ class ConnectionListener(Protocol):
         """Handle an accepted login; requests can be sent."""
 
     def on_disconnected(self, error: TimimError, final: bool) -> None:
-        """Handle the loss of the websocket; with `final`, the connection does not reconnect."""
+        """Handle the loss of the websocket. If `final`, the connection does not reconnect."""
 
     def on_push(self, push: session.DecodedPush) -> None:
         """Handle a push."""
@@ -47,7 +47,7 @@ class PushReceiver:
         self._listener.on_push(decode(session.DecodedPush, frame.body))
 
     def compare(self, sent: int) -> bool:
-        """Compare with the number of pushes that the server sent; return whether some of them did not arrive."""
+        """Set the number of pushes that the server has sent; return True if some did not arrive."""
         lost = sent > self._last
         self._last = max(self._last, sent)
         return lost

@@ -82,10 +82,10 @@ class Link:
     async def send(self, request: Request[R], *, timeout_s: float) -> R:
         """Send a request and return its reply.
 
-        Cancelling stops the waiting; the server may still execute the request.
+        After a cancellation, the server may still execute the request.
 
         Raises:
-            ServerRefused: The server refused the request; the subclass tells the reason.
+            ServerRefused: The server refused the request; the subclass shows the reason.
             RequestTimeout: No reply was received within `timeout_s` seconds.
             ConnectionFailed: The websocket ended before the reply was received.
         """

@@ -15,7 +15,7 @@ Failpoint = Literal[
     "before-insert",  # in the transaction, before the row of the entry
     "after-insert",  # in the transaction, after the row of the entry
     "before-commit",
-    "after-commit",  # on disk, before any notification
+    "after-commit",  # committed to disk, but no notification has been sent
     "before-publish",  # before entries are queued for their sessions
     "after-publish",
     "before-ack",  # the reply exists, but is not queued

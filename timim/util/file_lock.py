@@ -14,7 +14,7 @@ class FileLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._descriptors: list[int] = []  # one while the lock is held
+        self._descriptors: list[int] = []  # one descriptor while the lock is held
 
     def acquire(self) -> None:
         """Acquire the lock without waiting, and create the file and its folder if they are missing.
@@ -33,7 +33,7 @@ class FileLock:
         self._descriptors.append(descriptor)
 
     def release(self) -> None:
-        """Release the lock, if it is held. The file stays."""
+        """Release the lock, if it is held. The file is not removed."""
         while self._descriptors:
             descriptor = self._descriptors.pop()
             fcntl.flock(descriptor, fcntl.LOCK_UN)  # a forked process has the descriptor too, and would keep the lock

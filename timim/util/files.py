@@ -33,7 +33,7 @@ class PieceWriter:
         self._writing: asyncio.Future[int] | None = None
 
     async def write(self, piece: bytes | memoryview) -> None:
-        """Wait for the previous piece and start writing this one. Raises OSError, also that of the previous piece."""
+        """Start writing a piece after the previous piece is written. Raises OSError if the previous piece failed."""
         await self._written()
         self._writing = asyncio.ensure_future(self._file.write(piece))
 
@@ -124,7 +124,7 @@ async def remove_file(path: Path) -> None:
 
 
 async def _opened(opening: asyncio.Future[F]) -> F:
-    """Return the opened file; if cancelled, close it as soon as it is open."""
+    """Wait for a file to be opened, and return it. If the wait is cancelled, close the file once it is open."""
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:

@@ -10,7 +10,7 @@ ALLOCATIONS = 10_000  # net new containers between two collections of the younge
 
 
 def tune_for_serving() -> None:
-    """Take what is loaded out of garbage collection and collect less often.
+    """Exclude all present objects from garbage collection, and collect less often.
 
     Call it once, after the server has started, in a process that does nothing else: a library must not change the
     collector of its host.

@@ -90,7 +90,7 @@ async def test_a_login_that_the_server_ends_is_a_warning(caplog: pytest.LogCaptu
                 await anext(stream)
         ((name, level, text),) = lines(caplog, logging.INFO)
         assert (name, level) == ("timim.transport.connection", "WARNING")
-        assert text.startswith("the login of alice ended, the client does not reconnect: ")
+        assert text.startswith("the login of alice ended; the client does not reconnect: ")
 
 
 async def test_no_line_has_a_text_a_signature_or_a_token(

@@ -62,7 +62,7 @@ class Listener(Protocol):
         ...
 
     def compare(self, users: Iterable[str]) -> None:
-        """Ask the devices of these users to compare with the store, because events for them may have been lost."""
+        """Ask the devices of these users to compare their seqs with the store, because events may have been lost."""
         ...
 
     def online(self, user: str) -> bool:
@@ -78,7 +78,7 @@ class Listener(Protocol):
         ...
 
     def on_possible_loss(self, *, away: bool) -> None:
-        """React to a possible loss of events. With `away`, more events are being lost until the next call."""
+        """React to a possible loss of events. If `away`, more events are being lost until the next call."""
         ...
 
 
@@ -96,7 +96,7 @@ class Bus(Protocol):
     def publish(self, event: Event, *, again: bool = False) -> None:
         """Send an event to the subscribers on all nodes.
 
-        With `again`, the entry was stored earlier, by a node that may have ended before it published the event.
+        If `again`, the entry was stored earlier, by a node that may have ended before it published the event.
         """
         ...
 
@@ -121,7 +121,7 @@ class Bus(Protocol):
     async def listen(self, user: str) -> None:
         """Subscribe to the events of a user for a session that begins on this node.
 
-        When this call returns, events from other nodes are received, unless the bus is away.
+        After this call, events from other nodes are received, unless the bus is disconnected.
         """
         ...
 

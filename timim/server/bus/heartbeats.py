@@ -1,7 +1,7 @@
 """Detection of the other nodes, and of lost hints, by heartbeats. No I/O.
 
-Each node numbers its heartbeats from 1. A skipped number shows that hints between the two nodes may be lost as well, also
-when the loss happened between two NATS servers. A node is lost when it sends its last heartbeat, number 0, or none for
+Each node numbers its heartbeats from 1. If a receiver misses a number, hints may be lost as well. This detects losses
+between two NATS servers too. A node counts as lost when it sends its last heartbeat, which has number 0, or sends none for
 SILENCE_LIMIT_S.
 """
 
@@ -27,7 +27,7 @@ class HeartbeatListener(Protocol):
         ...
 
     def on_lost(self, *, timed_out: bool) -> None:
-        """React to a node that left or, with `timed_out`, became silent."""
+        """React to the loss of a node, which has left or, if `timed_out`, has sent no heartbeat in time."""
         ...
 
 

@@ -29,13 +29,13 @@ class LossReports:
             self._timer.cancel()
 
     def report_soon(self, *, tell_others: bool = False) -> None:
-        """Report a loss together with those of the next REPORT_WITHIN_S, with `tell_others` to the other nodes too."""
+        """Report a loss, in one report with those of the next REPORT_WITHIN_S; if `tell_others`, to other nodes too."""
         self._tell_others |= tell_others
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(REPORT_WITHIN_S, self._report_now)
 
     def report(self, *, away: bool) -> None:
-        """Let all sessions compare with the store. With `away`, events are being lost until the next call."""
+        """Let all sessions compare their seqs with the store. If `away`, events are being lost until the next call."""
         self._metrics.compares.inc()
         for listener in self._listeners:
             listener.on_possible_loss(away=away)

@@ -64,11 +64,11 @@ class NatsListener(Protocol):
         ...
 
     def on_reconnected(self) -> None:
-        """React to a new connection, the first one or a later one."""
+        """React to a new connection to NATS. Also called for the first connection."""
         ...
 
     def on_loss(self, *, sent: bool) -> None:
-        """React to lost messages: with `sent` those of this node, else those of other nodes."""
+        """React to a loss of messages. If `sent`, this node's own messages were lost, otherwise messages to this node."""
         ...
 
 
@@ -144,7 +144,7 @@ class NatsConnection:
         except nats.errors.Error as exc:
             log.warning("cannot subscribe to NATS subject %s: %r", subject, exc)
             return
-        if subject in self._subscriptions or subject not in self._wanted:  # changed by another task meanwhile
+        if subject in self._subscriptions or subject not in self._wanted:  # another task has changed this in the meantime
             await self._unsubscribe(subscription)
         else:
             self._subscriptions[subject] = subscription

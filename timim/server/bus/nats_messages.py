@@ -40,7 +40,7 @@ class Hint(msgspec.Struct, array_like=True):
 
     @property
     def login(self) -> LoginAnnouncement | None:
-        """The announced login, None if the hint is an event."""
+        """The announced login, or None if the hint is an event."""
         return _unpack_login(self.payload) if self.kind == LOGIN else None
 
     def event(self, users: Iterable[str]) -> Event:

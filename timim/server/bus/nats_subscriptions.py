@@ -1,6 +1,6 @@
 """This node's subscriptions on NATS: the users who have sessions on this node, and the groups of these users.
 
-Invariant: a group is subscribed as long as one of its members has a session on this node, as far as memberships are known.
+Invariant: a group is subscribed as long as a known member of the group has a session on this node.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class NatsSubscriptions:
                 floors = await self._memberships.first_visible_seqs(user)
             except TimimError as exc:
                 log.warning("cannot read the groups of user %s, whose devices get group messages late: %s", user, exc)
-                return  # the devices find missed messages when they compare with the store
+                return  # the devices fetch missed messages when they next compare their seqs
             if user not in self._moved:
                 for group_id in self._set_groups(user, floors):
                     await self._connection.subscribe(self._subjects.group(group_id), self._group_handler(group_id))
@@ -142,7 +142,7 @@ class NatsSubscriptions:
             self._connection.unsubscribe(self._subjects.group(group_id))
 
     async def _join_group(self, group_id: str, users: Iterable[str]) -> None:
-        """Subscribe to a group for `users`, who receive its hints on their own subjects meanwhile.
+        """Subscribe to a group for `users`. Until then they receive its hints on their own subjects.
 
         If subscribing takes too long, the devices of these users compare with the store.
         """

@@ -1,4 +1,4 @@
-"""Queries for users who are online on other nodes. A question goes to all nodes at once; late answers are ignored. No I/O."""
+"""Queries for users who are online on other nodes. A query is sent to all nodes; late answers are ignored. No I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ANSWER = msgspec.msgpack.Decoder(tuple[str, int, list[str]])  # answering node,
 
 
 class _Open:
-    """A question that waits for answers."""
+    """A query that waits for answers."""
 
     def __init__(self, waiting: set[str]) -> None:
         self.waiting = waiting
@@ -63,12 +63,12 @@ class PresenceQuery:
         return question.found
 
     def answer(self, message: bytes, online: Callable[[str], bool]) -> None:
-        """Answer a question of another node."""
+        """Reply to another node's query with the users who are online on this node."""
         node, number, users = _QUESTION.decode(message)
         self._transport.reply(node, msgspec.msgpack.encode((self._node_id, number, [user for user in users if online(user)])))
 
     def on_answer(self, message: bytes) -> None:
-        """Process another node's answer to a question of this node."""
+        """Process another node's answer to a query of this node."""
         node, number, users = _ANSWER.decode(message)
         question = self._open.get(number)
         if question is None:

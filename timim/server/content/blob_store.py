@@ -68,7 +68,7 @@ class BlobStore:
         self._outage.on_success()
 
     async def sync(self, object: str, offset: int | None = None) -> None:
-        """Sync a part to disk, or without an offset the names of all parts. A bucket needs neither.
+        """Sync a part to disk, or the object's folder if `offset` is None. Do nothing for a bucket.
 
         Raises:
             StorageError: The disk failed.

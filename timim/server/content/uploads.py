@@ -101,7 +101,7 @@ class Uploads:
         if asked.size < 1:
             raise EmptyFile(f"Size must be 1 or more, not {asked.size}")
         if asked.size > limit:
-            raise TooLarge(f"Size is {asked.size} bytes, the limit for {asked.kind} is {limit}")
+            raise TooLarge(f"Size is {asked.size} bytes; the limit for {asked.kind} is {limit}")
         await self._take_over(user, asked.upload)
         wanted = Upload(uuids.uuid4().hex, asked.hash, asked.size)
         found = await self._store.begin(
@@ -176,7 +176,7 @@ class Uploads:
         """
         limit, now = self._limit(kind), int(self._now())
         if size > limit:
-            raise TooLarge(f"the body is {size} bytes long, the limit for {kind} is {limit}")
+            raise TooLarge(f"the body is {size} bytes long; the limit for {kind} is {limit}")
         await self._take_over(user, uuid)
         known = await self._store.readable(uuid, user)
         if known is not None:
@@ -264,10 +264,10 @@ class Uploads:
             raise RateLimited("the server is stopping; continue the upload at another server", retry_after=1.0)
         if self._of_user[user] >= settings.media_receiving_per_user:
             limit = settings.media_receiving_per_user
-            raise RateLimited(f"{user!r} sends {limit} uploads already, which is the limit; wait for one", retry_after=1.0)
+            raise RateLimited(f"{user!r} has {limit} uploads in progress, which is the limit", retry_after=1.0)
         if self._of_user.total() >= settings.media_receiving:
             limit = settings.media_receiving
-            raise RateLimited(f"the server receives {limit} uploads already, which is the limit", retry_after=1.0)
+            raise RateLimited(f"the server has {limit} uploads in progress, which is the limit", retry_after=1.0)
         if (user, upload) in self._receivers:
             raise RateLimited("another connection sends this upload; try again", retry_after=0.2)
         self._of_user[user] += 1
@@ -351,7 +351,7 @@ class _PartWriter:
             await self._store()
 
     async def close(self) -> None:
-        """Store the rest, and sync all parts to disk.
+        """Store the remaining bytes, and sync all parts to disk.
 
         Raises:
             StorageError: A part was not stored or not synced.

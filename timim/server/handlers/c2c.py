@@ -16,7 +16,7 @@ from .registry import HandlerRegistry, RequestContext
 HANDLERS = HandlerRegistry()
 
 OFFLINE_CONVERSATIONS = 100  # the newest ones, for the sync of the web client
-OFFLINE_MESSAGES = 20  # of one conversation; the client reads older ones from the history
+OFFLINE_MESSAGES = 20  # messages of one conversation; the client reads older ones from the history
 
 
 def sender_of(context: RequestContext, named: str) -> str:
@@ -94,7 +94,7 @@ async def roam(context: RequestContext, body: wire.RoamC2CRequest) -> wire.RoamC
 
 @HANDLERS.serve(wire.OFFLINE_C2C)
 async def offline(context: RequestContext, body: wire.OfflineC2CRequest) -> wire.OfflineC2CReply:
-    """Return the unread counts at `SyncFlag` 0, and the unread messages after that.
+    """Return the unread counts if `SyncFlag` is 0, otherwise the unread messages.
 
     The counts include messages beyond OFFLINE_MESSAGES, which the client reads from the history.
     """

@@ -68,7 +68,7 @@ async def set_marks(context: RequestContext, body: wire.SetConversationSettingsR
     muted = None if isinstance(body.muted, msgspec.UnsetType) else bool(body.muted)
     draft = None if isinstance(body.draft, msgspec.UnsetType) else body.draft
     if draft is not None and (size := len(draft.encode())) > DRAFT_LIMIT_BYTES:
-        raise InvalidArgument(f"TimelineDraft is {size} bytes long, the limit is {DRAFT_LIMIT_BYTES}", code=90001)
+        raise InvalidArgument(f"TimelineDraft is {size} bytes long; the limit is {DRAFT_LIMIT_BYTES}", code=90001)
     wanted = ConversationChange(pinned, muted, draft)
     now = await change(context, wanted, peer=body.peer, group_id=body.group_id, system=bool(body.system))
     return wire.SetConversationSettingsReply(pinned=now.pinned, muted=int(now.muted), draft=now.draft)
@@ -80,7 +80,7 @@ async def pin(context: RequestContext, body: wire.PinRequest) -> Reply:
     if body.operation not in (wire.PIN, wire.UNPIN):
         raise InvalidArgument(f"OperationType must be {wire.PIN} or {wire.UNPIN}, not {body.operation}", code=90001)
     if len(body.items) > AT_ONCE:
-        raise InvalidArgument(f"RecentContactItem has {len(body.items)} conversations, the limit is {AT_ONCE}", code=90011)
+        raise InvalidArgument(f"RecentContactItem has {len(body.items)} conversations; the limit is {AT_ONCE}", code=90011)
     wanted = ConversationChange(pinned=int(context.services.now()) if body.operation == wire.PIN else 0)
     for item in body.items:
         await change(context, wanted, peer=item.to_account, group_id=item.group_id)
@@ -91,7 +91,7 @@ async def pin(context: RequestContext, body: wire.PinRequest) -> Reply:
 async def mute_c2c(context: RequestContext, body: wire.MuteC2CRequest) -> Reply:
     """Mute or unmute C2C conversations."""
     if len(body.peers) > AT_ONCE:
-        raise InvalidArgument(f"Peer_Account has {len(body.peers)} users, the limit is {AT_ONCE}", code=90011)
+        raise InvalidArgument(f"Peer_Account has {len(body.peers)} users; the limit is {AT_ONCE}", code=90011)
     for peer in body.peers:
         await change(context, ConversationChange(muted=bool(body.mute)), peer=peer)
     return Reply()

@@ -45,7 +45,7 @@ async def page(context: RequestContext, body: wire.ListConversationsRequest) -> 
 
 
 async def _exists(context: RequestContext, receipt: Receipt) -> bool:
-    """Return True if the receipt's group exists; it may be dissolved."""
+    """Return True if the receipt's group exists. The group may have been dissolved since."""
     try:
         await context.services.entities.group(receipt.timeline.split("\x1f")[1])
     except UnknownGroup:

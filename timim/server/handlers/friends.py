@@ -48,7 +48,7 @@ async def _each(
     reply = wire.FriendResultsReply()
     wanted = list(users)
     if len(wanted) > AT_ONCE:
-        raise InvalidArgument(f"the request has {len(wanted)} accounts, the limit is {AT_ONCE}; split the request", code=30001)
+        raise InvalidArgument(f"the request has {len(wanted)} accounts; the limit is {AT_ONCE}; split the request", code=30001)
     actor = acting(context, account)
     await _person(context, actor)
     for user in wanted:
@@ -227,7 +227,7 @@ async def add_groups(context: RequestContext, body: wire.FriendGroupsRequest) ->
 
 @HANDLERS.serve(wire.DELETE_FRIEND_GROUPS)
 async def delete_groups(context: RequestContext, body: wire.FriendGroupsRequest) -> wire.FriendResultsReply:
-    """Delete friend groups; the friends stay."""
+    """Delete friend groups, without removing the friends."""
     me = await _person(context, acting(context, body.account))
     changeset = friend_rules.ungrouped(me, body.names)
     if changeset.changes:

@@ -85,7 +85,7 @@ async def modify(context: RequestContext, body: wire.ModifyMemberRequest) -> Rep
     """Change a member's role, name card, mute or custom fields."""
     card = None if isinstance(body.name_card, msgspec.UnsetType) else body.name_card
     if card is not None and (size := len(card.encode())) > CARD_LIMIT_BYTES:
-        raise bad(f"NameCard is {size} bytes long, the limit is {CARD_LIMIT_BYTES}")
+        raise bad(f"NameCard is {size} bytes long; the limit is {CARD_LIMIT_BYTES}")
     mute_s = None if isinstance(body.mute_s, msgspec.UnsetType) else body.mute_s
     if mute_s is not None and not 0 <= mute_s <= MUTE_LIMIT_S:
         raise bad(f"ShutUpTime must be 0 to {MUTE_LIMIT_S} s, not {mute_s}")
@@ -185,5 +185,5 @@ async def _infos(context: RequestContext, group: StoredGroup, users: list[str]) 
 
 def _wording(text: str) -> str:
     if (size := len(text.encode())) > WORDING_LIMIT_BYTES:
-        raise bad(f"the text of the application, answer or removal is {size} bytes long, the limit is {WORDING_LIMIT_BYTES}")
+        raise bad(f"the text of the application, answer or removal is {size} bytes long; the limit is {WORDING_LIMIT_BYTES}")
     return text

@@ -80,7 +80,7 @@ def _name(name: str) -> str:
 
 def _text(field: str, text: str) -> str:
     if (size := len(text.encode())) > TEXT_LIMITS_BYTES[field]:
-        raise bad(f"{field} is {size} bytes long, the limit is {TEXT_LIMITS_BYTES[field]}")
+        raise bad(f"{field} is {size} bytes long; the limit is {TEXT_LIMITS_BYTES[field]}")
     return text
 
 
@@ -98,7 +98,7 @@ async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire
     if body.type not in KINDS:
         raise bad(f"Type must be one of {', '.join(KINDS)}, not {body.type!r}")
     if len(body.members) > MEMBERS_AT_ONCE:
-        raise bad(f"MemberList has {len(body.members)} members, the limit is {MEMBERS_AT_ONCE}; add others later", code=10037)
+        raise bad(f"MemberList has {len(body.members)} members; the limit is {MEMBERS_AT_ONCE}; add others later", code=10037)
     if body.group_id.startswith("@TGS#"):
         raise bad("GroupId must not begin with @TGS#, which is reserved for ids that the server generates", code=10015)
     limit = context.services.settings.group_members
@@ -115,7 +115,7 @@ async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire
             raise bad(f"Role must be {ADMIN} or {MEMBER}, not {role!r}")
         members.setdefault(user, Member(role, joined=actor.now))
     if len(members) > (body.max_members or limit):
-        raise LimitReached(f"the group would have {len(members)} members, its limit is {body.max_members or limit}", code=10014)
+        raise LimitReached(f"the group would have {len(members)} members; its limit is {body.max_members or limit}", code=10014)
     try:
         group_id = checked_group_id(body.group_id) if body.group_id else f"@TGS#{secrets.token_hex(8).upper()}"
     except InvalidArgument as exc:
@@ -146,7 +146,7 @@ async def get_info(context: RequestContext, body: wire.GetGroupInfoRequest) -> w
 
 @HANDLERS.serve(wire.GET_PUBLIC_INFO)
 async def get_public_info(context: RequestContext, body: wire.GetGroupInfoRequest) -> wire.GetGroupInfoReply:
-    """Return the properties of groups that everyone may read."""
+    """Return the public properties of groups."""
 
     def demand_public(group: StoredGroup) -> None:
         if join_option(group) == CLOSED and context.user not in group.members:
@@ -162,7 +162,7 @@ async def _infos(
     context: RequestContext, group_ids: list[str], demanded: Callable[[StoredGroup], None], *, limit: int = INFOS_AT_ONCE
 ) -> wire.GetGroupInfoReply:
     if len(group_ids) > limit:
-        raise bad(f"GroupIdList has {len(group_ids)} groups, the limit is {limit}; split the request")
+        raise bad(f"GroupIdList has {len(group_ids)} groups; the limit is {limit}; split the request")
     reply = wire.GetGroupInfoReply()
     for group_id in group_ids:
         try:
@@ -343,11 +343,11 @@ async def send(context: RequestContext, body: messages.SendGroupRequest) -> mess
 
 
 def _mentions(context: RequestContext, items: list[MentionItem]) -> tuple[str, ...]:
-    """Return the mentioned users without duplicates; "" stands for all members."""
+    """Return the mentioned users without duplicates; "" means all members."""
     limit = context.services.settings.mentions_per_message
     found = dict.fromkeys("" if item.all_flag else checked_user_id(item.account) for item in items)
     if len(found) > limit:
-        raise bad(f"GroupAtInfo mentions {len(found)} users, the limit is {limit}")
+        raise bad(f"GroupAtInfo mentions {len(found)} users; the limit is {limit}")
     return tuple(found)
 
 

@@ -62,7 +62,7 @@ async def recall_c2c(context: RequestContext, body: wire.RecallC2CRequest) -> wi
 
 @HANDLERS.serve(wire.RECALL_GROUP)
 async def recall_group(context: RequestContext, body: wire.RecallGroupRequest) -> wire.RecallGroupReply:
-    """Recall messages of a group. The error of a single message is the reply's; several messages have a code each."""
+    """Recall messages of a group. The error of a single message is raised; several messages have one code each in the reply."""
     if not 0 < len(body.items) <= RECALLED_AT_ONCE:
         raise InvalidArgument(f"MsgSeqList must have 1 to {RECALLED_AT_ONCE} messages, not {len(body.items)}", code=10004)
     group_id, reply = checked_group_id(body.group_id), wire.RecallGroupReply()

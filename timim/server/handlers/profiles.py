@@ -55,7 +55,7 @@ async def set_profile(context: RequestContext, body: wire.SetProfileRequest) -> 
 async def get_profiles(context: RequestContext, body: wire.GetProfilesRequest) -> wire.GetProfilesReply:
     """Return profiles; those with a known version have no items."""
     if len(body.accounts) > wire.USERS_AT_ONCE:
-        raise InvalidArgument(f"To_Account has {len(body.accounts)} users, the limit is {wire.USERS_AT_ONCE}", code=PARAMETERS)
+        raise InvalidArgument(f"To_Account has {len(body.accounts)} users; the limit is {wire.USERS_AT_ONCE}", code=PARAMETERS)
     known = dict(zip(body.accounts, body.versions, strict=False))
     users: list[wire.UserProfile] = []
     for user in body.accounts:
@@ -85,7 +85,7 @@ def profile_items(account: StoredAccount) -> list[wire.ProfileItem]:
 
 def _with(account: StoredAccount, tag: str, value: str) -> StoredAccount:
     if (size := len(value.encode())) > VALUE_LIMIT_BYTES:
-        raise InvalidArgument(f"{tag} is {size} bytes long, the limit is {VALUE_LIMIT_BYTES}", code=PARAMETERS)
+        raise InvalidArgument(f"{tag} is {size} bytes long; the limit is {VALUE_LIMIT_BYTES}", code=PARAMETERS)
     if tag == wire.NICK:
         return replace(account, nickname=value)
     if tag == wire.FACE:
@@ -107,7 +107,7 @@ def _with(account: StoredAccount, tag: str, value: str) -> StoredAccount:
     custom = _set(account.custom, key, value)
     if len(custom) > CUSTOM_LIMIT:
         raise InvalidArgument(
-            f"the profile would have {len(custom)} custom fields, the limit is {CUSTOM_LIMIT}", code=PARAMETERS
+            f"the profile would have {len(custom)} custom fields; the limit is {CUSTOM_LIMIT}", code=PARAMETERS
         )
     return replace(account, custom=custom)
 

@@ -75,7 +75,7 @@ async def tell_receipts(context: RequestContext, group_id: str, receipts: Sequen
 
 
 async def notice_of(context: RequestContext, group_id: str, receipt: Receipt) -> session.ReceiptNotice:
-    """Return a receipt's notice, with the number of present members who have not read the message."""
+    """Return the notice for a receipt, with the number of current members who have not read the message."""
     group = await context.services.entities.group(group_id)
     may = sum(member.floor <= receipt.seq for member in group.members.values()) - (receipt.sender in group.members)
     others = max(0, may - receipt.readers)
@@ -96,7 +96,7 @@ async def read_many(
 ) -> conversation_settings.ReadConversationsReply:
     """Mark conversations as read, each up to a seq."""
     if len(body.items) > AT_ONCE:
-        raise InvalidArgument(f"TimelineReads has {len(body.items)} conversations, the limit is {AT_ONCE}", code=90011)
+        raise InvalidArgument(f"TimelineReads has {len(body.items)} conversations; the limit is {AT_ONCE}", code=90011)
     return conversation_settings.ReadConversationsReply(states=[await _read_one(context, item) for item in body.items])
 
 

@@ -82,7 +82,7 @@ class HandlerRegistry:
 
     @classmethod
     def sum_of(cls, *registries: HandlerRegistry) -> HandlerRegistry:
-        """Return one registry with the handlers of all.
+        """Return a registry with the handlers of all given registries.
 
         Raises:
             ValueError: Two registries have a handler of the same command.
@@ -144,7 +144,7 @@ class HandlerRegistry:
 async def retry_when_stale(context: RequestContext, work: Callable[[], Awaitable[T]]) -> T:
     """Run `work`, and again each time it raises StaleRead, up to ATTEMPTS_LIMIT times.
 
-    StaleRead means that another node changed the data first; nothing was stored, and the stale values left the cache.
+    StaleRead means that another node changed the data first; nothing was stored, and the cache dropped the stale values.
     """
     for attempt in range(ATTEMPTS_LIMIT - 1):
         try:

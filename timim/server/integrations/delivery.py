@@ -1,9 +1,10 @@
 """Delivery feeds notify the operator's back end of stored messages, in the order of each timeline, at least once.
 
 Each timeline has a cursor, the seq of the last delivered entry (`store/delivery_cursors.py`), which advances after a delivery.
-One node at a time delivers a timeline, under a lock (`store/locks.py`), and it may be another node than the one that stored the
-entries. So a crash loses nothing, and repeats at most the delivery in progress, with the same id. A failed delivery is retried
-after a growing delay, before the later messages of its timeline. Entries older than `give_up_s` are skipped.
+A timeline is delivered by one node at a time, which holds its lock (`store/locks.py`). This can be any node, not only the one
+that stored the entries. A crash loses nothing, and repeats at most the delivery in progress, with the same id. A failed
+delivery is retried after a growing delay, before the later messages of its timeline. Entries older than `give_up_s` are
+skipped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Receivers of delivery feeds: offline pushes, and the callbacks after sending.
+"""Receivers of stored entries from the delivery feeds: the offline push, and the callbacks after sending.
 
 A push goes to the users who have no device online at the time of the push and have not muted the conversation. Its text is the
 sender's name and the text of all elems in order without a separator, as in the Tencent IM SDK guide. Tips, actions and online

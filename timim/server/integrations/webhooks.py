@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import httpx2
 
 log = logging.getLogger("timim.server")
-REPLY_LIMIT_BYTES = 64 * 1024  # five times the limit of a message
+REPLY_LIMIT_BYTES = 64 * 1024  # five times the size limit of a message
 CALLS_AT_ONCE = 64  # connections to one back end; further calls wait
 STATES_LIMIT = 10_000
 STATE = "State.StateChange"
@@ -169,7 +169,7 @@ class BeforeSendWebhook:
 
         Raises:
             ServerRefused: The back end refused the message, with its own code (120001 to 130000) or 20006 (C2C) and 10016
-                (group). With `required`, also if the back end did not respond.
+                (group). If `required`, also because the back end did not respond.
         """
         denied = DENIED_GROUP if group else DENIED_C2C
         try:
@@ -178,7 +178,7 @@ class BeforeSendWebhook:
             if self._required:
                 text = "the operator's back end did not respond; the message was not stored, send it again later"
                 raise ServerRefused(text, code=denied) from exc
-            log.warning("accepted a message of %s without the callback before sending: %s", facts["From_Account"], exc.info)
+            log.warning("accepted a message of %s although the callback failed: %s", facts["From_Account"], exc.info)
             return ApprovedMessage(body, cloud_custom_data)
         if verdict.error_code:
             own = 120_001 <= verdict.error_code <= 130_000
@@ -225,7 +225,7 @@ class StateCallbacks:
         try:
             self._queue.put_nowait({"EventTime": int(self._now() * 1000), "Info": info})
         except asyncio.QueueFull:
-            log.warning("dropped the state change %s of %s: %s reports are queued already", action, user, STATES_LIMIT)
+            log.warning("dropped the state change %s of %s: the queue is full (%s entries)", action, user, STATES_LIMIT)
 
     async def _work(self) -> None:
         while True:
@@ -236,6 +236,6 @@ class StateCallbacks:
                     break
                 except WebhookFailed as exc:
                     if wait_s is None:
-                        log.warning("dropped a state change after three attempts: %s", exc.info)
+                        log.warning("dropped a state change after three failed calls of the webhook: %s", exc.info)
                     else:
                         await asyncio.sleep(wait_s)

@@ -190,7 +190,7 @@ class ActionPoster:
         """Check that the user may do the action.
 
         Raises:
-            ServerRefused: The user may not; a recall of another user's message has no time window.
+            ServerRefused: The user may not do it. A group admin may recall other users' messages at any time.
         """
         if isinstance(destination, C2CDestination):
             self._require_own(request, message)
@@ -217,7 +217,7 @@ class ActionPoster:
     def _require_own(self, request: ActionRequest, message: EntryPayload) -> None:
         _require_from_user(message)
         if request.kind != MessageActionKind.REACT and message.from_account != request.user and not request.admin:
-            raise NoPermission(f"{request.user!r} cannot {request.kind} a message of {message.from_account!r}, its sender can")
+            raise NoPermission(f"{request.user!r} cannot {request.kind} this message; only {message.from_account!r} can")
 
     def _require_in_time(self, request: ActionRequest, target: StoredEntry, *, code: int) -> None:
         window_s = self._limits.recall_window_s
@@ -225,7 +225,7 @@ class ActionPoster:
             raise RecallTooLate(f"the message is too old; a sender can recall it within {window_s:g} s", code=code)
 
     async def _require_stored_already(self, new: NewAction, refusal: ServerRefused) -> None:
-        """Raise the refusal, unless the action is a retry of a stored one, to which later restrictions do not apply."""
+        """Raise the refusal, unless the action is already stored: a retry is not subject to later restrictions."""
         entry = NewEntry(new.timeline, new.sender, new.msg_key, new.fingerprint, b"", new.time)
         if new.msg_key is None or await self._store.timelines.find_existing(entry) is None:
             raise refusal
@@ -313,7 +313,7 @@ def _require_from_user(message: EntryPayload) -> None:
     """Check that a message was sent by a user.
 
     Raises:
-        NoPermission: It is a tip or a notice of the server.
+        NoPermission: The message is a tip or a notice of the server.
     """
     if any(elem.msg_type in SERVER_ELEMS for elem in split_body(message.msg_body)):
         raise NoPermission("tips and notices of the server cannot be recalled, edited or reacted to")

@@ -1,6 +1,6 @@
-"""Destinations of messages: another user, or a group. A destination has the data that decide about the message.
+"""Destinations of messages: another user, or a group. A destination has the data that decides if a message is accepted.
 
-Invariant: a destination is as fresh as the cache when `resolve` returned, so code that awaits something must resolve again.
+Invariant: a destination was current when `resolve` returned. Code that has awaited something since must resolve again.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class GroupDestination:
     """A group, with its members."""
 
     push_kind: ClassVar[int] = session.EVENT_GROUP_MESSAGE
-    contacts: ClassVar[tuple[str, ...]] = ()  # the conversation is in the members' lists since they joined
+    contacts: ClassVar[tuple[str, ...]] = ()  # the members' lists got the conversation when they joined
 
     def __init__(self, group: StoredGroup) -> None:
         self.group = group

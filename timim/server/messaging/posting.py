@@ -146,7 +146,7 @@ class MessagePoster:
     async def _run_before_send_webhook(
         self, outgoing: OutgoingMessage, destination: Destination, *, online: bool
     ) -> ApprovedMessage | PostResult:
-        """Run the before-send webhook. Retries of stored messages and senders outside the conversation skip the webhook."""
+        """Run the before-send webhook, except for a retry of a stored message, or a sender outside the conversation."""
         existing = await self._store.timelines.find_existing(self._entry(outgoing, destination.timeline, b""))
         if existing is not None:
             self._metrics.duplicates.inc()

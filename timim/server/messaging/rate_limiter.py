@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-BUCKETS_LIMIT = 10_000  # groups in memory; a full bucket equals none, so full ones are removed first
+BUCKETS_LIMIT = 10_000  # groups in memory; a full bucket has the effect of a new one, so full buckets are removed first
 
 # Share of the bucket that is reserved for higher priorities. High priority may overdraw the bucket ten times: it is not refused
 # at ten times the rate, but a flood of messages with this priority is limited too.
@@ -26,7 +26,7 @@ class GroupRateLimiter:
     def __init__(self, rate: float, burst_s: float) -> None:
         self._rate = rate
         self._capacity = max(1.0, rate * burst_s)
-        self._buckets: dict[str, tuple[float, float]] = {}  # group → tokens, and the time of that number
+        self._buckets: dict[str, tuple[float, float]] = {}  # group → number of tokens, and the time when it was computed
 
     def admit(self, group_id: str, priority: str, now: float) -> float:
         """Take a token and return 0, or return the seconds until a message of this priority is admitted."""

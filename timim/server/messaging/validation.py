@@ -24,7 +24,7 @@ class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         origin: Number of the sender's session, or 0.
         lookup_only: Look up the seq of a stored message instead of sending.
-        mentions: The mentioned users; "" stands for all members.
+        mentions: The mentioned users; "" means all members.
         receipt: Request read receipts.
     """
 
@@ -67,11 +67,11 @@ class MessageValidator:
         """
         size = len(bytes(outgoing.msg_body))
         if size > self.max_message_bytes:
-            raise MessageTooLong(f"MsgBody is {size} bytes long, the limit is {self.max_message_bytes}", code=93000)
+            raise MessageTooLong(f"MsgBody is {size} bytes long; the limit is {self.max_message_bytes}", code=93000)
         if not 0 <= outgoing.random < 1 << 32 or not 0 <= outgoing.client_time < 1 << 32:
             raise InvalidArgument("MsgRandom and MsgClientTime must be 0 to 4294967295", code=90005)
         if isinstance(outgoing.push, PushInfo) and (size := len(encode(outgoing.push))) > PUSH_LIMIT_BYTES:
-            raise MessageTooLong(f"OfflinePushInfo is {size} bytes long, the limit is {PUSH_LIMIT_BYTES}", code=93000)
+            raise MessageTooLong(f"OfflinePushInfo is {size} bytes long; the limit is {PUSH_LIMIT_BYTES}", code=93000)
         try:
             members = split_body(outgoing.msg_body)
         except ProtocolError as exc:

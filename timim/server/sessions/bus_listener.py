@@ -25,7 +25,7 @@ class Backlog(Protocol):
 
 
 class BusListener:
-    """The listener of this node. `rng` spreads the devices that compare after a possible loss."""
+    """The listener of this node. `rng` gives the delays after which devices compare their seqs when events may be lost."""
 
     def __init__(
         self, fanout: Fanout, entities: EntityCache, device_slots: DeviceSlots, backlog: Backlog, rng: random.Random
@@ -41,7 +41,7 @@ class BusListener:
         self._fanout.receive(event)
 
     def invalidate(self, facts: Invalidation) -> None:
-        """Remove entities from the cache that another node has changed."""
+        """Remove from the cache the entities that another node has changed."""
         self._entities.invalidate(facts)
 
     def online(self, user: str) -> bool:

@@ -1,6 +1,6 @@
 """Device slots limit the devices of a user that are online together. The latest login gets the slot and ends the older session.
 
-A device that reconnects does not take the slot from a device that logged in meanwhile, on any node. The store records the
+A device that reconnects does not take the slot from a device that has logged in since, on any node. The store records the
 holder of each slot; a login announced by another node makes this node check the store.
 """
 
@@ -56,7 +56,7 @@ class DeviceSlots:
         client = session.client
         of_its_run = (other for other in self._fanout.of(session.user) if client.run and other.client.run == client.run)
         if any(other.client.attempt > client.attempt for other in of_its_run):
-            raise KickedOffline("a later login of this device was processed first; this one was given up")
+            raise KickedOffline("a later login of this device was processed first; this login was refused")
         slot = self._slot(client.platform)
         async with self._user_lock(session.user):
             if slot is not None and not await self._store.acquire(session.user, slot, client.device, resumed=client.resumed):
@@ -79,7 +79,7 @@ class DeviceSlots:
         self._spawn_recheck(login.user, login.platform)
 
     def recheck_session(self, session: Session) -> None:
-        """Check the holder of a session's slot, because the announcement of a login on another node may be lost."""
+        """Check the holder of a session's slot after a loss of events: a login on another node may have taken the slot."""
         self._spawn_recheck(session.user, session.client.platform)
 
     async def recheck(self, user: str, platform: str) -> None:

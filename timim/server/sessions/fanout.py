@@ -28,7 +28,7 @@ class Fanout:
         self._sessions.setdefault(session.user, {})[session.number] = session
 
     def remove(self, session: Session) -> None:
-        """Remove a session, if it is there."""
+        """Remove a session, if it is registered."""
         devices = self._sessions.get(session.user)
         if devices is not None:
             devices.pop(session.number, None)

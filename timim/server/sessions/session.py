@@ -60,7 +60,7 @@ class ClientInfo:
 class Session:
     """One logged-in device.
 
-    `_out` queues encoded frames, lists of push events, and None (skip one push number).
+    `_out` queues encoded frames and lists of push events. None in the queue skips one push number.
     """
 
     def __init__(self, user: str, tiny_id: str, client: ClientInfo, *, queue_bytes: int, now: Callable[[], float]) -> None:

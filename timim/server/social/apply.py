@@ -34,7 +34,7 @@ class ChangesetApplier:
         """Store changes and entries in one transaction, then push the notices. Cancelling does not stop the work.
 
         Nothing may be awaited between deciding a changeset and this call: the entities from which it was decided must
-        still be the current ones.
+        not have changed since.
 
         Raises:
             GroupExists: The id of a new group is taken.
@@ -45,7 +45,7 @@ class ChangesetApplier:
             NewEntry(n.timeline, "", None, b"", n.tail, int(self._now()), contacts=(n.user,) if n.user else ())
             for n in changeset.notices
         ]
-        applied = self._entities.apply(changeset.changes, entries)  # the cache has the changes from here on
+        applied = self._entities.apply(changeset.changes, entries)  # from now on, the cache has the changes
         task = asyncio.create_task(self._publish(changeset.notices, applied), name="timim changeset")
         self._under_way.add(task)
         task.add_done_callback(self._done)

@@ -72,7 +72,7 @@ class EntityCache:
         return self._cache_read(self._accounts, "account", user, account, learned)
 
     async def group(self, group_id: str) -> StoredGroup:
-        """Return a group. It is the current one until the caller awaits something. Raises UnknownGroup."""
+        """Return a group. The value may be stale as soon as the caller awaits something. Raises UnknownGroup."""
         group = self._groups.get(group_id)
         if group is None or self._is_stale("group", group_id):
             learned = self._invalidations
@@ -108,7 +108,7 @@ class EntityCache:
         self._mark_stale(facts)
 
     def invalidate_all(self, *, away: bool) -> None:
-        """Mark all entities as stale. While the bus is `away`, read each entity again whenever it is used."""
+        """Mark all entities as stale. While the bus is disconnected (`away`), read each entity at every use."""
         self._invalidations += 1
         self._trusting = not away
         self._stale |= {("account", user) for user in self._accounts}

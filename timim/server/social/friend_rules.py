@@ -40,7 +40,7 @@ class Person:
 def checked_text(name: str, text: str, limit: int) -> str:
     """Return `text` if it has at most `limit` bytes. Raises InvalidArgument (30001)."""
     if (size := len(text.encode())) > limit:
-        raise InvalidArgument(f"{name} is {size} bytes long, the limit is {limit}", code=30001)
+        raise InvalidArgument(f"{name} is {size} bytes long; the limit is {limit}", code=30001)
     return text
 
 
@@ -55,7 +55,7 @@ def added(
     Raises:
         InvalidArgument: The users are the same, or a text is too long (30001).
         Blacklisted: One user is on the blacklist of the other (30515, 30525).
-        FriendRefused: The peer allows nobody to add them.
+        FriendRefused: The peer accepts no friend requests.
         LimitReached: One of the users has too many friends, friend groups or applications.
     """
     if peer.user == me.user:
@@ -79,7 +79,7 @@ def added(
                 len(peer.relationships.received_requests) >= APPLICATIONS_LIMIT
                 and me.user not in peer.relationships.received_requests
             ):
-                text = f"{peer.user!r} has {APPLICATIONS_LIMIT} unanswered friend requests, the limit; try again later"
+                text = f"{peer.user!r} has {APPLICATIONS_LIMIT} unanswered friend requests, which is the limit; try again later"
                 raise LimitReached(text, code=30012)
             application = StoredApplication(wording, wanted.source, remark, wanted.group, both, now)
             asked = wire.FriendApplicationItem(
@@ -132,7 +132,7 @@ def answered(me: Person, peer: Person, answer: sns.ApplicationAnswer, *, now: in
 
 
 def withdrawn(me: Person, peer: Person, *, mine: bool) -> Changeset:
-    """Delete a friend request: the one to `peer` with `mine`, else the one of `peer`. Raises NoSuchApplication."""
+    """Delete the friend request to `peer` if `mine`, otherwise the one from `peer`. Raises NoSuchApplication."""
     owner, asker = (peer, me) if mine else (me, peer)
     if asker.user not in owner.relationships.received_requests:
         raise NoSuchApplication(f"there is no friend request of {asker.user!r} to {owner.user!r}")
@@ -142,7 +142,7 @@ def withdrawn(me: Person, peer: Person, *, mine: bool) -> Changeset:
 
 
 def deleted(me: Person, peer: Person, *, both: bool) -> Changeset:
-    """Delete a friend, with `both` also the friendship in the other direction. Raises NotFriends (31704)."""
+    """Delete a friend. If `both`, delete the friendship in the other direction too. Raises NotFriends (31704)."""
     ours = peer.user in me.relationships.friends
     theirs = both and me.user in peer.relationships.friends
     if not ours and not theirs:
@@ -190,7 +190,7 @@ def blocked(me: Person, peer: Person, *, now: int) -> Changeset:
     if peer.user in me.relationships.blocked:
         return changeset
     if len(me.relationships.blocked) >= BLACKLIST_LIMIT:
-        raise LimitReached(f"the blacklist has {BLACKLIST_LIMIT} users, the limit; remove one first", code=30013)
+        raise LimitReached(f"the blacklist has {BLACKLIST_LIMIT} users, which is the limit; remove one first", code=30013)
     changeset.change(ch.SetBlocked(me.user, peer.user, now))
     changeset.notify(relation(me.user, wire.RelationContent(push_type=RelationType.BLACKLIST_ADDED, blocked=[peer.user])))
     for owner, other in ((me, peer), (peer, me)):
@@ -227,7 +227,7 @@ def grouped(me: Person, names: Iterable[str], users: Iterable[str]) -> Changeset
 
 
 def ungrouped(me: Person, names: Iterable[str]) -> Changeset:
-    """Remove friend groups. Their friends stay friends."""
+    """Remove friend groups, without removing their friends."""
     gone = set(names) & set(me.relationships.friend_groups)
     changeset = Changeset()
     if gone:
@@ -260,7 +260,7 @@ def _befriend(
     if other.user in owner.relationships.friends:
         return
     if len(owner.relationships.friends) >= limit:
-        raise LimitReached(f"{owner.user!r} has {limit} friends, the limit", code=30010 if mine else 30014)
+        raise LimitReached(f"{owner.user!r} has {limit} friends, which is the limit", code=30010 if mine else 30014)
     changeset.change(ch.SetFriend(owner.user, other.user, friend))
     _add_missing_groups(changeset, owner, friend.groups)
     changeset.notify(relation(owner.user, wire.RelationContent(push_type=RelationType.FRIEND_ADDED, added=[other.user])))

@@ -92,7 +92,7 @@ def role_of(group: StoredGroup, user: str) -> str:
 
 
 def require(group: StoredGroup, user: str, act: Permission) -> None:
-    """Require a permission. Raises NotAMember, OwnerCannotQuit (10009) or NoPermission (10007)."""
+    """Check that a user has a permission in a group. Raises NotAMember, OwnerCannotQuit (10009) or NoPermission (10007)."""
     role = role_of(group, user)
     if role == STRANGER:
         raise NotAMember(f"{user!r} is not in group {group.group_id!r}")
@@ -104,9 +104,9 @@ def require(group: StoredGroup, user: str, act: Permission) -> None:
 
 
 def require_over(group: StoredGroup, user: str, act: Permission, target: str) -> None:
-    """Require a permission over another member.
+    """Check that a user has a permission over another member.
 
-    Nobody has a permission over the owner, and an admin has none over other admins.
+    No member has a permission over the owner, and no admin over another admin.
 
     Raises:
         NotAMember: The user is not a member of the group.

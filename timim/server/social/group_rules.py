@@ -119,7 +119,7 @@ def invited(
 def answered(
     actor: Actor, group: StoredGroup, applicant: StoredAccount, *, agree: bool, wording: str, limit: int, inviting: bool = False
 ) -> Changeset:
-    """Accept or refuse an application or, with `inviting`, a requested invitation.
+    """Accept or refuse an application or, if `inviting`, a requested invitation.
 
     Raises:
         NoPermission: The user may not approve applications.
@@ -267,7 +267,7 @@ def edited(
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
-    """New values of a member; None leaves a value unchanged. `mute_s` is the length of a mute from now on, 0 ends it."""
+    """New values of a member; None leaves a value unchanged. The member is muted for `mute_s` from now; 0 unmutes."""
 
     role: str | None = None
     name_card: str | None = None
@@ -333,7 +333,7 @@ def _enter(changeset: Changeset, actor: Actor, group: StoredGroup, accounts: Seq
     """Add accounts that are not members. The tip is the first entry that they see. Raises LimitReached."""
     limit = min(limit, group.max_members or limit)
     if len(group.members) + len(accounts) > limit:
-        raise LimitReached(f"group {group.group_id!r} is full: {len(group.members)} members, the limit is {limit}", code=10014)
+        raise LimitReached(f"group {group.group_id!r} is full: {len(group.members)} members; the limit is {limit}", code=10014)
     from_now = KINDS[group.type] not in HISTORY_FROM_BEFORE
     members = {account.user_id: Member(MEMBER, joined=actor.now) for account in accounts}
     changeset.change(ch.InsertMembers(group.group_id, members, from_now))
@@ -346,7 +346,7 @@ def _enter(changeset: Changeset, actor: Actor, group: StoredGroup, accounts: Seq
 
 def _check_applications_limit(group: StoredGroup, users: Iterable[str]) -> None:
     if len(group.applications.keys() | set(users)) > APPLICATIONS_LIMIT:
-        text = f"group {group.group_id!r} has {APPLICATIONS_LIMIT} unanswered applications, the limit; answer some first"
+        text = f"group {group.group_id!r} has {APPLICATIONS_LIMIT} unanswered applications, its limit; answer some first"
         raise LimitReached(text, code=10014)
 
 
@@ -370,5 +370,5 @@ def merged(known: Mapping[str, str], changed: Mapping[str, str], limit: int, wha
     """Return `known` updated with `changed`, without empty values. Raises InvalidArgument if there are more than `limit`."""
     after = {key: value for key, value in {**known, **changed}.items() if value}
     if len(after) > limit:
-        raise InvalidArgument(f"{len(after)} {what} are too many, the limit is {limit}", code=10004)
+        raise InvalidArgument(f"{len(after)} {what} are too many; the limit is {limit}", code=10004)
     return after

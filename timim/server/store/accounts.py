@@ -19,7 +19,7 @@ class AccountStore:
         self._engine = engine
 
     async def get(self, user: str) -> StoredAccount | None:
-        """Return an account, None if it does not exist."""
+        """Return an account, or None if it does not exist."""
         return await self._engine.read(partial(account, user))
 
     async def ensure(self, user: str, *, nickname: str = "", face_url: str = "") -> StoredAccount:

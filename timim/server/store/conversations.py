@@ -44,13 +44,13 @@ class ConversationStore:
         return await self._engine.write(partial(set_read, user, timeline, seq, time))
 
     async def read_time(self, user: str, timeline: str) -> int:
-        """Return the time of the last entry that this user has read, 0 if there is none."""
+        """Return the time of the last entry that this user has read, or 0 if there is none."""
         return await self._engine.read(partial(read_time, user, timeline))
 
     async def change(self, user: str, timeline: str, change_: ConversationChange, *, time: int) -> UserConversation | None:
         """Change the pin, the mute or the draft of a conversation.
 
-        Return the new state without entries, None if the user is not a member of that group.
+        Return the new state without entries, or None if the user is not a member of that group.
         """
         return await self._engine.write(partial(change, user, timeline, change_, time))
 

@@ -29,7 +29,7 @@ class DeliveryCursorStore:
         return await self._engine.read(partial(backlog, feed, limit))
 
     async def get(self, feed: str, timeline: str) -> int:
-        """Return the last delivered seq, 0 for none."""
+        """Return the last delivered seq, or 0 for none."""
         return await self._engine.read(partial(cursor, feed, timeline))
 
     async def advance(self, feed: str, timeline: str, seq: int) -> None:
@@ -48,7 +48,7 @@ def backlog(feed: str, limit: int) -> Operation[list[str]]:
 
 
 def cursor(feed: str, timeline: str) -> Operation[int]:
-    """Select the last delivered seq, 0 for none."""
+    """Select the last delivered seq, or 0 for none."""
     row = yield from first_row(
         "SELECT o.seq FROM outlets o JOIN timelines t ON t.id=o.timeline WHERE o.outlet=? AND t.name=?", feed, timeline
     )

@@ -21,7 +21,7 @@ class DeviceSlotStore:
         return await self._engine.write(partial(acquire, user, slot, device, resumed))
 
     async def holder(self, user: str, slot: str) -> str | None:
-        """Return the device that owns the slot, None if the slot is free."""
+        """Return the device that owns the slot, or None if the slot is free."""
         return await self._engine.read(partial(holder, user, slot))
 
     async def release(self, user: str, slot: str, device: str) -> None:

@@ -85,7 +85,7 @@ GROUP_JSON_FIELDS = (
     "custom",
     "attributes",
     "attributes_seq",
-)  # stored in one JSON column: read and written together
+)  # stored in one JSON column, because these values are read and written together
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class UserConversation:
 
     `floor` is the first seq that this user may see. `last` is the last message; actions do not count. `action_seq` is
     the seq of the last action. `peer_read_seq` is the last seq that the peer of a C2C conversation has read. `pinned` is
-    the time at which the user pinned the conversation, 0 if it is not pinned.
+    the time at which the user pinned the conversation, or 0 if it is not pinned.
     """
 
     timeline: str
@@ -210,7 +210,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A user's read seq after a change. `risen` is set if the seq increased; `receipts` are those that changed thereby."""
+    """A user's read seq after a change. `risen` is set if the seq increased; `receipts` are those that the change affects."""
 
     seq: int
     unread: Unread

@@ -29,7 +29,7 @@ class GroupStore:
         await self._engine.submit(partial(apply, ch.InsertGroup(group)))
 
     async def get(self, group_id: str) -> StoredGroup | None:
-        """Return a group, None if it does not exist or was dissolved."""
+        """Return a group, or None if it does not exist or was dissolved."""
         return await self._engine.read(partial(group, group_id))
 
     async def of_user(self, user: str) -> list[StoredGroup]:

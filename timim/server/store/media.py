@@ -1,8 +1,8 @@
 """Media content in SQL: unfinished uploads, complete blobs, read access, and garbage collection.
 
 An object is a sequence of bytes that is stored once; a blob is one user's name for an object. A reference is recorded in
-the transaction that stores the entry, and only if the sender may read the blob. A blob with a reference is never collected.
-An operation that depends on a row updates it, so that a concurrent removal on another node waits, and then checks again.
+the transaction that stores the entry, and only if the sender may read the blob. A blob with a reference is never deleted.
+An operation that depends on a row updates the row. A concurrent removal on another node then waits, and checks again.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class MediaStore:
         await self._engine.write(partial(touch, owner, upload, now))
 
     async def finish(self, owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[int], *, now: int) -> Blob | None:
-        """Turn a complete upload into a blob with the hash of `whole`. Return None if the upload was dropped meanwhile.
+        """Turn a complete upload into the blob described by `whole`. Return None if the upload was deleted meanwhile.
 
         If `uuid` is the upload's own name, the blob gets it. Otherwise the owner's existing blob of the same bytes is
         returned if there is one.
@@ -58,7 +58,7 @@ class MediaStore:
         return await self._engine.write(partial(finish, owner, upload, whole, uuid, parts, now))
 
     async def drop(self, owner: str, upload: str) -> str | None:
-        """Delete an upload. Return the object whose parts must be deleted, None if the upload does not exist."""
+        """Delete an upload. Return the object whose parts must be deleted, or None if the upload does not exist."""
         return await self._engine.write(partial(drop, owner, upload))
 
     async def readable(self, uuid: str, user: str) -> Blob | None:
@@ -66,7 +66,7 @@ class MediaStore:
         return await self._engine.read(partial(readable, uuid, user))
 
     async def grant(self, sender: str, user: str, names: Sequence[MediaRef], *, now: int) -> None:
-        """Let the recipient of an online message read its content until the content is collected.
+        """Let the recipient of an online message read its content until `collect` deletes the content.
 
         Raises:
             InvalidElem: The sender may not read the content.
@@ -97,12 +97,12 @@ def begin(owner: str, upload: str, wanted: Upload, now: int, open_limit: int) ->
     standing = yield from find(owner, upload)
     if standing is not None:
         if (standing.hash, standing.size) != (wanted.hash, wanted.size):
-            raise InvalidArgument(f"Upload {upload!r} has other content; choose another name", code=6017)
+            raise InvalidArgument(f"upload {upload!r} already exists with other content; choose another name", code=6017)
         yield from touch(owner, upload, now)
         return standing
     counted = yield from first_row("SELECT count(*) FROM media_uploads WHERE owner=?", owner)
     if counted is not None and counted[0] >= open_limit:
-        info = f"{counted[0]} uploads are unfinished, the limit is {open_limit}; finish or drop one"
+        info = f"{counted[0]} uploads are unfinished; the limit is {open_limit}; finish or drop one"
         raise RateLimited(info, retry_after=60.0)
     yield Execute(
         "INSERT INTO media_uploads VALUES(?,?,?,?,?,?)", (owner, upload, wanted.object, wanted.hash, wanted.size, now)
@@ -143,7 +143,7 @@ def finish(owner: str, upload: str, whole: Upload, uuid: str, parts: Sequence[in
 
 
 def drop(owner: str, upload: str) -> Operation[str | None]:
-    """Delete an upload. Return the object whose parts must be deleted, None if the upload does not exist."""
+    """Delete an upload. Return the object whose parts must be deleted, or None if the upload does not exist."""
     row = yield from first_row("DELETE FROM media_uploads WHERE owner=? AND upload=? RETURNING object", owner, upload)
     if row is None:
         return None
@@ -164,7 +164,7 @@ def refer(sender: str, timeline: int, seq: int, names: Sequence[MediaRef], now: 
 
 
 def grant(sender: str, user: str, names: Sequence[MediaRef], now: int) -> Operation[None]:
-    """Let the recipient of an online message read its content until the content is collected. Raises InvalidElem."""
+    """Let the recipient of an online message read its content until `collect` deletes the content. Raises InvalidElem."""
     for uuid in (yield from _allowed(sender, names, now)):
         yield Execute("INSERT INTO media_grants VALUES(?,?) ON CONFLICT(uuid, user_id) DO NOTHING", (uuid, user))
 
@@ -200,7 +200,7 @@ def collect(uploads_before: int, blobs_before: int) -> Operation[list[str]]:
             (uuid, blobs_before, uuid),
         )
         if not gone:
-            continue  # an entry that refers to the blob was stored meanwhile
+            continue  # an entry that refers to the blob has been stored since
         yield Execute("DELETE FROM media_grants WHERE uuid=?", (uuid,))
         yield Execute("UPDATE media_objects SET size=size WHERE object=?", (object,))
         unneeded = yield Execute(
@@ -230,7 +230,7 @@ def _touched(uuid: str, now: int) -> Operation[bool]:
 
 
 def _own(owner: str, hash: str) -> Operation[Blob | None]:
-    """Select this user's blob of these bytes."""
+    """Select a user's blob by the hash of its bytes."""
     row = yield from first_row(f"{_BLOB} WHERE o.hash=? AND b.owner=? ORDER BY b.uuid LIMIT 1", hash, owner)
     return _blob(row) if row else None
 

@@ -102,13 +102,13 @@ def apply(action: NewAction) -> Operation[StoredAction]:
 
 
 def _existing(action: NewAction, seq: int, target: StoredEntry) -> Operation[StoredAction]:
-    """Return the earlier action that had the same effect; its seq is 0 if there was none."""
+    """Return the earlier action that had the same effect, or an action with seq 0 if there was none."""
     entry = (yield from timelines.entry_at(action.timeline, seq)) if seq else None
     return StoredAction(seq, entry.time if entry else 0, entry.tail if entry else b"", False, target)
 
 
 def _reacted(state: EntryState, facts: EntryAction, action: NewAction) -> list[Reaction] | None:
-    """Return all reactions of the message after this action, None if the action changes nothing."""
+    """Return all reactions of the message after this action, or None if the action changes nothing."""
     known = {one.reaction: list(one.users) for one in state.reactions}
     users = known.setdefault(facts.reaction, [])
     if (action.sender in users) is not bool(facts.removed):

@@ -1,4 +1,4 @@
-"""Row changes of a changeset: a closed set that the cache and the store apply, each in its own way."""
+"""Row changes of a changeset. The cache and the store each implement every class of this module."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SetGroup:
 
 @dataclass(frozen=True, slots=True)
 class DissolveGroup:
-    """Remove all members of a group. Its id stays taken, so that no new group gets the old history."""
+    """Remove all members of a group. Its id cannot be used again, so that no new group gets the old history."""
 
     group_id: str
     users: tuple[str, ...]
@@ -42,7 +42,7 @@ class DissolveGroup:
 
 @dataclass(frozen=True, slots=True)
 class InsertMembers:
-    """Insert members. With `from_now` they see the timeline from the next entry on, and their `floor` is ignored."""
+    """Insert members. If `from_now`, they see the timeline from its next entry on, and their `floor` is ignored."""
 
     group_id: str
     members: Mapping[str, Member]

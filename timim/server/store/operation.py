@@ -25,7 +25,7 @@ class Execute(NamedTuple):
 
 
 class ExecuteMany(NamedTuple):
-    """One statement for each of `rows`. SQLite sends one row with the number of changed rows; PostgreSQL sends none."""
+    """A statement to execute for each of `rows`. SQLite returns the number of changed rows, in one row; PostgreSQL no row."""
 
     sql: str
     rows: Sequence[Sequence[Any]]
@@ -59,7 +59,7 @@ class SqlEngine(Protocol):
         ...
 
     async def write(self, op: StartOperation[T]) -> T:
-        """Execute a write whose order with other writes does not matter. Cancelling stops the waiting, not the write."""
+        """Execute a write whose order with other writes does not matter. Cancelling does not stop the write."""
         ...
 
     async def read(self, op: StartOperation[T]) -> T:

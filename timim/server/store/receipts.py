@@ -59,7 +59,7 @@ def add_reader(number: int, timeline: str, seq: int, user: str, time: int) -> Op
 
 
 def add(user: str, timeline: str, seqs: Sequence[int], time: int) -> Operation[list[Receipt]]:
-    """Record that a user has read exactly these messages, as far as receipts were requested."""
+    """Record that a user has read these messages. Messages without a requested receipt are ignored."""
     found: list[Receipt] = []
     for seq in seqs:
         row = yield from first_row(

@@ -50,7 +50,7 @@ class TimelineStore:
         return await self._engine.submit(partial(find_existing, entry))
 
     async def entry(self, timeline: str, seq: int) -> StoredEntry | None:
-        """Return one entry, None if it does not exist."""
+        """Return one entry, or None if it does not exist."""
         return await self._engine.read(partial(entry_at, timeline, seq))
 
     async def page(self, timeline: str, first: int, last: int, limit: int) -> TimelinePage:
@@ -121,7 +121,7 @@ def append_all(entries: Sequence[NewEntry]) -> Operation[list[Appended | MsgIdCo
     """Append many entries in as few statements as their timelines allow.
 
     The entries must refer to no content, mention nobody and request no receipts. Entries of new timelines are appended
-    one by one, and so are all of them if one already exists.
+    one by one. If one of the entries already exists, all are appended one by one.
     """
     if len(entries) == 1:
         return (yield from one_by_one(entries))

@@ -26,7 +26,7 @@ def test_a_message_at_its_limit_passes_and_one_byte_more_is_refused() -> None:
     message = outgoing()
     size = len(bytes(message.msg_body))
     assert MessageValidator(size).check(message) == ()
-    with pytest.raises(MessageTooLong, match=f"{size} bytes long, the limit is {size - 1}") as refused:
+    with pytest.raises(MessageTooLong, match=f"{size} bytes long; the limit is {size - 1}") as refused:
         MessageValidator(size - 1).check(message)
     assert refused.value.code == 93000
 

@@ -74,7 +74,7 @@ def test_a_full_list_and_a_long_wording_are_refused() -> None:
     with pytest.raises(LimitReached) as theirs:
         add(person("alice"), person("bob", full), limit=1)
     assert (mine.value.code, theirs.value.code) == (30010, 30014)
-    with pytest.raises(InvalidArgument, match="257 bytes long, the limit is 256"):
+    with pytest.raises(InvalidArgument, match="257 bytes long; the limit is 256"):
         add(person("alice"), person("bob"), wording="x" * 257)
     with pytest.raises(InvalidArgument, match="themselves as a friend"):
         add(person("alice"), person("alice"))

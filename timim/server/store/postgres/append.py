@@ -1,7 +1,7 @@
 """PostgreSQL's hot path: a batch of appends in one statement, with the effect of calling `timelines.append` for each.
 
 Timelines are locked in the order of their names, so batches of several nodes cannot deadlock. The queries after the locks
-use a new snapshot, so they see a msg_id that another node has stored meanwhile.
+use a new snapshot, so they see the msg_ids that other nodes committed before the locks were granted.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def arguments(entries: Sequence[NewEntry]) -> tuple[list[Any], ...]:
     """Return the arguments of the function for these entries.
 
     Each row that the function returns is (number of the entry, counted from 1; seq; time; fingerprint of the existing
-    entry, None for a new one).
+    entry, or None for a new one).
     """
     contacts = [(n, user) for n, entry in enumerate(entries, 1) for user in entry.contacts]
     mentions = [(n, user) for n, entry in enumerate(entries, 1) for user in entry.mentions]

@@ -180,7 +180,7 @@ class PostgresEngine:
     # queued writes
 
     async def execute_batch(self, items: Sequence[_QueuedWrite]) -> Sequence[Any]:
-        """Execute an operation, or all appends up to the next operation."""
+        """Execute the first item if it is an operation, otherwise all appends before the next operation."""
         if (op := items[0].op) is not None:
             self._executing = 1
             work = partial(self._retrying, partial(self._transact, op, in_order=True))

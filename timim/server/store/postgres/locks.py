@@ -1,6 +1,6 @@
 """Cluster locks as PostgreSQL's advisory locks, on a connection of their own. They are released when it ends.
 
-The connection of a node that dies ends at once; if its machine disappears, after the keep-alives below.
+If a node dies, its connection ends immediately; if its machine disappears, after the keep-alives below.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class _PooledConnection(asyncpg.Connection):
 
 
 async def create_pool(url: str, connections: int, *, least: int = 1) -> Pool:
-    """Open a pool of at most `connections`, of which `least` are opened at once."""
+    """Open a pool of at most `connections` connections; `least` of these are opened immediately."""
     return await asyncpg.create_pool(
         url,
         min_size=least,

@@ -23,7 +23,7 @@ class MoreStatements(Exception):
 
 
 async def run(connection: Connection, op: StartOperation[T], *, one_statement: bool = False) -> T:
-    """Execute an operation. With `one_statement`, raise MoreStatements instead of executing a second statement."""
+    """Execute an operation. If `one_statement`, raise MoreStatements instead of executing a second statement."""
     steps = op()
     try:
         step, more = next(steps), False

@@ -21,7 +21,7 @@ MIGRATION_LOCK = 0x71_6D_69_6D  # an arbitrary number, the same on all nodes
 async def migrate(connection: Connection) -> None:
     """Migrate the schema to the current version.
 
-    A node that serves meanwhile locks tables in another order, so a deadlock is possible: the migration is then retried.
+    Other nodes may be serving and lock tables in another order. After a deadlock, the migration is retried.
 
     Raises:
         StorageError: The database was migrated by a newer timim.
