@@ -10,6 +10,7 @@ from typing import Protocol, cast
 
 import pytest
 
+from tests.support import fault_vfs
 from tests.support.fault_vfs import Connection, Disk
 from timim.errors import StorageError
 from timim.ids import ConversationKey, ConversationType
@@ -121,6 +122,12 @@ class Cuts:
     acked: dict[int, int] = field(default_factory=dict)
     lost: int = 0
     damaged: int = 0
+
+
+@pytest.fixture(autouse=True)
+def _blank_databases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("timim.local_store.schema.copy_blank", fault_vfs.copy_blank)
+    monkeypatch.setattr("timim.server.store.sqlite.copy_blank", fault_vfs.copy_blank)
 
 
 async def cut_again_and_again(

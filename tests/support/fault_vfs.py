@@ -11,6 +11,7 @@ import random
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from typing import Any, cast
 
 import apsw
@@ -172,6 +173,16 @@ class Connection:
             self._apsw.close(True)
         except apsw.Error:
             pass  # the power is off, so nothing can be written; sqlite3 reports no error either
+
+
+def copy_blank(build: Callable[[sqlite3.Connection], None], connection: sqlite3.Connection) -> None:
+    """Copy a blank database as the product does, by the backup of apsw: that of sqlite3 takes no other connections."""
+    target = cast("Connection", connection)._apsw
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as blank, closing(apsw.Connection(":memory:")) as source:
+        build(blank)
+        source.deserialize("main", blank.serialize())
+        with _Translated(), target.backup("main", source, "main") as backup:
+            backup.step()
 
 
 class _Cursor:
