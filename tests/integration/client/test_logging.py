@@ -115,6 +115,7 @@ async def test_no_line_has_a_text_a_signature_or_a_token(
     logged = "\n".join(f"{name} {text}" for name, _, text in lines(caplog, logging.DEBUG))
     assert "timim.engine.outbox the server stored message" in logged
     assert "timim.engine.ingest stored 1 new messages of" in logged
+    assert isinstance(signature, str)
     for secret in (*secrets, signature, token, url.rpartition("=")[2]):
         assert secret
         assert secret not in logged
