@@ -43,6 +43,7 @@ class Client:
     """Client of one account on one device, with a local store in `data_dir`.
 
     `async with client:` logs in and closes at the end, and raises the errors of `login()`. Creating a client does no I/O.
+    A client belongs to the event loop in which it is opened first; calls from another loop, thread or process are refused.
 
     Args:
         url: Address of the server, `ws://` or `wss://`.

@@ -122,9 +122,16 @@ class Dispatcher:
         self._streams: set[EventStream[Any]] = set()
         self._queues: dict[ConversationKey | None, deque[Message | ClientEvent]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.login_task: asyncio.Task[None] | None = None  # a task that lives as long as the login
         self._stopping = 0  # calls of `drain` that wait: a cancelled handler is not replaced
         self._waiting = 0
         self._room = asyncio.Event()
+
+    @property
+    def _serving(self) -> bool:
+        """False while a logout waits for handlers, and when the event loop has cancelled all tasks because it is ending."""
+        login = self.login_task
+        return not self._stopping and login is not None and not login.done() and not login.cancelling()
 
     def on_new_message(self, handler: MessageHandler) -> None:
         self._message_handlers.append(handler)
@@ -210,8 +217,9 @@ class Dispatcher:
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # mark as retrieved: SystemExit and KeyboardInterrupt end the event loop by themselves
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, SystemExit | KeyboardInterrupt):  # those end the event loop themselves
+            log.error("task %s failed", task.get_name(), exc_info=error)
 
     def _taken(self, count: int) -> None:
         self._waiting -= count
@@ -238,7 +246,7 @@ class Dispatcher:
                     for event_handler in list(self._event_handlers.get(type(item), ())):
                         await self._call(event_handler, item)
         finally:
-            if queue and not self._stopping:  # a handler cancelled its own task: the next items are delivered by another
+            if queue and self._serving:  # a handler cancelled its own task: another task delivers the next items
                 self._start(key)
             else:
                 self._taken(len(queue))  # items that were left when a logout was cancelled
@@ -252,11 +260,11 @@ class Dispatcher:
                 await result
         except asyncio.CancelledError as exc:
             if me is not None and me.cancelling():
-                if not self._stopping:
+                if self._serving:
                     self._report(handler, argument, exc)  # the handler, or the program, cancelled this task
                 raise
             self._report(handler, argument, exc)  # the handler awaited a task that was cancelled
-        except (SystemExit, KeyboardInterrupt):
+        except (SystemExit, KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as exc:  # noqa: BLE001  an exception of the user's handler is reported
             self._report(handler, argument, exc)

@@ -114,7 +114,8 @@ class Engine:
         Calls at the same time share one login, which ends when all of them are cancelled.
         """
         self.check_loop()
-        await self._login_task.run(partial(self._login_once, user_sig), name="timim login")
+        with leaving():  # a login that fails logs out, which must not wait for the handler that awaits this login
+            await self._login_task.run(partial(self._login_once, user_sig), name="timim login")
 
     async def _login_once(self, user_sig: UserSig) -> None:
         await self.open()
@@ -170,7 +171,6 @@ class Engine:
             await self.media.aclose()
             await self.store.close()
             self._open = False
-            self.home.leave()
 
     def check_open(self) -> None:
         """Check that the client is open, and that this is its event loop. Raises NotLoggedIn, InvalidArgument."""

@@ -1,6 +1,6 @@
-"""Which handlers of an event loop are ending clients: no logout waits for those, or two would wait for each other.
+"""Handlers that log in or out. A logout does not wait for them, because they wait for the logout.
 
-A handler is recognized by its context, which tasks that it creates inherit: also under `wait_for`, `gather` and `create_task`.
+The context of a task identifies the handler that created it, so this also works under `wait_for`, `gather` and `create_task`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _handler: ContextVar[asyncio.Task[None] | None] = ContextVar("timim handler", de
 
 
 class _Leaving:
-    """The handlers of one event loop that are ending a client, and the waits that have to know of new ones."""
+    """The handlers of one event loop that are logging in or out, and the events of the waits to wake for new ones."""
 
     def __init__(self) -> None:
         self.handlers: Counter[asyncio.Task[None]] = Counter()
@@ -56,7 +56,7 @@ def leaving() -> Iterator[None]:
 
 
 async def wait_for_handlers(tasks: set[asyncio.Task[None]]) -> None:
-    """Wait until all tasks of the set, which may grow meanwhile, have ended, except handlers that are ending a client.
+    """Wait until all tasks of the set, which may grow meanwhile, have ended, except handlers that are logging in or out.
 
     Cancelling cancels the tasks that are waited for, and waits for their end.
     """

@@ -75,7 +75,7 @@ class ClientSession:
         first_sync = self._first_sync = asyncio.get_running_loop().create_future()
         try:
             instance = await self._store.meta.get("instance", self._instance)
-            self.spawn(self._inbox.run(self._ready), "timim inbox")
+            self._dispatcher.login_task = self.spawn(self._inbox.run(self._ready), "timim inbox")
             self.spawn(self._push_router.run(), "timim notices")
             self.spawn(self._compare_after_gaps(), "timim compare")
             await self._connection.start(self, user_sig=user_sig, instance=instance)

@@ -11,12 +11,19 @@ from ..errors import NotLoggedIn
 __all__ = ["SharedTask"]
 
 
+class _Run:
+    """One run of the task, and the number of callers that wait for its end."""
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self.task = task
+        self.waiting = 0
+
+
 class SharedTask:
     """A task that several callers wait for. It is cancelled when all of them are."""
 
     def __init__(self) -> None:
-        self._task: asyncio.Task[None] | None = None
-        self._waiting = 0
+        self._run: _Run | None = None
 
     async def run(self, work: Callable[[], Coroutine[Any, Any, None]], *, name: str) -> None:
         """Start the task, or join the one that runs, and wait for its end. Raises its error.
@@ -24,26 +31,26 @@ class SharedTask:
         Raises:
             NotLoggedIn: `cancel()` ended the task.
         """
-        if self._task is None or self._task.done():
-            self._task, self._waiting = asyncio.create_task(work(), name=name), 0
-        task = self._task
-        self._waiting += 1
+        run = self._run
+        if run is None or run.task.done():
+            run = self._run = _Run(asyncio.create_task(work(), name=name))
+        run.waiting += 1
         try:
-            await asyncio.shield(task)
+            await asyncio.shield(run.task)
         except asyncio.CancelledError:
             me = asyncio.current_task()
             if me is not None and not me.cancelling():
                 raise NotLoggedIn("the client was logged out during the login") from None
-            if self._waiting == 1:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+            if run.waiting == 1:
+                run.task.cancel()
+                await asyncio.gather(run.task, return_exceptions=True)
             raise
         finally:
-            self._waiting -= 1
+            run.waiting -= 1
 
     async def cancel(self) -> None:
         """Cancel the task, and wait until it has ended. Does nothing if none runs, and in the task itself."""
-        task = self._task
-        if task is not None and not task.done() and task is not asyncio.current_task():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        run = self._run
+        if run is not None and not run.task.done() and run.task is not asyncio.current_task():
+            run.task.cancel()
+            await asyncio.gather(run.task, return_exceptions=True)

@@ -58,14 +58,15 @@ class LocalServer:
         Args:
             user_id: User id of the client.
             data_dir: Folder of the client's data; by default the client stores nothing.
-            **options: Arguments of Client; `now` is by default the server's clock.
+            **options: Arguments of Client; `now` is by default the server's clock, and the server's key makes `user_sig`.
 
         Raises:
             InvalidArgument: An argument of Client is invalid.
         """
         signature = sign_user(self.app_id, self.secret_key, user_id, now=self.clock.now())
-        options = {"now": self.clock.now} | options
-        return Client(self.faults.url, app_id=self.app_id, user_id=user_id, user_sig=signature, data_dir=data_dir, **options)
+        options.setdefault("now", self.clock.now)
+        options.setdefault("user_sig", signature)
+        return Client(self.faults.url, app_id=self.app_id, user_id=user_id, data_dir=data_dir, **options)
 
     async def add_users(self, *user_ids: str) -> None:
         """Create accounts, by logging each of them in and out once.

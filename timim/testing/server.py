@@ -125,12 +125,13 @@ class RunningServer:
         Args:
             user_id: User id of the client.
             data_dir: Folder of the client's data; by default the client stores nothing.
-            **options: Arguments of Client; without `user_sig`, the server's key signs.
+            **options: Arguments of Client; by default the server's key makes `user_sig`.
 
         Raises:
             InvalidArgument: An argument of Client is invalid.
         """
-        options.setdefault("user_sig", sign_user(self.app_id, self.secret_key, user_id, now=self.clock.now()))
+        signature = sign_user(self.app_id, self.secret_key, user_id, now=self.clock.now())
+        options.setdefault("user_sig", signature)
         return Client(self.faults.url, app_id=self.app_id, user_id=user_id, data_dir=data_dir, **options)
 
     async def add_users(self, *user_ids: str) -> None:

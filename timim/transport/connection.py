@@ -309,7 +309,7 @@ class Connection:
 
     async def _log_in(self, link: Link, login: LoginAttempt) -> session.LoginReply:
         app_id = self._device.app_id
-        user_sig = await current_signature(login.user_sig)
+        user_sig = await current_signature(login.user_sig, timeout_s=self._timeout_s)
         link.head = Head("", identifier=self.user_id, usersig=user_sig, sdkappid=app_id, platform=PLATFORM)
         self._attempts += 1
         hello = session.TimelineClient(

@@ -11,7 +11,7 @@ __all__ = ["HomeLoop"]
 
 
 class HomeLoop:
-    """The event loop in which a client was opened. Its parts are not thread-safe, and its futures belong to this loop."""
+    """The event loop in which a client was opened first. Its futures and locks belong to this loop, also after `close()`."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -19,16 +19,13 @@ class HomeLoop:
 
     @property
     def ended(self) -> bool:
-        """True if the event loop was closed while the client was open."""
+        """True if the client had an event loop and that loop is closed."""
         return self._loop is not None and self._loop.is_closed()
 
     def enter(self) -> None:
-        """Make the running event loop the client's."""
-        self._loop, self._process = asyncio.get_running_loop(), os.getpid()
-
-    def leave(self) -> None:
-        """Forget the event loop, because the client is closed."""
-        self._loop = None
+        """Make the running event loop the client's, if it has none."""
+        if self._loop is None:
+            self._loop, self._process = asyncio.get_running_loop(), os.getpid()
 
     def check(self) -> None:
         """Check that the running event loop is the client's, if it has one.
@@ -43,11 +40,11 @@ class HomeLoop:
         try:
             running = asyncio.get_running_loop()
         except RuntimeError:
-            raise InvalidArgument("the client is used outside of its event loop; call it in a coroutine there") from None
+            raise InvalidArgument("the client must be called in a coroutine of its event loop") from None
         if running is self._loop:
             return
         if self._loop.is_closed():
-            raise InvalidArgument("the client's event loop ended before close(); create a new Client")
+            raise InvalidArgument("the event loop of the client has ended; create a new Client")
         raise InvalidArgument(
             "the client belongs to another event loop; use asyncio.run_coroutine_threadsafe(…, loop) with its loop"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
@@ -20,21 +21,25 @@ def checked_signature(user_sig: UserSig) -> UserSig:
     raise InvalidArgument(f"user_sig must be a printable ASCII string or a function, not {type(user_sig).__name__}")
 
 
-async def current_signature(user_sig: UserSig) -> str:
+async def current_signature(user_sig: UserSig, *, timeout_s: float) -> str:
     """Return the signature for one login; a function is called, and awaited if it is asynchronous.
 
     Raises:
-        ConnectionFailed: The function failed, or returned no signature; a later attempt can succeed.
+        ConnectionFailed: The function failed, took over `timeout_s` seconds, or returned no signature; a later attempt can
+            succeed.
         TimimError: The function raised this error.
     """
     if isinstance(user_sig, str):
         return user_sig
     try:
         made = user_sig()
-        signature = await made if inspect.isawaitable(made) else made
+        async with asyncio.timeout(timeout_s):
+            signature = await made if inspect.isawaitable(made) else made
         checked_signature(signature)
     except TimimError:
         raise
+    except TimeoutError as exc:
+        raise ConnectionFailed(f"user_sig() did not return within {timeout_s:g} s") from exc
     except Exception as exc:
         raise ConnectionFailed(f"user_sig() failed: {exc!r}") from exc
     if not isinstance(signature, str):

@@ -7,14 +7,19 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.paths import ROOT
 from timim import (
+    AuthError,
     Client,
+    ConnectionFailed,
     ConnectionRestored,
     HandlerFailed,
     InvalidArgument,
@@ -105,6 +110,26 @@ async def test_two_clients_whose_handlers_end_both_do_not_wait_for_each_other(se
             await asyncio.gather(one.close(), two.close())
             await asyncio.sleep(0)
     assert sorted(ended) == ["1", "2"]
+
+
+async def _logged_in_again_by_its_handler(server: RunningServer, limit_s: float) -> TimimError:
+    """Return the error of a login that a handler of KickedOut tries with a wrong signature."""
+    bot, failed = server.client("bot"), asyncio.Queue[TimimError]()
+
+    @bot.on(KickedOut)
+    async def log_in(event: KickedOut) -> None:
+        try:
+            await bot.login(user_sig="wrong")
+        except TimimError as exc:
+            failed.put_nowait(exc)
+
+    async with bot:
+        bot.engine.connection.give_up(AuthError("ended by the test"))
+        return await asyncio.wait_for(failed.get(), limit_s)
+
+
+async def test_a_login_that_fails_in_a_handler_raises_there(server: RunningServer) -> None:
+    assert isinstance(await _logged_in_again_by_its_handler(server, LIMIT_S), AuthError)
 
 
 class _Odd(BaseException):
@@ -235,7 +260,7 @@ async def test_calls_from_another_event_loop_are_refused_and_the_own_loop_goes_o
 def test_a_client_whose_event_loop_ended_says_so_and_frees_its_store(tmp_path: Path) -> None:
     client = Client("ws://127.0.0.1:1", app_id=1, user_id="alice", user_sig="x", data_dir=tmp_path)
     asyncio.run(client.open())
-    with pytest.raises(InvalidArgument, match="ended before close"):
+    with pytest.raises(InvalidArgument, match="event loop of the client has ended"):
         asyncio.run(client.open())
     again = Client("ws://127.0.0.1:1", app_id=1, user_id="alice", user_sig="x", data_dir=tmp_path)
 
@@ -244,6 +269,58 @@ def test_a_client_whose_event_loop_ended_says_so_and_frees_its_store(tmp_path: P
         await again.close()
 
     asyncio.run(use())
+
+
+def test_a_closed_client_is_refused_in_another_event_loop(tmp_path: Path) -> None:
+    client = Client("ws://127.0.0.1:1", app_id=1, user_id="alice", user_sig="x", data_dir=tmp_path)
+
+    async def use() -> None:
+        await client.open()
+        await client.close()
+
+    asyncio.run(use())
+    with pytest.raises(InvalidArgument, match="event loop of the client has ended"):
+        asyncio.run(use())
+
+
+LEFT_OPEN = """
+import asyncio, os
+from timim.testing import running_server
+
+async def main():
+    async with running_server() as server:
+        bot, busy = server.client("bot"), asyncio.Event()
+
+        @bot.on_new_message
+        async def handler(messages):
+            busy.set()
+            await asyncio.Event().wait()
+
+        await bot.login()
+        async with server.client("alice") as alice:
+            await alice.c2c("bot").send("being handled")
+            await busy.wait()
+            received = bot.wait_for(lambda message: message.text == "waits")
+            await alice.c2c("bot").send("waits")
+            await received
+
+asyncio.run(main())
+"""
+MUTANT = "from timim.engine.dispatcher import Dispatcher\nDispatcher._serving = True\n"
+
+
+def _complaints(program: str) -> list[str]:
+    """Return the lines about handlers that a program writes to stderr."""
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    return [line for line in ended.stderr.splitlines() if "handler" in line]
+
+
+def test_a_program_that_ends_while_messages_wait_for_a_handler_ends_quietly() -> None:
+    assert _complaints(LEFT_OPEN) == []
+
+
+def test_delivering_while_the_event_loop_ends_is_detected() -> None:
+    assert _complaints(MUTANT + LEFT_OPEN) != []
 
 
 async def test_a_forked_process_does_not_keep_the_store(tmp_path: Path) -> None:
@@ -318,6 +395,17 @@ async def test_a_failing_signature_function_fails_the_login(server: RunningServe
 
     client = Client(server.url, app_id=server.app_id, user_id="alice", user_sig=fail, data_dir=":memory:")
     with pytest.raises(TimimError, match="the back end is away"):
+        await asyncio.wait_for(client.login(), LIMIT_S)
+    await client.close()
+
+
+async def test_a_signature_function_that_never_returns_ends_at_the_timeout(server: RunningServer) -> None:
+    async def hang() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    client = server.client("alice", user_sig=hang, timeout=0.1)
+    with pytest.raises(ConnectionFailed, match="did not return within"):
         await asyncio.wait_for(client.login(), LIMIT_S)
     await client.close()
 
