@@ -49,8 +49,8 @@ class ClientEvent:
 class ConnectionLost(ClientEvent):
     """Loss of the connection. The client tries to connect again, and queued messages stay queued.
 
-    If `error` is StoreCorrupted, the client does not reconnect, because it cannot store messages. The next `login()`
-    replaces the store.
+    The client does not reconnect if `error` is StoreCorrupted, because it cannot store messages, or if the connection's task
+    failed by a fault of timim, which `error.__cause__` has. Log in again; a corrupt store is replaced then.
     """
 
     error: TimimError
