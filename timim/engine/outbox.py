@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from ..elems import Progress, TextElem
-from ..errors import AlreadySent, AuthError, InvalidArgument, InvalidElem, NetworkError, NotLoggedIn, TimimError
+from ..errors import AlreadySent, InvalidArgument, InvalidElem, NetworkError, NotLoggedIn, TimimError
 from ..ids import ConversationKey, MsgId
 from ..message import Message, MessageStatus, OfflinePush
 from ..protocol import messages as wire
@@ -240,12 +240,12 @@ class Outbox:
         while queue.pending:
             try:
                 link = await self._connection.up()
-            except AuthError as exc:
+            except NotLoggedIn:
+                await queue.wait()  # logged out: close() ends this task
+                continue
+            except TimimError as exc:  # the login has ended by itself
                 queue.stop_waiting(exc)
                 await queue.wait()  # for the next login
-                continue
-            except NotLoggedIn:
-                await queue.wait()  # logged out: close() cancels this task
                 continue
             ahead = list(islice(queue.pending, IN_FLIGHT))
             last_out = max((i for i, item in enumerate(ahead) if item.link is link), default=-1)

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from ..elems import AnyElem, Progress
-from ..errors import AuthError
+from ..errors import TimimError
 from ..message import Message, OfflinePush
 from ..transport.websocket import Link
 
@@ -69,7 +69,7 @@ class ConversationQueue:
             item.done.set_exception(error)
             item.done.exception()  # mark as retrieved: the sender may have been cancelled
 
-    def stop_waiting(self, reason: AuthError) -> None:
+    def stop_waiting(self, reason: TimimError) -> None:
         """Raise the end of the login in all waiting `send()` calls. The messages stay, and are sent after the next login."""
         for item in self.pending:
             if item.stored and not item.done.done():

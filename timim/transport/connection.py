@@ -179,6 +179,7 @@ class Connection:
         Raises:
             NotLoggedIn: The client is logged out.
             AuthError: The server ended or refused the login.
+            TimimError: The login ended for another reason: a corrupt local store, or a fault of timim.
         """
         self.home.check()
         if self._link is not None:

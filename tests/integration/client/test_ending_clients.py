@@ -191,6 +191,25 @@ async def test_a_login_ends_with_the_error_of_a_background_task(server: RunningS
         await client.c2c("bob").send("works again")
 
 
+async def test_a_send_raises_the_fault_that_ended_the_login(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with asyncio.timeout(LIMIT_S), server.client("alice", reconnect_limit=0.05) as client:
+
+        async def broken(*args: object) -> None:
+            raise ZeroDivisionError("a fault of timim")
+
+        monkeypatch.setattr(client.engine.connection, "_connect_once", broken)
+        client.engine.connection.cut()
+        with pytest.raises(TimimError, match="sent after the next login"):
+            await client.c2c("bob").send("waits")
+        with pytest.raises(TimimError, match="sent after the next login"):
+            await client.c2c("bob").send("waits too")
+        monkeypatch.undo()
+        await client.login()
+        await client.c2c("bob").send("last")
+        async with server.client("bob") as bob:
+            assert await _texts(bob) == ["last", "waits too", "waits"]
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3, 5, 8, 13, 40])
 async def test_a_cancelled_login_leaves_nothing_locked(server: RunningServer, tmp_path: Path, turns: int) -> None:
     client = server.client("alice", data_dir=tmp_path)
