@@ -251,7 +251,7 @@ async def send_all(client: Client, speaker: Reporter, order: dict[str, Any]) -> 
             tasks.create_task(one(f"{order['user']} {i}"))
             if i % 20 == 0:
                 speaker.say("given", i)
-    while client.engine.outbox.sending:  # noqa: ASYNC110  what an earlier run left
+    while client.engine.outbox.sending:  # noqa: ASYNC110  messages of an earlier run
         await asyncio.sleep(0.02)
     speaker.say("done")
 
@@ -262,7 +262,7 @@ def main() -> None:
         if os.fork() == 0:
             try:
                 asyncio.run(run_client(json.loads(line)))
-            except BaseException:  # noqa: BLE001  the child ends here, whatever it was: it is not the forker
+            except BaseException:  # noqa: BLE001  the child must end here and must not go on as the forker
                 traceback.print_exc()
             os._exit(1)
 

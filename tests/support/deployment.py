@@ -117,7 +117,7 @@ class Pair:
 
     @property
     def sent(self) -> list[str]:
-        """Number of sent messages. While the pair talks, all but the last one are acked."""
+        """Return the texts of the sent messages. While the pair talks, all but the last one are acknowledged."""
         return list(self.begun)
 
     async def talk(self) -> None:
@@ -132,7 +132,7 @@ class Pair:
             await asyncio.sleep(self._pace_s)
 
     def fall_silent(self) -> None:
-        """Send one more message, then none until told to go on, so that no later message reveals a missing one."""
+        """Send one more message, then none until `go_on()`, so that no later message reveals a missing one."""
         self._last_word_from = time.monotonic()
 
     def go_on(self) -> None:

@@ -132,7 +132,7 @@ def _put(data: bytearray, at: int, written: bytes) -> None:
 
 
 class Connection:
-    """An apsw connection on such a disk, with the pragmas and the parts of the sqlite3 interface that the stores need."""
+    """An apsw connection on a `Disk`, with the pragmas and the parts of the sqlite3 interface that the stores need."""
 
     def __init__(self, disk: Disk, name: str) -> None:
         self._tasks: deque[ThreadTask] = deque()

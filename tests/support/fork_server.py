@@ -52,7 +52,7 @@ class ForkedProcess:
 
     @property
     def returncode(self) -> int | None:
-        """The exit status, or minus the number of the signal that ended the process; None while it runs."""
+        """Return the exit status, the negated number of the signal that ended the process, or None while the process runs."""
         return self._status.ended.result() if self._status.ended.done() else None
 
     def send_signal(self, number: int, /) -> None:
@@ -88,7 +88,7 @@ class ForkServer:
         self._control: socket.socket | None = None
 
     async def launch(self, program: Sequence[str], environment: Mapping[str, str]) -> ServerProcess:
-        """Start a Python program, given as `-m module` or a file, with its arguments. Its output and errors share one pipe."""
+        """Start a Python program, given as `-m module` or a file, with its arguments. Output and errors share one pipe."""
         if program[0] == "-c":
             return await spawn(program, environment)
         output, output_end = os.pipe()

@@ -1,8 +1,8 @@
-"""The fork server itself: it imports the packages that programs need, and forks one process for each order.
+"""The program of the fork server: it imports the packages that programs need, and forks one process for each order.
 
-It must not import a module of timim that reads the environment, nor one of the server, nor a module that imports such a
-module: a forked program would then see the values that this process has read. The process checks `PRELOADED` before its
-first fork.
+This program must not import a module of the server, a module of timim that reads the environment, or a module that imports one
+of these: a forked program would then use the environment of this process instead of its own. The process checks `PRELOADED`
+before its first fork.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import sys
 import traceback
 from pathlib import Path
 
-# imported by `python -m timim.cli`, without its own modules and the server's: some of them read the environment
+# `python -m timim.cli` imports these. Modules of the command line and the server are left out, because some read the
+# environment.
 PRELOADED = (
     "asyncpg",
     "nats.aio.client",
@@ -93,7 +94,7 @@ def _become(order: dict[str, object], output: int, errors: int) -> None:
         os.closerange(OWN_DESCRIPTORS, 1 << 16)
         random.seed()  # otherwise all programs would draw the same random numbers
         code = _run(order)
-    except BaseException:  # noqa: BLE001  the forked process ends here, whatever it was: it is not the fork server
+    except BaseException:  # noqa: BLE001  the forked process must end here and must not go on as the fork server
         traceback.print_exc()
     finally:
         sys.stdout.flush()

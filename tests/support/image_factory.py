@@ -12,7 +12,7 @@ from functools import cache
 from PIL import Image, ImageCms, ImageDraw
 
 SECRET_PLACE = b"48.8584N 2.2945E"
-"""Stands in every comment, tag and profile that these pictures carry: it must not be in a variant."""
+"""Text in every comment, tag and profile of these pictures. No variant may contain it."""
 
 MODES: dict[str, tuple[str, ...]] = {
     "JPEG": ("L", "RGB", "CMYK"),
@@ -25,11 +25,11 @@ MODES: dict[str, tuple[str, ...]] = {
     "HEIF": ("RGB", "RGBA"),
 }
 COLOURS = {"red": (220, 30, 30), "green": (30, 180, 60), "blue": (40, 60, 220), "white": (250, 250, 250)}
-"""Of the four quarters of a test picture, from the left upper one by rows."""
+"""Colours of the four quarters of a test picture, row by row from the upper left."""
 
 
 def quarters(width: int, height: int, mode: str = "RGB") -> Image.Image:
-    """Return four colours that reveal a rotation, a swapped channel or an inversion; RGBA has a transparent rim."""
+    """Return a picture of four colours that shows a rotation, a swapped channel or an inversion. RGBA has a transparent rim."""
     im = Image.new("RGB", (width, height), COLOURS["white"])
     half, middle = width // 2, height // 2
     im.paste(COLOURS["red"], (0, 0, half, middle))
@@ -152,7 +152,7 @@ def polyglots() -> dict[str, bytes]:
 
 
 def damaged(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
-    """Return valid pictures of every format with bytes changed, removed, repeated or truncated."""
+    """Yield valid pictures of every format with bytes changed, removed, repeated or truncated."""
     rng = random.Random(seed)
     for _ in range(count):
         form, data = rng.choice(_sound())

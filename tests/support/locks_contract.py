@@ -21,7 +21,7 @@ class LocksContract:
 
     async def test_the_last_login_has_the_slot_and_a_returning_device_does_not_take_it(self, store: Store) -> None:
         places = store.device_slots
-        assert await places.acquire("alice", "mobile", "phone", resumed=True), "it was nobody's"
+        assert await places.acquire("alice", "mobile", "phone", resumed=True), "a free slot is given to any device"
         assert await places.acquire("alice", "mobile", "tablet", resumed=False)
         assert not await places.acquire("alice", "mobile", "phone", resumed=True)
         assert await places.acquire("alice", "mobile", "tablet", resumed=True)

@@ -20,7 +20,7 @@ WAIT_S = 90  # for a busy machine
 
 
 class MediaProxy:
-    """A TCP proxy. `cuts`: totals of bytes in a direction at which the connection that carries them is reset."""
+    """A TCP proxy. `cuts` are totals of bytes per direction; the connection that reaches one of them is reset."""
 
     def __init__(self) -> None:
         self.passed: dict[Direction, int] = {"up": 0, "down": 0}
@@ -132,7 +132,7 @@ class ProxiedServer(RunningServer):
         return count
 
     async def until(self, holds: Callable[[], bool], what: str) -> None:
-        """Poll until a condition is true, for effects of another process that cannot be awaited."""
+        """Poll until a condition is true. For effects of another process, which cannot be awaited."""
         async with asyncio.timeout(WAIT_S):
             while not await asyncio.to_thread(holds):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

@@ -1,8 +1,8 @@
-"""Finds, by reading the source, the errors that the functions of a package can raise, and the ones that their docs name.
+"""Find the errors that the functions of a package can raise and the errors that their docstrings name, by reading the source.
 
 A function can raise the errors of its own `raise` statements and of the functions and constructors that it calls. Calls are
-followed by the types that annotations give: of parameters, attributes, properties and results. An error that the function
-itself catches does not count. A coroutine can always raise: a caller of the network or the disk has to be told of failures.
+followed by the types in annotations of parameters, attributes, properties and results. An error that the function itself
+catches does not count. Every coroutine needs a `Raises:` section, because the network or the disk can fail.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Package:
         return None
 
     def raised(self, place: Place) -> frozenset[str]:
-        """Return the names of the errors that a function can raise; "" is one that is made at run time."""
+        """Return the names of the errors that a function can raise. "" stands for an error that is chosen at run time."""
         known = self._raised.get(place.node)
         if known is None:
             self._raised[place.node] = frozenset()  # for functions that call each other
@@ -126,7 +126,7 @@ class Package:
     def _of_body(self, place: Place, body: Iterable[ast.AST], scope: Mapping[str, str]) -> Iterator[str]:
         for node in body:
             if isinstance(node, Function | ast.Lambda | ast.ClassDef):
-                continue  # runs later, if at all
+                continue  # their bodies do not run here
             if isinstance(node, ast.Try):
                 caught = {name for one in node.handlers for name in _caught(one) if not _raises_again(one)}
                 for name in self._of_body(place, node.body, scope):
@@ -185,14 +185,14 @@ class Package:
 
 
 def undocumented(package: Package, place: Place) -> list[str]:
-    """Return a line for each error that a function can raise and neither it nor its class names in `Raises:`."""
+    """Return a line for each error that a function can raise and that no `Raises:` of the function or its class names."""
     raised = package.raised(place)
     own = documented(ast.get_docstring(place.node) or "")
     of_class: set[str] = set()
     for one in package.lineage(place.owner):
         of_class |= documented(ast.get_docstring(one.node) or "")
     if place.node.name in ("__init__", "__call__", "__aiter__", "__anext__", "__await__", "__aenter__"):
-        own |= of_class  # the class says it
+        own |= of_class  # the class may document these methods
     if not own:
         can = isinstance(place.node, ast.AsyncFunctionDef) or bool(raised)
         return [f"{place.name} has no Raises section"] if can else []
@@ -227,7 +227,7 @@ def _assignment(node: ast.AST) -> tuple[ast.expr | None, ast.expr | None, str]:
 
 
 def _type_name(node: ast.expr | None) -> str:
-    """Return the class that an annotation names: of `X | None` X, of `x.X` X, of `X[Y]` X."""
+    """Return the class that an annotation names: X for `X | None`, `module.X` and `X[Y]`."""
     match node:
         case ast.Name():
             return node.id

@@ -90,7 +90,7 @@ def s3_server(folder: Path) -> Iterator[Bucket]:
 
 
 def _wait(process: subprocess.Popen[bytes], bucket: Bucket, log: Path) -> None:
-    """Wait until the server accepts a write. The first one creates the bucket, once a volume for it exists."""
+    """Wait until the server accepts a write. The first write that succeeds creates the bucket; it needs a volume."""
     store = S3Store(
         bucket.name,
         endpoint=bucket.endpoint,

@@ -44,7 +44,7 @@ def act(kind: str, n: int, *, target: int = 1, sender: str = "bob", reaction: st
 
 
 async def told(store: Store, text: bytes = b'["said"]') -> None:
-    """Return a new message from Alice."""
+    """Store a message from Alice to Bob."""
     tail = encode_payload(EntryPayload(from_account="alice", msg_body=msgspec.Raw(text)))
     await store.timelines.append(replace(entry(90, line=LINE), tail=tail, contacts=("alice", "bob")))
 
