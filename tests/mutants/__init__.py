@@ -1,1 +1,1 @@
-"""Servers that break one promise each. A reliability test that passes with such a server proves nothing."""
+"""Servers that violate one guarantee each. A reliability test that passes with such a server proves nothing."""
