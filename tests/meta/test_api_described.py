@@ -1,4 +1,4 @@
-"""Each public name is on exactly one page of docs/reference/api, and each name on these pages exists."""
+"""Tests that each public name is on exactly one page of docs/reference/api, and that each name on these pages exists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DIRECTIVE = re.compile(r"^::: (\S+)$", re.MULTILINE)
 
 
 def public_names() -> set[str]:
-    """Return the names of `timim`, `timim.media` and `timim.testing`, in full."""
+    """Return the full names of the public names in `timim`, `timim.media` and `timim.testing`."""
     return {f"{module.__name__}.{name}" for module in (timim, timim.media, timim.testing) for name in module.__all__}
 
 

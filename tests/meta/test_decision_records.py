@@ -1,4 +1,4 @@
-"""Every page of docs/adr is a decision record with six fields, and index.md lists it."""
+"""Tests that every page of docs/adr is a decision record with six fields, and that index.md lists it."""
 
 from __future__ import annotations
 

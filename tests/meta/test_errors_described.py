@@ -1,4 +1,4 @@
-"""`docs/reference/errors.md` has one row for each error class: its codes, its cause and its remedy."""
+"""Tests that `docs/reference/errors.md` has one row for each error class, with its codes, cause and remedy."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ HEADER = ["code", "class", "cause", "remedy"]
 def rows(text: str) -> list[list[str]]:
     """Return the cells of the table whose header is HEADER, row by row."""
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
-    begin = cells.index(HEADER) + 2  # past the header and the line below it
+    begin = cells.index(HEADER) + 2  # skip the header and the line below it
     return cells[begin:]
 
 
 def codes_of(kind: type[errors.TimimError]) -> str:
-    """Return the cell of a class's codes: the code of a new instance first, then the others in order."""
+    """Return the cell for a class's codes: the code of a new instance first, then the others in ascending order."""
     ordered = [kind.code, *sorted(set(kind.__dict__.get("codes", ())) - {kind.code})]
     return ", ".join(str(code) for code in ordered) if kind.code else "–"
 

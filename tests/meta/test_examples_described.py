@@ -1,4 +1,4 @@
-"""The deployment examples use only existing settings."""
+"""Tests that the deployment examples use only existing settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`import timim` loads only the packages that every client needs; the others are loaded on first use."""
+"""Tests that `import timim` loads only the packages that every client needs; the others are loaded on first use."""
 
 from __future__ import annotations
 

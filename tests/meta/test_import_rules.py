@@ -1,4 +1,4 @@
-"""Imports point down only: each package may import its own modules and the packages that `MAY_IMPORT` lists.
+"""Tests that imports point down only: a package may import its own modules and the packages that `MAY_IMPORT` lists.
 
 Imports inside functions and under TYPE_CHECKING count too. docs/explanation/architecture.md explains the order.
 """

@@ -1,4 +1,4 @@
-"""`docs/reference/metrics.md` tells an operator what each metric counts, and when to look closer."""
+"""Tests that `docs/reference/metrics.md` describes each metric."""
 
 from __future__ import annotations
 

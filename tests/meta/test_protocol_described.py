@@ -1,4 +1,4 @@
-"""`docs/reference/wire_protocol.md` names every command and every field of the wire."""
+"""Tests that `docs/reference/wire_protocol.md` names every command and every field of the wire."""
 
 from __future__ import annotations
 

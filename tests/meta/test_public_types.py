@@ -1,4 +1,4 @@
-"""`make types` checks the public names, and reports a wrong type."""
+"""Tests of the check that `make types` makes of the public names: it reports a wrong type."""
 
 from __future__ import annotations
 

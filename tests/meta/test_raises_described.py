@@ -1,4 +1,4 @@
-"""Each public callable that can raise has a `Raises:` section, and the section names each error that the source shows."""
+"""Tests that each public callable that can raise has a `Raises:` section that names each error found in the source."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEVER_RAISE = {
     "EventStream.__aexit__": "closes the stream, without waiting",
     "Client.__aexit__": "raises the errors of close()",
 }
-# Methods of public classes that are not called by programs.
+# Methods of public classes that programs do not call.
 INTERNAL = {"bind", "bind_elems", "bind_unpacker", "load_body", "replace_elems", "update_from"}
 SPECIAL = {"__init__", "__call__", "__aiter__", "__anext__", "__await__", "__aenter__", "__aexit__", "__getitem__", "__iter__"}
 

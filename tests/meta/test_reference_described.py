@@ -1,4 +1,4 @@
-"""The reference pages have a row for each setting, event, command, option and metric of the code, and no other row."""
+"""Tests that the reference pages have one row for each setting, event, command, option and metric of the code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMMAND = re.compile(r"^### timim (\S+)$", re.MULTILINE)
 
 
 def rows(page: str) -> list[tuple[str, str]]:
-    """Return the rows of the tables of a page: the first cell's name, and the other cells."""
+    """Return the rows of the tables of a page: the name in the first cell, and the other cells."""
     return [(name, cells) for first, cells in ROW.findall(page) for name in NAME.findall(first)]
 
 
@@ -31,7 +31,7 @@ def page(name: str) -> str:
 
 
 def shown(default: object) -> str:
-    """Return the default of a setting as its row shows it; "" where the row explains it."""
+    """Return the default of a setting as its row shows it, "" if the row explains the default in words."""
     if default is None or default == "":
         return ""
     return str(default).lower() if isinstance(default, bool) else str(default)
@@ -42,7 +42,7 @@ def setting_defaults() -> dict[str, str]:
 
 
 def wrong_settings(text: str) -> set[str]:
-    """Return the settings without a row, the rows without a setting, and the settings whose default is another."""
+    """Return the settings without a row, the rows without a setting, and the settings whose row shows another default."""
     defaults = setting_defaults()
     described = {name: cells.partition("|")[0].strip() for name, cells in rows(text)}
     differing = {
@@ -58,7 +58,7 @@ def event_fields() -> dict[str, list[str]]:
 
 
 def command_options() -> dict[str, set[str]]:
-    """Return the options of each command, without those that all commands with an account share."""
+    """Return the options of each command, without the options that all commands with an account share."""
     shared = {"--as", "--url", "--sig", "--app-id", "--data-dir", "--kept"}
     assert len(shared) == len(dataclasses.fields(AccountOptions))
     command = typer.main.get_command(app)

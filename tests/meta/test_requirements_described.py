@@ -1,4 +1,4 @@
-"""docs/reference/requirements.md has a row for each id that a test names, and no other row."""
+"""Tests that docs/reference/requirements.md has a row for each id that a test names, and no other row."""
 
 from __future__ import annotations
 

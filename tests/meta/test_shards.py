@@ -1,6 +1,6 @@
-"""Statements of the hot operations that stay in one shard, if timelines are distributed by name and users by id.
+"""Tests that the statements of hot operations use one shard, if timelines are distributed by name and users by id.
 
-The statements that do not are listed here, so that an additional one is noticed.
+The statements that use more than one shard are listed here, so that an additional one makes a test fail.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def crosses(sql: str) -> bool:
     return not KEY.search(sql) or bool(tables & BY_TIMELINE and tables & BY_USER)
 
 
-HOT: dict[str, tuple[StartOperation[Any], int]] = {  # an operation, and how many of its statements cross shards
+HOT: dict[str, tuple[StartOperation[Any], int]] = {  # an operation, and the number of its statements that cross shards
     "append": (lambda: timelines.append(ENTRY), 0),
     "append a duplicate": (lambda: timelines.append(ENTRY), 0),
     "find_existing": (lambda: timelines.find_existing(ENTRY), 0),
@@ -59,7 +59,8 @@ HOT: dict[str, tuple[StartOperation[Any], int]] = {  # an operation, and how man
     "set_read": (lambda: conversations.set_read("alice", LINE, 1, 100), 2),  # once before the seq increases, once after
     "unread": (lambda: conversations.unread("alice", [LINE]), 1),  # the user's read seq, joined with its timeline
     "read_time": (lambda: conversations.read_time("alice", LINE), 1),
-    "conversations": (lambda: conversations.page("alice", 0, 20, 0), 1),  # a user's list: the last seqs of all its timelines
+    # a user's conversation list reads the last seqs of all its timelines
+    "conversations": (lambda: conversations.page("alice", 0, 20, 0), 1),
 }
 
 

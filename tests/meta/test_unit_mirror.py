@@ -1,4 +1,4 @@
-"""tests/unit mirrors timim/: each file there tests the module of the same path, and there are no other files."""
+"""Tests that tests/unit mirrors timim/: each file there tests the module of the same path, and there are no other files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOT_TESTS = frozenset({"conftest.py"})
 
 
 def without_module(tests: Path, package: Path) -> Iterator[str]:
-    """Yield the files of `tests` that mirror no module of `package`: a/test_b.py is for a/b.py, or for the folder a/b."""
+    """Yield the files of `tests` that mirror no module of `package`: a/test_b.py is for a/b.py or for the folder a/b."""
     for path in sorted(tests.rglob("*.py")):
         folder = package / path.parent.relative_to(tests)
         name = path.stem.removeprefix("test_")

@@ -1,8 +1,8 @@
-"""References to code in the docs: every `path.py::Class.method` exists, and each step of a walk leads to the next one.
+"""Tests of references to code in the docs: `path.py::Class.method` exists, and each step of a walk leads to the next one.
 
-A walk is a section of docs/explanation/message_lifecycle.md. Each of its numbered steps begins with one reference. The code
-of an earlier step contains the name of the step's function, so that a reader can follow the definitions. A step marked
-*(hop)* is reached in another way, which the step explains: by a queue, a callback or the network.
+A walk is a section of docs/explanation/message_lifecycle.md. Each of its numbered steps begins with one reference. The code of
+an earlier step contains the name of the step's function, so that a reader can follow the definitions. A step marked *(hop)* is
+reached in another way, which the step explains: by a queue, a callback or the network.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HOPS = {"Send": 1, "Acknowledge": 1, "Serve": 4, "Receive": 1}  # the first word
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a walk: a function, and a mark if the code of earlier steps need not contain its name."""
+    """One step of a walk: a function, and a flag that is set if the code of earlier steps need not contain its name."""
 
     path: str
     name: str
@@ -78,7 +78,7 @@ def walks(page: str) -> dict[str, list[Step]]:
 
 
 def unreachable(steps: list[Step], sources: Mapping[str, str]) -> list[str]:
-    """Return the steps of a walk whose function no earlier step refers to, and that are not marked as a hop."""
+    """Return the steps of a walk that are not marked as a hop and whose function no earlier step refers to."""
     named: set[str] = set()
     lost: list[str] = []
     for number, step in enumerate(steps):
