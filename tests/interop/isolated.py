@@ -1,12 +1,12 @@
-"""Run a command where the only network is loopback.
+"""Run a command with loopback as its only network.
 
     python isolated.py CMD ARGS...
 
-The judges are programs of others, and whom they phone must not matter. The command runs in a network
-namespace of its own: root makes one directly, anybody else inside a user namespace. Exit status: that of
-the command, or 77 where this machine cannot do it; the reason is on stderr.
+The interoperability tests run third-party programs, which must not reach the internet. The command runs in a new network
+namespace: root creates one directly, other users inside a user namespace. The exit status is that of the command, or 77 if
+this machine does not allow it; the reason is printed to stderr.
 
-Invariant: the command runs only if `lo` is up and is the only interface.
+The command runs only if `lo` is up and is the only interface.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-NOT_POSSIBLE = 77  # automake's word for "skipped"; pytest has no such status
+NOT_POSSIBLE = 77  # the exit status that automake uses for "skipped"; pytest has no such status
 
 SIOCGIFFLAGS = 0x8913
 SIOCSIFFLAGS = 0x8914
 IFF_UP = 0x1
 IFREQ = struct.Struct("16sH14x")  # struct ifreq of <net/if.h> with ifr_flags
 
-INSIDE = "--inside"  # how this file calls itself behind `unshare`
+INSIDE = "--inside"  # option of this file when it runs inside the new namespace
 
 
 def raise_loopback() -> None:
-    """`ip link set lo up`, for machines without iproute2. The addresses come with it."""
+    """Set `lo` up like `ip link set lo up`, for machines without iproute2. The kernel adds its addresses."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         reply = fcntl.ioctl(sock, SIOCGIFFLAGS, IFREQ.pack(b"lo", 0))
         flags: int = IFREQ.unpack(reply)[1]
@@ -49,7 +49,7 @@ def run_inside(command: list[str]) -> NoReturn:
         raise_loopback()
     except OSError as exc:
         skip(f"cannot bring up loopback: {exc}")
-    # Some kernels put dormant tunnel devices (tunl0, sit0) in every new namespace: down, without an address.
+    # Some kernels create inactive tunnel devices (tunl0, sit0) in every new namespace: down and without an address.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for _, name in socket.if_nameindex():
             flags: int = IFREQ.unpack(fcntl.ioctl(sock, SIOCGIFFLAGS, IFREQ.pack(name.encode(), 0)))[1]

@@ -1,4 +1,4 @@
-"""Tencent's own web client, unmodified, talks to a timim server and to timim's client. Only loopback is there."""
+"""Tests of Tencent's web client, unmodified, with a timim server and timim's client. The only network is loopback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from timim.testing import RunningServer, running_server
 
 pytestmark = pytest.mark.judge
 WAIT_S = 20
-QUIET_S = 4.5  # a client that asks without pause asks some thousand times meanwhile
+QUIET_S = 4.5  # a client that polls without a pause sends about a thousand requests in this time
 
 FROM_WEB: list[tuple[str, dict[str, object], AnyElem]] = [
     ("text", {"text": "你好 \U0001f600"}, TextElem(text="你好 \U0001f600")),
@@ -76,7 +76,7 @@ async def test_the_web_client_becomes_ready_and_does_not_poll(server: RunningSer
 
 
 async def served(server: RunningServer) -> Counter[str]:
-    """How often each command was asked, by the server's own metrics."""
+    """Return the number of requests for each command, from the server's own metrics."""
     host, port = server.url.removeprefix("ws://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
@@ -126,7 +126,7 @@ async def test_group_messages_pass_both_ways(server: RunningServer, maker: str) 
         await web.login()
         if maker == "web":
             group_id = await web.do("createGroup", type="Public", name="team", memberList=[{"userID": "bob"}])
-            created = await next_of(heard)  # the client announces a group that it made by a message of its own
+            created = await next_of(heard)  # the client announces its new group with a message
             assert isinstance(created[0], CustomElem)
         else:
             group_id = (await bob.groups.create("Public", name="team", members=["alice"])).id
@@ -210,7 +210,7 @@ async def test_the_web_client_comes_back_after_a_cut_and_misses_nothing(server: 
 
 
 class Relay:
-    """A way to the server that can be cut. While it is not open, callers wait for it."""
+    """A TCP proxy to the server that can be cut. While `open` is not set, new connections wait."""
 
     def __init__(self, server: RunningServer) -> None:
         host, port = server.url.removeprefix("ws://").split(":")
@@ -252,7 +252,7 @@ class Relay:
             finally:
                 up_writer.close()
         except* OSError:
-            pass  # the other side is gone: so is this one
+            pass  # the other side has closed, so this side closes too
         finally:
             self._passing.discard(task)
             writer.close()

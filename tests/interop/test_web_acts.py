@@ -1,4 +1,4 @@
-"""What Tencent's web client shows of acts on messages by a timim client, and the other way round."""
+"""Tests of recalls, edits, read state, pins and mutes between Tencent's web client and a timim client, in both directions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def alice(server: RunningServer) -> AsyncIterator[WebClient]:
 
 
 async def told(web: WebClient, event: str, text: str) -> None:
-    """Wait until the client tells an event that holds this text."""
+    """Wait until the web client reports an event of this name that contains this text."""
     await web.until(lambda: any(e["event"] == event and text in str(e["data"]) for e in web.events))
 
 
@@ -47,7 +47,7 @@ async def test_a_recall_and_an_edit_by_timim_are_shown_on_the_web(server: Runnin
             await better.edit("better")
             await better.react("👍")
             await told(alice, "onMessageModified", better.msg_id)
-            await conversation.send(f"end of {where}")  # told apart from that of the other one
+            await conversation.send(f"end of {where}")  # different texts, so that the two conversations are not confused
             await told(alice, "onMessageReceived", f"end of {where}")
             page = await alice.do("messages", conversationID=where)
             shown = [
@@ -60,14 +60,15 @@ async def test_a_recall_and_an_edit_by_timim_are_shown_on_the_web(server: Runnin
             await fresh.login()
             for where in ("C2Cbob", f"GROUP{group.id}"):
                 page = await fresh.do("messages", conversationID=where)
-                assert "gone" not in str(page)  # it leaves a recalled message out, because nothing is in it
+                # the web client leaves recalled messages out of a page, because they have no content
+                assert "gone" not in str(page)
                 assert [m["payload"]["text"] for m in page["messages"][-2:]] == ["better", f"end of {where}"]
             assert not [e for e in fresh.events if e["event"] in ("unhandledRejection", "error")]
     assert not [e for e in alice.events if e["event"] in ("unhandledRejection", "error")]
 
 
 def ending(shown: dict[str, Any]) -> Callable[[MessageEdited | MessageRecalled], bool]:
-    """Whether an event is about a message that the web client shows."""
+    """Return a predicate that is true for events about this message of the web client."""
     return lambda event: bool(shown["ID"].endswith(event.message.msg_id))
 
 
@@ -115,7 +116,7 @@ async def test_read_state_and_pins_are_the_same_on_both_sides(server: RunningSer
 
 
 def pinned(web: WebClient) -> dict[str, bool]:
-    """Which conversations the client showed as pinned last."""
+    """Return the conversations with their pinned state, as the client last listed them."""
     shown: dict[str, bool] = {}
     for event in web.events:
         if event["event"] == "onConversationListUpdated":

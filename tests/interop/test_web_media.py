@@ -1,4 +1,4 @@
-"""Files and pictures between Tencent's web client with its own upload plugin, unmodified, and timim's client."""
+"""Tests of files and pictures between Tencent's web client, with its unmodified upload plugin, and timim's client."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_files_and_pictures_of_the_web_client_arrive_byte_for_byte(server:
         assert file.filename == "rocket.jpg"
         assert await file.read() == PICTURE.read_bytes()
         for variant in image.images.values():
-            assert await variant.read() == PICTURE.read_bytes()  # it makes no smaller ones
+            assert await variant.read() == PICTURE.read_bytes()  # the web client uploads no smaller variants
         assert (image.images[ImageType.ORIGINAL].width, image.images[ImageType.ORIGINAL].height) == (640, 427)
 
 

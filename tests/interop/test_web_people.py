@@ -1,4 +1,4 @@
-"""What Tencent's web client shows of people, groups and notices that a timim client brings about, and the other way round."""
+"""Tests of profiles, friends, groups and notices between Tencent's web client and a timim client, in both directions."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ async def alice(server: RunningServer) -> AsyncIterator[WebClient]:
 
 
 async def told(web: WebClient, event: str, holds: Callable[[Any], bool]) -> None:
-    """Wait until the client tells an event with such data."""
+    """Wait until the web client reports an event of this name whose data match."""
     await web.until(lambda: any(e["event"] == event and holds(e["data"]) for e in web.events))
 
 
 async def shown(web: WebClient, where: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """Return the first message of a conversation that the client reported and that matches."""
+    """Wait for a message of this conversation that matches, and return the first one that the web client reported."""
 
     def found() -> list[dict[str, Any]]:
         heard = [m for e in web.events if e["event"] == "onMessageReceived" for m in e["data"]]

@@ -1,4 +1,4 @@
-"""Tencent's web client in a Node process, driven by lines of JSON as `web/judge.mjs` says."""
+"""Tencent's web client in a Node process, controlled by lines of JSON; `web/judge.mjs` describes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WAIT_S = 20
 
 
 class WebError(Exception):
-    """The web client refused, with its own code."""
+    """An error of the web client, with its own code."""
 
     def __init__(self, error: dict[str, Any]) -> None:
         super().__init__(f"{error.get('message')} ({error.get('code')})")
@@ -27,7 +27,7 @@ class WebError(Exception):
 
 
 class WebClient:
-    """`events` is all that the client told, in order."""
+    """A running web client. `events` contains all events that it has reported, in order."""
 
     def __init__(self, process: asyncio.subprocess.Process, server: RunningServer, user: str) -> None:
         self.user = user
@@ -39,7 +39,7 @@ class WebClient:
         self._more = asyncio.Condition()
 
     async def do(self, what: str, **options: object) -> Any:
-        """Ask the client to do something; its answer. Raises WebError."""
+        """Call a function of the web client and return its result. Raises WebError if the client refuses."""
         assert self._process.stdin is not None
         number = next(self._numbers)
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
@@ -51,24 +51,24 @@ class WebClient:
         return said["ok"]
 
     async def login(self, *, signature: str | None = None) -> None:
-        """Log in, and wait until the client says that it is ready."""
+        """Log in, and wait until the client reports that it is ready."""
         signature = signature or sign_user(self._server.app_id, self._server.secret_key, self.user)
         await self.do("login", userID=self.user, userSig=signature)
         await self.until(lambda: any(e["event"] == "sdkStateReady" for e in self.events))
 
     async def send(self, kind: str, to: str, payload: dict[str, object], *, group: bool = False) -> dict[str, Any]:
-        """Send one message; as the client shows it afterwards."""
+        """Send one message and return it as the client shows it afterwards."""
         where = "GROUP" if group else "C2C"
         sent: dict[str, Any] = await self.do("send", kind=kind, to=to, conversationType=where, payload=payload)
         return sent
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until what the client told makes this true."""
+        """Wait until a condition on the reported events is true."""
         async with asyncio.timeout(WAIT_S), self._more:
             await self._more.wait_for(holds)
 
     async def received(self, count: int, *, where: str = "") -> list[dict[str, Any]]:
-        """Return the first `count` messages that the client reported as received, of one conversation or of all."""
+        """Wait for `count` received messages of one conversation, or of all, and return the received messages."""
 
         def messages() -> list[dict[str, Any]]:
             all = [m for e in self.events if e["event"] == "onMessageReceived" for m in e["data"]]
@@ -93,7 +93,7 @@ class WebClient:
 async def web_client(server: RunningServer, user: str, *, url: str = "") -> AsyncIterator[WebClient]:
     """Create a web client for this server (through another endpoint at `url`), not logged in."""
     node = shutil.which("node")
-    assert node is not None, "the judges run only where Node is"
+    assert node is not None, "the interoperability tests need Node"
     process = await asyncio.create_subprocess_exec(
         *(node, "judge.mjs", str(server.app_id), url or server.url),
         cwd=WEB,
