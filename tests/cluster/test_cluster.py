@@ -1,4 +1,4 @@
-"""Several servers on one PostgreSQL and one NATS are one server, whoever is where. What dies is in test_deaths.py."""
+"""Tests of several nodes on one PostgreSQL and one NATS, which act as one server. test_deaths.py tests failures of parts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Nodes = list[RunningServer]
 
 @pytest.fixture
 async def nodes(database: Callable[[], str], nats_server: Nats) -> AsyncIterator[Nodes]:
-    """Two gateways on a database of their own."""
+    """Start two gateways on a new database."""
     async with deployment(THIS, THIS, database=database(), bus=nats_server.url) as running:
         yield running.gateways
 
@@ -76,7 +76,7 @@ async def test_a_group_is_the_same_on_all_nodes(nodes: Nodes) -> None:
         await watch.wait_for_message(lambda m: m.text == "four")
         told, tips = len(late.messages), len(watch.messages)
         await group.kick("carol")
-        await late.wait_for_messages(told + 1)  # her notice: what her node knew is forgotten before it comes
+        await late.wait_for_messages(told + 1)  # the notice of her removal; her node has updated its cached group by then
         with pytest.raises(NotAMember):
             await carol.group(group.id).send("five")
         await watch.wait_for_messages(tips + 1)
@@ -88,7 +88,7 @@ async def test_a_group_is_the_same_on_all_nodes(nodes: Nodes) -> None:
 
 
 async def test_a_message_sent_right_after_a_group_is_made_reaches_all_nodes(nodes: Nodes) -> None:
-    """Also while the other node has not subscribed to the group yet."""
+    """Test that no message is lost while the other node has not subscribed to the group yet."""
     async with nodes[0].client("owner") as owner, nodes[1].client("bob") as bob, nodes[1].client("carol") as carol:
         watches = [EventRecorder(bob), EventRecorder(carol)]
         said = []
@@ -136,7 +136,7 @@ async def test_a_device_slot_is_the_same_on_all_nodes(
             for device in {second, *([desk] if policy == "platform" else ())}:
                 await watches[device].wait_for_message(lambda m: m.text == "hello")
                 assert watches[device].events == []
-            await phone.login()  # takes it back
+            await phone.login()  # the phone takes its slot back
             await watches[second].wait_for_event(KickedOut)
 
 
@@ -152,7 +152,8 @@ async def test_a_device_that_lost_its_slot_on_another_node_stays_logged_out(
             async with there.client("alice") as tablet:
                 stays = EventRecorder(tablet, KickedOut)
                 await here.start()
-                assert isinstance((await watch.wait_for_event(KickedOut)).error, KickedOffline)  # it came back by itself
+                # the phone reconnected without a call of login()
+                assert isinstance((await watch.wait_for_event(KickedOut)).error, KickedOffline)
                 assert stays.events == []
 
 
@@ -189,7 +190,7 @@ async def test_a_device_that_logs_in_on_another_node_ends_its_older_session(
 
 
 async def doctor(*arguments: str) -> tuple[int, str]:
-    """Return the output of `timim doctor` and its exit status."""
+    """Run `timim doctor`, and return its exit status and its output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""Who comes into a group gets all that is said from then on, also what their gateway was not told of yet."""
+"""Tests of joins in a cluster: a new member gets every message sent after the join, also if the node learns of it late."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def texts(messages: list[Message]) -> list[str]:
 
 
 async def came_into_a_group(alice: Client, watch: EventRecorder, type: str, *, at_once: bool) -> None:
-    """Into one that was there: alice speaks before bob's gateway hears of it, or on until bob hears something."""
+    """Add bob to a group while alice sends in it, and check that he gets every later message once and in order.
+
+    With `at_once` alice sends a fixed number of messages immediately; otherwise she goes on until bob has received one.
+    """
     group = await alice.groups.create(type, name="old")
     for n in range(SAID):
         await group.conversation.send(f"before {n}")
@@ -43,7 +46,7 @@ async def came_into_a_group(alice: Client, watch: EventRecorder, type: str, *, a
 
 @asynccontextmanager
 async def alice_and_bob(url: str, bus: str) -> AsyncIterator[tuple[Client, EventRecorder]]:
-    """Alice, and what bob hears at another gateway; both are slow to hear of groups."""
+    """Start two gateways that subscribe late to groups. Yield a client of alice at one, and a recorder of bob at the other."""
     async with deployment(SLOW, SLOW, database=url, bus=bus) as running:
         here, there = running.gateways
         async with running.client("alice", at=here) as alice, running.client("bob", at=there) as bob:
@@ -56,7 +59,8 @@ async def test_a_new_member_misses_no_message_of_the_group(
     at_once: bool, database: Callable[[], str], nats_server: Nats
 ) -> None:
     async with alice_and_bob(database(), nats_server.url) as (alice, watch):
-        for type in ("Public", "Meeting"):  # of a Meeting one reads what was said before, too, and is not told it
+        # in a Meeting, bob can also read earlier messages, but they are not delivered to handlers
+        for type in ("Public", "Meeting"):
             await came_into_a_group(alice, watch, type, at_once=at_once)
 
 

@@ -1,4 +1,4 @@
-"""What operators do to a running cluster: nobody who talks meanwhile loses a message, or is told of what is none of theirs."""
+"""Tests of stopping and upgrading gateways of a running cluster: users lose no message and get no error."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from timim.testing import EventRecorder, RunningServer
 from timim.testing.server import STOP_LIMIT_S
 
 pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
-DRAIN_S = STOP_LIMIT_S - 1  # as long as a test waits for a server's end
+DRAIN_S = STOP_LIMIT_S - 1  # just below the time for which a test waits until a server ends
 DROPS: Sequence[str] = ("-m", "tests.mutants.no_drain")
 NEXT: Sequence[str] = ("-m", "tests.fixtures.releases.next_release")
 RENAMES: Sequence[str] = ("-m", "tests.mutants.renames")
-FIRST = "7ab98cc2e43069a04ad49c736d0626cbf1b57e5c"  # brought in many gateways
+FIRST = "7ab98cc2e43069a04ad49c736d0626cbf1b57e5c"  # the first version with several gateways
 
 
 @asynccontextmanager
 async def held(url: str, table: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Nobody can write to this table while inside; what is given waits until somebody tries to."""
+    """Lock a table against writes. Yield a function that waits until another connection waits for the lock."""
     connection = await asyncpg.connect(url)
     try:
         async with connection.transaction():
@@ -59,7 +59,7 @@ async def drained_while_asked(running: Deployment, url: str) -> None:
                 await waited_for()
                 stopping = tasks.create_task(running.remove(leaving))
                 await told.wait_for_event(ConnectionLost)
-                await talk.goes_on(200)  # by way of the other; what is under way here is still waited for
+                await talk.goes_on(200)  # through the other gateway; the leaving one still waits for the group's creation
             assert stopping.result() == 0
         async with running.client("owner", at=staying) as owner:
             assert (await owner.groups.of(creating.result().id).info()).name == "team"
@@ -85,7 +85,7 @@ async def test_a_gateway_that_drains_nothing_is_detected(database: Callable[[], 
 async def test_a_request_that_is_never_answered_does_not_keep_a_gateway_from_stopping(
     database: Callable[[], str], nats_server: Nats
 ) -> None:
-    """It ends at its limit; what was sent to it and is not stored goes by way of the other."""
+    """Test that such a request ends at the drain limit, and that messages of other users continue at the other gateway."""
     url = database()
     async with deployment(THIS, THIS, database=url, bus=nats_server.url, drain_s=1) as running:
         leaving = running.gateways[0]
@@ -93,7 +93,7 @@ async def test_a_request_that_is_never_answered_does_not_keep_a_gateway_from_sto
         async def drain(talk: Talk) -> None:
             await talk.goes_on()
             async with running.client("owner", at=leaving) as owner:
-                async with held(url, "groups") as waited_for:  # appends of this gateway wait behind the change, too
+                async with held(url, "groups") as waited_for:  # appends of this gateway wait behind the blocked change, too
                     creating = asyncio.create_task(owner.groups.create("Public", name="team"))
                     await waited_for()
                     assert await running.remove(leaving) == 0
@@ -108,7 +108,7 @@ async def test_a_gateway_without_its_database_still_stops(own_postgres: Postgres
     async with deployment(THIS, database=own_postgres.database("away"), bus=nats_server.url, drain_s=1) as running:
         async with running.client("alice") as alice:
             async with running.client("bob"):
-                pass  # an account, now
+                pass  # the login creates bob's account
             sent = await alice.c2c("bob").send("one")
             await asyncio.to_thread(own_postgres.stop)
             waiting = asyncio.create_task(alice.c2c("bob").send("two"))
@@ -134,7 +134,7 @@ async def a_group_is_one(running: Deployment, one: RunningServer, other: Running
 
 
 async def upgraded(running: Deployment, newer: Sequence[str]) -> None:
-    """Each gateway is replaced by a newer one while others talk; between, the two versions serve side by side."""
+    """Replace each gateway by one of a newer version while pairs talk. Between, both versions serve side by side."""
 
     async def upgrade(talk: Talk) -> None:
         for leaving in list(running.gateways):
@@ -175,11 +175,11 @@ async def test_gateways_of_the_first_version_are_upgraded_to_this_one(
 
 
 def program_of(commit: str, folder: Path) -> Sequence[str]:
-    """Return the program of an older commit. Skip the test without history: in a source archive or a shallow clone."""
+    """Return the program of an older commit. Skip the test in a copy without history: a source archive or a shallow clone."""
     root = ROOT
     known = ["git", "cat-file", "-e", commit]
     if shutil.which("git") is None or subprocess.run(known, cwd=root, stderr=subprocess.DEVNULL, check=False).returncode:
-        pytest.skip(f"this copy of the repository does not hold {commit[:7]}")
+        pytest.skip(f"this copy of the repository does not contain {commit[:7]}")
     archive = folder / "then.tar"
     subprocess.run(["git", "archive", f"--output={archive}", commit, "timim"], cwd=root, check=True)
     with tarfile.open(archive) as files:

@@ -1,4 +1,4 @@
-"""R7, a gateway that dies between the commit and the hint: what it stored and told nobody still comes, soon."""
+"""Tests of a gateway that dies between the commit and the hint (R7): its stored message is still delivered soon."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.backing_services import Postgres
 from tests.support.chaos import killable_cluster
 from timim.testing import EventRecorder, RunningServer
 
-LIMIT_S = 30.0  # a bound for a busy machine
+LIMIT_S = 30.0  # an upper bound for a busy machine
 MUTANT_LIMIT_S = 4.0
 NO_BEATS = ("-m", "tests.mutants.no_beats")
 TELLS_ONCE = ("-m", "tests.mutants.tells_once")
@@ -20,11 +20,14 @@ TELLS_ONCE = ("-m", "tests.mutants.tells_once")
 async def a_gateway_dies_before_it_tells(
     postgres: Postgres, limit_s: float, *, resent: bool, program: Sequence[str] = RunningServer.program
 ) -> None:
-    """Kill the sender's gateway; the sender sends again through the other one, or never returns."""
+    """Kill the sender's gateway before it publishes, and wait for the message at the other one.
+
+    If `resent`, the sender's client sends the message again through the other gateway; otherwise new connections are refused.
+    """
     async with killable_cluster(postgres, "untold", gateways=2, program=program) as cluster:
         first = cluster.running.gateways[0]
         await first.restart(crash_at="before-publish")
-        async with cluster.running.client("alice") as alice, cluster.running.client("bob") as bob:  # one on each
+        async with cluster.running.client("alice") as alice, cluster.running.client("bob") as bob:  # one on each gateway
             watch = EventRecorder(bob)
             sending = asyncio.create_task(alice.c2c("bob").send("untold"))
             if not resent:

@@ -1,4 +1,4 @@
-"""R7: a cluster's deaths lose nothing and repeat nothing, and those who talk through it are soon back."""
+"""Tests of dying parts of a cluster (R7): no message is lost or repeated, and users recover soon."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ from timim import NotAMember
 from timim.testing import EventRecorder, RunningServer, running_server
 
 NO_COMPARE = ("-m", "tests.mutants.no_compare")
-LIMIT_S = 30.0  # a bound for a busy machine; what it takes is asserted in the long test
-MUTANT_LIMIT_S = 4.0  # comparing begins when NATS is back; without it nothing comes before minutes
+LIMIT_S = 30.0  # an upper bound for a busy machine; the long test asserts the recovery time
+MUTANT_LIMIT_S = 4.0  # nodes compare when NATS is back; a node that does not compare finds a loss only minutes later
 RECOVERY_P99_S = 2.0
 
 
 def some_deaths(rng: random.Random, count: int) -> list[Part]:
-    """Each part dies so often, in a random order; all of NATS first, when pairs are surely on different gateways."""
+    """Return `count` deaths of each part in random order.
+
+    The outage of all NATS servers is the first one, because the clients of a pair are then certainly on different gateways.
+    """
     deaths: list[Part] = [*get_args(Part)] * count
     rng.shuffle(deaths)
     deaths.remove("bus")
@@ -61,7 +64,7 @@ async def test_gateways_continue_with_the_remaining_nats_servers(own_postgres: P
 
 
 async def a_route_loses_a_hint(url: str, limit_s: float) -> None:
-    """Two NATS servers, a node on each; what one of them tells the other is lost for a while, which neither node is told."""
+    """Lose a hint on the route between two NATS servers, each with one node, without an error at either node."""
     async with AsyncExitStack() as stack:
 
         async def nats(*routes: int) -> Nats:
@@ -109,7 +112,7 @@ async def test_a_server_without_nats_keeps_working_and_decides_by_the_database(o
             await asyncio.to_thread(cluster.nats.stop)
             watch = EventRecorder(bob)
             await owner.group(group.id).send("two")
-            await watch.wait_for_message(lambda m: m.text == "two")  # by comparing, while it is away
+            await watch.wait_for_message(lambda m: m.text == "two")  # bob's client compares while NATS is away
             await group.kick("bob")
             with pytest.raises(NotAMember):
                 await bob.group(group.id).send("three")
@@ -118,7 +121,7 @@ async def test_a_server_without_nats_keeps_working_and_decides_by_the_database(o
 @pytest.mark.cluster
 @pytest.mark.requirement("R7")
 async def test_twenty_deaths_of_every_kind(own_postgres: Postgres, seed: int) -> None:
-    """20 deaths of each kind, then NATS away for 10 s; the times are printed."""
+    """Kill each part 20 times, then stop NATS for 10 s, and print the recovery times."""
     rng = random.Random(seed)
     async with killable_cluster(own_postgres, "r7") as cluster:
         story = await survive_deaths(cluster, some_deaths(rng, 20), rng, pairs=9, limit_s=LIMIT_S)

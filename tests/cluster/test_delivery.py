@@ -1,4 +1,4 @@
-"""Several gateways tell the operator's back end as one: each push once, in order, and to nobody who is online anywhere."""
+"""Tests of offline push from several gateways: each push is sent once and in order, and only for users who are offline."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ async def phones() -> AsyncIterator[WebhookReceiver]:
 
 @pytest.fixture
 async def nodes(database: Callable[[], str], nats_server: Nats, phones: WebhookReceiver) -> AsyncIterator[Nodes]:
-    """Two gateways that push to the same phones."""
+    """Start two gateways that push to the same back end."""
     async with deployment(THIS, THIS, database=database(), bus=nats_server.url, push_url=phones.url) as running:
         yield running.gateways
 
 
 def hold(phones: WebhookReceiver) -> tuple[asyncio.Event, asyncio.Event]:
-    """Block the first call until the second event, and report that it arrived."""
+    """Block the first call. Return an event that is set when the call arrives, and an event that lets it continue."""
     came, answered = asyncio.Event(), asyncio.Event()
 
     async def answer(call: Call) -> bytes:
@@ -51,7 +51,7 @@ def seqs(phones: WebhookReceiver) -> list[int]:
 
 
 async def spoken_on_both(nodes: Nodes, phones: WebhookReceiver) -> None:
-    """Two on two nodes speak to one who is away, while the first push is slow."""
+    """Send to an offline user from two nodes while the first push is slow, and wait for all pushes."""
     here, there = nodes
     await here.add_users("carol")
     async with here.client("alice") as alice, there.client("dave") as dave:
@@ -97,7 +97,7 @@ async def test_another_node_continues_the_deliveries_of_a_dead_one(
         await here.crash()
         first, *rest = range(1, 5 if other_knows else 4)
         await phones.until(lambda calls: rest[-1] in seqs(phones))
-    assert seqs(phones) == [first, first, *rest], "the one under way again, under its id, and the others once"
+    assert seqs(phones) == [first, first, *rest], "only the interrupted push is sent again; its id must be the same"
     assert len({call.body["PushId"] for call in phones.calls}) == 1 + len(rest)
 
 
@@ -119,7 +119,7 @@ async def test_delivery_continues_when_the_database_comes_back(
             await second.c2c("bob").send("last")
             await phones.until(lambda calls: 4 in seqs(phones))
     assert sorted(set(seqs(phones))) == [1, 2, 3, 4]
-    assert seqs(phones)[seqs(phones).index(2) :] == [2, 3, 4], "only the one under way may be told again, by the other node"
+    assert seqs(phones)[seqs(phones).index(2) :] == [2, 3, 4], "only the interrupted push may be sent twice"
 
 
 async def test_a_user_online_on_another_node_gets_no_offline_push(nodes: Nodes, phones: WebhookReceiver) -> None:

@@ -1,4 +1,4 @@
-"""What examples/deploy/ holds is what runs: real proxies before gateways, the compose file's parts, the unit's command."""
+"""Tests of examples/deploy: the proxies run in front of gateways, and the compose file and the systemd unit are valid."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from timim.testing import EventRecorder
 pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
 DEPLOY = ROOT / "examples" / "deploy"
 BIN = Path(sys.executable).parent
-CONTENT = os.urandom(3 << 20)  # more than one piece of an upload
-FOLDERS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")  # what nginx wants to have
+CONTENT = os.urandom(3 << 20)  # more than one part of an upload
+FOLDERS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")  # temporary folders of nginx
 
 
 def changed(name: str, changes: Mapping[str, object]) -> str:
@@ -58,7 +58,7 @@ def haproxy(running: Deployment, port: int, folder: Path) -> list[str]:
 
 
 def nginx(running: Deployment, port: int, folder: Path) -> list[str]:
-    """With TLS, by the certificate that is in the folder."""
+    """Configure nginx with TLS and the certificate in the folder, and return its command."""
     site = {
         "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
         "/etc/ssl/chat.example.com.pem": folder / "server.pem",
@@ -76,7 +76,7 @@ def nginx(running: Deployment, port: int, folder: Path) -> list[str]:
 
 @contextmanager
 def program(command: Sequence[str], port: int, folder: Path) -> Iterator[None]:
-    """Start the gateway and check that it listens."""
+    """Run the proxy in the block, after waiting until it listens."""
     log = folder / "log"
     with log.open("wb") as out:
         process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, cwd=folder, start_new_session=True)
@@ -98,7 +98,7 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def sessions(running: Deployment) -> list[float]:
-    """How many each gateway has, by its own metrics."""
+    """Return the number of sessions at each gateway, from its own metrics."""
     return [(await metrics_of(gateway.url))["timim_sessions"] for gateway in running.gateways]
 
 
@@ -112,7 +112,7 @@ async def test_clients_behind_a_proxy_do_not_notice_a_gateway_stop(
     tmp_path: Path,
 ) -> None:
     if proxy is haproxy and shutil.which("haproxy") is None:
-        pytest.skip("there is no haproxy on this machine")
+        pytest.skip("haproxy is not installed on this machine")
     port = free_port()
     address = f"127.0.0.1:{port}"
     settings = {
@@ -128,10 +128,10 @@ async def test_clients_behind_a_proxy_do_not_notice_a_gateway_stop(
             await talk.goes_on()
             trust = await asyncio.to_thread(ssl.create_default_context)
             async with httpx2.AsyncClient(verify=trust) as http:
-                assert all(await sessions(running)), "one gateway has all"
+                assert all(await sessions(running)), "a gateway has no session"
                 front = f"http{tls}://{address}"
                 assert (await http.get(f"{front}/healthz")).status_code == 200
-                for path in ("/metrics", "/readyz"):  # for the inside
+                for path in ("/metrics", "/readyz"):  # only for the internal network
                     assert (await http.get(front + path)).status_code in (403, 404)
             async with running.client("alice") as alice, running.client("bob") as bob:
                 watch = EventRecorder(bob)
@@ -148,7 +148,7 @@ async def test_clients_behind_a_proxy_do_not_notice_a_gateway_stop(
 
 
 def parsed(command: Sequence[str]) -> dict[str, Any]:
-    """Parse arguments as our command line does; unknown ones are refused."""
+    """Parse arguments as timim's command line does. Unknown arguments raise an error."""
     assert command[0].rpartition("/")[2] == "timim"
     group = typer.main.get_command(app)
     assert isinstance(group, typer.core.TyperGroup)
@@ -211,7 +211,7 @@ def test_the_systemd_unit_is_valid_and_runs_a_real_command(monkeypatch: pytest.M
     assert settings.database.startswith("postgresql://")
     assert float(lines["TimeoutStopSec"]) >= settings.drain_s + 15
     if shutil.which("systemd-analyze") is None:
-        pytest.skip("the command is right; there is no systemd on this machine to take the unit itself")
+        pytest.skip("systemd is not installed on this machine, so the unit itself cannot be verified")
     unit = tmp_path / "timim@8700.service"
     unit.write_text(text.replace("/opt/timim/bin/timim", str(BIN / "timim")))
     verified = subprocess.run(["systemd-analyze", "verify", unit], check=False, capture_output=True, text=True)

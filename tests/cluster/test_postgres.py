@@ -1,4 +1,4 @@
-"""PostgreSQL below several nodes: one order for all, one entry for one msg_id wherever it is sent, through restarts too."""
+"""Tests of PostgreSQL as the store of several nodes: one order, one entry for each msg_id at any node, also through crashes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def entry(number: int, line: str) -> NewEntry:
 
 
 async def whole(store: Store, line: str) -> list[bytes]:
-    """Return the entries of a timeline, oldest first; each seq from 1 on has one."""
+    """Return the payloads of a timeline, oldest first, after checking that its seqs have no gaps."""
     page = await store.timelines.page(line, 1, 1 << 62, 100_000)
     assert [e.seq for e in page.entries] == list(range(page.last_seq, 0, -1))
     return [e.tail for e in reversed(page.entries)]
@@ -36,7 +36,7 @@ async def opened(stack: AsyncExitStack, url: str, count: int, kind: type[Postgre
     stores = [kind(url) for _ in range(count)]
     for store in stores:
         stack.push_async_callback(store.close)
-    await asyncio.gather(*(store.open() for store in stores))  # they migrate at once, too
+    await asyncio.gather(*(store.open() for store in stores))  # all stores migrate the database at the same time
     return stores
 
 
@@ -45,7 +45,7 @@ async def test_several_nodes_append_to_one_timeline_without_gaps(database: Calla
     drawn = random.Random(seed)
     async with AsyncExitStack() as stack:
         nodes = await opened(stack, database(), 3)
-        work = [entry(n, LINES[n % 3]) for n in range(600) for _ in range(2)]  # each twice, on any node
+        work = [entry(n, LINES[n % 3]) for n in range(600) for _ in range(2)]  # each entry twice, on any node
         drawn.shuffle(work)
         done = await asyncio.gather(*(drawn.choice(nodes).timelines.append(one) for one in work))
         by_message: dict[NewEntry, set[int]] = {}
@@ -81,7 +81,7 @@ async def test_a_value_the_database_cannot_store_is_refused_alone(database: Call
 
 
 class NeverAgain(PostgresStore):
-    """A mutant: what was under way when the database went is given up, as if it had not been stored."""
+    """A mutant that does not retry: an operation that the database interrupts fails."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url, retry_s=0)
@@ -97,7 +97,7 @@ class BlindTimelines(TimelineStore):
 
 
 class Blind(PostgresStore):
-    """A mutant: it tries again without asking what is there already."""
+    """A mutant that retries without looking up if the entry is already stored."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -113,7 +113,7 @@ def mortal() -> Iterator[Postgres]:
 
 
 async def through_crashes(server: Postgres, url: str, kind: type[PostgresStore], crashes: int, seed: int) -> None:
-    """Two nodes append while the database crashes and comes back; then all is there, once, as it was acknowledged."""
+    """Append on two nodes while the database crashes and restarts; check that each entry is stored once, with its acked seq."""
     drawn = random.Random(seed)
     async with AsyncExitStack() as stack:
         nodes = await opened(stack, url, 2, kind)
@@ -165,7 +165,7 @@ async def test_a_store_that_does_not_retry_is_detected(mortal: Postgres, seed: i
 
 
 async def answers_lost_after_the_commit(url: str, kind: type[PostgresStore]) -> None:
-    """Commit in the database, then cut the connection before the reply."""
+    """Commit in the database, cut the connection before the reply, and check that each entry is stored once."""
     host, _, rest = url.rpartition(":")
     port, _, name = rest.partition("/")
     async with AsyncExitStack() as stack:
@@ -178,7 +178,7 @@ async def answers_lost_after_the_commit(url: str, kind: type[PostgresStore]) -> 
         relay.cut()
         done = await asyncio.gather(*waiting)
         assert [appended.seq for appended in done] == [2, 3, 4, 5, 6]
-        assert not any(appended.duplicate for appended in done)  # nobody was told of them yet
+        assert not any(appended.duplicate for appended in done)  # their seqs had not been acknowledged before
         assert len(await whole(store, LINES[0])) == 6
 
 

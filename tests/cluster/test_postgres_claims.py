@@ -1,4 +1,4 @@
-"""Claims on PostgreSQL: one node at a time has each, until it ends or loses its connection."""
+"""Tests of claims on PostgreSQL: one node at a time has a claim, until the node ends or loses its connection."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ async def test_claims_are_lost_with_their_connection_and_can_be_made_again(datab
         assert await here.locks.try_acquire("a")
         ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'timim claims'"
         assert await operator.fetchval(ended)
-        assert await there.locks.try_acquire("a"), "it is free as soon as the connection is gone"
-        with suppress(StorageError):  # it finds out now, unless it has already
+        assert await there.locks.try_acquire("a"), "the claim must be free once its connection has ended"
+        with suppress(StorageError):  # the store notices the loss with this call, or has noticed it already
             await here.locks.try_acquire("b")
         assert not here.locks.holds("a")
         assert await here.locks.try_acquire("c")
@@ -49,8 +49,8 @@ async def test_claims_are_lost_with_their_connection_and_can_be_made_again(datab
 
 
 async def _in_time(store: Store, name: str) -> bool:
-    """Close the other connection; PostgreSQL notices it a moment later."""
+    """Acquire a claim of a node that has closed. PostgreSQL releases it a moment after the close."""
     async with asyncio.timeout(20):
         while not await store.locks.try_acquire(name):
-            pass  # a round trip each
+            pass  # each try is one round trip
     return True

@@ -1,4 +1,4 @@
-"""The contracts of the server's store, on PostgreSQL."""
+"""Tests of the contracts of the server's store, on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from timim.server.store.postgres.engine import PostgresStore
 
 
 class TestPostgresStore(StoreContract):
-    """A database of its own for each test."""
+    """Tests of the store's contract, with a new database for each test."""
 
     @pytest.fixture
     async def opens(self, database: Callable[[], str]) -> AsyncIterator[Open]:
-        """Open the store of this test, again after each close."""
+        """Return a function that opens the store of this test, also again after a close."""
         opened: list[Store] = []
         url = database()
 
@@ -44,15 +44,15 @@ async def store(database: Callable[[], str]) -> AsyncIterator[Store]:
 
 
 class TestMediaOnPostgres(MediaStoreContract):
-    """What the store knows of content."""
+    """Tests of the contract of media metadata."""
 
 
 class TestLocksOnPostgres(LocksContract):
-    """Claims and device slots."""
+    """Tests of the contract of cluster locks and device slots."""
 
 
 class TestPostgresMigrations(MigrationsContract):
-    """Databases that earlier versions left."""
+    """Tests of the migrations of databases of earlier versions."""
 
     @pytest.fixture
     def engine(self) -> Engine:
@@ -60,5 +60,5 @@ class TestPostgresMigrations(MigrationsContract):
 
     @pytest.fixture
     def made(self, database: Callable[[], str]) -> Callable[[], Database]:
-        """Make a database without anything in it."""
+        """Return a function that creates an empty database."""
         return lambda: PostgresDatabase(database())

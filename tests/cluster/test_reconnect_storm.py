@@ -1,4 +1,4 @@
-"""Many clients that are cut and come back at once: nobody is lost, and nothing that was said meanwhile."""
+"""Tests of many clients that are disconnected and reconnect at once: all come back, and no message is lost."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from timim.testing import VirtualClock, local_server
 
 @pytest.mark.timeout(180)
 async def test_a_storm_on_two_gateways_loses_nothing(database: Callable[[], str], nats_server: Nats, tmp_path: Path) -> None:
-    """100 clients, some of them in groups; `make bench-cluster` does it with 2,000."""
+    """Test with 100 clients, some of them in groups. `make bench-cluster` does the same with 2,000."""
     async with deployment(THIS, THIS, database=database(), bus=nats_server.url) as running:
         here, there = running.gateways
         words = ("--url", here.url, "--url", there.url, "--processes", "2", "--users", "100", "--rate", "100", "--seconds", "3")
@@ -35,7 +35,7 @@ def test_login_time_excludes_the_time_the_client_waited() -> None:
     ensure_account, slow_s = EntityCache.ensure_account, 3.0
 
     async def slowly(self: EntityCache, user: str, **given: str) -> StoredAccount:
-        await asyncio.sleep(slow_s)  # a database that thousands ask at once
+        await asyncio.sleep(slow_s)  # like a database under thousands of logins
         return await ensure_account(self, user, **given)
 
     async def main() -> None:

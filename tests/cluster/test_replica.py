@@ -1,4 +1,4 @@
-"""History from a real streaming replica: it serves what it has, and what it lacks, or does not say, comes from the first."""
+"""Tests of history pages from a streaming replica. The primary serves the entries that the replica lacks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Pair:
     replica: Postgres
 
     async def followed(self) -> None:
-        """Wait until the replica has all that the first has."""
+        """Wait until the replica has all changes of the primary."""
         there = await asyncio.to_thread(self.first.sql, "postgres", "SELECT pg_current_wal_lsn()")
         question = f"SELECT pg_last_wal_replay_lsn() >= '{there}'"
         while await asyncio.to_thread(self.replica.sql, "postgres", question) != "t":
@@ -82,7 +82,7 @@ async def test_a_page_the_replica_has_is_read_from_it(pair: Pair, name: str) -> 
         try:
             assert await seqs(store, 3, 8) == [3, 4, 5, 6, 7, 8]
             with pytest.raises(StorageError):
-                await seqs(store, 3, NEWEST)  # what is the newest, only the first can say
+                await seqs(store, 3, NEWEST)  # only the primary knows the newest entry
         finally:
             await asyncio.to_thread(pair.first.start)
 
@@ -116,7 +116,7 @@ class TrustingTimelines(timelines.TimelineStore):
 
 
 class Trusting(PostgresStore):
-    """A mutant: it takes the replica's word for all there is."""
+    """A mutant that serves each page of the replica, even if the page does not prove its interval."""
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
@@ -162,7 +162,7 @@ async def test_only_one_page_waits_for_a_hanging_replica(pair: Pair, name: str) 
 
 
 async def given(running: Deployment) -> float:
-    """Pages that the replica gave to all gateways."""
+    """Return the number of pages that all gateways have read from the replica."""
     return (await metrics_of(*(gateway.url for gateway in running.gateways)))["timim_database_replica_pages_total"]
 
 
@@ -170,12 +170,12 @@ async def test_gateways_read_old_history_from_their_replica(pair: Pair, name: st
     settings = {"database": pair.first.url(name), "database_replica": pair.replica.url(name), "bus": nats_server.url}
     async with deployment(THIS, THIS, **settings) as running:
         async with running.client("bob"):
-            pass  # an account
+            pass  # the login creates the account
         async with running.client("alice") as alice:
             for n in range(300):
                 await alice.c2c("bob").send(str(n))
         await pair.followed()
-        before = await given(running)  # a device that heard something late may have asked already
+        before = await given(running)  # bob's device may already have requested a page
         async with running.client("bob") as device:
             assert [m.text async for m in device.c2c("alice").history(limit=300)] == [str(n) for n in reversed(range(300))]
         assert await given(running) > before

@@ -1,4 +1,4 @@
-"""A cluster's database is restored from a back-up: what the server lost stays on the devices, and what is sent anew is new."""
+"""Tests of a cluster whose database is restored from a back-up: devices keep lost messages, and get all new ones."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from timim import Client, HistoryReset
 from timim.testing import EventRecorder
 
 pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
-BEFORE, LOST, ANEW = 10, 5, 8  # messages: in the back-up, after it, and after it was restored
+# number of messages before the back-up, between back-up and restoration, and after the restoration
+BEFORE, LOST, ANEW = 10, 5, 8
 
 
 async def said(alice: Client, watch: EventRecorder, word: str, count: int) -> None:
-    """Alice says so many things to bob, who hears them."""
+    """Send `count` messages from alice to bob, and wait until bob has received them."""
     heard = len(watch.messages)
     for n in range(count):
         await alice.c2c("bob").send(f"{word} {n}")
@@ -25,7 +26,7 @@ async def said(alice: Client, watch: EventRecorder, word: str, count: int) -> No
 
 
 async def restored(running: Deployment, postgres: Postgres, folder: Path, *, new_epoch: bool) -> None:
-    """Two devices through a back-up, messages after it, and its restoration."""
+    """Restore the database from a back-up older than the last messages, and check two devices that had them."""
     alice, bob = (running.client(user, data_dir=folder) for user in ("alice", "bob"))
     watch = EventRecorder(bob)
     async with bob, alice:
@@ -38,7 +39,7 @@ async def restored(running: Deployment, postgres: Postgres, folder: Path, *, new
     await running.add(new_epoch=new_epoch)
     await running.add()
 
-    async with running.client("alice") as another:  # a device that knows nothing: only the others can be led astray
+    async with running.client("alice") as another:  # a new device, whose local store cannot conflict with the restored server
         for n in range(ANEW):
             assert (await another.c2c("bob").send(f"anew {n}")).seq == BEFORE + 1 + n
     alice, bob = (running.client(user, data_dir=folder) for user in ("alice", "bob"))

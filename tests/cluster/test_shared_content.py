@@ -1,4 +1,4 @@
-"""Gateways that keep content in one bucket."""
+"""Tests of gateways that store content in one bucket."""
 
 from __future__ import annotations
 
