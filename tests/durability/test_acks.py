@@ -1,4 +1,4 @@
-"""R2: an ack only after the commit. The server is killed at every step of a message's walk; nothing acked is lost."""
+"""Tests of R2: the server acknowledges after the commit. Kills at each failpoint lose no acked message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from timim import Client
 from timim.testing import RunningServer
 from timim.util.failpoints import FAILPOINTS, Failpoint
 
-WAVES, TOGETHER = 12, 4  # the waves make commits, so that a failpoint's turn comes; those of one wave share theirs
+WAVES, TOGETHER = 12, 4  # each wave is one commit, so that a failpoint is reached several times
 WAIT_S = 30
 
 

@@ -1,4 +1,4 @@
-"""R4: the same msg_id is the same message for ever. A machine of retries, restarts and days, with the mutants it catches."""
+"""Tests of R4: the same msg_id is the same message, without a time limit. A state machine of retries, restarts and days."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def to(user: str) -> ConversationKey:
 
 
 class ExactlyOnce(RuleBasedStateMachine):
-    """Posts through the server's own walk, and a model that is a dictionary."""
+    """A state machine that posts through the server's own code, and compares the history with a list of the posted messages."""
 
     store_class: type[SqliteStore] = SqliteStore
 
@@ -60,7 +60,8 @@ class ExactlyOnce(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        self.store = self.store_class(Path(self.folder.name) / "s.db", synchronous="OFF")  # no power is cut here
+        # no power cut happens here, so the commits need no sync
+        self.store = self.store_class(Path(self.folder.name) / "s.db", synchronous="OFF")
         self.do(self.store.open())
         directory, bus = EntityCache(self.store, LocalBus()), LocalBus()
         bus.subscribe(self.published.append)
@@ -127,7 +128,7 @@ class ExactlyOnce(RuleBasedStateMachine):
 
 
 class ForgetsIds(SqliteStore):
-    """Knows no resend."""
+    """A mutant that does not recognise a resend."""
 
     def __init__(self, path: Path | None, *, synchronous: str) -> None:
         super().__init__(path, synchronous=synchronous)
@@ -135,7 +136,7 @@ class ForgetsIds(SqliteStore):
 
 
 class ForgetsBodies(SqliteStore):
-    """Takes another body for a resend."""
+    """A mutant that accepts another body under the msg_id of a stored message."""
 
     def __init__(self, path: Path | None, *, synchronous: str) -> None:
         super().__init__(path, synchronous=synchronous)

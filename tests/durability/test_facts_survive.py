@@ -1,7 +1,8 @@
-"""What is known of a message survives every way in which the message can come again: a matrix of facts and ways.
+"""Tests that the properties of a message survive each way in which the message can be received or read again.
 
-Facts of this device: the mark of a deleted message (F20, F24), custom_int and custom_data (F18, F25). Facts of the account:
-is_read (F19). Facts of the server: who sent it, as it was then (F22), seq, unique_id and time (F23, F26).
+Properties of the device: the mark of a deleted message (F20, F24), custom_int and custom_data (F18, F25). Properties of the
+account: is_read (F19). Properties of the server: the sender and the sender's profile at the time of sending (F22), seq,
+unique_id and time (F23, F26).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ async def server() -> AsyncIterator[RunningServer]:
 
 @dataclass
 class Scene:
-    """Alice's device, on which bob's message was marked in every way; and bob, who sent it."""
+    """Alice's device with a message of bob on which every local property was set, and bob's client."""
 
     server: RunningServer
     folder: Path
@@ -80,7 +81,7 @@ async def push_again(scene: Scene) -> None:
 
 
 async def refetch_with_its_neighbours(scene: Scene) -> None:
-    """Its neighbours were deleted from the storage, and a roaming query fetches the hole."""
+    """Delete the messages beside it from the local store, and fetch the gap."""
     page = await scene.alice.group(scene.group).get_messages(20)
     for message in page:
         if message.seq != 2:
@@ -92,14 +93,14 @@ async def refetch_with_its_neighbours(scene: Scene) -> None:
 
 
 async def refetch_after_the_coverage_was_dropped(scene: Scene) -> None:
-    """Forget the coverage of this device but not its rows, so that everything is fetched again."""
+    """Delete the coverage of this device but not its rows, so that everything is fetched again."""
     key = scene.alice.group(scene.group).key
     await scene.alice.engine.store._file.write(lambda c: timeline_state.write_coverage(c, key, Coverage()))
     assert (await scene.alice.group(scene.group).get_messages(20)).requests > 0
 
 
 async def resend_by_the_sender(scene: Scene) -> None:
-    """Its ack was lost: the sender sends it again under its own msg_id."""
+    """Send the message again under its msg_id, as the sender does after a lost ack."""
     mine = next(m for m in await scene.bob.group(scene.group).get_messages(20) if m.seq == 2)
     named = parse_msg_id(mine.msg_id)
     body = wire.SendGroupRequest(
@@ -113,7 +114,7 @@ async def resend_by_the_sender(scene: Scene) -> None:
 
 
 async def relogin(scene: Scene) -> None:
-    """Log out and in again, in this process and in the next."""
+    """Log out and in again, first with the same client and then with a new one."""
     await scene.alice.logout()
     await scene.alice.login()
     await scene.alice.close()
@@ -131,7 +132,7 @@ async def restart_of_the_server(scene: Scene) -> None:
 
 
 async def another_epoch(scene: Scene) -> None:
-    """Give the server another epoch: all messages get new numbers."""
+    """Give the server another epoch, so that the device fetches all seqs again."""
     reset = EventRecorder(scene.alice, timim.HistoryReset, timim.ConnectionRestored)
     scene.server._settings["new_epoch"] = True
     await scene.server.restart()
@@ -176,7 +177,7 @@ async def stage(server: RunningServer, folder: Path, mark: str) -> Scene:
     await bob.profile.set(nickname="Bob", face_url="https://example.org/bob.png")
     await alice.login()
     group = await alice.groups.create("Meeting", name="g", members=["bob"])
-    await bob.groups.of(group.id).set_name_card("the card")  # seq 1: its tip
+    await bob.groups.of(group.id).set_name_card("the card")  # seq 1 is the tip of this change
     async with alice.group(group.id).expect(lambda m: m.text == "listen", timeout=WAIT_S) as got:
         await bob.group(group.id).send("listen")
     message = await got
@@ -210,9 +211,9 @@ async def test_every_fact_of_a_message_survives(
         held = next(m for m in await scene.alice.group(scene.group).get_local_messages(20) if m.seq == 2)
         assert facts(held, *before) == before
         shown = [m.seq async for m in scene.alice.group(scene.group).history()]
-        assert (2 in shown) is not deleted  # the screen hides it, and the queries return it
-        assert not [m for m in scene.thrown.messages if m.seq == 2]  # it is never thrown again
-        async with server.client("alice") as other:  # another device knows what is the server's and the account's, only
+        assert (2 in shown) is not deleted  # history() hides a deleted message, and the queries return it
+        assert not [m for m in scene.thrown.messages if m.seq == 2]  # the message is not delivered a second time
+        async with server.client("alice") as other:  # another device has only the properties of the server and the account
             there = await scene.message(other)
             assert facts(there, *ACCOUNT, *SERVER) == {name: before[name] for name in (*ACCOUNT, *SERVER)}
             assert (there.status, there.custom_int, there.custom_data) == (MessageStatus.SUCCEEDED, 0, b"")
@@ -247,7 +248,7 @@ async def test_a_physical_delete_opens_a_gap_that_roaming_fills(server: RunningS
         watch = EventRecorder(alice)
         page = await alice.c2c("bob").get_messages(10)
         assert ([m.seq for m in page], page.requests) == ([5, 4, 3, 2, 1], 1)
-        assert watch.messages == []  # what comes back is not new
+        assert watch.messages == []  # a fetched message is not a new one
 
 
 async def test_a_message_deleted_while_it_is_sent_is_not_counted_as_stored(server: RunningServer, tmp_path: Path) -> None:
@@ -288,13 +289,13 @@ async def test_deleting_a_conversation_alone_or_with_its_messages(server: Runnin
         assert await alice.delete_conversation(type, mine.peer)
         assert not await alice.delete_conversation(type, mine.peer)
         assert mine not in alice.conversations
-        assert len(await mine.get_local_messages(20)) == 5  # its messages are kept
+        assert len(await mine.get_local_messages(20)) == 5  # the messages stay in the local store
         await alice.close()
         await alice.login()
         mine = alice.conversation(type, mine.peer)
-        assert mine not in alice.conversations  # also after a login, which names it
+        assert mine not in alice.conversations  # not even after a login whose reply lists the conversation
         await say("5")
-        assert mine in alice.conversations  # a new message revives it, with its old history
+        assert mine in alice.conversations  # a new message lists the conversation again, with its old history
         page = await mine.get_messages(20)
         assert ([m.text for m in page], page.requests) == (["5", "4", "3", "2", "1", "0"], 0)
         assert await alice.delete_conversation(type, mine.peer, messages=True)
@@ -302,11 +303,11 @@ async def test_deleting_a_conversation_alone_or_with_its_messages(server: Runnin
         assert (len(await mine.get_local_messages(20)), mine.get_cached_messages(), mine.unread) == (0, [], 0)
         assert not await alice.delete_conversation(type, mine.peer, messages=True)
         heard = len(watch.messages)
-        back = await mine.get_messages(20)  # the server has them, and roaming brings them back
+        back = await mine.get_messages(20)  # the server still has the messages, so they are fetched
         assert ([m.text for m in back], back.complete) == (["5", "4", "3", "2", "1", "0"], True)
         assert back.requests > 0
         assert len(watch.messages) == heard
-        assert mine not in alice.conversations  # reading is not speaking
+        assert mine not in alice.conversations  # reading does not list the conversation again
         await say("6")
         assert mine in alice.conversations
 

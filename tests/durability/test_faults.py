@@ -1,4 +1,4 @@
-"""R5, R6, and pushes that are lost: nothing is lost, repeated or out of order, whatever the network does."""
+"""Tests of R5, R6 and lost pushes: network faults lose, repeat or reorder no message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from timim.testing import EventRecorder, LocalServer, local_server
 from timim.transport.websocket import Link
 
 T = TypeVar("T")
-TIMEOUT_S = 1.0  # of one request: what a lost message costs
+TIMEOUT_S = 1.0  # for one request; a lost frame costs this time
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ async def server() -> AsyncIterator[LocalServer]:
 
 @contextmanager
 def no_gap_repair() -> Iterator[None]:
-    """Create a client that takes the pushed messages for the whole history."""
+    """Patch clients so that they take the pushed messages for the whole history: they fetch no gap and do not compare."""
 
     async def trust(self: Inbox, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> IngestBatch | None:
         head = await self._delivered_seq(key, min(entries, default=last))
@@ -121,7 +121,7 @@ SCRIPT_MESSAGES = 8
 
 
 async def script(server: LocalServer, me: str, peer: str, folder: Path) -> None:
-    """Send, receive, read back and mark as read, then check the promises."""
+    """Send, receive, read back and mark as read, and check that no message is lost or repeated."""
     alice, bob = (
         server.client(me, data_dir=folder, timeout=TIMEOUT_S, reconnect_limit=TIMEOUT_S),
         server.client(peer, timeout=TIMEOUT_S, reconnect_limit=TIMEOUT_S),
@@ -143,7 +143,7 @@ async def script(server: LocalServer, me: str, peer: str, folder: Path) -> None:
 
 
 async def again(ask: Callable[[], Awaitable[T]]) -> T:
-    """Check that a request fails with its link and can be sent again."""
+    """Repeat a request until it succeeds, at most six times. A cut connection may fail it."""
     for _ in range(5):
         try:
             return await ask()
@@ -173,7 +173,7 @@ async def test_a_cut_at_every_frame_of_a_conversation_loses_nothing(server: Loca
 async def test_a_device_with_a_stale_position_gets_what_it_lacks_and_nothing_else(
     server: LocalServer, tmp_path: Path, seed: int
 ) -> None:
-    """Copies of a device's folder, taken as messages came, are brought back in any order: each resumes where it stands."""
+    """Test copies of a device's folder from different times, resumed in random order: each gets exactly the later messages."""
     rng = random.Random(seed)
     await server.add_users("alice")
     texts: list[str] = []
@@ -201,7 +201,7 @@ async def test_a_device_with_a_stale_position_gets_what_it_lacks_and_nothing_els
 
 
 async def resume_in_another_epoch(server: LocalServer, folder: Path) -> tuple[list[str], list[str], int]:
-    """Restore a server from a copy of its data, and compare alice's device with the server."""
+    """Restore the server from a copy. Return alice's history, the server's history, and the number of HistoryReset events."""
     await server.add_users("alice", "bob")
     async with server.client("alice", data_dir=folder / "alice"), server.client("bob") as bob:
         await bob.c2c("alice").send("in both")
@@ -217,7 +217,7 @@ async def resume_in_another_epoch(server: LocalServer, folder: Path) -> tuple[li
     await asyncio.to_thread(shutil.copytree, folder / "copy", server.folder)
     await asyncio.to_thread(another_epoch, server.folder / "timim.db")
     await server.start()
-    async with server.client("bob") as bob:  # seqs 2 to 4 stand for other messages now
+    async with server.client("bob") as bob:  # seqs 2 to 4 are other messages now
         for text in ("other 1", "other 2", "other 3"):
             await bob.c2c("alice").send(text)
     alice = server.client("alice", data_dir=folder / "alice")
@@ -257,9 +257,9 @@ DEVICES = "xyz"
 async def drain(
     server: LocalServer, folder: Path, seed: int, **options: Any
 ) -> tuple[list[str], dict[str, list[tuple[int, str]]]]:
-    """Three devices of alice that are killed while they bring 1,000 messages; what was sent, and what each was thrown.
+    """Receive 1,000 messages on three devices of alice that are killed meanwhile.
 
-    Returns after each holds all of it, and the read state is the same everywhere.
+    Returns the sent texts, and for each device the messages that were delivered to its handler.
     """
     rng = random.Random(seed)
     texts = [str(i) for i in range(1000)]
@@ -297,7 +297,7 @@ async def test_every_device_gets_each_missed_message_once_and_in_order_through_k
     texts, thrown = await drain(server, tmp_path, seed)
     numbered = list(enumerate(texts, 1))
     for name in DEVICES:
-        assert thrown[name] == sorted(set(thrown[name])), "once each, in order"
+        assert thrown[name] == sorted(set(thrown[name])), "each message must be delivered once and in order"
         assert set(thrown[name]) <= set(numbered)
     devices = [server.client("alice", data_dir=tmp_path / name) for name in DEVICES]
     for device in devices:
@@ -321,7 +321,7 @@ async def test_a_device_that_delivers_before_it_stores_is_detected(server: Local
 
 
 async def login(client: Client) -> None:
-    """As a user's program would: again, when the first try is cut."""
+    """Log in, and retry as a user's program would if the connection is cut."""
     while True:
         try:
             return await client.login()

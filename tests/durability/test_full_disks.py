@@ -1,4 +1,4 @@
-"""A full disk, on either side: a message is stored once or reported failed, never both, never neither."""
+"""Tests of a full disk on either side: a message is either stored once or reported as failed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BIG = "x" * 5000
 
 
 async def outcomes(client: Client, name: str, count: int) -> dict[str, Message]:
-    """Messages sent together; each was sent, or raised what it had to."""
+    """Send `count` messages at once, check the status of each by its result, and return them by text."""
     messages = {f"{name} {n} {BIG}": Message(f"{name} {n} {BIG}") for n in range(count)}
     results = await asyncio.gather(*(client.c2c("bob").send(m) for m in messages.values()), return_exceptions=True)
     for message, result in zip(messages.values(), results, strict=True):
@@ -30,7 +30,7 @@ async def outcomes(client: Client, name: str, count: int) -> dict[str, Message]:
 
 
 async def check(server: RunningServer, sent: dict[str, Message]) -> None:
-    """Both ends agree: what succeeded is stored once, what failed is not."""
+    """Check that bob's history has exactly the messages that succeeded, once each."""
     async with server.client("bob") as bob:
         stored = [m.text async for m in bob.c2c("alice").history(oldest_first=True)]
     assert sorted(stored) == sorted(text for text, m in sent.items() if m.status is MessageStatus.SUCCEEDED)
@@ -43,7 +43,7 @@ async def test_a_full_disk_of_the_sender_fails_the_send_clearly(tmp_path: Path) 
             sent = await outcomes(alice, "before", 5)
             pages = await alice.engine.store._file.write(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
             await alice.engine.store._file.write(lambda c: c.execute(f"PRAGMA max_page_count={pages + 20}").fetchall())
-            for wave in range(6):  # at first there is room, then for the messages and not for their acks, then for none
+            for wave in range(6):  # first there is room, then only for the messages but not for their acks, then for nothing
                 sent |= await outcomes(alice, f"full {wave}", 5)
             failed = [m for m in sent.values() if m.status is MessageStatus.FAILED]
             assert len(failed) >= 10
@@ -52,7 +52,8 @@ async def test_a_full_disk_of_the_sender_fails_the_send_clearly(tmp_path: Path) 
             sent |= await outcomes(alice, "after", 5)
             assert all(m.status is MessageStatus.SUCCEEDED for t, m in sent.items() if t.startswith("after"))
         await check(server, sent)
-        async with server.client("alice", data_dir=tmp_path) as alice:  # what was acked and not noted goes once more, as itself
+        # acked messages whose ack was not stored are sent again under their msg_ids
+        async with server.client("alice", data_dir=tmp_path) as alice:
             await alice.c2c("bob").send("end")
             held = [m async for m in alice.c2c("bob").history() if m.text != "end"]
             assert {m.status for m in held} == {MessageStatus.SUCCEEDED}
@@ -84,7 +85,7 @@ async def test_a_full_disk_of_the_server_refuses_messages_and_recovers(tmp_path:
 
 
 async def test_a_full_disk_of_the_server_refuses_content_and_recovers(tmp_path: Path) -> None:
-    """An upload that finds no room is refused with a reason, leaves nothing there, and works when there is room again."""
+    """Test that an upload without room fails with a clear error, leaves no file, and works when there is room again."""
     content = random.Random(1).randbytes(3_000_000)
     async with running_server() as server:
         await server.add_users("bob")

@@ -1,4 +1,4 @@
-"""R18: the local store survives kill -9, a full disk and a damaged file, and loses nothing that the server has."""
+"""Tests of R18: the local store survives kill -9, a full disk and a corrupt file, and loses no message that the server has."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_forty_kills_under_traffic_leave_every_message_once(server: Runnin
             await bob.kill()
             await speaking
             thrown += [(seq, text) for word, *rest in bob.said if word == "new" for _, seq, text in [rest]]
-    assert len(thrown) == len(set(thrown)), "thrown twice"
+    assert len(thrown) == len(set(thrown)), "a message was delivered twice"
     again = server.client("bob", data_dir=tmp_path)
     watch = EventRecorder(again)
     async with again:
@@ -69,13 +69,13 @@ async def test_forty_kills_under_traffic_leave_every_message_once(server: Runnin
         assert (await again.c2c("alice").coverage()).intervals == ((1, sent),)
         assert page.complete
     late = [(m.seq, m.text) for m in watch.messages]
-    assert not set(late) & set(thrown), "thrown twice"
+    assert not set(late) & set(thrown), "a message was delivered twice"
     assert set(thrown) | set(late) <= {(i + 1, str(i)) for i in range(sent)}
 
 
 @contextmanager
 def a_full_disk(path: Path) -> Iterator[None]:
-    """Files may not grow from here on, as when the disk is full: the kernel refuses, SQLite hears of it."""
+    """Forbid this process to write beyond the size of the largest file in the folder, so that SQLite finds the disk full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     largest = max(file.stat().st_size for file in path.iterdir())
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, hard))
@@ -104,12 +104,12 @@ async def test_a_full_disk_is_reported_and_afterwards_nothing_is_missing(server:
                     assert message.status is MessageStatus.FAILED
                     refused.append(message)
             await bob.c2c("alice").send("while it is full")
-        assert refused, "the disk never was full"
+        assert refused, "the disk was never full, so the test proves nothing"
         await alice.c2c("bob").send("fits again")
         assert [m.text for m in await watch.wait_for_messages(1)] == ["while it is full"]
         await at_bob.wait_for_message(lambda m: m.text == "fits again")
         there = [m.text async for m in bob.c2c("alice").history(oldest_first=True)]
-        assert sorted(there) == sorted([*stored, "while it is full", "fits again"]), "stored once, or reported failed"
+        assert sorted(there) == sorted([*stored, "while it is full", "fits again"]), "a message was lost or stored twice"
         mine = [m.text async for m in alice.c2c("bob").history(oldest_first=True) if m.status is MessageStatus.SUCCEEDED]
         assert mine == there
 
@@ -154,7 +154,7 @@ async def test_a_corrupt_file_is_replaced_and_synced_again(
     damage(data, random.Random(seed))
     file.write_bytes(data)
     told: list[Path] = []
-    for _ in range(3):  # a damage that no query met is found by the one that meets it, and the next start deals with it
+    for _ in range(3):  # damage may be found only by a query during a run; then the next start replaces the file
         again = server.client("alice", data_dir=tmp_path)
         watch = EventRecorder(again, StoreReplaced)
         try:
@@ -167,16 +167,16 @@ async def test_a_corrupt_file_is_replaced_and_synced_again(
         assert held == [f"{i} {'y' * 500}" for i in range(60)]
         break
     else:
-        pytest.fail("it never came back")
-    if damage is not a_page_in_the_middle:  # a page that nothing uses may be any bytes
+        pytest.fail("the client did not recover in three starts")
+    if damage is not a_page_in_the_middle:  # damage to an unused page is not noticed
         assert told
     for path in told:
-        assert path.read_bytes()[:24] == bytes(data[:24]), "what was set aside is what was there"
+        assert path.read_bytes()[:24] == bytes(data[:24]), "the moved file must be the corrupt one, unchanged"
 
 
 @pytest.mark.requirement("R18")
 async def test_a_store_that_delivers_before_it_stores_is_detected(server: RunningServer, tmp_path: Path, seed: int) -> None:
-    """The mutant: what the store reports as new is not what it wrote."""
+    """Test a mutant whose store reports messages as new and then loses their rows."""
     add = writes.ingest
 
     def forgets(connection: sqlite3.Connection, batch: types.IngestBatch) -> types.IngestResult:
@@ -197,4 +197,4 @@ async def test_a_store_that_delivers_before_it_stores_is_detected(server: Runnin
                     await watch.wait_for_message(lambda m, i=i: m.text == str(i))  # type: ignore[misc]
             thrown += watch.messages
     texts = [m.text for m in thrown]
-    assert len(texts) != len(set(texts)), "the mutant threw nothing twice"
+    assert len(texts) != len(set(texts)), "the mutant delivered no message twice"

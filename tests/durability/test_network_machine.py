@@ -1,7 +1,7 @@
-"""R3 as a machine: two clients and a server over a network with faults, by a clock that does not wait, against a model.
+"""Tests of R3 by a state machine: two clients and a server over a network with faults, on a virtual clock.
 
-The code is the product's on both sides: real sockets, frames and files. Only time is the test's: deadlines, heartbeats and
-waits between tries pass as soon as nothing else happens.
+The code of both sides is the product's own, with real sockets, frames and files. Only the time is virtual: deadlines,
+heartbeats and pauses between retries pass as soon as nothing else can run.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from timim.testing.fault_proxy import Direction
 T = TypeVar("T")
 USERS = ("alice", "bob")
 PEER = {"alice": "bob", "bob": "alice"}
-SETTLE_S = 900  # of the virtual clock: longer than any deadline, wait or comparison of the two sides
+SETTLE_S = 900  # on the virtual clock: longer than any deadline, pause or interval of comparing
 users = st.sampled_from(USERS)
 directions: st.SearchStrategy[Direction] = st.sampled_from(["up", "down"])
 
 
 class Network(RuleBasedStateMachine):
-    """The model: what each user gave to its outbox, in order. It must stand in the timeline exactly so, and on each device."""
+    """The state machine. Its model is the list of texts that each user has sent; every device must show them once, in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class Network(RuleBasedStateMachine):
                 message = Message(f"{user} {len(self.given[user])}")
                 self.given[user].append(message.text)
                 self.sending.append(asyncio.create_task(self.clients[user].c2c(PEER[user]).send(message)))
-                while not message.local_id:  # noqa: ASYNC110  on disk; from here on it is the outbox's word
+                while not message.local_id:  # noqa: ASYNC110  the message is on disk, so the outbox has to send it
                     await asyncio.sleep(0.001)
 
         self.do(work())
@@ -115,7 +115,7 @@ class Network(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([-60, 60]))
     def set_the_clock_wrong(self, seconds: float) -> None:
-        # further back, and the server takes signatures for ones of the future
+        # a larger offset would make the server refuse signatures as issued in the future
         if abs(self.clock.wall.offset_s + seconds) <= 120:
             self.clock.wall.jump(seconds)
 
@@ -128,7 +128,7 @@ class Network(RuleBasedStateMachine):
 
     @rule()
     def restart_the_server(self) -> None:
-        self.server.faults.clear()  # a stalled link would hold up its end
+        self.server.faults.clear()  # a stalled connection would delay the server's stop
         self.do(self.server.restart())
 
     @rule(user=users)
@@ -142,7 +142,7 @@ class Network(RuleBasedStateMachine):
 
     @rule(user=users, count=st.integers(1, 30))
     def read_history(self, user: str, count: int) -> None:
-        """Read a page. It may fail with the link, but has no gap."""
+        """Read a page. The request may fail with the connection, but a page has no gap."""
 
         async def work() -> None:
             try:
@@ -157,7 +157,7 @@ class Network(RuleBasedStateMachine):
     @precondition(lambda self: any(self.given.values()))
     @rule(user=users)
     def delete_the_newest(self, user: str) -> None:
-        """Off this device: it opens a hole, which a page fills again."""
+        """Delete the newest message from the local store, which opens a gap that a later page fills."""
 
         async def work() -> None:
             page = await self.clients[user].c2c(PEER[user]).get_local_messages(1)
@@ -170,7 +170,7 @@ class Network(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        """End the faults and check all promises."""
+        """End the faults, and check that both devices have all messages once and in order."""
         if not hasattr(self, "server"):
             return
         self.server.faults.clear()
@@ -185,11 +185,11 @@ class Network(RuleBasedStateMachine):
                 await asyncio.sleep(0.1)
         async with self.server.client("bob") as fresh:
             stored = [m async for m in fresh.c2c("alice").history(oldest_first=True)]
-        assert [m.seq for m in stored] == list(range(1, len(stored) + 1)), "seqs without holes"
+        assert [m.seq for m in stored] == list(range(1, len(stored) + 1)), "the seqs must have no gap"
         times = [m.timestamp for m in stored]
-        assert times == sorted(times), "times never go back"
+        assert times == sorted(times), "times must not decrease"
         for user in USERS:
-            assert [m.text for m in stored if m.sender == user] == self.given[user], "each once, in its sender's order"
+            assert [m.text for m in stored if m.sender == user] == self.given[user], "stored once, in each sender's order"
         for user in USERS:
             await self.is_whole(user, stored)
 
@@ -197,7 +197,7 @@ class Network(RuleBasedStateMachine):
         due = [m.seq for m in stored if m.sender != user]
         while len(seen := [m.seq for watch in self.watches[user] for m in watch.messages]) < len(due):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
-        assert seen == due, "thrown once each, in order"
+        assert seen == due, "each message must be delivered once and in order"
         if not stored:
             return
         page = await self.read(user)
@@ -213,7 +213,7 @@ class Network(RuleBasedStateMachine):
                 page = await self.clients[user].c2c(PEER[user]).get_messages(1000)
             except TimimError:
                 page = None
-            if page is not None and page.complete:  # else the link was just being found again
+            if page is not None and page.complete:  # an incomplete page means that the client is reconnecting
                 return page
             await asyncio.sleep(0.5)
 
@@ -236,7 +236,7 @@ class Network(RuleBasedStateMachine):
 
 LOOSE = [HealthCheck.too_slow, HealthCheck.filter_too_much]
 TestANetworkWithFaultsKeepsEveryPromise = pytest.mark.requirement("R3")(pytest.mark.timeout(300)(Network.TestCase))
-# a twentieth of a second a step; `make fuzz` runs many more
+# a step takes about 50 ms; `make fuzz` runs many more
 TestANetworkWithFaultsKeepsEveryPromise.settings = settings(
     max_examples=settings().max_examples // 8, stateful_step_count=12, deadline=None, suppress_health_check=LOOSE
 )
@@ -251,7 +251,7 @@ def test_a_server_that_does_not_recognise_a_resend_is_detected_by_the_state_mach
         return append(replace(entry, msg_key=None))
 
     class LosesAcks(Network):
-        """The same, and an ack that is lost each time something is sent, so that few examples are needed."""
+        """The same state machine with more lost acks, so that few examples are needed."""
 
         @rule(user=users)
         def send_and_lose_the_ack(self, user: str) -> None:

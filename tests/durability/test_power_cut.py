@@ -1,4 +1,4 @@
-"""R1: an ack survives a power cut. Both stores' own code and pragmas, on a disk that forgets what was not synced."""
+"""Tests of R1: an ack survives a power cut. The stores run their own code and pragmas on a disk that loses unsynced writes."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from timim.sqlite.connection import TaskConnection
 from timim.sqlite.database import Database, Schema
 from timim.storage import LocalStore
 
-GROUPS_A_CUT = 9  # of 1 to 12 rows sent together, offered between two cuts; the power often goes before the last
+GROUPS_A_CUT = 9  # groups of 1 to 12 rows sent together between two cuts; the power often fails before the last group
 TIMELINE = "c2c\x1falice\x1fbob"
 KEY = ConversationKey(ConversationType.C2C, "bob")
 
 
 class OnDisk(Database):
-    """The product's database, but for the disk under it: one connection, for reads too."""
+    """The product's database on a `Disk`, with one connection for writes and reads."""
 
     def __init__(self, disk: Disk, schema: Schema, *, synchronous: str) -> None:
         super().__init__(None, schema, synchronous=synchronous)
@@ -44,18 +44,18 @@ class OnDisk(Database):
 
 
 class Kept(Protocol):
-    """A store under test: numbers are put in, and found again."""
+    """A store under test, in which numbers are stored."""
 
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
 
     async def put(self, number: int) -> int:
-        """Store it; the seq it stands at."""
+        """Store a number and return its seq."""
         ...
 
     async def numbers(self) -> dict[int, int]:
-        """All that are there, by seq. Raises AssertionError when what the store says of itself is not so."""
+        """Return all stored numbers by seq. Raises AssertionError if the store's seqs or intervals contradict its rows."""
         ...
 
 
@@ -72,12 +72,12 @@ class ServersStore(server_store.SqliteStore):
 
     async def numbers(self) -> dict[int, int]:
         page = await self.timelines.page(TIMELINE, 1, 1 << 62, 1 << 30)
-        assert [entry.seq for entry in page.entries] == list(range(page.last_seq, 0, -1)), "seqs without holes"
+        assert [entry.seq for entry in page.entries] == list(range(page.last_seq, 0, -1)), "the seqs must have no gap"
         return {entry.seq: int(entry.tail[4:-1]) for entry in page.entries}
 
 
 class FileOnDisk(StoreFile):
-    """The client's file on such a disk."""
+    """The file of the client's store on a `Disk`."""
 
     def __init__(self, disk: Disk, *, synchronous: str) -> None:
         self._disk, self._synchronous = disk, synchronous
@@ -88,7 +88,7 @@ class FileOnDisk(StoreFile):
 
 
 class ClientsStore:
-    """The parts of the client's store that messages go through."""
+    """The parts of the client's store that store received messages."""
 
     def __init__(self, disk: Disk, *, synchronous: str) -> None:
         self._file = FileOnDisk(disk, synchronous=synchronous)
@@ -111,13 +111,13 @@ class ClientsStore:
     async def numbers(self) -> dict[int, int]:
         held = await self._messages.page(KEY, 1 << 30)
         coverage = await self._conversations.coverage(KEY)
-        assert coverage == Coverage((m.seq, m.seq) for m in held), "intervals say exactly what is held"
+        assert coverage == Coverage((m.seq, m.seq) for m in held), "the coverage must equal the stored seqs"
         return {m.seq: int(m.msg_id[2:]) for m in held}
 
 
 @dataclass
 class Cuts:
-    """What became of acked rows over many power cuts."""
+    """The acked rows, and the losses found after power cuts."""
 
     acked: dict[int, int] = field(default_factory=dict)
     lost: int = 0
@@ -133,7 +133,7 @@ def _blank_databases(monkeypatch: pytest.MonkeyPatch) -> None:
 async def cut_again_and_again(
     kind: type[ServersStore | ClientsStore], cuts: int, *, seed: int, synchronous: str = "FULL"
 ) -> Cuts:
-    """Write under load, cut the power at some write or sync, start again on what is left, and look for what was acked."""
+    """Write under load, cut the power at a random write or sync, reopen the store, and check all acked rows. Repeat this."""
     rng = random.Random(seed)
     result = Cuts()
     image: dict[str, bytes] = {}
@@ -152,9 +152,9 @@ async def cut_again_and_again(
                 done = await asyncio.gather(*group, return_exceptions=True)
                 assert all(error is None or isinstance(error, StorageError) for error in done), done
         except StorageError:
-            pass  # the power went while it was opening
+            pass  # the power failed while the store was being opened
         finally:
-            disk.left = min(disk.left, 0)  # nothing more reaches the disk, not even the closing of the file
+            disk.left = min(disk.left, 0)  # nothing more reaches the disk, not even the writes of close()
             image = disk.image()
             await store.close()
         await look_for(result, kind(Disk(rng, image), synchronous="FULL"))
@@ -172,7 +172,7 @@ async def look_for(result: Cuts, store: Kept) -> None:
         return
     finally:
         await store.close()
-    assert len(set(there.values())) == len(there), "nothing twice"
+    assert len(set(there.values())) == len(there), "a number is stored twice"
     result.lost += sum(there.get(seq) != n for seq, n in result.acked.items())
 
 
@@ -212,6 +212,6 @@ async def test_a_store_that_does_not_sync_its_commits_is_detected(
 
 @pytest.mark.requirement("R1")
 def test_the_product_syncs_its_commits(tmp_path: Path) -> None:
-    """What is proven here is what runs: the default of the server's settings, and the client's store."""
+    """Test that the server's default settings and the client's store sync their commits as in these tests."""
     assert Settings(data_dir=tmp_path).synchronous == "FULL"
     assert LocalStore(tmp_path / "messages.db")._file._database._synchronous == "FULL"

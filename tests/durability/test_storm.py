@@ -1,4 +1,4 @@
-"""R3: nothing lost, nothing twice, each sender's order, seqs without holes; under faults, and kill -9 of both sides."""
+"""Tests of R3 under faults and kill -9 of both sides: no message is lost, repeated or out of its sender's order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from timim.testing import RunningServer, running_server
 
 @dataclass
 class Storm:
-    """What was sent, what bob's device was thrown and holds, and what a new device of bob finds; of each sender."""
+    """The results for each sender: messages sent, delivered to bob's device, stored there, and found by a new device of bob."""
 
     sent: dict[str, list[str]]
     thrown: dict[str, list[tuple[int, str]]]
@@ -29,7 +29,7 @@ class Storm:
 
 @dataclass(frozen=True)
 class Weather:
-    """`rate`: of websocket messages that meet with a fault; `crashes` of the server; `kills` of clients, bob's among them."""
+    """The faults of a storm. `rate` is the share of messages with a fault; `kills` counts kills of clients, bob's included."""
 
     senders: int
     each: int
@@ -96,13 +96,13 @@ async def progress(running: dict[str, ClientProcess], count: int) -> None:
 
 
 def hold(storm: Storm) -> None:
-    """Check the promises. Messages that a killed device had stored but not delivered are not delivered later."""
+    """Check the results. Messages that a killed device had stored but not delivered are not delivered later."""
     for name, texts in storm.sent.items():
         numbered = list(enumerate(texts, 1))
         assert storm.stored[name] == numbered, f"stored of {name}"
         assert storm.held[name] == numbered, f"held of {name}"
         thrown = storm.thrown[name]
-        assert thrown == sorted(set(thrown)), f"thrown of {name}: once each, in order"
+        assert thrown == sorted(set(thrown)), f"messages of {name}: each must be delivered once and in order"
         assert set(thrown) <= set(numbered)
     assert storm.proven
 
@@ -146,7 +146,7 @@ async def test_a_server_that_does_not_recognise_a_resend_is_detected_in_a_storm(
             hold(result)
         except AssertionError:
             return
-    pytest.fail("four storms against a server without deduplication held every promise")
+    pytest.fail("four storms against a server without deduplication lost or repeated no message")
 
 
 async def _storm_without_deduplication(folder: Path, seed: int) -> Storm:
@@ -154,7 +154,7 @@ async def _storm_without_deduplication(folder: Path, seed: int) -> Storm:
         server.program = (str(MUTANTS / "no_dedupe.py"),)
         await server.restart()
         weather = Weather(senders=4, each=60, rate=0.4, crashes=1, kills=2)
-        for name in ("s0", "s1", "s2", "s3"):  # acks, so that there is something to resend
+        for name in ("s0", "s1", "s2", "s3"):  # the cuts lose acks, so that messages are sent again
             server.faults.cut(user=name, direction="down", after_frames=3, times=4)
         return await storm(server, clients, folder, seed, weather)
 
@@ -164,10 +164,11 @@ async def _storm_without_deduplication(folder: Path, seed: int) -> Storm:
 async def test_a_client_that_renames_its_resends_is_detected(server: RunningServer, tmp_path: Path, seed: int) -> None:
     async with client_processes() as clients:
         await server.add_users("bob", "s0")
-        server.faults.cut(user="s0", direction="down", after_frames=2, times=6)  # acks: what is stored, and not known to be
+        # the cuts lose acks, so that stored messages are sent again
+        server.faults.cut(user="s0", direction="down", after_frames=2, times=6)
         s0 = await clients.start("send", server, "s0", tmp_path / "s0", peer="bob", count=100, mutant="renames")
         await s0.hear("done")
     async with server.client("bob") as bob:
         texts = [m.text async for m in bob.c2c("s0").history()]
     assert len(set(texts)) == 100
-    assert len(texts) > 100, "the mutant sent nothing twice"
+    assert len(texts) > 100, "the mutant sent no message twice"
