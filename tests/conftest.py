@@ -154,7 +154,7 @@ ONE_PROCESS = {
     "test_a_picture_sent_at_one_gateway_is_downloaded_at_another": "makes its own gateways",
     "test_a_storm_on_two_gateways_loses_nothing": "makes its own gateways",
     "test_gateways_read_old_history_from_their_replica": "makes its own gateways",
-    "test_the_cost_of_a_login_is_that_of_changes_not_of_contents": "its file is filled by bench/login_cost.py",
+    "test_the_cost_of_a_login_depends_on_changes_not_on_conversations": "its file is filled by bench/login_cost.py",
 }
 
 

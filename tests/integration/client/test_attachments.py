@@ -1,4 +1,4 @@
-"""What is kept of content: the same bytes once, none that were falsified, and nothing of what was given up."""
+"""Tests of content on the server: equal bytes are stored once, altered bytes are refused, and cancelled uploads are deleted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.media_proxy import proxied_server
 from tests.support.paths import MUTANTS
 from timim import FileElem, Message, MessageStatus
 
-pytestmark = pytest.mark.timeout(240)  # megabytes each, on a machine that others use too
+pytestmark = pytest.mark.timeout(240)  # megabytes in each test, on a shared machine
 MIB = 1 << 20
 NO_HASH = (str(MUTANTS / "no_hash.py"),)
 
@@ -76,7 +76,7 @@ async def test_a_cancelled_upload_leaves_nothing_anywhere(tmp_path: Path) -> Non
                 await alice.c2c("bob").send(message, progress=enough)
             assert message.status is MessageStatus.FAILED
             assert list((tmp_path / "a").rglob("outgoing/*")) == []
-            await server.until(lambda: server.stored_bytes() == 0, "its bytes are gone")
+            await server.until(lambda: server.stored_bytes() == 0, "the server deletes the parts")
             assert server.rows("media_uploads") == server.rows("media_dead") == server.rows("media_blobs") == 0
             await alice.c2c("bob").send("the lane goes on")
 
@@ -90,7 +90,7 @@ async def test_an_online_message_that_is_cancelled_leaves_nothing(tmp_path: Path
         relay.release()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        await server.until(lambda: server.stored_bytes() == 0, "its bytes are gone")
+        await server.until(lambda: server.stored_bytes() == 0, "the server deletes the parts")
         assert server.rows("media_uploads") == 0
 
 
@@ -98,7 +98,7 @@ async def test_an_abandoned_upload_is_collected(tmp_path: Path) -> None:
     settings = {"media_upload_idle_s": 1, "media_sweep_s": 0.1}
     async with proxied_server(tmp_path / "s", settings) as (server, relay), server.client("bob"):
         async with server.client("alice") as alice:
-            content = bytes(64 * MIB)  # more than the buffers of both sockets hold, so that a part never leaves the client
+            content = bytes(64 * MIB)  # more than the buffers of both sockets, so that a part never leaves the client
             sending = asyncio.create_task(alice.c2c("bob").send(FileElem(data=content, filename="x")))
             await relay.carried("up", 6 * MIB)
             relay.hold()
@@ -106,7 +106,7 @@ async def test_an_abandoned_upload_is_collected(tmp_path: Path) -> None:
         with pytest.raises(timim.NotLoggedIn):
             await sending
         relay.release()
-        await server.until(lambda: server.stored_bytes() == 0, "its bytes are gone")
+        await server.until(lambda: server.stored_bytes() == 0, "the server deletes the parts")
         assert server.rows("media_uploads") == 0
 
 
@@ -127,7 +127,7 @@ async def test_equal_bytes_are_stored_once_and_only_their_uploader_skips_the_upl
             assert isinstance(elem, FileElem)
             uuids.append(elem.uuid)
             sent_bytes.append(relay.passed["up"] - before)
-            await server.until(lambda: (server.rows("media_dead"), server.stored_bytes()) == (0, len(data)), "it is there once")
+            await server.until(lambda: (server.rows("media_dead"), server.stored_bytes()) == (0, len(data)), "stored once")
         assert uuids[0] == uuids[1] != uuids[2]
         assert sent_bytes[0] > len(data) > sent_bytes[1]
         assert sent_bytes[2] > len(data)

@@ -1,4 +1,4 @@
-"""R9: what is cancelled at any moment leaves nothing behind, and is stored once or never."""
+"""Tests of R9: a call may be cancelled at any moment and leaves nothing behind; a message is stored once or never."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CALLS: dict[str, Callable[[Client], Awaitable[object]]] = {
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.requirement("R9")
 async def test_a_call_cancelled_at_any_moment_leaves_nothing_behind(server: LocalServer, tmp_path: Path, call: str) -> None:
-    """After each cancellation the same client goes on as if nothing had been asked."""
+    """Test that the client works after each cancellation as if the call had not been made."""
     async with server.client("bob") as bob, server.client("alice"):
         for i in range(30):
             await bob.c2c("alice").send(str(i))
@@ -47,7 +47,7 @@ async def test_a_call_cancelled_at_any_moment_leaves_nothing_behind(server: Loca
                     await alice.logout()
                 elif call == "get_messages":
                     (message,) = await alice.c2c("bob").get_messages(1)
-                    await message.delete_from_storage()  # so that there is something to ask for
+                    await message.delete_from_storage()  # so that there is a gap to fetch
                 await cancelled(CALLS[call](alice), steps)
                 if call in ("login", "logout"):
                     await alice.logout()
@@ -62,7 +62,7 @@ async def test_a_call_cancelled_at_any_moment_leaves_nothing_behind(server: Loca
 
 
 async def cancelled(work: Awaitable[object], steps: int) -> None:
-    """Cancel it after so many turns of the loop, and wait for its end."""
+    """Cancel an awaitable after `steps` turns of the event loop, and wait for its end."""
     task = asyncio.ensure_future(work)
     for _ in range(steps):
         await asyncio.sleep(0)
@@ -71,7 +71,7 @@ async def cancelled(work: Awaitable[object], steps: int) -> None:
 
 
 async def sends_cancelled_everywhere(server: LocalServer, folder: Path) -> None:
-    """Check the promise: each message is stored once or never, and its status says which."""
+    """Cancel sends after 0 to 59 turns of the loop; check that each message is stored at most once, as its status says."""
     await server.add_users("bob")
     messages: list[Message] = []
     async with no_task_leaks(action="raise"):

@@ -1,4 +1,4 @@
-"""Who hears of what, when: one conversation in order and one at a time, others meanwhile, and no handler harms another."""
+"""Tests of delivery to handlers: in order within a conversation, concurrently across, and independent of other handlers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_handlers_run_in_order_within_a_conversation_and_concurrently_acro
         @bob.on_new_message
         async def slow(messages: list[Message]) -> None:
             peer = messages[0].sender
-            assert {m.sender for m in messages} == {peer}  # a list is of one conversation
+            assert {m.sender for m in messages} == {peer}  # all messages of a list are of one conversation
             running[peer] = running.get(peer, 0) + 1
             assert running[peer] == 1
             begun.extend(m.text for m in messages)
@@ -44,7 +44,7 @@ async def test_handlers_run_in_order_within_a_conversation_and_concurrently_acro
             ended.extend(m.text for m in messages)
             running[peer] -= 1
 
-        watch = EventRecorder(bob)  # behind the slow handler: it hears of a list when that is done with it
+        watch = EventRecorder(bob)  # registered after the slow handler, so it gets a list when that handler has finished
         for n in range(20):
             await alice.c2c("bob").send(f"a{n}")
         for n in range(20):
@@ -78,7 +78,7 @@ async def test_a_handler_that_raises_is_reported_and_stops_nothing(
         async def cancelled(messages: list[Message]) -> None:
             task = asyncio.ensure_future(asyncio.sleep(60))
             task.cancel()
-            await task  # what it waits for is cancelled, and not itself
+            await task  # the awaited task is cancelled, not the handler's own
 
         @bob.on(RelationChanged)
         def on_event(event: RelationChanged) -> None:
@@ -153,7 +153,7 @@ async def test_expect_wait_for_and_events_listen_before_they_return(server: Runn
                 await bob.c2c(message.sender).send("re: " + message.text)
 
         stream = alice.events(Message)
-        for n in range(20):  # as fast as an answer can be
+        for n in range(20):  # without a pause, so that a reply arrives as early as possible
             async with alice.c2c("bob").expect(lambda m, n=n: m.text == f"re: {n}", timeout=20) as got:  # type: ignore[misc]
                 await alice.c2c("bob").send(str(n))
             assert (await got).text == f"re: {n}"
@@ -162,7 +162,7 @@ async def test_expect_wait_for_and_events_listen_before_they_return(server: Runn
         await alice.c2c("bob").send("last")
         assert (await asyncio.wait_for(future, 20)).text == "re: last"
         assert (await asyncio.wait_for(other, 20)).sender == "alice"
-        waiting = [await anext(stream) for _ in range(21)]  # it heard what came before it was read
+        waiting = [await anext(stream) for _ in range(21)]  # a stream keeps the messages that arrive before it is read
         assert [m.text for m in waiting] == [*(f"re: {n}" for n in range(20)), "re: last"]
         stream.close()
 
@@ -224,7 +224,7 @@ async def test_a_handler_that_never_returns_does_not_block_logout(server: Runnin
             else:
                 async with asyncio.timeout(10):
                     await bob.close()
-        async with server.client("bob", data_dir=tmp_path) as again:  # the store was closed all the same
+        async with server.client("bob", data_dir=tmp_path) as again:  # the store was closed in spite of the handler
             assert (await again.c2c("alice").coverage()).intervals == ((1, 2),)
 
 

@@ -1,4 +1,4 @@
-"""Two clients and a real server in a process of its own: rows of the behaviour table, over a real socket."""
+"""Tests of two clients and a real server in a separate process: rows of the table of behaviour, over a real socket."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def server() -> AsyncIterator[RunningServer]:
 
 
 class Heard:
-    """What a client's handler was given, in order."""
+    """The messages that a client's handler has received, in order."""
 
     def __init__(self, client: Client) -> None:
         self.messages: list[Message] = []
@@ -382,7 +382,7 @@ async def test_bad_logins_raise_distinct_errors(server: RunningServer, tmp_path:
     await first.open()
     with pytest.raises(timim.StoreInUse):
         await server.client("alice", data_dir=tmp_path).open()
-    for one in (first, *made):  # a login that fails leaves the local store open, for local queries
+    for one in (first, *made):  # a failed login leaves the local store open, for local queries
         await one.close()
 
 

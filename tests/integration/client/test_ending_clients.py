@@ -1,4 +1,4 @@
-"""Clients that are ended from their own handlers, and logins that are cancelled, shared or mistyped: each ends."""
+"""Tests of clients that are ended in their own handlers, and of cancelled, shared and mistyped logins: each call ends."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ async def test_a_login_that_fails_in_a_handler_raises_there(server: RunningServe
 
 
 class _Odd(BaseException):
-    """An exception that is no Exception."""
+    """An exception that is not an Exception."""
 
 
 @pytest.mark.parametrize("fault", ["cancels its task", "raises a BaseException"])

@@ -1,4 +1,4 @@
-"""History and its proof: what is held is not asked for, a hole is asked for exactly, and its two sides never meet."""
+"""Tests of history and its proof: stored messages are not requested, gaps are requested exactly, and no page hides a gap."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ async def server() -> AsyncIterator[RunningServer]:
 
 
 async def asked(server: RunningServer, command: str) -> int:
-    """How often the server answered this command, by its own count."""
+    """Return how often the server has answered this command, from its metrics."""
     return int((await metrics_of(*server.urls)).get(f'timim_requests_total{{command="{command}"}}', 0))
 
 
 async def said(server: RunningServer, count: int, *members: str) -> str:
-    """Create a group of alice and these users, in which she sent "1", "2", … before any of their devices existed."""
+    """Create a group of alice and these users with messages "1", "2", … of alice, before any of the users has a device."""
     await server.add_users(*members)
     async with server.client("alice") as alice:
         group = await alice.groups.create("Public", name="g", members=members)
@@ -52,17 +52,17 @@ async def test_a_page_requests_exactly_the_missing_messages_and_says_so(server: 
     id = await said(server, SAID, "bob")
     async with server.client("bob", data_dir=tmp_path) as bob:
         group = bob.group(id)
-        assert (await group.coverage()).intervals == ((SAID, SAID),)  # the last message, and a hole below it
+        assert (await group.coverage()).intervals == ((SAID, SAID),)  # only the last message is stored, above a gap
         assert (await group.coverage()).gaps == ((1, SAID - 1),)
         page = await group.get_messages(20)
         assert (texts(page), page.complete, page.interval) == (down(431, 450), True, (431, 450))
         assert (page.source, page.requests, await asked(server, GROUP_HISTORY)) == ("both", 1, 1)
         again = await group.get_messages(20)
         assert (texts(again), again.source, again.requests) == (texts(page), "local", 0)
-        older = await group.get_messages(20, before=again[8])  # eleven of these are held
+        older = await group.get_messages(20, before=again[8])  # eleven of these are stored locally
         assert (texts(older), older.requests, older.source) == (down(422, 441), 1, "both")
         assert (await group.coverage()).intervals == ((422, 450),)
-        oldest = await group.get_messages(1000)  # in parts of 200
+        oldest = await group.get_messages(1000)  # requested in parts of 200
         assert (texts(oldest), oldest.requests, oldest.complete) == (down(1, SAID), 3, True)
         assert await asked(server, GROUP_HISTORY) == 1 + 1 + 3
         for count in (1, 20, 1000):
@@ -78,7 +78,8 @@ async def test_equal_requests_at_once_are_fetched_once(server: RunningServer) ->
         pages = await asyncio.gather(*(bob.group(id).get_messages(100) for _ in range(10)))
         assert {tuple(texts(page)) for page in pages} == {tuple(down(351, 450))}
         assert sum(page.requests for page in pages) == 1 == await asked(server, GROUP_HISTORY)
-    async with server.client("carol", recent_contacts=False) as carol:  # she does not know what the last one is either
+    # without the conversation list, this device does not know the last seq either
+    async with server.client("carol", recent_contacts=False) as carol:
         pages = await asyncio.gather(*(carol.group(id).get_messages(100) for _ in range(10)))
         assert {tuple(texts(page)) for page in pages} == {tuple(down(351, 450))}
         assert sum(page.requests for page in pages) == 1
@@ -109,14 +110,14 @@ async def test_the_two_sides_of_a_gap_are_never_neighbours(server: RunningServer
         group = bob.group(id)
         assert texts([m async for m in group.history(oldest_first=True, limit=10)]) == list(range(1, 11))
         assert (await group.coverage()).intervals == ((1, 100), (450, 450))
-    await bob.open()  # logged out, and open for local queries
+    await bob.open()  # logged out, but open for local queries
     group = bob.group(id)
     page = await group.get_messages(20)
     assert (texts(page), page.complete, page.interval, page.requests) == ([450], False, (450, 450), 0)
     assert texts([m async for m in group.history()]) == [450]
     up = await group.get_messages(1000, after=(await group.get_local_messages(1000))[-1])
     assert (texts(up), up.complete, up.interval) == (down(2, 100), False, (2, 100))
-    local = await group.get_local_messages(20)  # all that is here, and it says that a hole is in it
+    local = await group.get_local_messages(20)  # all stored messages; `complete` says that there is a gap between them
     assert (texts(local), local.complete, local.interval) == ([450, *down(82, 100)], False, (82, 450))
     below = await group.get_messages(20, before=local[1])
     assert (texts(below), below.complete, below.requests) == (down(80, 99), True, 0)
@@ -134,7 +135,8 @@ async def test_an_offline_page_of_the_newest_is_local_and_never_complete(server:
         for n in range(1, 251):
             await alice.c2c("bob").send(str(n))
         page = await alice.c2c("bob").get_messages(10)
-        assert (page.complete, page.requests) == (True, 0)  # what was just sent is there, without asking
+        # the messages that this device sent are stored, so there is no request
+        assert (page.complete, page.requests) == (True, 0)
         await server.stop()
         await watch.wait_for_event(ConnectionLost)
         page = await alice.c2c("bob").get_messages(10)
@@ -165,7 +167,7 @@ async def test_the_beginning_and_the_end_are_known_after_a_restart(server: Runni
 
 
 async def by_its_operator(server: RunningServer, *statements: str) -> None:
-    """Change the server's database while it is stopped."""
+    """Stop the server, change its database, and start it again."""
     await server.stop()
     await in_database(server.folder, *statements)
     await server.start()
@@ -183,7 +185,7 @@ async def test_messages_the_server_no_longer_has_are_not_requested_again(server:
     left = [n for n in down(101, SAID) if n not in (200, 201, 449)]
     async with server.client("bob", data_dir=tmp_path) as bob:
         page = await bob.group(id).get_messages(20)
-        assert (texts(page), page.complete) == (left[:20], True)  # as many as were asked for, tombstones apart
+        assert (texts(page), page.complete) == (left[:20], True)  # tombstones do not count towards the requested number
         up = await bob.group(id).get_messages(100, after=(await bob.group(id).get_messages(300))[-1])
         assert len(up) == 100
         whole = await bob.group(id).get_messages(1000)
@@ -214,7 +216,7 @@ async def test_messages_sent_while_out_of_a_group_are_a_permanent_gap(server: Ru
         await arrived
         page = await bob.group(id).get_messages(100)
         shown = [m.seq for m in page]
-        assert shown == down(shown[-1], shown[0])  # no jump
+        assert shown == down(shown[-1], shown[0])  # without a jump
         assert shown[-1] == (await bob.group(id).coverage()).first_visible_seq > 14
         assert page.complete
         local = await bob.group(id).get_local_messages(100)
@@ -224,10 +226,10 @@ async def test_messages_sent_while_out_of_a_group_are_a_permanent_gap(server: Ru
 async def test_history_starts_at_a_time_and_goes_in_both_directions(server: RunningServer, tmp_path: Path) -> None:
     id = await said(server, 40, "bob")
     when = f"UPDATE entries SET time=1000+seq/4 WHERE timeline=(SELECT id FROM timelines WHERE name='group\x1f{id}')"
-    await by_its_operator(server, when)  # four messages a second, 1000.25 to 1010
+    await by_its_operator(server, when)  # four messages a second, from 1000.25 to 1010
     wanted = [n for n in range(1, 41) if 1003 <= 1000 + n // 4 <= 1005]
     bob = server.client("bob", data_dir=tmp_path)
-    for online in (True, True, False):  # by asking, by what is held, and offline
+    for online in (True, True, False):  # first by requests, then from the local store, then offline
         await (bob.login() if online else bob.open())
         group = bob.group(id)
         assert texts([m async for m in group.history(since=1003, until=1005)]) == wanted[::-1]
@@ -295,13 +297,13 @@ async def test_fill_fetches_every_gap_and_reports_progress(server: RunningServer
         assert await asked(server, GROUP_HISTORY) == 3
         page = await group.get_messages(1000)
         assert (len(page), page.requests) == (SAID, 0)
-        assert watch.messages == []  # nothing of it is thrown
+        assert watch.messages == []  # fetched messages are not delivered to handlers
 
 
 async def test_a_server_restored_from_a_backup_is_noticed_and_its_history_fetched_again(
     server: RunningServer, tmp_path: Path
 ) -> None:
-    """By its new epoch when the operator says so, and without that by seqs that it no longer has."""
+    """Test detection by a new epoch, and without one by stored seqs above the server's last one."""
     for said_so in (True, False):
         me, peer = f"alice{said_so}", f"bob{said_so}"
         await server.add_users(me, peer)
@@ -333,10 +335,10 @@ async def test_a_server_restored_from_a_backup_is_noticed_and_its_history_fetche
             page = await alice.c2c(peer).get_messages(100)
             numbered = [(m.seq, m.text) for m in page if m.seq]
             assert numbered == [(6, "6 anew"), (5, "5"), (4, "4"), (3, "3"), (2, "2"), (1, "1")]
-            assert next(m for m in page if m.seq == 3).custom_int == 7  # the same rows, numbered anew
+            assert next(m for m in page if m.seq == 3).custom_int == 7  # the same row under its new seq
             assert [m.text for m in watch.messages] == ["6 anew"]
             lost = [m.text for m in await alice.c2c(peer).get_local_messages(100) if not m.seq]
-            assert sorted(lost) == ["10", "6", "7", "8", "9"]  # the server lost them; this device did not
+            assert sorted(lost) == ["10", "6", "7", "8", "9"]  # only the server has lost these messages
         again = server.client(me, data_dir=tmp_path)
         watch = EventRecorder(again, HistoryReset)
         async with again:
@@ -346,10 +348,10 @@ async def test_a_server_restored_from_a_backup_is_noticed_and_its_history_fetche
 
 @pytest.mark.requirement("F30")
 async def test_a_just_sent_message_is_in_the_page_while_the_inbox_waits(server: RunningServer) -> None:
-    """The inbox cannot go on: what it has to fetch first does not come."""
+    """Test a page while the inbox waits for messages that it has to fetch first."""
     async with server.client("bob") as bob, server.client("alice") as alice:
         await alice.c2c("bob").send("one")
-        async with alice.engine.inbox._turn:  # as while it waits for the server
+        async with alice.engine.inbox._turn:  # like an inbox that waits for the server
             sent = await alice.c2c("bob").send("two")
             page = await alice.c2c("bob").get_messages(10)
             assert [m.text for m in page] == ["two", "one"]

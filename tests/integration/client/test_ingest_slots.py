@@ -1,4 +1,4 @@
-"""Clients of one program share the slots for storing messages, and a client with a slow server holds up no other."""
+"""Tests of the slots for storing messages, shared by clients of one program: a slow server holds up only its own clients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def server() -> AsyncIterator[RunningServer]:
 
 
 async def _fetch_from_a_stalled_server(server: RunningServer, stack: AsyncExitStack) -> EventRecorder:
-    """Let as many clients as there are slots wait for the server, and return a recorder of one more client."""
+    """Let one client for each slot wait for the server. Return a recorder of one more client, to which a message is sent."""
     alice = await stack.enter_async_context(server.client("alice"))
     quick = server.client("quick")
     recorder = EventRecorder(quick)

@@ -1,4 +1,4 @@
-"""The log of a client: an outage is two lines at INFO, and no line has a message's text, a signature or a token."""
+"""Tests of a client's log: an outage is two lines at INFO, and no line contains a message's text, a signature or a token."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[tuple[str, str, 
 
 
 def restored(client: Client) -> asyncio.Task[ConnectionRestored]:
-    """Wait for the end of an outage, from now on."""
+    """Return a task that ends with the next ConnectionRestored event."""
     stream = client.events(ConnectionRestored)
 
     async def wait() -> ConnectionRestored:

@@ -1,4 +1,4 @@
-"""The opt-in cache: without it each call downloads again; with it the device keeps what it used last, up to a size."""
+"""Tests of the optional media cache: without it each call downloads again; with it, recent content is kept up to a size."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def test_without_a_cache_each_call_downloads_again_and_with_one_once(tmp_p
             assert (relay.passed["down"] - before) // MIB == times
             assert told[-1] == (MIB, MIB)
         again = server.client("bob", data_dir=tmp_path / "b", media_cache_bytes=8 * MIB)
-    await again.open()  # no network: the server is gone
+    await again.open()  # no network: the server has stopped
     elem = (await again.c2c("alice").get_local_messages(1))[0][0]
     assert isinstance(elem, FileElem)
     assert await elem.read() == data

@@ -1,4 +1,4 @@
-"""R12: media cannot harm, neither by their names nor by what is in them nor by their size."""
+"""Tests of R12: hostile file names, contents and sizes of media do no harm."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NAMES = {
 
 @pytest.mark.requirement("R12")
 async def test_no_file_name_leads_out_of_the_folder(tmp_path: Path) -> None:
-    """The name arrives as it was typed, for showing; on either disk there is nothing of it."""
+    """Test that a name arrives unchanged, and that neither disk has a file of that name."""
     folder = tmp_path / "server"
     async with running_server(data_dir=folder) as server, server.client("alice") as alice, server.client("bob") as bob:
         watch = EventRecorder(bob)
@@ -91,7 +91,7 @@ _HEADS = ("ffd8ff", "89504e47", "47494638", "52494646")  # JPEG, PNG, GIF, WebP
 
 
 def _judged(limits: str, folder: Path) -> list[str]:
-    """Describe a harmful result: over 2 s of CPU, over 300 MB, or neither a picture nor a refusal."""
+    """Return a description of each harmful result: over 2 s of CPU, over 300 MB, or neither variants nor a refusal."""
     for number, (name, data) in enumerate(image_factory.hostile()):
         (folder / f"{number:03} {name}").write_bytes(data)
     done = subprocess.run(
@@ -157,7 +157,7 @@ async def test_oversized_content_is_refused_before_it_is_read(kind: str, tmp_pat
     limit, elem_of = LIMITS[kind]
     path = tmp_path / "large"
     with path.open("wb") as file:
-        file.truncate(limit + 1)  # a hole: reading it would take memory, not disk
+        file.truncate(limit + 1)  # a sparse file: reading it would take memory but no disk
     before = psutil.Process().memory_info().rss
     folder = tmp_path / "server"
     async with running_server(data_dir=folder) as server, server.client("alice") as alice:

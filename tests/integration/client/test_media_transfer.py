@@ -1,4 +1,4 @@
-"""Transfers that are cut and killed: they go on where they stopped, and what arrives is what was sent."""
+"""Tests of interrupted transfers: they resume where they stopped, and arrive unchanged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.raw_database import in_database
 from timim import Client, FileElem, Message, SoundElem
 from timim.testing import EventRecorder
 
-pytestmark = pytest.mark.timeout(240)  # tens of megabytes each, on a machine that others use too
+pytestmark = pytest.mark.timeout(240)  # tens of megabytes in each test, on a shared machine
 MIB = 1 << 20
 FORGETS_OFFSET = (str(MUTANTS / "forgets_offset.py"),)
 
@@ -56,7 +56,7 @@ async def file_of(watch: EventRecorder) -> FileElem:
 
 
 async def cut_upload(folder: Path, size: int, cuts: int, seed: int, program: tuple[str, ...] = ()) -> tuple[int, int]:
-    """Send a file through so many cuts; the bytes that passed for it, and the cuts that happened."""
+    """Upload a file while the connection is cut `cuts` times. Return the number of uploaded bytes and of cuts."""
     data = made(folder / "big", size, seed)
     async with proxied_server(folder / "s", program=program) as (server, relay):
         alice, bob = server.client("alice"), server.client("bob")
@@ -88,7 +88,7 @@ async def test_an_upload_cut_twenty_times_resumes_where_it_stopped(tmp_path: Pat
 
 @pytest.mark.requirement("F10")
 async def test_a_server_that_forgets_the_upload_offset_is_detected(tmp_path: Path, seed: int) -> None:
-    with pytest.raises((AssertionError, timim.NetworkError)):  # all is sent again, or it is given up
+    with pytest.raises((AssertionError, timim.NetworkError)):  # all bytes are sent again, or the upload fails
         await goes_on(tmp_path, 20 * MIB, seed, FORGETS_OFFSET)
 
 
@@ -175,7 +175,7 @@ async def test_a_download_without_end_fails_and_leaves_nothing(tmp_path: Path, s
         into.mkdir()
         downloading = asyncio.create_task(elem.download(into / "cancelled"))
         relay.hold()
-        await server.until(lambda: bool(list(into.iterdir())), "a file for it is there")
+        await server.until(lambda: bool(list(into.iterdir())), "the download has created its file")
         downloading.cancel()
         with pytest.raises(asyncio.CancelledError):
             await downloading
@@ -216,7 +216,7 @@ async def test_content_collected_before_its_message_was_sent_is_uploaded_again(t
         async with alice, bob:
             server.faults.stall(user="alice", direction="up")
             sending = asyncio.create_task(alice.c2c("bob").send(FileElem(data=b"kept", filename="x")))
-            await server.until(lambda: server.rows("media_blobs") == 1, "the content is there")
+            await server.until(lambda: server.rows("media_blobs") == 1, "the content is stored")
             await server.crash()
             await in_database(server.folder, "DELETE FROM media_blobs", "DELETE FROM media_objects")
             await server.start()
@@ -298,7 +298,7 @@ async def test_an_upload_resumes_after_the_server_was_stopped(tmp_path: Path, se
             await server.start()
             await sending
             assert await (await file_of(watch)).read() == data
-            assert relay.passed["up"] - passed < 24 * MIB - kept + 2 * MIB  # all that was kept is not sent again
+            assert relay.passed["up"] - passed < 24 * MIB - kept + 2 * MIB  # bytes that the server has kept are not sent again
 
 
 def test_clients_are_given_the_address_of_the_relay(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What becomes of a message that is given to send: in order, once, on disk before it leaves; its content too."""
+"""Tests of outgoing messages and their content: in order, once, and on disk before they leave."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ async def test_unsent_messages_of_an_earlier_run_fail_when_the_user_chose_so(ser
     async with server.client("alice", data_dir=tmp_path, resend=False) as again:
         (left,) = await again.c2c("bob").get_local_messages()
         assert left.status is MessageStatus.FAILED
-        assert len(await again.c2c("bob").get_messages()) == 1  # the failed one: the server has none
+        assert len(await again.c2c("bob").get_messages()) == 1  # the failed message; the server has none
         await again.c2c("bob").send("next")
     async with server.client("bob") as bob:
         assert [m.text for m in await bob.c2c("alice").get_messages()] == ["next"]
 
 
 async def on_disk(conversation: Conversation, count: int) -> None:
-    """Until so many messages are in the local store."""
+    """Wait until the local store has `count` messages of the conversation."""
     async with asyncio.timeout(WAIT_S):
         while len(await conversation.get_local_messages(100)) < count:
             pass
@@ -111,7 +111,7 @@ async def test_content_given_as_bytes_is_sent_after_the_sender_was_killed(server
 
 
 def outgoing(folder: Path) -> list[int]:
-    """Return the sizes of files that are kept until they are sent."""
+    """Return the sizes of the files that are kept until their messages are sent."""
     return [path.stat().st_size for path in folder.glob("*/*/outgoing/*")]
 
 
@@ -128,7 +128,7 @@ async def test_the_local_database_holds_no_media_bytes(server: RunningServer, tm
 
 
 def look_for(secret: bytes, folder: Path) -> tuple[list[str], list[str]]:
-    """Return the names of all files, and of those with these bytes."""
+    """Return the names of all files, and of the files that contain these bytes."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [path.name for path in files], [path.name for path in files if secret in path.read_bytes()]
 
@@ -184,7 +184,7 @@ async def test_ids_and_times_come_from_the_server_after_the_ack(server: RunningS
             assert 0 < len(mine.msg_id) <= 30
             assert 0 < mine.unique_id < 1 << 64
         assert messages[0].msg_id != messages[1].msg_id
-        assert messages[0].unique_id < messages[1].unique_id  # one order everywhere, also within one second
+        assert messages[0].unique_id < messages[1].unique_id  # the same order on all devices, also within one second
 
 
 @pytest.mark.requirement("F22")
@@ -202,7 +202,7 @@ async def test_the_sender_sees_the_profile_the_server_wrote(server: RunningServe
 @pytest.mark.parametrize("kind", ["c2c", "group"])
 @pytest.mark.requirement("F03")
 async def test_a_message_stored_before_the_crash_does_not_fail_when_resending_is_off(tmp_path: Path, kind: str) -> None:
-    """Its sender and the server died between the commit and the ack; another was never sent at all."""
+    """Test that this message succeeds at the next login, and that a message that never left fails."""
     async with running_server(group_messages_per_s=0) as server:
         await server.add_users("bob")
         alice = server.client("alice", data_dir=tmp_path)
@@ -214,7 +214,7 @@ async def test_a_message_stored_before_the_crash_does_not_fail_when_resending_is
             return client.group(group) if kind == "group" else client.c2c(peer)
 
         await room(alice).send("first")
-        await server.restart(crash_at="before-publish")  # behind the commit, before the ack
+        await server.restart(crash_at="before-publish")  # after the commit, before the ack
         stored = asyncio.create_task(room(alice).send("stored, and never acked"))
         await server.wait_for_exit()
         unsent = asyncio.create_task(room(alice).send("never left"))
@@ -223,7 +223,7 @@ async def test_a_message_stored_before_the_crash_does_not_fail_when_resending_is
         await asyncio.gather(stored, unsent, return_exceptions=True)
         await server.start()
         async with server.client("bob") as bob:
-            for n in range(5):  # in a group, the login alone would not bring it
+            for n in range(5):  # so that in a group the conversation list alone does not contain the message
                 await room(bob).send(str(n))
             async with server.client("alice", data_dir=tmp_path, resend=False) as again:
                 became = {m.text: m.status for m in await room(again).get_local_messages(20)}
@@ -235,7 +235,7 @@ async def test_a_message_stored_before_the_crash_does_not_fail_when_resending_is
 
 
 async def told(act: Callable[..., None], *given: object) -> Any:
-    """Return the store's result for this action."""
+    """Call a function that reports its result to a callback, and return the result."""
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     act(*given, lambda result: future.set_exception(result) if isinstance(result, Exception) else future.set_result(result))
     return await future

@@ -1,4 +1,4 @@
-"""Pictures on their way (F05, F06): what is uploaded is what was asked for, also after a crash of the sender."""
+"""Tests of pictures that are sent (F05, F06): the upload follows the elem's options, also after a crash of the sender."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from timim.testing import EventRecorder, running_server
 
 
 @pytest.mark.requirement("F05", "F06")
-async def test_originals_arrive_as_they_were_and_stripped_when_asked(tmp_path: Path) -> None:
+async def test_originals_arrive_unchanged_and_stripped_on_request(tmp_path: Path) -> None:
     data = image_factory.encoded(image_factory.quarters(800, 900), "JPEG", told=True)
     path = tmp_path / "photo.jpg"
     path.write_bytes(data)
@@ -55,7 +55,7 @@ async def test_a_picture_that_cannot_be_stripped_is_not_sent() -> None:
 
 
 @pytest.mark.requirement("F03")
-def test_the_wish_to_strip_a_picture_is_on_disk_before_it_is_sent() -> None:
+def test_the_option_to_strip_a_picture_is_stored_before_it_is_sent() -> None:
     elem = ImageElem(path=Path("photo.jpg"), strip_location=True, compression=ImageCompression.HD)
     (kept,) = decode_own_body(encode_body([elem], local=True))
     assert isinstance(kept, ImageElem)

@@ -1,4 +1,4 @@
-"""P07: search in what is held, Chinese and English; it says what is not held, and fetches that first when asked."""
+"""Tests of search in stored messages, Chinese and English: gaps are reported, and fetched first on request (P07)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A program that ends while its clients are open."""
+"""Tests of programs that end while their clients are open."""
 
 from __future__ import annotations
 

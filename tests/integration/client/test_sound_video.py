@@ -1,4 +1,4 @@
-"""Sound and film (F09, F18): how long they are, by their own word, and their way there and back."""
+"""Tests of sounds and videos (F09, F18): their durations are read from the files, and they arrive unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from timim.testing import EventRecorder, running_server
 
 
 @pytest.mark.requirement("F09")
-async def test_sound_and_film_arrive_with_the_length_they_have(tmp_path: Path) -> None:
+async def test_sounds_and_videos_arrive_with_their_durations(tmp_path: Path) -> None:
     film = tmp_path / "film.mp4"
     film.write_bytes(SOUNDS["MP4"])
     still = image_factory.encoded(image_factory.quarters(640, 360), "JPEG")

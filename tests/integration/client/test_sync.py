@@ -1,4 +1,4 @@
-"""What a login brings: the list, one last message each, what was missed; once, in order, at a cost of what changed."""
+"""Tests of the sync at login: the conversation list, last messages and missed messages arrive once, in order, at low cost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def texts(messages: list[Message]) -> list[str]:
 
 
 async def talk(server: RunningServer, group_messages: int = 10) -> str:
-    """Bob has read what carol wrote, has not read what dave wrote, and is in a group of alice's."""
+    """Create messages to bob from carol, which he has read, and from dave, which he has not, and a group of alice with bob."""
     await server.add_users("bob", "carol", "dave")
     async with server.client("carol") as carol, server.client("dave") as dave, server.client("alice") as alice:
         for n in range(1, 4):
@@ -50,11 +50,12 @@ async def test_a_new_device_gets_the_list_with_one_last_message_each(server: Run
     watch = EventRecorder(bob)
     async with bob:
         await watch.wait_for_messages(1 + 3 + 1 + 1)
-        assert sorted(texts(watch.messages)) == ["carol 3", "dave 1", "dave 2", "dave 3", "group 10"]  # and a notice
+        # and a notice, which has no text
+        assert sorted(texts(watch.messages)) == ["carol 3", "dave 1", "dave 2", "dave 3", "group 10"]
         assert {c.peer for c in bob.conversations if c.key != bob.system().key} == {group, "dave", "carol"}
         assert {c.last_message.text for c in bob.conversations if c.last_message} >= {"carol 3", "dave 3", "group 10"}
         assert (await bob.c2c("carol").coverage()).intervals == ((3, 3),)
-        assert (await bob.c2c("carol").coverage()).gaps == ((1, 2),)  # below a last message lies a hole
+        assert (await bob.c2c("carol").coverage()).gaps == ((1, 2),)  # everything below the last message is a gap
         assert (await bob.group(group).coverage()).gaps == ((1, 9),)
         assert (await bob.c2c("dave").coverage()).complete
         read = {m.text: m.is_read for m in watch.messages}
@@ -87,7 +88,8 @@ async def test_without_recent_contacts_only_missed_c2c_messages_come(server: Run
         assert (await bob.group(group).coverage()).gaps == ((1, 10),)
         page = await bob.c2c("carol").get_messages(10)
         assert len(page) == 3
-    async with server.client("bob", data_dir=tmp_path) as bob:  # and the list comes when it is wanted again
+    # with recent contacts again, the next login lists the other conversations
+    async with server.client("bob", data_dir=tmp_path) as bob:
         assert {c.peer for c in bob.conversations} >= {group, "dave", "carol"}
 
 
@@ -98,9 +100,9 @@ async def test_last_messages_are_available_without_any_io(server: RunningServer,
         await bob.c2c("dave").get_messages(10)
     bob = server.client("bob", data_dir=tmp_path)
     await bob.open()
-    assert bob.c2c("dave").get_cached_messages() == []  # not online since the start
+    assert bob.c2c("dave").get_cached_messages() == []  # not logged in since the start
     async with bob:
-        assert texts(bob.c2c("dave").get_cached_messages()) == ["dave 3"]  # nothing has changed there, and it is at hand
+        assert texts(bob.c2c("dave").get_cached_messages()) == ["dave 3"]  # unchanged, and still loaded
         assert texts(bob.c2c("carol").get_cached_messages()) == ["carol 3"]
         async with server.client("dave") as dave:
             arrived = bob.wait_for(lambda m: m.text == "dave 33", timeout=20)
@@ -118,9 +120,10 @@ async def test_last_messages_are_available_without_any_io(server: RunningServer,
         assert await page[1].delete_from_storage()
         await kept[2].set_custom_int(5)
         newest, next_one = bob.c2c("dave").get_cached_messages(2)
-        assert (newest.text, newest.status) == ("dave 33", MessageStatus.DELETED)  # returned, and the screen hides it
+        # the cache contains deleted messages; history() hides them
+        assert (newest.text, newest.status) == ("dave 33", MessageStatus.DELETED)
         assert (next_one.text, next_one.custom_int) == ("dave 31", 5)
-    assert len(bob.c2c("dave").get_cached_messages()) == 19  # the store is closed: nothing can be read from it
+    assert len(bob.c2c("dave").get_cached_messages()) == 19  # the store is closed, so no more can be read
 
 
 @pytest.mark.requirement("F16")
@@ -130,7 +133,7 @@ async def test_messages_sent_during_the_sync_come_once_and_in_order(server: Runn
         pass
     async with server.client("alice") as alice:
         await alice.c2c("bob").send("missed")
-        for frames in range(4):  # the login's two replies, and what comes behind them
+        for frames in range(4):  # the two replies of the login, and the frames after them
             bob = server.client("bob", data_dir=tmp_path)
             watch = EventRecorder(bob)
             stall = server.faults.stall(after_frames=frames, user="bob", direction="down")
@@ -150,7 +153,7 @@ async def test_messages_sent_during_the_sync_come_once_and_in_order(server: Runn
 
 
 async def quiet_group(server: RunningServer, folder: Path) -> str:
-    """Create a group with history that a device of bob knows; nothing has changed since his last login."""
+    """Create a group whose history bob's device has stored, and set its last change to long ago."""
     group = await talk(server)
     async with server.client("bob", data_dir=folder) as bob:
         await bob.group(group).get_messages(100)
@@ -224,7 +227,7 @@ async def test_an_inaccessible_group_holds_back_no_other_conversation(server: Ru
         await watch.wait_for_message(lambda m: m.text == "meanwhile")
         await watch.wait_for_message(lambda m: m.text == "pushed")
         known = await bob.group(group).coverage()
-        assert (11, 11) in known.gaps  # what it may not read any more is a hole, and known to be one
+        assert (11, 11) in known.gaps  # the message that bob may no longer read is a gap
 
 
 async def passed(server: RunningServer, folder: Path, peers: int, changed: int) -> Counts:
@@ -248,7 +251,7 @@ async def passed(server: RunningServer, folder: Path, peers: int, changed: int) 
 
 
 @pytest.mark.requirement("F28")
-async def test_the_cost_of_a_login_is_that_of_changes_not_of_contents(tmp_path: Path) -> None:
+async def test_the_cost_of_a_login_depends_on_changes_not_on_conversations(tmp_path: Path) -> None:
     costs = []
     for peers in (20, 400):
         async with running_server() as server:
@@ -271,7 +274,7 @@ async def test_thousands_of_conversations_stay_in_their_order(server: RunningSer
         index.apply(IngestResult(alice.c2c(f"u{n}").key, [], listed=True, last_time=n // 3, unread=None))
     for n in range(10_000):
         assert alice.c2c(f"u{n}") in listed
-    assert time.perf_counter() - begun < 5  # by scanning it took minutes
+    assert time.perf_counter() - begun < 5  # a scan of the list for each lookup would take minutes
     times = [state.active_at for state in index.listed]
     assert times == sorted(times, reverse=True)
     index.on_conversation_deleted(alice.c2c("u5000").key, messages=False)

@@ -1,4 +1,4 @@
-"""Content in a folder and in a bucket of an S3 server: signed addresses, restarts and collection are the same on each."""
+"""Tests of content in a folder and in a bucket of an S3 server: transfers, signed addresses, restarts and collection."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ WAIT_S = 90
 
 
 def settings_in(bucket: Bucket) -> dict[str, object]:
-    """Return the settings of a server whose content is in its own part of this bucket."""
+    """Return the settings of a server that stores its content under a prefix of its own in this bucket."""
     return bucket.settings | {"s3_prefix": f"test-{random.getrandbits(48):x}"}
 
 
 @pytest.fixture(params=["folder", "bucket"])
 def where(request: pytest.FixtureRequest) -> dict[str, object]:
-    """Return the settings of a server whose content is at this address."""
+    """Return the settings of a server whose content is in its folder or in a bucket."""
     if request.param == "folder":
         return {}
     return settings_in(request.getfixturevalue("bucket"))
@@ -121,7 +121,7 @@ async def test_only_unreferenced_content_is_collected(where: dict[str, object], 
             watch = EventRecorder(bob)
             kept = random.Random(7).randbytes(MIB)
             await alice.c2c("bob").send(FileElem(data=kept, filename="kept"))
-            # never named by a stored message: one went to nobody's history, one was refused after its upload
+            # neither is referenced by a stored message: one was sent online, one was refused after its upload
             await alice.c2c("bob").send_online(FileElem(data=random.Random(8).randbytes(MIB), filename="online"))
             with pytest.raises(timim.UnknownUser):
                 await alice.c2c("nobody").send(FileElem(data=random.Random(9).randbytes(MIB), filename="refused"))

@@ -1,4 +1,4 @@
-"""P06: what is read, by whom, what is unread; pinned, muted, drafts; mentions and replies: on all devices, ever after."""
+"""Tests of read states, receipts, unread counts, pins, mutes, drafts, mentions and replies on all devices of a user (P06)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def test_the_sender_learns_how_far_the_peer_has_read(server: RunningServer
             assert (receipt.user, receipt.seq, receipt.conversation.peer) == ("b1", 2, "b1")
         assert away.c2c("b1").peer_read_seq == 2
         assert [m.read_by_peer for m in away.c2c("b1").get_cached_messages()] == [False, False, True, True]
-        await bob.c2c("a1").mark_read(upto=received[0])  # it never falls, and nobody is told again
+        await bob.c2c("a1").mark_read(upto=received[0])  # the read seq does not decrease, so no receipt is sent
         assert bob.c2c("a1").unread == 2
         await away.logout()
         await bob.c2c("a1").mark_read()
@@ -53,7 +53,8 @@ async def test_the_sender_learns_how_far_the_peer_has_read(server: RunningServer
     async with server.client("a1") as fresh:
         page = await fresh.c2c("b1").get_messages(10)
         assert [m.read_by_peer for m in page] == [True] * 4
-        assert not (await server_bob_page(server))[0].read_by_peer  # what others sent is not "read by the peer"
+        # messages that the reader received are not "read by the peer"
+        assert not (await server_bob_page(server))[0].read_by_peer
     again = server.client("a1", data_dir=tmp_path)
     later = EventRecorder(again, ReadReceipt)
     async with again:
@@ -88,7 +89,7 @@ async def test_a_group_message_that_requests_receipts_counts_its_readers(server:
         with pytest.raises(timim.NoPermission):
             await anext(plain.readers())
         with pytest.raises(timim.NoPermission):
-            await anext(seen.readers())  # its sender alone sees them
+            await anext(seen.readers())  # only the sender sees the readers
         await alice.logout()
         await at_carol.wait_for_message(lambda m: m.text == asking.text)
         await carol.group(group.id).mark_read()
@@ -134,12 +135,12 @@ async def test_unread_and_mentions_are_exact_after_a_relogin_above_a_gap(server:
             assert bob.unread == 0
         for n in range(MISSED):
             await group.conversation.send(f"m{n}", mention=[ALL] if n == 10 else ["b4", "nobody"] if n == 20 else [])
-        await group.set_info(name="crew")  # a tip: nobody has to read it
+        await group.set_info(name="crew")  # tips do not count as unread
         await alice.c2c("b4").send("hello")
         async with server.client("b4", data_dir=tmp_path) as bob, server.client("b4") as other:
             team = bob.group(group.id)
             assert (team.unread, team.mentioned, bob.c2c("a4").unread, bob.unread) == (MISSED, 2, 1, MISSED + 1)
-            assert not (await team.coverage()).complete  # it is known without what was said
+            assert not (await team.coverage()).complete  # the counts are known although the messages are not stored locally
             watch = EventRecorder(bob)
             await group.conversation.send("now", mention=["b4"])
             await watch.wait_for_message(lambda m: m.text == "now")
@@ -155,7 +156,7 @@ async def test_unread_and_mentions_are_exact_after_a_relogin_above_a_gap(server:
             await watch.wait_for_message(lambda m: m.text == "after")
             assert (team.unread, team.mentioned) == (MISSED - 19, 1)
             assert (other.group(group.id).unread, other.group(group.id).mentioned) == (MISSED - 19, 1)
-            await team.get_messages(60)  # all of it is held now: the rows say the same
+            await team.get_messages(60)  # now all messages are stored locally, and their rows give the same counts
             async with server.client("b4") as fresh:
                 assert (fresh.group(group.id).unread, fresh.unread) == (MISSED - 19, MISSED - 18)
             await bob.mark_all_read()
@@ -193,16 +194,16 @@ async def test_pins_mutes_and_drafts_are_the_same_on_all_devices(server: Running
             assert (theirs.pinned, theirs.muted, theirs.draft) == (True, False, "half a sen")
             assert two.c2c("a5").muted
             assert len(at_two.events) == 3
-            assert at_one.events == []  # who did it knows
+            assert at_one.events == []  # the device that made a change gets no event
             await alice.c2c("b5").send("quiet")
             await at_two.wait_for_message(lambda m: m.text == "quiet")
             assert two.c2c("a5").unread == 2
-            assert two.unread == two.group(group.id).unread + two.system().unread  # muted ones do not count
+            assert two.unread == two.group(group.id).unread + two.system().unread  # muted conversations do not count
             await one.logout()
             assert one.group(group.id).pinned
             await two.group(group.id).set_pinned(False)
             await two.c2c("a5").set_muted(False)
-            await one.group(group.id).set_draft("written on the train")  # no connection
+            await one.group(group.id).set_draft("written on the train")  # without a connection
             await one.login()
             changed = await at_two.wait_for_event(ConversationChanged, lambda e: e.draft == "written on the train")
             assert (team.pinned, one.c2c("a5").muted, team.draft) == (False, False, "written on the train")
@@ -268,7 +269,7 @@ async def test_mentions_and_replies_reach_everybody_also_after_a_restart_of_the_
 
 
 async def Watch_of(client: timim.Client, text: str, group_id: str) -> Message:  # noqa: N802
-    """Return the message with this text, received already or later."""
+    """Wait for a message with this text and return it; it may already have been received."""
     waiting = client.group(group_id).wait_for(lambda m: m.text == text, timeout=20)
     found = [m for m in await client.group(group_id).get_messages(5) if m.text == text]
     if found:

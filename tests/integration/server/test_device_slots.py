@@ -1,4 +1,4 @@
-"""Many devices of one user: each gets everything once, they agree on what is read, and the operator may allow fewer."""
+"""Tests of several devices of one user: each gets every message once, read states agree, and device slots can be limited."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def texts(messages: list[Message]) -> list[str]:
 
 
 async def until_read(server: RunningServer, device: timim.Client, peer: str) -> None:
-    """Until this device knows that all is read; it asks nobody."""
+    """Wait until this device knows that the conversation is read, without a request to the server."""
     async with asyncio.timeout(WAIT_S):
         while device.c2c(peer).unread:
             await device.c2c(peer).coverage()
 
 
 async def late_login(server: RunningServer, device: timim.Client, attempt: int) -> None:
-    """Log in with an old login of this device that reaches the server late. Raises the server's refusal."""
+    """Send a login of this device with an older or newer attempt number. Raises the server's refusal."""
     link = await Link.open(server.url, RawPushes(), timeout_s=WAIT_S)
     running = asyncio.create_task(link.run())
     try:
@@ -55,7 +55,7 @@ async def late_login(server: RunningServer, device: timim.Client, attempt: int) 
 
 
 async def test_an_abandoned_login_that_arrives_late_does_not_end_the_next_one() -> None:
-    """As in a storm: a client waits for 10 s, tries again, and the server comes to both."""
+    """Test a client that gives up a login and tries again, on a server that handles the first login after the second."""
     async with running_server() as server, server.client("bob") as bob, server.client("alice") as alice:
         ended = EventRecorder(bob, KickedOut)
         with pytest.raises(KickedOffline):
@@ -64,7 +64,7 @@ async def test_an_abandoned_login_that_arrives_late_does_not_end_the_next_one() 
         await alice.c2c("bob").send("still there?")
         await heard
         assert ended.events == []
-        await late_login(server, bob, attempt=2)  # what is really later ends it
+        await late_login(server, bob, attempt=2)  # an attempt that is really later ends the session
         await ended.wait_for_event(KickedOut)
 
 
@@ -82,7 +82,8 @@ async def test_each_device_gets_everything_once_and_all_agree_on_read_state(tmp_
             said = [f"{who} {n}" for n in range(20) for who in ("mine", "his")]
             on_here, on_there = [await watch.wait_for_message(lambda m: m.text == "his 19") for watch in watches]
             assert on_here.seq == on_there.seq == 40
-            assert texts(watches[0].messages) == [text for text in said if "his" in text]  # its own it has already
+            # the device sent these messages itself
+            assert texts(watches[0].messages) == [text for text in said if "his" in text]
             assert texts(watches[1].messages) == said
             assert {m.text.split()[0]: m.is_self for m in watches[1].messages} == {"mine": True, "his": False}
             assert (here.c2c("bob").unread, there.c2c("bob").unread) == (20, 20)
@@ -97,7 +98,7 @@ async def test_each_device_gets_everything_once_and_all_agree_on_read_state(tmp_
         late = EventRecorder(away)
         async with away:
             assert texts(await late.wait_for_messages(40)) == said
-            assert all(m.is_read for m in late.messages)  # read elsewhere, thrown all the same
+            assert all(m.is_read for m in late.messages)  # read on another device, and still delivered to handlers
             assert [m.is_self for m in late.messages] == [text.startswith("mine") for text in said]
             assert away.c2c("bob").unread == 0
         assert [len(watch.messages) for watch in (*watches, late)] == [20, 40, 40]
@@ -113,7 +114,8 @@ async def test_a_device_that_reads_too_slowly_is_closed_and_catches_up(tmp_path:
         watch, other = EventRecorder(bob, ConnectionLost, ConnectionRestored), EventRecorder(carol)
         async with bob:
             stall = server.faults.stall(user="bob", direction="down")
-            sending = [alice.c2c("bob").send(f"{n} " + "x" * 10_000) for n in range(2000)]  # 20 MB: no socket holds that
+            # 20 MB are more than the socket buffers hold
+            sending = [alice.c2c("bob").send(f"{n} " + "x" * 10_000) for n in range(2000)]
             await asyncio.gather(*sending)
             await alice.c2c("carol").send("others meanwhile")
             await other.wait_for_message(lambda m: m.text == "others meanwhile")
@@ -146,11 +148,11 @@ async def test_a_login_kicks_devices_of_the_same_platform(policy: Literal["all",
                 assert watches[device].events == []
             if policy == "all":
                 return
-            # the one that lost its place may take it back; then the other loses it
+            # the device that lost its slot may log in again; then the other one loses the slot
             await phone.login()
             await watches[second].wait_for_event(KickedOut)
             await watches[phone].wait_for_message(lambda m: m.text == "hello")
-            # who logs out leaves its place, and keeps nobody out
+            # a logout frees the slot
             await phone.logout()
             await second.login()
             assert "online" in repr(second)
@@ -162,7 +164,7 @@ async def test_a_device_that_lost_its_slot_while_away_stays_logged_out() -> None
         watch = EventRecorder(phone, KickedOut, ConnectionLost, ConnectionRestored)
         async with phone:
             server.faults.cut_all()
-            await watch.wait_for_event(ConnectionRestored)  # a cut alone costs nothing
+            await watch.wait_for_event(ConnectionRestored)  # a cut alone does not cost the slot
             cuts = server.faults.cut(user="alice", times=1_000_000)
             server.faults.cut_all()
             await cuts.happened()
@@ -175,7 +177,7 @@ async def test_a_device_that_lost_its_slot_while_away_stays_logged_out() -> None
                 data_dir=":memory:",
             )
             lost = EventRecorder(direct, KickedOut, ConnectionLost)
-            # it logs in while the phone is away, or it kicks the phone: either way the place is its own now
+            # this login either comes while the phone is disconnected, or kicks the phone; in both cases it takes the slot
             async with direct:
                 kicked = await watch.wait_for_event(KickedOut)
                 assert isinstance(kicked.error, timim.KickedOffline)
@@ -186,7 +188,7 @@ async def test_a_device_that_lost_its_slot_while_away_stays_logged_out() -> None
 async def test_a_device_kicked_during_its_login_is_notified() -> None:
     async with running_server(devices="one") as server:
         phone = server.client("alice", timeout=30)
-        server.faults.drop(after_frames=1, user="alice", direction="down")  # the conversation list never comes
+        server.faults.drop(after_frames=1, user="alice", direction="down")  # the reply with the conversation list is lost
         entering = asyncio.create_task(phone.login())
         lost = server.faults._armed[-1]
         await lost.happened()
@@ -206,7 +208,7 @@ async def test_the_same_device_logging_in_again_ends_its_older_session(tmp_path:
             await twin.open()
             await twin.engine.store.meta.set(
                 "instance", await phone.engine.store.meta.get("instance", "")
-            )  # a copy of the data folder, or a link that the server still holds for open
+            )  # as a copy of the data folder would have, or a connection that the server has not closed yet
             watch = EventRecorder(phone, KickedOut)
             async with twin:
                 kicked = await watch.wait_for_event(KickedOut)
@@ -243,7 +245,7 @@ async def test_a_failed_or_cancelled_login_leaves_nothing_behind_and_can_be_trie
 
 
 async def test_a_cut_session_ends_when_its_device_returns_on_another_node() -> None:
-    """A connection that is half open would call its user online for minutes; only one that is older is that device's rest."""
+    """Test that the login ends only an older session of the same device; a session on a dead connection would stay online."""
     phone = ClientInfo(is_timim=True, batch=True, device="phone", platform="mobile")
     ended = {}
     for resumed, at in ((True, 101.0), (False, 101.0), (True, 99.0), (False, 99.0)):

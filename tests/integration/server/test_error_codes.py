@@ -1,4 +1,4 @@
-"""The codes that a real server answers to wrong messages, and the client's own."""
+"""Tests of the error codes with which a real server refuses invalid messages, and of the client's own codes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEXT = encode_body([timim.TextElem(text="x")])
 
 
 async def refusal(link: Link, **body: object) -> timim.TimimError:
-    """Return the server's reply to a message that no user of the client could send."""
+    """Send a message that the client would not send, and return the server's refusal."""
     fields = {"to_account": "alice", "msg_random": 1, "client_time": 1, "msg_body": msgspec.Raw(TEXT)} | body
     with pytest.raises(timim.TimimError) as refused:
         await link.call(wire.SEND_C2C, wire.SendC2CRequest(**fields), timeout_s=10)  # type: ignore[arg-type]
@@ -40,7 +40,7 @@ async def test_an_invalid_message_is_refused_with_its_code() -> None:
         assert (await refusal(link, to_account="nobody")).code == 20003
         assert (await refusal(link, to_account="")).code in (6017, 90003)
         assert (await refusal(link, from_account="bob")).code == 90009
-        assert len(await alice.c2c("alice").get_messages(1)) == 0, "nothing of it was stored"
+        assert len(await alice.c2c("alice").get_messages(1)) == 0, "a refused message was stored"
 
 
 async def test_the_clients_own_errors_have_their_codes(tmp_path: Path) -> None:

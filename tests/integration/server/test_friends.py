@@ -1,4 +1,4 @@
-"""Relations against a real server: friends with and without asking, groups of them, the blacklist, on every device."""
+"""Tests of friends against a real server: applications, friend groups and the blacklist, on every device."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_an_application_is_received_and_accepted_and_both_sides_are_notifi
         assert (bobby.user_id, bobby.remark, bobby.groups) == ("b1", "Bobby", ("work",))
         assert [(one.user_id, one.nickname, one.remark) for one in await bob.friends.list()] == [("a1", "Alice", "Al")]
         assert await bob.friends.applications() == await alice.friends.applications(sent=True) == ()
-        assert await alice.friends.add("b1")  # they are: nothing to do
+        assert await alice.friends.add("b1")  # they are friends already, so nothing changes
 
 
 async def test_users_accept_everybody_nobody_or_after_confirmation(server: RunningServer) -> None:
@@ -63,7 +63,7 @@ async def test_users_accept_everybody_nobody_or_after_confirmation(server: Runni
             await carol.friends.add("b2")
         assert refused.value.code == 30516
         assert not await alice.friends.add("c2")
-        assert await carol.friends.add("a2")  # each asked the other: agreed
+        assert await carol.friends.add("a2")  # each applied to the other, so they become friends
         assert await names(carol) == ["a2"]
 
 
@@ -80,7 +80,7 @@ async def test_friends_are_refused_and_deleted_on_one_side_or_both(server: Runni
         await befriend(alice, bob)
         await alice.friends.delete("b3")
         assert (await names(alice), await names(bob)) == ([], ["a3"])
-        assert await alice.friends.add("b3")  # bob has her still: no asking again
+        assert await alice.friends.add("b3")  # alice is still on bob's list, so no application is needed
         await alice.friends.delete("b3", both=True)
         assert (await names(alice), await names(bob)) == ([], [])
         with pytest.raises(timim.NotFriends) as strangers:
@@ -133,7 +133,7 @@ async def test_a_blocked_sender_is_refused_20007_and_is_no_longer_a_friend(serve
         assert (theirs.value.code, mine.value.code) == (30525, 30515)
         await bob.friends.unblock("a5")
         assert await bob.friends.blacklist() == ()
-        assert (await alice.c2c("b5").send("again")).seq == 2  # the refused ones took no seq
+        assert (await alice.c2c("b5").send("again")).seq == 2  # the refused messages took no seq
 
 
 async def test_every_limit_of_friends_is_a_named_exception(server: RunningServer) -> None:

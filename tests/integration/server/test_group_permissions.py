@@ -1,4 +1,4 @@
-"""Who may do what in a group: every role, every act and every type, against a real server."""
+"""Tests of each role, action and group type against a real server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Cast:
-    """One group with somebody in each role, and a stranger. `other` is a member whom things are done to."""
+    """A group with a user in each role, and a stranger. Actions are directed at the member `other`."""
 
     def __init__(self, users: Users, type: str) -> None:
         self.users = users
@@ -43,7 +43,7 @@ class Cast:
 
 
 async def recall_of(group: Group, sender: str) -> None:
-    """Recall what somebody said in the group."""
+    """Recall a message of this sender in the group."""
     page = await group.conversation.get_messages(20)
     await next(m for m in page if m.sender == sender).recall()
 
@@ -74,14 +74,14 @@ HARMLESS = {
     Permission.CARD,
     Permission.EDIT,
     Permission.MENTION_ALL,
-}  # the next cell finds the roles as they were
+}  # actions after which all roles are unchanged
 
 
 def expected(role: str, type: str, act: Permission) -> str:
     if role == STRANGER:
         return "NotAMember 10007"
     if role in PERMISSIONS[act, type]:
-        return "NoSuchApplication 10032" if act is Permission.APPROVE else "done"  # allowed, and nobody asked
+        return "NoSuchApplication 10032" if act is Permission.APPROVE else "done"  # permitted, but there is no application
     if act is Permission.INVITE and role in PERMISSIONS[Permission.ASK_IN, type]:
         return "done"
     return "OwnerCannotQuit 10009" if act is Permission.QUIT and role == OWNER else "NoPermission 10007"

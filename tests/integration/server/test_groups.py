@@ -1,4 +1,4 @@
-"""Groups against a real server: who comes in, what everybody sees of it, and what a former member cannot see."""
+"""Tests of groups against a real server: joins, tips and notices of changes, and the limits of former members."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ async def test_every_change_of_a_group_is_a_tip_in_its_timeline(users: Users) ->
     assert (left.users, left.member_count) == ((alice.user_id,), 1)
     assert [event.message.seq for event in watch.events if isinstance(event, GroupChanged)] == list(range(1, 11))
     assert (last.message.sender, last.message.is_self, last.message.sender_member) is not None
-    # another device of bob, which was not there, reads the same from the group's history
+    # a device of bob that was offline reads the same tips from the group's history
     later = await users.login("bob")
     page = await later.group(group.id).get_messages(20)
     assert page.complete
@@ -136,10 +136,10 @@ async def test_history_before_joining_is_readable_only_in_types_that_allow_it(us
         assert await bob.groups.join(group.id)
         page = await bob.group(group.id).get_messages(20)
         assert ([message.text for message in page], page.complete) == (texts, True)
-        assert isinstance(page[0][0], GroupTipElem)  # one's own coming in is the first that one sees
+        assert isinstance(page[0][0], GroupTipElem)  # the tip of the own join is the first visible entry
 
 
-async def test_a_kicked_member_reads_nothing_and_a_returning_one_not_the_time_between(users: Users) -> None:
+async def test_a_kicked_member_reads_nothing_and_a_rejoined_one_no_messages_from_between(users: Users) -> None:
     alice, bob = await users.login("alice"), await users.login("bob")
     watch = EventRecorder(bob, GroupChanged, GroupNoticeReceived)
     group = await alice.groups.create("Public", name="team", members=[bob.user_id])
@@ -152,13 +152,13 @@ async def test_a_kicked_member_reads_nothing_and_a_returning_one_not_the_time_be
     with pytest.raises(timim.NotAMember):
         await bob.group(group.id).send("hello?")
     with pytest.raises(timim.NotAMember):
-        await (await users.login("bob")).group(group.id).get_messages(20)  # a device that holds nothing
+        await (await users.login("bob")).group(group.id).get_messages(20)  # a device with an empty local store
     outside = group_for(bob, group)
     for refused in (outside.info, outside.members, outside.attributes, lambda: outside.member(bob.user_id)):
         with pytest.raises(timim.NotAMember):
             await refused()
     held = await bob.group(group.id).get_local_messages(20)
-    assert [m.text for m in held] == ["hello?", "one"]  # what this device held stays; its own was refused
+    assert [m.text for m in held] == ["hello?", "one"]  # stored messages stay on this device; bob's own message was refused
     await group.invite(bob.user_id)
     await watch.wait_for_event(GroupChanged, lambda e: e.tip.users == (bob.user_id,))
     await group.conversation.send("again")
@@ -223,7 +223,7 @@ async def test_a_muted_member_and_a_muted_group_are_silent(users: Users) -> None
     group = await alice.groups.create("Meeting", name="hall", members=[bob.user_id])
 
     async def changed(act: Awaitable[None], times: int) -> None:
-        """Bob's gateway, which may be another one, knows of it when he does."""
+        """Make a change, and wait until bob has received its tip, so that his gateway has applied the change."""
         await act
         await told.wait_for_event(GroupChanged, lambda _: len(told.events) == times)
 
@@ -342,7 +342,7 @@ async def test_all_250_members_of_a_group_are_listed_by_page_and_get_each_messag
     users = [f"u{n}" for n in range(250)]
     store = await asyncio.to_thread(store_of, tmp_path)
     await store.open()
-    await asyncio.gather(*(store.accounts.ensure(user) for user in users))  # as if each had logged in once
+    await asyncio.gather(*(store.accounts.ensure(user) for user in users))  # like users who have logged in once
     await store.close()
     async with (
         running_server(data_dir=tmp_path) as server,
@@ -367,4 +367,4 @@ async def test_all_250_members_of_a_group_are_listed_by_page_and_get_each_messag
         for watch in hearing:
             await watch.wait_for_message(lambda m: m.text == "all of you")
         first_seen = [min(m.seq for m in watch.messages if m.conversation == group.conversation.key) for watch in hearing]
-        assert first_seen == [1, 2]  # u7 was there from the beginning, u249 came with the second tip
+        assert first_seen == [1, 2]  # u7 was a member from the beginning; u249 joined with the second tip

@@ -1,4 +1,4 @@
-"""R13: content for participants only, as of now. Every route of the media door meets every kind of stranger."""
+"""Tests of R13: only current participants get content. Each route of the media endpoint is tried by each kind of stranger."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ async def server() -> AsyncIterator[RunningServer]:
 
 @dataclass(frozen=True)
 class Place:
-    """A server with a group in which something was said, an upload of alice's under way, and people around."""
+    """A server with content in a group, an unfinished upload of alice, and tokens of participants and others."""
 
     media_url: str
     http: httpx2.AsyncClient
     tokens: dict[str, str]
     uuid: str
     upload: str
-    signed: dict[str, str]  # by whom it was signed for, from when they were members
+    signed: dict[str, str]  # signed addresses of the content by user, from when both were members
 
     async def ask(self, method: str, path: str, token: str = "", **options: object) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -89,7 +89,7 @@ def altered(token: str) -> str:
 
 
 def token_of(user: str, *, key: str = SECRET_KEY, now: float | None = None) -> str:
-    """Return a session token made at another time or with another key."""
+    """Return a session token that was signed at another time or with another key."""
     at = time.time() if now is None else now
     auth = Auth(APP_ID, [key], admin="administrator", now=lambda: at)
     return auth.login(user, timim.sign_user(APP_ID, key, user, expire_s=3600, now=at))[0]
@@ -111,8 +111,8 @@ STRANGERS: dict[str, Callable[[Place], str]] = {
 
 
 async def attempt(place: Place, path: str, method: str, token: str) -> httpx2.Response:
-    """Return the effect of this route on alice's upload, or on content of the group."""
-    if path == "/media/web/{uuid}":  # it knows no token, only addresses that were signed to put something there
+    """Request this route for alice's upload or for the content of the group, and return the reply."""
+    if path == "/media/web/{uuid}":  # this route accepts no token, only addresses signed for an upload
         address = urlsplit(place.signed.get("bob", ""))
         return await place.ask(method, f"/web/{place.uuid}?{address.query}&kind=file", token, content=b"x")
     if path == "/media":
@@ -139,13 +139,14 @@ async def test_no_route_serves_the_content_of_others(place: Place, who: str) -> 
     nowhere = Place(place.media_url, place.http, place.tokens, uuid4().hex, uuid4().hex, {})
     for path, method in TABLE:
         if (path, method) == ("/media", "POST"):
-            continue  # makes an upload of the stranger's own
+            continue  # creates an upload of the stranger's own
         reply, nothing = await attempt(place, path, method, token), await attempt(nowhere, path, method, token)
-        assert (reply.status_code, reply.content) == (nothing.status_code, nothing.content)  # as if it were not there
+        # the reply is the same as for content that does not exist
+        assert (reply.status_code, reply.content) == (nothing.status_code, nothing.content)
         assert reply.status_code == (401 if "web" in path else 200 if method == "DELETE" else 404), (method, path)
         assert SECRET not in reply.content
     mine = await place.ask("PUT", f"/uploads/{place.upload}", place.tokens["alice"], params={"offset": "0"}, content=b"to come")
-    assert mine.status_code == 200  # alice's upload is untouched
+    assert mine.status_code == 200  # alice's upload is unchanged
 
 
 @pytest.mark.requirement("R13")
@@ -216,7 +217,7 @@ async def test_an_expired_address_opens_nothing_and_the_client_does_not_need_it(
             reply = await http.get(address)
         assert reply.status_code == 401
         assert json.loads(reply.content)["ErrorCode"] == 70001
-        # an address that expired, in a message of any client's: what it names is fetched all the same
+        # a message with an expired address; the client fetches the content by its uuid
         stale = FileElem(uuid=mine.uuid, url=address, size=len(SECRET), filename="stale")
         await bob_gets(alice, stale)
         got = (await watch.wait_for_message(lambda m: isinstance(m[0], FileElem) and m[0].filename == "stale"))[0]
@@ -309,7 +310,8 @@ async def test_an_upload_address_works_once_and_for_its_user_only(server: Runnin
         ):
             address = parts._replace(query=urlencode({**query, **changed})).geturl()
             assert (await http.put(address, content=b"x")).status_code == 401, changed
-        assert (await http.get(told.download_url + "?" + parts.query)).status_code == 401  # it opens nothing
+        # the signature of an upload does not permit a download
+        assert (await http.get(told.download_url + "?" + parts.query)).status_code == 401
         assert await status_before_the_body(told.upload_url, 29 << 20) == 413
         assert (await http.put(told.upload_url, content=b"")).status_code == 400
         assert (await http.put(told.upload_url, content=SECRET)).status_code == 200
@@ -325,7 +327,7 @@ async def test_an_upload_address_works_once_and_for_its_user_only(server: Runnin
 
 
 async def status_before_the_body(url: str, size: int) -> int:
-    """Return the server's reply to the head of a request alone."""
+    """Send only the head of an upload request, and return the status of the reply."""
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     writer.write(f"PUT {parts.path}?{parts.query} HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode())

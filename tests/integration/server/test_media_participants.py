@@ -1,4 +1,4 @@
-"""R13: whom a message makes a participant of the content that it names, and whom naming it does not."""
+"""Tests of R13: sending content makes the receivers participants, and naming the content of others does not."""
 
 from __future__ import annotations
 

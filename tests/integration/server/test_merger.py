@@ -1,4 +1,4 @@
-"""P06: messages forwarded as one, nested, inline and as content, with pictures; and what a merger cannot hold."""
+"""Tests of mergers: forwarded as one message, nested, inline and as content, with pictures; and limits of a merger (P06)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ async def test_merged_messages_are_one_message_that_opens(server: RunningServer)
         assert inside[1].elems[1] == CustomElem(data=b"\xff\x00", desc="bytes")
         image = inside[2].elems[0]
         assert isinstance(image, ImageElem)
-        assert await image.images[ImageType.ORIGINAL].read() == PICTURE.read_bytes()  # carol was told where it is
+        # the forwarded message made carol a participant of the picture
+        assert await image.images[ImageType.ORIGINAL].read() == PICTURE.read_bytes()
         async with server.client("c1") as fresh:
             (again,) = await fresh.c2c("b1").get_messages(5)
             assert [m.text for m in await merger_of(again).messages()] == ["one", "two", ""]

@@ -1,4 +1,4 @@
-"""P06: who may act, until when; what an act is not; a retry is one entry; no order of arrival matters."""
+"""Tests of the rules of message actions: permissions, time limits, and retries, which are executed once (P06)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ async def test_recall_has_a_time_limit_except_for_admins() -> None:
         async with server.client("alice") as alice, server.client("bob") as bob:
             group = await alice.groups.create("Public", name="team", members=["bob"])
             mine, his = await alice.c2c("bob").send("mine"), await bob.group(group.id).send("his")
-            await group.conversation.send("hers")  # two messages later a second is over
-            await asyncio.sleep(1.1)  # the server dates by seconds: what is of this second is within any window
+            await group.conversation.send("hers")  # a message in between
+            # times have a resolution of a second, so a message of the same second is within any window
+            await asyncio.sleep(1.1)
             with pytest.raises(timim.RecallTooLate) as late:
                 await mine.recall()
             assert late.value.code == 20016
@@ -44,7 +45,7 @@ async def test_recall_has_a_time_limit_except_for_admins() -> None:
                 await his.recall()
             assert late.value.code == 10031
             (seen,) = [m for m in await group.conversation.get_messages(5) if m.text == "his"]
-            await seen.recall()  # she owns the group
+            await seen.recall()  # alice owns the group
             assert seen.recaller == "alice"
             assert not mine.recalled
 
@@ -61,7 +62,7 @@ async def test_only_the_sender_edits_and_recalls_in_c2c(server: RunningServer) -
                 await refused
             assert no.value.code == 10007
         await mine.recall()
-        await mine.recall()  # there is nothing left to do, and it is no error
+        await mine.recall()  # a second recall has no effect and raises no error
         for act in (mine.edit("again"), mine.react("👍"), seen.react("👍")):
             with pytest.raises(timim.AlreadyRecalled) as gone:
                 await act
@@ -143,7 +144,7 @@ async def test_reactions_have_limits() -> None:
 
 
 @pytest.mark.requirement("P06")
-async def test_a_later_member_hears_nothing_of_earlier_messages(server: RunningServer) -> None:
+async def test_a_later_member_gets_no_actions_on_earlier_messages(server: RunningServer) -> None:
     await server.add_users("b4")
     async with server.client("a4") as alice, server.client("b4") as bob:
         group = await alice.groups.create("Public", name="team")
@@ -154,7 +155,8 @@ async def test_a_later_member_hears_nothing_of_earlier_messages(server: RunningS
         after = await group.conversation.send("after")
         await watch.wait_for_message(lambda m: m.text == "after")
         assert watch.events == []
-        assert (await bob.group(group.id).coverage()).intervals == ((2, after.seq),)  # the act's seq too, a tombstone
+        # the seq of the action is covered, as a tombstone
+        assert (await bob.group(group.id).coverage()).intervals == ((2, after.seq),)
         link = bob.engine.connection.link()
         body = wire.RoamGroupRequest(group_id=group.id, number=20, timeline_range=(1, 99))
         reply = await link.call(wire.ROAM_GROUP, body, timeout_s=5)
@@ -228,7 +230,7 @@ async def test_other_clients_get_actions_in_their_own_format_and_no_entries(serv
             msg_random=number,
             time=last.timestamp,
         )
-        with pytest.raises(timim.NoPermission):  # found by Tencent's names, and not his
+        with pytest.raises(timim.NoPermission):  # the message is found by Tencent's ids, but is not from this user
             await bob.link.call(act_wire.RECALL_C2C, act_wire.RecallC2CRequest(info=info), timeout_s=5)
         info.msg_random += 1
         with pytest.raises(timim.UnknownMessage) as unknown:
@@ -250,16 +252,20 @@ async def test_several_group_messages_are_recalled_at_once_each_with_its_code(se
 
 
 async def survive(server: RunningServer, failpoint: Failpoint) -> tuple[int, int, list[str]]:
-    """How many entries an edit and a reaction have left after a death at this point, and what bob was told of them."""
+    """Crash at this failpoint during an edit, retry it, and react.
+
+    Returns the last seq, the number of edits, and the names of the events that bob got.
+    """
     await server.add_users("bob")
     async with (
-        server.client("alice", reconnect_limit=0.2, timeout=40.0) as alice,  # a start takes seconds on a busy machine
+        # a start of the server takes seconds on a busy machine
+        server.client("alice", reconnect_limit=0.2, timeout=40.0) as alice,
         server.client("bob", reconnect_limit=0.2, timeout=40.0) as bob,
     ):
         watch = EventRecorder(bob, MessageEdited, ReactionsChanged, timim.ConnectionRestored)
         message = await alice.c2c("bob").send("old")
         await watch.wait_for_message(lambda m: m.seq == message.seq)
-        # two clients come back with one question each; where every request passes, the third is the act
+        # both reconnecting clients send one request; at failpoints that each request passes, the edit is the third
         await server.restart(crash_at=failpoint, count=3 if failpoint in ("after-decode", "before-ack") else 1)
         await alice.engine.connection.up()
         await bob.engine.connection.up()
@@ -283,7 +289,7 @@ async def survive(server: RunningServer, failpoint: Failpoint) -> tuple[int, int
 async def test_an_action_requested_again_after_a_crash_is_one_entry(failpoint: Failpoint) -> None:
     async with running_server() as server:
         last_seq, version, told = await survive(server, failpoint)
-    assert (last_seq, version) == (4, 1)  # old, edit, reaction, after
+    assert (last_seq, version) == (4, 1)  # entries: old, edit, reaction, after
     assert told == ["MessageEdited", "ReactionsChanged"]
 
 

@@ -1,4 +1,4 @@
-"""P06: what one does to a message is seen by everybody, wherever they were: every act × every device that may look."""
+"""Tests that every device sees each message action, whether it is online, offline, cut or new (P06)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from timim import Client, Conversation, Message, MessageEdited, MessageRecalled,
 from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-AFTER = 30  # messages that follow: in a group the act lies in a hole then
+AFTER = 30  # number of later messages, so that the action of a group is in a gap
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -26,7 +26,7 @@ async def server() -> AsyncIterator[RunningServer]:
 
 @dataclass(frozen=True)
 class Deed:
-    """What alice does to her message, and how it shows."""
+    """An action of alice on her message, a check of its effect, and its event."""
 
     do: Callable[[Message], Awaitable[None]]
     shows: Callable[[Message], bool]
@@ -49,7 +49,7 @@ EVENTS = (MessageRecalled, MessageEdited, ReactionsChanged)
 
 
 class Place:
-    """A conversation of alice and bob: C2C, or a group. User ids are the test's own."""
+    """A conversation of alice and bob, C2C or group, with user ids of this test alone."""
 
     def __init__(self, server: RunningServer, name: str, kind: str) -> None:
         self.server = server
@@ -96,7 +96,8 @@ async def test_an_action_is_seen_at_once_by_online_users(place: Place, deed: str
             await place.of(alice).send("after")
             await watch.wait_for_message(lambda m: m.text == "after")
             thrown = [m for m in watch.messages if m.conversation == place.of(other).key]
-            assert [m.seq for m in thrown] == [message.seq, place.of(other).last_message.seq]  # type: ignore[union-attr]  # an act is none
+            # an action is no message
+            assert [m.seq for m in thrown] == [message.seq, place.of(other).last_message.seq]  # type: ignore[union-attr]
             assert len(watch.events) == (3 if deed == "unreact" else 1)
 
 
@@ -126,9 +127,9 @@ async def test_an_action_is_seen_after_a_relogin_and_notified_once(
             assert told.message.seq == message.seq
             (held,) = [m for m in await place.of(back).get_local_messages(60) if m.seq == message.seq]
             assert DEEDS[deed].shows(held)
-            assert (held.status, held.custom_int) == (MessageStatus.DELETED, 7)  # this device's own stays
+            assert (held.status, held.custom_int) == (MessageStatus.DELETED, 7)  # local properties of this device are kept
             count = len(watch.events)
-            page = await place.of(back).get_messages(AFTER + 1)  # the act is among these seqs, and shows as nothing
+            page = await place.of(back).get_messages(AFTER + 1)  # the seq of the action is in this range, and is not a message
             assert [m.text for m in page[:AFTER]] == [f"after {n}" for n in reversed(range(AFTER))]
             assert page[AFTER].seq == message.seq
             assert DEEDS[deed].shows(page[AFTER])
@@ -200,4 +201,4 @@ async def test_several_people_react_and_everybody_sees_the_same(server: RunningS
             (now,) = [m for m in await fresh.group(group.id).get_messages(20) if m.seq == message.seq]
             assert {reaction: set(by) for reaction, by in now.reactions.items()} == {"👍": set(users[:4]), "👀": set(users[:2])}
             last = (await fresh.group(group.id).coverage()).last_seq
-            assert last == message.seq + 5 + 2 + 1  # what changes nothing is no entry
+            assert last == message.seq + 5 + 2 + 1  # an action without effect is no entry

@@ -1,4 +1,4 @@
-"""F33: offline push. The document's text, to who is not there, signed, tried again, and never twice where that can be told."""
+"""Tests of offline push (F33): its text, its receivers, its signature, and its retries without avoidable duplicates."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def server_with(phones: WebhookReceiver, **settings: Any) -> AbstractAsyncContex
 
 
 def pushed(calls: Sequence[Call]) -> Pushed:
-    """How often each account was told of each push."""
+    """Return how often each push was sent to each account."""
     return Counter((call.body["PushId"], user) for call in calls for user in call.body["To_Account"])
 
 
@@ -79,7 +79,8 @@ async def test_only_offline_users_are_pushed_to_and_only_messages(phones: Webhoo
             await alice.c2c("carol").send_online("typing")
             await alice.c2c("carol").send("hush", push=timim.OfflinePush(disable=True))
             await alice.c2c("alice").send("to myself")
-            group = await alice.groups.create("Public", name="g", members=["bob", "carol"])  # a tip
+            # creates a tip, which is not pushed
+            group = await alice.groups.create("Public", name="g", members=["bob", "carol"])
             loud = await alice.groups.create("AVChatRoom", name="loud")
             await alice.group(loud.id).send("nobody is woken up")
             await alice.group(group.id).send("one for carol")
@@ -144,7 +145,7 @@ async def test_a_failed_push_is_retried_in_order_under_the_same_id(phones: Webho
             await phones.until(lambda calls: calls[-1].body["Text"] == "alice：3")
     texts = [call.body["Text"] for call in phones.calls]
     assert [text for at, text in enumerate(texts) if text not in texts[:at]] == [f"alice：{n}" for n in range(4)]
-    assert texts == sorted(texts), "none was told before the one that failed"
+    assert texts == sorted(texts), "a push was sent before an earlier one that had failed"
     assert len({call.body["PushId"] for call in phones.calls}) == 4
 
 
@@ -165,7 +166,7 @@ async def test_a_push_follows_no_redirect(phones: WebhookReceiver) -> None:
 
 
 async def pushes_through(phones: WebhookReceiver, crash_at: Failpoint, count: int) -> Pushed:
-    """Six messages to bob, a kill -9 on the way, a restart on the same data: what was told, and how often."""
+    """Send six messages to bob, crash the server meanwhile, restart it on the same data, and count the pushes."""
     async with server_with(phones) as server:
         await server.add_users("bob")
         await server.restart(crash_at=crash_at, count=count)
@@ -186,12 +187,12 @@ async def test_a_kill_between_the_commit_and_the_push_loses_none(
 ) -> None:
     times = await pushes_through(phones, crash_at, count)
     assert len(times) == 7
-    # at least once; only what was under way when it died may come again, under the same id
+    # each push is sent at least once; only a push that the crash interrupted may be repeated, under the same id
     assert sum(times.values()) <= 7 + 6
 
 
 async def told_through_a_restart(phones: WebhookReceiver) -> Pushed:
-    """Messages, a restart between answers, more messages; no crash, and every push was answered."""
+    """Send messages, restart the server after all pushes are acknowledged, send more messages, and count the pushes."""
     async with server_with(phones) as server:
         await server.add_users("bob", "carol")
         async with server.client("alice") as alice:

@@ -1,4 +1,4 @@
-"""Red packets, likes, and a group that gets more than it takes: likes are shed first, and their senders told."""
+"""Tests of priorities in a busy group: likes are refused first, red packets never, and senders of refused messages are told."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_shed_messages_take_no_seq_and_their_senders_are_notified() -> Non
         texts = [n for n, (kind, m) in enumerate(outcomes) if kind is Priority.NORMAL and isinstance(m, timim.RateLimited)]
         assert likes
         assert texts
-        assert likes[0] < texts[0]  # likes were shed before any ordinary message was
+        assert likes[0] < texts[0]  # the first refused message is a like
         assert sorted(m.seq for _, m in stored) == list(range(1, len(stored) + 1))
         await watch.wait_for_message(lambda m: m.seq == len(stored) and m.conversation == room.key)
         heard = [m.text for m in watch.messages if m.conversation == room.key]

@@ -1,4 +1,4 @@
-"""Profiles against a real server: what is set is seen, kept by version, and written on messages as it was then."""
+"""Tests of profiles against a real server: changes, versions, and the sender's profile that is stored with each message."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_an_unchanged_profile_is_not_sent_again(server: RunningServer) -> 
         (same,) = (await link.call(wire.GET_PROFILES, asked, timeout_s=5)).users
         assert (same.items, same.version) == ([], first.version)
         assert (await bob.profiles.get(["a2"]))["a2"] is first is bob.profiles.cached("a2")
-        await alice.profile.set(nickname="A")  # nothing new: the same version
+        await alice.profile.set(nickname="A")  # no change, so the version stays
         assert (await bob.profiles.get(["a2"]))["a2"] is first
         await alice.profile.set(nickname="B")
         again = (await bob.profiles.get(["a2"]))["a2"]
@@ -100,4 +100,4 @@ async def test_every_code_of_profiles_is_a_named_exception(server: RunningServer
             assert refused.value.code == 40001
         with pytest.raises(timim.InvalidArgument):
             await alice.profile.set(details={"Shoesize": "43"})
-        assert (await alice.profile.get()).nickname == ""  # a refused change changes nothing
+        assert (await alice.profile.get()).nickname == ""  # a refused change has no effect

@@ -1,4 +1,4 @@
-"""Who speaks to the server by hand: history is for participants only (R13), and no address that a user wrote is asked (R16)."""
+"""Tests of hostile clients: history is for participants only (R13), and the server requests no address of a user (R16)."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def value_for(name: str, place: Place) -> object:
 
 
 def body_for(name: str, place: Place) -> bytes:
-    """Return a body with alice's conversations in every field for one."""
+    """Return a body for this command, with alice's conversations in its fields."""
     command, _ = ALL_HANDLERS.served[name]
     given = {field.encode_name: value_for(field.encode_name, place) for field in msgspec.structs.fields(command.body)}
     return json.dumps({key: value for key, value in given.items() if value is not None}).encode()
@@ -98,7 +98,7 @@ async def enter(socket: ClientConnection, **head: Any) -> int:
 
 
 def readers() -> list[str]:
-    """Every command that the server has, so that none is forgotten."""
+    """Return the names of all commands, so that none is left out."""
     return sorted(ALL_HANDLERS.served)
 
 
@@ -118,7 +118,7 @@ async def test_no_command_reveals_messages_to_a_stranger_or_former_member(who: s
 
 @pytest.mark.requirement("R13")
 async def test_participants_are_answered_by_the_same_requests() -> None:
-    """The other half of the proof: the questions are right, and who may know gets the answer."""
+    """Test that a participant gets the messages by the same requests, so that the refusals are not due to invalid requests."""
     async with a_place() as place, connect(place.server.url) as socket:
         assert await enter(socket, a2=place.tokens["bob"]) == 0
         telling = {name for name in readers() if NEW in await ask(socket, name, body_for(name, place))}
@@ -153,7 +153,7 @@ async def test_no_command_serves_a_request_in_the_name_of_another(how: str) -> N
         if how != "nobody":
             async with connect(place.server.url) as socket:
                 assert await enter(socket, **LOGINS[how](place)) in (70001, 70002, 70003, 70005, 70009, 70013, 70014)
-        async with connect(place.server.url) as socket:  # a head full of claims is no login either
+        async with connect(place.server.url) as socket:  # credentials in the head of another command are not a login
             for name in readers():
                 reply = await ask(socket, name, body_for(name, place), **LOGINS[how](place))
                 assert json.loads(bytes(decode_frames(reply)[0].body))["ErrorCode"] == 6014, name
@@ -190,7 +190,7 @@ async def a_listener() -> AsyncIterator[tuple[int, list[bytes]]]:
 
 
 def elems_naming(url: str) -> list[dict[str, Any]]:
-    """Every elem that can hold an address, holding this one."""
+    """Return one elem of each kind that can contain an address, with this address in each."""
     sizes = [{"Type": kind, "Size": 5, "Width": 9, "Height": 9, "URL": url} for kind in (1, 2, 3)]
     return [
         {"MsgType": "TIMTextElem", "MsgContent": {"Text": f"look: {url}"}},
@@ -206,7 +206,7 @@ def elems_naming(url: str) -> list[dict[str, Any]]:
 
 
 async def _asked_by(program: tuple[str, ...]) -> tuple[int, set[int]]:
-    """How often the listener was asked, and to which foreign ports the server had connections, while users named them."""
+    """Send messages with addresses, and return the number of requests to them and the ports that the server connected to."""
     async with a_listener() as (port, asked), running_server() as server:
         if program:
             server.program = program
@@ -231,7 +231,7 @@ async def _asked_by(program: tuple[str, ...]) -> tuple[int, set[int]]:
                     body = {"To_Account": "bob", "MsgRandom": number + 1, "MsgClientTime": 1_700_000_000, "MsgBody": [named]}
                     reply = await ask(socket, "openim.sendmsg", json.dumps(body).encode())
                     code = json.loads(bytes(decode_frames(reply)[0].body))["ErrorCode"]
-                    assert code in (0, 90010), named  # content that nobody uploaded may be refused
+                    assert code in (0, 90010), named  # content without an upload may be refused
                     taken += code == 0
             await watch.wait_for_messages(taken)
             for message in watch.messages:

@@ -1,4 +1,4 @@
-"""The system timeline against a real server: notices reach every device once, also one that was away, and no stranger."""
+"""Tests of the system timeline: notices reach every device of their user once, also a device that was offline."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def test_notices_reach_a_device_that_was_offline_once(server: RunningServe
     async with again, server.client("a1") as alice:
         await alice.c2c("b1").send("done")
         await watch.wait_for_message(lambda m: m.text == "done")
-        assert [m.text for m in watch.messages] == ["done"]  # the second login brought nothing again
+        assert [m.text for m in watch.messages] == ["done"]  # the second login delivers no notice again
         assert watch.events == []
         assert again.system().unread == 3
 
@@ -94,7 +94,7 @@ async def test_reading_on_one_device_updates_the_others(server: RunningServer) -
         await at_one.wait_for_messages(1)
         await at_two.wait_for_messages(1)
         await one.system().mark_read()
-        async with two.c2c("a3").expect(lambda m: True, timeout=20) as after:  # the read came before it, in order
+        async with two.c2c("a3").expect(lambda m: True, timeout=20) as after:  # the read state arrives before this message
             await alice.c2c("b3").send("x")
         await after
         (notice,) = await two.system().get_local_messages(1)
@@ -128,11 +128,11 @@ async def test_a_notice_and_its_change_survive_a_kill_together(tmp_path: Path) -
             facts = await bob.groups.of(group.id).info()
             assert (facts.name, facts.member_count) == ("crew", 2)
             assert [g.id for g in await bob.groups.joined()] == [group.id]
-            assert len(await bob.group(group.id).get_messages(20)) == 2  # invited, renamed
+            assert len(await bob.group(group.id).get_messages(20)) == 2  # an invitation and a new name
 
 
 class RawPushes(PushReceiver):
-    """Keeps the events of all pushes as they came."""
+    """A receiver of pushes that stores all their events in order."""
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[dict[str, object]] = asyncio.Queue()
@@ -143,7 +143,7 @@ class RawPushes(PushReceiver):
 
 
 class Foreign:
-    """A client that knows nothing of timim's own fields: what it is pushed, and what it is answered."""
+    """A client without timim's extensions, to test pushes and replies in Tencent's format."""
 
     def __init__(self, server: RunningServer, user: str) -> None:
         self._server = server

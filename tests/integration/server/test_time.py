@@ -1,4 +1,4 @@
-"""Time is the server's: a device's clock may be a day off, or jump, and one order holds everywhere."""
+"""Tests of the server's time: a device's clock may be wrong or jump, and messages have one order on all devices."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_a_device_with_a_wrong_jumping_clock_uses_server_time(tmp_path: Pa
         waiting = asyncio.create_task(alice.c2c("bob").send(offline))
         while not offline.local_id:
             await alice.c2c("bob").get_local_messages(1)
-        assert abs(offline.timestamp - time.time()) > DAY_S / 2  # nobody told it better yet
+        assert abs(offline.timestamp - time.time()) > DAY_S / 2  # the device has not learned the server's time yet
         async with alice, server.client("bob") as bob:
             sent = await asyncio.wait_for(waiting, WAIT_S)
             assert abs(sent.timestamp - time.time()) < 5  # exact after the ack
@@ -41,13 +41,15 @@ async def test_a_device_with_a_wrong_jumping_clock_uses_server_time(tmp_path: Pa
             calibrated = Message("calibrated")
             sending = asyncio.create_task(alice.c2c("bob").send(calibrated))
             await stall.happened()
-            assert abs(calibrated.timestamp - time.time()) < 5  # before it, too: by the server's clock at login
+            # nearly exact before the ack, too, from the server's time at login
+            assert abs(calibrated.timestamp - time.time()) < 5
             stall.release()
             await sending
             for n in range(20):
                 await (alice if n % 2 else bob).c2c("bob" if n % 2 else "alice").send(str(n))
             await alice.c2c("carol").send("the newest")
-            assert [c.peer for c in alice.conversations] == ["carol", "bob"]  # a wrong date pinned nothing to the top
+            # the wrong date did not move a conversation to the top
+            assert [c.peer for c in alice.conversations] == ["carol", "bob"]
             mine = [(m.seq, m.timestamp, m.text) async for m in alice.c2c("bob").history(oldest_first=True)]
             his = [(m.seq, m.timestamp, m.text) async for m in bob.c2c("alice").history(oldest_first=True)]
             assert mine == his
@@ -62,7 +64,7 @@ async def test_messages_of_one_second_keep_one_order_when_the_server_clock_jumps
     def clock() -> float:
         return now
 
-    settings = await asyncio.to_thread(  # it reads a file
+    settings = await asyncio.to_thread(  # reads a file
         lambda: Settings(port=0, data_dir=tmp_path / "server", app_id=1_400_000_009, secret_key="k" * 32)
     )
     async with Server(settings, now=clock) as server:
@@ -85,6 +87,6 @@ async def test_messages_of_one_second_keep_one_order_when_the_server_clock_jumps
                 history = [m async for m in device.c2c(peer).history(oldest_first=True)]
                 assert [m.text for m in history] == said
                 times = [m.timestamp for m in history]
-                assert times == sorted(times)  # they never go back
-                assert len(set(times)) < 10  # many of one second
+                assert times == sorted(times)  # times do not decrease
+                assert len(set(times)) < 10  # several messages have the same second
                 assert [m.text async for m in device.c2c(peer).history()] == said[::-1]

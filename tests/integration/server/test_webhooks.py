@@ -1,4 +1,4 @@
-"""Callbacks to the operator's back end, over real HTTP: before a message is stored, after it, and of who comes and goes."""
+"""Tests of webhooks over real HTTP: before and after a message is stored, and at logins and logouts."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def test_a_back_end_refuses_with_its_own_code_or_tims(back_end: WebhookRec
                     await talk.send("spam")
                 assert refused.value.code == code
             back_end.answer = agree
-            assert (await alice.c2c("bob").send("fine")).seq == 1, "what was refused took no seq"
+            assert (await alice.c2c("bob").send("fine")).seq == 1, "a refused message took a seq"
 
 
 async def test_a_back_end_rewrites_a_message_before_it_is_stored(back_end: WebhookReceiver) -> None:
@@ -180,7 +180,7 @@ async def test_no_redirect_is_followed_and_no_address_of_a_user_fetched(back_end
                 picture = {"UUID": "u", "ImageFormat": 1, "ImageInfoArray": [{"Type": 1, "Size": 1, "URL": elsewhere.url}]}
                 elem = timim.UnknownElem(MsgType="TIMImageElem", content=json.dumps(picture).encode())
                 await alice.c2c("bob").send(elem, elsewhere.url)
-            await back_end.until(lambda calls: len(calls) >= 3)  # the callback after sending was tried again
+            await back_end.until(lambda calls: len(calls) >= 3)  # the callback after sending was retried
         assert elsewhere.calls == []
 
 
