@@ -1,4 +1,4 @@
-"""The notebooks in examples/notebooks, run from top to bottom in a kernel of their own: no cell may fail."""
+"""Tests of the notebooks in examples/notebooks: each runs from top to bottom in a new kernel, and no cell fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`--blobs`: one place for the content of all gateways, by a URL without keys."""
+"""Tests of `--blobs`: one store for the content of all gateways, by a URL without credentials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line as its user sees it: processes, what they print, and how they end. An error is one line, no traceback."""
+"""Tests of the command line in real processes: output, exit status and errors. An error is one line without a traceback."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.paths import ROOT
 from timim.testing import RunningServer, running_server
 
 LIMIT_S = 40
-LINE = {"COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}  # as narrow as a terminal: an error is one line all the same
+LINE = {"COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}  # a narrow terminal; an error must be one line even so
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Said:
 
     @property
     def refusal(self) -> str:
-        """The one line of an error."""
+        """Return the error line, after checking that it is the only output on stderr."""
         assert self.code == 1, self
         assert "Traceback" not in self.out + self.err
         (line,) = self.err.splitlines()
@@ -45,7 +45,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 async def timim(folder: Path, *words: str, **more: str) -> Said:
-    """Run a command to its end."""
+    """Run a command to its end and return its exit status and output."""
     process = await FORK_SERVER.start(("-m", "timim.cli", *words), environment(**more), folder)
     try:
         async with asyncio.timeout(LIMIT_S):
@@ -61,7 +61,7 @@ async def timim(folder: Path, *words: str, **more: str) -> Said:
 
 @asynccontextmanager
 async def terminal(folder: Path, *words: str, **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a command until it is interrupted; it must then end with 0 and print nothing."""
+    """Run a command in the block, and interrupt it afterwards. It must then exit with 0 and print nothing to stderr."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -90,7 +90,7 @@ async def line_with(process: asyncio.subprocess.Process, words: str) -> str:
         while line := (await process.stdout.readline()).decode():
             if words in line:
                 return line
-    raise AssertionError(f"it ended without saying {words!r}")
+    raise AssertionError(f"the program ended without printing {words!r}")
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ async def server(tmp_path: Path) -> AsyncIterator[RunningServer]:
 
 
 def key_of(server: RunningServer) -> dict[str, str]:
-    """Return the options with which the CLI signs for this server, as it does beside a server's data folder."""
+    """Return the environment with which the CLI signs as this server's users, with the key in the server's data folder."""
     return {"TIMIM_URL": server.url, "TIMIM_DATA_DIR": str(server.folder)}
 
 

@@ -1,4 +1,4 @@
-"""Files at the command line: sent, fetched, interrupted; under names that a peer chose. And bars."""
+"""Tests of files on the command line: sending, fetching, interrupting, names chosen by a peer, and progress bars."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_a_file_and_a_picture_are_sent_and_fetched_byte_for_byte(tmp_path:
         words = ("send", "bob", "look", "--file", "报告.bin", "--image", str(picture), "--as", "alice")
         sent = await timim(tmp_path, *words, **key)
         assert (sent.code, sent.err) == (0, "")
-        for folder in ("down", "down"):  # twice: nothing is written over
+        for folder in ("down", "down"):  # twice: the second download does not overwrite the first
             got = await timim(tmp_path, "get", "alice", "--as", "bob", "--to", folder, **key)
             assert (got.code, got.err) == (0, "")
             assert len(got.out.splitlines()) == 2

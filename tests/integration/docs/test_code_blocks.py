@@ -1,4 +1,4 @@
-"""Every Python and shell block of the docs runs against a real server, page by page, in the order in which a reader meets them.
+"""Tests of the code blocks in the docs: each one runs against a real server, in the order of its page.
 
 The blocks of a page share an empty folder. The info string of a block says how it runs:
 
@@ -7,8 +7,8 @@ The blocks of a page share an empty folder. The info string of a block says how 
   `asyncio`, and `client`: alice, logged in.
 - `bash`: each line is run. With `data-until="text"` the last line runs in the background, and the next block waits until it
   has printed the text. `data-stops` interrupts the last program in the background before. `data-exit` is the exit status.
-- `text title="Output"`: the lines that the block before has to print, in this order; `…` stands for any text.
-- `data-skip="reason"`: not run. SKIPPED has the number of these for each page.
+- `text title="Output"`: the lines that the block before must print, in this order; `…` stands for any text.
+- `data-skip="reason"`: the block is not run. SKIPPED has the number of such blocks on each page.
 
 Options that begin with `data-` need the form of the site's generator for attributes: `{ .bash data-until="text" }`.
 """
@@ -47,7 +47,8 @@ OPTION = re.compile(r'([\w-]+)="([^"]*)"')
 DEFAULT_URL = "127.0.0.1:8700"
 BACKEND_PORT = "8800"
 LIMIT_S = 120
-assert rich.console is not None  # a progress bar imports it on the loop, where reading the working directory counts as blocking
+# imported here, because a progress bar would import it on the event loop, where reading the working directory is blocking
+assert rich.console is not None
 SHELL_SYNTAX = re.compile(r"[|&;<>$`*\n]")
 PROGRAMS = {"timim": ("-m", "timim.cli"), "pytest": ("-m", "pytest"), "python": ()}
 LANGUAGES = ("python", "bash")
@@ -93,13 +94,13 @@ def blocks_of(text: str, page: str) -> list[Block]:
 
 
 def commands_of(code: str) -> list[str]:
-    """Return the commands of a shell block, one a line; a backslash continues a line."""
+    """Return the commands of a shell block. Each line is a command; a backslash at its end continues it."""
     lines = code.replace("\\\n", " ").splitlines()
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def missing_lines(output: str, expected: str) -> list[str]:
-    """Return the lines of `expected` that `output` does not have, or not in this order."""
+    """Return the lines of `expected` that are missing in `output`, or not in this order."""
     printed = iter([line.rstrip() for line in output.splitlines()])
     wanted = [line.rstrip() for line in expected.splitlines() if line.strip()]
     patterns = [(line, re.compile(re.escape(line.strip()).replace("…", ".*"))) for line in wanted]
@@ -120,7 +121,7 @@ def name_of(page: Path) -> str:
 
 
 class Background:
-    """A program that a block has started in the background, with its output so far."""
+    """A program that a block has started in the background, and its output so far."""
 
     def __init__(self, process: ServerProcess) -> None:
         self.process = process
@@ -138,13 +139,13 @@ class Background:
     async def wait_for(self, text: str) -> None:
         async with asyncio.timeout(LIMIT_S):
             while text not in self.output:
-                assert not self.reading.done(), f"it ended without printing {text!r}: {self.output}"
+                assert not self.reading.done(), f"the program ended without printing {text!r}: {self.output}"
                 self.news.clear()
                 await self.news.wait()
 
     async def stop(self) -> None:
         """Interrupt the program, as Ctrl-C does, and wait for its end."""
-        # a shell lets what it starts in the background ignore SIGINT, and the programs of these tests inherit that
+        # a shell lets background programs ignore SIGINT, and the programs of these tests inherit that setting
         ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
@@ -191,7 +192,7 @@ class Reader:
         await self._exit.aclose()
 
     async def run(self, block: Block) -> None:
-        """Run one block, or compare the output of the last one with it."""
+        """Run a block, or compare the output of the last block with it."""
         code = block.code.replace(DEFAULT_URL, f"127.0.0.1:{self._port}").replace(BACKEND_PORT, str(self._backend_port))
         if block.language in ("python", "toml") and "title" in block.options:
             (self.folder / block.options["title"]).write_text(code)
@@ -229,7 +230,7 @@ class Reader:
         return output
 
     async def _start(self, command: str) -> ServerProcess:
-        """Start a command: a Python program from the fork server, anything else by bash. Its output and errors are one pipe."""
+        """Start a command: a Python program in the fork server, any other one in bash. Output and errors share one pipe."""
         words = [] if SHELL_SYNTAX.search(command) else shlex.split(command)
         given = {}
         while words and (assignment := re.fullmatch(r"(\w+)=(.*)", words[0])):
@@ -291,7 +292,7 @@ BACKEND.launch = FORK_SERVER.launch
 
 def pytest_unconfigure():
     FORK_SERVER.close()
-"""  # a page's own tests start servers too; so each start but the first takes a moment
+"""  # the tests on a page start servers too; this makes each start but the first one fast
 
 
 def _free_port() -> int:
@@ -302,7 +303,7 @@ def _free_port() -> int:
 
 
 def add_files(folder: Path) -> None:
-    """Put files that the pages send into the folder, under names that a reader's own files would have."""
+    """Copy media into the folder under the names of the files that the pages send."""
     (folder / "conftest.py").write_text(CONFTEST)
     for source, name in (
         ("astronaut.png", "cat.png"),
@@ -344,7 +345,7 @@ def test_each_block_that_is_not_run_is_counted_and_says_why() -> None:
 
 
 def test_each_block_has_a_language_in_a_form_that_the_site_shows() -> None:
-    """A block without a language would not be run; one with bare attributes is shown as text."""
+    """Test that blocks have a language, because others would not be run, and braces, because bare attributes appear as text."""
     fences = re.compile(r"^ *```([^`\n]*)\n.*?^ *```$", re.MULTILINE | re.DOTALL)
     form = re.compile(r'\w+( title="[^"]+")?|\{ \.\w+( [\w-]+="[^"]+")+ \}')
     found = {name_of(page): fences.findall(page.read_text(encoding="utf-8")) for page in sorted(DOCS.rglob("*.md"))}

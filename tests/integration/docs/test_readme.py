@@ -1,4 +1,4 @@
-"""The program and the commands of README.md run as pasted, README.zh.md has the same code, and every link leads to a file."""
+"""Tests of README.md: its program and commands run as pasted, README.zh.md has the same code, and links lead to files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 LIMIT_S = 40
 
-# The README's program connects to the default port, which may be in use here: its connections go to the test's server.
+# The README's program connects to the default port, which may be in use. This redirects its connections to the test's server.
 REDIRECTION = """
 import asyncio, os
 
@@ -59,11 +59,11 @@ class Reader:
     environment: dict[str, str]
 
     async def timim(self, *words: str) -> ForkedProcess:
-        """Start a command."""
+        """Start a timim command."""
         return await FORK_SERVER.start(("-m", "timim.cli", *words), self.environment, self.folder)
 
     async def python(self, file: str) -> asyncio.subprocess.Process:
-        """Start a program in an interpreter of its own."""
+        """Start a Python program in a new interpreter."""
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(
             sys.executable, file, cwd=self.folder, env=self.environment, stdout=pipe, stderr=pipe
@@ -74,7 +74,7 @@ Process: TypeAlias = ForkedProcess | asyncio.subprocess.Process
 
 
 async def output_of(process: Process) -> str:
-    """Return the output of a program that has to succeed."""
+    """Return the output of a program, which must succeed."""
     async with asyncio.timeout(LIMIT_S):
         out, err = await process.communicate()
     assert process.returncode == 0, (out, err)

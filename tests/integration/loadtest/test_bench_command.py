@@ -1,4 +1,4 @@
-"""`timim bench` as its user sees it: what it tells of a good server, and that it finds out one that loses or repeats."""
+"""Tests of `timim bench`: its report on a good server, and its detection of servers that lose or repeat messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tests.integration.cli.test_cli import environment, timim
 from tests.support.paths import MUTANTS
 from timim.testing import RunningServer, running_server
 
-SMALL = ("--users", "6", "--seconds", "1", "--in-flight", "64")  # as many are under way however slow the machine is
+# the number of unacknowledged messages does not depend on the speed of the machine
+SMALL = ("--users", "6", "--seconds", "1", "--in-flight", "64")
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ async def measured(server: RunningServer, folder: Path, *words: str, code: int =
 
 @pytest.mark.parametrize("kept", [(), ("--on-disk",)])
 async def test_every_message_is_accounted_for(server: RunningServer, tmp_path: Path, kept: tuple[str, ...]) -> None:
-    """Each of 6 users writes to 2 others and, in a group of 4, to 3."""
+    """Test with 6 users, each of whom sends to 2 others and to a group of 4."""
     report = await measured(server, tmp_path, *SMALL, "--groups", "1", "--members", "4", "--processes", "2", *kept)
     assert (report["lost"], report["repeated"], report["disordered"], report["refused"]) == (0, 0, 0, {})
     assert report["sent"] > 0
@@ -49,7 +50,7 @@ async def test_every_message_is_accounted_for(server: RunningServer, tmp_path: P
 
 async def test_a_rate_is_kept(server: RunningServer, tmp_path: Path) -> None:
     report = await measured(server, tmp_path, "--users", "4", "--seconds", "2", "--rate", "30", "--processes", "2")
-    assert 0 < report["sent"] <= 30 * report["seconds"] + 2  # one more of each process
+    assert 0 < report["sent"] <= 30 * report["seconds"] + 2  # each process may send one more message
 
 
 async def test_a_storm_loses_nothing_and_reports_its_time(server: RunningServer, tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ async def test_ctrl_c_prints_the_measurements_so_far(server: RunningServer, tmp_
     )
     assert process.stdout is not None
     while b"logged in" not in (line := await process.stdout.readline()):
-        assert line, "it ended without logging in"
+        assert line, "the program ended without logging in"
     process.send_signal(signal.SIGINT)
     out, err = await process.communicate()
     assert (process.returncode, err) == (130, b"")

@@ -1,4 +1,4 @@
-"""P10: each fault of the test kit does what it says, and a name that is typed wrong is told."""
+"""Tests of the test kit (P10): each fault has its described effect, and a misspelled name is an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from timim.testing import EventRecorder, LocalServer, RunningServer, VirtualCloc
 from timim.util.failpoints import FAILPOINTS, Failpoint
 
 HOUR_S = 3600
-SILENCE_S = 300  # two and a half times what the server lets a peer be silent
+SILENCE_S = 300  # two and a half times the silence that the server permits
 
 
 @pytest.fixture
@@ -182,12 +182,12 @@ async def test_nothing_goes_back_when_the_server_clock_jumps(process: RunningSer
             times.append((begun, (await alice.c2c("bob").send(str(jump_s))).timestamp))
         heard = await watch.wait_for_messages(5)
     assert [m.seq for m in heard] == [1, 2, 3, 4, 5]
-    assert abs(times[1][1] - times[1][0]) < 10, "the clock of the server is the one that was set"
+    assert abs(times[1][1] - times[1][0]) < 10, "the server must use the clock that was set"
     stamps = [m.timestamp for m in heard]
-    assert stamps == sorted(stamps), "times never go back within a timeline"
+    assert stamps == sorted(stamps), "times must not decrease within a timeline"
     assert stamps[3] - stamps[0] > 20 * HOUR_S
     await process.restart()
-    assert process.clock.offset_s == -3 * HOUR_S, "it stays over a restart"
+    assert process.clock.offset_s == -3 * HOUR_S, "the offset must survive a restart"
     assert await stored(process) == [m.text for m in heard]
 
 
@@ -218,7 +218,7 @@ async def test_a_device_with_a_wrong_clock_sends_with_server_time(server: LocalS
 
 
 async def heartbeats() -> tuple[float, int, list[object]]:
-    """Silence, of which the loop's clock says how long it was."""
+    """Be silent for `SILENCE_S` on a virtual clock. Return the passed time, the number of messages, and connection events."""
     clock = _clocks[-1]
     async with local_server(clock, hello_interval_s=30) as server:
         bob = server.client("bob")
@@ -228,7 +228,7 @@ async def heartbeats() -> tuple[float, int, list[object]]:
             begun, wall = loop.time(), clock.now()
             await asyncio.sleep(SILENCE_S)
             passed = loop.time() - begun
-            assert abs(clock.now() - wall - passed) < 5, "both clocks go together"
+            assert abs(clock.now() - wall - passed) < 5, "both clocks must advance together"
             await alice.c2c("bob").send("after a silence")
             await watch.wait_for_messages(1)
             return passed, len(watch.messages), list(watch.events)
@@ -257,7 +257,7 @@ def test_a_machine_that_slept_reconnects() -> None:
             alice = server.client("alice")
             watch = EventRecorder(alice, ConnectionLost, ConnectionRestored)
             async with alice:
-                clock.advance(12 * HOUR_S)  # the server's deadlines for a silent peer are long over
+                clock.advance(12 * HOUR_S)  # longer than the server's limits for a silent client
                 await watch.wait_for_event(ConnectionLost)
                 await watch.wait_for_event(ConnectionRestored)
                 assert (await alice.c2c("bob").send("awake")).seq == 1

@@ -1,4 +1,4 @@
-"""The example of docs/tutorials/testing_your_bot.md: a bot proven under cuts and crashes, and a bot that the proof detects."""
+"""Tests of the bot of docs/tutorials/testing_your_bot.md under cuts and crashes, and of a faulty bot that must be detected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from timim.testing import EventRecorder, RunningServer
 
 
 def parrot(bot: Client) -> None:
-    """Answers everything that it is told, once. Register it before the login, so that nothing is missed."""
+    """Answer each received message once. Call this before the login, so that no message is missed."""
 
     @bot.on_new_message
     async def answer(messages: list[Message]) -> None:
@@ -33,7 +33,7 @@ async def test_each_question_is_answered_once_whatever_happens(timim_server: Run
         await watch.wait_for_messages(5)
         await server.restart(crash_at="after-commit", count=2)
         asking = [asyncio.create_task(alice.c2c("bot").send(f"question {i}")) for i in range(5, 10)]
-        await server.wait_for_exit()  # some are stored, and nobody knows
+        await server.wait_for_exit()  # some questions are stored and not acknowledged
         await server.start()
         await asyncio.gather(*asking)
         answers = [message.text for message in await watch.wait_for_messages(10)]
@@ -44,7 +44,7 @@ async def test_each_question_is_answered_once_whatever_happens(timim_server: Run
 
 
 async def test_a_bot_that_answers_twice_is_detected(timim_server: RunningServer, tmp_path: Path) -> None:
-    """The mutant: it does not wait for `send`, and sends again when that takes long."""
+    """Test a mutant that does not wait for `send`, and sends again if the reply takes long."""
     server = timim_server
     bot = server.client("bot", data_dir=tmp_path, reconnect_limit=0.5, timeout=0.5)
 
