@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from ssl import SSLContext
 from typing import Any, Literal, Self, TypeVar, overload
 
 from .conversation import Conversation, ConversationRegistry
@@ -23,6 +24,7 @@ from .message import Message
 from .profiles import OwnProfile, Profiles
 from .protocol import session
 from .search import SearchCursor, SearchResult
+from .transport.network import ProxySetting, checked_network
 from .transport.signature import UserSig, checked_signature
 
 __all__ = ["Client", "Platform"]
@@ -60,6 +62,11 @@ class Client:
         platform: Kind of this device. A server can allow one online device of each kind; the older login gets KickedOut.
         media_cache_bytes: Size of a cache of downloaded content in `data_dir`; the least recently used content is removed
             first. 0 downloads the content at each call (Tencent IM SDK guide, 接收图片消息).
+        proxy: URL of a proxy for the connection and for media: `http://host:port`, `https://…`, `socks5://…` or `socks5h://…`
+            (SOCKS needs `timim[socks]`), with `user:password@` before the host if needed. None connects directly. True uses
+            the proxy of the environment (HTTPS_PROXY, ALL_PROXY, NO_PROXY, …), but none for loopback addresses.
+        ssl: TLS settings of a `wss://` server and of its media, for example with the certificate of your own authority; None
+            trusts the authorities of the system.
         now: Wall clock in Unix seconds, used until the server has sent its own time.
 
     Raises:
@@ -80,6 +87,8 @@ class Client:
         reconnect_limit: float = 30.0,
         platform: Platform = "other",
         media_cache_bytes: int = 0,
+        proxy: ProxySetting = True,
+        ssl: SSLContext | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.user_id: str = checked_user_id(user_id)
@@ -103,6 +112,7 @@ class Client:
                 timeout_s=timeout,
                 reconnect_limit_s=reconnect_limit,
                 media_cache_bytes=media_cache_bytes,
+                network=checked_network(url, proxy, ssl),
                 now=now,
             )
         )

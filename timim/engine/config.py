@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..transport.network import DIRECT, NetworkOptions
+
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
@@ -23,6 +25,7 @@ class ClientConfig:
     timeout_s: float = 10.0
     reconnect_limit_s: float = 30.0
     media_cache_bytes: int = 0
+    network: NetworkOptions = DIRECT
     now: Callable[[], float] = time.time
 
     @property

@@ -51,8 +51,11 @@ class Engine:
             timeout_s=config.timeout_s,
             backoff=Backoff(limit_s=config.reconnect_limit_s),
             now=config.now,
+            network=config.network,
         )
-        self.media: MediaTransfer = MediaTransfer(self.connection.server_info, timeout_s=config.timeout_s, cache=_cache(config))
+        self.media: MediaTransfer = MediaTransfer(
+            self.connection.server_info, timeout_s=config.timeout_s, cache=_cache(config), network=config.network
+        )
         self.attachments: Attachments = Attachments(self.media, config.folder and config.folder / "outgoing")
         self.binder: ClientBinder = ClientBinder(self.attachments)
         self.store: LocalStore = LocalStore(config.database, self.binder)

@@ -17,17 +17,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import msgspec
 
-from ..errors import AuthError, ConnectionFailed, InvalidArgument, NotLoggedIn, SignatureExpired, TimimError
+from ..errors import AuthError, ConnectionFailed, NotLoggedIn, SignatureExpired, TimimError
 from ..protocol import session
 from ..protocol.backoff import Backoff
 from ..protocol.codec import Body, Command, Reply
 from ..protocol.frames import Head
 from ..util.tasks import gather_cancelling
 from .home_loop import HomeLoop
+from .network import DIRECT, NetworkOptions, checked_url
 from .pushes import ConnectionListener, PushReceiver
 from .server_info import ServerInfo
 from .signature import UserSig, current_signature
@@ -65,7 +66,14 @@ class Connection:
     """Keeps one device logged in from `start()` to `stop()`."""
 
     def __init__(
-        self, url: str, device: Device, *, timeout_s: float, backoff: Backoff, now: Callable[[], float] = time.time
+        self,
+        url: str,
+        device: Device,
+        *,
+        timeout_s: float,
+        backoff: Backoff,
+        now: Callable[[], float] = time.time,
+        network: NetworkOptions = DIRECT,
     ) -> None:
         self._url = checked_url(url)
         self._device = device
@@ -74,6 +82,7 @@ class Connection:
         self._timeout_s = timeout_s
         self._backoff = backoff
         self._now = now
+        self._network = network
         self.home: HomeLoop = HomeLoop()
         self._link: Link | None = None
         self._waiters: list[asyncio.Future[Link]] = []
@@ -153,7 +162,7 @@ class Connection:
                 login.first_login.exception()  # mark as retrieved: the login may have been cancelled
             return
         self._link = None
-        log.error("the connection of %s failed, log in again", self.user_id, exc_info=exc)
+        log.error("the connection of %s failed; log in again", self.user_id, exc_info=exc)
         error = self._over = ConnectionFailed(f"the connection failed: {exc!r}; log in again")
         error.__cause__ = exc
         self._refuse(error)
@@ -269,7 +278,7 @@ class Connection:
 
     def _log_login(self) -> None:
         if self._lost_at is None:
-            log.debug("logged in %s", self.user_id)
+            log.debug("logged in as %s", self.user_id)
         else:
             log.info("restored the connection of %s after %.1f s", self.user_id, self._loop_time() - self._lost_at)
             self._lost_at = None
@@ -278,7 +287,7 @@ class Connection:
         """Open a websocket, log in, and run until the websocket ends, which raises an exception."""
         query = urlencode({"sdkappid": self._device.app_id, "instanceid": login.instance, "platform": PLATFORM})
         pushes = PushReceiver(login.listener)
-        link = await Link.open(f"{self._url}/binfo?{query}", pushes, timeout_s=self._timeout_s)
+        link = await Link.open(f"{self._url}/binfo?{query}", pushes, timeout_s=self._timeout_s, network=self._network)
         try:
             await gather_cancelling(link.run(), self._keep_alive(link, login, pushes))
         finally:
@@ -340,20 +349,6 @@ class Connection:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(error)
-
-
-def checked_url(url: str) -> str:
-    """Return the address of a server without a slash at its end. Raises InvalidArgument if it is not a websocket address."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port  # `port` raises ValueError if it is no number up to 65535
-    except (ValueError, TypeError, AttributeError) as exc:
-        raise InvalidArgument(f"the URL {url!r} is not valid: {exc}") from None
-    if parts.scheme not in ("ws", "wss"):
-        raise InvalidArgument(f"the URL must begin with ws:// or wss://, not {url!r}")
-    if not host or port == 0:
-        raise InvalidArgument(f"the URL must name a host, and a port from 1 to 65535 if any, not {url!r}")
-    return url.rstrip("/")
 
 
 _random = random.Random()

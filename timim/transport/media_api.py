@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConnectionFailed, DownloadFailed, MediaGone, NetworkError, ProtocolError, RequestTimeout
 from ..protocol.codec import Reply, decode
 from ..protocol.media import UUID, uuid_from_url
+from .network import DIRECT, NetworkOptions
 from .server_info import ServerInfo
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ class MediaServerBusy(NetworkError):
 class MediaApi:
     """Client of the media API of the server to which this device is logged in."""
 
-    def __init__(self, server: ServerInfo, *, timeout_s: float) -> None:
+    def __init__(self, server: ServerInfo, *, timeout_s: float, network: NetworkOptions = DIRECT) -> None:
         self._server = server
+        self._network = network
         self._timeout_s = timeout_s
         self._http: httpx2.AsyncClient | None = None
 
@@ -129,7 +131,8 @@ class MediaApi:
     async def _client(self) -> httpx2.AsyncClient:
         """Return the HTTP client, created in a thread at the first transfer because the import takes 100 ms."""
         if self._http is None:
-            http = await asyncio.to_thread(_http_client, self._timeout_s)
+            proxy = self._network.proxy_for(self._server.media_url)
+            http = await asyncio.to_thread(_http_client, self._timeout_s, proxy, self._network.tls)
             if self._http is None:  # no concurrent transfer has created one
                 self._http = http
         return self._http
@@ -143,12 +146,12 @@ def _error_text(reply: httpx2.Response) -> str:
         return f"HTTP {reply.status_code}"
 
 
-def _http_client(timeout_s: float) -> httpx2.AsyncClient:
+def _http_client(timeout_s: float, proxy: str | None, tls: ssl.SSLContext | None) -> httpx2.AsyncClient:
     import httpx2
 
     requests = logging.getLogger("httpx2")
     if requests.level == logging.NOTSET:
         requests.setLevel(logging.WARNING)  # the library logs whole URLs, which contain signatures
     timeout = httpx2.Timeout(timeout_s, read=max(timeout_s, PROCESSING_TIMEOUT_S))
-    trust = ssl.create_default_context()  # trusts the same certificate authorities as the websocket
-    return httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=trust)
+    trust = tls or ssl.create_default_context()  # trusts the same certificate authorities as the websocket
+    return httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=trust, proxy=proxy)

@@ -40,6 +40,7 @@ from ..protocol.media import BeginUpload, SignedUrlReply, UploadReply
 from ..util.files import PIECE_BYTES, copy_into, open_for_writing, read_file, remove_file
 from .media_api import MediaApi, MediaServerBusy
 from .media_cache import MediaCache
+from .network import DIRECT, NetworkOptions
 from .server_info import ServerInfo
 from .upload_source import UploadSource, upload_source
 
@@ -69,9 +70,17 @@ class UploadResult:
 class MediaTransfer:
     """Uploads and downloads of one client; at most `concurrency` run at once, and the others wait."""
 
-    def __init__(self, server: ServerInfo, *, timeout_s: float, concurrency: int = 4, cache: MediaCache | None = None) -> None:
+    def __init__(
+        self,
+        server: ServerInfo,
+        *,
+        timeout_s: float,
+        concurrency: int = 4,
+        cache: MediaCache | None = None,
+        network: NetworkOptions = DIRECT,
+    ) -> None:
         self._server = server
-        self._api = MediaApi(server, timeout_s=timeout_s)
+        self._api = MediaApi(server, timeout_s=timeout_s, network=network)
         self._slots = asyncio.Semaphore(concurrency)
         self._cache = cache
         self._backoff = Backoff(limit_s=5.0)

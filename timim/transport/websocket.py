@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import ssl
 from typing import TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -19,6 +20,7 @@ from ..protocol.codec import Body, Command, Reply, Request, decode_reply, encode
 from ..protocol.frames import PUSH, Frame, Head, decode_frames, encode_frame, join_frames
 from ..protocol.pending_requests import OnResult, PendingRequests
 from ..util.tasks import gather_cancelling
+from .network import DIRECT, NetworkOptions, hide_password
 from .pushes import PushReceiver
 
 B = TypeVar("B", bound=Body)
@@ -46,13 +48,15 @@ class Link:
         self.batch = False
 
     @classmethod
-    async def open(cls, url: str, pushes: PushReceiver, *, timeout_s: float) -> Link:
+    async def open(cls, url: str, pushes: PushReceiver, *, timeout_s: float, network: NetworkOptions = DIRECT) -> Link:
         """Connect to `url`.
 
         Raises:
-            InvalidArgument: `url` is not a ws:// or wss:// URL.
-            ConnectionFailed: The server cannot be reached, or did not answer within `timeout_s` seconds.
+            InvalidArgument: `url` is not a ws:// or wss:// URL, or the proxy in the environment is not valid.
+            ConnectionFailed: The server or the proxy cannot be reached, or did not answer within `timeout_s` seconds.
         """
+        proxy = network.proxy_for(url)
+        where = url.split("?")[0] + (f" through {hide_password(proxy)}" if proxy else "")
         try:
             async with asyncio.timeout(timeout_s):
                 socket = await connect(
@@ -60,19 +64,19 @@ class Link:
                     compression=None,
                     max_size=MAX_FRAME_BYTES,
                     ping_interval=None,
-                    proxy=None,
+                    proxy=proxy,
+                    ssl=(network.tls or True) if url.startswith("wss://") else None,
                     user_agent_header=None,
                     logger=_library_log,
                 )
         except InvalidURI as exc:
             raise InvalidArgument(f"not a websocket URL: {exc.uri}") from exc
         except TimeoutError as exc:
-            raise ConnectionFailed(f"{url.split('?')[0]} did not respond within {timeout_s:g} s") from exc
+            raise ConnectionFailed(f"{where} did not respond within {timeout_s:g} s") from exc
         except OSError as exc:
-            why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc  # asyncio's text repeats the address
-            raise ConnectionFailed(f"cannot connect to {url.split('?')[0]}: {why}") from exc
+            raise ConnectionFailed(f"cannot connect to {where}: {_reason(exc)}") from exc
         except (InvalidHandshake, EOFError) as exc:
-            raise ConnectionFailed(f"cannot connect to {url.split('?')[0]}: {exc}") from exc
+            raise ConnectionFailed(f"cannot connect to {where}: {exc}") from exc
         return cls(socket, pushes)
 
     async def call(self, command: Command[B, R], body: B, *, timeout_s: float) -> R:
@@ -174,3 +178,14 @@ class Link:
         if self._ended is None:
             self._ended = error
             self._calls.close(error)
+
+
+def _reason(exc: OSError) -> str:
+    """Return the reason for a failed connection, without the address, which asyncio repeats."""
+    match exc:
+        case ssl.SSLCertVerificationError():
+            return f"certificate verify failed: {exc.verify_message}"
+        case ssl.SSLError():  # its errno is a number of OpenSSL
+            return f"TLS failed: {exc.reason}"
+        case _:
+            return os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc)
