@@ -56,7 +56,7 @@ SEARCHED_MEMBERS: Final = ("Text", "Desc", "FileName", "Title")
 
 
 class ContentSource(Protocol):
-    """Source of received content; the client binds one to the elems of its messages."""
+    """Source of received content. The client gives one to each elem with content in its messages."""
 
     async def read(self, uuid: str, url: str, size_bytes: int, progress: Progress | None) -> bytes:
         """Return the content.
@@ -196,9 +196,9 @@ class BoundElem(Elem):
 
     def _bound(self, url: str) -> ContentSource:
         if not url:
-            raise MediaError("this elem was not sent or received yet: there is nothing to download")
+            raise MediaError("the elem has no content on a server; use the elems of a sent or received message")
         if self._source is None:
-            raise MediaError("this elem does not belong to a client's message: there is nowhere to download from")
+            raise MediaError("the elem does not belong to a client's message; use the elems of a sent or received message")
         return self._source
 
 

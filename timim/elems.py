@@ -232,7 +232,7 @@ class MergedMessage(Protocol):
 
 
 class MergerUnpacker(Protocol):
-    """Function that decodes the messages of a merger; the client binds one to the elems of its messages."""
+    """Function that decodes the messages inside a merger. The client gives one to each MergerElem of its messages."""
 
     def __call__(self, content: bytes) -> Sequence[MergedMessage]: ...
 

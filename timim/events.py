@@ -49,8 +49,8 @@ class ClientEvent:
 class ConnectionLost(ClientEvent):
     """Loss of the connection. The client tries to connect again, and queued messages stay queued.
 
-    The client does not reconnect if `error` is StoreCorrupted, because it cannot store messages, or if the connection's task
-    failed by a fault of timim, which `error.__cause__` has. Log in again; a corrupt store is replaced then.
+    The client does not reconnect if `error` is StoreCorrupted, because it cannot store messages, or after a fault of timim
+    itself, which is in `error.__cause__`. Log in again in both cases; `login()` replaces a corrupt store.
     """
 
     error: TimimError
@@ -214,7 +214,7 @@ def is_from_server(message: Message) -> bool:
 
 
 def events_from_message(message: Message) -> Iterator[ClientEvent]:
-    """Yield the events that are made of a new message of the server."""
+    """Yield the events that a new message from the server causes."""
     for elem in message.elems:
         match elem:
             case GroupTipElem():

@@ -158,7 +158,7 @@ def _make_variants(data: bytes, limits: ImageLimits) -> ImageVariants:
 
     im, form = open_picture(data)
     if im.width < 1 or im.height < 1:
-        raise NotAnImage("a picture without pixels")
+        raise NotAnImage("the picture has no pixels")
     frames = count_frames(data, im, form, limits)
     first = next((side for side in (LARGE_SIDE, THUMB_SIDE) if min(im.size) > side), None)
     small, full, turn = load_reduced(data, im, form, first, limits)

@@ -32,7 +32,7 @@ NO_STATE = MessageState()
 
 
 class MessageVerbs(Protocol):
-    """Actions that a client offers on its messages. Each raises the errors of the Message method of this name."""
+    """Actions that a client offers on its messages. Each raises the errors of the Message method of the same name."""
 
     async def set_custom_int(self, message: Message, value: int) -> None: ...
     async def set_custom_data(self, message: Message, value: bytes) -> None: ...
@@ -46,7 +46,7 @@ class MessageVerbs(Protocol):
 
 
 class MessageOwner(Protocol):
-    """Interface of a message to the client that it belongs to."""
+    """The interface through which a message uses its client."""
 
     @property
     def message_verbs(self) -> MessageVerbs:

@@ -102,14 +102,14 @@ def verify_user_sig(
     if fields.get("TLS.ver") != "2.0":
         raise AuthError("the UserSig is not of version 2", code=70003)
     if named != user_id:
-        raise AuthError("the UserSig is another user's", code=70013)
+        raise AuthError("the UserSig was signed for another user; sign one for the user who logs in", code=70013)
     if app != app_id:
-        raise AuthError("the UserSig is another app's", code=70014)
+        raise AuthError("the UserSig was signed for another app; use the app_id and the key of this server", code=70014)
     good = False
     for key in secret_keys:  # all keys, so that the time does not depend on the matching key
         good |= hmac.compare_digest(_hmac(key, named, app, issued, life, buffer).encode(), claimed.encode())
     if not good:
-        raise AuthError("the UserSig is not signed with this app's key", code=70003)
+        raise AuthError("the UserSig is not signed with this app's key; use the server's secret_key", code=70003)
     if now > issued + life:
         raise SignatureExpired("the UserSig has expired")
     if issued > now + skew_s:

@@ -174,4 +174,4 @@ async def _next(arrived: asyncio.Queue[Message]) -> Message:
 
 def _expect(true: bool, promise: str) -> None:
     if not true:
-        raise AssertionError(f"the demo failed, this does not hold: {promise}")
+        raise AssertionError(f"the demo failed; this is not true: {promise}")

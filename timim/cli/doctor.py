@@ -188,7 +188,7 @@ async def _blobs(settings: Settings) -> list[Finding]:
 
 
 async def _nothing(_: Exception) -> None:
-    """Ignore an error that is raised as well."""
+    """Do nothing with a reported error, because the same error is also raised."""
 
 
 def require_healthy(findings: list[Finding]) -> None:

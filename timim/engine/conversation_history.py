@@ -187,7 +187,7 @@ class ConversationHistory:
         after: SearchCursor | None = None,
         fetch_missing: bool = False,
     ) -> SearchResult:
-        """Return the newest locally stored messages that contain all of `words`; see docs/search.md.
+        """Return the newest locally stored messages that contain all of `words`; see docs/how-to/search_history.md.
 
         Words match whole words, ignoring case; `invo*` matches the words with this beginning. Chinese, Japanese and
         Korean words match any sequence of characters. Cancelling keeps the messages that were fetched.

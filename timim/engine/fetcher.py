@@ -94,7 +94,7 @@ class Fetcher:
             last = part.covered.first - 1
 
     async def fetch_actions(self, key: ConversationKey, first: int, last: int) -> AsyncIterator[tuple[list[Entry], int]]:
-        """Yield the message actions of an interval of a group, oldest first, each time with the seq up to which they go."""
+        """Yield a group's message actions in parts, oldest first, each part with the seq up to which it is complete."""
         link = self._connection.link()
         while first <= last:
             body = action_wire.GetMessageActionsRequest(group_id=key.peer, timeline_range=(first, last))

@@ -18,7 +18,7 @@ _handler: ContextVar[asyncio.Task[None] | None] = ContextVar("timim handler", de
 
 
 class _Leaving:
-    """The handlers of one event loop that are logging in or out, and the events of the waits to wake for new ones."""
+    """The handlers of one loop that are logging in or out, and an event for each wait, set when another handler begins."""
 
     def __init__(self) -> None:
         self.handlers: Counter[asyncio.Task[None]] = Counter()

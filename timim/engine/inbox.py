@@ -63,11 +63,11 @@ class Inbox:
         self._queue.push(key, entry)
 
     def on_ack(self, key: ConversationKey, seq: int) -> None:
-        """Note the seq of an own message, so that a later push does not fetch it."""
+        """Note the seq of a message that this device sent, so that a later push does not fetch the message."""
         self._ingest.add_ack(key, seq)
 
     def on_own_entry(self, key: ConversationKey, seq: int, *, delivered_seq: int = 0) -> None:
-        """Queue the seq of an own message or action that is stored.
+        """Queue the seq of a message or action that this device sent and has stored.
 
         `delivered_seq` is the seq up to which the store has all entries.
         """
@@ -147,7 +147,7 @@ class Inbox:
             raise
 
     async def _live_batch(self, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> IngestBatch | None:
-        """Return the batch to store, with fetched entries for missing seqs up to `last`; None if nothing is new.
+        """Build the batch to store from `entries`; fetch the entries missing up to `last`. Return None if nothing is new.
 
         In `entries`, None marks an entry that this device sent, which does not need to be stored again.
         """

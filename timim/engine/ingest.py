@@ -52,11 +52,11 @@ class Ingest:
                 del self._acked[key]
 
     def add_ack(self, key: ConversationKey, seq: int) -> None:
-        """Note the seq of an own message, whose row is stored."""
+        """Note the seq of a message that this device sent and has stored."""
         self._acked.setdefault(key, set()).add(seq)
 
     def acks_below(self, key: ConversationKey, seq: int) -> list[int]:
-        """Return the seqs of own messages between the delivered seq and `seq`."""
+        """Return the seqs of messages that this device sent, between the delivered seq and `seq`."""
         return [one for one in self._acked.get(key, ()) if one < seq]
 
     async def ingest(self, batches: Sequence[IngestBatch]) -> None:

@@ -14,7 +14,7 @@ QUEUE_LIMIT = 10_000  # entries; above the limit only the highest seq of each co
 
 
 class PushedEntry(msgspec.Struct, gc=False):
-    """A queued entry; `entry` is None for an own entry, whose row is already stored."""
+    """A queued entry; `entry` is None if this device sent the entry, because its row is already stored."""
 
     key: ConversationKey
     seq: int
@@ -46,7 +46,7 @@ class PushQueue:
         self._wake.set()
 
     def push_own(self, key: ConversationKey, seq: int) -> None:
-        """Add the seq of an own entry. Never blocks."""
+        """Add the seq of an entry that this device sent. Never blocks."""
         if len(self._entries) >= QUEUE_LIMIT:
             self.add_behind(key, seq)
         else:

@@ -49,7 +49,7 @@ class SharedTask:
             run.waiting -= 1
 
     async def cancel(self) -> None:
-        """Cancel the task, and wait until it has ended. Does nothing if none runs, and in the task itself."""
+        """Cancel the task, and wait until it has ended. Do nothing if no task runs, or if the task itself is the caller."""
         run = self._run
         if run is not None and not run.task.done() and run.task is not asyncio.current_task():
             run.task.cancel()

@@ -132,9 +132,10 @@ class Sync:
         return changed, await self._store.conversations.delivered_seqs(list(changed.items))
 
     async def _went_back(self, changed: ConversationChanges, known: dict[ConversationKey, int]) -> bool:
-        """Return whether the server lost history, because a backup was restored without a new epoch.
+        """Return True if the server lost history that this device has: a backup was restored without `new_epoch`.
 
-        A timeline never gets shorter. If no changed timeline is shorter, the last message of one conversation is compared.
+        Otherwise a timeline never gets shorter. If no changed timeline is shorter than the stored one, compare the last stored
+        message of one conversation with the server's message of the same seq.
         """
         if any(contact.last_seq < known.get(key, 0) for key, contact in changed.items.items()):
             return True
@@ -166,7 +167,7 @@ class Sync:
         return max(begin, min(contact.read_seq, contact.last_seq - one), contact.last_seq - FRESH_LIMIT)
 
     def _batch_from_list(self, key: ConversationKey, contact: ConversationItem, delivered: int) -> IngestBatch:
-        """Return the batch of a conversation of which at most the last message, which the list has, is new."""
+        """Return the batch of a conversation in which only the last message can be new, which the list contains."""
         batch = self._batch(key, contact, delivered_seq=max(delivered, contact.last_seq))
         if contact.last_seq > delivered and not isinstance(contact.message, msgspec.UnsetType):
             entry = decode(Entry, contact.message)
@@ -176,7 +177,7 @@ class Sync:
         return batch if self._recent_contacts else replace(batch, live=False)  # without a new message it is not listed
 
     async def _fetch_entries(self, delivered: int, contact: ConversationItem) -> None:
-        """Fetch all entries above a seq; if only actions are above, also store the last message of the list."""
+        """Fetch all entries above a seq. If all are actions, also store the last message from the list."""
         key = key_of(contact)
         if not isinstance(contact.message, msgspec.UnsetType):
             entry = decode(Entry, contact.message)
@@ -192,7 +193,7 @@ class Sync:
             await self._ingest.ingest([replace(batch, incoming=incoming, covered=[part.covered], actions=actions)])
 
     async def _fetch_actions(self, after: int, contact: ConversationItem) -> None:
-        """Fetch the actions of a group above a seq and apply them to stored messages, also across gaps."""
+        """Fetch a group's actions above a seq, and apply them to stored messages, even if messages in between are missing."""
         key = key_of(contact)
         async for entries, up_to in self._fetcher.fetch_actions(key, after + 1, contact.last_seq):
             _, actions = partition(entries, self._user_id)

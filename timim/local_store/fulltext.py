@@ -97,7 +97,7 @@ def _decoded(body: bytes) -> list[_SearchableElem]:
 
 
 def _decoded_loosely(body: bytes) -> list[_SearchableElem]:
-    """Decode a body with fields of unexpected types, so that its other fields can be found."""
+    """Decode a body that has fields of unexpected types, which are left empty, so that a search finds its other fields."""
     try:
         members = _anything.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -141,7 +141,7 @@ def apply(connection: sqlite3.Connection, key: ConversationKey, action: Incoming
 
 
 def apply_waiting(connection: sqlite3.Connection, key: ConversationKey, seqs: Sequence[int]) -> None:
-    """Apply the stored actions of messages that now have rows."""
+    """Apply the actions that were stored until the rows of their messages arrived."""
     for seq in seqs:
         rows = connection.execute("DELETE FROM acts WHERE type=? AND peer=? AND target=? RETURNING act", (*key, seq)).fetchall()
         for (packed,) in rows:

@@ -101,17 +101,17 @@ def message_of(row: tuple[Any, ...]) -> Message:
 
 
 def packed_mentions(mentions: Sequence[str]) -> str:
-    """Return the column of mentions."""
+    """Encode mentions for their column."""
     return json.dumps(mentions) if mentions else ""
 
 
 def packed(sender: SenderProfile | SenderMember | None) -> bytes | None:
-    """Return the column of a sender's profile or group membership."""
+    """Encode a sender's profile or group membership for its column."""
     return _pack(sender) if sender is not None else None
 
 
 def ids_of(message: Message) -> tuple[int, str]:
-    """Return the values of ITS_ROW."""
+    """Return the two ids that the SQL condition ITS_ROW compares."""
     return message.local_id, message.msg_id
 
 

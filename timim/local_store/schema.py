@@ -18,7 +18,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Migrate a new or old file to the current schema. Raises sqlite3.DatabaseError for a file of a newer timim."""
+    """Migrate a new or old file to the current schema. Raises sqlite3.DatabaseError if a newer timim wrote the file."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise sqlite3.DatabaseError(f"the file was written by a newer timim (schema {version}); upgrade timim")

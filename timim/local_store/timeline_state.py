@@ -75,7 +75,7 @@ class TimelineState:
         self.last_time = max(self.last_time, last_time)
 
     def follow(self, seq: int) -> None:
-        """Note the seq of an own message: a seq directly after the delivered seq raises the delivered seq."""
+        """Note the seq of a message that this device sent: directly after the delivered seq, it raises the delivered seq."""
         if seq == self.delivered_seq + 1:
             self.delivered_seq = seq
         if seq == self.actions_seq + 1:
@@ -131,7 +131,7 @@ def enter_epoch(connection: sqlite3.Connection, epoch: str) -> bool:
 
 
 def extents(connection: sqlite3.Connection, key: ConversationKey | None) -> dict[ConversationKey, TimelineExtent]:
-    """Return the extent of one timeline, or of all if `key` is None."""
+    """Return the TimelineExtent of one conversation, or of every conversation if `key` is None."""
     sql = "SELECT type, peer, coverage, floor, last_seq FROM conversations"
     found = connection.execute(f"{sql} WHERE type=? AND peer=?", tuple(key)) if key else connection.execute(sql)
     return {
@@ -228,7 +228,7 @@ def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: i
 
 
 def seq_at(connection: sqlite3.Connection, key: ConversationKey, time: int, newest: int) -> tuple[int, bool]:
-    """Return `last_not_after`, and True if the coverage shows that no later message is that old."""
+    """Return the last stored seq at or before a time, and True if it is certain that no later one exists."""
     seq = last_not_after(connection, key, time)
     younger = connection.execute("SELECT min(seq) FROM messages WHERE type=? AND peer=? AND seq>?", (*key, seq)).fetchone()[0]
     first = max(seq, first_visible_seq_of(connection, key))

@@ -244,7 +244,7 @@ def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: Message
 
 
 def _number_existing(connection: sqlite3.Connection, key: ConversationKey, item: MessageRow) -> None:
-    """Set the seq of a row without one that stores this message: its ack was lost, or the server has a new epoch.
+    """Set the seq of this message's row if the row has none: the ack was lost, or the server has a new epoch.
 
     Several messages may share a msg_id without a time (a tip, or one sent by REST); then time and body must match too.
     """

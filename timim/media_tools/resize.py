@@ -59,9 +59,9 @@ def scaled_size(width: int, height: int, shorter: int) -> tuple[int, int]:
 def load_reduced(
     data: bytes, im: ImageFile, form: str, shorter: int | None, limits: ImageLimits
 ) -> tuple[Image | None, tuple[int, int], int]:
-    """Return the picture scaled to a shorter side, upright and in sRGB, with its stored size and its orientation.
+    """Return the scaled picture, upright and in sRGB, with the stored size and the orientation of the original.
 
-    The scaled picture is None if `shorter` is None. Raises TooLarge.
+    The shorter side of the scaled picture has `shorter` pixels; if `shorter` is None, no picture is returned. Raises TooLarge.
     """
     from PIL.Image import Resampling
 
@@ -81,7 +81,7 @@ def load_reduced(
 def _load(
     data: bytes, im: ImageFile, form: str, target: tuple[int, int] | None, limits: ImageLimits
 ) -> tuple[float, float, float, float] | None:
-    """Load the pixels. A large JPEG is loaded at 1/2 to 1/8 of its size; the result is the box to scale in that case."""
+    """Load the pixels. A large JPEG is loaded at 1/2 to 1/8 of its size; in that case, return the box to scale."""
     size, in_memory, box = f"{im.width}x{im.height} pixels", im.width * im.height, None
     if form == "JPEG":
         if in_memory > limits.max_jpeg_pixels:

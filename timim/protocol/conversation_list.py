@@ -84,7 +84,7 @@ class LastMsg(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class ListConversationsReply(Reply):
-    """A page of conversations. CompleteFlag is 1 on the last page; without it the web client never stops."""
+    """A page of conversations. CompleteFlag is 1 on the last page; without it, the web client requests pages forever."""
 
     complete_flag: int = msgspec.field(name="CompleteFlag", default=1)
     start_index: int = msgspec.field(name="StartIndex", default=0)

@@ -107,7 +107,7 @@ class SendReceiptsRequest(Body, kw_only=True):
 
 
 class GetReceiptsRequest(Body, kw_only=True):
-    """A query for the numbers of readers of own group messages."""
+    """A query for the number of readers of each of the caller's messages in a group."""
 
     group_id: str = msgspec.field(name="GroupId")
     items: list[SeqItem] = msgspec.field(name="MsgSeqList", default_factory=list)
@@ -118,7 +118,7 @@ class GetReceiptsReply(Reply):
 
 
 class GetReadersRequest(Body, kw_only=True):
-    """A query for the readers of an own group message (`Flag` 0) or the others (1); a page from `Cursor` on."""
+    """A query for a page, from `Cursor` on, of the members who have read the caller's message (`Flag` 0) or have not (1)."""
 
     group_id: str = msgspec.field(name="GroupId")
     seq: int = msgspec.field(name="MsgSeq")

@@ -166,7 +166,7 @@ class ListBlockedRequest(Body):
 
 
 class ListBlockedReply(Reply):
-    """A page of the blacklist. StartIndex is 0 on the last page; without it the web client never stops."""
+    """A page of the blacklist. StartIndex is 0 on the last page; without it, the web client requests pages forever."""
 
     items: list[BlockedItem] = msgspec.field(name="BlackListItem", default_factory=list)
     start_index: int = msgspec.field(name="StartIndex", default=0)

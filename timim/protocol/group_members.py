@@ -112,7 +112,7 @@ class HandleApplicationRequest(Body):
 
 
 class HandleInvitationRequest(Body, kw_only=True):
-    """An answer to the invitation of Invited_Account by the member Applicant_Account."""
+    """An answer to an invitation: the member Applicant_Account invited the user Invited_Account."""
 
     group_id: str = msgspec.field(name="GroupId")
     applicant: str = msgspec.field(name="Applicant_Account", default="")

@@ -145,7 +145,7 @@ def _content_refs(refs: msgspec.Struct) -> Iterator[tuple[str, str]]:
 
 
 def _refs_decoder(kind: type[AnyElem]) -> msgspec.json.Decoder[msgspec.Struct]:
-    """Return a decoder of the members of an elem type that refer to content: each uuid with its URL."""
+    """Return a decoder for the members of an elem type that name content: each uuid, followed by its URL."""
     members = {field: member for member, field in kind.wire_fields.items()}
     names = [name for uuid in members if uuid.endswith("uuid") for name in (uuid, uuid.removesuffix("uuid") + "url")]
     fields = [(name, str, msgspec.field(name=members[name], default="")) for name in names]

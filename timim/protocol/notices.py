@@ -1,4 +1,4 @@
-"""Messages of the server: group tips, notices to users, changes of relations, and their forms in a push.
+"""Messages that the server writes (group tips, notices to users, changes of relations), and their forms in a push.
 
 An entry of the server has one elem, `TIMGroupTipElem`, `TIMGroupSystemNoticeElem` or `TIMRelationElem`. In a push of Event 4
 or 5, `MsgBody` is the content of that elem. In a push of Event 7 or 8, the entry is a member of the content
@@ -69,7 +69,7 @@ class GroupInfoChange(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class GroupTipContent(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A change of a group, by OpType: 1 join, 2 quit, 3 kick, 4 admin, 5 admin no more, 6 group, 7 member."""
+    """A change of a group. OpType: 1 join, 2 quit, 3 kick, 4 admin set, 5 admin unset, 6 group changed, 7 member changed."""
 
     op_type: int = msgspec.field(name="OpType")
     operator: str = msgspec.field(name="Operator_Account", default="")
@@ -132,7 +132,7 @@ class RelationContent(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 def server_elem_body(msg_type: str, content: bytes) -> bytes:
-    """Return the `MsgBody` of an entry of the server."""
+    """Return the `MsgBody` of an entry that the server writes."""
     return b'[{"MsgType":"%b","MsgContent":%b}]' % (msg_type.encode(), content)
 
 

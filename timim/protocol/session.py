@@ -80,7 +80,7 @@ class HeartbeatReply(Reply):
 
 
 class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc=False):
-    """A member of a push's EventArray. `Event` determines which of the arrays it has."""
+    """A member of a push's EventArray. The number `Event` determines which of the array fields is set."""
 
     event: int = msgspec.field(name="Event")
     c2c: list[E] = msgspec.field(name="C2cMsgArray", default_factory=list)
@@ -163,7 +163,7 @@ class KickNotice(msgspec.Struct, kw_only=True):
 
 
 class Push(Body, Generic[E]):
-    """A server message without a request. The client replies with PUSH_ACK if NeedAck is 1."""
+    """A message that the server sends without a request. The client replies with PUSH_ACK if NeedAck is 1."""
 
     session_data: str = msgspec.field(name="SessionData", default="")
     need_ack: int = msgspec.field(name="NeedAck", default=0)

@@ -53,7 +53,7 @@ class OwnGroupsReply(Reply):
 
 
 class PreSignRequest(Body):
-    """The upload plugin's request for URLs. `file_type` is 1 for a picture; 255 was observed for a file."""
+    """A request of Tencent's upload plugin for URLs. `file_type` is 1 for a picture; for files, the plugin sends 255."""
 
     file_type: int = msgspec.field(name="file_type", default=255)
     file_name: str = msgspec.field(name="file_name", default="")

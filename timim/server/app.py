@@ -364,7 +364,7 @@ def _postgres(settings: Settings, metrics: Metrics) -> Store:
     try:
         from .store.postgres.engine import PostgresStore
     except ImportError as exc:
-        raise InvalidArgument(f"database needs the package {exc.name}; run pip install 'timim[cluster]'") from None
+        raise InvalidArgument(f"the setting database needs the package {exc.name}; run pip install 'timim[cluster]'") from None
     return PostgresStore(
         settings.database,
         replica_url=settings.database_replica,
@@ -377,7 +377,7 @@ def _nats(settings: Settings, app_id: int, store: Store, metrics: Metrics) -> Bu
     try:
         from .bus.nats import NatsBus
     except ImportError as exc:
-        raise InvalidArgument(f"bus needs the package {exc.name}; run pip install 'timim[cluster]'") from None
+        raise InvalidArgument(f"the setting bus needs the package {exc.name}; run pip install 'timim[cluster]'") from None
     servers = [server.strip() for server in settings.bus.split(",")]
     return NatsBus(servers, prefix=f"timim.{app_id}", memberships=store.groups, metrics=metrics.bus)
 

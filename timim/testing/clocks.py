@@ -104,7 +104,7 @@ class VirtualClock:
 
     @property
     def wall(self) -> WallClock:
-        """Wall clock of this clock, which a test can set wrong without moving the loop's time."""
+        """The wall clock, which a test can set wrong without moving the loop's time."""
         return self._wall
 
     def advance(self, seconds: float) -> None:

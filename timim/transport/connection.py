@@ -155,7 +155,7 @@ class Connection:
         self._refuse(NotLoggedIn("the client is logged out"))
 
     def _on_task_done(self, login: LoginAttempt, task: asyncio.Task[None]) -> None:
-        """End what waits for the connection if its task died of an error that is not one of timim's."""
+        """End the calls that wait for the connection if its task failed with an unexpected exception."""
         if task.cancelled() or (exc := task.exception()) is None:
             if not login.first_login.done():
                 login.first_login.set_exception(self._over or NotLoggedIn("the client logged out during the login"))

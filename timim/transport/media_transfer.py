@@ -309,7 +309,7 @@ class _Download:
             await self._write_piece()
 
     async def finish(self, size_bytes: int) -> str:
-        """Write the rest, verify size and hash, and return the hash; `size_bytes` is 0 if unknown. Raises DownloadFailed."""
+        """Write the last piece, verify hash and size (unless `size_bytes` is 0), and return the hash. Raises DownloadFailed."""
         if self._chunks:
             await self._write_piece()
         if size_bytes and self.received != size_bytes:

@@ -38,7 +38,7 @@ class PieceWriter:
         self._writing = asyncio.ensure_future(self._file.write(piece))
 
     async def flush(self) -> None:
-        """Wait until all pieces are passed to the operating system. Raises OSError."""
+        """Wait until the operating system has all pieces that were given to `write`. Raises OSError."""
         await self._written()
         await self._file.flush()
 

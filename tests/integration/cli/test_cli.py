@@ -158,7 +158,7 @@ async def test_bad_signatures_are_told_apart(server: RunningServer, tmp_path: Pa
     assert "malformed (code 70003)" in await refusal("nonsense")
     (server.folder / "app.json").write_text(f'{{"app_id": {server.app_id}, "secret_key": "{server.secret_key}"}}')
     bobs = await timim(tmp_path, "sig", "bob", *data)
-    assert "another user's (code 70013)" in await refusal(bobs.out.strip())
+    assert "the user who logs in (code 70013)" in await refusal(bobs.out.strip())
     ended = await timim(tmp_path, "sig", "alice", "--days", "0", *data)
     assert "expired (code 70001)" in await refusal(ended.out.strip())
     (server.folder / "app.json").write_text(f'{{"app_id": {server.app_id}, "secret_key": "another key"}}')

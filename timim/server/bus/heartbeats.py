@@ -20,7 +20,7 @@ _BEAT = msgspec.msgpack.Decoder(tuple[str, int])
 
 
 class HeartbeatListener(Protocol):
-    """The receiver of a monitor's reports."""
+    """The object that a HeartbeatMonitor notifies of lost hints and lost nodes."""
 
     def on_gap(self) -> None:
         """React to a skipped heartbeat number: hints were lost."""

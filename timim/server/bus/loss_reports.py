@@ -1,4 +1,4 @@
-"""Reports of possible losses on the bus, to other nodes and to all sessions of this node, which compare with the store."""
+"""Reports of possible losses on the bus, after which other nodes and all sessions of this node compare their seqs."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class TaskSet:
 
 
 class NatsListener(Protocol):
-    """The receiver of a connection's reports. No method may block."""
+    """The object that a NatsConnection notifies of losses and reconnects. No method may block."""
 
     def on_disconnected(self) -> None:
         """React to the loss of the connection: nothing can be sent or received."""
@@ -119,7 +119,7 @@ class NatsConnection:
                 log.debug("cannot close the connection to NATS: %r", exc)
 
     def send(self, subject: str, message: bytes) -> None:
-        """Queue a message. Drop it if NATS is unavailable, or the queue is full: other nodes compare with the store then."""
+        """Queue a message. Drop it if NATS is unavailable or the queue is full; the other nodes then read the store."""
         if self.away:
             self._drop()
         elif len(self._waiting) >= WAITING_LIMIT:

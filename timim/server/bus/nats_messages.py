@@ -98,7 +98,7 @@ class Subjects:
         return f"{self._prefix}.g.{_token(group_id)}"
 
     def answers(self, node_id: str) -> str:
-        """Return the subject for answers to a node's questions."""
+        """Return the NATS subject on which a node receives the answers to its presence queries."""
         return f"{self._prefix}.answer.{node_id}"
 
 

@@ -28,7 +28,7 @@ class QueryTransport(Protocol):
     """The connection to the other nodes."""
 
     def broadcast(self, message: bytes) -> None:
-        """Send a question to all other nodes."""
+        """Send a query to all other nodes."""
         ...
 
     def reply(self, node: str, message: bytes) -> None:
@@ -37,7 +37,7 @@ class QueryTransport(Protocol):
 
 
 class PresenceQuery:
-    """The open questions of this node, and its answers to other nodes' questions."""
+    """The presence queries of this node that wait for answers, and its answers to the queries of other nodes."""
 
     def __init__(self, node_id: str, transport: QueryTransport) -> None:
         self._node_id = node_id

@@ -21,7 +21,7 @@ from .blob_store import BlobStore
 
 
 class Downloads:
-    """Finder, reader and signer of media content.
+    """Access to media content for downloads: finds blobs, reads their bytes, signs their URLs.
 
     Args:
         store: Store of blobs and permissions.

@@ -1,4 +1,4 @@
-"""Operator's endpoint: liveness, readiness, metrics. Only this machine may read metrics, unless `open_metrics` is set."""
+"""The operator's endpoints: liveness, readiness, metrics. Only this machine may read metrics, unless `open_metrics` is set."""
 
 from __future__ import annotations
 

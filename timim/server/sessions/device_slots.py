@@ -91,7 +91,7 @@ class DeviceSlots:
             try:
                 holder = await self._store.holder(user, slot)
             except TimimError as exc:
-                log.warning("could not read the device slot of %s; no session was closed: %s", user, exc)
+                log.warning("cannot read the device slot of %s; no session was closed: %s", user, exc)
                 return
             for session in self._fanout.of(user):
                 if holder is not None and self._slot(session.client.platform) == slot and session.client.device != holder:
@@ -110,7 +110,7 @@ class DeviceSlots:
             try:
                 await self._store.release(session.user, slot, session.client.device)
             except TimimError as exc:
-                log.debug("could not release the device slot of %s: %s", session, exc)  # the next login takes it anyway
+                log.debug("cannot release the device slot of %s: %s", session, exc)  # the next login takes it anyway
 
     async def close(self) -> None:
         """Cancel the checks in progress."""

@@ -135,7 +135,7 @@ class Session:
         return self._pushes_written + sum(2 if item is None else isinstance(item, list) for item in self._out)
 
     def close(self, why: str) -> None:
-        """Request the endpoint to end the session. Only the first reason counts."""
+        """Ask the endpoint to end the session. Only the reason of the first call is used."""
         self.closed_because = self.closed_because or why
         if not self.closing.done():
             self.closing.set_result(None)

@@ -299,7 +299,7 @@ def _invalidation(changes: Sequence[Change], seqs: dict[str, int]) -> Invalidati
 
 
 def _overwrite(known: Relationships, found: Relationships) -> Relationships:
-    """Copy the values of `found` into `known`, because other code refers to this object."""
+    """Copy the values of `found` into `known`, because other code has references to `known`."""
     for name in Relationships.__slots__:
         setattr(known, name, getattr(found, name))
     return known

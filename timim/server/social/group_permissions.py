@@ -114,7 +114,7 @@ def require_over(group: StoredGroup, user: str, act: Permission, target: str) ->
     """
     require(group, user, act)
     if target == user:
-        raise NoPermission(f"{user!r} may not use the permission to {act.value} on their own account")
+        raise NoPermission(f"{user!r} may not {act.value} on their own account")
     mine, theirs = role_of(group, user), role_of(group, target)
     if theirs == OWNER or (theirs == ADMIN and mine != OWNER):
         raise NoPermission(f"{user!r} may not {act.value} as {mine}: {target!r} is {theirs}")

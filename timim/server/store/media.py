@@ -66,7 +66,7 @@ class MediaStore:
         return await self._engine.read(partial(readable, uuid, user))
 
     async def grant(self, sender: str, user: str, names: Sequence[MediaRef], *, now: int) -> None:
-        """Let the recipient of an online message read its content until `collect` deletes the content.
+        """Let the recipient of an online message read the files in it until `collect` deletes them.
 
         Raises:
             InvalidElem: The sender may not read the content.
@@ -164,7 +164,7 @@ def refer(sender: str, timeline: int, seq: int, names: Sequence[MediaRef], now: 
 
 
 def grant(sender: str, user: str, names: Sequence[MediaRef], now: int) -> Operation[None]:
-    """Let the recipient of an online message read its content until `collect` deletes the content. Raises InvalidElem."""
+    """Let the recipient of an online message read the files in it until `collect` deletes them. Raises InvalidElem."""
     for uuid in (yield from _allowed(sender, names, now)):
         yield Execute("INSERT INTO media_grants VALUES(?,?) ON CONFLICT(uuid, user_id) DO NOTHING", (uuid, user))
 

@@ -60,7 +60,7 @@ def _append_all(connection: sqlite3.Connection, entries: Sequence[NewEntry]) -> 
 
 
 def bound(op: StartOperation[T]) -> Callable[[sqlite3.Connection], T]:
-    """Return the operation as a function of a connection."""
+    """Return the operation as a function that takes a connection."""
 
     def run(connection: sqlite3.Connection) -> T:
         steps = op()
@@ -84,7 +84,7 @@ class SqliteSchema:
     """The server's tables in SQLite."""
 
     def migrate(self, connection: sqlite3.Connection) -> None:
-        """Migrate a new or old file to the current schema. Raises sqlite3.DatabaseError for a file of a newer timim."""
+        """Migrate a new or old file to the current schema. Raises sqlite3.DatabaseError if a newer timim wrote the file."""
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > schema.VERSION:
             raise sqlite3.DatabaseError(schema.too_new(version))

@@ -56,7 +56,7 @@ async def create_pool(url: str, connections: int, *, least: int = 1) -> Pool:
 
 
 async def _require_sync(connection: Connection) -> None:
-    """Switch on synchronous commits, as an ack promises. A stricter setting is kept."""
+    """Switch on synchronous commits, because an acked message must be on disk. A stricter setting is kept."""
     if await connection.fetchval("SHOW synchronous_commit") == "off":
         await connection.execute("SET synchronous_commit = on")
 
