@@ -158,8 +158,8 @@ class Client:
 
         Register handlers before the login, so that no message is missed. Each call gets messages of one conversation, in
         order. Lists of one conversation are delivered one at a time, and conversations concurrently. The handler gets each
-        message that is new to this device exactly once, also if it was read on another device. An error of the handler is
-        logged and reported as HandlerFailed (Tencent IM SDK guide, 接收消息).
+        message that is new to this device exactly once, also if it was read on another device, and if it was registered
+        twice. An error of the handler is logged and reported as HandlerFailed (Tencent IM SDK guide, 接收消息).
         """
         self._engine.dispatcher.on_new_message(handler)
         return handler
@@ -184,6 +184,7 @@ class Client:
         """Return a decorator that registers a handler (sync or async) for events of these classes (ConnectionLost, …).
 
         A type checker requires the handler to accept each of the classes, or any ClientEvent if more than five are given.
+        A handler that is registered twice gets each event once.
 
         Raises:
             InvalidArgument: No class is given.
@@ -197,6 +198,17 @@ class Client:
             return handler
 
         return register
+
+    def off(self, handler: Callable[..., object]) -> None:
+        """Remove a handler that `on_new_message` or `on` registered, from all that it was registered for.
+
+        The handler gets nothing that is not yet given to it; a running call of it goes on.
+
+        Raises:
+            InvalidArgument: The handler is not registered.
+        """
+        if not self._engine.dispatcher.off(handler):
+            raise InvalidArgument(f"handler: {getattr(handler, '__qualname__', handler)!r} is not registered with this client")
 
     def wait_for(self, predicate: Callable[[Message], bool], *, timeout: float | None = None) -> asyncio.Future[Message]:
         """Return a future of the next new message, in any conversation, that satisfies `predicate`.

@@ -97,7 +97,7 @@ class Conversation(ConversationHistory):
             parts: Strings, elems, or one Message that was not sent before.
             push: Title and text of the offline push.
             progress: Called with the bytes done and the bytes in all while content is uploaded.
-            priority: Priority of a group message when the group is busy.
+            priority: Priority of a group message when the group is busy; groups only.
             timeout: Limit in seconds for the waiting. The message stays queued and is still sent once.
             mention: User ids or `timim.ALL`, at most 30; groups only. Only the owner and admins may mention all.
             reply_to: A message of this conversation to quote.
@@ -115,6 +115,8 @@ class Conversation(ConversationHistory):
         """
         message = self._message(parts)
         self._ask_for(message, mention, reply_to, request_receipt=request_receipt)
+        if priority is not Priority.NORMAL:
+            self._only(ConversationType.GROUP, "priority= is for groups")
         message.priority = priority
         sending = self._opened().outbox.send(self.key, message, progress=progress, push=push)
         if timeout is None:

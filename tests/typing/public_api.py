@@ -89,6 +89,9 @@ def message_handlers(client: Client) -> None:
     @client.on_new_message  # type: ignore[type-var]
     async def one_message(message: Message) -> None: ...
 
+    client.off(show)
+    client.off("show")  # type: ignore[arg-type]
+
 
 def event_handlers(client: Client) -> None:
     @client.on(ConnectionLost)

@@ -134,10 +134,23 @@ class Dispatcher:
         return not self._stopping and login is not None and not login.done() and not login.cancelling()
 
     def on_new_message(self, handler: MessageHandler) -> None:
-        self._message_handlers.append(handler)
+        """Add a handler of new messages; adding it again changes nothing, so that it gets each list once."""
+        if handler not in self._message_handlers:
+            self._message_handlers.append(handler)
 
     def on(self, event: type[EventT], handler: EventHandler[EventT]) -> None:
-        self._event_handlers.setdefault(event, []).append(handler)
+        """Add a handler of an event class; adding it again changes nothing."""
+        handlers = self._event_handlers.setdefault(event, [])
+        if handler not in handlers:
+            handlers.append(handler)
+
+    def off(self, handler: Callable[..., object]) -> bool:
+        """Remove a handler from everything that it was added to, and return False if it was added to nothing."""
+        lists: list[list[Any]] = [self._message_handlers, *self._event_handlers.values()]
+        with_it = [handlers for handlers in lists if handler in handlers]
+        for handlers in with_it:
+            handlers.remove(handler)
+        return bool(with_it)
 
     def deliver_messages(self, messages: Sequence[Message]) -> None:
         """Deliver messages of one conversation that the local store reported as new, in order."""
@@ -240,11 +253,14 @@ class Dispatcher:
                         queue.popleft()
                     self._taken(len(batch))
                     for handler in list(self._message_handlers):
-                        await self._call(handler, list(batch))
+                        if handler in self._message_handlers:  # not removed by an earlier handler
+                            await self._call(handler, list(batch))
                 else:
                     self._taken(1)
-                    for event_handler in list(self._event_handlers.get(type(item), ())):
-                        await self._call(event_handler, item)
+                    handlers = self._event_handlers.get(type(item), [])
+                    for event_handler in list(handlers):
+                        if event_handler in handlers:
+                            await self._call(event_handler, item)
         finally:
             if queue and self._serving:  # a handler cancelled its own task: another task delivers the next items
                 self._start(key)

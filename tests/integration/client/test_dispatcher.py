@@ -107,6 +107,43 @@ async def test_a_handler_that_raises_is_reported_and_stops_nothing(
         assert not any("reporting" in str(e.error) for e in watch.events if isinstance(e, HandlerFailed))
 
 
+@pytest.mark.requirement("F16")
+async def test_a_handler_registered_twice_is_called_once_and_one_taken_off_no_more(server: RunningServer) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob:
+        heard: list[str] = []
+
+        def note(messages: list[Message]) -> None:
+            heard.extend(f"note {m.text}" for m in messages)
+
+        def taker(messages: list[Message]) -> None:  # takes a later handler off, in the middle of a list
+            heard.extend(f"taker {m.text}" for m in messages)
+            if messages[-1].text == "2":
+                bob.off(note)
+
+        def on_event(event: timim.ClientEvent) -> None:
+            heard.append(type(event).__name__)
+
+        for _ in range(2):
+            bob.on_new_message(taker)
+            bob.on_new_message(note)
+            bob.on(RelationChanged, RelationChanged)(on_event)
+        bob.on(HandlerFailed)(on_event)
+        watch = EventRecorder(bob, RelationChanged)
+        for text in ("1", "2", "3"):
+            await alice.c2c("bob").send(text)
+            await watch.wait_for_message(lambda m, text=text: m.text == text)  # type: ignore[misc]
+        assert heard == ["taker 1", "note 1", "taker 2", "taker 3"]
+        await alice.friends.add("bob")
+        await watch.wait_for_event(RelationChanged)
+        bob.off(on_event)
+        await alice.friends.withdraw("bob")
+        await watch.wait_for_event(RelationChanged, lambda event: event.change.type is timim.RelationType.APPLICATION_DELETED)
+        assert heard[4:].count("RelationChanged") == 1
+        for unknown in (on_event, note, print):
+            with pytest.raises(timim.InvalidArgument, match=r"handler.*is not registered"):
+                bob.off(unknown)
+
+
 @pytest.mark.requirement("P05")
 async def test_a_slow_handler_blocks_neither_the_socket_nor_memory_and_loses_nothing(
     server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -60,6 +60,10 @@ async def test_likes_and_red_packets_carry_their_priority_and_go_to_groups_only(
         for refused in (alice.c2c("bob").send_like, alice.c2c("bob").send_red_packet):
             with pytest.raises(timim.InvalidConversation):
                 await refused("no")
+        for priority in set(Priority) - {Priority.NORMAL}:
+            with pytest.raises(timim.InvalidConversation, match="priority= is for groups"):
+                await alice.c2c("bob").send("no", priority=priority)
+        assert list(await alice.c2c("bob").get_local_messages(20)) == []
 
 
 async def test_a_retry_of_a_stored_message_gets_its_seq_despite_later_rules() -> None:
