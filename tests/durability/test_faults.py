@@ -170,7 +170,7 @@ async def test_a_cut_at_every_frame_of_a_conversation_loses_nothing(server: Loca
 
 
 @pytest.mark.requirement("R5")
-async def test_a_device_with_a_stale_position_gets_what_it_lacks_and_nothing_else(
+async def test_a_device_with_a_stale_position_gets_exactly_the_missing_messages(
     server: LocalServer, tmp_path: Path, seed: int
 ) -> None:
     """Test copies of a device's folder from different times, resumed in random order: each gets exactly the later messages."""

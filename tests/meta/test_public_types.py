@@ -32,14 +32,14 @@ def symbol(name: str, *, category: str = "class", known: bool = True, reasons: t
     }
 
 
-def test_public_are_timim_its_loose_modules_and_the_two_packages_own_names(checker: ModuleType) -> None:
+def test_public_names_are_those_of_timim_its_loose_modules_and_two_packages(checker: ModuleType) -> None:
     names = ["timim.Client", "timim.client.Client.on", "timim.testing.running_server", "timim.server.Settings"]
     inner = ["timim.engine.engine.Engine", "timim.server.app.Server", "timim.testing.server.RunningServer.url"]
     symbols = [symbol(name) for name in [*names, *inner]] + [symbol("timim.client", category="module")]
     assert [one["name"] for one in checker.public_symbols({"symbols": symbols})] == names
 
 
-def test_the_cause_of_an_unknown_type_is_told_and_not_its_consequences(checker: ModuleType) -> None:
+def test_an_unknown_type_is_reported_by_its_cause_without_its_consequences(checker: ModuleType) -> None:
     missing = symbol("timim.client.Client.user_id", known=False, reasons=("Type is missing type annotation",))
     consequence = symbol("timim.Client", known=False, reasons=("Type is partially unknown", "No docstring found"))
     assert checker.causes([missing, consequence]) == ["timim.client.Client.user_id: Type is missing type annotation"]

@@ -100,7 +100,7 @@ class StoreContract:
         appended = [await store.timelines.append(entry(n, time=time)) for n, time in enumerate((100, 50, 100, 200), 1)]
         assert [a.time for a in appended] == [100, 100, 100, 200]
 
-    async def test_a_page_has_the_newest_of_its_interval_and_says_what_it_proves(self, opens: Open) -> None:
+    async def test_a_page_has_the_newest_of_its_interval_and_names_the_proven_part(self, opens: Open) -> None:
         store = await opens()
         for n in range(1, 11):
             await store.timelines.append(entry(n))

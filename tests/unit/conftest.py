@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-# audit events of CPython; asyncio's self-pipe is a socketpair, which neither binds nor connects
+# audit events of CPython; the socketpair that asyncio opens for itself neither binds nor connects
 FORBIDDEN = frozenset(
     {
         "socket.bind",
@@ -25,7 +25,7 @@ FORBIDDEN = frozenset(
 
 @dataclass(slots=True)
 class Guard:
-    """The audit hook of this process. A hook cannot be removed, so it does nothing between unit tests."""
+    """The audit hook of this process. A hook cannot be removed, so this one does nothing between unit tests."""
 
     armed: bool = False
     seen: list[str] = field(default_factory=list)
@@ -33,7 +33,7 @@ class Guard:
     def hear(self, event: str, arguments: tuple[object, ...]) -> None:
         if self.armed and event in FORBIDDEN:
             self.seen.append(f"{event} {arguments[1:]}")
-            raise AssertionError(f"a unit test may not do this: {event}")
+            raise AssertionError(f"a unit test may not use the network or a process: {event}")
 
 
 GUARD = Guard()
@@ -42,7 +42,7 @@ sys.addaudithook(GUARD.hear)
 
 @pytest.fixture(autouse=True)
 def no_network_and_no_process() -> Iterator[None]:
-    """Fail a test that opens a connection or starts a process, also when the test caught the error."""
+    """Fail a test that opens a connection or starts a process, even if the test catches the error."""
     GUARD.seen.clear()
     GUARD.armed = True
     try:

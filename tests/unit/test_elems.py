@@ -1,4 +1,4 @@
-"""Kinds of elems: each says all of itself in its class."""
+"""Tests of the kinds of elems: each class has all properties of its kind."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_attributes_of_a_kind_name_fields_that_it_has(kind: type[AnyElem]) -
 @pytest.mark.parametrize("kind", ELEM_TYPES, ids=lambda kind: kind.__name__)
 def test_text_that_can_be_searched_for_is_in_a_member_that_the_index_holds(kind: type[AnyElem]) -> None:
     members = {field: member for member, field in kind.wire_fields.items()}
-    if kind.search_field and kind is not MergerElem:  # its `Title` is written by a codec of its own
+    if kind.search_field and kind is not MergerElem:  # a codec of its own writes the `Title` of a merger
         assert members[kind.search_field] in SEARCHED_MEMBERS
 
 

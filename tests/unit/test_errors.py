@@ -1,4 +1,4 @@
-"""TIM's numeric codes: each is a named exception, with its number; and those of messages are what a real server answers."""
+"""Tests of TIM's numeric codes: each has a named exception."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ NAMED: dict[type[timim.TimimError], tuple[int, ...]] = {
     timim.TooLarge: (7005,),
     timim.EmptyFile: (7006,),
     timim.NotAnImage: (6031,),
-    timim.ServerRefused: (10016, 20006, 80001, 120001, 125000, 130000),  # the operator's own words: no class says more
+    # codes of the operator's back end, which have no classes of their own
+    timim.ServerRefused: (10016, 20006, 80001, 120001, 125000, 130000),
 }
 
 

@@ -1,4 +1,4 @@
-"""Types, roles and ways to join: named values that equal Tencent's strings."""
+"""Tests of group types, roles and join options: named values that equal Tencent's strings."""
 
 from __future__ import annotations
 

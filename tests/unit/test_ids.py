@@ -1,4 +1,4 @@
-"""Names: user and group ids, conversation keys, msg_ids and unique_ids."""
+"""Tests of user and group ids, conversation keys, msg_ids and unique_ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures' sizes of damaged files: a size or a refusal, whatever the bytes."""
+"""Tests of resizing damaged files: the result is a picture or a refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A message before it has a client: its elems, their limits, and what it says of itself."""
+"""Tests of messages without a client: their elems, the limits of elems, and their properties."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_only_elems_and_strings_can_be_added() -> None:
         with pytest.raises(InvalidArgument, match=type(wrong).__name__):
             message.add(wrong)  # type: ignore[arg-type]
     assert len(message) == 0
-    assert message, "also an empty message is one"
+    assert message, "an empty message must be true"
 
 
 @pytest.mark.requirement("F02")
@@ -91,7 +91,7 @@ def test_messages_are_equal_only_to_themselves() -> None:
     assert len({message, Message("a")}) == 2
 
 
-def test_a_reply_says_what_it_replies_to() -> None:
+def test_a_reply_names_the_message_that_it_quotes() -> None:
     quote = QuotedMessage(7, "1-1", "bob", "hi", 100)
     assert Message("a", cloud_custom_data=embed_quote(quote, "")).reply_to == quote
 

@@ -1,4 +1,4 @@
-"""Quoted messages travel in cloud_custom_data, in the form that Tencent's user interfaces know."""
+"""Tests of quoted messages, which travel in cloud_custom_data in the form of Tencent's user interfaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""UserSig: what the public signer signs is good here, and nothing else is."""
+"""Tests of UserSig: signatures of the public signer are accepted, all others are refused."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_thousand_bit_flips_are_refused() -> None:
             verified(forged)
         except AuthError:
             continue
-        pytest.fail(f"believed a forged signature, seed {seed}")
+        pytest.fail(f"accepted a forged signature, seed {seed}")
 
 
 @pytest.mark.requirement("R14")

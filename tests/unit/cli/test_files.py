@@ -1,4 +1,4 @@
-"""Names under which received files are written: never a path, never an existing file."""
+"""Tests of the names under which received files are written: never a path, never an existing file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""IngestSlot: how many clients of one event loop store received messages at the same time."""
+"""Tests of IngestSlot, which limits how many clients of one event loop store received messages at the same time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routing of pushes: the order of notices, and the bound of their queue."""
+"""Tests of the routing of pushes: the order of notices, and the limit of their queue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONFIG = ClientConfig("ws://127.0.0.1", 1, "alice", None)
 
 
 class SlowSettings:
-    """Conversation settings on a disk that stores nothing before `go_on` is set."""
+    """Conversation settings on a disk that stores nothing until `go_on` is set."""
 
     def __init__(self) -> None:
         self.go_on = asyncio.Event()

@@ -1,4 +1,4 @@
-"""SharedTask: one task for several callers."""
+"""Tests of SharedTask, which runs one task for several callers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from timim.engine.shared_task import SharedTask
 
 
 class Work:
-    """Counts its starts and ends, and waits until it is allowed to end."""
+    """A function that counts its starts and ends, and that waits until it may end."""
 
     def __init__(self) -> None:
         self.started = self.cancelled = 0

@@ -1,4 +1,4 @@
-"""The messages of one sender to one receiver: lost, repeated, out of order."""
+"""Tests of the accounting of messages from one sender to one receiver: lost, repeated and out of order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Percentiles of latencies from counts."""
+"""Tests of percentiles computed from counts of latencies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many messages by one statement come to the same rows as one by one, whatever they say."""
+"""Tests that messages stored by one statement give the same rows as messages stored one by one."""
 
 from __future__ import annotations
 

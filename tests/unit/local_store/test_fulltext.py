@@ -1,4 +1,4 @@
-"""The full-text index of a local store: it follows its rows, and finds Chinese text at any position."""
+"""Tests of the full-text index of a local store: it follows the rows, and finds Chinese text at any position."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_the_index_follows_its_rows(tmp_path: Path) -> None:
         assert await store.messages.delete(held[1])
         assert await store.messages.delete(held[0])
         assert await seqs(store, "发票") == [1]
-        # 2 comes again, under the local_id that was free, and with another body; 1 is fetched again, edited
+        # seq 2 is stored again with another body, under the local_id that was free; seq 1 is fetched again, edited
         again = [item(2, timim.TextElem(text="two changed")), item(1, timim.TextElem(text="one edited"))]
         await store.messages.ingest([IngestBatch(KEY, again, [Interval(1, 2)], last_seq=3)])
         assert await seqs(store, "发票") == []
@@ -110,7 +110,7 @@ def test_a_substring_is_found_at_any_position(texts: list[str], wanted: str) -> 
         return
     rows = connection.execute("SELECT rowid FROM words WHERE words MATCH ? ORDER BY rowid", (question.match(),)).fetchall()
     if all("\u4e00" <= sign <= "\u9fff" for sign in wanted):
-        # signs between two characters do not part them, as a space does not: FTS5 knows words and their order only
+        # like a space, punctuation between two characters does not separate them, because FTS5 stores only the order of words
         plain = ["".join(sign for sign in text if sign not in ' "*-') for text in texts]
         assert [number for (number,) in rows] == [n for n, text in enumerate(plain, 1) if wanted in text]
     connection.close()

@@ -1,4 +1,4 @@
-"""P06: of each kind of act the last one counts, in whatever order a device learns of them, and of the message."""
+"""Tests that the last action of each kind decides, in any order of the actions and the message (P06)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from timim.message import MessageState
 from timim.storage import IngestBatch, LocalStore, MessageRow
 
 KEY = ConversationKey(ConversationType.C2C, "bob")
-STATES = [  # what the server says of the message after each of the acts 2 to 5
+STATES = [  # the server's state of the message, first without an action and then after each of the actions
     MessageState(),
     MessageState(edit_seq=2, editor="bob", version=1),
     MessageState(edit_seq=2, editor="bob", version=1, react_seq=3, reactions={"x": ("bob",)}),
@@ -63,7 +63,7 @@ def differs(message: Message, acts: int) -> bool:
 
 @given(order=ARRIVALS, acts=st.integers(0, 5))
 @pytest.mark.requirement("P06")
-def test_the_row_is_the_same_in_whatever_order_actions_and_messages_come(order: list[tuple[str, int]], acts: int) -> None:
+def test_the_row_is_the_same_for_each_order_of_actions_and_messages(order: list[tuple[str, int]], acts: int) -> None:
     assert not differs(asyncio.run(arrive(order, acts)), acts)
 
 
@@ -74,7 +74,7 @@ def the_last_to_come_wins() -> Iterator[None]:
 
 
 @pytest.mark.requirement("P06")
-def test_a_device_that_believes_the_last_action_is_detected() -> None:
+def test_a_device_that_keeps_the_action_received_last_is_detected() -> None:
     orders = [[("message", 0), ("act", 2), ("act", 0)], [("message", 3), ("message", 1)], [("act", 3), ("message", 1)]]
     with the_last_to_come_wins():
         wrong = [differs(asyncio.run(arrive(order, 5)), 5) for order in orders]

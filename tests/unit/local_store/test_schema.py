@@ -1,4 +1,4 @@
-"""R19 for the local store: one that an earlier version left is brought up; every row as it was, the structure of a new one."""
+"""Tests of R19 for the local store: a migration keeps every row of an earlier version and gives the schema of a new store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Tables = Mapping[str, Sequence[Mapping[str, object]]]
 
 
 def left(version: int, folder: Path) -> Path:
-    """Return the file that a device of this version wrote."""
+    """Return a database file as a device of this version wrote it."""
     path = folder / f"{version}.db"
     with closing(sqlite3.connect(path)) as file:
         fulltext.register(file)
@@ -54,7 +54,7 @@ async def brought_up(path: Path) -> None:
 async def keeps_all(version: int, folder: Path) -> None:
     path = left(version, folder)
     before = tables(path)
-    assert all(before.values()), "a table without rows proves nothing"
+    assert all(before.values()), "a table without rows would make the test pass for no reason"
     await brought_up(path)
     after = tables(path)
     for table, was in before.items():
@@ -135,5 +135,5 @@ async def test_a_device_of_a_later_version_is_refused_and_left_unchanged(tmp_pat
 
 @pytest.mark.requirement("R19")
 def test_the_newest_device_version_has_a_fixture() -> None:
-    """A new step of the schema brings a file of its own: `python -m tests.fixtures.releases.devices` writes it."""
+    """Test that each version of the schema has a file, which `python -m tests.fixtures.releases.devices` writes."""
     assert kept(schema.VERSION).read_text() == written(schema.VERSION)

@@ -1,4 +1,4 @@
-"""Animations (F06): small ones stay animated in every size, others become their first frame."""
+"""Tests of animations (F06): small ones stay animated in every size, others become their first frame."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_small_animation_stays_animated_in_every_size(form: str) -> None:
     for variant, size in ((made.large, (750, 720)), (made.thumb, (206, 198))):
         assert (variant.width, variant.height) == size
         if variant is made.large and variant.format != form:
-            continue  # more bytes than the original: the first frame
+            continue  # the animation would have more bytes than the original, so this is the first frame
         assert variant.format == form
         assert variant.data is not None
         assert variant.size < max(made.original.size, 128 * 1024)

@@ -1,4 +1,4 @@
-"""The length of a sound or film, as its file says it."""
+"""Tests of the durations read from the files of sounds and videos."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from timim.media_tools.duration import checked_duration, read_duration_s
 
 @pytest.mark.parametrize("kind", SOUNDS)
 @pytest.mark.requirement("F09")
-def test_a_file_says_how_long_it_is(kind: str, tmp_path: Path) -> None:
+def test_the_duration_is_read_from_each_format(kind: str, tmp_path: Path) -> None:
     assert read_duration_s(SOUNDS[kind]) == pytest.approx(7.2, abs=0.1)
     path = tmp_path / "a sound without a suffix"
     path.write_bytes(SOUNDS[kind])
@@ -60,7 +60,7 @@ async def test_a_missing_duration_is_filled_in_and_a_wrong_one_corrected(
 async def test_a_duration_that_the_file_does_not_contradict_stays_as_given() -> None:
     assert await checked_duration(b"of a kind of our own", 42) == 42
     assert await checked_duration(b"of a kind of our own", 0) == 0
-    assert await checked_duration(wav(0.2), 0) == 1  # nobody is shown a sound of no length
+    assert await checked_duration(wav(0.2), 0) == 1  # a sound is shown with at least one second
 
 
 @given(st.sampled_from(sorted(SOUNDS)), st.integers(0, 2**32))

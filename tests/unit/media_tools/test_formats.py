@@ -1,4 +1,4 @@
-"""A picture's file: what is none is refused, by the reason (F05)."""
+"""Tests of files that are not pictures: each is refused with its reason (F05)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_file_that_is_not_a_picture_is_refused(bad: str) -> None:
 
 
 @pytest.mark.requirement("F05")
-async def test_empty_and_too_large_are_told_apart() -> None:
+async def test_empty_and_too_large_pictures_raise_different_errors() -> None:
     with pytest.raises(EmptyFile) as empty:
         await image_variants(b"")
     with pytest.raises(TooLarge) as large:

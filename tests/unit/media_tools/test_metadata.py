@@ -1,4 +1,4 @@
-"""Metadata taken out of a picture (F05): its place and camera, and no pixel."""
+"""Tests of stripping a picture's metadata (F05): place and camera are removed, the pixels stay."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ async def test_location_metadata_can_be_stripped(form: str, turn: int) -> None:
         told=True,
         profile=image_factory.srgb_profile(),
     )
-    if form == "JPEG":  # a second picture behind the first, as phones write it, with a place of its own
+    if form == "JPEG":  # phones append a second picture with its own place to the first one
         data += image_factory.encoded(image_factory.quarters(64, 64), "JPEG", told=True)
     stripped = await strip_location(data)
     assert image_factory.SECRET_PLACE in data
     assert image_factory.SECRET_PLACE not in stripped
     before, after = opened(data), opened(stripped)
-    assert after.tobytes() == before.tobytes()  # not encoded anew
+    assert after.tobytes() == before.tobytes()  # not encoded again
     assert after.info.get("icc_profile") == before.info.get("icc_profile")
     assert dict(after.getexif()) == ({0x0112: turn} if turn > 1 else {})
     assert make_variants(stripped).original.width == 300

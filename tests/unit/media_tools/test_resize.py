@@ -1,4 +1,4 @@
-"""The three sizes of a picture (F05, F06): every format, mode and orientation, and no size that grows."""
+"""Tests of the three sizes of a picture (F05, F06): all formats, modes and orientations, and no size above the original."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GREYS = [round(0.299 * r + 0.587 * g + 0.114 * b) for r, g, b in image_factory.C
 def expected(mode: str) -> list[tuple[int, ...]]:
     if mode in ("L", "LA", "I;16"):
         return [(grey, grey, grey) for grey in GREYS]
-    if mode in ("I", "F"):  # no agreed white: the darkest is black, the brightest white
+    if mode in ("I", "F"):  # these modes define no white: the darkest value becomes black, the brightest one white
         low, high = min(GREYS), max(GREYS)
         return [(level, level, level) for level in (round((grey - low) * 255 / (high - low)) for grey in GREYS)]
     return list(image_factory.COLOURS.values())
@@ -44,7 +44,7 @@ def test_each_format_and_mode_keeps_its_colours_and_transparency(form: str, mode
             assert im.mode == "RGBA"
             assert im.getpixel((2, 2))[3] == 0  # type: ignore[index]
             assert im.getpixel((size[0] // 3, size[1] // 3))[3] == 255  # type: ignore[index]
-        if mode != "1":  # dithered: its dots are no colours
+        if mode != "1":  # dithered: single pixels have no exact colours
             for found, wanted in zip(corners(variant), expected(mode), strict=True):
                 assert near(found, wanted, 24), (form, mode, found, wanted)
 
@@ -84,7 +84,7 @@ def test_the_shorter_side_is_720_and_198_and_never_enlarged(
     form: str, size: tuple[int, int], large: tuple[int, int], thumb: tuple[int, int]
 ) -> None:
     if form == "HEIF" and min(size) < 64:
-        pytest.skip("HEVC codes no picture of so few pixels: none can be made")
+        pytest.skip("HEVC cannot encode a picture this small")
     made = make_variants(image_factory.encoded(image_factory.quarters(*size), form))
     assert (made.original.width, made.original.height) == size
     for variant, wanted in ((made.large, large), (made.thumb, thumb)):
@@ -97,7 +97,7 @@ def test_the_shorter_side_is_720_and_198_and_never_enlarged(
 
 @pytest.mark.requirement("F06")
 def test_colour_profiles_are_applied() -> None:
-    """One whose red primary is green: what its file calls red is shown green."""
+    """Test a profile that swaps red and green: red in the file is shown as green."""
     plain = image_factory.quarters(300, 300)
     same = make_variants(image_factory.encoded(plain, "PNG", profile=image_factory.srgb_profile())).thumb.data
     assert same is not None
@@ -113,7 +113,7 @@ def test_colour_profiles_are_applied() -> None:
 
 @pytest.mark.requirement("F06")
 def test_a_transparent_border_leaves_no_colour_fringe() -> None:
-    """Clear pixels are black here; averaging them in would darken the rim of the red."""
+    """Test with black transparent pixels, which would darken the edge of the red if they were averaged in."""
     im = Image.new("RGBA", (600, 600), (0, 0, 0, 0))
     im.paste((255, 40, 40, 255), (0, 0, 333, 600))
     thumb = make_variants(image_factory.encoded(im, "PNG")).thumb.data
@@ -131,7 +131,7 @@ def test_a_variant_contains_no_camera_metadata(form: str) -> None:
     data = image_factory.encoded(
         image_factory.quarters(800, 900), form, turn=1, told=True, profile=image_factory.srgb_profile()
     )
-    if form != "BMP":  # which holds no text
+    if form != "BMP":  # BMP holds no text
         assert image_factory.SECRET_PLACE in data
     for variant in made_of(make_variants(data)):
         assert image_factory.SECRET_PLACE not in variant

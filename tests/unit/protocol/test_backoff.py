@@ -1,4 +1,4 @@
-"""Full jitter: a wait between 0 and a bound that doubles with each failure."""
+"""Tests of full jitter: each wait is between 0 and a bound that doubles with each failure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from timim.protocol.backoff import Backoff
 
 
 class Highest(Random):
-    """Draws the upper end of each range."""
+    """A random generator that returns the upper end of each range."""
 
     def uniform(self, a: float, b: float) -> float:
         return b

@@ -1,4 +1,4 @@
-"""Bodies: decoding names the field that is wrong, and a refusal raises the exception of its code."""
+"""Tests of bodies: decoding names the wrong field, and a refusal raises the exception of its code."""
 
 from __future__ import annotations
 

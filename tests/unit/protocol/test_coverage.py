@@ -1,4 +1,4 @@
-"""F30: what a device knows of a timeline, as a machine: holes, floors and pages against a model that is a plain set."""
+"""Tests of coverage (F30) by a state machine: gaps, first visible seqs and pages against a plain set of seqs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ seqs = st.integers(1, LAST)
 
 
 class Knowing(RuleBasedStateMachine):
-    """The store's own statements on a database in memory. The model: what the server has, and which of it is held."""
+    """The store's own statements on a database in memory. The model has the server's seqs and the set of covered ones."""
 
     def __init__(self) -> None:
         super().__init__()
         self.store = sqlite3.connect(":memory:", isolation_level=None)
         schema.migrate(self.store)
-        self.there: set[int] = set()  # what the server has: a seq in no message is a tombstone
+        self.there: set[int] = set()  # the server's messages; a seq without a message is a tombstone
         self.held: set[int] = set()
         self.messages: set[int] = set()
         self.last = 0
@@ -47,7 +47,7 @@ class Knowing(RuleBasedStateMachine):
     @precondition(lambda self: self.last)
     @rule(data=st.data(), live=st.booleans())
     def learn(self, data: st.DataObject, live: bool) -> None:
-        """Cover an interval by a page or a push, which proves its messages and that there are no others."""
+        """Cover an interval by a page or a push, which proves that the interval has these messages and no others."""
         first = data.draw(st.integers(self.floor, self.last))
         last = data.draw(st.integers(first, self.last))
         proven = set(range(first, last + 1))
@@ -84,12 +84,12 @@ class Knowing(RuleBasedStateMachine):
             return
         gaps = self.covered().missing(asked.start, asked.stop - 1)
         assert {s for gap in gaps for s in range(gap.first, gap.last + 1)} == set(asked) - self.held
-        assert all(left.last + 1 < right.first for left, right in pairwise(gaps)), "ranges are not cut in two"
+        assert all(left.last + 1 < right.first for left, right in pairwise(gaps)), "a gap must be one range"
         assert self.covered().covers(asked.start, asked.stop - 1) == (set(asked) <= self.held)
 
     @rule(first=seqs, last=seqs)
     def neighbours(self, first: int, last: int) -> None:
-        """Two messages are neighbours only when all that lies between them is held."""
+        """Check that two seqs are in one interval only if all seqs between them are covered."""
         found = self.covered().interval_of(first)
         assert (found is not None) == (first in self.held)
         together = found is not None and found.first <= last <= found.last
@@ -97,10 +97,10 @@ class Knowing(RuleBasedStateMachine):
         assert together == (set(range(low, high + 1)) <= self.held)
 
     @invariant()
-    def what_is_known_is_what_is_held(self) -> None:
+    def coverage_equals_the_stored_seqs(self) -> None:
         known = self.covered()
         assert {s for interval in known for s in range(interval.first, interval.last + 1)} == self.held
-        assert all(left.last + 1 < right.first for left, right in pairwise(known.intervals)), "merged where they touch"
+        assert all(left.last + 1 < right.first for left, right in pairwise(known.intervals)), "intervals that touch are one"
         assert len(known) == len(self.held)
         in_file = {seq for (seq,) in self.store.execute("SELECT seq FROM messages")}
         assert in_file == self.messages <= self.held
@@ -109,16 +109,16 @@ class Knowing(RuleBasedStateMachine):
         self.store.close()
 
 
-TestWhatIsKnownIsWhatIsHeld = pytest.mark.requirement("F30")(Knowing.TestCase)
-TestWhatIsKnownIsWhatIsHeld.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestCoverageEqualsTheStoredSeqs = pytest.mark.requirement("F30")(Knowing.TestCase)
+TestCoverageEqualsTheStoredSeqs.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
 
 
-# found is enough: the smallest example of a mutant's failure is of no use
+# the first failure is enough: the smallest example of a mutant's failure is not needed
 MUTANTS = settings(max_examples=100, phases=[Phase.generate], deadline=None, database=None, print_blob=False)
 
 
 class MergesNeighbours(Coverage):
-    """Calls two intervals one though a seq lies between them."""
+    """A mutant that merges two intervals with one seq between them."""
 
     def add(self, first: int, last: int) -> MergesNeighbours:
         held = super().add(first, last)
@@ -132,7 +132,7 @@ class MergesNeighbours(Coverage):
 
 
 class OpensNoHole(Coverage):
-    """Goes on knowing what was deleted."""
+    """A mutant that keeps deleted seqs covered."""
 
     def remove(self, first: int, last: int) -> OpensNoHole:
         return self

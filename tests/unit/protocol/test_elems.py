@@ -1,4 +1,4 @@
-"""Elems on the wire: every kind is encoded and decoded, and its content is found by the server."""
+"""Tests of elems on the wire: every kind is encoded and decoded, and the server finds the content of each."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ LOCAL: list[AnyElem] = [
 
 
 @pytest.mark.parametrize("elem", LOCAL, ids=lambda elem: type(elem).__name__)
-def test_the_outbox_keeps_where_content_lies_and_the_wire_does_not(elem: AnyElem) -> None:
+def test_the_outbox_stores_the_path_of_content_and_the_wire_does_not(elem: AnyElem) -> None:
     assert decode_own_body(encode_body([elem], local=True)) == (elem,)
     assert b"Local" not in encode_body([elem])
     (received,) = decode_body(encode_body([elem], local=True))

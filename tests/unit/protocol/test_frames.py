@@ -1,4 +1,4 @@
-"""Frames: what is encoded decodes to the same; bytes that are no frame give ProtocolError and nothing else."""
+"""Tests of frames: an encoded frame decodes to the same frame, and invalid bytes raise only ProtocolError."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_frame_has_its_head_and_its_body_as_they_were() -> None:
     assert bytes(frame.body) == b'{"x" : 1.0}'
 
 
-def test_a_head_leaves_out_what_is_not_set() -> None:
+def test_a_head_leaves_out_unset_fields() -> None:
     assert msgspec.json.decode(FRAME) == {"head": {"servcmd": "a.b", "seq": 1}, "body": {}}
 
 

@@ -1,4 +1,4 @@
-"""The content that elems name, found in their own fields only."""
+"""Tests that content is found only in the fields of elems that name content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each request ends once: in its reply, its deadline, or with its connection."""
+"""Tests of pending requests: each ends once, by its reply, its deadline, or the end of its connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operator's settings: what is refused, and where content is kept."""
+"""Tests of the operator's settings: refused values, and the place of content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The queue that gathers: order, batches, deferred items, its bound, and executors that take only some."""
+"""Tests of the queue that collects batches: order, batches, deferred items, the limit, and executors that take a part."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from timim.sqlite.batching_queue import BatchingQueue
 
 
 class Recorder:
-    """An executor that notes its batches and waits until it is let go."""
+    """An executor that records its batches, and waits until `let_go` is set."""
 
     def __init__(self, *, takes: int = 1000) -> None:
         self.batches: list[list[int]] = []
@@ -28,7 +28,7 @@ class Recorder:
         return [item * 10 for item in items[: self._takes]]
 
 
-async def test_what_is_given_in_one_turn_is_a_batch_and_what_comes_meanwhile_the_next() -> None:
+async def test_items_of_one_turn_are_a_batch_and_items_added_meanwhile_the_next() -> None:
     executor = Recorder()
     queue: BatchingQueue[int, int] = BatchingQueue(executor)
     told: list[int | Exception] = []
@@ -46,7 +46,7 @@ async def test_what_is_given_in_one_turn_is_a_batch_and_what_comes_meanwhile_the
     assert len(queue) == 0
 
 
-async def test_deferred_items_wait_for_the_flush_and_go_behind_what_was_added() -> None:
+async def test_deferred_items_wait_for_the_flush_and_follow_the_added_ones() -> None:
     executor = Recorder()
     queue: BatchingQueue[int, int] = BatchingQueue(executor)
     told: list[int | Exception] = []
@@ -81,7 +81,7 @@ async def test_an_executor_that_raises_fails_its_batch_and_no_other() -> None:
     assert await queue.submit(14) == 140
 
 
-async def test_what_is_given_by_a_result_is_executed_too() -> None:
+async def test_an_item_added_by_a_callback_is_executed_too() -> None:
     executor = Recorder()
     queue: BatchingQueue[int, int] = BatchingQueue(executor)
     told: list[int | Exception] = []
@@ -90,7 +90,7 @@ async def test_what_is_given_by_a_result_is_executed_too() -> None:
     assert told == [20]
 
 
-async def test_the_one_too_many_is_told_at_once() -> None:
+async def test_an_item_above_the_limit_is_refused_at_once() -> None:
     queue: BatchingQueue[int, int] = BatchingQueue(Recorder(), queue_limit=3)
     told: list[int | Exception] = []
     for number in range(2):
@@ -105,7 +105,7 @@ async def test_the_one_too_many_is_told_at_once() -> None:
     assert told[1:] == [0, 10, 20]
 
 
-async def test_who_is_cancelled_stops_waiting_and_the_item_is_executed() -> None:
+async def test_a_cancelled_caller_stops_waiting_and_its_item_is_executed() -> None:
     executor = Recorder()
     queue: BatchingQueue[int, int] = BatchingQueue(executor)
     cancelled, other = queue.submit(1), queue.submit(2)

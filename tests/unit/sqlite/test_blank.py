@@ -1,4 +1,4 @@
-"""New databases as copies of a blank one."""
+"""Tests of new databases, which are copies of a blank one."""
 
 from __future__ import annotations
 

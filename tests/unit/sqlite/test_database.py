@@ -1,4 +1,4 @@
-"""SQLite files through aiosqlite: the order of writes, what fails alone, reads beside writes, and the end of a file."""
+"""Tests of SQLite files through aiosqlite: the order of writes, single failures, concurrent reads, and closing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FILES = 5
 
 
 class Numbers:
-    """A schema of one table of numbers."""
+    """A schema with one table of numbers."""
 
     def migrate(self, connection: sqlite3.Connection) -> None:
         connection.execute("CREATE TABLE IF NOT EXISTS numbers(n INTEGER PRIMARY KEY)")
@@ -92,7 +92,7 @@ async def test_each_file_keeps_the_order_of_its_writes(files: list[Database]) ->
     for number in range(200):
         writes += [database.submit(note(number, done[file])) for file, database in enumerate(files)]
         if number % 7 == 0:
-            await asyncio.sleep(0)  # so that some wait while others are written
+            await asyncio.sleep(0)  # so that some writes are queued while others are executed
     await asyncio.gather(*writes)
     assert all(numbers == list(range(200)) for numbers in done.values())
 
@@ -118,8 +118,8 @@ async def test_a_write_that_raises_is_undone_alone(file: Database) -> None:
         file.submit(store(1)), file.submit(half_done), file.submit(store(1)), file.submit(store(2)), return_exceptions=True
     )
     assert (results[0], results[3]) == (1, 2)
-    assert isinstance(results[1], KeyError), "an error of the program stays what it is"
-    assert isinstance(results[2], StorageError), "an error of SQLite is translated"
+    assert isinstance(results[1], KeyError), "an error of the program must not be translated"
+    assert isinstance(results[2], StorageError), "an error of SQLite must be translated"
     assert await file.read(stored) == [1, 2]
 
 
@@ -149,7 +149,7 @@ async def test_a_read_sees_one_snapshot(file: Database) -> None:
     assert await file.read(stored) == [1]
 
 
-async def test_a_fresh_read_sees_the_writes_that_were_given_before_it(tmp_path: Path) -> None:
+async def test_a_fresh_read_sees_all_earlier_writes(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", Numbers(), fresh_reads=True)
     await database.open()
     told: list[object] = []
@@ -165,7 +165,7 @@ async def test_a_write_cannot_be_made_by_a_read(file: Database) -> None:
         await file.read(store(1))
 
 
-async def test_who_is_cancelled_stops_waiting_and_the_write_and_the_next_ones_go_on(file: Database) -> None:
+async def test_a_cancelled_caller_stops_waiting_and_its_write_and_later_ones_go_on(file: Database) -> None:
     gate = threading.Event()
     held = file.submit(waits_for(gate))
     waiting = asyncio.create_task(file.write(store(1)))
@@ -179,10 +179,10 @@ async def test_who_is_cancelled_stops_waiting_and_the_write_and_the_next_ones_go
     gate.set()
     assert await held
     assert await file.write(store(2)) == 2
-    assert await file.read(stored) == [1, 2], "each call still gets its own result"
+    assert await file.read(stored) == [1, 2], "each call must get its own result"
 
 
-async def test_closing_writes_what_waits(tmp_path: Path) -> None:
+async def test_closing_executes_the_queued_writes(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", Numbers())
     await database.open()
     told: list[object] = []
@@ -197,7 +197,7 @@ async def test_closing_writes_what_waits(tmp_path: Path) -> None:
     await database.close()
 
 
-async def test_who_is_cancelled_while_closing_leaves_a_closed_file(tmp_path: Path) -> None:
+async def test_cancelling_a_close_leaves_a_closed_file(tmp_path: Path) -> None:
     gate = threading.Event()
     database = Database(tmp_path / "a.db", Numbers())
     await database.open()
@@ -213,7 +213,7 @@ async def test_who_is_cancelled_while_closing_leaves_a_closed_file(tmp_path: Pat
         await database.write(store(1))
 
 
-async def test_who_is_cancelled_while_opening_leaves_a_closed_file(tmp_path: Path) -> None:
+async def test_cancelling_an_open_leaves_a_closed_file(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", Numbers())
     opening = asyncio.create_task(database.open())
     await asyncio.sleep(0)
@@ -227,7 +227,7 @@ async def test_who_is_cancelled_while_opening_leaves_a_closed_file(tmp_path: Pat
     await database.close()
 
 
-async def test_a_closed_file_is_told_to_each(tmp_path: Path) -> None:
+async def test_each_call_on_a_closed_file_is_refused(tmp_path: Path) -> None:
     database = Database(tmp_path / "a.db", Numbers())
     await database.open()
     await database.close()
@@ -241,7 +241,7 @@ async def test_a_closed_file_is_told_to_each(tmp_path: Path) -> None:
     assert [type(error) for error in told] == [StorageError] * 3
 
 
-async def test_a_full_queue_is_told_at_once(file: Database) -> None:
+async def test_a_write_above_the_queue_limit_is_refused_at_once(file: Database) -> None:
     gate = threading.Event()
     held = file.submit(waits_for(gate))
     await asyncio.sleep(0)
@@ -250,7 +250,7 @@ async def test_a_full_queue_is_told_at_once(file: Database) -> None:
         file.add(store_all, number, told.append, defer=number % 2 == 0)
     assert not told
     file.add(store_all, QUEUE_LIMIT, told.append)
-    assert isinstance(told[0], StorageError), "the one too many hears at once"
+    assert isinstance(told[0], StorageError), "a write above the limit must fail at once"
     with pytest.raises(StorageError, match="are queued"):
         file.submit(store(QUEUE_LIMIT))
     gate.set()
@@ -267,7 +267,7 @@ async def test_a_file_that_is_no_database_is_corrupt_and_marked(tmp_path: Path) 
     await database.close()
 
 
-async def test_a_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
     database = Database(tmp_path / "no" / "a.db", Numbers())
     with pytest.raises(StorageError, match="cannot open"):
         await database.open()
@@ -283,7 +283,7 @@ async def test_memory_needs_no_file() -> None:
 
 
 def test_an_event_loop_that_ends_closes_a_file_that_was_left_open(tmp_path: Path) -> None:
-    """Python waits at its end for aiosqlite's threads, so a program that forgets to close a file would never end."""
+    """Test a program that forgets to close a file: Python waits for aiosqlite's threads and would never end."""
     before = threading.active_count()
     database = Database(tmp_path / "a.db", Numbers())
     with asyncio.Runner() as runner:

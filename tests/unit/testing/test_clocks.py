@@ -1,4 +1,4 @@
-"""Clocks that a test sets."""
+"""Tests of the clocks that a test sets."""
 
 from __future__ import annotations
 

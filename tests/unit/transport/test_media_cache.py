@@ -1,4 +1,4 @@
-"""The media cache: files by uuid, within a size, and none whose bytes changed."""
+"""Tests of the media cache: files by uuid, up to a size, and none whose bytes changed."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ async def put(cache: MediaCache, uuid: str, seed: int, size: int = MIB) -> Path:
     return await cache.add(file, uuid, hashlib.sha256(data).hexdigest())
 
 
-async def test_a_cache_stays_within_its_size_and_lets_the_longest_unused_go(tmp_path: Path) -> None:
+async def test_a_cache_stays_within_its_size_and_deletes_the_least_recently_used(tmp_path: Path) -> None:
     cache = MediaCache(tmp_path, 3 * MIB)
     names = [f"{n:032x}" for n in range(4)]
     for n, name in enumerate(names[:3]):
         path = await put(cache, name, n)
         os.utime(path, ns=(n, n))
-    assert await cache.find(names[0]) is not None  # used now
+    assert await cache.find(names[0]) is not None  # now the most recently used file
     await put(cache, names[3], 3)
     assert [await cache.find(name) is not None for name in names] == [True, False, True, True]
     assert sum(held(tmp_path).values()) <= 3 * MIB
     large = MediaCache(tmp_path, MIB // 2)
     await put(large, "f" * 32, 9)
-    assert [name[:32] for name in held(tmp_path)] == ["f" * 32]  # what was just asked for is there until the next
+    assert [name[:32] for name in held(tmp_path)] == ["f" * 32]  # the newest file stays, although it is larger than the limit
 
 
 async def test_a_corrupt_file_in_the_cache_is_not_used(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ async def test_a_cache_that_is_opened_again_knows_its_files_and_which_was_used_l
     names = [f"{n:032x}" for n in range(3)]
     for n, name in enumerate(names):
         os.utime(await put(cache, name, n), ns=(n, n))
-    assert await cache.find(names[0]) is not None  # used last
+    assert await cache.find(names[0]) is not None  # now the most recently used file
     again = MediaCache(tmp_path, 2 * MIB)
     assert [await again.find(name) is not None for name in names] == [True, False, True]
     assert len(held(tmp_path)) == 2
@@ -68,7 +68,7 @@ async def test_a_cache_without_a_folder_of_its_own_leaves_nothing(tmp_path: Path
     assert await cache.find("a" * 32) == path
     await cache.close()
     assert not path.parent.exists()
-    assert await cache.find("a" * 32) is None  # a new folder
+    assert await cache.find("a" * 32) is None  # in a new folder
     await cache.close()
 
 

@@ -1,4 +1,4 @@
-"""Content to upload: the same from a file and from memory, and a file that is not there is said to be missing."""
+"""Tests of content to upload: files and bytes give the same data, and a missing file is reported as missing."""
 
 from __future__ import annotations
 

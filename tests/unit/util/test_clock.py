@@ -1,4 +1,4 @@
-"""The wall clock that a file sets wrong."""
+"""Tests of the wall clock whose offset is read from a file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_without_a_file_the_clock_is_the_machines() -> None:
 
 
 @pytest.mark.parametrize("offset_s", [0.0, -86_400.0, 3600.5])
-def test_the_clock_is_as_wrong_as_its_file_says(offset_s: float, tmp_path: Path) -> None:
+def test_the_clock_has_the_offset_in_its_file(offset_s: float, tmp_path: Path) -> None:
     path = tmp_path / "clock"
     path.write_bytes(OFFSET.pack(offset_s))
     assert clock_from_file(str(path))() - time.time() == pytest.approx(offset_s, abs=1)

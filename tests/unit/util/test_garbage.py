@@ -1,4 +1,4 @@
-"""Garbage collection of a serving process."""
+"""Tests of garbage collection in a serving process."""
 
 from __future__ import annotations
 

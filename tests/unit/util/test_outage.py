@@ -1,4 +1,4 @@
-"""OutageLog: two lines for an outage, however many calls fail."""
+"""Tests of OutageLog: an outage is two lines, for any number of failed calls."""
 
 from __future__ import annotations
 

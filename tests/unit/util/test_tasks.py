@@ -1,4 +1,4 @@
-"""A group of tasks never hides that its owner was cancelled."""
+"""Tests that a group of tasks does not hide the cancellation of its owner."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def in_a_group(*works: Coroutine[Any, Any, None]) -> None:
 
 
 async def keeps_trying(run: Run) -> None:
-    """Connect as a connection does: try, fail, try again."""
+    """Retry a failing call without end, as a connection does."""
     while True:
         try:
             await run(fails())
@@ -38,7 +38,7 @@ async def fails() -> None:
 
 
 async def cancelled_as_it_fails(run: Run) -> bool:
-    """Whether one cancellation ends it, in each moment of its first tries."""
+    """Return True if one cancellation ends the task, at each moment of its first tries."""
     for moment in range(12):
         task = asyncio.create_task(keeps_trying(run))
         for _ in range(moment):
@@ -60,7 +60,7 @@ async def test_a_cancellation_during_a_failure_stays_a_cancellation() -> None:
 
 
 async def test_a_plain_task_group_loses_the_cancellation() -> None:
-    assert await cancelled_as_it_fails(in_a_group) == (sys.version_info >= (3, 13))  # where it was corrected
+    assert await cancelled_as_it_fails(in_a_group) == (sys.version_info >= (3, 13))  # Python 3.13 corrected this
 
 
 async def test_the_first_error_is_raised_as_itself() -> None:

@@ -1,4 +1,4 @@
-"""How a node knows the others: by their numbered beats, and by asking them."""
+"""Tests of heartbeats, by which a node notices lost hints and lost nodes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from timim.server.bus.heartbeats import SILENCE_LIMIT_S, HeartbeatMonitor
 
 
 class Node:
-    """Peers at a time that is set by hand; `holes` and `gone` count."""
+    """A node's heartbeat monitor with a clock set by hand. `holes` and `gone` count the calls."""
 
     def __init__(self) -> None:
         self.time = 0.0
@@ -25,14 +25,14 @@ def test_a_gap_in_a_nodes_heartbeats_is_a_loss() -> None:
     assert here.peers.on_heartbeat(there.peers.next_heartbeat())
     assert not here.peers.on_heartbeat(there.peers.next_heartbeat())
     assert here.holes == 0
-    there.peers.next_heartbeat()  # lost
+    there.peers.next_heartbeat()  # this heartbeat is lost
     here.peers.on_heartbeat(there.peers.next_heartbeat())
     assert here.holes == 1
     here.peers.on_heartbeat(there.peers.next_heartbeat())
     assert here.holes == 1
 
 
-def test_a_node_first_heard_late_may_have_said_more_before() -> None:
+def test_a_later_first_heartbeat_of_a_node_counts_as_a_loss() -> None:
     here, there = Node(), Node()
     there.peers.next_heartbeat()
     assert here.peers.on_heartbeat(there.peers.next_heartbeat())

@@ -1,4 +1,4 @@
-"""Asking the other nodes who is online: all are asked, and silent ones are not waited for long."""
+"""Tests of queries for online users: all nodes are asked, and silent nodes time out."""
 
 from __future__ import annotations
 

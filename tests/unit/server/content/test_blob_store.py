@@ -1,4 +1,4 @@
-"""Content in a folder and in memory: parts are stored and read alike."""
+"""Tests of content in a folder and in memory: parts are stored and read in the same way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a message is let in: relationships, mutes, roles, and the rate of a group."""
+"""Tests of the admission of messages: relationships, mutes, roles, and the rate limit of a group."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_users_may_write_to_themselves_also_among_friends_only() -> None:
     admission(friends_only=True).check_c2c("alice", "alice", Relationships())
 
 
-def test_only_members_speak() -> None:
+def test_only_members_may_send() -> None:
     admission().check_group(message("bob"), GROUP)
     with pytest.raises(NotAMember):
         admission().check_group(message("eve"), GROUP)
@@ -74,7 +74,7 @@ def test_a_muted_member_learns_how_long_it_lasts() -> None:
     admission().check_group(message("bob"), over)
 
 
-def test_in_a_muted_group_owner_and_admins_speak() -> None:
+def test_in_a_muted_group_owner_and_admins_may_send() -> None:
     muted = replace(GROUP, muted_all=True)
     for speaker in ("owner", "admin"):
         admission().check_group(message(speaker), muted)
@@ -94,7 +94,7 @@ def test_a_busy_group_refuses_with_the_time_to_wait() -> None:
     busy.check_group(message("bob"), replace(GROUP, group_id="another"))
 
 
-def test_everybody_is_mentioned_by_owner_and_admins() -> None:
+def test_only_owner_and_admins_may_mention_everybody() -> None:
     admission().check_group_options(message("admin", mentions=("",)), GROUP)
     admission().check_group_options(message("bob", mentions=("owner",)), GROUP)
     with pytest.raises(NoPermission):

@@ -1,4 +1,4 @@
-"""The token bucket of a group: likes are shed first, red packets never."""
+"""Tests of the token bucket of a group: likes are refused first, red packets never."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def promise(make: Callable[[float, float], GroupRateLimiter]) -> None:
 
 
 class Unfair(GroupRateLimiter):
-    """The armed mutant: one for all."""
+    """A mutant without reserves for higher priorities."""
 
     def _reserve(self, priority: str) -> float:
         return 0.0
@@ -39,7 +39,7 @@ def test_overload_sheds_likes_first_and_red_packets_never() -> None:
         promise(Unfair)
 
 
-def test_what_admits_a_like_admits_everything_above_it() -> None:
+def test_a_bucket_that_admits_a_like_admits_each_higher_priority() -> None:
     assert [RESERVE[kind] for kind in ORDER] == sorted(RESERVE.values())
     assert list(ORDER) == [priority.value for priority in Priority]
 

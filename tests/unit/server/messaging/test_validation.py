@@ -1,4 +1,4 @@
-"""What every message must be, whoever sends it: each refusal has its code."""
+"""Tests of the validation of messages: each refusal has its code."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_elem_of_an_unknown_type_passes() -> None:
 
 
 @pytest.mark.requirement("F33")
-def test_a_push_that_phones_do_not_take_is_refused() -> None:
+def test_a_push_that_is_too_long_is_refused() -> None:
     with pytest.raises(MessageTooLong, match=f"the limit is {PUSH_LIMIT_BYTES}") as refused:
         MessageValidator(10_000).check(outgoing(push=PushInfo(desc="x" * PUSH_LIMIT_BYTES)))
     assert refused.value.code == 93000

@@ -1,4 +1,4 @@
-"""Signatures at login, and the tokens that stand for them afterwards."""
+"""Tests of signatures at login, and of the tokens that replace them afterwards."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_each_login_has_a_token_of_its_own(auth: Auth) -> None:
 
 
 @pytest.mark.requirement("R14")
-def test_no_altered_token_is_good(auth: Auth) -> None:
+def test_an_altered_token_is_refused(auth: Auth) -> None:
     token, _ = auth.login("alice", signature())
     altered = {token[:at] + ("0" if token[at] != "0" else "1") + token[at + 1 :] for at in range(len(token))}
     altered |= {"", ".", "...", token[:-1], token + "0", token.replace("616c696365", "626f62", 1), "ü" + token, "x" * 600}
@@ -68,7 +68,7 @@ def test_a_signature_of_another_key_or_user_is_refused(auth: Auth) -> None:
 
 
 @pytest.mark.requirement("R14")
-def test_two_keys_are_good_while_they_are_rotated(clock: Clock) -> None:
+def test_two_keys_are_accepted_while_they_are_rotated(clock: Clock) -> None:
     before = Auth(APP, ["old"], admin="administrator", now=clock)
     during = Auth(APP, [KEY, "old"], admin="administrator", now=clock)
     after = Auth(APP, [KEY], admin="administrator", now=clock)
@@ -79,7 +79,7 @@ def test_two_keys_are_good_while_they_are_rotated(clock: Clock) -> None:
     assert after.user_of(during.login("alice", signature(key="old"))[0]) == "alice"
 
 
-def test_only_the_administrator_is_one(auth: Auth) -> None:
+def test_only_the_administrator_passes_the_admin_check(auth: Auth) -> None:
     auth.check_admin("administrator", signature("administrator"))
     with pytest.raises(AuthError) as refused:
         auth.check_admin("alice", signature("alice"))

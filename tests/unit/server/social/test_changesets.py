@@ -1,4 +1,4 @@
-"""Plans over a real store: one transaction, pushed to whom it concerns, and carried out to the end."""
+"""Tests of changesets on a real store: one transaction, pushes only to readers, and execution to the end."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from timim.server.store.sqlite import SqliteStore
 
 SETTINGS = Settings(data_dir=None)
 GROUP, BOB = ConversationKey(ConversationType.GROUP, "g"), ConversationKey(ConversationType.C2C, "bob")
-SETTINGS = Settings()  # it reads files: not in a coroutine
+SETTINGS = Settings()  # reads files, so it is made outside of coroutines
 TEXT = msgspec.Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"x"}}]')
 
 
@@ -121,7 +121,7 @@ async def test_a_group_that_is_being_dissolved_is_not_read_back(bench: Bench) ->
 
 
 class SlowFirst(EntityCache):
-    """The armed fault: the first look at an account takes longer than the others'."""
+    """A cache that returns the first account later than the others."""
 
     slow = True
 

@@ -1,4 +1,4 @@
-"""The groups in memory: a failed commit leaves nothing behind."""
+"""Tests of the cached groups: a failed commit leaves no change in memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ async def test_memory_changed_by_a_failed_commit_is_discarded(tmp_path: Path) ->
     broken.commit()
     change = InsertMembers("g", {"bob": Member("Member")}, from_now=False)
     waiting = directory.apply([change], [])
-    assert "bob" in (await directory.group("g")).members  # what is decided next sees it
+    assert "bob" in (await directory.group("g")).members  # the next decision already uses the change
     with pytest.raises(StorageError):
         await waiting
     assert "bob" not in (await directory.group("g")).members

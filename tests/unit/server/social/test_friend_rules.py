@@ -1,4 +1,4 @@
-"""What operations make of two users' relationships: the rows that change, and who is told."""
+"""Tests of operations on two users' relationships: the changed rows and the notified users."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def add(me: Person, peer: Person, *, limit: int = 10, wording: str = "hi") -> tu
     return list(changeset.changes), friends
 
 
-def test_who_lets_everybody_in_is_a_friend_at_once_on_both_sides() -> None:
+def test_a_user_who_accepts_everybody_becomes_a_friend_at_once_on_both_sides() -> None:
     changes, friends = add(person("alice"), person("bob"))
     assert friends
     assert [(one.owner, one.peer) for one in changes if isinstance(one, ch.SetFriend)] == [("alice", "bob"), ("bob", "alice")]
 
 
-def test_who_wants_to_confirm_is_asked() -> None:
+def test_a_user_who_wants_to_confirm_gets_an_application() -> None:
     changes, friends = add(person("alice"), person("bob", allow=profiles.NEED_CONFIRM))
     assert not friends
     assert changes == [
@@ -40,14 +40,14 @@ def test_who_wants_to_confirm_is_asked() -> None:
     ]
 
 
-def test_asking_somebody_who_asks_too_is_agreeing() -> None:
+def test_two_users_who_apply_to_each_other_become_friends() -> None:
     asked = Relationships(received_requests={"bob": StoredApplication()})
     changes, friends = add(person("alice", asked), person("bob", allow=profiles.NEED_CONFIRM))
     assert friends
     assert ch.RemoveApplication("alice", "bob") in changes
 
 
-def test_who_lets_nobody_in_refuses() -> None:
+def test_a_user_who_accepts_nobody_refuses() -> None:
     with pytest.raises(FriendRefused):
         add(person("alice"), person("bob", allow=profiles.DENY_ANY))
 
@@ -55,13 +55,13 @@ def test_who_lets_nobody_in_refuses() -> None:
 @pytest.mark.parametrize(
     "mine, theirs, code", [({"bob": 1}, {}, 30515), ({}, {"alice": 1}, 30525)], ids=["I blocked", "they blocked"]
 )
-def test_across_a_blacklist_nobody_is_added(mine: dict[str, int], theirs: dict[str, int], code: int) -> None:
+def test_a_blacklist_of_either_side_prevents_friendship(mine: dict[str, int], theirs: dict[str, int], code: int) -> None:
     with pytest.raises(Blacklisted) as refused:
         add(person("alice", Relationships(blocked=mine)), person("bob", Relationships(blocked=theirs)))
     assert refused.value.code == code
 
 
-def test_friends_already_changes_nothing() -> None:
+def test_adding_a_friend_again_changes_nothing() -> None:
     alice = person("alice", Relationships(friends={"bob": StoredFriend()}))
     bob = person("bob", Relationships(friends={"alice": StoredFriend()}))
     assert add(alice, bob) == ([], True)
@@ -80,7 +80,7 @@ def test_a_full_list_and_a_long_wording_are_refused() -> None:
         add(person("alice"), person("alice"))
 
 
-def test_only_an_application_that_was_made_can_be_answered() -> None:
+def test_answering_a_missing_application_is_refused() -> None:
     answer = sns.ApplicationAnswer(account="bob", action=sns.AGREE)
     with pytest.raises(NoSuchApplication):
         friend_rules.answered(person("alice"), person("bob"), answer, now=NOW, limit=10)

@@ -1,4 +1,4 @@
-"""The table of permissions, and the rules written a second time by hand."""
+"""Tests of the table of permissions against the rules of the specification, written a second time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from timim.server.social.group_permissions import ADMIN, JOINING, MEMBER, OWNER,
 
 
 def test_the_table_matches_the_specification() -> None:
-    """The rules of the source, written a second time by hand: the matrix is made from the table, so it cannot judge it."""
+    """Test against rules written by hand. The test of the matrix is generated from the table, so it cannot find a wrong row."""
     everybody = {OWNER, ADMIN, MEMBER}
     work = {OWNER, MEMBER}
     assert (

@@ -1,4 +1,4 @@
-"""What operations make of a group: the rows that change, and whether anybody is told."""
+"""Tests of operations on a group: the changed rows and the notified users."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def actor(user: str, *, admin: bool = False) -> Actor:
     return Actor(account(user), NOW, admin)
 
 
-def test_who_joins_a_free_group_is_in_at_once() -> None:
+def test_a_user_joins_a_free_group_at_once() -> None:
     changeset, inside = group_rules.joined(actor("eve"), group("Meeting"), "", 10)
     assert inside
     assert changeset.changes == [ch.InsertMembers("g", {"eve": Member("Member", joined=NOW)}, False)]
     assert [notice.timeline for notice in changeset.notices] == ["group\x1fg"]
 
 
-def test_members_of_a_community_see_nothing_from_before() -> None:
+def test_a_new_member_of_a_community_sees_no_earlier_history() -> None:
     changeset, _ = group_rules.joined(actor("eve"), group("Community"), "", 10)
     assert changeset.changes == [ch.InsertMembers("g", {"eve": Member("Member", joined=NOW)}, True)]
 
 
-def test_who_asks_to_join_a_public_group_waits_and_its_admins_are_told() -> None:
+def test_an_application_to_a_public_group_is_stored_and_its_admins_are_notified() -> None:
     changeset, inside = group_rules.joined(actor("eve"), group(), "please", 10)
     assert not inside
     assert changeset.changes == [ch.SetGroupApplication("g", "eve", GroupApplication("", "please", NOW))]
@@ -104,7 +104,7 @@ def test_the_owner_of_a_work_group_hands_it_to_its_oldest_member() -> None:
         group_rules.left(actor("eve"), group())
 
 
-def test_a_dissolved_group_tells_each_member() -> None:
+def test_dissolving_a_group_notifies_each_member() -> None:
     changeset = group_rules.dissolved(actor("owner"), group())
     assert changeset.changes == [ch.DissolveGroup("g", ("owner", "admin", "bob"))]
     assert [notice.user for notice in changeset.notices] == ["owner", "admin", "bob"]

@@ -1,4 +1,4 @@
-"""Claims and device slots, on SQLite."""
+"""Tests of the contract of cluster locks and device slots, on SQLite."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from timim.server.store.sqlite import SqliteStore
 
 
 class TestLocksOnSqlite(LocksContract):
-    """A file opened by one process, which holds every claim."""
+    """Tests on a file opened by one process, which can acquire every lock."""
 
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[Store]:

@@ -1,4 +1,4 @@
-"""What the store knows of content, on SQLite."""
+"""Tests of the contract of media metadata, on SQLite."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from timim.server.store.sqlite import SqliteStore
 
 
 class TestMediaOnSqlite(MediaStoreContract):
-    """A file opened by one process."""
+    """Tests on a file opened by one process."""
 
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[Store]:

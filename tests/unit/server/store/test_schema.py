@@ -1,4 +1,4 @@
-"""Migrations of the server's database, on SQLite."""
+"""Tests of migrations of the server's database, on SQLite."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.migrations_contract import Database, MigrationsContract, Sqli
 
 
 class TestSqliteMigrations(MigrationsContract):
-    """Files that earlier versions left."""
+    """Tests of the migrations of files of earlier versions."""
 
     @pytest.fixture
     def engine(self) -> Engine:
@@ -20,6 +20,6 @@ class TestSqliteMigrations(MigrationsContract):
 
     @pytest.fixture
     def made(self, tmp_path: Path) -> Callable[[], Database]:
-        """Make a database without anything in it."""
+        """Return a function that creates an empty database."""
         names = iter(range(10))
         return lambda: SqliteFile(tmp_path / f"{next(names)}.db")

@@ -1,4 +1,4 @@
-"""The contract of the server's store, on SQLite."""
+"""Tests of the contract of the server's store, on SQLite."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from timim.server.store.sqlite import SqliteStore
 
 
 class TestSqliteStore(StoreContract):
-    """A file opened by one process."""
+    """Tests on a file opened by one process."""
 
     @pytest.fixture
     async def opens(self, tmp_path: Path) -> AsyncIterator[Open]:
-        """Open the store of this test, again after each close."""
+        """Return a function that opens the store of this test, also again after a close."""
         opened: list[Store] = []
 
         async def opens() -> Store:

@@ -1,4 +1,4 @@
-"""Entries appended together are stored as if they came one by one."""
+"""Tests that entries appended together are stored like entries appended one by one."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_appending_together_equals_appending_one_by_one(batches: list[list[NewEn
     check_together(batches)
 
 
-@settings(phases=[Phase.generate], database=None)  # found is enough: the smallest example is of no use
+@settings(phases=[Phase.generate], database=None)  # the first failure is enough: the smallest example is not needed
 @given(batches=BATCHES)
 def check_generated(batches: list[list[NewEntry]]) -> None:
     check_together(batches)
