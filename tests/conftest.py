@@ -202,7 +202,7 @@ def backend(request: pytest.FixtureRequest) -> Iterator[OnCluster | None]:
 
 @pytest.fixture(autouse=True)
 def cleared(backend: OnCluster | None) -> Iterator[None]:
-    """Drop the databases of a test's own servers, because hundreds need gigabytes, and minutes to drop at the end."""
+    """Drop the databases of a test's own servers at once, because hundreds of them need gigabytes and are slow to drop."""
     shared = set(backend.names) if backend is not None else set()  # the servers of the module have been started by now
     yield
     if backend is not None:

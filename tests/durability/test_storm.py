@@ -99,8 +99,8 @@ def hold(storm: Storm) -> None:
     """Check the results. Messages that a killed device had stored but not delivered are not delivered later."""
     for name, texts in storm.sent.items():
         numbered = list(enumerate(texts, 1))
-        assert storm.stored[name] == numbered, f"stored of {name}"
-        assert storm.held[name] == numbered, f"held of {name}"
+        assert storm.stored[name] == numbered, f"stored on the server, from {name}"
+        assert storm.held[name] == numbered, f"stored on bob's device, from {name}"
         thrown = storm.thrown[name]
         assert thrown == sorted(set(thrown)), f"messages of {name}: each must be delivered once and in order"
         assert set(thrown) <= set(numbered)

@@ -1,7 +1,7 @@
-"""The types that a program meets when it uses timim: nothing here runs, `make types` checks it.
+"""Checks of the types in the public API. `make types` runs mypy on this file; the code is never executed.
 
-`assert_type` says what a type checker has to infer. A `type: ignore` says that a line must not pass: mypy reports an
-ignore that is not needed, so a wrong call that begins to pass fails the check.
+`assert_type` states the type that a type checker has to infer. A `type: ignore` marks a line that must not pass: mypy reports
+an unused ignore, so a wrong call that begins to pass fails the check.
 """
 
 from __future__ import annotations

@@ -342,7 +342,7 @@ async def test_all_250_members_of_a_group_are_listed_by_page_and_get_each_messag
     users = [f"u{n}" for n in range(250)]
     store = await asyncio.to_thread(store_of, tmp_path)
     await store.open()
-    await asyncio.gather(*(store.accounts.ensure(user) for user in users))  # like users who have logged in once
+    await asyncio.gather(*(store.accounts.ensure(user) for user in users))  # like accounts that have logged in once
     await store.close()
     async with (
         running_server(data_dir=tmp_path) as server,
