@@ -1,1 +1,1 @@
-"""Benchmarks: `make bench`."""
+"""Benchmarks of timim. `make bench` runs the main one."""

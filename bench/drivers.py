@@ -25,7 +25,7 @@ class Session(ABC):
 
     @abstractmethod
     def on_receive(self, heard: Callable[[str], None]) -> None:
-        """Call `heard(text)` for each message that arrives, once the device has stored it as it promises its user."""
+        """Call `heard(text)` for each received message, once the device has stored the message as the product promises."""
 
     @abstractmethod
     def peer(self, user: str) -> str: ...

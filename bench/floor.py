@@ -1,4 +1,4 @@
-"""The floor: about the least that an asyncio server and client with a store can do. No permissions, devices or read state.
+"""A minimal asyncio server and client with a store, as the lower limit of cost: no permissions, devices or read state.
 
 JSON over `websockets`, one SQLite file (WAL, FULL), and a writer thread that commits waiting writes together. The floor is a
 limit for comparison, not a product. `python -m bench.floor FOLDER` runs its server.

@@ -8,7 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for other benchmarks, which load this file by its path
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # other benchmarks load this file by its path
 
 from bench.drivers import Driver, Session
 from timim import Client, Conversation, ConversationType, Message, sign_user

@@ -3,7 +3,7 @@
     .venv/bin/python tools/sample_prose.py [--seed 7] [--docstrings 60] [--errors 30] [--logs 30]
 
 The sample is drawn from the syntax trees of timim/. The same seed and the same tree give the same sample. Placeholders of
-f-strings are printed as `{expression}`. `--places` adds the file and the line of each text, for the one who mends it.
+f-strings are printed as `{expression}`. `--places` adds the file and the line of each text.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def text_of(node: ast.expr) -> str | None:
 
 
 def is_prose(text: str) -> bool:
-    """Return whether a text has enough words besides its placeholders."""
+    """Return True if a text has enough words besides its placeholders."""
     return sum(word[0].isalpha() for word in text.split()) >= MIN_WORDS
 
 

@@ -30,11 +30,11 @@ PICTURE = ROOT / "examples" / "media" / "rocket.jpg"
 COLUMNS = 84
 START_LIMIT_S = 20
 
-# Readable on a light page and on a dark one.
+# colours that are readable on light and dark pages
 COLOURS = [(240, 113, 120), (126, 201, 124), (229, 192, 123), (97, 175, 239), (198, 120, 221), (86, 182, 194)]
 DARK, GREY, LIGHT, WHITE = (24, 27, 33), (120, 128, 142), (214, 219, 227), (255, 255, 255)
 THEME = TerminalTheme(DARK, LIGHT, [DARK, *COLOURS, LIGHT], [GREY, *COLOURS, WHITE])
-# rich's own frame loads its font from a host; this one uses the reader's fonts.
+# rich's own frame loads its font from the network; this frame uses the reader's fonts
 FRAME = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" xml:space="preserve">
     <style>
