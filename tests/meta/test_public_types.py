@@ -1,4 +1,4 @@
-"""Tests of the check that `make types` makes of the public names: it reports a wrong type."""
+"""Tests of the check in `make types`, which reports public names whose type is unknown."""
 
 from __future__ import annotations
 

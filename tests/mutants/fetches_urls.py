@@ -1,4 +1,4 @@
-"""A server that requests the URLs in messages, as one that makes previews would."""
+"""A server that requests the URLs in messages, as a server that makes previews would."""
 
 import asyncio
 import re

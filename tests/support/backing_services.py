@@ -44,7 +44,7 @@ def free_ports(count: int) -> list[int]:
 def wait_for_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     """Wait until a process listens on a port.
 
-    The call blocks, so it is made in a thread, or before an event loop runs.
+    The call blocks: make it in a thread, or before an event loop runs.
     """
     end = time.monotonic() + START_LIMIT_S
     while process.poll() is None and time.monotonic() < end:

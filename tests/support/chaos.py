@@ -15,7 +15,8 @@ from tests.support.backing_services import Nats, NatsCluster, Postgres
 from tests.support.deployment import PATIENT, THIS, Deployment, Pair, Talk, deployment, talk_during
 from timim.testing import RunningServer
 
-Part = Literal["gateway", "nats", "postgres", "bus", "three"]  # bus: all NATS servers; three: one of each of the first three
+# bus is all NATS servers; three is a gateway, a NATS server and PostgreSQL together
+Part = Literal["gateway", "nats", "postgres", "bus", "three"]
 PACE_S = 0.05  # between two messages of a pair
 
 
@@ -144,7 +145,7 @@ async def survive_deaths(
 
 
 async def _back(talk: Talk, pair: Pair, since: float) -> float:
-    """Return the time at which a message sent since then was delivered; for a silent pair, the time of its last message."""
+    """Wait for the first message that was sent after `since`, and return the time of its delivery."""
 
     def came() -> list[float]:
         return [came for text, came in pair.came.items() if pair.begun[text] >= since]

@@ -63,7 +63,7 @@ class Deployment:
         await self.balancer.start()
 
     def client(self, user: str, *, at: RunningServer | None = None, **options: Any) -> Client:
-        """Create a client that connects through the front or the balancer, unless a URL is given."""
+        """Create a client that connects through the front or the balancer, or directly to the gateway `at`."""
         gateway = at or self.gateways[0]
         options = {"data_dir": ":memory:", **self.options, **options}
         signature = sign_user(gateway.app_id, gateway.secret_key, user)

@@ -176,7 +176,7 @@ class Connection:
 
 
 def copy_blank(build: Callable[[sqlite3.Connection], None], connection: sqlite3.Connection) -> None:
-    """Copy a blank database as the product does, by the backup of apsw: that of sqlite3 takes no other connections."""
+    """Copy a blank database as the product does, but with apsw's backup, because sqlite3's accepts only its own connections."""
     target = cast("Connection", connection)._apsw
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as blank, closing(apsw.Connection(":memory:")) as source:
         build(blank)

@@ -85,7 +85,7 @@ def s3_server(folder: Path) -> Iterator[Bucket]:
         _wait(process, bucket, log)
         yield bucket
     finally:
-        process.kill()  # its data is deleted with it
+        process.kill()  # the server's data is deleted with its folder
         process.wait()
 
 

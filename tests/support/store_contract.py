@@ -131,7 +131,7 @@ class StoreContract:
             (150, "", 3),
             (300, "5_5_300", 4),
             (1000, "", 6),
-            (300, "5_99_300", 4),  # an unknown key: everything before its second
+            (300, "5_99_300", 4),  # for an unknown key, the last seq before its second
         ):
             assert await store.timelines.seq_before(LINE, time, key) == seq, (time, key)
         assert await store.timelines.seq_before(c2c_timeline("x", "y"), 100, "") == 0

@@ -1,4 +1,4 @@
-"""Tests of two clients and a real server in a separate process: rows of the table of behaviour, over a real socket."""
+"""Tests of two clients and a real server in a separate process, over a real socket."""
 
 from __future__ import annotations
 

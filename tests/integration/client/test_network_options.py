@@ -1,4 +1,4 @@
-"""The arguments `proxy=` and `ssl=` of a client, for its websocket and its media transfers."""
+"""Tests of the arguments `proxy=` and `ssl=` of a client, for its websocket and its media transfers."""
 
 from __future__ import annotations
 
@@ -62,14 +62,14 @@ async def test_an_http_proxy_carries_messages_and_media(server: RunningServer, p
     await send_file(client_of(server, server.url, proxy=f"http://127.0.0.1:{proxy.port}"))
     target = urlsplit(server.url).netloc
     assert set(proxy.targets) == {target}
-    assert len(proxy.targets) > 1, "the media transfers use the proxy too"
+    assert len(proxy.targets) > 1, "the media transfers must use the proxy too"
 
 
 async def test_a_socks_proxy_carries_messages_and_media(server: RunningServer) -> None:
     async with socks_proxy() as proxy:
         await send_file(client_of(server, server.url, proxy=f"socks5h://127.0.0.1:{proxy.port}"))
         assert set(proxy.targets) == {urlsplit(server.url).netloc}
-        assert len(proxy.targets) > 1, "the media transfers use the proxy too"
+        assert len(proxy.targets) > 1, "the media transfers must use the proxy too"
 
 
 async def test_a_proxy_gets_the_credentials_of_its_url(server: RunningServer) -> None:

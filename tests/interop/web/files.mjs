@@ -1,4 +1,4 @@
-// What the web client's upload plugin expects of a browser: files, and a request that puts one somewhere.
+// The parts of a browser that the web client's upload plugin needs: files, and a request that uploads one.
 
 class Request {
   upload = { addEventListener() {} };
@@ -28,7 +28,7 @@ class Request {
   }
 }
 
-// It measures a picture by showing it: the test says how large its picture is.
+// The plugin measures a picture by loading it; here the test gives the size of its picture.
 class Picture {
   set src(_) { [this.width, this.height] = Picture.size; setTimeout(() => this.onload?.(), 0); }
 }

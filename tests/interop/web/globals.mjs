@@ -1,10 +1,10 @@
-// What the web client expects of a browser and Node 20 does not have. Nothing of the client itself is changed.
+// The parts of a browser that the web client needs and Node 20 lacks. The client itself is unchanged.
 
 import { WebSocket as NodeSocket } from "ws";
 
 const nothing = () => undefined;
 
-// A browser's socket that fails with nobody listening goes on to its close; Node's would end the process.
+// In a browser, a socket's error without a listener is followed by its close; in Node it would end the process.
 class WebSocket extends NodeSocket {
   constructor(...given) {
     super(...given);
@@ -49,6 +49,6 @@ define("document", {
   body: { appendChild: nothing },
 });
 
-// stdout belongs to the line protocol; what the client logs goes to stderr.
+// stdout is for the line protocol; the client's log goes to stderr.
 const log = (...words) => process.stderr.write(words.map(String).join(" ") + "\n");
 Object.assign(console, { log, info: log, debug: log, warn: log, error: log });

@@ -1,4 +1,4 @@
-// Drives Tencent's web client as its user would, by lines of JSON: commands on stdin, answers and events on stdout.
+// Controls Tencent's web client as its user would, by lines of JSON: commands on stdin, replies and events on stdout.
 //
 //   {"id": 1, "do": "login", "userID": "alice", "userSig": "…"}     →  {"id": 1, "ok": {…}} or {"id": 1, "error": {code, message}}
 //   events of the client                                            →  {"event": "onMessageReceived", "data": […]}
@@ -14,7 +14,7 @@ const { default: TIMUploadPlugin } = await import("tim-upload-plugin");
 const out = process.stdout;
 const say = (line) => out.write(JSON.stringify(line) + "\n");
 
-// A browser goes on after a rejected promise that nobody caught; so does this, and tells.
+// A browser continues after an unhandled rejection. So does this program, and reports the rejection.
 process.on("uncaughtException", (error) => say({ event: "uncaughtException", data: { message: String(error?.stack ?? error) } }));
 process.on("unhandledRejection", (error) => say({ event: "unhandledRejection", data: { code: error?.code, message: error?.message ?? String(error) } }));
 
