@@ -79,6 +79,7 @@ from .errors import (
     UnknownMessage,
     UnknownUser,
     UploadFailed,
+    WrongStore,
 )
 from .events import (
     ClientEvent,
@@ -242,6 +243,7 @@ __all__ = [
     "UnknownUser",
     "UploadFailed",
     "VideoElem",
+    "WrongStore",
     "merge_messages",
     "sign_user",
 ]

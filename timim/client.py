@@ -159,7 +159,8 @@ class Client:
         Register handlers before the login, so that no message is missed. Each call gets messages of one conversation, in
         order. Lists of one conversation are delivered one at a time, and conversations concurrently. The handler gets each
         message that is new to this device exactly once, also if it was read on another device, and if it was registered
-        twice. An error of the handler is logged and reported as HandlerFailed (Tencent IM SDK guide, 接收消息).
+        twice. An error of the handler is logged and reported as HandlerFailed. A sync handler that takes more than 0.2 s is
+        named in a warning of the log, because the whole event loop waits for it (Tencent IM SDK guide, 接收消息).
         """
         self._engine.dispatcher.on_new_message(handler)
         return handler
@@ -250,6 +251,7 @@ class Client:
 
         Raises:
             StoreInUse: Another process, or another client, has the store open.
+            WrongStore: The store belongs to another account; give another `data_dir`.
             StorageError: The store cannot be read or written; the text names the folder.
         """
         await self._engine.open()
@@ -273,6 +275,7 @@ class Client:
             InvalidArgument: The URL is not a websocket address, or the client belongs to another event loop.
             NotLoggedIn: The client was logged out during the login.
             StoreInUse: Another process, or another client, has the store open.
+            WrongStore: The store belongs to another account; give another `data_dir`.
             StorageError: The store cannot be read or written; the text names the folder.
         """
         if user_sig is not None:

@@ -46,7 +46,8 @@
     │       └── MediaGone       content that the server no longer has
     └── StorageError            a failure of a database
         ├── StoreCorrupted      a corrupt local store
-        └── StoreInUse          a data folder that is open elsewhere
+        ├── StoreInUse          a data folder that is open elsewhere
+        └── WrongStore          a local store of another account
 
 `docs/reference/errors.md` lists the codes, the cause and the remedy of each class. `error_for` turns a reply's `ErrorCode`
 into an instance of the class that lists the code in `codes`.
@@ -65,7 +66,8 @@ __all__ = [
     "NetworkError", "NoPermission", "NoSuchApplication", "NotAMember", "NotAnImage", "NotFriends", "NotLoggedIn",
     "OwnerCannotQuit", "ProtocolError", "RateLimited", "RecallTooLate", "RequestTimeout", "ServerFault", "ServerRefused",
     "SignatureExpired", "StorageError", "StoreCorrupted", "StoreInUse", "StreamOverflow", "TimimError", "TooLarge",
-    "UnknownGroup", "UnknownMessage", "UnknownUser", "UploadFailed", "error_for",
+    "UnknownGroup", "UnknownMessage", "UnknownUser", "UploadFailed", "WrongStore",
+    "error_for",
 ]
 # fmt: on
 
@@ -401,6 +403,10 @@ class StoreCorrupted(StorageError):
 
 class StoreInUse(StorageError):
     """Data folder that another process, or another Client in this process, has open."""
+
+
+class WrongStore(StorageError):
+    """Local store that belongs to another account, because its file was copied or its folder was renamed."""
 
 
 def error_for(code: int, info: str, *, reason: str = "", retry_after: float | None = None) -> TimimError:

@@ -179,6 +179,7 @@ async def look_for(result: Cuts, store: Kept) -> None:
 STORES = pytest.mark.parametrize("kind", [ServersStore, ClientsStore])
 
 
+@pytest.mark.timeout(240)  # hundreds of starts; a busy machine needs more than a minute
 @STORES
 @pytest.mark.requirement("R1")
 async def test_no_acked_row_is_lost_to_a_power_cut(kind: type[ServersStore | ClientsStore], seed: int) -> None:
@@ -189,6 +190,7 @@ async def test_no_acked_row_is_lost_to_a_power_cut(kind: type[ServersStore | Cli
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(240)  # hundreds of starts; a busy machine needs more than a minute
 @STORES
 @pytest.mark.requirement("R1")
 async def test_two_thousand_power_cuts(kind: type[ServersStore | ClientsStore], seed: int) -> None:
@@ -200,6 +202,7 @@ async def test_two_thousand_power_cuts(kind: type[ServersStore | ClientsStore], 
     print(f"R1, {kind.__name__}: 2000 power cuts, {acked} acked rows, 0 lost")
 
 
+@pytest.mark.timeout(240)  # hundreds of starts; a busy machine needs more than a minute
 @STORES
 @pytest.mark.parametrize("synchronous", ["NORMAL", "OFF"])
 @pytest.mark.requirement("R1")

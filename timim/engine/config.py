@@ -29,6 +29,11 @@ class ClientConfig:
     now: Callable[[], float] = time.time
 
     @property
+    def account(self) -> str:
+        """The name of this account in the local store and in its errors."""
+        return f"user {self.user_id!r} of app {self.app_id}"
+
+    @property
     def database(self) -> Path | None:
         """The file of the local store; None for a store in memory."""
         return self.folder and self.folder / "messages.db"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ EventHandler = Callable[[EventT], Awaitable[None] | None]
 LIST_LIMIT = 500  # messages in one call of a handler
 WAITING_LIMIT = 10_000  # messages that wait for handlers; above the limit the inbox keeps only seqs
 STREAM_LIMIT = 10_000
+BLOCKING_LIMIT_S = 0.2  # a sync handler that takes longer is named in a warning
 
 
 class EventDecorator(Protocol[EventT]):
@@ -271,9 +273,16 @@ class Dispatcher:
     async def _call(self, handler: Callable[[Any], Awaitable[None] | None], argument: list[Message] | ClientEvent) -> None:
         me = asyncio.current_task()
         try:
+            started = time.perf_counter()
             result = handler(argument)
             if inspect.isawaitable(result):
                 await result
+            elif (seconds := time.perf_counter() - started) > BLOCKING_LIMIT_S:
+                log.warning(
+                    "handler %s blocked the event loop for %.2f s; make it async, or call asyncio.to_thread in it",
+                    _name(handler),
+                    seconds,
+                )
         except asyncio.CancelledError as exc:
             if me is not None and me.cancelling():
                 if self._serving:
@@ -291,9 +300,13 @@ class Dispatcher:
         argument: list[Message] | ClientEvent,
         error: BaseException,
     ) -> None:
-        log.error("handler %s raised an exception", getattr(handler, "__qualname__", handler), exc_info=error)
+        log.error("handler %s raised an exception", _name(handler), exc_info=error)
         if not isinstance(argument, HandlerFailed):
             self.deliver_event(HandlerFailed(handler, argument, error))
+
+
+def _name(handler: Callable[..., object]) -> object:
+    return getattr(handler, "__qualname__", handler)
 
 
 def _try(waiter: _Waiter, message: Message) -> None:

@@ -87,7 +87,7 @@ class Engine:
         self._login_task = SharedTask()
 
     async def open(self) -> None:
-        """Open the local store and load the conversation list. Raises StoreInUse, StorageError."""
+        """Open the local store and load the conversation list. Raises StoreInUse, WrongStore, StorageError."""
         self.check_loop()
         async with self._turn:
             await self._open_store()
@@ -101,6 +101,7 @@ class Engine:
         await self.store.open()
         self._open = True
         try:
+            await self.store.meta.check_account(self.config.account)
             self.conversations.load(await self.store.conversations.flagged(), await self.store.conversations.listed())
             await self.attachments.remove_orphans(await self.store.messages.outgoing())
             if self.store.set_aside is not None:

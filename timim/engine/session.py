@@ -46,6 +46,7 @@ class ClientSession:
         push_router: PushRouter,
     ) -> None:
         self._user_id = config.user_id
+        self._account = config.account
         self._recent_contacts = config.recent_contacts
         self._store = store
         self._connection = connection
@@ -70,11 +71,12 @@ class ClientSession:
             ConnectionFailed, RequestTimeout: The server cannot be reached, or did not reply.
             InvalidArgument: The URL is not a websocket URL.
             StorageError: The local store cannot be read or written.
+            WrongStore: The local store belongs to another account.
         """
         await self.cancel_tasks()  # tasks of an earlier login that the server ended
         first_sync = self._first_sync = asyncio.get_running_loop().create_future()
         try:
-            instance = await self._store.meta.get("instance", self._instance)
+            instance = await self._store.meta.claim(self._account, self._instance)
             self._dispatcher.login_task = self.spawn(self._inbox.run(self._ready), "timim inbox")
             self.spawn(self._push_router.run(), "timim notices")
             self.spawn(self._compare_after_gaps(), "timim compare")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -279,3 +280,28 @@ async def test_handlers_may_close_their_own_client(server: RunningServer) -> Non
         await asyncio.gather(alice.c2c("bob").send("go"), carol.c2c("bob").send("go"))
         await closed.wait()
     await bob.close()
+
+
+@pytest.mark.parametrize("limit_s, named", [(0.05, True), (1000.0, False)])
+async def test_a_sync_handler_that_blocks_the_event_loop_is_named(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit_s: float, named: bool
+) -> None:
+    monkeypatch.setattr(dispatcher, "BLOCKING_LIMIT_S", limit_s)
+    async with server.client("alice") as alice, server.client("bob") as bob:
+
+        @bob.on_new_message
+        def busy(messages: list[Message]) -> None:
+            end = time.perf_counter() + 0.06
+            while time.perf_counter() < end:
+                pass
+
+        watch = EventRecorder(bob)  # registered later, so it gets the message after `busy` has returned
+        await alice.c2c("bob").send("hi")
+        await watch.wait_for_message(lambda message: message.text == "hi")
+    warnings = [record.getMessage() for record in caplog.records if "blocked the event loop" in record.getMessage()]
+    if named:
+        [warning] = warnings
+        assert ".busy blocked the event loop for 0." in warning
+        assert warning.endswith("make it async, or call asyncio.to_thread in it")
+    else:
+        assert warnings == []

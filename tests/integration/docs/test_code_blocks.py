@@ -154,9 +154,15 @@ class Background:
             async with asyncio.timeout(LIMIT_S):
                 await self.process.wait()
         except TimeoutError:
+            state = _state_of(self.process.pid)
             self.process.kill()
-            raise
+            pytest.fail(f"the program did not end after the signal; its output: {self.output}; its state: {state}")
         await self.reading
+
+
+def _state_of(pid: int) -> str:
+    """Return the kernel's account of a process: its state, and the signals that it blocks and ignores."""
+    return Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
 
 
 class Reader:
