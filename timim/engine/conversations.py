@@ -205,7 +205,7 @@ class ConversationIndex:
             state.unread = state.mentioned = 0
 
     def _place(self, state: ConversationState, time: float) -> None:
-        """Move a conversation to its position for a message of this server time, before others of the same second."""
+        """Move a conversation to its position in the list for this server time, before others of the same second."""
         if self._listed and self._listed[0] is state:
             state.active_at = max(time, state.active_at)  # remains the first
             return

@@ -137,7 +137,7 @@ def _proven(reply: wire.RangeReply, messages: list[msgspec.Raw], first: int, las
         or covered[1] > last
         or [e.timeline_seq for e in entries] != list(range(covered[1], covered[0] - 1, -1))
     ):
-        raise ProtocolError(f"the reply lacks an entry for a seq of {covered}, or exceeds {(first, last)}")
+        raise ProtocolError(f"the server's reply has no entry for a seq of {covered}, or covers more than {(first, last)}")
     return ProvenEntries(entries, Interval(*covered), first_visible_seq, last_seq)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class SequenceTracker:
-    """State of one stream at one receiver. Only the numbers that are missing at the moment are kept in memory."""
+    """The numbers that one receiver has received from one sender. Only the missing numbers are kept in memory."""
 
     last: int = -1
     missing: set[int] = field(default_factory=set)

@@ -79,7 +79,7 @@ class GetGroupInfoReply(Reply):
 
 
 class ListJoinedGroupsRequest(Body):
-    """A query for the groups of an account, in pages of Limit."""
+    """A query for a page of at most `Limit` groups that an account is in."""
 
     account: str = msgspec.field(name="Member_Account", default="")
     limit: int = msgspec.field(name="Limit", default=100)
