@@ -44,17 +44,17 @@ def counting() -> Iterator[Counts]:
     """Count the frames and bytes of every connection in this process."""
     counts = Counts()
 
-    def joined(waiting: list[bytes]) -> bytes:
-        message = frames.join_frames(waiting)
+    def joined(waiting: list[bytes], *, limit_bytes: int) -> list[bytes]:
+        messages = frames.join_in_batches(waiting, limit_bytes=limit_bytes)
         counts.requests += len(waiting)
-        counts.bytes_up += len(message)
-        return message
+        counts.bytes_up += sum(map(len, messages))
+        return messages
 
     def decoded(message: bytes) -> list[frames.Frame]:
         counts.bytes_down += len(message)
         return frames.decode_frames(message)
 
-    with patch.object(net_link, "join_frames", joined), patch.object(net_link, "decode_frames", decoded):
+    with patch.object(net_link, "join_in_batches", joined), patch.object(net_link, "decode_frames", decoded):
         yield counts
 
 

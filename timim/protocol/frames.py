@@ -15,7 +15,9 @@ from ..errors import ProtocolError
 
 PUSH = "im_open_push.msg_push"
 VERSION = "v4"
-MAX_FRAMES = 1024  # in one websocket message, also for writers
+MAX_FRAMES = 1024  # in one websocket message
+JOINED_FRAMES = 512  # that a writer joins to one websocket message
+JOINED_BYTES = 1024 * 1024  # that a writer joins, if the reader accepts as much
 
 
 class Head(msgspec.Struct, omit_defaults=True, gc=False):
@@ -76,6 +78,22 @@ def encode_frame(head: Head, body: bytes) -> bytes:
 def join_frames(frames: Sequence[bytes]) -> bytes:
     """Join encoded frames to one websocket message; several frames need the agreement of both endpoints."""
     return frames[0] if len(frames) == 1 else b"[" + b",".join(frames) + b"]"
+
+
+def join_in_batches(frames: Sequence[bytes], *, limit_bytes: int = JOINED_BYTES) -> list[bytes]:
+    """Join encoded frames, in order, to websocket messages of at most `JOINED_FRAMES` frames and `limit_bytes` bytes.
+
+    A frame that is longer than the limit is a message of its own.
+    """
+    messages: list[bytes] = []
+    first, size = 0, 2  # the brackets
+    for i, frame in enumerate(frames):
+        if i > first and (size + len(frame) > limit_bytes or i - first == JOINED_FRAMES):
+            messages.append(join_frames(frames[first:i]))
+            first, size = i, 2
+        size += len(frame) + 1
+    messages.append(join_frames(frames[first:]))
+    return messages
 
 
 def _reason(exc: Exception) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from itertools import count
 
 from ..errors import InvalidArgument, RequestTimeout, TimimError
 from .frames import Frame
@@ -21,18 +20,23 @@ class PendingRequests:
 
     def __init__(self, *, limit: int = 4096, first_seq: int = 1) -> None:
         self._limit = limit
-        self._seqs = count(first_seq)
+        self._next_seq = first_seq
         self._waiting: dict[int, tuple[str, OnResult]] = {}
         self._deadlines: list[tuple[float, int]] = []
 
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def next_seq(self) -> int:
+        """The seq of the next request that is registered."""
+        return self._next_seq
+
     def register(self, servcmd: str, on_result: OnResult, *, deadline: float) -> int:
         """Register a request and return the seq for its frame. Raises InvalidArgument if too many requests wait."""
         if len(self._waiting) >= self._limit:
             raise InvalidArgument(f"{self._limit} requests are waiting for replies, which is the limit; send fewer at once")
-        seq = next(self._seqs)
+        seq, self._next_seq = self._next_seq, self._next_seq + 1
         self._waiting[seq] = servcmd, on_result
         heapq.heappush(self._deadlines, (deadline, seq))
         return seq

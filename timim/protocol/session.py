@@ -25,6 +25,7 @@ class TimelineClient(msgspec.Struct, kw_only=True, omit_defaults=True):
     attempt: int = msgspec.field(
         name="Attempt", default=0
     )  # number of this login in the run, because logins may arrive out of order
+    max_frame_bytes: int = msgspec.field(name="MaxFrameBytes", default=0)  # of a websocket message to the client; 0: not stated
 
 
 class TimelineServer(msgspec.Struct, kw_only=True):
@@ -34,7 +35,8 @@ class TimelineServer(msgspec.Struct, kw_only=True):
     batch: bool = msgspec.field(name="Batch", default=False)
     epoch: str = msgspec.field(name="Epoch", default="")  # changes when the server has another history
     time_ms: int = msgspec.field(name="TimeMs", default=0)
-    max_message_bytes: int = msgspec.field(name="MaxMessageBytes", default=0)
+    max_message_bytes: int = msgspec.field(name="MaxMessageBytes", default=0)  # of a message in all its parts; 0: not stated
+    max_frame_bytes: int = msgspec.field(name="MaxFrameBytes", default=0)  # of a websocket message to the server; 0: not stated
     media_url: str = msgspec.field(name="MediaUrl", default="")
     media_limits: dict[str, int] = msgspec.field(name="MediaLimits", default_factory=dict)  # bytes by kind of content
 

@@ -32,7 +32,7 @@ from .network import DIRECT, NetworkOptions, checked_url
 from .pushes import ConnectionListener, PushReceiver
 from .server_info import ServerInfo
 from .signature import UserSig, current_signature
-from .websocket import Link
+from .websocket import MAX_FRAME_BYTES, Link
 
 B = TypeVar("B", bound=Body)
 R = TypeVar("R", bound=Reply)
@@ -329,6 +329,7 @@ class Connection:
             resumed=self._resumed,
             run=self._run,
             attempt=self._attempts,
+            max_frame_bytes=MAX_FRAME_BYTES,
         )
         reply = await link.call(session.LOGIN, session.LoginRequest(client=hello), timeout_s=self._timeout_s)
         self._resumed = True
@@ -337,7 +338,8 @@ class Connection:
         server = reply.server
         now_s = float(reply.time_stamp)
         if not isinstance(server, msgspec.UnsetType):
-            link.batch = server.batch
+            link.batch, link.limit_bytes = server.batch, server.max_frame_bytes
+            self.server_info.max_message_bytes = server.max_message_bytes
             self.server_info.media_url, self.server_info.media_limits = server.media_url, server.media_limits
             now_s = server.time_ms / 1000 or now_s
         self._clock_offset_s = now_s - self._loop_time()

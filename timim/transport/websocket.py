@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from ..errors import ConnectionFailed, InvalidArgument, TimimError
 from ..protocol.codec import Body, Command, Reply, Request, decode_reply, encode
-from ..protocol.frames import PUSH, Frame, Head, decode_frames, encode_frame, join_frames
+from ..protocol.frames import JOINED_BYTES, PUSH, Frame, Head, decode_frames, encode_frame, join_in_batches
 from ..protocol.pending_requests import OnResult, PendingRequests
 from ..util.tasks import gather_cancelling
 from .network import DIRECT, NetworkOptions, hide_password
@@ -27,7 +27,6 @@ B = TypeVar("B", bound=Body)
 R = TypeVar("R", bound=Reply)
 
 MAX_FRAME_BYTES = 8 * 1024 * 1024  # enough for a page of 200 messages of the maximum size
-FRAMES_IN_ONE_MESSAGE = 512
 _library_log = logging.getLogger("timim.websockets")
 if _library_log.level == logging.NOTSET:
     _library_log.setLevel(logging.WARNING)  # at DEBUG the library logs frames, which contain credentials and messages
@@ -45,7 +44,8 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._ended: TimimError | None = None
         self.head: Head = Head("")
-        self.batch = False
+        self.batch = False  # the server accepts several frames in one websocket message
+        self.limit_bytes = 0  # of a websocket message; 0 if the server did not state a limit
 
     @classmethod
     async def open(cls, url: str, pushes: PushReceiver, *, timeout_s: float, network: NetworkOptions = DIRECT) -> Link:
@@ -92,6 +92,7 @@ class Link:
             ServerRefused: The server refused the request; the subclass shows the reason.
             RequestTimeout: No reply was received within `timeout_s` seconds.
             ConnectionFailed: The websocket ended before the reply was received.
+            InvalidArgument: The request cannot be encoded, is longer than the server accepts, or too many requests wait.
         """
         future: asyncio.Future[Frame] = self._loop.create_future()
 
@@ -113,15 +114,28 @@ class Link:
     def start(self, request: Request[Reply], on_reply: OnResult, *, timeout_s: float) -> int:
         """Queue a request after all earlier ones; return its number.
 
-        `on_reply` is called once, with the frame of the reply or with the error that ended the wait. If the websocket has
-        ended, this method raises the error that ended it, and `on_reply` is not called.
+        `on_reply` is called once, with the frame of the reply or with the error that ended the wait. A request that this
+        method refuses uses no number, and `on_reply` is not called.
+
+        Raises:
+            ConnectionFailed: The websocket has ended.
+            InvalidArgument: The request cannot be encoded, is longer than the server accepts, or too many requests wait.
         """
         if self._ended is not None:
             raise self._ended
-        seq = self._calls.register(request.name, on_reply, deadline=self._loop.time() + timeout_s)
         head = self.head
-        head.servcmd, head.seq = request.name, seq
-        self._out.append(encode_frame(head, encode(request.body)))
+        head.servcmd, head.seq = request.name, self._calls.next_seq
+        try:
+            frame = encode_frame(head, encode(request.body))
+        except (TypeError, ValueError, RecursionError) as exc:
+            raise InvalidArgument(f"the request {request.name} cannot be encoded: {exc}") from exc
+        if len(frame) > self.limit_bytes > 0:
+            raise InvalidArgument(
+                f"the request {request.name} is {len(frame)} bytes long; the server accepts {self.limit_bytes}: "
+                "give it fewer or shorter values"
+            )
+        seq = self._calls.register(request.name, on_reply, deadline=self._loop.time() + timeout_s)
+        self._out.append(frame)
         self._wake.set()
         return seq
 
@@ -163,9 +177,9 @@ class Link:
                 await self._wake.wait()
                 self._wake.clear()
                 out, self._out = self._out, []
-                step = FRAMES_IN_ONE_MESSAGE if self.batch else 1
-                for i in range(0, len(out), step):
-                    await self._socket.send(join_frames(out[i : i + step]))
+                limit_bytes = self.limit_bytes or JOINED_BYTES
+                for message in join_in_batches(out, limit_bytes=limit_bytes) if self.batch else out:
+                    await self._socket.send(message)
         except ConnectionClosed as exc:
             raise ConnectionFailed("the connection was closed during a write") from exc
 

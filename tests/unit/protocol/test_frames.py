@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timim import ProtocolError
-from timim.protocol.frames import MAX_FRAMES, Frame, Head, decode_frames, encode_frame, join_frames
+from timim.protocol.frames import (
+    JOINED_FRAMES,
+    MAX_FRAMES,
+    Frame,
+    Head,
+    decode_frames,
+    encode_frame,
+    join_frames,
+    join_in_batches,
+)
 
 FRAME = encode_frame(Head("a.b", 1), b"{}")
 
@@ -60,6 +69,22 @@ def test_a_message_holds_a_limited_number_of_frames() -> None:
     assert len(decode_frames(join_frames([FRAME] * MAX_FRAMES))) == MAX_FRAMES
     with pytest.raises(ProtocolError, match=f"1 to {MAX_FRAMES} frames, not {MAX_FRAMES + 1}"):
         decode_frames(join_frames([FRAME] * (MAX_FRAMES + 1)))
+
+
+@given(st.lists(st.integers(2, 300), min_size=1, max_size=60), st.integers(10, 900))
+def test_batches_keep_to_the_limit_and_to_the_order(sizes: list[int], limit: int) -> None:
+    frames = [encode_frame(Head("a.b", seq), b"{" + b" " * size + b"}") for seq, size in enumerate(sizes, 1)]
+    messages = join_in_batches(frames, limit_bytes=limit)
+    assert [frame.head.seq for message in messages for frame in decode_frames(message)] == [*range(1, len(sizes) + 1)]
+    assert all(len(message) <= limit or len(decode_frames(message)) == 1 for message in messages)
+    ended = 0
+    for message in messages[:-1]:
+        ended += len(decode_frames(message))
+        assert len(message) + len(frames[ended]) + 1 + 2 * (len(decode_frames(message)) == 1) > limit  # no batch ends early
+
+
+def test_batches_hold_a_limited_number_of_frames() -> None:
+    assert [len(decode_frames(message)) for message in join_in_batches([FRAME] * (JOINED_FRAMES + 1))] == [JOINED_FRAMES, 1]
 
 
 def test_no_representation_shows_a_signature_a_token_or_a_body() -> None:

@@ -24,6 +24,14 @@ def test_a_request_ends_by_reply_deadline_or_disconnection() -> None:
     assert len(calls) == 0
 
 
+def test_a_refused_request_uses_no_seq() -> None:
+    calls = PendingRequests(limit=1)
+    assert calls.next_seq == calls.register("a.b", lambda result: None, deadline=1) == 1
+    with pytest.raises(InvalidArgument, match="1 requests are waiting"):
+        calls.register("a.b", lambda result: None, deadline=1)
+    assert calls.next_seq == 2
+
+
 def test_each_request_has_a_seq_of_its_own() -> None:
     calls = PendingRequests(first_seq=40)
     assert [calls.register("a.b", lambda result: None, deadline=1) for _ in range(3)] == [40, 41, 42]

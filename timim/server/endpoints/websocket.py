@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from ...errors import AuthError, ProtocolError, TimimError
+from ...errors import AuthError, ProtocolError, ServerRefused, TimimError
 from ...ids import checked_user_id
 from ...protocol import session as status
 from ...protocol.codec import Reply, decode, encode
@@ -27,6 +27,7 @@ from ..sessions.session import LOGGED_OUT, LOST_DEVICE_SLOT, READS_TOO_SLOWLY, S
 
 log = logging.getLogger("timim.server")
 NORMAL, PROTOCOL, POLICY, RESTART, TOO_SLOW = 1000, 1002, 1008, 1012, 1013
+REPLY_TOO_LONG = 10018
 _CLOSE_CODES = {READS_TOO_SLOWLY: TOO_SLOW, STOPPING: RESTART, LOST_DEVICE_SLOT: POLICY}
 
 
@@ -158,6 +159,7 @@ class WebSocketEndpoint:
                 epoch=services.epoch,
                 time_ms=int(now * 1000),
                 max_message_bytes=settings.max_message_bytes,
+                max_frame_bytes=settings.max_frame_bytes,
                 media_url=services.downloads.media_url,
                 media_limits=settings.media_limits,
             )
@@ -217,7 +219,10 @@ class WebSocketEndpoint:
 
     async def _answer(self, context: RequestContext, session: Session, frame: Frame, slots: asyncio.Semaphore) -> None:
         try:
-            reply = self._frame(frame.head, await self._handlers.answer(frame.head.servcmd, context, frame.body))
+            body = await self._handlers.answer(frame.head.servcmd, context, frame.body)
+            reply = self._frame(frame.head, body)
+            if 0 < session.client.max_frame_bytes < len(reply):
+                reply = self._frame(frame.head, _too_long(len(reply), session.client.max_frame_bytes))
             failpoint("before-ack")
             session.reply(reply)
             failpoint("after-ack")
@@ -248,9 +253,16 @@ def _client_info(head: Head, timim: status.TimelineClient | None) -> ClientInfo:
         platform=known_platform(timim.platform),
         run=timim.run,
         attempt=timim.attempt,
+        max_frame_bytes=max(0, timim.max_frame_bytes),
         resumed=timim.resumed,
     )
     return replace(client, device=timim.instance) if timim.instance else client
+
+
+def _too_long(size: int, limit: int) -> bytes:
+    """Return the refusal that replaces a reply which the client would not accept, since it would close the connection."""
+    info = f"the reply is {size} bytes long; this client accepts {limit}: request fewer items at once"
+    return encode(error_reply(ServerRefused(info, code=REPLY_TOO_LONG)))
 
 
 async def _cancel(*tasks: asyncio.Task[None]) -> list[Exception]:

@@ -1,8 +1,8 @@
 """Session of one logged-in device, with a bounded queue of outgoing frames.
 
 Too many unread pushes close the session; the client reconnects and catches up by seq. Too many unread replies do not: the
-client's next requests wait instead. All queued pushes are sent as one `msg_push`, and a timim client gets all queued frames in
-one websocket message. Frames are sent in the order in which they were queued.
+client's next requests wait instead. Queued pushes are sent as one `msg_push`, and a timim client gets queued frames in one
+websocket message, up to a size that any client accepts. Frames are sent in the order in which they were queued.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import msgspec
 
 from ...errors import ProtocolError
 from ...protocol.codec import encode
-from ...protocol.frames import PUSH, Head, encode_frame, join_frames
+from ...protocol.frames import JOINED_BYTES, PUSH, Head, encode_frame, join_in_batches
 from ...protocol.session import Push, PushEvent, RawEvent
 
 _numbers = itertools.count(1)
-FRAMES_IN_ONE_MESSAGE = 512
+PUSH_BYTES = 512 * 1024  # of entries in one msg_push, after which the next one begins
 READS_TOO_SLOWLY = "the client reads too slowly; it can reconnect and catch up"
 STOPPING = "the server is stopping; reconnect, to another server if there is one"
 LOST_DEVICE_SLOT = "another login took the device slot"
@@ -44,6 +44,7 @@ class ClientInfo:
         device: Permanent id of the device; a client without one gets a new id at each login.
         run: Id of this run of the client.
         attempt: Number of the login in this run.
+        max_frame_bytes: Largest websocket message that the client accepts, in bytes; 0 if it did not say so.
         resumed: The login is an automatic reconnect.
     """
 
@@ -54,6 +55,7 @@ class ClientInfo:
     platform: str = "web"
     run: str = ""
     attempt: int = 0
+    max_frame_bytes: int = 0
     resumed: bool = False
 
 
@@ -76,6 +78,7 @@ class Session:
         self._now = now
         self._out: list[bytes | list[RawEvent] | None] = []
         self._out_bytes = 0  # of pushes only
+        self._push_bytes = 0  # of the push that is last in the queue
         self._reply_bytes = 0
         self._taken = asyncio.Event()
         self._last_request = client.first_request
@@ -157,17 +160,19 @@ class Session:
         frames = [item if isinstance(item, bytes) else self._encode_push(item) for item in out]
         if not self.client.batch:
             return frames
-        return [join_frames(frames[i : i + FRAMES_IN_ONE_MESSAGE]) for i in range(0, len(frames), FRAMES_IN_ONE_MESSAGE)]
+        return join_in_batches(frames, limit_bytes=min(JOINED_BYTES, self.client.max_frame_bytes or JOINED_BYTES))
 
     def _open_push(self) -> list[RawEvent]:
-        if not self._out or not isinstance(self._out[-1], list):
+        if not self._out or not isinstance(self._out[-1], list) or self._push_bytes > PUSH_BYTES:
             self._out.append([])
+            self._push_bytes = 0
         last = self._out[-1]
         assert isinstance(last, list)
         return last
 
     def _grow(self, size: int) -> None:
         self._out_bytes += size
+        self._push_bytes += size
         if self._out_bytes > self._queue_bytes:
             self._out.clear()
             self._out_bytes = self._reply_bytes = 0

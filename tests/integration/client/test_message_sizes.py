@@ -1,0 +1,94 @@
+"""Messages and requests of any size: each is sent or refused by itself, and the connection stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+import timim
+from timim import Client, ConnectionLost
+from timim.protocol.frames import join_frames
+from timim.testing import EventRecorder, RunningServer, running_server
+from timim.transport.websocket import Link
+
+USERS = [f"u{i}" for i in range(6)]
+FRAME_BYTES = 64 * 1024
+LONG = "x" * FRAME_BYTES
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server() -> AsyncIterator[RunningServer]:
+    async with running_server(max_frame_bytes=FRAME_BYTES) as running:
+        await running.add_users(*USERS)
+        yield running
+
+
+async def burst(server: RunningServer) -> list[timim.ClientEvent]:
+    """Send 120 messages of 12 KB to six users at once; return the losses of the connection until all are sent in order."""
+    async with server.client("ann") as ann:
+        events = EventRecorder(ann, ConnectionLost)
+        sends = [asyncio.create_task(ann.c2c(user).send(f"{i} " + "x" * 12_000)) for i in range(20) for user in USERS]
+        ends: list[asyncio.Future[Any]] = [asyncio.create_task(events.wait_for_event(ConnectionLost)), asyncio.gather(*sends)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        ends[0].cancel()
+        if not events.events:
+            for user in USERS:
+                page = await ann.c2c(user).get_messages(100)
+                assert [int(message.text.split()[0]) for message in page] == [*range(19, -1, -1)]
+        await ann.close()
+        await asyncio.gather(*sends, return_exceptions=True)
+        return events.events
+
+
+async def test_a_burst_of_long_messages_is_sent_in_order_over_one_connection(server: RunningServer) -> None:
+    assert not await burst(server)
+
+
+async def test_frames_joined_by_their_number_alone_are_detected(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def join_all(frames: Sequence[bytes], *, limit_bytes: int) -> list[bytes]:
+        return [join_frames(frames)]
+
+    monkeypatch.setattr("timim.transport.websocket.join_in_batches", join_all)
+    assert await burst(server)
+
+
+REQUESTS: dict[str, Callable[[Client], Awaitable[object]]] = {
+    "a group of many members": lambda ann: ann.groups.create(
+        "Public", name="g", members=[f"member-{i:08}" for i in range(5000)]
+    ),
+    "an introduction": lambda ann: ann.groups.create("Public", name="g", introduction=LONG),
+    "a group's data": lambda ann: ann.groups.create("Public", name="g", custom={f"k{i}": "x" * 4000 for i in range(20)}),
+    "a nickname": lambda ann: ann.profile.set(nickname=LONG),
+    "a remark": lambda ann: ann.friends.set_remark("u0", LONG),
+    "an application": lambda ann: ann.friends.add("u0", wording=LONG),
+    "many applications": lambda ann: ann.friends.add_group("a group", [f"user-{i:08}" for i in range(8000)]),
+}
+
+
+async def is_refused_alone(server: RunningServer, kind: str) -> bool:
+    """Return True if a request is refused, and neither it nor the next message costs the connection."""
+    async with server.client("ann") as ann:
+        events = EventRecorder(ann, ConnectionLost)
+        with pytest.raises(timim.TimimError) as refused:
+            await REQUESTS[kind](ann)
+        await ann.c2c("u0").send("after")
+        return not events.events and not isinstance(refused.value, timim.NetworkError)
+
+
+@pytest.mark.parametrize("kind", REQUESTS)
+async def test_a_request_over_the_limit_of_the_server_is_refused_alone(server: RunningServer, kind: str) -> None:
+    assert await is_refused_alone(server, kind)
+
+
+async def test_a_client_that_ignores_the_limit_of_the_server_is_detected(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Link, "limit_bytes", property(lambda link: 0, lambda link, limit: None), raising=False)
+    assert not await is_refused_alone(server, "an introduction")
