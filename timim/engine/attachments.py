@@ -36,7 +36,7 @@ from ..message import Message
 from ..protocol.media import nested_media_uuids
 from ..protocol.merger import unpack_merger
 from ..transport.media_transfer import MediaTransfer
-from ..transport.upload_source import upload_source
+from ..transport.upload_source import BytesSource, UploadSource, upload_source
 from ..util.files import PIECE_BYTES, open_for_writing, remove_file
 
 E = TypeVar("E", bound=AnyElem)
@@ -135,16 +135,13 @@ class Attachments:
             MediaError: The content cannot be read, or the server refuses it.
             NetworkError: The upload was interrupted; a later call resumes it.
         """
-        pending = [elem for elem in message.elems if elem.needs_upload]
-        if not pending:
+        sources = {at: upload_source(_source(elem)) for at, elem in enumerate(message.elems) if elem.needs_upload}
+        if not sources:
             return
-        sizes = await asyncio.gather(*(upload_source(_source(elem)).size() for elem in pending if elem.content_fields))
-        meter = ProgressMeter(progress, sizes)
-        elems: list[AnyElem] = []
-        for position, elem in enumerate(message.elems):
-            if elem.needs_upload:
-                elem = self.bind_elem(await self._upload_elem(elem, f"{message.msg_id}/{position}", meter))
-            elems.append(elem)
+        meter = ProgressMeter(progress, await asyncio.gather(*(source.size() for source in sources.values())))
+        elems = list(message.elems)
+        for at, source in sources.items():
+            elems[at] = self.bind_elem(await self._upload_elem(elems[at], source, f"{message.msg_id}/{at}", meter))
         message.replace_elems(elems)
 
     async def discard(self, message: Message) -> None:
@@ -153,30 +150,32 @@ class Attachments:
             if elem.content_fields and elem.needs_upload:
                 await self._transfer.abort_upload(_source(elem), name=f"{message.msg_id}/{position}")
 
-    async def _upload_elem(self, elem: AnyElem, name: str, meter: ProgressMeter) -> AnyElem:
+    async def _upload_elem(self, elem: AnyElem, source: UploadSource, name: str, meter: ProgressMeter) -> AnyElem:
         update: dict[str, object]
         match elem:
             case ImageElem():
-                update = await self._upload_image(elem, name, meter)
+                update = await self._upload_image(elem, source, name, meter)
             case ContentElem():
-                update = await self._upload_content(elem, name, meter)
+                update = await self._upload_content(elem, source, name, meter)
             case MergerElem():
-                up = await self._transfer.upload(elem.content, kind="file", name=name)
+                up = await self._transfer.upload(source, kind="file", name=name, progress=meter.next_part())
                 media = nested_media_uuids(elem.content)
                 update = {"uuid": up.uuid, "url": up.url, "size": up.size_bytes, "media": media, "content": b""}
             case _:
                 return elem
         return elem.model_copy(update=update)
 
-    async def _upload_content(self, elem: ContentElem, name: str, meter: ProgressMeter) -> dict[str, object]:
-        source, update = _source(elem), dict[str, object]()
+    async def _upload_content(
+        self, elem: ContentElem, source: UploadSource, name: str, meter: ProgressMeter
+    ) -> dict[str, object]:
+        update: dict[str, object] = {}
         match elem:
             case SoundElem():
-                update = {"duration": await checked_duration(source, elem.duration)}
+                update = {"duration": await checked_duration(source.content, elem.duration)}
             case VideoElem():
-                update = {"duration": await checked_duration(source, elem.duration)}
+                update = {"duration": await checked_duration(source.content, elem.duration)}
                 update |= await self._upload_snapshot(elem, name)
-                suffix = source.suffix.lstrip(".").lower() if isinstance(source, Path) else ""
+                suffix = elem.path.suffix.lstrip(".").lower() if elem.path else ""
                 update["format"] = elem.format or suffix
             case _:
                 pass
@@ -186,8 +185,11 @@ class Attachments:
     async def _upload_snapshot(self, elem: VideoElem, name: str) -> dict[str, object]:
         if elem.snapshot is None:
             return {}
-        made = await image_variants(elem.snapshot)
-        up = await self._transfer.upload(elem.snapshot, kind="image", name=f"{name}/snapshot")
+        source = upload_source(elem.snapshot)
+        await source.size()
+        async with source.unchanged() as content:
+            made = await image_variants(content)
+        up = await self._transfer.upload(source, kind="image", name=f"{name}/snapshot")
         return {
             "snapshot": None,
             "snapshot_uuid": up.uuid,
@@ -203,19 +205,21 @@ class Attachments:
         is_own_file = elem.path in self._files_of(elem)
         return {"data": None, "path": None if is_own_file else elem.path}
 
-    async def _upload_image(self, elem: ImageElem, name: str, meter: ProgressMeter) -> dict[str, object]:
-        source = _source(elem)
-        if elem.compression is not ImageCompression.ORIGINAL:
-            source = await compressed_image(source, elem.compression)
-        if elem.strip_location:
-            source = await strip_location(source)
-        made = await image_variants(source)
+    async def _upload_image(self, elem: ImageElem, source: UploadSource, name: str, meter: ProgressMeter) -> dict[str, object]:
+        async with source.unchanged() as content:
+            if elem.compression is not ImageCompression.ORIGINAL:
+                content = await compressed_image(content, elem.compression)
+            if elem.strip_location:
+                content = await strip_location(content)
+            made = await image_variants(content)
+        if isinstance(content, bytes):
+            source = BytesSource(content)
         images = await self._upload_variants(made, source, name, meter)
         uuid = images[ImageType.ORIGINAL].uuid
         return {**self._without_local_content(elem), "uuid": uuid, "image_format": made.image_format, "images": images}
 
     async def _upload_variants(
-        self, made: ImageVariants, source: Path | bytes, name: str, meter: ProgressMeter
+        self, made: ImageVariants, source: UploadSource, name: str, meter: ProgressMeter
     ) -> dict[ImageType, ImageVariant]:
         first = await self._transfer.upload(source, kind="image", name=name, progress=meter.next_part())
         images: dict[ImageType, ImageVariant] = {}
@@ -227,7 +231,7 @@ class Attachments:
         for kind, variant in kinds:
             up = first
             if variant.data is not None:
-                up = await self._transfer.upload(variant.data, kind="image", name=f"{name}/{kind.value}")
+                up = await self._transfer.upload(BytesSource(variant.data), kind="image", name=f"{name}/{kind.value}")
             images[kind] = ImageVariant(
                 type=kind, width=variant.width, height=variant.height, size=up.size_bytes, url=up.url, uuid=up.uuid
             )
@@ -293,7 +297,7 @@ def has_content(elems: Iterable[AnyElem]) -> bool:
 
 def _source(elem: Elem) -> Path | bytes:
     """Return the local content of an elem. Raises FileMissing for bytes of an earlier run that were not stored."""
-    content = elem.local_content
+    content = elem.content if isinstance(elem, MergerElem) else elem.local_content
     if content is None:
         raise FileMissing("the content was given as bytes in an earlier run, which did not store it; send it again")
     return content

@@ -59,7 +59,6 @@ class MediaApi:
 
         Raises:
             NetworkError: The server cannot be reached, or is not ready.
-            ProtocolError: The length of `content` differs from its Content-Length.
         """
         client = await self._client()
         import httpx2
@@ -68,8 +67,6 @@ class MediaApi:
             reply = await client.request(
                 method, self._server.media_url + path, params=params, headers=self._headers(headers or {}), content=content
             )
-        except httpx2.LocalProtocolError as exc:  # the length of the content differs from its Content-Length
-            raise ProtocolError(str(exc)) from exc
         except httpx2.TimeoutException as exc:
             raise RequestTimeout("the media server did not respond") from exc
         except httpx2.TransportError as exc:

@@ -86,19 +86,18 @@ class MediaTransfer:
         self._backoff = Backoff(limit_s=5.0)
 
     async def upload(
-        self, content: Path | bytes, *, kind: ContentKind, name: str, progress: Progress | None = None
+        self, source: UploadSource, *, kind: ContentKind, name: str, progress: Progress | None = None
     ) -> UploadResult:
-        """Upload a file or bytes; an interrupted upload is resumed, also by a later process that uses the same `name`.
+        """Upload content; an interrupted upload is resumed, also by a later process that uses the same `name`.
 
         When cancelled, and after NetworkError, the server keeps the uploaded part. After UploadFailed or an exception of
         `progress`, the uploaded part is removed.
 
         Raises:
             FileMissing, EmptyFile, TooLarge: The content was not sent.
-            UploadFailed: The server refused the content, or the file changed during the upload.
+            UploadFailed: The server refused the content, or the file changed since the source was first asked for its size.
             NetworkError: The upload was interrupted; call again to resume it.
         """
-        source = upload_source(content)
         size = await source.size()
         if size == 0:
             raise EmptyFile(f"{source.name} is empty")
@@ -112,8 +111,10 @@ class MediaTransfer:
                 done = await self._upload(begin, source, progress)
             except (NetworkError, asyncio.CancelledError):
                 raise
-            except BaseException:
+            except BaseException as exc:
                 await asyncio.shield(self._abort(begin.upload))
+                if isinstance(exc, UploadFailed):
+                    await source.check()  # other bytes than announced are refused by the server too
                 raise
         return UploadResult(done.uuid, done.url, size)
 
@@ -199,12 +200,9 @@ class MediaTransfer:
     async def _send_from(self, begin: BeginUpload, source: UploadSource, offset: int, progress: Progress | None) -> UploadReply:
         headers = {"Content-Length": str(begin.size - offset)}
         async with aclosing(_reported(source, offset, begin.size, progress)) as body:
-            try:
-                reply = await self._api.request(
-                    "PUT", f"/uploads/{begin.upload}", params={"offset": str(offset)}, headers=headers, content=body
-                )
-            except ProtocolError as exc:
-                raise UploadFailed(f"{source.name} changed during the upload") from exc
+            reply = await self._api.request(
+                "PUT", f"/uploads/{begin.upload}", params={"offset": str(offset)}, headers=headers, content=body
+            )
         if reply.status_code in (404, 409):  # the server removed the upload, or has another offset: begin again
             return UploadReply(offset=-1)
         return _parse_reply(reply)
