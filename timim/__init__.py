@@ -99,6 +99,7 @@ from .events import (
     RelationChanged,
     SignatureExpiring,
     StoreReplaced,
+    TypingChanged,
 )
 from .friends import Friend, FriendApplication, Friends
 from .group_types import GroupInfo, GroupMember, GroupType, JoinOption, MemberRole
@@ -237,6 +238,7 @@ __all__ = [
     "TextRange",
     "TimimError",
     "TooLarge",
+    "TypingChanged",
     "UnknownElem",
     "UnknownGroup",
     "UnknownMessage",

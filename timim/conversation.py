@@ -18,6 +18,7 @@ from .errors import InvalidArgument, InvalidConversation, RequestTimeout
 from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
 from .message import ALL, Message, OfflinePush, Priority
 from .protocol.merger import merge_messages
+from .protocol.typing_status import typing_elem
 from .replies import QuotedMessage, embed_quote
 
 __all__ = ["Conversation"]
@@ -167,6 +168,21 @@ class Conversation(ConversationHistory):
         """
         self._only(ConversationType.C2C, "online messages go to one user")
         return await self._opened().outbox.send_online(self.key, self._message(parts))
+
+    async def send_typing(self, *, active: bool = True) -> None:
+        """Tell the devices of the peer that are online now that this user is typing; they get TypingChanged.
+
+        The status is not stored, and is no message at the peer. Send it again every few seconds while the user types.
+
+        Args:
+            active: False tells that the user stopped.
+
+        Raises:
+            InvalidConversation: This is not a C2C conversation.
+            TimimError: The errors of `send_online`.
+        """
+        self._only(ConversationType.C2C, "the typing status goes to one user")
+        await self._opened().outbox.send_online(self.key, Message(typing_elem(active=active)))
 
     async def forward(
         self,

@@ -33,6 +33,7 @@ __all__ = [
     "RelationChanged",
     "SignatureExpiring",
     "StoreReplaced",
+    "TypingChanged",
     "events_from_message",
     "is_from_server",
     "is_group_tip",
@@ -190,6 +191,18 @@ class ReadReceipt(ClientEvent):
     user: str = ""
     readers: int = 1
     others: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TypingChanged(ClientEvent):
+    """Begin or end of typing: `user` writes a message in `conversation`, or stopped if `active` is False.
+
+    The status is not stored anywhere. A sender that loses its connection sends no end, so let it expire after 10 seconds.
+    """
+
+    conversation: ConversationKey
+    user: str
+    active: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,8 @@ class Message(Sequence[AnyElem]):
         "conversation",
         "custom_data",
         "custom_int",
+        "excluded_from_last_message",
+        "excluded_from_unread",
         "is_read",
         "is_self",
         "local_id",
@@ -125,6 +127,8 @@ class Message(Sequence[AnyElem]):
         self.custom_int: int = 0
         self.custom_data: bytes = b""
         self.cloud_custom_data: str = cloud_custom_data
+        self.excluded_from_unread: bool = False  # not counted as unread: the sender or the server decided so
+        self.excluded_from_last_message: bool = False  # never the last message of the conversation list
         self.local_id: int = 0  # the row in this device's store; 0 before it has one
         self._state = NO_STATE
         self.mentions: tuple[str, ...] = ()  # user ids, and ALL

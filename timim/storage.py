@@ -12,7 +12,7 @@ from typing import Self
 from .errors import NotLoggedIn
 from .local_store.conversations import ConversationTable
 from .local_store.file import StoreFile
-from .local_store.message_actions import IncomingAction, ServerUnreadCount, UnreadCounts
+from .local_store.message_actions import NO_LAST, NO_UNREAD, IncomingAction, ServerUnreadCount, UnreadCounts
 from .local_store.messages import ANY_SEQ, MessageTable
 from .local_store.meta import MetaTable
 from .local_store.types import (
@@ -31,6 +31,8 @@ from .local_store.types import (
 
 __all__ = [
     "ANY_SEQ",
+    "NO_LAST",
+    "NO_UNREAD",
     "Ack",
     "AckResult",
     "ConversationFlags",

@@ -70,7 +70,7 @@ class ExactlyOnce(RuleBasedStateMachine):
         rules = MessageRules(MessageValidator(12_000), admission)
         integrations = Integrations(SETTINGS, self.store, directory, bus, app_id=1, now=lambda: self.now)
         self.timelines = MessagePoster(self.store, bus, directory, rules, integrations, metrics, now=lambda: self.now)
-        self.pages = HistoryReader(self.store, directory)
+        self.pages = HistoryReader(self.store, directory, now=lambda: 0.0)
         for user in USERS:
             self.do(directory.ensure_account(user))
 

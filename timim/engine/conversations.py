@@ -125,7 +125,8 @@ class ConversationIndex:
         The events do not include the new messages of `result`, which are delivered before the events.
         """
         state = self.get(result.key)
-        if result.listed and (result.new or not self.is_listed(result.key)):
+        moves = any(not message.excluded_from_last_message for message in result.new)
+        if result.listed and (moves or not self.is_listed(result.key)):
             self._place(state, result.last_time)
         for message in result.new:
             if not (message.is_read or message.is_self or message.recalled or is_group_tip(message)):

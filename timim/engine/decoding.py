@@ -10,8 +10,8 @@ import msgspec
 from ..ids import ConversationKey
 from ..message import ALL, Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
 from ..protocol.elems import decode_body
-from ..protocol.entries import Entry, EntryAction, EntryState, MentionItem, Reaction
-from ..storage import IncomingAction, MessageRow
+from ..protocol.entries import Entry, EntryAction, EntryState, MentionItem, MessageControl, Reaction
+from ..storage import NO_LAST, NO_UNREAD, IncomingAction, MessageRow
 
 NORMAL = Priority.NORMAL.value
 SENDERS = 1024  # profiles and memberships in the cache
@@ -57,7 +57,15 @@ def decode_message(entry: Entry, user_id: str) -> MessageRow:
         mentions,
         calls=bool(mentions) and _calls(mentions, user_id),
         receipt=entry.receipt != 0,
+        quiet=_quiet(entry.control) if entry.control is not msgspec.UNSET else 0,
+        expired=entry.expired != 0,
     )
+
+
+def _quiet(control: MessageControl | msgspec.UnsetType) -> int:
+    if isinstance(control, msgspec.UnsetType):
+        return 0
+    return NO_UNREAD * bool(control.no_unread) | NO_LAST * bool(control.no_last)
 
 
 @lru_cache(maxsize=SENDERS)

@@ -11,9 +11,11 @@ import logging
 from dataclasses import replace
 
 from ..errors import ConnectionFailed, NoPermission, TimimError, UnknownGroup
+from ..events import TypingChanged
 from ..ids import ConversationKey, ConversationType
 from ..protocol.coverage import Interval
 from ..protocol.entries import Entry
+from ..protocol.typing_status import typing_status
 from ..storage import IngestBatch, LocalStore
 from .binding import ClientBinder
 from .config import ClientConfig
@@ -126,6 +128,10 @@ class Inbox:
         online = self._queue.take_online()
         if online is not None:
             if online.entry is not None:
+                typing = typing_status(online.entry.msg_body)
+                if typing is not None:
+                    self._dispatcher.deliver_event(TypingChanged(online.key, online.entry.from_account, typing))
+                    return
                 message = decode_online_message(online.key, online.entry, self._user_id)
                 self._dispatcher.deliver_messages([self._binder.bind(message)])
             return

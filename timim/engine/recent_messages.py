@@ -20,8 +20,8 @@ class RecentMessages:
 
     @property
     def newest(self) -> Message | None:
-        """The newest message, or None if there is none."""
-        return self._messages[0] if self._messages else None
+        """The newest message that may be the last one of the conversation list, or None if there is none."""
+        return next((one for one in self._messages if not one.excluded_from_last_message), None)
 
     def all(self) -> list[Message]:
         """Return the messages, newest first, in a new list."""

@@ -20,8 +20,9 @@ from ..message import MessageState
 from ..protocol.coverage import Coverage
 from ..protocol.entries import MessageActionKind
 
+NO_UNREAD, NO_LAST = 1, 2  # bits of the column `quiet`; a recalled message has NO_UNREAD
 COUNTS = (  # which rows m of a conversation can be unread: not deleted, not recalled, not a group tip
-    "NOT m.is_self AND m.status<>4 AND m.seq IS NOT NULL AND NOT m.quiet"
+    "NOT m.is_self AND m.status<>4 AND m.seq IS NOT NULL AND NOT m.quiet&1"
     f" AND NOT (m.type={ConversationType.GROUP.value} AND m.msg_id='{SERVER_MSG_ID}')"
 )
 _encode = msgspec.json.Encoder().encode
@@ -100,7 +101,7 @@ def write_message(
     if state.recall_seq:
         body, cloud_custom_data = _NO_BODY, ""
     connection.execute(
-        "UPDATE messages SET state=?, body=?, cloud_custom_data=?, quiet=? WHERE local_id=?",
+        "UPDATE messages SET state=?, body=?, cloud_custom_data=?, quiet=quiet|? WHERE local_id=?",
         (packed_state(state), body, cloud_custom_data, int(bool(state.recall_seq)), local_id),
     )
     return state != stored

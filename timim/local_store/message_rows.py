@@ -19,7 +19,7 @@ from .types import MessageRow, RowPosition
 _FIELDS = (
     "m.local_id, m.type, m.peer, m.seq, m.msg_id, m.sender, m.timestamp, m.status, m.is_self, m.priority, m.body,"
     " m.cloud_custom_data, m.profile, m.member, m.custom_int, m.custom_data, m.unsent,"
-    " m.state, m.mentions, m.receipt"
+    " m.state, m.mentions, m.receipt, m.quiet"
 )
 _OF_CONVERSATION = "coalesce((SELECT {} FROM conversations c WHERE c.type=m.type AND c.peer=m.peer), 0)"
 _OF_RECEIPT = "CASE WHEN m.receipt THEN (SELECT {} FROM receipts r WHERE r.type=m.type AND r.peer=m.peer AND r.seq=m.seq) END"
@@ -50,7 +50,14 @@ def new_message(key: ConversationKey, item: MessageRow, local_id: int, read_seq:
     message.sender_profile, message.sender_member = item.profile, item.member
     message._state = item.state or NO_STATE
     message.mentions, message.receipt_requested = item.mentions, item.receipt
+    if item.quiet:
+        _set_excluded(message, item.quiet)
     return message
+
+
+def _set_excluded(message: Message, quiet: int) -> None:
+    message.excluded_from_unread = bool(quiet & message_actions.NO_UNREAD)
+    message.excluded_from_last_message = bool(quiet & message_actions.NO_LAST)
 
 
 def message_of(row: tuple[Any, ...]) -> Message:
@@ -76,6 +83,7 @@ def message_of(row: tuple[Any, ...]) -> Message:
         state,
         mentions,
         receipt,
+        quiet,
         readers,
         others,
         peer_read_seq,
@@ -95,6 +103,8 @@ def message_of(row: tuple[Any, ...]) -> Message:
     message._state = message_actions.state_of(state) if state else NO_STATE
     message.mentions = tuple(json.loads(mentions)) if mentions else ()
     message.read_by_peer = 0 < (seq or 0) <= peer_read_seq
+    if quiet:
+        _set_excluded(message, quiet)
     if receipt:
         message.receipt_requested, message.read_receipt_count, message.unread_receipt_count = True, readers or 0, others or 0
     return message

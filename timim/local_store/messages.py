@@ -13,6 +13,7 @@ from ..ids import ConversationKey
 from ..message import Message, MessageStatus
 from . import fulltext, message_rows, timeline_state, writes
 from .file import StoreFile
+from .message_actions import NO_LAST
 from .types import Ack, AckResult, IngestBatch, IngestResult, MessageBinder, RowPosition, SearchRows
 
 __all__ = ["ANY_SEQ", "MessageTable"]
@@ -131,7 +132,8 @@ class MessageTable:
 
     async def last_of(self, keys: Sequence[ConversationKey]) -> list[Message]:
         """Return the last message of each of these conversations that has messages."""
-        sql = f"{message_rows.SELECT} WHERE m.type=? AND m.peer=? ORDER BY m.position DESC, m.local_id DESC LIMIT 1"
+        where = f" WHERE m.type=? AND m.peer=? AND NOT m.quiet&{NO_LAST} ORDER BY m.position DESC, m.local_id DESC LIMIT 1"
+        sql = message_rows.SELECT + where
 
         def read(connection: sqlite3.Connection) -> list[Message]:
             found = (connection.execute(sql, tuple(key)).fetchone() for key in keys)

@@ -31,6 +31,8 @@ class MessageRow(msgspec.Struct, frozen=True, gc=False):
     mentions: tuple[str, ...] = ()
     calls: bool = False  # mentions this account, or everybody
     receipt: bool = False
+    quiet: int = 0  # NO_UNREAD, NO_LAST, both, or 0
+    expired: bool = False  # stored, but not delivered to handlers
 
 
 @dataclass(frozen=True, slots=True)

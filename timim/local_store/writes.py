@@ -17,7 +17,7 @@ from ..message import Message, MessageState
 from ..protocol.coverage import Coverage
 from ..protocol.entries import MessageActionKind
 from . import bulk_insert, message_actions
-from .message_actions import IncomingAction, UnreadCounts
+from .message_actions import NO_LAST, IncomingAction, UnreadCounts
 from .message_rows import ITS_ROW, SELECT, STATUSES, ids_of, message_of, new_message, packed, packed_mentions
 from .timeline_state import TimelineState, coverage_of, set_flags, write_coverage
 from .types import Ack, AckResult, IngestBatch, IngestResult, MessageRow
@@ -146,12 +146,13 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     """Store a batch of messages, and the intervals that it covers."""
     key, live = batch.key, batch.live
     known = TimelineState.read(connection, key)
-    last_time = max((item.timestamp for item in batch.incoming), default=batch.last_time)
+    last_time = max((item.timestamp for item in batch.incoming if not item.quiet & NO_LAST), default=batch.last_time)
     known.cover(*batch.covered, last_seq=batch.last_seq, last_time=last_time)
     known.read_seq = max(known.read_seq, batch.read_seq)
     known.first_visible_seq = max(known.first_visible_seq, batch.first_visible_seq)
     known.delivered_seq = max(known.delivered_seq, batch.delivered_seq)
-    known.listed = known.listed or (live and batch.last_seq > known.hidden_seq)
+    shown = not batch.incoming or any(not item.quiet & NO_LAST for item in batch.incoming)
+    known.listed = known.listed or (live and shown and batch.last_seq > known.hidden_seq)
     peer_read_seq = batch.peer_read_seq if batch.peer_read_seq > known.peer_read_seq else 0
     known.peer_read_seq = max(known.peer_read_seq, batch.peer_read_seq)
     reported_seq = known.actions_seq if batch.actions_seq else 1 << 62
@@ -163,9 +164,9 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     new: list[Message] = []
     for item, local_id in _insert(connection, batch):
         if local_id is not None:
-            if live:
+            if live and not item.expired:
                 new.append(new_message(key, item, local_id, known.read_seq))
-        elif (undelivered := _refresh(connection, key, item, live=live)) is not None:
+        elif (undelivered := _refresh(connection, key, item, live=live and not item.expired)) is not None:
             new.append(undelivered)
     if known.waiting and batch.incoming:
         message_actions.apply_waiting(connection, key, [item.seq for item in batch.incoming])
@@ -175,7 +176,12 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     if batch.count is not None:
         message_actions.set_base(connection, key, batch.count)
     unread: UnreadCounts | None = None
-    if batch.read_seq or batch.count is not None or any(one.kind == MessageActionKind.RECALL for one in batch.actions):
+    if (
+        batch.read_seq
+        or batch.count is not None
+        or any(one.kind == MessageActionKind.RECALL for one in batch.actions)
+        or any(item.quiet or item.expired for item in batch.incoming)
+    ):
         unread = message_actions.unread_of(connection, key)
     return IngestResult(key, new, known.listed, known.last_time, unread, acted, peer_read_seq, flags)
 

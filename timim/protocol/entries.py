@@ -77,6 +77,13 @@ class PushInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     ext: str = msgspec.field(name="Ext", default="")
 
 
+class MessageControl(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True, gc=False):
+    """The effects that a message does not have, `SendMsgControl`; each is 1 or 0."""
+
+    no_unread: int | bool = msgspec.field(name="NoUnread", default=0)  # 1: not counted as unread
+    no_last: int | bool = msgspec.field(name="NoLastMsg", default=0)  # 1: never the last message of the conversation list
+
+
 class MentionItem(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A member of `GroupAtInfo`: GroupAtAllFlag 1 means everybody."""
 
@@ -116,6 +123,11 @@ class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
     mentions: Sequence[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=list)
     receipt: int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: the sender requests a receipt
+    control: MessageControl | msgspec.UnsetType = msgspec.field(name="SendMsgControl", default=msgspec.UNSET)
+    # the only users who may see this entry of a group: the sender and the receivers; for all members if it is empty
+    audience: Sequence[str] = msgspec.field(name="TimelineAudience", default_factory=list)
+    life_s: int = msgspec.field(name="MsgLifeTime", default=0)  # seconds after which the message is not delivered as new
+    expired: int = msgspec.field(name="TimelineExpired", default=0)  # 1: that time was over when the entry was rendered
     state: EntryState | msgspec.UnsetType = msgspec.field(name="TimelineState", default=msgspec.UNSET)
     action: EntryAction | msgspec.UnsetType = msgspec.field(name="TimelineAct", default=msgspec.UNSET)
     # of a recalled message, Tencent's fields for C2C and for groups
@@ -141,6 +153,7 @@ class Entry(EntryPayload, kw_only=True, gc=False):
     custom: Mapping[str, str] = msgspec.field(name="TimelineCustom", default=_NOTHING)
     group: DecodedGroupInfo | msgspec.UnsetType = msgspec.field(name="GroupInfo", default=msgspec.UNSET)
     mentions: Sequence[MentionItem] = msgspec.field(name="GroupAtInfo", default=())
+    audience: Sequence[str] = msgspec.field(name="TimelineAudience", default=())
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody", default=msgspec.Raw(b"[]"))
     from_account: str = msgspec.field(name="From_Account", default="")
     timeline_seq: int = msgspec.field(name="TimelineSeq", default=0)
@@ -160,14 +173,30 @@ def render_entry(payload: bytes, *, seq: int, time: int, group: bool) -> msgspec
     return msgspec.Raw(b'{"TimelineSeq":%d,"MsgTimeStamp":%d,%b' % (seq, time, payload))
 
 
-def render_online(payload: bytes, *, time: int) -> msgspec.Raw:
-    """Render an online message as JSON, with a time and without a seq."""
-    return msgspec.Raw(b'{"MsgTimeStamp":%d,%b' % (time, payload))
+def render_online(payload: bytes, *, time: int, group: bool) -> msgspec.Raw:
+    """Render an online message as JSON, with a time and without a seq, and with the mark that Tencent's clients expect."""
+    mark = b'"OnlineOnlyFlag":1' if group else b'"MsgLifeTime":0'
+    return msgspec.Raw(b'{"MsgTimeStamp":%d,%b,%b' % (time, mark, payload))
+
+
+def render_expired(payload: bytes, *, seq: int, time: int) -> msgspec.Raw:
+    """Render a C2C entry whose `MsgLifeTime` is over."""
+    return render_entry(b'"TimelineExpired":1,' + payload, seq=seq, time=time, group=False)
 
 
 def decode_payload(payload: bytes) -> EntryPayload:
     """Decode an entry from the bytes in the store."""
     return decode(EntryPayload, b"{" + payload)
+
+
+def audience_of(payload: bytes) -> Sequence[str]:
+    """Return the only users who may see a stored entry of a group, or an empty sequence if all members may."""
+    return decode_payload(payload).audience if b'"TimelineAudience":' in payload else ()
+
+
+def life_of(payload: bytes) -> int:
+    """Return the `MsgLifeTime` of a stored entry in seconds, or 0 if it has none."""
+    return decode_payload(payload).life_s if b'"MsgLifeTime":' in payload else 0
 
 
 def render_placeholder(seq: int) -> msgspec.Raw:

@@ -13,13 +13,19 @@ import msgspec
 
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from .codec import Body, Command, Reply, Request
-from .entries import MentionItem, PushInfo
+from .entries import MentionItem, MessageControl, PushInfo
 
 SeqRange = tuple[int, int]
+ControlField = list[str] | MessageControl  # REST clients send the names, the web client an object
+Flag = int | bool  # clients of different origin send 1 or true
+NO_CONTROL = MessageControl()
 
 
 class SendC2CRequest(Body, kw_only=True):
-    """A C2C message. `MsgLifeTime: 0` is an online message, which is not stored and gets no seq."""
+    """A C2C message. `MsgLifeTime: 0` is an online message, which is not stored and gets no seq.
+
+    A longer `MsgLifeTime`, in seconds, ends the time in which devices get the message as new. It stays in the history.
+    """
 
     to_account: str = msgspec.field(name="To_Account")
     from_account: str = msgspec.field(name="From_Account", default="")
@@ -27,6 +33,12 @@ class SendC2CRequest(Body, kw_only=True):
     msg_random: int = msgspec.field(name="MsgRandom", default=0)
     client_time: int = msgspec.field(name="MsgClientTime", default=0)
     msg_life_time: int | msgspec.UnsetType = msgspec.field(name="MsgLifeTime", default=msgspec.UNSET)
+    online_only: Flag = msgspec.field(name="OnlineOnlyFlag", default=0)  # 1 is the same as a MsgLifeTime of 0
+    control: ControlField = msgspec.field(name="SendMsgControl", default=NO_CONTROL)
+    sync_other_machine: int = msgspec.field(name="SyncOtherMachine", default=1)  # only 1 is served
+    receipt: Flag = msgspec.field(name="IsNeedReadReceipt", default=0)  # only 0 is served
+    extensible: Flag = msgspec.field(name="SupportMessageExtension", default=0)  # only 0 is served
+    without_callbacks: list[str] = msgspec.field(name="ForbidCallbackControl", default_factory=list)  # must be empty
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
@@ -70,6 +82,12 @@ class SendGroupRequest(Body, kw_only=True):
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     mentions: list[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=list)
     receipt: int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: request a receipt
+    receivers: list[str] = msgspec.field(name="To_Account", default_factory=list)  # the only members who get the message
+    online_only: Flag = msgspec.field(name="OnlineOnlyFlag", default=0)  # 1: to devices online now; not stored, no seq
+    control: ControlField = msgspec.field(name="SendMsgControl", default=NO_CONTROL)
+    extensible: Flag = msgspec.field(name="SupportMessageExtension", default=0)  # only 0 is served
+    without_callbacks: list[str] = msgspec.field(name="ForbidCallbackControl", default_factory=list)  # must be empty
+    topic_id: str = msgspec.field(name="TopicId", default="")  # must be empty
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
     ask: int = msgspec.field(
         name="TimelineAsk", default=0

@@ -247,7 +247,7 @@ class Server:
             store=store,
             entities=entities,
             poster=MessagePoster(store, bus, entities, rules, integrations, metrics, now=now),
-            history=HistoryReader(store, entities),
+            history=HistoryReader(store, entities, now=now),
             changesets=ChangesetApplier(bus, entities, now=now),
             actions=ActionPoster(store, bus, entities, rules, now=now, limits=limits),
             bus=bus,

@@ -8,6 +8,7 @@ from ...errors import InvalidArgument, NoPermission
 from ...ids import ConversationKey, ConversationType, checked_user_id
 from ...protocol import messages as wire
 from ...protocol.codec import Reply
+from ..messaging.send_options import c2c_options
 from ..messaging.validation import OutgoingMessage
 from ..store.base import c2c_timeline
 from .read_receipts import mark_read
@@ -46,9 +47,10 @@ async def send(context: RequestContext, body: wire.SendC2CRequest) -> wire.SendC
         origin=context.session.number if context.session else 0,
         lookup_only=bool(body.ask),
         push=body.push,
+        options=c2c_options(body),
     )
     key = ConversationKey(ConversationType.C2C, checked_user_id(body.to_account))
-    posted = await context.services.poster.post(outgoing, key, online=body.msg_life_time == 0)
+    posted = await context.services.poster.post(outgoing, key)
     return wire.SendC2CReply(
         msg_time=posted.time,
         msg_seq=body.msg_seq,
@@ -99,6 +101,7 @@ async def offline(context: RequestContext, body: wire.OfflineC2CRequest) -> wire
     The counts include messages beyond OFFLINE_MESSAGES, which the client reads from the history.
     """
     services, first = context.services, body.sync_flag == 0
+    history = services.history
     messages: list[msgspec.Raw] = []
     counts: list[wire.PairUnread] = []
     contacts = await services.store.conversations.page(context.user, 0, OFFLINE_CONVERSATIONS)
@@ -111,8 +114,10 @@ async def offline(context: RequestContext, body: wire.OfflineC2CRequest) -> wire
             counts.append(wire.PairUnread(from_account=peer, unread=count.count))
         elif count.count:
             begin = contact.read_seq + 1
-            page = await services.history.c2c_messages(context.user, peer, begin, contact.last_seq, OFFLINE_MESSAGES)
-            messages += page.entries[::-1]
+            page = await history.c2c_messages(context.user, peer, begin, contact.last_seq, OFFLINE_MESSAGES)
+            messages += [
+                entry for entry, stored in zip(page.entries, page.stored, strict=True) if not history.is_expired(stored)
+            ][::-1]
     return wire.OfflineC2CReply(cookie=str(int(services.now())), sync_flag=1 if first else 2, messages=messages, unread=counts)
 
 

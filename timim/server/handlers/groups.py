@@ -15,6 +15,7 @@ from ...protocol import messages
 from ...protocol.codec import Reply
 from ...protocol.entries import MentionItem
 from ...protocol.notices import GroupInfoChange
+from ..messaging.send_options import group_options
 from ..messaging.validation import OutgoingMessage
 from ..social import group_rules
 from ..social.group_permissions import (
@@ -337,6 +338,7 @@ async def send(context: RequestContext, body: messages.SendGroupRequest) -> mess
         push=body.push,
         mentions=_mentions(context, body.mentions),
         receipt=bool(body.receipt),
+        options=group_options(body),
     )
     posted = await context.services.poster.post(outgoing, ConversationKey(ConversationType.GROUP, body.group_id))
     return messages.SendGroupReply(msg_time=posted.time, msg_seq=posted.seq, timeline_seq=posted.seq, sender=posted.sender)

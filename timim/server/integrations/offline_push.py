@@ -85,7 +85,8 @@ class OfflinePushSender:
             return []  # dissolved since the message was stored
         if group.type == "AVChatRoom":
             return []  # only online members of an AVChatRoom take part
-        return sorted(user for user in users_who_see(group.members, seq) if user != message.from_account)
+        seeing = message.audience or users_who_see(group.members, seq)
+        return sorted(user for user in seeing if user != message.from_account and user in group.members)
 
 
 def push_id_of(timeline: str, seq: int) -> str:

@@ -37,7 +37,7 @@ from ..store.base import (
 )
 from .admission import MessageRules
 from .destinations import C2CDestination, Destination, GroupDestination, resolve
-from .history import target_of
+from .history import is_hidden, target_of
 from .validation import OutgoingMessage
 
 __all__ = ["ActionLimits", "ActionPoster", "ActionRequest", "ActionResult"]
@@ -127,7 +127,7 @@ class ActionPoster:
         destination = await resolve(self._entities, request.user, key)
         if isinstance(destination, GroupDestination) and not request.admin:
             require(destination.group, request.user, Permission.READ)
-            if seq < destination.group.members[request.user].floor:
+            if seq < destination.group.members[request.user].floor or is_hidden(target, request.user):
                 raise UnknownMessage(f"the conversation has no message with seq {seq} that {request.user!r} may see")
         message = decode_payload(target.tail)
         new = self._new(request, destination.timeline, target, message, media)
@@ -157,7 +157,7 @@ class ActionPoster:
         timeline = group_timeline(group_id)
         found = await self._store.message_actions.between(timeline, max(first, floor), last, limit)
         up_to = last if len(found) < limit else found[-1].seq
-        seen = [one for one in found if floor == 1 or target_of(one) >= floor]
+        seen = [one for one in found if (floor == 1 or target_of(one) >= floor) and not is_hidden(one, user)]
         return [render_entry(one.tail, seq=one.seq, time=one.time, group=True) for one in seen], up_to
 
     def _check(self, request: ActionRequest) -> tuple[MediaRef, ...]:
@@ -278,12 +278,12 @@ class ActionPoster:
             plain = _plain(stored, request, target)
             seen = stored.target.seq  # users who may see the message receive the action
             event = Event(
-                destination.recipients(seen),
+                target.audience or destination.recipients(seen),
                 session.EVENT_MESSAGE_ACTION,
                 entry,
                 request.origin,
                 plain,
-                group=target.to_group_id,
+                group=target.to_group_id if not target.audience else "",
                 seq=seen,
             )
             self._bus.publish(event)

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from ...errors import Blacklisted, InvalidArgument, Muted, NotFriends, RateLimited
 from ..metrics import Metrics
-from ..social.group_permissions import MEMBER, Permission, require
+from ..social.group_permissions import KINDS, MEMBER, Permission, require
 from ..store.base import Relationships, StoredGroup
 from .rate_limiter import GroupRateLimiter
 from .validation import MessageValidator, OutgoingMessage
+
+TARGETABLE = frozenset({"Work", "Public", "Meeting"})  # types of groups in which a message can go to some members
 
 
 class Admission:
@@ -103,6 +105,19 @@ class Admission:
                 f"NeedReadReceipt is allowed in groups of at most {self._receipt_members} members"
             )
             raise InvalidArgument(info, code=10004)
+
+    def check_receivers(self, outgoing: OutgoingMessage, group: StoredGroup) -> None:
+        """Check the receivers of a message to some members of a group.
+
+        Raises:
+            InvalidArgument: The type of the group does not allow it, or a receiver is not in the group (10004).
+        """
+        if KINDS[group.type] not in TARGETABLE:
+            raise InvalidArgument(f"To_Account is not supported in a {group.type} group; send to all members", code=10004)
+        for user in outgoing.options.receivers:
+            if user not in group.members:
+                info = f"{user!r} of To_Account is not in group {group.group_id!r}; only members can get the message"
+                raise InvalidArgument(info, code=10004)
 
 
 @dataclass(frozen=True, slots=True)

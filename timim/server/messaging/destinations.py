@@ -56,6 +56,14 @@ class C2CDestination:
         """Return the users who receive an entry with this seq."""
         return self.contacts
 
+    def is_online_only(self, outgoing: OutgoingMessage) -> bool:
+        """Return True if the message is not stored."""
+        return outgoing.options.online
+
+    def online_receivers(self, outgoing: OutgoingMessage) -> tuple[str, ...]:
+        """Return the users who receive a message that is not stored."""
+        return (self.receiver,)
+
     def callback_facts(self, outgoing: OutgoingMessage, time: int, *, online: bool) -> dict[str, object]:
         """Return the fields of a message for the callback before sending."""
         return {
@@ -88,6 +96,8 @@ class GroupDestination:
         """Check that the message may be stored here; see `Admission.check_group`."""
         admission.check_group(outgoing, self.group)
         admission.check_group_options(outgoing, self.group)
+        if outgoing.options.targeted:
+            admission.check_receivers(outgoing, self.group)
 
     def address(self, payload: EntryPayload, sender: StoredAccount) -> None:
         """Set the destination and the sender's role in the payload of a message."""
@@ -119,6 +129,14 @@ class GroupDestination:
         """Return the members who may see an entry with this seq."""
         return users_who_see(self.group.members, seq)
 
+    def is_online_only(self, outgoing: OutgoingMessage) -> bool:
+        """Return True if the message is not stored. An AVChatRoom ignores the flag, as Tencent's do."""
+        return outgoing.options.online and self.group.type != "AVChatRoom"
+
+    def online_receivers(self, outgoing: OutgoingMessage) -> tuple[str, ...]:
+        """Return the users who receive a message that is not stored."""
+        return audience(outgoing) or tuple(self.group.members)
+
     def callback_facts(self, outgoing: OutgoingMessage, time: int, *, online: bool) -> dict[str, object]:
         """Return the fields of a message for the callback before sending."""
         return {
@@ -130,6 +148,11 @@ class GroupDestination:
             "Operator_Account": outgoing.sender,
             "Random": outgoing.random,
         }
+
+
+def audience(outgoing: OutgoingMessage) -> tuple[str, ...]:
+    """Return the only users who may see a message to a group, with its sender; () if all members may."""
+    return tuple(dict.fromkeys((outgoing.sender, *outgoing.options.receivers))) if outgoing.options.targeted else ()
 
 
 Destination: TypeAlias = C2CDestination | GroupDestination

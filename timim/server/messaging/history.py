@@ -6,13 +6,24 @@ reply loses its oldest entries, which the client requests next.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec.structs import replace
 
 from ...ids import ConversationKey, ConversationType
-from ...protocol.entries import EntryAction, decode_payload, render_entry, render_placeholder, render_tombstone
+from ...protocol.entries import (
+    EntryAction,
+    audience_of,
+    decode_payload,
+    life_of,
+    render_entry,
+    render_expired,
+    render_placeholder,
+    render_tombstone,
+)
 from ..social.entity_cache import EntityCache
-from ..store.base import ACTION, Store, StoredEntry, TimelinePage, c2c_timeline, timeline_of
+from ..store.base import ACTION, TARGETED, Store, StoredEntry, TimelinePage, c2c_timeline, timeline_of
 
 PAGE_LIMIT_BYTES = 512 * 1024  # 8 pages at once leave room for pushes in the queue of a session
 
@@ -38,9 +49,10 @@ class HistoryPage(msgspec.Struct, frozen=True, gc=False):
 class HistoryReader:
     """Reads the parts of C2C, group and system timelines that a user may see."""
 
-    def __init__(self, store: Store, entities: EntityCache) -> None:
+    def __init__(self, store: Store, entities: EntityCache, *, now: Callable[[], float]) -> None:
         self._store = store
         self._entities = entities
+        self._now = now
 
     async def page(
         self, user: str, key: ConversationKey, first: int, last: int, limit: int, *, until: int = 0, plain: bool = False
@@ -66,13 +78,37 @@ class HistoryReader:
         timeline = timeline_of(user, key)
         last = await self._last_until(timeline, last, until)
         page = await self._store.timelines.page(timeline, max(first, floor), last, limit)
-        return _rendered(page, group=group, floor=floor, plain=plain)
+        return self._rendered(page, user, group=group, floor=floor, plain=plain)
 
     async def c2c_messages(self, user: str, peer: str, first: int, last: int, limit: int) -> HistoryPage:
         """Return the newest `limit` messages of an interval without actions, for clients that do not support actions."""
         page = await self._store.timelines.messages_before(c2c_timeline(user, peer), last, first, limit)
-        entries = [render_entry(entry.tail, seq=entry.seq, time=entry.time, group=False) for entry in page.entries]
+        entries = [self._render(entry, group=False) for entry in page.entries]
         return HistoryPage(entries, list(page.entries), page.first, page.last, page.floor, page.last_seq)
+
+    def _rendered(self, page: TimelinePage, user: str, *, group: bool, floor: int, plain: bool) -> HistoryPage:
+        """Render a page, without its oldest entries if all are larger than PAGE_LIMIT_BYTES."""
+        page = _fitting(page)
+        entries: list[msgspec.Raw] = []
+        gone = render_placeholder if plain else render_tombstone
+        expected = page.last
+        for entry in page.entries:
+            entries.extend(gone(seq) for seq in range(expected, entry.seq, -1))
+            hidden = entry.kind == ACTION and (plain or (floor > 1 and target_of(entry) < floor))
+            hidden = hidden or (group and is_hidden(entry, user))
+            entries.append(gone(entry.seq) if hidden else self._render(entry, group=group))
+            expected = entry.seq - 1
+        entries.extend(gone(seq) for seq in range(expected, page.first - 1, -1))
+        return HistoryPage(entries, list(page.entries), page.first, page.last, max(floor, page.floor), page.last_seq)
+
+    def _render(self, entry: StoredEntry, *, group: bool) -> msgspec.Raw:
+        if not group and self.is_expired(entry):
+            return render_expired(entry.tail, seq=entry.seq, time=entry.time)
+        return render_entry(entry.tail, seq=entry.seq, time=entry.time, group=group)
+
+    def is_expired(self, entry: StoredEntry) -> bool:
+        """Return True if the entry has a `MsgLifeTime` that is over: a device that was offline does not get it as new."""
+        return 0 < life_of(entry.tail) <= self._now() - entry.time
 
     async def seq_before(self, user: str, peer: str, time: int, msg_key: str) -> int:
         """Return the last C2C seq before the message with this time and MsgKey."""
@@ -82,21 +118,6 @@ class HistoryReader:
         return min(last, await self._store.timelines.seq_before(timeline, until, "")) if until else last
 
 
-def _rendered(page: TimelinePage, *, group: bool, floor: int = 1, plain: bool = False) -> HistoryPage:
-    """Render a page, without its oldest entries if all are larger than PAGE_LIMIT_BYTES."""
-    page = _fitting(page)
-    entries: list[msgspec.Raw] = []
-    gone = render_placeholder if plain else render_tombstone
-    expected = page.last
-    for entry in page.entries:
-        entries.extend(gone(seq) for seq in range(expected, entry.seq, -1))
-        hidden = entry.kind == ACTION and (plain or (floor > 1 and target_of(entry) < floor))
-        entries.append(gone(entry.seq) if hidden else render_entry(entry.tail, seq=entry.seq, time=entry.time, group=group))
-        expected = entry.seq - 1
-    entries.extend(gone(seq) for seq in range(expected, page.first - 1, -1))
-    return HistoryPage(entries, list(page.entries), page.first, page.last, max(floor, page.floor), page.last_seq)
-
-
 def _fitting(page: TimelinePage) -> TimelinePage:
     size = 0
     for count, entry in enumerate(page.entries):
@@ -104,6 +125,14 @@ def _fitting(page: TimelinePage) -> TimelinePage:
         if size > PAGE_LIMIT_BYTES and count:
             return replace(page, entries=page.entries[:count], first=page.entries[count - 1].seq)
     return page
+
+
+def is_hidden(entry: StoredEntry, user: str) -> bool:
+    """Return True if an entry of a group is a message to other members, or an action on such a message."""
+    if entry.kind not in (ACTION, TARGETED):
+        return False
+    audience = audience_of(entry.tail)
+    return bool(audience) and user not in audience
 
 
 def target_of(entry: StoredEntry) -> int:

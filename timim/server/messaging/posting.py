@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from ...errors import ServerRefused
 from ...ids import ConversationKey
-from ...protocol.entries import EntryPayload, MentionItem, encode_payload, render_entry, render_online
+from ...protocol.entries import EntryPayload, MentionItem, MessageControl, encode_payload, render_entry, render_online
 from ...protocol.media import MediaRef
 from ...protocol.messages import SenderInfo
 from ...util.failpoints import failpoint
@@ -24,11 +24,24 @@ from ..integrations.service import Integrations
 from ..integrations.webhooks import ApprovedMessage
 from ..metrics import Metrics
 from ..social.entity_cache import EntityCache
-from ..store.base import MsgKey, NewEntry, Store, StoredAccount, timeline_of
+from ..store.base import (
+    HIDDEN,
+    MESSAGE,
+    TARGETED,
+    UNCOUNTED,
+    UNLISTED,
+    MsgKey,
+    NewEntry,
+    Store,
+    StoredAccount,
+    timeline_of,
+)
 from .admission import MessageRules
-from .destinations import C2CDestination, Destination, resolve
+from .destinations import Destination, audience, resolve
+from .send_options import PLAIN, SendOptions
 from .validation import OutgoingMessage
 
+ANY_MEMBER = (1 << 62) - 1  # a seq that every member may see, for group messages without a seq
 PUBLISH_AGAIN_S = 60.0  # a resend in this time is published again, because the first node may have died before it published
 
 
@@ -63,7 +76,7 @@ class MessagePoster:
         self._now = now
         self._sender_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def post(self, outgoing: OutgoingMessage, key: ConversationKey, *, online: bool = False) -> PostResult:
+    async def post(self, outgoing: OutgoingMessage, key: ConversationKey) -> PostResult:
         """Store a message, and push it to the devices of its receivers.
 
         Cancelling may leave the message stored; a retry with the same msg_id returns its seq.
@@ -71,7 +84,6 @@ class MessagePoster:
         Args:
             outgoing: The message.
             key: The conversation.
-            online: Push a C2C message without storing it.
 
         Returns:
             The seq and time; those of the first attempt for a retry.
@@ -93,7 +105,7 @@ class MessagePoster:
             destination = await resolve(self._entities, outgoing.sender, key)
             approved = ApprovedMessage(outgoing.msg_body, outgoing.cloud_custom_data)
             if self._integrations.before_send.applies(group=bool(destination.group_id)):
-                asked = await self._run_before_send_webhook(outgoing, destination, online=online)
+                asked = await self._run_before_send_webhook(outgoing, destination)
                 if isinstance(asked, PostResult):
                     return asked
                 if asked.msg_body is not outgoing.msg_body:  # a body that the back end replaced must pass the same checks
@@ -106,20 +118,25 @@ class MessagePoster:
         payload = _payload(outgoing, approved, sender)
         destination.address(payload, sender)
         packed = encode_payload(payload)
-        if online:
-            assert isinstance(destination, C2CDestination)
+        if destination.is_online_only(outgoing):
             return await self._push_online(outgoing, destination, packed, media)
         entry = self._entry(outgoing, destination.timeline, packed, contacts=destination.contacts, media=media)
         return await self._append(entry, destination, outgoing.origin, destination.sender_info(sender))
 
     async def _push_online(
-        self, outgoing: OutgoingMessage, destination: C2CDestination, packed: bytes, media: tuple[MediaRef, ...]
+        self, outgoing: OutgoingMessage, destination: Destination, packed: bytes, media: tuple[MediaRef, ...]
     ) -> PostResult:
-        if media:
-            await self._store.media.grant(outgoing.sender, destination.receiver, media, now=int(self._now()))
+        receivers = destination.online_receivers(outgoing)
+        for user in receivers if media else ():
+            await self._store.media.grant(outgoing.sender, user, media, now=int(self._now()))
         posted = PostResult(0, int(self._now()))
-        rendered = render_online(packed, time=posted.time)
-        self._bus.publish(Event({destination.receiver}, destination.push_kind, rendered, outgoing.origin))
+        group_id = destination.group_id
+        rendered = render_online(packed, time=posted.time, group=bool(group_id))
+        if group_id and not outgoing.options.targeted:
+            event = Event(receivers, destination.push_kind, rendered, outgoing.origin, group=group_id, seq=ANY_MEMBER)
+        else:
+            event = Event(receivers, destination.push_kind, rendered, outgoing.origin)
+        self._bus.publish(event)
         return posted
 
     async def _append(
@@ -128,8 +145,11 @@ class MessagePoster:
         appended = await self._store.timelines.append(entry)
         group_id = destination.group_id
         rendered = render_entry(entry.tail, seq=appended.seq, time=appended.time, group=bool(group_id))
-        recipients = destination.recipients(appended.seq)
-        event = Event(recipients, destination.push_kind, rendered, origin, group=group_id, seq=appended.seq)
+        if entry.audience:  # sent to each of them, because the other members must not receive it on any node
+            event = Event(entry.audience, destination.push_kind, rendered, origin, seq=appended.seq)
+        else:
+            recipients = destination.recipients(appended.seq)
+            event = Event(recipients, destination.push_kind, rendered, origin, group=group_id, seq=appended.seq)
         if not appended.duplicate:
             self._metrics.posted.inc()
             failpoint("before-publish")
@@ -144,7 +164,7 @@ class MessagePoster:
         return PostResult(appended.seq, appended.time, msgspec.UNSET if appended.duplicate else sender)
 
     async def _run_before_send_webhook(
-        self, outgoing: OutgoingMessage, destination: Destination, *, online: bool
+        self, outgoing: OutgoingMessage, destination: Destination
     ) -> ApprovedMessage | PostResult:
         """Run the before-send webhook, except for a retry of a stored message, or a sender outside the conversation."""
         existing = await self._store.timelines.find_existing(self._entry(outgoing, destination.timeline, b""))
@@ -153,7 +173,7 @@ class MessagePoster:
             return PostResult(existing.seq, existing.time)
         if not destination.includes(outgoing.sender):
             return ApprovedMessage(outgoing.msg_body, outgoing.cloud_custom_data)
-        facts = destination.callback_facts(outgoing, int(self._now()), online=online)
+        facts = destination.callback_facts(outgoing, int(self._now()), online=destination.is_online_only(outgoing))
         return await self._integrations.before_send.ask(
             facts, outgoing.msg_body, outgoing.cloud_custom_data, group=bool(destination.group_id)
         )
@@ -205,7 +225,30 @@ class MessagePoster:
             media=media,
             receipt=outgoing.receipt,
             mentions=outgoing.mentions,
+            kind=_kind(outgoing.options),
+            audience=audience(outgoing),
         )
+
+
+def _kind(options: SendOptions) -> int:
+    if options.targeted:
+        return TARGETED
+    match options.control.no_unread, options.control.no_last:
+        case 0, 0:
+            return MESSAGE
+        case _, 0:
+            return UNCOUNTED
+        case 0, _:
+            return UNLISTED
+        case _:
+            return HIDDEN
+
+
+def _control(options: SendOptions) -> MessageControl | msgspec.UnsetType:
+    """Return the control of a message for the receivers. A message to some members is not counted as unread."""
+    if options.targeted:
+        return MessageControl(no_unread=1, no_last=options.control.no_last)
+    return options.control if options.control != PLAIN.control else msgspec.UNSET
 
 
 def _payload(outgoing: OutgoingMessage, approved: ApprovedMessage, sender: StoredAccount) -> EntryPayload:
@@ -223,5 +266,8 @@ def _payload(outgoing: OutgoingMessage, approved: ApprovedMessage, sender: Store
         push=outgoing.push,
         mentions=[MentionItem(account=user) if user else MentionItem(all_flag=1) for user in outgoing.mentions],
         receipt=int(outgoing.receipt),
+        control=_control(outgoing.options) if outgoing.options is not PLAIN else msgspec.UNSET,
+        audience=audience(outgoing),
+        life_s=outgoing.options.life_s,
         msg_body=approved.msg_body,
     )

@@ -14,6 +14,7 @@ from ...protocol.entries import PushInfo
 from ...protocol.media import MediaRef, media_refs
 from ...protocol.merger_elem import RELAY_TYPE, validate_relay
 from ...protocol.notices import SERVER_ELEMS
+from .send_options import PLAIN, SendOptions
 
 PUSH_LIMIT_BYTES = 4096  # the limit of the push services of phones
 
@@ -26,6 +27,7 @@ class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
         lookup_only: Look up the seq of a stored message instead of sending.
         mentions: The mentioned users; "" means all members.
         receipt: Request read receipts.
+        options: Restrictions of the receivers and of the effects.
     """
 
     sender: str
@@ -40,11 +42,14 @@ class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
     push: PushInfo | msgspec.UnsetType = msgspec.UNSET
     mentions: tuple[str, ...] = ()
     receipt: bool = False
+    options: SendOptions = PLAIN
 
     def fingerprint(self) -> bytes:
         """Return a hash of the content, which distinguishes a resend from another message with the same msg_id."""
         digest = hashlib.blake2b(bytes(self.msg_body), digest_size=16)
         digest.update(b"\0" + self.cloud_custom_data.encode())
+        if self.options.receivers:
+            digest.update("\0".join(("", *sorted(self.options.receivers))).encode())
         return digest.digest()
 
 

@@ -31,8 +31,12 @@ from .entities import (
 )
 from .entries import (
     ACTION,
+    HIDDEN,
     MESSAGE,
     RECALLED,
+    TARGETED,
+    UNCOUNTED,
+    UNLISTED,
     Appended,
     MsgKey,
     NewAction,
@@ -56,8 +60,12 @@ from .timelines import TimelineStore
 
 __all__ = [
     "ACTION",
+    "HIDDEN",
     "MESSAGE",
     "RECALLED",
+    "TARGETED",
+    "UNCOUNTED",
+    "UNLISTED",
     "Appended",
     "Blob",
     "Change",

@@ -8,18 +8,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from ...protocol.entries import MessageControl, decode_payload
 from . import receipts
 from .entities import UNREAD_LIMIT, ConversationChange, Read, Receipt, Unread, UserConversation
-from .entries import StoredEntry
+from .entries import ACTION, HIDDEN, MESSAGE, TARGETED, UNLISTED, StoredEntry
 from .operation import Execute, Operation, SqlEngine, first_row
 
-_LAST_MESSAGE = "(SELECT x.seq FROM entries x WHERE x.timeline=t.id AND x.kind<>1 ORDER BY x.seq DESC LIMIT 1)"
+_LAST_MESSAGE = (
+    f"(SELECT x.seq FROM entries x WHERE x.timeline=t.id AND x.kind NOT IN ({ACTION},{UNLISTED},{HIDDEN},{TARGETED})"
+    " ORDER BY x.seq DESC LIMIT 1)"
+)
+_TARGETED = (  # entries that are the last message of their audience only
+    f"SELECT seq, time, tail, kind FROM entries WHERE timeline=? AND seq>? AND kind={TARGETED} ORDER BY seq DESC LIMIT ?"
+)
+_TARGETED_AT_ONCE = 50
 _UNREAD = (
-    "SELECT 1 FROM entries WHERE timeline=? AND seq>? AND kind=0 AND sender NOT IN (?, '') LIMIT ?"  # the sender of a tip is ''
+    f"SELECT 1 FROM entries WHERE timeline=? AND seq>? AND kind IN ({MESSAGE},{UNLISTED})"
+    " AND sender NOT IN (?, '') LIMIT ?"  # the sender of a tip is ''
 )
 _MENTIONED = (
     "SELECT count(*) FROM (SELECT DISTINCT m.seq FROM mentions m JOIN entries e ON e.timeline=m.timeline AND e.seq=m.seq"
-    " WHERE m.timeline=? AND m.user_id IN (?, '') AND m.seq>? AND e.kind=0 AND e.sender<>?) AS calls"
+    f" WHERE m.timeline=? AND m.user_id IN (?, '') AND m.seq>? AND e.kind IN ({MESSAGE},{UNLISTED}) AND e.sender<>?) AS calls"
 )
 
 
@@ -66,19 +75,32 @@ class ConversationStore:
 def page(user: str, offset: int, limit: int, since: int) -> Operation[list[UserConversation]]:
     rows = yield Execute(
         "SELECT t.name, t.last_seq, t.last_time, c.read_seq, c.floor, t.floor, e.seq, e.time, e.tail, e.kind,"
-        " t.act_seq, c.peer_read_seq, c.pinned, c.muted, c.draft"
+        " t.act_seq, c.peer_read_seq, c.pinned, c.muted, c.draft, t.id"
         " FROM contacts c JOIN timelines t ON t.id=c.timeline"
         f" LEFT JOIN entries e ON e.timeline=t.id AND e.seq={_LAST_MESSAGE}"
         " WHERE c.user_id=? AND (t.last_time>=? OR c.read_time>=?) ORDER BY t.last_time DESC, t.id DESC LIMIT ? OFFSET ?",
         (user, since, since, limit, offset),
     )
     found: list[UserConversation] = []
-    for name, last_seq, time, read, own, all, seq, at, tail, kind, acts, peer_read, pinned, muted, draft in rows:
+    for name, last_seq, time, read, own, all, seq, at, tail, kind, acts, peer_read, pinned, muted, draft, number in rows:
         last = StoredEntry(seq, at, tail, kind) if seq is not None else None
+        if name.startswith("group\x1f") and last_seq > (seq or 0):
+            last = (yield from _last_targeted(number, seq or 0, user)) or last
         found.append(
             UserConversation(name, last_seq, time, read, max(own, all), last, acts, peer_read, pinned, bool(muted), draft)
         )
     return found
+
+
+def _last_targeted(timeline: int, after: int, user: str) -> Operation[StoredEntry | None]:
+    """Select the newest message to `user` alone after a seq."""
+    rows = yield Execute(_TARGETED, (timeline, after, _TARGETED_AT_ONCE))
+    for row in rows:
+        payload = decode_payload(row[2])
+        unlisted = isinstance(payload.control, MessageControl) and payload.control.no_last
+        if user in payload.audience and not unlisted:
+            return StoredEntry(*row)
+    return None
 
 
 def unread(user: str, timelines: Sequence[str]) -> Operation[list[Unread]]:

@@ -12,7 +12,10 @@ from ...ids import ConversationKey, ConversationType
 from ...protocol.entries import EntryPayload
 from ...protocol.media import MediaRef
 
-MESSAGE, ACTION, RECALLED = 0, 1, 2  # kinds of entries; only messages are unread
+# Kinds of entries. MESSAGE and UNLISTED count as unread; ACTION, UNLISTED, HIDDEN and TARGETED are never the last message,
+# except that the audience of a TARGETED entry sees it as the last one.
+MESSAGE, ACTION, RECALLED, UNCOUNTED, UNLISTED, HIDDEN, TARGETED = range(7)
+RECALLED_KINDS = {MESSAGE: RECALLED, UNCOUNTED: RECALLED, UNLISTED: HIDDEN}  # other kinds stay when a message is recalled
 
 
 def c2c_timeline(one: str, other: str) -> str:
@@ -65,6 +68,7 @@ class NewEntry(msgspec.Struct, frozen=True, gc=False):
     kind: int = MESSAGE
     receipt: bool = False  # the sender requested read receipts
     mentions: tuple[str, ...] = ()  # user ids; "" mentions all members
+    audience: tuple[str, ...] = ()  # the only users who may see the entry, whose content is granted to them
 
     @property
     def has_requests(self) -> bool:
@@ -112,7 +116,7 @@ class StoredAction:
 
 
 class StoredEntry(msgspec.Struct, frozen=True, gc=False):
-    """An entry of a timeline. `kind` is MESSAGE, ACTION or RECALLED."""
+    """An entry of a timeline. `kind` is MESSAGE, ACTION, RECALLED, or one of the kinds with fewer effects."""
 
     seq: int
     time: int

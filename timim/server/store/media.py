@@ -14,11 +14,13 @@ from functools import partial
 from ...errors import InvalidArgument, InvalidElem, RateLimited
 from ...protocol.media import MediaRef
 from .entities import Blob, Upload
+from .entries import TARGETED
 from .operation import Execute, Operation, Row, SqlEngine, first_row
 
 COLLECT_AT_ONCE = 500  # rows of one kind in one transaction
-_MAY_READ = (  # a row of `contacts` lets the user read the timeline from its floor on
+_MAY_READ = (  # a row of `contacts` lets the user read the timeline from its floor on; a targeted entry has grants
     "(b.owner=? OR EXISTS(SELECT 1 FROM media_refs r JOIN contacts c ON c.timeline=r.timeline AND c.user_id=?"
+    f" JOIN entries e ON e.timeline=r.timeline AND e.seq=r.seq AND e.kind<>{TARGETED}"
     " WHERE r.uuid=b.uuid AND r.seq>=c.floor) OR EXISTS(SELECT 1 FROM media_grants g WHERE g.uuid=b.uuid AND g.user_id=?))"
 )
 _BLOB = "SELECT b.uuid, o.object, o.hash, o.size, o.parts FROM media_objects o JOIN media_blobs b ON b.object=o.object"

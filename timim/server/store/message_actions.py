@@ -24,7 +24,7 @@ from ...protocol.entries import (
     encode_payload,
 )
 from . import media, timelines
-from .entries import ACTION, MESSAGE, RECALLED, Appended, NewAction, NewEntry, StoredAction, StoredEntry
+from .entries import ACTION, RECALLED_KINDS, Appended, NewAction, NewEntry, StoredAction, StoredEntry
 from .operation import Execute, Operation, SqlEngine, first_row
 
 
@@ -86,9 +86,10 @@ def apply(action: NewAction) -> Operation[StoredAction]:
             if reactions is None:
                 return (yield from _existing(action, state.react_seq, target))
             facts.reactions = reactions
+    action.tail.audience = tail.audience
     done = yield from timelines.append(replace(entry, tail=encode_payload(action.tail)))
     _change(tail, state, action, done)
-    kind = RECALLED if facts.kind == MessageActionKind.RECALL else MESSAGE
+    kind = RECALLED_KINDS.get(target.kind, target.kind) if facts.kind == MessageActionKind.RECALL else target.kind
     changed = StoredEntry(target.seq, target.time, encode_payload(tail), kind)
     yield Execute(
         "UPDATE entries SET tail=?, kind=? WHERE timeline=(SELECT id FROM timelines WHERE name=?) AND seq=?",
@@ -98,6 +99,8 @@ def apply(action: NewAction) -> Operation[StoredAction]:
     if facts.kind != MessageActionKind.REACT:  # the message gives no access any more to the content of its former body
         yield Execute("DELETE FROM media_refs WHERE timeline=? AND seq=?", (line[0], target.seq))
         yield from media.refer(action.sender, line[0], target.seq, action.media, action.time)
+        for user in tail.audience if action.media else ():
+            yield from media.grant(action.sender, user, action.media, action.time)
     return StoredAction(done.seq, done.time, encode_payload(action.tail), True, changed)
 
 

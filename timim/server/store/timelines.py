@@ -102,6 +102,8 @@ def append(entry: NewEntry) -> Operation[Appended]:
     failpoint("after-insert")
     if entry.media:
         yield from media.refer(entry.sender, timeline, seq, entry.media, entry.time)
+        for user in entry.audience:
+            yield from media.grant(entry.sender, user, entry.media, entry.time)
     if entry.has_requests:
         yield from receipts.insert_requests(timeline, seq, entry)
     if seq == 1 and entry.contacts:

@@ -138,7 +138,7 @@ class PostgresEngine:
 
     async def append(self, entry: NewEntry) -> Appended:
         """Queue an append. Waiting appends are executed in one statement."""
-        if entry.media:  # rare, and the sender's access to the content is checked first
+        if entry.media or entry.kind:  # rare: the sender's access to content is checked first, and the statement has no kinds
             return await self.submit(partial(timelines.append, entry))
         self._check_open()
         result: Appended = await self._queue.submit(_QueuedWrite(entry=entry))

@@ -1,0 +1,109 @@
+"""The options of a message that restrict its receivers or its effects, from the fields of Tencent's requests.
+
+A field that Tencent Chat knows and timim does not serve is refused, so that no sender relies on an effect that does not happen.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ...errors import InvalidArgument
+from ...ids import checked_user_id
+from ...protocol.entries import MessageControl
+from ...protocol.messages import NO_CONTROL, ControlField, SendC2CRequest, SendGroupRequest
+
+LIFE_LIMIT_S = 7 * 86_400  # Tencent's longest MsgLifeTime; a longer one counts as this one
+RECEIVERS_LIMIT = 50
+_CONTROLS = ("NoUnread", "NoLastMsg", "WithMuteNotifications")
+_C2C, _GROUP = 90001, 10004  # Tencent's codes of an invalid parameter
+
+
+class SendOptions(msgspec.Struct, frozen=True, gc=False):
+    """The options of one message.
+
+    Attributes:
+        online: Push the message to devices that are online now, and do not store it.
+        receivers: The only members of the group who get the message; all members if it is empty.
+        control: The effects that the message does not have.
+        life_s: Seconds after which the message is not delivered as new; 0 for no limit.
+    """
+
+    online: bool = False
+    receivers: tuple[str, ...] = ()
+    control: MessageControl = NO_CONTROL
+    life_s: int = 0
+
+    @property
+    def targeted(self) -> bool:
+        """True if only some members of the group get the message."""
+        return bool(self.receivers)
+
+
+PLAIN = SendOptions()
+
+
+def c2c_options(body: SendC2CRequest) -> SendOptions:
+    """Return the options of a C2C message.
+
+    Raises:
+        InvalidArgument: A field has a value that is not served (90001).
+    """
+    for name, value, served in (
+        ("SyncOtherMachine", body.sync_other_machine, 1),
+        ("IsNeedReadReceipt", body.receipt, 0),
+        ("SupportMessageExtension", body.extensible, 0),
+    ):
+        if value not in (0, served):
+            raise InvalidArgument(f"{name} {value} is not supported; leave it out, or set it to {served}", code=_C2C)
+    _require_callbacks(body.without_callbacks, _C2C)
+    life = body.msg_life_time
+    if not isinstance(life, msgspec.UnsetType) and life < 0:
+        raise InvalidArgument(f"MsgLifeTime must be 0 (online message) or more seconds, not {life}", code=_C2C)
+    online = bool(body.online_only) or life == 0
+    control = _control(body.control, _C2C)
+    if isinstance(life, msgspec.UnsetType) and not online and control is NO_CONTROL:
+        return PLAIN
+    life_s = min(life, LIFE_LIMIT_S) if not isinstance(life, msgspec.UnsetType) and not online else 0
+    return SendOptions(online, (), control, life_s)
+
+
+def group_options(body: SendGroupRequest) -> SendOptions:
+    """Return the options of a message to a group.
+
+    Raises:
+        InvalidArgument: A field has a value that is not served, or To_Account has too many accounts (10004).
+    """
+    if body.extensible:
+        raise InvalidArgument("SupportMessageExtension 1 is not supported; leave it out, or set it to 0", code=_GROUP)
+    if body.topic_id:
+        raise InvalidArgument("TopicId is not supported, because groups have no topics; leave it out", code=_GROUP)
+    _require_callbacks(body.without_callbacks, _GROUP)
+    control = _control(body.control, _GROUP)
+    if not body.receivers and not body.online_only and control is NO_CONTROL:
+        return PLAIN
+    if len(body.receivers) > RECEIVERS_LIMIT:
+        text = f"To_Account has {len(body.receivers)} accounts; the limit is {RECEIVERS_LIMIT}; send several messages"
+        raise InvalidArgument(text, code=_GROUP)
+    receivers = tuple(dict.fromkeys(checked_user_id(user) for user in body.receivers))
+    if receivers and body.receipt:
+        raise InvalidArgument("NeedReadReceipt is not supported with To_Account; leave one of them out", code=_GROUP)
+    return SendOptions(bool(body.online_only), receivers, control)
+
+
+def _require_callbacks(named: list[str], code: int) -> None:
+    if named:
+        raise InvalidArgument(
+            "ForbidCallbackControl is not supported; leave it out: all configured callbacks are made", code=code
+        )
+
+
+def _control(field: ControlField, code: int) -> MessageControl:
+    """Return the control of either form. WithMuteNotifications changes nothing: muted receivers get no offline push."""
+    if isinstance(field, MessageControl):
+        excluded = MessageControl(no_unread=int(field.no_unread), no_last=int(field.no_last))
+        return excluded if excluded != NO_CONTROL else NO_CONTROL
+    if unknown := [name for name in field if name not in _CONTROLS]:
+        text = f"SendMsgControl {unknown[0][:40]!r} is not supported; use {', '.join(_CONTROLS)}"
+        raise InvalidArgument(text, code=code)
+    control = MessageControl(no_unread=int("NoUnread" in field), no_last=int("NoLastMsg" in field))
+    return control if field else NO_CONTROL
