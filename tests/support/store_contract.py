@@ -19,13 +19,17 @@ from timim.server.store.base import (
     MsgKey,
     NewAction,
     NewEntry,
+    ReadVersions,
+    StaleRead,
     Store,
     StoredEntry,
     StoredGroup,
+    VersionCheck,
+    VersionedKind,
     c2c_timeline,
     group_timeline,
 )
-from timim.server.store.mutations import InsertGroup, InsertMembers, SetBlocked
+from timim.server.store.mutations import DissolveGroup, InsertGroup, InsertMembers, SetBlocked, SetMember
 
 LINE = c2c_timeline("bob", "alice")
 Open = Callable[[], Awaitable[Store]]
@@ -51,6 +55,42 @@ async def told(store: Store, text: bytes = b'["said"]') -> None:
 
 class StoreContract:
     """The contract of the server's store. The fixture `opens` of a subclass opens its store."""
+
+    async def test_an_entry_is_stored_only_while_what_it_was_decided_from_is_current(self, opens: Open) -> None:
+        store = await opens()
+        await store.accounts.ensure("alice")
+        group = StoredGroup("g", "Public", "team", "alice", 1, {"alice": Member("Owner")})
+        await store.apply([InsertGroup(group)], [])
+        await store.apply([SetBlocked("bob", "carol", 5)], [], ReadVersions({}, {"bob": 0}))
+        current = (
+            VersionCheck(VersionedKind.ACCOUNT, "alice", 1),
+            VersionCheck(VersionedKind.GROUP, "g", 1),
+            VersionCheck(VersionedKind.RELATIONSHIPS, "bob", 1),
+            VersionCheck(VersionedKind.RELATIONSHIPS, "nobody", 0),
+        )
+        assert not await store.outdated(current)
+        first = await store.timelines.append(replace(entry(1), checks=current))
+        pending = tuple(check._replace(version=check.version + 1) for check in current)  # changes that are not committed yet
+        await store.timelines.append(replace(entry(2), checks=pending))
+        await store.accounts.ensure("alice", nickname="Alice")
+        await store.apply([SetBlocked("bob", "dave", 5)], [], ReadVersions({}, {"bob": 1}))
+        await store.apply([SetMember("g", "alice", Member("Owner", name_card="a"))], [], ReadVersions({"g": 1}, {}))
+        for check in current[:3]:
+            assert await store.outdated([current[3], check])
+            others = [store.timelines.append(entry(10 + n)) for n in range(3)]
+            refused = store.timelines.append(replace(entry(3), checks=(current[3], check)))
+            results = await asyncio.gather(*others[:2], refused, others[2], return_exceptions=True)
+            assert isinstance(results[2], StaleRead)
+            assert not any(isinstance(one, BaseException) for one in results[:2] + results[3:])
+            with pytest.raises(StaleRead):
+                await store.message_actions.apply(msgspec.structs.replace(act("react", 1, reaction="x"), checks=(check,)))
+            with pytest.raises(StaleRead):
+                await store.apply([SetBlocked("eve", "dave", 5)], [entry(4)], ReadVersions({}, {"eve": 0}), [check])
+        assert (await store.timelines.append(replace(entry(1), checks=current))).seq == first.seq  # a retry
+        assert (await store.timelines.page(LINE, 1, 99, 99)).last_seq == 5
+        assert "dave" not in (await store.accounts.relationships("eve")).blocked
+        await store.apply([DissolveGroup("g", ("alice",))], [], ReadVersions({"g": 2}, {}))
+        assert await store.outdated([VersionCheck(VersionedKind.GROUP, "g", 9)])
 
     async def test_entries_sent_together_are_numbered_in_the_order_of_the_calls(self, opens: Open) -> None:
         store = await opens()

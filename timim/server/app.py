@@ -160,7 +160,7 @@ class Server:
         parts.callback(listener.close)
         self._port = listener.getsockname()[1]
         bus = _nats(settings, self.app_id, store, metrics) if settings.bus else LocalBus()
-        entities = EntityCache(store, bus)
+        entities = EntityCache(store, bus, shared=bool(settings.bus))
         integrations = Integrations(settings, store, entities, bus, app_id=self.app_id, now=self._now)
         device_slots = DeviceSlots(settings.devices, store.device_slots, self._fanout)
         bus.join(BusListener(self._fanout, entities, device_slots, integrations, random.Random()))

@@ -15,7 +15,7 @@ from ..social import friend_rules
 from ..social.changesets import Changeset, relation
 from ..social.friend_rules import Person
 from .profiles import acting
-from .registry import HandlerRegistry, RequestContext, retry_when_stale
+from .registry import HandlerRegistry, RequestContext, run_current
 
 HANDLERS = HandlerRegistry()
 
@@ -53,7 +53,7 @@ async def _each(
     await _person(context, actor)
     for user in wanted:
         try:
-            code, info = await retry_when_stale(context, partial(_one, context, actor, user, act))
+            code, info = await run_current(context, partial(_one, context, actor, user, act))
         except TimimError as exc:
             code, info = exc.code, exc.info
         reply.items.append(wire.FriendResult(account=user, code=code, info=info))

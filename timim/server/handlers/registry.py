@@ -30,6 +30,7 @@ from ..sessions.fanout import Fanout
 from ..sessions.session import Session
 from ..settings import Settings
 from ..social.apply import ChangesetApplier
+from ..social.cached_reads import CachedReads
 from ..social.entity_cache import EntityCache
 from ..store.base import StaleRead, Store
 
@@ -132,7 +133,7 @@ class HandlerRegistry:
         try:
             asked = decode(command.body, body)
             failpoint("after-decode")
-            reply: Reply = await retry_when_stale(context, partial(handler, context, asked))
+            reply: Reply = await run_current(context, partial(handler, context, asked))
         except TimimError as exc:
             return error_reply(exc)
         except Exception:
@@ -141,19 +142,35 @@ class HandlerRegistry:
         return reply
 
 
-async def retry_when_stale(context: RequestContext, work: Callable[[], Awaitable[T]]) -> T:
-    """Run `work`, and again each time it raises StaleRead, up to ATTEMPTS_LIMIT times.
+async def run_current(context: RequestContext, work: Callable[[], Awaitable[T]]) -> T:
+    """Run `work`, and again while it used cached entities that another node has changed, up to ATTEMPTS_LIMIT times.
 
-    StaleRead means that another node changed the data first; nothing was stored, and the cache dropped the stale values.
+    A result or a refusal is returned only if the cached entities that `work` used are the current ones. What `work` stores is
+    checked in the transaction that stores it, which raises StaleRead; then nothing was stored.
     """
-    for attempt in range(ATTEMPTS_LIMIT - 1):
-        try:
-            return await work()
-        except StaleRead:
-            context.services.metrics.stale.inc()
-            # a random wait, because nodes that retry in step would conflict again
-            await asyncio.sleep(_random.random() * min(STALE_WAIT_S * 2**attempt, STALE_WAIT_LIMIT_S))
-    return await work()
+    entities = context.services.entities
+    stale = StaleRead("other nodes keep changing the entities of this request")
+    if not entities.shared:  # no other node changes the store
+        return await work()
+    with CachedReads() as reads:
+        for attempt in range(ATTEMPTS_LIMIT):
+            if attempt:
+                context.services.metrics.stale.inc()
+                # a random wait, because nodes that retry in step would conflict again
+                await asyncio.sleep(_random.random() * min(STALE_WAIT_S * 2 ** (attempt - 1), STALE_WAIT_LIMIT_S))
+            try:
+                result = await work()
+            except StaleRead as exc:
+                entities.forget(reads)
+                stale = exc
+                continue
+            except TimimError:
+                if reads.stored or not await entities.is_outdated(reads):
+                    raise
+            else:
+                if reads.stored or not await entities.is_outdated(reads):
+                    return result
+    raise stale
 
 
 def error_reply(exc: TimimError) -> Reply:

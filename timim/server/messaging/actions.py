@@ -21,6 +21,7 @@ from ...protocol.media import MediaRef
 from ...protocol.notices import SERVER_ELEMS
 from ...util.failpoints import failpoint
 from ..bus.base import Bus, Event
+from ..social.cached_reads import current_checks, note_stored
 from ..social.entity_cache import EntityCache
 from ..social.group_permissions import Permission, is_allowed, require, role_of
 from ..store.base import (
@@ -264,10 +265,12 @@ class ActionPoster:
             media,
             self._limits.reactions_per_message,
             self._limits.users_per_reaction,
+            current_checks(),
         )
 
     async def _execute(self, new: NewAction, request: ActionRequest, destination: Destination) -> ActionResult:
         stored = await self._store.message_actions.apply(new)
+        note_stored()
         target = decode_payload(stored.target.tail)
         group = bool(target.to_group_id)
         if not stored.seq:

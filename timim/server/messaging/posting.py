@@ -6,7 +6,6 @@ is not stored.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
@@ -23,6 +22,7 @@ from ..bus.base import Bus, Event
 from ..integrations.service import Integrations
 from ..integrations.webhooks import ApprovedMessage
 from ..metrics import Metrics
+from ..social.cached_reads import current_checks, note_stored
 from ..social.entity_cache import EntityCache
 from ..store.base import (
     HIDDEN,
@@ -32,6 +32,7 @@ from ..store.base import (
     UNLISTED,
     MsgKey,
     NewEntry,
+    StaleRead,
     Store,
     StoredAccount,
     timeline_of,
@@ -39,8 +40,10 @@ from ..store.base import (
 from .admission import MessageRules
 from .destinations import Destination, audience, resolve
 from .send_options import PLAIN, SendOptions
+from .sender_lane import SenderLane
 from .validation import OutgoingMessage
 
+ATTEMPTS_LIMIT = 5  # a second attempt reads its entities, so that only a refusal can need a third one
 ANY_MEMBER = (1 << 62) - 1  # a seq that every member may see, for group messages without a seq
 PUBLISH_AGAIN_S = 60.0  # a resend in this time is published again, because the first node may have died before it published
 
@@ -51,6 +54,35 @@ class PostResult(msgspec.Struct, frozen=True, gc=False):
     seq: int
     time: int
     sender: SenderInfo | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Attempt:
+    """A message that is being posted, possibly several times.
+
+    Attributes:
+        media: The content that the message refers to.
+        approved: The message as the back end approved it; None before.
+        failed: The message has failed, and precedes later messages of the sender.
+    """
+
+    def __init__(self, outgoing: OutgoingMessage, media: tuple[MediaRef, ...], lane: SenderLane) -> None:
+        self.outgoing = outgoing
+        self.lane = lane
+        self.media = media
+        self.approved: ApprovedMessage | None = None
+        self.failed = False
+
+    def fail(self) -> None:
+        """Make later messages of the sender wait for this one."""
+        if not self.failed:
+            self.failed = True
+            self.lane.fail()
+
+    def mend(self) -> None:
+        """Let later messages of the sender go on."""
+        if self.failed:
+            self.failed = False
+            self.lane.mend()
 
 
 class MessagePoster:
@@ -74,7 +106,7 @@ class MessagePoster:
         self._integrations = integrations
         self._metrics = metrics
         self._now = now
-        self._sender_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._lanes: WeakValueDictionary[str, SenderLane] = WeakValueDictionary()
 
     async def post(self, outgoing: OutgoingMessage, key: ConversationKey) -> PostResult:
         """Store a message, and push it to the devices of its receivers.
@@ -99,33 +131,62 @@ class MessagePoster:
         """
         if outgoing.lookup_only:
             return await self._lookup(outgoing, timeline_of(outgoing.sender, key))
-        media = self._rules.validator.check(outgoing)
-        async with self._sender_lock(outgoing.sender):
-            sender = await self._entities.account(outgoing.sender)
-            destination = await resolve(self._entities, outgoing.sender, key)
-            approved = ApprovedMessage(outgoing.msg_body, outgoing.cloud_custom_data)
-            if self._integrations.before_send.applies(group=bool(destination.group_id)):
+        attempt = _Attempt(outgoing, self._rules.validator.check(outgoing), self._lane(outgoing.sender))
+        try:
+            for _ in range(ATTEMPTS_LIMIT):
+                try:
+                    return await self._post(attempt, key)
+                except StaleRead:
+                    self._metrics.stale.inc()
+                    self._entities.forget_used()
+            raise StaleRead("other nodes keep changing the entities of this message")
+        finally:
+            attempt.mend()
+
+    async def _post(self, attempt: _Attempt, key: ConversationKey) -> PostResult:
+        """Decide and store a message. Raises StaleRead if it was decided from outdated entities; nothing was stored then."""
+        outgoing, lane = attempt.outgoing, attempt.lane
+        async with lane.turn(again=attempt.failed):
+            sender, destination = await self._resolve(outgoing, key)
+            if attempt.approved is None and self._integrations.before_send.applies(group=bool(destination.group_id)):
                 asked = await self._run_before_send_webhook(outgoing, destination)
                 if isinstance(asked, PostResult):
                     return asked
                 if asked.msg_body is not outgoing.msg_body:  # a body that the back end replaced must pass the same checks
-                    media = self._rules.validator.check(replace(outgoing, msg_body=asked.msg_body))
-                approved, destination = asked, await resolve(self._entities, outgoing.sender, key)
+                    attempt.media = self._rules.validator.check(replace(outgoing, msg_body=asked.msg_body))
+                attempt.approved = asked
+                sender, destination = await self._resolve(outgoing, key)
+            while lane.blocked and not attempt.failed:  # a message of this sender failed since
+                await lane.wait_until_mended()
+                sender, destination = await self._resolve(outgoing, key)
+        approved = attempt.approved or ApprovedMessage(outgoing.msg_body, outgoing.cloud_custom_data)
         try:
             destination.check_message(self._rules.admission, outgoing)
         except ServerRefused as exc:
-            return await self._existing_or_raise(outgoing, destination.timeline, exc)
+            return await self._existing_or_raise(attempt, destination.timeline, exc)
         payload = _payload(outgoing, approved, sender)
         destination.address(payload, sender)
         packed = encode_payload(payload)
         if destination.is_online_only(outgoing):
-            return await self._push_online(outgoing, destination, packed, media)
-        entry = self._entry(outgoing, destination.timeline, packed, contacts=destination.contacts, media=media)
-        return await self._append(entry, destination, outgoing.origin, destination.sender_info(sender))
+            return await self._push_online(outgoing, destination, packed, attempt.media)
+        entry = self._entry(outgoing, destination.timeline, packed, contacts=destination.contacts, media=attempt.media)
+        if self._entities.shared:
+            entry = replace(entry, order=lane, generation=lane.generation)
+        attempt.mend()  # the submitted message precedes all that are decided from now on
+        try:
+            return await self._append(entry, destination, outgoing.origin, destination.sender_info(sender))
+        except StaleRead:
+            attempt.failed = True  # the store has noted it in the lane
+            raise
+
+    async def _resolve(self, outgoing: OutgoingMessage, key: ConversationKey) -> tuple[StoredAccount, Destination]:
+        sender = await self._entities.account(outgoing.sender)
+        return sender, await resolve(self._entities, outgoing.sender, key)
 
     async def _push_online(
         self, outgoing: OutgoingMessage, destination: Destination, packed: bytes, media: tuple[MediaRef, ...]
     ) -> PostResult:
+        await self._entities.require_current()
         receivers = destination.online_receivers(outgoing)
         for user in receivers if media else ():
             await self._store.media.grant(outgoing.sender, user, media, now=int(self._now()))
@@ -143,6 +204,7 @@ class MessagePoster:
         self, entry: NewEntry, destination: Destination, origin: int, sender: SenderInfo | msgspec.UnsetType
     ) -> PostResult:
         appended = await self._store.timelines.append(entry)
+        note_stored()
         group_id = destination.group_id
         rendered = render_entry(entry.tail, seq=appended.seq, time=appended.time, group=bool(group_id))
         if entry.audience:  # sent to each of them, because the other members must not receive it on any node
@@ -178,27 +240,34 @@ class MessagePoster:
             facts, outgoing.msg_body, outgoing.cloud_custom_data, group=bool(destination.group_id)
         )
 
-    def _sender_lock(self, sender: str) -> asyncio.Lock:
-        """Return the lock that keeps one sender's messages in order while their sender and destination are read.
+    def _lane(self, sender: str) -> SenderLane:
+        """Return the lane that keeps one sender's messages in order while they are decided.
 
-        Nothing is awaited between the lock and the store, so the messages get their seqs in order even if only the first one
-        had to wait for a read.
+        Nothing is awaited between a decision in the lane and the store, so the messages get their seqs in order even if only
+        the first one had to wait for a read.
         """
-        lock = self._sender_locks.get(sender)
-        if lock is None:
-            lock = self._sender_locks[sender] = asyncio.Lock()
-        return lock
+        lane = self._lanes.get(sender)
+        if lane is None:
+            lane = self._lanes[sender] = SenderLane()
+        return lane
 
-    async def _existing_or_raise(self, outgoing: OutgoingMessage, timeline: str, refusal: ServerRefused) -> PostResult:
-        """Return the seq of a retry, to which later restrictions do not apply, or raise the refusal."""
-        existing = await self._store.timelines.find_existing(self._entry(outgoing, timeline, b""))
-        if existing is None:
-            raise refusal
-        return PostResult(existing.seq, existing.time)
+    async def _existing_or_raise(self, attempt: _Attempt, timeline: str, refusal: ServerRefused) -> PostResult:
+        """Return the seq of a retry, to which later restrictions do not apply, or raise the refusal.
+
+        Raises:
+            StaleRead: The refusal was decided from outdated entities.
+        """
+        attempt.fail()  # later messages of the sender wait until this one is refused or sent
+        existing = await self._store.timelines.find_existing(self._entry(attempt.outgoing, timeline, b""))
+        if existing is not None:
+            return PostResult(existing.seq, existing.time)
+        await self._entities.require_current()
+        attempt.mend()
+        raise refusal
 
     async def _lookup(self, outgoing: OutgoingMessage, timeline: str) -> PostResult:
         """Return the seq of the sender's msg_id with any body, or seq 0 if no such message is stored or being stored."""
-        async with self._sender_lock(outgoing.sender):
+        async with self._lane(outgoing.sender).turn(again=False):
             asked = replace(self._entry(outgoing, timeline, b""), fingerprint=b"")
         existing = await self._store.timelines.find_existing(asked)
         return PostResult(existing.seq, existing.time) if existing is not None else PostResult(0, 0)
@@ -226,6 +295,7 @@ class MessagePoster:
             receipt=outgoing.receipt,
             mentions=outgoing.mentions,
             kind=_kind(outgoing.options),
+            checks=current_checks(),
             audience=audience(outgoing),
         )
 

@@ -20,13 +20,18 @@ from ..store.base import (
     NewEntry,
     ReadVersions,
     Relationships,
+    StaleRead,
     Store,
     StoredAccount,
     StoredGroup,
+    VersionCheck,
+    VersionedKind,
     group_timeline,
 )
+from .cached_reads import CachedReads, current
 
 T = TypeVar("T")
+ACCOUNT, GROUP, RELATIONSHIPS = VersionedKind
 
 CACHE_LIMIT = 100_000  # entities of each kind, at most about 50 MB; the oldest are evicted first
 UNKNOWN_FLOOR = 1 << 62  # a first visible seq that only the commit determines: until then the member sees nothing
@@ -35,9 +40,11 @@ UNKNOWN_FLOOR = 1 << 62  # a first visible seq that only the commit determines: 
 class EntityCache:
     """The cached accounts, groups and relationships of one node. Changes are announced to other nodes over the bus."""
 
-    def __init__(self, store: Store, bus: Bus) -> None:
+    def __init__(self, store: Store, bus: Bus, *, shared: bool = False) -> None:
+        """Create a cache; `shared` is True if other nodes change the entities of the same store."""
         self._store = store
         self._bus = bus
+        self.shared = shared
         self._trusting = True  # False while other nodes cannot announce their changes
         self._invalidations = 0  # number of invalidations: an entity that was read during one may be stale
         self._stale: set[tuple[str, str]] = set()  # cached entities that must be read again before use
@@ -57,6 +64,9 @@ class EntityCache:
             if account is None:
                 raise UnknownUser(f"there is no account {user!r}; an account is created by its first login")
             account = self._cache_read(self._accounts, "account", user, account, learned)
+            _note_read(ACCOUNT, user)
+        elif self.shared:
+            _note_use(ACCOUNT, user, account.version)
         return account
 
     async def ensure_account(self, user: str, *, nickname: str = "", face_url: str = "") -> StoredAccount:
@@ -81,6 +91,9 @@ class EntityCache:
                 self._groups.pop(group_id, None)
                 raise UnknownGroup(f"there is no group {group_id!r}")
             group = self._cache_read(self._groups, "group", group_id, group, learned)
+            _note_read(GROUP, group_id)
+        elif self.shared:
+            _note_use(GROUP, group_id, group.version)
         return group
 
     async def group_for(self, user: str, group_id: str) -> StoredGroup:
@@ -100,7 +113,40 @@ class EntityCache:
             relationships = self._cache_read(self._relationships, "relationships", user, found, learned)
             if known is not None and relationships is found:
                 relationships = self._relationships[user] = _overwrite(known, found)
+            _note_read(RELATIONSHIPS, user)
+        elif self.shared:
+            _note_use(RELATIONSHIPS, user, relationships.version)
         return relationships
+
+    async def is_outdated(self, reads: CachedReads) -> bool:
+        """Return True if another node has changed an entity that a request used from the cache. Raises StorageError."""
+        checks = reads.checks()
+        if not checks or not await self._store.outdated(checks):
+            return False
+        self.forget(reads)
+        return True
+
+    def forget(self, reads: CachedReads) -> None:
+        """Mark as stale all entities that a request used from the cache, so that its next attempt reads them."""
+        named = reads.keys_by_kind()
+        self.invalidate(Invalidation(accounts=named[ACCOUNT], groups=named[GROUP], relationships=named[RELATIONSHIPS]))
+        reads.clear()
+
+    def forget_used(self) -> None:
+        """Mark as stale all entities that this request used from the cache."""
+        if (reads := current()) is not None:
+            self.forget(reads)
+
+    async def require_current(self) -> None:
+        """Check the entities that this request used from the cache, before an effect that no transaction checks.
+
+        Raises:
+            StaleRead: Another node changed one of them.
+            StorageError: The store failed.
+        """
+        reads = current()
+        if reads is not None and (checks := reads.checks()) and await self._store.outdated(checks):
+            raise StaleRead("another node changed an entity from which this request was decided")
 
     def invalidate(self, facts: Invalidation) -> None:
         """Mark entities as stale that another node changed."""
@@ -152,18 +198,26 @@ class EntityCache:
             StorageError: The store failed.
         """
         decided = self._read_versions(changes)
-        stored = self._store.apply(changes, entries, decided)
+        reads = current()
+        checks = [check for check in reads.checks() if not _is_decided(check, decided)] if reads is not None else ()
+        stored = self._store.apply(changes, entries, decided, checks)
         self._under_way += 1
         for change in changes:
             self._apply_change(change)
         self._raise_versions(decided)
-        return self._commit(changes, entries, stored)
+        return self._commit(changes, entries, stored, reads)
 
     async def _commit(
-        self, changes: Sequence[Change], entries: Sequence[NewEntry], stored: Awaitable[list[Appended]]
+        self,
+        changes: Sequence[Change],
+        entries: Sequence[NewEntry],
+        stored: Awaitable[list[Appended]],
+        reads: CachedReads | None,
     ) -> list[Appended]:
         try:
             appended = await stored
+            if reads is not None:
+                reads.stored = True
         except TimimError:
             self._doubtful += changes
             raise
@@ -248,6 +302,22 @@ class EntityCache:
         for group_id in named.groups:
             self._groups.pop(group_id, None)
         self._stale |= {("relationships", user) for user in named.relationships if user in self._relationships}
+
+
+def _note_use(kind: VersionedKind, key: str, version: int) -> None:
+    if (reads := current()) is not None:
+        reads.use(kind, key, version)
+
+
+def _note_read(kind: VersionedKind, key: str) -> None:
+    if (reads := current()) is not None:
+        reads.read(kind, key)
+
+
+def _is_decided(check: VersionCheck, decided: ReadVersions) -> bool:
+    """Return True if the transaction of a changeset checks this version anyway, because the changeset changes the entity."""
+    held = {GROUP: decided.groups, RELATIONSHIPS: decided.relationships}.get(check.kind, {})
+    return check.key in held
 
 
 def _changed_entities(changes: Iterable[Change]) -> Invalidation:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from functools import partial
 
-from . import changeset, meta
+from . import changeset, meta, versions
 from .accounts import AccountStore
 from .conversations import ConversationStore
 from .delivery_cursors import DeliveryCursorStore
@@ -57,6 +57,7 @@ from .mutations import Change, StaleRead
 from .operation import SqlEngine
 from .receipts import ReceiptStore
 from .timelines import TimelineStore
+from .version_checks import VersionCheck, VersionedKind
 
 __all__ = [
     "ACTION",
@@ -90,6 +91,8 @@ __all__ = [
     "Unread",
     "Upload",
     "UserConversation",
+    "VersionCheck",
+    "VersionedKind",
     "c2c_timeline",
     "group_timeline",
     "system_timeline",
@@ -126,7 +129,11 @@ class Store:
         await self._engine.close()
 
     def apply(
-        self, changes: Sequence[Change], entries: Sequence[NewEntry], read: ReadVersions | None = None
+        self,
+        changes: Sequence[Change],
+        entries: Sequence[NewEntry],
+        read: ReadVersions | None = None,
+        checks: Sequence[VersionCheck] = (),
     ) -> Awaitable[list[Appended]]:
         """Write changes, then append entries, in one transaction.
 
@@ -135,14 +142,19 @@ class Store:
         Args:
             changes: Row changes, written in this order.
             entries: Entries that are appended after the changes.
-            read: Versions from which the changeset was decided.
+            read: Versions of the entities that change, from which the changeset was decided.
+            checks: Versions of other entities from which the changeset was decided.
 
         Raises:
             GroupExists: The id of a new group is taken.
             MsgIdConflict: An entry reuses the msg_id of another message.
             StaleRead: A version is no longer the current one; read the entities again and decide again.
         """
-        return self._engine.submit(partial(changeset.apply, changes, entries, read or ReadVersions()))
+        return self._engine.submit(partial(changeset.apply, changes, entries, read or ReadVersions(), checks))
+
+    async def outdated(self, checks: Sequence[VersionCheck]) -> bool:
+        """Return True if the entity of one of the checks has changed or does not exist any more."""
+        return await self._engine.read(partial(versions.outdated, checks))
 
     async def meta(self, key: str, default: str) -> str:
         """Return a persistent setting. If it does not exist, store and return `default`."""

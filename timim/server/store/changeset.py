@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import accounts, groups, timelines
+from . import accounts, groups, timelines, versions
 from . import mutations as ch
 from .entities import ReadVersions
 from .entries import Appended, NewEntry
 from .operation import Operation
+from .version_checks import VersionCheck
 
 
-def apply(changes: Sequence[ch.Change], entries: Sequence[NewEntry], read: ReadVersions) -> Operation[list[Appended]]:
+def apply(
+    changes: Sequence[ch.Change], entries: Sequence[NewEntry], read: ReadVersions, checks: Sequence[VersionCheck]
+) -> Operation[list[Appended]]:
     """Write changes, then append entries. Raises GroupExists, MsgIdConflict, StaleRead."""
     yield from groups.check_versions(read)
     yield from accounts.check_versions(read)
+    yield from versions.require_current(checks)
     for change in changes:
         if isinstance(change, ch.GroupChange):
             yield from groups.apply(change)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
 from ...ids import ConversationKey, ConversationType
 from ...protocol.entries import EntryPayload
 from ...protocol.media import MediaRef
+from .version_checks import VersionCheck
 
 # Kinds of entries. MESSAGE and UNLISTED count as unread; ACTION, UNLISTED, HIDDEN and TARGETED are never the last message,
 # except that the audience of a TARGETED entry sees it as the last one.
@@ -54,6 +55,16 @@ class MsgKey(NamedTuple):
     random: int
 
 
+class SendOrder(Protocol):
+    """The order of a sender's entries, which a failed check must not change."""
+
+    generation: int
+
+    def fail(self) -> None:
+        """Note that an entry was not stored; increases `generation`."""
+        ...
+
+
 class NewEntry(msgspec.Struct, frozen=True, gc=False):
     """A message to append. `msg_key` is None if the sender gave no deduplication key."""
 
@@ -68,12 +79,20 @@ class NewEntry(msgspec.Struct, frozen=True, gc=False):
     kind: int = MESSAGE
     receipt: bool = False  # the sender requested read receipts
     mentions: tuple[str, ...] = ()  # user ids; "" mentions all members
+    checks: tuple[VersionCheck, ...] = ()  # versions that must be current when the entry is stored
+    order: SendOrder | None = None  # of the sender's entries; an entry of an earlier `generation` is not stored
+    generation: int = 0
     audience: tuple[str, ...] = ()  # the only users who may see the entry, whose content is granted to them
 
     @property
     def has_requests(self) -> bool:
         """True if the entry mentions users or requests read receipts, so that more than one row is stored."""
         return self.receipt or bool(self.mentions)
+
+    @property
+    def is_overtaken(self) -> bool:
+        """True if an earlier entry of the sender failed after this one was submitted."""
+        return self.order is not None and self.generation != self.order.generation
 
 
 class Appended(msgspec.Struct, frozen=True, gc=False):
@@ -99,6 +118,7 @@ class NewAction(msgspec.Struct, frozen=True):
     media: tuple[MediaRef, ...] = ()  # content that the body of an edit refers to
     reactions_limit: int = 10
     reacting_limit: int = 100
+    checks: tuple[VersionCheck, ...] = ()  # versions that must be current when the action is stored
 
 
 @dataclass(frozen=True, slots=True)

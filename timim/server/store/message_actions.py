@@ -23,7 +23,7 @@ from ...protocol.entries import (
     decode_payload,
     encode_payload,
 )
-from . import media, timelines
+from . import media, timelines, versions
 from .entries import ACTION, RECALLED_KINDS, Appended, NewAction, NewEntry, StoredAction, StoredEntry
 from .operation import Execute, Operation, SqlEngine, first_row
 
@@ -38,6 +38,7 @@ class MessageActionStore:
         """Store an action and change its message in the same transaction.
 
         Raises:
+            StaleRead: A version of `checks` is no longer the current one.
             UnknownMessage: The timeline has no message with this seq.
             AlreadyRecalled: The message was recalled, so it cannot be edited or reacted to.
             LimitReached: The message has too many reactions, or too many users for one reaction.
@@ -61,6 +62,7 @@ def apply(action: NewAction) -> Operation[StoredAction]:
     """Store an action. Raises UnknownMessage, AlreadyRecalled, LimitReached, MsgIdConflict."""
     facts = action.tail.action
     assert isinstance(facts, EntryAction)
+    yield from versions.require_current(action.checks)
     # lock the timeline until the commit, so that no other action changes the message after it was read below
     line = yield from first_row("UPDATE timelines SET act_seq=act_seq WHERE name=? RETURNING id", action.timeline)
     target = yield from timelines.entry_at(action.timeline, facts.target)

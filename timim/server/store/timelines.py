@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from ...errors import MsgIdConflict
 from ...util.failpoints import failpoint
-from . import media, receipts
+from . import media, receipts, versions
 from .entries import Appended, NewEntry, StoredEntry, TimelinePage
+from .mutations import StaleRead
 from .operation import Execute, ExecuteMany, Operation, SqlEngine, first_row
 
 _LIST = "INSERT INTO contacts(user_id, timeline) VALUES(?,?) ON CONFLICT(user_id, timeline) DO NOTHING"
@@ -34,6 +35,7 @@ class TimelineStore:
         Raises:
             MsgIdConflict: The msg_id exists with another body.
             InvalidElem: The message refers to content that its sender may not read.
+            StaleRead: A version of `checks` is no longer the current one.
         """
         return await self._engine.append(entry)
 
@@ -67,7 +69,12 @@ class TimelineStore:
 
 
 def append(entry: NewEntry) -> Operation[Appended]:
-    """Append an entry, or return the existing one. Raises MsgIdConflict, InvalidElem."""
+    """Append an entry, or return the existing one. Raises MsgIdConflict, InvalidElem, StaleRead."""
+    if entry.checks and (yield from versions.outdated(entry.checks)):
+        known = (yield from find_existing(entry)) if entry.msg_key is not None else None
+        if known is None:
+            raise StaleRead("another node changed an entity from which this entry was decided")
+        return known
     rows = yield Execute(
         "UPDATE timelines SET last_seq=last_seq+1, last_time=CASE WHEN last_time>? THEN last_time ELSE ? END"
         " WHERE name=? RETURNING id, last_seq, last_time",

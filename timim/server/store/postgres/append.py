@@ -20,11 +20,12 @@ class Function(NamedTuple):
 
 
 FUNCTION = Function(
-    "timim_append_2",
+    "timim_append_3",
     """
-CREATE FUNCTION timim_append_2(names text[], times bigint[], senders text[], client_times bigint[], randoms bigint[],
+CREATE FUNCTION timim_append_3(names text[], times bigint[], senders text[], client_times bigint[], randoms bigint[],
   prints bytea[], tails bytea[], receipts boolean[], contact_rows bigint[], contact_users text[],
-  mention_rows bigint[], mention_users text[])
+  mention_rows bigint[], mention_users text[],
+  check_rows bigint[], check_kinds bigint[], check_keys text[], check_versions bigint[])
 RETURNS TABLE(number bigint, seq bigint, at bigint, known bytea) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
@@ -45,10 +46,24 @@ BEGIN
     JOIN msg_keys k ON k.timeline = i.id AND k.sender = i.sender AND k.client_time = i.client_time AND k.random = i.random
     JOIN entries e ON e.timeline = k.timeline AND e.seq = k.seq
   ),
+  outdated AS (
+    SELECT DISTINCT c.n, senders[c.n] AS sender
+    FROM unnest(check_rows, check_kinds, check_keys, check_versions) AS c(n, kind, key, version)
+    WHERE CASE c.kind
+      WHEN 1 THEN NOT EXISTS (SELECT 1 FROM accounts a WHERE a.user_id = c.key AND a.version <= c.version)
+      WHEN 2 THEN NOT EXISTS
+        (SELECT 1 FROM groups g WHERE g.group_id = c.key AND g.version <= c.version AND g.dissolved = 0)
+      ELSE EXISTS (SELECT 1 FROM circles r WHERE r.user_id = c.key AND r.version > c.version)
+    END
+  ),
+  stale AS (
+    SELECT DISTINCT i.n FROM input i JOIN outdated o ON o.sender = i.sender AND o.n <= i.n
+  ),
   fresh AS (
     SELECT i.*, CASE WHEN i.client_time IS NULL THEN i.n
       ELSE min(i.n) OVER (PARTITION BY i.id, i.sender, i.client_time, i.random) END AS first_n
     FROM input i WHERE NOT EXISTS (SELECT 1 FROM standing s WHERE s.n = i.n)
+      AND NOT EXISTS (SELECT 1 FROM stale x WHERE x.n = i.n)
   ),
   numbered AS (
     SELECT f.n, f.id, f.sender, f.client_time, f.random, f.print, f.tail, f.receipt,
@@ -81,22 +96,25 @@ BEGIN
   )
   SELECT s.n, s.seq, s.at, s.fingerprint FROM standing s
   UNION ALL
+  SELECT x.n, 0, 0, NULL FROM stale x WHERE NOT EXISTS (SELECT 1 FROM standing s WHERE s.n = x.n)
+  UNION ALL
   SELECT f.n, m.seq, m.at, CASE WHEN f.n = f.first_n THEN NULL ELSE m.print END
   FROM fresh f JOIN numbered m ON m.n = f.first_n;
 END $$
 """,
 )
-CALL = f"SELECT * FROM {FUNCTION.name}($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)"
+CALL = f"SELECT * FROM {FUNCTION.name}($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)"
 
 
 def arguments(entries: Sequence[NewEntry]) -> tuple[list[Any], ...]:
     """Return the arguments of the function for these entries.
 
-    Each row that the function returns is (number of the entry, counted from 1; seq; time; fingerprint of the existing
-    entry, or None for a new one).
+    Each row that the function returns is (number of the entry, counted from 1; seq, or 0 if a version of its checks is
+    outdated, or one of an earlier entry of the same sender; time; fingerprint of the existing entry, or None for a new one).
     """
     contacts = [(n, user) for n, entry in enumerate(entries, 1) for user in entry.contacts]
     mentions = [(n, user) for n, entry in enumerate(entries, 1) for user in entry.mentions]
+    checks = [(n, check) for n, entry in enumerate(entries, 1) for check in entry.checks]
     return (
         [entry.timeline for entry in entries],
         [entry.time for entry in entries],
@@ -110,4 +128,8 @@ def arguments(entries: Sequence[NewEntry]) -> tuple[list[Any], ...]:
         [user for _, user in contacts],
         [n for n, _ in mentions],
         [user for _, user in mentions],
+        [n for n, _ in checks],
+        [check.kind for _, check in checks],
+        [check.key for _, check in checks],
+        [check.version for _, check in checks],
     )

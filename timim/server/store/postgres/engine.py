@@ -23,7 +23,7 @@ from ....util.failpoints import failpoint
 from ....util.outage import OutageLog
 from ...metrics import DatabaseMetrics
 from .. import timelines
-from ..base import Appended, NewEntry, Store, TimelinePage
+from ..base import Appended, NewEntry, StaleRead, Store, TimelinePage
 from ..operation import StartOperation
 from .append import CALL, arguments
 from .locks import PostgresLocks
@@ -183,14 +183,21 @@ class PostgresEngine:
         """Execute the first item if it is an operation, otherwise all appends before the next operation."""
         if (op := items[0].op) is not None:
             self._executing = 1
-            work = partial(self._retrying, partial(self._transact, op, in_order=True))
-            results = [await _result(work)]
+            results = [await self._execute_alone(op)]
         else:
             batch = list(takewhile(lambda item: item.entry is not None, items))
             self._executing = len(batch)
             results = await self._append_all(batch)
         self._executing = 0
         return results
+
+    async def _execute_alone(self, op: StartOperation[T]) -> T | Exception:
+        """Execute an operation in its own transaction; a single entry keeps the order of its sender."""
+        entry: NewEntry | None = op.args[0] if isinstance(op, partial) and op.func is timelines.append else None
+        if entry is not None and entry.is_overtaken:
+            return _failed(entry)
+        result = await _result(partial(self._retrying, partial(self._transact, op, in_order=True)))
+        return _failed(entry) if entry is not None and isinstance(result, StaleRead) else result
 
     async def _append_all(self, batch: list[_QueuedWrite]) -> list[Any]:
         limit_s = self._retry_s * APPEND_RETRIES
@@ -207,8 +214,13 @@ class PostgresEngine:
 
     async def _append(self, batch: list[_QueuedWrite]) -> list[Any]:
         """Append a batch in one statement. An entry in doubt without a msg_key is not retried: it could be stored twice."""
-        live = [item for item in batch if item.entry is not None and not (item.in_doubt and item.entry.msg_key is None)]
+        live: list[_QueuedWrite] = []
         results: dict[int, object] = {}
+        for item in batch:
+            if item.entry is not None and item.entry.is_overtaken:
+                results[id(item)] = _failed(item.entry)
+            elif item.entry is not None and not (item.in_doubt and item.entry.msg_key is None):
+                live.append(item)
         if live:
             entries = [item.entry for item in live if item.entry is not None]
             async with self._open_pool().acquire(timeout=COMMAND_TIMEOUT_S) as connection:
@@ -223,9 +235,11 @@ class PostgresEngine:
                         item.in_doubt = True
                     raise
             failpoint("after-commit")
-            for number, seq, time, known in rows:
+            for number, seq, time, known in sorted(rows, key=lambda row: row[0]):
                 item, entry = live[number - 1], entries[number - 1]
-                if known is not None and known != entry.fingerprint:
+                if not seq:
+                    results[id(item)] = _failed(entry)
+                elif known is not None and known != entry.fingerprint:
                     results[id(item)] = timelines.conflict(entry)
                 else:
                     # an entry in doubt counts as new: publishing it twice is harmless, publishing it never is not
@@ -343,6 +357,13 @@ class PostgresStore(Store):
         metrics = metrics or DatabaseMetrics(CollectorRegistry())
         self.engine = PostgresEngine(url, metrics=metrics, **options)
         super().__init__(self.engine, PostgresLocks(url), ReplicatedTimelines(self.engine, metrics))
+
+
+def _failed(entry: NewEntry) -> StaleRead:
+    """Return the error of an entry that is not stored, after noting it in the order of its sender."""
+    if entry.order is not None:
+        entry.order.fail()
+    return StaleRead("another node changed an entity from which this entry was decided")
 
 
 async def _result(work: Callable[[], Awaitable[T]]) -> T | Exception:
