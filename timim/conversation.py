@@ -14,7 +14,7 @@ from .engine.conversation_history import ConversationHistory
 from .engine.conversations import ConversationState
 from .engine.engine import Engine
 from .engine.history import seq_in
-from .errors import InvalidArgument, InvalidConversation, RequestTimeout
+from .errors import InvalidArgument, InvalidConversation, RequestTimeout, TimimError
 from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
 from .message import ALL, Message, OfflinePush, Priority
 from .protocol.merger import merge_messages
@@ -40,6 +40,11 @@ class Conversation(ConversationHistory):
     def mentioned(self) -> int:
         """The number of unread messages that mention this account, or everybody."""
         return self._state.mentioned
+
+    @property
+    def sync_error(self) -> TimimError | None:
+        """The error because of which this conversation could not be synced, or None. The client tries again by itself."""
+        return self._state.sync_error
 
     @property
     def peer_read_seq(self) -> int:

@@ -20,6 +20,7 @@ __all__ = [
     "ConnectionLost",
     "ConnectionRestored",
     "ConversationChanged",
+    "ConversationSyncFailed",
     "GroupChanged",
     "GroupNoticeReceived",
     "HandlerFailed",
@@ -88,6 +89,22 @@ class HistoryReset(ClientEvent):
     """
 
     epoch: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationSyncFailed(ClientEvent):
+    """Failed sync of one conversation, or of the conversation list if `conversation` is None; the others are synced.
+
+    The client tries again after `retry_after_s` seconds, which double with each failed attempt up to an hour; a new login does
+    not shorten them. `missing` has the seqs of messages that cannot be decoded. If it is empty, the whole conversation waits,
+    and its new messages are delivered after a later attempt. `conversation.sync_error` has the error until then.
+    """
+
+    conversation: ConversationKey | None
+    error: TimimError
+    attempts: int
+    retry_after_s: float
+    missing: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

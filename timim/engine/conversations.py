@@ -9,6 +9,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
+from ..errors import TimimError
 from ..events import (
     ClientEvent,
     ConversationChanged,
@@ -30,7 +31,18 @@ from .recent_messages import RecentMessages
 class ConversationState:
     """In-memory state of one conversation, changed only after the store has committed the change."""
 
-    __slots__ = ("active_at", "draft", "key", "mentioned", "muted", "peer_read_seq", "pinned_at", "recent", "unread")
+    __slots__ = (
+        "active_at",
+        "draft",
+        "key",
+        "mentioned",
+        "muted",
+        "peer_read_seq",
+        "pinned_at",
+        "recent",
+        "sync_error",
+        "unread",
+    )
 
     def __init__(self, key: ConversationKey) -> None:
         self.key: ConversationKey = key
@@ -42,6 +54,7 @@ class ConversationState:
         self.muted: bool = False
         self.draft: str = ""
         self.recent: RecentMessages = RecentMessages()
+        self.sync_error: TimimError | None = None  # why the last sync of this conversation failed
 
     @property
     def rank(self) -> tuple[bool, float]:

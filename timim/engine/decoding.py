@@ -91,7 +91,7 @@ def decode_action(entry: Entry, user_id: str) -> IncomingAction | None:
         target_from=action.target_from,
         operator=entry.from_account,
         time=entry.msg_time,
-        body=bytes(entry.msg_body).decode(),
+        body=bytes(entry.msg_body).decode(errors="replace"),
         cloud_custom_data=entry.cloud_custom_data,
         reaction=action.reaction,
         removed=bool(action.removed),

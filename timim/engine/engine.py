@@ -34,7 +34,8 @@ from .push_router import PushRouter
 from .search import Search
 from .session import ClientSession
 from .shared_task import SharedTask
-from .sync import Sync
+from .sync import PATIENCE, Sync
+from .sync_failures import SyncFailures
 
 log = logging.getLogger(__name__)
 
@@ -66,20 +67,22 @@ class Engine:
             self.store, self.connection, self.conversations, self.dispatcher
         )
         ingest = Ingest(self.store, self.conversations, self.profiles, self.dispatcher)
-        fetcher = Fetcher(config, self.connection)
-        sync = Sync(config, self.store, fetcher, ingest, self.settings, self.conversations, self.dispatcher)
-        self.inbox: Inbox = Inbox(config, self.store, fetcher, sync, ingest, self.dispatcher, self.binder)
+        failures = SyncFailures(self.store, self.conversations, self.dispatcher, now=config.now)
+        hasty = Fetcher(self.connection, timeout_s=config.timeout_s * PATIENCE)  # one conversation must not delay the others
+        sync = Sync(config, self.store, hasty, ingest, self.settings, self.conversations, self.dispatcher, failures)
+        self.inbox: Inbox = Inbox(config, self.store, hasty, sync, ingest, self.dispatcher, self.binder, failures)
         self.binder.message_verbs = MessageActions(
             config, self.store, self.connection, self.attachments, self.conversations, self.inbox
         )
         self.outbox: Outbox = Outbox(
             config, self.store, self.connection, self.attachments, self.conversations, self.inbox, self.binder
         )
+        fetcher = Fetcher(self.connection, timeout_s=config.timeout_s)
         self.history: History = History(config, self.store, fetcher, self.inbox)
         self.search: Search = Search(self.store, self.history)
         router = PushRouter(config, self.connection, self.inbox, self.settings)
         self.session: ClientSession = ClientSession(
-            config, self.store, self.connection, self.conversations, self.dispatcher, self.inbox, router
+            config, self.store, self.connection, self.conversations, self.dispatcher, self.inbox, router, failures
         )
         self._open = False
         self.home: HomeLoop = self.connection.home

@@ -2,50 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
-from ..errors import ProtocolError
+from ..errors import ProtocolError, TimimError
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import conversation_list as contact_wire
 from ..protocol import message_actions as action_wire
 from ..protocol import messages as wire
 from ..protocol.codec import decode
-from ..protocol.coverage import Interval
+from ..protocol.coverage import Coverage, Interval
 from ..protocol.entries import Entry
+from ..protocol.session import ReceiptNotice
 from ..transport.connection import Connection
-from .config import ClientConfig
 
+log = logging.getLogger(__name__)
+S = TypeVar("S", bound=msgspec.Struct)
 PAGE = 200  # entries of one request; the server may return fewer
 
 
 @dataclass(frozen=True, slots=True)
 class ProvenEntries:
-    """Entries newest first, one for each seq of `covered`; None if the interval is empty."""
+    """Entries newest first, one for each seq of `covered` but the undecodable ones; `covered` is None if it is empty."""
 
     entries: Sequence[Entry]
     covered: Interval | None
     first_visible_seq: int
     last_seq: int
+    undecodable: Sequence[int] = ()
+
+    @property
+    def intervals(self) -> list[Interval]:
+        """The covered intervals without the seqs of undecodable entries, which remain gaps."""
+        if self.covered is None:
+            return []
+        if not self.undecodable:
+            return [self.covered]
+        held = Coverage([self.covered])
+        for seq in self.undecodable:
+            held = held.remove(seq, seq)
+        return list(held)
 
 
 @dataclass(slots=True)
 class ConversationChanges:
-    """Conversations and receipts that changed since a sync, and the `since` to send with the next request."""
+    """Conversations and receipts that changed since a sync, and the `since` to send with the next request.
 
-    items: dict[ConversationKey, contact_wire.ConversationItem]
-    since: int
-    receipts: list[contact_wire.ReceiptNotice]
+    `malformed` has the conversations whose items cannot be decoded, and `unnamed` is an error of an item without a name.
+    """
+
+    items: dict[ConversationKey, contact_wire.ConversationItem] = field(default_factory=dict)
+    since: int = 0
+    receipts: list[ReceiptNotice] = field(default_factory=list)
+    malformed: dict[ConversationKey, ProtocolError] = field(default_factory=dict)
+    unnamed: ProtocolError | None = None
+
+    def add(self, raw: msgspec.Raw) -> None:
+        """Add an item of the list; a conversation with a message between two requests is listed twice."""
+        try:
+            contact = decode(contact_wire.ConversationItem, raw)
+        except ProtocolError as exc:
+            self._add_malformed(raw, exc)
+            return
+        key = key_of(contact)
+        if key not in self.items or self.items[key].last_seq <= contact.last_seq:
+            self.items[key] = contact
+
+    def _add_malformed(self, raw: msgspec.Raw, error: ProtocolError) -> None:
+        try:
+            self.malformed[key_of(decode(contact_wire.ConversationName, raw))] = error
+        except TimimError:
+            self.unnamed = error
 
 
 class Fetcher:
     """Sends the requests for history and for the conversation list."""
 
-    def __init__(self, config: ClientConfig, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, timeout_s: float) -> None:
         self._connection = connection
-        self._timeout_s = config.timeout_s
+        self._timeout_s = timeout_s
 
     def check_online(self) -> None:
         """Raise NotLoggedIn or ConnectionFailed if there is no connection at this moment."""
@@ -102,22 +141,20 @@ class Fetcher:
             up_to = reply.timeline_range[1]
             if not first <= up_to <= last:
                 raise ProtocolError(f"the reply covers actions up to seq {up_to}, outside the interval {first} to {last}")
-            yield [decode(Entry, raw) for raw in reply.actions], up_to
+            yield _decodable(Entry, reply.actions), up_to
             first = up_to + 1
 
     async def fetch_conversations(self, *, since: int) -> ConversationChanges:
         """Fetch the conversations that changed since a sync, each with its last message; `since` 0 fetches all."""
         link = self._connection.link()
-        changed = ConversationChanges({}, 0, [])
+        changed = ConversationChanges()
         start = 0
         while True:
             body = contact_wire.ListConversationsRequest(start_index=start, messages=1, since=since)
-            reply = await link.call(contact_wire.LIST_CONVERSATIONS, body, timeout_s=self._timeout_s)
-            for contact in reply.items:  # a conversation with a message between two requests is listed twice
-                key = key_of(contact)
-                if key not in changed.items or changed.items[key].last_seq <= contact.last_seq:
-                    changed.items[key] = contact
-            changed.receipts.extend(reply.receipts)
+            reply = await link.call(contact_wire.FETCH_CONVERSATIONS, body, timeout_s=self._timeout_s)
+            for raw in reply.items:
+                changed.add(raw)
+            changed.receipts += _decodable(ReceiptNotice, reply.receipts)
             changed.since = changed.since or reply.since
             if reply.complete_flag or reply.start_index <= start:
                 return changed
@@ -131,17 +168,40 @@ def _proven(reply: wire.RangeReply, messages: list[msgspec.Raw], first: int, las
     first_visible_seq, last_seq = reply.timeline_floor, reply.timeline_last_seq
     if covered[0] > covered[1]:
         return ProvenEntries((), None, first_visible_seq, last_seq)
-    entries = [decode(Entry, raw) for raw in messages]
+    seqs = range(covered[1], covered[0] - 1, -1)
+    decoded = [_decoded(raw) for raw in messages]
     if (
         covered[0] < first
         or covered[1] > last
-        or [e.timeline_seq for e in entries] != list(range(covered[1], covered[0] - 1, -1))
+        or len(decoded) != len(seqs)
+        or any(entry is not None and entry.timeline_seq != seq for entry, seq in zip(decoded, seqs, strict=True))
     ):
         raise ProtocolError(f"the server's reply has no entry for a seq of {covered}, or covers more than {(first, last)}")
-    return ProvenEntries(entries, Interval(*covered), first_visible_seq, last_seq)
+    entries = [entry for entry in decoded if entry is not None]
+    undecodable = [seq for entry, seq in zip(decoded, seqs, strict=True) if entry is None] if len(entries) < len(seqs) else []
+    return ProvenEntries(entries, Interval(*covered), first_visible_seq, last_seq, undecodable)
 
 
-def key_of(contact: contact_wire.ConversationItem) -> ConversationKey:
+def _decodable(kind: type[S], raws: Iterable[msgspec.Raw]) -> list[S]:
+    """Return those of the values that can be decoded."""
+    found: list[S] = []
+    for raw in raws:
+        try:
+            found.append(decode(kind, raw))
+        except ProtocolError as exc:
+            log.warning("skipped a %s of the server, which cannot be decoded: %s", kind.__name__, exc)
+    return found
+
+
+def _decoded(raw: msgspec.Raw) -> Entry | None:
+    """Decode an entry; return None if it cannot be decoded."""
+    try:
+        return decode(Entry, raw)
+    except ProtocolError:
+        return None
+
+
+def key_of(contact: contact_wire.ConversationItem | contact_wire.ConversationName) -> ConversationKey:
     """Return the conversation of an item of the conversation list."""
     if contact.type == contact_wire.TYPE_GROUP:
         return ConversationKey(ConversationType.GROUP, contact.group_id)

@@ -283,7 +283,7 @@ class History:
 
     async def _store_part(self, key: ConversationKey, part: ProvenEntries) -> None:
         rows, actions = partition(part.entries, self._user_id)
-        covered = [part.covered] if part.covered is not None else []
+        covered = part.intervals
         await self._store.messages.ingest(
             [IngestBatch(key, rows, covered, last_seq=part.last_seq, first_visible_seq=part.first_visible_seq, actions=actions)]
         )

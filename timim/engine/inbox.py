@@ -26,6 +26,7 @@ from .ingest import Ingest
 from .ingest_slot import IngestSlot
 from .push_queue import PushQueue
 from .sync import FRESH_LIMIT, Sync
+from .sync_failures import SyncFailures, concerns_one_conversation
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Inbox:
         ingest: Ingest,
         dispatcher: Dispatcher,
         binder: ClientBinder,
+        failures: SyncFailures,
     ) -> None:
         self._user_id = config.user_id
         self._recent_contacts = config.recent_contacts
@@ -55,6 +57,7 @@ class Inbox:
         self._ingest = ingest
         self._dispatcher = dispatcher
         self._binder = binder
+        self._failures = failures
         self._queue = PushQueue()
         self._synced = False
         self._turn = asyncio.Lock()  # held by a sync or by a batch of pushes
@@ -107,6 +110,16 @@ class Inbox:
             await self._sync.run(epoch, self._queue)
             self._synced = True
 
+    async def retry_failed(self, ready: asyncio.Event) -> None:
+        """Try failed conversations again until cancelled, while the connection is up."""
+        while True:
+            await ready.wait()
+            try:
+                await self._sync.retry_failed(self._queue)
+            except TimimError as exc:
+                log.debug("retrying failed conversations of %s was interrupted: %s", self._user_id, exc)
+                await asyncio.sleep(RETRY_S)
+
     async def run(self, ready: asyncio.Event) -> None:
         """Store and deliver pushed entries until cancelled; `ready` is set while the connection is up and synced."""
         while True:
@@ -140,17 +153,29 @@ class Inbox:
             if entries:
                 for seq in self._ingest.acks_below(key, max(entries)):
                     entries.setdefault(seq)
+        batches: list[IngestBatch] = []
         try:
-            batches = [
-                batch
-                for key, entries in pushed.entries.items()
-                if (batch := await self._live_batch(key, entries, pushed.up_to[key])) is not None
-            ]
+            for key, entries in pushed.entries.items():
+                batch = await self._batch_or_failure(key, entries, pushed.up_to[key])
+                if batch is not None:
+                    batches.append(batch)
             await self._ingest.ingest(batches)
         except TimimError:
             for key, seq in pushed.up_to.items():
                 self._queue.add_behind(key, seq)
             raise
+
+    async def _batch_or_failure(self, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> IngestBatch | None:
+        """Return the batch to store; None for a conversation that waits for a retry, or that fails by itself now."""
+        if not self._failures.blocks(key):
+            try:
+                return await self._live_batch(key, entries, last)
+            except Exception as exc:
+                if not concerns_one_conversation(exc):
+                    raise
+                await self._failures.fail(key, exc, since=await self._sync.since())
+        self._failures.note_pushed(key, last)
+        return None
 
     async def _live_batch(self, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> IngestBatch | None:
         """Build the batch to store from `entries`; fetch the entries missing up to `last`. Return None if nothing is new.
@@ -202,10 +227,12 @@ class Inbox:
                 assert part.covered is not None
                 await self._dispatcher.wait_for_room()
                 rows, actions = partition(reversed(part.entries), self._user_id)
-                batch = IngestBatch(key, rows, [part.covered], live=True, delivered_seq=part.covered.last, last_seq=last)
+                batch = IngestBatch(key, rows, part.intervals, live=True, delivered_seq=part.covered.last, last_seq=last)
                 await self._ingest.ingest(
                     [replace(batch, actions=actions, actions_seq=batch.delivered_seq, user_id=self._user_id)]
                 )
+                if part.undecodable:
+                    await self._failures.miss(key, list(part.undecodable))
         except (NoPermission, UnknownGroup) as exc:
             log.warning("skipped entries of %s up to seq %d, which this account may not read: %s", key, last, exc)
         await self._ingest.ingest([IngestBatch(key, live=True, delivered_seq=last, last_seq=last, actions_seq=last)])
@@ -245,7 +272,9 @@ class Inbox:
         try:
             async for part in self._fetcher.fetch_upward(key, first, last):
                 entries += reversed(part.entries)
-                covered += [part.covered] if part.covered is not None else []
+                covered += part.intervals
+                if part.undecodable:
+                    await self._failures.miss(key, list(part.undecodable))
         except (NoPermission, UnknownGroup) as exc:
             log.warning("skipped entries of %s up to seq %d, which this account may not read: %s", key, last, exc)
         return entries

@@ -57,6 +57,10 @@ class PushQueue:
         """Note that entries up to `seq` have to be fetched."""
         self._behind[key] = max(self._behind.get(key, 0), seq)
 
+    def wake(self) -> None:
+        """End a wait for the queue."""
+        self._wake.set()
+
     async def wait(self) -> None:
         """Wait until the queue is not empty."""
         if not self._entries and not self._behind:

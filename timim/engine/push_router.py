@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import msgspec
 
-from ..errors import KickedOffline, TimimError
+from ..errors import KickedOffline, ProtocolError, TimimError
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import session
 from ..protocol.codec import decode
@@ -49,31 +49,37 @@ class PushRouter:
         """Route the events of a push.
 
         Returns:
-            False if notices were dropped because NOTICES_LIMIT of them wait: the caller must start a sync.
-
-        Raises:
-            ProtocolError: An event is malformed.
+            False if an event was malformed, or notices were dropped because NOTICES_LIMIT of them wait: the caller must start
+            a sync.
         """
+        whole = True
         for event in push.events:
-            for key, entry in pushed_entries(event, self._user_id):
-                self._inbox.push(key, entry)
-            match event.event:
-                case session.EVENT_READ:
-                    self._add(session.ReadNotice, event.reads)
-                case session.EVENT_RECEIPT:
-                    self._add(session.ReceiptNotice, event.receipts)
-                case session.EVENT_CONVERSATION_SETTINGS:
-                    self._add(session.ConversationSettingsNotice, event.settings)
-                case session.EVENT_C2C_NOTICE if event.sub_msg_type == session.SUB_KICKED:
-                    reason = event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else ""
-                    self._connection.give_up(KickedOffline(reason or "another login took this device's slot"))
-                case _:
-                    pass  # entries, or an event that this version does not know
+            try:
+                self._route_event(event)
+            except ProtocolError as exc:
+                log.warning("skipped an event of %s that cannot be decoded; a sync fetches its content: %s", self._user_id, exc)
+                whole = False
         if len(self._notices) <= NOTICES_LIMIT:
-            return True
+            return whole
         log.warning("dropped %d notices of %s; a sync fetches their content", len(self._notices), self._user_id)
         self._notices.clear()
         return False
+
+    def _route_event(self, event: session.DecodedEvent) -> None:
+        for key, entry in pushed_entries(event, self._user_id):
+            self._inbox.push(key, entry)
+        match event.event:
+            case session.EVENT_READ:
+                self._add(session.ReadNotice, event.reads)
+            case session.EVENT_RECEIPT:
+                self._add(session.ReceiptNotice, event.receipts)
+            case session.EVENT_CONVERSATION_SETTINGS:
+                self._add(session.ConversationSettingsNotice, event.settings)
+            case session.EVENT_C2C_NOTICE if event.sub_msg_type == session.SUB_KICKED:
+                reason = event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else ""
+                self._connection.give_up(KickedOffline(reason or "another login took this device's slot"))
+            case _:
+                pass  # entries, or an event that this version does not know
 
     def reset(self) -> None:
         """Drop the queued notices, whose content the sync after the next login fetches."""

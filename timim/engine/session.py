@@ -25,9 +25,11 @@ from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
 from .inbox import Inbox
 from .push_router import PushRouter
+from .sync_failures import LIST, SyncFailures, concerns_one_conversation
 
 log = logging.getLogger(__name__)
 SYNC_RETRY_S = 1.0
+LIST_PAUSE_LIMIT_S = 60.0  # between attempts to fetch the conversation list
 LOADED_AT_LOGIN = 500  # last messages read from disk before a login returns; the others are read in the background
 LOADED_AT_ONCE = 500  # last messages read from disk by one query
 
@@ -44,6 +46,7 @@ class ClientSession:
         dispatcher: Dispatcher,
         inbox: Inbox,
         push_router: PushRouter,
+        failures: SyncFailures,
     ) -> None:
         self._user_id = config.user_id
         self._account = config.account
@@ -54,6 +57,7 @@ class ClientSession:
         self._dispatcher = dispatcher
         self._inbox = inbox
         self._push_router = push_router
+        self._failures = failures
         self._instance = f"{random.getrandbits(63):x}"  # the id of this device, unless the store has one
         self._ready = asyncio.Event()  # the connection is up and synced
         self._push_gap = asyncio.Event()
@@ -77,9 +81,11 @@ class ClientSession:
         first_sync = self._first_sync = asyncio.get_running_loop().create_future()
         try:
             instance = await self._store.meta.claim(self._account, self._instance)
+            await self._failures.load()
             self._dispatcher.login_task = self.spawn(self._inbox.run(self._ready), "timim inbox")
             self.spawn(self._push_router.run(), "timim notices")
             self.spawn(self._compare_after_gaps(), "timim compare")
+            self.spawn(self._inbox.retry_failed(self._ready), "timim retries")
             await self._connection.start(self, user_sig=user_sig, instance=instance)
             await first_sync
         finally:
@@ -142,12 +148,16 @@ class ClientSession:
             return
         if self._recent_contacts and not self._restored:
             await self._load_last_messages()
-        self._ready.set()
-        if self._first_sync is not None and not self._first_sync.done():
-            self._first_sync.set_result(None)
+        self._set_ready()
         if self._restored:
             self._dispatcher.deliver_event(ConnectionRestored())
         self._restored = True
+
+    def _set_ready(self) -> None:
+        """Let the login return, and new messages be delivered."""
+        self._ready.set()
+        if self._first_sync is not None and not self._first_sync.done():
+            self._first_sync.set_result(None)
 
     async def _compare_after_gaps(self) -> None:
         while True:
@@ -169,6 +179,11 @@ class ClientSession:
                 if not self._connection.online:
                     log.debug("the sync of %s was interrupted; the next connection repeats it: %s", self._user_id, exc)
                     return False
+                if concerns_one_conversation(exc):  # the list itself failed: new messages can be delivered without it
+                    pause_s = await self._failures.fail(LIST, exc, since=0)
+                    self._set_ready()
+                    await asyncio.sleep(min(pause_s, LIST_PAUSE_LIMIT_S))
+                    continue
                 # a connection that was just lost is still online here, and its loss is logged by the connection
                 level = logging.DEBUG if isinstance(exc, ConnectionFailed) else logging.WARNING
                 log.log(level, "the sync of %s failed; trying again in %g s: %s", self._user_id, SYNC_RETRY_S, exc)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import msgspec
 
+from ..errors import ProtocolError, RequestTimeout
 from ..events import HistoryReset
 from ..ids import ConversationKey, ConversationType
 from ..protocol.codec import decode
@@ -25,10 +26,12 @@ from .dispatcher import Dispatcher
 from .fetcher import ConversationChanges, Fetcher, key_of
 from .ingest import Ingest
 from .push_queue import PushQueue
+from .sync_failures import LIST, SyncFailure, SyncFailures, concerns_one_conversation
 
 log = logging.getLogger(__name__)
 FRESH_LIMIT = 1000  # unread messages of a C2C conversation that a new device fetches; older ones remain a gap
 CONVERSATIONS_AT_ONCE = 8  # fetched concurrently
+PATIENCE = 0.4  # share of the request timeout after which unanswered requests delay a login no longer
 BATCH = 512  # conversations in one transaction
 
 
@@ -44,8 +47,11 @@ class Sync:
         settings: ConversationSettings,
         conversations: ConversationIndex,
         dispatcher: Dispatcher,
+        failures: SyncFailures,
     ) -> None:
         self._user_id = config.user_id
+        self._patience_s = config.timeout_s * PATIENCE
+        self._failures = failures
         self._recent_contacts = config.recent_contacts
         self._store = store
         self._fetcher = fetcher
@@ -68,7 +74,7 @@ class Sync:
         """Fetch and deliver the changes since the last sync.
 
         If the server has another history, coverage and queued `pushes` are dropped first. After an error, the next call
-        continues.
+        continues. A conversation that fails by itself is left to `retry_failed`, and the others are synced.
 
         Raises:
             NetworkError: The server cannot be reached.
@@ -78,17 +84,24 @@ class Sync:
         """
         if epoch and await self._store.meta.enter_epoch(epoch):
             self._forget_history(epoch, pushes)
-        changed, known = await self._changed()
+        since = await self.since()
+        changed, known = await self._changed(since)
         if await self._went_back(changed, known):
             await self._store.meta.forget_history()
             self._forget_history(epoch, pushes)
-            changed, known = await self._changed()
+            since = await self.since()
+            changed, known = await self._changed(since)
+        for key, error in changed.malformed.items():
+            if not self._failures.blocks(key):
+                await self._failures.fail(key, error, since=since)
         log.debug("%d conversations of %s changed since the last sync", len(changed.items), self._user_id)
         whole: list[tuple[int, ConversationItem]] = []
         short: list[IngestBatch] = []
         action_seqs = await self._store.conversations.actions_seqs(list(changed.items))
         behind: list[tuple[int, ConversationItem]] = []  # groups with new actions on stored messages
         for key, contact in reversed(changed.items.items()):  # newest last, so that it is listed first within its second
+            if self._failures.blocks(key):
+                continue
             if (
                 key.type is ConversationType.GROUP
                 and 0 < action_seqs.get(key, 0) < contact.action_seq
@@ -101,19 +114,77 @@ class Sync:
             ends_with_action = contact.action_seq == contact.last_seq > delivered and (
                 key.type is not ConversationType.GROUP or key in self._ingest.delivered_seqs
             )
-            if contact.last_seq > delivered + 1 or ends_with_action:  # the list has last messages, not actions
-                whole.append((delivered, contact))
+            batch = None
+            if contact.last_seq <= delivered + 1 and not ends_with_action:  # the list has last messages, not actions
+                batch = self._batch_from_list(key, contact, delivered)
+            if batch is not None:
+                short.append(batch)
             else:
-                short.append(self._batch_from_list(key, contact, delivered))
-        await self._run_concurrently(self._fetch_actions, behind)
+                whole.append((delivered, contact))
+        await self._run_concurrently(self._fetch_actions, behind, since)
         for first in range(0, len(short), BATCH):
             await self._dispatcher.wait_for_room()
             await self._ingest.ingest(short[first : first + BATCH])
-        await self._run_concurrently(self._fetch_entries, whole)
+        await self._run_concurrently(self._fetch_entries, whole, since)
         for notice in changed.receipts:
             await self._settings.apply_receipt(notice)
-        await self._store.meta.set(self._cursor, str(changed.since))
+        if changed.unnamed is not None:
+            await self._failures.fail(LIST, changed.unnamed, since=since)
+        else:
+            await self._store.meta.set(self._cursor, str(changed.since))
+            await self._failures.resolve(LIST)
         self._resumed = True
+
+    async def retry_failed(self, pushes: PushQueue) -> None:
+        """Try failed conversations again, each at its time, until cancelled.
+
+        Raises:
+            ConnectionFailed: The connection is lost.
+            NotLoggedIn: The client is logged out.
+            StorageError: The local store cannot be read or written.
+        """
+        while True:
+            failure = await self._failures.next_due()
+            try:
+                missing = await (self._fetch_missing(failure) if failure.seqs else self._sync_again(failure))
+            except Exception as exc:
+                if not concerns_one_conversation(exc):
+                    raise
+                await self._failures.fail_again(failure, exc)
+                continue
+            if missing and failure.seqs:
+                await self._failures.fail_again(msgspec.structs.replace(failure, seqs=missing), failure.error)
+                continue
+            log.info("synced %s of %s after %d failed attempts", failure.key, self._user_id, failure.attempts)
+            pushed = await self._failures.resolve(failure.key)
+            if missing:
+                await self._failures.miss(failure.key, missing)
+            if pushed:
+                pushes.add_behind(failure.key, pushed)
+                pushes.wake()
+
+    async def _sync_again(self, failure: SyncFailure) -> list[int]:
+        """Fetch all that a conversation missed; return the seqs of entries that cannot be decoded."""
+        key = failure.key
+        changed = await self._fetcher.fetch_conversations(since=failure.since)
+        if (error := changed.malformed.get(key)) is not None:
+            raise error
+        contact = changed.items.get(key)
+        if contact is None:  # this account has left the group
+            return []
+        known = (await self._store.conversations.delivered_seqs([key])).get(key, 0)
+        return await self._fetch_entries(self._first_fetched_after(key, contact, known), contact)
+
+    async def _fetch_missing(self, failure: SyncFailure) -> list[int]:
+        """Fetch and deliver entries that could not be decoded; return the seqs of those that still cannot."""
+        missing: list[int] = []
+        for seq in failure.seqs:
+            part = await self._fetcher.fetch_newest(failure.key, seq, seq, 1)
+            missing += part.undecodable
+            incoming, actions = partition(part.entries, self._user_id)
+            batch = IngestBatch(failure.key, incoming, part.intervals, live=True, last_seq=part.last_seq)
+            await self._ingest.ingest([replace(batch, actions=actions, actions_seq=1, user_id=self._user_id)])
+        return missing
 
     def _forget_history(self, epoch: str, pushes: PushQueue) -> None:
         self._ingest.reset()
@@ -124,9 +195,8 @@ class Sync:
     def _cursor(self) -> str:
         return "synced" if self._recent_contacts else "synced-c2c"
 
-    async def _changed(self) -> tuple[ConversationChanges, dict[ConversationKey, int]]:
+    async def _changed(self, since: int) -> tuple[ConversationChanges, dict[ConversationKey, int]]:
         """Return the conversations that changed since the last sync, and the delivered seqs in the local store."""
-        since = await self.since()
         changed = await self._fetcher.fetch_conversations(since=since)
         self._new_here = since == 0
         return changed, await self._store.conversations.delivered_seqs(list(changed.items))
@@ -166,38 +236,50 @@ class Sync:
         one = key.type is ConversationType.C2C and self._recent_contacts  # fetch the last message even if it was read
         return max(begin, min(contact.read_seq, contact.last_seq - one), contact.last_seq - FRESH_LIMIT)
 
-    def _batch_from_list(self, key: ConversationKey, contact: ConversationItem, delivered: int) -> IngestBatch:
-        """Return the batch of a conversation in which only the last message can be new, which the list contains."""
+    def _batch_from_list(self, key: ConversationKey, contact: ConversationItem, delivered: int) -> IngestBatch | None:
+        """Return the batch of a conversation in which only the last message can be new, which the list contains.
+
+        If that message cannot be decoded, return None: the history shows which entry it is.
+        """
         batch = self._batch(key, contact, delivered_seq=max(delivered, contact.last_seq))
         if contact.last_seq > delivered and not isinstance(contact.message, msgspec.UnsetType):
-            entry = decode(Entry, contact.message)
+            entry = _last_message(contact)
+            if entry is None:
+                return None
             incoming, _ = partition([entry], self._user_id)
             # cover only the message: actions with higher seqs are not in the list
             return replace(batch, incoming=incoming, covered=[Interval(entry.timeline_seq, entry.timeline_seq)])
         return batch if self._recent_contacts else replace(batch, live=False)  # without a new message it is not listed
 
-    async def _fetch_entries(self, delivered: int, contact: ConversationItem) -> None:
-        """Fetch all entries above a seq. If all are actions, also store the last message from the list."""
+    async def _fetch_entries(self, delivered: int, contact: ConversationItem) -> list[int]:
+        """Fetch all entries above a seq. If all are actions, also store the last message from the list.
+
+        Returns:
+            The seqs of entries that cannot be decoded.
+        """
         key = key_of(contact)
-        if not isinstance(contact.message, msgspec.UnsetType):
-            entry = decode(Entry, contact.message)
-            if entry.timeline_seq <= delivered:
-                incoming, _ = partition([entry], self._user_id)
-                covered = [Interval(entry.timeline_seq, entry.timeline_seq)]
-                await self._ingest.ingest([IngestBatch(key, incoming, covered, live=True, last_seq=contact.last_seq)])
+        missing: list[int] = []
+        entry = _last_message(contact)
+        if entry is not None and entry.timeline_seq <= delivered:
+            incoming, _ = partition([entry], self._user_id)
+            covered = [Interval(entry.timeline_seq, entry.timeline_seq)]
+            await self._ingest.ingest([IngestBatch(key, incoming, covered, live=True, last_seq=contact.last_seq)])
         async for part in self._fetcher.fetch_upward(key, delivered + 1, contact.last_seq):
             assert part.covered is not None
             incoming, actions = partition(reversed(part.entries), self._user_id)
             batch = self._batch(key, contact, delivered_seq=part.covered.last)
             await self._dispatcher.wait_for_room()
-            await self._ingest.ingest([replace(batch, incoming=incoming, covered=[part.covered], actions=actions)])
+            await self._ingest.ingest([replace(batch, incoming=incoming, covered=part.intervals, actions=actions)])
+            missing += part.undecodable
+        return missing
 
-    async def _fetch_actions(self, after: int, contact: ConversationItem) -> None:
+    async def _fetch_actions(self, after: int, contact: ConversationItem) -> list[int]:
         """Fetch a group's actions above a seq, and apply them to stored messages, even if messages in between are missing."""
         key = key_of(contact)
         async for entries, up_to in self._fetcher.fetch_actions(key, after + 1, contact.last_seq):
             _, actions = partition(entries, self._user_id)
             await self._ingest.ingest([IngestBatch(key, actions=actions, actions_seq=up_to, user_id=self._user_id)])
+        return []
 
     def _batch(self, key: ConversationKey, contact: ConversationItem, *, delivered_seq: int) -> IngestBatch:
         return IngestBatch(
@@ -215,12 +297,46 @@ class Sync:
         )
 
     async def _run_concurrently(
-        self, fetch: Callable[[int, ConversationItem], Awaitable[None]], conversations: Sequence[tuple[int, ConversationItem]]
+        self,
+        fetch: Callable[[int, ConversationItem], Awaitable[list[int]]],
+        conversations: Sequence[tuple[int, ConversationItem]],
+        since: int,
     ) -> None:
+        """Fetch conversations, at most CONVERSATIONS_AT_ONCE at a time.
+
+        One that fails by itself is left to the retries. If the server does not answer some requests, those that are not fetched
+        within the patience of a login are left to the retries too.
+        """
         slots = asyncio.Semaphore(CONVERSATIONS_AT_ONCE)
+        unanswered = asyncio.Event()
+        end = asyncio.get_running_loop().time() + self._patience_s
 
         async def one(after: int, contact: ConversationItem) -> None:
+            key = key_of(contact)
             async with slots:
-                await fetch(after, contact)
+                if unanswered.is_set() and asyncio.get_running_loop().time() > end:
+                    await self._failures.defer(key, since=since)
+                    return
+                try:
+                    missing = await fetch(after, contact)
+                except Exception as exc:
+                    if not concerns_one_conversation(exc):
+                        raise
+                    if isinstance(exc, RequestTimeout):
+                        unanswered.set()
+                    await self._failures.fail(key, exc, since=since)
+                else:
+                    if missing:
+                        await self._failures.miss(key, missing)
 
         await gather_cancelling(*(one(after, contact) for after, contact in conversations))
+
+
+def _last_message(contact: ConversationItem) -> Entry | None:
+    """Decode the last message of an item; return None if there is none, or if it cannot be decoded."""
+    if isinstance(contact.message, msgspec.UnsetType):
+        return None
+    try:
+        return decode(Entry, contact.message)
+    except ProtocolError:
+        return None

@@ -96,4 +96,23 @@ class ListConversationsReply(Reply):
     )  # receipts that changed since the last sync
 
 
+class RawConversationsReply(Reply):
+    """ListConversationsReply as a client decodes it, so that one malformed item does not hide the others."""
+
+    complete_flag: int = msgspec.field(name="CompleteFlag", default=1)
+    start_index: int = msgspec.field(name="StartIndex", default=0)
+    since: int = msgspec.field(name="TimelineSince", default=0)
+    items: list[msgspec.Raw] = msgspec.field(name="SessionItem", default_factory=list)
+    receipts: list[msgspec.Raw] = msgspec.field(name="TimelineReceipts", default_factory=list)
+
+
+class ConversationName(msgspec.Struct, kw_only=True):
+    """The members of a ConversationItem that name the conversation."""
+
+    type: int = msgspec.field(name="Type")
+    to_account: str = msgspec.field(name="To_Account", default="")
+    group_id: str = msgspec.field(name="ToGroupId", default="")
+
+
+FETCH_CONVERSATIONS = Command("recentcontact.page_get", ListConversationsRequest, RawConversationsReply)
 LIST_CONVERSATIONS = Command("recentcontact.page_get", ListConversationsRequest, ListConversationsReply)

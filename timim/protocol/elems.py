@@ -65,6 +65,7 @@ _MEMBERS = {  # for each elem type: the members of `MsgContent`, their fields, a
     for kind in ELEM_TYPES
 }
 _text_decoder = msgspec.json.Decoder(list[_TextMember])
+_raw_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _body_decoder = msgspec.json.Decoder(list[WireElem])
 _content_decoder = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.Encoder().encode
@@ -79,9 +80,9 @@ def split_body(body: bytes | msgspec.Raw) -> list[WireElem]:
 
 
 def decode_body(body: bytes | msgspec.Raw) -> tuple[AnyElem, ...]:
-    """Return the elems of a `MsgBody`; an unknown or invalid elem is returned as UnknownElem.
+    """Return the elems of a `MsgBody`; an unknown or invalid elem, or a body that is no array of elems, is an UnknownElem.
 
-    Local paths are ignored, because a peer must not refer to files of this device. Raises ProtocolError.
+    Local paths are ignored, because a peer must not refer to files of this device.
     """
     body = bytes(body)
     if body.startswith(_TEXT):
@@ -89,7 +90,28 @@ def decode_body(body: bytes | msgspec.Raw) -> tuple[AnyElem, ...]:
             return tuple([TextElem(text=member.content.text) for member in _text_decoder.decode(body)])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidElem):
             pass  # not all members are text
-    return tuple([decode_elem(elem.msg_type, bytes(elem.msg_content)) for elem in split_body(body)])
+    try:
+        members = split_body(body)
+    except ProtocolError:
+        return tuple([_lenient_elem(member) for member in _raw_members(body)])
+    return tuple([decode_elem(elem.msg_type, bytes(elem.msg_content)) for elem in members])
+
+
+def _raw_members(body: bytes) -> list[bytes]:
+    """Return the members of an array of JSON, or the whole body if it is no such array."""
+    try:
+        return [bytes(raw) for raw in _raw_decoder.decode(body)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
+        return [body]
+
+
+def _lenient_elem(member: bytes) -> AnyElem:
+    """Return an elem of a body in which at least one member is malformed."""
+    try:
+        (elem,) = split_body(b"[%b]" % member)
+    except ProtocolError:
+        return UnknownElem(MsgType="", content=member)
+    return decode_elem(elem.msg_type, bytes(elem.msg_content))
 
 
 def decode_own_body(body: bytes) -> tuple[AnyElem, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
-from ..errors import TimimError
+from ..errors import ProtocolError, TimimError
 from ..protocol import session
 from ..protocol.codec import decode
 from ..protocol.frames import Frame
+
+log = logging.getLogger(__name__)
 
 
 class ConnectionListener(Protocol):
@@ -37,14 +40,20 @@ class PushReceiver:
         self._last = 0
 
     def receive(self, frame: Frame) -> None:
-        """Deliver a push to the listener; ignore a repeated one, and report a gap. Raises ProtocolError."""
+        """Deliver a push to the listener; ignore a repeated one, and report a gap, or a push that cannot be decoded."""
         seq = frame.head.seq
         if seq <= self._last:
             return  # repeated, or already reported as lost: a sync has fetched its content
         if seq > self._last + 1:
             self._listener.on_push_gap()
         self._last = seq
-        self._listener.on_push(decode(session.DecodedPush, frame.body))
+        try:
+            push = decode(session.DecodedPush, frame.body)
+        except ProtocolError as exc:  # the sync finds out which entry it is; reconnecting would bring the same push again
+            log.warning("skipped a push that cannot be decoded; a sync fetches its content: %s", exc)
+            self._listener.on_push_gap()
+            return
+        self._listener.on_push(push)
 
     def compare(self, sent: int) -> bool:
         """Set the number of pushes that the server has sent; return True if some did not arrive."""
