@@ -132,7 +132,7 @@ class InvalidConversation(InvalidArgument):
 
 
 class MessageTooLong(InvalidArgument):
-    """Message whose body is over the server's limit; split the text, or send a file."""
+    """Message over the server's limit, all its parts together; split the text, or send a file."""
 
     code: int = 8001
     codes: ClassVar[Codes] = (8001, 93000, 80002)

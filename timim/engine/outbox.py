@@ -32,7 +32,7 @@ from .conversations import ConversationIndex
 from .history import History
 from .inbox import Inbox
 from .send_queue import ConversationQueue, PendingMessage
-from .send_requests import ack_from_reply, c2c_body, send_request
+from .send_requests import ack_from_reply, c2c_body, check_size, send_request
 
 log = logging.getLogger(__name__)
 
@@ -86,19 +86,22 @@ class Outbox:
         to disk, cancelling withdraws the message.
         """
         self._store.check_open()
+        self._check(message)
+        uploads = has_content(message.elems)
+        body = encode_body([elem for elem in message.elems if not elem.needs_upload] if uploads else message.elems)
+        self._check_size(message, body, push)  # of elems to upload, the size is known after the upload
         self._claim(key, message)
         item = self._enqueue(key, message, progress, push)  # before any await, so that the order of the calls is kept
-        try:
-            uploads = has_content(message.elems)
-            if uploads:
+        if uploads:
+            try:
                 await self._attachments.persist(message)
-            stored_body = encode_body(message.elems, local=True)
-        except BaseException:
-            await asyncio.shield(self._discard(key, item))
-            raise
-        if not uploads:
-            item.body = stored_body  # without uploads, the stored body is also the body to send
-        self._store.messages.add_outgoing(message, stored_body, partial(self._on_stored, key, item))
+                body = encode_body(message.elems, local=True)
+            except BaseException:
+                await asyncio.shield(self._discard(key, item))
+                raise
+        else:
+            item.body = body  # the stored body is also the body to send
+        self._store.messages.add_outgoing(message, body, partial(self._on_stored, key, item))
         return await item.done
 
     def _on_stored(self, key: ConversationKey, item: PendingMessage, local_id: int | Exception) -> None:
@@ -161,18 +164,21 @@ class Outbox:
     async def _seq_at_server(self, key: ConversationKey, message: Message) -> int:
         """Return the seq of a message on the server, or 0 if the server does not have the message."""
         link = self._connection.link()
-        request = send_request(key, message, b"[]", None, sender=self._user_id, ask=True)
+        request = send_request(key, message, b"", None, sender=self._user_id, ask=True)
         return (await link.send(request, timeout_s=self._timeout_s)).timeline_seq
 
     async def send_online(self, key: ConversationKey, message: Message) -> Message:
         """Send an online message, which is not stored and gets no seq. Raises ConnectionFailed without a connection."""
         self._store.check_open()
+        self._check(message)
         self._claim(key, message)
         given = message.elems
         try:
             await self._attachments.upload(message, None)
             link = self._connection.link()
-            body = c2c_body(message, key.peer, encode_body(message.elems), None, sender=self._user_id)
+            encoded = encode_body(message.elems)
+            self._check_size(message, encoded, None)
+            body = c2c_body(message, key.peer, encoded, None, sender=self._user_id)
             body.msg_life_time = 0
             reply = await link.call(wire.SEND_C2C, body, timeout_s=self._timeout_s)
         except BaseException:
@@ -201,13 +207,20 @@ class Outbox:
                     item.done.exception()  # mark as retrieved: the sender may have been cancelled
         self._queues.clear()
 
-    def _claim(self, key: ConversationKey, message: Message) -> None:
-        """Freeze a message and assign its msg_id. Raises AlreadySent, InvalidArgument."""
+    def _check(self, message: Message) -> None:
+        """Check that a message can be sent. Raises AlreadySent, InvalidArgument."""
         if message.status is not None:
             raise AlreadySent("the message was sent before; create a new Message")
         if _is_empty(message):
             raise InvalidArgument("the message is empty; add text or another elem", code=6017)
         message.check()
+
+    def _check_size(self, message: Message, body: bytes, push: OfflinePush | None) -> None:
+        """Check the size of a message with these encoded elems. Raises MessageTooLong."""
+        check_size(self._connection.server_info.max_message_bytes, message, body, push)
+
+    def _claim(self, key: ConversationKey, message: Message) -> None:
+        """Freeze a message and assign its msg_id."""
         now = self._connection.server_time()
         message.conversation = key
         message.status = MessageStatus.SENDING
@@ -274,6 +287,7 @@ class Outbox:
                 item.given = given if message.elems is not given and not item.reuploaded else ()
                 item.body = encode_body(message.elems)
                 uploading = False
+            self._check_size(message, item.body, item.push)
             request = send_request(key, message, item.body, item.push, sender=self._user_id)
             link.start(request, partial(self._on_reply, key, item, link, request), timeout_s=self._timeout_s)
         except NetworkError as exc:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from ..errors import MessageTooLong
 from ..ids import ConversationKey, parse_msg_id
 from ..message import ALL, Message, OfflinePush, SenderMember, SenderProfile
 from ..protocol import messages as wire
-from ..protocol.codec import Request
+from ..protocol.codec import Request, encode
 from ..protocol.entries import MentionItem, PushInfo
 from ..storage import Ack
 
@@ -17,8 +18,11 @@ def send_request(
 ) -> Request[wire.SendReply]:
     """Return the request that sends a message; `body` has its encoded elems.
 
-    If `ask`, the server stores nothing and replies with the seq of the stored message, or 0 if it has no such message.
+    If `ask`, the server stores nothing and replies with the seq of the stored message, or 0 if it has no such message. The
+    request has the message's name only, so that it can be sent for a message of any size.
     """
+    if ask:
+        body, push = b"[]", None
     address = wire.Address.of(key)
     if address.group_id:
         return wire.SEND_GROUP.request(_group_body(message, address.group_id, body, push, sender=sender, ask=ask))
@@ -37,8 +41,8 @@ def c2c_body(
         msg_random=name.random,
         client_time=name.client_time,
         msg_body=msgspec.Raw(body),
-        cloud_custom_data=message.cloud_custom_data,
-        push=_push(push),
+        cloud_custom_data="" if ask else message.cloud_custom_data,
+        push=push_info(push) if push is not None else msgspec.UNSET,
         ask=int(ask),
     )
 
@@ -54,12 +58,32 @@ def _group_body(
         client_time=name.client_time,
         priority=message.priority.value,
         msg_body=msgspec.Raw(body),
-        cloud_custom_data=message.cloud_custom_data,
+        cloud_custom_data="" if ask else message.cloud_custom_data,
         mentions=[MentionItem(all_flag=1) if user == ALL else MentionItem(account=user) for user in message.mentions],
         receipt=int(message.receipt_requested),
-        push=_push(push),
+        push=push_info(push) if push is not None else msgspec.UNSET,
         ask=int(ask),
     )
+
+
+def check_size(limit_bytes: int, message: Message, body: bytes, push: OfflinePush | None) -> None:
+    """Check the size of a message as the server counts it: elems, cloud_custom_data and push. A limit of 0 is none.
+
+    Raises:
+        MessageTooLong: The message is over the limit.
+    """
+    if limit_bytes <= 0:
+        return
+    size = len(body)
+    if message.cloud_custom_data:
+        size += len(message.cloud_custom_data.encode())
+    if push is not None:
+        size += len(encode(push_info(push)))
+    if size > limit_bytes:
+        raise MessageTooLong(
+            f"the message is {size} bytes long, elems, cloud_custom_data and push together; the limit is {limit_bytes}: "
+            "split it, or send a file"
+        )
 
 
 def ack_from_reply(key: ConversationKey, message: Message, body: bytes, reply: wire.SendReply) -> Ack:
@@ -71,7 +95,6 @@ def ack_from_reply(key: ConversationKey, message: Message, body: bytes, reply: w
     return Ack(key, message.local_id, message.msg_id, reply.timeline_seq, reply.msg_time, body, profile, member)
 
 
-def _push(push: OfflinePush | None) -> PushInfo | msgspec.UnsetType:
-    if push is None:
-        return msgspec.UNSET
+def push_info(push: OfflinePush) -> PushInfo:
+    """Return the wire form of the text of an offline push."""
     return PushInfo(push_flag=int(push.disable), title=push.title, desc=push.desc, ext=push.ext)

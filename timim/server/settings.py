@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     """URLs of NATS (`nats://…`), separated by commas, which connects the nodes that share a database."""
 
     max_message_bytes: int = 12 * 1024
-    """Maximum size of a message's MsgBody."""
+    """Maximum size of a message: MsgBody, CloudCustomData and OfflinePushInfo together."""
     max_frame_bytes: int = 1024 * 1024
     """Maximum size of a websocket message from a client."""
     hello_interval_s: int = 60

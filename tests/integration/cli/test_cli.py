@@ -138,7 +138,7 @@ async def test_a_wrong_argument_is_one_clear_line(server: RunningServer, tmp_pat
     assert "20003" in unknown
     assert "empty" in (empty := await refusal("send", "bob", "", *alice))
     assert "6017" in empty
-    assert "12288 (code 93000)" in await refusal("send", "bob", "x" * 20_000, *alice)
+    assert "the limit is 12288" in await refusal("send", "bob", "x" * 20_000, *alice)
     assert "there is no group 'none' (code 10010)" in await refusal("history", "none", "--group", *alice)
     assert "32" in await refusal("send", "bob", "hi", "--as", "x" * 33)
     assert "ws:// or wss://" in await refusal("send", "bob", "hi", *alice, TIMIM_URL=server.url.replace("ws", "http"))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from PIL import Image
 
 import timim
-from timim import Client, ConnectionLost
+from timim import Client, ConnectionLost, ImageElem, Message, MessageStatus, OfflinePush, TextElem
+from timim.protocol.elems import encode_body
 from timim.protocol.frames import join_frames
 from timim.testing import EventRecorder, RunningServer, running_server
 from timim.transport.websocket import Link
@@ -26,7 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server() -> AsyncIterator[RunningServer]:
     async with running_server(max_frame_bytes=FRAME_BYTES) as running:
-        await running.add_users(*USERS)
+        await running.add_users(*USERS, "part", "edge", "early")
         yield running
 
 
@@ -57,6 +60,66 @@ async def test_frames_joined_by_their_number_alone_are_detected(server: RunningS
 
     monkeypatch.setattr("timim.transport.websocket.join_in_batches", join_all)
     assert await burst(server)
+
+
+PARTS: dict[str, Callable[[timim.Conversation], Awaitable[object]]] = {
+    "text": lambda bob: bob.send("x" * 13_000),
+    "a long text": lambda bob: bob.send("x" * 3_000_000),
+    "cloud_custom_data": lambda bob: bob.send(Message("hi", cloud_custom_data="x" * 13_000)),
+    "push": lambda bob: bob.send("hi", push=OfflinePush(ext="x" * 13_000)),
+    "all together": lambda bob: bob.send(Message("é" * 2500, cloud_custom_data="x" * 4000), push=OfflinePush(desc="x" * 4000)),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_each_part_of_a_message_counts_and_nothing_is_stored(server: RunningServer, part: str) -> None:
+    async with server.client("ann") as ann:
+        with pytest.raises(timim.MessageTooLong, match="the limit is 12288") as refused:
+            await PARTS[part](ann.c2c("part"))
+        assert refused.value.code == 8001
+        assert not await ann.c2c("part").get_local_messages(100)
+
+
+async def test_a_message_at_the_limit_is_sent_and_one_byte_more_is_refused(server: RunningServer) -> None:
+    longest = 12_288 - len(encode_body([TextElem(text="")]))
+    async with server.client("ann") as ann:
+        sent = await ann.c2c("edge").send("x" * longest)
+        assert sent.status is MessageStatus.SUCCEEDED
+        message = Message("x" * (longest + 1))
+        with pytest.raises(timim.MessageTooLong):
+            await ann.c2c("edge").send(message)
+        assert message.status is None
+
+
+async def test_a_message_that_was_stored_before_the_limit_was_known_fails_alone(server: RunningServer) -> None:
+    ann = server.client("ann")
+    await ann.open()
+    texts = ("first", "x" * 13_000, "last")
+    sends = [asyncio.create_task(ann.c2c("early").send(text)) for text in texts]
+    await asyncio.sleep(0)
+    await ann.login()
+    first, long, last = await asyncio.gather(*sends, return_exceptions=True)
+    assert isinstance(long, timim.MessageTooLong)
+    assert isinstance(first, Message)
+    assert isinstance(last, Message)
+    assert [(m.text[:5], m.status.name) for m in await ann.c2c("early").get_local_messages() if m.status] == [
+        ("last", "SUCCEEDED"),
+        ("xxxxx", "FAILED"),
+        ("first", "SUCCEEDED"),
+    ]
+    await ann.close()
+
+
+async def test_a_message_that_is_too_long_with_its_uploaded_content_fails_alone() -> None:
+    async with running_server(max_message_bytes=300) as server, server.client("ann") as ann:
+        await server.add_users("bob")
+        picture = io.BytesIO()
+        Image.new("RGB", (4, 4)).save(picture, "PNG")
+        message = Message(ImageElem(data=picture.getvalue()))
+        with pytest.raises(timim.MessageTooLong):
+            await ann.c2c("bob").send(message)
+        assert message.status is MessageStatus.FAILED
+        assert (await ann.c2c("bob").send("after")).seq == 1
 
 
 REQUESTS: dict[str, Callable[[Client], Awaitable[object]]] = {

@@ -66,17 +66,13 @@ class MessageValidator:
         The store checks in the transaction of the entry that the sender may read that content.
 
         Raises:
-            MessageTooLong: MsgBody or OfflinePushInfo is over its limit (93000).
+            MessageTooLong: The message or its OfflinePushInfo is over its limit (93000).
             InvalidElem: An elem is malformed, or reserved for the server (90002, 90010).
             InvalidArgument: Another field is malformed (90002, 90005).
         """
-        size = len(bytes(outgoing.msg_body))
-        if size > self.max_message_bytes:
-            raise MessageTooLong(f"MsgBody is {size} bytes long; the limit is {self.max_message_bytes}", code=93000)
+        self._check_size(outgoing)
         if not 0 <= outgoing.random < 1 << 32 or not 0 <= outgoing.client_time < 1 << 32:
             raise InvalidArgument("MsgRandom and MsgClientTime must be 0 to 4294967295", code=90005)
-        if isinstance(outgoing.push, PushInfo) and (size := len(encode(outgoing.push))) > PUSH_LIMIT_BYTES:
-            raise MessageTooLong(f"OfflinePushInfo is {size} bytes long; the limit is {PUSH_LIMIT_BYTES}", code=93000)
         try:
             members = split_body(outgoing.msg_body)
         except ProtocolError as exc:
@@ -91,3 +87,17 @@ class MessageValidator:
             if member.msg_type == RELAY_TYPE:
                 validate_relay(member.msg_content)
         return tuple(media_refs(members, self.media_url))
+
+    def _check_size(self, outgoing: OutgoingMessage) -> None:
+        push_size = 0
+        if isinstance(outgoing.push, PushInfo) and (push_size := len(encode(outgoing.push))) > PUSH_LIMIT_BYTES:
+            raise MessageTooLong(f"OfflinePushInfo is {push_size} bytes long; the limit is {PUSH_LIMIT_BYTES}", code=93000)
+        size = len(bytes(outgoing.msg_body)) + push_size
+        if outgoing.cloud_custom_data:
+            size += len(outgoing.cloud_custom_data.encode())
+        if size > self.max_message_bytes:
+            raise MessageTooLong(
+                f"MsgBody, CloudCustomData and OfflinePushInfo are {size} bytes long together; "
+                f"the limit is {self.max_message_bytes}",
+                code=93000,
+            )

@@ -26,9 +26,18 @@ def test_a_message_at_its_limit_passes_and_one_byte_more_is_refused() -> None:
     message = outgoing()
     size = len(bytes(message.msg_body))
     assert MessageValidator(size).check(message) == ()
-    with pytest.raises(MessageTooLong, match=f"{size} bytes long; the limit is {size - 1}") as refused:
+    with pytest.raises(MessageTooLong, match=f"{size} bytes long together; the limit is {size - 1}") as refused:
         MessageValidator(size - 1).check(message)
     assert refused.value.code == 93000
+
+
+def test_all_parts_of_a_message_count() -> None:
+    push = PushInfo(ext="x" * 100)
+    message = outgoing(cloud_custom_data="é" * 50, push=push)
+    size = len(bytes(message.msg_body)) + 100 + len(json.encode(push))
+    assert MessageValidator(size).check(message) == ()
+    with pytest.raises(MessageTooLong, match=f"{size} bytes long together"):
+        MessageValidator(size - 1).check(message)
 
 
 @pytest.mark.parametrize("fields", [{"random": 2**32}, {"random": -1}, {"client_time": 2**32}, {"client_time": -1}])
