@@ -306,7 +306,7 @@ class MsgIdConflict(ServerRefused):
 
 
 class ServerFault(ServerRefused):
-    """Failure of the server; nothing was stored. Retry later."""
+    """Failure of the server, or a message at which the connection ends each time; nothing was stored. Retry later."""
 
     code: int = 60002
     codes: ClassVar[Codes] = (60002, 10002, 90994)

@@ -33,11 +33,11 @@ from .history import History
 from .inbox import Inbox
 from .send_queue import ConversationQueue, PendingMessage
 from .send_requests import ack_from_reply, c2c_body, check_size, send_request
+from .send_window import SendWindow
 
 log = logging.getLogger(__name__)
 
 IN_FLIGHT = 64  # requests of one conversation; later messages wait in order
-IN_FLIGHT_IN_ALL = 1024  # a websocket has room for 4096 requests, and other requests need some of it
 CUTS_LIMIT = 5  # consecutive interrupted uploads with the websocket up: the media API cannot be reached
 RETRY_S = 0.2  # between attempts, until the loss of the connection is detected
 
@@ -69,7 +69,7 @@ class Outbox:
         self._unsettled = 0  # acks that are not stored yet
         self._all_settled = asyncio.Event()
         self._all_settled.set()
-        self._in_flight = 0
+        self._window = SendWindow()
         self._starved: set[ConversationKey] = set()
 
     @property
@@ -267,8 +267,10 @@ class Outbox:
                     continue
                 if not item.stored:
                     break  # the row is not on disk yet, and no later message may overtake this one
-                if self._in_flight >= IN_FLIGHT_IN_ALL:
+                if not self._window.has_room(queue, self._queues.values()):
                     self._starved.add(key)
+                    if self._window.searching:  # a suspect may leave its queue without a reply
+                        asyncio.get_running_loop().call_later(RETRY_S, queue.wake.set)
                     break
                 if i < last_out:
                     break  # timed out while later messages are in flight: wait for these to preserve the order
@@ -288,7 +290,8 @@ class Outbox:
                 item.body = encode_body(message.elems)
                 uploading = False
             self._check_size(message, item.body, item.push)
-            request = send_request(key, message, item.body, item.push, sender=self._user_id)
+            asks = item.condemned is not None
+            request = send_request(key, message, item.body, item.push, sender=self._user_id, ask=asks)
             link.start(request, partial(self._on_reply, key, item, link, request), timeout_s=self._timeout_s)
         except NetworkError as exc:
             log.debug("sending message %s to %s was interrupted; trying again: %s", message.msg_id, key, exc)
@@ -309,7 +312,7 @@ class Outbox:
             await self._fail(queue, item, failed)
             return True
         item.link = link
-        self._in_flight += 1
+        self._window.add(item)
         return True
 
     def _on_reply(
@@ -320,7 +323,8 @@ class Outbox:
         request: Request[wire.SendReply],
         outcome: Frame | TimimError,
     ) -> None:
-        self._in_flight -= 1
+        self._window.remove(item)
+        item.suspect = item.suspect and not isinstance(outcome, Frame)
         for starved in self._starved:
             if starved in self._queues:
                 self._queues[starved].wake.set()
@@ -332,8 +336,12 @@ class Outbox:
             if isinstance(outcome, TimimError):
                 raise outcome
             reply = decode_reply(request.reply, outcome.body)
-        except NetworkError:
+        except NetworkError as exc:
+            if isinstance(outcome, Frame):  # a reply that cannot be read
+                self._spawn(self._fail(queue, item, exc))
+                return
             item.link = None  # no reply: send again with the same msg_id
+            self._window.blame(item, exc)
             queue.wake.set()
             return
         except InvalidElem as exc:
@@ -345,6 +353,9 @@ class Outbox:
             return
         except TimimError as exc:
             self._spawn(self._fail(queue, item, exc))
+            return
+        if item.condemned is not None and not reply.timeline_seq:
+            self._spawn(self._fail(queue, item, item.condemned))
             return
         self._accept(queue, item, ack_from_reply(key, item.message, item.body, reply))
 

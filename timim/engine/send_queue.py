@@ -28,6 +28,10 @@ class PendingMessage:
     given: tuple[AnyElem, ...] = ()  # the elems before their content was uploaded
     reuploaded: bool = False
     link: Link | None = None  # the websocket over which the request was sent
+    refusals: int = 0  # websockets that the server closed because of what it received, with this message in flight
+    cuts_in_flight: int = 0  # websockets in a row that were cut with this message in flight
+    suspect: bool = False  # the message may be what ends the websockets
+    condemned: TimimError | None = None  # the error of the message if the server does not have it
 
     def on_progress(self, done: int, total: int) -> None:
         """Report upload progress to the sender's callback; the reported number never decreases."""
@@ -55,6 +59,11 @@ class ConversationQueue:
     pending: deque[PendingMessage] = field(default_factory=deque)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
+
+    @property
+    def has_suspects(self) -> bool:
+        """True if one of the messages may be what ends the websockets."""
+        return any(item.suspect for item in self.pending)
 
     def finish(self, item: PendingMessage, error: BaseException | None) -> None:
         """Remove a message that the server has stored or that failed with `error`, and resolve its future."""

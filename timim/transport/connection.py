@@ -28,6 +28,7 @@ from ..protocol.codec import Body, Command, Reply
 from ..protocol.frames import Head
 from ..util.tasks import gather_cancelling
 from .home_loop import HomeLoop
+from .link_end import why_ended
 from .network import DIRECT, NetworkOptions, checked_url
 from .pushes import ConnectionListener, PushReceiver
 from .server_info import ServerInfo
@@ -241,7 +242,8 @@ class Connection:
                     final = isinstance(error, AuthError)
                     self._log_failure(error, was_up=was_up, final=final)
                     if was_up or final:
-                        failures = 0
+                        # the pauses grow while each connection ends because of its content
+                        failures = failures if why_ended(error).is_lasting else 0
                         login.listener.on_disconnected(error, final)
                     if final:
                         self._over = error

@@ -20,6 +20,7 @@ from ..protocol.codec import Body, Command, Reply, Request, decode_reply, encode
 from ..protocol.frames import JOINED_BYTES, PUSH, Frame, Head, decode_frames, encode_frame, join_in_batches
 from ..protocol.pending_requests import OnResult, PendingRequests
 from ..util.tasks import gather_cancelling
+from .link_end import connection_error
 from .network import DIRECT, NetworkOptions, hide_password
 from .pushes import PushReceiver
 
@@ -167,9 +168,7 @@ class Link:
                     else:
                         self._calls.resolve(frame)
         except ConnectionClosed as exc:
-            if exc.rcvd is None:
-                raise ConnectionFailed("the connection was cut") from exc
-            raise ConnectionFailed(f"the server closed the connection: {exc.rcvd.reason or f'code {exc.rcvd.code}'}") from exc
+            raise connection_error(exc, limit_bytes=MAX_FRAME_BYTES) from exc
 
     async def _write(self) -> None:
         try:
@@ -181,7 +180,7 @@ class Link:
                 for message in join_in_batches(out, limit_bytes=limit_bytes) if self.batch else out:
                     await self._socket.send(message)
         except ConnectionClosed as exc:
-            raise ConnectionFailed("the connection was closed during a write") from exc
+            raise connection_error(exc, limit_bytes=MAX_FRAME_BYTES) from exc
 
     async def _expire(self) -> None:
         while True:

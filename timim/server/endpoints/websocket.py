@@ -195,7 +195,12 @@ class WebSocketEndpoint:
                 async with asyncio.timeout(settings.idle_timeout_s):
                     await session.wait_for_room()
                     message = await _receive(socket)
-                for frame in decode_frames(message):
+                try:
+                    frames = decode_frames(message)
+                except ProtocolError as exc:
+                    session.close(exc.info, code=PROTOCOL)
+                    return
+                for frame in frames:
                     name = frame.head.servcmd
                     if session.client.batch and not session.follows(frame.head.seq):
                         continue
@@ -237,7 +242,8 @@ class WebSocketEndpoint:
                 if not session.client.batch:  # other clients have no token for the media endpoint
                     message = self._services.downloads.sign_urls(message, session.user)
                 await socket.send_bytes(message)
-        await socket.close(_CLOSE_CODES.get(session.closed_because, NORMAL), session.closed_because[:100])
+        code = session.close_code or _CLOSE_CODES.get(session.closed_because, NORMAL)
+        await socket.close(code, session.closed_because[:100])
 
     def _frame(self, head: Head, body: bytes) -> bytes:
         return encode_frame(Head(head.servcmd, seq=head.seq, time=int(self._services.now())), body)

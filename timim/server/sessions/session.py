@@ -72,6 +72,7 @@ class Session:
         self.client = client
         self.started_at = now()
         self.closed_because = ""
+        self.close_code = 0  # of the close frame; 0 for the code that belongs to the reason
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._finished = False
         self._queue_bytes = queue_bytes
@@ -137,9 +138,10 @@ class Session:
         """Number of the last push that is queued."""
         return self._pushes_written + sum(2 if item is None else isinstance(item, list) for item in self._out)
 
-    def close(self, why: str) -> None:
+    def close(self, why: str, *, code: int = 0) -> None:
         """Ask the endpoint to end the session. Only the reason of the first call is used."""
-        self.closed_because = self.closed_because or why
+        if not self.closed_because:
+            self.closed_because, self.close_code = why, code
         if not self.closing.done():
             self.closing.set_result(None)
 
