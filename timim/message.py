@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol, Self, overload
+from typing import Self, overload
 
 from .elems import AnyElem, Elem, FileElem, SoundElem, TextElem
 from .errors import AlreadySent, ElemLimitError, InvalidArgument
 from .ids import ConversationKey, random_of, unique_id
-from .message_types import ALL, MessageState, MessageStatus, OfflinePush, Priority, Reader, SenderMember, SenderProfile
+from .message_types import (
+    ALL,
+    ElemDecoder,
+    MessageOwner,
+    MessageState,
+    MessageStatus,
+    MessageVerbs,
+    OfflinePush,
+    Priority,
+    Reader,
+    SenderMember,
+    SenderProfile,
+)
 from .replies import QuotedMessage, parse_quote
 
 __all__ = [
@@ -27,39 +39,7 @@ __all__ = [
     "SenderProfile",
 ]
 
-
 NO_STATE = MessageState()
-
-
-class MessageVerbs(Protocol):
-    """Actions that a client offers on its messages. Each raises the errors of the Message method of the same name."""
-
-    async def set_custom_int(self, message: Message, value: int) -> None: ...
-    async def set_custom_data(self, message: Message, value: bytes) -> None: ...
-    async def remove(self, message: Message) -> bool: ...
-    async def delete_from_storage(self, message: Message) -> bool: ...
-    async def recall(self, message: Message) -> None: ...
-    async def edit(self, message: Message, edited: Message) -> None: ...
-    async def react(self, message: Message, reaction: str, *, remove: bool) -> None: ...
-    def readers(self, message: Message) -> AsyncIterator[Reader]: ...
-    def not_readers(self, message: Message) -> AsyncIterator[str]: ...
-
-
-class MessageOwner(Protocol):
-    """The interface through which a message uses its client."""
-
-    @property
-    def message_verbs(self) -> MessageVerbs:
-        """The actions on messages of this client."""
-
-    def bind_elems(self, elems: Sequence[AnyElem]) -> None:
-        """Set this client as the source of the elems' content."""
-
-
-class ElemDecoder(Protocol):
-    """Function that decodes the elems of a stored or received body when they are first read."""
-
-    def __call__(self, body: bytes, /) -> tuple[AnyElem, ...]: ...
 
 
 class Message(Sequence[AnyElem]):
@@ -109,7 +89,7 @@ class Message(Sequence[AnyElem]):
     )
 
     def __init__(self, *parts: str | AnyElem, cloud_custom_data: str = "") -> None:
-        self._owner: MessageOwner | None = None  # None until a client sends, stores or receives the message
+        self._owner: MessageOwner[Message] | None = None  # None until a client sends, stores or receives the message
         self._elems: tuple[AnyElem, ...] | None = ()
         self._body = b""  # the encoded elems, while `_elems` is None
         self._decode: ElemDecoder | None = None
@@ -392,7 +372,7 @@ class Message(Sequence[AnyElem]):
         except (AttributeError, UnicodeEncodeError) as exc:
             raise InvalidArgument(f"cloud_custom_data must be str of valid Unicode: {exc}", code=6017) from None
 
-    def bind(self, owner: MessageOwner) -> None:
+    def bind(self, owner: MessageOwner[Message]) -> None:
         """Set the client that executes the actions on this message; the client calls this for each message it makes."""
         self._owner = owner
         if self._elems is not None:
@@ -412,7 +392,7 @@ class Message(Sequence[AnyElem]):
         self._elems, self._body, self._decode = other._elems, other._body, other._decode
         self.read_receipt_count, self.unread_receipt_count = other.read_receipt_count, other.unread_receipt_count
 
-    def _bound(self) -> MessageVerbs:
+    def _bound(self) -> MessageVerbs[Message]:
         if self._owner is None:
             raise InvalidArgument("this message does not belong to a client yet: send it first")
         return self._owner.message_verbs

@@ -1,22 +1,31 @@
-"""Values of messages: status, priority, offline push, sender, state and readers. Pure."""
+"""Values of messages: status, priority, offline push, sender, state and readers; and their interface to the client. Pure."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import msgspec
 
+from .elems import AnyElem
+
 __all__ = [
     "ALL",
+    "ElemDecoder",
+    "MessageOwner",
     "MessageState",
     "MessageStatus",
+    "MessageVerbs",
     "OfflinePush",
     "Priority",
     "Reader",
     "SenderMember",
     "SenderProfile",
 ]
+
+M = TypeVar("M", contravariant=True)  # Message; its module imports this one
 
 
 class MessageStatus(enum.IntEnum):
@@ -89,3 +98,34 @@ class Reader:
 
 ALL = "__kImSDK_MesssageAtALL__"
 """Tencent's id for all members of a group, in `mention=` and `message.mentions`."""
+
+
+class MessageVerbs(Protocol[M]):
+    """Actions that a client offers on its messages. Each raises the errors of the Message method of the same name."""
+
+    async def set_custom_int(self, message: M, value: int) -> None: ...
+    async def set_custom_data(self, message: M, value: bytes) -> None: ...
+    async def remove(self, message: M) -> bool: ...
+    async def delete_from_storage(self, message: M) -> bool: ...
+    async def recall(self, message: M) -> None: ...
+    async def edit(self, message: M, edited: M) -> None: ...
+    async def react(self, message: M, reaction: str, *, remove: bool) -> None: ...
+    def readers(self, message: M) -> AsyncIterator[Reader]: ...
+    def not_readers(self, message: M) -> AsyncIterator[str]: ...
+
+
+class MessageOwner(Protocol[M]):
+    """The interface through which a message uses its client."""
+
+    @property
+    def message_verbs(self) -> MessageVerbs[M]:
+        """The actions on messages of this client."""
+
+    def bind_elems(self, elems: Sequence[AnyElem]) -> None:
+        """Set this client as the source of the elems' content."""
+
+
+class ElemDecoder(Protocol):
+    """Function that decodes the elems of a stored or received body when they are first read."""
+
+    def __call__(self, body: bytes, /) -> tuple[AnyElem, ...]: ...

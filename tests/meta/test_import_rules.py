@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "elem_base": frozenset({"errors", "ids"}),
     "elems": frozenset({"errors", "ids", "elem_base"}),
     "replies": frozenset({"errors", "ids"}),
-    "message_types": frozenset(),
+    "message_types": frozenset({"elems"}),
     "message": frozenset({"errors", "ids", "elem_base", "elems", "replies", "message_types"}),
     "sqlite": frozenset({"util", "errors"}),
     "protocol": _VALUES,

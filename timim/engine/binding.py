@@ -15,7 +15,7 @@ class ClientBinder:
     `Engine` sets `message_verbs` once: the actions need the store, and the store binds the messages that it reads.
     """
 
-    message_verbs: MessageVerbs
+    message_verbs: MessageVerbs[Message]
 
     def __init__(self, attachments: Attachments) -> None:
         self._attachments = attachments
