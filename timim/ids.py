@@ -1,6 +1,7 @@
 """Identifiers of users, groups, conversations and messages. Pure: no clock and no randomness.
 
-A `msg_id` is `{client_time}-{random}`, at most 21 characters, chosen by the sender. Sender, conversation and msg_id
+A `msg_id` is `{client_time}-{random}-{source}`, at most 30 characters, chosen by the sender; ids of other clients and of old
+messages have no source. `timim/util/msg_ids.py` makes new ones. Sender, conversation and msg_id
 identify a message permanently. A `unique_id` is `seq · 2³² + random`, known when the server has numbered the message.
 """
 
@@ -23,6 +24,7 @@ __all__ = [
     "checked_user_id",
     "checked_user_ids",
     "conversation_key",
+    "format_msg_id",
     "parse_msg_id",
     "random_of",
     "unique_id",
@@ -32,7 +34,7 @@ USER_ID_LIMIT_BYTES = 32
 GROUP_ID_LIMIT_BYTES = 48
 SYSTEM_PEER = "@TIM#SYSTEM"
 SERVER_MSG_ID = "0-0"  # of entries that the server writes; the random number of a sender is never 0
-_MSG_ID = re.compile(r"(\d{1,10})-(\d{1,10})\Z")
+_MSG_ID = re.compile(r"([0-9]{1,10})-([0-9]{1,10})(?:-([1-9a-f][0-9a-f]{0,7}))?\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
@@ -118,13 +120,24 @@ def _checked(field: str, value: str, limit: int) -> str:
 
 
 class MsgId(NamedTuple):
-    """Parts of a msg_id: the time of the sender in seconds, and a 32-bit random number that is never 0."""
+    """Parts of a msg_id: seconds of the sender's clock, a number of 32 bits, and one of 31 bits for the process; 0 is none."""
 
     client_time: int
     random: int
+    source: int = 0
 
     def __str__(self) -> str:
-        return f"{self.client_time}-{self.random}"
+        return format_msg_id(self.client_time, self.random, self.source)
+
+    @property
+    def number(self) -> int:
+        """`random` and `source` in one number of 63 bits."""
+        return self.source << 32 | self.random
+
+
+def format_msg_id(client_time: int, random: int, source: int) -> str:
+    """Return the msg_id of these parts; see MsgId."""
+    return f"{client_time}-{random}-{source:x}" if source else f"{client_time}-{random}"
 
 
 def parse_msg_id(text: str) -> MsgId:
@@ -136,15 +149,15 @@ def parse_msg_id(text: str) -> MsgId:
     match = _MSG_ID.match(text)
     if match is None:
         raise InvalidArgument(f"not a msg_id: {text!r}")
-    parts = MsgId(int(match[1]), int(match[2]))
-    if max(parts) >= 1 << 32:
+    parts = MsgId(int(match[1]), int(match[2]), int(match[3] or "0", 16))
+    if max(parts.client_time, parts.random) >= 1 << 32 or parts.source >= 1 << 31:
         raise InvalidArgument(f"not a msg_id: {text!r}")
     return parts
 
 
 def random_of(msg_id: str) -> int:
     """Return the random part of a valid msg_id."""
-    return int(msg_id.rpartition("-")[2])
+    return int(msg_id.split("-", 2)[1])
 
 
 def unique_id(seq: int, random: int) -> int:

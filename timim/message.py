@@ -23,6 +23,7 @@ from .message_types import (
     SenderProfile,
 )
 from .replies import QuotedMessage, parse_quote
+from .util.msg_ids import MSG_IDS
 
 __all__ = [
     "ALL",
@@ -45,8 +46,9 @@ NO_STATE = MessageState()
 class Message(Sequence[AnyElem]):
     """List of elems, in order, with the sender, the time and the state of the message.
 
-    `Message("text", ImageElem(path="cat.jpg"))`; strings become TextElem. `msg_id` is set by `send()`; `unique_id` and `seq`
-    are 0 until the server has numbered the message. `timestamp` is in server seconds, and exact after the server's ack.
+    `Message("text", ImageElem(path="cat.jpg"))`; strings become TextElem. `msg_id` is set at once and unique; `unique_id` and
+    `seq` are 0 until the server has numbered the message. `timestamp` is in seconds of the server's clock as known here, and
+    exact after the server's ack. A copy of a message that was not sent is another message, with its own msg_id.
 
     Args:
         parts: Strings and elems, at most one SoundElem and one FileElem.
@@ -95,9 +97,9 @@ class Message(Sequence[AnyElem]):
         self._decode: ElemDecoder | None = None
         self.conversation: ConversationKey | None = None
         self.status: MessageStatus | None = None
-        self.msg_id: str = ""
+        self.timestamp: int = int(MSG_IDS.time_s())
+        self.msg_id: str = MSG_IDS.new(self.timestamp)
         self.seq: int = 0
-        self.timestamp: int = 0
         self.sender: str = ""
         self.sender_profile: SenderProfile | None = None
         self.sender_member: SenderMember | None = None
@@ -221,11 +223,18 @@ class Message(Sequence[AnyElem]):
     def __hash__(self) -> int:
         return object.__hash__(self)
 
+    def __setstate__(self, state: tuple[None, dict[str, object]]) -> None:
+        for name, value in state[1].items():
+            setattr(self, name, value)
+        if self.status is None:
+            self.msg_id = MSG_IDS.new(self.timestamp)
+
     def __repr__(self) -> str:
         where = f" in {self.conversation}" if self.conversation else ""
         state = self.status.name.lower() if self.status else "not sent"
         number = f" seq {self.seq}" if self.seq else ""
-        return f"<Message {self.msg_id or 'new'} {state}{number} from {self.sender or 'me'}{where}, {len(self)} elems>"
+        name = self.msg_id if self.status else "new"
+        return f"<Message {name} {state}{number} from {self.sender or 'me'}{where}, {len(self)} elems>"
 
     async def set_custom_int(self, value: int) -> None:
         """Store a signed 64-bit number with the message, on this device only.

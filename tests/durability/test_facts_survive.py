@@ -107,6 +107,7 @@ async def resend_by_the_sender(scene: Scene) -> None:
         group_id=scene.group,
         random=named.random,
         client_time=named.client_time,
+        source=named.source,
         msg_body=Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"listen"}}]'),
     )
     reply = await scene.bob.engine.connection.link().call(wire.SEND_GROUP, body, timeout_s=5)

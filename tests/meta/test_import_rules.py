@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "elems": frozenset({"errors", "ids", "elem_base"}),
     "replies": frozenset({"errors", "ids"}),
     "message_types": frozenset({"elems"}),
-    "message": frozenset({"errors", "ids", "elem_base", "elems", "replies", "message_types"}),
+    "message": frozenset({"util", "errors", "ids", "elem_base", "elems", "replies", "message_types"}),
     "sqlite": frozenset({"util", "errors"}),
     "protocol": _VALUES,
     "media_tools": frozenset({"errors", "elem_base", "elems"}),

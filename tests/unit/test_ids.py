@@ -52,16 +52,35 @@ def test_a_group_id_may_be_longer_than_a_user_id() -> None:
         checked_group_id("x" * 49)
 
 
-@given(UINT32, UINT32)
+@given(UINT32, UINT32, st.integers(0, 2**31 - 1))
 @pytest.mark.requirement("F26")
-def test_a_msg_id_is_read_as_it_was_written_and_is_short(client_time: int, random: int) -> None:
-    text = str(MsgId(client_time, random))
-    assert parse_msg_id(text) == (client_time, random)
+def test_a_msg_id_is_read_as_it_was_written_and_is_short(client_time: int, random: int, source: int) -> None:
+    text = str(MsgId(client_time, random, source))
+    assert parse_msg_id(text) == (client_time, random, source)
+    assert parse_msg_id(text).number == source * 2**32 + random
     assert random_of(text) == random
     assert len(text) <= 30
 
 
-@pytest.mark.parametrize("bad", ["", "1", "1-", "-1", "1-2-3", "1-2\n", "a-b", "1-4294967296", "4294967296-1", "٣-1x"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        "1",
+        "1-",
+        "-1",
+        "1-2-",
+        "1-2-0",
+        "1-2-80000000",
+        "1-2-3-4",
+        "1-2-A",
+        "1-2\n",
+        "a-b",
+        "1-4294967296",
+        "4294967296-1",
+        "٣-1x",
+    ],
+)
 def test_a_text_that_is_not_a_msg_id_is_refused(bad: str) -> None:
     with pytest.raises(InvalidArgument, match="not a msg_id"):
         parse_msg_id(bad)

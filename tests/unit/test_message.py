@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
+
 import pytest
 
 from timim import (
@@ -18,8 +22,10 @@ from timim import (
     SoundElem,
     TextElem,
 )
+from timim.ids import parse_msg_id
 from timim.protocol.elems import decode_body
 from timim.replies import QuotedMessage, embed_quote
+from timim.util.msg_ids import MSG_IDS
 
 SOUND, FILE = SoundElem(data=b"x", duration=1), FileElem(data=b"x", filename="f")
 
@@ -78,10 +84,29 @@ def test_the_push_text_is_that_of_every_elem_without_a_separator() -> None:
 
 def test_a_new_message_has_the_documented_defaults() -> None:
     message = Message("a")
-    assert (message.status, message.msg_id, message.seq, message.priority) == (None, "", 0, Priority.NORMAL)
+    assert (message.status, message.seq, message.priority) == (None, 0, Priority.NORMAL)
     assert (message.custom_int, message.custom_data, message.cloud_custom_data) == (0, b"", "")
     assert (message.recalled, message.recaller, message.version, dict(message.reactions)) == (False, "", 0, {})
     assert message.reply_to is None
+
+
+@pytest.mark.requirement("F26")
+def test_a_message_has_its_id_and_its_time_when_it_is_made() -> None:
+    before = int(MSG_IDS.time_s())
+    message, other = Message("a"), Message("a")
+    assert before <= message.timestamp <= MSG_IDS.time_s()
+    assert parse_msg_id(message.msg_id).client_time == message.timestamp
+    assert message.msg_id != other.msg_id
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda message: pickle.loads(pickle.dumps(message))])
+def test_a_copy_of_an_unsent_message_is_another_message(duplicate: Callable[[Message], Message]) -> None:
+    message = Message("a", cloud_custom_data="b")
+    other = duplicate(message)
+    assert (other.text, other.cloud_custom_data, other.status) == ("a", "b", None)
+    assert other.msg_id != message.msg_id
+    message.status = MessageStatus.SUCCEEDED
+    assert duplicate(message).msg_id == message.msg_id
 
 
 def test_messages_are_equal_only_to_themselves() -> None:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import msgspec
 
-from ..ids import ConversationKey
+from ..ids import ConversationKey, format_msg_id
 from ..message import ALL, Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
 from ..protocol.elems import decode_body
 from ..protocol.entries import Entry, EntryAction, EntryState, MentionItem, MessageControl, Reaction
@@ -44,7 +44,7 @@ def decode_message(entry: Entry, user_id: str) -> MessageRow:
     mentions = _mentions(entry.mentions) if entry.mentions else ()
     return MessageRow(
         entry.timeline_seq,
-        f"{entry.client_time}-{entry.msg_random}",
+        format_msg_id(entry.client_time, entry.msg_random, entry.source),
         sender,
         entry.msg_time,
         sender == user_id,

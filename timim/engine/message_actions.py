@@ -7,13 +7,12 @@ and the server executes the action once. The reply is applied to the row before 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 
 import msgspec
 
 from ..errors import ConnectionFailed, InvalidArgument, InvalidConversation, RequestTimeout
-from ..ids import ConversationKey, ConversationType, MsgId
+from ..ids import ConversationKey, ConversationType, MsgId, parse_msg_id
 from ..message import Message, MessageStatus, Reader
 from ..protocol import conversation_settings
 from ..protocol import message_actions as wire
@@ -24,6 +23,7 @@ from ..protocol.entries import Entry
 from ..protocol.messages import Address
 from ..storage import IngestBatch, LocalStore
 from ..transport.connection import Connection
+from ..util.msg_ids import MSG_IDS
 from .attachments import Attachments
 from .config import ClientConfig
 from .conversations import ConversationIndex
@@ -53,7 +53,6 @@ class MessageActions:
         self._attachments = attachments
         self._conversations = conversations
         self._inbox = inbox
-        self._random = random.Random()
 
     async def set_custom_int(self, message: Message, value: int) -> None:
         """Store this device's own number on a message. Raises InvalidArgument, StorageError."""
@@ -114,7 +113,7 @@ class MessageActions:
             reaction=reaction,
             removed=int(remove),
             client_time=name.client_time,
-            random=name.random,
+            random=name.number,
         )
         await self._apply_reply(key, message, await self._request(wire.REACT_TO.request(body)))
 
@@ -146,7 +145,7 @@ class MessageActions:
 
     def _new_name(self) -> MsgId:
         self._store.check_open()
-        return MsgId(int(self._connection.server_time()), self._random.randrange(1, 1 << 32))
+        return parse_msg_id(MSG_IDS.new(int(self._connection.server_time())))
 
     async def _request(self, request: Request[wire.MessageActionReply]) -> wire.MessageActionReply:
         """Repeat a request until the server replies, waiting for the connection if it is lost.

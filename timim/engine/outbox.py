@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Coroutine
 from functools import partial
 from itertools import islice
@@ -16,7 +15,7 @@ from typing import Any
 
 from ..elems import Progress, TextElem
 from ..errors import AlreadySent, InvalidArgument, InvalidElem, NetworkError, NotLoggedIn, TimimError
-from ..ids import ConversationKey, MsgId
+from ..ids import ConversationKey
 from ..message import Message, MessageStatus, OfflinePush
 from ..protocol import messages as wire
 from ..protocol.codec import Request, decode_reply
@@ -63,7 +62,6 @@ class Outbox:
         self._conversations = conversations
         self._inbox = inbox
         self._binder = binder
-        self._random = random.Random()
         self._queues: dict[ConversationKey, ConversationQueue] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # work after a reply that waits for the disk
         self._unsettled = 0  # acks that are not stored yet
@@ -220,13 +218,11 @@ class Outbox:
         check_size(self._connection.server_info.max_message_bytes, message, body, push)
 
     def _claim(self, key: ConversationKey, message: Message) -> None:
-        """Freeze a message and assign its msg_id."""
-        now = self._connection.server_time()
+        """Freeze a message."""
         message.conversation = key
         message.status = MessageStatus.SENDING
-        message.timestamp = int(now)
+        message.timestamp = int(self._connection.server_time())
         message.sender = self._user_id
-        message.msg_id = str(MsgId(int(now), self._random.randrange(1, 1 << 32)))
 
     def _enqueue(
         self, key: ConversationKey, message: Message, progress: Progress | None, push: OfflinePush | None

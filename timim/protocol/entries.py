@@ -113,6 +113,7 @@ class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     msg_seq: int = msgspec.field(name="MsgSeq", default=0)  # the sender's number in C2C; absent in groups
     msg_random: int = msgspec.field(name="MsgRandom", default=0)
     client_time: int = msgspec.field(name="MsgClientTime", default=0)
+    source: int = msgspec.field(name="TimelineMsgSource", default=0)  # third part of the msg_id (timim extension)
     tiny_id: str = msgspec.field(name="TinyId", default="")
     nick: str = msgspec.field(name="From_AccountNick", default="")
     face_url: str = msgspec.field(name="From_AccountHeadurl", default="")

@@ -11,7 +11,7 @@ import msgspec
 
 from ..elems import MergerElem
 from ..errors import InvalidArgument, InvalidElem, ProtocolError
-from ..ids import ConversationType
+from ..ids import ConversationType, format_msg_id, parse_msg_id
 from ..message import Message, MessageStatus, SenderProfile
 from .elems import decode_body, encode_body
 from .merger_elem import LAYERS_LIMIT, MESSAGES_LIMIT
@@ -28,6 +28,7 @@ class MergedEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     msg_seq: int = msgspec.field(name="MsgSeq", default=0)
     msg_random: int = msgspec.field(name="MsgRandom", default=0)
     client_time: int = msgspec.field(name="MsgClientTime", default=0)
+    source: int = msgspec.field(name="TimelineMsgSource", default=0)  # third part of the msg_id (timim extension)
     time: int = msgspec.field(name="MsgTimeStamp", default=0)
     nick: str = msgspec.field(name="From_AccountNick", default="")
     face_url: str = msgspec.field(name="From_AccountHeadurl", default="")
@@ -91,14 +92,15 @@ def _entry(message: Message) -> MergedEntry:
     if message.status not in (MessageStatus.SUCCEEDED, MessageStatus.DELETED):
         raise InvalidArgument("a message cannot be forwarded before it was sent")
     key, profile = message.conversation, message.sender_profile
-    client_time, _, random = message.msg_id.partition("-")
+    name = parse_msg_id(message.msg_id)
     return MergedEntry(
         from_account=message.sender,
         to_account=key.peer if key is not None and key.type is ConversationType.C2C and message.is_self else "",
         group_id=key.peer if key is not None and key.type is ConversationType.GROUP else "",
         msg_seq=message.seq,
-        msg_random=int(random or 0),
-        client_time=int(client_time or 0),
+        msg_random=name.random,
+        client_time=name.client_time,
+        source=name.source,
         time=message.timestamp,
         nick=profile.nickname if profile else "",
         face_url=profile.face_url if profile else "",
@@ -111,7 +113,7 @@ def _message(entry: MergedEntry) -> Message:
     message = Message(cloud_custom_data=entry.cloud_custom_data)
     message.load_body(bytes(entry.msg_body), decode_body)
     message.sender, message.timestamp = entry.from_account, entry.time
-    message.msg_id = f"{entry.client_time}-{entry.msg_random}"
+    message.msg_id = format_msg_id(entry.client_time, entry.msg_random, entry.source)
     message.status, message.is_self = MessageStatus.SUCCEEDED, False
     message.sender_profile = SenderProfile(entry.from_account, entry.nick, entry.face_url)
     return message

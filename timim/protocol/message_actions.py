@@ -134,10 +134,10 @@ def recall_request(address: Address, seq: int, name: MsgId, sender: str) -> Requ
     """Return the request that recalls the message `seq`; `name` identifies retries of the same recall."""
     if address.group_id:
         group = RecallGroupRequest(group_id=address.group_id, items=[SeqItem(seq=seq)])
-        group.client_time, group.random = name
+        group.client_time, group.random = name.client_time, name.number
         return RECALL_GROUP.request(group)
     info = RecallInfo(from_account=sender, to_account=address.peer, seq=seq)
-    return RECALL_C2C.request(RecallC2CRequest(info=info, client_time=name.client_time, random=name.random))
+    return RECALL_C2C.request(RecallC2CRequest(info=info, client_time=name.client_time, random=name.number))
 
 
 def edit_request(
@@ -147,9 +147,9 @@ def edit_request(
     if address.group_id:
         group = EditGroupRequest(group_id=address.group_id, seq=seq, msg_body=msgspec.Raw(body))
         group.cloud_custom_data = cloud_custom_data
-        group.client_time, group.random = name
+        group.client_time, group.random = name.client_time, name.number
         return EDIT_GROUP.request(group)
     c2c = EditC2CRequest(from_account=sender, to_account=address.peer, seq=seq, msg_body=msgspec.Raw(body))
     c2c.cloud_custom_data = cloud_custom_data
-    c2c.client_time, c2c.random = name
+    c2c.client_time, c2c.random = name.client_time, name.number
     return EDIT_C2C.request(c2c)

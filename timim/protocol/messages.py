@@ -32,6 +32,7 @@ class SendC2CRequest(Body, kw_only=True):
     msg_seq: int = msgspec.field(name="MsgSeq", default=0)
     msg_random: int = msgspec.field(name="MsgRandom", default=0)
     client_time: int = msgspec.field(name="MsgClientTime", default=0)
+    source: int = msgspec.field(name="TimelineMsgSource", default=0)  # third part of the msg_id (timim extension)
     msg_life_time: int | msgspec.UnsetType = msgspec.field(name="MsgLifeTime", default=msgspec.UNSET)
     online_only: Flag = msgspec.field(name="OnlineOnlyFlag", default=0)  # 1 is the same as a MsgLifeTime of 0
     control: ControlField = msgspec.field(name="SendMsgControl", default=NO_CONTROL)
@@ -77,6 +78,7 @@ class SendGroupRequest(Body, kw_only=True):
     random: int = msgspec.field(name="Random", default=0)
     client_seq: int = msgspec.field(name="ClientSeq", default=0)
     client_time: int = msgspec.field(name="MsgClientTime", default=0)
+    source: int = msgspec.field(name="TimelineMsgSource", default=0)  # third part of the msg_id (timim extension)
     priority: str = msgspec.field(name="MsgPriority", default="Normal")
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")

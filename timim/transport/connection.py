@@ -26,6 +26,7 @@ from ..protocol import session
 from ..protocol.backoff import Backoff
 from ..protocol.codec import Body, Command, Reply
 from ..protocol.frames import Head
+from ..util.msg_ids import MSG_IDS
 from ..util.tasks import gather_cancelling
 from .home_loop import HomeLoop
 from .link_end import why_ended
@@ -345,6 +346,7 @@ class Connection:
             self.server_info.media_url, self.server_info.media_limits = server.media_url, server.media_limits
             now_s = server.time_ms / 1000 or now_s
         self._clock_offset_s = now_s - self._loop_time()
+        MSG_IDS.calibrate(now_s)
         self._expires_at = float(reply.expired_time or math.inf)
         return reply
 

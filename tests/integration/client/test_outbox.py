@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import io
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from PIL import Image
 
 import timim
 from timim import Conversation, FileElem, ImageCompression, ImageElem, ImageType, Message, MessageStatus, SoundElem, TextElem
-from timim.ids import ConversationKey, ConversationType
+from timim.ids import ConversationKey, ConversationType, parse_msg_id
+from timim.protocol.elems import encode_body
+from timim.protocol.messages import SEND_C2C, SEND_GROUP, SendC2CRequest, SendGroupRequest
 from timim.storage import Ack, LocalStore
 from timim.testing import RunningServer, running_server
 
@@ -176,15 +180,56 @@ async def test_ids_and_times_come_from_the_server_after_the_ack(server: RunningS
     async with server.client("alice") as alice, server.client("bob") as bob:
         heard = [bob.wait_for(lambda m: m.text == "a", timeout=WAIT_S), bob.wait_for(lambda m: m.text == "b", timeout=WAIT_S)]
         messages = [Message("a"), Message("b")]
-        assert {m.msg_id for m in messages} == {""}
+        ids = [m.msg_id for m in messages]
         await asyncio.gather(*(alice.c2c("bob").send(m) for m in messages))
         for mine, arriving in zip(messages, heard, strict=True):
             theirs = await arriving
             assert (mine.msg_id, mine.unique_id, mine.timestamp) == (theirs.msg_id, theirs.unique_id, theirs.timestamp)
             assert 0 < len(mine.msg_id) <= 30
             assert 0 < mine.unique_id < 1 << 64
-        assert messages[0].msg_id != messages[1].msg_id
+        assert [m.msg_id for m in messages] == ids
+        assert ids[0] != ids[1]
         assert messages[0].unique_id < messages[1].unique_id  # the same order on all devices, also within one second
+
+
+FORK = """
+import os
+from timim.util.msg_ids import MSG_IDS
+MSG_IDS.new(1)
+if child := os.fork():
+    os.waitpid(child, 0)
+print(MSG_IDS.new(1), flush=True)
+"""
+
+
+def test_a_forked_child_is_another_source() -> None:
+    made = subprocess.run([sys.executable, "-c", FORK], check=True, capture_output=True, text=True).stdout.split()
+    assert len({parse_msg_id(one).source for one in made}) == 2
+
+
+async def test_messages_with_the_same_time_and_random_of_two_processes_are_two(server: RunningServer) -> None:
+    async with server.client("alice") as alice:
+        await server.add_users("bob")
+        group = await alice.groups.create("Public", name="g", members=["bob"])
+
+        async def post(source: int) -> list[int]:
+            body = msgspec.Raw(encode_body([TextElem(text=f"{source}")]))
+            c2c = SendC2CRequest(to_account="bob", msg_random=7, client_time=1_700_000_000, source=source, msg_body=body)
+            to_group = SendGroupRequest(group_id=group.id, random=7, client_time=1_700_000_000, source=source, msg_body=body)
+            link = alice.engine.connection.link()
+            to_bob = await link.call(SEND_C2C, c2c, timeout_s=9)
+            return [to_bob.timeline_seq, (await link.call(SEND_GROUP, to_group, timeout_s=9)).timeline_seq]
+
+        first = await post(0)
+        second, third = ([seq + more for seq in first] for more in (1, 2))
+        assert [await post(1), await post(2**31 - 1), await post(1), await post(0)] == [second, third, second, first]
+        with pytest.raises(timim.TimimError, match="TimelineMsgSource") as refused:
+            await post(2**31)
+        assert refused.value.code == 90005
+        async with server.client("bob") as bob:
+            for conversation in (bob.c2c("alice"), bob.group(group.id)):
+                ids = [m.msg_id async for m in conversation.history() if m.text]
+                assert ids == ["1700000000-7-7fffffff", "1700000000-7-1", "1700000000-7"]
 
 
 @pytest.mark.requirement("F22")

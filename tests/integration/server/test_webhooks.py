@@ -59,7 +59,7 @@ async def test_a_callback_is_signed_and_has_tencents_fields(back_end: WebhookRec
         assert call.body["To_Account"] == "bob"
         assert [elem["MsgType"] for elem in call.body["MsgBody"]] == ["TIMTextElem", "TIMCustomElem"]
     assert after.body["MsgTime"] == sent.timestamp
-    assert after.body["MsgId"].endswith(f"-{sent.msg_id}")
+    assert after.body["MsgId"].endswith("-" + sent.msg_id.rpartition("-")[0])
 
 
 async def test_a_back_end_refuses_with_its_own_code_or_tims(back_end: WebhookReceiver) -> None:

@@ -28,7 +28,7 @@ SIXTY_FOUR_BITS = st.integers(-(2**63), 2**63 - 1)
 INCOMING = st.builds(
     MessageRow,
     seq=st.integers(1, 12),
-    msg_id=st.integers(0, 2**32 - 1).map("1700000000-{}".format),
+    msg_id=st.integers(0, 2**32 - 1).map("1700000000-{0}-{0:x}".format),
     sender=TEXT,
     timestamp=SIXTY_FOUR_BITS,
     is_self=st.booleans(),

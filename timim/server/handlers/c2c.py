@@ -43,6 +43,7 @@ async def send(context: RequestContext, body: wire.SendC2CRequest) -> wire.SendC
         msg_seq=body.msg_seq,
         random=body.msg_random,
         client_time=body.client_time,
+        source=body.source,
         cloud_custom_data=body.cloud_custom_data,
         origin=context.session.number if context.session else 0,
         lookup_only=bool(body.ask),

@@ -331,6 +331,7 @@ async def send(context: RequestContext, body: messages.SendGroupRequest) -> mess
         msg_seq=0,
         random=body.random,
         client_time=body.client_time,
+        source=body.source,
         cloud_custom_data=body.cloud_custom_data,
         priority=body.priority,
         origin=context.session.number if context.session else 0,

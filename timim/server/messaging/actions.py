@@ -168,12 +168,12 @@ class ActionPoster:
             InvalidArgument: A field is malformed or too long.
         """
         outgoing = OutgoingMessage(
-            request.user, request.msg_body, 0, request.random, request.client_time, request.cloud_custom_data
+            request.user, request.msg_body, 0, 0, request.client_time, cloud_custom_data=request.cloud_custom_data
         )
+        if not 0 <= request.random < 1 << 63 or not 0 <= request.client_time < 1 << 32:
+            raise InvalidArgument("TimelineRandom must be 0 to 2^63-1, and MsgClientTime 0 to 4294967295", code=90005)
         if request.kind == MessageActionKind.EDIT:
             return self._rules.validator.check(outgoing)
-        if not 0 <= request.random < 1 << 32 or not 0 <= request.client_time < 1 << 32:
-            raise InvalidArgument("TimelineRandom and MsgClientTime must be 0 to 4294967295", code=90005)
         size = len(request.reaction.encode())
         if request.kind == MessageActionKind.REACT and not 0 < size <= REACTION_LIMIT_BYTES:
             raise InvalidArgument(f"Reaction must be 1 to {REACTION_LIMIT_BYTES} bytes long, not {size}", code=10004)
@@ -243,7 +243,7 @@ class ActionPoster:
         )
         tail = EntryPayload(
             from_account=request.user,
-            msg_random=request.random,
+            msg_random=request.random & 0xFFFFFFFF,
             client_time=request.client_time,
             cloud_custom_data=request.cloud_custom_data,
             mentions=message.mentions if request.kind == MessageActionKind.RECALL else [],

@@ -286,7 +286,7 @@ class MessagePoster:
         return NewEntry(
             timeline=timeline,
             sender=outgoing.sender,
-            msg_key=MsgKey(outgoing.client_time, outgoing.random) if named else None,
+            msg_key=MsgKey(outgoing.client_time, outgoing.source << 32 | outgoing.random) if named else None,
             fingerprint=outgoing.fingerprint() if named else b"",
             tail=packed,
             time=int(self._now()),
@@ -327,6 +327,7 @@ def _payload(outgoing: OutgoingMessage, approved: ApprovedMessage, sender: Store
         msg_seq=outgoing.msg_seq,
         msg_random=outgoing.random,
         client_time=outgoing.client_time,
+        source=outgoing.source,
         tiny_id=str(sender.tiny_id),
         nick=sender.nickname,
         face_url=sender.face_url,

@@ -23,6 +23,7 @@ class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
     """A decoded but unchecked message of a user.
 
     Attributes:
+        source: Third part of the msg_id, or 0.
         origin: Number of the sender's session, or 0.
         lookup_only: Look up the seq of a stored message instead of sending.
         mentions: The mentioned users; "" means all members.
@@ -35,6 +36,7 @@ class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
     msg_seq: int
     random: int
     client_time: int
+    source: int = 0
     cloud_custom_data: str = ""
     priority: str = ""
     origin: int = 0
@@ -73,6 +75,8 @@ class MessageValidator:
         self._check_size(outgoing)
         if not 0 <= outgoing.random < 1 << 32 or not 0 <= outgoing.client_time < 1 << 32:
             raise InvalidArgument("MsgRandom and MsgClientTime must be 0 to 4294967295", code=90005)
+        if not 0 <= outgoing.source < 1 << 31:
+            raise InvalidArgument("TimelineMsgSource must be 0 to 2147483647", code=90005)
         try:
             members = split_body(outgoing.msg_body)
         except ProtocolError as exc:

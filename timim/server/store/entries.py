@@ -49,7 +49,7 @@ def timeline_of(user: str, key: ConversationKey) -> str:
 
 
 class MsgKey(NamedTuple):
-    """The deduplication key that a sender gives to a message: the sender's clock in seconds and a random number."""
+    """The deduplication key that a sender gives to a message: the sender's clock in seconds and a number of up to 63 bits."""
 
     client_time: int
     random: int
