@@ -172,7 +172,7 @@ class Conversation(ConversationHistory):
             NotLoggedIn: The client is not logged in.
         """
         self._only(ConversationType.C2C, "online messages go to one user")
-        return await self._opened().outbox.send_online(self.key, self._message(parts))
+        return await self._opened().online_messages.send(self.key, self._message(parts))
 
     async def send_typing(self, *, active: bool = True) -> None:
         """Tell the devices of the peer that are online now that this user is typing; they get TypingChanged.

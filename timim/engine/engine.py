@@ -29,6 +29,7 @@ from .history import History
 from .inbox import Inbox
 from .ingest import Ingest
 from .message_actions import MessageActions
+from .online_messages import OnlineMessages
 from .outbox import Outbox
 from .push_router import PushRouter
 from .search import Search
@@ -78,6 +79,7 @@ class Engine:
             config, self.store, self.connection, self.attachments, self.conversations, self.inbox, self.binder
         )
         fetcher = Fetcher(self.connection, timeout_s=config.timeout_s)
+        self.online_messages: OnlineMessages = OnlineMessages(config, self.store, self.connection, self.attachments)
         self.history: History = History(config, self.store, fetcher, self.inbox)
         self.search: Search = Search(self.store, self.history)
         router = PushRouter(config, self.connection, self.inbox, self.settings)

@@ -13,8 +13,8 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from ..elems import Progress, TextElem
-from ..errors import AlreadySent, InvalidArgument, InvalidElem, NetworkError, NotLoggedIn, TimimError
+from ..elems import Progress
+from ..errors import InvalidArgument, InvalidElem, NetworkError, NotLoggedIn, TimimError
 from ..ids import ConversationKey
 from ..message import Message, MessageStatus, OfflinePush
 from ..protocol import messages as wire
@@ -31,7 +31,7 @@ from .conversations import ConversationIndex
 from .history import History
 from .inbox import Inbox
 from .send_queue import ConversationQueue, PendingMessage
-from .send_requests import ack_from_reply, c2c_body, check_size, send_request
+from .send_requests import ack_from_reply, check_size, check_unsent, claim, send_request
 from .send_window import SendWindow
 
 log = logging.getLogger(__name__)
@@ -84,11 +84,11 @@ class Outbox:
         to disk, cancelling withdraws the message.
         """
         self._store.check_open()
-        self._check(message)
+        check_unsent(message)
         uploads = has_content(message.elems)
         body = encode_body([elem for elem in message.elems if not elem.needs_upload] if uploads else message.elems)
         self._check_size(message, body, push)  # of elems to upload, the size is known after the upload
-        self._claim(key, message)
+        claim(message, key, sender=self._user_id, now_s=self._connection.server_time())
         item = self._enqueue(key, message, progress, push)  # before any await, so that the order of the calls is kept
         if uploads:
             try:
@@ -165,28 +165,6 @@ class Outbox:
         request = send_request(key, message, b"", None, sender=self._user_id, ask=True)
         return (await link.send(request, timeout_s=self._timeout_s)).timeline_seq
 
-    async def send_online(self, key: ConversationKey, message: Message) -> Message:
-        """Send an online message, which is not stored and gets no seq. Raises ConnectionFailed without a connection."""
-        self._store.check_open()
-        self._check(message)
-        self._claim(key, message)
-        given = message.elems
-        try:
-            await self._attachments.upload(message, None)
-            link = self._connection.link()
-            encoded = encode_body(message.elems)
-            self._check_size(message, encoded, None)
-            body = c2c_body(message, key.peer, encoded, None, sender=self._user_id)
-            body.msg_life_time = 0
-            reply = await link.call(wire.SEND_C2C, body, timeout_s=self._timeout_s)
-        except BaseException:
-            message.status = MessageStatus.FAILED
-            if message.elems is given:
-                await asyncio.shield(self._attachments.discard(message))
-            raise
-        message.timestamp, message.status = reply.msg_time, MessageStatus.SUCCEEDED
-        return message
-
     async def close(self) -> None:
         """Stop sending; messages without an ack stay on disk as SENDING and are sent after the next login."""
         tasks = [queue.task for queue in self._queues.values() if queue.task is not None]
@@ -205,24 +183,9 @@ class Outbox:
                     item.done.exception()  # mark as retrieved: the sender may have been cancelled
         self._queues.clear()
 
-    def _check(self, message: Message) -> None:
-        """Check that a message can be sent. Raises AlreadySent, InvalidArgument."""
-        if message.status is not None:
-            raise AlreadySent("the message was sent before; create a new Message")
-        if _is_empty(message):
-            raise InvalidArgument("the message is empty; add text or another elem", code=6017)
-        message.check()
-
     def _check_size(self, message: Message, body: bytes, push: OfflinePush | None) -> None:
         """Check the size of a message with these encoded elems. Raises MessageTooLong."""
         check_size(self._connection.server_info.max_message_bytes, message, body, push)
-
-    def _claim(self, key: ConversationKey, message: Message) -> None:
-        """Freeze a message."""
-        message.conversation = key
-        message.status = MessageStatus.SENDING
-        message.timestamp = int(self._connection.server_time())
-        message.sender = self._user_id
 
     def _enqueue(
         self, key: ConversationKey, message: Message, progress: Progress | None, push: OfflinePush | None
@@ -394,11 +357,3 @@ class Outbox:
             exc.__context__ = second
         await self._attachments.release(item.message)
         queue.finish(item, exc)
-
-
-def _is_empty(message: Message) -> bool:
-    """Return whether a message has nothing but empty texts."""
-    for elem in message.elems:  # noqa: SIM110  a generator costs twice as much, once a message
-        if not isinstance(elem, TextElem) or elem.text:
-            return False
-    return True
