@@ -187,7 +187,7 @@ class Conversation(ConversationHistory):
             TimimError: The errors of `send_online`.
         """
         self._only(ConversationType.C2C, "the typing status goes to one user")
-        await self._opened().outbox.send_online(self.key, Message(typing_elem(active=active)))
+        await self._opened().online_messages.send(self.key, Message(typing_elem(active=active)))
 
     async def forward(
         self,
