@@ -2,7 +2,7 @@
 
 import asyncio
 
-from timim import Message
+from timim import ConversationType, Message
 from timim.testing import running_server
 
 
@@ -14,7 +14,8 @@ async def main() -> None:
         @bot.on_new_message
         async def answer(messages: list[Message]) -> None:
             for message in messages:
-                await bot.c2c(message.sender).send(f"you said: {message.text}")
+                if message.conversation.type is ConversationType.C2C and not message.is_self:
+                    await bot.c2c(message.sender).send(f"you said: {message.text}")
 
         async with bot, server.client("alice") as alice:
             conversation = alice.c2c("bot")
