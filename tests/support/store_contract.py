@@ -77,7 +77,7 @@ class StoreContract:
         await store.apply([SetMember("g", "alice", Member("Owner", name_card="a"))], [], ReadVersions({"g": 1}, {}))
         for check in current[:3]:
             assert await store.outdated([current[3], check])
-            others = [store.timelines.append(entry(10 + n)) for n in range(3)]
+            others = [store.timelines.append(entry(10 + n, sender="carol")) for n in range(3)]
             refused = store.timelines.append(replace(entry(3), checks=(current[3], check)))
             results = await asyncio.gather(*others[:2], refused, others[2], return_exceptions=True)
             assert isinstance(results[2], StaleRead)

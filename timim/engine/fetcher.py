@@ -18,6 +18,7 @@ from ..protocol.codec import decode
 from ..protocol.coverage import Coverage, Interval
 from ..protocol.entries import Entry
 from ..protocol.session import ReceiptNotice
+from ..storage import ANY_SEQ
 from ..transport.connection import Connection
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,8 @@ class ConversationChanges:
         """Add an item of the list; a conversation with a message between two requests is listed twice."""
         try:
             contact = decode(contact_wire.ConversationItem, raw)
+            if any(isinstance(value, int) and abs(value) >= ANY_SEQ for value in msgspec.structs.astuple(contact)):
+                raise ProtocolError("a number of the conversation is too large to be stored")
         except ProtocolError as exc:
             self._add_malformed(raw, exc)
             return

@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Annotated
 
 import msgspec
 
@@ -54,7 +55,7 @@ class EntryAction(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A message action: the seq and sender of its target, and the change. The new body of an edit is the entry's body."""
 
     kind: str = msgspec.field(name="Kind")
-    target: int = msgspec.field(name="TargetSeq")
+    target: Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)] = msgspec.field(name="TargetSeq")
     target_from: str = msgspec.field(name="Target_Account", default="")
     reaction: str = msgspec.field(name="Reaction", default="")
     removed: int = msgspec.field(name="Removed", default=0)
@@ -139,6 +140,7 @@ class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
 
 
+Stored = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]  # a number that every local store can hold
 _NOTHING: Mapping[str, str] = MappingProxyType({})  # shared by entries without custom fields
 
 
@@ -157,9 +159,9 @@ class Entry(EntryPayload, kw_only=True, gc=False):
     audience: Sequence[str] = msgspec.field(name="TimelineAudience", default=())
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody", default=msgspec.Raw(b"[]"))
     from_account: str = msgspec.field(name="From_Account", default="")
-    timeline_seq: int = msgspec.field(name="TimelineSeq", default=0)
+    timeline_seq: Stored = msgspec.field(name="TimelineSeq", default=0)
     tombstone: int = msgspec.field(name="TimelineTombstone", default=0)
-    msg_time: int = msgspec.field(name="MsgTimeStamp", default=0)
+    msg_time: Stored = msgspec.field(name="MsgTimeStamp", default=0)
 
 
 def encode_payload(payload: EntryPayload) -> bytes:
