@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Self, overload
 
-from .elems import AnyElem, Elem, FileElem, SoundElem, TextElem
+from .elems import AnyElem, Elem, FileElem, Progress, SoundElem, TextElem
 from .errors import AlreadySent, ElemLimitError, InvalidArgument
 from .ids import ConversationKey, random_of, unique_id
 from .message_types import (
@@ -60,35 +60,14 @@ class Message(Sequence[AnyElem]):
         InvalidElem: A string is not valid Unicode.
     """
 
+    # fmt: off
     __slots__ = (
-        "_body",
-        "_decode",
-        "_elems",
-        "_owner",
-        "_state",
-        "cloud_custom_data",
-        "conversation",
-        "custom_data",
-        "custom_int",
-        "excluded_from_last_message",
-        "excluded_from_unread",
-        "is_read",
-        "is_self",
-        "local_id",
-        "mentions",
-        "msg_id",
-        "priority",
-        "read_by_peer",
-        "read_receipt_count",
-        "receipt_requested",
-        "sender",
-        "sender_member",
-        "sender_profile",
-        "seq",
-        "status",
-        "timestamp",
-        "unread_receipt_count",
+        "_body", "_decode", "_elems", "_owner", "_state", "cloud_custom_data", "conversation", "custom_data",
+        "custom_int", "excluded_from_last_message", "excluded_from_unread", "is_read", "is_self", "local_id", "mentions",
+        "msg_id", "priority", "read_by_peer", "read_receipt_count", "receipt_requested", "sender", "sender_member",
+        "sender_profile", "seq", "status", "timestamp", "unread_receipt_count",
     )
+    # fmt: on
 
     def __init__(self, *parts: str | AnyElem, cloud_custom_data: str = "") -> None:
         self._owner: MessageOwner[Message] | None = None  # None until a client sends, stores or receives the message
@@ -281,6 +260,28 @@ class Message(Sequence[AnyElem]):
             StorageError: The local store failed.
         """
         return await self._bound().delete_from_storage(self)
+
+    async def resend(self, *, push: OfflinePush | None = None, progress: Progress | None = None) -> Self:
+        """Send a message that failed once more, under its own msg_id, and return it when the server has stored it.
+
+        It is sent after all messages that wait in the conversation. Content given as bytes must have been uploaded before
+        the failure, because this device does not keep it. Cancelling does not stop the sending.
+
+        Args:
+            push: Title and text of the offline push; that of the first attempt is not kept.
+            progress: Called with the bytes done and the bytes in all while content is uploaded.
+
+        Raises:
+            InvalidArgument: The message did not fail, or is not stored on this device.
+            MessageTooLong: The message is over the limit of the server.
+            MediaError: Content cannot be read or uploaded; the message has status FAILED.
+            ServerRefused: The server refused the message (status FAILED).
+            ConnectionFailed: Uploads were cut several times in a row; the message has status FAILED.
+            NotLoggedIn: The client is not open, or logs out during the call; the message stays queued.
+            StorageError: The local store failed.
+        """
+        await self._bound().resend(self, push=push, progress=progress)
+        return self
 
     async def recall(self) -> None:
         """Recall the message and remove its content on all devices. Recalling a recalled message changes nothing.

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from .elems import AnyElem
+from .elems import AnyElem, Progress
 
 __all__ = [
     "ALL",
@@ -25,7 +25,7 @@ __all__ = [
     "SenderProfile",
 ]
 
-M = TypeVar("M", contravariant=True)  # Message; its module imports this one
+M = TypeVar("M")  # Message; its module imports this one
 
 
 class MessageStatus(enum.IntEnum):
@@ -107,6 +107,7 @@ class MessageVerbs(Protocol[M]):
     async def set_custom_data(self, message: M, value: bytes) -> None: ...
     async def remove(self, message: M) -> bool: ...
     async def delete_from_storage(self, message: M) -> bool: ...
+    async def resend(self, message: M, *, push: OfflinePush | None, progress: Progress | None) -> M: ...
     async def recall(self, message: M) -> None: ...
     async def edit(self, message: M, edited: M) -> None: ...
     async def react(self, message: M, reaction: str, *, remove: bool) -> None: ...

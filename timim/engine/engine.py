@@ -72,11 +72,11 @@ class Engine:
         hasty = Fetcher(self.connection, timeout_s=config.timeout_s * PATIENCE)  # one conversation must not delay the others
         sync = Sync(config, self.store, hasty, ingest, self.settings, self.conversations, self.dispatcher, failures)
         self.inbox: Inbox = Inbox(config, self.store, hasty, sync, ingest, self.dispatcher, self.binder, failures)
-        self.binder.message_verbs = MessageActions(
-            config, self.store, self.connection, self.attachments, self.conversations, self.inbox
-        )
         self.outbox: Outbox = Outbox(
             config, self.store, self.connection, self.attachments, self.conversations, self.inbox, self.binder
+        )
+        self.binder.message_verbs = MessageActions(
+            self.store, self.connection, self.attachments, self.conversations, self.inbox, self.outbox
         )
         fetcher = Fetcher(self.connection, timeout_s=config.timeout_s)
         self.online_messages: OnlineMessages = OnlineMessages(config, self.store, self.connection, self.attachments)

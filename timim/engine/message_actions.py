@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 
 import msgspec
 
+from ..elems import Progress
 from ..errors import ConnectionFailed, InvalidArgument, InvalidConversation, RequestTimeout
 from ..ids import ConversationKey, ConversationType, MsgId, parse_msg_id
-from ..message import Message, MessageStatus, Reader
+from ..message import Message, MessageStatus, OfflinePush, Reader
 from ..protocol import conversation_settings
 from ..protocol import message_actions as wire
 from ..protocol.codec import Request, decode
@@ -25,10 +26,10 @@ from ..storage import IngestBatch, LocalStore
 from ..transport.connection import Connection
 from ..util.msg_ids import MSG_IDS
 from .attachments import Attachments
-from .config import ClientConfig
 from .conversations import ConversationIndex
 from .decoding import decode_action
 from .inbox import Inbox
+from .outbox import Outbox
 
 RETRY_S = 0.2  # between attempts, until the loss of the connection is detected
 READERS_PAGE = 100
@@ -39,20 +40,21 @@ class MessageActions:
 
     def __init__(
         self,
-        config: ClientConfig,
         store: LocalStore,
         connection: Connection,
         attachments: Attachments,
         conversations: ConversationIndex,
         inbox: Inbox,
+        outbox: Outbox,
     ) -> None:
-        self._user_id = config.user_id
-        self._timeout_s = config.timeout_s
+        self._user_id = connection.user_id
+        self._timeout_s = connection.timeout_s
         self._store = store
         self._connection = connection
         self._attachments = attachments
         self._conversations = conversations
         self._inbox = inbox
+        self._outbox = outbox
 
     async def set_custom_int(self, message: Message, value: int) -> None:
         """Store this device's own number on a message. Raises InvalidArgument, StorageError."""
@@ -80,6 +82,10 @@ class MessageActions:
         if done:
             self._conversations.on_message_deleted(message)
         return done
+
+    async def resend(self, message: Message, *, push: OfflinePush | None, progress: Progress | None) -> Message:
+        """Send a failed message again; see `Message.resend`."""
+        return await self._outbox.resend(message, push=push, progress=progress)
 
     async def recall(self, message: Message) -> None:
         """Recall a message for everybody. Raises the errors that `Message.recall` documents."""

@@ -102,6 +102,29 @@ class Outbox:
         self._store.messages.add_outgoing(message, body, partial(self._on_stored, key, item))
         return await item.done
 
+    async def resend(self, message: Message, *, progress: Progress | None, push: OfflinePush | None) -> Message:
+        """Queue a failed message again, under its msg_id, and wait for the ack.
+
+        Cancelling stops the waiting, and the message is still sent.
+
+        Raises:
+            InvalidArgument: The message did not fail, or is not stored on this device.
+        """
+        self._store.check_open()
+        key = message.conversation
+        if key is None or message.status is not MessageStatus.FAILED:
+            raise InvalidArgument("only a message that failed can be sent again")
+        if not await asyncio.shield(self._store.messages.mark_sending_again(message)):
+            raise InvalidArgument(
+                "the message is not stored as failed on this device: it was deleted, sent again or never stored"
+            )
+        self._store.check_open()  # it is sent after the next login if the client was closed meanwhile
+        message.status = MessageStatus.SENDING
+        item = self._enqueue(key, message, progress, push)
+        item.stored = True
+        self._conversations.on_outgoing_stored(message)
+        return await item.done
+
     def _on_stored(self, key: ConversationKey, item: PendingMessage, local_id: int | Exception) -> None:
         """Continue a send after its row was written, or could not be written."""
         if isinstance(local_id, Exception):

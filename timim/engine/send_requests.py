@@ -77,7 +77,7 @@ def check_unsent(message: Message) -> None:
         InvalidArgument: The message is empty, or cloud_custom_data is no text.
     """
     if message.status is not None:
-        raise AlreadySent("the message was sent before; create a new Message")
+        raise AlreadySent("the message was sent before; create a new Message, or call resend() if it failed")
     if is_empty(message):
         raise InvalidArgument("the message is empty; add text or another elem", code=6017)
     message.check()

@@ -58,6 +58,15 @@ class MessageTable:
         )
         message.status = MessageStatus.FAILED
 
+    async def mark_sending_again(self, message: Message) -> bool:
+        """Store that a failed message is being sent again, after all others. Return False if it is not stored as FAILED."""
+        sql = (
+            "UPDATE messages SET status=1, error_code=0, error_info='', position="
+            "(SELECT max(n.position) FROM messages n WHERE n.type=messages.type AND n.peer=messages.peer)"
+            f" WHERE {message_rows.ITS_ROW} AND status=3"
+        )
+        return await self._file.write_statement(sql, message_rows.ids_of(message)) > 0
+
     def ingest(self, batches: Sequence[IngestBatch]) -> asyncio.Future[list[IngestResult]]:
         """Queue the storing of received messages and of the intervals that they cover, after all earlier writes.
 

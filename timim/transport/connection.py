@@ -81,7 +81,7 @@ class Connection:
         self._device = device
         self._run, self._attempts = f"{_random.getrandbits(63):x}", 0
         self._resumed = False  # the server has accepted this login before: later attempts are reconnects of the device
-        self._timeout_s = timeout_s
+        self.timeout_s: float = timeout_s
         self._backoff = backoff
         self._now = now
         self._network = network
@@ -222,7 +222,7 @@ class Connection:
             NotLoggedIn: The client is logged out.
             NetworkError: The connection is lost, or the server did not reply in time.
         """
-        return await self.link().call(command, body, timeout_s=self._timeout_s)
+        return await self.link().call(command, body, timeout_s=self.timeout_s)
 
     async def _keep(self, login: LoginAttempt) -> None:
         failures = 0
@@ -290,7 +290,7 @@ class Connection:
         """Open a websocket, log in, and run until the websocket ends, which raises an exception."""
         query = urlencode({"sdkappid": self._device.app_id, "instanceid": login.instance, "platform": PLATFORM})
         pushes = PushReceiver(login.listener)
-        link = await Link.open(f"{self._url}/binfo?{query}", pushes, timeout_s=self._timeout_s, network=self._network)
+        link = await Link.open(f"{self._url}/binfo?{query}", pushes, timeout_s=self.timeout_s, network=self._network)
         try:
             await gather_cancelling(link.run(), self._keep_alive(link, login, pushes))
         finally:
@@ -311,7 +311,7 @@ class Connection:
         notice_at = self._expires_at - min(EXPIRY_NOTICE_S, (self._expires_at - self.server_time()) / 10)
         while True:
             await asyncio.sleep(max(1.0, reply.hello_interval / 2))  # half the server's interval: one heartbeat may be lost
-            beat = await link.call(session.HEARTBEAT, Body(), timeout_s=self._timeout_s)
+            beat = await link.call(session.HEARTBEAT, Body(), timeout_s=self.timeout_s)
             lost = isinstance(beat.pushes, int) and pushes.compare(beat.pushes)
             if lost or self._loop_time() - compared > COMPARE_S:
                 compared = self._loop_time()
@@ -322,7 +322,7 @@ class Connection:
 
     async def _log_in(self, link: Link, login: LoginAttempt) -> session.LoginReply:
         app_id = self._device.app_id
-        user_sig = await current_signature(login.user_sig, timeout_s=self._timeout_s)
+        user_sig = await current_signature(login.user_sig, timeout_s=self.timeout_s)
         link.head = Head("", identifier=self.user_id, usersig=user_sig, sdkappid=app_id, platform=PLATFORM)
         self._attempts += 1
         hello = session.TimelineClient(
@@ -334,7 +334,7 @@ class Connection:
             attempt=self._attempts,
             max_frame_bytes=MAX_FRAME_BYTES,
         )
-        reply = await link.call(session.LOGIN, session.LoginRequest(client=hello), timeout_s=self._timeout_s)
+        reply = await link.call(session.LOGIN, session.LoginRequest(client=hello), timeout_s=self.timeout_s)
         self._resumed = True
         link.head = Head("", a2=reply.a2_key, tinyid=reply.tiny_id, status_instid=reply.inst_id, sdkappid=app_id)
         self.server_info.token = reply.a2_key
