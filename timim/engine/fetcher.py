@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from ..errors import ProtocolError, TimimError
+from ..errors import ProtocolError, ServerRefused, TimimError
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import conversation_list as contact_wire
 from ..protocol import message_actions as action_wire
@@ -98,15 +98,24 @@ class Fetcher:
     ) -> ProvenEntries:
         """Fetch the newest `count` entries of an interval, or of its part up to the server time `until`.
 
+        If their reply is too long for one websocket message, fewer entries are fetched.
+
         Raises:
             NetworkError: The server cannot be reached.
             NotLoggedIn: The client is logged out.
             ServerRefused: The account may not read this conversation.
             ProtocolError: The reply does not have one entry for each seq of an interval.
         """
-        request = wire.Address.of(key).history_request(first, last, count, until=until)
-        reply = await self._connection.link().send(request, timeout_s=self._timeout_s)
-        return _proven(reply, reply.messages, first, last)
+        while True:
+            request = wire.Address.of(key).history_request(first, last, count, until=until)
+            try:
+                reply = await self._connection.link().send(request, timeout_s=self._timeout_s)
+            except ServerRefused as exc:
+                if exc.code != wire.REPLY_TOO_LONG or count <= 1:
+                    raise
+                count //= 2
+            else:
+                return _proven(reply, reply.messages, first, last)
 
     async def fetch_upward(self, key: ConversationKey, first: int, last: int) -> AsyncIterator[ProvenEntries]:
         """Yield an interval in parts without gaps, oldest first, without the seqs that this account may not see."""

@@ -19,6 +19,7 @@ SeqRange = tuple[int, int]
 ControlField = list[str] | MessageControl  # REST clients send the names, the web client an object
 Flag = int | bool  # clients of different origin send 1 or true
 NO_CONTROL = MessageControl()
+REPLY_TOO_LONG = 10018  # the code of a refusal that replaces a reply which is too long for one websocket message
 
 
 class SendC2CRequest(Body, kw_only=True):

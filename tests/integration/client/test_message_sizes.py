@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -15,6 +16,7 @@ import timim
 from timim import Client, ConnectionLost, ImageElem, Message, MessageStatus, OfflinePush, TextElem
 from timim.protocol.elems import encode_body
 from timim.protocol.frames import join_frames
+from timim.protocol.messages import Address, RoamC2CReply
 from timim.testing import EventRecorder, RunningServer, running_server
 from timim.transport.websocket import Link
 
@@ -155,3 +157,37 @@ async def test_a_client_that_ignores_the_limit_of_the_server_is_detected(
 ) -> None:
     monkeypatch.setattr(Link, "limit_bytes", property(lambda link: 0, lambda link, limit: None), raising=False)
     assert not await is_refused_alone(server, "an introduction")
+
+
+async def history_of_10_kb(ann: Client) -> RoamC2CReply:
+    """Fetch ten messages of 1 KB in one reply."""
+    request = Address(peer="u5").history_request(1, 1000, 10)
+    return cast(RoamC2CReply, await ann.engine.connection.link().send(request, timeout_s=9))
+
+
+async def test_a_reply_over_the_limit_of_the_client_is_refused_alone_and_history_is_read_in_parts(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with server.client("eve") as eve:
+        await asyncio.gather(*(eve.c2c("u5").send("x" * 1000) for _ in range(10)))
+        assert len((await history_of_10_kb(eve)).messages) == 10
+    monkeypatch.setattr("timim.transport.connection.MAX_FRAME_BYTES", 5000)
+    async with server.client("eve") as eve:
+        events = EventRecorder(eve, ConnectionLost)
+        with pytest.raises(timim.ServerRefused, match="this client accepts 5000") as refused:
+            await history_of_10_kb(eve)
+        assert refused.value.code == 10018
+        assert [len(m.text) async for m in eve.c2c("u5").history()] == [1000] * 10
+        assert not events.events
+
+
+async def test_a_reply_that_this_client_does_not_accept_ends_its_request_with_the_reason(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with server.client("fay", data_dir=tmp_path) as fay:
+        await asyncio.gather(*(fay.c2c("u5").send("x" * 1000) for _ in range(10)))
+    monkeypatch.setattr("timim.transport.websocket.MAX_FRAME_BYTES", 5000)
+    async with server.client("fay", data_dir=tmp_path) as fay:
+        with pytest.raises(timim.ConnectionFailed, match="more than 5000 bytes, which is the limit"):
+            await history_of_10_kb(fay)
+        assert (await fay.c2c("u5").send("after")).status is MessageStatus.SUCCEEDED

@@ -17,6 +17,7 @@ from ...ids import checked_user_id
 from ...protocol import session as status
 from ...protocol.codec import Reply, decode, encode
 from ...protocol.frames import Frame, Head, decode_frames, encode_frame
+from ...protocol.messages import REPLY_TOO_LONG
 from ...util.failpoints import failpoint
 from ..bus.base import LoginAnnouncement
 from ..handlers.registry import HandlerRegistry, RequestContext, Services, error_reply
@@ -27,7 +28,6 @@ from ..sessions.session import LOGGED_OUT, LOST_DEVICE_SLOT, READS_TOO_SLOWLY, S
 
 log = logging.getLogger("timim.server")
 NORMAL, PROTOCOL, POLICY, RESTART, TOO_SLOW = 1000, 1002, 1008, 1012, 1013
-REPLY_TOO_LONG = 10018
 _CLOSE_CODES = {READS_TOO_SLOWLY: TOO_SLOW, STOPPING: RESTART, LOST_DEVICE_SLOT: POLICY}
 
 

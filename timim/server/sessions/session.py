@@ -80,6 +80,7 @@ class Session:
         self._out: list[bytes | list[RawEvent] | None] = []
         self._out_bytes = 0  # of pushes only
         self._push_bytes = 0  # of the push that is last in the queue
+        self._push_limit_bytes = min(PUSH_BYTES, client.max_frame_bytes // 2 or PUSH_BYTES)
         self._reply_bytes = 0
         self._taken = asyncio.Event()
         self._last_request = client.first_request
@@ -165,7 +166,7 @@ class Session:
         return join_in_batches(frames, limit_bytes=min(JOINED_BYTES, self.client.max_frame_bytes or JOINED_BYTES))
 
     def _open_push(self) -> list[RawEvent]:
-        if not self._out or not isinstance(self._out[-1], list) or self._push_bytes > PUSH_BYTES:
+        if not self._out or not isinstance(self._out[-1], list) or self._push_bytes > self._push_limit_bytes:
             self._out.append([])
             self._push_bytes = 0
         last = self._out[-1]
