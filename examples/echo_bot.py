@@ -14,7 +14,7 @@ async def main() -> None:
         @bot.on_new_message
         async def answer(messages: list[Message]) -> None:
             for message in messages:
-                if message.conversation.type is ConversationType.C2C and not message.is_self:
+                if message.conversation == (ConversationType.C2C, message.sender) and not message.is_self:
                     await bot.c2c(message.sender).send(f"you said: {message.text}")
 
         async with bot, server.client("alice") as alice:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Self, overload
 
@@ -11,7 +11,6 @@ from .errors import AlreadySent, ElemLimitError, InvalidArgument
 from .ids import ConversationKey, random_of, unique_id
 from .message_types import (
     ALL,
-    ElemDecoder,
     MessageOwner,
     MessageState,
     MessageStatus,
@@ -41,6 +40,7 @@ __all__ = [
 ]
 
 NO_STATE = MessageState()
+ElemDecoder = Callable[[bytes], tuple[AnyElem, ...]]  # decodes the elems of a stored or received body
 
 
 class Message(Sequence[AnyElem]):

@@ -9,11 +9,10 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from .elems import AnyElem, Progress
+from .elem_base import Elem, Progress
 
 __all__ = [
     "ALL",
-    "ElemDecoder",
     "MessageOwner",
     "MessageState",
     "MessageStatus",
@@ -122,11 +121,5 @@ class MessageOwner(Protocol[M]):
     def message_verbs(self) -> MessageVerbs[M]:
         """The actions on messages of this client."""
 
-    def bind_elems(self, elems: Sequence[AnyElem]) -> None:
+    def bind_elems(self, elems: Sequence[Elem]) -> None:
         """Set this client as the source of the elems' content."""
-
-
-class ElemDecoder(Protocol):
-    """Function that decodes the elems of a stored or received body when they are first read."""
-
-    def __call__(self, body: bytes, /) -> tuple[AnyElem, ...]: ...

@@ -39,7 +39,7 @@ from ..transport.media_transfer import MediaTransfer
 from ..transport.upload_source import BytesSource, UploadSource, upload_source
 from ..util.files import PIECE_BYTES, open_for_writing, remove_file
 
-E = TypeVar("E", bound=AnyElem)
+E = TypeVar("E", bound=Elem)
 
 
 class Attachments:
@@ -70,7 +70,7 @@ class Attachments:
         """Raise InvalidArgument: this object owns the messages inside mergers, which have no row and no seq."""
         raise InvalidArgument("a message inside a merger cannot be changed; change the original message in its conversation")
 
-    def bind_elems(self, elems: Sequence[AnyElem]) -> None:
+    def bind_elems(self, elems: Sequence[Elem]) -> None:
         """Let these elems fetch their content through this client."""
         for elem in elems:
             if isinstance(elem, BoundElem):

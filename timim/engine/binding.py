@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..elems import AnyElem
+from ..elems import Elem
 from ..message import Message, MessageVerbs
 from .attachments import Attachments
 
@@ -20,7 +20,7 @@ class ClientBinder:
     def __init__(self, attachments: Attachments) -> None:
         self._attachments = attachments
 
-    def bind_elems(self, elems: Sequence[AnyElem]) -> None:
+    def bind_elems(self, elems: Sequence[Elem]) -> None:
         """Let these elems fetch their content through this client."""
         self._attachments.bind_elems(elems)
 

@@ -36,7 +36,6 @@ from .search import Search
 from .session import ClientSession
 from .shared_task import SharedTask
 from .sync import PATIENCE, Sync
-from .sync_failures import SyncFailures
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +67,9 @@ class Engine:
             self.store, self.connection, self.conversations, self.dispatcher
         )
         ingest = Ingest(self.store, self.conversations, self.profiles, self.dispatcher)
-        failures = SyncFailures(self.store, self.conversations, self.dispatcher, now=config.now)
         hasty = Fetcher(self.connection, timeout_s=config.timeout_s * PATIENCE)  # one conversation must not delay the others
-        sync = Sync(config, self.store, hasty, ingest, self.settings, self.conversations, self.dispatcher, failures)
-        self.inbox: Inbox = Inbox(config, self.store, hasty, sync, ingest, self.dispatcher, self.binder, failures)
+        sync = Sync(config, self.store, hasty, ingest, self.settings, self.conversations, self.dispatcher)
+        self.inbox: Inbox = Inbox(config, self.store, hasty, sync, ingest, self.dispatcher, self.binder)
         self.outbox: Outbox = Outbox(
             config, self.store, self.connection, self.attachments, self.conversations, self.inbox, self.binder
         )
@@ -84,7 +82,7 @@ class Engine:
         self.search: Search = Search(self.store, self.history)
         router = PushRouter(config, self.connection, self.inbox, self.settings)
         self.session: ClientSession = ClientSession(
-            config, self.store, self.connection, self.conversations, self.dispatcher, self.inbox, router, failures
+            config, self.store, self.connection, self.conversations, self.dispatcher, self.inbox, router
         )
         self._open = False
         self.home: HomeLoop = self.connection.home

@@ -47,7 +47,6 @@ class Inbox:
         ingest: Ingest,
         dispatcher: Dispatcher,
         binder: ClientBinder,
-        failures: SyncFailures,
     ) -> None:
         self._user_id = config.user_id
         self._recent_contacts = config.recent_contacts
@@ -57,7 +56,7 @@ class Inbox:
         self._ingest = ingest
         self._dispatcher = dispatcher
         self._binder = binder
-        self._failures = failures
+        self.failures: SyncFailures = sync.failures
         self._queue = PushQueue()
         self._synced = False
         self._turn = asyncio.Lock()  # held by a sync or by a batch of pushes
@@ -167,14 +166,14 @@ class Inbox:
 
     async def _batch_or_failure(self, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> IngestBatch | None:
         """Return the batch to store; None for a conversation that waits for a retry, or that fails by itself now."""
-        if not self._failures.blocks(key):
+        if not self.failures.blocks(key):
             try:
                 return await self._live_batch(key, entries, last)
             except Exception as exc:
                 if not concerns_one_conversation(exc):
                     raise
-                await self._failures.fail(key, exc, since=await self._sync.since())
-        self._failures.note_pushed(key, last)
+                await self.failures.fail(key, exc, since=await self._sync.since())
+        self.failures.note_pushed(key, last)
         return None
 
     async def _live_batch(self, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> IngestBatch | None:
@@ -232,7 +231,7 @@ class Inbox:
                     [replace(batch, actions=actions, actions_seq=batch.delivered_seq, user_id=self._user_id)]
                 )
                 if part.undecodable:
-                    await self._failures.miss(key, list(part.undecodable))
+                    await self.failures.miss(key, list(part.undecodable))
         except (NoPermission, UnknownGroup) as exc:
             log.warning("skipped entries of %s up to seq %d, which this account may not read: %s", key, last, exc)
         await self._ingest.ingest([IngestBatch(key, live=True, delivered_seq=last, last_seq=last, actions_seq=last)])
@@ -274,7 +273,7 @@ class Inbox:
                 entries += reversed(part.entries)
                 covered += part.intervals
                 if part.undecodable:
-                    await self._failures.miss(key, list(part.undecodable))
+                    await self.failures.miss(key, list(part.undecodable))
         except (NoPermission, UnknownGroup) as exc:
             log.warning("skipped entries of %s up to seq %d, which this account may not read: %s", key, last, exc)
         return entries

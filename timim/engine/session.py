@@ -25,7 +25,7 @@ from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
 from .inbox import Inbox
 from .push_router import PushRouter
-from .sync_failures import LIST, SyncFailures, concerns_one_conversation
+from .sync_failures import LIST, concerns_one_conversation
 
 log = logging.getLogger(__name__)
 SYNC_RETRY_S = 1.0
@@ -46,7 +46,6 @@ class ClientSession:
         dispatcher: Dispatcher,
         inbox: Inbox,
         push_router: PushRouter,
-        failures: SyncFailures,
     ) -> None:
         self._user_id = config.user_id
         self._account = config.account
@@ -57,7 +56,7 @@ class ClientSession:
         self._dispatcher = dispatcher
         self._inbox = inbox
         self._push_router = push_router
-        self._failures = failures
+        self._failures = inbox.failures
         self._instance = f"{random.getrandbits(63):x}"  # the id of this device, unless the store has one
         self._ready = asyncio.Event()  # the connection is up and synced
         self._push_gap = asyncio.Event()

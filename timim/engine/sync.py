@@ -47,11 +47,10 @@ class Sync:
         settings: ConversationSettings,
         conversations: ConversationIndex,
         dispatcher: Dispatcher,
-        failures: SyncFailures,
     ) -> None:
         self._user_id = config.user_id
         self._patience_s = config.timeout_s * PATIENCE
-        self._failures = failures
+        self.failures: SyncFailures = SyncFailures(store, conversations, dispatcher, now=config.now)
         self._recent_contacts = config.recent_contacts
         self._store = store
         self._fetcher = fetcher
@@ -92,15 +91,15 @@ class Sync:
             since = await self.since()
             changed, known = await self._changed(since)
         for key, error in changed.malformed.items():
-            if not self._failures.blocks(key):
-                await self._failures.fail(key, error, since=since)
+            if not self.failures.blocks(key):
+                await self.failures.fail(key, error, since=since)
         log.debug("%d conversations of %s changed since the last sync", len(changed.items), self._user_id)
         whole: list[tuple[int, ConversationItem]] = []
         short: list[IngestBatch] = []
         action_seqs = await self._store.conversations.actions_seqs(list(changed.items))
         behind: list[tuple[int, ConversationItem]] = []  # groups with new actions on stored messages
         for key, contact in reversed(changed.items.items()):  # newest last, so that it is listed first within its second
-            if self._failures.blocks(key):
+            if self.failures.blocks(key):
                 continue
             if (
                 key.type is ConversationType.GROUP
@@ -129,10 +128,10 @@ class Sync:
         for notice in changed.receipts:
             await self._settings.apply_receipt(notice)
         if changed.unnamed is not None:
-            await self._failures.fail(LIST, changed.unnamed, since=since)
+            await self.failures.fail(LIST, changed.unnamed, since=since)
         else:
             await self._store.meta.set(self._cursor, str(changed.since))
-            await self._failures.resolve(LIST)
+            await self.failures.resolve(LIST)
         self._resumed = True
 
     async def retry_failed(self, pushes: PushQueue) -> None:
@@ -144,21 +143,21 @@ class Sync:
             StorageError: The local store cannot be read or written.
         """
         while True:
-            failure = await self._failures.next_due()
+            failure = await self.failures.next_due()
             try:
                 missing = await (self._fetch_missing(failure) if failure.seqs else self._sync_again(failure))
             except Exception as exc:
                 if not concerns_one_conversation(exc):
                     raise
-                await self._failures.fail_again(failure, exc)
+                await self.failures.fail_again(failure, exc)
                 continue
             if missing and failure.seqs:
-                await self._failures.fail_again(msgspec.structs.replace(failure, seqs=missing), failure.error)
+                await self.failures.fail_again(msgspec.structs.replace(failure, seqs=missing), failure.error)
                 continue
             log.info("synced %s of %s after %d failed attempts", failure.key, self._user_id, failure.attempts)
-            pushed = await self._failures.resolve(failure.key)
+            pushed = await self.failures.resolve(failure.key)
             if missing:
-                await self._failures.miss(failure.key, missing)
+                await self.failures.miss(failure.key, missing)
             if pushed:
                 pushes.add_behind(failure.key, pushed)
                 pushes.wake()
@@ -315,7 +314,7 @@ class Sync:
             key = key_of(contact)
             async with slots:
                 if unanswered.is_set() and asyncio.get_running_loop().time() > end:
-                    await self._failures.defer(key, since=since)
+                    await self.failures.defer(key, since=since)
                     return
                 try:
                     missing = await fetch(after, contact)
@@ -324,10 +323,10 @@ class Sync:
                         raise
                     if isinstance(exc, RequestTimeout):
                         unanswered.set()
-                    await self._failures.fail(key, exc, since=since)
+                    await self.failures.fail(key, exc, since=since)
                 else:
                     if missing:
-                        await self._failures.miss(key, missing)
+                        await self.failures.miss(key, missing)
 
         await gather_cancelling(*(one(after, contact) for after, contact in conversations))
 

@@ -42,13 +42,8 @@ class MetaTable:
         return await self._file.write(write)
 
     async def get(self, name: str, default: str) -> str:
-        """Return the value of a name; store and return `default` if there is none."""
-
-        def write(connection: sqlite3.Connection) -> str:
-            connection.execute("INSERT INTO meta VALUES(?,?) ON CONFLICT DO NOTHING", (name, default))
-            return _value(connection, name) or default
-
-        return await self._file.write(write)
+        """Return the value of a name, or `default` if there is none."""
+        return await self._file.read(partial(_value, name=name)) or default
 
     async def set(self, name: str, value: str) -> None:
         """Store a value under a name."""
