@@ -111,10 +111,14 @@ class Outbox:
             InvalidArgument: The message did not fail, or is not stored on this device.
         """
         self._store.check_open()
+        requeuing = asyncio.create_task(self._requeue(message, progress, push), name="timim outbox resending")
+        return await (await asyncio.shield(requeuing)).done
+
+    async def _requeue(self, message: Message, progress: Progress | None, push: OfflinePush | None) -> PendingMessage:
         key = message.conversation
         if key is None or message.status is not MessageStatus.FAILED:
             raise InvalidArgument("only a message that failed can be sent again")
-        if not await asyncio.shield(self._store.messages.mark_sending_again(message)):
+        if not await self._store.messages.mark_sending_again(message):
             raise InvalidArgument(
                 "the message is not stored as failed on this device: it was deleted, sent again or never stored"
             )
@@ -123,7 +127,7 @@ class Outbox:
         item = self._enqueue(key, message, progress, push)
         item.stored = True
         self._conversations.on_outgoing_stored(message)
-        return await item.done
+        return item
 
     def _on_stored(self, key: ConversationKey, item: PendingMessage, local_id: int | Exception) -> None:
         """Continue a send after its row was written, or could not be written."""

@@ -67,6 +67,19 @@ async def test_a_message_that_failed_in_an_earlier_run_is_sent_after_the_next_lo
     await alice.close()
 
 
+async def test_a_cancelled_resend_sends_the_message_all_the_same(server: RunningServer) -> None:
+    async with server.client("alice") as alice:
+        message = await failed_message(alice, "hello")
+        async with server.client("bob") as bob:
+            heard = EventRecorder(bob)
+            resending = asyncio.create_task(message.resend())
+            await asyncio.sleep(0)
+            resending.cancel()
+            assert (await heard.wait_for_messages(1))[0].msg_id == message.msg_id
+            with pytest.raises(asyncio.CancelledError):
+                await resending
+
+
 async def test_content_that_was_uploaded_before_the_failure_is_sent_again(server: RunningServer) -> None:
     async with server.client("alice") as alice:
         message = await failed_message(alice, FileElem(data=b"content", filename="a.txt"))
