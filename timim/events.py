@@ -27,6 +27,7 @@ __all__ = [
     "HistoryReset",
     "KickedOut",
     "MessageEdited",
+    "MessageFailed",
     "MessageRecalled",
     "ProfileChanged",
     "ReactionsChanged",
@@ -79,6 +80,17 @@ class SignatureExpiring(ClientEvent):
     """
 
     expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFailed(ClientEvent):
+    """Failure of a message that was queued. Its status is FAILED; `error` is what `send()` raises if it still waits.
+
+    This event reports messages of an earlier run too. `await event.message.resend()` tries again.
+    """
+
+    message: Message
+    error: TimimError
 
 
 @dataclass(frozen=True, slots=True)

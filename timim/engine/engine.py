@@ -71,7 +71,13 @@ class Engine:
         sync = Sync(config, self.store, hasty, ingest, self.settings, self.conversations, self.dispatcher)
         self.inbox: Inbox = Inbox(config, self.store, hasty, sync, ingest, self.dispatcher, self.binder)
         self.outbox: Outbox = Outbox(
-            config, self.store, self.connection, self.attachments, self.conversations, self.inbox, self.binder
+            self.store,
+            self.connection,
+            self.attachments,
+            self.conversations,
+            self.inbox,
+            self.binder,
+            self.dispatcher,
         )
         self.binder.message_verbs = MessageActions(
             self.store, self.connection, self.attachments, self.conversations, self.inbox, self.outbox

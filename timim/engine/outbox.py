@@ -15,6 +15,7 @@ from typing import Any
 
 from ..elems import Progress
 from ..errors import InvalidArgument, InvalidElem, NetworkError, NotLoggedIn, TimimError
+from ..events import MessageFailed
 from ..ids import ConversationKey
 from ..message import Message, MessageStatus, OfflinePush
 from ..protocol import messages as wire
@@ -26,8 +27,8 @@ from ..transport.connection import Connection
 from ..transport.websocket import Link
 from .attachments import Attachments, has_content
 from .binding import ClientBinder
-from .config import ClientConfig
 from .conversations import ConversationIndex
+from .dispatcher import Dispatcher
 from .history import History
 from .inbox import Inbox
 from .send_queue import ConversationQueue, PendingMessage
@@ -46,22 +47,23 @@ class Outbox:
 
     def __init__(
         self,
-        config: ClientConfig,
         store: LocalStore,
         connection: Connection,
         attachments: Attachments,
         conversations: ConversationIndex,
         inbox: Inbox,
         binder: ClientBinder,
+        dispatcher: Dispatcher,
     ) -> None:
-        self._user_id = config.user_id
-        self._timeout_s = config.timeout_s
+        self._user_id = connection.user_id
+        self._timeout_s = connection.timeout_s
         self._store = store
         self._connection = connection
         self._attachments = attachments
         self._conversations = conversations
         self._inbox = inbox
         self._binder = binder
+        self._dispatcher = dispatcher
         self._queues: dict[ConversationKey, ConversationQueue] = {}
         self._tasks: set[asyncio.Task[None]] = set()  # work after a reply that waits for the disk
         self._unsettled = 0  # acks that are not stored yet
@@ -178,7 +180,9 @@ class Outbox:
                     if seq := await self._seq_at_server(message.conversation, message):
                         await history.fetch_one(message.conversation, seq)
                     else:
-                        await self._store.messages.mark_failed(message, NotLoggedIn.code, "not sent before the program ended")
+                        error = NotLoggedIn("not sent before the program ended")
+                        await self._store.messages.mark_failed(message, error.code, error.info)
+                        self._dispatcher.deliver_event(MessageFailed(message, error))
                     await self._attachments.release(message)
                     break
                 except NetworkError as exc:
@@ -384,3 +388,4 @@ class Outbox:
             exc.__context__ = second
         await self._attachments.release(item.message)
         queue.finish(item, exc)
+        self._dispatcher.deliver_event(MessageFailed(item.message, exc))

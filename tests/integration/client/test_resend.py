@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import timim
-from timim import Client, FileElem, Message, MessageStatus
+from timim import Client, FileElem, Message, MessageFailed, MessageStatus
 from timim.testing import EventRecorder, RunningServer, running_server
 
 
@@ -20,11 +20,14 @@ async def server() -> AsyncIterator[RunningServer]:
 
 
 async def failed_message(client: Client, *parts: str | FileElem) -> Message:
-    """Return a message to bob that failed because bob has no account yet."""
-    message = Message(*parts)
+    """Return a message to bob that failed because bob has no account yet, and was reported."""
+    message, events = Message(*parts), EventRecorder(client, MessageFailed)
     with pytest.raises(timim.UnknownUser):
         await client.c2c("bob").send(message)
     assert message.status is MessageStatus.FAILED
+    event = await events.wait_for_event(MessageFailed)
+    assert event.message is message
+    assert isinstance(event.error, timim.UnknownUser)
     return message
 
 
@@ -65,6 +68,24 @@ async def test_a_message_that_failed_in_an_earlier_run_is_sent_after_the_next_lo
     assert (await sending).seq == 1
     assert message.msg_id == name
     await alice.close()
+
+
+@pytest.mark.parametrize("resend, error", [(True, timim.UnknownUser), (False, timim.NotLoggedIn)])
+async def test_a_message_of_an_earlier_run_that_fails_is_reported(
+    server: RunningServer, tmp_path: Path, resend: bool, error: type[timim.TimimError]
+) -> None:
+    alice = server.client("alice", data_dir=tmp_path)
+    await alice.open()
+    sending = asyncio.create_task(alice.c2c("bob").send("hello"))
+    while not await alice.c2c("bob").get_local_messages():
+        pass
+    await alice.close()
+    await asyncio.gather(sending, return_exceptions=True)
+    again = server.client("alice", data_dir=tmp_path, resend=resend)
+    events = EventRecorder(again, MessageFailed)
+    async with again:
+        event = await events.wait_for_event(MessageFailed)
+        assert (event.message.text, event.message.status, type(event.error)) == ("hello", MessageStatus.FAILED, error)
 
 
 async def test_a_cancelled_resend_sends_the_message_all_the_same(server: RunningServer) -> None:
