@@ -2,7 +2,7 @@
 
 import asyncio
 
-from timim import ConversationType, Message
+from timim import Message
 from timim.testing import running_server
 
 
@@ -14,8 +14,9 @@ async def main() -> None:
         @bot.on_new_message
         async def answer(messages: list[Message]) -> None:
             for message in messages:
-                if message.conversation == (ConversationType.C2C, message.sender) and not message.is_self:
-                    await bot.c2c(message.sender).send(f"you said: {message.text}")
+                conversation = bot.c2c(message.sender)
+                if message.conversation == conversation.key and not message.is_self:
+                    await conversation.send(f"you said: {message.text}")
 
         async with bot, server.client("alice") as alice:
             conversation = alice.c2c("bot")
