@@ -118,8 +118,8 @@ class LocationElem(Elem):
 class SoundElem(ContentElem):
     """Voice message with a `duration` in whole seconds; at most one in a message (Tencent IM SDK guide, 语音消息发送).
 
-    `send()` reads a duration of 0 from WAV, MP3, M4A, AAC, AMR, OGG and FLAC content. A duration that differs from the
-    content's by more than 1.1 seconds is corrected, with a warning in the log. Other content keeps the given duration.
+    `send()` reads a duration of 0 from WAV, MP3, M4A, AAC, AMR, OGG and FLAC content. A duration that surely differs from
+    the content's by more than 1.1 seconds is corrected, with a warning in the log. Other content keeps the given duration.
     """
 
     wire_type = "TIMSoundElem"

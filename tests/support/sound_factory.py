@@ -36,6 +36,24 @@ def mp3(seconds: float) -> bytes:
     return (b"\xff\xfb\x90\x00" + bytes(413)) * math.ceil(seconds * 44100 / 1152)
 
 
+def variable_mp3(frames: int) -> bytes:
+    """Return MPEG 1 layer III without a header: a third of the frames at 32 kbit/s, the others at 4 higher rates in turn."""
+    made: list[bytes] = []
+    for number in range(frames):
+        index, rate = (1, 32) if number < frames // 3 else ((9, 128), (11, 192), (12, 224), (14, 320))[number % 4]
+        made.append(bytes([0xFF, 0xFB, index << 4, 0x44]).ljust(144_000 * rate // 44100, b"\0"))
+    return b"".join(made)
+
+
+def flac(seconds: float) -> bytes:
+    """Return the header of a FLAC file of 44,100 Hz and its first 5,000 bytes."""
+    samples = int(seconds * 44100)
+    info = (
+        struct.pack(">HH", 4096, 4096) + bytes(6) + (44100 << 44 | 1 << 41 | 15 << 36 | samples).to_bytes(8, "big") + bytes(16)
+    )
+    return b"fLaC\x80\0\0\x22" + info + b"\xff\xf8" + bytes(5000)
+
+
 def box(kind: bytes, *inside: bytes) -> bytes:
     body = b"".join(inside)
     return struct.pack(">I4s", len(body) + 8, kind) + body
@@ -46,6 +64,13 @@ def mp4(seconds: float, brand: bytes, *, film_first: bool = False) -> bytes:
     moov = box(b"moov", box(b"mvhd", times, bytes(80)))
     mdat = box(b"mdat", bytes(5000))
     return box(b"ftyp", brand, bytes(4), brand) + (mdat + moov if film_first else moov + mdat)
+
+
+def fragmented_mp4(*, header_seconds: float) -> bytes:
+    """Return an MP4 of three fragments, as browsers and streaming recorders write it."""
+    times = struct.pack(">IIIII", 0, 0, 0, 1000, int(header_seconds * 1000))
+    moov = box(b"moov", box(b"mvhd", times, bytes(80)), box(b"mvex", box(b"trex", bytes(24))))
+    return box(b"ftyp", b"iso5", bytes(4), b"iso5") + moov + (box(b"moof", bytes(100)) + box(b"mdat", bytes(3000))) * 3
 
 
 def ogg(seconds: float) -> bytes:
