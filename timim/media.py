@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
@@ -26,7 +27,7 @@ from typing import Final, TypeVar
 from .elems import ImageCompression
 from .errors import EmptyFile, MediaError, NotAnImage, TooLarge
 from .media_tools.animation import animated_variants, count_frames
-from .media_tools.formats import ImageLimits, open_picture, read_file, sniff_mime_type
+from .media_tools.formats import DAMAGED, END_MISSING, ImageLimits, open_picture, read_file, sniff_mime_type
 from .media_tools.metadata import strip_metadata
 from .media_tools.resize import ImageVariants, Variant, encode, load_reduced, scaled_size
 
@@ -141,7 +142,8 @@ def _read_and_make(source: Path | bytes, limits: ImageLimits, make: Callable[[by
     except (DecompressionBombError, DecompressionBombWarning, MemoryError) as exc:
         raise TooLarge(f"{name}: too many pixels") from exc
     except Exception as exc:  # Pillow raises a dozen unrelated exceptions for damaged files, such as SyntaxError
-        raise NotAnImage(f"{name}: damaged or truncated") from exc
+        cut = isinstance(exc, EOFError | IndexError | struct.error) or "truncated" in str(exc)
+        raise NotAnImage(f"{name}: {END_MISSING if cut else DAMAGED}") from exc
 
 
 @cache

@@ -23,6 +23,7 @@ _MAX_DECODED = 60_000_000  # pixels of all original frames
 _MAX_MADE = 12_000_000  # pixels of all frames of a variant, which need 48 MB until they are written
 _SMALL_BYTES = 128 * 1024  # always allowed for a variant, because a drawing with few colours grows when it is scaled
 _DELAY_MS: Final = 100  # of a frame without a delay, as in browsers
+_OPAQUE = 128  # alpha from which a pixel of a GIF is opaque
 _FORMATS: Final = frozenset({"GIF", "WEBP", "PNG"})
 
 
@@ -72,9 +73,23 @@ def _scale_frame(frame: Image, size: tuple[int, int], profile: bytes | None, tur
     return to_display(frame.resize(size, Resampling.LANCZOS, reducing_gap=2.0), profile, turn)
 
 
-def _write_animation(pictures: list[Image], delays: list[int], form: str, loop: int | None) -> Variant:
-    from PIL.Image import Quantize
+def _to_gif_colours(picture: Image) -> Image:
+    """Return the picture with a palette. A pixel of a GIF is opaque or clear; clear ones share one colour, which marks them."""
+    from PIL import Image as Pictures
 
+    if picture.mode == "RGBA":
+        opaque = picture.getchannel("A").point(lambda alpha: 255 if alpha >= _OPAQUE else 0)
+        clear = Pictures.new("RGBA", picture.size)
+        picture.putalpha(opaque)
+        picture = Pictures.composite(picture, clear, opaque)
+    # Pillow's default, the median cut, took 0.4 s for a frame of 264x198; FASTOCTREE takes 2 ms
+    picture = picture.quantize(256, Pictures.Quantize.FASTOCTREE)
+    if picture.palette is not None and (index := picture.palette.colors.get((0, 0, 0, 0))) is not None:
+        picture.info["transparency"] = index
+    return picture
+
+
+def _write_animation(pictures: list[Image], delays: list[int], form: str, loop: int | None) -> Variant:
     if len({picture.mode for picture in pictures}) > 1:
         pictures = [picture.convert("RGBA") for picture in pictures]
     options: dict[str, Any] = {"save_all": True, "duration": delays}
@@ -82,8 +97,7 @@ def _write_animation(pictures: list[Image], delays: list[int], form: str, loop: 
         options["loop"] = loop
     match form:
         case "GIF":
-            # Pillow's default, the median cut, took 0.4 s for a frame of 264x198; FASTOCTREE takes 2 ms
-            pictures = [one.quantize(256, Quantize.FASTOCTREE) if one.mode != "L" else one for one in pictures]
+            pictures = [_to_gif_colours(one) if one.mode != "L" else one for one in pictures]
             options |= {"disposal": 2, "optimize": False}
         case "WEBP":
             options |= {"quality": 75, "method": 2}

@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..errors import FileMissing, MediaError, NotAnImage, TooLarge
+from .unsupported import is_raw, unsupported_picture
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
+REMEDY: Final = "send a JPEG or PNG, or the file as a FileElem"
+END_MISSING: Final = "the end of the picture is missing; save it again, or send it as a FileElem"
+DAMAGED: Final = "the picture is damaged, or its end is missing; save it again, or send it as a FileElem"
 MAX_SCANS = 500  # of a progressive JPEG: cameras write 10, and each one costs a pass over the whole picture
 
 FORMATS: Final = {  # the formats that Pillow may open
@@ -31,6 +35,18 @@ FORMATS: Final = {  # the formats that Pillow may open
 _KINDS: Final = frozenset(FORMATS) | frozenset(
     "video/mp4 video/3gpp video/quicktime video/webm video/mpeg audio/mpeg audio/mp4 audio/aac audio/amr audio/ogg".split()
 )
+_BRANDS: Final = {  # of the ISO base media file format, in the order in which they decide
+    b"avif": "image/avif",
+    b"avis": "image/avif",
+    b"heic": "image/heic",
+    b"heix": "image/heic",
+    b"heim": "image/heic",
+    b"heis": "image/heic",
+    b"hevc": "image/heic",
+    b"hevx": "image/heic",
+    b"mif1": "image/heic",
+    b"msf1": "image/heic",
+}
 _RENAMED: Final = {  # names of `filetype` to registered names
     "image/apng": "image/png",
     "video/x-m4v": "video/mp4",
@@ -67,6 +83,11 @@ def sniff_mime_type(head: bytes) -> str | None:
     """
     import filetype
 
+    if head[4:8] == b"ftyp":  # the box lists the kinds that the file can be read as, and may begin with a general one
+        listed = head[8 : min(int.from_bytes(head[:4], "big"), 262)]
+        brands = {listed[at : at + 4] for at in range(0, len(listed), 4)}
+        if brand := next((brand for brand in _BRANDS if brand in brands), None):
+            return _BRANDS[brand]
     kind = filetype.guess(head[:262])
     if kind is None:
         return None
@@ -102,20 +123,25 @@ def open_picture(data: bytes) -> tuple[ImageFile, str]:
     threads cannot change safely, and the sizes are checked here anyway.
 
     Raises:
-        NotAnImage: The content is not a picture of an allowed format, or is truncated.
+        NotAnImage: The content is not a picture of an allowed format, or its end is missing.
     """
     from PIL import Image, features
 
     kind = sniff_mime_type(data)
     form = FORMATS.get(kind or "")
     if form is None or (form == "AVIF" and not features.check("avif")):
-        raise NotAnImage(f"{kind} is not supported; send a JPEG or PNG" if kind else "the content is not a picture")
+        if unsupported := form or unsupported_picture(data):
+            raise NotAnImage(f"this kind of picture is not supported: {unsupported}; {REMEDY}")
+        raise NotAnImage(f"the content is not a picture but {kind}" if kind else "the content is not a picture")
     if form == "PNG" and b"IEND" not in data:
-        raise NotAnImage("the picture is truncated")  # decoding one frame of an APNG would not detect it
+        raise NotAnImage(END_MISSING)  # decoding one frame of an APNG would not detect it
     if form == "HEIF":
         return _open_heic(data), form
     Image.init()
-    return Image.OPEN[form][0](BytesIO(data), ""), form
+    opened = Image.OPEN[form][0](BytesIO(data), "")
+    if form == "TIFF" and is_raw(opened):
+        raise NotAnImage(f"this kind of picture is not supported: the raw data of a camera; {REMEDY}")
+    return opened, form
 
 
 def _open_heic(data: bytes) -> ImageFile:

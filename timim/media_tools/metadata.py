@@ -13,7 +13,7 @@ from io import BytesIO
 from typing import Final
 
 from ..errors import MediaError, NotAnImage
-from .formats import open_picture
+from .formats import DAMAGED, open_picture
 from .resize import exif_orientation
 
 _SHOWN_PNG: Final = frozenset(
@@ -44,7 +44,7 @@ def strip_metadata(data: bytes) -> bytes:
             case _:
                 raise MediaError(f"metadata cannot be removed from {form}; send a JPEG, PNG or WebP")
     except (IndexError, struct.error) as exc:
-        raise NotAnImage("the picture is damaged or truncated") from exc
+        raise NotAnImage(DAMAGED) from exc
     open_picture(made)
     return made
 
@@ -73,7 +73,7 @@ def _strip_jpeg(data: bytes, turn: int) -> Iterator[bytes]:
             continue
         end = pos + struct.unpack_from(">H", data, pos)[0]
         if end < pos + 2 or end > len(data):
-            raise NotAnImage("the picture is damaged or truncated")
+            raise NotAnImage(DAMAGED)
         if _is_needed_segment(marker, data[pos + 2 : pos + 16]):
             yield bytes((0xFF, marker)) + data[pos:end]
         pos = end
@@ -99,7 +99,7 @@ def _scan_end(data: bytes, pos: int) -> int:
     while True:
         pos = data.find(b"\xff", pos)
         if pos < 0 or pos + 1 >= len(data):
-            raise NotAnImage("the picture is damaged or truncated")
+            raise NotAnImage(DAMAGED)
         following = data[pos + 1]
         if following == 0xFF:
             pos += 1
@@ -116,7 +116,7 @@ def _strip_png(data: bytes, turn: int) -> Iterator[bytes]:
         size, kind = struct.unpack_from(">I4s", data, pos)
         end = pos + 12 + size
         if end > len(data):
-            raise NotAnImage("the picture is damaged or truncated")
+            raise NotAnImage(DAMAGED)
         if kind in _SHOWN_PNG:
             yield data[pos:end]
         if kind == b"IHDR" and (exif := _orientation_exif(turn)):
@@ -134,7 +134,7 @@ def _strip_webp(data: bytes, turn: int) -> bytes:
         kind, size = struct.unpack_from("<4sI", data, pos)
         end = pos + 8 + size + (size & 1)
         if pos + 8 + size > len(data):
-            raise NotAnImage("the picture is damaged or truncated")
+            raise NotAnImage(DAMAGED)
         chunk = bytearray(data[pos:end])
         if kind == b"VP8X":
             chunk[8] = chunk[8] & ~(_WEBP_EXIF | _WEBP_XMP) | (_WEBP_EXIF if exif else 0)
