@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
@@ -49,13 +48,13 @@ class SearchResult(Sequence[Message]):
         self,
         messages: Sequence[Message],
         *,
-        pattern: re.Pattern[str],
+        find: Callable[[str], Sequence[tuple[int, int]]],
         gaps: Mapping[ConversationKey, HistoryCoverage],
         next: SearchCursor | None,
         requests: int,
     ) -> None:
         self._messages = tuple(messages)
-        self._pattern = pattern
+        self._find = find
         self.gaps: Mapping[ConversationKey, HistoryCoverage] = gaps
         self.next: SearchCursor | None = next
         self.requests: int = requests
@@ -68,10 +67,10 @@ class SearchResult(Sequence[Message]):
     def snippet(self, message: Message, *, around: int = 30) -> Snippet:
         """Return the text of a found message around the first found word, with up to `around` characters on each side."""
         text = "\n".join(filter(None, (elem.search_text for elem in message.elems)))
-        first = self._pattern.search(text)
-        begin, end = (max(0, first.start() - around), first.end() + around) if first else (0, 2 * around)
-        part = text[begin:end]
-        return Snippet(part, tuple(TextRange(*match.span()) for match in self._pattern.finditer(part)))
+        found = self._find(text)
+        begin, end = (max(0, found[0][0] - around), found[0][1] + around) if found else (0, 2 * around)
+        shown = tuple(TextRange(first - begin, last - begin) for first, last in found if last <= end)
+        return Snippet(text[begin:end], shown)
 
     @overload
     def __getitem__(self, index: int) -> Message: ...

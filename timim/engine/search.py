@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..errors import InvalidArgument
 from ..history import history_coverage
 from ..ids import ConversationKey
-from ..local_store.fulltext import ElemTypes, SearchQuery, elem_types, parse_query, word_pattern
+from ..local_store.folding import find_words
+from ..local_store.fulltext import ElemTypes, SearchQuery, elem_types, parse_query
 from ..search import SearchCursor, SearchResult
 from ..storage import LocalStore
 from .history import History, checked_count
@@ -54,4 +57,6 @@ class Search:
         next = SearchCursor(*found.sort_keys[count - 1]) if len(messages) > count else None
         known = {key: history_coverage(*extent) for key, extent in found.known.items()}
         gaps = {key: history for key, history in known.items() if history.gaps}
-        return SearchResult(messages[:count], pattern=word_pattern(query.words), gaps=gaps, next=next, requests=requests)
+        return SearchResult(
+            messages[:count], find=partial(find_words, words=query.words), gaps=gaps, next=next, requests=requests
+        )

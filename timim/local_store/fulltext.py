@@ -3,18 +3,13 @@
 The index has exactly the rows up to `indexing.last`. A search first indexes the newer rows, in batches, so that storing a
 message does not pay for the index. Triggers keep indexed rows up to date: a row and its words are changed or deleted by
 one statement. A local_id that is used again must be above `indexing.last`; otherwise its row would never be indexed. The
-index stores words, not texts: removing a text derives its words again, so `indexed_text` must not change without a
-migration.
-
-Chinese, Japanese and Korean have no spaces between words. Each character is a word of the index, and a word of a query is
-a phrase of such words, so that a query finds any substring, also of one or two characters.
+index stores words, not texts: removing a text derives its words again, so `indexed_text` must not change without a new
+number of the rules in `folding.py`: `follow_rules` then empties the index, and the next search makes it again.
 """
 
 from __future__ import annotations
 
-import re
 import sqlite3
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,19 +19,13 @@ import msgspec
 from ..elems import ELEM_TYPES, SEARCHED_MEMBERS, AnyElem
 from ..errors import InvalidArgument
 from ..ids import ConversationKey
+from .folding import RULES, alternatives, folded, has_words
 
 BATCH_ROWS = 2000  # rows indexed in one transaction, which delays the storing of messages by about 30 ms
 WORDS_LIMIT = 32  # words of a query
 QUERY_LIMIT = 1000  # characters of a query; a longer one was pasted by mistake
 # the type of each elem of a message is indexed as a character of Unicode's private use area, which users do not type
 _KIND_SIGNS = {kind.wire_type: chr(0xE000 + kind.search_number) for kind in ELEM_TYPES if kind.search_number}
-_PRIVATE = re.compile("[\ue000-\uf8ff]")
-# runs of characters that are words of their own: CJK, kana, Hangul, and emoji (users search for emoji too)
-_CJK_RUN = re.compile(
-    "[\u2600-\u27bf\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3041-\u30ff\u3105-\u312f\u3131-\u318e\u31a0-\u31bf"
-    "\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7a3\ud7b0-\ud7ff\uf900-\ufaff"
-    "\U0001f000-\U0001faff\U00020000-\U0003ffff]+"
-)
 
 
 class _SearchableContent(msgspec.Struct):
@@ -60,11 +49,19 @@ def register(connection: sqlite3.Connection) -> None:
     connection.create_function("timim_words", 1, indexed_text, deterministic=True)
 
 
+def follow_rules(connection: sqlite3.Connection) -> None:
+    """Empty the index if it was made by other rules of folding; the next search makes it again."""
+    (rules,) = connection.execute("SELECT rules FROM indexing").fetchone()
+    if rules != RULES:
+        connection.execute("INSERT INTO words(words) VALUES('delete-all')")
+        connection.execute("UPDATE indexing SET last=0, rules=?", (RULES,))
+
+
 def indexed_text(body: bytes) -> str:
     """Return the text to index for a `MsgBody`: the characters of its elems' types, then its words."""
     members = _decoded(body)
     signs = " ".join(_KIND_SIGNS.get(member.kind, "") for member in members)
-    return f"{signs} {spaced(_readable(members))}"
+    return f"{signs} {folded(_readable(members))}"
 
 
 def _readable(members: Sequence[_SearchableElem]) -> str:
@@ -74,19 +71,6 @@ def _readable(members: Sequence[_SearchableElem]) -> str:
         content = member.content
         parts += (part for part in (content.text, content.desc, content.file_name, content.title) if part)
     return "\n".join(parts)
-
-
-def spaced(text: str) -> str:
-    """Put spaces around each character that is a word of its own, and normalize full-width letters."""
-    if text.isascii():
-        return text
-    if not unicodedata.is_normalized("NFKC", text):
-        text = unicodedata.normalize("NFKC", text)
-    return _CJK_RUN.sub(_apart, _PRIVATE.sub(" ", text))
-
-
-def _apart(run: re.Match[str]) -> str:
-    return f" {' '.join(run[0])} "
 
 
 def _decoded(body: bytes) -> list[_SearchableElem]:
@@ -175,9 +159,7 @@ def parse_query(text: str) -> tuple[str, ...]:
         raise InvalidArgument(f"the words of a search must be a string, not {type(text).__name__}")
     if len(text) > QUERY_LIMIT:
         raise InvalidArgument(f"a search has at most {QUERY_LIMIT} characters; this one has {len(text)}")
-    words = tuple(
-        word for word in text.split() if any(unicodedata.category(sign)[0] in "LN" or _CJK_RUN.match(sign) for sign in word)
-    )
+    words = tuple(word for word in text.split() if has_words(word))
     if not words:
         raise InvalidArgument("the search has no words; give at least one letter, digit or character")
     if len(words) > WORDS_LIMIT:
@@ -194,16 +176,11 @@ def elem_types(elems: ElemTypes) -> tuple[type[AnyElem], ...]:
     return kinds
 
 
-def word_pattern(words: Sequence[str]) -> re.Pattern[str]:
-    """Return a pattern that finds these words in a text as the index does; it finds nothing for an empty sequence."""
-    patterns = [r"\s*".join(map(re.escape, spaced(word.rstrip("*") or word).split())) for word in words]
-    return re.compile("|".join(sorted(patterns, key=len, reverse=True)) or "(?!)", re.IGNORECASE)
-
-
 def _phrase(word: str) -> str:
-    """Return the FTS5 phrase of one word; a trailing star makes it a prefix search."""
+    """Return the FTS5 expression of one word; a trailing star makes it a prefix search."""
     begins = word.endswith("*") and word.strip("*") != ""
-    return f"{_quoted(spaced(word.rstrip('*') if begins else word))}{' *' if begins else ''}"
+    phrases = [f"{_quoted(part)}{' *' if begins else ''}" for part in alternatives(word.rstrip("*") if begins else word)]
+    return phrases[0] if len(phrases) == 1 else f"({' OR '.join(phrases)})"
 
 
 def _quoted(text: str) -> str:
@@ -246,12 +223,11 @@ def index_more(connection: sqlite3.Connection) -> None:
 __all__ = [
     "SearchQuery",
     "elem_types",
+    "follow_rules",
     "index_more",
     "indexed_text",
     "parse_query",
     "register",
     "search",
-    "spaced",
     "unindexed",
-    "word_pattern",
 ]

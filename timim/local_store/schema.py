@@ -13,7 +13,7 @@ from . import fulltext
 
 __all__ = ["VERSION", "migrate", "statements"]
 
-VERSION = 3
+VERSION = 4
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -27,6 +27,8 @@ def migrate(connection: sqlite3.Connection) -> None:
         copy_blank(_build, connection)
     elif version < VERSION:
         _upgrade(connection, version)
+    else:
+        fulltext.follow_rules(connection)
 
 
 def _build(connection: sqlite3.Connection) -> None:
@@ -36,6 +38,7 @@ def _build(connection: sqlite3.Connection) -> None:
 def _upgrade(connection: sqlite3.Connection, version: int) -> None:
     steps = " ".join(statements(number) for number in range(version + 1, VERSION + 1))
     connection.executescript(f"BEGIN; {steps} PRAGMA user_version={VERSION}; COMMIT;")  # one transaction, one sync to disk
+    fulltext.follow_rules(connection)
 
 
 def statements(number: int) -> str:

@@ -108,6 +108,38 @@ async def test_a_migrated_device_works(version: int, tmp_path: Path) -> None:
         assert (bob.delivered_seq, bob.read_seq, bob.listed, bob.unread) == (3, 2, True, 0)
 
 
+def index_as_version_3(path: Path) -> None:
+    """Write the index that version 3 made: words with their accents, and no words beside circled digits."""
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("INSERT INTO words(rowid, text) SELECT local_id, 'former' FROM messages")
+        file.execute("UPDATE indexing SET last=(SELECT max(local_id) FROM messages)")
+        file.commit()
+
+
+@pytest.mark.requirement("R19", "P07")
+async def test_an_index_of_an_earlier_version_is_made_again(tmp_path: Path) -> None:
+    path = left(3, tmp_path)
+    await asyncio.to_thread(index_as_version_3, path)
+    async with LocalStore(path) as store:
+        assert (await store.messages.search(SearchQuery(("former",)), 10)).messages == []
+        found = await store.messages.search(SearchQuery(("hello",)), 10)
+        assert [m.text for m in found.messages] == ["hello, Al'ice 你好 😀"]
+
+
+@pytest.mark.requirement("P07")
+async def test_an_index_of_other_rules_is_made_again_at_the_next_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = left(schema.VERSION, tmp_path)
+    async with LocalStore(path) as store:
+        assert len((await store.messages.search(SearchQuery(("hello",)), 10)).messages) == 1
+    monkeypatch.setattr(fulltext, "RULES", "another Unicode")
+    monkeypatch.setattr(fulltext, "folded", lambda text: text.replace("hello", "goodbye"))
+    async with LocalStore(path) as store:
+        assert len((await store.messages.search(SearchQuery(("goodbye",)), 10)).messages) == 1
+        assert len((await store.messages.search(SearchQuery(("hello",)), 10)).messages) == 0
+
+
 def write_lossy_migrations(folder: Path) -> None:
     for number in VERSIONS:
         lossy = "DELETE FROM messages WHERE status=3; " if number == 2 else ""
