@@ -23,27 +23,18 @@ from pydantic import (
 )
 
 from .errors import InvalidElem, MediaError
+from .util.contents import DataField, optional_data
+from .util.files import file_target
+from .util.names import safe_name
 
+# Not one name a line: the list would be as long as a class.
+# fmt: off
 __all__ = [
-    "SERVER_ELEMS",
-    "BoundElem",
-    "Bytes",
-    "ContentElem",
-    "ContentKind",
-    "ContentSource",
-    "DownloadableElem",
-    "Elem",
-    "FieldNames",
-    "GroupNoticeElem",
-    "GroupNoticeType",
-    "GroupTipElem",
-    "GroupTipType",
-    "ImageCompression",
-    "ImageType",
-    "Progress",
-    "RelationElem",
-    "RelationType",
+    "SERVER_ELEMS", "BoundElem", "Bytes", "ContentElem", "ContentKind", "ContentSource", "DataField", "DownloadableElem",
+    "Elem", "FieldNames", "GroupNoticeElem", "GroupNoticeType", "GroupTipElem", "GroupTipType", "ImageCompression",
+    "ImageType", "PathField", "Progress", "RelationElem", "RelationType", "optional_data", "optional_path",
 ]
+# fmt: on
 
 Progress = Callable[[int, int], None]
 """Callback of a transfer, called with (bytes done, bytes in all). An error of the callback ends the transfer."""
@@ -149,7 +140,10 @@ class Elem(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
-    def __init__(self, **fields: object) -> None:
+    def __init__(self, *unnamed: object, **fields: object) -> None:
+        if unnamed:
+            names = ("path=…", "data=…") if "path" in type(self).model_fields else (f"{next(iter(type(self).model_fields))}=…",)
+            raise InvalidElem(f"{type(self).__name__}: give each field by its name, such as {' or '.join(names)}")
         try:
             self.__pydantic_validator__.validate_python(fields, self_instance=self)  # as BaseModel.__init__ does
         except ValidationError as exc:
@@ -188,12 +182,6 @@ class BoundElem(Elem):
     async def _read(self, uuid: str, url: str, size_bytes: int, progress: Progress | None) -> bytes:
         return await self._bound(url).read(uuid, url, size_bytes, progress)
 
-    async def _download(self, uuid: str, url: str, size: int, path: str | Path, progress: Progress | None) -> Path:
-        return await self._bound(url).download(uuid, url, size, Path(path), progress)
-
-    async def _signed_url(self, uuid: str, url: str) -> str:
-        return await self._bound(url).signed_url(uuid, url)
-
     def _bound(self, url: str) -> ContentSource:
         if not url:
             raise MediaError("the elem has no content on a server; use the elems of a sent or received message")
@@ -205,6 +193,8 @@ class BoundElem(Elem):
 class DownloadableElem(BoundElem):
     """Content with a name (`uuid`), a size in bytes and an address on the server, set after the upload."""
 
+    file_name_form: ClassVar[str] = "{0.uuid}"
+    """Name of a file that is downloaded into a folder."""
     uuid: str = ""
     size: Annotated[int, Field(ge=0)] = 0
     url: str = Field(default="", repr=False)
@@ -223,9 +213,10 @@ class DownloadableElem(BoundElem):
         return await self._read(self.uuid, self.url, self.size, progress)
 
     async def download(self, path: str | Path, *, progress: Progress | None = None) -> Path:
-        """Fetch the content into the file `path`, and return `path`.
+        """Fetch the content into the file `path`, and return the path.
 
-        A failed or cancelled download leaves no partial file, and does not change an existing file at `path`.
+        In a folder the file is called as its sender called it, made safe, else after its uuid; it never replaces another. A
+        failed or cancelled download leaves no partial file, and does not change an existing file at `path`.
 
         Raises:
             DownloadFailed: The content is incomplete or changed, or is on another server; call again, or give up.
@@ -233,7 +224,15 @@ class DownloadableElem(BoundElem):
             NetworkError: The server did not answer.
             MediaError: The file cannot be written, or the elem was neither sent nor received.
         """
-        return await self._download(self.uuid, self.url, self.size, path, progress)
+        try:
+            async with file_target(Path(path), self._file_name) as target:
+                return await self._bound(self.url).download(self.uuid, self.url, self.size, target, progress)
+        except OSError as exc:
+            raise MediaError(f"cannot write in {path}: {exc.strerror}") from exc
+
+    @property
+    def _file_name(self) -> str:
+        return safe_name(self.file_name_form.format(self), safe_name(self.uuid, "content"))
 
     async def signed_url(self) -> str:
         """Return an address that anybody can open for an hour (the server's `media_url_s`).
@@ -245,7 +244,7 @@ class DownloadableElem(BoundElem):
             NetworkError: The server did not answer.
             MediaError: The elem was neither sent nor received.
         """
-        return await self._signed_url(self.uuid, self.url)
+        return await self._bound(self.url).signed_url(self.uuid, self.url)
 
 
 class ContentElem(DownloadableElem):
@@ -256,7 +255,7 @@ class ContentElem(DownloadableElem):
     local_fields: ClassVar[FieldNames] = {"LocalPath": "path"}
     content_fields: ClassVar[FieldNames] = {"data": "path"}
     path: PathField = optional_path()
-    data: Bytes | None = Field(default=None, repr=False)
+    data: DataField = optional_data()
 
     @field_validator("path", mode="before")
     @classmethod

@@ -22,6 +22,7 @@ from .elem_base import (
     ContentElem,
     ContentKind,
     ContentSource,
+    DataField,
     DownloadableElem,
     Elem,
     FieldNames,
@@ -32,6 +33,7 @@ from .elem_base import (
     PathField,
     Progress,
     RelationElem,
+    optional_data,
     optional_path,
 )
 from .errors import InvalidElem, MediaError
@@ -151,6 +153,7 @@ class FileElem(ContentElem):
         "Download_Flag": "download_flag",
     }
     search_field = "filename"
+    file_name_form = "{0.filename}"
     search_number = 5
     filename: str = ""
 
@@ -191,6 +194,7 @@ class VideoElem(ContentElem):
     local_fields: ClassVar[FieldNames] = {"LocalPath": "path", "LocalSnapshot": "snapshot"}
     content_fields: ClassVar[FieldNames] = {"data": "path", "snapshot": "snapshot"}
     content_kind: ClassVar[ContentKind] = "video"
+    file_name_form = "{0.uuid}.{0.format}"
     search_number = 8
     duration: Annotated[int, Field(ge=0, lt=2**31)] = 0
     format: str = ""
@@ -300,9 +304,10 @@ class ImageVariant(DownloadableElem):
     size: int
 
 
-class ImageElem(BoundElem):
-    """Picture, given as a path or as data; `send()` sets `images` (three sizes) and `uuid`.
+class ImageElem(DownloadableElem):
+    """Picture, given as a path or as data: bytes, an open file, or a Pillow image; `send()` sets `images` (three sizes).
 
+    `uuid`, `size`, `url`, `read()` and `download()` are those of the original; each of `images` has its own.
     The original is sent unchanged, with the metadata of the camera. `strip_location=True` removes GPS, XMP, comments and EXIF
     except the orientation without changing pixels, from JPEG, PNG and WebP (Tencent IM SDK guide, 图片消息发送).
 
@@ -325,10 +330,9 @@ class ImageElem(BoundElem):
     content_fields: ClassVar[FieldNames] = {"data": "path"}
     search_number = 2
     path: PathField = optional_path()
-    data: Bytes | None = Field(default=None, repr=False)
+    data: DataField = optional_data()
     compression: ImageCompression = ImageCompression.ORIGINAL
     strip_location: bool = False
-    uuid: str = ""
     image_format: int = 255
     images: Mapping[ImageType, ImageVariant] = Field(default_factory=dict)
 
@@ -341,6 +345,8 @@ class ImageElem(BoundElem):
     def _has_content(self) -> Self:
         if self.path is None and self.data is None and not self.images:
             raise ValueError("give path= or data=")
+        if original := self.images.get(ImageType.ORIGINAL):
+            self.__dict__ |= {"uuid": self.uuid or original.uuid, "size": original.size, "url": original.url}
         return self
 
     def bind(self, source: ContentSource) -> None:
@@ -355,6 +361,10 @@ class ImageElem(BoundElem):
     @property
     def needs_upload(self) -> bool:
         return not self.images
+
+    @property
+    def _file_name(self) -> str:
+        return super()._file_name + {1: ".jpg", 2: ".gif", 3: ".png", 4: ".bmp"}.get(self.image_format, "")
 
     @property
     def push_text(self) -> str:

@@ -215,8 +215,9 @@ class Attachments:
         if isinstance(content, bytes):
             source = BytesSource(content)
         images = await self._upload_variants(made, source, name, meter)
-        uuid = images[ImageType.ORIGINAL].uuid
-        return {**self._without_local_content(elem), "uuid": uuid, "image_format": made.image_format, "images": images}
+        original = images[ImageType.ORIGINAL]
+        address = {"uuid": original.uuid, "size": original.size, "url": original.url}
+        return {**self._without_local_content(elem), **address, "image_format": made.image_format, "images": images}
 
     async def _upload_variants(
         self, made: ImageVariants, source: UploadSource, name: str, meter: ProgressMeter

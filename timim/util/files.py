@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -106,6 +107,35 @@ async def copy_into(path: Path, writer: PieceWriter) -> None:
     async with aclosing(read_pieces(path)) as pieces:
         async for piece in pieces:
             await writer.write(piece)
+
+
+@asynccontextmanager
+async def file_target(path: Path, name: str) -> AsyncIterator[Path]:
+    """Yield the path to write to: `path`, or if that is a folder, a new file in it that is called `name`.
+
+    An existing file of the folder is never chosen: the name gets a number. The new file is removed if the block fails. Raises
+    OSError.
+    """
+    if not await aiofiles.os.path.isdir(path):
+        yield path
+        return
+    made = await asyncio.to_thread(_new_file, path, name)
+    try:
+        yield made
+    except BaseException:
+        await asyncio.shield(remove_file(made))
+        raise
+
+
+def _new_file(folder: Path, name: str) -> Path:
+    path = folder / name
+    for number in itertools.count(2):
+        try:
+            path.touch(exist_ok=False)
+            break
+        except FileExistsError:
+            path = folder / f"{Path(name).stem} ({number}){Path(name).suffix}"
+    return path
 
 
 async def sha256_of_file(path: Path) -> str:
