@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 import timim
 from tests.support.paths import MEDIA
 from timim import FileElem, ImageElem, Message, UnknownElem
+from timim.protocol import messages as wire
 from timim.protocol.elems import encode_elem
 from timim.testing import EventRecorder, RunningServer, running_server
 
@@ -116,3 +118,22 @@ async def test_the_receiver_of_an_online_message_may_fetch_its_content(server: R
         thief.bind(eve.engine.media)
         with pytest.raises(timim.MediaGone):
             await thief.read()
+
+
+@pytest.mark.requirement("R13")
+async def test_content_of_a_message_to_some_members_is_for_them_alone(server: RunningServer) -> None:
+    async with server.client("alice") as alice, server.client("bob") as bob, server.client("carol") as carol:
+        group = await alice.groups.create("Public", name="team", members=["bob", "carol"])
+        uploaded = (await alice.c2c("alice").send(FileElem(data=SECRET, filename="f")))[0]
+        assert isinstance(uploaded, FileElem)
+        body = msgspec.Raw(b"[%b]" % encode_elem(uploaded))
+        request = wire.SendGroupRequest(group_id=group.id, random=7, client_time=9, msg_body=body, receivers=["bob"])
+        await alice.engine.connection.link().call(wire.SEND_GROUP, request, timeout_s=5)
+        for client, readable in ((bob, True), (carol, False), (alice, True)):
+            copy = uploaded.model_copy()
+            copy.bind(client.engine.media)
+            if readable:
+                assert await copy.read() == SECRET
+            else:
+                with pytest.raises(timim.MediaGone):
+                    await copy.read()

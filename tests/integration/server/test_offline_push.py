@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import msgspec
 import pytest
 
 import timim
 from tests.support.webhook_receiver import Call, WebhookReceiver, agree, reply, webhook_receiver
+from timim.protocol import messages as wire
 from timim.testing import running_server
 from timim.testing.server import RunningServer
 from timim.util.failpoints import Failpoint
@@ -221,3 +223,17 @@ async def test_a_server_that_forgets_its_cursors_is_detected(phones: WebhookRece
     monkeypatch.setattr(RunningServer, "program", ("-m", "tests.mutants.no_cursor"))
     times = await told_through_a_restart(phones)
     assert max(times.values()) > 1
+
+
+async def test_a_message_to_some_members_is_pushed_to_them_alone(phones: WebhookReceiver) -> None:
+    async with server_with(phones) as server:
+        await server.add_users("bob", "carol", "dave")
+        async with server.client("alice") as alice:
+            group = await alice.groups.create("Work", name="team", members=["bob", "carol", "dave"])
+            body = msgspec.Raw(b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"for carol"}}]')
+            request = wire.SendGroupRequest(group_id=group.id, random=7, client_time=9, msg_body=body, receivers=["carol"])
+            await alice.engine.connection.link().call(wire.SEND_GROUP, request, timeout_s=5)
+            await group.conversation.send("for all")
+            await phones.until(lambda calls: len(calls) == 2)
+    receivers = {call.body["Desc"]: call.body["To_Account"] for call in phones.calls}
+    assert receivers == {"for carol": ["carol"], "for all": ["bob", "carol", "dave"]}
