@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "elem_base": frozenset({"errors", "ids", "util"}),
     "elems": frozenset({"errors", "ids", "elem_base", "util"}),
     "replies": frozenset({"errors", "ids"}),
-    "message_types": frozenset({"elems"}),
+    "message_types": frozenset({"elem_base"}),
     "message": frozenset({"util", "errors", "ids", "elem_base", "elems", "replies", "message_types"}),
     "sqlite": frozenset({"util", "errors"}),
     "protocol": _VALUES,
