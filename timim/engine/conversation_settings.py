@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
-from ..errors import NetworkError, NotLoggedIn, ServerRefused
+from ..errors import InvalidArgument, NetworkError, NotLoggedIn, ServerRefused
 from ..events import ConversationChanged, ReadReceipt
 from ..ids import ConversationKey, ConversationType
 from ..protocol import conversation_settings as wire
@@ -92,7 +92,7 @@ class ConversationSettings:
         for key, draft in await self._store.conversations.unsent_drafts():
             try:
                 await self._send_draft(key, draft)
-            except ServerRefused as exc:
+            except (ServerRefused, InvalidArgument) as exc:
                 log.warning("the server refused the draft of %s, which stays on this device: %s", key, exc)
             except (NetworkError, NotLoggedIn) as exc:
                 log.debug("sending the draft of %s failed; the next login sends it again: %s", key, exc)

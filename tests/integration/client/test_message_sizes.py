@@ -13,7 +13,7 @@ import pytest_asyncio
 from PIL import Image
 
 import timim
-from timim import Client, ConnectionLost, ImageElem, Message, MessageStatus, OfflinePush, TextElem
+from timim import Client, ConnectionLost, ConversationChanged, ImageElem, Message, MessageStatus, OfflinePush, TextElem
 from timim.protocol.elems import encode_body
 from timim.protocol.frames import join_frames
 from timim.protocol.messages import Address, RoamC2CReply
@@ -150,6 +150,21 @@ async def is_refused_alone(server: RunningServer, kind: str) -> bool:
 @pytest.mark.parametrize("kind", REQUESTS)
 async def test_a_request_over_the_limit_of_the_server_is_refused_alone(server: RunningServer, kind: str) -> None:
     assert await is_refused_alone(server, kind)
+
+
+async def test_a_draft_over_the_limit_of_the_server_does_not_keep_other_drafts_from_being_sent() -> None:
+    async with running_server(max_frame_bytes=8000) as server:
+        await server.add_users("long", "short")
+        ann = server.client("ann")
+        await ann.open()
+        await ann.c2c("long").set_draft("x" * 10_000)
+        await ann.c2c("short").set_draft("short")
+        async with ann, server.client("ann") as other:
+            events = EventRecorder(other, ConversationChanged)
+            if not other.c2c("short").draft:
+                await events.wait_for_event(ConversationChanged)
+            assert (other.c2c("long").draft, other.c2c("short").draft) == ("", "short")
+            assert ann.c2c("long").draft == "x" * 10_000
 
 
 async def test_a_client_that_ignores_the_limit_of_the_server_is_detected(
