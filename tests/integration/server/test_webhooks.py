@@ -94,6 +94,19 @@ async def test_a_back_end_rewrites_a_message_before_it_is_stored(back_end: Webho
         assert (await got).cloud_custom_data == "seen"
 
 
+async def test_cloud_data_of_a_back_end_counts_in_the_size_of_the_message(back_end: WebhookReceiver) -> None:
+    async def add(call: Call) -> bytes:
+        return reply(json.dumps({"ActionStatus": "OK", "ErrorCode": 0, "CloudCustomData": "x" * 5000}).encode())
+
+    back_end.answer = add
+    async with server_with(back_end, BEFORE_C2C, webhook_required=True) as server, server.client("alice") as alice:
+        await server.add_users("bob")
+        assert (await alice.c2c("bob").send("x" * 5000)).seq == 1
+        with pytest.raises(timim.MessageTooLong) as refused:
+            await alice.c2c("bob").send("x" * 8000)
+        assert refused.value.code == 93000
+
+
 async def _post(server: RunningServer, connection: Connection, number: int) -> wire.SendC2CReply:
     body = wire.SendC2CRequest(
         to_account="bob",

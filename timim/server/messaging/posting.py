@@ -152,8 +152,10 @@ class MessagePoster:
                 asked = await self._run_before_send_webhook(outgoing, destination)
                 if isinstance(asked, PostResult):
                     return asked
-                if asked.msg_body is not outgoing.msg_body:  # a body that the back end replaced must pass the same checks
-                    attempt.media = self._rules.validator.check(replace(outgoing, msg_body=asked.msg_body))
+                if (asked.msg_body, asked.cloud_custom_data) != (outgoing.msg_body, outgoing.cloud_custom_data):
+                    # content that the back end replaced must pass the same checks
+                    replaced = replace(outgoing, msg_body=asked.msg_body, cloud_custom_data=asked.cloud_custom_data)
+                    attempt.media = self._rules.validator.check(replaced)
                 attempt.approved = asked
                 sender, destination = await self._resolve(outgoing, key)
             while lane.blocked and not attempt.failed:  # a message of this sender failed since
