@@ -80,7 +80,7 @@ class OfflinePushSender:
         if not message.to_group_id:
             return [message.to_account] if message.to_account != message.from_account else []
         try:
-            group = await self._entities.group(message.to_group_id)
+            group = await self._entities.current_group(message.to_group_id)
         except UnknownGroup:
             return []  # dissolved since the message was stored
         if group.type == "AVChatRoom":

@@ -96,6 +96,12 @@ class EntityCache:
             _note_use(GROUP, group_id, group.version)
         return group
 
+    async def current_group(self, group_id: str) -> StoredGroup:
+        """Return a group with all changes that had returned before, on any node. Raises UnknownGroup."""
+        with CachedReads() as reads:
+            group = await self.group(group_id)
+            return await self.group(group_id) if await self.is_outdated(reads) else group
+
     async def group_for(self, user: str, group_id: str) -> StoredGroup:
         """Return a group of which `user` is a member. Raises UnknownGroup, NotAMember."""
         group = await self.group(group_id)

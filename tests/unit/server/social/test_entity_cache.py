@@ -1,4 +1,4 @@
-"""Tests of the cached groups: a failed commit leaves no change in memory."""
+"""Tests of the cached groups: failed commits, and changes of other nodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from timim.server.store.base import (
     Member,
     StoredGroup,
 )
-from timim.server.store.mutations import InsertMembers
+from timim.server.store.mutations import InsertMembers, RemoveMembers
 from timim.server.store.sqlite import SqliteStore
 
 
@@ -37,4 +37,18 @@ async def test_memory_changed_by_a_failed_commit_is_discarded(tmp_path: Path) ->
     broken.close()
     await directory.apply([change], [])
     assert "bob" in (await directory.group("g")).members
+    await store.close()
+
+
+async def test_a_group_is_current_although_no_other_node_announced_its_change() -> None:
+    store = SqliteStore(None)
+    await store.open()
+    here, there = (EntityCache(store, LocalBus(), shared=True) for _ in range(2))
+    members = {"alice": Member("Owner"), "bob": Member("Member")}
+    await here.create_group(StoredGroup("g", "Public", "team", "alice", 100, members))
+    assert "bob" in (await there.group("g")).members
+    await here.group("g")
+    await here.apply([RemoveMembers("g", ("bob",))], [])
+    assert "bob" in (await there.group("g")).members  # cached; the bus connects nobody
+    assert "bob" not in (await there.current_group("g")).members
     await store.close()
