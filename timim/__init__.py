@@ -52,6 +52,7 @@ from .errors import (
     MediaError,
     MediaGone,
     MessageTooLong,
+    MessageWithdrawn,
     MsgIdConflict,
     Muted,
     NetworkError,
@@ -106,7 +107,7 @@ from .events import (
 from .friends import Friend, FriendApplication, Friends
 from .group_types import GroupInfo, GroupMember, GroupType, JoinOption, MemberRole
 from .groups import Group, Groups, MemberList
-from .history import HistoryCoverage, Page
+from .history import AsOf, HistoryCoverage, Page
 from .ids import ConversationKey, ConversationType
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority, Reader, SenderMember, SenderProfile
 from .profiles import AllowType, OwnProfile, Profile, Profiles
@@ -126,6 +127,7 @@ __all__ = [
     "AlreadyRecalled",
     "AlreadySent",
     "AnyElem",
+    "AsOf",
     "AuthError",
     "Blacklisted",
     "Client",
@@ -194,6 +196,7 @@ __all__ = [
     "MessageRecalled",
     "MessageStatus",
     "MessageTooLong",
+    "MessageWithdrawn",
     "MsgIdConflict",
     "Muted",
     "NetworkError",

@@ -315,6 +315,9 @@ class Client:
     async def delete_conversation(self, type: ConversationType, peer: str, *, messages: bool = False) -> bool:
         """Remove a conversation from the list on this device. If `messages`, delete its local messages too.
 
+        A message that waits to be sent is deleted unsent, and its `send()` raises MessageWithdrawn. A message that is on its
+        way to the server stays. Cancelling does not stop the deletion.
+
         Returns:
             True if the conversation was listed.
 
@@ -324,10 +327,7 @@ class Client:
             StorageError: The local store failed; the conversation is unchanged.
         """
         key = self.conversation(type, peer).key
-        engine = self._opened()
-        listed = await engine.store.conversations.delete(key, messages=messages)
-        engine.conversations.on_conversation_deleted(key, messages=messages)
-        return listed
+        return await self._opened().deletions.delete_conversation(key, messages=messages)
 
     async def search(
         self,
@@ -379,7 +379,7 @@ class Client:
             StorageError: The local store failed.
         """
         rows = [row for row in await self._opened().store.conversations.all() if row.listed]
-        last = [(row.key, max(row.last_seq, row.coverage.last)) for row in rows]
+        last = [(row.key, row.newest_seq) for row in rows]
         unread = [(key, seq) for (key, seq), row in zip(last, rows, strict=True) if seq > row.read_seq]
         await self._engine.settings.mark_read(unread)
 

@@ -78,8 +78,11 @@ class Conversation(ConversationHistory):
 
     @property
     def last_message(self) -> Message | None:
-        """The newest message in memory; None if no message was received or sent since the login."""
-        return self._state.recent.newest
+        """The last message that is not deleted on this device; None before the first login, or if no message is stored.
+
+        It can be a recalled message, and one that is being sent or has failed.
+        """
+        return self._state.recent.shown
 
     async def send(
         self,
@@ -117,6 +120,7 @@ class Conversation(ConversationHistory):
             ServerRefused: The server refused the message (status FAILED), as with Muted, Blacklisted, NotAMember.
             ConnectionFailed: Uploads were cut several times in a row; the message has status FAILED.
             NotLoggedIn: The client is not open, or logs out during the call; a logout leaves the message queued.
+            MessageWithdrawn: The message was deleted on this device before it was sent.
             StorageError: The local store failed; the message is not sent.
         """
         message = self._message(parts)
@@ -133,7 +137,6 @@ class Conversation(ConversationHistory):
                     sent = await sending
             except TimeoutError as exc:
                 raise RequestTimeout(f"no ack within {timeout} s; the message {message.msg_id} stays queued") from exc
-        self._state.recent.add(sent)
         return sent
 
     async def send_red_packet(self, *parts: str | AnyElem | Message, timeout: float | None = None) -> Message:
@@ -226,7 +229,9 @@ class Conversation(ConversationHistory):
             StorageError: The local store failed.
         """
         engine = self._opened()
-        seq = seq_in(self.key, upto) if upto is not None else (await engine.store.conversations.coverage(self.key)).last
+        row = await engine.store.conversations.get(self.key)
+        newest = row.newest_seq if row is not None else 0
+        seq = seq_in(self.key, upto) if upto is not None else newest
         if seq:
             await engine.settings.mark_read([(self.key, seq)])
 

@@ -7,6 +7,7 @@
     │   ├── InvalidConversation a call for another type of conversation
     │   ├── MessageTooLong      a message over the server's size limit
     │   └── AlreadySent         a Message object that was sent before
+    ├── MessageWithdrawn        a message that was deleted before it was sent
     ├── StreamOverflow          an event stream whose reader was too slow
     ├── NotLoggedIn             a call that needs a login
     ├── AuthError               a login that the server refused
@@ -62,12 +63,11 @@ from typing import ClassVar, TypeAlias
 __all__ = [
     "AlreadyMember", "AlreadyRecalled", "AlreadySent", "AuthError", "Blacklisted", "ConnectionFailed", "DownloadFailed",
     "ElemLimitError", "EmptyFile", "FileMissing", "FriendRefused", "GroupExists", "InvalidArgument", "InvalidConversation",
-    "InvalidElem", "KickedOffline", "LimitReached", "MediaError", "MediaGone", "MessageTooLong", "MsgIdConflict", "Muted",
-    "NetworkError", "NoPermission", "NoSuchApplication", "NotAMember", "NotAnImage", "NotFriends", "NotLoggedIn",
-    "OwnerCannotQuit", "ProtocolError", "RateLimited", "RecallTooLate", "RequestTimeout", "ServerFault", "ServerRefused",
-    "SignatureExpired", "StorageError", "StoreCorrupted", "StoreInUse", "StreamOverflow", "TimimError", "TooLarge",
-    "UnknownGroup", "UnknownMessage", "UnknownUser", "UploadFailed", "WrongStore",
-    "error_for",
+    "InvalidElem", "KickedOffline", "LimitReached", "MediaError", "MediaGone", "MessageTooLong", "MessageWithdrawn",
+    "MsgIdConflict", "Muted", "NetworkError", "NoPermission", "NoSuchApplication", "NotAMember", "NotAnImage", "NotFriends",
+    "NotLoggedIn", "OwnerCannotQuit", "ProtocolError", "RateLimited", "RecallTooLate", "RequestTimeout", "ServerFault",
+    "ServerRefused", "SignatureExpired", "StorageError", "StoreCorrupted", "StoreInUse", "StreamOverflow", "TimimError",
+    "TooLarge", "UnknownGroup", "UnknownMessage", "UnknownUser", "UploadFailed", "WrongStore", "error_for",
 ]
 # fmt: on
 
@@ -140,6 +140,10 @@ class MessageTooLong(InvalidArgument):
 
 class AlreadySent(InvalidArgument):
     """Message object that was sent before; make a new Message."""
+
+
+class MessageWithdrawn(TimimError):
+    """Message that this client deleted before it was sent, raised by its `send()`; no other device gets the message."""
 
 
 class StreamOverflow(TimimError):

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Literal, NamedTuple, overload
 
 from .message import Message
 from .protocol.coverage import Coverage, Interval
 
-__all__ = ["HistoryCoverage", "Page", "history_coverage"]
+__all__ = ["AsOf", "HistoryCoverage", "Page", "history_coverage"]
+
+
+class AsOf(NamedTuple):
+    """The last entry of a conversation that a device knew of: its seq, and the server time of the last message up to it."""
+
+    seq: int
+    time: int
 
 
 class Page(Sequence[Message]):
@@ -21,6 +28,10 @@ class Page(Sequence[Message]):
         interval: The seqs that the page covers without a gap; None if there are none.
         source: Origin of the messages: "local", "server" or "both".
         requests: Number of requests to the server.
+        as_of: None if the server named the newest message after the call had begun, or if the page does not reach the newest
+            one: then a complete page lacks no message that was acknowledged to its sender before the call. Otherwise the page
+            ends with what this device had received, up to this seq: a message that was acknowledged a moment before can be
+            missing, because its push is still on the way.
     """
 
     def __init__(
@@ -31,12 +42,14 @@ class Page(Sequence[Message]):
         interval: Interval | None,
         source: Literal["local", "server", "both"],
         requests: int,
+        as_of: AsOf | None = None,
     ) -> None:
         self._messages = tuple(messages)
         self.complete: bool = complete
         self.interval: Interval | None = interval
         self.source: Literal["local", "server", "both"] = source
         self.requests: int = requests
+        self.as_of: AsOf | None = as_of
 
     @overload
     def __getitem__(self, index: int) -> Message: ...

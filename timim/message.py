@@ -238,10 +238,14 @@ class Message(Sequence[AnyElem]):
     async def remove(self) -> bool:
         """Mark the message as deleted on this device (status 4). Fetching the message again does not remove the mark.
 
+        A message that waits to be sent is not sent, and its `send()` raises MessageWithdrawn. Cancelling does not stop the
+        deletion.
+
         Returns:
-            False if the message was marked already.
+            False if the message was marked already, or is not in the local store.
 
         Raises:
+            AlreadySent: The message is on its way to the server; wait until it is sent, then recall or delete it.
             InvalidArgument: The message does not belong to a client.
             NotLoggedIn: The client is not open.
             StorageError: The local store failed.
@@ -251,10 +255,14 @@ class Message(Sequence[AnyElem]):
     async def delete_from_storage(self) -> bool:
         """Delete the message from the local store; a later query can fetch the message again.
 
+        A message that waits to be sent is not sent, and its `send()` raises MessageWithdrawn. Cancelling does not stop the
+        deletion.
+
         Returns:
             False if the message was not in the local store.
 
         Raises:
+            AlreadySent: The message is on its way to the server; wait until it is sent, then recall or delete it.
             InvalidArgument: The message does not belong to a client.
             NotLoggedIn: The client is not open.
             StorageError: The local store failed.

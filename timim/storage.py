@@ -12,7 +12,7 @@ from typing import Self
 from .errors import NotLoggedIn
 from .local_store.conversations import ConversationTable
 from .local_store.file import StoreFile
-from .local_store.message_actions import NO_LAST, NO_UNREAD, IncomingAction, ServerUnreadCount, UnreadCounts
+from .local_store.message_actions import IncomingAction
 from .local_store.messages import ANY_SEQ, MessageTable
 from .local_store.meta import MetaTable
 from .local_store.types import (
@@ -22,12 +22,16 @@ from .local_store.types import (
     ConversationRow,
     IngestBatch,
     IngestResult,
+    LastPosition,
+    ListedConversation,
     MessageBinder,
     MessageRow,
     PlainBinder,
+    Removal,
     RowPosition,
     SearchRows,
 )
+from .local_store.unread import NO_LAST, NO_UNREAD, ServerUnreadCount, UnreadCounts
 
 __all__ = [
     "ANY_SEQ",
@@ -40,10 +44,13 @@ __all__ = [
     "IncomingAction",
     "IngestBatch",
     "IngestResult",
+    "LastPosition",
+    "ListedConversation",
     "LocalStore",
     "MessageBinder",
     "MessageRow",
     "PlainBinder",
+    "Removal",
     "RowPosition",
     "SearchRows",
     "ServerUnreadCount",

@@ -252,7 +252,7 @@ async def test_a_physical_delete_opens_a_gap_that_roaming_fills(server: RunningS
         assert watch.messages == []  # a fetched message is not a new one
 
 
-async def test_a_message_deleted_while_it_is_sent_is_not_counted_as_stored(server: RunningServer, tmp_path: Path) -> None:
+async def test_a_message_on_its_way_cannot_be_deleted_and_says_so(server: RunningServer, tmp_path: Path) -> None:
     async with server.client("bob"), server.client("alice", data_dir=tmp_path) as alice:
         await alice.c2c("bob").send("first")
         stall = server.faults.stall(user="alice", direction="down")
@@ -260,9 +260,11 @@ async def test_a_message_deleted_while_it_is_sent_is_not_counted_as_stored(serve
         await stall.happened()
         (left, _) = await alice.c2c("bob").get_local_messages(10)
         assert (left.text, left.status) == ("deleted meanwhile", MessageStatus.SENDING)
-        assert await left.delete_from_storage()
+        for delete in (left.delete_from_storage, left.remove):
+            with pytest.raises(timim.AlreadySent, match="on its way"):
+                await delete()
         stall.release()
-        await sending
+        assert await (await sending).delete_from_storage()
         await alice.c2c("bob").send("third")
         assert (await alice.c2c("bob").coverage()).gaps == ((2, 2),)
         page = await alice.c2c("bob").get_messages(10)

@@ -24,7 +24,7 @@ from timim import Client, Message, TimimError, sign_user
 from timim.engine.ingest import Ingest
 from timim.engine.outbox import Outbox
 from timim.ids import MsgId
-from timim.storage import IngestResult
+from timim.storage import IngestResult, LastPosition, UnreadCounts
 from timim.testing import LocalServer, RunningServer
 
 Role = Literal["receive", "send"]
@@ -182,7 +182,7 @@ def deliver_early() -> None:
                 message = Message(json.loads(item.body)[0]["MsgContent"]["Text"])
                 message.sender, message.seq = item.sender, item.seq
                 message.conversation = batch.key
-                result = IngestResult(batch.key, [message], listed=False, last_time=0, unread=None)
+                result = IngestResult(batch.key, [message], False, LastPosition(0, 0), None, UnreadCounts(0, 0))
                 self._conversations.apply(result)
                 self._dispatcher.deliver_messages(result.new)
         await asyncio.sleep(0.3)  # a slow disk

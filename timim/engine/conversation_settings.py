@@ -7,11 +7,11 @@ and sent to the server when there is a connection. If two devices write a draft,
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import UNSET
 
-from ..errors import InvalidArgument, NetworkError, NotLoggedIn, ServerRefused
+from ..errors import InvalidArgument, NetworkError, NotLoggedIn, RequestTimeout, ServerRefused
 from ..events import ConversationChanged, ReadReceipt
 from ..ids import ConversationKey, ConversationType
 from ..protocol import conversation_settings as wire
@@ -52,7 +52,7 @@ class ConversationSettings:
             items = [_read_item(Address.of(key), seq) for key, seq in some]
             reply = await self._connection.call(wire.READ_CONVERSATIONS, wire.ReadConversationsRequest(items=items))
             for (key, _), state in zip(some, reply.states, strict=True):
-                count = ServerUnreadCount(state.unread, state.mentioned, state.unread_seq)
+                count = ServerUnreadCount(state.unread, state.mentioned, state.unread_seq, state.read_seq)
                 await self._set_read(key, state.read_seq, count)
 
     async def set_flags(self, key: ConversationKey, *, pinned: bool | None = None, muted: bool | None = None) -> None:
@@ -106,7 +106,7 @@ class ConversationSettings:
 
     async def apply_read_notice(self, notice: session.ReadNotice) -> None:
         """Apply a read position that another device of this account set."""
-        count = ServerUnreadCount(notice.unread, notice.mentioned, notice.unread_seq)
+        count = ServerUnreadCount(notice.unread, notice.mentioned, notice.unread_seq, notice.read_seq)
         await self._set_read(Address(notice.peer, notice.group_id, notice.system).key, notice.read_seq, count)
 
     async def apply_receipt(self, notice: ReceiptNotice) -> None:
@@ -134,7 +134,32 @@ class ConversationSettings:
 
     async def _set_read(self, key: ConversationKey, seq: int, count: ServerUnreadCount) -> None:
         unread = await self._store.conversations.set_read(key, seq, count if count.seq else None)
-        self._conversations.apply_read(key, seq, unread)
+        self._conversations.apply_read(key, seq, unread.counts)
+        if not unread.exact:
+            await self.count_unread([key])
+
+    async def count_unread(self, keys: Iterable[ConversationKey]) -> None:
+        """Ask the server for unread counts that this device cannot know: rows are missing behind messages that it deleted.
+
+        Raises:
+            NetworkError: The server cannot be reached.
+            NotLoggedIn: The client is logged out.
+            StorageError: The local store failed.
+        """
+        for key in keys:
+            state = await self._store.conversations.unread(key)
+            if state.exact:
+                continue
+            address = Address.of(key)
+            query = wire.UnreadQuery(peer=address.peer, group_id=address.group_id, system=address.system, after=state.after)
+            try:
+                reply = await self._connection.call(wire.COUNT_UNREAD, wire.CountUnreadRequest(items=[query]))
+            except (RequestTimeout, ServerRefused) as exc:
+                log.warning("the server did not count the unread messages of %s: %s", key, exc)
+                continue
+            (told,) = reply.states
+            count = ServerUnreadCount(told.unread, told.mentioned, told.unread_seq, state.after)
+            self._conversations.get(key).set_unread(await self._store.conversations.set_unread(key, count))
 
 
 def _read_item(address: Address, seq: int) -> wire.ReadPosition:

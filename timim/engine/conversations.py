@@ -5,7 +5,6 @@ Invariant: a state changes only after the local store has committed the change.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
@@ -19,12 +18,20 @@ from ..events import (
     ReadReceipt,
     events_from_message,
     is_from_server,
-    is_group_tip,
 )
 from ..ids import ConversationKey, ConversationType
-from ..message import ALL, Message
+from ..message import Message
 from ..protocol.entries import MessageActionKind
-from ..storage import ConversationFlags, IncomingAction, IngestResult
+from ..storage import (
+    AckResult,
+    ConversationFlags,
+    IncomingAction,
+    IngestResult,
+    LastPosition,
+    ListedConversation,
+    Removal,
+    UnreadCounts,
+)
 from .recent_messages import RecentMessages
 
 
@@ -35,6 +42,7 @@ class ConversationState:
         "active_at",
         "draft",
         "key",
+        "last_id",
         "mentioned",
         "muted",
         "peer_read_seq",
@@ -46,7 +54,8 @@ class ConversationState:
 
     def __init__(self, key: ConversationKey) -> None:
         self.key: ConversationKey = key
-        self.active_at: float = 0.0  # server seconds of the last message
+        self.active_at: int = 0  # server seconds of the last message
+        self.last_id: int = 0  # the row of the last message: orders conversations of one second
         self.unread: int = 0
         self.mentioned: int = 0  # unread messages that mention this account, or everybody
         self.peer_read_seq: int = 0  # in C2C: the seq up to which the peer has read
@@ -57,9 +66,13 @@ class ConversationState:
         self.sync_error: TimimError | None = None  # why the last sync of this conversation failed
 
     @property
-    def rank(self) -> tuple[bool, float]:
-        """The sort key in the conversation list: pinned conversations first, then by descending time."""
-        return not self.pinned_at, -self.active_at
+    def rank(self) -> tuple[bool, int, int, ConversationKey]:
+        """The sort key in the conversation list: pinned conversations first, then by descending time of the last message."""
+        return not self.pinned_at, -self.active_at, -self.last_id, self.key
+
+    def set_unread(self, counts: UnreadCounts) -> None:
+        """Set the unread counts, which the local store has counted."""
+        self.unread, self.mentioned = counts
 
     def set_flags(self, flags: ConversationFlags) -> None:
         """Set this conversation's pin, mute and draft to the given values."""
@@ -103,24 +116,25 @@ class ConversationIndex:
     def load(
         self,
         flags: Sequence[tuple[ConversationKey, ConversationFlags, int]],
-        listed: Sequence[tuple[ConversationKey, int, tuple[int, int]]],
+        conversations: Sequence[ListedConversation],
     ) -> None:
         """Load the state from the store.
 
         Args:
             flags: Conversations with their flags and the seq up to which the peer has read.
-            listed: The conversation list, newest first, with times and unread counts.
+            conversations: All conversations, with their places in the list and unread counts.
         """
         for key, one, peer_read_seq in flags:
             state = self.get(key)
             state.peer_read_seq = peer_read_seq
             state.set_flags(one)
         states: list[ConversationState] = []
-        for key, active_at, unread in listed:
+        for key, listed, last, unread in conversations:
             state = self.get(key)
-            state.active_at = active_at
-            state.unread, state.mentioned = unread
-            states.append(state)
+            state.active_at, state.last_id = last
+            state.set_unread(unread)
+            if listed:
+                states.append(state)
         self._listed = sorted(states, key=lambda one: one.rank)
         self._listed_keys = {state.key for state in self._listed}
 
@@ -138,16 +152,16 @@ class ConversationIndex:
         The events do not include the new messages of `result`, which are delivered before the events.
         """
         state = self.get(result.key)
-        moves = any(not message.excluded_from_last_message for message in result.new)
-        if result.listed and (moves or not self.is_listed(result.key)):
-            self._place(state, result.last_time)
-        for message in result.new:
-            if not (message.is_read or message.is_self or message.recalled or is_group_tip(message)):
-                state.unread += 1
-                state.mentioned += self._user_id in message.mentions or ALL in message.mentions
+        if result.listed:
+            self._place(state, result.last)
         state.recent.extend(result.new)
+        if result.fetched is not None:
+            state.recent.add(result.fetched)
         if result.unread is not None:
-            state.unread, state.mentioned = result.unread
+            state.set_unread(result.unread)
+        else:
+            state.unread += result.added.unread
+            state.mentioned += result.added.mentioned
         if result.flags is not None:
             self.apply_flags(result.key, result.flags)
         if result.peer_read_seq:
@@ -156,10 +170,10 @@ class ConversationIndex:
             state.recent.update(message)
         return list(_events_of(result))
 
-    def apply_read(self, key: ConversationKey, seq: int, unread: tuple[int, int]) -> None:
+    def apply_read(self, key: ConversationKey, seq: int, unread: UnreadCounts) -> None:
         """Apply this account's read position and the resulting unread counts."""
         state = self.get(key)
-        state.unread, state.mentioned = unread
+        state.set_unread(unread)
         state.recent.mark_read(seq)
 
     def apply_flags(self, key: ConversationKey, flags: ConversationFlags) -> None:
@@ -169,7 +183,7 @@ class ConversationIndex:
         self._remove(state)
         state.set_flags(flags)
         if listed:
-            self._place(state, 0.0)
+            self._insert(state)
 
     def apply_event(self, event: ReadReceipt | ConversationChanged) -> None:
         """Apply a receipt, or a change that another device of this account made."""
@@ -182,18 +196,39 @@ class ConversationIndex:
             case ConversationChanged():
                 self.apply_flags(event.conversation, ConversationFlags(int(event.pinned), event.muted, event.draft))
 
-    def on_outgoing_stored(self, message: Message) -> None:
-        """Move the conversation of a stored outgoing message to the top of the list.
+    @property
+    def newest_time(self) -> int:
+        """The time of the newest conversation of the list, for a message to be sent.
 
         The message's time is not used for the order, because the clock of this device may be wrong.
         """
+        if not self._listed:
+            return 0
+        time = self._listed[0].active_at
+        if self._listed[0].pinned_at:
+            unpinned = bisect_left(self._listed, True, key=lambda other: not other.pinned_at)
+            time = max((time, *(other.active_at for other in self._listed[unpinned : unpinned + 1])))
+        return time
+
+    def on_outgoing_stored(self, message: Message, listed_at: int) -> None:
+        """Move the conversation of a stored outgoing message to the top of the list; `listed_at` was `newest_time`."""
         assert message.conversation is not None
         state = self.get(message.conversation)
-        if self._listed and self._listed[0] is state:
-            return
-        unpinned = bisect_left(self._listed, (True, -math.inf), key=lambda other: other.rank)
-        newest = (*self._listed[:1], *self._listed[unpinned : unpinned + 1])
-        self._place(state, max((other.active_at for other in newest), default=0.0))
+        self._place(state, LastPosition(max(listed_at, state.active_at), message.local_id))
+        state.recent.add(message)
+
+    def on_acked(self, message: Message) -> None:
+        """Apply the seq and the time of a sent message, shortly before the store does."""
+        if (state := self.find(message.conversation)) is not None:
+            state.recent.on_acked(message)
+            last = LastPosition(message.timestamp, message.local_id)
+            if state.key in self._listed_keys and last > (state.active_at, state.last_id):
+                self._place(state, last)
+
+    def on_settled(self, key: ConversationKey, result: AckResult) -> None:
+        """Apply the stored ack of a sent message."""
+        if result.listed:
+            self._place(self.get(key), result.last)
 
     def on_message_changed(self, message: Message) -> None:
         """Apply an edit, recall or reaction of this device."""
@@ -205,36 +240,47 @@ class ConversationIndex:
         if (state := self.find(message.conversation)) is not None:
             state.recent.update_local_fields(message)
 
-    def on_message_deleted(self, message: Message) -> None:
-        """Apply the deletion of a message's row."""
-        if (state := self.find(message.conversation)) is not None:
+    def on_message_deleted(self, key: ConversationKey, message: Message, removal: Removal, *, keep_row: bool) -> None:
+        """Apply the deletion of a message."""
+        state = self.get(key)
+        if keep_row:
+            state.recent.update_local_fields(message)
+        else:
             state.recent.remove(message)
+        if removal.newest is not None:
+            state.recent.add(removal.newest)
+        state.set_unread(removal.unread)
+        if self.is_listed(key):
+            self._place(state, removal.last)
 
-    def on_conversation_deleted(self, key: ConversationKey, *, messages: bool) -> None:
+    def on_conversation_deleted(self, key: ConversationKey, removal: Removal, *, messages: bool) -> None:
         """Remove a conversation from the list, and if `messages`, its messages from memory."""
         state = self.get(key)
         self._remove(state)
         if messages:
             state.recent.clear()
-            state.unread = state.mentioned = 0
+        state.set_unread(removal.unread)
 
-    def _place(self, state: ConversationState, time: float) -> None:
-        """Move a conversation to its position in the list for this server time, before others of the same second."""
-        if self._listed and self._listed[0] is state:
-            state.active_at = max(time, state.active_at)  # remains the first
+    def _place(self, state: ConversationState, last: LastPosition) -> None:
+        """Move a conversation to the place of its last message, and list it if it is not listed."""
+        here = (state.active_at, state.last_id)
+        if here == last and state.key in self._listed_keys:
+            return
+        if self._listed and self._listed[0] is state and last >= here:
+            state.active_at, state.last_id = last  # remains the first
             return
         self._remove(state)
-        state.active_at = max(time, state.active_at)
+        state.active_at, state.last_id = last
+        self._insert(state)
+
+    def _insert(self, state: ConversationState) -> None:
         self._listed.insert(self._position(state), state)
         self._listed_keys.add(state.key)
 
     def _remove(self, state: ConversationState) -> None:
         if state.key in self._listed_keys:
             self._listed_keys.discard(state.key)
-            at = self._position(state)
-            while self._listed[at] is not state:
-                at += 1
-            del self._listed[at]
+            del self._listed[self._position(state)]
 
     def _position(self, state: ConversationState) -> int:
         return bisect_left(self._listed, state.rank, key=lambda other: other.rank)

@@ -22,6 +22,7 @@ from .binding import ClientBinder
 from .config import ClientConfig
 from .conversation_settings import ConversationSettings
 from .conversations import ConversationIndex
+from .deletions import Deletions
 from .dispatcher import Dispatcher
 from .fetcher import Fetcher
 from .handler_calls import leaving
@@ -79,12 +80,13 @@ class Engine:
             self.binder,
             self.dispatcher,
         )
+        self.deletions: Deletions = Deletions(self.store, self.conversations, self.outbox, self.attachments)
         self.binder.message_verbs = MessageActions(
-            self.store, self.connection, self.attachments, self.conversations, self.inbox, self.outbox
+            self.store, self.connection, self.attachments, self.conversations, self.inbox, self.outbox, self.deletions
         )
         fetcher = Fetcher(self.connection, timeout_s=config.timeout_s)
         self.online_messages: OnlineMessages = OnlineMessages(config, self.store, self.connection, self.attachments)
-        self.history: History = History(config, self.store, fetcher, self.inbox)
+        self.history: History = History(config, self.store, fetcher, self.inbox, self.conversations)
         self.search: Search = Search(self.store, self.history)
         router = PushRouter(config, self.connection, self.inbox, self.settings)
         self.session: ClientSession = ClientSession(

@@ -10,15 +10,16 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..errors import InvalidArgument, NetworkError, NotLoggedIn
-from ..history import HistoryCoverage, Page, history_coverage
+from ..history import AsOf, HistoryCoverage, Page, history_coverage
 from ..ids import ConversationKey
 from ..message import Message
 from ..protocol.coverage import Interval
 from ..storage import ANY_SEQ, IngestBatch, LocalStore, RowPosition
 from .config import ClientConfig
+from .conversations import ConversationIndex
 from .decoding import partition
 from .fetcher import Fetcher, ProvenEntries
 from .inbox import Inbox
@@ -41,6 +42,18 @@ class _FetchTurn:
     newest: int = 0
 
 
+class _Newest(NamedTuple):
+    """The last seq that exists. `fresh` means that the server named it after the call had begun."""
+
+    seq: int
+    known: bool  # False offline: then it is the last covered seq
+    fresh: bool
+
+    def as_of(self, messages: Sequence[Message]) -> AsOf | None:
+        """Return the proof of a page that ends with this seq."""
+        return None if self.fresh else AsOf(self.seq, max((m.timestamp for m in messages if m.seq), default=0))
+
+
 @dataclass(slots=True)
 class _HistoryQuery:
     """A query for history: the number of its requests, and the first visible seq according to their replies."""
@@ -54,20 +67,23 @@ class _HistoryQuery:
         self.requests += 1
         self.first_visible_seq = max(self.first_visible_seq, part.first_visible_seq)
 
-    def page(self, messages: Sequence[Message], proven: Interval, *, complete: bool) -> Page:
+    def page(self, messages: Sequence[Message], proven: Interval, *, complete: bool, as_of: AsOf | None) -> Page:
         source: Literal["local", "server", "both"] = "local"
         if self.requests:
             source = "both" if self.local else "server"
         interval = proven if proven.first <= proven.last else None
-        return Page(messages, complete=complete, interval=interval, source=source, requests=self.requests)
+        return Page(messages, complete=complete, interval=interval, source=source, requests=self.requests, as_of=as_of)
 
 
 class History:
     """Reads the history of conversations from the local store, and from the server where it is missing."""
 
-    def __init__(self, config: ClientConfig, store: LocalStore, fetcher: Fetcher, inbox: Inbox) -> None:
+    def __init__(
+        self, config: ClientConfig, store: LocalStore, fetcher: Fetcher, inbox: Inbox, conversations: ConversationIndex
+    ) -> None:
         self._user_id = config.user_id
         self._store = store
+        self._conversations = conversations
         self._fetcher = fetcher
         self._inbox = inbox
         self._turns: dict[ConversationKey, _FetchTurn] = {}
@@ -87,8 +103,10 @@ class History:
         count = checked_count(count)
         position = await self._position(key, before) if before is not None else None
         query = await self._new_query(key)
+        newest: _Newest | None = None
         if position is None:
-            last, is_newest_known = await self._newest(query, count)
+            newest = await self._newest(query, count)
+            last, is_newest_known = newest.seq, newest.known
         else:  # a message without a seq is sorted after the message whose seq equals its position
             has_seq = isinstance(before, int) or (before is not None and before.seq)
             last, is_newest_known = position.position - (1 if has_seq else 0), True
@@ -112,14 +130,16 @@ class History:
         whole = len(messages) >= count
         if whole:  # the page ends with its last message, although the seqs down to `low` are covered
             low = max(low, min((m.seq for m in messages if m.seq), default=last + 1))
-        return query.page(messages, Interval(low, last), complete=is_newest_known and (whole or low <= query.first_visible_seq))
+        complete = is_newest_known and (whole or low <= query.first_visible_seq)
+        as_of = newest.as_of(messages) if newest is not None else None
+        return query.page(messages, Interval(low, last), complete=complete, as_of=as_of)
 
     async def page_after(self, key: ConversationKey, count: int, after: Message | int) -> Page:
         """Return the oldest `count` messages after `after`, newest first, without gaps; fetch only the missing part."""
         count = checked_count(count)
         position = await self._position(key, after)
         query = await self._new_query(key)
-        newest, is_newest_known = await self._newest(query, count)
+        newest, is_newest_known, _ = known = await self._newest(query, count)
         low = position.position + 1
         last = min(newest, low + count - 1)
         while True:
@@ -137,7 +157,8 @@ class History:
         if whole:
             high = min(high, max((m.seq for m in messages if m.seq), default=low - 1))
         complete = is_newest_known and (whole or high >= newest)
-        return query.page(messages[::-1], Interval(low, high), complete=complete)
+        as_of = None if whole else known.as_of(messages)
+        return query.page(messages[::-1], Interval(low, high), complete=complete, as_of=as_of)
 
     async def fetch_missing(self, key: ConversationKey, progress: Callable[[int, int], None] | None = None) -> HistoryCoverage:
         """Fetch all missing history, newest first; call `progress` with the number of fetched seqs and their total.
@@ -150,7 +171,7 @@ class History:
             ServerRefused: The account may not read this conversation.
         """
         query = await self._new_query(key)
-        newest, is_newest_known = await self._newest(query, FETCH_SIZE)
+        newest, is_newest_known, _ = await self._newest(query, FETCH_SIZE)
         if not is_newest_known:
             self._fetcher.check_online()
         done = total = 0
@@ -186,7 +207,7 @@ class History:
         requests = 0
         for one in [key] if key is not None else [row.key for row in await self._store.conversations.all()]:
             query = await self._new_query(one)
-            newest, _ = await self._newest(query, 1)
+            newest = (await self._newest(query, 1)).seq
             for gap in reversed((await self._store.conversations.coverage(one)).missing(query.first_visible_seq, newest)):
                 first = max(gap.first, gap.last - limit + 1)
                 await self._fill(query, first, gap.last)
@@ -205,7 +226,7 @@ class History:
         if time < 1:
             return 0
         query = await self._new_query(key)
-        newest, is_newest_known = await self._newest(query, 1)
+        newest, is_newest_known, _ = await self._newest(query, 1)
         stored, proven = await self._store.conversations.seq_at(key, int(time), newest)
         if proven and is_newest_known:
             return stored
@@ -237,28 +258,28 @@ class History:
     async def _new_query(self, key: ConversationKey) -> _HistoryQuery:
         return _HistoryQuery(key, first_visible_seq=await self._store.conversations.first_visible_seq(key))
 
-    async def _newest(self, query: _HistoryQuery, count: int) -> tuple[int, bool]:
-        """Return the last seq that exists and True; offline, the last covered seq and False."""
+    async def _newest(self, query: _HistoryQuery, count: int) -> _Newest:
+        """Return the last seq that exists; offline, the last covered seq."""
         key = query.key
         last_seq = await self._inbox.last_seq(key)
         coverage = await self._store.conversations.coverage(key)
         if last_seq is not None:  # an own message is covered shortly before the inbox is notified of its ack
             above = coverage.interval_of(last_seq + 1)
-            return above.last if above is not None else last_seq, True
+            return _Newest(above.last if above is not None else last_seq, known=True, fresh=False)
         known = self._turns.get(key)
         before = known.answers if known is not None else 0
         try:
             async with self._turn(key) as turn:
                 if turn.answers > before:
-                    return turn.newest, True
+                    return _Newest(turn.newest, known=True, fresh=False)  # asked before this call
                 newest = await self._fetcher.fetch_newest(key, coverage.last + 1, ANY_SEQ, count)
                 query.add_reply(newest)
                 await self._store_part(key, newest)
                 turn.answers += 1
                 turn.newest = newest.last_seq
-                return newest.last_seq, True
+                return _Newest(newest.last_seq, known=True, fresh=True)
         except (NetworkError, NotLoggedIn):
-            return coverage.last, False
+            return _Newest(coverage.last, known=False, fresh=False)
 
     async def _fill(self, query: _HistoryQuery, first: int, last: int) -> None:
         """Fetch the missing part of an interval; return if the server cannot be reached."""
@@ -284,9 +305,17 @@ class History:
     async def _store_part(self, key: ConversationKey, part: ProvenEntries) -> None:
         rows, actions = partition(part.entries, self._user_id)
         covered = part.intervals
-        await self._store.messages.ingest(
-            [IngestBatch(key, rows, covered, last_seq=part.last_seq, first_visible_seq=part.first_visible_seq, actions=actions)]
+        batch = IngestBatch(
+            key,
+            rows,
+            covered,
+            last_seq=part.last_seq,
+            first_visible_seq=part.first_visible_seq,
+            actions=actions,
+            user_id=self._user_id,
         )
+        for result in await self._store.messages.ingest([batch]):
+            self._conversations.apply(result)
 
 
 def checked_count(count: int) -> int:

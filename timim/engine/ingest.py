@@ -36,6 +36,7 @@ class Ingest:
         self._dispatcher = dispatcher
         self._acked: dict[ConversationKey, set[int]] = {}  # above the delivered seqs
         self.delivered_seqs: dict[ConversationKey, int] = {}
+        self.uncounted: set[ConversationKey] = set()  # conversations whose unread counts only the server knows
 
     def reset(self) -> None:
         """Forget all delivered seqs."""
@@ -86,6 +87,8 @@ class Ingest:
             if result.new:
                 log.debug("stored %d new messages of %s, up to seq %d", len(result.new), batch.key, batch.last_seq)
             events = self._conversations.apply(result)
+            if not result.exact:
+                self.uncounted.add(result.key)
             self._dispatcher.deliver_messages(result.new)
             for event in events:
                 if isinstance(event, ProfileChanged):

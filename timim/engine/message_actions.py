@@ -28,6 +28,7 @@ from ..util.msg_ids import MSG_IDS
 from .attachments import Attachments
 from .conversations import ConversationIndex
 from .decoding import decode_action
+from .deletions import Deletions
 from .inbox import Inbox
 from .outbox import Outbox
 
@@ -46,6 +47,7 @@ class MessageActions:
         conversations: ConversationIndex,
         inbox: Inbox,
         outbox: Outbox,
+        deletions: Deletions,
     ) -> None:
         self._user_id = connection.user_id
         self._timeout_s = connection.timeout_s
@@ -55,6 +57,7 @@ class MessageActions:
         self._conversations = conversations
         self._inbox = inbox
         self._outbox = outbox
+        self._deletions = deletions
 
     async def set_custom_int(self, message: Message, value: int) -> None:
         """Store this device's own number on a message. Raises InvalidArgument, StorageError."""
@@ -69,19 +72,12 @@ class MessageActions:
         self._conversations.on_local_fields_changed(message)
 
     async def remove(self, message: Message) -> bool:
-        """Mark a message as deleted on this device; return False if it is not stored. Raises StorageError."""
-        done = await self._store.messages.mark_deleted(message)
-        if done:
-            message.status = MessageStatus.DELETED
-            self._conversations.on_local_fields_changed(message)
-        return done
+        """Mark a message as deleted on this device. Raises the errors that `Message.remove` documents."""
+        return await self._deletions.delete_message(message, keep_row=True)
 
     async def delete_from_storage(self, message: Message) -> bool:
-        """Delete a message's row on this device; return False if it is not stored. Raises StorageError."""
-        done = await self._store.messages.delete(message)
-        if done:
-            self._conversations.on_message_deleted(message)
-        return done
+        """Delete a message's row on this device. Raises the errors that `Message.delete_from_storage` documents."""
+        return await self._deletions.delete_message(message, keep_row=False)
 
     async def resend(self, message: Message, *, push: OfflinePush | None, progress: Progress | None) -> Message:
         """Send a failed message again; see `Message.resend`."""
@@ -176,8 +172,10 @@ class MessageActions:
             action = decode_action(entry, self._user_id)
             covered = [Interval(entry.timeline_seq, entry.timeline_seq)]
             last_seq = entry.timeline_seq
-            batch = IngestBatch(key, covered=covered, last_seq=last_seq, actions=[action] if action is not None else [])
-            await self._store.messages.ingest([batch])
+            actions = [action] if action is not None else []
+            batch = IngestBatch(key, covered=covered, last_seq=last_seq, actions=actions, user_id=self._user_id)
+            for result in await self._store.messages.ingest([batch]):
+                self._conversations.apply(result)  # without events: this device acted itself
             self._inbox.on_own_entry(key, entry.timeline_seq)
         now = await self._store.messages.get(key, message.seq)
         if now is not None:

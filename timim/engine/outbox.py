@@ -101,7 +101,10 @@ class Outbox:
                 raise
         else:
             item.body = body  # the stored body is also the body to send
-        self._store.messages.add_outgoing(message, body, partial(self._on_stored, key, item))
+        item.noted, item.listed_at = self._connection.online, self._conversations.newest_time
+        self._store.messages.add_outgoing(
+            message, body, partial(self._on_stored, key, item), started=item.noted, listed_at=item.listed_at
+        )
         return await item.done
 
     async def resend(self, message: Message, *, progress: Progress | None, push: OfflinePush | None) -> Message:
@@ -127,8 +130,8 @@ class Outbox:
         self._store.check_open()  # it is sent after the next login if the client was closed meanwhile
         message.status = MessageStatus.SENDING
         item = self._enqueue(key, message, progress, push)
-        item.stored = True
-        self._conversations.on_outgoing_stored(message)
+        item.stored = item.noted = True
+        self._conversations.on_outgoing_stored(message, self._conversations.newest_time)
         return item
 
     def _on_stored(self, key: ConversationKey, item: PendingMessage, local_id: int | Exception) -> None:
@@ -139,7 +142,7 @@ class Outbox:
         item.message.local_id = local_id
         item.stored = True
         self._binder.bind(item.message)
-        self._conversations.on_outgoing_stored(item.message)
+        self._conversations.on_outgoing_stored(item.message, item.listed_at)
         if key in self._queues:  # otherwise the client logged out, and the next login sends the message
             self._queues[key].wake.set()
 
@@ -154,11 +157,13 @@ class Outbox:
     async def resume(self) -> None:
         """Send the pending messages and those of earlier runs without an ack, in order. Call this method after a login."""
         stored = await self._store.messages.outgoing()
+        started = await self._store.messages.started_ids() if stored else set()
         queued = self._pending_ids()
         for message in stored:
             if message.msg_id not in queued and message.conversation is not None:
                 item = self._enqueue(message.conversation, message, None, None)
                 item.stored = True
+                item.noted = item.begun = message.msg_id in started
                 item.done.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._wake_all()
 
@@ -195,6 +200,10 @@ class Outbox:
         link = self._connection.link()
         request = send_request(key, message, b"", None, sender=self._user_id, ask=True)
         return (await link.send(request, timeout_s=self._timeout_s)).timeline_seq
+
+    def queue_of(self, key: ConversationKey) -> ConversationQueue:
+        """Return the queue of a conversation; an empty one if no message waits."""
+        return self._queues.get(key) or ConversationQueue()
 
     async def close(self) -> None:
         """Stop sending; messages without an ack stay on disk as SENDING and are sent after the next login."""
@@ -255,8 +264,8 @@ class Outbox:
             for i, item in enumerate(ahead):
                 if item.link is link:
                     continue
-                if not item.stored:
-                    break  # the row is not on disk yet, and no later message may overtake this one
+                if item.held or not item.stored:
+                    break  # the row is being deleted, or not on disk yet, and no later message may overtake this one
                 if not self._window.has_room(queue, self._queues.values()):
                     self._starved.add(key)
                     if self._window.searching:  # a suspect may leave its queue without a reply
@@ -275,14 +284,21 @@ class Outbox:
         try:
             if uploading:
                 given = message.elems
-                await self._attachments.upload(message, item.on_progress)
+                item.uploading = asyncio.create_task(self._attachments.upload(message, item.on_progress))
+                await item.uploading
                 item.given = given if message.elems is not given and not item.reuploaded else ()
                 item.body = encode_body(message.elems)
                 uploading = False
             self._check_size(message, item.body, item.push)
+            if not await self._begin(key, item):
+                return False
             asks = item.condemned is not None
             request = send_request(key, message, item.body, item.push, sender=self._user_id, ask=asks)
             link.start(request, partial(self._on_reply, key, item, link, request), timeout_s=self._timeout_s)
+        except asyncio.CancelledError:
+            if not item.held:
+                raise
+            return False  # the user deletes the message
         except NetworkError as exc:
             log.debug("sending message %s to %s was interrupted; trying again: %s", message.msg_id, key, exc)
             if uploading:  # a lost websocket does not count: the message is sent over the next one
@@ -304,6 +320,14 @@ class Outbox:
         item.link = link
         self._window.add(item)
         return True
+
+    async def _begin(self, key: ConversationKey, item: PendingMessage) -> bool:
+        """Note on disk that a message may leave this device; return False if the user is deleting it."""
+        if not item.noted:
+            await self._store.messages.note_started(key)
+            item.noted = True
+        item.begun = item.begun or not item.held
+        return item.begun
 
     def _on_reply(
         self,
@@ -356,6 +380,7 @@ class Outbox:
         message.sender_profile, message.sender_member = ack.profile, ack.member
         if message.status is MessageStatus.SENDING:
             message.status = MessageStatus.SUCCEEDED
+        self._conversations.on_acked(message)
         self._inbox.on_ack(ack.key, ack.seq)
         self._unsettled += 1
         self._all_settled.clear()
@@ -372,6 +397,7 @@ class Outbox:
             return
         if result.status is not None:
             message.local_id, message.status = result.local_id, result.status
+        self._conversations.on_settled(ack.key, result)
         self._inbox.on_own_entry(ack.key, ack.seq, delivered_seq=result.delivered_seq)
         if self._attachments.is_persisted(message):
             self._spawn(self._attachments.release(message))

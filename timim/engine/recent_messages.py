@@ -7,34 +7,54 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..message import Message
+from ..message import Message, MessageStatus
 
 LIMIT = 20
 
 
 class RecentMessages:
-    """At most LIMIT messages, by descending seq. Messages that have no seq yet, because they are being sent, come first."""
+    """At most LIMIT messages, newest first, in the order of the local store.
+
+    A message without a seq is behind the message that was the last one when it was stored. When another message of this device
+    gets its seq, those that are still being sent move behind it.
+    """
 
     def __init__(self) -> None:
         self._messages: list[Message] = []
+        self._positions: dict[int, int] = {}  # by local_id, of messages without a seq
+        self._last_seq = 0
+        self._acked_seq = 0  # messages that are being sent are behind this seq
+        self._sorted = True
 
     @property
     def newest(self) -> Message | None:
         """The newest message that may be the last one of the conversation list, or None if there is none."""
-        return next((one for one in self._messages if not one.excluded_from_last_message), None)
+        return next((one for one in self._in_order() if not one.excluded_from_last_message), None)
+
+    @property
+    def shown(self) -> Message | None:
+        """The newest message that is not deleted and may be the last one of the list, or None if there is none."""
+        of_list = (one for one in self._in_order() if not one.excluded_from_last_message)
+        return next((one for one in of_list if one.status is not MessageStatus.DELETED), None)
 
     def all(self) -> list[Message]:
         """Return the messages, newest first, in a new list."""
-        return list(self._messages)
+        return list(self._in_order())
 
     def add(self, message: Message) -> None:
         """Add a message that has a row, unless the row is already present."""
-        messages = self._messages
-        if not messages or (message.seq > messages[0].seq > 0 and message.local_id):
+        messages = self._in_order()
+        if not message.seq:
+            self._positions.setdefault(message.local_id, self._last_seq)
+        self._last_seq = max(self._last_seq, message.seq)
+        if not messages or self._rank(message) > self._rank(messages[0]):
             messages.insert(0, message)
         elif all(one.local_id != message.local_id or not message.local_id for one in messages):
             messages.append(message)
-            messages.sort(key=lambda m: (m.seq or 1 << 62, m.local_id), reverse=True)
+            self._sorted = False
+            self._in_order()
+        for one in messages[LIMIT:]:
+            self._positions.pop(one.local_id, None)
         del messages[LIMIT:]
 
     def extend(self, messages: Sequence[Message]) -> None:
@@ -42,13 +62,19 @@ class RecentMessages:
         for message in messages[-LIMIT:]:
             self.add(message)
 
+    def on_acked(self, message: Message) -> None:
+        """Note that a message of this device got its seq."""
+        self._last_seq = self._acked_seq = max(self._last_seq, message.seq)
+        self._sorted = False
+
     def remove(self, message: Message) -> None:
         """Remove a message whose row was deleted."""
         self._messages = [one for one in self._messages if one.local_id != message.local_id]
+        self._positions.pop(message.local_id, None)
 
     def clear(self) -> None:
-        """Remove all messages."""
-        self._messages.clear()
+        """Remove all messages but those that are on their way to the server."""
+        self._messages = [one for one in self._messages if one.status is MessageStatus.SENDING]
 
     def update(self, message: Message) -> None:
         """Copy the new content and state of a row to the object in this list."""
@@ -77,3 +103,17 @@ class RecentMessages:
         for one in self._messages:
             if one.seq == seq:
                 one.read_receipt_count, one.unread_receipt_count = readers, others
+
+    def _in_order(self) -> list[Message]:
+        if not self._sorted:
+            for one in self._messages:
+                if one.seq:
+                    self._positions.pop(one.local_id, None)
+                elif one.status is MessageStatus.SENDING:
+                    self._positions[one.local_id] = max(self._positions.get(one.local_id, 0), self._acked_seq)
+            self._messages.sort(key=self._rank, reverse=True)
+            self._sorted = True
+        return self._messages
+
+    def _rank(self, message: Message) -> tuple[int, int]:
+        return message.seq or self._positions.get(message.local_id, 0), message.local_id

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from ..elems import AnyElem, Progress
-from ..errors import TimimError
-from ..message import Message, OfflinePush
+from ..errors import MessageWithdrawn, TimimError
+from ..message import Message, MessageStatus, OfflinePush
 from ..transport.websocket import Link
 
 
@@ -32,6 +33,11 @@ class PendingMessage:
     cuts_in_flight: int = 0  # websockets in a row that were cut with this message in flight
     suspect: bool = False  # the message may be what ends the websockets
     condemned: TimimError | None = None  # the error of the message if the server does not have it
+    listed_at: int = 0  # the time of the newest conversation of the list
+    noted: bool = False  # the row says that the request may have left this device
+    begun: bool = False  # the request may have left this device, in this run or an earlier one
+    held: bool = False  # not to be sent: the user is deleting the message, or has deleted it
+    uploading: asyncio.Task[None] | None = None
 
     def on_progress(self, done: int, total: int) -> None:
         """Report upload progress to the sender's callback; the reported number never decreases."""
@@ -77,6 +83,33 @@ class ConversationQueue:
         else:
             item.done.set_exception(error)
             item.done.exception()  # mark as retrieved: the sender may have been cancelled
+
+    def hold(self, msg_id: str | None = None) -> list[PendingMessage]:
+        """Keep one message, or all, from being sent; return those that have not left this device.
+
+        Call `withdraw` after their rows were deleted, or `let_go` to send them after all.
+        """
+        found = [one for one in self.pending if one.stored and not one.begun and msg_id in (None, one.message.msg_id)]
+        for item in found:
+            item.held = True
+            if item.uploading is not None:
+                item.uploading.cancel()
+        return found
+
+    def let_go(self, held: Iterable[PendingMessage]) -> None:
+        """Send messages that `hold` returned."""
+        for item in held:
+            item.held = False
+        self.wake.set()
+
+    def withdraw(self, msg_ids: Collection[str]) -> list[Message]:
+        """Remove messages whose rows were deleted, and return them; their `send()` raises MessageWithdrawn."""
+        withdrawn = [one for one in self.pending if one.message.msg_id in msg_ids]
+        for item in withdrawn:
+            item.held = True
+            item.message.status = MessageStatus.DELETED
+            self.finish(item, MessageWithdrawn("the message was deleted before it was sent; no other device gets it"))
+        return [item.message for item in withdrawn]
 
     def stop_waiting(self, reason: TimimError) -> None:
         """Raise the end of the login in all waiting `send()` calls. The messages stay, and are sent after the next login."""

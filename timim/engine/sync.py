@@ -115,7 +115,7 @@ class Sync:
             )
             batch = None
             if contact.last_seq <= delivered + 1 and not ends_with_action:  # the list has last messages, not actions
-                batch = self._batch_from_list(key, contact, delivered)
+                batch = self._batch_from_list(key, contact, delivered, known.get(key, 0))
             if batch is not None:
                 short.append(batch)
             else:
@@ -127,6 +127,8 @@ class Sync:
         await self._run_concurrently(self._fetch_entries, whole, since)
         for notice in changed.receipts:
             await self._settings.apply_receipt(notice)
+        await self._settings.count_unread(self._ingest.uncounted.copy())
+        self._ingest.uncounted.clear()
         if changed.unnamed is not None:
             await self.failures.fail(LIST, changed.unnamed, since=since)
         else:
@@ -235,16 +237,21 @@ class Sync:
         one = key.type is ConversationType.C2C and self._recent_contacts  # fetch the last message even if it was read
         return max(begin, min(contact.read_seq, contact.last_seq - one), contact.last_seq - FRESH_LIMIT)
 
-    def _batch_from_list(self, key: ConversationKey, contact: ConversationItem, delivered: int) -> IngestBatch | None:
+    def _batch_from_list(
+        self, key: ConversationKey, contact: ConversationItem, delivered: int, known: int
+    ) -> IngestBatch | None:
         """Return the batch of a conversation in which only the last message can be new, which the list contains.
 
-        If that message cannot be decoded, return None: the history shows which entry it is.
+        A message up to the stored delivered seq `known` was delivered before, and may have been deleted on this device. If the
+        last message cannot be decoded, return None: the history shows which entry it is.
         """
         batch = self._batch(key, contact, delivered_seq=max(delivered, contact.last_seq))
         if contact.last_seq > delivered and not isinstance(contact.message, msgspec.UnsetType):
             entry = _last_message(contact)
             if entry is None:
                 return None
+            if entry.timeline_seq <= known:
+                return batch
             incoming, _ = partition([entry], self._user_id)
             # cover only the message: actions with higher seqs are not in the list
             return replace(batch, incoming=incoming, covered=[Interval(entry.timeline_seq, entry.timeline_seq)])
@@ -259,7 +266,7 @@ class Sync:
         key = key_of(contact)
         missing: list[int] = []
         entry = _last_message(contact)
-        if entry is not None and entry.timeline_seq <= delivered:
+        if self._new_here and entry is not None and entry.timeline_seq <= delivered:
             incoming, _ = partition([entry], self._user_id)
             covered = [Interval(entry.timeline_seq, entry.timeline_seq)]
             await self._ingest.ingest([IngestBatch(key, incoming, covered, live=True, last_seq=contact.last_seq)])
@@ -290,7 +297,7 @@ class Sync:
             first_visible_seq=contact.first_visible_seq,
             actions_seq=delivered_seq,
             user_id=self._user_id,
-            count=ServerUnreadCount(contact.unread_now, contact.mentioned, contact.unread_seq),
+            count=ServerUnreadCount(contact.unread_now, contact.mentioned, contact.unread_seq, contact.read_seq),
             peer_read_seq=contact.peer_read_seq,
             flags=ConversationFlags(contact.pinned, bool(contact.muted), contact.draft),
         )

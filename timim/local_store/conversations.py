@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 
 from ..ids import ConversationKey
 from ..protocol.coverage import Coverage
-from . import message_actions, timeline_state, writes
+from . import deletions, timeline_state, unread
 from .file import StoreFile
-from .message_actions import ServerUnreadCount, UnreadCounts
-from .types import ConversationFlags, ConversationRow, FlaggedConversation, ListedConversation
+from .types import ConversationFlags, ConversationRow, FlaggedConversation, ListedConversation, Removal
+from .unread import ServerUnreadCount, UnreadCounts, UnreadState
 
 __all__ = ["ConversationTable"]
 
@@ -34,7 +34,7 @@ class ConversationTable:
         return await self._select("", ())
 
     async def listed(self) -> list[ListedConversation]:
-        """Return the conversation list, the newest first."""
+        """Return all conversations, with their places in the list and their unread counts."""
         return await self._file.read(timeline_state.listed)
 
     async def flagged(self) -> list[FlaggedConversation]:
@@ -69,16 +69,13 @@ class ConversationTable:
         """
         return await self._file.read(partial(timeline_state.seq_at, key=key, time=time, newest=newest))
 
-    async def unread(self, key: ConversationKey) -> UnreadCounts:
-        """Return the number of unread messages of others, and the number of those that mention this account.
-
-        Deleted messages, recalled messages and group tips do not count. The server's count is used if rows are missing.
-        """
-        return await self._file.read(partial(message_actions.unread_of, key=key))
+    async def unread(self, key: ConversationKey) -> UnreadState:
+        """Return the unread counts, by the rule of `local_store/unread.py`."""
+        return await self._file.read(partial(unread.state_of, key=key))
 
     # writing
 
-    async def set_read(self, key: ConversationKey, read_seq: int, count: ServerUnreadCount | None = None) -> UnreadCounts:
+    async def set_read(self, key: ConversationKey, read_seq: int, count: ServerUnreadCount | None = None) -> UnreadState:
         """Set the read seq, unless the stored one is higher, and return the unread counts.
 
         Args:
@@ -87,12 +84,22 @@ class ConversationTable:
             count: The server's unread count for this read seq, if the server sent one.
         """
 
-        def write(connection: sqlite3.Connection) -> UnreadCounts:
+        def write(connection: sqlite3.Connection) -> UnreadState:
             timeline_state.ensure(connection, key)
             connection.execute("UPDATE conversations SET read_seq=max(read_seq, ?) WHERE type=? AND peer=?", (read_seq, *key))
             if count is not None:
-                message_actions.set_base(connection, key, count)
-            return message_actions.unread_of(connection, key)
+                unread.set_base(connection, key, count)
+            unread.forget_read(connection, key)
+            return unread.state_of(connection, key)
+
+        return await self._file.write(write)
+
+    async def set_unread(self, key: ConversationKey, count: ServerUnreadCount) -> UnreadCounts:
+        """Store a count of the server, and return the unread counts."""
+
+        def write(connection: sqlite3.Connection) -> UnreadCounts:
+            unread.set_base(connection, key, count)
+            return unread.unread_of(connection, key)
 
         return await self._file.write(write)
 
@@ -133,14 +140,18 @@ class ConversationTable:
         sql = "UPDATE conversations SET draft_unsent=0 WHERE type=? AND peer=? AND draft=?"
         await self._file.write_statement(sql, (*key, draft))
 
-    async def delete(self, key: ConversationKey, *, messages: bool) -> bool:
-        """Remove a conversation from the list; return True if it was listed.
+    async def delete(self, key: ConversationKey, *, messages: bool, waiting: Collection[str] = ()) -> Removal:
+        """Remove a conversation from the list.
 
         Args:
             key: The conversation.
-            messages: Also delete the conversation's messages and coverage.
+            messages: Also delete the conversation's messages and coverage, except messages that may be on their way.
+            waiting: The msg_ids of SENDING messages that the caller knows not to have left this device.
+
+        Returns:
+            `done` if the conversation was listed.
         """
-        return await self._file.write(partial(writes.delete_conversation, key=key, messages=messages))
+        return await self._file.write(partial(deletions.delete_conversation, key=key, messages=messages, waiting=waiting))
 
     async def _numbers(self, column: str, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
         def read(connection: sqlite3.Connection) -> dict[ConversationKey, int]:

@@ -6,25 +6,18 @@ before, after or inside its message. Data that this device put on a row (custom 
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
-from ..ids import SERVER_MSG_ID, ConversationKey, ConversationType
+from ..ids import ConversationKey, ConversationType
 from ..message import MessageState
-from ..protocol.coverage import Coverage
 from ..protocol.entries import MessageActionKind
+from . import unread
 
-NO_UNREAD, NO_LAST = 1, 2  # bits of the column `quiet`; a recalled message has NO_UNREAD
-COUNTS = (  # which rows m of a conversation can be unread: not deleted, not recalled, not a group tip
-    "NOT m.is_self AND m.status<>4 AND m.seq IS NOT NULL AND NOT m.quiet&1"
-    f" AND NOT (m.type={ConversationType.GROUP.value} AND m.msg_id='{SERVER_MSG_ID}')"
-)
 _encode = msgspec.json.Encoder().encode
 _state_decoder = msgspec.json.Decoder(MessageState)
 _NO_BODY = b"[]"
@@ -47,22 +40,6 @@ class IncomingAction:
     reactions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     version: int = 0
     calls_me: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ServerUnreadCount:
-    """The server's count of unread messages, and of those that mention this account, up to `seq`."""
-
-    unread: int
-    mentioned: int
-    seq: int
-
-
-class UnreadCounts(NamedTuple):
-    """The number of unread messages of a conversation, and of those that mention this account."""
-
-    unread: int
-    mentioned: int
 
 
 _action_decoder = msgspec.json.Decoder(IncomingAction)
@@ -90,10 +67,21 @@ def merged(one: MessageState, other: MessageState) -> MessageState:
 
 
 def write_message(
-    connection: sqlite3.Connection, local_id: int, received: MessageState, body: bytes, cloud_custom_data: str
+    connection: sqlite3.Connection,
+    local_id: int,
+    received: MessageState,
+    body: bytes,
+    cloud_custom_data: str,
+    *,
+    counted: bool = False,
 ) -> bool:
-    """Merge a received state and its body into a row, which may have later ones; return True if its state changed."""
-    row = connection.execute("SELECT state, body, cloud_custom_data FROM messages WHERE local_id=?", (local_id,)).fetchone()
+    """Merge a received state and its body into a row, which may have later ones; return True if its state changed.
+
+    `counted` means that a recall was subtracted from the server's unread count before.
+    """
+    row = connection.execute(
+        "SELECT state, body, cloud_custom_data, type, peer, seq, is_self, calls FROM messages WHERE local_id=?", (local_id,)
+    ).fetchone()
     stored = state_of(row[0])
     state = merged(stored, received)
     if received.edit_seq < stored.edit_seq:
@@ -104,18 +92,30 @@ def write_message(
         "UPDATE messages SET state=?, body=?, cloud_custom_data=?, quiet=quiet|? WHERE local_id=?",
         (packed_state(state), body, cloud_custom_data, int(bool(state.recall_seq)), local_id),
     )
+    type, peer, seq, is_self, calls = row[3:]
+    if state.recall_seq and not (stored.recall_seq or is_self or counted):
+        unread.recalled(connection, ConversationKey(ConversationType(type), peer), seq, state.recall_seq, calls=calls)
     return state != stored
 
 
-def apply(connection: sqlite3.Connection, key: ConversationKey, action: IncomingAction) -> int | None:
+def apply(
+    connection: sqlite3.Connection, key: ConversationKey, action: IncomingAction, user_id: str, *, waited: bool = False
+) -> int | None:
     """Apply an action to its message; return the row's local_id.
 
-    If the message has no row, store the action until the row arrives, and return None.
+    If the message has no row, store the action until the row arrives, and return None. `waited` means that the action was
+    stored so.
     """
     row = connection.execute(
         "SELECT local_id, body, cloud_custom_data FROM messages WHERE type=? AND peer=? AND seq=?", (*key, action.target)
     ).fetchone()
     if row is None:
+        if (
+            action.kind == MessageActionKind.RECALL
+            and action.target_from != user_id
+            and not recall_waits(connection, key, action.target)
+        ):
+            unread.recalled(connection, key, action.target, action.seq, calls=action.calls_me)
         connection.execute(
             "INSERT INTO acts VALUES(?,?,?,?,?,?) ON CONFLICT DO UPDATE SET seq=excluded.seq, act=excluded.act"
             " WHERE excluded.seq>acts.seq",
@@ -137,8 +137,14 @@ def apply(connection: sqlite3.Connection, key: ConversationKey, action: Incoming
         write_message(connection, local_id, received, body, cloud)
     else:
         stored = state_of(connection.execute("SELECT state FROM messages WHERE local_id=?", (local_id,)).fetchone()[0])
-        write_message(connection, local_id, merged(stored, received), body, cloud)
+        write_message(connection, local_id, merged(stored, received), body, cloud, counted=waited)
     return int(local_id)
+
+
+def recall_waits(connection: sqlite3.Connection, key: ConversationKey, target: int) -> bool:
+    """Return whether a recall waits for its message, so that it was subtracted from the server's unread count before."""
+    sql = "SELECT 1 FROM acts WHERE type=? AND peer=? AND target=? AND kind=?"
+    return connection.execute(sql, (*key, target, MessageActionKind.RECALL)).fetchone() is not None
 
 
 def apply_waiting(connection: sqlite3.Connection, key: ConversationKey, seqs: Sequence[int]) -> None:
@@ -146,56 +152,14 @@ def apply_waiting(connection: sqlite3.Connection, key: ConversationKey, seqs: Se
     for seq in seqs:
         rows = connection.execute("DELETE FROM acts WHERE type=? AND peer=? AND target=? RETURNING act", (*key, seq)).fetchall()
         for (packed,) in rows:
-            apply(connection, key, _action_decoder.decode(packed))
-
-
-def subtract_recalled(connection: sqlite3.Connection, key: ConversationKey, action: IncomingAction, user_id: str) -> None:
-    """Subtract a recalled message from the server's unread count, if the message was counted."""
-    if action.kind != MessageActionKind.RECALL or action.target_from == user_id:
-        return
-    connection.execute(
-        "UPDATE conversations SET base_unread=max(0, base_unread-1), base_mentioned=max(0, base_mentioned-?)"
-        " WHERE type=? AND peer=? AND read_seq<? AND base_seq>=? AND base_seq<?",
-        (int(action.calls_me), *key, action.target, action.target, action.seq),
-    )
-
-
-def set_base(connection: sqlite3.Connection, key: ConversationKey, count: ServerUnreadCount) -> None:
-    """Store the server's unread count, which is used as long as rows are missing."""
-    connection.execute(
-        "UPDATE conversations SET base_unread=?, base_mentioned=?, base_seq=? WHERE type=? AND peer=? AND base_seq<=?",
-        (count.unread, count.mentioned, count.seq, *key, count.seq),
-    )
-
-
-def unread_of(connection: sqlite3.Connection, key: ConversationKey) -> UnreadCounts:
-    """Return the number of unread messages, and the number of those that mention this account.
-
-    Rows are counted if all seqs above the read seq are covered. Otherwise the result is the server's count plus the rows
-    above the seq of that count.
-    """
-    row = connection.execute(
-        "SELECT coverage, read_seq, max(last_seq, base_seq), floor, base_unread, base_mentioned, base_seq FROM conversations"
-        " WHERE type=? AND peer=?",
-        tuple(key),
-    ).fetchone()
-    if row is None:
-        return UnreadCounts(0, 0)
-    coverage, read_seq, last_seq, first_visible_seq, unread, mentioned, base_seq = row
-    after = base_seq
-    if read_seq >= base_seq or Coverage(json.loads(coverage)).covers(max(read_seq + 1, first_visible_seq), last_seq):
-        after, unread, mentioned = read_seq, 0, 0
-    counted, calls = connection.execute(
-        f"SELECT count(*), coalesce(sum(m.calls), 0) FROM messages m WHERE m.type=? AND m.peer=? AND m.position>? AND {COUNTS}",
-        (*key, after),
-    ).fetchone()
-    return UnreadCounts(unread + counted, mentioned + calls)
+            apply(connection, key, _action_decoder.decode(packed), "", waited=True)
 
 
 def forget_seqs(connection: sqlite3.Connection) -> None:
     """Forget the seqs of actions, because the server has another epoch. Old states are used until newer ones arrive."""
     connection.execute("DELETE FROM acts")
     connection.execute("DELETE FROM receipts")
+    connection.execute("DELETE FROM deleted")
     for local_id, packed in connection.execute("SELECT local_id, state FROM messages WHERE state IS NOT NULL").fetchall():
         state = state_of(packed)
         without_seqs = replace(state, recall_seq=min(state.recall_seq, 1), edit_seq=min(state.edit_seq, 1), react_seq=0)

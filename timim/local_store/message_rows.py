@@ -13,7 +13,7 @@ from ..errors import InvalidArgument
 from ..ids import ConversationKey, ConversationType
 from ..message import NO_STATE, Message, MessageStatus, Priority, SenderMember, SenderProfile
 from ..protocol.elems import decode_body, decode_own_body
-from . import message_actions
+from . import message_actions, unread
 from .types import MessageRow, RowPosition
 
 _FIELDS = (
@@ -26,7 +26,7 @@ _OF_RECEIPT = "CASE WHEN m.receipt THEN (SELECT {} FROM receipts r WHERE r.type=
 SELECT = (
     f"SELECT {_FIELDS}, {_OF_RECEIPT.format('r.readers')}, {_OF_RECEIPT.format('r.others')},"
     f" CASE WHEN m.is_self AND m.type=1 THEN {_OF_CONVERSATION.format('peer_read_seq')} ELSE 0 END,"
-    f" {_OF_CONVERSATION.format('read_seq')} FROM messages m"
+    f" {_OF_CONVERSATION.format('max(read_seq, cleared_seq)')} FROM messages m"
 )
 ITS_ROW = "local_id=? AND msg_id=?"  # a deleted row's local_id is used again, and a Message object may outlive its row
 TYPES = {type.value: type for type in ConversationType}
@@ -56,8 +56,8 @@ def new_message(key: ConversationKey, item: MessageRow, local_id: int, read_seq:
 
 
 def _set_excluded(message: Message, quiet: int) -> None:
-    message.excluded_from_unread = bool(quiet & message_actions.NO_UNREAD)
-    message.excluded_from_last_message = bool(quiet & message_actions.NO_LAST)
+    message.excluded_from_unread = bool(quiet & unread.NO_UNREAD)
+    message.excluded_from_last_message = bool(quiet & unread.NO_LAST)
 
 
 def message_of(row: tuple[Any, ...]) -> Message:
@@ -108,6 +108,14 @@ def message_of(row: tuple[Any, ...]) -> Message:
     if receipt:
         message.receipt_requested, message.read_receipt_count, message.unread_receipt_count = True, readers or 0, others or 0
     return message
+
+
+def last_of(connection: sqlite3.Connection, key: ConversationKey, *, deleted: bool = False) -> Message | None:
+    """Return the last message of a conversation; if `deleted`, also one that is marked as deleted."""
+    order = "ORDER BY m.position DESC, m.local_id DESC LIMIT 1"
+    sql = f"{SELECT} WHERE m.type=? AND m.peer=? AND (? OR m.status<>4) AND NOT m.quiet&{unread.NO_LAST} {order}"
+    row = connection.execute(sql, (*key, deleted)).fetchone()
+    return message_of(row) if row is not None else None
 
 
 def packed_mentions(mentions: Sequence[str]) -> str:

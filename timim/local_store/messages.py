@@ -11,10 +11,9 @@ from functools import partial
 from ..errors import InvalidArgument
 from ..ids import ConversationKey
 from ..message import Message, MessageStatus
-from . import fulltext, message_rows, timeline_state, writes
+from . import deletions, fulltext, message_rows, timeline_state, writes
 from .file import StoreFile
-from .message_actions import NO_LAST
-from .types import Ack, AckResult, IngestBatch, IngestResult, MessageBinder, RowPosition, SearchRows
+from .types import Ack, AckResult, IngestBatch, IngestResult, MessageBinder, Outgoing, Removal, RowPosition, SearchRows
 
 __all__ = ["ANY_SEQ", "MessageTable"]
 
@@ -30,7 +29,15 @@ class MessageTable:
 
     # writing
 
-    def add_outgoing(self, message: Message, body: bytes, on_stored: Callable[[int | Exception], None]) -> None:
+    def add_outgoing(
+        self,
+        message: Message,
+        body: bytes,
+        on_stored: Callable[[int | Exception], None],
+        *,
+        started: bool = False,
+        listed_at: int = 0,
+    ) -> None:
         """Queue the storing of a message as SENDING, after all earlier writes.
 
         Messages that are queued during a write are stored in one transaction.
@@ -39,8 +46,15 @@ class MessageTable:
             message: The message, with its conversation and its msg_id.
             body: The message's elems, encoded.
             on_stored: Called with the row's `local_id` after the commit, or with the error. Must not raise, nor block.
+            started: True if the message may leave this device as soon as it is stored; see `note_started`.
+            listed_at: The time of the newest conversation of the list.
         """
-        self._file.add(writes.add_outgoing, (message, body), on_stored)
+        self._file.add(writes.add_outgoing, Outgoing(message, body, started, listed_at), on_stored)
+
+    async def note_started(self, key: ConversationKey) -> None:
+        """Store that the waiting messages of a conversation may have left this device, so that deleting comes too late."""
+        sql = "UPDATE messages SET started=1 WHERE status=1 AND type=? AND peer=?"
+        await self._file.write_statement(sql, tuple(key))
 
     def settle(self, ack: Ack, on_settled: Callable[[AckResult | Exception], None]) -> None:
         """Store the ack of a sent message: its row becomes SUCCEEDED, and its seq is covered.
@@ -109,20 +123,34 @@ class MessageTable:
             raise InvalidArgument(f"custom_data must be bytes, not {type(value).__name__}")
         await self._set("custom_data", message, bytes(value))
 
-    async def mark_deleted(self, message: Message) -> bool:
-        """Set the status of a row to DELETED, without removing it. Return True if the message was stored."""
-        sql = f"UPDATE messages SET status=4 WHERE {message_rows.ITS_ROW}"
-        return await self._file.write_statement(sql, message_rows.ids_of(message)) > 0
+    async def delete(self, message: Message, *, keep_row: bool = False, waiting: bool = False) -> Removal:
+        """Delete a row, which opens a gap at its seq, or set its status to DELETED.
 
-    async def delete(self, message: Message) -> bool:
-        """Delete a row, which opens a gap at its seq. Return True if the message was stored."""
-        return await self._file.write(partial(writes.delete_message, message=message))
+        Args:
+            message: The message.
+            keep_row: True only sets the status.
+            waiting: True if the caller knows that the message has not left this device, whatever the row says.
+        """
+        delete = partial(deletions.delete_message, message=message, keep_row=keep_row, waiting=waiting)
+        removal = await self._file.write(delete)
+        if removal.newest is not None:
+            self._binder.bind(removal.newest)
+        return removal
 
     # reading
 
     async def outgoing(self) -> list[Message]:
         """Return the messages that are SENDING, in the order in which they were stored."""
         return await self._select("WHERE m.status=1 ORDER BY m.local_id", ())
+
+    async def started_ids(self) -> set[str]:
+        """Return the msg_ids of the messages that are SENDING and may have left this device."""
+
+        def read(connection: sqlite3.Connection) -> set[str]:
+            found = connection.execute("SELECT msg_id FROM messages WHERE status=1 AND started").fetchall()
+            return {str(row[0]) for row in found}
+
+        return await self._file.read(read)
 
     async def get(self, key: ConversationKey, seq: int) -> Message | None:
         """Return the message with this seq, or None if it is not stored."""
@@ -140,13 +168,17 @@ class MessageTable:
         return await self._file.read(read)
 
     async def last_of(self, keys: Sequence[ConversationKey]) -> list[Message]:
-        """Return the last message of each of these conversations that has messages."""
-        where = f" WHERE m.type=? AND m.peer=? AND NOT m.quiet&{NO_LAST} ORDER BY m.position DESC, m.local_id DESC LIMIT 1"
-        sql = message_rows.SELECT + where
+        """Return the last message of each of these conversations, and the last one that is not deleted, the older first."""
 
         def read(connection: sqlite3.Connection) -> list[Message]:
-            found = (connection.execute(sql, tuple(key)).fetchone() for key in keys)
-            return [message_rows.message_of(row) for row in found if row is not None]
+            found: list[Message] = []
+            for key in keys:
+                last = message_rows.last_of(connection, key, deleted=True)
+                if last is not None and last.status is MessageStatus.DELETED:
+                    shown = message_rows.last_of(connection, key)
+                    found += [shown] if shown is not None else []
+                found += [last] if last is not None else []
+            return found
 
         return self._bound(await self._file.read(read))
 
@@ -230,3 +262,5 @@ class MessageTable:
         for result in storing.result():
             self._bound(result.new)
             self._bound(message for _, message in result.acted)
+            if result.fetched is not None:
+                self._binder.bind(result.fetched)

@@ -9,9 +9,17 @@ from typing import Any
 
 from ..ids import ConversationKey
 from ..protocol.coverage import Coverage, Interval
-from . import message_actions
+from . import message_actions, unread
 from .message_rows import TYPES
-from .types import ConversationFlags, ConversationRow, FlaggedConversation, ListedConversation, TimelineExtent
+from .types import (
+    ConversationFlags,
+    ConversationRow,
+    FlaggedConversation,
+    IngestBatch,
+    LastPosition,
+    ListedConversation,
+    TimelineExtent,
+)
 
 SELECT_CONVERSATION = (
     "SELECT c.type, c.peer, c.coverage, c.head, c.last_seq, c.read_seq, c.floor, c.listed, c.last_time, c.acts_seq,"
@@ -34,6 +42,9 @@ class TimelineState:
     listed: bool = False
     actions_seq: int = 0
     peer_read_seq: int = 0
+    cleared_seq: int = 0
+    last_id: int = 0
+    has_deleted: bool = False  # messages that were deleted on this device may be fetched again
     waiting: bool = False  # actions wait for messages that are not stored
     unnumbered: bool = False  # some messages have no seq: a received message may be one of them
 
@@ -42,10 +53,11 @@ class TimelineState:
         """Return the state of a conversation; the default state if there is no row."""
         row = connection.execute(
             "SELECT coverage, last_seq, last_time, read_seq, floor, head, hidden_seq, listed,"
-            " acts_seq, peer_read_seq, EXISTS(SELECT 1 FROM acts WHERE type=? AND peer=?),"
+            " acts_seq, peer_read_seq, cleared_seq, last_id, EXISTS(SELECT 1 FROM deleted WHERE type=? AND peer=?),"
+            " EXISTS(SELECT 1 FROM acts WHERE type=? AND peer=?),"
             " EXISTS(SELECT 1 FROM messages WHERE type=? AND peer=? AND seq IS NULL)"
             " FROM conversations WHERE type=? AND peer=?",
-            tuple(key) * 3,
+            tuple(key) * 4,
         ).fetchone()
         if row is None:
             return cls(key)
@@ -60,19 +72,41 @@ class TimelineState:
             listed,
             actions,
             peer_read,
+            cleared_seq,
+            last_id,
+            has_deleted,
             waiting,
             unnumbered,
         ) = row
         held = Coverage(json.loads(coverage))
         numbers = (last_seq, last_time, read_seq, first_visible_seq, delivered_seq, hidden_seq)
-        return cls(key, held, *numbers, bool(listed), actions, peer_read, bool(waiting), bool(unnumbered))
+        flags = (bool(has_deleted), bool(waiting), bool(unnumbered))
+        return cls(key, held, *numbers, bool(listed), actions, peer_read, cleared_seq, last_id, *flags)
 
-    def cover(self, *covered: Interval, last_seq: int, last_time: int) -> None:
-        """Add covered intervals, and raise the last known seq and time of the timeline."""
+    @property
+    def read_through(self) -> int:
+        """The seq up to which messages do not count as unread: read, or deleted with the conversation."""
+        return max(self.read_seq, self.cleared_seq)
+
+    @property
+    def last_position(self) -> LastPosition:
+        """The place of the conversation in the list."""
+        return LastPosition(self.last_time, self.last_id)
+
+    def is_revived_by(self, batch: IngestBatch) -> bool:
+        """Return whether a batch lists the conversation: after its deletion, only a new message does."""
+        shown = [item.seq for item in batch.incoming if not item.quiet & unread.NO_LAST]
+        return any(seq > self.hidden_seq for seq in shown) or not (self.hidden_seq or batch.incoming)
+
+    def cover(self, *covered: Interval, last_seq: int) -> None:
+        """Add covered intervals, and raise the last known seq of the timeline."""
         for interval in covered:
             self.coverage = self.coverage.add(*interval)
         self.last_seq = max(self.last_seq, last_seq)
-        self.last_time = max(self.last_time, last_time)
+
+    def raise_last(self, time: int, local_id: int) -> None:
+        """Note the time and the row of a message that is newer than the others."""
+        self.last_time, self.last_id = max((self.last_time, self.last_id), (time, local_id))
 
     def follow(self, seq: int) -> None:
         """Note the seq of a message that this device sent: directly after the delivered seq, it raises the delivered seq."""
@@ -85,10 +119,10 @@ class TimelineState:
         """Write this state to its row."""
         connection.execute(
             "INSERT INTO conversations(type, peer, coverage, last_seq, last_time, read_seq, floor, head, listed,"
-            " acts_seq, peer_read_seq) VALUES(?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE"
+            " acts_seq, peer_read_seq, last_id) VALUES(?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE"
             " SET coverage=excluded.coverage, last_seq=excluded.last_seq, last_time=excluded.last_time,"
             " read_seq=excluded.read_seq, floor=excluded.floor, head=excluded.head, listed=excluded.listed,"
-            " acts_seq=excluded.acts_seq, peer_read_seq=excluded.peer_read_seq",
+            " acts_seq=excluded.acts_seq, peer_read_seq=excluded.peer_read_seq, last_id=excluded.last_id",
             (
                 *self.key,
                 _coverage_text(self.coverage),
@@ -100,6 +134,7 @@ class TimelineState:
                 self.listed,
                 self.actions_seq,
                 self.peer_read_seq,
+                self.last_id,
             ),
         )
 
@@ -114,7 +149,7 @@ def forget_history(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE messages SET seq=NULL WHERE seq IS NOT NULL")
     connection.execute(
         "UPDATE conversations SET coverage='[]', head=0, last_seq=0, read_seq=0, floor=1, hidden_seq=0, acts_seq=0,"
-        " peer_read_seq=0, base_unread=0, base_mentioned=0, base_seq=0"
+        " peer_read_seq=0, base_unread=0, base_mentioned=0, base_seq=0, base_after=0, cleared_seq=0"
     )
     message_actions.forget_seqs(connection)
 
@@ -161,7 +196,7 @@ def conversation_of(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Con
     ) = row
     key = ConversationKey(TYPES[type], peer)
     coverage, flags = Coverage(json.loads(held)), ConversationFlags(pinned, bool(muted), draft)
-    unread = message_actions.unread_of(connection, key)
+    counts = unread.unread_of(connection, key)
     return ConversationRow(
         key,
         coverage,
@@ -175,7 +210,7 @@ def conversation_of(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Con
         peer_read,
         flags,
         bool(unsent),
-        *unread,
+        *counts,
     )
 
 
@@ -236,10 +271,12 @@ def seq_at(connection: sqlite3.Connection, key: ConversationKey, time: int, newe
 
 
 def listed(connection: sqlite3.Connection) -> list[ListedConversation]:
-    """Return the conversation list, the newest first."""
-    sql = "SELECT type, peer, last_time FROM conversations WHERE listed ORDER BY last_time DESC"
-    found = [(ConversationKey(TYPES[type], peer), time) for type, peer, time in connection.execute(sql).fetchall()]
-    return [ListedConversation(key, time, message_actions.unread_of(connection, key)) for key, time in found]
+    """Return all conversations, with their places in the list."""
+    found = connection.execute("SELECT type, peer, listed, last_time, last_id FROM conversations").fetchall()
+    return [
+        ListedConversation(key, bool(is_listed), LastPosition(time, local_id), unread.unread_of(connection, key))
+        for key, is_listed, time, local_id in ((ConversationKey(TYPES[row[0]], row[1]), *row[2:]) for row in found)
+    ]
 
 
 def flagged(connection: sqlite3.Connection) -> list[FlaggedConversation]:

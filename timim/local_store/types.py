@@ -11,7 +11,8 @@ import msgspec
 from ..ids import ConversationKey
 from ..message import Message, MessageState, MessageStatus, Priority, SenderMember, SenderProfile
 from ..protocol.coverage import Coverage, Interval
-from .message_actions import IncomingAction, ServerUnreadCount, UnreadCounts
+from .message_actions import IncomingAction
+from .unread import ServerUnreadCount, UnreadCounts
 
 
 class MessageRow(msgspec.Struct, frozen=True, gc=False):
@@ -78,20 +79,26 @@ class IngestResult:
     Attributes:
         new: The messages to deliver to handlers, in order.
         listed: True if the conversation is in the conversation list.
-        unread: The unread counts; None if the caller can compute them from `new`.
+        last: The place of the conversation in the list.
+        unread: The unread counts; None if they grow by `added`.
         acted: The actions to report to handlers, each with its message in its new state.
         peer_read_seq: The seq up to which the peer has read; 0 if unchanged.
         flags: The flags, if the batch had flags.
+        exact: False if rows are missing that only the server can count.
+        fetched: The last message of the conversation, if a query fetched it.
     """
 
     key: ConversationKey
     new: Sequence[Message]
     listed: bool
-    last_time: int
+    last: LastPosition
     unread: UnreadCounts | None
+    added: UnreadCounts
     acted: Sequence[tuple[IncomingAction, Message]] = ()
     peer_read_seq: int = 0
     flags: ConversationFlags | None = None
+    exact: bool = True
+    fetched: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +123,37 @@ class ConversationRow:
     unread: int
     mentioned: int
 
+    @property
+    def newest_seq(self) -> int:
+        """The highest seq that this device has received, also if it was deleted here since."""
+        return max(self.delivered_seq, self.coverage.last)
+
+
+class LastPosition(NamedTuple):
+    """The place of a conversation in the list: the server time of its last message, and the `local_id` of its row.
+
+    The `local_id` orders the conversations whose last messages have the same second.
+    """
+
+    time: int
+    local_id: int
+
+
+NO_MESSAGE = LastPosition(0, 0)
+NO_COUNTS = UnreadCounts(0, 0)
+
+
+class Outgoing(NamedTuple):
+    """A message to store as SENDING.
+
+    `listed_at` is the time of the newest conversation of the list: the clock of this device may be wrong.
+    """
+
+    message: Message
+    body: bytes
+    started: bool
+    listed_at: int
+
 
 @dataclass(frozen=True, slots=True)
 class Ack:
@@ -137,6 +175,29 @@ class AckResult(NamedTuple):
     status: MessageStatus | None
     local_id: int
     delivered_seq: int  # of the conversation
+    listed: bool
+    last: LastPosition  # of the conversation
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """The result of deleting messages on this device.
+
+    Attributes:
+        done: True if something was deleted.
+        too_late: The message may have left this device, and was not deleted.
+        withdrawn: The msg_ids of the deleted messages that were SENDING.
+        unread: The unread counts of the conversation.
+        last: The place of the conversation in the list.
+        newest: The last message of the conversation that is not deleted.
+    """
+
+    done: bool
+    too_late: bool = False
+    withdrawn: frozenset[str] = frozenset()
+    unread: UnreadCounts = NO_COUNTS
+    last: LastPosition = NO_MESSAGE
+    newest: Message | None = None
 
 
 class RowPosition(NamedTuple):
@@ -155,10 +216,11 @@ class TimelineExtent(NamedTuple):
 
 
 class ListedConversation(NamedTuple):
-    """A conversation of the list, with the time of its last message."""
+    """A conversation, its place in the list if it is listed, and its unread counts."""
 
     key: ConversationKey
-    last_time: int
+    listed: bool
+    last: LastPosition
     unread: UnreadCounts
 
 

@@ -9,22 +9,28 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from ..ids import ConversationKey, ConversationType
+from ..ids import ConversationKey
 from ..message import Message, MessageState
 from ..protocol.coverage import Coverage
 from ..protocol.entries import MessageActionKind
-from . import bulk_insert, message_actions
-from .message_actions import NO_LAST, IncomingAction, UnreadCounts
-from .message_rows import ITS_ROW, SELECT, STATUSES, ids_of, message_of, new_message, packed, packed_mentions
-from .timeline_state import TimelineState, coverage_of, set_flags, write_coverage
-from .types import Ack, AckResult, IngestBatch, IngestResult, MessageRow
+from . import bulk_insert, message_actions, unread
+from .message_actions import IncomingAction
+from .message_rows import SELECT, STATUSES, last_of, message_of, new_message, packed, packed_mentions
+from .timeline_state import TimelineState, set_flags
+from .types import Ack, AckResult, IngestBatch, IngestResult, MessageRow, Outgoing
+from .unread import NO_LAST, UnreadCounts
 
 _INSERT_OUTGOING = (
     "INSERT INTO messages(local_id, type, peer, position, msg_id, sender, timestamp, status, is_self, priority, body,"
-    " cloud_custom_data, unsent, mentions, receipt) VALUES(?,?,?,?,?,?,?,1,1,?,?,?,1,?,?)"
+    " cloud_custom_data, unsent, mentions, receipt, started) VALUES(?,?,?,?,?,?,?,1,1,?,?,?,1,?,?,?)"
+)
+_LIST_OUTGOING = (
+    "INSERT INTO conversations(type, peer, listed, last_time, last_id) VALUES(?,?,1,?,?) ON CONFLICT DO UPDATE"
+    " SET listed=1, last_time=max(last_time, excluded.last_time), last_id=excluded.last_id"
 )
 _SETTLE = (
     "UPDATE messages SET seq=?, position=?, timestamp=?, body=?, unsent=0, error_code=0, error_info='',"
@@ -34,30 +40,26 @@ _SETTLE = (
 _INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq BETWEEN ? AND ? AND local_id>?"
 
 
-def add_outgoing(connection: sqlite3.Connection, outgoing: Sequence[tuple[Message, bytes]]) -> list[int]:
-    """Store messages and their bodies as SENDING, in this order; return their local_ids."""
+def add_outgoing(connection: sqlite3.Connection, outgoing: Sequence[Outgoing]) -> list[int]:
+    """Store messages as SENDING, in this order; return their local_ids."""
     local_ids: list[int] = []
-    for key, of_one in groupby(outgoing, key=lambda one: one[0].conversation):
+    for key, of_one in groupby(outgoing, key=lambda one: one.message.conversation):
         assert key is not None
-        connection.execute(
-            "INSERT INTO conversations(type, peer, listed) VALUES(?,?,1) ON CONFLICT DO UPDATE SET listed=1 WHERE NOT listed",
-            tuple(key),
-        )
         position, last_id = connection.execute(
             "SELECT coalesce((SELECT max(position) FROM messages WHERE type=? AND peer=?), 0),"
             " coalesce((SELECT max(local_id) FROM messages), 0)",
             tuple(key),
         ).fetchone()
-        rows = [
-            _outgoing_row(local_id, key, position, message, body)
-            for local_id, (message, body) in enumerate(of_one, last_id + 1)
-        ]
+        of_key = list(of_one)
+        rows = [_outgoing_row(local_id, key, position, one) for local_id, one in enumerate(of_key, last_id + 1)]
+        connection.execute(_LIST_OUTGOING, (*key, max(one.listed_at for one in of_key), last_id + len(rows)))
         connection.executemany(_INSERT_OUTGOING, rows)
         local_ids += range(last_id + 1, last_id + 1 + len(rows))
     return local_ids
 
 
-def _outgoing_row(local_id: int, key: ConversationKey, position: int, message: Message, body: bytes) -> tuple[Any, ...]:
+def _outgoing_row(local_id: int, key: ConversationKey, position: int, outgoing: Outgoing) -> tuple[Any, ...]:
+    message = outgoing.message
     return (
         local_id,
         *key,
@@ -66,36 +68,42 @@ def _outgoing_row(local_id: int, key: ConversationKey, position: int, message: M
         message.sender,
         message.timestamp,
         message.priority.value,
-        body,
+        outgoing.body,
         message.cloud_custom_data,
         packed_mentions(message.mentions),
         message.receipt_requested,
+        outgoing.started,
     )
 
 
 def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[AckResult]:
     """Store the acks of sent messages: seq, status and coverage."""
     settled = _settle_all(connection, acks)
-    delivered_seqs: dict[ConversationKey, int] = {}
+    timelines: dict[ConversationKey, TimelineState] = {}
     for key in {ack.key for ack in acks}:
         pairs = [(ack, row) for ack, row in zip(acks, settled, strict=True) if ack.key == key]
         seqs = [ack.seq for ack, _ in pairs]
         stored = Coverage([(ack.seq, ack.seq) for ack, row in pairs if row is not None])  # most acks are adjacent
-        known = TimelineState.read(connection, key)
-        known.cover(*stored, last_seq=max(seqs), last_time=max(ack.timestamp for ack, _ in pairs))
+        timelines[key] = known = TimelineState.read(connection, key)
+        for ack, row in pairs:
+            if row is not None and ack.seq > known.coverage.last:
+                known.raise_last(ack.timestamp, row[0])
+        known.cover(*stored, last_seq=max(seqs))
+        known.listed = known.listed or max(seqs) > known.hidden_seq
         for seq in seqs:
             known.follow(seq)
         known.write(connection)
-        delivered_seqs[key] = known.delivered_seq
         _move_sending_last(connection, key)
         if known.waiting:
             message_actions.apply_waiting(connection, key, seqs)
-    return [
-        AckResult(STATUSES[row[1]], row[0], delivered_seqs[ack.key])
-        if row is not None
-        else AckResult(None, 0, delivered_seqs[ack.key])
-        for ack, row in zip(acks, settled, strict=True)
-    ]
+    return [_ack_result(row, timelines[ack.key]) for ack, row in zip(acks, settled, strict=True)]
+
+
+def _ack_result(row: tuple[int, int] | None, known: TimelineState) -> AckResult:
+    local_id, status = row if row is not None else (0, None)
+    return AckResult(
+        None if status is None else STATUSES[status], local_id, known.delivered_seq, known.listed, known.last_position
+    )
 
 
 def _move_sending_last(connection: sqlite3.Connection, key: ConversationKey) -> None:
@@ -146,44 +154,91 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     """Store a batch of messages, and the intervals that it covers."""
     key, live = batch.key, batch.live
     known = TimelineState.read(connection, key)
-    last_time = max((item.timestamp for item in batch.incoming if not item.quiet & NO_LAST), default=batch.last_time)
-    known.cover(*batch.covered, last_seq=batch.last_seq, last_time=last_time)
+    stored_up_to = known.coverage.last
+    known.cover(*batch.covered, last_seq=batch.last_seq)
     known.read_seq = max(known.read_seq, batch.read_seq)
     known.first_visible_seq = max(known.first_visible_seq, batch.first_visible_seq)
     known.delivered_seq = max(known.delivered_seq, batch.delivered_seq)
-    shown = not batch.incoming or any(not item.quiet & NO_LAST for item in batch.incoming)
-    known.listed = known.listed or (live and shown and batch.last_seq > known.hidden_seq)
+    known.listed = known.listed or (live and batch.last_seq > known.hidden_seq and known.is_revived_by(batch))
     peer_read_seq = batch.peer_read_seq if batch.peer_read_seq > known.peer_read_seq else 0
     known.peer_read_seq = max(known.peer_read_seq, batch.peer_read_seq)
     reported_seq = known.actions_seq if batch.actions_seq else 1 << 62
     known.actions_seq = max(known.actions_seq, batch.actions_seq)
-    known.write(connection)
     if known.unnumbered:
         for item in batch.incoming:
             _number_existing(connection, key, item)
-    new: list[Message] = []
-    for item, local_id in _insert(connection, batch):
-        if local_id is not None:
-            if live and not item.expired:
-                new.append(new_message(key, item, local_id, known.read_seq))
-        elif (undelivered := _refresh(connection, key, item, live=live and not item.expired)) is not None:
-            new.append(undelivered)
+    rows = _store_rows(connection, batch, known, stored_up_to)
+    new = rows.new
+    shown = last_of(connection, key) if rows.fetched else None
+    if shown is not None and shown.local_id in rows.fetched:  # the last message was deleted here, and came back
+        known.last_time, known.last_id = shown.timestamp, shown.local_id
+    else:
+        shown = None
+    known.write(connection)
+    if known.has_deleted and batch.incoming:
+        unread.silence_deleted(connection, key)
     if known.waiting and batch.incoming:
         message_actions.apply_waiting(connection, key, [item.seq for item in batch.incoming])
         new = [_read_message(connection, message.local_id) for message in new]
     acted = _apply_actions(connection, batch, new, reported_seq) if batch.actions else []
     flags = set_flags(connection, key, batch.flags) if batch.flags is not None else None
     if batch.count is not None:
-        message_actions.set_base(connection, key, batch.count)
-    unread: UnreadCounts | None = None
-    if (
-        batch.read_seq
-        or batch.count is not None
-        or any(one.kind == MessageActionKind.RECALL for one in batch.actions)
-        or any(item.quiet or item.expired for item in batch.incoming)
-    ):
-        unread = message_actions.unread_of(connection, key)
-    return IngestResult(key, new, known.listed, known.last_time, unread, acted, peer_read_seq, flags)
+        unread.set_base(connection, key, batch.count)
+    if rows.recount or any(one.kind == MessageActionKind.RECALL for one in batch.actions):
+        counts, exact, _ = unread.state_of(connection, key)
+    else:
+        counts, exact = None, True
+    return IngestResult(
+        key,
+        new,
+        known.listed,
+        known.last_position,
+        counts,
+        unread.added(new, rows.calling) if counts is None else UnreadCounts(0, 0),
+        acted,
+        peer_read_seq,
+        flags,
+        exact,
+        shown,
+    )
+
+
+@dataclass(slots=True)
+class _StoredRows:
+    """The rows of a batch: messages to deliver, seqs that mention this account, and local_ids of rows that a query fetched.
+
+    `recount` means that the unread counts do not just grow by `new`.
+    """
+
+    recount: bool
+    new: list[Message] = field(default_factory=list)
+    calling: set[int] = field(default_factory=set)
+    fetched: set[int] = field(default_factory=set)
+
+
+def _store_rows(connection: sqlite3.Connection, batch: IngestBatch, known: TimelineState, stored_up_to: int) -> _StoredRows:
+    """Insert or refresh the messages of a batch; those above `stored_up_to` are newer than all that were stored."""
+    key, live = batch.key, batch.live
+    rows = _StoredRows(bool(batch.read_seq or batch.count is not None))
+    for item, local_id in _insert(connection, batch):
+        if local_id is None:
+            if (undelivered := _refresh(connection, key, item, live=live and not item.expired)) is not None:
+                rows.new.append(undelivered)
+                rows.recount = True  # it may have been counted when it was fetched
+        elif not live:
+            rows.fetched.add(local_id)
+        elif not item.expired:
+            rows.new.append(new_message(key, item, local_id, known.read_through))
+            if item.seq > stored_up_to and not item.quiet & NO_LAST:
+                known.raise_last(item.timestamp, local_id)
+        if item.calls:
+            rows.calling.add(item.seq)
+        rows.recount = rows.recount or bool(item.quiet or item.expired)
+        if item.state is not None and item.state.recall_seq:
+            rows.recount = True
+            if local_id is not None and not (item.is_self or message_actions.recall_waits(connection, key, item.seq)):
+                unread.recalled(connection, key, item.seq, item.state.recall_seq, calls=item.calls)
+    return rows
 
 
 def _read_message(connection: sqlite3.Connection, local_id: int) -> Message:
@@ -196,11 +251,8 @@ def _apply_actions(
     """Apply the actions of a batch; return those above `reported_seq`. Messages of `new` that they change are read again."""
     acted: list[tuple[IncomingAction, int]] = []
     for action in batch.actions:
-        local_id = message_actions.apply(connection, batch.key, action)
-        if action.seq <= reported_seq:
-            continue
-        message_actions.subtract_recalled(connection, batch.key, action, batch.user_id)
-        if local_id is not None:
+        local_id = message_actions.apply(connection, batch.key, action, batch.user_id)
+        if local_id is not None and action.seq > reported_seq:
             acted.append((action, local_id))
     changed = {local_id for _, local_id in acted}
     new[:] = [_read_message(connection, message.local_id) if message.local_id in changed else message for message in new]
@@ -261,24 +313,3 @@ def _number_existing(connection: sqlite3.Connection, key: ConversationKey, item:
     ).fetchone()
     if row is not None:
         _settle(connection, Ack(key, row[0], item.msg_id, item.seq, item.timestamp, item.body))
-
-
-def delete_message(connection: sqlite3.Connection, message: Message) -> bool:
-    """Delete the row of a message and open a gap at its seq; return whether there was a row."""
-    sql = f"DELETE FROM messages WHERE {ITS_ROW} RETURNING type, peer, seq"
-    row = connection.execute(sql, ids_of(message)).fetchone()
-    if row is not None and row[2] is not None:
-        key = ConversationKey(ConversationType(row[0]), row[1])
-        write_coverage(connection, key, coverage_of(connection, key).remove(row[2], row[2]))
-    return row is not None
-
-
-def delete_conversation(connection: sqlite3.Connection, key: ConversationKey, *, messages: bool) -> bool:
-    """Remove a conversation from the list, and if `messages`, its messages and coverage; return True if it was listed."""
-    where = " WHERE type=? AND peer=?"
-    row = connection.execute("SELECT listed FROM conversations" + where, tuple(key)).fetchone()
-    connection.execute("UPDATE conversations SET listed=0, hidden_seq=last_seq" + where, tuple(key))
-    if messages:
-        connection.execute("UPDATE conversations SET coverage='[]'" + where, tuple(key))
-        connection.execute("DELETE FROM messages" + where, tuple(key))
-    return bool(row and row[0])

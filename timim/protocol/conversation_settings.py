@@ -99,6 +99,27 @@ class ReadConversationsReply(Reply):
     states: list[ReadState] = msgspec.field(name="TimelineReads", default_factory=list)
 
 
+class UnreadQuery(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A conversation, and the seq above which its unread messages are counted."""
+
+    peer: str = msgspec.field(name="Peer_Account", default="")
+    group_id: str = msgspec.field(name="GroupId", default="")
+    system: int = msgspec.field(name="TimelineSystem", default=0)
+    after: int = msgspec.field(name="TimelineAfter", default=0)
+
+
+class CountUnreadRequest(Body):
+    """Conversations whose unread messages are to be counted, up to 500 (timim extension)."""
+
+    items: list[UnreadQuery] = msgspec.field(name="TimelineReads", default_factory=list)
+
+
+class CountUnreadReply(Reply):
+    """The unread messages above the higher of `TimelineAfter` and the read position, in the order of the request."""
+
+    states: list[ReadState] = msgspec.field(name="TimelineReads", default_factory=list)
+
+
 class SendReceiptsRequest(Body, kw_only=True):
     """Up to 30 group messages that the requesting account has read."""
 
@@ -150,6 +171,7 @@ MUTE_C2C = Command("openim.set_c2c_peer_mute_notifications", MuteC2CRequest, Rep
 GET_MUTED_C2C = Command("openim.get_c2c_peer_mute_notifications", GetMutedC2CRequest, GetMutedC2CReply)
 SET_CONVERSATION_SETTINGS = Command("timeline.marks_set", SetConversationSettingsRequest, SetConversationSettingsReply)
 READ_CONVERSATIONS = Command("timeline.read", ReadConversationsRequest, ReadConversationsReply)
+COUNT_UNREAD = Command("timeline.unread", CountUnreadRequest, CountUnreadReply)
 SEND_RECEIPTS = Command("group_open_http_svc.group_msg_receipt", SendReceiptsRequest, Reply)
 GET_RECEIPTS = Command("group_open_http_svc.get_group_msg_receipt", GetReceiptsRequest, GetReceiptsReply)
 GET_READERS = Command("group_open_http_svc.get_group_msg_receipt_detail", GetReadersRequest, GetReadersReply)

@@ -11,7 +11,8 @@ import pytest
 import timim
 from tests.support.deployment import metrics_of
 from tests.support.raw_database import in_database
-from timim import ConnectionLost, HistoryReset, Message, MessageStatus
+from timim import AsOf, ConnectionLost, HistoryReset, Message, MessageStatus
+from timim.engine import history
 from timim.testing import EventRecorder, RunningServer, running_server
 
 SAID = 450
@@ -376,3 +377,67 @@ async def test_a_reply_received_before_our_row_has_its_seq_fetches_nothing(serve
         assert await asked(server, "openim.getroammsg") == 0
         held = await alice.c2c("bob").get_local_messages(100)
         assert [m.seq for m in held] == list(range(40, 0, -1))
+
+
+async def misses_silently(server: RunningServer) -> list[bool]:
+    """Return for a known and for a requested page whether it says that it is complete, and lacks an acknowledged message."""
+    await server.add_users("ann")
+    async with server.client("ben") as ben:
+        watch = EventRecorder(ben)
+        group = await ben.groups.create("Public", name="g", members=["ann"])
+        await group.conversation.send("before")
+        async with server.client("ann", recent_contacts=False) as ann:  # she does not know the group
+            await ann.c2c("ben").send("before")
+            await watch.wait_for_message(lambda m: m.text == "before")
+            stall = server.faults.stall(user="ben", direction="down")
+            acked = [await ann.c2c("ben").send("acknowledged")]
+            pages = [await ben.c2c("ann").get_messages(5)]
+            await stall.happened()
+            server.faults.clear()
+            await watch.wait_for_message(lambda m: m.text == "acknowledged")
+            stall = server.faults.stall(user="ann", direction="down")
+            first = asyncio.create_task(ann.group(group.id).get_messages(5))
+            await stall.happened()
+            acked.append(await group.conversation.send("acknowledged"))
+            second = asyncio.create_task(ann.group(group.id).get_messages(5))
+            await asyncio.sleep(0)
+            server.faults.clear()
+            pages.append(await second)
+            await first
+    return [
+        page.complete and page.as_of is None and message.seq not in [m.seq for m in page]
+        for page, message in zip(pages, acked, strict=True)
+    ]
+
+
+@pytest.mark.requirement("P01")
+async def test_a_complete_page_has_what_was_acknowledged_before_or_says_as_of(server: RunningServer) -> None:
+    assert not any(await misses_silently(server))
+
+
+@pytest.mark.requirement("P01")
+async def test_a_local_page_without_as_of_is_detected(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history._Newest, "as_of", lambda *_: None)
+    assert any(await misses_silently(server))
+
+
+@pytest.mark.requirement("P01")
+async def test_a_local_page_names_the_seq_and_time_of_its_newest_message(server: RunningServer, tmp_path: Path) -> None:
+    async with server.client("ann2") as ann, server.client("ben2", data_dir=tmp_path) as ben:
+        watch = EventRecorder(ben)
+        await ann.c2c("ben2").send("one")
+        last = await ann.c2c("ben2").send("two")
+        await watch.wait_for_messages(2)
+        local = await ben.c2c("ann2").get_messages(1)
+        assert local.as_of == AsOf(2, last.timestamp)
+        older = await ben.c2c("ann2").get_messages(5, before=local[0])
+        assert (older.complete, older.as_of) == (True, None)
+        later = await ben.c2c("ann2").get_messages(5, after=older[0])
+        assert (later.complete, later.as_of) == (True, AsOf(2, last.timestamp))
+    async with server.client("ben2", recent_contacts=False) as fresh:
+        assert (await fresh.c2c("ann2").get_messages(5)).as_of in (None, AsOf(2, last.timestamp))
+    ben = server.client("ben2", data_dir=tmp_path)
+    await ben.open()
+    offline = await ben.c2c("ann2").get_messages(5)
+    assert (offline.complete, offline.as_of) == (False, AsOf(2, last.timestamp))
+    await ben.close()

@@ -308,14 +308,14 @@ async def test_the_ack_of_a_deleted_message_does_not_touch_the_row_that_reuses_i
         for n, message in enumerate((gone, next_)):
             message.conversation, message.msg_id, message.sender = key, f"{n + 1}-1", "alice"
         gone.local_id = await told(store.messages.add_outgoing, gone, b"[]")
-        assert await store.messages.delete(gone)
+        assert (await store.messages.delete(gone)).done
         next_.local_id = await told(store.messages.add_outgoing, next_, b"[]")
         assert next_.local_id == gone.local_id
         acks = [Ack(key, m.local_id, m.msg_id, seq, 1, b"[]") for seq, m in ((1, gone), (2, next_))]
         settled = await asyncio.gather(*(told(store.messages.settle, ack) for ack in acks))
-        assert [status for status, _, _ in settled] == [None, MessageStatus.SUCCEEDED]
+        assert [result.status for result in settled] == [None, MessageStatus.SUCCEEDED]
         assert (await store.conversations.coverage(key)).intervals == ((2, 2),)
-        assert not await store.messages.mark_deleted(gone)
+        assert not (await store.messages.delete(gone, keep_row=True)).done
         with pytest.raises(timim.InvalidArgument):
             await store.messages.set_custom_int(gone, 7)
         (held,) = await store.messages.page(key, 10)

@@ -13,7 +13,7 @@ import timim
 from bench.login_cost import Counts, counting, say
 from tests.support.raw_database import in_database
 from timim import ConnectionRestored, Conversation, Message, MessageStatus
-from timim.storage import IngestResult
+from timim.storage import IngestResult, LastPosition, Removal, UnreadCounts
 from timim.testing import EventRecorder, RunningServer, running_server
 
 
@@ -271,16 +271,18 @@ async def test_thousands_of_conversations_stay_in_their_order(server: RunningSer
     listed, index = alice.conversations, alice.engine.conversations
     begun = time.perf_counter()
     for n in range(10_000):
-        index.apply(IngestResult(alice.c2c(f"u{n}").key, [], listed=True, last_time=n // 3, unread=None))
+        last = LastPosition(n // 3, n)
+        index.apply(IngestResult(alice.c2c(f"u{n}").key, [], listed=True, last=last, unread=None, added=UnreadCounts(0, 0)))
     for n in range(10_000):
         assert alice.c2c(f"u{n}") in listed
     assert time.perf_counter() - begun < 5  # a scan of the list for each lookup would take minutes
     times = [state.active_at for state in index.listed]
     assert times == sorted(times, reverse=True)
-    index.on_conversation_deleted(alice.c2c("u5000").key, messages=False)
+    index.on_conversation_deleted(alice.c2c("u5000").key, Removal(done=True), messages=False)
     first = Message("hello")
     first.conversation = alice.c2c("u0").key
-    index.on_outgoing_stored(first)
+    first.local_id = 10_000
+    index.on_outgoing_stored(first, index.newest_time)
     assert (len(listed), listed[0].peer, listed[1].peer) == (9_999, "u0", "u9999")
     assert isinstance(listed[5000], Conversation)
     await alice.close()

@@ -21,7 +21,7 @@ VERSIONS = range(1, schema.VERSION + 1)
 BOB = ConversationKey(ConversationType.C2C, "bob")
 TEAM = ConversationKey(ConversationType.GROUP, "g")
 STICKER = FaceElem(index=7)
-TABLES = ("meta", "conversations", "messages", "acts", "receipts")
+TABLES = ("meta", "conversations", "messages", "acts", "receipts", "deleted")
 Tables = Mapping[str, Sequence[Mapping[str, object]]]
 
 

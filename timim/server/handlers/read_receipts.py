@@ -115,6 +115,33 @@ async def _read_one(context: RequestContext, item: conversation_settings.ReadPos
     )
 
 
+@HANDLERS.serve(conversation_settings.COUNT_UNREAD)
+async def count_unread(
+    context: RequestContext, body: conversation_settings.CountUnreadRequest
+) -> conversation_settings.CountUnreadReply:
+    """Count unread messages, each conversation above a seq."""
+    if len(body.items) > AT_ONCE:
+        raise InvalidArgument(f"TimelineReads has {len(body.items)} conversations; the limit is {AT_ONCE}", code=90011)
+    timelines: list[tuple[str, int]] = []
+    for item in body.items:
+        if item.group_id:
+            await context.services.entities.group_for(context.user, item.group_id)
+            timelines.append((group_timeline(item.group_id), item.after))
+        elif item.system:
+            timelines.append((system_timeline(context.user), item.after))
+        else:
+            timelines.append((c2c_timeline(context.user, checked_user_id(item.peer)), item.after))
+    counts = await context.services.store.conversations.unread_above(context.user, timelines)
+    return conversation_settings.CountUnreadReply(
+        states=[
+            conversation_settings.ReadState(
+                read_seq=after, unread=unread.count, mentioned=unread.mentioned, unread_seq=unread.last_seq
+            )
+            for (_, after), unread in zip(timelines, counts, strict=True)
+        ]
+    )
+
+
 @HANDLERS.serve(conversation_settings.SEND_RECEIPTS)
 async def send_receipts(context: RequestContext, body: conversation_settings.SendReceiptsRequest) -> Reply:
     """Record the messages that the user of a web client has read. A timim client reports a read seq instead."""

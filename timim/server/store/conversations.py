@@ -48,6 +48,10 @@ class ConversationStore:
             return []
         return await self._engine.read(partial(unread, user, timelines))
 
+    async def unread_above(self, user: str, timelines: Sequence[tuple[str, int]]) -> list[Unread]:
+        """Count the unread entries of each timeline above a seq. Counting stops at UNREAD_LIMIT."""
+        return await self._engine.read(partial(unread_above, user, timelines))
+
     async def set_read(self, user: str, timeline: str, seq: int, *, time: int = 0) -> Read:
         """Increase the user's read seq in a timeline. A lower seq changes nothing."""
         return await self._engine.write(partial(set_read, user, timeline, seq, time))
@@ -104,13 +108,18 @@ def _last_targeted(timeline: int, after: int, user: str) -> Operation[StoredEntr
 
 
 def unread(user: str, timelines: Sequence[str]) -> Operation[list[Unread]]:
+    return (yield from unread_above(user, [(timeline, 0) for timeline in timelines]))
+
+
+def unread_above(user: str, timelines: Sequence[tuple[str, int]]) -> Operation[list[Unread]]:
     counts: list[Unread] = []
-    for timeline in timelines:
-        counts += [(yield from _unread(user, timeline))]
+    for timeline, after in timelines:
+        counts += [(yield from _unread(user, timeline, after))]
     return counts
 
 
-def _unread(user: str, timeline: str) -> Operation[Unread]:
+def _unread(user: str, timeline: str, after: int = 0) -> Operation[Unread]:
+    """Count the entries of other users above the read seq, the first visible seq and `after`: not recalled, and no tips."""
     row = yield from first_row(
         "SELECT t.id, c.read_seq, c.floor, t.last_seq FROM timelines t JOIN contacts c ON c.timeline=t.id"
         " WHERE t.name=? AND c.user_id=?",
@@ -120,7 +129,7 @@ def _unread(user: str, timeline: str) -> Operation[Unread]:
     if row is None:
         return Unread(0, 0, 0)
     number, read, floor, last_seq = row
-    read = max(read, floor - 1)
+    read = max(read, floor - 1, after)
     if read >= last_seq:
         return Unread(0, 0, last_seq)
     count = yield from first_row(f"SELECT count(*) FROM ({_UNREAD}) AS others", number, read, user, UNREAD_LIMIT)
