@@ -109,12 +109,11 @@ from .group_types import GroupInfo, GroupMember, GroupType, JoinOption, MemberRo
 from .groups import Group, Groups, MemberList
 from .history import AsOf, HistoryCoverage, Page
 from .ids import ConversationKey, ConversationType
-from .message import ALL, Message, MessageStatus, OfflinePush, Priority, Reader, SenderMember, SenderProfile
+from .message import ALL, Message, MessageStatus, OfflinePush, Priority, QuotedMessage, Reader, SenderMember, SenderProfile
 from .profiles import AllowType, OwnProfile, Profile, Profiles
 from .progress import ProgressBar
 from .protocol.coverage import Coverage, Interval
 from .protocol.merger import merge_messages
-from .replies import QuotedMessage
 from .search import SearchCursor, SearchResult, Snippet, TextRange
 from .usersig import sign_user
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from ssl import SSLContext
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import Annotated, Any, Literal, Self, TypeVar, overload
+
+from pydantic import AfterValidator
 
 from .conversation import Conversation, ConversationRegistry
 from .conversation_list import ConversationList
@@ -18,14 +19,14 @@ from .errors import InvalidArgument
 from .events import ClientEvent
 from .friends import Friends
 from .groups import Groups
-from .ids import ConversationType, checked_user_id
+from .ids import ConversationType, UserId
 from .local_store.fulltext import ElemTypes
 from .message import Message
 from .profiles import OwnProfile, Profiles
-from .protocol import session
 from .search import SearchCursor, SearchResult
 from .transport.network import ProxySetting, checked_network
 from .transport.signature import UserSig, checked_signature
+from .util.arguments import ByteCount, FilePath, Number, Seconds, Text, Timestamp, checked
 
 __all__ = ["Client", "Platform"]
 
@@ -41,6 +42,16 @@ K2 = TypeVar("K2", bound=ClientEvent | Message)
 K3 = TypeVar("K3", bound=ClientEvent | Message)
 
 
+def _checked_kind(kind: type[Any]) -> type[Any]:
+    if not issubclass(kind, ClientEvent | Message):
+        raise ValueError(f"must be timim.Message or a class of event, not {kind!r}")
+    return kind
+
+
+EventKind = Annotated[type[Any], AfterValidator(_checked_kind)]
+
+
+@checked(InvalidArgument, unless=("c2c", "conversation", "group"))
 class Client:
     """Client of one account on one device, with a local store in `data_dir`.
 
@@ -73,32 +84,29 @@ class Client:
         InvalidArgument: An argument is wrong; the text names it.
     """
 
+    @checked(InvalidArgument)
     def __init__(
         self,
-        url: str,
+        url: Text,
         *,
-        app_id: int,
-        user_id: str,
+        app_id: Number,
+        user_id: UserId,
         user_sig: UserSig,
-        data_dir: str | Path | None = None,
+        data_dir: FilePath | None = None,
         recent_contacts: bool = True,
         resend: bool = True,
-        timeout: float = 10.0,
-        reconnect_limit: float = 30.0,
+        timeout: Seconds = 10.0,
+        reconnect_limit: Seconds = 30.0,
         platform: Platform = "other",
-        media_cache_bytes: int = 0,
+        media_cache_bytes: ByteCount = 0,
         proxy: ProxySetting = True,
         ssl: SSLContext | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.user_id: str = checked_user_id(user_id)
+        self.user_id: str = user_id
         for name, seconds in (("timeout", timeout), ("reconnect_limit", reconnect_limit)):
             if seconds <= 0:
-                raise InvalidArgument(f"{name} must be more than 0 seconds, not {seconds}")
-        if media_cache_bytes < 0:
-            raise InvalidArgument(f"media_cache_bytes must not be less than 0, but is {media_cache_bytes}")
-        if platform not in session.PLATFORMS:
-            raise InvalidArgument(f"platform must be one of {', '.join(session.PLATFORMS)}, not {platform!r}")
+                raise InvalidArgument(f"{name}: must be more than 0 seconds, not {seconds}")
         self._user_sig = checked_signature(user_sig)
         self._engine = Engine(
             ClientConfig(
@@ -130,7 +138,7 @@ class Client:
         Raises:
             InvalidArgument: The user id is empty, over 32 bytes or has control characters.
         """
-        return self.conversation(ConversationType.C2C, user_id)
+        return self._registry.get(ConversationType.C2C, user_id, argument="user_id")
 
     def group(self, group_id: str) -> Conversation:
         """Return the conversation of a group, without I/O.
@@ -138,11 +146,11 @@ class Client:
         Raises:
             InvalidArgument: The group id is empty, over 48 bytes or has control characters.
         """
-        return self.conversation(ConversationType.GROUP, group_id)
+        return self._registry.get(ConversationType.GROUP, group_id, argument="group_id")
 
     def system(self) -> Conversation:
         """Return the conversation of system notices, which is read-only."""
-        return self.conversation(ConversationType.SYSTEM, "")
+        return self._registry.get(ConversationType.SYSTEM, "")
 
     def conversation(self, type: ConversationType, peer: str) -> Conversation:
         """Return the conversation of this type and peer, without I/O. Equal arguments give the same object.
@@ -191,7 +199,7 @@ class Client:
             InvalidArgument: No class is given.
         """
         if not events:
-            raise InvalidArgument("name at least one event class")
+            raise InvalidArgument("events: must be at least one class of event")
 
         def register(handler: Callable[[Any], HandlerResult]) -> Callable[[Any], HandlerResult]:
             for event in events:
@@ -211,7 +219,7 @@ class Client:
         if not self._engine.dispatcher.off(handler):
             raise InvalidArgument(f"handler: {getattr(handler, '__qualname__', handler)!r} is not registered with this client")
 
-    def wait_for(self, predicate: Callable[[Message], bool], *, timeout: float | None = None) -> asyncio.Future[Message]:
+    def wait_for(self, predicate: Callable[[Message], bool], *, timeout: Seconds | None = None) -> asyncio.Future[Message]:
         """Return a future of the next new message, in any conversation, that satisfies `predicate`.
 
         Messages count from this call on, also before the future is awaited. Cancel the future to stop waiting. Awaiting
@@ -233,7 +241,7 @@ class Client:
     def events(self, kind: type[K1], second: type[K2], third: type[K3], /) -> EventStream[K1 | K2 | K3]: ...
     @overload
     def events(self, *kinds: type[ClientEvent | Message]) -> EventStream[ClientEvent | Message]: ...
-    def events(self, *kinds: type[Any]) -> EventStream[Any]:
+    def events(self, *kinds: EventKind) -> EventStream[Any]:
         """Open a stream of new messages (`timim.Message`) and events of these classes, by default of all.
 
         `async with client.events(timim.Message) as new: async for message in new: …`. The stream receives from this call
@@ -331,14 +339,14 @@ class Client:
 
     async def search(
         self,
-        words: str | None = None,
+        words: Text | None = None,
         *,
-        sender: str | None = None,
+        sender: UserId | None = None,
         elem: ElemTypes | None = None,
-        since: float | None = None,
-        until: float | None = None,
+        since: Timestamp | None = None,
+        until: Timestamp | None = None,
         include_deleted: bool = False,
-        count: int = 20,
+        count: Number = 20,
         after: SearchCursor | None = None,
         fetch_missing: bool = False,
     ) -> SearchResult:

@@ -15,17 +15,17 @@ from .engine.conversations import ConversationState
 from .engine.engine import Engine
 from .engine.history import seq_in
 from .errors import InvalidArgument, InvalidConversation, RequestTimeout, TimimError
-from .ids import ConversationKey, ConversationType, checked_user_id, conversation_key
-from .message import ALL, Message, OfflinePush, Priority
+from .ids import ConversationKey, ConversationType, UserId, conversation_key
+from .message import Message, OfflinePush, Priority
 from .protocol.merger import merge_messages
 from .protocol.typing_status import typing_elem
 from .replies import QuotedMessage, embed_quote
+from .util.arguments import Items, Seconds, Text, checked
 
 __all__ = ["Conversation"]
 
-DRAFT_LIMIT_BYTES = 12 * 1024  # the limit of a message
 
-
+@checked(InvalidArgument)
 class Conversation(ConversationHistory):
     """Conversation with a user or a group: `client.c2c("bob")`, `client.group("TGID1JYSZEAEQ")`, `client.system()`."""
 
@@ -90,8 +90,8 @@ class Conversation(ConversationHistory):
         push: OfflinePush | None = None,
         progress: Progress | None = None,
         priority: Priority = Priority.NORMAL,
-        timeout: float | None = None,
-        mention: Sequence[str] = (),
+        timeout: Seconds | None = None,
+        mention: Items[UserId] = (),
         reply_to: Message | None = None,
         request_receipt: bool = False,
     ) -> Message:
@@ -139,7 +139,7 @@ class Conversation(ConversationHistory):
                 raise RequestTimeout(f"no ack within {timeout} s; the message {message.msg_id} stays queued") from exc
         return sent
 
-    async def send_red_packet(self, *parts: str | AnyElem | Message, timeout: float | None = None) -> Message:
+    async def send_red_packet(self, *parts: str | AnyElem | Message, timeout: Seconds | None = None) -> Message:
         """Send to a group with HIGH priority (Tencent IM SDK guide, 针对群组的红包和点赞消息).
 
         Raises:
@@ -149,7 +149,7 @@ class Conversation(ConversationHistory):
         self._only(ConversationType.GROUP, "red packets go to groups")
         return await self.send(*parts, priority=Priority.HIGH, timeout=timeout)
 
-    async def send_like(self, *parts: str | AnyElem | Message, timeout: float | None = None) -> Message:
+    async def send_like(self, *parts: str | AnyElem | Message, timeout: Seconds | None = None) -> Message:
         """Send to a group with LOW priority.
 
         Raises:
@@ -174,8 +174,9 @@ class Conversation(ConversationHistory):
             ServerRefused: The server refused the message.
             NotLoggedIn: The client is not logged in.
         """
+        message = self._message(parts)
         self._only(ConversationType.C2C, "online messages go to one user")
-        return await self._opened().online_messages.send(self.key, self._message(parts))
+        return await self._opened().online_messages.send(self.key, message)
 
     async def send_typing(self, *, active: bool = True) -> None:
         """Tell the devices of the peer that are online now that this user is typing; they get TypingChanged.
@@ -194,12 +195,12 @@ class Conversation(ConversationHistory):
 
     async def forward(
         self,
-        messages: Sequence[Message],
+        messages: Items[Message],
         *,
-        title: str,
+        title: Text,
         to: Conversation | None = None,
-        abstracts: Sequence[str] | None = None,
-        compatible_text: str = "",
+        abstracts: Items[Text] | None = None,
+        compatible_text: Text = "",
     ) -> Message:
         """Send messages as one MergerElem.
 
@@ -259,7 +260,7 @@ class Conversation(ConversationHistory):
         """
         await self._opened().settings.set_flags(self.key, muted=muted)
 
-    async def set_draft(self, text: str) -> None:
+    async def set_draft(self, text: Text) -> None:
         """Store a draft on this device at once, and on other devices when there is a connection; "" removes the draft.
 
         The last write of all devices wins.
@@ -270,12 +271,9 @@ class Conversation(ConversationHistory):
             ServerRefused: The server refused the draft, as with NotAMember; the draft is stored on this device.
             StorageError: The local store failed.
         """
-        engine = self._opened()
-        if (size := len(text.encode())) > DRAFT_LIMIT_BYTES:
-            raise InvalidArgument(f"a draft of {size} bytes is over the limit of {DRAFT_LIMIT_BYTES}")
-        await engine.settings.set_draft(self.key, text)
+        await self._opened().settings.set_draft(self.key, text)
 
-    def wait_for(self, predicate: Callable[[Message], bool], *, timeout: float | None = None) -> asyncio.Future[Message]:
+    def wait_for(self, predicate: Callable[[Message], bool], *, timeout: Seconds | None = None) -> asyncio.Future[Message]:
         """Return a future of the next new message in this conversation that satisfies `predicate`.
 
         Messages count from this call on, also before the future is awaited. Cancel the future to stop waiting. Awaiting
@@ -290,7 +288,7 @@ class Conversation(ConversationHistory):
 
     @asynccontextmanager
     async def expect(
-        self, predicate: Callable[[Message], bool], *, timeout: float | None = None
+        self, predicate: Callable[[Message], bool], *, timeout: Seconds | None = None
     ) -> AsyncIterator[asyncio.Future[Message]]:
         """Run a block with a future of the next new message in this conversation that satisfies `predicate`.
 
@@ -328,13 +326,11 @@ class Conversation(ConversationHistory):
             InvalidArgument: A mentioned id cannot be a user id, or `reply_to` cannot be quoted.
             InvalidConversation: Mentions or a receipt are requested outside a group.
         """
-        if isinstance(mention, str):
-            raise InvalidArgument("mention= is a list of user ids")
         if message.status is not None or not (mention or reply_to or request_receipt):
             return  # the outbox refuses a message that was sent before
         if mention or request_receipt:
             self._only(ConversationType.GROUP, "mentions and receipts are for groups")
-        users = tuple(dict.fromkeys(user if user == ALL else checked_user_id(user) for user in mention))
+        users = tuple(dict.fromkeys(mention))
         if reply_to is not None:
             quote = QuotedMessage(
                 seq_in(self.key, reply_to), reply_to.msg_id, reply_to.sender, reply_to.push_text, reply_to.timestamp
@@ -357,8 +353,8 @@ class ConversationRegistry:
         self._engine = engine
         self._conversations: dict[ConversationKey, Conversation] = {}
 
-    def get(self, type: ConversationType, peer: str) -> Conversation:
-        """Return the conversation of this type and peer.
+    def get(self, type: ConversationType, peer: str, *, argument: str = "peer") -> Conversation:
+        """Return the conversation of this type and peer, which an error calls `argument`.
 
         Raises:
             InvalidArgument: The peer cannot be a user id or a group id.
@@ -368,7 +364,7 @@ class ConversationRegistry:
             known = self._conversations.get(ConversationKey(type, peer))
             if known is not None:
                 return known  # the ids were checked when the object was made
-        return self.of(self._engine.conversations.get(conversation_key(type, peer)))
+        return self.of(self._engine.conversations.get(conversation_key(type, peer, argument=argument)))
 
     def of(self, state: ConversationState) -> Conversation:
         """Return the conversation with this state."""

@@ -1,12 +1,12 @@
 """Elems, the parts of a message. An elem is frozen, so that it cannot change between `send()` and the wire.
 
-Elems with content (image, sound, file, video) are made from a `path` or from `data`; `path` takes precedence. Sent and
-received elems have `uuid`, `size` and `url`; `read()` and `download()` fetch the bytes again at each call. `uuid` never
-changes, and can be the key of a cache (Tencent IM SDK guide, 接收图片消息).
+Elems with content are made from a `path` or from `data`; `path` takes precedence. Sent and received ones have `uuid`, `size`
+and `url`, and fetch the bytes at each call. `uuid` can be the key of a cache (Tencent IM SDK guide, 接收图片消息).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -30,15 +30,16 @@ from .elem_base import (
     GroupTipElem,
     ImageCompression,
     ImageType,
+    LocalPath,
     PathField,
     Progress,
     RelationElem,
+    checked,
     optional_data,
     optional_path,
 )
-from .errors import InvalidElem, MediaError
+from .errors import InvalidArgument, InvalidElem, MediaError
 
-# Not one name a line: the list would be as long as a class.
 # fmt: off
 __all__ = [
     "ELEM_TYPES", "SEARCHED_MEMBERS", "SERVER_ELEMS", "AnyElem", "BoundElem", "Bytes", "ContentElem", "ContentKind",
@@ -160,8 +161,8 @@ class FileElem(ContentElem):
     @model_validator(mode="before")
     @classmethod
     def _named_after_its_path(cls, value: Any) -> Any:
-        if isinstance(value, dict) and not value.get("filename") and value.get("path"):
-            return {**value, "filename": Path(value["path"]).name}
+        if isinstance(value, dict) and not value.get("filename") and isinstance(path := value.get("path"), str | Path):
+            return {**value, "filename": Path(path).name.encode(errors="replace").decode()}
         return value
 
     @property
@@ -198,7 +199,7 @@ class VideoElem(ContentElem):
     search_number = 8
     duration: Annotated[int, Field(ge=0, lt=2**31)] = 0
     format: str = ""
-    snapshot: Path | Bytes | None = Field(default=None, repr=False)
+    snapshot: LocalPath | Bytes | None = Field(default=None, repr=False)
     snapshot_uuid: str = ""
     snapshot_url: str = Field(default="", repr=False)
     snapshot_size: int = 0
@@ -206,6 +207,7 @@ class VideoElem(ContentElem):
     snapshot_height: int = 0
     snapshot_format: str = ""
 
+    @checked(InvalidArgument)
     async def read_snapshot(self, *, progress: Progress | None = None) -> bytes:
         """Return the still picture, fetched from the server at each call.
 
@@ -378,13 +380,11 @@ class UnknownElem(Elem):
     """
 
     MsgType: str
-    content: bytes
+    content: Bytes
 
     @property
     def MsgContent(self) -> JsonValue:  # noqa: N802  TIM's own name for it
         """The content as Python objects, decoded at each access; ValueError if the content is not JSON."""
-        import json
-
         content: JsonValue = json.loads(self.content)
         return content
 

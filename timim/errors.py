@@ -89,8 +89,8 @@ class TimimError(Exception):
     codes: ClassVar[Codes] = ()
 
     def __init__(self, info: str = "", *, code: int | None = None, retry_after: float | None = None) -> None:
-        super().__init__(info)
-        self.info: str = info
+        self.info: str = info.encode(errors="backslashreplace").decode()  # file names can have surrogates
+        super().__init__(self.info)
         self.retry_after: float | None = retry_after
         if code is not None:
             self.code = code

@@ -5,13 +5,13 @@ Each change by any device of either user is delivered as a RelationChanged event
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .errors import error_for
-from .ids import checked_user_id
+from .errors import InvalidArgument, error_for
+from .ids import UserId
 from .protocol import friends as wire
 from .transport.connection import Connection
+from .util.arguments import Items, Text, checked
 
 __all__ = ["Friend", "FriendApplication", "Friends"]
 
@@ -41,6 +41,7 @@ class FriendApplication:
     sent: bool
 
 
+@checked(InvalidArgument)
 class Friends:
     """Friends, friend applications and blacklist of this account: `client.friends`.
 
@@ -58,7 +59,7 @@ class Friends:
         self._connection = connection
 
     async def add(
-        self, user_id: str, *, wording: str = "", remark: str = "", group: str = "", source: str = "", both: bool = True
+        self, user_id: UserId, *, wording: Text = "", remark: Text = "", group: Text = "", source: Text = "", both: bool = True
     ) -> bool:
         """Add a friend, or apply to become one if the user's profile asks for confirmation.
 
@@ -79,11 +80,11 @@ class Friends:
             LimitReached: A user has too many friends or applications (30010, 30012, 30014).
             InvalidArgument: A text is too long (30001).
         """
-        friend = wire.NewFriend(account=checked_user_id(user_id), remark=remark, group=group, source=source, wording=wording)
+        friend = wire.NewFriend(account=user_id, remark=remark, group=group, source=source, wording=wording)
         body = wire.AddFriendsRequest(friends=[friend], type=wire.BOTH if both else wire.SINGLE)
         return _one(await self._connection.call(wire.ADD_FRIENDS, body), pending=wire.PENDING)
 
-    async def accept(self, user_id: str, *, remark: str = "", group: str = "", add_back: bool = True) -> None:
+    async def accept(self, user_id: UserId, *, remark: Text = "", group: Text = "", add_back: bool = True) -> None:
         """Accept an application. With `add_back=False`, this account becomes the applicant's friend, but not vice versa.
 
         Raises:
@@ -91,36 +92,34 @@ class Friends:
             LimitReached: One of the two users has too many friends (30010, 30014).
         """
         action = wire.AGREE_AND_ADD if add_back else wire.AGREE
-        answer = wire.ApplicationAnswer(account=checked_user_id(user_id), action=action, remark=remark, tag=group)
+        answer = wire.ApplicationAnswer(account=user_id, action=action, remark=remark, tag=group)
         _one(await self._connection.call(wire.ANSWER_APPLICATIONS, wire.AnswerApplicationsRequest(answers=[answer])))
 
-    async def refuse(self, user_id: str) -> None:
+    async def refuse(self, user_id: UserId) -> None:
         """Refuse an application; the user may apply again.
 
         Raises:
             NoSuchApplication: The user did not apply, or was answered already (30614).
         """
-        answer = wire.ApplicationAnswer(account=checked_user_id(user_id), action=wire.REJECT)
+        answer = wire.ApplicationAnswer(account=user_id, action=wire.REJECT)
         _one(await self._connection.call(wire.ANSWER_APPLICATIONS, wire.AnswerApplicationsRequest(answers=[answer])))
 
-    async def withdraw(self, user_id: str) -> None:
+    async def withdraw(self, user_id: UserId) -> None:
         """Withdraw this account's own application.
 
         Raises:
             NoSuchApplication: The application does not exist, or was answered already (30614).
         """
-        body = wire.DeleteApplicationsRequest(users=[checked_user_id(user_id)], type=wire.SENT)
+        body = wire.DeleteApplicationsRequest(users=[user_id], type=wire.SENT)
         _one(await self._connection.call(wire.DELETE_APPLICATIONS, body))
 
-    async def delete(self, user_id: str, *, both: bool = False) -> None:
+    async def delete(self, user_id: UserId, *, both: bool = False) -> None:
         """Remove a friend from this account's list. If `both`, remove this account from the friend's list too.
 
         Raises:
             NotFriends: The user is no friend (31704).
         """
-        body = wire.DeleteFriendsRequest(
-            friends=[checked_user_id(user_id)], type=wire.DELETE_BOTH if both else wire.DELETE_SINGLE
-        )
+        body = wire.DeleteFriendsRequest(friends=[user_id], type=wire.DELETE_BOTH if both else wire.DELETE_SINGLE)
         _one(await self._connection.call(wire.DELETE_FRIENDS, body))
 
     async def list(self) -> tuple[Friend, ...]:
@@ -139,7 +138,7 @@ class Friends:
                 return found
             start = reply.start_index
 
-    async def set_remark(self, user_id: str, remark: str) -> None:
+    async def set_remark(self, user_id: UserId, remark: Text) -> None:
         """Set this account's name for a friend, at most 96 bytes.
 
         Raises:
@@ -148,7 +147,7 @@ class Friends:
         """
         await self._update(user_id, wire.FriendField(tag="Tag_SNS_IM_Remark", value=remark))
 
-    async def set_groups(self, user_id: str, groups: Sequence[str]) -> None:
+    async def set_groups(self, user_id: UserId, groups: Items[Text]) -> None:
         """Set the friend groups of a friend. A new name creates a friend group.
 
         Raises:
@@ -168,17 +167,17 @@ class Friends:
         reply = await self._connection.call(wire.LIST_FRIEND_GROUPS, wire.FriendGroupsRequest())
         return {group.name: tuple(group.friends) for group in reply.groups}
 
-    async def add_group(self, name: str, members: Sequence[str] = ()) -> None:
+    async def add_group(self, name: Text, members: Items[UserId] = ()) -> None:
         """Create a friend group with these friends; other users are ignored.
 
         Raises:
             LimitReached: There are 32 friend groups already (30011).
             InvalidArgument: The name is empty or over 30 bytes (30001).
         """
-        body = wire.FriendGroupsRequest(names=[name], users=[checked_user_id(user) for user in members])
+        body = wire.FriendGroupsRequest(names=[name], users=list(members))
         await self._connection.call(wire.ADD_FRIEND_GROUPS, body)
 
-    async def delete_group(self, name: str) -> None:
+    async def delete_group(self, name: Text) -> None:
         """Delete a friend group, without removing its friends.
 
         Raises:
@@ -209,21 +208,21 @@ class Friends:
         """
         await self._connection.call(wire.REPORT_APPLICATIONS, wire.ReportApplicationsRequest())
 
-    async def block(self, user_id: str) -> None:
+    async def block(self, user_id: UserId) -> None:
         """Put a user on the blacklist. Their messages are refused (20007), and a friendship ends for both.
 
         Raises:
             LimitReached: The blacklist is full (30013).
         """
-        _one(await self._connection.call(wire.ADD_BLOCKED, wire.AccountsRequest(users=[checked_user_id(user_id)])))
+        _one(await self._connection.call(wire.ADD_BLOCKED, wire.AccountsRequest(users=[user_id])))
 
-    async def unblock(self, user_id: str) -> None:
+    async def unblock(self, user_id: UserId) -> None:
         """Remove a user from the blacklist.
 
         Raises:
             UnknownUser: The user does not exist (20003).
         """
-        _one(await self._connection.call(wire.DELETE_BLOCKED, wire.AccountsRequest(users=[checked_user_id(user_id)])))
+        _one(await self._connection.call(wire.DELETE_BLOCKED, wire.AccountsRequest(users=[user_id])))
 
     async def blacklist(self) -> tuple[str, ...]:
         """Fetch the user ids on the blacklist, in the order of their addition.
@@ -242,7 +241,7 @@ class Friends:
             start = reply.start_index
 
     async def _update(self, user_id: str, item: wire.FriendField) -> None:
-        update = wire.FriendUpdate(account=checked_user_id(user_id), items=[item])
+        update = wire.FriendUpdate(account=user_id, items=[item])
         _one(await self._connection.call(wire.UPDATE_FRIENDS, wire.UpdateFriendsRequest(updates=[update])))
 
 

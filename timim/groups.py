@@ -7,12 +7,12 @@ GroupNoticeReceived event and a system message.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from msgspec import UNSET
 
 from .conversation import Conversation, ConversationRegistry
-from .errors import error_for
+from .errors import InvalidArgument, error_for
 from .group_types import (
     GroupInfo,
     GroupMember,
@@ -24,17 +24,19 @@ from .group_types import (
     group_member_from_wire,
     unset_if_none,
 )
-from .ids import ConversationType, checked_group_id, checked_user_id, checked_user_ids
+from .ids import ConversationType, GroupId, UserId, flat_user_ids
 from .member_list import MemberList
 from .protocol import group_members as member_wire
 from .protocol import groups as wire
 from .transport.connection import Connection
+from .util.arguments import FieldTexts, Items, Number, PlainText, Text, checked
 
 __all__ = ["Group", "Groups", "MemberList"]
 
 PAGE = 100  # groups in one request
 
 
+@checked(InvalidArgument)
 class Group:
     """Group, from `client.groups.of(id)` without I/O. All coroutines can raise these errors; each documents its others.
 
@@ -86,14 +88,14 @@ class Group:
     async def set_info(
         self,
         *,
-        name: str | None = None,
-        introduction: str | None = None,
-        notification: str | None = None,
-        face_url: str | None = None,
-        max_members: int | None = None,
+        name: Text | None = None,
+        introduction: Text | None = None,
+        notification: Text | None = None,
+        face_url: Text | None = None,
+        max_members: Number | None = None,
         join_option: JoinOption | None = None,
         muted_all: bool | None = None,
-        custom: Mapping[str, str] | None = None,
+        custom: FieldTexts | None = None,
     ) -> None:
         """Change the given properties.
 
@@ -124,21 +126,21 @@ class Group:
         )
         await self._connection.call(wire.MODIFY_GROUP, body)
 
-    def members(self, *roles: MemberRole | str) -> MemberList:
+    def members(self, *roles: MemberRole | PlainText) -> MemberList:
         """Return the members with these roles, by default all, in the order of joining; `await` or `async for` fetches them."""
         return MemberList(self.id, roles, self._connection)
 
-    async def member(self, user_id: str) -> GroupMember | None:
+    async def member(self, user_id: UserId) -> GroupMember | None:
         """Fetch one member; None if the user is not in the group.
 
         Raises:
             NotAMember: This account is not in the group.
         """
-        body = member_wire.GetNamedMembersRequest(group_id=self.id, users=[checked_user_id(user_id)])
+        body = member_wire.GetNamedMembersRequest(group_id=self.id, users=[user_id])
         reply = await self._connection.call(member_wire.GET_NAMED_MEMBERS, body)
         return group_member_from_wire(reply.members[0]) if reply.members else None
 
-    async def invite(self, *user_ids: str | Sequence[str]) -> dict[str, bool]:
+    async def invite(self, *user_ids: UserId | Items[UserId]) -> dict[str, bool]:
         """Invite up to 100 users.
 
         Returns:
@@ -150,7 +152,7 @@ class Group:
             InvalidArgument: There are no users, or more than 100 (10037).
             NoPermission: The member's role does not allow it.
         """
-        users = checked_user_ids(user_ids)
+        users = flat_user_ids(user_ids)
         body = member_wire.AddMembersRequest(group_id=self.id, members=[wire.NewMember(account=user) for user in users])
         reply = await self._connection.call(member_wire.ADD_MEMBERS, body)
         for one in reply.members:
@@ -158,17 +160,17 @@ class Group:
                 raise error_for(20003, f"there is no account {one.account!r}")
         return {one.account: one.result != member_wire.PENDING for one in reply.members}
 
-    async def kick(self, *user_ids: str | Sequence[str], reason: str = "") -> None:
+    async def kick(self, *user_ids: UserId | Items[UserId], reason: Text = "") -> None:
         """Remove up to 500 members.
 
         Raises:
             InvalidArgument: There are no users, or more than 500 (10038).
             NoPermission: The member's role does not allow it; an admin cannot kick an admin.
         """
-        body = member_wire.DeleteMembersRequest(group_id=self.id, users=checked_user_ids(user_ids), reason=reason)
+        body = member_wire.DeleteMembersRequest(group_id=self.id, users=flat_user_ids(user_ids), reason=reason)
         await self._connection.call(member_wire.DELETE_MEMBERS, body)
 
-    async def mute(self, user_id: str, seconds: int) -> None:
+    async def mute(self, user_id: UserId, seconds: Number) -> None:
         """Mute a member for some seconds; 0 unmutes the member.
 
         Raises:
@@ -177,7 +179,7 @@ class Group:
         """
         await self._modify(user_id, mute_s=seconds)
 
-    async def set_role(self, user_id: str, role: MemberRole | str) -> None:
+    async def set_role(self, user_id: UserId, role: MemberRole | PlainText) -> None:
         """Make a member an ADMIN, or an admin a MEMBER again.
 
         Raises:
@@ -186,7 +188,7 @@ class Group:
         """
         await self._modify(user_id, role=role)
 
-    async def set_name_card(self, name_card: str, *, user_id: str | None = None) -> None:
+    async def set_name_card(self, name_card: Text, *, user_id: UserId | None = None) -> None:
         """Set the name card of a member, by default of this account, at most 50 bytes.
 
         Raises:
@@ -195,7 +197,7 @@ class Group:
         """
         await self._modify(user_id or "", name_card=name_card)
 
-    async def set_member_custom(self, custom: Mapping[str, str], *, user_id: str | None = None) -> None:
+    async def set_member_custom(self, custom: FieldTexts, *, user_id: UserId | None = None) -> None:
         """Set up to 20 custom fields of a member, by default of this account; an empty value removes a field.
 
         Raises:
@@ -204,13 +206,13 @@ class Group:
         """
         await self._modify(user_id or "", custom=custom)
 
-    async def transfer_ownership(self, user_id: str) -> None:
+    async def transfer_ownership(self, user_id: UserId) -> None:
         """Make another member the owner.
 
         Raises:
             NoPermission: This account is not the owner, or the type's owner cannot change.
         """
-        body = wire.ChangeOwnerRequest(group_id=self.id, new_owner=checked_user_id(user_id))
+        body = wire.ChangeOwnerRequest(group_id=self.id, new_owner=user_id)
         await self._connection.call(wire.CHANGE_OWNER, body)
 
     async def quit(self) -> None:
@@ -229,7 +231,7 @@ class Group:
         """
         await self._connection.call(wire.DESTROY_GROUP, wire.GroupIdRequest(group_id=self.id))
 
-    async def accept(self, user_id: str, *, text: str = "") -> None:
+    async def accept(self, user_id: UserId, *, text: Text = "") -> None:
         """Accept a user's application to join.
 
         Raises:
@@ -240,7 +242,7 @@ class Group:
         """
         await self._answer_application(user_id, "Agree", text)
 
-    async def refuse(self, user_id: str, *, text: str = "") -> None:
+    async def refuse(self, user_id: UserId, *, text: Text = "") -> None:
         """Refuse a user's application to join.
 
         Raises:
@@ -249,7 +251,7 @@ class Group:
         """
         await self._answer_application(user_id, "Reject", text)
 
-    async def accept_invitation(self, user_id: str, *, text: str = "") -> None:
+    async def accept_invitation(self, user_id: UserId, *, text: Text = "") -> None:
         """Approve a member's invitation of this user.
 
         Raises:
@@ -260,7 +262,7 @@ class Group:
         """
         await self._answer_invitation(user_id, "Agree", text)
 
-    async def refuse_invitation(self, user_id: str, *, text: str = "") -> None:
+    async def refuse_invitation(self, user_id: UserId, *, text: Text = "") -> None:
         """Refuse a member's invitation of this user.
 
         Raises:
@@ -278,7 +280,7 @@ class Group:
         reply = await self._connection.call(wire.GET_ATTRIBUTES, wire.GroupIdRequest(group_id=self.id))
         return {one.key: one.value for one in reply.attributes}
 
-    async def set_attributes(self, attributes: Mapping[str, str]) -> None:
+    async def set_attributes(self, attributes: FieldTexts) -> None:
         """Set attributes of the group; an empty text removes an attribute.
 
         Raises:
@@ -300,7 +302,7 @@ class Group:
     ) -> None:
         body = member_wire.ModifyMemberRequest(
             group_id=self.id,
-            account=checked_user_id(user_id) if user_id else self._connection.user_id,
+            account=user_id or self._connection.user_id,
             role=unset_if_none(role),
             name_card=unset_if_none(name_card),
             mute_s=unset_if_none(mute_s),
@@ -309,19 +311,18 @@ class Group:
         await self._connection.call(member_wire.MODIFY_MEMBER, body)
 
     async def _answer_application(self, user_id: str, action: str, text: str) -> None:
-        applicant = checked_user_id(user_id)
-        body = member_wire.HandleApplicationRequest(group_id=self.id, applicant=applicant, action=action, wording=text)
+        body = member_wire.HandleApplicationRequest(group_id=self.id, applicant=user_id, action=action, wording=text)
         await self._connection.call(member_wire.HANDLE_APPLICATION, body)
 
     async def _answer_invitation(self, user_id: str, action: str, text: str) -> None:
-        invited = checked_user_id(user_id)
-        body = member_wire.HandleInvitationRequest(group_id=self.id, invited=invited, action=action, wording=text)
+        body = member_wire.HandleInvitationRequest(group_id=self.id, invited=user_id, action=action, wording=text)
         await self._connection.call(member_wire.HANDLE_INVITATION, body)
 
     def __repr__(self) -> str:
         return f"<Group {self.id}{' ' + self.type if self.type else ''}>"
 
 
+@checked(InvalidArgument)
 class Groups:
     """Creation and joining of groups: `client.groups`. All coroutines can raise these errors; each documents its others.
 
@@ -336,27 +337,27 @@ class Groups:
         self._connection = connection
         self._conversations = conversations
 
-    def of(self, id: str) -> Group:
+    def of(self, id: GroupId) -> Group:
         """Return the group with this id, without I/O.
 
         Raises:
             InvalidArgument: The id is empty, over 48 bytes or has control characters.
         """
-        return self._group(checked_group_id(id))
+        return self._group(id)
 
     async def create(
         self,
-        type: GroupType | str,
+        type: GroupType | PlainText,
         *,
-        name: str,
-        id: str | None = None,
-        members: Sequence[str] = (),
-        introduction: str = "",
-        notification: str = "",
-        face_url: str = "",
-        max_members: int = 0,
+        name: Text,
+        id: GroupId | None = None,
+        members: Items[UserId] = (),
+        introduction: Text = "",
+        notification: Text = "",
+        face_url: Text = "",
+        max_members: Number = 0,
         join_option: JoinOption | None = None,
-        custom: Mapping[str, str] | None = None,
+        custom: FieldTexts | None = None,
     ) -> Group:
         """Create a group, with this account as its owner and up to 100 first members.
 
@@ -369,8 +370,8 @@ class Groups:
         body = wire.CreateGroupRequest(
             type=type,
             name=name,
-            group_id=checked_group_id(id) if id is not None else "",
-            members=[wire.NewMember(account=checked_user_id(member)) for member in members],
+            group_id=id or "",
+            members=[wire.NewMember(account=member) for member in members],
             introduction=introduction,
             notification=notification,
             face_url=face_url,
@@ -381,7 +382,7 @@ class Groups:
         reply = await self._connection.call(wire.CREATE_GROUP, body)
         return self._group(reply.group_id, GroupType(reply.type or type))
 
-    async def join(self, id: str, *, wording: str = "") -> bool:
+    async def join(self, id: GroupId, *, wording: Text = "") -> bool:
         """Join a group, or apply to join.
 
         Returns:
@@ -395,7 +396,7 @@ class Groups:
             UnknownGroup: No such group exists (10010).
             InvalidArgument: The id or the text is wrong.
         """
-        body = member_wire.JoinGroupRequest(group_id=checked_group_id(id), wording=wording)
+        body = member_wire.JoinGroupRequest(group_id=id, wording=wording)
         return (await self._connection.call(member_wire.JOIN_GROUP, body)).joined == member_wire.JOINED
 
     async def joined(self) -> list[Group]:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from functools import partial
+from typing import Annotated, NamedTuple
+
+from pydantic import AfterValidator
 
 from .errors import InvalidArgument, InvalidConversation
 
@@ -19,11 +22,13 @@ __all__ = [
     "SYSTEM_PEER",
     "ConversationKey",
     "ConversationType",
+    "GroupId",
     "MsgId",
+    "UserId",
     "checked_group_id",
     "checked_user_id",
-    "checked_user_ids",
     "conversation_key",
+    "flat_user_ids",
     "format_msg_id",
     "parse_msg_id",
     "random_of",
@@ -59,22 +64,21 @@ class ConversationKey(NamedTuple):
 SYSTEM_CONVERSATION = ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
 
 
-def conversation_key(type: ConversationType, peer: str) -> ConversationKey:
-    """Return the key of a conversation with a valid peer.
+def conversation_key(type: ConversationType, peer: str, *, argument: str = "peer") -> ConversationKey:
+    """Return the key of a conversation with a valid peer, which an error calls `argument`.
 
     Raises:
-        InvalidArgument: The peer is empty, too long or has control characters.
+        InvalidArgument: The type is no ConversationType, or the peer is empty, too long or has control characters.
         InvalidConversation: A peer is given for the system conversation.
     """
-    match type:
-        case ConversationType.C2C:
-            return ConversationKey(type, checked_user_id(peer))
-        case ConversationType.GROUP:
-            return ConversationKey(type, checked_group_id(peer))
-        case ConversationType.SYSTEM:
-            if peer not in ("", SYSTEM_PEER):
-                raise InvalidConversation(f"the peer of the system conversation must be empty, not {peer!r}")
-            return SYSTEM_CONVERSATION
+    if type.__class__ is not ConversationType:
+        raise InvalidArgument(f"type: must be a ConversationType such as ConversationType.C2C, not {type!r:.40}")
+    if type is ConversationType.SYSTEM:
+        if peer not in ("", SYSTEM_PEER):
+            raise InvalidConversation(f"{argument}: must be empty for the system conversation, not {peer!r:.40}")
+        return SYSTEM_CONVERSATION
+    limit = USER_ID_LIMIT_BYTES if type is ConversationType.C2C else GROUP_ID_LIMIT_BYTES
+    return ConversationKey(type, _checked(argument, peer, limit))
 
 
 def checked_user_id(user_id: str) -> str:
@@ -95,28 +99,37 @@ def checked_group_id(group_id: str) -> str:
     return _checked("group id", group_id, GROUP_ID_LIMIT_BYTES)
 
 
-def checked_user_ids(user_ids: Iterable[str | Sequence[str]]) -> list[str]:
-    """Return valid user ids, given one by one or in sequences, in one list.
-
-    Raises:
-        InvalidArgument: One of the ids cannot be a user id.
-    """
+def flat_user_ids(user_ids: Iterable[str | Sequence[str]]) -> list[str]:
+    """Return user ids, given one by one or in sequences, in one list, each once."""
     users: list[str] = []
     for one in user_ids:
         users += [one] if isinstance(one, str) else one
-    return [checked_user_id(user) for user in dict.fromkeys(users)]
+    return list(dict.fromkeys(users))
 
 
-def _checked(field: str, value: str, limit: int) -> str:
+def _checked(name: str, value: str, limit: int) -> str:
+    try:
+        return _id_within(value, limit)
+    except ValueError as fault:
+        raise InvalidArgument(f"{name}: {fault}") from None
+
+
+def _id_within(value: str, limit: int) -> str:
     if not isinstance(value, str):
-        raise InvalidArgument(f"{field} must be a string, not {type(value).__name__}")
+        raise ValueError(f"must be a string, not {value!r:.40}")
     if not value or value != value.strip():
-        raise InvalidArgument(f"{field} must not be empty or begin or end with a space: {value!r}")
+        raise ValueError(f"must not be empty or begin or end with a space, but is {value[:40]!r}")
     if _CONTROL.search(value):
-        raise InvalidArgument(f"{field} must not contain control characters or surrogates: {value!r}")
+        raise ValueError(f"must not contain control characters or surrogates, but is {value[:40]!r}")
     if (size := len(value.encode())) > limit:
-        raise InvalidArgument(f"{field} is {size} bytes long; the limit is {limit}: {value!r}")
+        raise ValueError(f"must be at most {limit} bytes of UTF-8, not {size}: {value[:40]!r}")
     return value
+
+
+UserId = Annotated[str, AfterValidator(partial(_id_within, limit=USER_ID_LIMIT_BYTES))]
+"""User id: 1 to 32 bytes of UTF-8 without control characters."""
+GroupId = Annotated[str, AfterValidator(partial(_id_within, limit=GROUP_ID_LIMIT_BYTES))]
+"""Group id: 1 to 48 bytes of UTF-8 without control characters."""
 
 
 class MsgId(NamedTuple):

@@ -22,6 +22,7 @@ from .message_types import (
     SenderProfile,
 )
 from .replies import QuotedMessage, parse_quote
+from .util.arguments import Int64, LocalData, Text, checked, text_fault
 from .util.msg_ids import MSG_IDS
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "MessageVerbs",
     "OfflinePush",
     "Priority",
+    "QuotedMessage",
     "Reader",
     "SenderMember",
     "SenderProfile",
@@ -43,6 +45,7 @@ NO_STATE = MessageState()
 ElemDecoder = Callable[[bytes], tuple[AnyElem, ...]]  # decodes the elems of a stored or received body
 
 
+@checked(InvalidArgument, unless=("add", "bind", "load_body", "replace_elems", "update_from"))
 class Message(Sequence[AnyElem]):
     """List of elems, in order, with the sender, the time and the state of the message.
 
@@ -90,6 +93,8 @@ class Message(Sequence[AnyElem]):
         self.cloud_custom_data: str = cloud_custom_data
         self.excluded_from_unread: bool = False  # not counted as unread: the sender or the server decided so
         self.excluded_from_last_message: bool = False  # never the last message of the conversation list
+        if cloud_custom_data.__class__ is not str or cloud_custom_data:
+            self.check()
         self.local_id: int = 0  # the row in this device's store; 0 before it has one
         self._state = NO_STATE
         self.mentions: tuple[str, ...] = ()  # user ids, and ALL
@@ -113,7 +118,7 @@ class Message(Sequence[AnyElem]):
             raise AlreadySent("the message was sent: its elems can no longer change; make a new Message")
         elem = TextElem(text=part) if isinstance(part, str) else part
         if not isinstance(elem, Elem):
-            raise InvalidArgument(f"a message can have elems and strings, not {type(part).__name__}")
+            raise InvalidArgument(f"parts: must be strings or elems, not {part!r:.60}")
         for kind, word in ((SoundElem, "sound"), (FileElem, "file")):
             if type(elem) is kind and any(type(other) is kind for other in self.elems):
                 raise ElemLimitError(f"a message can have at most one {word}")
@@ -215,7 +220,7 @@ class Message(Sequence[AnyElem]):
         name = self.msg_id if self.status else "new"
         return f"<Message {name} {state}{number} from {self.sender or 'me'}{where}, {len(self)} elems>"
 
-    async def set_custom_int(self, value: int) -> None:
+    async def set_custom_int(self, value: Int64) -> None:
         """Store a signed 64-bit number with the message, on this device only.
 
         Raises:
@@ -225,7 +230,7 @@ class Message(Sequence[AnyElem]):
         """
         await self._bound().set_custom_int(self, value)
 
-    async def set_custom_data(self, value: bytes) -> None:
+    async def set_custom_data(self, value: LocalData) -> None:
         """Store bytes with the message, on this device only.
 
         Raises:
@@ -308,7 +313,7 @@ class Message(Sequence[AnyElem]):
         """
         await self._bound().recall(self)
 
-    async def edit(self, *parts: str | AnyElem, cloud_custom_data: str | None = None) -> None:
+    async def edit(self, *parts: str | AnyElem, cloud_custom_data: Text | None = None) -> None:
         """Replace the content of a message that this account sent. Cancelling during an upload changes nothing.
 
         Args:
@@ -325,10 +330,10 @@ class Message(Sequence[AnyElem]):
             NotLoggedIn: The client is not logged in.
             StorageError: The local store failed.
         """
-        kept = self.cloud_custom_data if cloud_custom_data is None else cloud_custom_data
-        await self._bound().edit(self, Message(*parts, cloud_custom_data=kept))
+        edited = Message(*parts, cloud_custom_data=self.cloud_custom_data if cloud_custom_data is None else cloud_custom_data)
+        await self._bound().edit(self, edited)
 
-    async def react(self, reaction: str) -> None:
+    async def react(self, reaction: Text) -> None:
         """Add a reaction of this account, an emoji or a word of up to 64 bytes. A second equal one changes nothing.
 
         Raises:
@@ -342,7 +347,7 @@ class Message(Sequence[AnyElem]):
         """
         await self._bound().react(self, reaction, remove=False)
 
-    async def unreact(self, reaction: str) -> None:
+    async def unreact(self, reaction: Text) -> None:
         """Remove a reaction of this account.
 
         Raises:
@@ -385,10 +390,9 @@ class Message(Sequence[AnyElem]):
         Raises:
             InvalidArgument: `cloud_custom_data` is not valid Unicode text (6017).
         """
-        try:
-            self.cloud_custom_data.encode()
-        except (AttributeError, UnicodeEncodeError) as exc:
-            raise InvalidArgument(f"cloud_custom_data must be str of valid Unicode: {exc}", code=6017) from None
+        data: object = self.cloud_custom_data
+        if fault := text_fault(data) if isinstance(data, str) else f"must be a string, not {data!r:.60}":
+            raise InvalidArgument(f"cloud_custom_data: {fault}")
 
     def bind(self, owner: MessageOwner[Message]) -> None:
         """Set the client that executes the actions on this message; the client calls this for each message it makes."""

@@ -10,6 +10,8 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from .elem_base import Elem, Progress
+from .errors import InvalidArgument
+from .util.arguments import Text, checked
 
 __all__ = [
     "ALL",
@@ -45,13 +47,18 @@ class Priority(enum.StrEnum):
     LOWEST = "Lowest"
 
 
+@checked(InvalidArgument)
 @dataclass(frozen=True, slots=True)
 class OfflinePush:
-    """Title and text of a message's offline push; `disable=True` sends none."""
+    """Title and text of a message's offline push; `disable=True` sends none.
 
-    title: str = ""
-    desc: str = ""
-    ext: str = ""
+    Raises:
+        InvalidArgument: A text is over 12 KB or has NUL.
+    """
+
+    title: Text = ""
+    desc: Text = ""
+    ext: Text = ""
     disable: bool = False
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .errors import error_for
+from .errors import InvalidArgument, error_for
 from .events import ProfileChanged
-from .ids import checked_user_id
+from .ids import UserId
 from .protocol import profiles as wire
 from .transport.connection import Connection
+from .util.arguments import FieldTexts, Items, Text, checked
 
 __all__ = ["AllowType", "OwnProfile", "Profile", "Profiles"]
 
@@ -66,6 +67,7 @@ class ProfileCache:
         self.put(_applied(known, event.fields, event.version))
 
 
+@checked(InvalidArgument)
 class Profiles:
     """Profiles of all users, by user id: `client.profiles`."""
 
@@ -73,7 +75,7 @@ class Profiles:
         self._connection = connection
         self._cache = cache
 
-    async def get(self, user_ids: Sequence[str]) -> dict[str, Profile]:
+    async def get(self, user_ids: UserId | Items[UserId]) -> dict[str, Profile]:
         """Fetch the current profiles of these users, in this order.
 
         Raises:
@@ -82,7 +84,7 @@ class Profiles:
             NetworkError: The server did not answer.
             NotLoggedIn: The client is not logged in.
         """
-        wanted = [checked_user_id(user_id) for user_id in ([user_ids] if isinstance(user_ids, str) else user_ids)]
+        wanted = [user_ids] if isinstance(user_ids, str) else list(user_ids)
         found: dict[str, Profile] = {}
         for start in range(0, len(wanted), wire.USERS_AT_ONCE):
             accounts = wanted[start : start + wire.USERS_AT_ONCE]
@@ -100,11 +102,12 @@ class Profiles:
                     self._cache.put(found[one.account])
         return {user: self._cache.get(user) or found[user] for user in wanted}
 
-    def cached(self, user_id: str) -> Profile | None:
+    def cached(self, user_id: UserId) -> Profile | None:
         """Return the last fetched profile, without I/O; None if it was not fetched. Profiles of friends are up to date."""
         return self._cache.get(user_id)
 
 
+@checked(InvalidArgument)
 class OwnProfile:
     """Profile of this account: `client.profile`."""
 
@@ -126,11 +129,11 @@ class OwnProfile:
     async def set(
         self,
         *,
-        nickname: str | None = None,
-        face_url: str | None = None,
+        nickname: Text | None = None,
+        face_url: Text | None = None,
         allow: AllowType | None = None,
-        details: Mapping[str, str] | None = None,
-        custom: Mapping[str, str] | None = None,
+        details: FieldTexts | None = None,
+        custom: FieldTexts | None = None,
     ) -> None:
         """Change the given properties; an empty text removes a property.
 

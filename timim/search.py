@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
+from .errors import InvalidArgument
 from .history import HistoryCoverage
 from .ids import ConversationKey
 from .message import Message
+from .util.arguments import Number, checked
 
 __all__ = ["SearchCursor", "SearchResult", "Snippet", "TextRange"]
 
@@ -64,7 +66,8 @@ class SearchResult(Sequence[Message]):
         """True if the whole history that this device knows of was searched."""
         return not self.gaps
 
-    def snippet(self, message: Message, *, around: int = 30) -> Snippet:
+    @checked(InvalidArgument)
+    def snippet(self, message: Message, *, around: Number = 30) -> Snippet:
         """Return the text of a found message around the first found word, with up to `around` characters on each side."""
         text = "\n".join(filter(None, (elem.search_text for elem in message.elems)))
         found = self._find(text)

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import AuthError, InvalidArgument, SignatureExpired
-from .ids import checked_user_id
+from .ids import UserId
+from .util.arguments import Int64, Number, Text, Timestamp, checked
 
 __all__ = ["VerifiedSig", "sign_user", "verify_user_sig"]
 
@@ -38,14 +39,15 @@ class VerifiedSig:
     userbuf: bytes | None
 
 
+@checked(InvalidArgument)
 def sign_user(
-    app_id: int,
-    secret_key: str,
-    user_id: str,
+    app_id: Number,
+    secret_key: Text,
+    user_id: UserId,
     *,
-    expire_s: int = LIFE_S,
+    expire_s: Int64 = LIFE_S,
     userbuf: bytes | None = None,
-    now: float | None = None,
+    now: Timestamp | None = None,
 ) -> str:
     """Return a UserSig for `user_id`. Call this on a back end: the key must not be part of a client.
 
@@ -60,7 +62,6 @@ def sign_user(
     Raises:
         InvalidArgument: The user id cannot exist, or the key is empty.
     """
-    checked_user_id(user_id)
     if not secret_key:
         raise InvalidArgument("secret_key must not be empty")
     issued = int(time.time() if now is None else now)

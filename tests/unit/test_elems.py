@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from timim.elem_base import SEARCHED_MEMBERS, Elem
-from timim.elems import ELEM_TYPES, AnyElem, CustomElem, FileElem, ImageElem, MergerElem, TextElem, UnknownElem, VideoElem
+from timim.elems import (
+    ELEM_TYPES,
+    AnyElem,
+    CustomElem,
+    FileElem,
+    ImageElem,
+    LocationElem,
+    MergerElem,
+    SoundElem,
+    TextElem,
+    UnknownElem,
+    VideoElem,
+)
+from timim.errors import InvalidElem
+from timim.protocol.elems import decode_body, decode_own_body, encode_body
 
 KNOWN = [kind for kind in ELEM_TYPES if kind is not UnknownElem]
 
@@ -53,7 +68,7 @@ def test_text_that_can_be_searched_for_is_in_a_member_that_the_index_holds(kind:
 
 
 def test_content_given_by_path_comes_before_bytes() -> None:
-    assert FileElem(path=Path("a.pdf"), data=b"x").local_content == Path("a.pdf")
+    assert FileElem(path=Path("/a.pdf"), data=b"x").local_content == Path("/a.pdf")
     assert ImageElem(data=b"x").local_content == b"x"
     assert TextElem(text="x").local_content is None
 
@@ -87,3 +102,45 @@ def test_an_unknown_elem_of_broken_content_has_no_text(content: bytes) -> None:
 
 def test_an_elem_without_attributes_of_its_own_cannot_be_searched_for() -> None:
     assert (Elem.wire_type, Elem.search_number, Elem().search_text, Elem().needs_upload) == ("", 0, "", False)
+
+
+def test_a_relative_path_means_the_file_of_the_folder_in_which_the_elem_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = (
+        FileElem(path="a.pdf"),
+        ImageElem(path=Path("a.jpg")),
+        SoundElem(path="a.amr"),
+        VideoElem(path="a.mp4", snapshot=Path("s.jpg")),
+    )
+    monkeypatch.chdir("/")
+    assert [elem.local_content for elem in made] == [tmp_path / name for name in ("a.pdf", "a.jpg", "a.amr", "a.mp4")]
+    assert made[3].snapshot == tmp_path / "s.jpg"
+
+
+def test_a_file_name_that_is_not_utf8_is_shown_and_stored() -> None:
+    name = os.fsdecode(b"/na\xe9.pdf")
+    elem = FileElem(path=name)
+    assert elem.filename == "na?.pdf"
+    assert elem.path == Path(name)
+    (stored,) = decode_own_body(encode_body([elem], local=True))
+    assert stored == elem
+
+
+TEXT_FIELDS = [(TextElem, "text"), (FileElem, "filename"), (CustomElem, "desc"), (CustomElem, "ext"), (LocationElem, "desc")]
+REQUIRED: dict[type[AnyElem], dict[str, object]] = {FileElem: {"data": b"x"}, LocationElem: {"latitude": 0.0, "longitude": 0.0}}
+
+
+@pytest.mark.parametrize("kind, field", TEXT_FIELDS)
+@pytest.mark.parametrize("text, fault", [("a\0", "NUL.*position 1"), ("ab\ud800", "lone surrogate at position 2")])
+def test_a_text_that_cannot_be_sent_is_refused_when_the_elem_is_made(
+    kind: type[AnyElem], field: str, text: str, fault: str
+) -> None:
+    with pytest.raises(InvalidElem, match=f"{kind.__name__}: {field}: must .*{fault}"):
+        kind(**REQUIRED.get(kind, {}) | {field: text})  # type: ignore[arg-type]
+
+
+def test_a_text_with_nul_of_another_program_is_received_as_it_is() -> None:
+    body = b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"a\\u0000b"}}]'
+    assert [elem.text for elem in decode_body(body) if isinstance(elem, TextElem)] == ["a\0b"]

@@ -47,3 +47,7 @@ def test_every_code_has_the_exception_of_its_name(kind: type[timim.TimimError], 
         assert type(error) is kind, code
         assert (error.code, error.info) == (code, "why")
         assert f"code {code}" in str(error)
+
+
+def test_the_text_of_an_error_can_always_be_stored_and_printed() -> None:
+    assert timim.TimimError("no file na\udce9 of 李雷").info == "no file na\\udce9 of 李雷"

@@ -48,7 +48,7 @@ def test_a_bad_user_id_is_refused(bad: str) -> None:
 
 def test_a_group_id_may_be_longer_than_a_user_id() -> None:
     assert checked_group_id("x" * 48) == "x" * 48
-    with pytest.raises(InvalidArgument, match="49 bytes long; the limit is 48"):
+    with pytest.raises(InvalidArgument, match="must be at most 48 bytes of UTF-8, not 49"):
         checked_group_id("x" * 49)
 
 

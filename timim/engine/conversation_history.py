@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Callable
 
 from ..errors import InvalidArgument
 from ..history import HistoryCoverage, Page
-from ..ids import ConversationKey
+from ..ids import ConversationKey, UserId
 from ..local_store.fulltext import ElemTypes
 from ..message import Message, MessageStatus
 from ..search import SearchCursor, SearchResult
+from ..util.arguments import Number, Text, Timestamp, checked
 from .conversations import ConversationState
 from .engine import Engine
 from .history import checked_count
@@ -19,6 +20,7 @@ from .recent_messages import LIMIT
 PAGE = 100  # messages that `history` fetches at once
 
 
+@checked(InvalidArgument)
 class ConversationHistory:
     """History and search of one conversation."""
 
@@ -33,7 +35,7 @@ class ConversationHistory:
         """The type and the peer, which identify the conversation."""
         return self._state.key
 
-    async def get_messages(self, count: int = 20, *, before: Message | None = None, after: Message | None = None) -> Page:
+    async def get_messages(self, count: Number = 20, *, before: Message | None = None, after: Message | None = None) -> Page:
         """Return a page of messages without gaps, newest first, fetching from the server the ones not stored locally.
 
         Without a connection the page has only messages without a gap between them, and its `complete` is False. Cancelling
@@ -57,7 +59,7 @@ class ConversationHistory:
             raise InvalidArgument("give before= or after=, not both")
         return await history.page_after(self.key, count, after)
 
-    async def get_local_messages(self, count: int = 20, *, before: Message | None = None) -> Page:
+    async def get_local_messages(self, count: Number = 20, *, before: Message | None = None) -> Page:
         """Return a page of locally stored messages, newest first, without the network and also when logged out.
 
         The page can span gaps in the local history; see `page.complete`.
@@ -69,7 +71,7 @@ class ConversationHistory:
         """
         return await self._opened().history.local_page(self.key, count, before)
 
-    def get_cached_messages(self, count: int = LIMIT, *, before: Message | None = None) -> list[Message]:
+    def get_cached_messages(self, count: Number = LIMIT, *, before: Message | None = None) -> list[Message]:
         """Return up to 20 of the last messages from memory, newest first, deleted ones included, without I/O.
 
         The memory has the last message of the conversation at login and the messages since. It is empty before the first
@@ -90,10 +92,10 @@ class ConversationHistory:
     async def history(
         self,
         *,
-        limit: int | None = None,
+        limit: Number | None = None,
         oldest_first: bool = False,
-        since: float | None = None,
-        until: float | None = None,
+        since: Timestamp | None = None,
+        until: Timestamp | None = None,
         include_deleted: bool = False,
     ) -> AsyncIterator[Message]:
         """Iterate over all messages, newest first, fetching pages as they are needed.
@@ -176,14 +178,14 @@ class ConversationHistory:
 
     async def search(
         self,
-        words: str | None = None,
+        words: Text | None = None,
         *,
-        sender: str | None = None,
+        sender: UserId | None = None,
         elem: ElemTypes | None = None,
-        since: float | None = None,
-        until: float | None = None,
+        since: Timestamp | None = None,
+        until: Timestamp | None = None,
         include_deleted: bool = False,
-        count: int = 20,
+        count: Number = 20,
         after: SearchCursor | None = None,
         fetch_missing: bool = False,
     ) -> SearchResult:

@@ -104,7 +104,8 @@ def decode_action(entry: Entry, user_id: str) -> IncomingAction | None:
 def decode_online_message(key: ConversationKey, entry: Entry, user_id: str) -> Message:
     """Decode an online message, which has no seq and no row."""
     row = decode_message(entry, user_id)
-    message = Message(*decode_body(row.body), cloud_custom_data=row.cloud_custom_data)
+    message = Message(*decode_body(row.body))
+    message.cloud_custom_data = row.cloud_custom_data
     message.conversation = key
     message.status = MessageStatus.SUCCEEDED
     message.msg_id, message.sender, message.timestamp = row.msg_id, row.sender, row.timestamp

@@ -39,7 +39,8 @@ _unpack_member = msgspec.json.Decoder(SenderMember).decode
 
 def new_message(key: ConversationKey, item: MessageRow, local_id: int, read_seq: int) -> Message:
     """Return the `Message` of a row that was just inserted, without a query."""
-    message = Message(cloud_custom_data=item.cloud_custom_data)
+    message = Message()
+    message.cloud_custom_data = item.cloud_custom_data
     message.load_body(item.body, decode_body)
     message.conversation, message.local_id = key, local_id
     message.seq, message.msg_id, message.sender = item.seq, item.msg_id, item.sender
@@ -89,7 +90,8 @@ def message_of(row: tuple[Any, ...]) -> Message:
         peer_read_seq,
         read_seq,
     ) = row
-    message = Message(cloud_custom_data=cloud)
+    message = Message()
+    message.cloud_custom_data = cloud
     message.load_body(body, decode_own_body if unsent else decode_body)
     message.conversation = ConversationKey(TYPES[type], peer)
     message.local_id, message.seq, message.msg_id, message.sender = local_id, seq or 0, msg_id, sender

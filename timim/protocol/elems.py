@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ def decode_body(body: bytes | msgspec.Raw) -> tuple[AnyElem, ...]:
     body = bytes(body)
     if body.startswith(_TEXT):
         try:
-            return tuple([TextElem(text=member.content.text) for member in _text_decoder.decode(body)])
+            return tuple([TextElem.received(text=member.content.text) for member in _text_decoder.decode(body)])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, InvalidElem):
             pass  # not all members are text
     try:
@@ -128,7 +129,7 @@ def decode_elem(msg_type: str, content: bytes, *, local: bool = False) -> AnyEle
                 return decode_relay(content)
             members = _content_decoder.decode(content)
             decode = _DECODERS.get(msg_type)
-            return decode(members, local) if decode is not None else kind(**_fields_in(kind, members, local))
+            return decode(members, local) if decode is not None else kind.received(**_fields_in(kind, members, local))
         except (msgspec.MsgspecError, InvalidElem, LookupError, TypeError, ValueError, RecursionError):
             pass
     return UnknownElem(MsgType=msg_type, content=content)
@@ -173,7 +174,9 @@ def _fields_in(kind: type[AnyElem], members: dict[str, Any], local: bool) -> dic
         if member in members
     }
     if local:
-        fields |= {field: members[member] for member, field in kind.local_fields.items() if members.get(member)}
+        for member, field in kind.local_fields.items():
+            if value := members.get(member):
+                fields[field] = os.fsdecode(_decode_bytes(member, members)) if isinstance(value, str) else value
     return fields
 
 
@@ -182,8 +185,10 @@ def _local_members(elem: AnyElem) -> dict[str, str | int]:
     members: dict[str, str | int] = {}
     for member, field in elem.local_fields.items():
         value = getattr(elem, field)
-        if isinstance(value, Path | int):
-            members[member] = str(value) if isinstance(value, Path) else value
+        if isinstance(value, Path):
+            members |= _encode_bytes(member, os.fsencode(value))  # a file name can be no UTF-8
+        elif isinstance(value, int):
+            members[member] = value
     return members
 
 
@@ -237,7 +242,7 @@ def _encode_variant(variant: ImageVariant) -> dict[str, Any]:
 
 def _decode_image(members: dict[str, Any], local: bool) -> ImageElem:
     images = {
-        IMAGE_TYPE[info["Type"]]: ImageVariant(
+        IMAGE_TYPE[info["Type"]]: ImageVariant.received(
             type=IMAGE_TYPE[info["Type"]],
             width=info.get("Width", 0),
             height=info.get("Height", 0),
@@ -247,11 +252,11 @@ def _decode_image(members: dict[str, Any], local: bool) -> ImageElem:
         )
         for info in members["ImageInfoArray"]
     }
-    return ImageElem(images=images, **_fields_in(ImageElem, members, local))
+    return ImageElem.received(images=images, **_fields_in(ImageElem, members, local))
 
 
 def _decode_file(members: dict[str, Any], local: bool) -> FileElem:
-    elem = FileElem(**_fields_in(FileElem, members, local))
+    elem = FileElem.received(**_fields_in(FileElem, members, local))
     # the local path, not the name that the sender gave to the file
     return elem if members.get("FileName") else elem.model_copy(update={"filename": ""})
 

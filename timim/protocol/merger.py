@@ -5,14 +5,13 @@ A merged message has content, a sender and a time, as its forwarder states them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from ..elems import MergerElem
 from ..errors import InvalidArgument, InvalidElem, ProtocolError
 from ..ids import ConversationType, format_msg_id, parse_msg_id
 from ..message import Message, MessageStatus, SenderProfile
+from ..util.arguments import Items, Text, checked
 from .elems import decode_body, encode_body
 from .merger_elem import LAYERS_LIMIT, MESSAGES_LIMIT
 
@@ -40,8 +39,9 @@ _decode = msgspec.json.Decoder(list[MergedEntry]).decode
 _encode = msgspec.json.Encoder().encode
 
 
+@checked(InvalidArgument)
 def merge_messages(
-    messages: Sequence[Message], *, title: str, abstracts: Sequence[str] | None = None, compatible_text: str = ""
+    messages: Items[Message], *, title: Text, abstracts: Items[Text] | None = None, compatible_text: Text = ""
 ) -> MergerElem:
     """Return a merger of messages, in the given order.
 
@@ -110,7 +110,8 @@ def _entry(message: Message) -> MergedEntry:
 
 
 def _message(entry: MergedEntry) -> Message:
-    message = Message(cloud_custom_data=entry.cloud_custom_data)
+    message = Message()
+    message.cloud_custom_data = entry.cloud_custom_data
     message.load_body(bytes(entry.msg_body), decode_body)
     message.sender, message.timestamp = entry.from_account, entry.time
     message.msg_id = format_msg_id(entry.client_time, entry.msg_random, entry.source)

@@ -64,7 +64,7 @@ def decode_relay(content: bytes) -> MergerElem:
     inline = bytes(relay.messages)
     count = validated_count(inline)
     over = bool(relay.over) or relay.layers > LAYERS_LIMIT
-    return MergerElem(
+    return MergerElem.received(
         title=relay.title,
         abstracts=tuple(relay.abstracts),
         compatible_text=relay.compatible_text,

@@ -18,7 +18,7 @@ E = TypeVar("E", bound=IntEnum)
 
 
 def decode_tip(content: dict[str, Any]) -> GroupTipElem:
-    return GroupTipElem(
+    return GroupTipElem.received(
         type=_kind(GroupTipType, content["OpType"]),
         operator=content.get("Operator_Account", ""),
         users=tuple(content.get("List_Account", ())),
@@ -33,7 +33,7 @@ def decode_tip(content: dict[str, Any]) -> GroupTipElem:
 
 
 def decode_group_notice(content: dict[str, Any]) -> GroupNoticeElem:
-    return GroupNoticeElem(
+    return GroupNoticeElem.received(
         type=_kind(GroupNoticeType, content["ReportType"]),
         group_id=content.get("GroupId", ""),
         group_name=content.get("GroupName", ""),
@@ -57,7 +57,7 @@ def decode_relation(content: dict[str, Any]) -> RelationElem:
     ]
     if profile := content.get("Profile_Account"):
         users.append(profile)
-    return RelationElem(
+    return RelationElem.received(
         type=_kind(RelationType, content["PushType"]),
         users=tuple(users),
         wording=asked[0].get("AddWording", "") if asked else "",

@@ -14,11 +14,12 @@ from websockets.proxy import get_proxy, parse_proxy
 from websockets.uri import parse_uri
 
 from ..errors import InvalidArgument
+from ..util.arguments import Text
 
 __all__ = ["DIRECT", "NetworkOptions", "ProxySetting", "checked_network", "checked_url", "hide_password"]
 
 SCHEMES = ("http", "https", "socks5", "socks5h")  # of which the websocket and the media transfers can use each
-ProxySetting = str | Literal[True] | None
+ProxySetting = Text | Literal[True] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ import inspect
 from collections.abc import Awaitable, Callable
 
 from ..errors import ConnectionFailed, InvalidArgument, TimimError
+from ..util.arguments import Text
 
 __all__ = ["UserSig", "checked_signature", "current_signature"]
 
-UserSig = str | Callable[[], str | Awaitable[str]]
+UserSig = Text | Callable[[], str | Awaitable[str]]
 
 
 def checked_signature(user_sig: UserSig) -> UserSig:
@@ -18,7 +19,7 @@ def checked_signature(user_sig: UserSig) -> UserSig:
     given: object = user_sig
     if callable(given) or (isinstance(given, str) and given.isascii() and given.isprintable()):
         return user_sig
-    raise InvalidArgument(f"user_sig must be a printable ASCII string or a function, not {type(user_sig).__name__}")
+    raise InvalidArgument(f"user_sig: must be a printable ASCII string or a function, not {type(user_sig).__name__}")
 
 
 async def current_signature(user_sig: UserSig, *, timeout_s: float) -> str:

@@ -325,9 +325,9 @@ async def test_the_ack_of_a_deleted_message_does_not_touch_the_row_that_reuses_i
 async def test_cloud_data_that_is_not_text_is_refused_alone(server: RunningServer) -> None:
     async with server.client("alice") as alice, server.client("bob"):
         conv = alice.c2c("bob")
-        bad, *good = await asyncio.gather(
-            conv.send(Message("bad", cloud_custom_data="\ud800")), conv.send("one"), conv.send("two"), return_exceptions=True
-        )
+        message = Message("bad")
+        message.cloud_custom_data = "\ud800"
+        bad, *good = await asyncio.gather(conv.send(message), conv.send("one"), conv.send("two"), return_exceptions=True)
         assert isinstance(bad, timim.InvalidArgument)
         assert bad.code == 6017
         assert "cloud_custom_data" in str(bad)

@@ -159,7 +159,7 @@ def test_a_stored_file_without_a_name_is_not_named_after_its_place_on_disk() -> 
     assert decode_own_body(encode_body([nameless], local=True)) == (nameless,)
 
 
-text = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
+text = st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 any_elem: st.SearchStrategy[AnyElem] = st.one_of(
     text.map(lambda t: TextElem(text=t)),
     st.builds(FaceElem, index=st.integers(0, 2**31 - 1), data=st.binary()),
