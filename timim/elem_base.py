@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Protocol, Self, TypeAlias, cast
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
@@ -24,6 +22,7 @@ from .errors import InvalidArgument, InvalidElem, MediaError
 from .util.arguments import Bytes, FilePath, LocalPath, checked, described_fault, text_fault
 from .util.contents import DataField, optional_data
 from .util.files import file_target
+from .util.models import FrozenModel
 from .util.names import safe_name
 
 # Not one name a line: the list would be as long as a class.
@@ -97,7 +96,7 @@ def optional_path() -> PathField:
     return cast("PathField", Field(default=None))
 
 
-class Elem(BaseModel):
+class Elem(FrozenModel):
     """One part of a message, frozen. Base class of all elems.
 
     To add a kind of elem, define a subclass with these class attributes and add it to `AnyElem`.
@@ -119,8 +118,6 @@ class Elem(BaseModel):
     search_number: ClassVar[int] = 0
     """Permanent number of the kind in the search index, never reused; 0 if the kind cannot be searched for."""
 
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
-
     def __init__(self, *unnamed: object, **fields: Any) -> None:
         if unnamed:
             names = ("path=…", "data=…") if "path" in type(self).model_fields else (f"{next(iter(type(self).model_fields))}=…",)
@@ -133,6 +130,8 @@ class Elem(BaseModel):
             self.__pydantic_validator__.validate_python(fields, self_instance=self)  # as BaseModel.__init__ does
         except ValidationError as exc:
             raise self._invalid(exc) from None
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pydantic needs no call of it for JSON
 
     @classmethod
     def received(cls, **fields: object) -> Self:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Protocol, Self, TypeAlias, get_args
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, PrivateAttr, model_validator
 
 from .elem_base import (
     SEARCHED_MEMBERS,
@@ -199,7 +199,7 @@ class VideoElem(ContentElem):
     search_number = 8
     duration: Annotated[int, Field(ge=0, lt=2**31)] = 0
     format: str = ""
-    snapshot: LocalPath | Bytes | None = Field(default=None, repr=False)
+    snapshot: Bytes | LocalPath | None = Field(default=None, repr=False)
     snapshot_uuid: str = ""
     snapshot_url: str = Field(default="", repr=False)
     snapshot_size: int = 0
@@ -306,6 +306,11 @@ class ImageVariant(DownloadableElem):
     size: int
 
 
+Images = Annotated[
+    Mapping[ImageType, ImageVariant], AfterValidator(lambda images: MappingProxyType(dict(images))), PlainSerializer(dict)
+]
+
+
 class ImageElem(DownloadableElem):
     """Picture, given as a path or as data: bytes, an open file, or a Pillow image; `send()` sets `images` (three sizes).
 
@@ -336,12 +341,7 @@ class ImageElem(DownloadableElem):
     compression: ImageCompression = ImageCompression.ORIGINAL
     strip_location: bool = False
     image_format: int = 255
-    images: Mapping[ImageType, ImageVariant] = Field(default_factory=dict)
-
-    @field_validator("images", mode="after")
-    @classmethod
-    def _images_do_not_change(cls, value: Mapping[ImageType, ImageVariant]) -> Mapping[ImageType, ImageVariant]:
-        return MappingProxyType(dict(value))
+    images: Images = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _has_content(self) -> Self:

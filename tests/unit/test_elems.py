@@ -7,14 +7,18 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from timim.elem_base import SEARCHED_MEMBERS, Elem
+from timim.elem_base import SEARCHED_MEMBERS, Elem, GroupNoticeElem, GroupTipElem, GroupTipType, RelationElem, RelationType
 from timim.elems import (
     ELEM_TYPES,
     AnyElem,
     CustomElem,
+    FaceElem,
     FileElem,
     ImageElem,
+    ImageType,
+    ImageVariant,
     LocationElem,
     MergerElem,
     SoundElem,
@@ -144,3 +148,52 @@ def test_a_text_that_cannot_be_sent_is_refused_when_the_elem_is_made(
 def test_a_text_with_nul_of_another_program_is_received_as_it_is() -> None:
     body = b'[{"MsgType":"TIMTextElem","MsgContent":{"Text":"a\\u0000b"}}]'
     assert [elem.text for elem in decode_body(body) if isinstance(elem, TextElem)] == ["a\0b"]
+
+
+EXAMPLES: list[AnyElem] = [
+    TextElem(text="hé 你好"),
+    FaceElem(index=7, data=b"\xff\x00"),
+    CustomElem(data=b"\xfe\xff not UTF-8", desc="d", ext="e", sound="s"),
+    LocationElem(desc="here", latitude=-1.5, longitude=2.25),
+    ImageElem(data=b"\x89PNG\xff"),
+    ImageElem(path="/pictures/猫.jpg"),
+    SoundElem(data=b"\xff\xfb", duration=3),
+    SoundElem(path=os.fsdecode(b"/sounds/\xff 100%.mp3"), duration=3),
+    FileElem(data=b"\x00\xff", filename="a.bin"),
+    FileElem(path="relative.bin"),
+    VideoElem(data=b"\xff", snapshot=b"\xff\xd8 a JPEG", duration=2),
+    VideoElem(path="/videos/a.mp4", snapshot=Path("/videos/a.jpg"), duration=2),
+    MergerElem(title="t", abstracts=("a", "b"), count=2, content=b'{"\xff"}'),
+    UnknownElem(MsgType="TIMNewElem", content=b'{"Data":"\xff"}'),
+    ImageElem(images={ImageType.ORIGINAL: ImageVariant(type=ImageType.ORIGINAL, width=2, height=3, size=5, uuid="u")}),
+    GroupTipElem(type=GroupTipType.JOIN, users=("a", "b"), changes={"GroupName": "x"}, member_changes={"a": {"ShutupTime": 5}}),
+    GroupNoticeElem(type=99, group_id="g", text="hello"),
+    RelationElem(type=RelationType.FRIEND_ADDED, users=("a",), profile={"Tag_Profile_IM_Nick": "n"}),
+]
+
+
+@pytest.mark.parametrize("elem", EXAMPLES, ids=repr)
+def test_json_of_an_elem_gives_an_equal_elem(elem: AnyElem) -> None:
+    text = elem.model_dump_json()
+    again = type(elem).model_validate_json(text)
+    assert again == elem
+    assert again.model_dump() == elem.model_dump()
+    assert hash(again) == hash(elem)
+
+
+def test_json_has_bytes_in_base64_and_paths_as_text() -> None:
+    assert json.loads(FaceElem(data=b"\xff\x00").model_dump_json())["data"] == "_wA="
+    assert json.loads(ImageElem(path="/a/b.jpg").model_dump_json())["path"] == "/a/b.jpg"
+    assert json.loads(FileElem(path=os.fsdecode(b"/\xff")).model_dump_json())["path"] == "file:///%FF"
+
+
+def test_each_kind_has_an_example_for_json() -> None:
+    assert {type(elem) for elem in EXAMPLES} == set(ELEM_TYPES)
+
+
+def test_json_of_an_elem_in_a_model_of_the_program_gives_an_equal_elem() -> None:
+    class Event(BaseModel):
+        elem: CustomElem
+
+    event = Event(elem=CustomElem(data=b"\xff"))
+    assert Event.model_validate_json(event.model_dump_json()) == event

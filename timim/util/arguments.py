@@ -11,13 +11,23 @@ import functools
 import inspect
 import os
 import typing
+import urllib.parse
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
 from types import FunctionType, UnionType
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, validate_call
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    validate_call,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 __all__ = [
@@ -96,18 +106,35 @@ def _as_list(items: object) -> object:
     raise PydanticCustomError("list_type", "Input should be a list or tuple")
 
 
-def _whole_path(path: object) -> object:
+def _whole_path(path: object, info: ValidationInfo) -> object:
     """Return a path as it is now: a later change of the working folder does not concern it."""
     if not isinstance(path, str | Path):
         return path
+    if info.mode == "json" and isinstance(path, str):
+        return _path_in_json(path)
     try:
         return Path(_checked_path(path)).absolute()
     except OSError:
         raise ValueError("must be absolute, because the working folder does not exist") from None
 
 
-def _as_bytes(value: object) -> object:
+def _path_in_json(text: str) -> str:
+    """Return the path that JSON has for an elem: absolute, which tells it from bytes in base64, or a URL of a file."""
+    path = Path(os.fsdecode(urllib.parse.unquote_to_bytes(urllib.parse.urlsplit(text).path)) if text[:5] == "file:" else text)
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path")
+    return str(path)
+
+
+def _path_to_json(path: Path) -> str:
+    """Return a path as text, or as a URL if its name is not valid Unicode."""
+    return path.as_uri() if text_fault(str(path)) else str(path)
+
+
+def _as_bytes(value: object, info: ValidationInfo) -> object:
     if isinstance(value, str):
+        if info.mode == "json":
+            return value  # pydantic decodes base64
         raise ValueError("must be bytes, not str: encode it")
     return bytes(value) if isinstance(value, bytearray | memoryview) else value
 
@@ -118,7 +145,7 @@ PlainText = Annotated[Text, BeforeValidator(_not_of_an_enum)]
 """Text that is no member of an enumeration, for an argument that has an enumeration of its own."""
 FilePath = Annotated[str | Path, AfterValidator(_checked_path)]
 """Path of a file or folder."""
-LocalPath = Annotated[Path, BeforeValidator(_whole_path)]
+LocalPath = Annotated[Path, BeforeValidator(_whole_path), PlainSerializer(_path_to_json, when_used="json")]
 """Absolute path of a file, also if it was given relative to the working folder."""
 Bytes = Annotated[bytes, BeforeValidator(_as_bytes)]
 """Bytes, bytearray or memoryview, as bytes."""

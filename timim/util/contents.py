@@ -6,7 +6,7 @@ import io
 import sys
 from typing import TYPE_CHECKING, Annotated, Protocol, cast
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["DataField", "contents_of", "optional_data"]
 
 
-def contents_of(value: object) -> object:
+def contents_of(value: object, info: ValidationInfo) -> object:
     """Return the bytes of an open file, from its position to its end, or of a Pillow image; other values as they are.
 
     An image is written as PNG, upright as its EXIF says, and without metadata. An animation gives the current frame.
@@ -35,6 +35,8 @@ def contents_of(value: object) -> object:
         ValueError: The value is a text, the file is open in text mode or cannot be read, or the image cannot be written.
     """
     if isinstance(value, str):
+        if info.mode == "json":
+            return value  # pydantic decodes base64
         raise ValueError("must be bytes, not str: encode it")
     if isinstance(value, bytearray | memoryview):
         return bytes(value)
