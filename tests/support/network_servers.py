@@ -103,6 +103,19 @@ async def tls_terminator(context: ssl.SSLContext) -> AsyncIterator[TlsTerminator
 
 
 @asynccontextmanager
+async def other_server(answer: bytes) -> AsyncIterator[int]:
+    """Start a server that sends these bytes when a request has arrived, and closes the connection; yield its port."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+
+    async with _listening(serve) as port:
+        yield port
+
+
+@asynccontextmanager
 async def _listening(handler: Handler, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """Call the handler for each connection to a free port, and end all connections at the end."""
     connections: set[asyncio.Task[None]] = set()

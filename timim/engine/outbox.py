@@ -313,7 +313,7 @@ class Outbox:
             return True
         except Exception as exc:  # a bug in timim or an error of a progress callback: only this message fails
             log.exception("sending message %s to %s failed", message.msg_id, key)
-            failed = InvalidArgument(f"sending failed: {exc!r}")
+            failed = InvalidArgument(f"sending failed with {type(exc).__name__}; __cause__ of this error has the exception")
             failed.__cause__ = exc
             await self._fail(queue, item, failed)
             return True

@@ -112,8 +112,10 @@ def read_file(path: Path, max_bytes: int) -> bytes:
             return file.read(max_bytes + 1)
     except (FileNotFoundError, NotADirectoryError) as exc:
         raise FileMissing(f"{path}: no such file") from exc
-    except (OSError, ValueError) as exc:  # ValueError for a NUL in the path
-        raise MediaError(f"{path} cannot be read: {exc}") from exc
+    except OSError as exc:
+        raise MediaError(f"{path} cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise MediaError(f"{path} cannot be read: a path must not contain NUL") from exc
 
 
 def open_picture(data: bytes) -> tuple[ImageFile, str]:

@@ -205,8 +205,8 @@ def _decode_bytes(member: str, members: dict[str, Any]) -> bytes:
         return str(data).encode()
     try:
         return base64.b64decode(data, validate=True)
-    except binascii.Error as exc:
-        raise InvalidElem(f"{member} is not base64: {exc}") from None
+    except binascii.Error:
+        raise InvalidElem(f"{member} is not base64") from None
 
 
 def _encode_image(elem: ImageElem, local: bool) -> bytes:

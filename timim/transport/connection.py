@@ -165,7 +165,7 @@ class Connection:
             return
         self._link = None
         log.error("the connection of %s failed; log in again", self.user_id, exc_info=exc)
-        error = self._over = ConnectionFailed(f"the connection failed: {exc!r}; log in again")
+        error = self._over = ConnectionFailed(f"the connection failed by a fault of timim ({type(exc).__name__}); log in again")
         error.__cause__ = exc
         self._refuse(error)
         if not login.first_login.done():

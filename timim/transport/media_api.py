@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConnectionFailed, DownloadFailed, MediaGone, NetworkError, ProtocolError, RequestTimeout
 from ..protocol.codec import Reply, decode
 from ..protocol.media import UUID, uuid_from_url
-from .network import DIRECT, NetworkOptions
+from .network import DIRECT, NetworkOptions, server_address
 from .server_info import ServerInfo
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class MediaApi:
         except httpx2.TimeoutException as exc:
             raise RequestTimeout("the media server did not respond") from exc
         except httpx2.TransportError as exc:
-            raise ConnectionFailed(f"the connection to the media server was lost: {type(exc).__name__}") from exc
+            raise ConnectionFailed(self._reason(exc)) from exc
         if reply.status_code in (408, 502, 503, 504):
             raise MediaServerBusy(f"the media server is not ready: {_error_text(reply)}")
         return reply
@@ -114,13 +114,22 @@ class MediaApi:
         except httpx2.TimeoutException as exc:
             raise RequestTimeout("the download stalled") from exc
         except httpx2.TransportError as exc:
-            raise ConnectionFailed(f"the download was interrupted: {type(exc).__name__}") from exc
+            raise ConnectionFailed(self._reason(exc)) from exc
 
     async def aclose(self) -> None:
         """Close the connections; the next request opens new ones."""
         http, self._http = self._http, None
         if http is not None:
             await http.aclose()
+
+    def _reason(self, exc: httpx2.TransportError) -> str:
+        import httpx2
+
+        if isinstance(exc, httpx2.ConnectError):
+            return f"cannot connect to the media server at {server_address(self._server.media_url)}"
+        if isinstance(exc, httpx2.ProxyError):
+            return "the proxy failed to connect to the media server"
+        return "the connection to the media server was lost"
 
     def _headers(self, more: dict[str, str]) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._server.token}", **more}

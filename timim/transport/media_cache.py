@@ -75,7 +75,7 @@ class MediaCache:
             self._files[uuid] = CachedFile(path, size_bytes)
             await self._evict(keep=1)
         except OSError as exc:
-            raise StorageError(f"the media cache cannot store {uuid}: {exc}") from exc
+            raise StorageError(f"the media cache cannot store content: {exc.strerror}") from exc
         return path
 
     async def close(self) -> None:
@@ -91,7 +91,7 @@ class MediaCache:
                 try:
                     self._ready = await self._prepare()
                 except OSError as exc:
-                    raise StorageError(f"the media cache cannot be used: {exc}") from exc
+                    raise StorageError(f"the media cache cannot be used: {exc.strerror}") from exc
             return self._ready
 
     async def _prepare(self) -> Path:

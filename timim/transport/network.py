@@ -16,7 +16,7 @@ from websockets.uri import parse_uri
 from ..errors import InvalidArgument
 from ..util.arguments import Text
 
-__all__ = ["DIRECT", "NetworkOptions", "ProxySetting", "checked_network", "checked_url", "hide_password"]
+__all__ = ["DIRECT", "NetworkOptions", "ProxySetting", "checked_network", "checked_url", "hide_password", "server_address"]
 
 SCHEMES = ("http", "https", "socks5", "socks5h")  # of which the websocket and the media transfers can use each
 ProxySetting = Text | Literal[True] | None
@@ -73,6 +73,12 @@ def checked_network(url: str, proxy: ProxySetting, tls: ssl.SSLContext | None) -
     if proxy is not None and proxy is not True:
         proxy = _checked_proxy(proxy, "proxy")
     return NetworkOptions(proxy, tls)
+
+
+def server_address(url: str) -> str:
+    """Return the scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def hide_password(proxy: str) -> str:

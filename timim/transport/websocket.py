@@ -13,7 +13,7 @@ import ssl
 from typing import TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxyStatus, InvalidStatus, InvalidURI, ProxyError
 
 from ..errors import ConnectionFailed, InvalidArgument, TimimError
 from ..protocol.codec import Body, Command, Reply, Request, decode_reply, encode
@@ -21,7 +21,7 @@ from ..protocol.frames import JOINED_BYTES, PUSH, Frame, Head, decode_frames, en
 from ..protocol.pending_requests import OnResult, PendingRequests
 from ..util.tasks import gather_cancelling
 from .link_end import connection_error
-from .network import DIRECT, NetworkOptions, hide_password
+from .network import DIRECT, NetworkOptions, hide_password, server_address
 from .pushes import PushReceiver
 
 B = TypeVar("B", bound=Body)
@@ -57,7 +57,7 @@ class Link:
             ConnectionFailed: The server or the proxy cannot be reached, or did not answer within `timeout_s` seconds.
         """
         proxy = network.proxy_for(url)
-        where = url.split("?")[0] + (f" through {hide_password(proxy)}" if proxy else "")
+        where = server_address(url) + (f" through {hide_password(proxy)}" if proxy else "")
         try:
             async with asyncio.timeout(timeout_s):
                 socket = await connect(
@@ -71,13 +71,11 @@ class Link:
                     logger=_library_log,
                 )
         except InvalidURI as exc:
-            raise InvalidArgument(f"not a websocket URL: {exc.uri}") from exc
+            raise InvalidArgument(f"not a websocket URL: {where}") from exc
         except TimeoutError as exc:
             raise ConnectionFailed(f"{where} did not respond within {timeout_s:g} s") from exc
-        except OSError as exc:
+        except (OSError, InvalidHandshake, EOFError) as exc:
             raise ConnectionFailed(f"cannot connect to {where}: {_reason(exc)}") from exc
-        except (InvalidHandshake, EOFError) as exc:
-            raise ConnectionFailed(f"cannot connect to {where}: {exc}") from exc
         return cls(socket, pushes)
 
     async def call(self, command: Command[B, R], body: B, *, timeout_s: float) -> R:
@@ -193,12 +191,21 @@ class Link:
             self._calls.close(error)
 
 
-def _reason(exc: OSError) -> str:
+def _reason(exc: Exception) -> str:
     """Return the reason for a failed connection, without the address, which asyncio repeats."""
     match exc:
+        case InvalidStatus():
+            return f"the server answered with HTTP {exc.response.status_code}; check the URL"
+        case InvalidProxyStatus():
+            return f"the proxy answered with HTTP {exc.response.status_code}"
+        case ProxyError():
+            return "the proxy failed to connect"
+        case InvalidHandshake() | EOFError():
+            return "the server does not speak the websocket protocol; check the URL"
         case ssl.SSLCertVerificationError():
             return f"certificate verify failed: {exc.verify_message}"
         case ssl.SSLError():  # its errno is a number of OpenSSL
             return f"TLS failed: {exc.reason}"
         case _:
-            return os.strerror(exc.errno) if exc.errno and exc.errno > 0 else str(exc)
+            number = getattr(exc, "errno", None)
+            return os.strerror(number) if number and number > 0 else str(exc)

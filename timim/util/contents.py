@@ -49,7 +49,7 @@ def contents_of(value: object, info: ValidationInfo) -> object:
     try:
         content = read()
     except (OSError, ValueError) as exc:
-        raise ValueError(f"the file cannot be read: {exc}") from exc
+        raise ValueError(f"the file cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
     if isinstance(content, str):
         raise ValueError("the file is open in text mode; open it in binary mode ('rb')")
     if not isinstance(content, bytes):

@@ -144,7 +144,7 @@ async def test_a_wrong_argument_is_one_clear_line(server: RunningServer, tmp_pat
     assert "ws:// or wss://" in await refusal("send", "bob", "hi", *alice, TIMIM_URL=server.url.replace("ws", "http"))
     assert "ws:// or wss://" in await refusal("send", "bob", "hi", *alice, TIMIM_URL="nonsense")
     gone = await refusal("send", "bob", "hi", *alice, TIMIM_URL="ws://127.0.0.1:1")
-    assert gone == "cannot connect to ws://127.0.0.1:1/binfo: Connection refused (code 9508)"
+    assert gone == "cannot connect to ws://127.0.0.1:1: Connection refused (code 9508)"
     assert "no app key in" in await refusal("send", "bob", "hi", *alice, TIMIM_DATA_DIR=str(tmp_path / "elsewhere"))
 
 

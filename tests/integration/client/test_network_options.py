@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from tests.support.backing_services import free_port
-from tests.support.network_servers import ProxyServer, http_proxy, socks_proxy, tls_terminator
+from tests.support.network_servers import ProxyServer, http_proxy, other_server, socks_proxy, tls_terminator
 from timim import Client, ConnectionFailed, FileElem, InvalidArgument, sign_user
 from timim.testing import RunningServer, running_server
 
@@ -107,7 +107,7 @@ async def test_the_environment_is_ignored_for_loopback_and_with_none(
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
     await send_file(client_of(server, server.url))
     url = server.url.replace("127.0.0.1", "chat.invalid")
-    with pytest.raises(ConnectionFailed, match=r"cannot connect to ws://chat\.invalid:\d+/binfo: "):
+    with pytest.raises(ConnectionFailed, match=r"cannot connect to ws://chat\.invalid:\d+: "):
         await try_login(client_of(server, url, proxy=None))
     assert proxy.targets == []
 
@@ -121,7 +121,7 @@ async def test_a_wrong_proxy_in_the_environment_is_named(server: RunningServer, 
 
 @pytest.mark.parametrize("proxy", ["", "host", "ftp://host", "http://", "http://user@host", "http://h:99999", 5, False, b"x"])
 def test_a_wrong_proxy_is_refused_at_once(proxy: object) -> None:
-    with pytest.raises(InvalidArgument, match="proxy must be"):
+    with pytest.raises(InvalidArgument, match=r"proxy:? must be"):
         Client("ws://host", app_id=1, user_id="a", user_sig="sig", proxy=proxy)  # type: ignore[arg-type]
 
 
@@ -143,9 +143,34 @@ async def test_a_client_trusts_the_authority_of_its_ssl_context() -> None:
     "url, tls, error",
     [
         ("ws://host", ssl.create_default_context(), "ssl= needs a wss:// URL"),
-        ("wss://host", True, "ssl must be an ssl.SSLContext or None, not bool"),
+        ("wss://host", True, "ssl:? must be"),
     ],
 )
 def test_a_wrong_ssl_is_refused_at_once(url: str, tls: object, error: str) -> None:
     with pytest.raises(InvalidArgument, match=error):
         Client(url, app_id=1, user_id="a", user_sig="sig", ssl=tls)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "answer, reason",
+    [
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "the server answered with HTTP 404; check the URL"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "the server answered with HTTP 200; check the URL"),
+        (b"220 mail.example.com ESMTP\r\n", "the server does not speak the websocket protocol; check the URL"),
+        (b"", "the server does not speak the websocket protocol; check the URL"),
+    ],
+)
+async def test_a_server_of_another_kind_is_described_in_plain_words(answer: bytes, reason: str) -> None:
+    async with other_server(answer) as port:
+        client = Client(f"ws://127.0.0.1:{port}", app_id=1, user_id="a", user_sig="sig", data_dir=":memory:")
+        with pytest.raises(ConnectionFailed) as caught:
+            await try_login(client)
+    assert caught.value.info == f"cannot connect to ws://127.0.0.1:{port}: {reason}"
+
+
+async def test_the_error_of_a_media_server_that_is_gone_names_its_address(server: RunningServer) -> None:
+    async with client_of(server, server.url) as client:
+        client._engine.connection.server_info.media_url = f"http://127.0.0.1:{(port := free_port())}/media"
+        with pytest.raises(ConnectionFailed) as caught:
+            await client.c2c("bob").send(FileElem(data=CONTENT, filename="a.txt"), timeout=30)
+    assert caught.value.info == f"cannot connect to the media server at http://127.0.0.1:{port}"
