@@ -309,11 +309,13 @@ class Outbox:
             asyncio.get_running_loop().call_later(RETRY_S, queue.wake.set)
             return False
         except TimimError as exc:
+            if queue.pending[0] is not item:
+                return False  # it fails after the earlier messages have their seqs, which keeps its place in the history
             await self._fail(queue, item, exc)
             return True
         except Exception as exc:  # a bug in timim or an error of a progress callback: only this message fails
             log.exception("sending message %s to %s failed", message.msg_id, key)
-            failed = InvalidArgument(f"sending failed with {type(exc).__name__}; __cause__ of this error has the exception")
+            failed = InvalidArgument(f"sending failed: {exc!r}")
             failed.__cause__ = exc
             await self._fail(queue, item, failed)
             return True

@@ -44,7 +44,7 @@ async def test_a_file_and_a_picture_are_sent_and_fetched_byte_for_byte(tmp_path:
         refused = await timim(tmp_path, "get", "alice", "--as", "bob", "--seq", "9", **key)
         assert refused.refusal.startswith("there is nothing to download in message 9")
         refused = await timim(tmp_path, "send", "bob", "--file", "missing", "--as", "alice", **key)
-        assert refused.refusal == "there is no file missing (code 7004)"
+        assert refused.refusal == f"there is no file {tmp_path / 'missing'} (code 7004)"
 
 
 async def test_an_interrupted_file_leaves_nothing_on_the_server(tmp_path: Path) -> None:

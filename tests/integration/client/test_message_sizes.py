@@ -68,7 +68,7 @@ PARTS: dict[str, Callable[[timim.Conversation], Awaitable[object]]] = {
     "text": lambda bob: bob.send("x" * 13_000),
     "a long text": lambda bob: bob.send("x" * 3_000_000),
     "cloud_custom_data": lambda bob: bob.send(Message("hi", cloud_custom_data="x" * 13_000)),
-    "push": lambda bob: bob.send("hi", push=OfflinePush(ext="x" * 13_000)),
+    "push": lambda bob: bob.send("hi", push=OfflinePush(desc="x" * 6_500, ext="x" * 6_500)),
     "all together": lambda bob: bob.send(Message("é" * 2500, cloud_custom_data="x" * 4000), push=OfflinePush(desc="x" * 4000)),
 }
 
@@ -171,7 +171,7 @@ async def test_a_client_that_ignores_the_limit_of_the_server_is_detected(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Link, "limit_bytes", property(lambda link: 0, lambda link, limit: None), raising=False)
-    assert not await is_refused_alone(server, "an introduction")
+    assert not await is_refused_alone(server, "a group of many members")
 
 
 async def history_of_10_kb(ann: Client) -> RoamC2CReply:

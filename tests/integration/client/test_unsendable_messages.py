@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 import pytest
@@ -13,7 +12,6 @@ from websockets.asyncio.client import ClientConnection
 import timim
 from timim import Client, ConnectionLost, Message, MessageStatus, OfflinePush
 from timim.engine.send_window import SendWindow
-from timim.protocol.frames import join_frames
 from timim.testing import EventRecorder, RunningServer, running_server
 from timim.transport.websocket import Link
 
@@ -106,25 +104,14 @@ async def test_many_mixes_of_messages_of_any_size(seed: int) -> None:
             assert not await any_mix(server, seed + turn, 500)
 
 
-def join_all(frames: Sequence[bytes], *, limit_bytes: int) -> list[bytes]:
-    """Join frames by their number alone: the mutant of `join_in_batches`."""
-    return [join_frames(frames)]
-
-
 def count_the_text_alone(limit: int, message: Message, body: bytes, push: OfflinePush | None) -> None:
     """Check a message without its other parts: the mutant of `check_size`."""
     if len(body) > limit:
         raise timim.MessageTooLong("the text is too long")
 
 
-@pytest.mark.parametrize(
-    "name, mutant",
-    [("timim.transport.websocket.join_in_batches", join_all), ("timim.engine.outbox.check_size", count_the_text_alone)],
-)
-async def test_a_sender_that_ignores_a_limit_is_detected(
-    monkeypatch: pytest.MonkeyPatch, seed: int, name: str, mutant: Callable[..., object]
-) -> None:
-    monkeypatch.setattr(name, mutant)
+async def test_a_sender_that_counts_the_text_alone_is_detected(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    monkeypatch.setattr("timim.engine.outbox.check_size", count_the_text_alone)
     monkeypatch.setattr(f"{__name__}.GIVE_UP_S", 3.0)
     async with running_server() as server:
         await server.add_users(*PEERS)
