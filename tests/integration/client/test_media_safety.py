@@ -48,8 +48,8 @@ async def test_no_file_name_leads_out_of_the_folder(tmp_path: Path) -> None:
         watch = EventRecorder(bob)
         for number, name in enumerate(NAMES.values()):
             data = b"content %d" % number
-            elem = FileElem(data=data, filename="a name").model_copy(update={"filename": name})  # as other programs send it
-            await alice.c2c("bob").send(elem)
+            named = FileElem(data=data, filename="a name").model_copy(update={"filename": name})  # as other programs send it
+            await alice.c2c("bob").send(named)
             elem = (await watch.wait_for_messages(number + 1))[number][0]
             assert isinstance(elem, FileElem)
             assert elem.filename == name

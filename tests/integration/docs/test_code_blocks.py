@@ -146,10 +146,11 @@ class Background:
 
     async def stop(self) -> None:
         """Interrupt the program, as Ctrl-C does, and wait for its end."""
-        # a shell lets background programs ignore SIGINT, and the programs of these tests inherit that setting
-        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGTERM if ignored else signal.SIGINT)
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            # programs that bash starts for a test in the background ignore SIGINT
+            ignored = re.search(r"SigIgn:\s+([0-9a-f]+)", _state_of(self.process.pid))
+            ignores_sigint = ignored is not None and int(ignored[1], 16) >> (signal.SIGINT - 1) & 1
+            self.process.send_signal(signal.SIGTERM if ignores_sigint else signal.SIGINT)
         try:
             async with asyncio.timeout(LIMIT_S):
                 await self.process.wait()

@@ -41,4 +41,4 @@ def test_fields_cannot_change_and_unknown_ones_are_refused() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Thing(name="a").name = "b"
     with pytest.raises(ValidationError, match="Extra inputs"):
-        Thing(name="a", nane="b")  # type: ignore[call-arg]
+        Thing(name="a", other="b")  # type: ignore[call-arg]
