@@ -168,7 +168,7 @@ class MessageTable:
         return await self._file.read(read)
 
     async def last_of(self, keys: Sequence[ConversationKey]) -> list[Message]:
-        """Return the last message of each of these conversations, and the last one that is not deleted, the older first."""
+        """Return the last message of each conversation; if it is deleted, precede it with the last one that is not."""
 
         def read(connection: sqlite3.Connection) -> list[Message]:
             found: list[Message] = []

@@ -152,7 +152,7 @@ class EntityCache:
         """
         reads = current()
         if reads is not None and (checks := reads.checks()) and await self._store.outdated(checks):
-            raise StaleRead("another node changed an entity from which this request was decided")
+            raise StaleRead("another node changed an account or group that this request depends on; decide again")
 
     def invalidate(self, facts: Invalidation) -> None:
         """Mark entities as stale that another node changed."""

@@ -73,7 +73,7 @@ def append(entry: NewEntry) -> Operation[Appended]:
     if entry.checks and (yield from versions.outdated(entry.checks)):
         known = (yield from find_existing(entry)) if entry.msg_key is not None else None
         if known is None:
-            raise StaleRead("another node changed an entity from which this entry was decided")
+            raise StaleRead("another node changed an account or group that this entry depends on; decide again")
         return known
     rows = yield Execute(
         "UPDATE timelines SET last_seq=last_seq+1, last_time=CASE WHEN last_time>? THEN last_time ELSE ? END"

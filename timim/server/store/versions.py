@@ -30,7 +30,7 @@ def outdated(checks: Sequence[VersionCheck]) -> Operation[bool]:
 def require_current(checks: Sequence[VersionCheck]) -> Operation[None]:
     """Check the versions in the transaction of a write. Raises StaleRead."""
     if checks and (yield from outdated(checks)):
-        raise StaleRead("another node changed an entity from which this write was decided")
+        raise StaleRead("another node changed an account or group that this write depends on; decide again")
 
 
 def _fails(check: VersionCheck, version: int | None) -> bool:

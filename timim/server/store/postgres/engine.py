@@ -363,7 +363,7 @@ def _failed(entry: NewEntry) -> StaleRead:
     """Return the error of an entry that is not stored, after noting it in the order of its sender."""
     if entry.order is not None:
         entry.order.fail()
-    return StaleRead("another node changed an entity from which this entry was decided")
+    return StaleRead("another node changed an account or group that this entry depends on; decide again")
 
 
 async def _result(work: Callable[[], Awaitable[T]]) -> T | Exception:
