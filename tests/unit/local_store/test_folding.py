@@ -37,8 +37,8 @@ def store() -> Iterator[sqlite3.Connection]:
         for number, text, _, _ in CASES:
             connection.execute(
                 "INSERT INTO messages(local_id, type, peer, position, seq, msg_id, sender, timestamp, status, is_self,"
-                " priority, body, cloud_custom_data) VALUES(?1,1,'bob',?1,?1,'1-'||?1,'bob',1,2,0,'Normal',?2,'')",
-                (number, encode_body([TextElem(text=text)])),
+                " priority, body, cloud_custom_data) VALUES(:n,1,'bob',:n,:n,'1-'||:n,'bob',1,2,0,'Normal',:body,'')",
+                {"n": number, "body": encode_body([TextElem(text=text)])},
             )
         while fulltext.unindexed(connection):
             fulltext.index_more(connection)
