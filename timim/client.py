@@ -75,7 +75,7 @@ class Client:
             first. 0 downloads the content at each call (Tencent IM SDK guide, 接收图片消息).
         proxy: URL of a proxy for the connection and for media: `http://host:port`, `https://…`, `socks5://…` or `socks5h://…`
             (SOCKS needs `timim[socks]`), with `user:password@` before the host if needed. None connects directly. True uses
-            the proxy of the environment (HTTPS_PROXY, ALL_PROXY, NO_PROXY, …), but none for loopback addresses.
+            the proxy of the environment (WSS_PROXY, SOCKS_PROXY, HTTPS_PROXY, NO_PROXY, …), but none for loopback addresses.
         ssl: TLS settings of a `wss://` server and of its media, for example with the certificate of your own authority; None
             trusts the authorities of the system.
         now: Wall clock in Unix seconds, used until the server has sent its own time.

@@ -278,7 +278,7 @@ class Outbox:
             await queue.wait()
 
     async def _start(self, key: ConversationKey, queue: ConversationQueue, item: PendingMessage, link: Link) -> bool:
-        """Upload the content of a message if needed, and queue its request; return False if the connection is lost."""
+        """Upload the content of a message if needed, and queue its request; return False if it has to wait or is withdrawn."""
         message = item.message
         uploading = not item.body
         try:

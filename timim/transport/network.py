@@ -16,7 +16,7 @@ from websockets.uri import parse_uri
 from ..errors import InvalidArgument
 from ..util.arguments import Text
 
-__all__ = ["DIRECT", "NetworkOptions", "ProxySetting", "checked_network", "checked_url", "hide_password", "server_address"]
+__all__ = ["DIRECT", "NetworkOptions", "ProxySetting", "checked_network", "checked_url", "shown_address"]
 
 SCHEMES = ("http", "https", "socks5", "socks5h")  # of which the websocket and the media transfers can use each
 ProxySetting = Text | Literal[True] | None
@@ -32,7 +32,7 @@ class NetworkOptions:
     def proxy_for(self, url: str) -> str | None:
         """Return the URL of the proxy for a server, or None for a direct connection.
 
-        With `proxy=True` the environment chooses (HTTPS_PROXY, ALL_PROXY, NO_PROXY, …), but never for a loopback address.
+        With `proxy=True` the environment chooses (WSS_PROXY, HTTPS_PROXY, NO_PROXY, …), but never for a loopback address.
 
         Raises:
             InvalidArgument: The proxy in the environment is not valid, or needs a package that is not installed.
@@ -64,32 +64,20 @@ def checked_url(url: str) -> str:
 
 def checked_network(url: str, proxy: ProxySetting, tls: ssl.SSLContext | None) -> NetworkOptions:
     """Return the options of a client for the server at `url`. Raises InvalidArgument if one of them is invalid."""
-    checked_url(url)
-    if tls is not None:
-        if not isinstance(tls, ssl.SSLContext):
-            raise InvalidArgument(f"ssl must be an ssl.SSLContext or None, not {type(tls).__name__}")
-        if not url.startswith("wss://"):
-            raise InvalidArgument("ssl= needs a wss:// URL; a ws:// connection is not encrypted")
+    if tls is not None and not url.startswith("wss://"):
+        raise InvalidArgument("ssl= needs a wss:// URL; a ws:// connection is not encrypted")
     if proxy is not None and proxy is not True:
         proxy = _checked_proxy(proxy, "proxy")
     return NetworkOptions(proxy, tls)
 
 
-def server_address(url: str) -> str:
-    """Return the scheme, host and port of a URL."""
+def shown_address(url: str) -> str:
+    """Return the scheme, host and port of a URL, without its user, password and path."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def hide_password(proxy: str) -> str:
-    """Return the address of a proxy without its user and password."""
-    parts = urlsplit(proxy)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _checked_proxy(proxy: str, name: str) -> str:
-    if not isinstance(proxy, str):
-        raise InvalidArgument(f"{name} must be a URL, True or None, not {type(proxy).__name__}")
     try:
         scheme = parse_proxy(proxy).scheme
     except (InvalidProxy, ValueError):  # their texts contain the password

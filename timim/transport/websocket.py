@@ -21,7 +21,7 @@ from ..protocol.frames import JOINED_BYTES, PUSH, Frame, Head, decode_frames, en
 from ..protocol.pending_requests import OnResult, PendingRequests
 from ..util.tasks import gather_cancelling
 from .link_end import connection_error
-from .network import DIRECT, NetworkOptions, hide_password, server_address
+from .network import DIRECT, NetworkOptions, shown_address
 from .pushes import PushReceiver
 
 B = TypeVar("B", bound=Body)
@@ -57,7 +57,7 @@ class Link:
             ConnectionFailed: The server or the proxy cannot be reached, or did not answer within `timeout_s` seconds.
         """
         proxy = network.proxy_for(url)
-        where = server_address(url) + (f" through {hide_password(proxy)}" if proxy else "")
+        where = shown_address(url) + (f" through {shown_address(proxy)}" if proxy else "")
         try:
             async with asyncio.timeout(timeout_s):
                 socket = await connect(
