@@ -201,4 +201,7 @@ async def test_messages_that_are_decided_again_keep_their_order(
 
 async def test_a_gateway_that_forgets_the_order_is_detected(database: Callable[[], str], nats_server: Nats, seed: int) -> None:
     async with two_gateways(FORGETS_ORDER, database(), nats_server.url, seed) as rounds:
-        assert await numbers_sent_during_changes(rounds) != list(range(400))
+        for _ in range(8):
+            if await numbers_sent_during_changes(rounds) != list(range(400)):
+                return
+        pytest.fail("the messages kept their order 8 times")

@@ -40,10 +40,10 @@ from ..store.base import (
 from .admission import MessageRules
 from .destinations import Destination, audience, resolve
 from .send_options import PLAIN, SendOptions
-from .sender_lane import SenderLane
+from .sender_lane import Place, SenderLane
 from .validation import OutgoingMessage
 
-ATTEMPTS_LIMIT = 5  # a second attempt reads its entities, so that only a refusal can need a third one
+ATTEMPTS_LIMIT = 20  # each further attempt means that another node has changed an entity since the one before
 ANY_MEMBER = (1 << 62) - 1  # a seq that every member may see, for group messages without a seq
 PUBLISH_AGAIN_S = 60.0  # a resend in this time is published again, because the first node may have died before it published
 
@@ -56,33 +56,20 @@ class PostResult(msgspec.Struct, frozen=True, gc=False):
     sender: SenderInfo | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Attempt:
-    """A message that is being posted, possibly several times.
+class _Posting:
+    """A message that is being posted, possibly in several attempts.
 
     Attributes:
         media: The content that the message refers to.
+        place: The place among the messages of the sender.
         approved: The message as the back end approved it; None before.
-        failed: The message has failed, and precedes later messages of the sender.
     """
 
-    def __init__(self, outgoing: OutgoingMessage, media: tuple[MediaRef, ...], lane: SenderLane) -> None:
+    def __init__(self, outgoing: OutgoingMessage, media: tuple[MediaRef, ...], place: Place) -> None:
         self.outgoing = outgoing
-        self.lane = lane
         self.media = media
+        self.place = place
         self.approved: ApprovedMessage | None = None
-        self.failed = False
-
-    def fail(self) -> None:
-        """Make later messages of the sender wait for this one."""
-        if not self.failed:
-            self.failed = True
-            self.lane.fail()
-
-    def mend(self) -> None:
-        """Let later messages of the sender go on."""
-        if self.failed:
-            self.failed = False
-            self.lane.mend()
 
 
 class MessagePoster:
@@ -131,55 +118,52 @@ class MessagePoster:
         """
         if outgoing.lookup_only:
             return await self._lookup(outgoing, timeline_of(outgoing.sender, key))
-        attempt = _Attempt(outgoing, self._rules.validator.check(outgoing), self._lane(outgoing.sender))
+        posting = _Posting(outgoing, self._rules.validator.check(outgoing), self._place(outgoing.sender))
         try:
             for _ in range(ATTEMPTS_LIMIT):
                 try:
-                    return await self._post(attempt, key)
+                    return await self._post(posting, key)
                 except StaleRead:
+                    posting.place.fail()  # later messages of the sender wait until this one is refused or submitted
                     self._metrics.stale.inc()
                     self._entities.forget_used()
             raise StaleRead("other nodes keep changing the entities of this message")
         finally:
-            attempt.mend()
+            posting.place.leave()
 
-    async def _post(self, attempt: _Attempt, key: ConversationKey) -> PostResult:
+    async def _post(self, posting: _Posting, key: ConversationKey) -> PostResult:
         """Decide and store a message. Raises StaleRead if it was decided from outdated entities; nothing was stored then."""
-        outgoing, lane = attempt.outgoing, attempt.lane
-        async with lane.turn(again=attempt.failed):
-            sender, destination = await self._resolve(outgoing, key)
-            if attempt.approved is None and self._integrations.before_send.applies(group=bool(destination.group_id)):
-                asked = await self._run_before_send_webhook(outgoing, destination)
-                if isinstance(asked, PostResult):
-                    return asked
-                if (asked.msg_body, asked.cloud_custom_data) != (outgoing.msg_body, outgoing.cloud_custom_data):
-                    # content that the back end replaced must pass the same checks
-                    replaced = replace(outgoing, msg_body=asked.msg_body, cloud_custom_data=asked.cloud_custom_data)
-                    attempt.media = self._rules.validator.check(replaced)
-                attempt.approved = asked
+        outgoing, place = posting.outgoing, posting.place
+        while True:
+            async with place:
                 sender, destination = await self._resolve(outgoing, key)
-            while lane.blocked and not attempt.failed:  # a message of this sender failed since
-                await lane.wait_until_mended()
-                sender, destination = await self._resolve(outgoing, key)
-        approved = attempt.approved or ApprovedMessage(outgoing.msg_body, outgoing.cloud_custom_data)
+                if posting.approved is None and self._integrations.before_send.applies(group=bool(destination.group_id)):
+                    asked = await self._run_before_send_webhook(outgoing, destination)
+                    if isinstance(asked, PostResult):
+                        return asked
+                    if (asked.msg_body, asked.cloud_custom_data) != (outgoing.msg_body, outgoing.cloud_custom_data):
+                        # content that the back end replaced must pass the same checks
+                        replaced = replace(outgoing, msg_body=asked.msg_body, cloud_custom_data=asked.cloud_custom_data)
+                        posting.media = self._rules.validator.check(replaced)
+                    posting.approved = asked
+                    sender, destination = await self._resolve(outgoing, key)
+                if not place.blocked:  # no earlier message has failed meanwhile
+                    break
+        approved = posting.approved or ApprovedMessage(outgoing.msg_body, outgoing.cloud_custom_data)
         try:
             destination.check_message(self._rules.admission, outgoing)
         except ServerRefused as exc:
-            return await self._existing_or_raise(attempt, destination.timeline, exc)
+            return await self._existing_or_raise(posting, destination.timeline, exc)
         payload = _payload(outgoing, approved, sender)
         destination.address(payload, sender)
         packed = encode_payload(payload)
         if destination.is_online_only(outgoing):
-            return await self._push_online(outgoing, destination, packed, attempt.media)
-        entry = self._entry(outgoing, destination.timeline, packed, contacts=destination.contacts, media=attempt.media)
+            return await self._push_online(outgoing, destination, packed, posting.media)
+        entry = self._entry(outgoing, destination.timeline, packed, contacts=destination.contacts, media=posting.media)
         if self._entities.shared:
-            entry = replace(entry, order=lane, generation=lane.generation)
-        attempt.mend()  # the submitted message precedes all that are decided from now on
-        try:
-            return await self._append(entry, destination, outgoing.origin, destination.sender_info(sender))
-        except StaleRead:
-            attempt.failed = True  # the store has noted it in the lane
-            raise
+            entry = replace(entry, place=place)
+        place.submit()
+        return await self._append(entry, destination, outgoing.origin, destination.sender_info(sender))
 
     async def _resolve(self, outgoing: OutgoingMessage, key: ConversationKey) -> tuple[StoredAccount, Destination]:
         sender = await self._entities.account(outgoing.sender)
@@ -242,8 +226,8 @@ class MessagePoster:
             facts, outgoing.msg_body, outgoing.cloud_custom_data, group=bool(destination.group_id)
         )
 
-    def _lane(self, sender: str) -> SenderLane:
-        """Return the lane that keeps one sender's messages in order while they are decided.
+    def _place(self, sender: str) -> Place:
+        """Return the next place in the lane that keeps one sender's messages in order while they are decided.
 
         Nothing is awaited between a decision in the lane and the store, so the messages get their seqs in order even if only
         the first one had to wait for a read.
@@ -251,26 +235,29 @@ class MessagePoster:
         lane = self._lanes.get(sender)
         if lane is None:
             lane = self._lanes[sender] = SenderLane()
-        return lane
+        return lane.place()
 
-    async def _existing_or_raise(self, attempt: _Attempt, timeline: str, refusal: ServerRefused) -> PostResult:
+    async def _existing_or_raise(self, posting: _Posting, timeline: str, refusal: ServerRefused) -> PostResult:
         """Return the seq of a retry, to which later restrictions do not apply, or raise the refusal.
 
         Raises:
             StaleRead: The refusal was decided from outdated entities.
         """
-        attempt.fail()  # later messages of the sender wait until this one is refused or sent
-        existing = await self._store.timelines.find_existing(self._entry(attempt.outgoing, timeline, b""))
+        posting.place.fail()  # later messages of the sender wait until this one is refused or sent
+        existing = await self._store.timelines.find_existing(self._entry(posting.outgoing, timeline, b""))
         if existing is not None:
             return PostResult(existing.seq, existing.time)
         await self._entities.require_current()
-        attempt.mend()
         raise refusal
 
     async def _lookup(self, outgoing: OutgoingMessage, timeline: str) -> PostResult:
         """Return the seq of the sender's msg_id with any body, or seq 0 if no such message is stored or being stored."""
-        async with self._lane(outgoing.sender).turn(again=False):
-            asked = replace(self._entry(outgoing, timeline, b""), fingerprint=b"")
+        place = self._place(outgoing.sender)
+        try:
+            async with place:
+                asked = replace(self._entry(outgoing, timeline, b""), fingerprint=b"")
+        finally:
+            place.leave()
         existing = await self._store.timelines.find_existing(asked)
         return PostResult(existing.seq, existing.time) if existing is not None else PostResult(0, 0)
 

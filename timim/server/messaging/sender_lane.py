@@ -1,64 +1,137 @@
 """The order of one sender's messages at one node, also if some of them must be decided again.
 
-A message is submitted to the store without an await after its decision, so the first decided is the first stored. If the store
-reports that a message was decided from outdated entities, the messages that the same sender submitted behind it fail too, and
-later ones wait until all failed ones were submitted again, in their order.
+A message is submitted to the store without an await after its decision, and the store executes submissions in their order, so
+the first decided is the first stored. If the store reports that a message was decided from outdated entities, the later
+messages of the same sender that are in the store's queue fail with it. Each message is decided and submitted again only while
+no earlier one waits to be submitted again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-ABANDONED_S = 5.0  # far longer than another attempt takes
+from heapq import heappop, heappush
+from typing import Self
 
 
 class SenderLane:
-    """The lane of one sender.
-
-    Attributes:
-        generation: Number of failures; a message that was submitted in an earlier generation must not be stored.
-    """
+    """The lane of one sender: which messages were submitted, which failed, and which one may be decided next."""
 
     def __init__(self) -> None:
-        self.generation = 0
-        self._failed = 0  # messages that failed and were not submitted again
-        self._mended = asyncio.Event()
-        self._first_attempts = asyncio.Lock()
-        self._further_attempts = asyncio.Lock()
+        self._count = 0
+        self._submitted: dict[int, Place] = {}  # may fail; in the order of submission
+        self._failed: dict[int, Place] = {}  # must be submitted before all later messages
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []  # a heap of the places that wait for their turn
+        self._taken = False
 
-    def fail(self) -> None:
-        """Note that a message failed; `mend` is called for it later."""
-        self.generation += 1
-        self._failed += 1
-        self._mended.clear()
+    def place(self) -> Place:
+        """Return the place of the next message, behind all earlier ones."""
+        self._count += 1
+        return Place(self, self._count)
 
-    def mend(self) -> None:
-        """Note that a failed message was submitted again, or that it will not be."""
-        self._failed = max(0, self._failed - 1)
-        if not self._failed:
-            self._mended.set()
+    def is_blocked(self, place: Place) -> bool:
+        """Return True while an earlier message must be submitted first."""
+        return bool(self._failed) and min(self._failed) < place.number
+
+    async def take_turn(self, place: Place) -> None:
+        """Wait until no message is being decided and no earlier one waits; end the turn with `end_turn()`."""
+        if not self._taken and not self._waiting and not self.is_blocked(place):
+            self._taken = True
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heappush(self._waiting, (place.number, turn))
+        self._grant()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():  # the turn was granted just before
+                self.end_turn()
+            raise
+
+    def end_turn(self) -> None:
+        """Let the next message be decided."""
+        self._taken = False
+        self._grant()
+
+    def submit(self, place: Place) -> None:
+        """Note that a message was submitted to the store."""
+        self._failed.pop(place.number, None)
+        self._submitted[place.number] = place
+        self._grant()
+
+    def fail(self, place: Place) -> None:
+        """Note that a message must be decided again, as must the later ones that were submitted behind it."""
+        if place.number in self._failed:
+            return
+        for number in [number for number in self._submitted if number >= place.number]:
+            self._failed[number] = self._submitted.pop(number)
+        self._failed[place.number] = place
+
+    def leave(self, place: Place) -> None:
+        """Note that a message is stored, refused or given up."""
+        self._submitted.pop(place.number, None)
+        self._failed.pop(place.number, None)
+        self._grant()
+
+    def has_failed(self, place: Place) -> bool:
+        """Return True while a message waits to be submitted again."""
+        return place.number in self._failed
+
+    def _grant(self) -> None:
+        while self._waiting and not self._taken:
+            number, turn = self._waiting[0]
+            if turn.done():  # cancelled
+                heappop(self._waiting)
+            elif self._failed and min(self._failed) < number:
+                return
+            else:
+                heappop(self._waiting)
+                self._taken = True
+                turn.set_result(None)
+
+
+class Place:
+    """The place of one message in the lane of its sender. As a context manager, the turn in which the message is decided.
+
+    Attributes:
+        number: The position among the messages of the sender.
+    """
+
+    __slots__ = ("_lane", "_left", "number")
+
+    def __init__(self, lane: SenderLane, number: int) -> None:
+        self._lane = lane
+        self._left = False
+        self.number = number
+
+    async def __aenter__(self) -> Self:
+        """Wait for the turn of this message."""
+        await self._lane.take_turn(self)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """End the turn."""
+        self._lane.end_turn()
 
     @property
     def blocked(self) -> bool:
-        """True while failed messages have to be submitted before others."""
-        return self._failed > 0
+        """True while an earlier message must be submitted first."""
+        return self._lane.is_blocked(self)
 
-    async def wait_until_mended(self) -> None:
-        """Wait until no failed message has to be submitted first."""
-        try:
-            async with asyncio.timeout(ABANDONED_S):
-                while self._failed:
-                    await self._mended.wait()
-        except TimeoutError:  # the request of a failed message was cancelled, for example because the server stops
-            self._failed = 0
-            self._mended.set()
+    @property
+    def failed(self) -> bool:
+        """True if the store must not store the entry: the message must be decided again, or it was given up."""
+        return self._left or self._lane.has_failed(self)
 
-    @asynccontextmanager
-    async def turn(self, *, again: bool) -> AsyncIterator[None]:
-        """Let one message at a time be decided; a message that failed is decided before those that did not."""
-        async with self._further_attempts if again else self._first_attempts:
-            if not again:
-                await self.wait_until_mended()
-            yield
+    def submit(self) -> None:
+        """Note that the message was submitted to the store; nothing may be awaited since its decision."""
+        self._lane.submit(self)
+
+    def fail(self) -> None:
+        """Make later messages wait until this one is submitted again; without effect after `leave()`."""
+        if not self._left:
+            self._lane.fail(self)
+
+    def leave(self) -> None:
+        """Let later messages go on without this one; an entry that waits in the store's queue is not stored."""
+        self._left = True
+        self._lane.leave(self)

@@ -55,13 +55,16 @@ class MsgKey(NamedTuple):
     random: int
 
 
-class SendOrder(Protocol):
-    """The order of a sender's entries, which a failed check must not change."""
+class SendPlace(Protocol):
+    """The place of an entry among the entries of its sender."""
 
-    generation: int
+    @property
+    def failed(self) -> bool:
+        """True if this entry, or an earlier one of the sender, was not stored; the entry must not be stored either."""
+        ...
 
     def fail(self) -> None:
-        """Note that an entry was not stored; increases `generation`."""
+        """Note that the entry was not stored."""
         ...
 
 
@@ -80,8 +83,7 @@ class NewEntry(msgspec.Struct, frozen=True, gc=False):
     receipt: bool = False  # the sender requested read receipts
     mentions: tuple[str, ...] = ()  # user ids; "" mentions all members
     checks: tuple[VersionCheck, ...] = ()  # versions that must be current when the entry is stored
-    order: SendOrder | None = None  # of the sender's entries; an entry of an earlier `generation` is not stored
-    generation: int = 0
+    place: SendPlace | None = None  # among the sender's entries; None if their order does not matter
     audience: tuple[str, ...] = ()  # the only users who may see the entry, whose content is granted to them
 
     @property
@@ -92,7 +94,7 @@ class NewEntry(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_overtaken(self) -> bool:
         """True if an earlier entry of the sender failed after this one was submitted."""
-        return self.order is not None and self.generation != self.order.generation
+        return self.place is not None and self.place.failed
 
 
 class Appended(msgspec.Struct, frozen=True, gc=False):

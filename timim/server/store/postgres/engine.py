@@ -360,9 +360,9 @@ class PostgresStore(Store):
 
 
 def _failed(entry: NewEntry) -> StaleRead:
-    """Return the error of an entry that is not stored, after noting it in the order of its sender."""
-    if entry.order is not None:
-        entry.order.fail()
+    """Return the error of an entry that is not stored, after noting it in the lane of its sender."""
+    if entry.place is not None:
+        entry.place.fail()
     return StaleRead("another node changed an account or group that this entry depends on; decide again")
 
 
