@@ -156,13 +156,14 @@ class Connection:
             await asyncio.gather(task, return_exceptions=True)
         self._refuse(NotLoggedIn("the client is logged out"))
 
-    def _on_task_done(self, login: LoginAttempt, task: asyncio.Task[None]) -> None:
-        """End the calls that wait for the connection if its task failed with an unexpected exception."""
-        if task.cancelled() or (exc := task.exception()) is None:
-            if not login.first_login.done():
-                login.first_login.set_exception(self._over or NotLoggedIn("the client logged out during the login"))
-                login.first_login.exception()  # mark as retrieved: the login may have been cancelled
-            return
+    def _on_task_done(self, login: LoginAttempt, _task: asyncio.Task[None]) -> None:
+        """End a `start()` that still waits, because the task was cancelled."""
+        if not login.first_login.done():
+            login.first_login.set_exception(self._over or NotLoggedIn("the client logged out during the login"))
+            login.first_login.exception()  # mark as retrieved: the login may have been cancelled
+
+    def _on_fault(self, login: LoginAttempt, exc: Exception) -> None:
+        """End the login and the calls that wait for the connection, because its task failed with an unexpected exception."""
         self._link = None
         log.error("the connection of %s failed; log in again", self.user_id, exc_info=exc)
         error = self._over = ConnectionFailed(f"the connection failed by a fault of timim ({type(exc).__name__}); log in again")
@@ -263,6 +264,8 @@ class Connection:
                 login.listener.on_disconnected(self._over, True)
                 return
             raise
+        except Exception as exc:  # noqa: BLE001  reported; handled here, because callers can look before a done callback runs
+            self._on_fault(login, exc)
 
     def _expired(self, login: LoginAttempt, error: TimimError) -> TimimError:
         """Return the error that ends the login if no further attempt can succeed with its signature, otherwise `error`."""

@@ -210,6 +210,21 @@ async def test_a_send_raises_the_fault_that_ended_the_login(server: RunningServe
             assert await _texts(bob) == ["last", "waits too", "waits"]
 
 
+async def test_no_call_sees_a_login_that_ended_without_a_reason(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with asyncio.timeout(LIMIT_S), server.client("alice", reconnect_limit=0.05) as client:
+        connection = client.engine.connection
+
+        async def broken(*args: object) -> None:
+            raise ZeroDivisionError("a fault of timim")
+
+        monkeypatch.setattr(connection, "_connect_once", broken)
+        connection.cut()
+        while connection.running:  # noqa: ASYNC110  looks in each iteration of the event loop
+            await asyncio.sleep(0)
+        with pytest.raises(TimimError, match="a fault of timim"):
+            await connection.up()
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3, 5, 8, 13, 40])
 async def test_a_cancelled_login_leaves_nothing_locked(server: RunningServer, tmp_path: Path, turns: int) -> None:
     client = server.client("alice", data_dir=tmp_path)
