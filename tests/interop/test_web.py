@@ -204,9 +204,10 @@ async def test_the_web_client_comes_back_after_a_cut_and_misses_nothing(server: 
         await relay.cut()
         await bob.c2c("alice").send("meanwhile")
         relay.open.set()
+        await web.received(2)
         await web.until(lambda: "meanwhile" in str([e for e in web.events if e["event"] == "onConversationListUpdated"]))
         page = await web.do("messages", conversationID="C2Cbob")
-        assert [m["payload"]["text"] for m in page["messages"]] == ["before", "meanwhile"]
+        assert [m["payload"]["text"] for m in page["messages"]] == ["before", "meanwhile"], (page, web.events)
 
 
 class Relay:
