@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tests.support.lossy_bus  # noqa: F401  the same bus as in the test
 from timim.cli import main
-from timim.server.messaging.sender_lane import Place, SenderLane
+from timim.server.messaging.sender_lane import LanePlace, SenderLane
 
 
-def nothing(self: SenderLane, place: Place) -> None:
+def nothing(self: SenderLane, place: LanePlace) -> None:
     """Note no failure."""
 
 

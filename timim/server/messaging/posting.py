@@ -40,7 +40,7 @@ from ..store.base import (
 from .admission import MessageRules
 from .destinations import Destination, audience, resolve
 from .send_options import PLAIN, SendOptions
-from .sender_lane import Place, SenderLane
+from .sender_lane import LanePlace, SenderLane
 from .validation import OutgoingMessage
 
 ATTEMPTS_LIMIT = 20  # each further attempt means that another node has changed an entity since the one before
@@ -65,7 +65,7 @@ class _Posting:
         approved: The message as the back end approved it; None before.
     """
 
-    def __init__(self, outgoing: OutgoingMessage, media: tuple[MediaRef, ...], place: Place) -> None:
+    def __init__(self, outgoing: OutgoingMessage, media: tuple[MediaRef, ...], place: LanePlace) -> None:
         self.outgoing = outgoing
         self.media = media
         self.place = place
@@ -226,7 +226,7 @@ class MessagePoster:
             facts, outgoing.msg_body, outgoing.cloud_custom_data, group=bool(destination.group_id)
         )
 
-    def _place(self, sender: str) -> Place:
+    def _place(self, sender: str) -> LanePlace:
         """Return the next place in the lane that keeps one sender's messages in order while they are decided.
 
         Nothing is awaited between a decision in the lane and the store, so the messages get their seqs in order even if only

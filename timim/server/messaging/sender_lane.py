@@ -18,21 +18,21 @@ class SenderLane:
 
     def __init__(self) -> None:
         self._count = 0
-        self._submitted: dict[int, Place] = {}  # may fail; in the order of submission
-        self._failed: dict[int, Place] = {}  # must be submitted before all later messages
+        self._submitted: dict[int, LanePlace] = {}  # may fail; in the order of submission
+        self._failed: dict[int, LanePlace] = {}  # must be submitted before all later messages
         self._waiting: list[tuple[int, asyncio.Future[None]]] = []  # a heap of the places that wait for their turn
         self._taken = False
 
-    def place(self) -> Place:
+    def place(self) -> LanePlace:
         """Return the place of the next message, behind all earlier ones."""
         self._count += 1
-        return Place(self, self._count)
+        return LanePlace(self, self._count)
 
-    def is_blocked(self, place: Place) -> bool:
+    def is_blocked(self, place: LanePlace) -> bool:
         """Return True while an earlier message must be submitted first."""
         return bool(self._failed) and min(self._failed) < place.number
 
-    async def take_turn(self, place: Place) -> None:
+    async def take_turn(self, place: LanePlace) -> None:
         """Wait until no message is being decided and no earlier one waits; end the turn with `end_turn()`."""
         if not self._taken and not self._waiting and not self.is_blocked(place):
             self._taken = True
@@ -52,13 +52,13 @@ class SenderLane:
         self._taken = False
         self._grant()
 
-    def submit(self, place: Place) -> None:
+    def submit(self, place: LanePlace) -> None:
         """Note that a message was submitted to the store."""
         self._failed.pop(place.number, None)
         self._submitted[place.number] = place
         self._grant()
 
-    def fail(self, place: Place) -> None:
+    def fail(self, place: LanePlace) -> None:
         """Note that a message must be decided again, as must the later ones that were submitted behind it."""
         if place.number in self._failed:
             return
@@ -66,13 +66,13 @@ class SenderLane:
             self._failed[number] = self._submitted.pop(number)
         self._failed[place.number] = place
 
-    def leave(self, place: Place) -> None:
+    def leave(self, place: LanePlace) -> None:
         """Note that a message is stored, refused or given up."""
         self._submitted.pop(place.number, None)
         self._failed.pop(place.number, None)
         self._grant()
 
-    def has_failed(self, place: Place) -> bool:
+    def has_failed(self, place: LanePlace) -> bool:
         """Return True while a message waits to be submitted again."""
         return place.number in self._failed
 
@@ -89,7 +89,7 @@ class SenderLane:
                 turn.set_result(None)
 
 
-class Place:
+class LanePlace:
     """The place of one message in the lane of its sender. As a context manager, the turn in which the message is decided.
 
     Attributes:

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from timim.server.messaging.sender_lane import Place, SenderLane
+from timim.server.messaging.sender_lane import LanePlace, SenderLane
 
 MESSAGES = 60
 FAILURES = 0.15  # share of the executed entries that fail
@@ -23,10 +23,10 @@ class QueueStore:
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self._queue: list[tuple[int, Place, asyncio.Future[None]]] = []
+        self._queue: list[tuple[int, LanePlace, asyncio.Future[None]]] = []
         self.stored: list[int] = []
 
-    async def append(self, number: int, place: Place) -> None:
+    async def append(self, number: int, place: LanePlace) -> None:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queue.append((number, place, done))
         await done
@@ -101,7 +101,7 @@ async def test_cancelled_messages_hold_up_no_others(seed: int) -> None:
 class Impatient(SenderLane):
     """A lane in which failed messages do not wait for the earlier ones that failed."""
 
-    def is_blocked(self, place: Place) -> bool:
+    def is_blocked(self, place: LanePlace) -> bool:
         return super().is_blocked(place) and not self.has_failed(place)
 
 
