@@ -341,10 +341,41 @@ class StoreContract:
         kept = await store.conversations.change("bob", LINE, ConversationChange(pinned=400, draft="half"), time=400)
         kept = await store.conversations.change("bob", LINE, ConversationChange(muted=True), time=401)
         assert kept is not None
-        assert (kept.pinned, kept.muted, kept.draft) == (400, True, "half")
+        assert kept.applied
+        now = kept.conversation
+        assert (now.pinned, now.muted, now.draft) == (400, True, "half")
         assert [c.draft for c in await store.conversations.page("bob", 0, 10, since=401)] == ["half"]
         assert await store.conversations.muted("bob", [LINE, group]) == [True, False]
         assert await store.conversations.change("stranger", group, ConversationChange(pinned=1), time=1) is None
         assert (
             await store.conversations.change("bob", c2c_timeline("bob", "new"), ConversationChange(pinned=1), time=402)
         ) is not None
+
+    @pytest.mark.requirement("P06")
+    async def test_the_change_of_a_setting_that_was_made_last_is_kept(self, opens: Open) -> None:
+        store = await opens()
+        await store.timelines.append(NewEntry(LINE, "alice", MsgKey(1, 1), b"", b"{}", 100, ("alice", "bob")))
+        versions = []
+
+        async def change(draft: str, device: str, *, time: float, age_ms: int = 0) -> tuple[str, bool]:
+            wanted = ConversationChange(draft=draft, age_ms=age_ms, device=device)
+            found = await store.conversations.change("bob", LINE, wanted, time=time)
+            assert found is not None
+            versions.append(found.conversation.settings_version)
+            assert found.conversation.draft == (await store.conversations.page("bob", 0, 1))[0].draft
+            return found.conversation.draft, found.applied
+
+        assert await change("one", "phone", time=200.0) == ("one", True)
+        assert await change("older", "tablet", time=210.0, age_ms=10_001) == ("one", False)
+        assert await change("newer", "tablet", time=210.0, age_ms=9_999) == ("newer", True)
+        assert await change("delayed", "phone", time=210.0, age_ms=9_998) == ("delayed", True)
+        assert await change("of the same device", "phone", time=211.0, age_ms=60_000) == ("of the same device", True)
+        assert await change("unnamed", "", time=211.0, age_ms=1_000) == ("unnamed", True)
+        assert await change("also unnamed", "", time=211.0, age_ms=60_000) == ("unnamed", False)
+        assert await change("the clock was set back", "phone", time=100.0) == ("the clock was set back", True)
+        accepted = [version for n, version in enumerate(versions) if n not in (1, 6)]
+        assert accepted == sorted(set(accepted)), "each accepted change raises the version"
+        assert (versions[1], versions[6]) == (versions[0], versions[5])
+        pinned = await store.conversations.change("bob", LINE, ConversationChange(pinned=7, age_ms=300_000), time=300)
+        assert pinned is not None
+        assert pinned.applied, "another setting has its own time"

@@ -53,6 +53,7 @@ class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     pinned: int = msgspec.field(name="TimelinePinned", default=0)  # time of pinning
     muted: int = msgspec.field(name="TimelineMuted", default=0)
     draft: str = msgspec.field(name="TimelineDraft", default="")
+    settings_version: int = msgspec.field(name="TimelineSettingsVersion", default=0)  # of pinned, muted and draft
     # fields that Tencent's web client expects when TimelineMessages was not requested
     msg_seq: int = msgspec.field(name="MsgSeq", default=0)
     msg_random: int = msgspec.field(name="MsgRandom", default=0)

@@ -51,7 +51,10 @@ class GetMutedC2CReply(Reply):
 
 
 class SetConversationSettingsRequest(Body, kw_only=True):
-    """Settings to change (timim extension); absent ones do not change. `TimelinePinned` and `TimelineMuted` are 1 or 0."""
+    """Settings to change (timim extension); absent ones do not change. `TimelinePinned` and `TimelineMuted` are 1 or 0.
+
+    A change that is sent again has `TimelineAge`. It is not applied if another device has changed the setting later.
+    """
 
     peer: str = msgspec.field(name="Peer_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
@@ -59,14 +62,16 @@ class SetConversationSettingsRequest(Body, kw_only=True):
     pinned: int | msgspec.UnsetType = msgspec.field(name="TimelinePinned", default=msgspec.UNSET)
     muted: int | msgspec.UnsetType = msgspec.field(name="TimelineMuted", default=msgspec.UNSET)
     draft: str | msgspec.UnsetType = msgspec.field(name="TimelineDraft", default=msgspec.UNSET)
+    age_ms: int = msgspec.field(name="TimelineAge", default=0)  # milliseconds since the user made the change
 
 
 class SetConversationSettingsReply(Reply):
-    """The settings after the change. TimelinePinned is the server time of pinning."""
+    """The settings after the change. TimelinePinned is the server time of pinning; each change raises the version."""
 
     pinned: int = msgspec.field(name="TimelinePinned", default=0)
     muted: int = msgspec.field(name="TimelineMuted", default=0)
     draft: str = msgspec.field(name="TimelineDraft", default="")
+    version: int = msgspec.field(name="TimelineSettingsVersion", default=0)
 
 
 class ReadPosition(msgspec.Struct, kw_only=True, omit_defaults=True):

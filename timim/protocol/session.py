@@ -155,6 +155,7 @@ class ConversationSettingsNotice(msgspec.Struct, kw_only=True, omit_defaults=Tru
     pinned: int = msgspec.field(name="TimelinePinned", default=0)
     muted: int = msgspec.field(name="TimelineMuted", default=0)
     draft: str = msgspec.field(name="TimelineDraft", default="")
+    version: int = msgspec.field(name="TimelineSettingsVersion", default=0)  # each change raises it
 
 
 class KickNotice(msgspec.Struct, kw_only=True):

@@ -25,7 +25,7 @@ DRAFT_LIMIT_BYTES = 12 * 1024  # the limit of a message
 async def change(
     context: RequestContext, wanted: ConversationChange, *, peer: str = "", group_id: str = "", system: bool = False
 ) -> UserConversation:
-    """Change settings of a conversation, and notify the caller's other devices.
+    """Change settings of a conversation, and notify the caller's other devices. Return the settings after the change.
 
     Args:
         context: The request.
@@ -42,11 +42,20 @@ async def change(
         timeline = group_timeline(checked_group_id(group_id))
     else:
         timeline = system_timeline(context.user) if system else c2c_timeline(context.user, checked_user_id(peer))
-    now = await services.store.conversations.change(context.user, timeline, wanted, time=int(services.now()))
-    if now is None:
+    changed = await services.store.conversations.change(context.user, timeline, wanted, time=services.now())
+    if changed is None:
         raise NotAMember(f"{context.user!r} is not in group {group_id!r}")
+    now, applied = changed
+    if not applied:
+        return now
     notice = session.ConversationSettingsNotice(
-        peer=peer, group_id=group_id, system=int(system), pinned=now.pinned, muted=int(now.muted), draft=now.draft
+        peer=peer,
+        group_id=group_id,
+        system=int(system),
+        pinned=now.pinned,
+        muted=int(now.muted),
+        draft=now.draft,
+        version=now.settings_version,
     )
     plain = None
     if wanted.pinned is not None and not system:
@@ -69,9 +78,12 @@ async def set_marks(context: RequestContext, body: wire.SetConversationSettingsR
     draft = None if isinstance(body.draft, msgspec.UnsetType) else body.draft
     if draft is not None and (size := len(draft.encode())) > DRAFT_LIMIT_BYTES:
         raise InvalidArgument(f"TimelineDraft is {size} bytes long; the limit is {DRAFT_LIMIT_BYTES}", code=90001)
-    wanted = ConversationChange(pinned, muted, draft)
+    device = context.session.client.device if context.session else ""
+    wanted = ConversationChange(pinned, muted, draft, age_ms=max(0, body.age_ms), device=device)
     now = await change(context, wanted, peer=body.peer, group_id=body.group_id, system=bool(body.system))
-    return wire.SetConversationSettingsReply(pinned=now.pinned, muted=int(now.muted), draft=now.draft)
+    return wire.SetConversationSettingsReply(
+        pinned=now.pinned, muted=int(now.muted), draft=now.draft, version=now.settings_version
+    )
 
 
 @HANDLERS.serve(wire.PIN_CONVERSATIONS)

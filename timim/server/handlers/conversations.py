@@ -74,6 +74,7 @@ def _item(user: str, contact: UserConversation, unread: Unread) -> wire.Conversa
         pinned=contact.pinned,
         muted=int(contact.muted),
         draft=contact.draft,
+        settings_version=contact.settings_version,
     )
     if group:
         item.group_id = names[0]

@@ -16,6 +16,7 @@ from .delivery_cursors import DeliveryCursorStore
 from .device_slots import DeviceSlotStore
 from .entities import (
     Blob,
+    ChangedConversation,
     ConversationChange,
     Member,
     Read,
@@ -70,6 +71,7 @@ __all__ = [
     "Appended",
     "Blob",
     "Change",
+    "ChangedConversation",
     "ConversationChange",
     "MediaStore",
     "Member",

@@ -1,16 +1,18 @@
 """One user's state of a conversation in SQL: read seq, the peer's read seq, unread counts, pinned, muted, draft.
 
-Invariant: every change sets `read_time` of its row, so that a device that was offline gets the change at its next login.
+Invariant: every change sets `read_time` of its row, so that a device that was offline gets the change at its next login. Each
+change of pinned, muted or draft raises `settings_version`, so that a device never replaces a value by an older one.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
 
 from ...protocol.entries import MessageControl, decode_payload
 from . import receipts
-from .entities import UNREAD_LIMIT, ConversationChange, Read, Receipt, Unread, UserConversation
+from .entities import UNREAD_LIMIT, ChangedConversation, ConversationChange, Read, Receipt, Unread, UserConversation
 from .entries import ACTION, HIDDEN, MESSAGE, TARGETED, UNLISTED, StoredEntry
 from .operation import Execute, Operation, SqlEngine, first_row
 
@@ -60,10 +62,10 @@ class ConversationStore:
         """Return the time of the last entry that this user has read, or 0 if there is none."""
         return await self._engine.read(partial(read_time, user, timeline))
 
-    async def change(self, user: str, timeline: str, change_: ConversationChange, *, time: int) -> UserConversation | None:
-        """Change the pin, the mute or the draft of a conversation.
+    async def change(self, user: str, timeline: str, change_: ConversationChange, *, time: float) -> ChangedConversation | None:
+        """Change the pin, the mute or the draft of a conversation, unless another device has changed the setting later.
 
-        Return the new state without entries, or None if the user is not a member of that group.
+        Return the state after the change, or None if the user is not a member of that group.
         """
         return await self._engine.write(partial(change, user, timeline, change_, time))
 
@@ -79,20 +81,37 @@ class ConversationStore:
 def page(user: str, offset: int, limit: int, since: int) -> Operation[list[UserConversation]]:
     rows = yield Execute(
         "SELECT t.name, t.last_seq, t.last_time, c.read_seq, c.floor, t.floor, e.seq, e.time, e.tail, e.kind,"
-        " t.act_seq, c.peer_read_seq, c.pinned, c.muted, c.draft, t.id"
+        " t.act_seq, c.peer_read_seq, c.pinned, c.muted, c.draft, c.settings_version, t.id"
         " FROM contacts c JOIN timelines t ON t.id=c.timeline"
         f" LEFT JOIN entries e ON e.timeline=t.id AND e.seq={_LAST_MESSAGE}"
         " WHERE c.user_id=? AND (t.last_time>=? OR c.read_time>=?) ORDER BY t.last_time DESC, t.id DESC LIMIT ? OFFSET ?",
         (user, since, since, limit, offset),
     )
     found: list[UserConversation] = []
-    for name, last_seq, time, read, own, all, seq, at, tail, kind, acts, peer_read, pinned, muted, draft, number in rows:
+    for (
+        name,
+        last_seq,
+        time,
+        read,
+        own,
+        all,
+        seq,
+        at,
+        tail,
+        kind,
+        acts,
+        peer_read,
+        pinned,
+        muted,
+        draft,
+        version,
+        number,
+    ) in rows:
         last = StoredEntry(seq, at, tail, kind) if seq is not None else None
         if name.startswith("group\x1f") and last_seq > (seq or 0):
             last = (yield from _last_targeted(number, seq or 0, user)) or last
-        found.append(
-            UserConversation(name, last_seq, time, read, max(own, all), last, acts, peer_read, pinned, bool(muted), draft)
-        )
+        flags = (pinned, bool(muted), draft, version)
+        found.append(UserConversation(name, last_seq, time, read, max(own, all), last, acts, peer_read, *flags))
     return found
 
 
@@ -181,7 +200,7 @@ def set_read(user: str, timeline: str, seq: int, time: int) -> Operation[Read]:
     return Read(seq, (yield from _unread(user, timeline)), True, risen_receipts)
 
 
-def change(user: str, timeline: str, wanted: ConversationChange, time: int) -> Operation[UserConversation | None]:
+def change(user: str, timeline: str, wanted: ConversationChange, time: float) -> Operation[ChangedConversation | None]:
     """Change the pin, the mute or the draft. Return None if the user is not a member of that group."""
     if not timeline.startswith("group\x1f"):
         yield Execute("INSERT INTO timelines(name) VALUES(?) ON CONFLICT(name) DO NOTHING", (timeline,))
@@ -191,24 +210,45 @@ def change(user: str, timeline: str, wanted: ConversationChange, time: int) -> O
             (user, timeline),
         )
     row = yield from first_row(
-        "SELECT c.timeline, c.read_seq, c.floor, c.peer_read_seq, c.pinned, c.muted, c.draft FROM contacts c"
-        " JOIN timelines t ON t.id=c.timeline WHERE c.user_id=? AND t.name=?",
+        "UPDATE contacts SET settings_version=settings_version WHERE user_id=?"
+        " AND timeline=(SELECT id FROM timelines WHERE name=?)"
+        " RETURNING timeline, read_seq, floor, peer_read_seq, pinned, muted, draft, settings_version, settings_changed",
         user,
         timeline,
-    )
+    )  # an update, because it locks the row until the transaction ends
     if row is None:
         return None
-    number, read, floor, peer_read, pinned, muted, draft = row
-    pinned = wanted.pinned if wanted.pinned is not None else pinned
-    muted = int(wanted.muted) if wanted.muted is not None else muted
-    draft = wanted.draft if wanted.draft is not None else draft
+    number, read, floor, peer_read, *values, version, packed = row
+    settings: dict[str, int | str] = dict(zip(("pinned", "muted", "draft"), values, strict=True))
+    changed: dict[str, tuple[int, str]] = json.loads(packed)
+    made_ms = int(time * 1000) - wanted.age_ms
+    applied = {name: value for name, value in _settings_of(wanted).items() if _is_last(changed.get(name), wanted, made_ms)}
+    if applied:
+        settings |= applied
+        changed |= dict.fromkeys(applied, (made_ms, wanted.device))
+        version += 1
+        sets = "".join(f"{name}=?, " for name in applied)
+        yield Execute(
+            f"UPDATE contacts SET {sets}settings_version=?, settings_changed=?, read_time=? WHERE user_id=? AND timeline=?",
+            (*applied.values(), version, json.dumps(changed), int(time), user, number),
+        )
+    pinned, muted, draft = int(settings["pinned"]), bool(settings["muted"]), str(settings["draft"])
+    now = UserConversation(timeline, 0, 0, read, floor, None, 0, peer_read, pinned, muted, draft, version)
+    return ChangedConversation(now, bool(applied))
+
+
+def _settings_of(wanted: ConversationChange) -> dict[str, int | str]:
+    """Return the columns that a change sets, with their new values."""
     columns = {"pinned": wanted.pinned, "muted": wanted.muted, "draft": wanted.draft}
-    changed = {name: value if isinstance(value, str) else int(value) for name, value in columns.items() if value is not None}
-    sets = "".join(f"{name}=?, " for name in changed)
-    yield Execute(
-        f"UPDATE contacts SET {sets}read_time=? WHERE user_id=? AND timeline=?", (*changed.values(), time, user, number)
-    )
-    return UserConversation(timeline, 0, 0, read, floor, None, 0, peer_read, pinned, bool(muted), draft)
+    return {name: value if isinstance(value, str) else int(value) for name, value in columns.items() if value is not None}
+
+
+def _is_last(before: tuple[int, str] | None, wanted: ConversationChange, made_ms: int) -> bool:
+    """Return True unless another device has made a later change of the setting."""
+    if before is None or not wanted.age_ms:
+        return True
+    time_ms, device = before
+    return made_ms >= time_ms or (device != "" and device == wanted.device)
 
 
 def muted(user: str, timelines: Sequence[str]) -> Operation[list[bool]]:

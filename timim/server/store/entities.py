@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .entries import StoredEntry
 
@@ -164,7 +165,8 @@ class UserConversation:
 
     `floor` is the first seq that this user may see. `last` is the last message; actions do not count. `action_seq` is
     the seq of the last action. `peer_read_seq` is the last seq that the peer of a C2C conversation has read. `pinned` is
-    the time at which the user pinned the conversation, or 0 if it is not pinned.
+    the time at which the user pinned the conversation, or 0 if it is not pinned. `settings_version` increases with each change
+    of `pinned`, `muted` and `draft`.
     """
 
     timeline: str
@@ -178,15 +180,33 @@ class UserConversation:
     pinned: int = 0
     muted: bool = False
     draft: str = ""
+    settings_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationChange:
-    """New settings of a conversation; None leaves a setting unchanged. `pinned` is the time of pinning, 0 unpins."""
+    """New settings of a conversation; None leaves a setting unchanged.
+
+    Attributes:
+        pinned: The time of pinning; 0 unpins.
+        muted: True mutes the conversation.
+        draft: The draft; "" removes it.
+        age_ms: Milliseconds since the user made the change; 0 for one that the user is making now.
+        device: The device that made the change; "" if it is unknown.
+    """
 
     pinned: int | None = None
     muted: bool | None = None
     draft: str | None = None
+    age_ms: int = 0
+    device: str = ""
+
+
+class ChangedConversation(NamedTuple):
+    """A conversation after a change, without entries. `applied` is False if a later change of another device was kept."""
+
+    conversation: UserConversation
+    applied: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,8 +131,8 @@ def _json_fields(group: StoredGroup) -> str:
 
 
 def _timeline(group_id: str) -> Operation[Row]:
-    """Select the row id of a group's timeline, and its last seq."""
-    row = yield from first_row("SELECT id, last_seq FROM timelines WHERE name=?", f"group\x1f{group_id}")
+    """Select the row id of a group's timeline, its last seq, and the highest settings version of a former member."""
+    row = yield from first_row("SELECT id, last_seq, settings_version FROM timelines WHERE name=?", f"group\x1f{group_id}")
     assert row is not None
     return row
 
@@ -150,7 +150,7 @@ def _create(group: StoredGroup) -> Operation[None]:
 
 
 def _add(group_id: str, members: Mapping[str, Member], *, from_now: bool) -> Operation[None]:
-    timeline, last_seq = yield from _timeline(group_id)
+    timeline, last_seq, version = yield from _timeline(group_id)
     row = yield from first_row("SELECT coalesce(max(position), -1) + 1 FROM members WHERE group_id=?", group_id)
     assert row is not None
     rows = [(user, member, last_seq + 1 if from_now else member.floor) for user, member in members.items()]
@@ -164,14 +164,19 @@ def _add(group_id: str, members: Mapping[str, Member], *, from_now: bool) -> Ope
     )
     # messages from before the members joined do not count as unread
     yield ExecuteMany(
-        "INSERT INTO contacts(user_id, timeline, read_seq, floor) VALUES(?,?,?,?)"
+        "INSERT INTO contacts(user_id, timeline, read_seq, floor, settings_version) VALUES(?,?,?,?,?)"
         " ON CONFLICT(user_id, timeline) DO UPDATE SET read_seq=excluded.read_seq, floor=excluded.floor",
-        [(user, timeline, last_seq, floor) for user, _, floor in rows],
+        [(user, timeline, last_seq, floor, version + 1) for user, _, floor in rows],
     )
 
 
 def _remove(group_id: str, users: Iterable[str]) -> Operation[None]:
-    timeline, _ = yield from _timeline(group_id)
+    timeline, _, _ = yield from _timeline(group_id)
     gone = list(users)
     yield ExecuteMany("DELETE FROM members WHERE group_id=? AND user_id=?", [(group_id, user) for user in gone])
+    own = "(SELECT settings_version FROM contacts WHERE user_id=? AND timeline=?)"
+    yield ExecuteMany(
+        f"UPDATE timelines SET settings_version={own} WHERE id=? AND settings_version<{own}",
+        [(user, timeline, timeline, user, timeline) for user in gone],
+    )
     yield ExecuteMany("DELETE FROM contacts WHERE user_id=? AND timeline=?", [(user, timeline) for user in gone])

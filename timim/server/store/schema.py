@@ -104,7 +104,16 @@ CREATE TABLE places(user_id TEXT NOT NULL, place TEXT NOT NULL, device TEXT NOT 
   PRIMARY KEY(user_id, place)) WITHOUT ROWID;
 """
 
-STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8)
+# `settings_version` increases with each change of pinned, muted and draft. `settings_changed` maps the name of a setting to the
+# time of its last change in milliseconds and the device that made it, as JSON. That of a timeline is the highest version of a
+# deleted contact: the version of a user who joins the group again is above it.
+_SCHEMA_9 = """
+ALTER TABLE contacts ADD COLUMN settings_version INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE contacts ADD COLUMN settings_changed TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE timelines ADD COLUMN settings_version INTEGER NOT NULL DEFAULT 0;
+"""
+
+STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8, _SCHEMA_9)
 VERSION = len(STEPS)
 
 
