@@ -100,6 +100,7 @@ from .events import (
     ReactionsChanged,
     ReadReceipt,
     RelationChanged,
+    SettingRefused,
     SignatureExpiring,
     StoreReplaced,
     TypingChanged,
@@ -108,7 +109,7 @@ from .friends import Friend, FriendApplication, Friends
 from .group_types import GroupInfo, GroupMember, GroupType, JoinOption, MemberRole
 from .groups import Group, Groups, MemberList
 from .history import AsOf, HistoryCoverage, Page
-from .ids import ConversationKey, ConversationType
+from .ids import ConversationKey, ConversationSetting, ConversationType
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority, QuotedMessage, Reader, SenderMember, SenderProfile
 from .profiles import AllowType, OwnProfile, Profile, Profiles
 from .progress import ProgressBar
@@ -138,6 +139,7 @@ __all__ = [
     "ConversationChanged",
     "ConversationKey",
     "ConversationList",
+    "ConversationSetting",
     "ConversationSyncFailed",
     "ConversationType",
     "Coverage",
@@ -231,6 +233,7 @@ __all__ = [
     "SenderProfile",
     "ServerFault",
     "ServerRefused",
+    "SettingRefused",
     "SignatureExpired",
     "SignatureExpiring",
     "Snippet",

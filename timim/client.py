@@ -380,16 +380,17 @@ class Client:
     async def mark_all_read(self) -> None:
         """Mark all messages that this device knows of as read, in every conversation and on all devices.
 
+        The changes are stored on this device and sent as by `Conversation.mark_read`.
+
         Raises:
-            NetworkError: The server did not answer; call again.
-            NotLoggedIn: The client is not logged in.
-            ServerRefused: The server refused the request.
-            StorageError: The local store failed.
+            NotLoggedIn: The client is not open.
+            ServerRefused: The server refused the change of one conversation, whose messages are unread again.
+            StorageError: The local store failed; nothing has changed.
         """
         rows = [row for row in await self._opened().store.conversations.all() if row.listed]
         last = [(row.key, row.newest_seq) for row in rows]
         unread = [(key, seq) for (key, seq), row in zip(last, rows, strict=True) if seq > row.read_seq]
-        await self._engine.settings.mark_read(unread)
+        await self._engine.changes.mark_read(unread)
 
     def _opened(self) -> Engine:
         """Return the engine of an open client.

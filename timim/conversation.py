@@ -222,56 +222,62 @@ class Conversation(ConversationHistory):
     async def mark_read(self, upto: Message | None = None) -> None:
         """Mark all messages, or the messages up to `upto`, as read on all devices; the peer gets a ReadReceipt.
 
+        The change is stored on this device and sent as by `set_draft`. The highest position of all devices counts.
+
         Raises:
             InvalidArgument: `upto` is of another conversation, or the server has not numbered it.
-            NetworkError: The server did not answer; call again.
-            NotLoggedIn: The client is not logged in.
-            ServerRefused: The server refused the request, as with NotAMember.
-            StorageError: The local store failed.
+            NotLoggedIn: The client is not open.
+            ServerRefused: The server refused the change, as with NotAMember; the messages are unread again.
+            StorageError: The local store failed; nothing has changed.
         """
         engine = self._opened()
         row = await engine.store.conversations.get(self.key)
         newest = row.newest_seq if row is not None else 0
         seq = seq_in(self.key, upto) if upto is not None else newest
         if seq:
-            await engine.settings.mark_read([(self.key, seq)])
+            await engine.changes.mark_read([(self.key, seq)])
 
     async def set_pinned(self, pinned: bool) -> None:
         """Pin the conversation above the others in the list, or unpin it, on all devices.
 
+        The change is stored on this device and sent as by `set_draft`.
+
         Raises:
-            InvalidArgument: 4096 requests wait for replies already.
-            NetworkError: The server did not answer; nothing has changed.
-            NotLoggedIn: The client is not logged in.
-            ServerRefused: The server refused the request, as with NotAMember.
-            StorageError: The local store failed.
+            InvalidArgument: The client belongs to another event loop.
+            NotLoggedIn: The client is not open.
+            ServerRefused: The server refused the change, as with NotAMember; the conversation is as before.
+            StorageError: The local store failed; nothing has changed.
         """
-        await self._opened().settings.set_flags(self.key, pinned=pinned)
+        await self._opened().changes.set_pinned(self.key, pinned)
 
     async def set_muted(self, muted: bool) -> None:
         """Mute or unmute the conversation on all devices; see `muted`.
 
+        The change is stored on this device and sent as by `set_draft`.
+
         Raises:
-            InvalidArgument: 4096 requests wait for replies already.
-            NetworkError: The server did not answer; nothing has changed.
-            NotLoggedIn: The client is not logged in.
-            ServerRefused: The server refused the request, as with NotAMember.
-            StorageError: The local store failed.
+            InvalidArgument: The client belongs to another event loop.
+            NotLoggedIn: The client is not open.
+            ServerRefused: The server refused the change, as with NotAMember; the conversation is as before.
+            StorageError: The local store failed; nothing has changed.
         """
-        await self._opened().settings.set_flags(self.key, muted=muted)
+        await self._opened().changes.set_muted(self.key, muted)
 
     async def set_draft(self, text: Text) -> None:
         """Store a draft on this device at once, and on other devices when there is a connection; "" removes the draft.
 
-        The last write of all devices wins.
+        Returns when the server has the draft. If there is no connection, or if it is lost or the server does not answer,
+        returns too: the draft is sent again, at the latest before the next `login()` or reconnect is complete, also by a later
+        process. Of the changes of several devices the one that was made last wins. Cancelling stops the waiting only.
 
         Raises:
             InvalidArgument: The text is over 12 KB.
             NotLoggedIn: The client is not open.
-            ServerRefused: The server refused the draft, as with NotAMember; the draft is stored on this device.
-            StorageError: The local store failed.
+            ServerRefused: The server refused the draft, as with NotAMember; the draft is as before. If no call waits for the
+                answer, SettingRefused is delivered instead.
+            StorageError: The local store failed; nothing has changed.
         """
-        await self._opened().settings.set_draft(self.key, text)
+        await self._opened().changes.set_draft(self.key, text)
 
     def wait_for(self, predicate: Callable[[Message], bool], *, timeout: Seconds | None = None) -> asyncio.Future[Message]:
         """Return a future of the next new message in this conversation that satisfies `predicate`.

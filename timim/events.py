@@ -12,7 +12,7 @@ from pathlib import Path
 from .elem_base import RelationType
 from .elems import GroupNoticeElem, GroupTipElem, RelationElem
 from .errors import TimimError
-from .ids import SERVER_MSG_ID, ConversationKey, ConversationType
+from .ids import SERVER_MSG_ID, ConversationKey, ConversationSetting, ConversationType
 from .message import Message
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "ReactionsChanged",
     "ReadReceipt",
     "RelationChanged",
+    "SettingRefused",
     "SignatureExpiring",
     "StoreReplaced",
     "TypingChanged",
@@ -242,6 +243,18 @@ class ConversationChanged(ClientEvent):
     pinned: bool
     muted: bool
     draft: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRefused(ClientEvent):
+    """Refusal of a change of a conversation that no call waits for, such as one that was made without a connection.
+
+    The conversation has the server's value of the setting again. `error` is the reason, as NotAMember.
+    """
+
+    conversation: ConversationKey
+    setting: ConversationSetting
+    error: TimimError
 
 
 def is_group_tip(message: Message) -> bool:

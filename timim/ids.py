@@ -21,6 +21,7 @@ __all__ = [
     "SERVER_MSG_ID",
     "SYSTEM_PEER",
     "ConversationKey",
+    "ConversationSetting",
     "ConversationType",
     "GroupId",
     "MsgId",
@@ -49,6 +50,15 @@ class ConversationType(enum.IntEnum):
     C2C = 1
     GROUP = 2
     SYSTEM = 3
+
+
+class ConversationSetting(enum.Enum):
+    """Setting of a conversation that all devices of an account share."""
+
+    PINNED = "pinned"
+    MUTED = "muted"
+    DRAFT = "draft"
+    READ = "read"
 
 
 class ConversationKey(NamedTuple):

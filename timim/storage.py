@@ -15,6 +15,7 @@ from .local_store.file import StoreFile
 from .local_store.message_actions import IncomingAction
 from .local_store.messages import ANY_SEQ, MessageTable
 from .local_store.meta import MetaTable
+from .local_store.pending_changes import PendingChange, PendingChangeTable
 from .local_store.types import (
     Ack,
     AckResult,
@@ -31,7 +32,7 @@ from .local_store.types import (
     RowPosition,
     SearchRows,
 )
-from .local_store.unread import NO_LAST, NO_UNREAD, ServerUnreadCount, UnreadCounts
+from .local_store.unread import NO_LAST, NO_UNREAD, ServerUnreadCount, UnreadCounts, UnreadState
 
 __all__ = [
     "ANY_SEQ",
@@ -49,12 +50,14 @@ __all__ = [
     "LocalStore",
     "MessageBinder",
     "MessageRow",
+    "PendingChange",
     "PlainBinder",
     "Removal",
     "RowPosition",
     "SearchRows",
     "ServerUnreadCount",
     "UnreadCounts",
+    "UnreadState",
 ]
 
 
@@ -64,6 +67,7 @@ class LocalStore:
     Attributes:
         messages: The messages.
         conversations: The conversations, with their history coverage.
+        changes: Changes of conversations that the server has not accepted yet.
         meta: Named values, and the epoch of the server.
     """
 
@@ -77,6 +81,7 @@ class LocalStore:
         self._file = StoreFile(path)
         self.messages: MessageTable = MessageTable(self._file, binder or PlainBinder())
         self.conversations: ConversationTable = ConversationTable(self._file)
+        self.changes: PendingChangeTable = PendingChangeTable(self._file)
         self.meta: MetaTable = MetaTable(self._file)
 
     @property

@@ -1,7 +1,7 @@
 """Conversation settings that all devices share: read positions, receipts, pins, mutes, drafts.
 
-Invariant: a change is reported to handlers once, when the local store reports it as new. A draft is stored locally first,
-and sent to the server when there is a connection. If two devices write a draft, the last write wins.
+Invariant: a change is reported to handlers once, when the local store reports it as new. `PendingChanges` decides when the
+changes of this device are sent.
 """
 
 from __future__ import annotations
@@ -9,26 +9,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
-from msgspec import UNSET
-
-from ..errors import InvalidArgument, NetworkError, NotLoggedIn, RequestTimeout, ServerRefused
-from ..events import ConversationChanged, ReadReceipt
-from ..ids import ConversationKey, ConversationType
+from ..errors import RequestTimeout, ServerRefused, TimimError
+from ..events import ConversationChanged, ReadReceipt, SettingRefused
+from ..ids import ConversationKey, ConversationSetting, ConversationType
 from ..protocol import conversation_settings as wire
 from ..protocol import session
 from ..protocol.conversation_list import ReceiptNotice
 from ..protocol.messages import Address
-from ..storage import ConversationFlags, LocalStore, ServerUnreadCount
+from ..storage import ConversationFlags, LocalStore, PendingChange, ServerUnreadCount
 from ..transport.connection import Connection
 from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
 
 log = logging.getLogger(__name__)
-READS_AT_ONCE = 500
 
 
 class ConversationSettings:
-    """Sends this user's read positions, pins, mutes and drafts, and applies those of other devices and users."""
+    """Sends changes of this device, and applies those of other devices and users."""
 
     def __init__(
         self, store: LocalStore, connection: Connection, conversations: ConversationIndex, dispatcher: Dispatcher
@@ -38,71 +35,51 @@ class ConversationSettings:
         self._conversations = conversations
         self._dispatcher = dispatcher
 
-    async def mark_read(self, reads: Sequence[tuple[ConversationKey, int]]) -> None:
-        """Mark conversations as read up to the given seqs.
+    async def send_flag(self, change: PendingChange, *, age_ms: int) -> None:
+        """Send a pending change of a flag or of the draft, and store the server's flags.
+
+        If another device has changed the setting later, the server keeps that change, and ConversationChanged is delivered.
 
         Raises:
-            NetworkError: The server cannot be reached.
+            ServerRefused, InvalidArgument: The server refuses the change.
+            NetworkError: The server cannot be reached, or did not answer.
             NotLoggedIn: The client is logged out.
-            NotAMember: The account is not a member of one of the groups.
+            StorageError: The local store failed.
         """
-        self._store.check_open()
-        for at in range(0, len(reads), READS_AT_ONCE):
-            some = reads[at : at + READS_AT_ONCE]
-            items = [_read_item(Address.of(key), seq) for key, seq in some]
-            reply = await self._connection.call(wire.READ_CONVERSATIONS, wire.ReadConversationsRequest(items=items))
-            for (key, _), state in zip(some, reply.states, strict=True):
-                count = ServerUnreadCount(state.unread, state.mentioned, state.unread_seq, state.read_seq)
-                await self._set_read(key, state.read_seq, count)
-
-    async def set_flags(self, key: ConversationKey, *, pinned: bool | None = None, muted: bool | None = None) -> None:
-        """Pin or mute a conversation on all devices; None leaves a flag unchanged.
-
-        Raises:
-            NetworkError: The server cannot be reached.
-            NotLoggedIn: The client is logged out.
-            NotAMember: The account is not a member of the group.
-        """
-        body = _settings_body(key)
-        body.pinned = UNSET if pinned is None else int(pinned)
-        body.muted = UNSET if muted is None else int(muted)
-        self._store.check_open()
+        body = _settings_body(change)
+        body.age_ms = age_ms
         reply = await self._connection.call(wire.SET_CONVERSATION_SETTINGS, body)
-        flags, _ = await self._store.conversations.set_flags(
-            key, ConversationFlags(reply.pinned, bool(reply.muted), reply.draft)
-        )
-        self._conversations.apply_flags(key, flags)
+        flags = ConversationFlags(reply.pinned, bool(reply.muted), reply.draft, reply.version)
+        before, now = await self._store.changes.accept_flag(change, flags)
+        if (bool(before.pinned), before.muted, before.draft) == (bool(now.pinned), now.muted, now.draft):
+            self._conversations.apply_flags(change.key, now)
+        else:
+            self._deliver(ConversationChanged(change.key, bool(now.pinned), now.muted, now.draft))
 
-    async def set_draft(self, key: ConversationKey, draft: str) -> None:
-        """Store a draft, and send it now or, if the server cannot be reached, after the next login.
+    async def send_reads(self, changes: Sequence[PendingChange]) -> None:
+        """Send up to 500 pending read seqs in one request, and store the server's. Raises as `send_flag`."""
+        items = [_read_item(change) for change in changes]
+        reply = await self._connection.call(wire.READ_CONVERSATIONS, wire.ReadConversationsRequest(items=items))
+        counts = [ServerUnreadCount(one.unread, one.mentioned, one.unread_seq, one.read_seq) for one in reply.states]
+        accepted = list(zip(changes, counts, strict=True))
+        inexact: list[ConversationKey] = []
+        for (change, count), unread in zip(accepted, await self._store.changes.accept_reads(accepted), strict=True):
+            self._conversations.apply_read(change.key, count.after, unread.counts)
+            if not unread.exact:
+                inexact.append(change.key)
+        await self.count_unread(inexact)
 
-        Raises:
-            StorageError: The draft cannot be stored.
-            ServerRefused: The server refuses the draft, which stays on this device.
-        """
-        await self._store.conversations.set_draft(key, draft, unsent=True)
-        self._conversations.get(key).draft = draft
-        try:
-            await self._send_draft(key, draft)
-        except (NetworkError, NotLoggedIn):
-            pass  # `send_drafts` sends it after the next login
+    async def take_back(self, change: PendingChange) -> None:
+        """Show the server's value again, because the server refused a change. Raises StorageError."""
+        if change.setting is ConversationSetting.READ:
+            read_seq, unread = await self._store.changes.refuse_read(change)
+            self._conversations.apply_unread(change.key, read_seq, unread.counts)
+        else:
+            self._conversations.apply_flags(change.key, await self._store.changes.refuse_flag(change))
 
-    async def send_drafts(self) -> None:
-        """Send the drafts that were written without a connection; those that cannot be sent wait for the next login."""
-        for key, draft in await self._store.conversations.unsent_drafts():
-            try:
-                await self._send_draft(key, draft)
-            except (ServerRefused, InvalidArgument) as exc:
-                log.warning("the server refused the draft of %s, which stays on this device: %s", key, exc)
-            except (NetworkError, NotLoggedIn) as exc:
-                log.debug("sending the draft of %s failed; the next login sends it again: %s", key, exc)
-                return
-
-    async def _send_draft(self, key: ConversationKey, draft: str) -> None:
-        body = _settings_body(key)
-        body.draft = draft
-        await self._connection.call(wire.SET_CONVERSATION_SETTINGS, body)
-        await self._store.conversations.mark_draft_sent(key, draft)
+    def on_refused(self, change: PendingChange, error: TimimError) -> None:
+        """Deliver the refusal of a change that no call waits for."""
+        self._dispatcher.deliver_event(SettingRefused(change.key, change.setting, error))
 
     async def apply_read_notice(self, notice: session.ReadNotice) -> None:
         """Apply a read position that another device of this account set."""
@@ -123,10 +100,10 @@ class ConversationSettings:
     async def apply_settings_notice(self, notice: session.ConversationSettingsNotice) -> None:
         """Apply flags and a draft that another device of this account set."""
         key = Address(notice.peer, notice.group_id, notice.system).key
-        flags = ConversationFlags(notice.pinned, bool(notice.muted), notice.draft)
-        flags, changed = await self._store.conversations.set_flags(key, flags)
-        if changed:
-            self._deliver(ConversationChanged(key, bool(flags.pinned), flags.muted, flags.draft))
+        flags = ConversationFlags(notice.pinned, bool(notice.muted), notice.draft, notice.version)
+        before, now = await self._store.conversations.set_flags(key, flags)
+        if now != before:
+            self._deliver(ConversationChanged(key, bool(now.pinned), now.muted, now.draft))
 
     def _deliver(self, event: ReadReceipt | ConversationChanged) -> None:
         self._conversations.apply_event(event)
@@ -162,10 +139,21 @@ class ConversationSettings:
             self._conversations.get(key).set_unread(await self._store.conversations.set_unread(key, count))
 
 
-def _read_item(address: Address, seq: int) -> wire.ReadPosition:
-    return wire.ReadPosition(peer=address.peer, group_id=address.group_id, system=address.system, read_seq=seq)
+def _read_item(change: PendingChange) -> wire.ReadPosition:
+    address = Address.of(change.key)
+    return wire.ReadPosition(peer=address.peer, group_id=address.group_id, system=address.system, read_seq=int(change.value))
 
 
-def _settings_body(key: ConversationKey) -> wire.SetConversationSettingsRequest:
-    address = Address.of(key)
-    return wire.SetConversationSettingsRequest(peer=address.peer, group_id=address.group_id, system=address.system)
+def _settings_body(change: PendingChange) -> wire.SetConversationSettingsRequest:
+    address, value = Address.of(change.key), change.value
+    body = wire.SetConversationSettingsRequest(peer=address.peer, group_id=address.group_id, system=address.system)
+    match change.setting:
+        case ConversationSetting.PINNED:
+            body.pinned = int(bool(value))
+        case ConversationSetting.MUTED:
+            body.muted = int(value)
+        case ConversationSetting.DRAFT:
+            body.draft = str(value)
+        case _:
+            raise AssertionError(f"{change.setting} is no flag")
+    return body

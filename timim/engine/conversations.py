@@ -176,6 +176,12 @@ class ConversationIndex:
         state.set_unread(unread)
         state.recent.mark_read(seq)
 
+    def apply_unread(self, key: ConversationKey, read_seq: int, unread: UnreadCounts) -> None:
+        """Set this account's read position back, because the server refused a higher one."""
+        state = self.get(key)
+        state.set_unread(unread)
+        state.recent.mark_unread(read_seq)
+
     def apply_flags(self, key: ConversationKey, flags: ConversationFlags) -> None:
         """Apply new values of pin, mute and draft; pinning moves the conversation in the list."""
         state = self.get(key)

@@ -32,6 +32,7 @@ from .ingest import Ingest
 from .message_actions import MessageActions
 from .online_messages import OnlineMessages
 from .outbox import Outbox
+from .pending_changes import PendingChanges
 from .push_router import PushRouter
 from .search import Search
 from .session import ClientSession
@@ -67,9 +68,10 @@ class Engine:
         self.settings: ConversationSettings = ConversationSettings(
             self.store, self.connection, self.conversations, self.dispatcher
         )
+        self.changes: PendingChanges = PendingChanges(config, self.store, self.connection, self.conversations, self.settings)
         ingest = Ingest(self.store, self.conversations, self.profiles, self.dispatcher)
         hasty = Fetcher(self.connection, timeout_s=config.timeout_s * PATIENCE)  # one conversation must not delay the others
-        sync = Sync(config, self.store, hasty, ingest, self.settings, self.conversations, self.dispatcher)
+        sync = Sync(config, self.store, hasty, ingest, self.changes, self.conversations, self.dispatcher)
         self.inbox: Inbox = Inbox(config, self.store, hasty, sync, ingest, self.dispatcher, self.binder)
         self.outbox: Outbox = Outbox(
             self.store,
@@ -151,7 +153,6 @@ class Engine:
                 await self.outbox.resume()
             else:
                 await self.outbox.resolve(self.history)
-            self.session.spawn(self.settings.send_drafts(), "timim drafts")
         except BaseException:
             await self._logout()
             raise
@@ -167,6 +168,7 @@ class Engine:
         await self.connection.stop()
         await self.outbox.close()
         await self.session.cancel_tasks()
+        await self.changes.close()
         await self.dispatcher.drain()
 
     async def close(self) -> None:

@@ -93,6 +93,11 @@ class RecentMessages:
         for one in self._messages:
             one.is_read = one.is_read or 0 < one.seq <= seq
 
+    def mark_unread(self, read_seq: int) -> None:
+        """Mark the messages of others above `read_seq` as unread by this account."""
+        for one in self._messages:
+            one.is_read = one.is_read and (one.is_self or one.seq <= read_seq)
+
     def mark_read_by_peer(self, seq: int) -> None:
         """Mark this account's own messages up to `seq` as read by the peer."""
         for one in self._messages:

@@ -19,12 +19,12 @@ from ..protocol.entries import Entry
 from ..storage import ConversationFlags, IngestBatch, LocalStore, ServerUnreadCount
 from ..util.tasks import gather_cancelling
 from .config import ClientConfig
-from .conversation_settings import ConversationSettings
 from .conversations import ConversationIndex
 from .decoding import decode_message, partition
 from .dispatcher import Dispatcher
 from .fetcher import ConversationChanges, Fetcher, key_of
 from .ingest import Ingest
+from .pending_changes import PendingChanges
 from .push_queue import PushQueue
 from .sync_failures import LIST, SyncFailure, SyncFailures, concerns_one_conversation
 
@@ -44,7 +44,7 @@ class Sync:
         store: LocalStore,
         fetcher: Fetcher,
         ingest: Ingest,
-        settings: ConversationSettings,
+        changes: PendingChanges,
         conversations: ConversationIndex,
         dispatcher: Dispatcher,
     ) -> None:
@@ -55,7 +55,7 @@ class Sync:
         self._store = store
         self._fetcher = fetcher
         self._ingest = ingest
-        self._settings = settings
+        self._changes = changes
         self._conversations = conversations
         self._dispatcher = dispatcher
         self._new_here = True  # this device was never synced
@@ -70,7 +70,7 @@ class Sync:
         return int(await self._store.meta.get(self._cursor, "0"))
 
     async def run(self, epoch: str, pushes: PushQueue) -> None:
-        """Fetch and deliver the changes since the last sync.
+        """Send the pending changes of this device; then fetch and deliver the changes since the last sync.
 
         If the server has another history, coverage and queued `pushes` are dropped first. After an error, the next call
         continues. A conversation that fails by itself is left to `retry_failed`, and the others are synced.
@@ -83,6 +83,7 @@ class Sync:
         """
         if epoch and await self._store.meta.enter_epoch(epoch):
             self._forget_history(epoch, pushes)
+        await self._changes.send_all(limit_s=self._patience_s)
         since = await self.since()
         changed, known = await self._changed(since)
         if await self._went_back(changed, known):
@@ -126,8 +127,8 @@ class Sync:
             await self._ingest.ingest(short[first : first + BATCH])
         await self._run_concurrently(self._fetch_entries, whole, since)
         for notice in changed.receipts:
-            await self._settings.apply_receipt(notice)
-        await self._settings.count_unread(self._ingest.uncounted.copy())
+            await self._changes.settings.apply_receipt(notice)
+        await self._changes.settings.count_unread(self._ingest.uncounted.copy())
         self._ingest.uncounted.clear()
         if changed.unnamed is not None:
             await self.failures.fail(LIST, changed.unnamed, since=since)
@@ -299,7 +300,7 @@ class Sync:
             user_id=self._user_id,
             count=ServerUnreadCount(contact.unread_now, contact.mentioned, contact.unread_seq, contact.read_seq),
             peer_read_seq=contact.peer_read_seq,
-            flags=ConversationFlags(contact.pinned, bool(contact.muted), contact.draft),
+            flags=ConversationFlags(contact.pinned, bool(contact.muted), contact.draft, contact.settings_version),
         )
 
     async def _run_concurrently(

@@ -8,7 +8,7 @@ from functools import partial
 
 from ..ids import ConversationKey
 from ..protocol.coverage import Coverage
-from . import deletions, timeline_state, unread
+from . import deletions, pending_changes, timeline_state, unread
 from .file import StoreFile
 from .types import ConversationFlags, ConversationRow, FlaggedConversation, ListedConversation, Removal
 from .unread import ServerUnreadCount, UnreadCounts, UnreadState
@@ -40,10 +40,6 @@ class ConversationTable:
     async def flagged(self) -> list[FlaggedConversation]:
         """Return the conversations that are pinned or muted, have a draft, or were read by the peer."""
         return await self._file.read(timeline_state.flagged)
-
-    async def unsent_drafts(self) -> list[tuple[ConversationKey, str]]:
-        """Return the drafts that the server has not received yet."""
-        return await self._file.read(timeline_state.unsent_drafts)
 
     async def delivered_seqs(self, keys: Sequence[ConversationKey]) -> dict[ConversationKey, int]:
         """Return the delivered seq of each of these conversations that is in the local store."""
@@ -87,6 +83,7 @@ class ConversationTable:
         def write(connection: sqlite3.Connection) -> UnreadState:
             timeline_state.ensure(connection, key)
             connection.execute("UPDATE conversations SET read_seq=max(read_seq, ?) WHERE type=? AND peer=?", (read_seq, *key))
+            pending_changes.raise_server_read_seq(connection, key, read_seq)
             if count is not None:
                 unread.set_base(connection, key, count)
             unread.forget_read(connection, key)
@@ -113,32 +110,12 @@ class ConversationTable:
 
         return await self._file.write(write)
 
-    async def set_flags(self, key: ConversationKey, flags: ConversationFlags) -> tuple[ConversationFlags, bool]:
-        """Store the server's flags; return the stored flags, which may keep an unsent draft, and whether they changed."""
+    async def set_flags(self, key: ConversationKey, flags: ConversationFlags) -> tuple[ConversationFlags, ConversationFlags]:
+        """Store the server's flags, unless newer ones are stored; return those shown before, and those to show now.
 
-        def write(connection: sqlite3.Connection) -> tuple[ConversationFlags, bool]:
-            timeline_state.ensure(connection, key)
-            sql = "SELECT pinned, muted, draft FROM conversations WHERE type=? AND peer=?"
-            pinned, muted, draft = connection.execute(sql, tuple(key)).fetchone()
-            now = timeline_state.set_flags(connection, key, flags)
-            return now, now != ConversationFlags(pinned, bool(muted), draft)
-
-        return await self._file.write(write)
-
-    async def set_draft(self, key: ConversationKey, draft: str, *, unsent: bool) -> None:
-        """Store a draft; `unsent` means that the server has not received the draft yet."""
-
-        def write(connection: sqlite3.Connection) -> None:
-            timeline_state.ensure(connection, key)
-            sql = "UPDATE conversations SET draft=?, draft_unsent=? WHERE type=? AND peer=?"
-            connection.execute(sql, (draft, unsent, *key))
-
-        await self._file.write(write)
-
-    async def mark_draft_sent(self, key: ConversationKey, draft: str) -> None:
-        """Store that the server has this draft. If the draft has changed since, the new draft still counts as unsent."""
-        sql = "UPDATE conversations SET draft_unsent=0 WHERE type=? AND peer=? AND draft=?"
-        await self._file.write_statement(sql, (*key, draft))
+        A setting with a pending change keeps the value of this device.
+        """
+        return await self._file.write(partial(pending_changes.set_flags, key=key, flags=flags))
 
     async def delete(self, key: ConversationKey, *, messages: bool, waiting: Collection[str] = ()) -> Removal:
         """Remove a conversation from the list.

@@ -7,7 +7,7 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..ids import ConversationKey
+from ..ids import ConversationKey, ConversationSetting
 from ..protocol.coverage import Coverage, Interval
 from . import message_actions, unread
 from .message_rows import TYPES
@@ -23,7 +23,7 @@ from .types import (
 
 SELECT_CONVERSATION = (
     "SELECT c.type, c.peer, c.coverage, c.head, c.last_seq, c.read_seq, c.floor, c.listed, c.last_time, c.acts_seq,"
-    " c.peer_read_seq, c.pinned, c.muted, c.draft, c.draft_unsent FROM conversations c"
+    " c.peer_read_seq, c.pinned, c.muted, c.draft FROM conversations c"
 )
 
 
@@ -149,8 +149,9 @@ def forget_history(connection: sqlite3.Connection) -> None:
     connection.execute("UPDATE messages SET seq=NULL WHERE seq IS NOT NULL")
     connection.execute(
         "UPDATE conversations SET coverage='[]', head=0, last_seq=0, read_seq=0, floor=1, hidden_seq=0, acts_seq=0,"
-        " peer_read_seq=0, base_unread=0, base_mentioned=0, base_seq=0, base_after=0, cleared_seq=0"
+        " peer_read_seq=0, base_unread=0, base_mentioned=0, base_seq=0, base_after=0, cleared_seq=0, settings_version=0"
     )
+    connection.execute("DELETE FROM pending_changes WHERE setting=?", (ConversationSetting.READ.value,))
     message_actions.forget_seqs(connection)
 
 
@@ -192,7 +193,6 @@ def conversation_of(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Con
         pinned,
         muted,
         draft,
-        unsent,
     ) = row
     key = ConversationKey(TYPES[type], peer)
     coverage, flags = Coverage(json.loads(held)), ConversationFlags(pinned, bool(muted), draft)
@@ -209,7 +209,6 @@ def conversation_of(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Con
         actions,
         peer_read,
         flags,
-        bool(unsent),
         *counts,
     )
 
@@ -234,16 +233,6 @@ def first_visible_seq_of(connection: sqlite3.Connection, key: ConversationKey) -
 def write_coverage(connection: sqlite3.Connection, key: ConversationKey, coverage: Coverage) -> None:
     """Write the covered seqs."""
     connection.execute("UPDATE conversations SET coverage=? WHERE type=? AND peer=?", (_coverage_text(coverage), *key))
-
-
-def set_flags(connection: sqlite3.Connection, key: ConversationKey, flags: ConversationFlags) -> ConversationFlags:
-    """Store the server's flags, except over a draft that the server has not received yet; return the stored flags."""
-    (draft,) = connection.execute(
-        "UPDATE conversations SET pinned=?, muted=?, draft=CASE WHEN draft_unsent THEN draft ELSE ? END"
-        " WHERE type=? AND peer=? RETURNING draft",
-        (flags.pinned, flags.muted, flags.draft, *key),
-    ).fetchone()
-    return ConversationFlags(flags.pinned, flags.muted, draft)
 
 
 def last_not_after(connection: sqlite3.Connection, key: ConversationKey, time: int) -> int:
@@ -289,9 +278,3 @@ def flagged(connection: sqlite3.Connection) -> list[FlaggedConversation]:
         FlaggedConversation(ConversationKey(TYPES[type], peer), ConversationFlags(pinned, bool(muted), draft), read)
         for type, peer, pinned, muted, draft, read in found
     ]
-
-
-def unsent_drafts(connection: sqlite3.Connection) -> list[tuple[ConversationKey, str]]:
-    """Return the drafts that the server has not received yet."""
-    found = connection.execute("SELECT type, peer, draft FROM conversations WHERE draft_unsent").fetchall()
-    return [(ConversationKey(TYPES[type], peer), draft) for type, peer, draft in found]

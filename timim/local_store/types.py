@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -38,11 +38,15 @@ class MessageRow(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class ConversationFlags:
-    """This account's flags of a conversation; `pinned` is the time of pinning, or 0 if the conversation is not pinned."""
+    """This account's flags of a conversation; `pinned` is the time of pinning, or 0 if the conversation is not pinned.
+
+    `version` is the server's: a higher one has newer values.
+    """
 
     pinned: int = 0
     muted: bool = False
     draft: str = ""
+    version: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,6 @@ class ConversationRow:
     actions_seq: int
     peer_read_seq: int
     flags: ConversationFlags
-    draft_unsent: bool
     unread: int
     mentioned: int
 

@@ -20,7 +20,8 @@ from ..protocol.entries import MessageActionKind
 from . import bulk_insert, message_actions, unread
 from .message_actions import IncomingAction
 from .message_rows import SELECT, STATUSES, last_of, message_of, new_message, packed, packed_mentions
-from .timeline_state import TimelineState, set_flags
+from .pending_changes import raise_server_read_seq, set_flags
+from .timeline_state import TimelineState
 from .types import Ack, AckResult, IngestBatch, IngestResult, MessageRow, Outgoing
 from .unread import NO_LAST, UnreadCounts
 
@@ -181,7 +182,9 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
         message_actions.apply_waiting(connection, key, [item.seq for item in batch.incoming])
         new = [_read_message(connection, message.local_id) for message in new]
     acted = _apply_actions(connection, batch, new, reported_seq) if batch.actions else []
-    flags = set_flags(connection, key, batch.flags) if batch.flags is not None else None
+    flags = set_flags(connection, key, batch.flags)[1] if batch.flags is not None else None
+    if batch.read_seq:
+        raise_server_read_seq(connection, key, batch.read_seq)
     if batch.count is not None:
         unread.set_base(connection, key, batch.count)
     if rows.recount or any(one.kind == MessageActionKind.RECALL for one in batch.actions):
