@@ -109,6 +109,8 @@ class Sync:
             ):
                 behind.append((action_seqs[key], contact))
             if key.type is ConversationType.GROUP and not self._recent_contacts and key not in self._ingest.delivered_seqs:
+                if key in known:
+                    short.append(self._settings_of(key, contact))
                 continue
             delivered = self._first_fetched_after(key, contact, known.get(key, 0))
             ends_with_action = contact.action_seq == contact.last_seq > delivered and (
@@ -302,6 +304,10 @@ class Sync:
             peer_read_seq=contact.peer_read_seq,
             flags=ConversationFlags(contact.pinned, bool(contact.muted), contact.draft, contact.settings_version),
         )
+
+    def _settings_of(self, key: ConversationKey, contact: ConversationItem) -> IngestBatch:
+        """Return a batch with the settings and the read seq of a conversation, whose messages are not synced."""
+        return replace(self._batch(key, contact, delivered_seq=0), live=False, last_seq=0)
 
     async def _run_concurrently(
         self,

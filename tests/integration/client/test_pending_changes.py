@@ -227,6 +227,24 @@ async def test_settings_of_a_group_that_was_left_and_joined_again_are_the_new_on
             assert team.pinned is fresh.group(group.id).pinned is False
 
 
+async def test_a_client_without_recent_contacts_gets_the_settings_of_the_groups_it_has(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    await server.add_users("bob", "ann")
+    async with server.client("ann") as ann:
+        group = await ann.groups.create("Public", name="team", members=["bob"])
+        async with server.client("bob", data_dir=tmp_path, recent_contacts=False) as bob:
+            watch = EventRecorder(bob)
+            sent = await group.conversation.send("hello")
+            await watch.wait_for_message(lambda m: m.msg_id == sent.msg_id)
+            assert bob.group(group.id).unread == 1
+        async with server.client("bob") as other:
+            await other.group(group.id).set_draft("half a sen")
+            await other.group(group.id).mark_read()
+        async with server.client("bob", data_dir=tmp_path, recent_contacts=False) as bob:
+            assert (bob.group(group.id).draft, bob.group(group.id).unread) == ("half a sen", 0)
+
+
 KILLED = """
 import asyncio, os, signal, sys
 from timim import Client
