@@ -222,7 +222,8 @@ class Conversation(ConversationHistory):
     async def mark_read(self, upto: Message | None = None) -> None:
         """Mark all messages, or the messages up to `upto`, as read on all devices; the peer gets a ReadReceipt.
 
-        The change is stored on this device and sent as by `set_draft`. The highest position of all devices counts.
+        The change is stored on this device and sent as by `set_draft`. The highest position of all devices counts, so that
+        messages that are read already need no request.
 
         Raises:
             InvalidArgument: `upto` is of another conversation, or the server has not numbered it.
@@ -232,9 +233,9 @@ class Conversation(ConversationHistory):
         """
         engine = self._opened()
         row = await engine.store.conversations.get(self.key)
-        newest = row.newest_seq if row is not None else 0
+        newest, read = (row.newest_seq, row.read_seq) if row is not None else (0, 0)
         seq = seq_in(self.key, upto) if upto is not None else newest
-        if seq:
+        if seq > read:
             await engine.changes.mark_read([(self.key, seq)])
 
     async def set_pinned(self, pinned: bool) -> None:
