@@ -14,9 +14,8 @@ async def main() -> None:
         @bot.on_new_message
         async def answer(messages: list[Message]) -> None:
             for message in messages:
-                conversation = bot.c2c(message.sender)
-                if message.conversation == conversation.key and not message.is_self:
-                    await conversation.send(f"you said: {message.text}")
+                if message.conversation == bot.c2c(message.sender) and not message.is_self:
+                    await message.conversation.send(f"you said: {message.text}")
 
         async with bot, server.client("alice") as alice:
             conversation = alice.c2c("bot")

@@ -29,7 +29,7 @@ async def main() -> None:
         @bot.on_new_message
         async def silence(messages: list[Message]) -> None:
             for message in messages:
-                if message.text.isupper() and message.conversation is not None:
+                if message.text.isupper() and message.conversation.type is timim.ConversationType.GROUP:
                     await bot.groups.of(message.conversation.peer).mute(message.sender, 600)
 
         async with bot, server.client("alice") as alice, server.client("mallory") as mallory:

@@ -359,6 +359,7 @@ class ConversationRegistry:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._conversations: dict[ConversationKey, Conversation] = {}
+        engine.binder.conversations = self
 
     def get(self, type: ConversationType, peer: str, *, argument: str = "peer") -> Conversation:
         """Return the conversation of this type and peer, which an error calls `argument`.
@@ -372,6 +373,10 @@ class ConversationRegistry:
             if known is not None:
                 return known  # the ids were checked when the object was made
         return self.of(self._engine.conversations.get(conversation_key(type, peer, argument=argument)))
+
+    def of_key(self, key: ConversationKey) -> Conversation:
+        """Return the conversation with this valid key."""
+        return self._conversations.get(key) or self.of(self._engine.conversations.get(key))
 
     def of(self, state: ConversationState) -> Conversation:
         """Return the conversation with this state."""

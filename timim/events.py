@@ -259,7 +259,7 @@ class SettingRefused(ClientEvent):
 
 def is_group_tip(message: Message) -> bool:
     """Return True if the message is a tip of a group; tips do not count as unread."""
-    in_group = message.conversation is not None and message.conversation.type is ConversationType.GROUP
+    in_group = message.key is not None and message.key.type is ConversationType.GROUP
     return in_group and is_from_server(message)
 
 
@@ -273,7 +273,7 @@ def events_from_message(message: Message) -> Iterator[ClientEvent]:
     for elem in message.elems:
         match elem:
             case GroupTipElem():
-                yield GroupChanged(message.conversation.peer if message.conversation else "", elem, message)
+                yield GroupChanged(message.key.peer if message.key else "", elem, message)
             case GroupNoticeElem():
                 yield GroupNoticeReceived(elem.group_id, elem, message)
             case RelationElem(type=RelationType.PROFILE) if elem.users:

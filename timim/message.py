@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Self, overload
 
 from .elems import AnyElem, Elem, FileElem, Progress, SoundElem, TextElem
 from .errors import AlreadySent, ElemLimitError, InvalidArgument
-from .ids import ConversationKey, random_of, unique_id
 from .message_types import (
     ALL,
+    NO_STATE,
+    UNBOUND,
+    ConversationSource,
+    MessageFields,
     MessageOwner,
     MessageState,
     MessageStatus,
@@ -23,10 +25,11 @@ from .message_types import (
 )
 from .replies import QuotedMessage, parse_quote
 from .util.arguments import Int64, LocalData, Text, checked, text_fault
-from .util.msg_ids import MSG_IDS
 
 __all__ = [
     "ALL",
+    "NO_STATE",
+    "ConversationSource",
     "ElemDecoder",
     "Message",
     "MessageOwner",
@@ -41,12 +44,11 @@ __all__ = [
     "SenderProfile",
 ]
 
-NO_STATE = MessageState()
 ElemDecoder = Callable[[bytes], tuple[AnyElem, ...]]  # decodes the elems of a stored or received body
 
 
 @checked(InvalidArgument, unless=("add", "bind", "load_body", "replace_elems", "update_from"))
-class Message(Sequence[AnyElem]):
+class Message(MessageFields, Sequence[AnyElem]):
     """List of elems, in order, with the sender, the time and the state of the message.
 
     `Message("text", ImageElem(path="cat.jpg"))`; strings become TextElem. `msg_id` is set at once and unique; `unique_id` and
@@ -63,45 +65,15 @@ class Message(Sequence[AnyElem]):
         InvalidElem: A string is not valid Unicode.
     """
 
-    # fmt: off
-    __slots__ = (
-        "_body", "_decode", "_elems", "_owner", "_state", "cloud_custom_data", "conversation", "custom_data",
-        "custom_int", "excluded_from_last_message", "excluded_from_unread", "is_read", "is_self", "local_id", "mentions",
-        "msg_id", "priority", "read_by_peer", "read_receipt_count", "receipt_requested", "sender", "sender_member",
-        "sender_profile", "seq", "status", "timestamp", "unread_receipt_count",
-    )
-    # fmt: on
+    __slots__ = ("_body", "_decode", "_elems")
 
     def __init__(self, *parts: str | AnyElem, cloud_custom_data: str = "") -> None:
-        self._owner: MessageOwner[Message] | None = None  # None until a client sends, stores or receives the message
+        super().__init__(cloud_custom_data)
         self._elems: tuple[AnyElem, ...] | None = ()
         self._body = b""  # the encoded elems, while `_elems` is None
         self._decode: ElemDecoder | None = None
-        self.conversation: ConversationKey | None = None
-        self.status: MessageStatus | None = None
-        self.timestamp: int = int(MSG_IDS.time_s())
-        self.msg_id: str = MSG_IDS.new(self.timestamp)
-        self.seq: int = 0
-        self.sender: str = ""
-        self.sender_profile: SenderProfile | None = None
-        self.sender_member: SenderMember | None = None
-        self.is_self: bool = True
-        self.is_read: bool = True
-        self.priority: Priority = Priority.NORMAL
-        self.custom_int: int = 0
-        self.custom_data: bytes = b""
-        self.cloud_custom_data: str = cloud_custom_data
-        self.excluded_from_unread: bool = False  # not counted as unread: the sender or the server decided so
-        self.excluded_from_last_message: bool = False  # never the last message of the conversation list
         if cloud_custom_data.__class__ is not str or cloud_custom_data:
             self.check()
-        self.local_id: int = 0  # the row in this device's store; 0 before it has one
-        self._state = NO_STATE
-        self.mentions: tuple[str, ...] = ()  # user ids, and ALL
-        self.read_by_peer: bool = False
-        self.receipt_requested: bool = False
-        self.read_receipt_count: int = 0  # set for the sender only
-        self.unread_receipt_count: int = 0
         for part in parts:
             self.add(part)
 
@@ -126,11 +98,6 @@ class Message(Sequence[AnyElem]):
         return self
 
     @property
-    def unique_id(self) -> int:
-        """The number of the message in its conversation, `seq · 2³² + random`; 0 until the server has numbered it."""
-        return unique_id(self.seq, random_of(self.msg_id)) if self.seq else 0
-
-    @property
     def elems(self) -> tuple[AnyElem, ...]:
         """All elems, in order."""
         if self._elems is None:
@@ -149,36 +116,6 @@ class Message(Sequence[AnyElem]):
     def push_text(self) -> str:
         """The text of an offline push: the text of every elem, in order, without a separator."""
         return "".join(elem.push_text for elem in self.elems)
-
-    @property
-    def recalled(self) -> bool:
-        """True if the message was recalled; it has no elems then."""
-        return self._state.recall_seq > 0
-
-    @property
-    def recaller(self) -> str:
-        """The user who recalled the message, "" if it was not recalled."""
-        return self._state.recaller
-
-    @property
-    def recalled_at(self) -> int:
-        """The time of the recall in server seconds, or 0 if the message was not recalled."""
-        return self._state.recalled_at
-
-    @property
-    def version(self) -> int:
-        """The number of edits."""
-        return self._state.version
-
-    @property
-    def edited_at(self) -> int:
-        """The time of the last edit in server seconds, or 0 if there was none."""
-        return self._state.edited_at
-
-    @property
-    def reactions(self) -> Mapping[str, tuple[str, ...]]:
-        """The users of each reaction, in the order in which they reacted."""
-        return MappingProxyType(self._state.reactions)
 
     @property
     def reply_to(self) -> QuotedMessage | None:
@@ -207,14 +144,8 @@ class Message(Sequence[AnyElem]):
     def __hash__(self) -> int:
         return object.__hash__(self)
 
-    def __setstate__(self, state: tuple[None, dict[str, object]]) -> None:
-        for name, value in state[1].items():
-            setattr(self, name, value)
-        if self.status is None:
-            self.msg_id = MSG_IDS.new(self.timestamp)
-
     def __repr__(self) -> str:
-        where = f" in {self.conversation}" if self.conversation else ""
+        where = f" in {self.key}" if self.key else ""
         state = self.status.name.lower() if self.status else "not sent"
         number = f" seq {self.seq}" if self.seq else ""
         name = self.msg_id if self.status else "new"
@@ -410,11 +341,11 @@ class Message(Sequence[AnyElem]):
 
     def update_from(self, other: Message) -> None:
         """Copy the content and the state from `other`, a newer copy of this message."""
-        self._state, self.cloud_custom_data = other._state, other.cloud_custom_data
         self._elems, self._body, self._decode = other._elems, other._body, other._decode
-        self.read_receipt_count, self.unread_receipt_count = other.read_receipt_count, other.unread_receipt_count
+        self.update_fields(other)
 
     def _bound(self) -> MessageVerbs[Message]:
         if self._owner is None:
-            raise InvalidArgument("this message does not belong to a client yet: send it first")
-        return self._owner.message_verbs
+            raise InvalidArgument(UNBOUND)
+        verbs: MessageVerbs[Message] = self._owner.message_verbs
+        return verbs

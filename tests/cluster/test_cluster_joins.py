@@ -38,9 +38,7 @@ async def came_into_a_group(alice: Client, watch: EventRecorder, type: str, *, a
     while said < SAID or not (at_once or texts(watch.messages[heard:])):
         await group.conversation.send(f"after {said}")
         said += 1
-    await watch.wait_for_message(
-        lambda message: message.conversation == group.conversation.key and message.text == f"after {said - 1}"
-    )
+    await watch.wait_for_message(lambda message: message.key == group.conversation.key and message.text == f"after {said - 1}")
     assert texts(watch.messages[heard:]) == [f"after {n}" for n in range(said)]
 
 

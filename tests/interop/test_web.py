@@ -43,7 +43,7 @@ def heard_by(client: Client) -> asyncio.Queue[Message]:
     @client.on_new_message
     def take(messages: list[Message]) -> None:
         for message in messages:
-            if message.conversation is not None and message.conversation.type is not ConversationType.SYSTEM:
+            if message.conversation.type is not ConversationType.SYSTEM:
                 heard.put_nowait(message)
 
     return heard
@@ -136,7 +136,7 @@ async def test_group_messages_pass_both_ways(server: RunningServer, maker: str) 
             got = await next_of(heard)
             assert got.elems == (elem,)
             assert (got.sender, got.seq, shown["status"]) == ("alice", shown["sequence"], "success")
-            assert got.conversation == group.key
+            assert got.key == group.key
         for _, _, elem in FROM_WEB:
             await group.send(elem)
         where = f"GROUP{group_id}"

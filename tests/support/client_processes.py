@@ -181,7 +181,7 @@ def deliver_early() -> None:
             for item in batch.incoming:
                 message = Message(json.loads(item.body)[0]["MsgContent"]["Text"])
                 message.sender, message.seq = item.sender, item.seq
-                message.conversation = batch.key
+                message.key = batch.key
                 result = IngestResult(batch.key, [message], False, LastPosition(0, 0), None, UnreadCounts(0, 0))
                 self._conversations.apply(result)
                 self._dispatcher.deliver_messages(result.new)

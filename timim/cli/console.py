@@ -39,6 +39,6 @@ def run_command(work: Coroutine[Any, Any, None]) -> None:
 
 def print_message(message: Message) -> None:
     """Print a message on one line: its group, if any, its sender and its content."""
-    where = "" if message.conversation is None or message.conversation.type != 2 else f" [{message.conversation.peer}]"
+    where = "" if message.key is None or message.key.type != 2 else f" [{message.key.peer}]"
     body = message.text or " ".join(elem.push_text or type(elem).__name__ for elem in message)
     out.print(f"[bold]{escape(message.sender)}[/bold]{escape(where)}: {escape(body)}", soft_wrap=True)

@@ -70,6 +70,11 @@ class Attachments:
         """Raise InvalidArgument: this object owns the messages inside mergers, which have no row and no seq."""
         raise InvalidArgument("a message inside a merger cannot be changed; change the original message in its conversation")
 
+    @property
+    def conversations(self) -> NoReturn:
+        """Raise InvalidArgument: the messages inside mergers belong to no conversation."""
+        raise InvalidArgument("a message inside a merger has no conversation; use the one of the message with the merger")
+
     def bind_elems(self, elems: Sequence[Elem]) -> None:
         """Let these elems fetch their content through this client."""
         for elem in elems:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..elems import Elem
-from ..message import Message, MessageVerbs
+from ..message import ConversationSource, Message, MessageVerbs
 from .attachments import Attachments
 
 
 class ClientBinder:
     """Binds messages to one client; implements `timim.message.MessageOwner`.
 
-    `Engine` sets `message_verbs` once: the actions need the store, and the store binds the messages that it reads.
+    `Engine` sets `message_verbs` once: the actions need the store, and the store binds the messages that it reads. The
+    registry of the client's conversations, which needs the engine, sets `conversations` once.
     """
 
     message_verbs: MessageVerbs[Message]
+    conversations: ConversationSource
 
     def __init__(self, attachments: Attachments) -> None:
         self._attachments = attachments

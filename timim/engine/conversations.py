@@ -218,14 +218,14 @@ class ConversationIndex:
 
     def on_outgoing_stored(self, message: Message, listed_at: int) -> None:
         """Move the conversation of a stored outgoing message to the top of the list; `listed_at` was `newest_time`."""
-        assert message.conversation is not None
-        state = self.get(message.conversation)
+        assert message.key is not None
+        state = self.get(message.key)
         self._place(state, LastPosition(max(listed_at, state.active_at), message.local_id))
         state.recent.add(message)
 
     def on_acked(self, message: Message) -> None:
         """Apply the seq and the time of a sent message, shortly before the store does."""
-        if (state := self.find(message.conversation)) is not None:
+        if (state := self.find(message.key)) is not None:
             state.recent.on_acked(message)
             last = LastPosition(message.timestamp, message.local_id)
             if state.key in self._listed_keys and last > (state.active_at, state.last_id):
@@ -238,12 +238,12 @@ class ConversationIndex:
 
     def on_message_changed(self, message: Message) -> None:
         """Apply an edit, recall or reaction of this device."""
-        if message.conversation is not None:
-            self.get(message.conversation).recent.update(message)
+        if message.key is not None:
+            self.get(message.key).recent.update(message)
 
     def on_local_fields_changed(self, message: Message) -> None:
         """Apply a change of the fields that only this device stores."""
-        if (state := self.find(message.conversation)) is not None:
+        if (state := self.find(message.key)) is not None:
             state.recent.update_local_fields(message)
 
     def on_message_deleted(self, key: ConversationKey, message: Message, removal: Removal, *, keep_row: bool) -> None:

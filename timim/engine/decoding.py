@@ -106,7 +106,7 @@ def decode_online_message(key: ConversationKey, entry: Entry, user_id: str) -> M
     row = decode_message(entry, user_id)
     message = Message(*decode_body(row.body))
     message.cloud_custom_data = row.cloud_custom_data
-    message.conversation = key
+    message.key = key
     message.status = MessageStatus.SUCCEEDED
     message.msg_id, message.sender, message.timestamp = row.msg_id, row.sender, row.timestamp
     message.sender_profile, message.sender_member = row.profile, row.member

@@ -48,7 +48,7 @@ class Deletions:
         return await asyncio.shield(asyncio.create_task(self._delete_conversation(key, messages=messages)))
 
     async def _delete_message(self, message: Message, *, keep_row: bool) -> bool:
-        key = message.conversation
+        key = message.key
         if key is None:
             return False
         queue = self._outbox.queue_of(key)

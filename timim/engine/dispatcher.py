@@ -163,7 +163,7 @@ class Dispatcher:
                 for stream in list(self._streams):
                     stream._offer(message)
         if self._message_handlers and messages:
-            self._enqueue(messages[0].conversation, messages)
+            self._enqueue(messages[0].key, messages)
 
     def deliver_event(self, event: ClientEvent) -> None:
         """Deliver an event to the streams and to the handlers of its class, in the order of the events."""
@@ -311,7 +311,7 @@ def _name(handler: Callable[..., object]) -> object:
 
 def _try(waiter: _Waiter, message: Message) -> None:
     """Resolve the waiter's future if the message satisfies its predicate."""
-    if waiter.future.done() or (waiter.key is not None and waiter.key != message.conversation):
+    if waiter.future.done() or (waiter.key is not None and waiter.key != message.key):
         return
     try:
         if waiter.predicate(message):

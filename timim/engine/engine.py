@@ -87,7 +87,9 @@ class Engine:
             self.store, self.connection, self.attachments, self.conversations, self.inbox, self.outbox, self.deletions
         )
         fetcher = Fetcher(self.connection, timeout_s=config.timeout_s)
-        self.online_messages: OnlineMessages = OnlineMessages(config, self.store, self.connection, self.attachments)
+        self.online_messages: OnlineMessages = OnlineMessages(
+            config, self.store, self.connection, self.attachments, self.binder
+        )
         self.history: History = History(config, self.store, fetcher, self.inbox, self.conversations)
         self.search: Search = Search(self.store, self.history)
         router = PushRouter(config, self.connection, self.inbox, self.settings)

@@ -238,8 +238,8 @@ class History:
         return fetched.covered.last if fetched.covered is not None else 0
 
     async def _position(self, key: ConversationKey, at: Message | int) -> RowPosition:
-        if not isinstance(at, int) and at.conversation != key:
-            raise InvalidArgument(f"the message belongs to {at.conversation}, not to {key}")
+        if not isinstance(at, int) and at.key != key:
+            raise InvalidArgument(f"the message belongs to {at.key}, not to {key}")
         return await self._store.messages.position_of(key, at)
 
     @asynccontextmanager
@@ -331,8 +331,8 @@ def seq_in(key: ConversationKey, message: Message) -> int:
     Raises:
         InvalidArgument: The message belongs to another conversation, or has no seq.
     """
-    if message.conversation != key:
-        raise InvalidArgument(f"the message belongs to {message.conversation}, not to {key}")
+    if message.key != key:
+        raise InvalidArgument(f"the message belongs to {message.key}, not to {key}")
     if not message.seq:
         raise InvalidArgument("the message has no seq: it was not sent yet, or it is an online message")
     return message.seq

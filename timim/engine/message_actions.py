@@ -185,7 +185,7 @@ class MessageActions:
 
 def _conversation_of(message: Message) -> ConversationKey:
     """Return a message's conversation. Raises InvalidArgument (the message has no seq) or InvalidConversation."""
-    key = message.conversation
+    key = message.key
     if key is None or not message.seq or message.status is MessageStatus.SENDING:
         raise InvalidArgument("the message has no seq: it was not sent yet, or it is an online message")
     if key.type is ConversationType.SYSTEM:

@@ -11,6 +11,7 @@ from ..protocol.elems import encode_body
 from ..storage import LocalStore
 from ..transport.connection import Connection
 from .attachments import Attachments
+from .binding import ClientBinder
 from .config import ClientConfig
 from .send_requests import c2c_body, check_size, check_unsent, claim
 
@@ -18,18 +19,22 @@ from .send_requests import c2c_body, check_size, check_unsent, claim
 class OnlineMessages:
     """Sends the online messages of this device."""
 
-    def __init__(self, config: ClientConfig, store: LocalStore, connection: Connection, attachments: Attachments) -> None:
+    def __init__(
+        self, config: ClientConfig, store: LocalStore, connection: Connection, attachments: Attachments, binder: ClientBinder
+    ) -> None:
         self._user_id = config.user_id
         self._timeout_s = config.timeout_s
         self._store = store
         self._connection = connection
         self._attachments = attachments
+        self._binder = binder
 
     async def send(self, key: ConversationKey, message: Message) -> Message:
         """Send an online message. Raises ConnectionFailed without a connection."""
         self._store.check_open()
         check_unsent(message)
         claim(message, key, sender=self._user_id, now_s=self._connection.server_time())
+        self._binder.bind(message)
         given = message.elems
         try:
             await self._attachments.upload(message, None)

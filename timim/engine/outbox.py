@@ -91,6 +91,7 @@ class Outbox:
         body = encode_body([elem for elem in message.elems if not elem.needs_upload] if uploads else message.elems)
         self._check_size(message, body, push)  # of elems to upload, the size is known after the upload
         claim(message, key, sender=self._user_id, now_s=self._connection.server_time())
+        self._binder.bind(message)
         item = self._enqueue(key, message, progress, push)  # before any await, so that the order of the calls is kept
         if uploads:
             try:
@@ -120,7 +121,7 @@ class Outbox:
         return await (await asyncio.shield(requeuing)).done
 
     async def _requeue(self, message: Message, progress: Progress | None, push: OfflinePush | None) -> PendingMessage:
-        key = message.conversation
+        key = message.key
         if key is None or message.status is not MessageStatus.FAILED:
             raise InvalidArgument("only a message that failed can be sent again")
         if not await self._store.messages.mark_sending_again(message):
@@ -141,7 +142,6 @@ class Outbox:
             return
         item.message.local_id = local_id
         item.stored = True
-        self._binder.bind(item.message)
         self._conversations.on_outgoing_stored(item.message, item.listed_at)
         if key in self._queues:  # otherwise the client logged out, and the next login sends the message
             self._queues[key].wake.set()
@@ -160,8 +160,8 @@ class Outbox:
         started = await self._store.messages.started_ids() if stored else set()
         queued = self._pending_ids()
         for message in stored:
-            if message.msg_id not in queued and message.conversation is not None:
-                item = self._enqueue(message.conversation, message, None, None)
+            if message.msg_id not in queued and message.key is not None:
+                item = self._enqueue(message.key, message, None, None)
                 item.stored = True
                 item.noted = item.begun = message.msg_id in started
                 item.done.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -177,13 +177,13 @@ class Outbox:
         """
         queued = self._pending_ids()
         for message in await self._store.messages.outgoing():
-            if message.msg_id in queued or message.conversation is None:
+            if message.msg_id in queued or message.key is None:
                 continue
             while True:
                 await self._connection.up()
                 try:
-                    if seq := await self._seq_at_server(message.conversation, message):
-                        await history.fetch_one(message.conversation, seq)
+                    if seq := await self._seq_at_server(message.key, message):
+                        await history.fetch_one(message.key, seq)
                     else:
                         error = NotLoggedIn("not sent before the program ended")
                         await self._store.messages.mark_failed(message, error.code, error.info)

@@ -93,7 +93,7 @@ def is_empty(message: Message) -> bool:
 
 def claim(message: Message, key: ConversationKey, *, sender: str, now_s: float) -> None:
     """Freeze a message that is about to be sent."""
-    message.conversation, message.sender = key, sender
+    message.key, message.sender = key, sender
     message.status = MessageStatus.SENDING
     message.timestamp = int(now_s)
 

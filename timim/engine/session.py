@@ -203,7 +203,7 @@ class ClientSession:
     async def _load(self, keys: list[ConversationKey]) -> None:
         for first in range(0, len(keys), LOADED_AT_ONCE):
             for message in await self._store.messages.last_of(keys[first : first + LOADED_AT_ONCE]):
-                assert message.conversation is not None
-                recent = self._conversations.get(message.conversation).recent
+                assert message.key is not None
+                recent = self._conversations.get(message.key).recent
                 if recent.newest is None:
                     recent.add(message)

@@ -276,7 +276,6 @@ class LoadWorker:
                 if message.is_self or not message.text.startswith(run):
                     continue
                 if message.text == self._greeting:
-                    assert message.conversation is not None
                     self._greeted.add((user, message.conversation.peer))
                     self._heard.set()
                     continue

@@ -42,7 +42,7 @@ def new_message(key: ConversationKey, item: MessageRow, local_id: int, read_seq:
     message = Message()
     message.cloud_custom_data = item.cloud_custom_data
     message.load_body(item.body, decode_body)
-    message.conversation, message.local_id = key, local_id
+    message.key, message.local_id = key, local_id
     message.seq, message.msg_id, message.sender = item.seq, item.msg_id, item.sender
     message.timestamp, message.status = item.timestamp, MessageStatus.SUCCEEDED
     message.is_self = item.is_self
@@ -93,7 +93,7 @@ def message_of(row: tuple[Any, ...]) -> Message:
     message = Message()
     message.cloud_custom_data = cloud
     message.load_body(body, decode_own_body if unsent else decode_body)
-    message.conversation = ConversationKey(TYPES[type], peer)
+    message.key = ConversationKey(TYPES[type], peer)
     message.local_id, message.seq, message.msg_id, message.sender = local_id, seq or 0, msg_id, sender
     message.timestamp, message.status = timestamp, STATUSES[status]
     message.is_self = bool(is_self)

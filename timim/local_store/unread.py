@@ -59,7 +59,7 @@ def is_counted(message: Message) -> bool:
     """Return whether a message that was just stored counts as unread; the same rule as COUNTS."""
     if message.is_read or message.is_self or message.recalled or message.excluded_from_unread:
         return False
-    in_group = message.conversation is not None and message.conversation.type is ConversationType.GROUP
+    in_group = message.key is not None and message.key.type is ConversationType.GROUP
     return not (in_group and message.msg_id == SERVER_MSG_ID)
 
 

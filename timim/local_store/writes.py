@@ -44,7 +44,7 @@ _INSERTED = "SELECT seq, local_id FROM messages WHERE type=? AND peer=? AND seq 
 def add_outgoing(connection: sqlite3.Connection, outgoing: Sequence[Outgoing]) -> list[int]:
     """Store messages as SENDING, in this order; return their local_ids."""
     local_ids: list[int] = []
-    for key, of_one in groupby(outgoing, key=lambda one: one.message.conversation):
+    for key, of_one in groupby(outgoing, key=lambda one: one.message.key):
         assert key is not None
         position, last_id = connection.execute(
             "SELECT coalesce((SELECT max(position) FROM messages WHERE type=? AND peer=?), 0),"

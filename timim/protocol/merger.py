@@ -91,7 +91,7 @@ def _entry(message: Message) -> MergedEntry:
         raise InvalidArgument("a recalled message has no content and cannot be forwarded")
     if message.status not in (MessageStatus.SUCCEEDED, MessageStatus.DELETED):
         raise InvalidArgument("a message cannot be forwarded before it was sent")
-    key, profile = message.conversation, message.sender_profile
+    key, profile = message.key, message.sender_profile
     name = parse_msg_id(message.msg_id)
     return MergedEntry(
         from_account=message.sender,

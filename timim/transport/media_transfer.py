@@ -85,6 +85,10 @@ class MediaTransfer:
         self._cache = cache
         self._backoff = Backoff(limit_s=5.0)
 
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """Return None for copies and pickles of elems: they have no client, and never its credentials."""
+        return type(None), ()
+
     async def upload(
         self, source: UploadSource, *, kind: ContentKind, name: str, progress: Progress | None = None
     ) -> UploadResult:

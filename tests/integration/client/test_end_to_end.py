@@ -213,8 +213,8 @@ async def test_group_messages_reach_every_member_and_nobody_else(server: Running
         group = await alice.groups.create("Public", name="team", members=["bob"])
         await group.conversation.send("hello")
         await group.conversation.send_red_packet(CustomElem(data=b"{}", desc="packet"))
-        notice, *got = sorted(await heard.upto(3), key=lambda m: m.conversation == group.conversation.key)
-        assert notice.conversation == bob.system().key
+        notice, *got = sorted(await heard.upto(3), key=lambda m: m.key == group.conversation.key)
+        assert notice.key == bob.system().key
         assert [m.seq for m in got] == [1, 2]
         assert got[1].priority is Priority.HIGH
         assert got[0].sender_member is not None

@@ -37,7 +37,7 @@ async def test_an_application_is_received_and_accepted_and_both_sides_are_notifi
         assert not await alice.friends.add("b1", wording="hi, it's me", remark="Bobby", group="work")
         asked = await at_bob.wait_for_event(RelationChanged)
         assert (asked.change.type, asked.change.users) == (RelationType.APPLICATION_ADDED, ("a1",))
-        assert (asked.change.wording, asked.message.conversation) == ("hi, it's me", bob.system().key)
+        assert (asked.change.wording, asked.message.key) == ("hi, it's me", bob.system().key)
         (application,) = await bob.friends.applications()
         assert (application.user_id, application.nickname, application.wording) == ("a1", "Alice", "hi, it's me")
         assert [one.user_id for one in await alice.friends.applications(sent=True)] == ["b1"]

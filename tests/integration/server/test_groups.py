@@ -366,5 +366,5 @@ async def test_all_250_members_of_a_group_are_listed_by_page_and_get_each_messag
         await group.conversation.send("all of you")
         for watch in hearing:
             await watch.wait_for_message(lambda m: m.text == "all of you")
-        first_seen = [min(m.seq for m in watch.messages if m.conversation == group.conversation.key) for watch in hearing]
+        first_seen = [min(m.seq for m in watch.messages if m.key == group.conversation.key) for watch in hearing]
         assert first_seen == [1, 2]  # u7 was a member from the beginning; u249 joined with the second tip

@@ -95,7 +95,7 @@ async def test_an_action_is_seen_at_once_by_online_users(place: Place, deed: str
             assert DEEDS[deed].shows(held)
             await place.of(alice).send("after")
             await watch.wait_for_message(lambda m: m.text == "after")
-            thrown = [m for m in watch.messages if m.conversation == place.of(other).key]
+            thrown = [m for m in watch.messages if m.key == place.of(other).key]
             # an action is no message
             assert [m.seq for m in thrown] == [message.seq, place.of(other).last_message.seq]  # type: ignore[union-attr]
             assert len(watch.events) == (3 if deed == "unreact" else 1)

@@ -40,8 +40,8 @@ async def test_shed_messages_take_no_seq_and_their_senders_are_notified() -> Non
         assert texts
         assert likes[0] < texts[0]  # the first refused message is a like
         assert sorted(m.seq for _, m in stored) == list(range(1, len(stored) + 1))
-        await watch.wait_for_message(lambda m: m.seq == len(stored) and m.conversation == room.key)
-        heard = [m.text for m in watch.messages if m.conversation == room.key]
+        await watch.wait_for_message(lambda m: m.seq == len(stored) and m.key == room.key)
+        heard = [m.text for m in watch.messages if m.key == room.key]
         assert heard == [m.text for _, m in sorted(stored, key=lambda one: one[1].seq)]
         failed = [m for m in await room.get_local_messages(200) if m.status is timim.MessageStatus.FAILED]
         assert len(failed) == len(refused)

@@ -106,7 +106,7 @@ async def test_actions_on_a_targeted_message_are_seen_by_its_receivers_alone(ser
         assert own.seq == posted.msg_seq
         await own.edit("changed secret")
         assert (await at_bob.wait_for_event(MessageEdited)).message.text == "changed secret"
-        received = next(m for m in at_bob.messages if m.conversation == own.conversation)
+        received = next(m for m in at_bob.messages if m.key == own.key)
         await received.react("👍")
         await at_alice.wait_for_event(ReactionsChanged)
         link = carol.engine.connection.link()

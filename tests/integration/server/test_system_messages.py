@@ -46,7 +46,7 @@ async def test_notices_reach_a_device_that_was_offline_once(server: RunningServe
     watch = EventRecorder(bob, GroupNoticeReceived)
     async with bob:
         got = await watch.wait_for_messages(3)
-        assert all(m.conversation == bob.system().key and m.sender == "@TIM#SYSTEM" for m in got)
+        assert all(m.key == bob.system().key and m.sender == "@TIM#SYSTEM" for m in got)
         assert [m.seq for m in got] == [1, 2, 3]
         invited, asked, kicked = (m[0] for m in got)
         assert isinstance(invited, GroupNoticeElem)
