@@ -27,6 +27,7 @@ from .search import SearchCursor, SearchResult
 from .transport.network import ProxySetting, checked_network
 from .transport.signature import UserSig, checked_signature
 from .util.arguments import ByteCount, FilePath, Number, Seconds, Text, Timestamp, checked
+from .util.read_only import assigned_once
 
 __all__ = ["Client", "Platform"]
 
@@ -51,6 +52,7 @@ def _checked_kind(kind: type[Any]) -> type[Any]:
 EventKind = Annotated[type[Any], AfterValidator(_checked_kind)]
 
 
+@assigned_once("make another Client for another account", unread="use await client.mark_all_read()")
 @checked(InvalidArgument, unless=("c2c", "conversation", "group"))
 class Client:
     """Client of one account on one device, with a local store in `data_dir`.

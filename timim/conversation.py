@@ -21,10 +21,19 @@ from .protocol.merger import merge_messages
 from .protocol.typing_status import typing_elem
 from .replies import QuotedMessage, embed_quote
 from .util.arguments import Items, Seconds, Text, checked
+from .util.read_only import refusing
 
 __all__ = ["Conversation"]
 
 
+@refusing(
+    "the client sets it",
+    unread="use await conversation.mark_read()",
+    mentioned="use await conversation.mark_read()",
+    pinned="use await conversation.set_pinned(…)",
+    muted="use await conversation.set_muted(…)",
+    draft="use await conversation.set_draft(…)",
+)
 @checked(InvalidArgument)
 class Conversation(ConversationHistory):
     """Conversation with a user or a group: `client.c2c("bob")`, `client.group("TGID1JYSZEAEQ")`, `client.system()`."""
@@ -127,7 +136,7 @@ class Conversation(ConversationHistory):
         self._ask_for(message, mention, reply_to, request_receipt=request_receipt)
         if priority is not Priority.NORMAL:
             self._only(ConversationType.GROUP, "priority= is for groups")
-        message.priority = priority
+        message._priority = priority
         sending = self._opened().outbox.send(self.key, message, progress=progress, push=push)
         if timeout is None:
             sent = await sending
@@ -342,8 +351,8 @@ class Conversation(ConversationHistory):
             quote = QuotedMessage(
                 seq_in(self.key, reply_to), reply_to.msg_id, reply_to.sender, reply_to.push_text, reply_to.timestamp
             )
-            message.cloud_custom_data = embed_quote(quote, message.cloud_custom_data)
-        message.mentions, message.receipt_requested = users, request_receipt
+            message._cloud_custom_data = embed_quote(quote, message.cloud_custom_data)
+        message._mentions, message._receipt_requested = users, request_receipt
 
     def _only(self, type: ConversationType, rule: str) -> None:
         if self.type is not type:

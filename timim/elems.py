@@ -7,7 +7,7 @@ and `url`, and fetch the bytes at each call. `uuid` can be the key of a cache (T
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Protocol, Self, TypeAlias, get_args
@@ -227,8 +227,11 @@ class VideoElem(ContentElem):
 class MergedMessage(Protocol):
     """Message inside a MergerElem: a `Message` without a conversation."""
 
-    sender: str
-    timestamp: int
+    @property
+    def sender(self) -> str: ...
+
+    @property
+    def timestamp(self) -> int: ...
 
     @property
     def elems(self) -> tuple[AnyElem, ...]: ...
@@ -237,10 +240,7 @@ class MergedMessage(Protocol):
     def text(self) -> str: ...
 
 
-class MergerUnpacker(Protocol):
-    """Function that decodes the messages inside a merger. The client gives one to each MergerElem of its messages."""
-
-    def __call__(self, content: bytes) -> Sequence[MergedMessage]: ...
+MergerUnpacker: TypeAlias = Callable[[bytes], Sequence[MergedMessage]]  # decodes the messages inside a merger
 
 
 class MergerElem(BoundElem):

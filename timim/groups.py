@@ -30,12 +30,14 @@ from .protocol import group_members as member_wire
 from .protocol import groups as wire
 from .transport.connection import Connection
 from .util.arguments import FieldTexts, Items, Number, PlainText, Text, checked
+from .util.read_only import assigned_once
 
 __all__ = ["Group", "Groups", "MemberList"]
 
 PAGE = 100  # groups in one request
 
 
+@assigned_once("take another group: client.groups.of(…)")
 @checked(InvalidArgument)
 class Group:
     """Group, from `client.groups.of(id)` without I/O. All coroutines can raise these errors; each documents its others.
@@ -49,15 +51,13 @@ class Group:
         ServerRefused: The server refused the request for another reason.
     """
 
-    id: str
     type: GroupType
     """Type of the group; UNKNOWN before `info()` for a group from `client.groups.of()`."""
-    conversation: Conversation
 
     def __init__(self, id: str, type: GroupType, conversation: Conversation, connection: Connection) -> None:
-        self.id = id
+        self.id: str = id
         self.type = type
-        self.conversation = conversation
+        self.conversation: Conversation = conversation
         self._connection = connection
 
     async def info(self) -> GroupInfo:
@@ -70,7 +70,7 @@ class Group:
         found = reply.groups[0]
         if found.error_code:
             raise error_for(found.error_code, found.error_info, reason=found.error_reason)
-        self.type = GroupType(found.type)
+        vars(self)["type"] = GroupType(found.type)
         return group_info_from_wire(found)
 
     async def public_info(self) -> GroupInfo:

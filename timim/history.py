@@ -20,19 +20,7 @@ class AsOf(NamedTuple):
 
 
 class Page(Sequence[Message]):
-    """Sequence of messages, newest first, with a proof of completeness.
-
-    Attributes:
-        complete: True if no message is missing; a page with fewer messages than requested reaches the begin of the history.
-            Without a connection the newest messages are unknown, so that a page of the newest is never complete.
-        interval: The seqs that the page covers without a gap; None if there are none.
-        source: Origin of the messages: "local", "server" or "both".
-        requests: Number of requests to the server.
-        as_of: None if the server named the newest message after the call had begun, or if the page does not reach the newest
-            one: then a complete page lacks no message that was acknowledged to its sender before the call. Otherwise the page
-            ends with what this device had received, up to this seq: a message that was acknowledged a moment before can be
-            missing, because its push is still on the way.
-    """
+    """Sequence of messages, newest first, with a proof of completeness."""
 
     def __init__(
         self,
@@ -45,11 +33,45 @@ class Page(Sequence[Message]):
         as_of: AsOf | None = None,
     ) -> None:
         self._messages = tuple(messages)
-        self.complete: bool = complete
-        self.interval: Interval | None = interval
-        self.source: Literal["local", "server", "both"] = source
-        self.requests: int = requests
-        self.as_of: AsOf | None = as_of
+        self._complete = complete
+        self._interval = interval
+        self._source = source
+        self._requests = requests
+        self._as_of = as_of
+
+    @property
+    def complete(self) -> bool:
+        """True if no message is missing; a page with fewer messages than requested reaches the begin of the history.
+
+        Without a connection the newest messages are unknown, so that a page of the newest is never complete.
+        """
+        return self._complete
+
+    @property
+    def interval(self) -> Interval | None:
+        """The seqs that the page covers without a gap; None if there are none."""
+        return self._interval
+
+    @property
+    def source(self) -> Literal["local", "server", "both"]:
+        """Origin of the messages: "local", "server" or "both"."""
+        return self._source
+
+    @property
+    def requests(self) -> int:
+        """Number of requests to the server."""
+        return self._requests
+
+    @property
+    def as_of(self) -> AsOf | None:
+        """The seq and the time up to which a page of the newest messages is complete, or None.
+
+        None means that the server named the newest message after the call had begun, or that the page does not reach the
+        newest one: then a complete page lacks no message that was acknowledged to its sender before the call. Otherwise the
+        page ends with what this device had received, up to this seq: a message that was acknowledged a moment before can be
+        missing, because its push is still on the way.
+        """
+        return self._as_of
 
     @overload
     def __getitem__(self, index: int) -> Message: ...

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Self, overload
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Self, overload
 
 from .elems import AnyElem, Elem, FileElem, Progress, SoundElem, TextElem
 from .errors import AlreadySent, ElemLimitError, InvalidArgument
@@ -25,28 +26,29 @@ from .message_types import (
 )
 from .replies import QuotedMessage, parse_quote
 from .util.arguments import Int64, LocalData, Text, checked, text_fault
+from .util.msg_ids import MSG_IDS
+from .util.read_only import refusing
 
+if TYPE_CHECKING:
+    from timim import Conversation
+
+# fmt: off
 __all__ = [
-    "ALL",
-    "NO_STATE",
-    "ConversationSource",
-    "ElemDecoder",
-    "Message",
-    "MessageOwner",
-    "MessageState",
-    "MessageStatus",
-    "MessageVerbs",
-    "OfflinePush",
-    "Priority",
-    "QuotedMessage",
-    "Reader",
-    "SenderMember",
-    "SenderProfile",
+    "ALL", "NO_STATE", "ConversationSource", "ElemDecoder", "Message", "MessageOwner", "MessageState", "MessageStatus",
+    "MessageVerbs", "OfflinePush", "Priority", "QuotedMessage", "Reader", "SenderMember", "SenderProfile", "blank_message",
 ]
+# fmt: on
 
 ElemDecoder = Callable[[bytes], tuple[AnyElem, ...]]  # decodes the elems of a stored or received body
 
 
+@refusing(
+    "use message.add(…) before send(), and await message.edit(…) after it",
+    conversation="send a new Message to another conversation",
+    reactions="use await message.react(…)",
+    recalled="use await message.recall()",
+    reply_to="pass reply_to= to conversation.send()",
+)
 @checked(InvalidArgument, unless=("add", "bind", "load_body", "replace_elems", "update_from"))
 class Message(MessageFields, Sequence[AnyElem]):
     """List of elems, in order, with the sender, the time and the state of the message.
@@ -68,7 +70,9 @@ class Message(MessageFields, Sequence[AnyElem]):
     __slots__ = ("_body", "_decode", "_elems")
 
     def __init__(self, *parts: str | AnyElem, cloud_custom_data: str = "") -> None:
-        super().__init__(cloud_custom_data)
+        MessageFields.__init__(self, cloud_custom_data)
+        self._timestamp = int(MSG_IDS.time_s())
+        self._msg_id = MSG_IDS.new(self._timestamp)
         self._elems: tuple[AnyElem, ...] | None = ()
         self._body = b""  # the encoded elems, while `_elems` is None
         self._decode: ElemDecoder | None = None
@@ -86,7 +90,7 @@ class Message(MessageFields, Sequence[AnyElem]):
             InvalidArgument: The part is neither an elem nor a string.
             InvalidElem: A string is not valid Unicode.
         """
-        if self.status is not None:
+        if self._status is not None:
             raise AlreadySent("the message was sent: its elems can no longer change; make a new Message")
         elem = TextElem(text=part) if isinstance(part, str) else part
         if not isinstance(elem, Elem):
@@ -118,6 +122,53 @@ class Message(MessageFields, Sequence[AnyElem]):
         return "".join(elem.push_text for elem in self.elems)
 
     @property
+    def conversation(self) -> Conversation:
+        """The conversation of the message, for example to answer: `await message.conversation.send("thanks")`.
+
+        The same object as `client.conversation(*message.key)`. It also answers after the client was closed, and raises the
+        errors of a closed client then. `key` is None for a message without a conversation, and raises nothing.
+
+        Raises:
+            InvalidArgument: The message does not belong to a client: it was not sent yet, is a copy or was unpickled, or is
+                inside a merger.
+        """
+        if self._owner is None:
+            raise InvalidArgument(UNBOUND)
+        conversations: ConversationSource = self._owner.conversations
+        assert self._key is not None  # a client sets the key first
+        return conversations.of_key(self._key)
+
+    @property
+    def recalled(self) -> bool:
+        """True if the message was recalled; it has no elems then."""
+        return self._state.recall_seq > 0
+
+    @property
+    def recaller(self) -> str:
+        """The user who recalled the message, "" if it was not recalled."""
+        return self._state.recaller
+
+    @property
+    def recalled_at(self) -> int:
+        """The time of the recall in server seconds, or 0 if the message was not recalled."""
+        return self._state.recalled_at
+
+    @property
+    def version(self) -> int:
+        """The number of edits."""
+        return self._state.version
+
+    @property
+    def edited_at(self) -> int:
+        """The time of the last edit in server seconds, or 0 if there was none."""
+        return self._state.edited_at
+
+    @property
+    def reactions(self) -> Mapping[str, tuple[str, ...]]:
+        """The users of each reaction, in the order in which they reacted."""
+        return MappingProxyType(self._state.reactions)
+
+    @property
     def reply_to(self) -> QuotedMessage | None:
         """The message that this one quotes, or None if it quotes none."""
         return parse_quote(self.cloud_custom_data)
@@ -138,11 +189,16 @@ class Message(MessageFields, Sequence[AnyElem]):
     def __bool__(self) -> bool:
         return True
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
+    def __reduce__(self) -> tuple[type[Message], tuple[()], tuple[None, dict[str, object]]]:
+        slots = [name for base in type(self).__mro__ for name in getattr(base, "__slots__", ())]
+        fields = {name: getattr(self, name) for name in slots}
+        return type(self), (), (None, fields | {"_owner": None})  # a copy belongs to no client
 
-    def __hash__(self) -> int:
-        return object.__hash__(self)
+    def __setstate__(self, state: tuple[None, dict[str, object]]) -> None:
+        for name, value in state[1].items():
+            setattr(self, name, value)
+        if self._status is None:
+            self._msg_id = MSG_IDS.new(self._timestamp)
 
     def __repr__(self) -> str:
         where = f" in {self.key}" if self.key else ""
@@ -342,10 +398,18 @@ class Message(MessageFields, Sequence[AnyElem]):
     def update_from(self, other: Message) -> None:
         """Copy the content and the state from `other`, a newer copy of this message."""
         self._elems, self._body, self._decode = other._elems, other._body, other._decode
-        self.update_fields(other)
+        self._state, self._cloud_custom_data = other._state, other._cloud_custom_data
+        self._read_receipt_count, self._unread_receipt_count = other._read_receipt_count, other._unread_receipt_count
 
     def _bound(self) -> MessageVerbs[Message]:
         if self._owner is None:
             raise InvalidArgument(UNBOUND)
         verbs: MessageVerbs[Message] = self._owner.message_verbs
         return verbs
+
+
+def blank_message() -> Message:
+    """Return a message without a msg_id, time and content, which the caller sets; half the time of `Message()`."""
+    message = Message.__new__(Message)
+    MessageFields.__init__(message, "")
+    return message

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 
@@ -14,7 +13,7 @@ from .elem_base import Elem, Progress
 from .errors import InvalidArgument
 from .ids import ConversationKey, random_of, unique_id
 from .util.arguments import Text, checked
-from .util.msg_ids import MSG_IDS
+from .util.read_only import refusing
 
 if TYPE_CHECKING:  # the one import that goes up: a message has a conversation, whose methods return messages
     from timim import Conversation
@@ -156,108 +155,177 @@ NO_STATE = MessageState()
 UNBOUND = "this message does not belong to a client: send it first, or use the object that the client returned, not a copy"
 
 
+@refusing(
+    "the client and the server set it",
+    key="send a new Message to another conversation",
+    status="use await message.remove() or message.resend()",
+    is_read="use await message.conversation.mark_read(message)",
+    priority="pass priority= to conversation.send()",
+    custom_int="use await message.set_custom_int(…)",
+    custom_data="use await message.set_custom_data(…)",
+    mentions="pass mention= to conversation.send()",
+    receipt_requested="pass request_receipt=True to conversation.send()",
+)
 class MessageFields:
     """Fields of a message besides its elems. The client sets them when it sends, stores or receives the message."""
 
     # fmt: off
     __slots__ = (
-        "_owner", "_state", "cloud_custom_data", "custom_data", "custom_int", "excluded_from_last_message",
-        "excluded_from_unread", "is_read", "is_self", "key", "local_id", "mentions", "msg_id", "priority", "read_by_peer",
-        "read_receipt_count", "receipt_requested", "sender", "sender_member", "sender_profile", "seq", "status", "timestamp",
-        "unread_receipt_count",
+        "_cloud_custom_data", "_custom_data", "_custom_int", "_excluded_from_last_message", "_excluded_from_unread",
+        "_is_read", "_is_self", "_key", "_local_id", "_mentions", "_msg_id", "_owner", "_priority", "_read_by_peer",
+        "_read_receipt_count", "_receipt_requested", "_sender", "_sender_member", "_sender_profile", "_seq", "_state",
+        "_status", "_timestamp", "_unread_receipt_count",
     )
     # fmt: on
 
     def __init__(self, cloud_custom_data: str) -> None:
         self._owner: MessageOwner[Any] | None = None  # None until a client sends, stores or receives the message
-        self.key: ConversationKey | None = None  # of the conversation; None before the message is sent
-        self.status: MessageStatus | None = None
-        self.timestamp: int = int(MSG_IDS.time_s())
-        self.msg_id: str = MSG_IDS.new(self.timestamp)
-        self.seq: int = 0
-        self.sender: str = ""
-        self.sender_profile: SenderProfile | None = None
-        self.sender_member: SenderMember | None = None
-        self.is_self: bool = True
-        self.is_read: bool = True
-        self.priority: Priority = Priority.NORMAL
-        self.custom_int: int = 0
-        self.custom_data: bytes = b""
-        self.cloud_custom_data: str = cloud_custom_data
-        self.excluded_from_unread: bool = False  # not counted as unread: the sender or the server decided so
-        self.excluded_from_last_message: bool = False  # never the last message of the conversation list
-        self.local_id: int = 0  # the row in this device's store; 0 before it has one
         self._state = NO_STATE
-        self.mentions: tuple[str, ...] = ()  # user ids, and ALL
-        self.read_by_peer: bool = False
-        self.receipt_requested: bool = False
-        self.read_receipt_count: int = 0  # set for the sender only
-        self.unread_receipt_count: int = 0
+        self._cloud_custom_data: str = cloud_custom_data
+        self._timestamp: int = 0
+        self._msg_id: str = ""
+        self._key: ConversationKey | None = None
+        self._status: MessageStatus | None = None
+        self._seq: int = 0
+        self._sender: str = ""
+        self._sender_profile: SenderProfile | None = None
+        self._sender_member: SenderMember | None = None
+        self._is_self: bool = True
+        self._is_read: bool = True
+        self._priority: Priority = Priority.NORMAL
+        self._custom_int: int = 0
+        self._custom_data: bytes = b""
+        self._excluded_from_unread: bool = False
+        self._excluded_from_last_message: bool = False
+        self._local_id: int = 0
+        self._mentions: tuple[str, ...] = ()
+        self._receipt_requested: bool = False
+        self._read_by_peer: bool = False
+        self._read_receipt_count: int = 0
+        self._unread_receipt_count: int = 0
 
     @property
-    def conversation(self) -> Conversation:
-        """The conversation of the message, for example to answer: `await message.conversation.send("thanks")`.
+    def key(self) -> ConversationKey | None:
+        """The type and the peer of the conversation; None before the message is sent."""
+        return self._key
 
-        The same object as `client.conversation(*message.key)`. It also answers after the client was closed, and raises the
-        errors of a closed client then. `key` is None for a message without a conversation, and raises nothing.
+    @property
+    def status(self) -> MessageStatus | None:
+        """SENDING, SUCCEEDED, FAILED or DELETED; None before the message is sent."""
+        return self._status
+
+    @property
+    def timestamp(self) -> int:
+        """The time in server seconds: as known on this device, and exact after the server's ack."""
+        return self._timestamp
+
+    @property
+    def msg_id(self) -> str:
+        """The id that the sender gave the message, at most 30 characters, unique for ever."""
+        return self._msg_id
+
+    @property
+    def seq(self) -> int:
+        """The number of the message in its conversation; 0 before the server has numbered it."""
+        return self._seq
+
+    @property
+    def sender(self) -> str:
+        """The user who sent the message."""
+        return self._sender
+
+    @property
+    def sender_profile(self) -> SenderProfile | None:
+        """The sender's profile at the time of sending, or None if it is not known."""
+        return self._sender_profile
+
+    @property
+    def sender_member(self) -> SenderMember | None:
+        """The sender's name card and role in the group at the time of sending; None in C2C."""
+        return self._sender_member
+
+    @property
+    def is_self(self) -> bool:
+        """True if this account sent the message, from any device."""
+        return self._is_self
+
+    @property
+    def is_read(self) -> bool:
+        """True if this account has read the message, on any device, or has sent it."""
+        return self._is_read
+
+    @property
+    def priority(self) -> Priority:
+        """The priority in a group."""
+        return self._priority
+
+    @property
+    def custom_int(self) -> int:
+        """The number that this device stores with the message."""
+        return self._custom_int
+
+    @property
+    def custom_data(self) -> bytes:
+        """The bytes that this device stores with the message."""
+        return self._custom_data
+
+    @property
+    def excluded_from_unread(self) -> bool:
+        """True if the sender or the server decided that the message does not count as unread."""
+        return self._excluded_from_unread
+
+    @property
+    def excluded_from_last_message(self) -> bool:
+        """True if the message is never the last message of its conversation."""
+        return self._excluded_from_last_message
+
+    @property
+    def local_id(self) -> int:
+        """The number of the message in this device's store; 0 before it is stored."""
+        return self._local_id
+
+    @property
+    def mentions(self) -> tuple[str, ...]:
+        """The ids of the mentioned users, and ALL."""
+        return self._mentions
+
+    @property
+    def receipt_requested(self) -> bool:
+        """True if the sender asked for the readers of the group message."""
+        return self._receipt_requested
+
+    @property
+    def read_by_peer(self) -> bool:
+        """True if this account sent the message and the peer has read it, in C2C."""
+        return self._read_by_peer
+
+    @property
+    def read_receipt_count(self) -> int:
+        """The number of members who have read the group message; set for its sender only."""
+        return self._read_receipt_count
+
+    @property
+    def unread_receipt_count(self) -> int:
+        """The number of members who have not read the group message; set for its sender only."""
+        return self._unread_receipt_count
+
+    @property
+    def cloud_custom_data(self) -> str:
+        """The text for the receivers, which the server stores with the message. It can be assigned until `send()`."""
+        return self._cloud_custom_data
+
+    @cloud_custom_data.setter
+    def cloud_custom_data(self, value: str) -> None:
+        """Set the text for the receivers.
 
         Raises:
-            InvalidArgument: The message does not belong to a client: it was not sent yet, is a copy or was unpickled, or is
-                inside a merger.
+            AttributeError: The message was sent; use `await message.edit(…)`.
         """
-        if self._owner is None:
-            raise InvalidArgument(UNBOUND)
-        conversations: ConversationSource = self._owner.conversations
-        assert self.key is not None  # a client sets the key first
-        return conversations.of_key(self.key)
+        if self._status is not None:
+            raise AttributeError("cloud_custom_data: cannot be assigned after send(); use await message.edit(…)")
+        self._cloud_custom_data = value
 
     @property
     def unique_id(self) -> int:
         """The number of the message in its conversation, `seq · 2³² + random`; 0 until the server has numbered it."""
-        return unique_id(self.seq, random_of(self.msg_id)) if self.seq else 0
-
-    @property
-    def recalled(self) -> bool:
-        """True if the message was recalled; it has no elems then."""
-        return self._state.recall_seq > 0
-
-    @property
-    def recaller(self) -> str:
-        """The user who recalled the message, "" if it was not recalled."""
-        return self._state.recaller
-
-    @property
-    def recalled_at(self) -> int:
-        """The time of the recall in server seconds, or 0 if the message was not recalled."""
-        return self._state.recalled_at
-
-    @property
-    def version(self) -> int:
-        """The number of edits."""
-        return self._state.version
-
-    @property
-    def edited_at(self) -> int:
-        """The time of the last edit in server seconds, or 0 if there was none."""
-        return self._state.edited_at
-
-    @property
-    def reactions(self) -> Mapping[str, tuple[str, ...]]:
-        """The users of each reaction, in the order in which they reacted."""
-        return MappingProxyType(self._state.reactions)
-
-    def update_fields(self, other: MessageFields) -> None:
-        """Copy the fields that an action of a user or a receipt can change from `other`, a newer copy of this message."""
-        self._state, self.cloud_custom_data = other._state, other.cloud_custom_data
-        self.read_receipt_count, self.unread_receipt_count = other.read_receipt_count, other.unread_receipt_count
-
-    def __reduce__(self) -> tuple[type[Self], tuple[()], tuple[None, dict[str, object]]]:
-        slots = [name for base in type(self).__mro__ for name in getattr(base, "__slots__", ())]
-        fields = {name: getattr(self, name) for name in slots}
-        return type(self), (), (None, fields | {"_owner": None})  # a copy belongs to no client
-
-    def __setstate__(self, state: tuple[None, dict[str, object]]) -> None:
-        for name, value in state[1].items():
-            setattr(self, name, value)
-        if self.status is None:
-            self.msg_id = MSG_IDS.new(self.timestamp)
+        return unique_id(self._seq, random_of(self._msg_id)) if self._seq else 0

@@ -76,7 +76,7 @@ for _row in _SERVER_ORDER:
         MAY_IMPORT[f"server.{_package}"] = frozenset(_below)
     _below |= {f"server.{package}" for package in _row}
 # A message has a conversation, whose methods return messages: docs/adr/0056-one-object-of-a-message.md
-FOR_TYPES = {("message_types", "__init__")}  # allowed under TYPE_CHECKING
+FOR_TYPES = {("message", "__init__"), ("message_types", "__init__")}  # allowed under TYPE_CHECKING
 TOOLS = frozenset({"testing", "loadtest", "cli"})
 NO_INPUT_OUTPUT = frozenset({"asyncio", "time", "socket"})  # forbidden in timim.protocol
 PURE_UTIL = "timim.util.arguments"  # the only module of timim.util that timim.protocol may import

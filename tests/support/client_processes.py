@@ -165,7 +165,7 @@ def rename_resends() -> None:
 
     async def renames(self: Outbox, key: Any, queue: Any, item: Any, link: Any) -> bool:
         if item.message.msg_id in _named:
-            item.message.msg_id = str(MsgId(item.message.timestamp, random.randrange(1, 1 << 32)))
+            item.message._msg_id = str(MsgId(item.message.timestamp, random.randrange(1, 1 << 32)))
         _named.add(item.message.msg_id)
         return await start(self, key, queue, item, link)
 
@@ -180,8 +180,8 @@ def deliver_early() -> None:
         for batch in batches:
             for item in batch.incoming:
                 message = Message(json.loads(item.body)[0]["MsgContent"]["Text"])
-                message.sender, message.seq = item.sender, item.seq
-                message.key = batch.key
+                message._sender, message._seq = item.sender, item.seq
+                message._key = batch.key
                 result = IngestResult(batch.key, [message], False, LastPosition(0, 0), None, UnreadCounts(0, 0))
                 self._conversations.apply(result)
                 self._dispatcher.deliver_messages(result.new)

@@ -62,7 +62,7 @@ def test_only_elems_and_strings_can_be_added() -> None:
 @pytest.mark.requirement("F02")
 def test_a_sent_message_is_frozen() -> None:
     message = Message("a")
-    message.status = MessageStatus.SENDING
+    message._status = MessageStatus.SENDING
     with pytest.raises(AlreadySent):
         message.add("b")
     assert message.text == "a"
@@ -71,9 +71,9 @@ def test_a_sent_message_is_frozen() -> None:
 @pytest.mark.requirement("F26")
 def test_the_unique_id_is_known_once_the_message_has_a_seq() -> None:
     message = Message("a")
-    message.msg_id = "1700000000-5"
+    message._msg_id = "1700000000-5"
     assert message.unique_id == 0
-    message.seq = 3
+    message._seq = 3
     assert message.unique_id == 3 * 2**32 + 5
 
 
@@ -106,7 +106,7 @@ def test_a_copy_of_an_unsent_message_is_another_message(duplicate: Callable[[Mes
     other = duplicate(message)
     assert (other.text, other.cloud_custom_data, other.status) == ("a", "b", None)
     assert other.msg_id != message.msg_id
-    message.status = MessageStatus.SUCCEEDED
+    message._status = MessageStatus.SUCCEEDED
     assert duplicate(message).msg_id == message.msg_id
 
 
@@ -158,5 +158,5 @@ async def test_a_message_without_a_client_cannot_act() -> None:
 def test_a_message_shows_its_state() -> None:
     message = Message("a")
     assert repr(message) == "<Message new not sent from me, 1 elems>"
-    message.msg_id, message.status, message.seq, message.sender = "1-2", MessageStatus.SUCCEEDED, 9, "bob"
+    message._msg_id, message._status, message._seq, message._sender = "1-2", MessageStatus.SUCCEEDED, 9, "bob"
     assert repr(message) == "<Message 1-2 succeeded seq 9 from bob, 1 elems>"

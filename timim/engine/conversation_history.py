@@ -12,6 +12,7 @@ from ..local_store.fulltext import ElemTypes
 from ..message import Message, MessageStatus
 from ..search import SearchCursor, SearchResult
 from ..util.arguments import Number, Text, Timestamp, checked
+from ..util.read_only import refusing
 from .conversations import ConversationState
 from .engine import Engine
 from .history import checked_count
@@ -20,6 +21,7 @@ from .recent_messages import LIMIT
 PAGE = 100  # messages that `history` fetches at once
 
 
+@refusing("take another conversation of the client")
 @checked(InvalidArgument)
 class ConversationHistory:
     """History and search of one conversation."""

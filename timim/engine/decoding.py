@@ -105,12 +105,12 @@ def decode_online_message(key: ConversationKey, entry: Entry, user_id: str) -> M
     """Decode an online message, which has no seq and no row."""
     row = decode_message(entry, user_id)
     message = Message(*decode_body(row.body))
-    message.cloud_custom_data = row.cloud_custom_data
-    message.key = key
-    message.status = MessageStatus.SUCCEEDED
-    message.msg_id, message.sender, message.timestamp = row.msg_id, row.sender, row.timestamp
-    message.sender_profile, message.sender_member = row.profile, row.member
-    message.is_self = row.is_self
+    message._cloud_custom_data = row.cloud_custom_data
+    message._key = key
+    message._status = MessageStatus.SUCCEEDED
+    message._msg_id, message._sender, message._timestamp = row.msg_id, row.sender, row.timestamp
+    message._sender_profile, message._sender_member = row.profile, row.member
+    message._is_self = row.is_self
     return message
 
 

@@ -67,7 +67,7 @@ class Deletions:
             return False
         await self._withdraw(queue, removal.withdrawn)
         if keep_row or removal.withdrawn:
-            message.status = MessageStatus.DELETED
+            message._status = MessageStatus.DELETED
         self._conversations.on_message_deleted(key, message, removal, keep_row=keep_row)
         return True
 

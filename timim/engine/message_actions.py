@@ -62,13 +62,13 @@ class MessageActions:
     async def set_custom_int(self, message: Message, value: int) -> None:
         """Store this device's own number on a message. Raises InvalidArgument, StorageError."""
         await self._store.messages.set_custom_int(message, value)
-        message.custom_int = value
+        message._custom_int = value
         self._conversations.on_local_fields_changed(message)
 
     async def set_custom_data(self, message: Message, value: bytes) -> None:
         """Store this device's own bytes on a message. Raises InvalidArgument, StorageError."""
         await self._store.messages.set_custom_data(message, value)
-        message.custom_data = bytes(value)
+        message._custom_data = bytes(value)
         self._conversations.on_local_fields_changed(message)
 
     async def remove(self, message: Message) -> bool:
@@ -98,7 +98,7 @@ class MessageActions:
         if not len(edited):
             raise InvalidArgument("the edited message is empty; use recall() to withdraw a message")
         edited.check()
-        edited.msg_id = str(name)  # uploads are named after the msg_id
+        edited._msg_id = str(name)  # uploads are named after the msg_id
         await self._attachments.upload(edited, None)
         body, cloud = encode_body(edited.elems), edited.cloud_custom_data
         request = wire.edit_request(Address.of(key), message.seq, name, self._user_id, body, cloud)

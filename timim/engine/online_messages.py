@@ -45,9 +45,9 @@ class OnlineMessages:
             body.msg_life_time = 0
             reply = await link.call(wire.SEND_C2C, body, timeout_s=self._timeout_s)
         except BaseException:
-            message.status = MessageStatus.FAILED
+            message._status = MessageStatus.FAILED
             if message.elems is given:
                 await asyncio.shield(self._attachments.discard(message))
             raise
-        message.timestamp, message.status = reply.msg_time, MessageStatus.SUCCEEDED
+        message._timestamp, message._status = reply.msg_time, MessageStatus.SUCCEEDED
         return message

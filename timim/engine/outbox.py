@@ -129,7 +129,7 @@ class Outbox:
                 "the message is not stored as failed on this device: it was deleted, sent again or never stored"
             )
         self._store.check_open()  # it is sent after the next login if the client was closed meanwhile
-        message.status = MessageStatus.SENDING
+        message._status = MessageStatus.SENDING
         item = self._enqueue(key, message, progress, push)
         item.stored = item.noted = True
         self._conversations.on_outgoing_stored(message, self._conversations.newest_time)
@@ -140,7 +140,7 @@ class Outbox:
         if isinstance(local_id, Exception):
             self._spawn(self._discard(key, item, local_id))
             return
-        item.message.local_id = local_id
+        item.message._local_id = local_id
         item.stored = True
         self._conversations.on_outgoing_stored(item.message, item.listed_at)
         if key in self._queues:  # otherwise the client logged out, and the next login sends the message
@@ -148,7 +148,7 @@ class Outbox:
 
     async def _discard(self, key: ConversationKey, item: PendingMessage, error: BaseException | None = None) -> None:
         """Undo the send of a message that has no row."""
-        item.message.status = MessageStatus.FAILED
+        item.message._status = MessageStatus.FAILED
         if error is None:
             item.done.cancel()  # `send` is raising the error
         self._queues.get(key, ConversationQueue()).finish(item, error)
@@ -378,10 +378,10 @@ class Outbox:
     def _accept(self, queue: ConversationQueue, item: PendingMessage, ack: Ack) -> None:
         """Return the result to the sender, then store the ack: a crash in between only causes one more resend."""
         message = item.message
-        message.seq, message.timestamp = ack.seq, ack.timestamp
-        message.sender_profile, message.sender_member = ack.profile, ack.member
+        message._seq, message._timestamp = ack.seq, ack.timestamp
+        message._sender_profile, message._sender_member = ack.profile, ack.member
         if message.status is MessageStatus.SENDING:
-            message.status = MessageStatus.SUCCEEDED
+            message._status = MessageStatus.SUCCEEDED
         self._conversations.on_acked(message)
         self._inbox.on_ack(ack.key, ack.seq)
         self._unsettled += 1
@@ -398,7 +398,7 @@ class Outbox:
             log.error("storing the ack of %s failed; the next login sends the message again: %s", message.msg_id, result)
             return
         if result.status is not None:
-            message.local_id, message.status = result.local_id, result.status
+            message._local_id, message._status = result.local_id, result.status
         self._conversations.on_settled(ack.key, result)
         self._inbox.on_own_entry(ack.key, ack.seq, delivered_seq=result.delivered_seq)
         if self._attachments.is_persisted(message):

@@ -86,28 +86,28 @@ class RecentMessages:
         """Copy the fields that only this device stores: status, custom_int, custom_data."""
         for one in self._messages:
             if one.local_id == message.local_id:
-                one.status, one.custom_int, one.custom_data = message.status, message.custom_int, message.custom_data
+                one._status, one._custom_int, one._custom_data = message.status, message.custom_int, message.custom_data
 
     def mark_read(self, seq: int) -> None:
         """Mark the messages up to `seq` as read by this account."""
         for one in self._messages:
-            one.is_read = one.is_read or 0 < one.seq <= seq
+            one._is_read = one.is_read or 0 < one.seq <= seq
 
     def mark_unread(self, read_seq: int) -> None:
         """Mark the messages of others above `read_seq` as unread by this account."""
         for one in self._messages:
-            one.is_read = one.is_read and (one.is_self or one.seq <= read_seq)
+            one._is_read = one.is_read and (one.is_self or one.seq <= read_seq)
 
     def mark_read_by_peer(self, seq: int) -> None:
         """Mark this account's own messages up to `seq` as read by the peer."""
         for one in self._messages:
-            one.read_by_peer = one.read_by_peer or (one.is_self and 0 < one.seq <= seq)
+            one._read_by_peer = one.read_by_peer or (one.is_self and 0 < one.seq <= seq)
 
     def set_receipt(self, seq: int, readers: int, others: int) -> None:
         """Set the number of members who have read the group message `seq`, and of those who have not."""
         for one in self._messages:
             if one.seq == seq:
-                one.read_receipt_count, one.unread_receipt_count = readers, others
+                one._read_receipt_count, one._unread_receipt_count = readers, others
 
     def _in_order(self) -> list[Message]:
         if not self._sorted:

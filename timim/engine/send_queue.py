@@ -107,7 +107,7 @@ class ConversationQueue:
         withdrawn = [one for one in self.pending if one.message.msg_id in msg_ids]
         for item in withdrawn:
             item.held = True
-            item.message.status = MessageStatus.DELETED
+            item.message._status = MessageStatus.DELETED
             self.finish(item, MessageWithdrawn("the message was deleted before it was sent; no other device gets it"))
         return [item.message for item in withdrawn]
 

@@ -93,9 +93,9 @@ def is_empty(message: Message) -> bool:
 
 def claim(message: Message, key: ConversationKey, *, sender: str, now_s: float) -> None:
     """Freeze a message that is about to be sent."""
-    message.key, message.sender = key, sender
-    message.status = MessageStatus.SENDING
-    message.timestamp = int(now_s)
+    message._key, message._sender = key, sender
+    message._status = MessageStatus.SENDING
+    message._timestamp = int(now_s)
 
 
 def check_size(limit_bytes: int, message: Message, body: bytes, push: OfflinePush | None) -> None:

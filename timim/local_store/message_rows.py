@@ -11,7 +11,7 @@ import msgspec
 
 from ..errors import InvalidArgument
 from ..ids import ConversationKey, ConversationType
-from ..message import NO_STATE, Message, MessageStatus, Priority, SenderMember, SenderProfile
+from ..message import NO_STATE, Message, MessageStatus, Priority, SenderMember, SenderProfile, blank_message
 from ..protocol.elems import decode_body, decode_own_body
 from . import message_actions, unread
 from .types import MessageRow, RowPosition
@@ -39,26 +39,26 @@ _unpack_member = msgspec.json.Decoder(SenderMember).decode
 
 def new_message(key: ConversationKey, item: MessageRow, local_id: int, read_seq: int) -> Message:
     """Return the `Message` of a row that was just inserted, without a query."""
-    message = Message()
-    message.cloud_custom_data = item.cloud_custom_data
+    message = blank_message()
+    message._cloud_custom_data = item.cloud_custom_data
     message.load_body(item.body, decode_body)
-    message.key, message.local_id = key, local_id
-    message.seq, message.msg_id, message.sender = item.seq, item.msg_id, item.sender
-    message.timestamp, message.status = item.timestamp, MessageStatus.SUCCEEDED
-    message.is_self = item.is_self
-    message.is_read = item.is_self or item.seq <= read_seq
-    message.priority = _PRIORITIES.get(item.priority, Priority.NORMAL)
-    message.sender_profile, message.sender_member = item.profile, item.member
+    message._key, message._local_id = key, local_id
+    message._seq, message._msg_id, message._sender = item.seq, item.msg_id, item.sender
+    message._timestamp, message._status = item.timestamp, MessageStatus.SUCCEEDED
+    message._is_self = item.is_self
+    message._is_read = item.is_self or item.seq <= read_seq
+    message._priority = _PRIORITIES.get(item.priority, Priority.NORMAL)
+    message._sender_profile, message._sender_member = item.profile, item.member
     message._state = item.state or NO_STATE
-    message.mentions, message.receipt_requested = item.mentions, item.receipt
+    message._mentions, message._receipt_requested = item.mentions, item.receipt
     if item.quiet:
         _set_excluded(message, item.quiet)
     return message
 
 
 def _set_excluded(message: Message, quiet: int) -> None:
-    message.excluded_from_unread = bool(quiet & unread.NO_UNREAD)
-    message.excluded_from_last_message = bool(quiet & unread.NO_LAST)
+    message._excluded_from_unread = bool(quiet & unread.NO_UNREAD)
+    message._excluded_from_last_message = bool(quiet & unread.NO_LAST)
 
 
 def message_of(row: tuple[Any, ...]) -> Message:
@@ -90,25 +90,25 @@ def message_of(row: tuple[Any, ...]) -> Message:
         peer_read_seq,
         read_seq,
     ) = row
-    message = Message()
-    message.cloud_custom_data = cloud
+    message = blank_message()
+    message._cloud_custom_data = cloud
     message.load_body(body, decode_own_body if unsent else decode_body)
-    message.key = ConversationKey(TYPES[type], peer)
-    message.local_id, message.seq, message.msg_id, message.sender = local_id, seq or 0, msg_id, sender
-    message.timestamp, message.status = timestamp, STATUSES[status]
-    message.is_self = bool(is_self)
-    message.is_read = message.is_self or (seq or 0) <= read_seq
-    message.priority = _PRIORITIES.get(priority, Priority.NORMAL)
-    message.sender_profile = _unpack_profile(profile) if profile else None
-    message.sender_member = _unpack_member(member) if member else None
-    message.custom_int, message.custom_data = custom_int, bytes(custom_data)
+    message._key = ConversationKey(TYPES[type], peer)
+    message._local_id, message._seq, message._msg_id, message._sender = local_id, seq or 0, msg_id, sender
+    message._timestamp, message._status = timestamp, STATUSES[status]
+    message._is_self = bool(is_self)
+    message._is_read = message.is_self or (seq or 0) <= read_seq
+    message._priority = _PRIORITIES.get(priority, Priority.NORMAL)
+    message._sender_profile = _unpack_profile(profile) if profile else None
+    message._sender_member = _unpack_member(member) if member else None
+    message._custom_int, message._custom_data = custom_int, bytes(custom_data)
     message._state = message_actions.state_of(state) if state else NO_STATE
-    message.mentions = tuple(json.loads(mentions)) if mentions else ()
-    message.read_by_peer = 0 < (seq or 0) <= peer_read_seq
+    message._mentions = tuple(json.loads(mentions)) if mentions else ()
+    message._read_by_peer = 0 < (seq or 0) <= peer_read_seq
     if quiet:
         _set_excluded(message, quiet)
     if receipt:
-        message.receipt_requested, message.read_receipt_count, message.unread_receipt_count = True, readers or 0, others or 0
+        message._receipt_requested, message._read_receipt_count, message._unread_receipt_count = True, readers or 0, others or 0
     return message
 
 

@@ -70,7 +70,7 @@ class MessageTable:
             f"UPDATE messages SET status=3, error_code=?, error_info=? WHERE {message_rows.ITS_ROW} AND status=1",
             (code, info, *message_rows.ids_of(message)),
         )
-        message.status = MessageStatus.FAILED
+        message._status = MessageStatus.FAILED
 
     async def mark_sending_again(self, message: Message) -> bool:
         """Store that a failed message is being sent again, after all others. Return False if it is not stored as FAILED."""

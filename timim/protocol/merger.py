@@ -10,7 +10,7 @@ import msgspec
 from ..elems import MergerElem
 from ..errors import InvalidArgument, InvalidElem, ProtocolError
 from ..ids import ConversationType, format_msg_id, parse_msg_id
-from ..message import Message, MessageStatus, SenderProfile
+from ..message import Message, MessageStatus, SenderProfile, blank_message
 from ..util.arguments import Items, Text, checked
 from .elems import decode_body, encode_body
 from .merger_elem import LAYERS_LIMIT, MESSAGES_LIMIT
@@ -110,11 +110,11 @@ def _entry(message: Message) -> MergedEntry:
 
 
 def _message(entry: MergedEntry) -> Message:
-    message = Message()
-    message.cloud_custom_data = entry.cloud_custom_data
+    message = blank_message()
+    message._cloud_custom_data = entry.cloud_custom_data
     message.load_body(bytes(entry.msg_body), decode_body)
-    message.sender, message.timestamp = entry.from_account, entry.time
-    message.msg_id = format_msg_id(entry.client_time, entry.msg_random, entry.source)
-    message.status, message.is_self = MessageStatus.SUCCEEDED, False
-    message.sender_profile = SenderProfile(entry.from_account, entry.nick, entry.face_url)
+    message._sender, message._timestamp = entry.from_account, entry.time
+    message._msg_id = format_msg_id(entry.client_time, entry.msg_random, entry.source)
+    message._status, message._is_self = MessageStatus.SUCCEEDED, False
+    message._sender_profile = SenderProfile(entry.from_account, entry.nick, entry.face_url)
     return message

@@ -291,7 +291,7 @@ async def test_unsent_messages_are_ordered_after_those_the_server_has() -> None:
     async with LocalStore(None) as store:
         messages = [Message(f"{n}") for n in range(4)]
         for n, message in enumerate(messages):
-            message.key, message.msg_id, message.sender = key, f"{n + 1}-1", "alice"
+            message._key, message._msg_id, message._sender = key, f"{n + 1}-1", "alice"
         ids = await asyncio.gather(*(told(store.messages.add_outgoing, message, b"[]") for message in messages))
         await asyncio.gather(*(told(store.messages.settle, Ack(key, ids[n], f"{n + 1}-1", n + 7, 1, b"[]")) for n in (0, 1)))
         assert [m.local_id for m in await store.messages.page(key, 10)] == ids[::-1]
@@ -306,10 +306,10 @@ async def test_the_ack_of_a_deleted_message_does_not_touch_the_row_that_reuses_i
     async with LocalStore(None) as store:
         gone, next_ = Message("gone"), Message("next")
         for n, message in enumerate((gone, next_)):
-            message.key, message.msg_id, message.sender = key, f"{n + 1}-1", "alice"
-        gone.local_id = await told(store.messages.add_outgoing, gone, b"[]")
+            message._key, message._msg_id, message._sender = key, f"{n + 1}-1", "alice"
+        gone._local_id = await told(store.messages.add_outgoing, gone, b"[]")
         assert (await store.messages.delete(gone)).done
-        next_.local_id = await told(store.messages.add_outgoing, next_, b"[]")
+        next_._local_id = await told(store.messages.add_outgoing, next_, b"[]")
         assert next_.local_id == gone.local_id
         acks = [Ack(key, m.local_id, m.msg_id, seq, 1, b"[]") for seq, m in ((1, gone), (2, next_))]
         settled = await asyncio.gather(*(told(store.messages.settle, ack) for ack in acks))

@@ -280,8 +280,8 @@ async def test_thousands_of_conversations_stay_in_their_order(server: RunningSer
     assert times == sorted(times, reverse=True)
     index.on_conversation_deleted(alice.c2c("u5000").key, Removal(done=True), messages=False)
     first = Message("hello")
-    first.key = alice.c2c("u0").key
-    first.local_id = 10_000
+    first._key = alice.c2c("u0").key
+    first._local_id = 10_000
     index.on_outgoing_stored(first, index.newest_time)
     assert (len(listed), listed[0].peer, listed[1].peer) == (9_999, "u0", "u9999")
     assert isinstance(listed[5000], Conversation)

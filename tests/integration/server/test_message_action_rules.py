@@ -81,11 +81,11 @@ async def test_an_impossible_action_raises_its_named_error(server: RunningServer
             with pytest.raises(timim.NoPermission):
                 await act
         message = await group.conversation.send("hello")
-        message.seq = 99
+        message._seq = 99
         with pytest.raises(timim.UnknownMessage) as none:
             await message.recall()
         assert none.value.code == 10030
-        message.seq = 2
+        message._seq = 2
         link = stranger.engine.connection.link()
         with pytest.raises(timim.NotAMember):
             await link.call(act_wire.REACT_TO, act_wire.ReactRequest(group_id=group.id, seq=2, reaction="👍"), timeout_s=5)
