@@ -13,13 +13,12 @@ from .elems import AnyElem, Progress
 from .engine.conversation_history import ConversationHistory
 from .engine.conversations import ConversationState
 from .engine.engine import Engine
-from .engine.history import seq_in
+from .engine.history import add_quote, seq_in
 from .errors import InvalidArgument, InvalidConversation, RequestTimeout, TimimError
 from .ids import ConversationKey, ConversationType, UserId, conversation_key
 from .message import Message, OfflinePush, Priority
 from .protocol.merger import merge_messages
 from .protocol.typing_status import typing_elem
-from .replies import QuotedMessage, embed_quote
 from .util.arguments import Items, Seconds, Text, checked
 from .util.read_only import refusing
 
@@ -348,10 +347,7 @@ class Conversation(ConversationHistory):
             self._only(ConversationType.GROUP, "mentions and receipts are for groups")
         users = tuple(dict.fromkeys(mention))
         if reply_to is not None:
-            quote = QuotedMessage(
-                seq_in(self.key, reply_to), reply_to.msg_id, reply_to.sender, reply_to.push_text, reply_to.timestamp
-            )
-            message._cloud_custom_data = embed_quote(quote, message.cloud_custom_data)
+            add_quote(message, self.key, reply_to)
         message._mentions, message._receipt_requested = users, request_receipt
 
     def _only(self, type: ConversationType, rule: str) -> None:

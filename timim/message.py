@@ -261,6 +261,17 @@ class Message(MessageFields, Sequence[AnyElem]):
         """
         return await self._bound().delete_from_storage(self)
 
+    async def reply(self, *parts: str | AnyElem) -> Message:
+        """Send an answer that quotes this message, in its conversation. An online message is answered without a quote.
+
+        Raises:
+            InvalidConversation: This message is a notice of the system conversation.
+            InvalidArgument: This message does not belong to a client, or the answer is wrong.
+            TimimError: The other errors of `Conversation.send`.
+        """
+        answer = Message(*parts)
+        return await self._bound().reply(self, answer)
+
     async def resend(self, *, push: OfflinePush | None = None, progress: Progress | None = None) -> Self:
         """Send a message that failed once more, under its own msg_id, and return it when the server has stored it.
 

@@ -17,6 +17,7 @@ from ..history import AsOf, HistoryCoverage, Page, history_coverage
 from ..ids import ConversationKey
 from ..message import Message
 from ..protocol.coverage import Interval
+from ..replies import QuotedMessage, embed_quote
 from ..storage import ANY_SEQ, IngestBatch, LocalStore, RowPosition
 from .config import ClientConfig
 from .conversations import ConversationIndex
@@ -336,3 +337,14 @@ def seq_in(key: ConversationKey, message: Message) -> int:
     if not message.seq:
         raise InvalidArgument("the message has no seq: it was not sent yet, or it is an online message")
     return message.seq
+
+
+def add_quote(answer: Message, key: ConversationKey, quoted: Message) -> None:
+    """Let a new message quote another one of this conversation. An error leaves the new message unchanged.
+
+    Raises:
+        InvalidArgument: The quoted message belongs to another conversation or has no seq, or the new one has custom data of
+            another form.
+    """
+    quote = QuotedMessage(seq_in(key, quoted), quoted.msg_id, quoted.sender, quoted.push_text, quoted.timestamp)
+    answer._cloud_custom_data = embed_quote(quote, answer.cloud_custom_data)

@@ -29,6 +29,7 @@ from .attachments import Attachments
 from .conversations import ConversationIndex
 from .decoding import decode_action
 from .deletions import Deletions
+from .history import add_quote
 from .inbox import Inbox
 from .outbox import Outbox
 
@@ -78,6 +79,17 @@ class MessageActions:
     async def delete_from_storage(self, message: Message) -> bool:
         """Delete a message's row on this device. Raises the errors that `Message.delete_from_storage` documents."""
         return await self._deletions.delete_message(message, keep_row=False)
+
+    async def reply(self, message: Message, answer: Message) -> Message:
+        """Send an answer that quotes a message, or that follows an online message; see `Message.reply`."""
+        key = message.conversation
+        if key is None:
+            raise InvalidArgument("the message was not sent yet: there is nothing to answer")
+        if key.type is ConversationType.SYSTEM:
+            raise InvalidConversation("only the server can send to the system conversation")
+        if message.seq:
+            add_quote(answer, key, message)
+        return await self._outbox.send(key, answer, progress=None, push=None)
 
     async def resend(self, message: Message, *, push: OfflinePush | None, progress: Progress | None) -> Message:
         """Send a failed message again; see `Message.resend`."""
