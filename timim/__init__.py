@@ -4,6 +4,9 @@ async with timim.Client("ws://127.0.0.1:8700", app_id=…, user_id="alice", user
     await client.c2c("bob").send("hello")
 """
 
+from .bots.commands import CommandError
+from .bots.filters import F, Filter, TextField
+from .bots.routing import Router
 from .client import Client
 from .conversation import Conversation
 from .conversation_list import ConversationList
@@ -132,6 +135,7 @@ __all__ = [
     "Blacklisted",
     "Client",
     "ClientEvent",
+    "CommandError",
     "ConnectionFailed",
     "ConnectionLost",
     "ConnectionRestored",
@@ -149,9 +153,11 @@ __all__ = [
     "ElemLimitError",
     "EmptyFile",
     "EventStream",
+    "F",
     "FaceElem",
     "FileElem",
     "FileMissing",
+    "Filter",
     "Friend",
     "FriendApplication",
     "FriendRefused",
@@ -227,6 +233,7 @@ __all__ = [
     "RelationElem",
     "RelationType",
     "RequestTimeout",
+    "Router",
     "SearchCursor",
     "SearchResult",
     "SenderMember",
@@ -244,6 +251,7 @@ __all__ = [
     "StoreReplaced",
     "StreamOverflow",
     "TextElem",
+    "TextField",
     "TextRange",
     "TimimError",
     "TooLarge",

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from ssl import SSLContext
-from typing import Annotated, Any, Literal, Self, TypeVar, overload
-
-from pydantic import AfterValidator
+from typing import Literal, Self
 
 from .conversation import Conversation, ConversationRegistry
 from .conversation_list import ConversationList
+from .engine.client_handlers import ClientHandlers
 from .engine.config import ClientConfig, account_folder
-from .engine.dispatcher import EventDecorator, EventStream, HandlerResult
 from .engine.engine import Engine
+from .engine.handler_slots import CONCURRENCY
 from .errors import InvalidArgument
-from .events import ClientEvent
 from .friends import Friends
 from .groups import Groups
 from .ids import ConversationType, UserId
 from .local_store.fulltext import ElemTypes
-from .message import Message
 from .profiles import OwnProfile, Profiles
 from .search import SearchCursor, SearchResult
 from .transport.network import ProxySetting, checked_network
@@ -32,29 +28,11 @@ from .util.read_only import assigned_once
 __all__ = ["Client", "Platform"]
 
 Platform = Literal["desktop", "mobile", "pad", "web", "other"]
-MessagesHandler = TypeVar("MessagesHandler", bound=Callable[[list[Message]], Awaitable[None] | None])
-E1 = TypeVar("E1", bound=ClientEvent)
-E2 = TypeVar("E2", bound=ClientEvent)
-E3 = TypeVar("E3", bound=ClientEvent)
-E4 = TypeVar("E4", bound=ClientEvent)
-E5 = TypeVar("E5", bound=ClientEvent)
-K1 = TypeVar("K1", bound=ClientEvent | Message)
-K2 = TypeVar("K2", bound=ClientEvent | Message)
-K3 = TypeVar("K3", bound=ClientEvent | Message)
-
-
-def _checked_kind(kind: type[Any]) -> type[Any]:
-    if not issubclass(kind, ClientEvent | Message):
-        raise ValueError(f"must be timim.Message or a class of event, not {kind!r}")
-    return kind
-
-
-EventKind = Annotated[type[Any], AfterValidator(_checked_kind)]
 
 
 @assigned_once("make another Client for another account", unread="use await client.mark_all_read()")
 @checked(InvalidArgument, unless=("c2c", "conversation", "group"))
-class Client:
+class Client(ClientHandlers):
     """Client of one account on one device, with a local store in `data_dir`.
 
     `async with client:` logs in and closes at the end, and raises the errors of `login()`. Creating a client does no I/O.
@@ -75,6 +53,7 @@ class Client:
         platform: Kind of this device. A server can allow one online device of each kind; the older login gets KickedOut.
         media_cache_bytes: Size of a cache of downloaded content in `data_dir`; the least recently used content is removed
             first. 0 downloads the content at each call (Tencent IM SDK guide, 接收图片消息).
+        concurrency: Limit of the conversations whose handlers run at the same time; further ones wait.
         proxy: URL of a proxy for the connection and for media: `http://host:port`, `https://…`, `socks5://…` or `socks5h://…`
             (SOCKS needs `timim[socks]`), with `user:password@` before the host if needed. None connects directly. True uses
             the proxy of the environment (WSS_PROXY, SOCKS_PROXY, HTTPS_PROXY, NO_PROXY, …), but none for loopback addresses.
@@ -101,16 +80,18 @@ class Client:
         reconnect_limit: Seconds = 30.0,
         platform: Platform = "other",
         media_cache_bytes: ByteCount = 0,
+        concurrency: Number = CONCURRENCY,
         proxy: ProxySetting = True,
         ssl: SSLContext | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.user_id: str = user_id
-        for name, seconds in (("timeout", timeout), ("reconnect_limit", reconnect_limit)):
-            if seconds <= 0:
-                raise InvalidArgument(f"{name}: must be more than 0 seconds, not {seconds}")
+        limits = {"timeout": timeout, "reconnect_limit": reconnect_limit, "concurrency": concurrency}
+        for name, limit in limits.items():
+            if limit <= 0:
+                raise InvalidArgument(f"{name}: must be more than 0, not {limit}")
         self._user_sig = checked_signature(user_sig)
-        self._engine = Engine(
+        engine = Engine(
             ClientConfig(
                 url=url,
                 app_id=app_id,
@@ -122,11 +103,13 @@ class Client:
                 timeout_s=timeout,
                 reconnect_limit_s=reconnect_limit,
                 media_cache_bytes=media_cache_bytes,
+                concurrency=concurrency,
                 network=checked_network(url, proxy, ssl),
                 now=now,
             )
         )
-        connection = self._engine.connection
+        super().__init__(engine)
+        connection = engine.connection
         self._registry = ConversationRegistry(self._engine)
         self.conversations: ConversationList = ConversationList(self._engine.conversations, self._registry)
         self.groups: Groups = Groups(connection, self._registry)
@@ -162,97 +145,6 @@ class Client:
             InvalidConversation: A peer is given for the system conversation.
         """
         return self._registry.get(type, peer)
-
-    def on_new_message(self, handler: MessagesHandler) -> MessagesHandler:
-        """Register a handler (sync or async) for lists of new messages, and return the handler.
-
-        Register handlers before the login, so that no message is missed. Each call gets messages of one conversation, in
-        order. Lists of one conversation are delivered one at a time, and conversations concurrently. The handler gets each
-        message that is new to this device exactly once, also if it was read on another device, and if it was registered
-        twice. An error of the handler is logged and reported as HandlerFailed. A sync handler that takes more than 0.2 s is
-        named in a warning of the log, because the whole event loop waits for it (Tencent IM SDK guide, 接收消息).
-        """
-        self._engine.dispatcher.on_new_message(handler)
-        return handler
-
-    @overload
-    def on(self, event: type[E1], /) -> EventDecorator[E1]: ...
-    @overload
-    def on(self, event: type[E1], second: type[E2], /) -> EventDecorator[E1 | E2]: ...
-    @overload
-    def on(self, event: type[E1], second: type[E2], third: type[E3], /) -> EventDecorator[E1 | E2 | E3]: ...
-    @overload
-    def on(
-        self, event: type[E1], second: type[E2], third: type[E3], fourth: type[E4], /
-    ) -> EventDecorator[E1 | E2 | E3 | E4]: ...
-    @overload
-    def on(
-        self, event: type[E1], second: type[E2], third: type[E3], fourth: type[E4], fifth: type[E5], /
-    ) -> EventDecorator[E1 | E2 | E3 | E4 | E5]: ...
-    @overload
-    def on(self, *events: type[ClientEvent]) -> EventDecorator[ClientEvent]: ...
-    def on(self, *events: type[ClientEvent]) -> EventDecorator[Any]:
-        """Return a decorator that registers a handler (sync or async) for events of these classes (ConnectionLost, …).
-
-        A type checker requires the handler to accept each of the classes, or any ClientEvent if more than five are given.
-        A handler that is registered twice gets each event once.
-
-        Raises:
-            InvalidArgument: No class is given.
-        """
-        if not events:
-            raise InvalidArgument("events: must be at least one class of event")
-
-        def register(handler: Callable[[Any], HandlerResult]) -> Callable[[Any], HandlerResult]:
-            for event in events:
-                self._engine.dispatcher.on(event, handler)
-            return handler
-
-        return register
-
-    def off(self, handler: Callable[..., object]) -> None:
-        """Remove a handler that `on_new_message` or `on` registered, from all that it was registered for.
-
-        The handler gets nothing that is not yet given to it; a running call of it goes on.
-
-        Raises:
-            InvalidArgument: The handler is not registered.
-        """
-        if not self._engine.dispatcher.off(handler):
-            raise InvalidArgument(f"handler: {getattr(handler, '__qualname__', handler)!r} is not registered with this client")
-
-    def wait_for(self, predicate: Callable[[Message], bool], *, timeout: Seconds | None = None) -> asyncio.Future[Message]:
-        """Return a future of the next new message, in any conversation, that satisfies `predicate`.
-
-        Messages count from this call on, also before the future is awaited. Cancel the future to stop waiting. Awaiting
-        the future also raises the errors of `predicate`.
-
-        Raises:
-            RequestTimeout: By the future, after `timeout` seconds without such a message.
-            NotLoggedIn: By the future, when the client logs out.
-        """
-        return self._engine.dispatcher.wait_for(None, predicate, timeout=timeout)
-
-    @overload
-    def events(self) -> EventStream[ClientEvent | Message]: ...
-    @overload
-    def events(self, kind: type[K1], /) -> EventStream[K1]: ...
-    @overload
-    def events(self, kind: type[K1], second: type[K2], /) -> EventStream[K1 | K2]: ...
-    @overload
-    def events(self, kind: type[K1], second: type[K2], third: type[K3], /) -> EventStream[K1 | K2 | K3]: ...
-    @overload
-    def events(self, *kinds: type[ClientEvent | Message]) -> EventStream[ClientEvent | Message]: ...
-    def events(self, *kinds: EventKind) -> EventStream[Any]:
-        """Open a stream of new messages (`timim.Message`) and events of these classes, by default of all.
-
-        `async with client.events(timim.Message) as new: async for message in new: …`. The stream receives from this call
-        on, and ends at logout.
-
-        Raises:
-            StreamOverflow: By the iteration, when more than 10,000 items wait; open a new stream and query the history.
-        """
-        return self._engine.dispatcher.open_stream(*kinds or (ClientEvent, Message))
 
     async def open(self) -> None:
         """Open the local store without logging in, so that local queries work.

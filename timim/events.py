@@ -38,6 +38,7 @@ __all__ = [
     "StoreReplaced",
     "TypingChanged",
     "events_from_message",
+    "is_for_single_handlers",
     "is_from_server",
     "is_group_tip",
 ]
@@ -134,12 +135,12 @@ class StoreReplaced(ClientEvent):
 class HandlerFailed(ClientEvent):
     """Error of a handler. The error is logged too, and later messages and events are delivered.
 
-    `argument` is the list of messages or the event that the handler was called with. Errors of handlers of this event are
-    logged only.
+    `argument` is the message, the list of messages or the event that the handler was called with. Errors of handlers of this
+    event are logged only.
     """
 
     handler: Callable[..., object]
-    argument: list[Message] | ClientEvent
+    argument: list[Message] | Message | ClientEvent
     error: BaseException
 
 
@@ -266,6 +267,11 @@ def is_group_tip(message: Message) -> bool:
 def is_from_server(message: Message) -> bool:
     """Return True if the server wrote the message; only such messages become events."""
     return message.msg_id == SERVER_MSG_ID
+
+
+def is_for_single_handlers(message: Message) -> bool:
+    """Return True if `client.on_message` delivers the message: another user wrote it, and it has not been recalled."""
+    return not (message.is_self or message.recalled or is_from_server(message))
 
 
 def events_from_message(message: Message) -> Iterator[ClientEvent]:

@@ -7,7 +7,7 @@ an unused ignore, so a wrong call that begins to pass fails the check.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, assert_type
 
@@ -26,6 +26,8 @@ from timim import (
     Coverage,
     CustomElem,
     EventStream,
+    F,
+    Filter,
     Friend,
     FriendApplication,
     Group,
@@ -56,6 +58,7 @@ from timim import (
     QuotedMessage,
     Reader,
     ReadReceipt,
+    Router,
     SearchCursor,
     SearchResult,
     SenderMember,
@@ -64,6 +67,7 @@ from timim import (
     SoundElem,
     StoreReplaced,
     TextElem,
+    TextField,
     TextRange,
     UnknownElem,
 )
@@ -114,7 +118,7 @@ def event_handlers(client: Client) -> None:
 
     @client.on(HandlerFailed)
     async def report(event: HandlerFailed) -> None:
-        assert_type(event.argument, list[Message] | ClientEvent)
+        assert_type(event.argument, list[Message] | Message | ClientEvent)
 
     @client.on(KickedOut)  # type: ignore[arg-type]
     async def wrong_event(event: ConnectionLost) -> None: ...
@@ -131,6 +135,58 @@ def event_handlers(client: Client) -> None:
 
     client.on(Message)  # type: ignore[type-var]
     client.on("ConnectionLost")  # type: ignore[call-overload]
+
+
+def single_messages(client: Client) -> None:
+    @client.on_message
+    async def answer(message: Message) -> None:
+        assert_type(await message.reply("hello", ImageElem(path="cat.jpg")), Message)
+
+    @client.on_message
+    def sync_answer(message: Message) -> None: ...
+
+    @client.on_message  # type: ignore[type-var]
+    async def of_lists(messages: list[Message]) -> None: ...
+
+    @client.on_message  # type: ignore[type-var]
+    def wrong_result(message: Message) -> int:
+        return 1
+
+    client.off(answer)
+
+
+async def routers(client: Client) -> None:
+    router = Router()
+    assert_type(F.text.startswith("/order") & F.is_group, Filter)
+    assert_type(F.text, TextField)
+    assert_type(F.text.lower() == "hi", Filter)
+    assert_type(~(F.sender != "bob") | F.has(ImageElem), Filter)
+    print(F.nothing)  # type: ignore[attr-defined]
+    print(F.text & "x")  # type: ignore[operator]
+
+    @router.message(F.text, lambda message: message.is_read)
+    async def handle(message: Message) -> None: ...
+
+    @router.command("remind", F.is_group, usage="/remind MINUTES TEXT")
+    async def remind(message: Message, minutes: int, text: str) -> None: ...
+
+    await remind(Message("x"), 5, "call mum")
+    await remind(Message("x"), "5", "call mum")  # type: ignore[arg-type]
+
+    @router.message()  # type: ignore[arg-type]
+    async def of_lists(messages: list[Message]) -> None: ...
+
+    router.message("x")  # type: ignore[arg-type]
+
+    @router.middleware
+    async def around(message: Message, call_next: Callable[[Message], Awaitable[None]]) -> None:
+        await call_next(message)
+
+    @router.on_error(ValueError, KeyError)
+    async def failed(message: Message, error: ValueError | KeyError) -> None: ...
+
+    assert_type(await router.feed(Message("x")), bool)
+    client.on_message(router.feed)
 
 
 async def streams(client: Client) -> None:

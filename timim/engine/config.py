@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..transport.network import DIRECT, NetworkOptions
+from .handler_slots import CONCURRENCY
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class ClientConfig:
     timeout_s: float = 10.0
     reconnect_limit_s: float = 30.0
     media_cache_bytes: int = 0
+    concurrency: int = CONCURRENCY
     network: NetworkOptions = DIRECT
     now: Callable[[], float] = time.time
 

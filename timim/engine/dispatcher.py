@@ -1,9 +1,9 @@
 """Delivery of new messages and events to the program's handlers, streams and waiters.
 
-The messages of one conversation are delivered in order, one list at a time; conversations are delivered concurrently.
-An exception of a handler is logged and reported as HandlerFailed, and does not stop the delivery. A slow handler delays
-only its own conversation. When WAITING_LIMIT messages wait, the inbox stops storing messages and fetches them later by
-their seqs.
+Each conversation has a lane: its messages are delivered in order, as lists to the handlers of lists, and one at a time to the
+handlers of single messages. Lanes run concurrently, within a limit. An exception of a handler is logged and reported as
+HandlerFailed, and does not stop the delivery. A slow handler delays only its own conversation. When WAITING_LIMIT messages
+wait or are being handled, the inbox stops storing messages and fetches them later by their seqs.
 """
 
 from __future__ import annotations
@@ -14,24 +14,28 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from ..errors import NotLoggedIn, RequestTimeout, StreamOverflow
-from ..events import ClientEvent, HandlerFailed
+from ..events import ClientEvent, HandlerFailed, is_for_single_handlers
 from ..ids import ConversationKey
 from ..message import Message
-from .handler_calls import enter_handler, wait_for_handlers
+from .handler_calls import current_handler, enter_handler, wait_for_handlers
+from .handler_slots import CONCURRENCY, HandlerSlots
 
 log = logging.getLogger(__name__)
 EventT = TypeVar("EventT", bound=ClientEvent)
 KindT = TypeVar("KindT", bound=ClientEvent | Message)
 KindT_co = TypeVar("KindT_co", bound=ClientEvent | Message, covariant=True)
 HandlerResult = TypeVar("HandlerResult", bound=Awaitable[None] | None)
-MessageHandler = Callable[[list[Message]], Awaitable[None] | None]
+ListHandler = Callable[[list[Message]], Awaitable[object] | None]
+MessageHandler = Callable[[Message], Awaitable[object] | None]
+Argument = list[Message] | Message | ClientEvent  # of a handler
 EventHandler = Callable[[EventT], Awaitable[None] | None]
 LIST_LIMIT = 500  # messages in one call of a handler
-WAITING_LIMIT = 10_000  # messages that wait for handlers; above the limit the inbox keeps only seqs
+WAITING_LIMIT = 10_000  # messages that wait for handlers or are being handled; above the limit the inbox keeps only seqs
 STREAM_LIMIT = 10_000
 BLOCKING_LIMIT_S = 0.2  # a sync handler that takes longer is named in a warning
 
@@ -111,21 +115,38 @@ class _Waiter:
     future: asyncio.Future[Message]
 
 
-class Dispatcher:
-    """The handlers, streams and waiters of a client, with one queue for each conversation and one for events.
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """The messages of one conversation, or the events, that wait for handlers.
 
-    The task of a queue runs only while the queue has items.
+    The first `listed` messages were given to the handlers of lists already, and wait for the handlers of single messages.
     """
 
-    def __init__(self) -> None:
+    items: deque[Message | ClientEvent] = field(default_factory=deque)
+    listed: int = 0
+
+
+class Dispatcher:
+    """The handlers, streams and waiters of a client, with one lane for each conversation and one for events.
+
+    The task of a lane runs only while the lane has items.
+
+    Args:
+        concurrency: Limit of the conversations whose handlers run at the same time.
+    """
+
+    def __init__(self, concurrency: int = CONCURRENCY) -> None:
+        self._list_handlers: list[ListHandler] = []
         self._message_handlers: list[MessageHandler] = []
         self._event_handlers: dict[type[ClientEvent], list[Callable[[Any], Awaitable[None] | None]]] = {}
         self._waiters: list[_Waiter] = []
         self._streams: set[EventStream[Any]] = set()
-        self._queues: dict[ConversationKey | None, deque[Message | ClientEvent]] = {}
+        self._lanes: dict[ConversationKey | None, _Lane] = {}
+        self._slots = HandlerSlots(concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
         self.login_task: asyncio.Task[None] | None = None  # a task that lives as long as the login
         self._stopping = 0  # calls of `drain` that wait: a cancelled handler is not replaced
+        self._receiving = True  # False while the program ends: no more messages are stored
         self._waiting = 0
         self._room = asyncio.Event()
 
@@ -135,8 +156,13 @@ class Dispatcher:
         login = self.login_task
         return not self._stopping and login is not None and not login.done() and not login.cancelling()
 
-    def on_new_message(self, handler: MessageHandler) -> None:
-        """Add a handler of new messages; adding it again changes nothing, so that it gets each list once."""
+    def on_new_message(self, handler: ListHandler) -> None:
+        """Add a handler of lists of messages; adding it again changes nothing, so that it gets each list once."""
+        if handler not in self._list_handlers:
+            self._list_handlers.append(handler)
+
+    def on_message(self, handler: MessageHandler) -> None:
+        """Add a handler of single messages; adding it again changes nothing, so that it gets each message once."""
         if handler not in self._message_handlers:
             self._message_handlers.append(handler)
 
@@ -148,7 +174,7 @@ class Dispatcher:
 
     def off(self, handler: Callable[..., object]) -> bool:
         """Remove a handler from everything that it was added to, and return False if it was added to nothing."""
-        lists: list[list[Any]] = [self._message_handlers, *self._event_handlers.values()]
+        lists: list[list[Any]] = [self._list_handlers, self._message_handlers, *self._event_handlers.values()]
         with_it = [handlers for handlers in lists if handler in handlers]
         for handlers in with_it:
             handlers.remove(handler)
@@ -162,7 +188,7 @@ class Dispatcher:
                     _try(waiter, message)
                 for stream in list(self._streams):
                     stream._offer(message)
-        if self._message_handlers and messages:
+        if (self._list_handlers or self._message_handlers) and messages:
             self._enqueue(messages[0].key, messages)
 
     def deliver_event(self, event: ClientEvent) -> None:
@@ -196,10 +222,18 @@ class Dispatcher:
         return EventStream(kinds, self._streams)
 
     async def wait_for_room(self) -> None:
-        """Wait until fewer than WAITING_LIMIT messages wait for handlers."""
-        while self._waiting >= WAITING_LIMIT:
+        """Wait until messages may be stored: fewer than WAITING_LIMIT wait for handlers, and the program is not ending."""
+        while self._waiting >= WAITING_LIMIT or not self._receiving:
             self._room.clear()
             await self._room.wait()
+
+    async def finish(self) -> None:
+        """Let no more messages be stored, and wait until the handlers of all stored ones have returned.
+
+        Streams and waiters go on. Cancelling this method cancels the handlers.
+        """
+        self._receiving = False
+        await self._end_lanes()
 
     async def drain(self) -> None:
         """Close the streams and waiters, and wait until all handlers have returned.
@@ -210,6 +244,12 @@ class Dispatcher:
             stream.close()
         for waiter in list(self._waiters):
             _fail(waiter.future, NotLoggedIn("the client logged out while waiting for a message"))
+        await self._end_lanes()
+        self._receiving = True  # for the next login
+
+    async def _end_lanes(self) -> None:
+        if (handler := current_handler()) is not None:
+            self._slots.give_up(handler)  # the lanes that it waits for may need its slot
         self._stopping += 1
         try:
             await wait_for_handlers(self._tasks)
@@ -218,11 +258,11 @@ class Dispatcher:
 
     def _enqueue(self, key: ConversationKey | None, items: Sequence[Message | ClientEvent]) -> None:
         self._waiting += len(items)
-        queue = self._queues.get(key)
-        if queue is not None:
-            queue.extend(items)
+        lane = self._lanes.get(key)
+        if lane is not None:
+            lane.items.extend(items)
             return
-        self._queues[key] = deque(items)
+        self._lanes[key] = _Lane(deque(items))
         self._start(key)
 
     def _start(self, key: ConversationKey | None) -> None:
@@ -241,36 +281,66 @@ class Dispatcher:
         self._room.set()
 
     async def _run(self, key: ConversationKey | None) -> None:
-        queue = self._queues[key]
+        lane = self._lanes[key]
         me = asyncio.current_task()
         assert me is not None
         enter_handler(me)
         try:
-            while queue:
-                item = queue.popleft()
-                if isinstance(item, Message):
-                    batch = [item]
-                    while queue and len(batch) < LIST_LIMIT and isinstance(more := queue[0], Message):
-                        batch.append(more)
-                        queue.popleft()
-                    self._taken(len(batch))
-                    for handler in list(self._message_handlers):
-                        if handler in self._message_handlers:  # not removed by an earlier handler
-                            await self._call(handler, list(batch))
+            while lane.items:
+                if key is None:
+                    await self._handle_event(lane)
                 else:
-                    self._taken(1)
-                    handlers = self._event_handlers.get(type(item), [])
-                    for event_handler in list(handlers):
-                        if event_handler in handlers:
-                            await self._call(event_handler, item)
+                    await self._handle_list(lane)
+                    while lane.listed:
+                        await self._handle_next(lane)
         finally:
-            if queue and self._serving:  # a handler cancelled its own task: another task delivers the next items
+            if lane.items and self._serving:  # a handler cancelled its own task: another task delivers the next items
                 self._start(key)
             else:
-                self._taken(len(queue))  # items that were left when a logout was cancelled
-                del self._queues[key]
+                self._taken(len(lane.items))  # items that were left when a logout was cancelled
+                del self._lanes[key]
 
-    async def _call(self, handler: Callable[[Any], Awaitable[None] | None], argument: list[Message] | ClientEvent) -> None:
+    async def _handle_event(self, lane: _Lane) -> None:
+        event = lane.items.popleft()
+        handlers = self._event_handlers.get(type(event), [])  # type: ignore[arg-type]  # this lane has no messages
+        try:
+            for handler in list(handlers):
+                if handler in handlers:  # not removed by an earlier handler
+                    await self._call(handler, event)
+        finally:
+            self._taken(1)
+
+    async def _handle_list(self, lane: _Lane) -> None:
+        """Call the handlers of lists with the next messages of a lane, unless they had these before."""
+        if lane.listed:
+            return
+        batch: list[Any] = list(islice(lane.items, LIST_LIMIT))
+        lane.listed = len(batch)
+        if not self._list_handlers:
+            return
+        async with self._slots:
+            for handler in list(self._list_handlers):
+                if handler in self._list_handlers:
+                    await self._call(handler, list(batch))
+
+    async def _handle_next(self, lane: _Lane) -> None:
+        """Handle the next message of a lane. It counts as waiting until its handlers have returned."""
+        message: Any = lane.items.popleft()
+        lane.listed -= 1
+        try:
+            if self._message_handlers and is_for_single_handlers(message):
+                async with self._slots:
+                    await self.handle(message)
+        finally:
+            self._taken(1)
+
+    async def handle(self, message: Message) -> None:
+        """Call the handlers of single messages one after the other, and return when the last one has returned."""
+        for handler in list(self._message_handlers):
+            if handler in self._message_handlers:
+                await self._call(handler, message)
+
+    async def _call(self, handler: Callable[[Any], Awaitable[object] | None], argument: Argument) -> None:
         me = asyncio.current_task()
         try:
             started = time.perf_counter()
@@ -294,12 +364,7 @@ class Dispatcher:
         except BaseException as exc:  # noqa: BLE001  an exception of the user's handler is reported
             self._report(handler, argument, exc)
 
-    def _report(
-        self,
-        handler: Callable[[Any], Awaitable[None] | None],
-        argument: list[Message] | ClientEvent,
-        error: BaseException,
-    ) -> None:
+    def _report(self, handler: Callable[..., object], argument: Argument, error: BaseException) -> None:
         log.error("handler %s raised an exception", _name(handler), exc_info=error)
         if not isinstance(argument, HandlerFailed):
             self.deliver_event(HandlerFailed(handler, argument, error))

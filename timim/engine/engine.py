@@ -62,7 +62,7 @@ class Engine:
         self.attachments: Attachments = Attachments(self.media, config.folder and config.folder / "outgoing")
         self.binder: ClientBinder = ClientBinder(self.attachments)
         self.store: LocalStore = LocalStore(config.database, self.binder)
-        self.dispatcher: Dispatcher = Dispatcher()
+        self.dispatcher: Dispatcher = Dispatcher(config.concurrency)
         self.profiles: ProfileCache = ProfileCache()
         self.conversations: ConversationIndex = ConversationIndex(config.user_id)
         self.settings: ConversationSettings = ConversationSettings(
@@ -172,6 +172,21 @@ class Engine:
         await self.session.cancel_tasks()
         await self.changes.close()
         await self.dispatcher.drain()
+
+    async def drain(self, limit_s: float) -> bool:
+        """Let no more messages be stored, let handlers finish, and send the messages that wait.
+
+        Returns:
+            False if that took longer than `limit_s`: the handlers are cancelled then, or messages remain unsent.
+        """
+        try:
+            async with asyncio.timeout(limit_s):
+                await self.dispatcher.finish()
+                if self.connection.running:
+                    await self.outbox.flush()
+        except TimeoutError:
+            return False
+        return not self.outbox.sending
 
     async def close(self) -> None:
         """Log out and close the local store."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from weakref import WeakKeyDictionary
 
-__all__ = ["enter_handler", "leaving", "wait_for_handlers"]
+__all__ = ["current_handler", "enter_handler", "leaving", "wait_for_handlers"]
 
 _handler: ContextVar[asyncio.Task[None] | None] = ContextVar("timim handler", default=None)
 
@@ -35,6 +35,11 @@ def _of_loop() -> _Leaving:
 def enter_handler(task: asyncio.Task[None]) -> None:
     """Mark the running context as that of a task that calls handlers."""
     _handler.set(task)
+
+
+def current_handler() -> asyncio.Task[None] | None:
+    """Return the task that calls the handler from which this code runs; None outside of handlers."""
+    return _handler.get()
 
 
 @contextmanager

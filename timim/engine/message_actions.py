@@ -82,7 +82,7 @@ class MessageActions:
 
     async def reply(self, message: Message, answer: Message) -> Message:
         """Send an answer that quotes a message, or that follows an online message; see `Message.reply`."""
-        key = message.conversation
+        key = message.key
         if key is None:
             raise InvalidArgument("the message was not sent yet: there is nothing to answer")
         if key.type is ConversationType.SYSTEM:

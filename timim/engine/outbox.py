@@ -89,7 +89,7 @@ class Outbox:
         check_unsent(message)
         uploads = has_content(message.elems)
         body = encode_body([elem for elem in message.elems if not elem.needs_upload] if uploads else message.elems)
-        self._check_size(message, body, push)  # of elems to upload, the size is known after the upload
+        check_size(self._connection.server_info.max_message_bytes, message, body, push)  # and again after uploads
         claim(message, key, sender=self._user_id, now_s=self._connection.server_time())
         self._binder.bind(message)
         item = self._enqueue(key, message, progress, push)  # before any await, so that the order of the calls is kept
@@ -205,6 +205,11 @@ class Outbox:
         """Return the queue of a conversation; an empty one if no message waits."""
         return self._queues.get(key) or ConversationQueue()
 
+    async def flush(self) -> None:
+        """Wait until no message waits for its ack, also of those that are sent meanwhile."""
+        while tasks := [one.task for one in self._queues.values() if one.pending and one.task and not one.task.done()]:
+            await asyncio.wait(tasks)
+
     async def close(self) -> None:
         """Stop sending; messages without an ack stay on disk as SENDING and are sent after the next login."""
         tasks = [queue.task for queue in self._queues.values() if queue.task is not None]
@@ -222,10 +227,6 @@ class Outbox:
                     item.done.set_exception(NotLoggedIn("logged out; the message is sent after the next login"))
                     item.done.exception()  # mark as retrieved: the sender may have been cancelled
         self._queues.clear()
-
-    def _check_size(self, message: Message, body: bytes, push: OfflinePush | None) -> None:
-        """Check the size of a message with these encoded elems. Raises MessageTooLong."""
-        check_size(self._connection.server_info.max_message_bytes, message, body, push)
 
     def _enqueue(
         self, key: ConversationKey, message: Message, progress: Progress | None, push: OfflinePush | None
@@ -289,7 +290,7 @@ class Outbox:
                 item.given = given if message.elems is not given and not item.reuploaded else ()
                 item.body = encode_body(message.elems)
                 uploading = False
-            self._check_size(message, item.body, item.push)
+            check_size(self._connection.server_info.max_message_bytes, message, item.body, item.push)
             if not await self._begin(key, item):
                 return False
             asks = item.condemned is not None

@@ -10,6 +10,7 @@ delays connections, clocks set the time, and an EventRecorder records the messag
 from .clocks import VirtualClock, WallClock
 from .fault_proxy import Fault, Faults
 from .in_process import LocalServer, local_server
+from .offline_user import OfflineUser
 from .recorder import EventRecorder
 from .server import RunningServer, running_server
 
@@ -18,6 +19,7 @@ __all__ = [
     "Fault",
     "Faults",
     "LocalServer",
+    "OfflineUser",
     "RunningServer",
     "VirtualClock",
     "WallClock",

@@ -1,0 +1,1 @@
+"""Bots: filters, commands, and a router of messages. They know messages, and no client."""

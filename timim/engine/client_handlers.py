@@ -1,0 +1,150 @@
+"""The handlers, streams and waiters of a client, through which a program receives messages and events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar, overload
+
+from pydantic import AfterValidator
+
+from ..errors import InvalidArgument
+from ..events import ClientEvent
+from ..message import Message
+from ..util.arguments import Seconds, checked
+from .dispatcher import EventDecorator, EventStream, HandlerResult
+from .engine import Engine
+
+__all__ = ["ClientHandlers"]
+
+MessagesHandler = TypeVar("MessagesHandler", bound=Callable[[list[Message]], Awaitable[None] | None])
+OneMessageHandler = TypeVar("OneMessageHandler", bound=Callable[[Message], Awaitable[object] | None])
+E1 = TypeVar("E1", bound=ClientEvent)
+E2 = TypeVar("E2", bound=ClientEvent)
+E3 = TypeVar("E3", bound=ClientEvent)
+E4 = TypeVar("E4", bound=ClientEvent)
+E5 = TypeVar("E5", bound=ClientEvent)
+K1 = TypeVar("K1", bound=ClientEvent | Message)
+K2 = TypeVar("K2", bound=ClientEvent | Message)
+K3 = TypeVar("K3", bound=ClientEvent | Message)
+
+
+def _checked_kind(kind: type[Any]) -> type[Any]:
+    if not issubclass(kind, ClientEvent | Message):
+        raise ValueError(f"must be timim.Message or a class of event, not {kind!r}")
+    return kind
+
+
+EventKind = Annotated[type[Any], AfterValidator(_checked_kind)]
+
+
+@checked(InvalidArgument)
+class ClientHandlers:
+    """The part of a client with which a program receives messages and events."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def on_new_message(self, handler: MessagesHandler) -> MessagesHandler:
+        """Register a handler (sync or async) for lists of new messages, and return the handler.
+
+        Register handlers before the login, so that no message is missed. Each call gets messages of one conversation, in
+        order. Lists of one conversation are delivered one at a time, and conversations concurrently. The handler gets each
+        message that is new to this device exactly once, also if it was read on another device, and if it was registered
+        twice. An error of the handler is logged and reported as HandlerFailed. A sync handler that takes more than 0.2 s is
+        named in a warning of the log, because the whole event loop waits for it (Tencent IM SDK guide, 接收消息).
+        """
+        self._engine.dispatcher.on_new_message(handler)
+        return handler
+
+    def on_message(self, handler: OneMessageHandler) -> OneMessageHandler:
+        """Register a handler (sync or async) for one new message at a time, and return the handler.
+
+        The handler gets the messages that other users wrote: none of this account, which would let a bot answer itself, no
+        notices of the server, which are events, and no recalled ones. `on_new_message` gets all of them. In a conversation, the
+        next message waits until the handler has returned; up to `concurrency` conversations are handled at the same time. When
+        10,000 messages wait, the client stops receiving until there is room. Errors are handled as in `on_new_message`.
+
+        `client.on_message(router.feed)` connects a Router.
+        """
+        self._engine.dispatcher.on_message(handler)
+        return handler
+
+    @overload
+    def on(self, event: type[E1], /) -> EventDecorator[E1]: ...
+    @overload
+    def on(self, event: type[E1], second: type[E2], /) -> EventDecorator[E1 | E2]: ...
+    @overload
+    def on(self, event: type[E1], second: type[E2], third: type[E3], /) -> EventDecorator[E1 | E2 | E3]: ...
+    @overload
+    def on(
+        self, event: type[E1], second: type[E2], third: type[E3], fourth: type[E4], /
+    ) -> EventDecorator[E1 | E2 | E3 | E4]: ...
+    @overload
+    def on(
+        self, event: type[E1], second: type[E2], third: type[E3], fourth: type[E4], fifth: type[E5], /
+    ) -> EventDecorator[E1 | E2 | E3 | E4 | E5]: ...
+    @overload
+    def on(self, *events: type[ClientEvent]) -> EventDecorator[ClientEvent]: ...
+    def on(self, *events: type[ClientEvent]) -> EventDecorator[Any]:
+        """Return a decorator that registers a handler (sync or async) for events of these classes (ConnectionLost, …).
+
+        A type checker requires the handler to accept each of the classes, or any ClientEvent if more than five are given.
+        A handler that is registered twice gets each event once.
+
+        Raises:
+            InvalidArgument: No class is given.
+        """
+        if not events:
+            raise InvalidArgument("events: must be at least one class of event")
+
+        def register(handler: Callable[[Any], HandlerResult]) -> Callable[[Any], HandlerResult]:
+            for event in events:
+                self._engine.dispatcher.on(event, handler)
+            return handler
+
+        return register
+
+    def off(self, handler: Callable[..., object]) -> None:
+        """Remove a handler that `on_message`, `on_new_message` or `on` registered, from all that it was registered for.
+
+        The handler gets nothing that is not yet given to it; a running call of it goes on.
+
+        Raises:
+            InvalidArgument: The handler is not registered.
+        """
+        if not self._engine.dispatcher.off(handler):
+            raise InvalidArgument(f"handler: {getattr(handler, '__qualname__', handler)!r} is not registered with this client")
+
+    def wait_for(self, predicate: Callable[[Message], bool], *, timeout: Seconds | None = None) -> asyncio.Future[Message]:
+        """Return a future of the next new message, in any conversation, that satisfies `predicate`.
+
+        Messages count from this call on, also before the future is awaited. Cancel the future to stop waiting. Awaiting
+        the future also raises the errors of `predicate`.
+
+        Raises:
+            RequestTimeout: By the future, after `timeout` seconds without such a message.
+            NotLoggedIn: By the future, when the client logs out.
+        """
+        return self._engine.dispatcher.wait_for(None, predicate, timeout=timeout)
+
+    @overload
+    def events(self) -> EventStream[ClientEvent | Message]: ...
+    @overload
+    def events(self, kind: type[K1], /) -> EventStream[K1]: ...
+    @overload
+    def events(self, kind: type[K1], second: type[K2], /) -> EventStream[K1 | K2]: ...
+    @overload
+    def events(self, kind: type[K1], second: type[K2], third: type[K3], /) -> EventStream[K1 | K2 | K3]: ...
+    @overload
+    def events(self, *kinds: type[ClientEvent | Message]) -> EventStream[ClientEvent | Message]: ...
+    def events(self, *kinds: EventKind) -> EventStream[Any]:
+        """Open a stream of new messages (`timim.Message`) and events of these classes, by default of all.
+
+        `async with client.events(timim.Message) as new: async for message in new: …`. The stream receives from this call
+        on, and ends at logout.
+
+        Raises:
+            StreamOverflow: By the iteration, when more than 10,000 items wait; open a new stream and query the history.
+        """
+        return self._engine.dispatcher.open_stream(*kinds or (ClientEvent, Message))

@@ -1,0 +1,87 @@
+"""A user who writes messages to handlers without a server, and gets their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn, cast
+
+from ..errors import InvalidArgument
+from ..ids import ConversationKey, ConversationType, conversation_key
+from ..message import Message, MessageStatus, MessageVerbs
+
+__all__ = ["OfflineUser"]
+
+
+class OfflineUser:
+    """A user who writes messages for `router.feed()`, without a server: `await router.feed(alice.message("/order 3"))`.
+
+    `message.reply()` and `message.react()` of these messages are recorded. Use `running_server()` for the other actions.
+
+    Args:
+        user_id: The sender of the messages.
+        group_id: The group of the messages; by default the user writes to the program itself.
+
+    Attributes:
+        replies: The answers to the messages of this user, in order.
+        reactions: The reactions to the messages of this user, in order.
+
+    Raises:
+        InvalidArgument: An id cannot exist.
+    """
+
+    def __init__(self, user_id: str, *, group_id: str = "") -> None:
+        self.replies: list[Message] = []
+        self.reactions: list[str] = []
+        self._user_id = conversation_key(ConversationType.C2C, user_id, argument="user_id").peer
+        self._conversation: ConversationKey = (
+            conversation_key(ConversationType.GROUP, group_id, argument="group_id")
+            if group_id
+            else ConversationKey(ConversationType.C2C, user_id)
+        )
+        self._seq = 0
+
+    def message(self, content: str | Message) -> Message:
+        """Return a message of this user, as a client receives it.
+
+        Args:
+            content: The text, or a new Message with other elems.
+        """
+        message = content if isinstance(content, Message) else Message(content)
+        self._seq += 1
+        message.conversation, message.sender, message.seq = self._conversation, self._user_id, self._seq
+        message.status, message.is_self, message.is_read = MessageStatus.SUCCEEDED, False, False
+        message.bind(self)
+        return message
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts of the replies."""
+        return [reply.text for reply in self.replies]
+
+    @property
+    def message_verbs(self) -> MessageVerbs[Message]:
+        """The actions on the messages; the messages call this."""
+        return cast("MessageVerbs[Message]", _RecordedVerbs(self))
+
+    def bind_elems(self, elems: Sequence[object]) -> None:
+        """Do nothing: the content of elems cannot be fetched without a server."""
+
+
+class _RecordedVerbs:
+    """The recorded actions; another one raises InvalidArgument."""
+
+    def __init__(self, user: OfflineUser) -> None:
+        self._user = user
+
+    async def reply(self, message: Message, answer: Message) -> Message:
+        self._user.replies.append(answer)
+        return answer
+
+    async def react(self, message: Message, reaction: str, *, remove: bool) -> None:
+        if remove:
+            self._user.reactions.remove(reaction)
+        else:
+            self._user.reactions.append(reaction)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise InvalidArgument(f"{name}() needs a server: use timim.testing.running_server()")
