@@ -7,7 +7,7 @@ async with timim.Client("ws://127.0.0.1:8700", app_id=…, user_id="alice", user
 from .bots.commands import CommandError
 from .bots.filters import F, Filter, TextField
 from .bots.routing import Router
-from .client import Client
+from .client import Client, ClientOptions, run
 from .conversation import Conversation
 from .conversation_list import ConversationList
 from .elem_base import GroupNoticeType, GroupTipType, RelationType
@@ -135,6 +135,7 @@ __all__ = [
     "Blacklisted",
     "Client",
     "ClientEvent",
+    "ClientOptions",
     "CommandError",
     "ConnectionFailed",
     "ConnectionLost",
@@ -264,5 +265,6 @@ __all__ = [
     "VideoElem",
     "WrongStore",
     "merge_messages",
+    "run",
     "sign_user",
 ]

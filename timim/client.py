@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from ssl import SSLContext
-from typing import Literal, Self
+from typing import Literal, Self, TypedDict, Unpack
 
+from .bots.routing import Router
 from .conversation import Conversation, ConversationRegistry
 from .conversation_list import ConversationList
 from .engine.client_handlers import ClientHandlers
 from .engine.config import ClientConfig, account_folder
 from .engine.engine import Engine
 from .engine.handler_slots import CONCURRENCY
+from .engine.running import run_until_signal
 from .errors import InvalidArgument
 from .friends import Friends
 from .groups import Groups
@@ -20,18 +24,35 @@ from .ids import ConversationType, UserId
 from .local_store.fulltext import ElemTypes
 from .profiles import OwnProfile, Profiles
 from .search import SearchCursor, SearchResult
+from .transport.account import Account, account_from_environment, account_from_folder
 from .transport.network import ProxySetting, checked_network
 from .transport.signature import UserSig, checked_signature
 from .util.arguments import ByteCount, FilePath, Number, Seconds, Text, Timestamp, checked
 from .util.read_only import assigned_once
 
-__all__ = ["Client", "Platform"]
+__all__ = ["Client", "ClientOptions", "Platform", "run"]
 
 Platform = Literal["desktop", "mobile", "pad", "web", "other"]
 
 
+class ClientOptions(TypedDict, total=False):
+    """Arguments of Client that do not name the server and the account."""
+
+    data_dir: str | Path | None
+    recent_contacts: bool
+    resend: bool
+    timeout: float
+    reconnect_limit: float
+    platform: Platform
+    media_cache_bytes: int
+    concurrency: int
+    proxy: ProxySetting
+    ssl: SSLContext | None
+    now: Callable[[], float]
+
+
 @assigned_once("make another Client for another account", unread="use await client.mark_all_read()")
-@checked(InvalidArgument, unless=("c2c", "conversation", "group"))
+@checked(InvalidArgument, unless=("c2c", "conversation", "group", "from_env", "from_server"))
 class Client(ClientHandlers):
     """Client of one account on one device, with a local store in `data_dir`.
 
@@ -116,6 +137,58 @@ class Client(ClientHandlers):
         self.friends: Friends = Friends(connection)
         self.profiles: Profiles = Profiles(connection, self._engine.profiles)
         self.profile: OwnProfile = OwnProfile(connection, self.profiles, self.user_id)
+
+    @classmethod
+    def from_env(cls, **options: Unpack[ClientOptions]) -> Self:
+        """Create a client from TIMIM_URL, TIMIM_APP_ID, TIMIM_USER, and TIMIM_USER_SIG or TIMIM_SECRET_KEY.
+
+        With the secret key of the app, the client signs each login itself. `options` are further arguments of Client.
+
+        Raises:
+            InvalidArgument: A variable is missing or wrong; the text names it.
+        """
+        return cls._of(account_from_environment(os.environ), options)
+
+    @classmethod
+    def from_server(cls, folder: str | Path = "timim-data", /, *, user_id: str, **options: Unpack[ClientOptions]) -> Self:
+        """Create a client of a server on this machine: its data folder has the address, the app id and the key.
+
+        The client signs each login itself, so use this only on the machine of the server. `options` are further arguments
+        of Client; their `data_dir` is the client's own folder.
+
+        Raises:
+            InvalidArgument: The folder has no key, or another argument is wrong.
+        """
+        return cls._of(account_from_folder(Path(folder), user_id), options)
+
+    @classmethod
+    def _of(cls, account: Account, options: ClientOptions) -> Self:
+        return cls(account.url, app_id=account.app_id, user_id=account.user_id, user_sig=account.user_sig, **options)
+
+    def run(self, router: Router | None = None, *, drain_s: Seconds = 10.0) -> None:
+        """Log in, handle messages until SIGINT or SIGTERM, drain, and close. Call this method in a program without a loop.
+
+        At the signal the client receives no more messages. Handlers of messages that were received have `drain_s` to return,
+        and queued messages to be sent; the rest is cancelled. A second signal ends the process at once. The records of timim go
+        to standard error from INFO on, unless logging is set up.
+
+        The program goes on after `run()`, with exit code 0, if a signal or a logout ended the login and nothing was cut short.
+        Otherwise SystemExit has the exit code. 1: the server cannot be reached at the start, or the local store failed. 2: the
+        server refused or ended the login, or a setting is wrong, so a restart does not help. 3: handlers were cancelled, or
+        messages remain unsent. An error of 1 and 2 is one line on standard error.
+
+        Args:
+            router: Router that gets the messages, as from `on_message(router.feed)`.
+            drain_s: Seconds that handlers and queued messages have at the end.
+
+        Raises:
+            InvalidArgument: An event loop runs already; use `async with client` there. Or this is not the main thread, or a
+                handler of the router has a parameter without a value.
+        """
+        if router is not None:
+            router.check()
+            self.on_message(router.feed)
+        run_until_signal(self._engine, self._user_sig, drain_s=drain_s)
 
     def c2c(self, user_id: str) -> Conversation:
         """Return the conversation with a user, without I/O.
@@ -305,3 +378,14 @@ class Client(ClientHandlers):
         connection = self._engine.connection
         state = "online" if connection.online else "offline" if connection.running else "logged out"
         return f"<Client {self.user_id} {state}, {self._engine.outbox.sending} sending>"
+
+
+@checked(InvalidArgument)
+def run(client: Client, router: Router | None = None, *, drain_s: Seconds = 10.0) -> None:
+    """Run a client until SIGINT or SIGTERM, as `client.run()` does.
+
+    Raises:
+        InvalidArgument: An event loop runs already; use `async with client` there. Or this is not the main thread, or a
+            handler of the router has a parameter without a value.
+    """
+    client.run(router, drain_s=drain_s)

@@ -153,6 +153,10 @@ def single_messages(client: Client) -> None:
         return 1
 
     client.off(answer)
+    assert_type(Client.from_env(data_dir=":memory:", concurrency=9), Client)
+    assert_type(Client.from_server("timim-data", user_id="bot", timeout=5), Client)
+    Client.from_env(loud=True)  # type: ignore[call-arg]
+    Client.from_server("timim-data")  # type: ignore[call-arg]
 
 
 async def routers(client: Client) -> None:
@@ -187,6 +191,7 @@ async def routers(client: Client) -> None:
 
     assert_type(await router.feed(Message("x")), bool)
     client.on_message(router.feed)
+    timim.run(client, router, drain_s=3)
 
 
 async def streams(client: Client) -> None:

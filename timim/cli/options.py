@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -16,6 +15,7 @@ from ..client import Client
 from ..conversation import Conversation
 from ..errors import InvalidArgument
 from ..usersig import sign_user
+from ..util.server_folder import read_key
 
 DATA = Path("timim-data")
 URL = "ws://127.0.0.1:8700"
@@ -62,13 +62,12 @@ def read_app_key(data_dir: Path) -> tuple[int, str]:
     Raises:
         InvalidArgument: The folder has no key.
     """
-    file = data_dir / "app.json"
-    if not file.exists():
+    known = read_key(data_dir)
+    if known is None:
         raise InvalidArgument(
             f"no app key in {data_dir}/: set --data-dir to the server's data folder, or give --app-id and --sig"
         )
-    known = json.loads(file.read_text())
-    return known["app_id"], known["secret_key"]
+    return known
 
 
 def with_account(*, kept: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

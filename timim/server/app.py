@@ -27,6 +27,7 @@ from ..errors import InvalidArgument, StorageError, StoreInUse, TimimError
 from ..util import clock
 from ..util.failpoints import arm
 from ..util.file_lock import FileLock
+from ..util.server_folder import KEY_FILE, write_address
 from .bus.base import Bus
 from .bus.local import LocalBus
 from .content.blob_store import BlobStore
@@ -159,6 +160,8 @@ class Server:
         listener = _listen(settings.host, settings.port)
         parts.callback(listener.close)
         self._port = listener.getsockname()[1]
+        if settings.data_dir is not None and not settings.database:
+            await asyncio.to_thread(write_address, settings.data_dir, self.url)
         bus = _nats(settings, self.app_id, store, metrics) if settings.bus else LocalBus()
         entities = EntityCache(store, bus, shared=bool(settings.bus))
         integrations = Integrations(settings, store, entities, bus, app_id=self.app_id, now=self._now)
@@ -344,7 +347,7 @@ async def _identify_by(settings: Settings, store: Store) -> _Identity:
 def _identify(settings: Settings, folder: Path | None) -> _Identity:
     """Return the app id and the key: those of the settings, or those that the first start stored in the data folder."""
     kept: dict[str, str | int] = {}
-    file = folder and folder / "app.json"
+    file = folder and folder / KEY_FILE
     if file is not None and file.exists():
         kept = json.loads(file.read_text())
     app_id = settings.app_id or int(kept.get("app_id", 0)) or _new_app_id()

@@ -112,6 +112,11 @@ class Connection:
         """True while the device is logged in or is trying to log in."""
         return self._task is not None and not self._task.done()
 
+    @property
+    def over(self) -> TimimError | None:
+        """The error that ended the login for good; None while the client reconnects by itself, and after a logout."""
+        return self._over
+
     def server_time(self) -> float:
         """Return the server's time in seconds, from the last login and the loop's clock: this machine's clock may be wrong."""
         return self._clock_offset_s + self._loop_time() if self._clock_offset_s else self._now()
