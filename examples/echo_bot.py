@@ -11,11 +11,9 @@ async def main() -> None:
     async with running_server() as server:
         bot = server.client("bot")
 
-        @bot.on_new_message
-        async def answer(messages: list[Message]) -> None:
-            for message in messages:
-                if message.conversation == bot.c2c(message.sender) and not message.is_self:
-                    await message.conversation.send(f"you said: {message.text}")
+        @bot.on_message
+        async def answer(message: Message) -> None:
+            await message.reply(f"you said: {message.text}")
 
         async with bot, server.client("alice") as alice:
             conversation = alice.c2c("bot")

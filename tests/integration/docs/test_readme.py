@@ -25,20 +25,6 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#]+)(?:#[^)]*)?\)")
 LIMIT_S = 40
 
-# The README's program connects to the default port, which may be in use. This redirects its connections to the test's server.
-REDIRECTION = """
-import asyncio, os
-
-connect = asyncio.BaseEventLoop.create_connection
-
-async def create_connection(self, factory, host=None, port=None, **options):
-    if (host, port) == ("127.0.0.1", 8700):
-        port = int(os.environ["README_PORT"])
-    return await connect(self, factory, host, port, **options)
-
-asyncio.BaseEventLoop.create_connection = create_connection
-"""
-
 
 def blocks(page: Path, language: str) -> list[str]:
     """Return the code blocks of a language, in order."""
@@ -103,26 +89,37 @@ async def until_interrupted(process: Process) -> AsyncIterator[Process]:
 
 @pytest.fixture
 async def reader(tmp_path: Path) -> AsyncIterator[Reader]:
-    folder, site = tmp_path / "folder", tmp_path / "site"
+    folder = tmp_path / "folder"
     folder.mkdir()
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(REDIRECTION)
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TIMIM_")}
     own = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data"), "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
-    environment = clean | own | {"PYTHONPATH": os.pathsep.join((str(site), str(ROOT)))}
+    environment = clean | own | {"PYTHONPATH": str(ROOT)}
     serve = await Reader(folder, environment).timim("serve", "--port", "0", "--plain")
     async with until_interrupted(serve):
         url = (await line_with(serve, "listening on")).split()[-1]
-        yield Reader(folder, environment | {"TIMIM_URL": url, "README_PORT": url.rpartition(":")[2]})
+        yield Reader(folder, environment | {"TIMIM_URL": url})
 
 
-async def test_the_program_runs_as_pasted(reader: Reader) -> None:
-    (reader.folder / "bot.py").write_text(blocks(README, "python")[0])
-    assert await output_of(await reader.python("bot.py")) == "you said: hello\n"
+async def test_the_bot_has_nine_lines_and_answers_as_pasted(reader: Reader) -> None:
+    program = blocks(README, "python")[0]
+    assert len(program.splitlines()) <= 9
+    (reader.folder / "bot.py").write_text(program)
+    tail, send = commands(README, of="timim tail --as alice")
+    bot = await reader.python("bot.py")
+    async with until_interrupted(bot):
+        assert bot.stderr is not None
+        async with asyncio.timeout(LIMIT_S):
+            while b"bot is online" not in await bot.stderr.readline():
+                assert bot.returncode is None
+        async with until_interrupted(await reader.timim(*tail[1:])) as receiving:
+            await line_with(receiving, "alice is online")
+            await output_of(await reader.timim(*send[1:]))
+            assert await line_with(receiving, "bot") == "bot: you said: hello\n"
+    assert bot.returncode == 0
 
 
 async def test_the_commands_run_as_written(reader: Reader) -> None:
-    tail, *others = commands(README, of="timim tail")
+    tail, *others = commands(README, of="timim get")
     (reader.folder / "film.mp4").write_bytes((MEDIA / "rocket.jpg").read_bytes())
     printed: dict[str, str] = {}
     async with until_interrupted(await reader.timim(*tail[1:])) as receiving:
