@@ -136,13 +136,14 @@ async def test_messages_are_handled_in_order_in_a_limited_number_of_conversation
         assert most > 1
 
 
-async def test_slow_handlers_in_many_conversations_bound_the_stored_messages(
-    server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limit, batch, conversations, each = 20, 4, 8, 10
-    monkeypatch.setattr(dispatcher, "WAITING_LIMIT", limit)
-    monkeypatch.setattr(inbox, "BATCH", batch)
-    bot = server.client("bot", data_dir=tmp_path, recent_contacts=False)
+async def stored_while_all_handlers_wait(server: RunningServer, folder: Path) -> int:
+    """Send 10 messages in each of 8 conversations to handlers that wait, and check that all are handled afterwards.
+
+    Returns:
+        The number of messages that the bot had stored while its handlers waited.
+    """
+    conversations, each = 8, 10
+    bot = server.client("bot", data_dir=folder, recent_contacts=False)
     gate, all_handled = asyncio.Event(), asyncio.Event()
     texts: dict[str, list[str]] = {}
 
@@ -164,10 +165,33 @@ async def test_slow_handlers_in_many_conversations_bound_the_stored_messages(
         pages = [await bot.c2c(f"user{n}").get_local_messages(100) for n in range(conversations)]
         stored = sum(not message.is_self for page in pages for message in page)
         assert texts == {}
-        assert stored <= limit + batch
         gate.set()
         await all_handled.wait()
     assert texts == {f"user{n}": [str(k) for k in range(each)] for n in range(conversations)}
+    return stored
+
+
+async def test_slow_handlers_in_many_conversations_bound_the_stored_messages(
+    server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit, batch = 20, 4
+    monkeypatch.setattr(dispatcher, "WAITING_LIMIT", limit)
+    monkeypatch.setattr(inbox, "BATCH", batch)
+    assert await stored_while_all_handlers_wait(server, tmp_path / "bounded") <= limit + batch
+    handle_next = dispatcher.Dispatcher._handle_next
+
+    async def forgets(self: dispatcher.Dispatcher, lane: dispatcher._Lane) -> None:
+        """Count a message as handled when its handler begins: the mutant."""
+        self._taken(1)
+        try:
+            await handle_next(self, lane)
+        finally:
+            self._waiting += 1
+
+    monkeypatch.setattr(dispatcher.Dispatcher, "_handle_next", forgets)
+    monkeypatch.setattr(dispatcher, "WAITING_LIMIT", 1)
+    async with running_server() as other:
+        assert await stored_while_all_handlers_wait(other, tmp_path / "mutant") > 1 + batch
 
 
 async def test_a_handler_that_logs_out_does_not_wait_for_a_conversation_that_waits_for_its_slot(server: RunningServer) -> None:
