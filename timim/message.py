@@ -20,11 +20,13 @@ from .message_types import (
     MessageVerbs,
     OfflinePush,
     Priority,
+    QuotedMessage,
     Reader,
     SenderMember,
     SenderProfile,
+    embed_quote,
+    parse_quote,
 )
-from .replies import QuotedMessage, parse_quote
 from .util.arguments import Int64, LocalData, Text, checked, text_fault
 from .util.msg_ids import MSG_IDS
 from .util.read_only import refusing
@@ -32,12 +34,11 @@ from .util.read_only import refusing
 if TYPE_CHECKING:
     from timim import Conversation
 
-# fmt: off
 __all__ = [
-    "ALL", "NO_STATE", "ConversationSource", "ElemDecoder", "Message", "MessageOwner", "MessageState", "MessageStatus",
-    "MessageVerbs", "OfflinePush", "Priority", "QuotedMessage", "Reader", "SenderMember", "SenderProfile", "blank_message",
-]
-# fmt: on
+    "ALL", "NO_STATE", "ConversationSource", "ElemDecoder", "Message", "MessageFields", "MessageOwner", "MessageState",
+    "MessageStatus", "MessageVerbs", "OfflinePush", "Priority", "QuotedMessage", "Reader", "SenderMember", "SenderProfile",
+    "embed_quote",
+]  # fmt: skip
 
 ElemDecoder = Callable[[bytes], tuple[AnyElem, ...]]  # decodes the elems of a stored or received body
 
@@ -417,10 +418,3 @@ class Message(MessageFields, Sequence[AnyElem]):
             raise InvalidArgument(UNBOUND)
         verbs: MessageVerbs[Message] = self._owner.message_verbs
         return verbs
-
-
-def blank_message() -> Message:
-    """Return a message without a msg_id, time and content, which the caller sets; half the time of `Message()`."""
-    message = Message.__new__(Message)
-    MessageFields.__init__(message, "")
-    return message

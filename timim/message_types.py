@@ -1,8 +1,9 @@
-"""Values of messages: fields, status, priority, offline push, sender and readers; and their interface to the client."""
+"""Values of messages: fields, status, priority, offline push, sender, readers, quotes; and their interface to the client."""
 
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -29,11 +30,15 @@ __all__ = [
     "MessageVerbs",
     "OfflinePush",
     "Priority",
+    "QuotedMessage",
     "Reader",
     "SenderMember",
     "SenderProfile",
+    "embed_quote",
+    "parse_quote",
 ]
 
+ABSTRACT_LIMIT = 100  # characters of a quoted message
 M = TypeVar("M")  # Message; its module imports this one
 
 
@@ -330,3 +335,54 @@ class MessageFields:
     def unique_id(self) -> int:
         """The number of the message in its conversation, `seq · 2³² + random`; 0 until the server has numbered it."""
         return unique_id(self._seq, random_of(self._msg_id)) if self._seq else 0
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedMessage:
+    """Quoted message at the time of the reply; `seq` is its number in the conversation."""
+
+    seq: int
+    msg_id: str
+    sender: str
+    abstract: str
+    timestamp: int = 0
+
+
+def embed_quote(quote: QuotedMessage, cloud_custom_data: str) -> str:
+    """Return `cloud_custom_data` with the quoted message added.
+
+    Raises:
+        InvalidArgument: `cloud_custom_data` is neither empty nor a JSON object.
+    """
+    try:
+        fields: object = json.loads(cloud_custom_data) if cloud_custom_data else {}
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise InvalidArgument("a reply's cloud_custom_data must be a JSON object: the quoted message goes into it")
+    fields["messageReply"] = {
+        "messageID": quote.msg_id,
+        "messageSequence": quote.seq,
+        "messageAbstract": quote.abstract[:ABSTRACT_LIMIT],
+        "messageSender": quote.sender,
+        "messageTime": quote.timestamp,
+        "version": 1,
+    }
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def parse_quote(cloud_custom_data: str) -> QuotedMessage | None:
+    """Return the quoted message in `cloud_custom_data`; None for a missing or malformed one."""
+    if "messageReply" not in cloud_custom_data:
+        return None
+    try:
+        reply = json.loads(cloud_custom_data)["messageReply"]
+        return QuotedMessage(
+            int(reply.get("messageSequence") or 0),
+            str(reply.get("messageID", "")),
+            str(reply.get("messageSender", "")),
+            str(reply.get("messageAbstract", "")),
+            int(reply.get("messageTime") or 0),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None

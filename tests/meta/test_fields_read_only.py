@@ -23,7 +23,8 @@ def fields() -> Iterator[tuple[str, str, object]]:
         for attribute in sorted(set(dir(instance)) - inherited):
             if attribute.startswith("_") or (name, attribute) in ASSIGNABLE:
                 continue
-            if not callable(inspect.getattr_static(instance, attribute)):
+            static = inspect.getattr_static(instance, attribute)
+            if not callable(static) and not isinstance(static, classmethod):
                 yield name, attribute, instance
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.paths import ROOT
 
-_VALUES = frozenset({"errors", "ids", "elem_base", "elems", "replies", "message"})
+_VALUES = frozenset({"errors", "ids", "elem_base", "elems", "message"})
 _PROTOCOL = _VALUES | {"protocol"}
 _CLIENT_PARTS = _PROTOCOL | {"util", "sqlite", "local_store", "storage", "transport", "media", "media_tools", "progress"}
 _ENGINE = _CLIENT_PARTS | {"events", "history", "search"}
@@ -41,9 +41,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "usersig": frozenset({"errors", "ids", "util"}),
     "elem_base": frozenset({"errors", "ids", "util"}),
     "elems": frozenset({"errors", "ids", "util", "elem_base"}),
-    "replies": frozenset({"errors", "ids"}),
     "message_types": frozenset({"errors", "ids", "util", "elem_base"}),
-    "message": frozenset({"errors", "util", "elem_base", "elems", "replies", "message_types"}),
+    "message": frozenset({"errors", "util", "elem_base", "elems", "message_types"}),
     "sqlite": frozenset({"util", "errors"}),
     "protocol": _VALUES | {"util"},  # of util only the checks of arguments, see PURE_UTIL
     "media_tools": frozenset({"errors", "elem_base", "elems"}),

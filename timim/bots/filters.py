@@ -153,11 +153,11 @@ def _name(check: Check) -> str:
 
 
 def _type(message: Message) -> ConversationType | None:
-    return message.conversation.type if message.conversation is not None else None
+    return message.key.type if message.key is not None else None
 
 
 def _peer(message: Message) -> str:
-    return message.conversation.peer if message.conversation is not None else ""
+    return message.key.peer if message.key is not None else ""
 
 
 F = Fields()

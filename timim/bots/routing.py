@@ -86,7 +86,7 @@ class _Found:
     @property
     def makers(self) -> dict[Any, Maker]:
         """The makers of the values that the handler can get, by their types."""
-        return {kind: maker for router in self.routers for kind, maker in router.makers.items()}
+        return {kind: maker for router in self.routers for kind, maker in router._makers.items()}
 
 
 @checked(InvalidArgument)
@@ -110,7 +110,7 @@ class Router:
         self._included: list[Router] = []
         self._middlewares: list[Callable[[Message, Next], Awaitable[object]]] = []
         self._error_handlers: list[tuple[tuple[type[Exception], ...], Callable[[Message, Any], object]]] = []
-        self.makers: dict[Any, Maker] = {}
+        self._makers: dict[Any, Maker] = {}
 
     def message(self, *filters: Callable[[Message], bool]) -> HandlerDecorator:
         """Return a decorator that registers a handler of messages that satisfy all filters; without filters, of all messages.
@@ -202,7 +202,7 @@ class Router:
 
     def provide(self, kind: type[object], value: object) -> None:
         """Let handlers get this value for parameters whose annotation is `kind`: `router.provide(Database, database)`."""
-        self.makers[kind] = lambda message, stack: value
+        self._makers[kind] = lambda message, stack: value
 
     def provider(self, function: ProviderT) -> ProviderT:
         """Register a function that makes a value for each message, and return the function.
@@ -213,7 +213,7 @@ class Router:
         Raises:
             InvalidArgument: The function has no annotation of its result.
         """
-        self.makers[provided_type(function)] = maker_of(function)
+        self._makers[provided_type(function)] = maker_of(function)
         return function
 
     def off(self, handler: Callable[..., object]) -> None:

@@ -15,9 +15,8 @@ from typing import Literal, NamedTuple
 from ..errors import InvalidArgument, NetworkError, NotLoggedIn
 from ..history import AsOf, HistoryCoverage, Page, history_coverage
 from ..ids import ConversationKey
-from ..message import Message
+from ..message import Message, QuotedMessage, embed_quote
 from ..protocol.coverage import Interval
-from ..replies import QuotedMessage, embed_quote
 from ..storage import ANY_SEQ, IngestBatch, LocalStore, RowPosition
 from .config import ClientConfig
 from .conversations import ConversationIndex

@@ -11,8 +11,9 @@ import msgspec
 
 from ..errors import InvalidArgument
 from ..ids import ConversationKey, ConversationType
-from ..message import NO_STATE, Message, MessageStatus, Priority, SenderMember, SenderProfile, blank_message
+from ..message import NO_STATE, Message, MessageStatus, Priority, SenderMember, SenderProfile
 from ..protocol.elems import decode_body, decode_own_body
+from ..protocol.merger import blank_message
 from . import message_actions, unread
 from .types import MessageRow, RowPosition
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn, cast
+from typing import NoReturn, Self, cast
 
 from ..errors import InvalidArgument
 from ..ids import ConversationKey, ConversationType, conversation_key
-from ..message import Message, MessageStatus, MessageVerbs
+from ..message import ConversationSource, Message, MessageStatus, MessageVerbs
 
 __all__ = ["OfflineUser"]
 
@@ -15,7 +15,8 @@ __all__ = ["OfflineUser"]
 class OfflineUser:
     """A user who writes messages for `router.feed()`, without a server: `await router.feed(alice.message("/order 3"))`.
 
-    `message.reply()` and `message.react()` of these messages are recorded. Use `running_server()` for the other actions.
+    `message.reply()`, `message.react()` and `message.conversation.send()` of these messages are recorded; for other actions,
+    use `running_server()`.
 
     Args:
         user_id: The sender of the messages.
@@ -33,7 +34,7 @@ class OfflineUser:
         self.replies: list[Message] = []
         self.reactions: list[str] = []
         self._user_id = conversation_key(ConversationType.C2C, user_id, argument="user_id").peer
-        self._conversation: ConversationKey = (
+        self._key: ConversationKey = (
             conversation_key(ConversationType.GROUP, group_id, argument="group_id")
             if group_id
             else ConversationKey(ConversationType.C2C, user_id)
@@ -48,8 +49,8 @@ class OfflineUser:
         """
         message = content if isinstance(content, Message) else Message(content)
         self._seq += 1
-        message.conversation, message.sender, message.seq = self._conversation, self._user_id, self._seq
-        message.status, message.is_self, message.is_read = MessageStatus.SUCCEEDED, False, False
+        message._key, message._sender, message._seq = self._key, self._user_id, self._seq
+        message._status, message._is_self, message._is_read = MessageStatus.SUCCEEDED, False, False
         message.bind(self)
         return message
 
@@ -63,8 +64,31 @@ class OfflineUser:
         """The actions on the messages; the messages call this."""
         return cast("MessageVerbs[Message]", _RecordedVerbs(self))
 
+    @property
+    def conversations(self) -> ConversationSource:
+        """The conversation of the messages, whose `send()` is recorded; the messages call this."""
+        return cast("ConversationSource", _RecordedConversations(self))
+
     def bind_elems(self, elems: Sequence[object]) -> None:
         """Do nothing: the content of elems cannot be fetched without a server."""
+
+
+class _RecordedConversations:
+    """The conversation of the messages; only its `send()` works."""
+
+    def __init__(self, user: OfflineUser) -> None:
+        self._user = user
+
+    def of_key(self, key: ConversationKey) -> Self:
+        return self
+
+    async def send(self, message: str | Message, **options: object) -> Message:
+        answer = message if isinstance(message, Message) else Message(message)
+        self._user.replies.append(answer)
+        return answer
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise InvalidArgument(f"{name} of a conversation needs a server: use timim.testing.running_server()")
 
 
 class _RecordedVerbs:

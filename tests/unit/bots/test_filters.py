@@ -56,7 +56,7 @@ def test_filters_combine_with_each_other_and_with_functions() -> None:
 
 def test_a_mention_of_everybody_mentions_each_user() -> None:
     message = TEAM.message("look")
-    message.mentions = (ALL,)
+    message._mentions = (ALL,)
     assert F.mentions("alice")(message)
 
 
