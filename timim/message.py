@@ -57,6 +57,7 @@ class Message(MessageFields, Sequence[AnyElem]):
     `Message("text", ImageElem(path="cat.jpg"))`; strings become TextElem. `msg_id` is set at once and unique; `unique_id` and
     `seq` are 0 until the server has numbered the message. `timestamp` is in seconds of the server's clock as known here, and
     exact after the server's ack. A copy of a message that was not sent is another message, with its own msg_id.
+    A sent or received message has one object in its client, which queries return again, until it is deleted from the storage.
 
     Args:
         parts: Strings and elems, at most one SoundElem and one FileElem.
@@ -68,7 +69,7 @@ class Message(MessageFields, Sequence[AnyElem]):
         InvalidElem: A string is not valid Unicode.
     """
 
-    __slots__ = ("_body", "_decode", "_elems")
+    __slots__ = ("__weakref__", "_body", "_decode", "_elems")
 
     def __init__(self, *parts: str | AnyElem, cloud_custom_data: str = "") -> None:
         MessageFields.__init__(self, cloud_custom_data)
@@ -130,8 +131,7 @@ class Message(MessageFields, Sequence[AnyElem]):
         errors of a closed client then. `key` is None for a message without a conversation, and raises nothing.
 
         Raises:
-            InvalidArgument: The message does not belong to a client: it was not sent yet, is a copy or was unpickled, or is
-                inside a merger.
+            InvalidArgument: The message belongs to no client: it was not sent yet, is a copy, or is inside a merger.
         """
         if self._owner is None:
             raise InvalidArgument(UNBOUND)
@@ -191,7 +191,7 @@ class Message(MessageFields, Sequence[AnyElem]):
         return True
 
     def __reduce__(self) -> tuple[type[Message], tuple[()], tuple[None, dict[str, object]]]:
-        slots = [name for base in type(self).__mro__ for name in getattr(base, "__slots__", ())]
+        slots = [name for base in type(self).__mro__ for name in getattr(base, "__slots__", ()) if name[1] != "_"]
         fields = {name: getattr(self, name) for name in slots}
         return type(self), (), (None, fields | {"_owner": None})  # a copy belongs to no client
 
@@ -395,9 +395,9 @@ class Message(MessageFields, Sequence[AnyElem]):
 
     def bind(self, owner: MessageOwner[Message]) -> None:
         """Set the client that executes the actions on this message; the client calls this for each message it makes."""
-        self._owner = owner
-        if self._elems is not None:
+        if self._owner is not owner and self._elems is not None:
             owner.bind_elems(self._elems)
+        self._owner = owner
 
     def replace_elems(self, elems: Sequence[AnyElem]) -> None:
         """Replace the elems of a message that is being sent by elems with stored or uploaded content."""

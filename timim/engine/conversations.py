@@ -32,6 +32,7 @@ from ..storage import (
     Removal,
     UnreadCounts,
 )
+from .live_messages import LiveMessages, mark_read, mark_read_by_peer, mark_unread, set_receipt
 from .recent_messages import RecentMessages
 
 
@@ -78,17 +79,13 @@ class ConversationState:
         """Set this conversation's pin, mute and draft to the given values."""
         self.pinned_at, self.muted, self.draft = flags.pinned, flags.muted, flags.draft
 
-    def set_peer_read(self, seq: int) -> None:
-        """Raise the seq up to which the peer has read."""
-        self.peer_read_seq = max(seq, self.peer_read_seq)
-        self.recent.mark_read_by_peer(self.peer_read_seq)
-
 
 class ConversationIndex:
     """All conversation states of an account, and the order of the conversation list."""
 
-    def __init__(self, user_id: str) -> None:
+    def __init__(self, user_id: str, live: LiveMessages) -> None:
         self._user_id = user_id
+        self.live: LiveMessages = live
         self._states: dict[ConversationKey, ConversationState] = {}
         self._listed: list[ConversationState] = []  # by ascending `rank`
         self._listed_keys: set[ConversationKey] = set()
@@ -165,22 +162,22 @@ class ConversationIndex:
         if result.flags is not None:
             self.apply_flags(result.key, result.flags)
         if result.peer_read_seq:
-            state.set_peer_read(result.peer_read_seq)
-        for _, message in result.acted:
-            state.recent.update(message)
+            self._set_peer_read(state, result.peer_read_seq)
+        if result.read_seq:
+            self.live.change_all(result.key, mark_read(result.read_seq))
         return list(_events_of(result))
 
     def apply_read(self, key: ConversationKey, seq: int, unread: UnreadCounts) -> None:
         """Apply this account's read position and the resulting unread counts."""
         state = self.get(key)
         state.set_unread(unread)
-        state.recent.mark_read(seq)
+        self.live.change_all(key, mark_read(seq))
 
     def apply_unread(self, key: ConversationKey, read_seq: int, unread: UnreadCounts) -> None:
         """Set this account's read position back, because the server refused a higher one."""
         state = self.get(key)
         state.set_unread(unread)
-        state.recent.mark_unread(read_seq)
+        self.live.change_all(key, mark_unread(read_seq))
 
     def apply_flags(self, key: ConversationKey, flags: ConversationFlags) -> None:
         """Apply new values of pin, mute and draft; pinning moves the conversation in the list."""
@@ -196,9 +193,9 @@ class ConversationIndex:
         state = self.get(event.conversation)
         match event:
             case ReadReceipt(key, seq, _, readers, others) if key.type is ConversationType.GROUP:
-                state.recent.set_receipt(seq, readers, others)
+                self.live.change_all(key, set_receipt(seq, readers, others))
             case ReadReceipt():
-                state.set_peer_read(event.seq)
+                self._set_peer_read(state, event.seq)
             case ConversationChanged():
                 self.apply_flags(event.conversation, ConversationFlags(int(event.pinned), event.muted, event.draft))
 
@@ -222,36 +219,32 @@ class ConversationIndex:
         state = self.get(message.key)
         self._place(state, LastPosition(max(listed_at, state.active_at), message.local_id))
         state.recent.add(message)
+        self.live.add(message)
 
     def on_acked(self, message: Message) -> None:
         """Apply the seq and the time of a sent message, shortly before the store does."""
         if (state := self.find(message.key)) is not None:
             state.recent.on_acked(message)
+            if message.seq <= state.peer_read_seq:  # the peer's receipt came before the ack
+                mark_read_by_peer(state.peer_read_seq)(message)
             last = LastPosition(message.timestamp, message.local_id)
             if state.key in self._listed_keys and last > (state.active_at, state.last_id):
                 self._place(state, last)
 
     def on_settled(self, key: ConversationKey, result: AckResult) -> None:
         """Apply the stored ack of a sent message."""
+        if result.changed is not None:
+            self.live.written(result.changed)
         if result.listed:
             self._place(self.get(key), result.last)
-
-    def on_message_changed(self, message: Message) -> None:
-        """Apply an edit, recall or reaction of this device."""
-        if message.key is not None:
-            self.get(message.key).recent.update(message)
-
-    def on_local_fields_changed(self, message: Message) -> None:
-        """Apply a change of the fields that only this device stores."""
-        if (state := self.find(message.key)) is not None:
-            state.recent.update_local_fields(message)
 
     def on_message_deleted(self, key: ConversationKey, message: Message, removal: Removal, *, keep_row: bool) -> None:
         """Apply the deletion of a message."""
         state = self.get(key)
         if keep_row:
-            state.recent.update_local_fields(message)
+            self.live.changed(message)
         else:
+            self.live.forget(message)
             state.recent.remove(message)
         if removal.newest is not None:
             state.recent.add(removal.newest)
@@ -264,8 +257,14 @@ class ConversationIndex:
         state = self.get(key)
         self._remove(state)
         if messages:
+            self.live.forget_conversation(key)
             state.recent.clear()
         state.set_unread(removal.unread)
+
+    def _set_peer_read(self, state: ConversationState, seq: int) -> None:
+        """Raise the seq up to which the peer has read."""
+        state.peer_read_seq = max(seq, state.peer_read_seq)
+        self.live.change_all(state.key, mark_read_by_peer(state.peer_read_seq))
 
     def _place(self, state: ConversationState, last: LastPosition) -> None:
         """Move a conversation to the place of its last message, and list it if it is not listed."""

@@ -29,6 +29,7 @@ from .handler_calls import leaving
 from .history import History
 from .inbox import Inbox
 from .ingest import Ingest
+from .live_messages import LiveMessages
 from .message_actions import MessageActions
 from .online_messages import OnlineMessages
 from .outbox import Outbox
@@ -60,11 +61,12 @@ class Engine:
             self.connection.server_info, timeout_s=config.timeout_s, cache=_cache(config), network=config.network
         )
         self.attachments: Attachments = Attachments(self.media, config.folder and config.folder / "outgoing")
-        self.binder: ClientBinder = ClientBinder(self.attachments)
+        live = LiveMessages()
+        self.binder: ClientBinder = ClientBinder(self.attachments, live)
         self.store: LocalStore = LocalStore(config.database, self.binder)
         self.dispatcher: Dispatcher = Dispatcher(config.concurrency)
         self.profiles: ProfileCache = ProfileCache()
-        self.conversations: ConversationIndex = ConversationIndex(config.user_id)
+        self.conversations: ConversationIndex = ConversationIndex(config.user_id, live)
         self.settings: ConversationSettings = ConversationSettings(
             self.store, self.connection, self.conversations, self.dispatcher
         )
@@ -114,6 +116,7 @@ class Engine:
         if not TextElem.__pydantic_complete__:  # pydantic searches all installed packages for plugins at the first elem
             await asyncio.to_thread(TextElem.model_rebuild)
         await self.store.open()
+        self.binder.live.clear()  # the local_ids of a store in memory begin again
         self._open = True
         try:
             await self.store.meta.check_account(self.config.account)

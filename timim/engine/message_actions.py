@@ -59,18 +59,15 @@ class MessageActions:
         self._inbox = inbox
         self._outbox = outbox
         self._deletions = deletions
+        self._live = conversations.live
 
     async def set_custom_int(self, message: Message, value: int) -> None:
         """Store this device's own number on a message. Raises InvalidArgument, StorageError."""
-        await self._store.messages.set_custom_int(message, value)
-        message._custom_int = value
-        self._conversations.on_local_fields_changed(message)
+        await asyncio.shield(asyncio.create_task(self._set_custom_int(message, value)))
 
     async def set_custom_data(self, message: Message, value: bytes) -> None:
         """Store this device's own bytes on a message. Raises InvalidArgument, StorageError."""
-        await self._store.messages.set_custom_data(message, value)
-        message._custom_data = bytes(value)
-        self._conversations.on_local_fields_changed(message)
+        await asyncio.shield(asyncio.create_task(self._set_custom_data(message, value)))
 
     async def remove(self, message: Message) -> bool:
         """Mark a message as deleted on this device. Raises the errors that `Message.remove` documents."""
@@ -143,6 +140,16 @@ class MessageActions:
             for one in page.unread:
                 yield one.account
 
+    async def _set_custom_int(self, message: Message, value: int) -> None:
+        await self._store.messages.set_custom_int(message, value)
+        message._custom_int = value
+        self._live.changed(message)
+
+    async def _set_custom_data(self, message: Message, value: bytes) -> None:
+        await self._store.messages.set_custom_data(message, value)
+        message._custom_data = bytes(value)
+        self._live.changed(message)
+
     async def _receipts(self, message: Message, *, flag: int) -> AsyncIterator[conversation_settings.GetReadersReply]:
         key, cursor = _conversation_of(message), 0
         if key.type is not ConversationType.GROUP:
@@ -191,8 +198,7 @@ class MessageActions:
             self._inbox.on_own_entry(key, entry.timeline_seq)
         now = await self._store.messages.get(key, message.seq)
         if now is not None:
-            self._conversations.on_message_changed(now)
-            message.update_from(now)
+            message.update_from(now)  # unless they are one object, because its row was deleted and fetched again
 
 
 def _conversation_of(message: Message) -> ConversationKey:

@@ -40,7 +40,7 @@ class OnlineMessages:
             await self._attachments.upload(message, None)
             link = self._connection.link()
             encoded = encode_body(message.elems)
-            check_size(self._connection.server_info.max_message_bytes, message, encoded, None)
+            check_size(self._connection.server_info, message, encoded, None)
             body = c2c_body(message, key.peer, encoded, None, sender=self._user_id)
             body.msg_life_time = 0
             reply = await link.call(wire.SEND_C2C, body, timeout_s=self._timeout_s)

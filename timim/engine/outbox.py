@@ -89,7 +89,7 @@ class Outbox:
         check_unsent(message)
         uploads = has_content(message.elems)
         body = encode_body([elem for elem in message.elems if not elem.needs_upload] if uploads else message.elems)
-        check_size(self._connection.server_info.max_message_bytes, message, body, push)  # and again after uploads
+        check_size(self._connection.server_info, message, body, push)  # and again after uploads
         claim(message, key, sender=self._user_id, now_s=self._connection.server_time())
         self._binder.bind(message)
         item = self._enqueue(key, message, progress, push)  # before any await, so that the order of the calls is kept
@@ -290,7 +290,7 @@ class Outbox:
                 item.given = given if message.elems is not given and not item.reuploaded else ()
                 item.body = encode_body(message.elems)
                 uploading = False
-            check_size(self._connection.server_info.max_message_bytes, message, item.body, item.push)
+            check_size(self._connection.server_info, message, item.body, item.push)
             if not await self._begin(key, item):
                 return False
             asks = item.condemned is not None
@@ -399,7 +399,7 @@ class Outbox:
             log.error("storing the ack of %s failed; the next login sends the message again: %s", message.msg_id, result)
             return
         if result.status is not None:
-            message._local_id, message._status = result.local_id, result.status
+            self._conversations.live.settle(message, result.local_id, result.status)
         self._conversations.on_settled(ack.key, result)
         self._inbox.on_own_entry(ack.key, ack.seq, delivered_seq=result.delivered_seq)
         if self._attachments.is_persisted(message):

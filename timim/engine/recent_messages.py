@@ -1,6 +1,6 @@
 """The newest messages of a conversation in memory, for synchronous access to the last message (Tencent IM SDK guide, 消息存储).
 
-Programs may keep references to these objects. If another object represents the same row, changes are copied to both.
+They are the objects that programs hold, so that their changes need not be copied here; see live_messages.py.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ class RecentMessages:
     def add(self, message: Message) -> None:
         """Add a message that has a row, unless the row is already present."""
         messages = self._in_order()
+        if message.is_self and message in messages:
+            self._sorted = False  # it has a seq now, or is sent again
+            return
         if not message.seq:
             self._positions.setdefault(message.local_id, self._last_seq)
         self._last_seq = max(self._last_seq, message.seq)
@@ -75,39 +78,6 @@ class RecentMessages:
     def clear(self) -> None:
         """Remove all messages but those that are on their way to the server."""
         self._messages = [one for one in self._messages if one.status is MessageStatus.SENDING]
-
-    def update(self, message: Message) -> None:
-        """Copy the new content and state of a row to the object in this list."""
-        for one in self._messages:
-            if one.local_id == message.local_id and one is not message:
-                one.update_from(message)
-
-    def update_local_fields(self, message: Message) -> None:
-        """Copy the fields that only this device stores: status, custom_int, custom_data."""
-        for one in self._messages:
-            if one.local_id == message.local_id:
-                one._status, one._custom_int, one._custom_data = message.status, message.custom_int, message.custom_data
-
-    def mark_read(self, seq: int) -> None:
-        """Mark the messages up to `seq` as read by this account."""
-        for one in self._messages:
-            one._is_read = one.is_read or 0 < one.seq <= seq
-
-    def mark_unread(self, read_seq: int) -> None:
-        """Mark the messages of others above `read_seq` as unread by this account."""
-        for one in self._messages:
-            one._is_read = one.is_read and (one.is_self or one.seq <= read_seq)
-
-    def mark_read_by_peer(self, seq: int) -> None:
-        """Mark this account's own messages up to `seq` as read by the peer."""
-        for one in self._messages:
-            one._read_by_peer = one.read_by_peer or (one.is_self and 0 < one.seq <= seq)
-
-    def set_receipt(self, seq: int, readers: int, others: int) -> None:
-        """Set the number of members who have read the group message `seq`, and of those who have not."""
-        for one in self._messages:
-            if one.seq == seq:
-                one._read_receipt_count, one._unread_receipt_count = readers, others
 
     def _in_order(self) -> list[Message]:
         if not self._sorted:

@@ -12,6 +12,7 @@ from ..protocol import messages as wire
 from ..protocol.codec import Request, encode
 from ..protocol.entries import MentionItem, PushInfo
 from ..storage import Ack
+from ..transport.server_info import ServerInfo
 
 
 def send_request(
@@ -98,12 +99,13 @@ def claim(message: Message, key: ConversationKey, *, sender: str, now_s: float) 
     message._timestamp = int(now_s)
 
 
-def check_size(limit_bytes: int, message: Message, body: bytes, push: OfflinePush | None) -> None:
+def check_size(server: ServerInfo, message: Message, body: bytes, push: OfflinePush | None) -> None:
     """Check the size of a message as the server counts it: elems, cloud_custom_data and push. A limit of 0 is none.
 
     Raises:
         MessageTooLong: The message is over the limit.
     """
+    limit_bytes = server.max_message_bytes
     if limit_bytes <= 0:
         return
     size = len(body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ SELECT = (
 )
 ITS_ROW = "local_id=? AND msg_id=?"  # a deleted row's local_id is used again, and a Message object may outlive its row
 TYPES = {type.value: type for type in ConversationType}
+KEYS = 1024  # keys of conversations in the cache
 _PRIORITIES = {priority.value: priority for priority in Priority}
 STATUSES = {status.value: status for status in MessageStatus}
 _pack = msgspec.json.Encoder().encode
@@ -60,6 +62,12 @@ def new_message(key: ConversationKey, item: MessageRow, local_id: int, read_seq:
 def _set_excluded(message: Message, quiet: int) -> None:
     message._excluded_from_unread = bool(quiet & unread.NO_UNREAD)
     message._excluded_from_last_message = bool(quiet & unread.NO_LAST)
+
+
+@lru_cache(maxsize=KEYS)
+def _key(type: int, peer: str) -> ConversationKey:
+    """Return one object for all messages of a conversation."""
+    return ConversationKey(TYPES[type], peer)
 
 
 def message_of(row: tuple[Any, ...]) -> Message:
@@ -94,7 +102,7 @@ def message_of(row: tuple[Any, ...]) -> Message:
     message = blank_message()
     message._cloud_custom_data = cloud
     message.load_body(body, decode_own_body if unsent else decode_body)
-    message._key = ConversationKey(TYPES[type], peer)
+    message._key = _key(type, peer)
     message._local_id, message._seq, message._msg_id, message._sender = local_id, seq or 0, msg_id, sender
     message._timestamp, message._status = timestamp, STATUSES[status]
     message._is_self = bool(is_self)

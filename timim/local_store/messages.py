@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from ..errors import InvalidArgument
@@ -71,6 +72,7 @@ class MessageTable:
             (code, info, *message_rows.ids_of(message)),
         )
         message._status = MessageStatus.FAILED
+        self._binder.changed(message)
 
     async def mark_sending_again(self, message: Message) -> bool:
         """Store that a failed message is being sent again, after all others. Return False if it is not stored as FAILED."""
@@ -133,9 +135,7 @@ class MessageTable:
         """
         delete = partial(deletions.delete_message, message=message, keep_row=keep_row, waiting=waiting)
         removal = await self._file.write(delete)
-        if removal.newest is not None:
-            self._binder.bind(removal.newest)
-        return removal
+        return replace(removal, newest=self._binder.written(removal.newest)) if removal.newest is not None else removal
 
     # reading
 
@@ -180,7 +180,7 @@ class MessageTable:
                 found += [last] if last is not None else []
             return found
 
-        return self._bound(await self._file.read(read))
+        return await self._read(read)
 
     async def position_of(self, key: ConversationKey, at: Message | int) -> RowPosition:
         """Return the position of a message, or of a seq. Raises InvalidArgument for a message that is not stored."""
@@ -237,9 +237,13 @@ class MessageTable:
             messages = [message_rows.message_of(row) for row in connection.execute(sql, (ids,)).fetchall()]
             return SearchRows(messages, sort_keys, timeline_state.extents(connection, query.key))
 
-        rows = await self._file.read(read)
-        self._bound(rows.messages)
-        return rows
+        begun, messages = self._binder.begin_read(), []
+        try:
+            rows = await self._file.read(read)
+            messages = rows.messages
+        finally:
+            messages = self._binder.end_read(begun, messages)
+        return replace(rows, messages=messages)
 
     async def _set(self, column: str, message: Message, value: object) -> None:
         sql = f"UPDATE messages SET {column}=? WHERE {message_rows.ITS_ROW}"
@@ -251,16 +255,25 @@ class MessageTable:
             found = connection.execute(f"{message_rows.SELECT} {where}", values).fetchall()
             return [message_rows.message_of(row) for row in found]
 
-        return self._bound(await self._file.read(read))
+        return await self._read(read)
 
-    def _bound(self, messages: Iterable[Message]) -> list[Message]:
-        return [self._binder.bind(message) for message in messages]
+    async def _read(self, read: Callable[[sqlite3.Connection], list[Message]]) -> list[Message]:
+        """Return the objects of the rows that a read returns; changes during the read are applied to them."""
+        begun, messages = self._binder.begin_read(), []
+        try:
+            messages = await self._file.read(read)
+        finally:
+            messages = self._binder.end_read(begun, messages)
+        return messages
 
     def _bind_results(self, storing: asyncio.Future[list[IngestResult]]) -> None:
         if storing.cancelled() or storing.exception() is not None:
             return
         for result in storing.result():
-            self._bound(result.new)
-            self._bound(message for _, message in result.acted)
+            written = self._binder.written
+            result.new = [written(message) for message in result.new]
+            result.acted = [(action, written(message)) for action, message in result.acted]
+            for message in result.changed:
+                written(message)
             if result.fetched is not None:
-                self._binder.bind(result.fetched)
+                result.fetched = written(result.fetched)

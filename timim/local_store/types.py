@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -76,9 +76,9 @@ class IngestBatch:
     flags: ConversationFlags | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class IngestResult:
-    """The result of storing a batch.
+    """The result of storing a batch. The binder replaces its messages by the objects of their rows.
 
     Attributes:
         new: The messages to deliver to handlers, in order.
@@ -90,19 +90,23 @@ class IngestResult:
         flags: The flags, if the batch had flags.
         exact: False if rows are missing that only the server can count.
         fetched: The last message of the conversation, if a query fetched it.
+        read_seq: The seq up to which this account has read, if the batch raised it, else 0.
+        changed: Further messages whose state has changed.
     """
 
     key: ConversationKey
-    new: Sequence[Message]
+    new: list[Message]
     listed: bool
     last: LastPosition
     unread: UnreadCounts | None
     added: UnreadCounts
-    acted: Sequence[tuple[IncomingAction, Message]] = ()
+    acted: list[tuple[IncomingAction, Message]] = field(default_factory=list)
     peer_read_seq: int = 0
     flags: ConversationFlags | None = None
     exact: bool = True
     fetched: Message | None = None
+    read_seq: int = 0
+    changed: list[Message] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,7 @@ class AckResult(NamedTuple):
     delivered_seq: int  # of the conversation
     listed: bool
     last: LastPosition  # of the conversation
+    changed: Message | None = None  # its new state, if actions had waited for the ack
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,14 +252,37 @@ class SearchRows:
 class MessageBinder(Protocol):
     """Binds the messages that the store returns to a client."""
 
-    def bind(self, message: Message) -> Message:
-        """Bind a message and return it."""
+    def begin_read(self) -> int:
+        """Note that a read begins; return the number to give to `end_read`, which must follow."""
+        ...
+
+    def end_read(self, begun: int, messages: Iterable[Message]) -> list[Message]:
+        """Return the object of each message that a read has made of a row."""
+        ...
+
+    def written(self, message: Message) -> Message:
+        """Return the object of a row that a write has reported."""
+        ...
+
+    def changed(self, message: Message) -> None:
+        """Note that a write has changed the row of this object, and the object."""
         ...
 
 
 class PlainBinder:
     """A binder for a store without a client: it does not bind messages."""
 
-    def bind(self, message: Message) -> Message:
+    def begin_read(self) -> int:
+        """Return 0."""
+        return 0
+
+    def end_read(self, begun: int, messages: Iterable[Message]) -> list[Message]:
+        """Return the messages unchanged."""
+        return list(messages)
+
+    def written(self, message: Message) -> Message:
         """Return the message unchanged."""
         return message
+
+    def changed(self, message: Message) -> None:
+        """Do nothing."""

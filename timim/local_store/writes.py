@@ -97,13 +97,18 @@ def settle(connection: sqlite3.Connection, acks: Sequence[Ack]) -> list[AckResul
         _move_sending_last(connection, key)
         if known.waiting:
             message_actions.apply_waiting(connection, key, seqs)
-    return [_ack_result(row, timelines[ack.key]) for ack, row in zip(acks, settled, strict=True)]
+    return [_ack_result(connection, row, timelines[ack.key]) for ack, row in zip(acks, settled, strict=True)]
 
 
-def _ack_result(row: tuple[int, int] | None, known: TimelineState) -> AckResult:
+def _ack_result(connection: sqlite3.Connection, row: tuple[int, int] | None, known: TimelineState) -> AckResult:
     local_id, status = row if row is not None else (0, None)
     return AckResult(
-        None if status is None else STATUSES[status], local_id, known.delivered_seq, known.listed, known.last_position
+        None if status is None else STATUSES[status],
+        local_id,
+        known.delivered_seq,
+        known.listed,
+        known.last_position,
+        _read_message(connection, local_id) if known.waiting and local_id else None,
     )
 
 
@@ -157,6 +162,7 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     known = TimelineState.read(connection, key)
     stored_up_to = known.coverage.last
     known.cover(*batch.covered, last_seq=batch.last_seq)
+    read_seq = batch.read_seq if batch.read_seq > known.read_seq else 0
     known.read_seq = max(known.read_seq, batch.read_seq)
     known.first_visible_seq = max(known.first_visible_seq, batch.first_visible_seq)
     known.delivered_seq = max(known.delivered_seq, batch.delivered_seq)
@@ -181,7 +187,7 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     if known.waiting and batch.incoming:
         message_actions.apply_waiting(connection, key, [item.seq for item in batch.incoming])
         new = [_read_message(connection, message.local_id) for message in new]
-    acted = _apply_actions(connection, batch, new, reported_seq) if batch.actions else []
+    acted = _apply_actions(connection, batch, new, rows.changed, reported_seq) if batch.actions else []
     flags = set_flags(connection, key, batch.flags)[1] if batch.flags is not None else None
     if batch.read_seq:
         raise_server_read_seq(connection, key, batch.read_seq)
@@ -203,13 +209,16 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
         flags,
         exact,
         shown,
+        read_seq,
+        [_read_message(connection, local_id) for local_id in rows.changed],
     )
 
 
 @dataclass(slots=True)
 class _StoredRows:
-    """The rows of a batch: messages to deliver, seqs that mention this account, and local_ids of rows that a query fetched.
+    """The rows of a batch: messages to deliver, seqs that mention this account, and local_ids of fetched and changed rows.
 
+    `changed` has the rows that were stored before and got a new state without an event.
     `recount` means that the unread counts do not just grow by `new`.
     """
 
@@ -217,6 +226,7 @@ class _StoredRows:
     new: list[Message] = field(default_factory=list)
     calling: set[int] = field(default_factory=set)
     fetched: set[int] = field(default_factory=set)
+    changed: set[int] = field(default_factory=set)
 
 
 def _store_rows(connection: sqlite3.Connection, batch: IngestBatch, known: TimelineState, stored_up_to: int) -> _StoredRows:
@@ -225,7 +235,7 @@ def _store_rows(connection: sqlite3.Connection, batch: IngestBatch, known: Timel
     rows = _StoredRows(bool(batch.read_seq or batch.count is not None))
     for item, local_id in _insert(connection, batch):
         if local_id is None:
-            if (undelivered := _refresh(connection, key, item, live=live and not item.expired)) is not None:
+            if (undelivered := _refresh(connection, key, item, rows, live=live and not item.expired)) is not None:
                 rows.new.append(undelivered)
                 rows.recount = True  # it may have been counted when it was fetched
         elif not live:
@@ -249,16 +259,21 @@ def _read_message(connection: sqlite3.Connection, local_id: int) -> Message:
 
 
 def _apply_actions(
-    connection: sqlite3.Connection, batch: IngestBatch, new: list[Message], reported_seq: int
+    connection: sqlite3.Connection, batch: IngestBatch, new: list[Message], changed: set[int], reported_seq: int
 ) -> list[tuple[IncomingAction, Message]]:
-    """Apply the actions of a batch; return those above `reported_seq`. Messages of `new` that they change are read again."""
+    """Apply the actions of a batch; return those above `reported_seq`, and add the rows of the others to `changed`.
+
+    Messages of `new` that they change are read again.
+    """
     acted: list[tuple[IncomingAction, int]] = []
     for action in batch.actions:
         local_id = message_actions.apply(connection, batch.key, action, batch.user_id)
         if local_id is not None and action.seq > reported_seq:
             acted.append((action, local_id))
-    changed = {local_id for _, local_id in acted}
-    new[:] = [_read_message(connection, message.local_id) if message.local_id in changed else message for message in new]
+        elif local_id is not None:
+            changed.add(local_id)
+    seen = {local_id for _, local_id in acted} | changed
+    new[:] = [_read_message(connection, message.local_id) if message.local_id in seen else message for message in new]
     return [(action, _read_message(connection, local_id)) for action, local_id in acted]
 
 
@@ -279,7 +294,9 @@ def _insert(connection: sqlite3.Connection, batch: IngestBatch) -> list[tuple[Me
     return [(item, ids.get(item.seq)) for item in items]
 
 
-def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: MessageRow, *, live: bool) -> Message | None:
+def _refresh(
+    connection: sqlite3.Connection, key: ConversationKey, item: MessageRow, rows: _StoredRows, *, live: bool
+) -> Message | None:
     """Update the server's data of a stored message; return the message if it must be delivered and never was."""
     local_id, delivered, state = connection.execute(
         "SELECT local_id, thrown, state FROM messages WHERE type=? AND peer=? AND seq=?", (*key, item.seq)
@@ -300,7 +317,8 @@ def _refresh(connection: sqlite3.Connection, key: ConversationKey, item: Message
     )
     if state is not None or item.state is not None:
         received = item.state if item.state is not None else MessageState()
-        message_actions.write_message(connection, local_id, received, item.body, item.cloud_custom_data)
+        if message_actions.write_message(connection, local_id, received, item.body, item.cloud_custom_data):
+            rows.changed.add(local_id)
     return _read_message(connection, local_id) if live and not delivered else None
 
 
