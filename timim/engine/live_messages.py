@@ -8,6 +8,7 @@ are applied to the objects that it makes.
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
 from ..ids import ConversationKey
@@ -25,17 +26,20 @@ class LiveMessages:
         self._twins: dict[int, list[weakref.ref[Message]]] = {}  # further objects of a row: two rows became one
         self._references = 0  # at most, in `_objects`
         self._purge_at = PURGE_OVER
-        self._reads = 0  # in progress
-        self._kept: list[Message] = []  # changed during the reads in progress, so that these find them
-        self._changes: list[tuple[ConversationKey, Change]] = []  # of many rows, during the reads in progress
-        self._gone: set[tuple[int, str]] = set()  # rows deleted during the reads in progress
+        self._reads: dict[int, None] = {}  # in progress, by their numbers, the oldest first
+        self._last_read = 0
+        # since the oldest read in progress began, each with the number of the last read that had begun before
+        self._kept: deque[tuple[int, Message]] = deque()  # changed objects, so that the reads find them
+        self._changes: deque[tuple[int, ConversationKey, Change]] = deque()  # of many rows
+        self._gone: dict[tuple[int, str], int] = {}  # deleted rows
         self._key: ConversationKey | None = None  # of the last lookup
         self._of_key: dict[int, weakref.ref[Message]] = {}
 
     def begin_read(self) -> int:
         """Note that a read of the store begins; return the number to give to `end_read`, which must follow."""
-        self._reads += 1
-        return len(self._changes)
+        self._last_read += 1
+        self._reads[self._last_read] = None
+        return self._last_read
 
     def end_read(self, begun: int, messages: Iterable[Message]) -> list[Message]:
         """Return the object of each message that a read has made of a row, with the changes since the read began."""
@@ -44,16 +48,23 @@ class LiveMessages:
             gone = bool(self._gone) and (message.local_id, message.msg_id) in self._gone
             known = message if gone else self.object_of(message)
             if known is message and self._changes:
-                for key, change in self._changes[begun:]:
-                    if key == message.key:
+                for began, key, change in self._changes:
+                    if began >= begun and key == message.key:
                         change(message)
             found.append(known)
-        self._reads -= 1
-        if not self._reads:
-            self._kept.clear()
-            self._changes.clear()
-            self._gone.clear()
+        del self._reads[begun]
+        self._drop_old_changes()
         return found
+
+    def _drop_old_changes(self) -> None:
+        """Drop the changes before the oldest read in progress."""
+        oldest = next(iter(self._reads), self._last_read + 1)
+        while self._kept and self._kept[0][0] < oldest:
+            self._kept.popleft()
+        while self._changes and self._changes[0][0] < oldest:
+            self._changes.popleft()
+        if self._gone:
+            self._gone = {row: began for row, began in self._gone.items() if began >= oldest}
 
     def object_of(self, message: Message) -> Message:
         """Return the object of the row of `message`, which becomes that object if there is none."""
@@ -80,7 +91,7 @@ class LiveMessages:
                 if one is not message:
                     _refresh(one, message)
         if self._reads:
-            self._kept.append(known)
+            self._kept.append((self._last_read, known))
         return known
 
     def add(self, message: Message) -> None:
@@ -107,14 +118,14 @@ class LiveMessages:
             if one is not message:
                 one._status, one._custom_int, one._custom_data = message.status, message.custom_int, message.custom_data
         if self._reads:
-            self._kept.append(message)
+            self._kept.append((self._last_read, message))
 
     def change_all(self, key: ConversationKey, change: Change) -> None:
         """Apply a change to all objects of a conversation, and to those that reads in progress make."""
         for one in self._all(key):
             change(one)
         if self._reads:
-            self._changes.append((key, change))
+            self._changes.append((self._last_read, key, change))
 
     def forget(self, message: Message) -> None:
         """Forget a message whose row was deleted."""
@@ -122,7 +133,7 @@ class LiveMessages:
             self._objects.get(message.key, {}).pop(message.local_id, None)
         self._twins.pop(message.local_id, None)
         if self._reads:
-            self._gone.add((message.local_id, message.msg_id))
+            self._gone[message.local_id, message.msg_id] = self._last_read
 
     def forget_conversation(self, key: ConversationKey) -> None:
         """Forget the messages of a conversation whose rows were deleted: all but those that are being sent."""

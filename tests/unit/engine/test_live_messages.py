@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 from timim import Message, MessageStatus
 from timim.engine import live_messages
@@ -143,3 +144,21 @@ def test_references_to_objects_that_ended_are_removed() -> None:
         live.written(row(n, seq=n))
     assert sum(map(len, live._objects.values())) <= live_messages.PURGE_OVER + 2 * len(held)
     assert live.written(row(10, seq=10)) is held[9]
+
+
+def test_reads_that_overlap_without_end_keep_the_changes_of_the_oldest_one_only() -> None:
+    live = LiveMessages()
+    begun = live.begin_read()
+    ended: list[weakref.ref[Message]] = []
+    for number in range(1, 50):
+        message = live.written(row(number, seq=number))
+        live.change_all(BOB, mark_read(number))
+        ended.append(weakref.ref(message))
+        del message
+        later = live.begin_read()
+        live.end_read(begun, [])
+        begun = later
+    gc.collect()
+    assert [one() for one in ended] == [None] * 49
+    (unread,) = live.end_read(begun, [row(1, seq=1)])
+    assert not unread.is_read
