@@ -18,6 +18,7 @@ from timim.transport.websocket import Link
 PEERS = ("bob", "cid", "dan")
 LIMIT = 12 * 1024
 OVERHEAD = 200  # of the JSON of a text elem and a push
+PUSH = 100  # bytes of a push
 POISON = "a text that no router lets through"
 GIVE_UP_S = 20.0
 
@@ -60,9 +61,9 @@ class Sends:
 
 
 def any_size(rng: random.Random) -> int:
-    """Return a size from 0 to 3 MB, not within OVERHEAD of the limit."""
+    """Return a size from 0 to 3 MB, also with a push not within OVERHEAD of the limit."""
     low, high = rng.choice(
-        [(0, 100), (100, 5000), (8000, LIMIT - OVERHEAD), (LIMIT, LIMIT + 500), (10**5, 10**6), (10**6, 3 * 10**6)]
+        [(0, 100), (100, 5000), (8000, LIMIT - OVERHEAD - PUSH), (LIMIT, LIMIT + 500), (10**5, 10**6), (10**6, 3 * 10**6)]
     )
     return rng.randint(low, high)
 
@@ -76,7 +77,7 @@ async def any_mix(server: RunningServer, seed: int, count: int) -> list[str]:
         for _ in range(count):
             size, peer = any_size(rng), rng.choice(PEERS)
             parts = {"text": "", "cloud": "", rng.choice(["text", "text", "cloud"]): "x" * size}
-            sends.start(peer, parts["text"], cloud=parts["cloud"], push="y" * rng.choice([0, 0, 0, 100]))
+            sends.start(peer, parts["text"], cloud=parts["cloud"], push="y" * rng.choice([0, 0, 0, PUSH]))
             if rng.random() < 0.1:
                 await asyncio.sleep(0)
         for peer in PEERS:
