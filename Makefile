@@ -8,6 +8,7 @@ FOLDERS := timim tests examples bench tools
 TYPED := $(foreach folder,$(FOLDERS),$(if $(wildcard $(folder)/*.py),$(folder)))
 CODE := $(TYPED) .ci/venv.py .ci/verify_types.py
 EXAMPLES := $(filter-out examples/_%,$(wildcard examples/*.py))
+BOTS := examples/order_bot.py  # they stay up; with --test they end
 EXAMPLE_LIMIT := 120
 WEB := tests/interop/web
 
@@ -69,7 +70,8 @@ test-python: $(READY)  ## the unit tests on another Python: VERSION=3.13
 examples: $(READY)  ## run each examples/*.py: it has to end by itself, with 0
 	@for example in $(EXAMPLES); do \
 		echo "example: $$example"; \
-		timeout $(EXAMPLE_LIMIT) $(PY) "$$example" > .venv/example.log 2>&1 < /dev/null \
+		option=; [[ " $(BOTS) " != *" $$example "* ]] || option=--test; \
+		timeout $(EXAMPLE_LIMIT) $(PY) "$$example" $$option > .venv/example.log 2>&1 < /dev/null \
 			|| { code=$$?; tail -40 .venv/example.log; echo "example: $$example failed with $$code"; exit 1; }; \
 	done
 	@echo "examples: $(words $(EXAMPLES)) good"
