@@ -14,6 +14,7 @@ from .engine.conversation_history import ConversationHistory
 from .engine.conversations import ConversationState
 from .engine.engine import Engine
 from .engine.history import add_quote, seq_in
+from .engine.typing_status import repeated_status
 from .errors import InvalidArgument, InvalidConversation, RequestTimeout, TimimError
 from .ids import ConversationKey, ConversationType, UserId, conversation_key
 from .message import Message, OfflinePush, Priority
@@ -189,7 +190,7 @@ class Conversation(ConversationHistory):
     async def send_typing(self, *, active: bool = True) -> None:
         """Tell the devices of the peer that are online now that this user is typing; they get TypingChanged.
 
-        The status is not stored, and is no message at the peer. Send it again every few seconds while the user types.
+        The status is not stored, and is no message at the peer. `typing()` sends it again for as long as a block runs.
 
         Args:
             active: False tells that the user stopped.
@@ -200,6 +201,22 @@ class Conversation(ConversationHistory):
         """
         self._only(ConversationType.C2C, "the typing status goes to one user")
         await self._opened().online_messages.send(self.key, Message(typing_elem(active=active)))
+
+    @asynccontextmanager
+    async def typing(self) -> AsyncIterator[None]:
+        """Run a block while the peer sees that this user is typing: `async with conversation.typing(): …`.
+
+        The status is sent at once and every 4 seconds, and its end after the block, also after an error or a cancellation. The
+        block never waits for it. While there is no connection, the status is not sent, and nothing is raised.
+
+        Raises:
+            InvalidConversation: This is not a C2C conversation.
+            NotLoggedIn: The client is not open.
+            InvalidArgument: The client belongs to another event loop.
+        """
+        self._only(ConversationType.C2C, "the typing status goes to one user")
+        async with repeated_status(self._opened(), self.key):
+            yield
 
     async def forward(
         self,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import NoReturn, Self, cast
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, InvalidConversation
 from ..ids import ConversationKey, ConversationType, conversation_key
 from ..message import ConversationSource, Message, MessageStatus, MessageVerbs
 
@@ -15,8 +16,8 @@ __all__ = ["OfflineUser"]
 class OfflineUser:
     """A user who writes messages for `router.feed()`, without a server: `await router.feed(alice.message("/order 3"))`.
 
-    `message.reply()`, `message.react()` and `message.conversation.send()` of these messages are recorded; for other actions,
-    use `running_server()`.
+    `message.reply()`, `message.react()` and `message.conversation.send()` of these messages are recorded, and
+    `message.conversation.typing()` runs its block; for other actions, use `running_server()`.
 
     Args:
         user_id: The sender of the messages.
@@ -55,6 +56,11 @@ class OfflineUser:
         return message
 
     @property
+    def in_group(self) -> bool:
+        """True if the messages are of a group."""
+        return self._key.type is ConversationType.GROUP
+
+    @property
     def texts(self) -> list[str]:
         """The texts of the replies."""
         return [reply.text for reply in self.replies]
@@ -74,7 +80,7 @@ class OfflineUser:
 
 
 class _RecordedConversations:
-    """The conversation of the messages; only its `send()` works."""
+    """The conversation of the messages; only its `send()` and `typing()` work."""
 
     def __init__(self, user: OfflineUser) -> None:
         self._user = user
@@ -86,6 +92,12 @@ class _RecordedConversations:
         answer = message if isinstance(message, Message) else Message(message)
         self._user.replies.append(answer)
         return answer
+
+    @asynccontextmanager
+    async def typing(self) -> AsyncIterator[None]:
+        if self._user.in_group:
+            raise InvalidConversation("the typing status goes to one user; this is a group")
+        yield
 
     def __getattr__(self, name: str) -> NoReturn:
         raise InvalidArgument(f"{name} of a conversation needs a server: use timim.testing.running_server()")
