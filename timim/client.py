@@ -20,8 +20,9 @@ from .engine.running import run_until_signal
 from .errors import InvalidArgument
 from .friends import Friends
 from .groups import Groups
-from .ids import ConversationType, UserId
+from .ids import ConversationType, MsgIdText, UniqueId, UserId
 from .local_store.fulltext import ElemTypes
+from .message import Message
 from .profiles import OwnProfile, Profiles
 from .search import SearchCursor, SearchResult
 from .transport.account import Account, account_from_environment, account_from_folder
@@ -338,6 +339,33 @@ class Client(ClientHandlers):
             after=after,
             fetch_missing=fetch_missing,
         )
+
+    async def get_message(
+        self,
+        *,
+        msg_id: MsgIdText | None = None,
+        unique_id: UniqueId | None = None,
+        conversation: Conversation | None = None,
+    ) -> Message | None:
+        """Return the locally stored message with this msg_id or unique_id, or None, without the network.
+
+        A message that `remove()` marked as deleted is returned too. Messages of other clients and programs of Tencent's
+        protocol can share an id in different conversations.
+
+        Args:
+            msg_id: `message.msg_id`; give this one or `unique_id`.
+            unique_id: `message.unique_id`, which a message has when the server has numbered it.
+            conversation: The conversation of the message; None looks in all.
+
+        Raises:
+            InvalidArgument: No id or both are given, an id is wrong, or several messages have it; give `conversation` then.
+            NotLoggedIn: The client is not open.
+            StorageError: The local store failed.
+        """
+        id = msg_id if unique_id is None else unique_id
+        if id is None or (msg_id is not None and unique_id is not None):
+            raise InvalidArgument("give either msg_id= or unique_id=")
+        return await self._opened().search.message_with_id(id, conversation.key if conversation is not None else None)
 
     @property
     def unread(self) -> int:

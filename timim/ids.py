@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from .errors import InvalidArgument, InvalidConversation
 
@@ -25,6 +25,8 @@ __all__ = [
     "ConversationType",
     "GroupId",
     "MsgId",
+    "MsgIdText",
+    "UniqueId",
     "UserId",
     "checked_group_id",
     "checked_user_id",
@@ -33,6 +35,7 @@ __all__ = [
     "format_msg_id",
     "parse_msg_id",
     "random_of",
+    "seq_and_random",
     "unique_id",
 ]
 
@@ -186,3 +189,22 @@ def random_of(msg_id: str) -> int:
 def unique_id(seq: int, random: int) -> int:
     """Return the number that identifies a message within its conversation: `seq · 2³² + random`, 64 bits."""
     return seq << 32 | random
+
+
+def seq_and_random(unique_id: int) -> tuple[int, int]:
+    """Split a unique_id into its seq and the random part of its msg_id."""
+    return unique_id >> 32, unique_id & 0xFFFFFFFF
+
+
+def _checked_msg_id(text: str) -> str:
+    try:
+        parse_msg_id(text)
+    except InvalidArgument:
+        raise ValueError(f"must be a msg_id such as message.msg_id, not {text!r:.40}") from None
+    return text
+
+
+MsgIdText = Annotated[str, AfterValidator(_checked_msg_id)]
+"""Text that has the form of a msg_id."""
+UniqueId = Annotated[int, Field(ge=1, lt=2**64)]
+"""Number that has the form of a unique_id."""

@@ -1,4 +1,7 @@
-"""Search in the local store. A result lists the gaps that could not be searched, so that a gap is not taken for no match."""
+"""Search in the local store, by words and by ids.
+
+A result of words lists the gaps that could not be searched, so that a gap is not taken for no match.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from functools import partial
 
 from ..errors import InvalidArgument
 from ..history import history_coverage
-from ..ids import ConversationKey
+from ..ids import SERVER_MSG_ID, ConversationKey
 from ..local_store.folding import find_words
 from ..local_store.fulltext import ElemTypes, SearchQuery, elem_types, parse_query
+from ..message import Message
 from ..search import SearchCursor, SearchResult
 from ..storage import LocalStore
 from .history import History, checked_count
@@ -60,3 +64,14 @@ class Search:
         return SearchResult(
             messages[:count], find=partial(find_words, words=query.words), gaps=gaps, next=next, requests=requests
         )
+
+    async def message_with_id(self, id: str | int, key: ConversationKey | None) -> Message | None:
+        """Return the message with a msg_id or a unique_id, or None. Raises the errors that `Client.get_message` documents."""
+        if id == SERVER_MSG_ID:
+            raise InvalidArgument(f"msg_id: {id} is that of each message of the server; give unique_id= and conversation=")
+        found = await self._store.messages.with_id(id, key)
+        if len(found) > 1:
+            where = " and ".join(dict.fromkeys(str(message.key) for message in found[:2]))
+            remedy = "give conversation=" if key is None else "give the unique_id, or look in the history"
+            raise InvalidArgument(f"several messages have the id {id}, in {where}; {remedy}")
+        return found[0] if found else None

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ..errors import InvalidArgument
-from ..ids import ConversationKey, ConversationType
+from ..ids import SERVER_MSG_ID, ConversationKey, ConversationType
 from ..message import NO_STATE, Message, MessageStatus, Priority, SenderMember, SenderProfile
 from ..protocol.elems import decode_body, decode_own_body
 from ..protocol.merger import blank_message
@@ -29,6 +29,14 @@ SELECT = (
     f"SELECT {_FIELDS}, {_OF_RECEIPT.format('r.readers')}, {_OF_RECEIPT.format('r.others')},"
     f" CASE WHEN m.is_self AND m.type=1 THEN {_OF_CONVERSATION.format('peer_read_seq')} ELSE 0 END,"
     f" {_OF_CONVERSATION.format('max(read_seq, cleared_seq)')} FROM messages m"
+)
+WITH_MSG_ID = (
+    f"INDEXED BY messages_msg_id WHERE m.msg_id=? AND m.msg_id<>'{SERVER_MSG_ID}' AND (? IS NULL OR (m.type, m.peer)=(?, ?))"
+    " LIMIT 2"
+)
+WITH_UNIQUE_ID = (  # each conversation is looked up in the index of its seqs: the cross join fixes the order of the tables
+    "WHERE m.local_id IN (SELECT s.local_id FROM conversations k CROSS JOIN messages s ON s.type=k.type AND s.peer=k.peer"
+    " WHERE s.seq=? AND instr(s.msg_id, ?) AND (? IS NULL OR (k.type, k.peer)=(?, ?)))"
 )
 ITS_ROW = "local_id=? AND msg_id=?"  # a deleted row's local_id is used again, and a Message object may outlive its row
 TYPES = {type.value: type for type in ConversationType}

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..errors import InvalidArgument
-from ..ids import ConversationKey
+from ..ids import ConversationKey, seq_and_random
 from ..message import Message, MessageStatus
 from . import deletions, fulltext, message_rows, timeline_state, writes
 from .file import StoreFile
@@ -156,6 +156,15 @@ class MessageTable:
         """Return the message with this seq, or None if it is not stored."""
         found = await self._select("WHERE m.type=? AND m.peer=? AND m.seq=?", (*key, seq))
         return found[0] if found else None
+
+    async def with_id(self, id: str | int, key: ConversationKey | None) -> list[Message]:
+        """Return messages with a msg_id (at most two) or a unique_id, in one conversation, or in all if `key` is None."""
+        within = (key and key.type, *(key or (None, None)))
+        if isinstance(id, str):
+            return await self._select(message_rows.WITH_MSG_ID, (id, *within))
+        seq, random = seq_and_random(id)
+        found = await self._select(message_rows.WITH_UNIQUE_ID, (seq, f"-{random}", *within))
+        return [message for message in found if message.unique_id == id]
 
     async def msg_id_at(self, key: ConversationKey, seq: int) -> str | None:
         """Return the msg_id of the message with this seq, or None if it is not stored."""
