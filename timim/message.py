@@ -17,6 +17,7 @@ from .message_types import (
     MessageOwner,
     MessageState,
     MessageStatus,
+    MessageTarget,
     MessageVerbs,
     OfflinePush,
     Priority,
@@ -24,6 +25,7 @@ from .message_types import (
     Reader,
     SenderMember,
     SenderProfile,
+    check_forwardable,
     embed_quote,
     parse_quote,
 )
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL", "NO_STATE", "ConversationSource", "ElemDecoder", "Message", "MessageFields", "MessageOwner", "MessageState",
     "MessageStatus", "MessageVerbs", "OfflinePush", "Priority", "QuotedMessage", "Reader", "SenderMember", "SenderProfile",
-    "embed_quote",
+    "check_forwardable", "embed_quote",
 ]  # fmt: skip
 
 ElemDecoder = Callable[[bytes], tuple[AnyElem, ...]]  # decodes the elems of a stored or received body
@@ -248,17 +250,13 @@ class Message(MessageFields, Sequence[AnyElem]):
     async def delete_from_storage(self) -> bool:
         """Delete the message from the local store; a later query can fetch the message again.
 
-        A message that waits to be sent is not sent, and its `send()` raises MessageWithdrawn. Cancelling does not stop the
-        deletion.
+        A message that waits to be sent, and a cancellation, are treated as by `remove`.
 
         Returns:
             False if the message was not in the local store.
 
         Raises:
-            AlreadySent: The message is on its way to the server; wait until it is sent, then recall or delete it.
-            InvalidArgument: The message does not belong to a client.
-            NotLoggedIn: The client is not open.
-            StorageError: The local store failed.
+            TimimError: The errors of `remove`.
         """
         return await self._bound().delete_from_storage(self)
 
@@ -273,6 +271,18 @@ class Message(MessageFields, Sequence[AnyElem]):
         answer = Message(*parts)
         return await self._bound().reply(self, answer)
 
+    async def forward(self, conversation: MessageTarget[Message]) -> Message:
+        """Send the elems of this message to another conversation, without uploading their content again; return the copy.
+
+        The copy has no quote, mentions and `cloud_custom_data`. `Conversation.forward` sends several messages as one.
+
+        Raises:
+            InvalidArgument: This message was not sent or was recalled, or is a tip or notice of the server (InvalidElem).
+            TimimError: The other errors of `Conversation.send`.
+        """
+        check_forwardable(self)
+        return await conversation.send(Message(*self.elems))
+
     async def resend(self, *, push: OfflinePush | None = None, progress: Progress | None = None) -> Self:
         """Send a message that failed once more, under its own msg_id, and return it when the server has stored it.
 
@@ -285,12 +295,8 @@ class Message(MessageFields, Sequence[AnyElem]):
 
         Raises:
             InvalidArgument: The message did not fail, or is not stored on this device.
-            MessageTooLong: The message is over the limit of the server.
-            MediaError: Content cannot be read or uploaded; the message has status FAILED.
-            ServerRefused: The server refused the message (status FAILED).
-            ConnectionFailed: Uploads were cut several times in a row; the message has status FAILED.
             NotLoggedIn: The client is not open, or logs out during the call; the message stays queued.
-            StorageError: The local store failed.
+            TimimError: The other errors of `Conversation.send`.
         """
         await self._bound().resend(self, push=push, progress=progress)
         return self
@@ -350,12 +356,7 @@ class Message(MessageFields, Sequence[AnyElem]):
         """Remove a reaction of this account.
 
         Raises:
-            AlreadyRecalled: The message was recalled (20023).
-            UnknownMessage: The server does not have the message (10030).
-            InvalidArgument: The reaction is empty or too long, or the server has not numbered the message.
-            NetworkError: The server did not answer; call again.
-            NotLoggedIn: The client is not logged in.
-            StorageError: The local store failed.
+            TimimError: The errors of `react`, except LimitReached.
         """
         await self._bound().react(self, reaction, remove=True)
 
@@ -375,11 +376,7 @@ class Message(MessageFields, Sequence[AnyElem]):
         """Fetch, page by page, the members who have not read the message.
 
         Raises:
-            NoPermission: Another user sent the message, or no receipt was requested (10007).
-            InvalidConversation: This is a C2C message; see `read_by_peer`.
-            InvalidArgument: The message does not belong to a client, or the server has not numbered it.
-            NetworkError: The server did not answer; call again.
-            NotLoggedIn: The client is not logged in.
+            TimimError: The errors of `readers`.
         """
         return self._bound().not_readers(self)
 

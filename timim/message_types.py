@@ -6,7 +6,7 @@ import enum
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -27,6 +27,7 @@ __all__ = [
     "MessageOwner",
     "MessageState",
     "MessageStatus",
+    "MessageTarget",
     "MessageVerbs",
     "OfflinePush",
     "Priority",
@@ -34,6 +35,7 @@ __all__ = [
     "Reader",
     "SenderMember",
     "SenderProfile",
+    "check_forwardable",
     "embed_quote",
     "parse_quote",
 ]
@@ -140,6 +142,13 @@ class ConversationSource(Protocol):
 
     def of_key(self, key: ConversationKey) -> Conversation:
         """Return the conversation with this key."""
+
+
+@runtime_checkable
+class MessageTarget(Protocol[M]):
+    """A Conversation, to which a message can be forwarded."""
+
+    async def send(self, message: M, /) -> M: ...
 
 
 class MessageOwner(Protocol[M]):
@@ -335,6 +344,18 @@ class MessageFields:
     def unique_id(self) -> int:
         """The number of the message in its conversation, `seq · 2³² + random`; 0 until the server has numbered it."""
         return unique_id(self._seq, random_of(self._msg_id)) if self._seq else 0
+
+
+def check_forwardable(message: MessageFields) -> None:
+    """Check that a message has content on the server.
+
+    Raises:
+        InvalidArgument: The message was recalled, or was not sent.
+    """
+    if message._state.recall_seq:
+        raise InvalidArgument("a recalled message has no content and cannot be forwarded")
+    if message.status not in (MessageStatus.SUCCEEDED, MessageStatus.DELETED):
+        raise InvalidArgument("a message cannot be forwarded before it was sent")
 
 
 @dataclass(frozen=True, slots=True)

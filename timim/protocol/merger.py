@@ -10,7 +10,7 @@ import msgspec
 from ..elems import MergerElem
 from ..errors import InvalidArgument, InvalidElem, ProtocolError
 from ..ids import ConversationType, format_msg_id, parse_msg_id
-from ..message import Message, MessageFields, MessageStatus, SenderProfile
+from ..message import Message, MessageFields, MessageStatus, SenderProfile, check_forwardable
 from ..util.arguments import Items, Text, checked
 from .elems import decode_body, encode_body
 from .merger_elem import LAYERS_LIMIT, MESSAGES_LIMIT
@@ -87,10 +87,7 @@ def _name(message: Message) -> str:
 
 
 def _entry(message: Message) -> MergedEntry:
-    if message.recalled:
-        raise InvalidArgument("a recalled message has no content and cannot be forwarded")
-    if message.status not in (MessageStatus.SUCCEEDED, MessageStatus.DELETED):
-        raise InvalidArgument("a message cannot be forwarded before it was sent")
+    check_forwardable(message)
     key, profile = message.key, message.sender_profile
     name = parse_msg_id(message.msg_id)
     return MergedEntry(
