@@ -11,16 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Protocol, Self, TypeAlias, cast
 
-from pydantic import (
-    Field,
-    PrivateAttr,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from .errors import InvalidArgument, InvalidElem, MediaError
 from .util.arguments import Bytes, FilePath, LocalPath, checked, described_fault, text_fault
-from .util.contents import DataField, optional_data
+from .util.contents import DataField, FileArgument, ImageArgument, named_after_its_file, optional_data
 from .util.files import file_target
 from .util.models import FrozenModel
 from .util.names import safe_name
@@ -29,9 +24,9 @@ from .util.names import safe_name
 # fmt: off
 __all__ = [
     "SERVER_ELEMS", "BoundElem", "Bytes", "ContentElem", "ContentKind", "ContentSource", "DataField", "DownloadableElem",
-    "Elem", "FieldNames", "GroupNoticeElem", "GroupNoticeType", "GroupTipElem", "GroupTipType", "ImageCompression",
-    "ImageType", "LocalPath", "PathField", "Progress", "RelationElem", "RelationType", "checked", "optional_data",
-    "optional_path",
+    "Elem", "FieldNames", "GroupNoticeElem", "GroupNoticeType", "GroupTipElem", "GroupTipType", "ImageArgument",
+    "ImageCompression", "ImageType", "LocalPath", "PathField", "Progress", "RelationElem", "RelationType", "checked",
+    "named_after_its_file", "optional_data", "optional_path",
 ]
 # fmt: on
 
@@ -254,7 +249,7 @@ class DownloadableElem(BoundElem):
         return await self._bound(self.url).signed_url(self.uuid, self.url)
 
 
-class ContentElem(DownloadableElem):
+class ContentElem(DownloadableElem, FileArgument):
     """Sound, file or video, given as a path or as data; the upload sets `uuid`, `size` and `url`."""
 
     content_kind: ClassVar[ContentKind] = "file"
@@ -262,7 +257,7 @@ class ContentElem(DownloadableElem):
     local_fields: ClassVar[FieldNames] = {"LocalPath": "path"}
     content_fields: ClassVar[FieldNames] = {"data": "path"}
     path: PathField = optional_path()
-    data: DataField = optional_data()
+    data: DataField = optional_data("file")
 
     @model_validator(mode="after")
     def _has_content(self) -> Self:

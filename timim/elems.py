@@ -1,7 +1,7 @@
 """Elems, the parts of a message. An elem is frozen, so that it cannot change between `send()` and the wire.
 
-Elems with content are made from a `path` or from `data`; `path` takes precedence. Sent and received ones have `uuid`, `size`
-and `url`, and fetch the bytes at each call. `uuid` can be the key of a cache (Tencent IM SDK guide, 接收图片消息).
+Elems with content are made from a `path`, else from `data`, `file` or `image`. Sent and received ones have `uuid`, `size` and
+`url`, and fetch the bytes at each call. `uuid` can be the key of a cache (Tencent IM SDK guide, 接收图片消息).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Protocol, Self, TypeAlias, get_args
+from typing import Annotated, ClassVar, Protocol, Self, TypeAlias, get_args
 
 from pydantic import AfterValidator, Field, PlainSerializer, PrivateAttr, model_validator
 
@@ -28,6 +28,7 @@ from .elem_base import (
     FieldNames,
     GroupNoticeElem,
     GroupTipElem,
+    ImageArgument,
     ImageCompression,
     ImageType,
     LocalPath,
@@ -35,6 +36,7 @@ from .elem_base import (
     Progress,
     RelationElem,
     checked,
+    named_after_its_file,
     optional_data,
     optional_path,
 )
@@ -158,12 +160,7 @@ class FileElem(ContentElem):
     search_number = 5
     filename: str = ""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _named_after_its_path(cls, value: Any) -> Any:
-        if isinstance(value, dict) and not value.get("filename") and isinstance(path := value.get("path"), str | Path):
-            return {**value, "filename": Path(path).name.encode(errors="replace").decode()}
-        return value
+    _named = model_validator(mode="before")(named_after_its_file)
 
     @property
     def push_text(self) -> str:
@@ -311,8 +308,8 @@ Images = Annotated[
 ]
 
 
-class ImageElem(DownloadableElem):
-    """Picture, given as a path or as data: bytes, an open file, or a Pillow image; `send()` sets `images` (three sizes).
+class ImageElem(DownloadableElem, ImageArgument):
+    """Picture, given as `path`, `data` (bytes), `file` (open) or `image` (of Pillow); `send()` sets `images` (three sizes).
 
     `uuid`, `size`, `url`, `read()` and `download()` are those of the original; each of `images` has its own.
     The original is sent unchanged, with the metadata of the camera. `strip_location=True` removes GPS, XMP, comments and EXIF
@@ -337,7 +334,7 @@ class ImageElem(DownloadableElem):
     content_fields: ClassVar[FieldNames] = {"data": "path"}
     search_number = 2
     path: PathField = optional_path()
-    data: DataField = optional_data()
+    data: DataField = optional_data("image", "file")
     compression: ImageCompression = ImageCompression.ORIGINAL
     strip_location: bool = False
     image_format: int = 255

@@ -109,7 +109,7 @@ def _as_list(items: object) -> object:
 def _whole_path(path: object, info: ValidationInfo) -> object:
     """Return a path as it is now: a later change of the working folder does not concern it."""
     if not isinstance(path, str | Path):
-        return path
+        raise ValueError(f"must be a path (str or Path), not {type(path).__name__}; give content as data=")
     if info.mode == "json" and isinstance(path, str):
         return _path_in_json(path)
     try:

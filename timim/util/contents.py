@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING, Annotated, Protocol, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol, cast
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from .models import FrozenModel
 
     class Readable(Protocol):
         """Open file whose `read()` returns bytes."""
@@ -22,30 +25,55 @@ if TYPE_CHECKING:
         def __get__(self, elem: object, owner: type[object]) -> bytes | None: ...
         def __set__(self, elem: object, value: bytes | bytearray | memoryview | Readable | Image | None) -> None: ...
 
+    class FileField:
+        """Another name of `data` in the constructor, for an open file; no attribute has this name."""
 
-__all__ = ["DataField", "contents_of", "optional_data"]
+        def __get__(self, elem: object, owner: type[object]) -> NoReturn: ...
+        def __set__(self, elem: object, value: Readable | None) -> None: ...
+
+    class ImageField:
+        """Another name of `data` in the constructor, for an image of Pillow; no attribute has this name."""
+
+        def __get__(self, elem: object, owner: type[object]) -> NoReturn: ...
+        def __set__(self, elem: object, value: Image | None) -> None: ...
+
+    class FileArgument(FrozenModel):
+        """Elem that can be given an open file as `file=`."""
+
+        file: FileField = FileField()
+
+    class ImageArgument(FileArgument):
+        """Elem that can be given an image of Pillow as `image=`."""
+
+        image: ImageField = ImageField()
+
+
+__all__ = ["DataField", "FileArgument", "ImageArgument", "contents_of", "named_after_its_file", "optional_data"]
+
+
+_FORMS = "must be bytes, an open binary file or an image of Pillow"
 
 
 def contents_of(value: object, info: ValidationInfo) -> object:
-    """Return the bytes of an open file, from its position to its end, or of a Pillow image; other values as they are.
+    """Return the bytes of an open file, from its position to its end, or of a Pillow image; base64 in JSON as it is.
 
     An image is written as PNG, upright as its EXIF says, and without metadata. An animation gives the current frame.
 
     Raises:
-        ValueError: The value is a text, the file is open in text mode or cannot be read, or the image cannot be written.
+        ValueError: The value is none of these, the file is open in text mode or unreadable, or the image cannot be written.
     """
     if isinstance(value, str):
         if info.mode == "json":
             return value  # pydantic decodes base64
-        raise ValueError("must be bytes, not str: encode it")
-    if isinstance(value, bytearray | memoryview):
+        raise ValueError(f"{_FORMS}, not str; give the name of a file as path=, and encode a text")
+    if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     pillow = sys.modules.get("PIL.Image")  # without it there can be no image
     if pillow is not None and isinstance(value, pillow.Image):
         return _png(value)
     read = getattr(value, "read", None)
     if not callable(read):
-        return value
+        raise ValueError(f"{_FORMS}, not {type(value).__name__}")
     try:
         content = read()
     except (OSError, ValueError) as exc:
@@ -76,8 +104,18 @@ def _png(image: Image) -> bytes:
 
 if not TYPE_CHECKING:
     DataField = Annotated[bytes, BeforeValidator(contents_of)] | None
+    FileArgument = ImageArgument = object  # `validation_alias` of `data` has these names
 
 
-def optional_data() -> DataField:
-    """Return the definition of a DataField that is None unless it is given."""
-    return cast("DataField", Field(default=None, repr=False))
+def optional_data(*others: str) -> DataField:
+    """Return the definition of a DataField that is None unless it is given, as `data=` or by another name."""
+    return cast("DataField", Field(default=None, repr=False, validation_alias=AliasChoices("data", *others)))
+
+
+def named_after_its_file(cls: type[object], value: Any) -> Any:
+    """Return the fields of an elem with the name of its file, if none is given, from the path or the open file."""
+    if not isinstance(value, dict) or value.get("filename"):
+        return value
+    path = value.get("path") or getattr(value.get("file", value.get("data")), "name", None)
+    name = Path(path).name.encode(errors="replace").decode() if isinstance(path, str | Path) else ""
+    return {**value, "filename": name} if name else value

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from timim import FileElem, ImageElem, InvalidElem, SoundElem, TextElem
+from timim import Elem, FileElem, ImageElem, InvalidElem, SoundElem, TextElem
 
 
 def test_an_open_file_is_read_from_its_position_to_its_end(tmp_path: Path) -> None:
@@ -18,6 +19,20 @@ def test_an_open_file_is_read_from_its_position_to_its_end(tmp_path: Path) -> No
         assert SoundElem(data=file).data == b"456789"
     assert FileElem(data=io.BytesIO(b"bytes"), filename="x").data == b"bytes"
     assert ImageElem(data=io.BytesIO(b"bytes")).data == b"bytes"
+
+
+def test_content_has_a_name_of_its_own_for_each_form(tmp_path: Path) -> None:
+    (tmp_path / "report.pdf").write_bytes(b"report")
+    with (tmp_path / "report.pdf").open("rb") as file:
+        elem = FileElem(file=file)
+    assert (elem.data, elem.filename) == (b"report", "report.pdf")
+    assert FileElem(file=io.BytesIO(b"x"), filename="a.pdf").filename == "a.pdf"
+    assert FileElem(file=io.BytesIO(b"x")).filename == ""
+    assert SoundElem(file=io.BytesIO(b"sound")) == SoundElem(data=b"sound")
+    image = Image.new("RGB", (30, 20))
+    picture = ImageElem(image=image)
+    assert picture == ImageElem(data=image)
+    assert ImageElem.model_validate_json(picture.model_dump_json()) == picture
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F", "I;16"])
@@ -47,11 +62,17 @@ def test_what_cannot_be_read_is_refused_with_the_remedy() -> None:
     for value, words in (
         (io.StringIO("text"), "open it in binary mode"),
         (closed, "the file cannot be read"),
-        ("text", "must be bytes"),
-        (7, "data"),
+        ("text", "must be bytes, an open binary file or an image of Pillow, not str; give the name of a file as path="),
+        (7, "must be bytes, an open binary file or an image of Pillow, not int"),
     ):
-        with pytest.raises(InvalidElem, match=words):
-            FileElem(data=value, filename="x")  # type: ignore[arg-type]
+        arguments: list[tuple[Callable[..., Elem], str]] = [(FileElem, "data"), (FileElem, "file"), (ImageElem, "image")]
+        for kind, name in arguments:
+            with pytest.raises(InvalidElem, match=f"Elem: {name}: .*{words}"):
+                kind(**{name: value})
+    with pytest.raises(
+        InvalidElem, match=r"ImageElem: path: must be a path \(str or Path\), not BytesIO; give content as data="
+    ):
+        ImageElem(path=io.BytesIO(b"x"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind, words", [(ImageElem, "path=… or data=…"), (FileElem, "path=… or data=…"), (TextElem, "text=…")])

@@ -1,12 +1,16 @@
-"""Tests of the base class of elems: equality and hash by the fields, and bytes in JSON."""
+"""Tests of the base class of elems: equality and hash by the fields, bytes in JSON, and the signature."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
+from typing import Annotated
 
 import pytest
-from pydantic import PrivateAttr, ValidationError
+from pydantic import AliasChoices, Field, PrivateAttr, ValidationError
 
+from timim import FileElem, ImageElem, TextElem, VideoElem
+from timim.elems import Elem
 from timim.util.models import FrozenModel
 
 
@@ -42,3 +46,32 @@ def test_fields_cannot_change_and_unknown_ones_are_refused() -> None:
         Thing(name="a").name = "b"
     with pytest.raises(ValidationError, match="Extra inputs"):
         Thing(name="a", other="b")  # type: ignore[call-arg]
+
+
+def test_the_signature_has_the_names_that_can_be_given_before_and_after_the_first_object() -> None:
+    class Picture(FrozenModel):
+        size: Annotated[int, Field(ge=0)] = 0
+
+    class Named(Picture):
+        name: str
+        data: Annotated[bytes, Field(min_length=1)] | None = Field(default=None, validation_alias=AliasChoices("data", "file"))
+
+    for _ in range(2):
+        signature = inspect.signature(Named)
+        assert str(signature) == "(*, name: str, data: Optional[bytes] = None, file=None, size: int = 0)"
+        assert Named(name="a", file=b"x").data == b"x"  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    "kind, names",
+    [
+        (ImageElem, {"path", "data", "image", "file", "compression", "strip_location"}),
+        (FileElem, {"path", "data", "file", "filename"}),
+        (VideoElem, {"path", "data", "file", "duration", "snapshot"}),
+        (TextElem, {"text"}),
+    ],
+)
+def test_the_constructor_of_an_elem_completes(kind: type[Elem], names: set[str]) -> None:
+    parameters = inspect.signature(kind).parameters
+    assert names <= set(parameters)
+    assert {parameter.kind for parameter in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
