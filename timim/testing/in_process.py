@@ -129,7 +129,8 @@ async def local_server(
         **settings: The server's settings, such as `max_message_bytes=1000`; see `timim.server.Settings`.
 
     Raises:
-        InvalidArgument: A setting is unknown, or `clock` is a VirtualClock that this loop does not use.
+        InvalidArgument: A setting is unknown, the extra `server` is not installed, or `clock` is a VirtualClock that this
+            loop does not use.
         StoreInUse: Another server uses `data_dir`.
         StorageError: The data folder cannot be used.
     """

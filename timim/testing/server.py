@@ -286,9 +286,12 @@ def check_settings(settings: Mapping[str, object]) -> None:
     """Check that the server knows all settings, because it ignores unknown environment variables.
 
     Raises:
-        InvalidArgument: A setting has an unknown name; the error suggests a similar one.
+        InvalidArgument: A setting has an unknown name; the error suggests a similar one. Or the server is not installed.
     """
-    from ..server.settings import Settings
+    try:
+        from ..server.settings import Settings
+    except ModuleNotFoundError as exc:
+        raise InvalidArgument(f"a test server needs the package {exc.name}; run pip install 'timim[server]'") from None
 
     for name in settings:
         require_known(name, Settings.model_fields, "setting")
@@ -303,7 +306,7 @@ async def running_server(*, data_dir: Path | None = None, **settings: object) ->
         **settings: The server's settings, such as `max_message_bytes=1000`; see `timim.server.Settings`.
 
     Raises:
-        InvalidArgument: A setting is unknown.
+        InvalidArgument: A setting is unknown, or the extra `server` is not installed.
         ConnectionFailed: The server did not start; the error contains the server's output.
         TimeoutError: The server did not listen within 30 s.
     """
