@@ -97,20 +97,22 @@ class HistoryCoverage:
     """Coverage of a conversation's history on this device: stored `intervals` of seqs, and `gaps` between them.
 
     `first_visible_seq` is the first seq that this account may read, `last_seq` the last one that this device knows of.
+    `synced` is False while `Conversation.sync_error` names an error: then later messages may exist.
     """
 
     intervals: tuple[Interval, ...]
     gaps: tuple[Interval, ...]
     first_visible_seq: int
     last_seq: int
+    synced: bool = True
 
     @property
     def complete(self) -> bool:
-        """True if the whole history is stored locally."""
-        return not self.gaps
+        """True if the whole history up to `last_seq` is stored locally, and the sync of the conversation did not fail."""
+        return self.synced and not self.gaps
 
 
-def history_coverage(held: Coverage, first_visible_seq: int, last_seq: int) -> HistoryCoverage:
+def history_coverage(held: Coverage, first_visible_seq: int, last_seq: int, *, synced: bool = True) -> HistoryCoverage:
     """Return the coverage of a history with the locally stored seqs `held`."""
     last = max(last_seq, held.last)
-    return HistoryCoverage(held.intervals, held.missing(first_visible_seq, last), first_visible_seq, last)
+    return HistoryCoverage(held.intervals, held.missing(first_visible_seq, last), first_visible_seq, last, synced)

@@ -102,8 +102,9 @@ class ConversationHistory:
     ) -> AsyncIterator[Message]:
         """Iterate over all messages, newest first, fetching pages as they are needed.
 
-        The iteration ends at the last message; without a connection it ends at the first gap in the local history. Ending
-        or cancelling it early keeps the messages that were fetched.
+        The iteration ends only where this device knows no further message: a missing part that cannot be fetched raises.
+        Without a connection the newest messages on this device count as the newest of all. Ending or cancelling the
+        iteration early keeps the messages that were fetched.
 
         Args:
             limit: Largest number of messages to yield; None for no limit.
@@ -114,17 +115,18 @@ class ConversationHistory:
 
         Raises:
             InvalidArgument: `limit` is negative.
-            NotLoggedIn: The client is not open.
+            NotLoggedIn: The client is not open, or it is logged out and messages are missing on this device.
             ServerRefused: The server refused a request, as with NotAMember.
-            NetworkError: The server did not answer while the begin of the time range was looked up.
+            NetworkError: Messages are missing on this device, and the server did not answer or there is no connection.
+                Iterate again later; messages on this device are returned by `get_local_messages` meanwhile.
             StorageError: The local store failed.
         """
         if limit is not None and limit < 0:
             raise InvalidArgument(f"limit must be 0 or more, not {limit}")
+        if limit == 0:
+            return
         left = limit
         async for message in self._oldest_first(since) if oldest_first else self._newest_first(until):
-            if left == 0:
-                return
             early = since is not None and message.timestamp < since
             late = until is not None and message.timestamp > until
             if message.seq and (late if oldest_first else early):
@@ -132,11 +134,13 @@ class ConversationHistory:
             if not early and not late and (message.status is not MessageStatus.DELETED or include_deleted):
                 yield message
                 left = left - 1 if left is not None else None
+                if left == 0:
+                    return  # before the next page is fetched
 
     async def _newest_first(self, until: float | None) -> AsyncIterator[Message]:
         history = self._opened().history
         before: Message | int | None = await history.seq_at(self.key, until) + 1 if until is not None else None
-        while page := await history.page_before(self.key, PAGE, before):
+        while page := await history.next_before(self.key, PAGE, before):
             for message in page:
                 yield message
             before = page[-1]
@@ -144,7 +148,7 @@ class ConversationHistory:
     async def _oldest_first(self, since: float | None) -> AsyncIterator[Message]:
         history = self._opened().history
         after: Message | int = await history.seq_at(self.key, math.ceil(since) - 1) if since is not None else 0
-        while page := await history.page_after(self.key, PAGE, after):
+        while page := await history.next_after(self.key, PAGE, after):
             for message in reversed(page):
                 yield message
             after = page[0]

@@ -89,6 +89,11 @@ class Fetcher:
         self._connection = connection
         self._timeout_s = timeout_s
 
+    @property
+    def online(self) -> bool:
+        """True if there is a connection at this moment."""
+        return self._connection.online
+
     def check_online(self) -> None:
         """Raise NotLoggedIn or ConnectionFailed if there is no connection at this moment."""
         self._connection.link()

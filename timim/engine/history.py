@@ -56,12 +56,17 @@ class _Newest(NamedTuple):
 
 @dataclass(slots=True)
 class _HistoryQuery:
-    """A query for history: the number of its requests, and the first visible seq according to their replies."""
+    """A query for history: the number of its requests, and the first visible seq according to their replies.
+
+    `error` is that of the last request that failed; `stale` means that the request for the newest messages failed.
+    """
 
     key: ConversationKey
     first_visible_seq: int = 1
     requests: int = 0
     local: bool = False
+    error: NetworkError | NotLoggedIn | None = None
+    stale: bool = False
 
     def add_reply(self, part: ProvenEntries) -> None:
         self.requests += 1
@@ -73,6 +78,11 @@ class _HistoryQuery:
             source = "both" if self.local else "server"
         interval = proven if proven.first <= proven.last else None
         return Page(messages, complete=complete, interval=interval, source=source, requests=self.requests, as_of=as_of)
+
+    def check(self, page: Page) -> None:
+        """Raise the error of the request without which the page is empty, or lacks the newest messages."""
+        if self.error is not None and (self.stale or not page):
+            raise self.error
 
 
 class History:
@@ -100,9 +110,30 @@ class History:
 
     async def page_before(self, key: ConversationKey, count: int, before: Message | int | None) -> Page:
         """Return the newest `count` messages before `before`, without gaps; fetch only the missing part."""
+        return await self._page_before(await self._new_query(key), count, before)
+
+    async def page_after(self, key: ConversationKey, count: int, after: Message | int) -> Page:
+        """Return the oldest `count` messages after `after`, newest first, without gaps; fetch only the missing part."""
+        return await self._page_after(await self._new_query(key), count, after)
+
+    async def next_before(self, key: ConversationKey, count: int, before: Message | int | None) -> Page:
+        """Return a page as `page_before` does; raise the error of a request without which the page is empty or stale."""
+        query = await self._new_query(key)
+        page = await self._page_before(query, count, before)
+        query.check(page)
+        return page
+
+    async def next_after(self, key: ConversationKey, count: int, after: Message | int) -> Page:
+        """Return a page as `page_after` does; raise the error of a request without which the page is empty or stale."""
+        query = await self._new_query(key)
+        page = await self._page_after(query, count, after)
+        query.check(page)
+        return page
+
+    async def _page_before(self, query: _HistoryQuery, count: int, before: Message | int | None) -> Page:
+        key = query.key
         count = checked_count(count)
         position = await self._position(key, before) if before is not None else None
-        query = await self._new_query(key)
         newest: _Newest | None = None
         if position is None:
             newest = await self._newest(query, count)
@@ -134,11 +165,10 @@ class History:
         as_of = newest.as_of(messages) if newest is not None else None
         return query.page(messages, Interval(low, last), complete=complete, as_of=as_of)
 
-    async def page_after(self, key: ConversationKey, count: int, after: Message | int) -> Page:
-        """Return the oldest `count` messages after `after`, newest first, without gaps; fetch only the missing part."""
+    async def _page_after(self, query: _HistoryQuery, count: int, after: Message | int) -> Page:
+        key = query.key
         count = checked_count(count)
         position = await self._position(key, after)
-        query = await self._new_query(key)
         newest, is_newest_known, _ = known = await self._newest(query, count)
         low = position.position + 1
         last = min(newest, low + count - 1)
@@ -195,8 +225,12 @@ class History:
         """Return the covered intervals and the gaps, without network access."""
         row = await self._store.conversations.get(key)
         if row is None:
-            return HistoryCoverage((), (), 1, 0)
-        return history_coverage(row.coverage, row.first_visible_seq, row.last_seq)
+            return HistoryCoverage((), (), 1, 0, self.synced(key))
+        return history_coverage(row.coverage, row.first_visible_seq, row.last_seq, synced=self.synced(key))
+
+    def synced(self, key: ConversationKey) -> bool:
+        """Return False while a conversation waits for a retry of its sync, so that later messages may exist."""
+        return not self._inbox.failures.blocks(key)
 
     async def fetch_some_missing(self, key: ConversationKey | None, limit: int) -> int:
         """Fetch missing history of a conversation, or of all known ones; return the number of requests.
@@ -256,7 +290,7 @@ class History:
                 del self._turns[key]
 
     async def _new_query(self, key: ConversationKey) -> _HistoryQuery:
-        return _HistoryQuery(key, first_visible_seq=await self._store.conversations.first_visible_seq(key))
+        return _HistoryQuery(key, await self._store.conversations.first_visible_seq(key))
 
     async def _newest(self, query: _HistoryQuery, count: int) -> _Newest:
         """Return the last seq that exists; offline, the last covered seq."""
@@ -266,6 +300,8 @@ class History:
         if last_seq is not None:  # an own message is covered shortly before the inbox is notified of its ack
             above = coverage.interval_of(last_seq + 1)
             return _Newest(above.last if above is not None else last_seq, known=True, fresh=False)
+        if not self._fetcher.online:
+            return _Newest(coverage.last, known=False, fresh=False)
         known = self._turns.get(key)
         before = known.answers if known is not None else 0
         try:
@@ -278,14 +314,16 @@ class History:
                 turn.answers += 1
                 turn.newest = newest.last_seq
                 return _Newest(newest.last_seq, known=True, fresh=True)
-        except (NetworkError, NotLoggedIn):
+        except (NetworkError, NotLoggedIn) as exc:
+            query.error, query.stale = exc, True
             return _Newest(coverage.last, known=False, fresh=False)
 
     async def _fill(self, query: _HistoryQuery, first: int, last: int) -> None:
-        """Fetch the missing part of an interval; return if the server cannot be reached."""
+        """Fetch the missing part of an interval; keep the error if the server cannot be reached."""
         try:
             await self._fetch(query, first, last)
         except (NetworkError, NotLoggedIn) as exc:
+            query.error = exc
             log.debug("fetching history of %s failed: %s", query.key, exc)
 
     async def _fetch(self, query: _HistoryQuery, first: int, last: int) -> None:

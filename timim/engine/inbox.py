@@ -80,8 +80,11 @@ class Inbox:
             self._queue.push_own(key, seq)
 
     async def last_seq(self, key: ConversationKey) -> int | None:
-        """Return the highest existing seq if this connection received it, None otherwise."""
-        if not self._synced:
+        """Return the highest existing seq if this connection received it, None otherwise.
+
+        A conversation whose sync failed has later entries that this connection did not receive.
+        """
+        if not self._synced or self.failures.blocks(key):
             return None
         if key in self._ingest.delivered_seqs:
             return self._ingest.delivered_seqs[key]

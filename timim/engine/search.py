@@ -59,8 +59,8 @@ class Search:
         found = await self._store.messages.search(query, count + 1)
         messages = found.messages
         next = SearchCursor(*found.sort_keys[count - 1]) if len(messages) > count else None
-        known = {key: history_coverage(*extent) for key, extent in found.known.items()}
-        gaps = {key: history for key, history in known.items() if history.gaps}
+        known = {key: history_coverage(*extent, synced=self._history.synced(key)) for key, extent in found.known.items()}
+        gaps = {key: history for key, history in known.items() if not history.complete}
         return SearchResult(
             messages[:count], find=partial(find_words, words=query.words), gaps=gaps, next=next, requests=requests
         )

@@ -101,6 +101,7 @@ class Sync:
         behind: list[tuple[int, ConversationItem]] = []  # groups with new actions on stored messages
         for key, contact in reversed(changed.items.items()):  # newest last, so that it is listed first within its second
             if self.failures.blocks(key):
+                short.append(_unfetched(contact))
                 continue
             if (
                 key.type is ConversationType.GROUP
@@ -329,6 +330,7 @@ class Sync:
             async with slots:
                 if unanswered.is_set() and asyncio.get_running_loop().time() > end:
                     await self.failures.defer(key, since=since)
+                    await self._ingest.ingest([_unfetched(contact)])
                     return
                 try:
                     missing = await fetch(after, contact)
@@ -338,11 +340,17 @@ class Sync:
                     if isinstance(exc, RequestTimeout):
                         unanswered.set()
                     await self.failures.fail(key, exc, since=since)
+                    await self._ingest.ingest([_unfetched(contact)])
                 else:
                     if missing:
                         await self.failures.miss(key, missing)
 
         await gather_cancelling(*(one(after, contact) for after, contact in conversations))
+
+
+def _unfetched(contact: ConversationItem) -> IngestBatch:
+    """Return a batch that stores only the last seq of a conversation, so that its coverage names what is missing."""
+    return IngestBatch(key_of(contact), last_seq=contact.last_seq)
 
 
 def _last_message(contact: ConversationItem) -> Entry | None:

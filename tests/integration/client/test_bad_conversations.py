@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from tests.support.rewriting_proxy import Frame, RewritingProxy, refused, rewriting_proxy
-from timim import Client, ConversationSyncFailed, Message, ProtocolError, RequestTimeout, ServerFault, UnknownElem, sign_user
+from timim import (
+    Client,
+    ConversationSyncFailed,
+    Message,
+    NetworkError,
+    ProtocolError,
+    RequestTimeout,
+    ServerFault,
+    UnknownElem,
+    sign_user,
+)
 from timim.engine import sync_failures
 from timim.testing import EventRecorder, RunningServer, running_server
 
@@ -119,6 +129,11 @@ async def test_a_conversation_that_fails_is_left_out_and_tried_again(
     assert isinstance(failed.error, error)
     assert isinstance(bob.c2c("bad").sync_error, error)
 
+    known = await bob.c2c("bad").coverage()
+    assert (known.synced, known.complete) == (False, False)
+    if fault not in (malformed_item, endless_number):  # their items do not even name the last seq
+        assert known.gaps == ((1, 3),)
+
     async with server.client("bad") as bad, server.client("good-1") as good:  # live messages go on
         await bad.c2c("bob").send("bad 4")
         await good.c2c("bob").send("good-1 4")
@@ -145,6 +160,52 @@ async def test_a_conversation_that_fails_is_left_out_and_tried_again(
     assert bob.c2c("bad").sync_error is None
     assert (await bob.c2c("bad").coverage()).complete
     await bob.close()
+
+
+@pytest.mark.requirement("P01", "P13")
+@pytest.mark.parametrize("fault", [unanswered, malformed_history, malformed_item])
+async def test_the_history_of_a_failed_conversation_is_never_taken_for_complete(
+    server: RunningServer,
+    proxy: RewritingProxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Callable[[Frame, Frame | None], Frame | None],
+) -> None:
+    await missed_messages(server, proxy, tmp_path)
+    monkeypatch.setattr(sync_failures, "FIRST_PAUSE_S", 3600)
+    proxy.rewrite = fault
+    bob = client(server, proxy, tmp_path)
+    watch = EventRecorder(bob)
+    await bob.login()
+    bad = bob.c2c("bad")
+    if fault is not malformed_item:  # the history itself does not come
+        page = await bad.get_messages(10)
+        assert (page.complete, len(page)) == (False, 0)
+        for oldest_first in (True, False):
+            with pytest.raises(NetworkError):
+                [m async for m in bad.history(oldest_first=oldest_first)]
+    proxy.rewrite = lambda frame, request: frame
+    expected = [f"bad {n}" for n in (1, 2, 3)]
+    assert [m.text async for m in bad.history(oldest_first=True)] == expected
+    page = await bad.get_messages(10)
+    assert ([m.text for m in page], page.complete) == (expected[::-1], True)
+    assert [m.text async for m in bad.history()] == expected[::-1]
+    assert bad.sync_error is not None  # not yet tried again
+    assert texts_of(watch.messages, "bad") == []
+    await bob.close()
+
+    monkeypatch.setattr(sync_failures.SyncFailures, "next_due", at_once)  # the messages read before are still delivered
+    bob = client(server, proxy, tmp_path)
+    watch = EventRecorder(bob)
+    async with bob:
+        await watch.wait_for_message(lambda m: m.text == "bad 3")
+        assert texts_of(watch.messages, "bad") == expected
+
+
+async def at_once(failures: sync_failures.SyncFailures) -> sync_failures.SyncFailure:
+    """Return the first failure without a pause."""
+    waiting = list(failures._failures.values())
+    return waiting[0] if waiting else await asyncio.get_running_loop().create_future()
 
 
 @pytest.mark.requirement("P13")

@@ -115,7 +115,12 @@ async def test_the_two_sides_of_a_gap_are_never_neighbours(server: RunningServer
     group = bob.group(id)
     page = await group.get_messages(20)
     assert (texts(page), page.complete, page.interval, page.requests) == ([450], False, (450, 450), 0)
-    assert texts([m async for m in group.history()]) == [450]
+    for oldest_first, expected in ((False, [450]), (True, list(range(1, 101)))):
+        iteration = group.history(oldest_first=oldest_first)
+        assert texts([await anext(iteration) for _ in expected]) == expected
+        with pytest.raises(timim.NotLoggedIn):  # the iteration does not end as if the history were whole
+            await anext(iteration)
+    assert texts([m async for m in group.history(oldest_first=True, limit=100)]) == list(range(1, 101))
     up = await group.get_messages(1000, after=(await group.get_local_messages(1000))[-1])
     assert (texts(up), up.complete, up.interval) == (down(2, 100), False, (2, 100))
     local = await group.get_local_messages(20)  # all stored messages; `complete` says that there is a gap between them
