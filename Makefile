@@ -12,6 +12,10 @@ BOTS := examples/order_bot.py  # they stay up; with --test they end
 EXAMPLE_LIMIT := 120
 WEB := tests/interop/web
 
+# Without cached bytecode each Python process compiles timim anew. The cache is in .venv, so the source folders stay clean.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.venv/pycache
+
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
