@@ -1,8 +1,8 @@
 """Fast start of Python programs: they are forked from a process that has imported the needed packages.
 
-A server needs more than a second of CPU time to import third-party packages and the client, and the tests start hundreds of
-them. The fork server imports those once; the program's own code, the server's or a mutant's, is imported by the forked
-process. Programs with interpreter options or `-c` cannot be forked: `launch` starts them as new processes.
+A server needs more than a second of CPU time to import its packages and modules, and the tests start hundreds of servers. The
+fork server imports them once. A program other than `timim`, a mutant for example, imports the modules of the server again,
+because it changes them. Programs with interpreter options or `-c` cannot be forked: `launch` starts them as new processes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,24 @@ import socket
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.paths import ROOT
 from timim.testing.server import ServerProcess, spawn
+
+ADDRESS = "FORK_SERVER_ADDRESS"
+CONFTEST = """
+from tests.support.fork_server import FORK_SERVER
+from timim.testing.server import BACKEND
+
+BACKEND.launch = FORK_SERVER.launch
+
+
+def pytest_unconfigure():
+    FORK_SERVER.close()
+"""
 
 
 class ExitStatus(asyncio.Protocol):
@@ -80,12 +93,23 @@ class ForkedProcess:
 
 
 class ForkServer:
-    """The process that forks programs. It starts with the first program, and ends with all of them at `close()`."""
+    """The process that forks programs. It starts with the first program, and ends with all of them at `close()`.
+
+    A test that runs pytest gives it the environment of `shared()`: servers of that pytest are then forked from the process of
+    this one, if it has the conftest.py `CONFTEST` and can import `tests`.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
+        self._address = f"timim-fork-server-{uuid.uuid4().hex}"  # in the kernel's namespace of abstract sockets
+
+    def shared(self) -> dict[str, str]:
+        """Start the process, and return the environment in which another process uses it."""
+        with self._lock:
+            self._control = self._control or self._begin()
+        return {ADDRESS: self._address}
 
     async def launch(self, program: Sequence[str], environment: Mapping[str, str]) -> ServerProcess:
         """Start a Python program, given as `-m module` or a file, with its arguments. Output and errors share one pipe."""
@@ -105,8 +129,9 @@ class ForkServer:
         return ForkedProcess(pid, await _exit_status(status), await _reader(output), await _reader(errors))
 
     def close(self) -> None:
-        if self._process is not None and self._control is not None:
+        if self._control is not None:
             self._control.close()
+        if self._process is not None:
             self._process.wait()
 
     async def _fork(self, program: Sequence[str], environment: Mapping[str, str], folder: Path | None, *ends: int) -> int:
@@ -116,18 +141,26 @@ class ForkServer:
     def _order(self, order: dict[str, object], folder: Path | None, ends: Sequence[int]) -> int:
         order["folder"] = str(folder or Path.cwd())
         with self._lock:
-            control = self._control or self._begin()
+            control = self._control = self._control or self._begin()
             socket.send_fds(control, [json.dumps(order).encode()], list(ends))
             for end in set(ends):
                 os.close(end)
             return int(control.recv(32))
 
     def _begin(self) -> socket.socket:
-        self._control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with other:
-            command = [sys.executable, "-m", "tests.support.forked_programs", str(other.fileno())]
-            self._process = subprocess.Popen(command, pass_fds=[other.fileno()], cwd=ROOT, start_new_session=True)
-        return self._control
+        if address := os.environ.get(ADDRESS):
+            control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            control.connect(f"\0{address}")
+            return control
+        control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with other, listener:
+            listener.bind(f"\0{self._address}")
+            listener.listen()
+            ends = (other.fileno(), listener.fileno())
+            command = [sys.executable, "-m", "tests.support.forked_programs", *map(str, ends)]
+            self._process = subprocess.Popen(command, pass_fds=ends, cwd=ROOT, start_new_session=True)
+        return control
 
 
 async def _reader(pipe: int) -> asyncio.StreamReader:

@@ -1,13 +1,14 @@
 """The program of the fork server: it imports the packages that programs need, and forks one process for each order.
 
-This program must not import a module of the server, a module of timim that reads the environment, or a module that imports one
-of these: a forked program would then use the environment of this process instead of its own. The process checks `PRELOADED`
-before its first fork.
+A forked program must use its own environment and not the environment of this process. Therefore this program does not import
+modules that read the environment, and a forked program imports those in `READ_ENVIRONMENT` again. The process checks
+`FORBIDDEN` before its first fork.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -20,8 +21,7 @@ import sys
 import traceback
 from pathlib import Path
 
-# `python -m timim.cli` imports these. Modules of the command line and the server are left out, because some read the
-# environment.
+# `python -m timim.cli` imports these. Modules of the command line are left out, because some read the environment.
 PRELOADED = (
     "asyncpg",
     "nats.aio.client",
@@ -34,38 +34,66 @@ PRELOADED = (
     "rich.table",
     "starlette.applications",
     "timim",
+    "timim.server.app",
+    "timim.server.bus.nats",
+    "timim.server.store.postgres.engine",
     "typer",
     "uvicorn",
 )
-FORBIDDEN = ("timim.server", "timim.cli", "timim.testing", "timim.util.clock")
+READ_ENVIRONMENT = ("timim.server", "timim.server.app", "timim.util.clock")  # or import one that does
+FORBIDDEN = ("timim.cli", "timim.testing")
+SERVE = ["-m", "timim.cli"]
 ORDER_BYTES = 1 << 20
 OWN_DESCRIPTORS = 3  # standard input, output and errors: the only ones that a new program has
 
 
-def tend(control: socket.socket) -> None:
-    """Fork the ordered programs and report their exit statuses, until the other side closes the connection."""
+def tend(control: socket.socket, listener: socket.socket) -> None:
+    """Fork the ordered programs and report their exit statuses, until the other side closes the control connection.
+
+    Programs that connect to the listener may order programs too.
+    """
     statuses: dict[int, int] = {}  # the pipe of each program
+    orderers = {control.fileno(): control}
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     while True:
-        readable, _, _ = select.select([control.fileno(), woken], [], [])
+        readable, _, _ = select.select([*orderers, listener.fileno(), woken], [], [])
         if woken in readable:
             os.read(woken, 4096)
             _report(statuses)
-        if control.fileno() in readable:
-            order, descriptors, _, _ = socket.recv_fds(control, ORDER_BYTES, 3)
-            if not order:
-                break
-            output, errors, status = descriptors
-            pid = os.fork()
-            if pid == 0:
-                _become(json.loads(order), output, errors)
-            os.close(output)
-            os.close(errors)
-            statuses[pid] = status
-            control.send(b"%d" % pid)
+        if listener.fileno() in readable:
+            accepted, _ = listener.accept()
+            orderers[accepted.fileno()] = accepted
+        for descriptor in orderers.keys() & set(readable):
+            if not _fulfil(orderers[descriptor], statuses):
+                if descriptor == control.fileno():
+                    _kill_all(statuses)
+                    return
+                orderers.pop(descriptor).close()
+
+
+def _fulfil(orderer: socket.socket, statuses: dict[int, int]) -> bool:
+    """Fork the ordered program and answer with its pid. Return False if the connection was closed."""
+    try:
+        order, descriptors, _, _ = socket.recv_fds(orderer, ORDER_BYTES, 3)
+    except ConnectionResetError:
+        order, descriptors = b"", []
+    if not order:
+        return False
+    output, errors, status = descriptors
+    pid = os.fork()
+    if pid == 0:
+        _become(json.loads(order), output, errors)
+    os.close(output)
+    os.close(errors)
+    statuses[pid] = status
+    orderer.send(b"%d" % pid)
+    return True
+
+
+def _kill_all(statuses: dict[int, int]) -> None:
     for pid in statuses:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -110,6 +138,7 @@ def _run(order: dict[str, object]) -> int:
     os.chdir(str(folder))
     os.environ.clear()
     os.environ.update(environment)
+    _forget_modules(program)
     if environment.get("PYTHONUNBUFFERED"):
         sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
     try:
@@ -127,12 +156,29 @@ def _run(order: dict[str, object]) -> int:
     return 0
 
 
+def _forget_modules(program: list[str]) -> None:
+    """Forget the preloaded modules that the program must import itself.
+
+    A program of a test, a mutant for example, changes modules of the server before others import from them. It therefore
+    imports all of them.
+    """
+    own = [name for name in sys.modules if name.startswith("timim.server.")]
+    for name in READ_ENVIRONMENT if program[:2] == SERVE else {*READ_ENVIRONMENT, *own}:
+        del sys.modules[name]
+        package, _, module = name.rpartition(".")
+        if package in sys.modules:
+            delattr(sys.modules[package], module)  # otherwise `from package import module` would find it there
+
+
 def main() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
     loaded = [name for name in FORBIDDEN if name in sys.modules]
     assert loaded == [], loaded
-    tend(socket.socket(fileno=int(sys.argv[1])))
+    gc.collect()
+    gc.freeze()  # otherwise each collection of a forked program would copy the memory of all preloaded objects
+    control, listener = (socket.socket(fileno=int(descriptor)) for descriptor in sys.argv[1:])
+    tend(control, listener)
 
 
 if __name__ == "__main__":
