@@ -37,7 +37,7 @@ import pytest
 import rich.console
 
 import timim
-from tests.support.fork_server import FORK_SERVER
+from tests.support.fork_server import CONFTEST, FORK_SERVER
 from tests.support.paths import DOCS, MEDIA, ROOT
 from timim.testing import RunningServer, running_server
 from timim.testing.server import ServerProcess
@@ -245,6 +245,8 @@ class Reader:
             given[assignment[1]] = assignment[2]
             words.pop(0)
         environment = self._environment() | given
+        if words[:1] == ["pytest"]:
+            environment |= await asyncio.to_thread(FORK_SERVER.shared)
         if words and words[0] in PROGRAMS:
             return await FORK_SERVER.launch([*PROGRAMS[words[0]], *words[1:]], environment)
         return await asyncio.create_subprocess_exec(
@@ -291,18 +293,6 @@ class Reader:
         return client
 
 
-CONFTEST = """
-from tests.support.fork_server import FORK_SERVER
-from timim.testing.server import BACKEND
-
-BACKEND.launch = FORK_SERVER.launch
-
-
-def pytest_unconfigure():
-    FORK_SERVER.close()
-"""  # the tests on a page start servers too; this makes each start but the first one fast
-
-
 def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -312,7 +302,7 @@ def _free_port() -> int:
 
 def add_files(folder: Path) -> None:
     """Copy media into the folder under the names of the files that the pages send."""
-    (folder / "conftest.py").write_text(CONFTEST)
+    (folder / "conftest.py").write_text(CONFTEST)  # the tests on a page start servers too
     for source, name in (
         ("astronaut.png", "cat.png"),
         ("rocket.jpg", "cat.jpg"),

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fork_server import CONFTEST, FORK_SERVER
+from tests.support.paths import ROOT
+
 LIMIT_S = 50
 # the ignored warning is that of pytest-asyncio about a project without its configuration
 QUIET = ("-p", "no:cacheprovider", "-c", "/dev/null", "-W", "error", "-W", "ignore:The configuration option")
@@ -31,11 +34,17 @@ ANYIO = '@pytest.mark.anyio\n@pytest.mark.parametrize("anyio_backend", ["asyncio
 MODULE_LOOP = '@pytest.mark.asyncio(loop_scope="module")'
 
 
-def run_pytest(folder: Path, *options: str, prelude: str = "") -> subprocess.CompletedProcess[str]:
-    """Run pytest with the plugins that are installed, as another project would, and return its status and output."""
+def run_pytest(folder: Path, *options: str, prelude: str = "", forks: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run pytest with the plugins that are installed, as another project would, and return its status and output.
+
+    With `forks`, the servers are forked instead of started in new interpreters, which is faster.
+    """
     program = f"import sys, pytest\n{prelude}\nsys.exit(pytest.main(sys.argv[1:]))"
     command = [sys.executable, "-c", program, "-q", *QUIET, *options]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "TIMIM_"))}
+    if forks:
+        (folder / "conftest.py").write_text(CONFTEST)
+        clean |= FORK_SERVER.shared() | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [*command, f"--rootdir={folder}", str(folder)],
         cwd=folder,
@@ -61,7 +70,7 @@ def run_pytest(folder: Path, *options: str, prelude: str = "") -> subprocess.Com
 )
 def test_two_tests_have_a_server_each(tmp_path: Path, mark: str, options: tuple[str, ...]) -> None:
     (tmp_path / "test_talk.py").write_text("".join(TALK.format(mark=mark, name=name) for name in ("one", "two")))
-    done = run_pytest(tmp_path, *options)
+    done = run_pytest(tmp_path, *options, forks=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout
 
