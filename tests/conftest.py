@@ -94,12 +94,19 @@ def postgres() -> Iterator[Postgres]:
     server.close()
 
 
-@pytest.fixture
-def own_postgres() -> Iterator[Postgres]:
-    """Start a PostgreSQL server that the test may stop and whose databases it may drop."""
+@pytest.fixture(scope="session")
+def mortal_postgres() -> Iterator[Postgres]:
+    """Start the PostgreSQL server that tests stop, one after the other."""
     server = Postgres()
     yield server
     server.close()
+
+
+@pytest.fixture
+def own_postgres(mortal_postgres: Postgres) -> Iterator[Postgres]:
+    """Return a PostgreSQL server without databases, which the test may stop and whose databases it may drop."""
+    yield mortal_postgres
+    mortal_postgres.renew()
 
 
 @pytest.fixture

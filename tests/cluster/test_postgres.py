@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import pytest
@@ -104,14 +104,6 @@ class Blind(PostgresStore):
         self.timelines = BlindTimelines(self.engine)
 
 
-@pytest.fixture(scope="module")
-def mortal() -> Iterator[Postgres]:
-    """Start a PostgreSQL that a test may kill."""
-    server = Postgres()
-    yield server
-    server.close()
-
-
 async def through_crashes(server: Postgres, url: str, kind: type[PostgresStore], crashes: int, seed: int) -> None:
     """Append on two nodes while the database crashes and restarts; check that each entry is stored once, with its acked seq."""
     drawn = random.Random(seed)
@@ -154,14 +146,14 @@ async def through_crashes(server: Postgres, url: str, kind: type[PostgresStore],
 
 
 @pytest.mark.requirement("R7")
-async def test_database_crashes_lose_nothing_and_store_nothing_twice(mortal: Postgres, seed: int) -> None:
-    await through_crashes(mortal, mortal.database("good"), PostgresStore, 3, seed)
+async def test_database_crashes_lose_nothing_and_store_nothing_twice(own_postgres: Postgres, seed: int) -> None:
+    await through_crashes(own_postgres, own_postgres.database("good"), PostgresStore, 3, seed)
 
 
 @pytest.mark.requirement("R7")
-async def test_a_store_that_does_not_retry_is_detected(mortal: Postgres, seed: int) -> None:
+async def test_a_store_that_does_not_retry_is_detected(own_postgres: Postgres, seed: int) -> None:
     with pytest.raises((AssertionError, StorageError)):
-        await through_crashes(mortal, mortal.database("gives-up"), NeverAgain, 5, seed)
+        await through_crashes(own_postgres, own_postgres.database("gives-up"), NeverAgain, 5, seed)
 
 
 async def answers_lost_after_the_commit(url: str, kind: type[PostgresStore]) -> None:
@@ -211,13 +203,13 @@ async def test_an_operation_of_unknown_outcome_is_not_retried(database: Callable
         assert len(await whole(store, LINES[0])) == 2
 
 
-async def test_an_unreachable_database_is_reported_in_time(mortal: Postgres) -> None:
-    url = mortal.database("away")
+async def test_an_unreachable_database_is_reported_in_time(own_postgres: Postgres) -> None:
+    url = own_postgres.database("away")
     async with AsyncExitStack() as stack:
         store = PostgresStore(url, retry_s=0.3)
         stack.push_async_callback(store.close)
         await store.open()
-        await asyncio.to_thread(mortal.stop)
+        await asyncio.to_thread(own_postgres.stop)
         try:
             for work in (
                 store.timelines.append(entry(1, LINES[0])),
@@ -226,8 +218,8 @@ async def test_an_unreachable_database_is_reported_in_time(mortal: Postgres) -> 
             ):
                 with pytest.raises(StorageError):
                     await work
-            with pytest.raises(StorageError, match=f"127.0.0.1:{mortal.port}"):
+            with pytest.raises(StorageError, match=f"127.0.0.1:{own_postgres.port}"):
                 await PostgresStore(url).open()
         finally:
-            await asyncio.to_thread(mortal.start)
+            await asyncio.to_thread(own_postgres.start)
         assert (await store.timelines.append(entry(1, LINES[0]))).seq == 1

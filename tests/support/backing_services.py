@@ -95,8 +95,16 @@ class Postgres:
             self._process.wait(START_LIMIT_S)
             self._process = None
 
+    def renew(self) -> None:
+        """Start the server if it was stopped, and drop its databases."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+        made = "SELECT datname FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'"
+        for name in self.sql("postgres", made).splitlines():
+            self.drop(name)
+
     def database(self, name: str) -> str:
-        self.sql("postgres", f'CREATE DATABASE "{name}"')
+        self.sql("postgres", f'CREATE DATABASE "{name}" STRATEGY file_copy')  # takes half the CPU time of the default
         return self.url(name)
 
     def drop(self, name: str) -> None:
