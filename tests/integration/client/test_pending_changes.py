@@ -130,7 +130,7 @@ async def test_a_change_survives_a_cut_before_the_request_or_the_answer(server: 
 
 async def test_a_lost_request_is_sent_again_while_the_connection_stays(server: LocalServer) -> None:
     await says(server)
-    async with server.client("bob", timeout=0.6) as bob, server.client("bob") as other:
+    async with server.client("bob", timeout=2) as bob, server.client("bob") as other:
         watch = EventRecorder(other, ConversationChanged)
         server.faults.drop(user="bob", direction="up")
         await bob.c2c("ann").set_draft("half a sen")  # returns after the timeout

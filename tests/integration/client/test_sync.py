@@ -269,13 +269,13 @@ async def test_thousands_of_conversations_stay_in_their_order(server: RunningSer
     alice = server.client("alice")
     await alice.open()
     listed, index = alice.conversations, alice.engine.conversations
-    begun = time.perf_counter()
+    begun = time.process_time()
     for n in range(10_000):
         last = LastPosition(n // 3, n)
         index.apply(IngestResult(alice.c2c(f"u{n}").key, [], listed=True, last=last, unread=None, added=UnreadCounts(0, 0)))
     for n in range(10_000):
         assert alice.c2c(f"u{n}") in listed
-    assert time.perf_counter() - begun < 5  # a scan of the list for each lookup would take minutes
+    assert time.process_time() - begun < 5  # a scan of the list for each lookup would take minutes
     times = [state.active_at for state in index.listed]
     assert times == sorted(times, reverse=True)
     index.on_conversation_deleted(alice.c2c("u5000").key, Removal(done=True), messages=False)

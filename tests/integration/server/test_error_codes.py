@@ -45,7 +45,7 @@ async def test_an_invalid_message_is_refused_with_its_code() -> None:
 
 async def test_the_clients_own_errors_have_their_codes(tmp_path: Path) -> None:
     async with running_server() as server:
-        alice = server.client("alice", timeout=0.5)
+        alice = server.client("alice", timeout=2)
         with pytest.raises(timim.NotLoggedIn) as early:
             await alice.c2c("bob").get_messages(1)
         assert early.value.code == 6014

@@ -114,7 +114,7 @@ async def test_reordered_messages_are_delivered_in_order(server: LocalServer) ->
 
 @pytest.mark.requirement("P10")
 async def test_a_dropped_message_is_missed_and_fetched(server: LocalServer) -> None:
-    async with server.client("alice", timeout=0.5, reconnect_limit=0.01) as alice, server.client("bob") as bob:
+    async with server.client("alice", timeout=2, reconnect_limit=0.01) as alice, server.client("bob") as bob:
         ack = server.faults.drop(user="alice", direction="down")
         assert (await alice.c2c("bob").send("its ack is lost")).seq == 1
         await bob.c2c("alice").get_messages(1)

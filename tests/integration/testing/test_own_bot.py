@@ -46,7 +46,7 @@ async def test_each_question_is_answered_once_whatever_happens(timim_server: Run
 async def test_a_bot_that_answers_twice_is_detected(timim_server: RunningServer, tmp_path: Path) -> None:
     """Test a mutant that does not wait for `send`, and sends again if the reply takes long."""
     server = timim_server
-    bot = server.client("bot", data_dir=tmp_path, reconnect_limit=0.5, timeout=0.5)
+    bot = server.client("bot", data_dir=tmp_path, reconnect_limit=0.5, timeout=2)
 
     @bot.on_new_message
     async def answer(messages: list[Message]) -> None:
