@@ -34,10 +34,10 @@ setup: $(READY)  ## the environment alone
 demo: $(READY)  ## start a server and let two users talk
 	@.venv/bin/timim demo
 
-# The examples and the judges run beside pytest, which waits more than it computes; pytest's closing line is the last line.
-test: lint types docs  ## everything CI wants
+# The rest runs beside pytest, which waits more than it computes; pytest's closing line is the last line.
+test: lint  ## everything CI wants
 	@$(MAKE) --no-print-directory unit > .venv/unit.log 2>&1 & unit=$$!; code=0; \
-	$(MAKE) --no-print-directory examples judge || code=$$?; \
+	$(MAKE) --no-print-directory types docs examples judge || code=$$?; \
 	tail -n +1 -f --pid=$$unit .venv/unit.log; wait $$unit || code=$$?; exit $$code
 
 check: lint types  ## ruff and mypy
