@@ -60,7 +60,7 @@ layers: $(READY)  ## imports go down only; importing timim stays light
 	@$(PY) -m pytest -q tests/meta/test_import_rules.py tests/meta/test_import_cost.py
 
 unit: $(READY)  ## pytest, without soak and judges
-	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup
+	@$(PY) -m pytest -n $(WORKERS)
 
 coverage: $(READY)  ## unit tests with coverage; fails under the floor in pyproject.toml
 	@$(PY) -m coverage run --data-file=.venv/.coverage -m pytest -q -n0 tests/unit
@@ -113,7 +113,7 @@ soak: $(READY)  ## the long tests
 
 test-cluster: $(READY)  ## every part of a cluster killed 20 times, and the behaviour tests on two gateways
 	@$(PY) -m pytest -m cluster --timeout=0 -s tests/cluster/test_deaths.py
-	@$(PY) -m pytest -n $(WORKERS) --dist loadgroup --backend=cluster --timeout=180 $(ARGS)
+	@$(PY) -m pytest -n $(WORKERS) --backend=cluster --timeout=180 $(ARGS)
 
 fuzz: $(READY)  ## the property tests again, with many more examples
 	@code=0; $(PY) -m pytest -n $(WORKERS) -m "hypothesis and not judge" --hypothesis-profile=fuzz --timeout=0 $(ARGS) || code=$$?; \

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -165,6 +166,28 @@ ONE_PROCESS = {
     "test_gateways_read_old_history_from_their_replica": "makes its own gateways",
     "test_the_cost_of_a_login_depends_on_changes_not_on_conversations": "its file is filled by bench/login_cost.py",
 }
+
+
+# Files whose tests share something that takes seconds to make: one worker runs those with the same name.
+TOGETHER = {
+    "tests/cluster/test_replica.py": "PostgreSQL and its replica",
+    "tests/cluster/test_shared_content.py": "S3",
+    "tests/integration/cli/test_blobs_option.py": "S3",
+    "tests/integration/client/test_media_safety.py": "hostile pictures",
+    "tests/integration/server/test_content_stores.py": "S3",
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Give each test to a free worker, and those of `TOGETHER` to one. With pytest 9.2 the mark xdist_group has no effect."""
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return TOGETHER.get(nodeid.partition("::")[0], nodeid)
+
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -14,7 +14,7 @@ from tests.support.s3_server import Bucket
 from timim import ImageElem, ImageType
 from timim.testing import running_server
 
-pytestmark = [pytest.mark.xdist_group("s3"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 
 PICTURE = MEDIA / "rocket.jpg"

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.cli.test_cli import timim
 from tests.support.s3_server import Bucket
 
-pytestmark = [pytest.mark.xdist_group("s3"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 
 def url_of(bucket: Bucket) -> str:

@@ -88,7 +88,6 @@ for path in sorted(pathlib.Path(sys.argv[2]).iterdir()):
         said = type(exc).__name__
     print(json.dumps([name, said, time.process_time() - begun, mib("VmHWM") - before]), flush=True)
 """
-ONE_CORPUS = pytest.mark.xdist_group("hostile pictures")  # one process makes the corpus, which takes seconds
 _HEADS = ("ffd8ff", "89504e47", "47494638", "52494646")  # JPEG, PNG, GIF, WebP
 
 
@@ -110,14 +109,12 @@ def _judged(limits: str, folder: Path) -> list[str]:
     return harm
 
 
-@ONE_CORPUS
 @pytest.mark.timeout(300)
 @pytest.mark.requirement("R12")
 def test_no_picture_takes_more_than_2_s_or_300_mb(tmp_path: Path) -> None:
     assert _judged("bounded", tmp_path) == []
 
 
-@ONE_CORPUS
 @pytest.mark.timeout(300)
 @pytest.mark.requirement("R12")
 def test_the_corpus_is_harmful_without_the_pixel_limit(tmp_path: Path) -> None:
@@ -174,7 +171,6 @@ async def test_oversized_content_is_refused_before_it_is_read(kind: str, tmp_pat
     assert psutil.Process().memory_info().rss - before < 60 * MIB
 
 
-@ONE_CORPUS
 @pytest.mark.timeout(240)
 def test_the_corpus_is_the_same_each_time() -> None:
     assert image_factory.hostile() == image_factory.make_hostile()

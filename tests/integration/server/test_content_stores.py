@@ -22,7 +22,7 @@ from timim.server.content.blob_store import BlobStore
 from timim.server.settings import Settings
 from timim.testing import EventRecorder, RunningServer, running_server
 
-pytestmark = [pytest.mark.xdist_group("s3"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 WAIT_S = 90
 
 
