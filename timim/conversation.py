@@ -342,11 +342,11 @@ class Conversation(ConversationHistory):
     def _message(self, parts: tuple[str | AnyElem | Message, ...]) -> Message:
         if self.type is ConversationType.SYSTEM:
             raise InvalidConversation("only the server can send to the system conversation")
-        if len(parts) == 1 and isinstance(parts[0], Message):
+        if len(parts) == 1 and parts[0].__class__ is not str and isinstance(parts[0], Message):
             return parts[0]
         message = Message()
         for part in parts:
-            if isinstance(part, Message):
+            if part.__class__ is not str and isinstance(part, Message):
                 raise InvalidArgument("send one Message, or strings and elems, not both")
             message.add(part)
         return message

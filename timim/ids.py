@@ -175,8 +175,9 @@ def parse_msg_id(text: str) -> MsgId:
     match = _MSG_ID.match(text)
     if match is None:
         raise InvalidArgument(f"not a msg_id: {text!r}")
-    parts = MsgId(int(match[1]), int(match[2]), int(match[3] or "0", 16))
-    if max(parts.client_time, parts.random) >= 1 << 32 or parts.source >= 1 << 31:
+    seconds, number, source = match.groups("0")
+    parts = MsgId(int(seconds), int(number), int(source, 16))
+    if parts[0] >> 32 or parts[1] >> 32 or parts[2] >> 31:
         raise InvalidArgument(f"not a msg_id: {text!r}")
     return parts
 

@@ -42,6 +42,7 @@ __all__ = [
     "check_forwardable", "embed_quote",
 ]  # fmt: skip
 
+_AT_MOST_ONE: dict[type[Elem], str] = {SoundElem: "sound", FileElem: "file"}
 ElemDecoder = Callable[[bytes], tuple[AnyElem, ...]]  # decodes the elems of a stored or received body
 
 
@@ -52,7 +53,7 @@ ElemDecoder = Callable[[bytes], tuple[AnyElem, ...]]  # decodes the elems of a s
     recalled="use await message.recall()",
     reply_to="pass reply_to= to conversation.send()",
 )
-@checked(InvalidArgument, unless=("add", "bind", "load_body", "replace_elems", "update_from"))
+@checked(InvalidArgument, unless=("add", "bind", "check", "load_body", "replace_elems", "update_from"))
 class Message(MessageFields, Sequence[AnyElem]):
     """List of elems, in order, with the sender, the time and the state of the message.
 
@@ -99,10 +100,10 @@ class Message(MessageFields, Sequence[AnyElem]):
         elem = TextElem(text=part) if isinstance(part, str) else part
         if not isinstance(elem, Elem):
             raise InvalidArgument(f"parts: must be strings or elems, not {part!r:.60}")
-        for kind, word in ((SoundElem, "sound"), (FileElem, "file")):
-            if type(elem) is kind and any(type(other) is kind for other in self.elems):
-                raise ElemLimitError(f"a message can have at most one {word}")
-        self._elems = (*self.elems, elem)
+        elems, kind = self.elems, type(elem)
+        if kind in _AT_MOST_ONE and any(type(other) is kind for other in elems):
+            raise ElemLimitError(f"a message can have at most one {_AT_MOST_ONE[kind]}")
+        self._elems = (*elems, elem)
         return self
 
     @property

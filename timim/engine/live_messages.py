@@ -96,9 +96,12 @@ class LiveMessages:
 
     def add(self, message: Message) -> None:
         """Add the object of a message that this device sends; another object of its row gets its local fields from it."""
-        if self.object_of(message) is not message and all(one is not message for one in self._at(message)):
-            self._twins.setdefault(message.local_id, []).append(weakref.ref(message))
-        self.changed(message)
+        if self.object_of(message) is not message:
+            if all(one is not message for one in self._at(message)):
+                self._twins.setdefault(message.local_id, []).append(weakref.ref(message))
+            self.changed(message)
+        elif self._twins or self._reads:
+            self.changed(message)
 
     def settle(self, message: Message, local_id: int, status: MessageStatus) -> None:
         """Set the row and the status of a sent message after its ack was stored."""

@@ -260,13 +260,10 @@ class Address(NamedTuple):
     @classmethod
     def of(cls, key: ConversationKey) -> Address:
         """Return the address of a conversation."""
-        match key.type:
-            case ConversationType.C2C:
-                return cls(peer=key.peer)
-            case ConversationType.GROUP:
-                return cls(group_id=key.peer)
-            case ConversationType.SYSTEM:
-                return cls(system=1)
+        type, peer = key
+        if type is ConversationType.C2C:
+            return cls(peer)
+        return cls(group_id=peer) if type is ConversationType.GROUP else cls(system=1)
 
     @property
     def key(self) -> ConversationKey:

@@ -97,7 +97,7 @@ class BatchingQueue(Generic[I, R]):
             await asyncio.wait(self._tasks)
 
     def _has_room(self, on_done: Callable[[R | Exception], None]) -> bool:
-        if len(self) < self._queue_limit:
+        if len(self._waiting) + len(self._deferred) < self._queue_limit:
             return True
         on_done(StorageError(f"{self._queue_limit} writes are queued, which is the limit: the disk is too slow; retry later"))
         return False
