@@ -96,7 +96,7 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def mortal_postgres() -> Iterator[Postgres]:
+def stoppable_postgres() -> Iterator[Postgres]:
     """Start the PostgreSQL server that tests stop, one after the other."""
     server = Postgres()
     yield server
@@ -104,10 +104,10 @@ def mortal_postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def own_postgres(mortal_postgres: Postgres) -> Iterator[Postgres]:
+def own_postgres(stoppable_postgres: Postgres) -> Iterator[Postgres]:
     """Return a PostgreSQL server without databases, which the test may stop and whose databases it may drop."""
-    yield mortal_postgres
-    mortal_postgres.renew()
+    yield stoppable_postgres
+    stoppable_postgres.renew()
 
 
 @pytest.fixture

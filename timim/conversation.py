@@ -345,7 +345,7 @@ class Conversation(ConversationHistory):
         if len(parts) == 1 and parts[0].__class__ is not str and isinstance(parts[0], Message):
             return parts[0]
         message = Message()
-        for part in parts:
+        for part in parts:  # isinstance() is slow for Message, which is a Sequence
             if part.__class__ is not str and isinstance(part, Message):
                 raise InvalidArgument("send one Message, or strings and elems, not both")
             message.add(part)
