@@ -97,7 +97,7 @@ class HistoryCoverage:
     """Coverage of a conversation's history on this device: stored `intervals` of seqs, and `gaps` between them.
 
     `first_visible_seq` is the first seq that this account may read, `last_seq` the last one that this device knows of.
-    `synced` is False while `Conversation.sync_error` names an error: then later messages may exist.
+    `synced` is False while the sync of the conversation waits for a retry: then later messages may exist.
     """
 
     intervals: tuple[Interval, ...]
@@ -108,7 +108,7 @@ class HistoryCoverage:
 
     @property
     def complete(self) -> bool:
-        """True if the whole history up to `last_seq` is stored locally, and the sync of the conversation did not fail."""
+        """True if the whole history up to `last_seq` is stored locally, and `synced`."""
         return self.synced and not self.gaps
 
 

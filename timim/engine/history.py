@@ -202,6 +202,8 @@ class History:
         """
         query = await self._new_query(key)
         newest, is_newest_known, _ = await self._newest(query, FETCH_SIZE)
+        if query.error is not None:
+            raise query.error
         if not is_newest_known:
             self._fetcher.check_online()
         done = total = 0

@@ -181,6 +181,8 @@ async def test_the_history_of_a_failed_conversation_is_never_taken_for_complete(
     if fault is not malformed_item:  # the history itself does not come
         page = await bad.get_messages(10)
         assert (page.complete, len(page)) == (False, 0)
+        with pytest.raises(NetworkError):
+            await bad.fetch_missing()
         for oldest_first in (True, False):
             with pytest.raises(NetworkError):
                 [m async for m in bad.history(oldest_first=oldest_first)]
