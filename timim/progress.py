@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Protocol, Self
+
+from .util.displayed import Displayed
+from .util.interactive import in_notebook
 
 __all__ = ["ProgressBar"]
 
@@ -14,7 +16,7 @@ class _Display(Protocol):
     def close(self) -> None: ...
 
 
-class ProgressBar:
+class ProgressBar(Displayed):
     """Progress bar for one transfer, or for several transfers in sequence.
 
     `with timim.ProgressBar("cat.jpg") as bar: await bob.send(FileElem(path="cat.jpg"), progress=bar)`. Pass the bar to
@@ -26,7 +28,7 @@ class ProgressBar:
         self._display: _Display | None = None
 
     def __enter__(self) -> Self:
-        self._display = _Notebook(self._label) if _in_notebook() else _Terminal(self._label)
+        self._display = _Notebook(self._label) if in_notebook() else _Terminal(self._label)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -86,10 +88,3 @@ class _Notebook:
     def _html(self, done: int, total: int) -> str:
         size = f"{done / 1e6:,.1f} of {total / 1e6:,.1f} MB" if total else "…"
         return f"{self._label} <progress value='{done}' max='{total or 1}'></progress> {size}"
-
-
-def _in_notebook() -> bool:
-    """Return True in a Jupyter kernel, without importing IPython."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return type(shell).__name__ == "ZMQInteractiveShell"

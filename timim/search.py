@@ -11,6 +11,7 @@ from .history import HistoryCoverage
 from .ids import ConversationKey
 from .message import Message
 from .util.arguments import Number, checked
+from .util.displayed import Displayed
 from .util.read_only import assigned_once
 
 __all__ = ["SearchCursor", "SearchResult", "Snippet", "TextRange"]
@@ -39,7 +40,7 @@ class SearchCursor:
 
 
 @assigned_once("a result does not change; search again")
-class SearchResult(Sequence[Message]):
+class SearchResult(Displayed, Sequence[Message]):
     """Sequence of found messages, newest first, with the parts of the history that could not be searched.
 
     Attributes:

@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from ..errors import InvalidArgument
 from ..message import Message
 from ..util.arguments import Items, Text, checked
+from ..util.displayed import Displayed
 from .commands import ChatCommand, CommandError, split_command
 from .filters import Check
 from .injection import HandlerSignature, Maker, Parameter, maker_of, provided_type
@@ -90,7 +91,7 @@ class _Found:
 
 
 @checked(InvalidArgument)
-class Router:
+class Router(Displayed):
     """Handlers of messages by filters and commands: `client.run(router)`, or `client.on_message(router.feed)`.
 
     A message goes to the first handler whose filters it satisfies: first those of the router in the order of their

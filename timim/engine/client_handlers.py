@@ -12,6 +12,7 @@ from ..errors import InvalidArgument
 from ..events import ClientEvent
 from ..message import Message
 from ..util.arguments import Seconds, checked
+from ..util.displayed import Displayed
 from .dispatcher import EventDecorator, EventStream, HandlerResult
 from .engine import Engine
 
@@ -39,7 +40,7 @@ EventKind = Annotated[type[Any], AfterValidator(_checked_kind)]
 
 
 @checked(InvalidArgument)
-class ClientHandlers:
+class ClientHandlers(Displayed):
     """The part of a client with which a program receives messages and events."""
 
     def __init__(self, engine: Engine) -> None:

@@ -12,6 +12,7 @@ from ..local_store.fulltext import ElemTypes
 from ..message import Message, MessageStatus
 from ..search import SearchCursor, SearchResult
 from ..util.arguments import Number, Text, Timestamp, checked
+from ..util.displayed import Displayed
 from ..util.read_only import refusing
 from .conversations import ConversationState
 from .engine import Engine
@@ -23,7 +24,7 @@ PAGE = 100  # messages that `history` fetches at once
 
 @refusing("take another conversation of the client")
 @checked(InvalidArgument)
-class ConversationHistory:
+class ConversationHistory(Displayed):
     """History and search of one conversation."""
 
     __slots__ = ("_engine", "_state")

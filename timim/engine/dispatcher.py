@@ -22,6 +22,7 @@ from ..errors import NotLoggedIn, RequestTimeout, StreamOverflow
 from ..events import ClientEvent, HandlerFailed, is_for_single_handlers
 from ..ids import ConversationKey
 from ..message import Message
+from ..util.displayed import Displayed
 from .handler_calls import current_handler, enter_handler, wait_for_handlers
 from .handler_slots import CONCURRENCY, HandlerSlots
 
@@ -46,7 +47,7 @@ class EventDecorator(Protocol[EventT]):
     def __call__(self, handler: Callable[[EventT], HandlerResult], /) -> Callable[[EventT], HandlerResult]: ...
 
 
-class EventStream(Generic[KindT_co]):
+class EventStream(Displayed, Generic[KindT_co]):
     """An `async for` iterator of new messages and events of some classes, from the creation of the stream on.
 
     At most STREAM_LIMIT items wait for a slow reader. Above the limit the stream raises StreamOverflow; missed messages can
