@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, overload
 
+from .dataframes import DataFrame, dataframe_of
 from .message import Message
 from .protocol.coverage import Coverage, Interval
 from .util.displayed import Displayed
@@ -80,6 +81,14 @@ class Page(Displayed, Sequence[Message]):
     def gaps(self) -> tuple[Interval, ...]:
         """The seqs between the messages of the page that are not stored on this device; see `get_local_messages`."""
         return self._gaps
+
+    async def to_dataframe(self) -> DataFrame:
+        """Return the messages as a data frame of pandas, the oldest first; docs/how-to/analyse_messages.md has its columns.
+
+        Raises:
+            InvalidArgument: pandas is not installed; install `timim[dataframe]`.
+        """
+        return await dataframe_of(self._messages)
 
     @overload
     def __getitem__(self, index: int) -> Message: ...

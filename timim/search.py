@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
+from .dataframes import DataFrame, dataframe_of
 from .errors import InvalidArgument
 from .history import HistoryCoverage
 from .ids import ConversationKey
@@ -77,6 +78,14 @@ class SearchResult(Displayed, Sequence[Message]):
         begin, end = (max(0, found[0][0] - around), found[0][1] + around) if found else (0, 2 * around)
         shown = tuple(TextRange(first - begin, last - begin) for first, last in found if last <= end)
         return Snippet(text[begin:end], shown)
+
+    async def to_dataframe(self) -> DataFrame:
+        """Return the found messages as a data frame of pandas, as `Page.to_dataframe` does.
+
+        Raises:
+            InvalidArgument: pandas is not installed; install `timim[dataframe]`.
+        """
+        return await dataframe_of(self._messages)
 
     @overload
     def __getitem__(self, index: int) -> Message: ...

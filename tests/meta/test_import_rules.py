@@ -17,7 +17,7 @@ from tests.support.paths import ROOT
 _VALUES = frozenset({"errors", "ids", "elem_base", "elems", "message"})
 _PROTOCOL = _VALUES | {"protocol"}
 _CLIENT_PARTS = _PROTOCOL | {"util", "sqlite", "local_store", "storage", "transport", "media", "media_tools", "progress"}
-_ENGINE = _CLIENT_PARTS | {"events", "history", "search"}
+_ENGINE = _CLIENT_PARTS | {"dataframes", "events", "history", "search"}
 _PUBLIC = _ENGINE | {"engine", "profiles"}
 _SERVER_GROUND = _PROTOCOL | {"util", "sqlite", "usersig"}
 _SERVER_ORDER = (
@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "message_types": frozenset({"errors", "ids", "util", "elem_base"}),
     "message_repr": frozenset({"ids", "elem_base", "elems", "message_types"}),
     "message": frozenset({"errors", "util", "elem_base", "elems", "message_types", "message_repr"}),
+    "dataframes": frozenset({"errors", "message", "message_repr"}),
     "sqlite": frozenset({"util", "errors"}),
     "protocol": _VALUES | {"util"},  # of util only the checks of arguments, see PURE_UTIL
     "media_tools": frozenset({"errors", "elem_base", "elems"}),
@@ -52,8 +53,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "local_store": _PROTOCOL | {"util", "sqlite"},
     "storage": _PROTOCOL | {"util", "sqlite", "local_store"},
     "events": _PROTOCOL | {"util"},
-    "history": _PROTOCOL | {"util"},
-    "search": _PROTOCOL | {"util", "history"},
+    "history": _PROTOCOL | {"util", "dataframes"},
+    "search": _PROTOCOL | {"util", "dataframes", "history"},
     "profiles": _PROTOCOL | {"util", "transport", "events"},
     "engine": _ENGINE | {"profiles"},
     "bots": frozenset({"errors", "ids", "util", "elem_base", "message"}),
