@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Displayed"]
+__all__ = ["Displayed", "ShortTraceback"]
 
 
 class Displayed:
@@ -30,3 +30,13 @@ class Displayed:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
+
+
+class ShortTraceback:
+    """Error that IPython shows with the lines of the user's cells only. IPython calls the method."""
+
+    def _render_traceback_(self) -> list[str]:
+        from ..notebook.tracebacks import short_traceback
+
+        assert isinstance(self, BaseException)
+        return short_traceback(self)

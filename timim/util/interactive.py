@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
-from typing import Any
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from typing import Any, Final
 
-__all__ = ["in_notebook", "ipython"]
+__all__ = ["cell_context", "in_notebook", "ipython", "is_rerun"]
+
+# The variables in which a kernel keeps the cell that a task belongs to. Without them, output goes to the last cell.
+_OF_A_CELL: Final = frozenset({"parent_header", "shell_parent", "shell_parent_ident"})
 
 
 def ipython() -> Any:
@@ -18,3 +24,25 @@ def ipython() -> Any:
 def in_notebook() -> bool:
     """Return True in a Jupyter kernel, False in a terminal and in a plain program."""
     return type(ipython()).__name__ == "ZMQInteractiveShell"
+
+
+def is_rerun(new: Callable[..., object], earlier: Callable[..., object]) -> bool:
+    """Return True if both are functions that cells have defined under one name: the cell of the earlier one was run again."""
+    if new is earlier or ipython() is None:
+        return False
+    names = [(one.__module__, one.__qualname__) for one in (new, earlier) if inspect.isfunction(one)]
+    return len(names) == 2 and names[0] == names[1] and names[0][0] == "__main__" and "<" not in names[0][1]
+
+
+def cell_context() -> Context | None:
+    """Return a copy of the context whose output goes to the cell that runs now or ran last; None without a kernel.
+
+    A task otherwise writes to the cell that started it. Tasks of a client are started by the cell of the login.
+    """
+    if not in_notebook():
+        return None
+    context = Context()
+    for variable, value in copy_context().items():
+        if variable.name not in _OF_A_CELL:
+            context.run(variable.set, value)
+    return context
