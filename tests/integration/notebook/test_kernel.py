@@ -187,6 +187,43 @@ async def test_a_picture_is_shown_again_when_its_thumbnail_has_been_fetched(
     await kernel.run("await dave.close()")
 
 
+BARS = """
+from timim import FileElem, ProgressBar
+folder = {folder!r}
+with ProgressBar("<up>") as bar:
+    sent = await alice.c2c("bob").send(FileElem(data=bytes(3_000_000), filename="x.bin"), progress=bar)
+with ProgressBar("down") as bar:
+    await sent[0].download(folder, progress=bar)
+with ProgressBar("history", unit="messages") as bar:
+    read = [message async for message in bar.track(alice.c2c("bob").history(limit=500), 500)]
+with ProgressBar("frame", unit="messages") as bar:
+    frame = await alice.c2c("bob").to_dataframe(progress=bar)
+with ProgressBar("missing", unit="messages") as bar:
+    await alice.c2c("bob").fetch_missing(bar)
+print(len(read) == len(frame))
+"""
+
+
+async def test_bars_of_uploads_downloads_and_the_history_are_elements_that_change(
+    shared_server: RunningServer, kernel: Kernel, tmp_path: Path
+) -> None:
+    folder = tmp_path / "downloads"
+    folder.mkdir()
+    await kernel.run(login(shared_server, tmp_path / "store"))
+    shown = await kernel.run(BARS.format(folder=str(folder)))
+    assert (shown.traceback, shown.text) == ([], "True\n")
+    assert [data["text/plain"] for data in shown.data] == ["<up>", "down", "history", "frame", "missing"]
+    ends: dict[str, str] = {}
+    for data in shown.updates:
+        ends[data["text/plain"].split()[0]] = data["text/html"]
+    assert ends["<up>"] == "&lt;up&gt; <progress value='3000000' max='3000000'></progress> 3.0 of 3.0 MB"
+    assert ends["down"] == "down <progress value='3000000' max='3000000'></progress> 3.0 of 3.0 MB"
+    for bar in ("history", "frame"):
+        assert ends[bar].endswith(" messages")
+        assert "<progress value='" in ends[bar]
+    await kernel.run("await alice.close()")
+
+
 async def test_after_a_restart_the_same_cells_work(shared_server: RunningServer, kernel: Kernel, tmp_path: Path) -> None:
     cell = login(shared_server, tmp_path)
     assert (await kernel.run(cell + "alice.c2c('bob').wait_for(lambda message: True)")).traceback == []
