@@ -5,10 +5,11 @@ from __future__ import annotations
 __all__ = ["STYLE"]
 
 _LIGHT = "--t-fg:#1f2328;--t-bg:#fff;--t-soft:#59636e;--t-line:#d1d9e0;--t-in:#f0f2f5;--t-out:#d6ecff;--t-warn:#9a6700;\
---t-warn-bg:#fff8c5;--t-bad:#cf222e;--t-good:#1a7f37;--t-gap:#bf8700;--t-mark:#ffe58f"
+--t-warn-bg:#fff8c5;--t-bad:#cf222e;--t-good:#1a7f37;--t-gap:#bf8700;--t-mark:#ffe58f;color-scheme:light"
 _DARK = "--t-fg:#e6edf3;--t-bg:#15191f;--t-soft:#9aa4af;--t-line:#3d444d;--t-in:#262c36;--t-out:#123d63;--t-warn:#e3b341;\
---t-warn-bg:#3a2d07;--t-bad:#ff7b72;--t-good:#3fb950;--t-gap:#d29922;--t-mark:#6b5300"
+--t-warn-bg:#3a2d07;--t-bad:#ff7b72;--t-good:#3fb950;--t-gap:#d29922;--t-mark:#6b5300;color-scheme:dark"
 
+# `.timim.timim` outweighs the rules of JupyterLab for tables in outputs.
 # A notebook says by an attribute or a class of its body whether it is dark. Elsewhere the setting of the browser counts.
 STYLE = f"""<style>
 .timim{{{_LIGHT}}}
@@ -46,12 +47,11 @@ border-radius:6px;color:var(--t-soft);font-size:12px;padding:4px;max-width:100%}
 padding:3px 8px;margin:8px 0;font-size:12px;text-align:center}}
 .timim .t-more{{color:var(--t-soft);font-size:12px;text-align:center;margin:6px 0}}
 .timim .t-tags span{{border:1px solid var(--t-line);border-radius:10px;padding:0 7px;font-size:12px;margin-right:4px}}
-.timim table{{border-collapse:collapse;width:100%;color:inherit;font-size:13px;margin:0;border:0}}
-.timim th,.timim td{{text-align:left;padding:4px 8px;border:0;border-bottom:1px solid var(--t-line);vertical-align:top;\
-overflow-wrap:anywhere;background:none;white-space:normal;max-width:none}}
-.timim th{{color:var(--t-soft);font-weight:500}}
-.timim tr{{background:none}}
-.timim td.t-number{{text-align:right}}
+.timim.timim table{{table-layout:auto;border-collapse:collapse;width:100%;color:inherit;font-size:13px;margin:0;border:0}}
+.timim.timim table th,.timim.timim table td{{text-align:left;padding:4px 8px;border:0;vertical-align:top;\
+border-bottom:1px solid var(--t-line);overflow-wrap:anywhere;background:none;white-space:normal;max-width:none}}
+.timim.timim table th{{color:var(--t-soft);font-weight:500}}
+.timim.timim table tbody tr{{background:none}}
 .timim summary{{cursor:pointer}}
 .timim details .t-row{{max-width:100%}}
 .timim .t-bar{{position:relative;height:14px;border-radius:7px;overflow:hidden;margin:6px 0 2px;\
