@@ -67,7 +67,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "groups": _PUBLIC | {"conversation", "group_types", "member_list"},
     "client": _PUBLIC | {"bots", "conversation", "conversation_list", "groups", "friends", "profiles", "usersig"},
     "__init__": _PUBLIC
-    | {"bots", "client", "conversation", "conversation_list", "group_types", "groups", "friends", "profiles", "usersig"},
+    | {"bots", "client", "conversation", "conversation_list", "group_types", "groups", "friends", "profiles", "usersig"}
+    | {"notebook"},
     "server.__init__": frozenset({"server.app", "server.settings"}),
     "testing": frozenset({"*"}),
     "loadtest": frozenset({"*"}),
@@ -80,8 +81,6 @@ for _row in _SERVER_ORDER:
     _below |= {f"server.{package}" for package in _row}
 # A message has a conversation, whose methods return messages: docs/adr/0056-one-object-of-a-message.md
 FOR_TYPES = {("message", "__init__"), ("message_types", "__init__")}  # allowed under TYPE_CHECKING
-# A displayed object finds its HTML: docs/adr/0061-notebooks.md. The import is inside the functions of the one base class.
-LATE = {("timim.util.displayed", "notebook")}
 TOOLS = frozenset({"testing", "loadtest", "cli"})
 NO_INPUT_OUTPUT = frozenset({"asyncio", "time", "socket"})  # forbidden in timim.protocol
 PURE_UTIL = "timim.util.arguments"  # the only module of timim.util that timim.protocol may import
@@ -131,12 +130,6 @@ def lines_for_types(source: str) -> set[int]:
     return {statement.lineno for block in only for statement in block.body}
 
 
-def lines_in_functions(source: str) -> set[int]:
-    """Return the lines of the imports in functions."""
-    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return {node.lineno for function in functions for node in ast.walk(function) if isinstance(node, ast.ImportFrom)}
-
-
 def violations(sources: Mapping[str, str]) -> list[str]:
     """Return each import of a tree, given as path → source, that breaks a rule, and the name of that rule."""
     paths = {module_of(path): path for path in sources}
@@ -158,8 +151,6 @@ def violations(sources: Mapping[str, str]) -> list[str]:
                 found.append(f"{at}: rule 'protocol does no I/O': it imports {target}")
                 continue
             if (here, there) in FOR_TYPES and line in lines_for_types(sources[path]):
-                continue
-            if (module, there) in LATE and line in lines_in_functions(sources[path]):
                 continue
             if there == here and not (here.endswith("__init__") and target != module):
                 continue
@@ -222,8 +213,6 @@ GOOD_TREE = {
     "timim/errors.py": "import asyncio\n",
     "timim/util/arguments.py": "",
     "timim/util/tasks.py": "import asyncio\n",
-    "timim/util/displayed.py": "def late():\n    from ..notebook.bundle import mimebundle\n",
-    "timim/notebook/bundle.py": "from ..client import Client\n",
     "timim/ids.py": "from .errors import TimimError\n",
     "timim/elems.py": "from . import errors\n",
     "timim/usersig.py": "",
@@ -257,16 +246,6 @@ def test_a_good_tree_has_no_violation() -> None:
 BAD_IMPORTS = {
     "up": ("timim/errors.py", "from .ids import MsgId", "timim.errors may import util"),
     "up, inside a function": ("timim/errors.py", "def late():\n    import timim.client", "timim.errors may import util"),
-    "up to the HTML, not inside a function": (
-        "timim/util/displayed.py",
-        "from ..notebook.bundle import mimebundle",
-        "timim.util may import nothing",
-    ),
-    "up to the HTML, elsewhere": (
-        "timim/util/tasks.py",
-        "def late():\n    from ..notebook.bundle import mimebundle",
-        "timim.util may import nothing",
-    ),
     "up, for types only": ("timim/ids.py", "if TYPE_CHECKING:\n    from .client import Client", "timim.ids may import errors"),
     "up, where only types may": ("timim/message_types.py", "from timim import Conversation", "timim.message_types may import"),
     "up, out of a package": ("timim/protocol/frames.py", "from ..storage import LocalStore", "timim.protocol may import"),

@@ -13,6 +13,7 @@ from ..events import ClientEvent
 from ..message import Message
 from ..util.arguments import Seconds, checked
 from ..util.displayed import Displayed
+from ..util.interactive import CellFunctions
 from .dispatcher import EventDecorator, EventStream, HandlerResult
 from .engine import Engine
 
@@ -45,6 +46,7 @@ class ClientHandlers(Displayed):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._cells = CellFunctions()
 
     def on_new_message(self, handler: MessagesHandler) -> MessagesHandler:
         """Register a handler (sync or async) for lists of new messages, and return the handler.
@@ -55,6 +57,7 @@ class ClientHandlers(Displayed):
         twice. An error of the handler is logged and reported as HandlerFailed. A sync handler that takes more than 0.2 s is
         named in a warning of the log, because the whole event loop waits for it (Tencent IM SDK guide, 接收消息).
         """
+        self._remove_replaced_by(handler)
         self._engine.dispatcher.on_new_message(handler)
         return handler
 
@@ -68,6 +71,7 @@ class ClientHandlers(Displayed):
 
         `client.on_message(router.feed)` connects a Router.
         """
+        self._remove_replaced_by(handler)
         self._engine.dispatcher.on_message(handler)
         return handler
 
@@ -100,11 +104,17 @@ class ClientHandlers(Displayed):
             raise InvalidArgument("events: must be at least one class of event")
 
         def register(handler: Callable[[Any], HandlerResult]) -> Callable[[Any], HandlerResult]:
+            self._remove_replaced_by(handler)
             for event in events:
                 self._engine.dispatcher.on(event, handler)
             return handler
 
         return register
+
+    def _remove_replaced_by(self, handler: Callable[..., object]) -> None:
+        """Remove the handler that an earlier run of the notebook cell of `handler` has registered."""
+        if (earlier := self._cells.replaced_by(handler)) is not None:
+            self._engine.dispatcher.off(earlier)
 
     def off(self, handler: Callable[..., object]) -> None:
         """Remove a handler that `on_message`, `on_new_message` or `on` registered, from all that it was registered for.

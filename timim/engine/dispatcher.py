@@ -23,7 +23,7 @@ from ..events import ClientEvent, HandlerFailed, is_for_single_handlers
 from ..ids import ConversationKey
 from ..message import Message
 from ..util.displayed import Displayed
-from ..util.interactive import cell_context, is_rerun
+from ..util.interactive import cell_context
 from .handler_calls import current_handler, enter_handler, wait_for_handlers
 from .handler_slots import CONCURRENCY, HandlerSlots
 
@@ -160,37 +160,27 @@ class Dispatcher:
 
     def on_new_message(self, handler: ListHandler) -> None:
         """Add a handler of lists of messages; adding it again changes nothing, so that it gets each list once."""
-        self._remove_rerun(handler)
         if handler not in self._list_handlers:
             self._list_handlers.append(handler)
 
     def on_message(self, handler: MessageHandler) -> None:
         """Add a handler of single messages; adding it again changes nothing, so that it gets each message once."""
-        self._remove_rerun(handler)
         if handler not in self._message_handlers:
             self._message_handlers.append(handler)
 
     def on(self, event: type[EventT], handler: EventHandler[EventT]) -> None:
         """Add a handler of an event class; adding it again changes nothing."""
-        self._remove_rerun(handler)
         handlers = self._event_handlers.setdefault(event, [])
         if handler not in handlers:
             handlers.append(handler)
 
     def off(self, handler: Callable[..., object]) -> bool:
         """Remove a handler from everything that it was added to, and return False if it was added to nothing."""
-        with_it = [handlers for handlers in self._handlers() if handler in handlers]
+        lists: list[list[Any]] = [self._list_handlers, self._message_handlers, *self._event_handlers.values()]
+        with_it = [handlers for handlers in lists if handler in handlers]
         for handlers in with_it:
             handlers.remove(handler)
         return bool(with_it)
-
-    def _handlers(self) -> list[list[Any]]:
-        return [self._list_handlers, self._message_handlers, *self._event_handlers.values()]
-
-    def _remove_rerun(self, handler: Callable[..., object]) -> None:
-        """Remove the handlers that an earlier run of the notebook cell of `handler` has added."""
-        for handlers in self._handlers():
-            handlers[:] = [earlier for earlier in handlers if not is_rerun(handler, earlier)]
 
     def deliver_messages(self, messages: Sequence[Message]) -> None:
         """Deliver messages of one conversation that the local store reported as new, in order."""

@@ -23,11 +23,12 @@ from ..elems import (
     UnknownElem,
     VideoElem,
 )
+from ..message import Message
 from ..message_repr import kind_of
 from .markup import Html, card, data_url, escaped, joined, name_of, soft, text_block, time_of
 from .previews import MERGER_DEPTH, PREVIEWS, Source, content_kind, merged_messages, sources_of
 
-__all__ = ["Room", "elem_html", "elems_html", "merged_html"]
+__all__ = ["Room", "elem_html", "elems_html", "merged_html", "sender_html"]
 
 EMBEDDED_BYTES: Final = 5_000_000  # of pictures, sounds and videos in one output
 ELEMS_LIMIT: Final = 20  # of a message
@@ -144,9 +145,15 @@ def _merger(elem: MergerElem, room: Room, depth: int) -> Html:
 
 def merged_html(message: MergedMessage, room: Room, depth: int) -> Html:
     """Return a message of a merger."""
-    by = joined(name_of(message.sender), time_of(message.timestamp), by=" · ")
+    profile = message.sender_profile if isinstance(message, Message) else None
+    by = joined(sender_html(message.sender, profile.nickname if profile else ""), time_of(message.timestamp), by=" · ")
     content = elems_html(message.elems, room, depth)
     return Html(f'<div class="t-row"><div class="t-by">{by}</div><div class="t-bubble">{content}</div></div>')
+
+
+def sender_html(user: str, name: str) -> Html:
+    """Return the name of a user with the id in brackets, or only the id."""
+    return name_of(user) if not name or name == user else joined(name_of(name), f"({name_of(user)})", by=" ")
 
 
 def _embedded(source: Source | None, kind: str, room: Room) -> Html:

@@ -10,7 +10,7 @@ from ..ids import ConversationKey, ConversationType
 from ..message import ALL, Message, MessageStatus, QuotedMessage
 from ..protocol.coverage import Interval
 from ..search import SearchResult
-from .elems import Room, elems_html
+from .elems import Room, elems_html, sender_html
 from .markup import Html, escaped, joined, name_of, soft, tags, text_block, time_of, title
 from .previews import MESSAGES_LIMIT
 
@@ -118,11 +118,10 @@ def short_text(message: Message | None) -> Html:
 
 
 def _sender(message: Message) -> Html:
-    """Return the name card, the nickname or the id of the sender; an id that is not shown follows in brackets."""
+    """Return the name card, the nickname or the id of the sender."""
     card = message.sender_member.name_card if message.sender_member else ""
     name = card or (message.sender_profile.nickname if message.sender_profile else "")
-    user = message.sender or "me"
-    return name_of(user) if not name or name == user else joined(name_of(name), f"({name_of(user)})", by=" ")
+    return sender_html(message.sender or "me", name)
 
 
 def _quote(quote: QuotedMessage | None) -> Html:

@@ -31,7 +31,7 @@ __all__ = [
     "Previews",
     "Source",
     "content_kind",
-    "load_previews",
+    "load_all",
     "merged_messages",
     "sources_in",
     "sources_of",
@@ -156,16 +156,8 @@ PREVIEWS: Final = Previews()
 """The previews of this process."""
 
 
-async def load_previews(*shown: object) -> None:
-    """Fetch the pictures, voice messages and short videos of objects that a later cell shows.
-
-    A notebook fetches them by itself after it has shown an object, and shows the object again. A notebook that is executed
-    without a person, as by nbclient, may have ended then: call this function in an earlier line, `await load_previews(page)`.
-    Content that cannot be fetched is named in the output; no error is raised. Cancelling keeps the content that was fetched.
-
-    Args:
-        shown: Messages, pages, results and conversations.
-    """
+async def load_all(*shown: object) -> None:
+    """Fetch the content of objects that a notebook shows, mergers layer by layer."""
     for _ in range(MERGER_DEPTH):  # the content of a merger names further content
         await PREVIEWS.load(sources_in(*shown))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Any, Final
 
-__all__ = ["cell_context", "in_notebook", "ipython", "is_rerun"]
+__all__ = ["CellFunctions", "cell_context", "in_notebook", "ipython", "is_rerun"]
 
 # The variables in which a kernel keeps the cell that a task belongs to. Without them, output goes to the last cell.
 _OF_A_CELL: Final = frozenset({"parent_header", "shell_parent", "shell_parent_ident"})
@@ -32,6 +32,22 @@ def is_rerun(new: Callable[..., object], earlier: Callable[..., object]) -> bool
         return False
     names = [(one.__module__, one.__qualname__) for one in (new, earlier) if inspect.isfunction(one)]
     return len(names) == 2 and names[0] == names[1] and names[0][0] == "__main__" and "<" not in names[0][1]
+
+
+class CellFunctions:
+    """Functions of cells that were registered somewhere, by their names, so that a cell that runs again can replace its own."""
+
+    def __init__(self) -> None:
+        self._functions: dict[str, Callable[..., object]] = {}
+
+    def replaced_by(self, new: Callable[..., object]) -> Callable[..., object] | None:
+        """Remember a function, and return the one that an earlier run of its cell has registered; None if there is none."""
+        if ipython() is None or not inspect.isfunction(new):
+            return None
+        earlier = self._functions.get(new.__qualname__)
+        if new.__module__ == "__main__":
+            self._functions[new.__qualname__] = new
+        return earlier if earlier is not None and is_rerun(new, earlier) else None
 
 
 def cell_context() -> Context | None:

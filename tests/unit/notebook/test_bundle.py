@@ -40,8 +40,9 @@ from timim import (
 )
 from timim.elems import AnyElem
 from timim.message_types import MessageState, embed_quote
+from timim.notebook import load_previews
 from timim.notebook.bundle import mimebundle
-from timim.notebook.previews import PREVIEWS, load_previews
+from timim.notebook.previews import PREVIEWS
 
 MEDIA = Path(__file__).resolve().parents[3] / "examples" / "media"
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'></div></style>\u202e&amp;"
