@@ -23,7 +23,7 @@ def ipython() -> Any:
 
 def in_notebook() -> bool:
     """Return True in a Jupyter kernel, False in a terminal and in a plain program."""
-    return type(ipython()).__name__ == "ZMQInteractiveShell"
+    return any(kind.__name__ == "ZMQInteractiveShell" for kind in type(ipython()).__mro__)  # hosted notebooks have subclasses
 
 
 def is_rerun(new: Callable[..., object], earlier: Callable[..., object]) -> bool:

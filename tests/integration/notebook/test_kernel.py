@@ -151,7 +151,7 @@ async def test_an_interrupted_download_leaves_no_file_and_a_client_that_works(
     shared_server: RunningServer, kernel: Kernel, tmp_path: Path
 ) -> None:
     async with shared_server.client("carol") as carol:
-        sent = await carol.c2c("alice").send(FileElem(data=bytes(20_000_000), filename="big.bin"))
+        sent = await carol.c2c("alice").send(FileElem(data=bytes(4_000_000), filename="big.bin"))
     assert (await kernel.run(login(shared_server, tmp_path / "store"))).traceback == []
     folder = tmp_path / "downloads"
     folder.mkdir()
@@ -160,7 +160,7 @@ import time
 elem = (await alice.c2c("carol").get_messages(1))[0][0]
 def slow(done, total):
     print("downloading")
-    time.sleep(0.01)
+    time.sleep(0.3)
 await elem.download({str(folder / "big.bin")!r}, progress=slow)
 """
     stopped = await kernel.run(cell, interrupt_at="downloading")
