@@ -42,7 +42,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "elem_base": frozenset({"errors", "ids", "util"}),
     "elems": frozenset({"errors", "ids", "util", "elem_base"}),
     "message_types": frozenset({"errors", "ids", "util", "elem_base"}),
-    "message": frozenset({"errors", "util", "elem_base", "elems", "message_types"}),
+    "quotes": frozenset({"errors"}),
+    "message": frozenset({"errors", "util", "elem_base", "elems", "message_types", "quotes"}),
     "sqlite": frozenset({"util", "errors"}),
     "protocol": _VALUES | {"util"},  # of util only the checks of arguments, see PURE_UTIL
     "media_tools": frozenset({"errors", "elem_base", "elems"}),
@@ -62,9 +63,12 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "group_types": _PROTOCOL,
     "member_list": _PROTOCOL | {"transport", "group_types"},
     "groups": _PUBLIC | {"conversation", "group_types", "member_list"},
-    "client": _PUBLIC | {"bots", "conversation", "conversation_list", "groups", "friends", "profiles", "usersig"},
+    "dead_letters": _PUBLIC,
+    "client": _PUBLIC
+    | {"dead_letters", "bots", "conversation", "conversation_list", "groups", "friends", "profiles", "usersig"},
     "__init__": _PUBLIC
-    | {"bots", "client", "conversation", "conversation_list", "group_types", "groups", "friends", "profiles", "usersig"},
+    | {"bots", "client", "conversation", "conversation_list", "dead_letters", "group_types", "groups", "friends"}
+    | {"profiles", "usersig"},
     "server.__init__": frozenset({"server.app", "server.settings"}),
     "testing": frozenset({"*"}),
     "loadtest": frozenset({"*"}),
