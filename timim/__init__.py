@@ -10,6 +10,7 @@ from .bots.routing import Router
 from .client import Client, ClientOptions, run
 from .conversation import Conversation
 from .conversation_list import ConversationList
+from .dead_letters import DeadLetter, DeadLetters
 from .elem_base import GroupNoticeType, GroupTipType, RelationType
 from .elems import (
     AnyElem,
@@ -33,7 +34,7 @@ from .elems import (
     UnknownElem,
     VideoElem,
 )
-from .engine.dispatcher import EventStream
+from .engine.listeners import EventStream
 from .errors import (
     AlreadyMember,
     AlreadyRecalled,
@@ -96,6 +97,7 @@ from .events import (
     HandlerFailed,
     HistoryReset,
     KickedOut,
+    MessageDeadLettered,
     MessageEdited,
     MessageFailed,
     MessageRecalled,
@@ -153,6 +155,8 @@ __all__ = [
     "ConversationType",
     "Coverage",
     "CustomElem",
+    "DeadLetter",
+    "DeadLetters",
     "DownloadFailed",
     "Elem",
     "ElemLimitError",
@@ -203,6 +207,7 @@ __all__ = [
     "MergedMessage",
     "MergerElem",
     "Message",
+    "MessageDeadLettered",
     "MessageEdited",
     "MessageFailed",
     "MessageRecalled",

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from ssl import SSLContext
-from typing import Literal, Self, TypedDict, Unpack
+from typing import Self, Unpack
 
 from .bots.routing import Router
 from .conversation import Conversation, ConversationRegistry
 from .conversation_list import ConversationList
+from .dead_letters import DeadLetters
 from .engine.client_handlers import ClientHandlers
-from .engine.config import ClientConfig, account_folder
+from .engine.config import MAX_ATTEMPTS, ClientConfig, ClientOptions, Platform, account_folder
 from .engine.engine import Engine
 from .engine.handler_slots import CONCURRENCY
 from .engine.running import run_until_signal
@@ -32,24 +33,6 @@ from .util.arguments import ByteCount, FilePath, Number, Seconds, Text, Timestam
 from .util.read_only import assigned_once
 
 __all__ = ["Client", "ClientOptions", "Platform", "run"]
-
-Platform = Literal["desktop", "mobile", "pad", "web", "other"]
-
-
-class ClientOptions(TypedDict, total=False):
-    """Arguments of Client that do not name the server and the account."""
-
-    data_dir: str | Path | None
-    recent_contacts: bool
-    resend: bool
-    timeout: float
-    reconnect_limit: float
-    platform: Platform
-    media_cache_bytes: int
-    concurrency: int
-    proxy: ProxySetting
-    ssl: SSLContext | None
-    now: Callable[[], float]
 
 
 @assigned_once("make another Client for another account", unread="use await client.mark_all_read()")
@@ -76,6 +59,8 @@ class Client(ClientHandlers):
         media_cache_bytes: Size of a cache of downloaded content in `data_dir`; the least recently used content is removed
             first. 0 downloads the content at each call (Tencent IM SDK guide, 接收图片消息).
         concurrency: Limit of the conversations whose handlers run at the same time; further ones wait.
+        max_attempts: Number of times that the handlers of `on_message` are called for a message that they do not handle: they
+            raise, are cancelled, or the program ends. The message becomes a dead letter then. 1 calls them once at most.
         proxy: URL of a proxy for the connection and for media: `http://host:port`, `https://…`, `socks5://…` or `socks5h://…`
             (SOCKS needs `timim[socks]`), with `user:password@` before the host if needed. None connects directly. True uses
             the proxy of the environment (WSS_PROXY, SOCKS_PROXY, HTTPS_PROXY, NO_PROXY, …), but none for loopback addresses.
@@ -103,12 +88,15 @@ class Client(ClientHandlers):
         platform: Platform = "other",
         media_cache_bytes: ByteCount = 0,
         concurrency: Number = CONCURRENCY,
+        max_attempts: Number = MAX_ATTEMPTS,
         proxy: ProxySetting = True,
         ssl: SSLContext | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.user_id: str = user_id
-        limits = {"timeout": timeout, "reconnect_limit": reconnect_limit, "concurrency": concurrency}
+        limits = {"timeout": timeout, "reconnect_limit": reconnect_limit, "concurrency": concurrency} | {
+            "max_attempts": max_attempts
+        }
         for name, limit in limits.items():
             if limit <= 0:
                 raise InvalidArgument(f"{name}: must be more than 0, not {limit}")
@@ -126,12 +114,14 @@ class Client(ClientHandlers):
                 reconnect_limit_s=reconnect_limit,
                 media_cache_bytes=media_cache_bytes,
                 concurrency=concurrency,
+                max_attempts=max_attempts,
                 network=checked_network(url, proxy, ssl),
                 now=now,
             )
         )
         super().__init__(engine)
         connection = engine.connection
+        self.dead_letters: DeadLetters = DeadLetters(engine)
         self._registry = ConversationRegistry(self._engine)
         self.conversations: ConversationList = ConversationList(self._engine.conversations, self._registry)
         self.groups: Groups = Groups(connection, self._registry)

@@ -130,6 +130,7 @@ class Conversation(ConversationHistory):
             ConnectionFailed: Uploads were cut several times in a row; the message has status FAILED.
             NotLoggedIn: The client is not open, or logs out during the call; a logout leaves the message queued.
             MessageWithdrawn: The message was deleted on this device before it was sent.
+            NetworkError: In a handler: the server has the message of an earlier attempt, which cannot be fetched now.
             StorageError: The local store failed; the message is not sent.
         """
         message = self._message(parts)
@@ -137,7 +138,7 @@ class Conversation(ConversationHistory):
         if priority is not Priority.NORMAL:
             self._only(ConversationType.GROUP, "priority= is for groups")
         message._priority = priority
-        sending = self._opened().outbox.send(self.key, message, progress=progress, push=push)
+        sending = self._opened().sends.send(self.key, message, progress=progress, push=push)
         if timeout is None:
             sent = await sending
         else:
@@ -316,7 +317,7 @@ class Conversation(ConversationHistory):
             InvalidArgument: The client belongs to another event loop.
             RequestTimeout: By the future, after `timeout` seconds without such a message.
         """
-        return self._opened().dispatcher.wait_for(self.key, predicate, timeout=timeout)
+        return self._opened().dispatcher.listeners.wait_for(self.key, predicate, timeout=timeout)
 
     @asynccontextmanager
     async def expect(

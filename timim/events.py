@@ -27,6 +27,7 @@ __all__ = [
     "HandlerFailed",
     "HistoryReset",
     "KickedOut",
+    "MessageDeadLettered",
     "MessageEdited",
     "MessageFailed",
     "MessageRecalled",
@@ -143,6 +144,18 @@ class HandlerFailed(ClientEvent):
     handler: Callable[..., object]
     argument: list[Message] | Message | ClientEvent
     error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDeadLettered(ClientEvent):
+    """End of the attempts at a message: its handlers failed, or ended the program, `max_attempts` times.
+
+    `client.dead_letters` has the message until it is retried or dropped. `error` is the text of the last error.
+    """
+
+    message: Message
+    attempts: int
+    error: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,14 +22,12 @@ from .message_types import (
     MessageVerbs,
     OfflinePush,
     Priority,
-    QuotedMessage,
     Reader,
     SenderMember,
     SenderProfile,
     check_forwardable,
-    embed_quote,
-    parse_quote,
 )
+from .quotes import QuotedMessage, embed_quote, parse_quote
 from .util.arguments import Int64, LocalData, Text, checked, text_fault
 from .util.msg_ids import MSG_IDS
 from .util.read_only import refusing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -32,16 +31,12 @@ __all__ = [
     "MessageVerbs",
     "OfflinePush",
     "Priority",
-    "QuotedMessage",
     "Reader",
     "SenderMember",
     "SenderProfile",
     "check_forwardable",
-    "embed_quote",
-    "parse_quote",
 ]
 
-ABSTRACT_LIMIT = 100  # characters of a quoted message
 M = TypeVar("M")  # Message; its module imports this one
 
 
@@ -187,10 +182,10 @@ class MessageFields(Displayed):
 
     # fmt: off
     __slots__ = (
-        "_cloud_custom_data", "_custom_data", "_custom_int", "_excluded_from_last_message", "_excluded_from_unread",
-        "_is_read", "_is_self", "_key", "_local_id", "_mentions", "_msg_id", "_owner", "_priority", "_read_by_peer",
-        "_read_receipt_count", "_receipt_requested", "_sender", "_sender_member", "_sender_profile", "_seq", "_state",
-        "_status", "_timestamp", "_unread_receipt_count",
+        "_attempt", "_cloud_custom_data", "_custom_data", "_custom_int", "_excluded_from_last_message",
+        "_excluded_from_unread", "_is_read", "_is_self", "_key", "_local_id", "_mentions", "_msg_id", "_owner", "_priority",
+        "_read_by_peer", "_read_receipt_count", "_receipt_requested", "_redelivered", "_replayed", "_sender",
+        "_sender_member", "_sender_profile", "_seq", "_state", "_status", "_timestamp", "_unread_receipt_count",
     )
     # fmt: on
 
@@ -219,6 +214,9 @@ class MessageFields(Displayed):
         self._read_by_peer: bool = False
         self._read_receipt_count: int = 0
         self._unread_receipt_count: int = 0
+        self._attempt: int = 1
+        self._redelivered: bool = False
+        self._replayed: bool = False
 
     @property
     def key(self) -> ConversationKey | None:
@@ -326,6 +324,21 @@ class MessageFields(Displayed):
         return self._unread_receipt_count
 
     @property
+    def attempt(self) -> int:
+        """The number of the attempt of `client.on_message` handlers at this message, from 1 up to `max_attempts`."""
+        return self._attempt
+
+    @property
+    def redelivered(self) -> bool:
+        """True if a handler may have had the message before: it raised, was cancelled, or the program ended."""
+        return self._redelivered
+
+    @property
+    def replayed(self) -> bool:
+        """True if `send()` in a repeated handler returned this message of the earlier attempt and sent nothing."""
+        return self._replayed
+
+    @property
     def cloud_custom_data(self) -> str:
         """The text for the receivers, which the server stores with the message. It can be assigned until `send()`."""
         return self._cloud_custom_data
@@ -357,54 +370,3 @@ def check_forwardable(message: MessageFields) -> None:
         raise InvalidArgument("a recalled message has no content and cannot be forwarded")
     if message.status not in (MessageStatus.SUCCEEDED, MessageStatus.DELETED):
         raise InvalidArgument("a message cannot be forwarded before it was sent")
-
-
-@dataclass(frozen=True, slots=True)
-class QuotedMessage(Displayed):
-    """Quoted message at the time of the reply; `seq` is its number in the conversation."""
-
-    seq: int
-    msg_id: str
-    sender: str
-    abstract: str
-    timestamp: int = 0
-
-
-def embed_quote(quote: QuotedMessage, cloud_custom_data: str) -> str:
-    """Return `cloud_custom_data` with the quoted message added.
-
-    Raises:
-        InvalidArgument: `cloud_custom_data` is neither empty nor a JSON object.
-    """
-    try:
-        fields: object = json.loads(cloud_custom_data) if cloud_custom_data else {}
-    except ValueError:
-        fields = None
-    if not isinstance(fields, dict):
-        raise InvalidArgument("a reply's cloud_custom_data must be a JSON object: the quoted message goes into it")
-    fields["messageReply"] = {
-        "messageID": quote.msg_id,
-        "messageSequence": quote.seq,
-        "messageAbstract": quote.abstract[:ABSTRACT_LIMIT],
-        "messageSender": quote.sender,
-        "messageTime": quote.timestamp,
-        "version": 1,
-    }
-    return json.dumps(fields, ensure_ascii=False)
-
-
-def parse_quote(cloud_custom_data: str) -> QuotedMessage | None:
-    """Return the quoted message in `cloud_custom_data`; None for a missing or malformed one."""
-    if "messageReply" not in cloud_custom_data:
-        return None
-    try:
-        reply = json.loads(cloud_custom_data)["messageReply"]
-        return QuotedMessage(
-            int(reply.get("messageSequence") or 0),
-            str(reply.get("messageID", "")),
-            str(reply.get("messageSender", "")),
-            str(reply.get("messageAbstract", "")),
-            int(reply.get("messageTime") or 0),
-        )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None

@@ -12,6 +12,7 @@ from typing import Self
 from .errors import NotLoggedIn
 from .local_store.conversations import ConversationTable
 from .local_store.file import StoreFile
+from .local_store.handling import HandlingRow, HandlingTable
 from .local_store.message_actions import IncomingAction
 from .local_store.messages import ANY_SEQ, MessageTable
 from .local_store.meta import MetaTable
@@ -42,6 +43,7 @@ __all__ = [
     "AckResult",
     "ConversationFlags",
     "ConversationRow",
+    "HandlingRow",
     "IncomingAction",
     "IngestBatch",
     "IngestResult",
@@ -67,6 +69,7 @@ class LocalStore:
     Attributes:
         messages: The messages.
         conversations: The conversations, with their history coverage.
+        handling: The messages that no handler has finished yet, and dead letters.
         changes: Changes of conversations that the server has not accepted yet.
         meta: Named values, and the epoch of the server.
     """
@@ -81,6 +84,7 @@ class LocalStore:
         self._file = StoreFile(path)
         self.messages: MessageTable = MessageTable(self._file, binder or PlainBinder())
         self.conversations: ConversationTable = ConversationTable(self._file)
+        self.handling: HandlingTable = HandlingTable(self._file)
         self.changes: PendingChangeTable = PendingChangeTable(self._file)
         self.meta: MetaTable = MetaTable(self._file)
 

@@ -53,6 +53,7 @@ def instances() -> dict[str, object]:
         "Group": ann.groups.of("team"),
         "Groups": ann.groups,
         "Friends": ann.friends,
+        "DeadLetters": ann.dead_letters,
         "Profiles": ann.profiles,
         "OwnProfile": ann.profile,
         "SearchResult": timim.SearchResult([], find=lambda text: [], gaps={}, next=None, requests=0),

@@ -43,7 +43,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "elems": frozenset({"errors", "ids", "util", "elem_base"}),
     "message_types": frozenset({"errors", "ids", "util", "elem_base"}),
     "message_repr": frozenset({"ids", "elem_base", "elems", "message_types"}),
-    "message": frozenset({"errors", "util", "elem_base", "elems", "message_types", "message_repr"}),
+    "quotes": frozenset({"errors", "util"}),
+    "message": frozenset({"errors", "util", "elem_base", "elems", "message_types", "message_repr", "quotes"}),
     "dataframes": frozenset({"errors", "message", "message_repr"}),
     "sqlite": frozenset({"util", "errors"}),
     "protocol": _VALUES | {"util"},  # of util only the checks of arguments, see PURE_UTIL
@@ -65,10 +66,12 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "group_types": _PROTOCOL | {"util"},
     "member_list": _PROTOCOL | {"util", "transport", "group_types"},
     "groups": _PUBLIC | {"conversation", "group_types", "member_list"},
-    "client": _PUBLIC | {"bots", "conversation", "conversation_list", "groups", "friends", "profiles", "usersig"},
+    "dead_letters": _PUBLIC,
+    "client": _PUBLIC
+    | {"dead_letters", "bots", "conversation", "conversation_list", "groups", "friends", "profiles", "usersig"},
     "__init__": _PUBLIC
-    | {"bots", "client", "conversation", "conversation_list", "group_types", "groups", "friends", "profiles", "usersig"}
-    | {"notebook"},
+    | {"bots", "client", "conversation", "conversation_list", "dead_letters", "group_types", "groups", "friends"}
+    | {"notebook", "profiles", "usersig"},
     "server.__init__": frozenset({"server.app", "server.settings"}),
     "testing": frozenset({"*"}),
     "loadtest": frozenset({"*"}),

@@ -15,7 +15,7 @@ import timim
 from tests.meta.test_arguments_checked import instances
 from timim import ConversationKey, ConversationType, GroupTipType, Message, TimimError
 from timim.bots.filters import F
-from timim.engine.dispatcher import Dispatcher
+from timim.engine.listeners import Listeners
 from timim.progress import ProgressBar
 
 SECRET = "the text of a message"
@@ -58,7 +58,7 @@ def objects() -> dict[str, object]:
         "Page": timim.Page([], complete=True, interval=None, source="local", requests=0),
         "ConversationList": found["Client"].conversations,  # type: ignore[attr-defined]
         "MemberList": found["Group"].members(),  # type: ignore[attr-defined]
-        "EventStream": Dispatcher().open_stream(Message),
+        "EventStream": Listeners().open_stream(Message),
         "ProgressBar": ProgressBar("x"),
         "Coverage": timim.Coverage(),
         "Filter": F.is_group,

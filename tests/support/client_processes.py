@@ -21,13 +21,17 @@ from typing import Any, Literal
 
 from tests.support.paths import ROOT
 from timim import Client, Message, TimimError, sign_user
+from timim.engine.delivery import Delivery
+from timim.engine.dispatcher import Dispatcher
 from timim.engine.ingest import Ingest
 from timim.engine.outbox import Outbox
 from timim.ids import MsgId
 from timim.storage import IngestResult, LastPosition, UnreadCounts
 from timim.testing import LocalServer, RunningServer
+from timim.util import failpoints
+from timim.util.msg_ids import MSG_IDS
 
-Role = Literal["receive", "send"]
+Role = Literal["receive", "send", "answer"]
 WAIT_S = 120
 TIMEOUT_S = 1.0
 
@@ -67,16 +71,21 @@ class Clients:
         return client
 
     async def listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = 0
         try:
             while line := await reader.readline():
                 number, *said = json.loads(line)
-                async with self._more:
-                    self._said[number].append(said)
-                    self._more.notify_all()
+                await self._add(number, said)
         except ConnectionError:
             pass  # the client was killed
         finally:
             writer.close()
+        await self._add(number, ["dead"])
+
+    async def _add(self, number: int, said: list[Any]) -> None:
+        async with self._more:
+            self._said.setdefault(number, []).append(said)
+            self._more.notify_all()
 
     async def kill_all(self) -> None:
         for number in list(self._pids):
@@ -191,14 +200,35 @@ def deliver_early() -> None:
     Ingest.ingest = early  # type: ignore[method-assign]
 
 
+def forget_numbers() -> None:
+    """Install a mutant that gives each answer of a handler a new msg_id."""
+    Delivery.next_msg_id = lambda self, key: MSG_IDS.new(self.message.timestamp)  # type: ignore[method-assign]
+
+
+def handle_early() -> None:
+    """Install a mutant that records a message as handled before its handler is called."""
+    attempt = Dispatcher._attempt
+
+    async def early(self: Dispatcher, lane: Any, message: Message, handlers: Any) -> None:
+        self._record.set_handled(message)
+        await self._record.flush()
+        await attempt(self, lane, message, handlers)
+
+    Dispatcher._attempt = early  # type: ignore[method-assign]
+
+
+MUTANTS = {
+    "renames": rename_resends,
+    "throws early": deliver_early,
+    "forgets numbers": forget_numbers,
+    "handles early": handle_early,
+}
 _named: set[str] = set()
 
 
 async def run_client(order: dict[str, Any]) -> None:
-    if order.get("mutant") == "renames":
-        rename_resends()
-    elif order.get("mutant") == "throws early":
-        deliver_early()
+    if mutant := order.get("mutant"):
+        MUTANTS[mutant]()
     _, writer = await asyncio.open_unix_connection(order["socket"])
     speaker = Reporter(order, writer)
     speaker.say("started", os.getpid())
@@ -210,7 +240,13 @@ async def run_client(order: dict[str, Any]) -> None:
         data_dir=order["folder"],
         timeout=TIMEOUT_S,
         reconnect_limit=TIMEOUT_S,
+        max_attempts=order.get("max_attempts", 3),
     )
+
+    if order["role"] == "answer":
+        answer_twice(client, speaker)
+        os.environ[failpoints.VARIABLE] = order.get("failpoint", "")
+        failpoints.arm()
 
     @client.on_new_message
     def tell(messages: list[Message]) -> None:
@@ -227,6 +263,20 @@ async def run_client(order: dict[str, Any]) -> None:
     if order["role"] == "send":
         await send_all(client, speaker, order)
     await asyncio.Event().wait()
+
+
+def answer_twice(client: Client, speaker: Reporter) -> None:
+    """Answer each message twice, the second time in a block that is executed once, with another text in each run."""
+
+    @client.on_message
+    async def answer(message: Message) -> None:
+        first = await message.reply(f"first {message.text} by {os.getpid()}")
+        async with client.once(f"{message.sender} {message.text}") as new:
+            speaker.say("once", message.sender, message.text, new)
+        second = await message.conversation.send(f"second {message.text} by {os.getpid()}")
+        speaker.say("answered", message.sender, message.text, message.redelivered, message.attempt)
+        if (first.replayed or second.replayed) and not message.redelivered:
+            speaker.say("wrong", "an answer to a message that was not redelivered was replayed")
 
 
 async def send_all(client: Client, speaker: Reporter, order: dict[str, Any]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar, overload
 
 from pydantic import AfterValidator
@@ -11,14 +12,16 @@ from pydantic import AfterValidator
 from ..errors import InvalidArgument
 from ..events import ClientEvent
 from ..message import Message
-from ..util.arguments import Seconds, checked
+from ..util.arguments import Seconds, Text, checked
 from ..util.displayed import Displayed
 from ..util.interactive import CellFunctions
-from .dispatcher import EventDecorator, EventStream, HandlerResult
+from .dispatcher import EventDecorator, HandlerResult
 from .engine import Engine
+from .listeners import EventStream
 
 __all__ = ["ClientHandlers"]
 
+KEY_LIMIT_BYTES = 200  # of `once`
 MessagesHandler = TypeVar("MessagesHandler", bound=Callable[[list[Message]], Awaitable[None] | None])
 OneMessageHandler = TypeVar("OneMessageHandler", bound=Callable[[Message], Awaitable[object] | None])
 E1 = TypeVar("E1", bound=ClientEvent)
@@ -67,7 +70,15 @@ class ClientHandlers(Displayed):
         The handler gets the messages that other users wrote: none of this account, which would let a bot answer itself, no
         notices of the server, which are events, and no recalled ones. `on_new_message` gets all of them. In a conversation, the
         next message waits until the handler has returned; up to `concurrency` conversations are handled at the same time. When
-        10,000 messages wait, the client stops receiving until there is room. Errors are handled as in `on_new_message`.
+        10,000 messages wait, the client stops receiving until there is room.
+
+        A message counts as handled when all handlers of it have returned. A handler that raises is reported as HandlerFailed
+        and called again after 0.5 s, 1 s, …; a message that was not handled before a logout, a crash or a restart is delivered
+        again at the next login, before newer ones of its conversation. `message.redelivered` is True then, and after
+        `max_attempts` the message is in `client.dead_letters`. Messages that a handler sends before it returns are stored once
+        for each handled message, however often the handler runs: the n-th `send()` to a conversation returns the message of
+        the earlier attempt, with `replayed` True. Use `once` for other effects. Online messages are not delivered again after
+        a restart, and messages that arrive while no handler is registered count as handled.
 
         `client.on_message(router.feed)` connects a Router.
         """
@@ -127,6 +138,24 @@ class ClientHandlers(Displayed):
         if not self._engine.dispatcher.off(handler):
             raise InvalidArgument(f"handler: {getattr(handler, '__qualname__', handler)!r} is not registered with this client")
 
+    @asynccontextmanager
+    async def once(self, key: Text) -> AsyncIterator[bool]:
+        """Run a block once for a key, also across restarts: `async with client.once("invoice-17") as first: if first: …`.
+
+        The target of `as` is True the first time. The key is stored when the block ends without an error; after an error, a
+        cancellation or a crash the next block of the key is a first one again. Of several tasks with one key, one runs at a
+        time. The local store keeps the keys, about 100 bytes each, so that each device has its own.
+
+        Raises:
+            InvalidArgument: The key is empty or over 200 bytes, or this task is already in a block of the same key.
+            NotLoggedIn: The client is not open.
+            StorageError: The local store failed; the key is not stored.
+        """
+        if not key or len(key.encode()) > KEY_LIMIT_BYTES:
+            raise InvalidArgument(f"key: must be 1 to {KEY_LIMIT_BYTES} bytes of UTF-8, not {len(key.encode())}")
+        async with self._engine.once.block(key) as first:
+            yield first
+
     def wait_for(self, predicate: Callable[[Message], bool], *, timeout: Seconds | None = None) -> asyncio.Future[Message]:
         """Return a future of the next new message, in any conversation, that satisfies `predicate`.
 
@@ -137,7 +166,7 @@ class ClientHandlers(Displayed):
             RequestTimeout: By the future, after `timeout` seconds without such a message.
             NotLoggedIn: By the future, when the client logs out.
         """
-        return self._engine.dispatcher.wait_for(None, predicate, timeout=timeout)
+        return self._engine.dispatcher.listeners.wait_for(None, predicate, timeout=timeout)
 
     @overload
     def events(self) -> EventStream[ClientEvent | Message]: ...
@@ -158,4 +187,4 @@ class ClientHandlers(Displayed):
         Raises:
             StreamOverflow: By the iteration, when more than 10,000 items wait; open a new stream and query the history.
         """
-        return self._engine.dispatcher.open_stream(*kinds or (ClientEvent, Message))
+        return self._engine.dispatcher.listeners.open_stream(*kinds or (ClientEvent, Message))

@@ -6,9 +6,33 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from ssl import SSLContext
+from typing import Literal, TypedDict
 
-from ..transport.network import DIRECT, NetworkOptions
+from ..transport.network import DIRECT, NetworkOptions, ProxySetting
 from .handler_slots import CONCURRENCY
+
+MAX_ATTEMPTS = 3  # of the handlers of one message
+
+
+Platform = Literal["desktop", "mobile", "pad", "web", "other"]
+
+
+class ClientOptions(TypedDict, total=False):
+    """Arguments of Client that do not name the server and the account."""
+
+    data_dir: str | Path | None
+    recent_contacts: bool
+    resend: bool
+    timeout: float
+    reconnect_limit: float
+    platform: Platform
+    media_cache_bytes: int
+    concurrency: int
+    max_attempts: int
+    proxy: ProxySetting
+    ssl: SSLContext | None
+    now: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +51,7 @@ class ClientConfig:
     reconnect_limit_s: float = 30.0
     media_cache_bytes: int = 0
     concurrency: int = CONCURRENCY
+    max_attempts: int = MAX_ATTEMPTS
     network: NetworkOptions = DIRECT
     now: Callable[[], float] = time.time
 

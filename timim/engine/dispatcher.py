@@ -4,6 +4,9 @@ Each conversation has a lane: its messages are delivered in order, as lists to t
 handlers of single messages. Lanes run concurrently, within a limit. An exception of a handler is logged and reported as
 HandlerFailed, and does not stop the delivery. A slow handler delays only its own conversation. When WAITING_LIMIT messages
 wait or are being handled, the inbox stops storing messages and fetches them later by their seqs.
+
+A message counts as handled when the handlers of single messages have returned. After an error they are called again, up to
+`max_attempts` times; a message that an earlier run did not handle is delivered again, before all later ones.
 """
 
 from __future__ import annotations
@@ -16,16 +19,18 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from ..errors import NotLoggedIn, RequestTimeout, StreamOverflow
-from ..events import ClientEvent, HandlerFailed, is_for_single_handlers
+from ..errors import StorageError
+from ..events import ClientEvent, HandlerFailed, MessageDeadLettered, is_for_single_handlers
 from ..ids import ConversationKey
 from ..message import Message
-from ..util.displayed import Displayed
 from ..util.interactive import cell_context
-from .handler_calls import current_handler, enter_handler, wait_for_handlers
+from .delivery import Delivery
+from .handler_calls import cancel_handlers, current_handler, enter_handler, wait_for_handlers
 from .handler_slots import CONCURRENCY, HandlerSlots
+from .handling_record import HandlingRecord
+from .listeners import Listeners
 
 log = logging.getLogger(__name__)
 EventT = TypeVar("EventT", bound=ClientEvent)
@@ -38,7 +43,8 @@ Argument = list[Message] | Message | ClientEvent  # of a handler
 EventHandler = Callable[[EventT], Awaitable[None] | None]
 LIST_LIMIT = 500  # messages in one call of a handler
 WAITING_LIMIT = 10_000  # messages that wait for handlers or are being handled; above the limit the inbox keeps only seqs
-STREAM_LIMIT = 10_000
+RETRY_PAUSE_S = 0.5  # before the second attempt at a message; doubles with each further one
+RETRY_PAUSE_LIMIT_S = 30.0
 BLOCKING_LIMIT_S = 0.2  # a sync handler that takes longer is named in a warning
 
 
@@ -48,84 +54,18 @@ class EventDecorator(Protocol[EventT]):
     def __call__(self, handler: Callable[[EventT], HandlerResult], /) -> Callable[[EventT], HandlerResult]: ...
 
 
-class EventStream(Displayed, Generic[KindT_co]):
-    """An `async for` iterator of new messages and events of some classes, from the creation of the stream on.
-
-    At most STREAM_LIMIT items wait for a slow reader. Above the limit the stream raises StreamOverflow; missed messages can
-    be read with the queries of a conversation. Use `async with` to close the stream.
-    """
-
-    def __init__(self, kinds: tuple[type[KindT_co], ...], open_streams: set[EventStream[Any]]) -> None:
-        self._kinds = kinds
-        self._open_streams = open_streams
-        self._waiting: deque[KindT_co] = deque()
-        self._wake = asyncio.Event()
-        self._overflow = False
-        self._ended = False
-        open_streams.add(self)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> KindT_co:
-        """Wait for the next item.
-
-        Raises:
-            StreamOverflow: Too many items waited; query the conversations for missed messages.
-            StopAsyncIteration: The stream was closed.
-        """
-        while not self._waiting:
-            if self._overflow:
-                raise StreamOverflow(
-                    f"more than {STREAM_LIMIT} items waited in the stream; query the conversations for missed messages"
-                )
-            if self._ended:
-                raise StopAsyncIteration
-            self._wake.clear()
-            await self._wake.wait()
-        return self._waiting.popleft()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop receiving. Items that are already queued can still be read."""
-        self._ended = True
-        self._wake.set()
-        self._open_streams.discard(self)
-
-    def _offer(self, item: ClientEvent | Message) -> None:
-        if self._overflow or not isinstance(item, self._kinds):
-            return
-        if len(self._waiting) >= STREAM_LIMIT:
-            self._overflow = True
-            self._open_streams.discard(self)
-        else:
-            self._waiting.append(item)
-        self._wake.set()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Waiter:
-    """A future for the next matching message of one conversation, or of any if `key` is None."""
-
-    key: ConversationKey | None
-    predicate: Callable[[Message], bool]
-    future: asyncio.Future[Message]
-
-
 @dataclass(slots=True, eq=False)
 class _Lane:
     """The messages of one conversation, or the events, that wait for handlers.
 
     The first `listed` messages were given to the handlers of lists already, and wait for the handlers of single messages.
+    The first message stays until it is handled. `failure` is the last error of its handlers.
     """
 
     items: deque[Message | ClientEvent] = field(default_factory=deque)
     listed: int = 0
+    running: bool = False
+    failure: str = "the program ended while a handler was running"
 
 
 class Dispatcher:
@@ -134,15 +74,16 @@ class Dispatcher:
     The task of a lane runs only while the lane has items.
 
     Args:
+        record: Record of the messages that are handled.
         concurrency: Limit of the conversations whose handlers run at the same time.
     """
 
-    def __init__(self, concurrency: int = CONCURRENCY) -> None:
+    def __init__(self, record: HandlingRecord, concurrency: int = CONCURRENCY) -> None:
+        self._record = record
         self._list_handlers: list[ListHandler] = []
         self._message_handlers: list[MessageHandler] = []
         self._event_handlers: dict[type[ClientEvent], list[Callable[[Any], Awaitable[None] | None]]] = {}
-        self._waiters: list[_Waiter] = []
-        self._streams: set[EventStream[Any]] = set()
+        self.listeners: Listeners = Listeners()
         self._lanes: dict[ConversationKey | None, _Lane] = {}
         self._slots = HandlerSlots(concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -151,6 +92,19 @@ class Dispatcher:
         self._receiving = True  # False while the program ends: no more messages are stored
         self._waiting = 0
         self._room = asyncio.Event()
+        self._ending = asyncio.Event()  # ends the pauses between attempts
+        self._redelivered = False  # the unhandled messages of earlier runs are in their lanes
+        self.message_handler_added: asyncio.Event = asyncio.Event()
+
+    @property
+    def has_message_handlers(self) -> bool:
+        """True if new messages have to be recorded as unhandled."""
+        return bool(self._message_handlers)
+
+    @property
+    def _held(self) -> bool:
+        """True while new messages wait for the unhandled messages of earlier runs."""
+        return bool(self._message_handlers) and not self._redelivered
 
     @property
     def _serving(self) -> bool:
@@ -167,6 +121,7 @@ class Dispatcher:
         """Add a handler of single messages; adding it again changes nothing, so that it gets each message once."""
         if handler not in self._message_handlers:
             self._message_handlers.append(handler)
+            self.message_handler_added.set()
 
     def on(self, event: type[EventT], handler: EventHandler[EventT]) -> None:
         """Add a handler of an event class; adding it again changes nothing."""
@@ -184,44 +139,57 @@ class Dispatcher:
 
     def deliver_messages(self, messages: Sequence[Message]) -> None:
         """Deliver messages of one conversation that the local store reported as new, in order."""
-        if self._waiters or self._streams:
-            for message in messages:
-                for waiter in list(self._waiters):
-                    _try(waiter, message)
-                for stream in list(self._streams):
-                    stream._offer(message)
+        self.listeners.offer_messages(messages)
         if (self._list_handlers or self._message_handlers) and messages:
             self._enqueue(messages[0].key, messages)
 
     def deliver_event(self, event: ClientEvent) -> None:
         """Deliver an event to the streams and to the handlers of its class, in the order of the events."""
-        for stream in list(self._streams):
-            stream._offer(event)
+        self.listeners.offer_event(event)
         if type(event) in self._event_handlers:
             self._enqueue(None, (event,))
 
-    def wait_for(
-        self, key: ConversationKey | None, predicate: Callable[[Message], bool], *, timeout: float | None = None
-    ) -> asyncio.Future[Message]:
-        """Return a future for the next message, delivered after this call, that satisfies `predicate`.
+    def begin_login(self, task: asyncio.Task[None]) -> None:
+        """Begin a login, whose tasks live as long as `task`; `redeliver` has to be called when there are handlers."""
+        self.login_task = task
+        self._redelivered = False
 
-        The future raises RequestTimeout after `timeout` seconds, and NotLoggedIn at logout.
-        """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Message] = loop.create_future()
-        waiter = _Waiter(key, predicate, future)
-        self._waiters.append(waiter)
-        future.add_done_callback(lambda _: self._waiters.remove(waiter) if waiter in self._waiters else None)
-        if timeout is not None:
-            timer = loop.call_later(
-                timeout, _fail, future, RequestTimeout(f"no matching message was delivered within {timeout} s")
-            )
-            future.add_done_callback(lambda _: timer.cancel())
-        return future
+    async def redeliver(self) -> None:
+        """Deliver the messages that earlier runs did not handle, before new ones, if there are handlers of single messages."""
+        if not self._held:
+            return
+        try:
+            unhandled = await self._record.load()
+        except StorageError as exc:
+            log.warning("reading the messages that were not handled failed; the next login delivers them: %s", exc)
+            unhandled = []
+        if self._held:  # no other call was faster
+            self._redelivered = True
+            self.deliver_again(unhandled)
+            self._start_held()
 
-    def open_stream(self, *kinds: type[KindT]) -> EventStream[KindT]:
-        """Open a stream of these classes, which receives from now on."""
-        return EventStream(kinds, self._streams)
+    def deliver_again(self, messages: Sequence[Message]) -> None:
+        """Deliver stored messages to the handlers of single messages, before the messages that wait."""
+        waiting = {one.local_id for lane in self._lanes.values() for one in lane.items if isinstance(one, Message)}
+        earlier: dict[ConversationKey | None, list[Message]] = {}
+        for message in messages:
+            if message.local_id not in waiting:
+                earlier.setdefault(message.key, []).append(message)
+        if earlier:
+            log.info("delivering %d messages again that were not handled", sum(map(len, earlier.values())))
+        for key, again in earlier.items():
+            lane = self._lanes.setdefault(key, _Lane())
+            begun = [lane.items.popleft()] if lane.running and lane.items else []
+            lane.items.extendleft(reversed([*begun, *again]))
+            lane.listed += len(again)
+            self._waiting += len(again)
+            if not lane.running and not self._held:
+                self._start(key)
+
+    def _start_held(self) -> None:
+        for key, lane in self._lanes.items():
+            if not lane.running:
+                self._start(key)
 
     async def wait_for_room(self) -> None:
         """Wait until messages may be stored: fewer than WAITING_LIMIT wait for handlers, and the program is not ending."""
@@ -237,26 +205,27 @@ class Dispatcher:
         self._receiving = False
         await self._end_lanes()
 
-    async def drain(self) -> None:
+    async def drain(self, *, cancel: bool = False) -> None:
         """Close the streams and waiters, and wait until all handlers have returned.
 
-        A handler that logs out is not waited for. Cancelling this method cancels the handlers.
+        A handler that logs out is not waited for. If `cancel`, or if this method is cancelled, the handlers are cancelled.
         """
-        for stream in list(self._streams):
-            stream.close()
-        for waiter in list(self._waiters):
-            _fail(waiter.future, NotLoggedIn("the client logged out while waiting for a message"))
-        await self._end_lanes()
+        self.listeners.close()
+        await self._end_lanes(cancel=cancel)
         self._receiving = True  # for the next login
 
-    async def _end_lanes(self) -> None:
+    async def _end_lanes(self, *, cancel: bool = False) -> None:
         if (handler := current_handler()) is not None:
             self._slots.give_up(handler)  # the lanes that it waits for may need its slot
         self._stopping += 1
+        self._ending.set()
+        self._start_held()
         try:
-            await wait_for_handlers(self._tasks)
+            await (cancel_handlers if cancel else wait_for_handlers)(self._tasks)
+            await self._record.flush()
         finally:
             self._stopping -= 1
+            self._ending.clear()
 
     def _enqueue(self, key: ConversationKey | None, items: Sequence[Message | ClientEvent]) -> None:
         self._waiting += len(items)
@@ -265,9 +234,11 @@ class Dispatcher:
             lane.items.extend(items)
             return
         self._lanes[key] = _Lane(deque(items))
-        self._start(key)
+        if key is None or not self._held:
+            self._start(key)
 
     def _start(self, key: ConversationKey | None) -> None:
+        self._lanes[key].running = True
         task = asyncio.create_task(self._run(key), name=f"timim handlers {key or 'events'}", context=cell_context())
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
@@ -294,12 +265,13 @@ class Dispatcher:
                 else:
                     await self._handle_list(lane)
                     while lane.listed:
-                        await self._handle_next(lane)
+                        if not await self._handle_next(lane):
+                            return
         finally:
             if lane.items and self._serving:  # a handler cancelled its own task: another task delivers the next items
                 self._start(key)
             else:
-                self._taken(len(lane.items))  # items that were left when a logout was cancelled
+                self._taken(len(lane.items))  # a logout left them; the next login delivers unhandled messages
                 del self._lanes[key]
 
     async def _handle_event(self, lane: _Lane) -> None:
@@ -325,24 +297,84 @@ class Dispatcher:
                 if handler in self._list_handlers:
                     await self._call(handler, list(batch))
 
-    async def _handle_next(self, lane: _Lane) -> None:
-        """Handle the next message of a lane. It counts as waiting until its handlers have returned."""
-        message: Any = lane.items.popleft()
+    async def _handle_next(self, lane: _Lane) -> bool:
+        """Handle the next message of a lane; return False if a logout leaves it unhandled.
+
+        The message counts as waiting until its handlers have returned.
+        """
+        message: Any = lane.items[0]
+        wanted = self._message_handlers and is_for_single_handlers(message)
+        if wanted and not await self._handle(lane, message):
+            return False
+        lane.items.popleft()
         lane.listed -= 1
-        try:
-            if self._message_handlers and is_for_single_handlers(message):
-                async with self._slots:
-                    await self.handle(message)
-        finally:
-            self._taken(1)
+        self._taken(1)
+        self._record.set_handled(message)
+        return True
 
-    async def handle(self, message: Message) -> None:
-        """Call the handlers of single messages one after the other, and return when the last one has returned."""
-        for handler in list(self._message_handlers):
+    async def _handle(self, lane: _Lane, message: Message) -> bool:
+        """Call the handlers of a message until each has returned; return False if the client logs out before.
+
+        After `max_attempts` the message becomes a dead letter.
+        """
+        handlers = self._named_handlers()
+        while message._attempt <= self._record.max_attempts:
+            if message._redelivered:
+                await self._record.begin(message)
+            async with self._slots:
+                await self._attempt(lane, message, handlers)
+            if not handlers:
+                return True
+            if not self._serving:
+                return False
+            self._count_attempt(message)
+            if message._attempt <= self._record.max_attempts and await self._pause(message._attempt):
+                return False
+        await self._record.bury(message, lane.failure)
+        log.error("message %s of %s is a dead letter: %s", message.msg_id, message.key, lane.failure)
+        self.deliver_event(MessageDeadLettered(message, message._attempt - 1, lane.failure))
+        return True
+
+    async def _attempt(self, lane: _Lane, message: Message, handlers: dict[str, MessageHandler]) -> None:
+        """Call the handlers one after the other, and remove those that return, or that were removed meanwhile."""
+        for name, handler in list(handlers.items()):
             if handler in self._message_handlers:
-                await self._call(handler, message)
+                with Delivery(self._record.account, message, name):
+                    try:
+                        error = await self._call(handler, message)
+                    except asyncio.CancelledError:
+                        if self._serving:  # the handler cancelled its own task: another task makes the next attempt
+                            lane.failure = f"{_name(handler)}: cancelled"
+                            self._count_attempt(message)
+                        raise
+                if error is not None:
+                    lane.failure = f"{_name(handler)}: {error!r}"
+                    continue
+            del handlers[name]
 
-    async def _call(self, handler: Callable[[Any], Awaitable[object] | None], argument: Argument) -> None:
+    def _count_attempt(self, message: Message) -> None:
+        message._attempt += 1
+        message._redelivered = True
+
+    def _named_handlers(self) -> dict[str, MessageHandler]:
+        """Return the handlers of single messages by names that are the same in each run of the program."""
+        named: dict[str, MessageHandler] = {}
+        for handler in self._message_handlers:
+            name = f"{getattr(handler, '__module__', '')}:{getattr(handler, '__qualname__', type(handler).__qualname__)}"
+            named[name if name not in named else f"{name} {len(named)}"] = handler
+        return named
+
+    async def _pause(self, attempt: int) -> bool:
+        """Wait before an attempt at a message; return True if the client logs out meanwhile."""
+        try:
+            async with asyncio.timeout(min(RETRY_PAUSE_S * 2 ** (attempt - 2), RETRY_PAUSE_LIMIT_S)):
+                await self._ending.wait()
+        except TimeoutError:
+            return not self._serving
+        return True
+
+    async def _call(self, handler: Callable[[Any], Awaitable[object] | None], argument: Argument) -> BaseException | None:
+        """Call a handler; report and return its exception. Raises CancelledError if this task is cancelled."""
         me = asyncio.current_task()
         try:
             started = time.perf_counter()
@@ -361,10 +393,13 @@ class Dispatcher:
                     self._report(handler, argument, exc)  # the handler, or the program, cancelled this task
                 raise
             self._report(handler, argument, exc)  # the handler awaited a task that was cancelled
+            return exc
         except (SystemExit, KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as exc:  # noqa: BLE001  an exception of the user's handler is reported
             self._report(handler, argument, exc)
+            return exc
+        return None
 
     def _report(self, handler: Callable[..., object], argument: Argument, error: BaseException) -> None:
         log.error("handler %s raised an exception", _name(handler), exc_info=error)
@@ -374,20 +409,3 @@ class Dispatcher:
 
 def _name(handler: Callable[..., object]) -> object:
     return getattr(handler, "__qualname__", handler)
-
-
-def _try(waiter: _Waiter, message: Message) -> None:
-    """Resolve the waiter's future if the message satisfies its predicate."""
-    if waiter.future.done() or (waiter.key is not None and waiter.key != message.key):
-        return
-    try:
-        if waiter.predicate(message):
-            waiter.future.set_result(message)
-    except Exception as exc:  # noqa: BLE001  an exception of the user's predicate is raised by the future
-        waiter.future.set_exception(exc)
-
-
-def _fail(future: asyncio.Future[Message], error: Exception) -> None:
-    if not future.done():
-        future.set_exception(error)
-        future.exception()  # mark as retrieved: the waiter may be gone

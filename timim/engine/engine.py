@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 from functools import partial
 
 from ..elems import TextElem
@@ -26,11 +27,14 @@ from .deletions import Deletions
 from .dispatcher import Dispatcher
 from .fetcher import Fetcher
 from .handler_calls import leaving
+from .handler_sends import HandlerSends
+from .handling_record import HandlingRecord
 from .history import History
 from .inbox import Inbox
 from .ingest import Ingest
 from .live_messages import LiveMessages
 from .message_actions import MessageActions
+from .once import OnceKeys
 from .online_messages import OnlineMessages
 from .outbox import Outbox
 from .pending_changes import PendingChanges
@@ -65,7 +69,8 @@ class Engine:
         live = LiveMessages()
         self.binder: ClientBinder = ClientBinder(self.attachments, live)
         self.store: LocalStore = LocalStore(config.database, self.binder)
-        self.dispatcher: Dispatcher = Dispatcher(config.concurrency)
+        self.handling: HandlingRecord = HandlingRecord(config, self.store)
+        self.dispatcher: Dispatcher = Dispatcher(self.handling, config.concurrency)
         self.profiles: ProfileCache = ProfileCache()
         self.conversations: ConversationIndex = ConversationIndex(config.user_id, live)
         self.settings: ConversationSettings = ConversationSettings(
@@ -86,19 +91,21 @@ class Engine:
             self.dispatcher,
         )
         self.deletions: Deletions = Deletions(self.store, self.conversations, self.outbox, self.attachments)
-        self.binder.message_verbs = MessageActions(
-            self.store, self.connection, self.attachments, self.conversations, self.inbox, self.outbox, self.deletions
-        )
         fetcher = Fetcher(self.connection, timeout_s=config.timeout_s)
+        self.history: History = History(config, self.store, fetcher, self.inbox, self.conversations)
+        self.sends: HandlerSends = HandlerSends(self.store, self.outbox, self.history, self.deletions)
+        self.binder.message_verbs = MessageActions(
+            self.store, self.connection, self.attachments, self.conversations, self.inbox, self.sends, self.deletions
+        )
         self.online_messages: OnlineMessages = OnlineMessages(
             config, self.store, self.connection, self.attachments, self.binder
         )
-        self.history: History = History(config, self.store, fetcher, self.inbox, self.conversations)
         self.search: Search = Search(self.store, self.history)
         router = PushRouter(config, self.connection, self.inbox, self.settings)
         self.session: ClientSession = ClientSession(
             config, self.store, self.connection, self.conversations, self.dispatcher, self.inbox, router
         )
+        self.once: OnceKeys = OnceKeys(self.store)
         self._open = False
         self.home: HomeLoop = self.connection.home
         self._turn = asyncio.Lock()  # held while the store is opened or closed
@@ -172,11 +179,19 @@ class Engine:
             await self._logout()
 
     async def _logout(self) -> None:
-        await self.connection.stop()
-        await self.outbox.close()
-        await self.session.cancel_tasks()
-        await self.changes.close()
-        await self.dispatcher.drain()
+        async with AsyncExitStack() as steps:  # each step is taken also if an earlier one is cancelled or fails
+            steps.push_async_exit(self._end_handlers)
+            steps.push_async_callback(self.changes.close)
+            steps.push_async_callback(self.session.cancel_tasks)
+            steps.push_async_callback(self.outbox.close)
+            await self.connection.stop()
+
+    async def _end_handlers(self, error: type[BaseException] | None, *_: object) -> None:
+        """Wait until the handlers have returned; if the logout was cancelled before, cancel them."""
+        try:
+            await self.dispatcher.drain(cancel=error is asyncio.CancelledError)
+        finally:
+            self.outbox.reopen()
 
     async def drain(self, limit_s: float) -> bool:
         """Let no more messages be stored, let handlers finish, and send the messages that wait.

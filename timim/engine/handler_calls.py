@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from weakref import WeakKeyDictionary
 
-__all__ = ["current_handler", "enter_handler", "leaving", "wait_for_handlers"]
+__all__ = ["cancel_handlers", "current_handler", "enter_handler", "leaving", "wait_for_handlers"]
 
 _handler: ContextVar[asyncio.Task[None] | None] = ContextVar("timim handler", default=None)
 
@@ -76,10 +76,15 @@ async def wait_for_handlers(tasks: set[asyncio.Task[None]]) -> None:
             finally:
                 wake.cancel()
     except asyncio.CancelledError:
-        others = tasks - state.handlers.keys()
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        await cancel_handlers(tasks)
         raise
     finally:
         state.waits.discard(changed)
+
+
+async def cancel_handlers(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel all tasks of the set, except handlers that are logging in or out, and wait for their end."""
+    others = tasks - _of_loop().handlers.keys()
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

@@ -29,9 +29,9 @@ from .attachments import Attachments
 from .conversations import ConversationIndex
 from .decoding import decode_action
 from .deletions import Deletions
+from .handler_sends import HandlerSends
 from .history import add_quote
 from .inbox import Inbox
-from .outbox import Outbox
 
 RETRY_S = 0.2  # between attempts, until the loss of the connection is detected
 READERS_PAGE = 100
@@ -47,7 +47,7 @@ class MessageActions:
         attachments: Attachments,
         conversations: ConversationIndex,
         inbox: Inbox,
-        outbox: Outbox,
+        sends: HandlerSends,
         deletions: Deletions,
     ) -> None:
         self._user_id = connection.user_id
@@ -57,7 +57,7 @@ class MessageActions:
         self._attachments = attachments
         self._conversations = conversations
         self._inbox = inbox
-        self._outbox = outbox
+        self._sends = sends
         self._deletions = deletions
         self._live = conversations.live
 
@@ -86,11 +86,11 @@ class MessageActions:
             raise InvalidConversation("only the server can send to the system conversation")
         if message.seq:
             add_quote(answer, key, message)
-        return await self._outbox.send(key, answer, progress=None, push=None)
+        return await self._sends.send(key, answer, progress=None, push=None)
 
     async def resend(self, message: Message, *, push: OfflinePush | None, progress: Progress | None) -> Message:
         """Send a failed message again; see `Message.resend`."""
-        return await self._outbox.resend(message, push=push, progress=progress)
+        return await self._sends.resend(message, push=push, progress=progress)
 
     async def recall(self, message: Message) -> None:
         """Recall a message for everybody. Raises the errors that `Message.recall` documents."""

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from ..elems import Progress
-from ..errors import InvalidArgument, InvalidElem, NetworkError, NotLoggedIn, TimimError
+from ..errors import InvalidArgument, InvalidElem, MsgIdConflict, NetworkError, NotLoggedIn, TimimError
 from ..events import MessageFailed
 from ..ids import ConversationKey
 from ..message import Message, MessageStatus, OfflinePush
@@ -69,6 +69,8 @@ class Outbox:
         self._unsettled = 0  # acks that are not stored yet
         self._all_settled = asyncio.Event()
         self._all_settled.set()
+        self._resumed = asyncio.Event()
+        self._leaving = False  # a logout waits for the handlers
         self._window = SendWindow()
         self._starved: set[ConversationKey] = set()
 
@@ -78,12 +80,18 @@ class Outbox:
         return sum(len(queue.pending) for queue in self._queues.values())
 
     async def send(
-        self, key: ConversationKey, message: Message, *, progress: Progress | None, push: OfflinePush | None
+        self,
+        key: ConversationKey,
+        message: Message,
+        *,
+        progress: Progress | None,
+        push: OfflinePush | None,
+        derived: bool = False,
     ) -> Message:
         """Store a message, queue it, and wait for the ack.
 
         Cancelling stops the waiting, and the message is still sent. Only if content given as bytes is still being written
-        to disk, cancelling withdraws the message.
+        to disk, cancelling withdraws the message. If `derived`, a MsgIdConflict is raised, but not reported as MessageFailed.
         """
         self._store.check_open()
         check_unsent(message)
@@ -93,6 +101,7 @@ class Outbox:
         claim(message, key, sender=self._user_id, now_s=self._connection.server_time())
         self._binder.bind(message)
         item = self._enqueue(key, message, progress, push)  # before any await, so that the order of the calls is kept
+        item.derived = derived
         if uploads:
             try:
                 await self._attachments.persist(message)
@@ -142,6 +151,8 @@ class Outbox:
             return
         item.message._local_id = local_id
         item.stored = True
+        if self._leaving and not item.done.done():
+            item.done.set_exception(_logged_out())
         self._conversations.on_outgoing_stored(item.message, item.listed_at)
         if key in self._queues:  # otherwise the client logged out, and the next login sends the message
             self._queues[key].wake.set()
@@ -166,6 +177,7 @@ class Outbox:
                 item.noted = item.begun = message.msg_id in started
                 item.done.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._wake_all()
+        self._resumed.set()
 
     async def resolve(self, history: History) -> None:
         """Find out the state of messages of earlier runs without an ack, without sending them.
@@ -182,7 +194,7 @@ class Outbox:
             while True:
                 await self._connection.up()
                 try:
-                    if seq := await self._seq_at_server(message.key, message):
+                    if seq := await self.seq_at_server(message.key, message):
                         await history.fetch_one(message.key, seq)
                     else:
                         error = NotLoggedIn("not sent before the program ended")
@@ -194,8 +206,9 @@ class Outbox:
                     log.debug("requesting the state of message %s failed; trying again: %s", message.msg_id, exc)
                     await asyncio.sleep(RETRY_S)
         self._wake_all()
+        self._resumed.set()
 
-    async def _seq_at_server(self, key: ConversationKey, message: Message) -> int:
+    async def seq_at_server(self, key: ConversationKey, message: Message) -> int:
         """Return the seq of a message on the server, or 0 if the server does not have the message."""
         link = self._connection.link()
         request = send_request(key, message, b"", None, sender=self._user_id, ask=True)
@@ -204,6 +217,21 @@ class Outbox:
     def queue_of(self, key: ConversationKey) -> ConversationQueue:
         """Return the queue of a conversation; an empty one if no message waits."""
         return self._queues.get(key) or ConversationQueue()
+
+    async def wait_until_sent(self, message: Message) -> None:
+        """Wait until a message that is SENDING has its ack. Raises the error of the message.
+
+        Raises:
+            NotLoggedIn: The client logged out; the message is sent after the next login.
+        """
+        await self._resumed.wait()  # the messages of earlier runs are queued or resolved
+        if self._leaving:
+            raise _logged_out()
+        if message.key is None or message.status is not MessageStatus.SENDING:
+            return
+        pending = self.queue_of(message.key).pending
+        if (item := next((one for one in pending if one.message.msg_id == message.msg_id), None)) is not None:
+            await asyncio.shield(item.done)
 
     async def flush(self) -> None:
         """Wait until no message waits for its ack, also of those that are sent meanwhile."""
@@ -224,9 +252,16 @@ class Outbox:
         for queue in self._queues.values():
             for item in queue.pending:
                 if not item.done.done():
-                    item.done.set_exception(NotLoggedIn("logged out; the message is sent after the next login"))
+                    item.done.set_exception(_logged_out())
                     item.done.exception()  # mark as retrieved: the sender may have been cancelled
         self._queues.clear()
+        self._leaving = True
+        self._resumed.set()  # ends the waits for messages of earlier runs
+
+    def reopen(self) -> None:
+        """Accept messages that wait for the next login; the handlers, for which `send` raises NotLoggedIn, have ended."""
+        self._leaving = False
+        self._resumed.clear()
 
     def _enqueue(
         self, key: ConversationKey, message: Message, progress: Progress | None, push: OfflinePush | None
@@ -417,4 +452,9 @@ class Outbox:
             exc.__context__ = second
         await self._attachments.release(item.message)
         queue.finish(item, exc)
-        self._dispatcher.deliver_event(MessageFailed(item.message, exc))
+        if not (item.derived and isinstance(exc, MsgIdConflict)):
+            self._dispatcher.deliver_event(MessageFailed(item.message, exc))
+
+
+def _logged_out() -> NotLoggedIn:
+    return NotLoggedIn("logged out; the message is sent after the next login")

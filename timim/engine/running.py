@@ -97,7 +97,7 @@ async def _serve(engine: Engine, user_sig: UserSig, drain_s: float) -> int:
 
 async def _run_login(engine: Engine, user_sig: UserSig) -> None:
     """Log in, and return when the program logs out. Raises the error that ended the login."""
-    async with engine.dispatcher.open_stream(KickedOut, ConnectionLost) as endings:
+    async with engine.dispatcher.listeners.open_stream(KickedOut, ConnectionLost) as endings:
         await engine.login(user_sig)
         log.info("%s is online at %s", engine.config.user_id, shown_address(engine.config.url))
         async for _ in endings:

@@ -38,6 +38,7 @@ class PendingMessage:
     begun: bool = False  # the request may have left this device, in this run or an earlier one
     held: bool = False  # not to be sent: the user is deleting the message, or has deleted it
     uploading: asyncio.Task[None] | None = None
+    derived: bool = False  # the msg_id is made from a handled message, and may have been used before
 
     def on_progress(self, done: int, total: int) -> None:
         """Report upload progress to the sender's callback; the reported number never decreases."""

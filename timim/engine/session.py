@@ -81,9 +81,10 @@ class ClientSession:
         try:
             instance = await self._store.meta.claim(self._account, self._instance)
             await self._failures.load()
-            self._dispatcher.login_task = self.spawn(self._inbox.run(self._ready), "timim inbox")
+            self._dispatcher.begin_login(self.spawn(self._inbox.run(self._ready), "timim inbox"))
             self.spawn(self._push_router.run(), "timim notices")
             self.spawn(self._compare_after_gaps(), "timim compare")
+            self.spawn(self._redeliver_to_later_handlers(), "timim unhandled")
             self.spawn(self._inbox.retry_failed(self._ready), "timim retries")
             await self._connection.start(self, user_sig=user_sig, instance=instance)
             await first_sync
@@ -142,7 +143,16 @@ class ClientSession:
         """Start a sync, because pushes may have been lost."""
         self._push_gap.set()
 
+    async def _redeliver_to_later_handlers(self) -> None:
+        """Deliver unhandled messages of earlier runs also to a handler that was added after the login."""
+        while True:
+            await self._dispatcher.message_handler_added.wait()
+            await self._ready.wait()
+            self._dispatcher.message_handler_added.clear()
+            await self._dispatcher.redeliver()
+
     async def _sync(self) -> None:
+        await self._dispatcher.redeliver()
         if not await self._sync_once():
             return
         if self._recent_contacts and not self._restored:

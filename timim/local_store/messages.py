@@ -83,8 +83,12 @@ class MessageTable:
         )
         return await self._file.write_statement(sql, message_rows.ids_of(message)) > 0
 
-    def ingest(self, batches: Sequence[IngestBatch]) -> asyncio.Future[list[IngestResult]]:
+    def ingest(self, batches: Sequence[IngestBatch], *, unhandled: bool = False) -> asyncio.Future[list[IngestResult]]:
         """Queue the storing of received messages and of the intervals that they cover, after all earlier writes.
+
+        Args:
+            batches: The messages.
+            unhandled: True records the new messages of other users as messages that a handler has to handle.
 
         Returns:
             A future of one result for each batch. Together they have exactly the messages that were never delivered to
@@ -93,7 +97,7 @@ class MessageTable:
         Raises:
             StorageError: The store is closed, or its queue is full.
         """
-        storing = self._file.submit(partial(writes.ingest_all, batches=batches))
+        storing = self._file.submit(partial(writes.ingest_all, batches=batches, unhandled=unhandled))
         storing.add_done_callback(self._bind_results)  # before any callback of the caller
         return storing
 
@@ -142,6 +146,11 @@ class MessageTable:
     async def outgoing(self) -> list[Message]:
         """Return the messages that are SENDING, in the order in which they were stored."""
         return await self._select("WHERE m.status=1 ORDER BY m.local_id", ())
+
+    async def in_handling(self, *, dead: bool) -> list[Message]:
+        """Return the dead letters, or the messages that no handler has finished yet, in the order of each conversation."""
+        joined = "JOIN handling h ON h.local_id=m.local_id WHERE (h.dead_at IS NOT NULL)=?"
+        return await self._select(f"{joined} ORDER BY m.type, m.peer, m.position, m.local_id", (dead,))
 
     async def started_ids(self) -> set[str]:
         """Return the msg_ids of the messages that are SENDING and may have left this device."""

@@ -17,7 +17,7 @@ from ..ids import ConversationKey
 from ..message import Message, MessageState
 from ..protocol.coverage import Coverage
 from ..protocol.entries import MessageActionKind
-from . import bulk_insert, message_actions, unread
+from . import bulk_insert, handling, message_actions, unread
 from .message_actions import IncomingAction
 from .message_rows import SELECT, STATUSES, last_of, message_of, new_message, packed, packed_mentions
 from .pending_changes import raise_server_read_seq, set_flags
@@ -151,9 +151,14 @@ def _settle(connection: sqlite3.Connection, ack: Ack) -> tuple[int, int] | None:
     return (row[0], row[1]) if row is not None else None
 
 
-def ingest_all(connection: sqlite3.Connection, batches: Sequence[IngestBatch]) -> list[IngestResult]:
-    """Store batches of messages, and the intervals that they cover."""
-    return [ingest(connection, batch) for batch in batches]
+def ingest_all(
+    connection: sqlite3.Connection, batches: Sequence[IngestBatch], *, unhandled: bool = False
+) -> list[IngestResult]:
+    """Store batches of messages, and the intervals that they cover; if `unhandled`, record the new messages of others."""
+    results = [ingest(connection, batch) for batch in batches]
+    if unhandled and (local_ids := [one.local_id for result in results for one in result.new if not one.is_self]):
+        handling.add_unhandled(connection, local_ids)
+    return results
 
 
 def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
@@ -171,10 +176,9 @@ def ingest(connection: sqlite3.Connection, batch: IngestBatch) -> IngestResult:
     known.peer_read_seq = max(known.peer_read_seq, batch.peer_read_seq)
     reported_seq = known.actions_seq if batch.actions_seq else 1 << 62
     known.actions_seq = max(known.actions_seq, batch.actions_seq)
-    if known.unnumbered:
-        for item in batch.incoming:
-            _number_existing(connection, key, item)
+    numbered = [_number_existing(connection, key, item) for item in batch.incoming] if known.unnumbered else []
     rows = _store_rows(connection, batch, known, stored_up_to)
+    rows.changed.update(local_id for local_id in numbered if local_id)
     new = rows.new
     shown = last_of(connection, key) if rows.fetched else None
     if shown is not None and shown.local_id in rows.fetched:  # the last message was deleted here, and came back
@@ -322,8 +326,11 @@ def _refresh(
     return _read_message(connection, local_id) if live and not delivered else None
 
 
-def _number_existing(connection: sqlite3.Connection, key: ConversationKey, item: MessageRow) -> None:
+def _number_existing(connection: sqlite3.Connection, key: ConversationKey, item: MessageRow) -> int:
     """Set the seq of this message's row if the row has none: the ack was lost, or the server has a new epoch.
+
+    Returns:
+        The local_id of the row; 0 if there is none.
 
     Several messages may share a msg_id without a time (a tip, or one sent by REST); then time and body must match too.
     """
@@ -332,5 +339,7 @@ def _number_existing(connection: sqlite3.Connection, key: ConversationKey, item:
         " AND (msg_id NOT LIKE '0-%' OR (timestamp=? AND body=?))",
         (*key, item.msg_id, item.sender, item.timestamp, item.body),
     ).fetchone()
-    if row is not None:
-        _settle(connection, Ack(key, row[0], item.msg_id, item.seq, item.timestamp, item.body))
+    if row is None:
+        return 0
+    settled = _settle(connection, Ack(key, row[0], item.msg_id, item.seq, item.timestamp, item.body))
+    return settled[0] if settled is not None else 0

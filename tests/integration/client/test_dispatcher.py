@@ -13,7 +13,7 @@ from pyleak import no_task_leaks
 
 import timim
 from timim import HandlerFailed, Message, RelationChanged
-from timim.engine import dispatcher, fetcher, inbox, push_queue
+from timim.engine import dispatcher, fetcher, inbox, listeners, push_queue
 from timim.testing import EventRecorder, RunningServer, running_server
 
 
@@ -207,7 +207,7 @@ async def test_expect_wait_for_and_events_listen_before_they_return(server: Runn
 
 @pytest.mark.requirement("P04")
 async def test_a_wait_ends_by_event_timeout_or_logout(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "STREAM_LIMIT", 5)
+    monkeypatch.setattr(listeners, "STREAM_LIMIT", 5)
     alice = server.client("alice")
     async with alice, server.client("bob") as bob:
         never = alice.wait_for(lambda m: False, timeout=0.01)
@@ -231,11 +231,11 @@ async def test_a_wait_ends_by_event_timeout_or_logout(server: RunningServer, mon
             await anext(stream)
         ended = alice.events(Message)
         at_logout = alice.wait_for(lambda m: False)
-        assert alice.engine.dispatcher._waiters
+        assert alice.engine.dispatcher.listeners.waiting
     with pytest.raises(timim.NotLoggedIn):
         await at_logout
     assert [m async for m in ended] == []
-    assert alice.engine.dispatcher._waiters == []
+    assert alice.engine.dispatcher.listeners.waiting == 0
 
 
 async def test_a_handler_that_never_returns_does_not_block_logout(server: RunningServer, tmp_path: Path) -> None:

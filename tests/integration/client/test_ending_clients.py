@@ -454,3 +454,36 @@ async def test_the_end_of_a_signature_is_reported_before() -> None:
         async with client:
             event = await recorder.wait_for_event(SignatureExpiring)
     assert event.expires_at <= time.time() + 3
+
+
+async def test_a_message_that_a_handler_sends_during_a_logout_waits_for_the_next_login(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    bot = server.client("bot", data_dir=tmp_path)
+    begun, leaving = asyncio.Event(), asyncio.Event()
+    errors: list[TimimError] = []
+
+    @bot.on_message
+    async def answer(message: Message) -> None:
+        begun.set()
+        await leaving.wait()
+        try:
+            await message.conversation.send("answer")
+        except NotLoggedIn as exc:
+            errors.append(exc)
+
+    async with server.client("alice") as alice:
+        heard = EventRecorder(alice)
+        await bot.login()
+        await alice.c2c("bot").send("hello")
+        await begun.wait()
+        logged_out = bot.wait_for(lambda message: False)
+        logout = asyncio.create_task(bot.logout())
+        with pytest.raises(NotLoggedIn):
+            await asyncio.wait_for(logged_out, LIMIT_S)
+        leaving.set()
+        await asyncio.wait_for(logout, LIMIT_S)
+        assert [error.info for error in errors] == ["logged out; the message is sent after the next login"]
+        await bot.login()
+        await heard.wait_for_message(lambda message: message.text == "answer")
+        await bot.close()

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -117,6 +118,30 @@ async def test_a_message_that_waits_is_the_object_of_its_sender_after_the_next_l
         page = await alice.c2c("bob").get_messages(5)
         assert page[0] is after
         assert page[1] is message
+
+
+async def test_an_object_of_a_message_whose_ack_was_lost_changes_at_the_next_login(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    alice = server.client("alice", data_dir=tmp_path)
+    async with server.client("bob") as bob:
+        heard = EventRecorder(bob)
+        await alice.login()
+        server.faults.drop(user="alice", direction="down", times=1000)
+        sending = asyncio.create_task(alice.c2c("bob").send("hello"))
+        await heard.wait_for_message()
+        sending.cancel()
+        await alice.close()
+        server.faults.clear()
+    again = server.client("alice", data_dir=tmp_path)
+    await again.open()
+    (held,) = await again.c2c("bob").get_local_messages(5)
+    assert held.status is MessageStatus.SENDING
+    await again.login()
+    assert (held.status, held.seq) == (MessageStatus.SUCCEEDED, 1)
+    (queried,) = await again.c2c("bob").get_local_messages(5)
+    assert queried is held
+    await again.close()
 
 
 async def test_a_deleted_row_that_is_fetched_again_has_a_new_object(server: RunningServer) -> None:

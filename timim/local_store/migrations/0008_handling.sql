@@ -1,0 +1,4 @@
+CREATE TABLE handling(local_id INTEGER PRIMARY KEY, attempts INTEGER NOT NULL DEFAULT 1, error TEXT NOT NULL DEFAULT '',
+  dead_at REAL);
+CREATE TRIGGER handling_deleted AFTER DELETE ON messages BEGIN DELETE FROM handling WHERE local_id=old.local_id; END;
+CREATE TABLE once(key TEXT PRIMARY KEY, done_at REAL NOT NULL) WITHOUT ROWID;
