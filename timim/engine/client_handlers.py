@@ -123,8 +123,8 @@ class ClientHandlers(Displayed):
         return register
 
     def _remove_replaced_by(self, handler: Callable[..., object]) -> None:
-        """Remove the handler that an earlier run of the notebook cell of `handler` has registered."""
-        if (earlier := self._cells.replaced_by(handler)) is not None:
+        """Remove the handlers that an earlier run of the notebook cell of `handler` has registered."""
+        for earlier in self._cells.replaced_by(handler):
             self._engine.dispatcher.off(earlier)
 
     def off(self, handler: Callable[..., object]) -> None:

@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from contextvars import Context, copy_context
+from types import FunctionType, MethodType
 from typing import Any, Final
 
 __all__ = ["CellFunctions", "cell_context", "in_notebook", "ipython", "is_rerun"]
@@ -35,19 +36,33 @@ def is_rerun(new: Callable[..., object], earlier: Callable[..., object]) -> bool
 
 
 class CellFunctions:
-    """Functions of cells that were registered somewhere, by their names, so that a cell that runs again can replace its own."""
+    """Functions of cells that were registered somewhere, so that a cell that runs again can replace its own."""
 
     def __init__(self) -> None:
-        self._functions: dict[str, Callable[..., object]] = {}
+        self._functions: dict[str, FunctionType] = {}  # by their names
+        self._methods: list[MethodType] = []  # of objects of timim, such as `router.feed`
 
-    def replaced_by(self, new: Callable[..., object]) -> Callable[..., object] | None:
-        """Remember a function, and return the one that an earlier run of its cell has registered; None if there is none."""
-        if ipython() is None or not inspect.isfunction(new):
-            return None
-        earlier = self._functions.get(new.__qualname__)
-        if new.__module__ == "__main__":
-            self._functions[new.__qualname__] = new
-        return earlier if earlier is not None and is_rerun(new, earlier) else None
+    def replaced_by(self, new: Callable[..., object]) -> list[Callable[..., object]]:
+        """Remember a function, and return those that an earlier run of its cell has registered."""
+        shell = ipython()
+        if shell is None:
+            return []
+        if isinstance(new, MethodType) and type(new.__self__).__module__.partition(".")[0] == "timim":
+            named = [value for name, value in shell.user_ns.items() if not name.startswith("_")]
+            earlier = [one for one in self._methods if _is_orphan(one, new, named)]
+            self._methods = [one for one in self._methods if one != new and one not in earlier] + [new]
+            return list(earlier)
+        if not isinstance(new, FunctionType) or new.__module__ != "__main__":
+            return []
+        known = self._functions.get(new.__qualname__)
+        self._functions[new.__qualname__] = new
+        return [known] if known is not None and is_rerun(new, known) else []
+
+
+def _is_orphan(earlier: MethodType, new: MethodType, named: list[object]) -> bool:
+    """Return True if the object of an earlier method has lost its name, because a cell made a new object."""
+    same = earlier.__func__ is new.__func__ and earlier.__self__ is not new.__self__
+    return same and not any(value is earlier.__self__ for value in named)
 
 
 def cell_context() -> Context | None:

@@ -129,6 +129,38 @@ async def rest(message): print({number}, "rest")
     assert fed.text == "2 first\n2 rest\n"
 
 
+async def test_a_new_router_under_the_same_name_replaces_the_earlier_one(
+    shared_server: RunningServer, kernel: Kernel, tmp_path: Path
+) -> None:
+    for user in ("alice", "bob"):
+        await kernel.run(login(shared_server, tmp_path, user))
+    cell = """
+import asyncio
+router, seen = timim.Router(), asyncio.Event()
+
+@router.message()
+async def answer(message): print("router {number}:", message.text)
+
+alice.on_message(router.feed)
+"""
+    for number in (1, 2):
+        await kernel.run(cell.format(number=number))
+    kept = """
+kept = timim.Router()
+
+@kept.message()
+async def last(message):
+    print("kept:", message.text)
+    seen.set()
+
+alice.on_message(kept.feed)
+"""
+    await kernel.run(kept)
+    said = await kernel.run(WAIT.format(text="hello"))
+    assert said.text == "router 2: hello\nkept: hello\nend of the cell\n"
+    await kernel.run("await alice.close(); await bob.close()")
+
+
 async def test_a_traceback_of_an_error_is_short(kernel: Kernel) -> None:
     failed = await kernel.run(
         "import timim\n"
