@@ -26,7 +26,7 @@ class ProgressBar:
         self._display: _Display | None = None
 
     def __enter__(self) -> Self:
-        self._display = _Notebook(self._label) if _in_notebook() else _Terminal(self._label)
+        self._display = _Notebook(self._label) if _in_notebook() else _terminal(self._label)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -38,6 +38,13 @@ class ProgressBar:
         """Show the bytes done and the bytes in all; transfers call this."""
         if self._display is not None:
             self._display.update(done, total)
+
+
+def _terminal(label: str) -> _Display:
+    try:
+        return _Terminal(label)
+    except ModuleNotFoundError:
+        return _PlainTerminal(label)
 
 
 class _Terminal:
@@ -59,6 +66,26 @@ class _Terminal:
 
     def close(self) -> None:
         self._bar.stop()
+
+
+class _PlainTerminal:
+    """Line of text on standard error, for an installation without the extra `cli`, which has rich."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._percent = -1
+        self._shown = sys.stderr.isatty()
+
+    def update(self, done: int, total: int) -> None:
+        percent = 100 * done // total if total else 0
+        if self._shown and percent != self._percent:
+            self._percent = percent
+            sys.stderr.write(f"\r{self._label} {percent:3} %")
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        if self._percent >= 0:
+            sys.stderr.write("\n")
 
 
 class _Notebook:

@@ -10,7 +10,7 @@ import typer
 
 import timim
 from tests.support.paths import DOCS
-from timim.cli.main import app
+from timim.cli.commands import app
 from timim.cli.options import AccountOptions
 from timim.server.metrics import Metrics
 from timim.server.settings import Settings
