@@ -59,7 +59,7 @@ def event_fields() -> dict[str, list[str]]:
 
 def command_options() -> dict[str, set[str]]:
     """Return the options of each command, without the options that all commands with an account share."""
-    shared = {"--as", "--url", "--sig", "--app-id", "--data-dir", "--kept"}
+    shared = {"--as", "--url", "--sig", "--app-id", "--data-dir", "--kept", "--json"}
     assert len(shared) == len(dataclasses.fields(AccountOptions))
     command = typer.main.get_command(app)
     found = {}
@@ -106,6 +106,7 @@ def test_the_options_of_an_account_have_their_rows() -> None:
         "--app-id",
         "--data-dir",
         "--kept",
+        "--json",
     }
 
 

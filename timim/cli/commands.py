@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from .. import __version__
 from . import bench, history, messages, server
+from .console import DEBUG
 
 HELP = """Send and receive instant messages, and run a server.
 
-Exit status: 0 success, 1 error, 2 invalid option or setting, 130 interrupted by Ctrl-C."""
+Exit status: 0 success, 1 error, 2 wrong option or setting, 3 nothing found,
+130 interrupted by Ctrl-C, 141 output closed by its reader."""
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=HELP)
-app.add_typer(bench.app)
-app.add_typer(history.app)
+app = typer.Typer(no_args_is_help=True, help=HELP, pretty_exceptions_enable=False)
 app.add_typer(messages.app)
+app.add_typer(history.app)
 app.add_typer(server.app)
+app.add_typer(bench.app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"timim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print the traceback of an error too.")] = False,
+) -> None:
+    """Set the options of all commands."""
+    DEBUG["tracebacks"] = verbose
 
 
 def run() -> None:
     """Run the command line."""
-    app()
+    app(prog_name="timim")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,8 +16,9 @@ from ..errors import TimimError
 from ..usersig import sign_user
 from ..util.garbage import tune_for_serving
 from ..util.rlimit import raise_nofile_limit
-from .console import out, run_command
-from .options import DATA, DataDir, read_app_key
+from ..util.server_folder import read_address, read_key
+from .console import out, print_json, run_command
+from .options import DATA, AsJson, DataDir, read_app_key
 
 app = typer.Typer()
 Database = Annotated[str | None, typer.Option(help="postgresql://… instead of SQLite in the data folder.")]
@@ -106,9 +109,13 @@ def _print_welcome(server: Any) -> None:
     folder = server.settings.data_dir
     out.print(f"[bold]timim[/bold] listens on [bold]{server.url}[/bold]   app id {server.app_id}")
     out.print(f"data and keys: {escape(str(folder))}/   (app.json contains the key that signs users)")
+    if folder is None or read_key(folder) != (server.app_id, server.secret_key) or read_address(folder) is None:
+        out.print("Clients need this address, the app id, and a UserSig made with the server's secret key.")
+        return
+    option = "" if folder == DATA else f" --data-dir {shlex.quote(str(folder))}"
     out.print("In two other terminals, in this folder:")
-    out.print("  timim tail --as bob")
-    out.print('  timim send bob "hello" --as alice')
+    out.print(f"  timim tail --as bob{escape(option)}", soft_wrap=True)
+    out.print(f'  timim send bob "hello" --as alice{escape(option)}', soft_wrap=True)
 
 
 @app.command()
@@ -116,6 +123,7 @@ def sig(
     user: str,
     days: Annotated[float, typer.Option(help="Days until the UserSig expires.")] = 180,
     data_dir: DataDir = DATA,
+    json: AsJson = False,
 ) -> None:
     """Print a UserSig for USER, signed with the key in the server's data folder.
 
@@ -123,9 +131,14 @@ def sig(
     """
     try:
         app_id, key = read_app_key(data_dir)
-        print(sign_user(app_id, key, user, expire_s=int(days * 86400)))
+        signature = sign_user(app_id, key, user, expire_s=int(days * 86400))
     except TimimError as exc:
         raise typer.BadParameter(str(exc)) from None
+    if json:
+        expires = datetime.now(UTC) + timedelta(days=days)
+        print_json(type="user_sig", user=user, app_id=app_id, user_sig=signature, expires=expires)
+    else:
+        print(signature)
 
 
 @app.command()

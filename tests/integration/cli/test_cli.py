@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from tests.support.paths import ROOT
 from timim.testing import RunningServer, running_server
 
 LIMIT_S = 40
+TIME = re.compile(r"^(\d{4}-\d\d-\d\d )?\d\d:\d\d ")  # of a message, at the start of its line
 LINE = {"COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}  # a narrow terminal; an error must be one line even so
 
 
@@ -84,10 +86,11 @@ async def terminal(folder: Path, *words: str, **more: str) -> AsyncIterator[asyn
             await process.wait()
 
 
-async def line_with(process: asyncio.subprocess.Process, words: str) -> str:
-    assert process.stdout is not None
+async def line_with(process: asyncio.subprocess.Process, words: str, *, of: str = "stdout") -> str:
+    stream = process.stdout if of == "stdout" else process.stderr
+    assert stream is not None
     async with asyncio.timeout(LIMIT_S):
-        while line := (await process.stdout.readline()).decode():
+        while line := (await stream.readline()).decode():
             if words in line:
                 return line
     raise AssertionError(f"the program ended without printing {words!r}")
@@ -112,18 +115,18 @@ async def test_two_terminals_exchange_a_message_as_the_readme_says(tmp_path: Pat
         assert "keys" in await line_with(serve, "data and keys")
         assert (tmp_path / "timim-data" / "app.json").stat().st_mode & 0o077 == 0
         async with terminal(tmp_path, "tail", "--as", "bob", "--url", url) as tail:
-            await line_with(tail, "bob is online")
+            await line_with(tail, "bob is online", of="stderr")
             sent = await timim(tmp_path, "send", "bob", "hello 你好", "--as", "alice", "--url", url)
             assert sent.code == 0
             assert sent.out.endswith("seq 1\n")
-            assert await line_with(tail, "alice") == "alice: hello 你好\n"
+            assert TIME.sub("", await line_with(tail, "alice")) == "alice: hello 你好\n"
         told = await timim(tmp_path, "history", "bob", "--as", "alice", "--url", url)
-        assert told.out.splitlines()[0] == "alice: hello 你好"
+        assert TIME.sub("", told.out.splitlines()[0]) == "alice: hello 你好"
         assert "1 to 1, complete" in told.out.splitlines()[1]
     async with terminal(tmp_path, "serve", "--port", port) as again:
         url = (await line_with(again, "listens on")).split()[3]
         kept = await timim(tmp_path, "history", "alice", "--as", "bob", "--url", url)
-        assert kept.out.splitlines()[0] == "alice: hello 你好"
+        assert TIME.sub("", kept.out.splitlines()[0]) == "alice: hello 你好"
 
 
 async def test_a_wrong_argument_is_one_clear_line(server: RunningServer, tmp_path: Path) -> None:
