@@ -14,6 +14,7 @@ from timim.cli.commands import app
 from timim.cli.options import AccountOptions
 from timim.server.metrics import Metrics
 from timim.server.settings import Settings
+from tools import settings_page
 
 REFERENCE = DOCS / "reference"
 ROW = re.compile(r"^\| (`[^|]*`) \|(.*)\|$", re.MULTILINE)
@@ -81,6 +82,15 @@ def test_each_setting_has_its_row_with_its_default() -> None:
     names = [name for name, _ in rows(page("settings.md"))]
     assert len(names) == len(set(names))
     assert wrong_settings(page("settings.md")) == set()
+
+
+def test_the_rows_of_the_settings_are_those_of_the_model() -> None:
+    text = page("settings.md")
+    assert text == settings_page.page(text), "run .venv/bin/python tools/settings_page.py"
+
+
+def test_each_setting_has_a_description() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 
 def test_a_setting_without_row_and_a_wrong_default_are_detected() -> None:

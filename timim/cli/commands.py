@@ -15,7 +15,7 @@ HELP = """Send and receive instant messages, and run a server.
 Exit status: 0 success, 1 error, 2 wrong option or setting, 3 nothing found,
 130 interrupted by Ctrl-C, 141 output closed by its reader."""
 
-app = typer.Typer(no_args_is_help=True, help=HELP, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, help=HELP, rich_markup_mode="rich", pretty_exceptions_enable=False)
 app.add_typer(messages.app)
 app.add_typer(history.app)
 app.add_typer(server.app)

@@ -19,6 +19,7 @@ from ..util.rlimit import raise_nofile_limit
 from ..util.server_folder import read_address, read_key
 from .console import out, print_json, run_command
 from .options import DATA, AsJson, DataDir, read_app_key
+from .settings_help import ServeCommand
 
 app = typer.Typer()
 Database = Annotated[str | None, typer.Option(help="postgresql://… instead of SQLite in the data folder.")]
@@ -29,7 +30,7 @@ Blobs = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=ServeCommand)
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 selects a free one.")] = None,
@@ -44,7 +45,7 @@ def serve(
 ) -> None:
     """Run a server on SQLite and local files, or one of several on PostgreSQL and NATS.
 
-    Every setting has an environment variable TIMIM_…; options take precedence. SIGTERM and Ctrl-C stop the server gracefully.
+    Options take precedence over the environment and timim.toml. SIGTERM and Ctrl-C stop the server gracefully.
     """
     where = {"data_dir": data_dir, "database": database, "bus": bus, "blobs": blobs}
     settings = _settings(host=host, port=port, new_epoch=new_epoch or None, **where)
