@@ -22,6 +22,9 @@ from .options import DATA, AsJson, DataDir, read_app_key
 from .settings_help import ServeCommand
 
 app = typer.Typer()
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 selects a free one.")]
+Folder = Annotated[Path | None, typer.Option(help="Data folder of the server.")]
 Database = Annotated[str | None, typer.Option(help="postgresql://… instead of SQLite in the data folder.")]
 Bus = Annotated[str | None, typer.Option(help="nats://… that connects several servers on one database.")]
 Blobs = Annotated[
@@ -32,9 +35,9 @@ Blobs = Annotated[
 
 @app.command(cls=ServeCommand)
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 selects a free one.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Data folder of the server.")] = None,
+    host: Host = None,
+    port: Port = None,
+    data_dir: Folder = None,
     database: Database = None,
     bus: Bus = None,
     blobs: Blobs = None,
@@ -69,19 +72,31 @@ def serve(
 
 
 @app.command()
-def doctor(database: Database = None, bus: Bus = None, blobs: Blobs = None) -> None:
-    """Check the database, bus and blob store with the settings that a server would use.
+def doctor(
+    host: Host = None,
+    port: Port = None,
+    data_dir: Folder = None,
+    database: Database = None,
+    bus: Bus = None,
+    blobs: Blobs = None,
+    url: Annotated[str, typer.Option(help="URL of a running server; its clock is compared with this machine's.")] = "",
+    json: AsJson = False,
+) -> None:
+    """Check this machine, the database, bus and blob store with the settings that a server would use.
 
     Exit status 1 if a server cannot run with them.
     """
-    settings = _settings(database=database, bus=bus, blobs=blobs)
+    settings = _settings(host=host, port=port, data_dir=data_dir, database=database, bus=bus, blobs=blobs)
     from .doctor import require_healthy, run_checks
 
     async def work() -> None:
-        findings = await run_checks(settings)
+        findings = await run_checks(settings, url)
         for finding in findings:
-            mark = {True: "[green]good[/green]", False: "[red]BAD [/red]", None: "[yellow]look[/yellow]"}[finding.good]
-            out.print(f"{mark}  {finding.subject}: {escape(finding.text)}", soft_wrap=True)
+            state, colour = {True: ("good", "green"), False: ("bad", "red"), None: ("warning", "yellow")}[finding.good]
+            if json:
+                print_json(type="finding", subject=finding.subject, state=state, text=finding.text)
+            else:
+                out.print(f"[{colour}]{state:7}[/{colour}]  {finding.subject}: {escape(finding.text)}", soft_wrap=True)
         require_healthy(findings)
 
     run_command(work())
