@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import bench, history, messages, server
+from . import backup, bench, history, messages, server
 from .console import DEBUG
 
 HELP = """Send and receive instant messages, and run a server.
@@ -19,6 +19,7 @@ app = typer.Typer(no_args_is_help=True, help=HELP, rich_markup_mode="rich", pret
 app.add_typer(messages.app)
 app.add_typer(history.app)
 app.add_typer(server.app)
+app.add_typer(backup.app)
 app.add_typer(bench.app)
 
 

@@ -64,10 +64,21 @@ def run_command(work: Coroutine[Any, Any, None]) -> None:
     """Run the coroutine of a command.
 
     Raises:
+        Exit: See `error_exits`.
+    """
+    with error_exits():
+        asyncio.run(work)
+
+
+@contextmanager
+def error_exits() -> Iterator[None]:
+    """Turn the errors of a block into an exit status.
+
+    Raises:
         Exit: After an error, which is printed as one line, after Ctrl-C, or if nobody reads the output any more.
     """
     try:
-        asyncio.run(work)
+        yield
     except OutputClosed:
         _discard_output()
         raise typer.Exit(OUTPUT_CLOSED) from None

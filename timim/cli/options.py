@@ -20,6 +20,7 @@ from ..util.server_folder import read_address, read_key
 DATA = Path("timim-data")
 URL = "ws://127.0.0.1:8700"
 
+Folder = Annotated[Path | None, typer.Option("--data-dir", help="Data folder of the server; by default the setting data_dir.")]
 DataDir = Annotated[Path, typer.Option(help="The server's data folder.", envvar="TIMIM_DATA_DIR")]
 Url = Annotated[
     str,

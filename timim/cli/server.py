@@ -18,13 +18,13 @@ from ..util.garbage import tune_for_serving
 from ..util.rlimit import raise_nofile_limit
 from ..util.server_folder import read_address, read_key
 from .console import out, print_json, run_command
-from .options import DATA, AsJson, DataDir, read_app_key
+from .options import DATA, AsJson, DataDir, Folder, read_app_key
+from .server_settings import read_settings
 from .settings_help import ServeCommand
 
 app = typer.Typer()
 Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 selects a free one.")]
-Folder = Annotated[Path | None, typer.Option(help="Data folder of the server.")]
 Database = Annotated[str | None, typer.Option(help="postgresql://… instead of SQLite in the data folder.")]
 Bus = Annotated[str | None, typer.Option(help="nats://… that connects several servers on one database.")]
 Blobs = Annotated[
@@ -51,7 +51,7 @@ def serve(
     Options take precedence over the environment and timim.toml. SIGTERM and Ctrl-C stop the server gracefully.
     """
     where = {"data_dir": data_dir, "database": database, "bus": bus, "blobs": blobs}
-    settings = _settings(host=host, port=port, new_epoch=new_epoch or None, **where)
+    settings = read_settings(host=host, port=port, new_epoch=new_epoch or None, **where)
     from ..server.app import Server
 
     async def work() -> None:
@@ -86,7 +86,7 @@ def doctor(
 
     Exit status 1 if a server cannot run with them.
     """
-    settings = _settings(host=host, port=port, data_dir=data_dir, database=database, bus=bus, blobs=blobs)
+    settings = read_settings(host=host, port=port, data_dir=data_dir, database=database, bus=bus, blobs=blobs)
     from .doctor import require_healthy, run_checks
 
     async def work() -> None:
@@ -100,25 +100,6 @@ def doctor(
         require_healthy(findings)
 
     run_command(work())
-
-
-def _settings(**given: Any) -> Any:
-    """Return the server's settings, overridden by the flags that are not None.
-
-    Raises:
-        BadParameter: A setting is invalid or the server is not installed; exit status 2.
-    """
-    try:
-        from ..server.settings import Settings
-    except ImportError as exc:
-        raise typer.BadParameter(f"the server is not installed ({exc.name} is missing): pip install 'timim[server]'") from None
-    from pydantic import ValidationError
-
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        raise typer.BadParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def _print_welcome(server: Any) -> None:
