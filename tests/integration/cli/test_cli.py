@@ -6,9 +6,7 @@ import asyncio
 import os
 import re
 import signal
-import subprocess
 import sys
-import zipfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.fork_server import FORK_SERVER
-from tests.support.paths import ROOT
 from timim.testing import RunningServer, running_server
 
 LIMIT_S = 40
@@ -197,30 +194,6 @@ async def test_settings_come_from_flags_over_the_environment_over_a_file(tmp_pat
     wrong = await timim(tmp_path, "serve", "--port", "0")
     assert wrong.code == 2
     assert "no_such_setting" in wrong.err
-
-
-def test_the_wheel_contains_the_media_of_the_demo(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=LIMIT_S)
-    (wheel,) = tmp_path.glob("timim-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = set(archive.namelist())
-        archive.extractall(tmp_path / "installed")
-    assert "timim/py.typed" in names
-    assert not [name for name in names if name.startswith(("tests/", "bench/"))]
-    where = "from timim.cli.demo import media_folder as m; print(m()); print(*sorted(p.name for p in m().iterdir()))"
-    done = subprocess.run(
-        [sys.executable, "-c", where],
-        cwd=tmp_path,
-        env=environment(PYTHONPATH=str(tmp_path / "installed")),
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-    )
-    folder, files = done.stdout.splitlines()
-    assert folder == str(tmp_path / "installed" / "timim" / "cli" / "media")
-    assert files.split() == sorted(path.name for path in (ROOT / "examples" / "media").iterdir())
 
 
 @pytest.mark.requirement("P01")
