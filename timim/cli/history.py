@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .console import NOTHING_FOUND, out, print_json, run_command
+from .console import NOTHING_FOUND, notes, out, print_json, run_command
 from .lines import print_message
 from .options import AccountOptions, IsGroup, get_conversation, with_account
 
@@ -69,8 +69,8 @@ def fill(
             fetched = 0
             with rich.progress.Progress(
                 *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
-                console=out,
-                disable=account.json,
+                console=notes,
+                disable=account.json or not notes.is_terminal,
             ) as bars:
                 for each in wanted:
                     bar = bars.add_task(escape(str(each.key)), total=None)

@@ -17,7 +17,7 @@ from ..usersig import sign_user
 from ..util.garbage import tune_for_serving
 from ..util.rlimit import raise_nofile_limit
 from ..util.server_folder import read_address, read_key
-from .console import out, print_json, run_command
+from .console import WRONG_USE, fail, out, print_json, run_command
 from .options import DATA, AsJson, DataDir, Folder, read_app_key
 from .server_settings import read_settings
 from .settings_help import ServeCommand
@@ -105,7 +105,8 @@ def doctor(
 def _print_welcome(server: Any) -> None:
     folder = server.settings.data_dir
     out.print(f"[bold]timim[/bold] listens on [bold]{server.url}[/bold]   app id {server.app_id}")
-    out.print(f"data and keys: {escape(str(folder))}/   (app.json contains the key that signs users)")
+    if folder is not None and not server.settings.database:
+        out.print(f"data and keys: {escape(str(folder))}/   (app.json contains the key that signs users)", soft_wrap=True)
     if folder is None or read_key(folder) != (server.app_id, server.secret_key) or read_address(folder) is None:
         out.print("Clients need this address, the app id, and a UserSig made with the server's secret key.")
         return
@@ -130,7 +131,7 @@ def sig(
         app_id, key = read_app_key(data_dir)
         signature = sign_user(app_id, key, user, expire_s=int(days * 86400))
     except TimimError as exc:
-        raise typer.BadParameter(str(exc)) from None
+        fail(str(exc), WRONG_USE)
     if json:
         expires = datetime.now(UTC) + timedelta(days=days)
         print_json(type="user_sig", user=user, app_id=app_id, user_sig=signature, expires=expires)

@@ -179,8 +179,8 @@ async def test_a_server_that_cannot_start_says_why(server: RunningServer, tmp_pa
     for words, more in ((("--port", "99999"), {}), ((), {"TIMIM_PORT": "abc"}), ((), {"TIMIM_HISTORY_PAGE": "many"})):
         said = await timim(tmp_path, "serve", *words, **more)
         assert said.code == 2
-        assert "Traceback" not in said.err
-        assert "port" in said.err or "history_page" in said.err
+        (line,) = said.err.splitlines()
+        assert line.startswith(("timim: the setting port: ", "timim: the setting history_page: "))
 
 
 async def test_settings_come_from_flags_over_the_environment_over_a_file(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ async def test_gaps_shows_the_missing_ranges_and_fill_fetches_them(tmp_path: Pat
         assert "fetched 0 messages of 1 conversations" in one.out
         filled = await timim(tmp_path, "fill", *kept, **at)
         assert "fetched 449 messages of 3 conversations; nothing is missing" in filled.out
-        assert "449/449" in filled.out
+        assert filled.err == ""  # a progress bar is only for a terminal
         after = await timim(tmp_path, "gaps", "--offline", *kept, **at)
         assert "0 messages of 3 conversations are not stored here" in after.out
         await server.stop()
