@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 DATABASE = "timim.db"
 LIST = "backup.json"
 MEDIA = "media"
+LOCK = "lock"
 COPY_BYTES = 1 << 20
 PAGES = 4096  # of the database that are copied in one step; Ctrl-C takes effect between two steps
 _CONTENT = re.compile(rf"{MEDIA}/[\w-]+/\d+")
@@ -91,7 +92,7 @@ def back_up(settings: Settings, file: Path) -> Contents:
 def restore(settings: Settings, file: Path) -> Contents:
     """Make a server's data folder from a back-up, and give it a new epoch, so that clients compare their history.
 
-    The folder appears complete or not at all.
+    After an error the folder is as before. The database comes last, so that a crash leaves no folder that looks complete.
 
     Raises:
         InvalidArgument: The settings name a database or a bucket.
@@ -99,24 +100,48 @@ def restore(settings: Settings, file: Path) -> Contents:
         StorageError: The folder is not empty, the file is no complete back-up, or it cannot be read or written.
     """
     folder, media = local_folders(settings)
-    require_empty(folder)
-    if media != folder / MEDIA:
-        require_empty(media)
-    folder = folder.absolute()
-    with _storage_errors(f"cannot restore {file} to {folder}"):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as beside:
-            made = Path(beside) / folder.name
-            made.mkdir(mode=0o755)
+    with _storage_errors(f"cannot restore {file} to {folder}"), _locked(folder):
+        require_empty(folder)
+        if media != folder / MEDIA:
+            require_empty(media)
+        with tempfile.TemporaryDirectory(prefix=".restoring-", dir=folder) as name:
+            made = Path(name)
             media_files = _extract(file, made)
             entries = asyncio.run(_renew(made / DATABASE))
-            if media != folder / MEDIA and (made / MEDIA).exists():
+            if (made / MEDIA).exists() and media != folder / MEDIA:
                 shutil.copytree(made / MEDIA, media, dirs_exist_ok=True)
-                shutil.rmtree(made / MEDIA)
-            _sync_folder(made)
-            made.replace(folder)  # fails if the folder is not empty any more
-        _sync_folder(folder.parent)
+            elif (made / MEDIA).exists():
+                (made / MEDIA).rename(media)
+            for part in (KEY_FILE, DATABASE):
+                if (made / part).exists():
+                    (made / part).rename(folder / part)
+        _sync_folder(folder)
     return Contents(entries, media_files, file.stat().st_size)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Create a data folder if it is missing, and keep servers out of it. After an error, remove again what was created.
+
+    Raises:
+        StoreInUse: A server uses the folder.
+    """
+    created, locked_before = not folder.exists(), (folder / LOCK).exists()
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire()
+    except BlockingIOError:
+        raise StoreInUse(f"a server uses {folder}: stop it, and restore into another folder or move this one") from None
+    try:
+        yield
+    except BaseException:
+        if created:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif not locked_before:
+            (folder / LOCK).unlink()
+        raise
+    finally:
+        lock.release()
 
 
 def local_folders(settings: Settings) -> tuple[Path, Path]:
@@ -142,22 +167,13 @@ def local_folders(settings: Settings) -> tuple[Path, Path]:
 
 
 def require_empty(folder: Path) -> None:
-    """Check that a folder is missing or empty.
+    """Check that a folder is missing or empty, apart from its lock.
 
     Raises:
-        StoreInUse: A server uses the folder.
-        StorageError: The folder has files, or cannot be read.
+        StorageError: The folder has files.
     """
-    with _storage_errors(f"cannot read {folder}"):
-        if (folder / "lock").exists():
-            lock = FileLock(folder / "lock")
-            try:
-                lock.acquire()
-            except BlockingIOError:
-                raise StoreInUse(f"a server uses {folder}: stop it, and restore into another folder or move this one") from None
-            lock.release()
-        if folder.exists() and any(folder.iterdir()):
-            raise StorageError(f"{folder} is not empty, and restoring overwrites nothing: move it, or set --data-dir")
+    if folder.exists() and any(path.name != LOCK for path in folder.iterdir()):
+        raise StorageError(f"{folder} is not empty, and restoring overwrites nothing: move it, or set --data-dir")
 
 
 @contextmanager

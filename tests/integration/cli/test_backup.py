@@ -73,7 +73,7 @@ async def test_a_stopped_server_keeps_its_identity_and_gets_a_new_epoch(tmp_path
     assert (await backup(server, tmp_path / "saved.tar")).code == 0
     (tmp_path / "empty").mkdir()
     assert (await timim(tmp_path, "restore", "saved.tar", "--data-dir", "empty")).code == 0
-    assert names_in(tmp_path / "empty") == ["app.json", "timim.db"]
+    assert names_in(tmp_path / "empty") == ["app.json", "lock", "timim.db"]
     assert (tmp_path / "empty" / "app.json").read_bytes() == (tmp_path / "data" / "app.json").read_bytes()
     assert names_in(tmp_path) == ["data", "empty", "saved.tar"]  # nothing is left behind
 
@@ -115,6 +115,7 @@ async def test_a_file_that_is_no_complete_backup_restores_nothing(tmp_path: Path
         "outside": [("../evil", b"x"), *contents.items()],
         "wrong list": [("backup.json", b"[]")],
     }
+    (tmp_path / "empty").mkdir()
     for name, made in files.items():
         path = tmp_path / f"{name}.tar"
         if isinstance(made, bytes):
@@ -124,6 +125,8 @@ async def test_a_file_that_is_no_complete_backup_restores_nothing(tmp_path: Path
         said = await timim(tmp_path, "restore", path.name, "--data-dir", "new")
         assert said.refusal, name
         assert not (tmp_path / "new").exists(), name
+        assert (await timim(tmp_path, "restore", path.name, "--data-dir", "empty")).refusal
+        assert names_in(tmp_path / "empty") == [], name
     assert "cannot restore missing.tar to" in (await timim(tmp_path, "restore", "missing.tar", "--data-dir", "new")).refusal
     assert [name for name in names_in(tmp_path) if name.startswith(".")] == []
 
