@@ -16,6 +16,8 @@ FOLDERS = ("timim", "tests", "bench", "examples", "tools")
 
 def numbered_placeholders(source: str) -> Iterator[int]:
     """Yield the lines of the strings of a module that have a numbered placeholder."""
+    if NUMBERED.search(source) is None:
+        return
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and NUMBERED.search(node.value):
             yield node.lineno

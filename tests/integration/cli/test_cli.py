@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fork_server import FORK_SERVER
+from tests.support.fork_server import FORK_SERVER, ForkedProcess
 from timim.testing import RunningServer, running_server
 
 LIMIT_S = 40
@@ -59,31 +58,22 @@ async def timim(folder: Path, *words: str, **more: str) -> Said:
 
 
 @asynccontextmanager
-async def terminal(folder: Path, *words: str, **more: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def terminal(folder: Path, *words: str, **more: str) -> AsyncIterator[ForkedProcess]:
     """Run a command in the block, and interrupt it afterwards. It must then exit with 0 and print nothing to stderr."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "timim.cli",
-        *words,
-        cwd=folder,
-        env=environment(PYTHONUNBUFFERED="1", **more),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    process = await FORK_SERVER.start(("-m", "timim.cli", *words), environment(PYTHONUNBUFFERED="1", **more), folder)
     try:
         yield process
         process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(LIMIT_S):
             _, err = await process.communicate()
-        assert (process.returncode, err.decode()) == (0, "")
+        assert (process.returncode, err) == (0, b"")
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
 
 
-async def line_with(process: asyncio.subprocess.Process, words: str, *, of: str = "stdout") -> str:
+async def line_with(process: ForkedProcess, words: str, *, of: str = "stdout") -> str:
     stream = process.stdout if of == "stdout" else process.stderr
     assert stream is not None
     async with asyncio.timeout(LIMIT_S):
