@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from .. import __version__
 from . import backup, bench, history, messages, server
-from .console import DEBUG
+from .console import DEBUG, OUTPUT_CLOSED
 
 HELP = """Send and receive instant messages, and run a server.
 
@@ -42,4 +43,9 @@ def options(
 
 def run() -> None:
     """Run the command line."""
-    app(prog_name="timim")
+    try:
+        app(prog_name="timim")
+    except SystemExit as exc:
+        if isinstance(exc.__context__, BrokenPipeError):  # of the help, which rich prints
+            sys.exit(OUTPUT_CLOSED)
+        raise

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 SAMPLES_PER_S = 16_000
 NOTE_S = 0.25
@@ -58,7 +58,7 @@ def make_media(folder: Path) -> DemoMedia:
 
 def _draw_stars(drawn: random.Random, size: tuple[int, int]) -> Image.Image:
     glow = Image.radial_gradient("L").resize(size)
-    picture = _coloured(glow, [((255 - level) // part for level in range(256)) for part in (8, 12, 4)])
+    picture = _coloured(glow, [[(255 - level) // part for level in range(256)] for part in (8, 12, 4)])
     canvas = ImageDraw.Draw(picture)
     for _ in range(1500):
         x, y, radius = drawn.randrange(size[0]), drawn.randrange(size[1]), drawn.choice((0, 0, 0, 1, 1, 2))
@@ -90,7 +90,10 @@ def _draw_sunset(size: tuple[int, int]) -> Image.Image:
 
 def _draw_planet(size: tuple[int, int]) -> Image.Image:
     picture = Image.new("RGB", size, (8, 10, 24))
-    ball = Image.radial_gradient("L").resize((260, 260)).point([255 - level for level in range(256)])
+    disc = Image.new("L", (260, 260))
+    ImageDraw.Draw(disc).ellipse((0, 0, 259, 259), fill=255)
+    light = Image.radial_gradient("L").resize(disc.size).point([255 - level for level in range(256)])
+    ball = ImageChops.multiply(disc, light)
     picture.paste(Image.new("RGB", ball.size, (120, 170, 220)), (190, 50), ball)
     ImageDraw.Draw(picture).arc((140, 150, 500, 220), 0, 360, fill=(210, 200, 170), width=5)
     return picture
