@@ -16,6 +16,7 @@ from ..message import Message
 from .console import out, print_json
 from .files import content_of
 
+DIRECTIONS = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # they show a name such as txt.exe as exe.txt
 CONTINUED = "\n    "  # further lines of a text are indented, so that they cannot look like messages of others
 
 
@@ -31,7 +32,7 @@ def print_message(message: Message, *, as_json: bool = False) -> None:
     group = message.key is not None and message.key.type == ConversationType.GROUP
     where = f" [{message.key.peer}]" if message.key is not None and group else ""
     body = " ".join(filter(None, map(_described, message))) or ("(recalled)" if message.recalled else "(empty)")
-    when, who = shown_time(message.timestamp), harmless(shown_sender(message))
+    when, who = shown_time(message.timestamp, time.time()), harmless(shown_sender(message))
     out.print(f"[dim]{when}[/dim] [bold]{escape(who)}[/bold]{escape(where)}: {escape(harmless(body))}", soft_wrap=True)
 
 
@@ -62,18 +63,22 @@ def nickname(message: Message) -> str:
     return message.sender_profile.nickname if message.sender_profile is not None else ""
 
 
-def shown_time(timestamp: int) -> str:
-    """Return a time of the server in the time zone of this machine: the time of today, or the date too."""
+def shown_time(timestamp: int, now: float) -> str:
+    """Return a time of the server in the time zone of this machine, with its date if that is not the date of `now`."""
     if not timestamp:
         return "--:--"
-    when, today = (datetime.fromtimestamp(seconds, UTC).astimezone() for seconds in (timestamp, time.time()))
+    when, today = (datetime.fromtimestamp(seconds, UTC).astimezone() for seconds in (timestamp, now))
     return f"{when:%H:%M}" if when.date() == today.date() else f"{when:%Y-%m-%d %H:%M}"
 
 
 def harmless(text: str) -> str:
-    """Return a text of a peer without the characters that control a terminal. Further lines are indented."""
+    """Return a text of a peer without characters that control a terminal or the direction. Further lines are indented."""
     lines = text.replace("\r\n", "\n").expandtabs(4).split("\n")
-    return CONTINUED.join("".join("\ufffd" if unicodedata.category(char) == "Cc" else char for char in line) for line in lines)
+    return CONTINUED.join("".join("\ufffd" if _is_control(char) else char for char in line) for line in lines)
+
+
+def _is_control(char: str) -> bool:
+    return unicodedata.category(char) == "Cc" or char in DIRECTIONS
 
 
 def _described(elem: AnyElem) -> str:

@@ -84,6 +84,18 @@ async def test_a_line_has_the_time_the_nickname_and_the_names_of_files(server: R
     assert proof.startswith("<Page 2 messages, 1 to 2, complete")
 
 
+async def test_a_line_of_a_group_names_it_and_a_recalled_message_is_marked(server: RunningServer, tmp_path: Path) -> None:
+    async with server.client("alice") as alice, server.client("b7"):
+        group = await alice.groups.create("Public", name="team", members=["b7"])
+        await group.conversation.send("hello, all")
+        await (await group.conversation.send("a slip")).recall()
+    said = await timim(tmp_path, "history", group.id, "--group", "--as", "b7", **key_of(server))
+    lines = [TIME.sub("", line) for line in said.out.splitlines()]
+    assert f"Alice (alice) [{group.id}]: hello, all" in lines
+    assert f"Alice (alice) [{group.id}]: (recalled)" in lines
+    assert "a slip" not in said.out
+
+
 async def test_json_is_one_object_a_line(server: RunningServer, tmp_path: Path) -> None:
     key = key_of(server)
     await server.add_users("b2")
