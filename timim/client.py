@@ -210,6 +210,11 @@ class Client(ClientHandlers):
         """
         return self._registry.get(type, peer)
 
+    @property
+    def scheduled_messages(self) -> list[Message]:
+        """The messages of `send(at=…)` that are not due yet, on this device, the next one first."""
+        return self._engine.scheduler.messages()
+
     async def open(self) -> None:
         """Open the local store without logging in, so that local queries work.
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from .elems import AnyElem, Progress
 from .engine.conversation_history import ConversationHistory
 from .engine.conversations import ConversationState
 from .engine.engine import Engine
 from .engine.history import add_quote, seq_in
+from .engine.scheduler import due_time
 from .engine.typing_status import repeated_status
 from .errors import InvalidArgument, InvalidConversation, RequestTimeout, TimimError
 from .ids import ConversationKey, ConversationType, UserId, conversation_key
@@ -100,6 +102,7 @@ class Conversation(ConversationHistory):
         progress: Progress | None = None,
         priority: Priority = Priority.NORMAL,
         timeout: Seconds | None = None,
+        at: datetime | None = None,
         mention: Items[UserId] = (),
         reply_to: Message | None = None,
         request_receipt: bool = False,
@@ -117,6 +120,8 @@ class Conversation(ConversationHistory):
             progress: Called with the bytes done and the bytes in all while content is uploaded.
             priority: Priority of a group message when the group is busy; groups only.
             timeout: Limit in seconds for the waiting. The message stays queued and is still sent once.
+            at: Time with a time zone. The message is stored on this device and sent when it is due, or at the next login after
+                that; `send` returns at once. `await message.remove()` cancels; `client.scheduled_messages` are those that wait.
             mention: User ids or `timim.ALL`, at most 30; groups only. Only the owner and admins may mention all.
             reply_to: A message of this conversation to quote.
             request_receipt: True counts the readers, see `Message.readers`; only groups of up to 200 members.
@@ -138,6 +143,10 @@ class Conversation(ConversationHistory):
         if priority is not Priority.NORMAL:
             self._only(ConversationType.GROUP, "priority= is for groups")
         message._priority = priority
+        if at is not None:
+            if timeout is not None or progress is not None:
+                raise InvalidArgument("at: cannot be combined with timeout and progress; the message is sent later")
+            return await self._opened().sends.schedule(self.key, message, due_time(at), push)
         sending = self._opened().sends.send(self.key, message, progress=progress, push=push)
         if timeout is None:
             sent = await sending
@@ -208,15 +217,18 @@ class Conversation(ConversationHistory):
         """Run a block while the peer sees that this user is typing: `async with conversation.typing(): …`.
 
         The status is sent at once and every 4 seconds, and its end after the block, also after an error or a cancellation. The
-        block never waits for it. While there is no connection, the status is not sent, and nothing is raised.
+        block never waits for it. While there is no connection, the status is not sent, and nothing is raised. Groups have no
+        typing status: the block just runs.
 
         Raises:
-            InvalidConversation: This is not a C2C conversation.
             NotLoggedIn: The client is not open.
             InvalidArgument: The client belongs to another event loop.
         """
-        self._only(ConversationType.C2C, "the typing status goes to one user")
-        async with repeated_status(self._opened(), self.key):
+        engine = self._opened()
+        if self.type is not ConversationType.C2C:
+            yield
+            return
+        async with repeated_status(engine, self.key):
             yield
 
     async def forward(

@@ -15,7 +15,7 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from .errors import InvalidArgument, InvalidElem, MediaError
 from .util.arguments import Bytes, FilePath, LocalPath, checked, described_fault, text_fault
-from .util.contents import DataField, FileArgument, ImageArgument, named_after_its_file, optional_data
+from .util.contents import DataField, FileArgument, ImageArgument, PictureField, named_after_its_file, optional_data
 from .util.files import file_target
 from .util.models import FrozenModel
 from .util.names import safe_name
@@ -25,8 +25,8 @@ from .util.names import safe_name
 __all__ = [
     "SERVER_ELEMS", "BoundElem", "Bytes", "ContentElem", "ContentKind", "ContentSource", "DataField", "DownloadableElem",
     "Elem", "FieldNames", "GroupNoticeElem", "GroupNoticeType", "GroupTipElem", "GroupTipType", "ImageArgument",
-    "ImageCompression", "ImageType", "LocalPath", "PathField", "Progress", "RelationElem", "RelationType", "checked",
-    "named_after_its_file", "optional_data", "optional_path",
+    "ImageCompression", "ImageType", "LocalPath", "PathField", "PictureField", "Progress", "RelationElem", "RelationType",
+    "checked", "named_after_its_file", "optional_data", "optional_path",
 ]
 # fmt: on
 

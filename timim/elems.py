@@ -31,8 +31,8 @@ from .elem_base import (
     ImageArgument,
     ImageCompression,
     ImageType,
-    LocalPath,
     PathField,
+    PictureField,
     Progress,
     RelationElem,
     checked,
@@ -41,6 +41,7 @@ from .elem_base import (
     optional_path,
 )
 from .errors import InvalidArgument, InvalidElem, MediaError
+from .util.contents import optional_picture
 
 # fmt: off
 __all__ = [
@@ -168,7 +169,7 @@ class FileElem(ContentElem):
 
 
 class VideoElem(ContentElem):
-    """Video of `duration` whole seconds, with a still picture in `snapshot` (path or bytes of an image).
+    """Video of `duration` whole seconds, with a still picture in `snapshot`: path, bytes, open file, or an image of Pillow.
 
     `send()` reads and corrects the duration as for SoundElem, from MP4, M4V, MOV and 3GP content.
     """
@@ -196,7 +197,7 @@ class VideoElem(ContentElem):
     search_number = 8
     duration: Annotated[int, Field(ge=0, lt=2**31)] = 0
     format: str = ""
-    snapshot: Bytes | LocalPath | None = Field(default=None, repr=False)
+    snapshot: PictureField = optional_picture()
     snapshot_uuid: str = ""
     snapshot_url: str = Field(default="", repr=False)
     snapshot_size: int = 0

@@ -184,7 +184,7 @@ class MessageFields(Displayed):
     __slots__ = (
         "_attempt", "_cloud_custom_data", "_custom_data", "_custom_int", "_excluded_from_last_message",
         "_excluded_from_unread", "_is_read", "_is_self", "_key", "_local_id", "_mentions", "_msg_id", "_owner", "_priority",
-        "_read_by_peer", "_read_receipt_count", "_receipt_requested", "_redelivered", "_replayed", "_sender",
+        "_read_by_peer", "_read_receipt_count", "_receipt_requested", "_redelivered", "_replayed", "_scheduled_at", "_sender",
         "_sender_member", "_sender_profile", "_seq", "_state", "_status", "_timestamp", "_unread_receipt_count",
     )
     # fmt: on
@@ -217,6 +217,7 @@ class MessageFields(Displayed):
         self._attempt: int = 1
         self._redelivered: bool = False
         self._replayed: bool = False
+        self._scheduled_at: float = 0.0
 
     @property
     def key(self) -> ConversationKey | None:
@@ -332,6 +333,11 @@ class MessageFields(Displayed):
     def redelivered(self) -> bool:
         """True if a handler may have had the message before: it raised, was cancelled, or the program ended."""
         return self._redelivered
+
+    @property
+    def scheduled_at(self) -> float:
+        """The server time in seconds at which `send(at=…)` sends the message; 0 for one that was not scheduled."""
+        return self._scheduled_at
 
     @property
     def replayed(self) -> bool:

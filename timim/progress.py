@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any, Protocol, Self, TypeVar
 
@@ -36,7 +37,7 @@ class ProgressBar(Displayed):
         self._display: _Display | None = None
 
     def __enter__(self) -> Self:
-        self._display = _Notebook(self._label, self._unit) if in_notebook() else _Terminal(self._label, self._unit)
+        self._display = _Notebook(self._label, self._unit) if in_notebook() else _terminal(self._label, self._unit)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -65,6 +66,13 @@ class ProgressBar(Displayed):
             self(done, max(total or 0, done))
             yield item
         self(done, done)
+
+
+def _terminal(label: str, unit: str) -> _Display:
+    try:
+        return _Terminal(label, unit)
+    except ModuleNotFoundError:
+        return _PlainTerminal(label)
 
 
 class _Terminal:
@@ -97,6 +105,26 @@ class _Terminal:
 
     def close(self) -> None:
         self._bar.stop()
+
+
+class _PlainTerminal:
+    """Line of text on standard error, for an installation without the extra `cli`, which has rich."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._percent = -1
+        self._shown = sys.stderr.isatty()
+
+    def update(self, done: int, total: int) -> None:
+        percent = 100 * done // total if total else 0
+        if self._shown and percent != self._percent:
+            self._percent = percent
+            sys.stderr.write(f"\r{self._label} {percent:3} %")
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        if self._percent >= 0:
+            sys.stderr.write("\n")
 
 
 class _Notebook:

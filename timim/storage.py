@@ -17,6 +17,7 @@ from .local_store.message_actions import IncomingAction
 from .local_store.messages import ANY_SEQ, MessageTable
 from .local_store.meta import MetaTable
 from .local_store.pending_changes import PendingChange, PendingChangeTable
+from .local_store.scheduled import ScheduledMessage, ScheduledTable
 from .local_store.types import (
     Ack,
     AckResult,
@@ -56,6 +57,7 @@ __all__ = [
     "PlainBinder",
     "Removal",
     "RowPosition",
+    "ScheduledMessage",
     "SearchRows",
     "ServerUnreadCount",
     "UnreadCounts",
@@ -70,6 +72,7 @@ class LocalStore:
         messages: The messages.
         conversations: The conversations, with their history coverage.
         handling: The messages that no handler has finished yet, and dead letters.
+        scheduled: Messages to send at a later time.
         changes: Changes of conversations that the server has not accepted yet.
         meta: Named values, and the epoch of the server.
     """
@@ -85,6 +88,7 @@ class LocalStore:
         self.messages: MessageTable = MessageTable(self._file, binder or PlainBinder())
         self.conversations: ConversationTable = ConversationTable(self._file)
         self.handling: HandlingTable = HandlingTable(self._file)
+        self.scheduled: ScheduledTable = ScheduledTable(self._file)
         self.changes: PendingChangeTable = PendingChangeTable(self._file)
         self.meta: MetaTable = MetaTable(self._file)
 

@@ -2,7 +2,7 @@
 
     .venv/bin/python tools/terminal_svg.py
 
-Port 8700 must be free. Message ids and the app id differ from run to run; everything else is the same.
+Port 8700 must be free. Message ids, the app id and the times differ from run to run; everything else is the same.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from tests.support.backing_services import Nats, free_port, wait_for_port
 from tests.support.deployment import THIS, Deployment, Talk, deployment, metrics_of, talk_during
 from tests.support.paths import ROOT
 from timim import FileElem
-from timim.cli.main import app
+from timim.cli.commands import app
 from timim.server.settings import Settings
 from timim.testing import EventRecorder
 

@@ -10,10 +10,11 @@ import typer
 
 import timim
 from tests.support.paths import DOCS
-from timim.cli.main import app
+from timim.cli.commands import app
 from timim.cli.options import AccountOptions
 from timim.server.metrics import Metrics
 from timim.server.settings import Settings
+from tools import settings_page
 
 REFERENCE = DOCS / "reference"
 ROW = re.compile(r"^\| (`[^|]*`) \|(.*)\|$", re.MULTILINE)
@@ -59,7 +60,7 @@ def event_fields() -> dict[str, list[str]]:
 
 def command_options() -> dict[str, set[str]]:
     """Return the options of each command, without the options that all commands with an account share."""
-    shared = {"--as", "--url", "--sig", "--app-id", "--data-dir", "--kept"}
+    shared = {"--as", "--url", "--sig", "--app-id", "--data-dir", "--kept", "--json"}
     assert len(shared) == len(dataclasses.fields(AccountOptions))
     command = typer.main.get_command(app)
     found = {}
@@ -81,6 +82,15 @@ def test_each_setting_has_its_row_with_its_default() -> None:
     names = [name for name, _ in rows(page("settings.md"))]
     assert len(names) == len(set(names))
     assert wrong_settings(page("settings.md")) == set()
+
+
+def test_the_rows_of_the_settings_are_those_of_the_model() -> None:
+    text = page("settings.md")
+    assert text == settings_page.page(text), "run .venv/bin/python tools/settings_page.py"
+
+
+def test_each_setting_has_a_description() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []
 
 
 def test_a_setting_without_row_and_a_wrong_default_are_detected() -> None:
@@ -106,6 +116,7 @@ def test_the_options_of_an_account_have_their_rows() -> None:
         "--app-id",
         "--data-dir",
         "--kept",
+        "--json",
     }
 
 

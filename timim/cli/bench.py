@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from ..errors import InvalidArgument
-from .console import INTERRUPTED, out, run_command
-from .options import DATA, URL, DataDir, read_app_key
+from .console import INTERRUPTED, fail, out, run_command
+from .options import DATA, DataDir, read_app_key, server_url
 
 if TYPE_CHECKING:
     from ..loadtest.report import Report
 
 app = typer.Typer()
-Urls = Annotated[list[str], typer.Option("--url", help="URL of the server; repeat for more gateways.", envvar="TIMIM_URL")]
+Urls = Annotated[
+    list[str],
+    typer.Option(
+        "--url", help="URL of the server, by default read from the data folder; repeat for more gateways.", envvar="TIMIM_URL"
+    ),
+]
 AppId = Annotated[int, typer.Option(help="App id; by default read from the data folder.", envvar="TIMIM_APP_ID")]
 Key = Annotated[
     str,
@@ -35,7 +39,7 @@ Key = Annotated[
 
 @app.command()
 def bench(
-    url: Urls = [URL],  # noqa: B006  typer reads it
+    url: Urls = [],  # noqa: B006  typer reads it
     users: Annotated[int, typer.Option(help="Number of users.")] = 100,
     peers: Annotated[int, typer.Option(help="Number of other users to whom each user writes.")] = 2,
     groups: Annotated[int, typer.Option(help="Number of groups; each member writes to each of its groups.")] = 0,
@@ -69,7 +73,7 @@ def bench(
         if not signs_for or not signs_with:
             signs_for, signs_with = _read_app_key(data_dir)
         scenario = Scenario(
-            urls=url,
+            urls=url or [server_url(data_dir)],
             app_id=app_id or signs_for,
             key=key or signs_with,
             run=f"bench-{secrets.token_hex(4)}",
@@ -90,8 +94,7 @@ def bench(
         report = await run_scenario(scenario, interrupted=_interrupt_event(), on_progress=show_progress)
         _print_report(report, json=json)
         if not report.passed:
-            Console(stderr=True).print("timim: messages were lost, repeated or out of order, or clients did not come back")
-            raise typer.Exit(1)
+            fail("messages were lost, repeated or out of order, or clients did not come back; the report names them")
         if report.interrupted:
             raise typer.Exit(INTERRUPTED)
 
@@ -102,7 +105,7 @@ def _print_report(report: Report, *, json: bool) -> None:
     from ..loadtest.report import render_table, summary_lines
 
     if json:
-        print(msgspec.json.encode(report).decode())
+        print(msgspec.json.encode(report).decode(), flush=True)
         return
     out.print(render_table(report))
     for line in summary_lines(report):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.resources import files
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,8 +17,10 @@ from ..client import Client
 from ..elems import CustomElem, FaceElem, FileElem, GroupNoticeElem, ImageElem, ImageType, LocationElem, SoundElem, VideoElem
 from ..message import Message, MessageStatus
 from ..testing import RunningServer, running_server
+from .console import out
+from .demo_media import DemoMedia, make_media
 
-out = Console(highlight=False)
+WAIT_S = 15.0
 
 
 @asynccontextmanager
@@ -29,12 +30,6 @@ async def step(title: str) -> AsyncIterator[None]:
     began = time.perf_counter()
     yield
     out.print(f"  [dim]{(time.perf_counter() - began) * 1000:.0f} ms[/dim]")
-
-
-def media_folder() -> Path:
-    """Return the folder of the demo's pictures and speech: the project's `examples/media`, or the installed copy."""
-    beside = Path(str(files("timim"))).parent / "examples" / "media"
-    return beside if beside.is_dir() else Path(__file__).parent / "media"
 
 
 async def run_demo(folder: Path | None) -> None:
@@ -47,17 +42,26 @@ async def run_demo(folder: Path | None) -> None:
         AssertionError: A result was not as expected.
     """
     began = time.perf_counter()
-    pictures = folder or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="timim-demo-"))
-    pictures.mkdir(parents=True, exist_ok=True)
-    media = media_folder()
-    with tempfile.TemporaryDirectory(prefix="timim-demo-data-") as data:
-        async with running_server(data_dir=Path(data) / "server") as server:
+    pictures = await asyncio.to_thread(_existing_folder, folder)
+    data = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="timim-demo-data-"))
+    try:
+        media = await asyncio.to_thread(make_media, data)
+        async with running_server(data_dir=data / "server") as server:
             out.print(f"[bold]timim[/bold] server on {server.url}, process {server.pid}")
-            await _story(server, Path(data), media, pictures)
+            await _story(server, data, media, pictures)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, data)
     out.print(f"\n[bold green]done[/bold green] in {time.perf_counter() - began:.1f} s; pictures in {escape(str(pictures))}")
 
 
-async def _story(server: RunningServer, data: Path, media: Path, pictures: Path) -> None:
+def _existing_folder(folder: Path | None) -> Path:
+    if folder is None:
+        return Path(tempfile.mkdtemp(prefix="timim-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+async def _story(server: RunningServer, data: Path, media: DemoMedia, pictures: Path) -> None:
     arrived: asyncio.Queue[Message] = asyncio.Queue()
     alice = server.client("alice", data_dir=data / "alice")
     bob = server.client("bob", data_dir=data / "bob")
@@ -83,28 +87,26 @@ async def _story(server: RunningServer, data: Path, media: Path, pictures: Path)
             await _history(alice, bob)
 
 
-async def _talk(alice: Client, arrived: asyncio.Queue[Message], media: Path, pictures: Path) -> None:
+async def _talk(alice: Client, arrived: asyncio.Queue[Message], media: DemoMedia, pictures: Path) -> None:
     to_bob = alice.c2c("bob")
-    zh, en = media / "hello-zh.wav", media / "hello-en.wav"
-    picture = media / "hubble_deep_field.jpg"
     async with step("Alice writes to Bob: every kind of content"):
         await _exchange(arrived, await to_bob.send("hello Bob, 你好"), "text")
         await _exchange(arrived, await to_bob.send(FaceElem(index=10, data=b"smile\x00\xff")), "face")
         await _exchange(arrived, await to_bob.send(CustomElem(data=b"\x00\x01order", desc="an order")), "custom")
         place = LocationElem(desc="Shenzhen", latitude=22.54, longitude=114.06)
         await _exchange(arrived, await to_bob.send(place), "location")
-        speech = await _exchange(arrived, await to_bob.send(SoundElem(path=zh, duration=7)), "sound")
-        assert isinstance(speech[0], SoundElem)
-        _expect(await speech[0].read() == await asyncio.to_thread(zh.read_bytes), "the speech is byte for byte the same")
-        file = await _exchange(arrived, await to_bob.send(FileElem(path=en, filename="报告.wav")), "file")
+        sound = await _exchange(arrived, await to_bob.send(SoundElem(path=media.sound, duration=media.sound_s)), "sound")
+        assert isinstance(sound[0], SoundElem)
+        _expect(await sound[0].read() == await asyncio.to_thread(media.sound.read_bytes), "the sound is byte for byte the same")
+        file = await _exchange(arrived, await to_bob.send(FileElem(path=media.report, filename="报告.wav")), "file")
         assert isinstance(file[0], FileElem)
         await file[0].download(pictures / "report.wav")
-        film = VideoElem(data=b"\x00\x00\x00\x18ftypmp42 not really a film", duration=2, snapshot=media / "rocket.jpg")
+        film = VideoElem(data=b"\x00\x00\x00\x18ftypmp42 not really a film", duration=2, snapshot=media.film_frame)
         await _exchange(arrived, await to_bob.send(film), "video")
-        mixed = Message("look", ImageElem(path=picture), "and", ImageElem(path=media / "astronaut.png"))
+        mixed = Message("look", ImageElem(path=media.photo), "and", ImageElem(path=media.drawing))
         image = await _exchange(arrived, await to_bob.send(mixed), "two pictures in one message")
     async with step("Bob downloads the three sizes of each picture"):
-        await _download(image, picture, pictures)
+        await _download(image, media.photo, pictures)
     async with step("An online message: no seq, no row"):
         online = await to_bob.send_online("typing…")
         heard = await _next(arrived)
@@ -119,7 +121,7 @@ async def _download(message: Message, original: Path, pictures: Path) -> None:
             variant = elem.images[kind]
             suffix = "jpg" if elem.image_format == 1 else "png"
             path = await variant.download(pictures / f"{number}-{kind.name.lower()}.{suffix}")
-            _expect(path.stat().st_size == variant.size, "the size was known before the download")
+            _expect((await asyncio.to_thread(path.stat)).st_size == variant.size, "the size was known before the download")
             pixels = f"{variant.width}x{variant.height}"
             table.add_row(str(number), kind.name.lower(), pixels, f"{variant.size:,}", path.name)
     out.print(table)
@@ -145,8 +147,10 @@ async def _group(alice: Client, bob: Client, carol: Client, arrived: asyncio.Que
 async def _history(alice: Client, bob: Client) -> None:
     local = await bob.c2c("alice").get_local_messages(5)
     out.print(f"  Bob, no network:  {escape(repr(local))}")
-    page = await alice.c2c("bob").get_messages(100)
-    _expect(page.complete and page.requests == 0, "stored messages are not fetched")
+    async with asyncio.timeout(WAIT_S):  # until Alice's sync after the restart has ended, her pages are fetched
+        while (page := await alice.c2c("bob").get_messages(100)).requests:
+            pass
+    _expect(page.complete, "stored messages are not fetched")
     out.print(f"  Alice, stored:    {escape(repr(page))}")
     newest = page[0]
     await newest.delete_from_storage()
@@ -168,7 +172,7 @@ async def _exchange(arrived: asyncio.Queue[Message], sent: Message, name: str) -
 
 
 async def _next(arrived: asyncio.Queue[Message]) -> Message:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(WAIT_S):
         return await arrived.get()
 
 

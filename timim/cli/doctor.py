@@ -1,4 +1,4 @@
-"""Checks of the services that a server depends on. Each finding is one line, with a remedy if the check failed."""
+"""Checks of the services that a server depends on, and of its machine. Each finding is one line, with a remedy if needed."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from ..errors import StorageError, TimimError
 from ..server.settings import Settings
+from .machine_checks import ANSWER_S, CLOCK_LIMIT_S, SLOW_COMMIT_S, Finding, check_machine
 
-SLOW_COMMIT_S = 0.02  # a slower disk is overloaded or remote
 SLOW_HINT_S = 0.05
-CLOCK_LIMIT_S = 2.0
-ANSWER_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check. `good` is None if the operator should look at the finding, although it is no fault."""
+async def run_checks(settings: Settings, url: str = "") -> list[Finding]:
+    """Run the checks of this machine and of all configured services, and return their findings.
 
-    subject: str
-    good: bool | None
-    text: str
+    Args:
+        settings: The settings of the server.
+        url: URL of a running server, with whose clock this machine's is compared.
+    """
+    return [*await asyncio.to_thread(check_machine, settings, url), *await _check_services(settings)]
 
 
-async def run_checks(settings: Settings) -> list[Finding]:
-    """Run the checks of all configured services, and return their findings."""
+async def _check_services(settings: Settings) -> list[Finding]:
     checks: list[tuple[str, Callable[[Settings], Awaitable[list[Finding]]]]] = []
     if settings.database:
         checks.append(("database", _database))

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..elems import FileElem, ImageElem, ImageType, ImageVariant, SoundElem, VideoElem
+from ..elems import AnyElem, FileElem, ImageElem, ImageType, ImageVariant, SoundElem, VideoElem
 from ..errors import TimimError
 from ..message import Message
 
@@ -27,19 +27,24 @@ class Cancelled(TimimError):
 def downloadable_content(message: Message) -> Iterator[tuple[Downloadable, str]]:
     """Yield the downloadable content of a message, each with a local file name."""
     for elem in message:
-        match elem:
-            case FileElem():
-                yield elem, local_name(elem.filename, elem.uuid)
-            case SoundElem():
-                yield elem, f"{elem.uuid[:8]}.sound"
-            case VideoElem():
-                yield elem, local_name(f"{elem.uuid[:8]}.{elem.format or 'video'}", elem.uuid)
-            case ImageElem():
-                original = elem.images.get(ImageType.ORIGINAL)
-                if original is not None:
-                    yield original, f"{elem.uuid[:8]}{_SUFFIX.get(elem.image_format, '.image')}"
-            case _:
-                continue
+        content = content_of(elem)
+        if content is not None:
+            yield content
+
+
+def content_of(elem: AnyElem) -> tuple[Downloadable, str] | None:
+    """Return the downloadable content of an elem and its local file name; None if it has none."""
+    match elem:
+        case FileElem():
+            return elem, local_name(elem.filename, elem.uuid)
+        case SoundElem():
+            return elem, f"{elem.uuid[:8]}.sound"
+        case VideoElem():
+            return elem, local_name(f"{elem.uuid[:8]}.{elem.format or 'video'}", elem.uuid)
+        case ImageElem() if ImageType.ORIGINAL in elem.images:
+            return elem.images[ImageType.ORIGINAL], f"{elem.uuid[:8]}{_SUFFIX.get(elem.image_format, '.image')}"
+        case _:
+            return None
 
 
 def local_name(shown: str, otherwise: str) -> str:

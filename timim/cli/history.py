@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .console import out, print_message, run_command
+from .console import NOTHING_FOUND, notes, out, print_json, run_command
+from .lines import print_message
 from .options import AccountOptions, IsGroup, get_conversation, with_account
 
 app = typer.Typer()
@@ -29,14 +30,22 @@ def gaps(
         await (client.open() if offline else client.login())
         try:
             table = Table("conversation", "stored", "of", "missing", box=None, padding=(0, 2))
+            as_json = account.json
             missing = 0
             for each in client.conversations:
                 known = await each.coverage()
                 lacking = sum(gap.size for gap in known.gaps)
                 missing += lacking
                 stored = sum(interval.size for interval in known.intervals)
+                if as_json:
+                    gap_seqs = [[gap.first, gap.last] for gap in known.gaps]
+                    print_json(
+                        type="conversation", conversation=str(each.key), stored=stored, total=stored + lacking, missing=gap_seqs
+                    )
                 ranges = ", ".join(f"{gap.first}-{gap.last}" for gap in known.gaps) or "none"
                 table.add_row(escape(str(each.key)), str(stored), str(stored + lacking), ranges)
+            if as_json:
+                return
             out.print(table)
             out.print(f"[dim]{missing} messages of {len(client.conversations)} conversations are not stored here[/dim]")
         finally:
@@ -59,7 +68,9 @@ def fill(
             wanted = [get_conversation(client, peer, group)] if peer else list(client.conversations)
             fetched = 0
             with rich.progress.Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=out
+                *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
+                console=notes,
+                disable=account.json or not notes.is_terminal,
             ) as bars:
                 for each in wanted:
                     bar = bars.add_task(escape(str(each.key)), total=None)
@@ -69,6 +80,9 @@ def fill(
                     )
                     fetched += sum(i.size for i in known.intervals) - sum(i.size for i in before.intervals)
                     bars.update(bar, total=max(1, bars.tasks[bar].total or 1), completed=max(1, bars.tasks[bar].total or 1))
+            if account.json:
+                print_json(type="fetched", messages=fetched, conversations=len(wanted))
+                return
             out.print(f"fetched {fetched} messages of {len(wanted)} conversations; nothing is missing")
 
     run_command(work())
@@ -94,7 +108,13 @@ def search(
             place = get_conversation(client, peer, group) if peer else client
             found = await place.search(" ".join(words), sender=sender or None, count=count, fetch_missing=fill)
             for message in reversed(found):
-                print_message(message)
-            out.print(f"[dim]{escape(repr(found))}[/dim]")
+                print_message(message, as_json=account.json)
+            if account.json:
+                missing = {str(key): [[gap.first, gap.last] for gap in each.gaps] for key, each in found.gaps.items()}
+                print_json(type="result", messages=len(found), complete=found.complete, missing=missing)
+            else:
+                out.print(f"[dim]{escape(repr(found))}[/dim]", soft_wrap=True)
+            if not found:
+                raise typer.Exit(NOTHING_FOUND)
 
     run_command(work())

@@ -1,22 +1,21 @@
-"""The `timim` command, assembled from the commands of the other modules."""
+"""The entry point of the `timim` command, which also works without the packages of the extra `cli`."""
 
 from __future__ import annotations
 
-import typer
+import sys
 
-from . import bench, history, messages, server
-
-HELP = """Send and receive instant messages, and run a server.
-
-Exit status: 0 success, 1 error, 2 invalid option or setting, 130 interrupted by Ctrl-C."""
-
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=HELP)
-app.add_typer(bench.app)
-app.add_typer(history.app)
-app.add_typer(messages.app)
-app.add_typer(server.app)
+PACKAGES = ("typer", "rich")
+MISSING = 'timim: the command line needs the package {}; run pip install "timim[cli]", or "timim[server]" for the server too'
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line. Without the extra `cli`, print how to install it and exit with status 2."""
+    try:
+        from . import commands
+    except ImportError as exc:
+        name = (exc.name or "").partition(".")[0]
+        if name not in PACKAGES:
+            raise
+        print(MISSING.format(name), file=sys.stderr)
+        sys.exit(2)
+    commands.run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +12,16 @@ import typer
 from rich.markup import escape
 
 from ..elems import AnyElem, FileElem, ImageElem, Progress
-from ..errors import InvalidArgument, MediaError
+from ..errors import MediaError
 from ..message import Message, MessageStatus
 from ..progress import ProgressBar
-from .console import out, print_message, run_command
+from .console import NOTHING_FOUND, OutputClosed, fail, out, print_json, print_note, run_command, watched_output
 from .files import Cancelled, downloadable_content, free_path
+from .lines import message_fields, print_message
 from .options import AccountOptions, IsGroup, get_conversation, with_account
 
 app = typer.Typer()
+INPUT_LIMIT_BYTES = 1 << 20  # a server refuses much shorter texts, and names its own limit
 SEARCH_LIMIT = 1000  # the newest messages, in which `get` looks for content
 
 
@@ -27,12 +30,16 @@ SEARCH_LIMIT = 1000  # the newest messages, in which `get` looks for content
 def send(
     account: AccountOptions,
     peer: str,
-    text: Annotated[str, typer.Argument(help="Text of the message; optional with --file or --image.", show_default=False)] = "",
+    text: Annotated[
+        str,
+        typer.Argument(help="Text of the message, - for standard input; optional with --file or --image.", show_default=False),
+    ] = "",
     file: Annotated[Path | None, typer.Option(help="File to send; Ctrl-C cancels the upload.")] = None,
     image: Annotated[Path | None, typer.Option(help="Picture to send; Ctrl-C cancels the upload.")] = None,
     group: IsGroup = False,
 ) -> None:
     """Send TEXT, a file or a picture to PEER, and print the id and seq of the message."""
+    text = _read_input() if text == "-" else text
     elems: list[AnyElem | str] = [text] if text or not (file or image) else []
     elems += [ImageElem(path=image)] if image else []
     elems += [FileElem(path=file)] if file else []
@@ -45,7 +52,10 @@ def send(
             else:
                 with ProgressBar((file or image or Path()).name) as bar:
                     message = await there.send(*elems, progress=_interruptible(bar))
-            out.print(f"sent as {message.msg_id}, seq {message.seq}")
+            if account.json:
+                print_json(type="sent", **message_fields(message))
+            else:
+                out.print(f"sent as {message.msg_id}, seq {message.seq}")
 
     run_command(work())
 
@@ -69,13 +79,31 @@ def get(
                     path = await asyncio.to_thread(_download_path, to, name)
                     with ProgressBar(path.name) as bar:
                         await content.download(path, progress=_interruptible(bar))
-                    out.print(f"{escape(str(path))}  {content.size} bytes, of message {message.seq}", soft_wrap=True)
+                    if account.json:
+                        print_json(type="file", path=str(path), size=content.size, seq=message.seq, sender=message.sender)
+                    else:
+                        out.print(f"{escape(str(path))}  {content.size} bytes, of message {message.seq}", soft_wrap=True)
                 if found:
                     return
             searched = f"message {seq}" if seq else f"the last {SEARCH_LIMIT} messages"
-            raise InvalidArgument(f"there is nothing to download in {searched} with {peer!r}; choose a message with --seq")
+            fail(f"there is nothing to download in {searched} with {peer!r}; choose a message with --seq", NOTHING_FOUND)
 
     run_command(work())
+
+
+def _read_input() -> str:
+    """Return the text of standard input, without the line break at its end.
+
+    Raises:
+        Exit: The text is too long for any message, or not UTF-8.
+    """
+    data = sys.stdin.buffer.read(INPUT_LIMIT_BYTES + 1)
+    if len(data) > INPUT_LIMIT_BYTES:
+        fail(f"standard input has more than {INPUT_LIMIT_BYTES} bytes, too many for a message; send a file with --file")
+    try:
+        return data.decode().removesuffix("\n")
+    except UnicodeDecodeError as exc:
+        fail(f"standard input is not UTF-8 text ({exc.reason} at byte {exc.start}); send a file with --file")
 
 
 def _download_path(folder: Path, name: str) -> Path:
@@ -115,19 +143,29 @@ def tail(account: AccountOptions) -> None:
 
     async def work() -> None:
         client = account.create_client()
+        stopping, closed = asyncio.Event(), asyncio.Event()
+
+        def end_output() -> None:
+            closed.set()
+            stopping.set()
 
         @client.on_new_message
         def each(messages: list[Message]) -> None:
-            for message in messages:
-                print_message(message)
+            try:
+                for message in messages:
+                    print_message(message, as_json=account.json)
+            except OutputClosed:
+                end_output()
 
-        stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        async with client:
-            out.print(f"[dim]{account.user} is online; press Ctrl-C to stop[/dim]")
-            await stopping.wait()
+        with watched_output(end_output):
+            async with client:
+                print_note(f"{account.user} is online; press Ctrl-C to stop")
+                await stopping.wait()
+        if closed.is_set():
+            raise OutputClosed
 
     run_command(work())
 
@@ -145,9 +183,15 @@ def history(
     async def work() -> None:
         async with account.create_client() as client:
             page = await get_conversation(client, peer, group).get_messages(count)
-            for message in reversed(page):
-                if message.status is not MessageStatus.DELETED:
-                    print_message(message)
-            out.print(f"[dim]{escape(repr(page))}[/dim]")
+            shown = [message for message in reversed(page) if message.status is not MessageStatus.DELETED]
+            for message in shown:
+                print_message(message, as_json=account.json)
+            if account.json:
+                seqs = page.interval and [page.interval.first, page.interval.last]
+                print_json(type="page", messages=len(page), complete=page.complete, seqs=seqs, source=page.source)
+            else:
+                out.print(f"[dim]{escape(repr(page))}[/dim]", soft_wrap=True)
+            if not shown:
+                raise typer.Exit(NOTHING_FOUND)
 
     run_command(work())

@@ -15,19 +15,26 @@ from ..client import Client
 from ..conversation import Conversation
 from ..errors import InvalidArgument
 from ..usersig import sign_user
-from ..util.server_folder import read_key
+from ..util.server_folder import read_address, read_key
 
 DATA = Path("timim-data")
 URL = "ws://127.0.0.1:8700"
 
+Folder = Annotated[Path | None, typer.Option("--data-dir", help="Data folder of the server; by default the setting data_dir.")]
 DataDir = Annotated[Path, typer.Option(help="The server's data folder.", envvar="TIMIM_DATA_DIR")]
-Url = Annotated[str, typer.Option(help="URL of the server.", envvar="TIMIM_URL")]
+Url = Annotated[
+    str,
+    typer.Option(
+        help="URL of the server; by default read from the data folder.", envvar="TIMIM_URL", show_default="ws://127.0.0.1:8700"
+    ),
+]
 User = Annotated[str, typer.Option("--as", help="Account of the client.", envvar="TIMIM_USER")]
 Sig = Annotated[
     str, typer.Option(help="UserSig of the account; by default signed with the server's key.", envvar="TIMIM_USER_SIG")
 ]
 AppId = Annotated[int, typer.Option(help="App id; by default read from the data folder.", envvar="TIMIM_APP_ID")]
 Kept = Annotated[str, typer.Option(help="Folder of the client's messages; :memory: for none, empty for the default folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 IsGroup = Annotated[bool, typer.Option("--group", help="PEER is a group.")]
 
 
@@ -36,11 +43,12 @@ class AccountOptions:
     """The account and server that a command uses. Each field is a command-line option."""
 
     user: User
-    url: Url = URL
+    url: Url = ""
     sig: Sig = ""
     app_id: AppId = 0
     data_dir: DataDir = DATA
     kept: Kept = ""
+    json: AsJson = False
 
     def create_client(self) -> Client:
         """Create a client that is not logged in yet.
@@ -53,7 +61,14 @@ class AccountOptions:
             known_id, key = read_app_key(self.data_dir)
             app_id = app_id or known_id
             sig = sig or sign_user(app_id, key, self.user)
-        return Client(self.url, app_id=app_id, user_id=self.user, user_sig=sig, data_dir=self.kept or None)
+        return Client(
+            self.url or server_url(self.data_dir), app_id=app_id, user_id=self.user, user_sig=sig, data_dir=self.kept or None
+        )
+
+
+def server_url(data_dir: Path) -> str:
+    """Return the URL of the server that used the data folder last, or the default one."""
+    return read_address(data_dir) or URL
 
 
 def read_app_key(data_dir: Path) -> tuple[int, str]:

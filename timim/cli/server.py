@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +16,15 @@ from ..errors import TimimError
 from ..usersig import sign_user
 from ..util.garbage import tune_for_serving
 from ..util.rlimit import raise_nofile_limit
-from .console import out, run_command
-from .options import DATA, DataDir, read_app_key
+from ..util.server_folder import read_address, read_key
+from .console import WRONG_USE, fail, out, print_json, run_command
+from .options import DATA, AsJson, DataDir, Folder, read_app_key
+from .server_settings import read_settings
+from .settings_help import ServeCommand
 
 app = typer.Typer()
+Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on; 0 selects a free one.")]
 Database = Annotated[str | None, typer.Option(help="postgresql://… instead of SQLite in the data folder.")]
 Bus = Annotated[str | None, typer.Option(help="nats://… that connects several servers on one database.")]
 Blobs = Annotated[
@@ -26,11 +33,11 @@ Blobs = Annotated[
 ]
 
 
-@app.command()
+@app.command(cls=ServeCommand)
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 selects a free one.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Data folder of the server.")] = None,
+    host: Host = None,
+    port: Port = None,
+    data_dir: Folder = None,
     database: Database = None,
     bus: Bus = None,
     blobs: Blobs = None,
@@ -41,10 +48,10 @@ def serve(
 ) -> None:
     """Run a server on SQLite and local files, or one of several on PostgreSQL and NATS.
 
-    Every setting has an environment variable TIMIM_…; options take precedence. SIGTERM and Ctrl-C stop the server gracefully.
+    Options take precedence over the environment and timim.toml. SIGTERM and Ctrl-C stop the server gracefully.
     """
     where = {"data_dir": data_dir, "database": database, "bus": bus, "blobs": blobs}
-    settings = _settings(host=host, port=port, new_epoch=new_epoch or None, **where)
+    settings = read_settings(host=host, port=port, new_epoch=new_epoch or None, **where)
     from ..server.app import Server
 
     async def work() -> None:
@@ -65,50 +72,48 @@ def serve(
 
 
 @app.command()
-def doctor(database: Database = None, bus: Bus = None, blobs: Blobs = None) -> None:
-    """Check the database, bus and blob store with the settings that a server would use.
+def doctor(
+    host: Host = None,
+    port: Port = None,
+    data_dir: Folder = None,
+    database: Database = None,
+    bus: Bus = None,
+    blobs: Blobs = None,
+    url: Annotated[str, typer.Option(help="URL of a running server; its clock is compared with this machine's.")] = "",
+    json: AsJson = False,
+) -> None:
+    """Check this machine, the database, bus and blob store with the settings that a server would use.
 
     Exit status 1 if a server cannot run with them.
     """
-    settings = _settings(database=database, bus=bus, blobs=blobs)
+    settings = read_settings(host=host, port=port, data_dir=data_dir, database=database, bus=bus, blobs=blobs)
     from .doctor import require_healthy, run_checks
 
     async def work() -> None:
-        findings = await run_checks(settings)
+        findings = await run_checks(settings, url)
         for finding in findings:
-            mark = {True: "[green]good[/green]", False: "[red]BAD [/red]", None: "[yellow]look[/yellow]"}[finding.good]
-            out.print(f"{mark}  {finding.subject}: {escape(finding.text)}", soft_wrap=True)
+            state, colour = {True: ("good", "green"), False: ("bad", "red"), None: ("warning", "yellow")}[finding.good]
+            if json:
+                print_json(type="finding", subject=finding.subject, state=state, text=finding.text)
+            else:
+                out.print(f"[{colour}]{state:7}[/{colour}]  {finding.subject}: {escape(finding.text)}", soft_wrap=True)
         require_healthy(findings)
 
     run_command(work())
 
 
-def _settings(**given: Any) -> Any:
-    """Return the server's settings, overridden by the flags that are not None.
-
-    Raises:
-        BadParameter: A setting is invalid or the server is not installed; exit status 2.
-    """
-    try:
-        from ..server.settings import Settings
-    except ImportError as exc:
-        raise typer.BadParameter(f"the server is not installed ({exc.name} is missing): pip install 'timim[server]'") from None
-    from pydantic import ValidationError
-
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        raise typer.BadParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-
-
 def _print_welcome(server: Any) -> None:
     folder = server.settings.data_dir
     out.print(f"[bold]timim[/bold] listens on [bold]{server.url}[/bold]   app id {server.app_id}")
-    out.print(f"data and keys: {escape(str(folder))}/   (app.json contains the key that signs users)")
+    if folder is not None and not server.settings.database:
+        out.print(f"data and keys: {escape(str(folder))}/   (app.json contains the key that signs users)", soft_wrap=True)
+    if folder is None or read_key(folder) != (server.app_id, server.secret_key) or read_address(folder) is None:
+        out.print("Clients need this address, the app id, and a UserSig made with the server's secret key.")
+        return
+    option = "" if folder == DATA else f" --data-dir {shlex.quote(str(folder))}"
     out.print("In two other terminals, in this folder:")
-    out.print("  timim tail --as bob")
-    out.print('  timim send bob "hello" --as alice')
+    out.print(f"  timim tail --as bob{escape(option)}", soft_wrap=True)
+    out.print(f'  timim send bob "hello" --as alice{escape(option)}', soft_wrap=True)
 
 
 @app.command()
@@ -116,6 +121,7 @@ def sig(
     user: str,
     days: Annotated[float, typer.Option(help="Days until the UserSig expires.")] = 180,
     data_dir: DataDir = DATA,
+    json: AsJson = False,
 ) -> None:
     """Print a UserSig for USER, signed with the key in the server's data folder.
 
@@ -123,9 +129,14 @@ def sig(
     """
     try:
         app_id, key = read_app_key(data_dir)
-        print(sign_user(app_id, key, user, expire_s=int(days * 86400)))
+        signature = sign_user(app_id, key, user, expire_s=int(days * 86400))
     except TimimError as exc:
-        raise typer.BadParameter(str(exc)) from None
+        fail(str(exc), WRONG_USE)
+    if json:
+        expires = datetime.now(UTC) + timedelta(days=days)
+        print_json(type="user_sig", user=user, app_id=app_id, user_sig=signature, expires=expires)
+    else:
+        print(signature)
 
 
 @app.command()

@@ -39,11 +39,13 @@ from .online_messages import OnlineMessages
 from .outbox import Outbox
 from .pending_changes import PendingChanges
 from .push_router import PushRouter
+from .scheduler import Scheduler
 from .search import Search
 from .session import ClientSession
 from .shared_task import SharedTask
 from .sync import PATIENCE, Sync
 from .takeover import take_over
+from .unsent_messages import UnsentMessages
 
 log = logging.getLogger(__name__)
 
@@ -90,12 +92,25 @@ class Engine:
             self.binder,
             self.dispatcher,
         )
+        self.unsent: UnsentMessages = UnsentMessages(
+            self.store, self.connection, self.attachments, self.conversations, self.outbox, self.dispatcher
+        )
+        self.scheduler: Scheduler = Scheduler(self.store, self.connection, self.attachments, self.outbox, self.binder)
         self.deletions: Deletions = Deletions(self.store, self.conversations, self.outbox, self.attachments)
         fetcher = Fetcher(self.connection, timeout_s=config.timeout_s)
         self.history: History = History(config, self.store, fetcher, self.inbox, self.conversations)
-        self.sends: HandlerSends = HandlerSends(self.store, self.outbox, self.history, self.deletions)
+        self.sends: HandlerSends = HandlerSends(
+            self.store, self.outbox, self.unsent, self.history, self.deletions, self.scheduler
+        )
         self.binder.message_verbs = MessageActions(
-            self.store, self.connection, self.attachments, self.conversations, self.inbox, self.sends, self.deletions
+            self.store,
+            self.connection,
+            self.attachments,
+            self.conversations,
+            self.inbox,
+            self.sends,
+            self.deletions,
+            self.scheduler,
         )
         self.online_messages: OnlineMessages = OnlineMessages(
             config, self.store, self.connection, self.attachments, self.binder
@@ -103,7 +118,7 @@ class Engine:
         self.search: Search = Search(self.store, self.history)
         router = PushRouter(config, self.connection, self.inbox, self.settings)
         self.session: ClientSession = ClientSession(
-            config, self.store, self.connection, self.conversations, self.dispatcher, self.inbox, router
+            config, self.store, self.connection, self.conversations, self.dispatcher, self.inbox, router, self.scheduler
         )
         self.once: OnceKeys = OnceKeys(self.store)
         self._open = False
@@ -130,7 +145,8 @@ class Engine:
         try:
             await self.store.meta.check_account(self.config.account)
             self.conversations.load(await self.store.conversations.flagged(), await self.store.conversations.listed())
-            await self.attachments.remove_orphans(await self.store.messages.outgoing())
+            scheduled = await self.scheduler.load()
+            await self.attachments.remove_orphans([*await self.store.messages.outgoing(), *scheduled])
             if self.store.set_aside is not None:
                 log.warning("moved the corrupt local store to %s and created a new one", self.store.set_aside)
                 self.dispatcher.deliver_event(StoreReplaced(self.store.set_aside))
@@ -164,9 +180,9 @@ class Engine:
         try:
             await self.session.start(user_sig)
             if self.config.resend:
-                await self.outbox.resume()
+                await self.unsent.resume()
             else:
-                await self.outbox.resolve(self.history)
+                await self.unsent.resolve(self.history)
         except BaseException:
             await self._logout()
             raise

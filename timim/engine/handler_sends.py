@@ -19,7 +19,9 @@ from .deletions import Deletions
 from .delivery import current_delivery
 from .history import History
 from .outbox import Outbox
+from .scheduler import Scheduler
 from .send_requests import check_unsent
+from .unsent_messages import UnsentMessages
 
 __all__ = ["HandlerSends"]
 
@@ -29,11 +31,21 @@ log = logging.getLogger(__name__)
 class HandlerSends:
     """The way of a new message into the outbox, which finds out whether a handler sends it, and whether it did before."""
 
-    def __init__(self, store: LocalStore, outbox: Outbox, history: History, deletions: Deletions) -> None:
+    def __init__(
+        self,
+        store: LocalStore,
+        outbox: Outbox,
+        unsent: UnsentMessages,
+        history: History,
+        deletions: Deletions,
+        scheduler: Scheduler,
+    ) -> None:
         self._store = store
         self._outbox = outbox
+        self._unsent = unsent
         self._history = history
         self._deletions = deletions
+        self._scheduler = scheduler
 
     def send(
         self, key: ConversationKey, message: Message, *, progress: Progress | None, push: OfflinePush | None
@@ -46,9 +58,21 @@ class HandlerSends:
         message._msg_id = delivery.next_msg_id(key)
         return self._send_once(key, message, progress, push, repeated=delivery.message.redelivered)
 
+    async def schedule(self, key: ConversationKey, message: Message, due: float, push: OfflinePush | None) -> Message:
+        """Send a message at a later time; see `Scheduler.schedule`. A repeated handler schedules nothing twice."""
+        if (delivery := current_delivery()) is not None:
+            check_unsent(message)
+            message._msg_id = delivery.next_msg_id(key)
+            if delivery.message.redelivered:
+                if (waiting := self._scheduler.waiting(message.msg_id)) is not None:
+                    return _replayed(waiting)
+                if found := await self._store.messages.with_id(message.msg_id, key):
+                    return _replayed(found[0])
+        return await self._scheduler.schedule(key, message, due, push)
+
     async def resend(self, message: Message, *, progress: Progress | None, push: OfflinePush | None) -> Message:
-        """Send a failed message again; see `Outbox.resend`."""
-        return await self._outbox.resend(message, progress=progress, push=push)
+        """Send a failed message again; see `UnsentMessages.resend`."""
+        return await self._unsent.resend(message, progress=progress, push=push)
 
     async def _send_once(
         self, key: ConversationKey, message: Message, progress: Progress | None, push: OfflinePush | None, *, repeated: bool
@@ -81,7 +105,7 @@ class HandlerSends:
     async def _fetched(self, key: ConversationKey, message: Message) -> Message:
         """Replace a message that conflicts with a stored one by the stored one, fetched from the server."""
         await self._deletions.delete_message(message, keep_row=False)
-        seq = await self._outbox.seq_at_server(key, message)
+        seq = await self._unsent.seq_at_server(key, message)
         await self._history.fetch_one(key, seq)
         stored = await self._store.messages.get(key, seq)
         if stored is None:

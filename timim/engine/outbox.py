@@ -29,7 +29,6 @@ from .attachments import Attachments, has_content
 from .binding import ClientBinder
 from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
-from .history import History
 from .inbox import Inbox
 from .send_queue import ConversationQueue, PendingMessage
 from .send_requests import ack_from_reply, check_size, check_unsent, claim, send_request
@@ -117,32 +116,32 @@ class Outbox:
         )
         return await item.done
 
-    async def resend(self, message: Message, *, progress: Progress | None, push: OfflinePush | None) -> Message:
-        """Queue a failed message again, under its msg_id, and wait for the ack.
-
-        Cancelling stops the waiting, and the message is still sent.
+    async def queue(self, message: Message, push: OfflinePush | None) -> None:
+        """Store and queue a message that was scheduled, with its content on disk; return when it is stored.
 
         Raises:
-            InvalidArgument: The message did not fail, or is not stored on this device.
+            StorageError: The message is not stored, and not queued.
         """
-        self._store.check_open()
-        requeuing = asyncio.create_task(self._requeue(message, progress, push), name="timim outbox resending")
-        return await (await asyncio.shield(requeuing)).done
-
-    async def _requeue(self, message: Message, progress: Progress | None, push: OfflinePush | None) -> PendingMessage:
         key = message.key
-        if key is None or message.status is not MessageStatus.FAILED:
-            raise InvalidArgument("only a message that failed can be sent again")
-        if not await self._store.messages.mark_sending_again(message):
-            raise InvalidArgument(
-                "the message is not stored as failed on this device: it was deleted, sent again or never stored"
-            )
-        self._store.check_open()  # it is sent after the next login if the client was closed meanwhile
-        message._status = MessageStatus.SENDING
-        item = self._enqueue(key, message, progress, push)
-        item.stored = item.noted = True
-        self._conversations.on_outgoing_stored(message, self._conversations.newest_time)
-        return item
+        assert key is not None
+        message._timestamp = int(self._connection.server_time())
+        item = self._enqueue(key, message, None, push)
+        item.ignore_errors()
+        body = encode_body(message.elems, local=True)
+        item.body = b"" if has_content(message.elems) else body
+        item.noted, item.listed_at = self._connection.online, self._conversations.newest_time
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def on_stored(local_id: int | Exception) -> None:
+            if isinstance(local_id, Exception):
+                self._queues.get(key, ConversationQueue()).finish(item, local_id)
+                stored.set_exception(local_id)
+            else:
+                self._on_stored(key, item, local_id)
+                stored.set_result(None)
+
+        self._store.messages.add_outgoing(message, body, on_stored, started=item.noted, listed_at=item.listed_at)
+        await asyncio.shield(stored)
 
     def _on_stored(self, key: ConversationKey, item: PendingMessage, local_id: int | Exception) -> None:
         """Continue a send after its row was written, or could not be written."""
@@ -165,54 +164,27 @@ class Outbox:
         self._queues.get(key, ConversationQueue()).finish(item, error)
         await self._attachments.release(item.message)
 
-    async def resume(self) -> None:
-        """Send the pending messages and those of earlier runs without an ack, in order. Call this method after a login."""
-        stored = await self._store.messages.outgoing()
-        started = await self._store.messages.started_ids() if stored else set()
-        queued = self._pending_ids()
-        for message in stored:
-            if message.msg_id not in queued and message.key is not None:
-                item = self._enqueue(message.key, message, None, None)
-                item.stored = True
-                item.noted = item.begun = message.msg_id in started
-                item.done.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._wake_all()
+    def queue_stored(
+        self,
+        key: ConversationKey,
+        message: Message,
+        progress: Progress | None = None,
+        push: OfflinePush | None = None,
+        *,
+        noted: bool,
+        begun: bool,
+    ) -> PendingMessage:
+        """Queue a message whose row is on disk. See PendingMessage for `noted` and `begun`."""
+        item = self._enqueue(key, message, progress, push)
+        item.stored, item.noted, item.begun = True, noted, begun
+        item.ignore_errors()
+        return item
+
+    def start(self) -> None:
+        """Send what is queued, now that the messages of earlier runs are queued or resolved."""
+        for queue in self._queues.values():
+            queue.wake.set()
         self._resumed.set()
-
-    async def resolve(self, history: History) -> None:
-        """Find out the state of messages of earlier runs without an ack, without sending them.
-
-        Messages that the server has are fetched; the others become FAILED.
-
-        Raises:
-            NotLoggedIn, AuthError: The login ended; the next login continues.
-        """
-        queued = self._pending_ids()
-        for message in await self._store.messages.outgoing():
-            if message.msg_id in queued or message.key is None:
-                continue
-            while True:
-                await self._connection.up()
-                try:
-                    if seq := await self.seq_at_server(message.key, message):
-                        await history.fetch_one(message.key, seq)
-                    else:
-                        error = NotLoggedIn("not sent before the program ended")
-                        await self._store.messages.mark_failed(message, error.code, error.info)
-                        self._dispatcher.deliver_event(MessageFailed(message, error))
-                    await self._attachments.release(message)
-                    break
-                except NetworkError as exc:
-                    log.debug("requesting the state of message %s failed; trying again: %s", message.msg_id, exc)
-                    await asyncio.sleep(RETRY_S)
-        self._wake_all()
-        self._resumed.set()
-
-    async def seq_at_server(self, key: ConversationKey, message: Message) -> int:
-        """Return the seq of a message on the server, or 0 if the server does not have the message."""
-        link = self._connection.link()
-        request = send_request(key, message, b"", None, sender=self._user_id, ask=True)
-        return (await link.send(request, timeout_s=self._timeout_s)).timeline_seq
 
     def queue_of(self, key: ConversationKey) -> ConversationQueue:
         """Return the queue of a conversation; an empty one if no message waits."""
@@ -229,8 +201,7 @@ class Outbox:
             raise _logged_out()
         if message.key is None or message.status is not MessageStatus.SENDING:
             return
-        pending = self.queue_of(message.key).pending
-        if (item := next((one for one in pending if one.message.msg_id == message.msg_id), None)) is not None:
+        if (item := self.queue_of(message.key).find(message.msg_id)) is not None:
             await asyncio.shield(item.done)
 
     async def flush(self) -> None:
@@ -250,10 +221,7 @@ class Outbox:
             if self._tasks:
                 await asyncio.wait(self._tasks)  # cancelling this wait does not cancel the tasks
         for queue in self._queues.values():
-            for item in queue.pending:
-                if not item.done.done():
-                    item.done.set_exception(_logged_out())
-                    item.done.exception()  # mark as retrieved: the sender may have been cancelled
+            queue.end_waits(_logged_out())
         self._queues.clear()
         self._leaving = True
         self._resumed.set()  # ends the waits for messages of earlier runs
@@ -275,13 +243,6 @@ class Outbox:
         if queue.task is None or queue.task.done():
             queue.task = asyncio.create_task(self._run(key, queue), name=f"timim outbox {key}")
         return item
-
-    def _pending_ids(self) -> set[str]:
-        return {item.message.msg_id for queue in self._queues.values() for item in queue.pending}
-
-    def _wake_all(self) -> None:
-        for queue in self._queues.values():
-            queue.wake.set()
 
     async def _run(self, key: ConversationKey, queue: ConversationQueue) -> None:
         """Keep the first IN_FLIGHT messages of a queue in flight until the queue is empty."""

@@ -48,6 +48,10 @@ class PendingMessage:
         if self.progress is not None:
             self.progress(done, total)
 
+    def ignore_errors(self) -> None:
+        """Mark an error of `done` as retrieved: nobody awaits it."""
+        self.done.add_done_callback(lambda done: done.cancelled() or done.exception())
+
     def on_upload_cut(self) -> None:
         """Count an interrupted upload."""
         self.cuts, self.moved = 1 if self.moved else self.cuts + 1, False
@@ -71,6 +75,17 @@ class ConversationQueue:
     def has_suspects(self) -> bool:
         """True if one of the messages may be what ends the websockets."""
         return any(item.suspect for item in self.pending)
+
+    def find(self, msg_id: str) -> PendingMessage | None:
+        """Return the message with this msg_id, or None if it is not in the queue."""
+        return next((item for item in self.pending if item.message.msg_id == msg_id), None)
+
+    def end_waits(self, reason: TimimError) -> None:
+        """Raise an error in all waiting `send()` calls. The messages stay on disk, and are sent after the next login."""
+        for item in self.pending:
+            if not item.done.done():
+                item.done.set_exception(reason)
+                item.done.exception()  # mark as retrieved: the sender may have been cancelled
 
     def finish(self, item: PendingMessage, error: BaseException | None) -> None:
         """Remove a message that the server has stored or that failed with `error`, and resolve its future."""

@@ -36,6 +36,7 @@ from .content.uploads import Uploads
 from .endpoints.health import HealthEndpoint
 from .endpoints.media import MediaEndpoint
 from .endpoints.websocket import WebSocketEndpoint
+from .endpoints.welcome import WelcomeEndpoint
 from .handlers import ALL_HANDLERS
 from .handlers.registry import Services
 from .integrations.service import Integrations
@@ -189,6 +190,7 @@ class Server:
             *health.routes(),
             *MediaEndpoint(services.downloads, uploads, auth).routes(),
         ]
+        routes += WelcomeEndpoint(self.app_id, self.url, settings.public_url, routes).routes()
         http = _HttpServer(settings, routes)
         parts.push_async_callback(lambda: http.stop(self._drain_left_s()))
         await http.start(listener)

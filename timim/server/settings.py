@@ -63,20 +63,25 @@ class Settings(BaseSettings):
         ValidationError: A setting is unknown or has an invalid value; the error names it.
     """
 
-    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(env_prefix="TIMIM_", toml_file="timim.toml", extra="forbid")
+    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
+        env_prefix="TIMIM_", toml_file="timim.toml", extra="forbid", use_attribute_docstrings=True
+    )
 
     host: str = "127.0.0.1"
-    """Address to listen on."""
+    """Address to listen on; `0.0.0.0` listens on all interfaces."""
     port: int = Field(default=8700, ge=0, le=65535)
     """Port to listen on; 0 chooses a free port."""
     data_dir: Path | None = Path("timim-data")
-    """Folder of the SQLite database, the media content and the generated keys; None keeps everything in memory, for tests."""
+    """Folder of the SQLite database, the media content, `app.json` and `address.json`, which one process at a time uses.
+
+    None keeps everything in memory, for tests.
+    """
     public_url: str = ""
-    """HTTP address at which clients reach the server, if it is not `http://host:port`."""
+    """HTTP address at which clients reach the server, if not `http://host:port`: `https://chat.example.com` of a proxy."""
     app_id: int | None = None
-    """SDKAppID; None generates one at the first start."""
+    """SDKAppID, the number of the application; without it the first start generates one and stores it with the data."""
     secret_key: str | None = Field(default=None, repr=False)
-    """Key that signs users; None generates one at the first start."""
+    """Key that signs users (UserSig); without it the first start generates one and stores it with the data."""
     admin: str = "administrator"
     """User id of the app's administrator."""
 
@@ -85,30 +90,30 @@ class Settings(BaseSettings):
     database_replica: str = Field(default="", repr=False)
     """URL of a PostgreSQL replica, from which history is read."""
     database_connections: int = Field(default=8, ge=2)
-    """Maximum number of connections to PostgreSQL."""
+    """Maximum number of connections of one node to PostgreSQL; at least 2."""
     bus: str = Field(default="", repr=False)
     """URLs of NATS (`nats://…`), separated by commas, which connects the nodes that share a database."""
 
     max_message_bytes: int = 12 * 1024
-    """Maximum size of a message: MsgBody, CloudCustomData and OfflinePushInfo together."""
+    """Maximum size of a message: MsgBody, CloudCustomData and OfflinePushInfo together; clients learn it at login."""
     max_frame_bytes: int = 1024 * 1024
-    """Maximum size of a websocket message from a client."""
+    """Maximum size of a websocket message from a client; clients learn it at login."""
     hello_interval_s: int = 60
-    """Interval of heartbeats that the server asks clients for."""
+    """Interval of heartbeats that the server asks clients for at login."""
     login_timeout_s: float = 5.0
     """Time in which a new connection must log in before the server closes it."""
     idle_timeout_s: float = 150.0  # two heartbeats and a half: one lost heartbeat is noise, two are a dead peer
-    """Time without any message from a client, after which its session is closed."""
+    """Time without any message from a client, after which its session is closed: two and a half heartbeats."""
     session_queue_bytes: int = 8 * 1024 * 1024
     """Maximum size of the pushes that wait for a slow client, after which its session is closed."""
     devices: Literal["all", "platform", "one"] = "all"
-    """Devices of one user that may be online together: all of them, one of each platform, or one."""
+    """Devices of one user that may be online together: `all` of them, one of each `platform`, or `one`."""
     requests_in_flight: int = 256
     """Maximum number of requests of one session that are processed at once; more of them wait in the socket."""
     history_page: int = 200
     """Maximum number of messages in one page of history."""
     group_messages_per_s: float = Field(default=40.0, ge=0)
-    """Average rate of messages in one group; 0 sets no limit."""
+    """Average rate of messages in one group on one node; 0 sets no limit. Low priorities are refused first (10023)."""
     group_burst_s: float = Field(default=10.0, gt=0)
     """Length of the burst that a group may send after a quiet time, in seconds of the average rate."""
     group_members: int = 100_000
@@ -116,19 +121,19 @@ class Settings(BaseSettings):
     friends: int = 1000
     """Maximum number of friends of a user."""
     max_image_bytes: int = 28 * 1024 * 1024
-    """Maximum size of an image."""
+    """Maximum size of an image: 28 MiB."""
     max_sound_bytes: int = 28 * 1024 * 1024
-    """Maximum size of a sound."""
+    """Maximum size of a sound: 28 MiB."""
     max_file_bytes: int = 100 * 1024 * 1024
-    """Maximum size of a file."""
+    """Maximum size of a file: 100 MiB."""
     max_video_bytes: int = 100 * 1024 * 1024
-    """Maximum size of a video."""
+    """Maximum size of a video: 100 MiB."""
     media_url_s: int = Field(default=3600, gt=0)
     """Time for which a signed URL of media content is valid."""
     media_grace_s: float = Field(default=7 * 86400.0, ge=0)
-    """Time after which media content that no message refers to is removed."""
+    """Time after which media content that no message refers to is removed: 7 days."""
     media_upload_idle_s: float = Field(default=86400.0, ge=0)
-    """Time without progress after which an unfinished upload is removed."""
+    """Time without progress after which an unfinished upload is removed: 1 day."""
     media_sweep_s: float = Field(default=600.0, gt=0)
     """Interval between two searches for content that can be removed."""
     media_open_uploads: int = 64
@@ -138,7 +143,10 @@ class Settings(BaseSettings):
     media_receiving_per_user: int = 8
     """Maximum number of uploads that a node receives from one account at once."""
     blobs: str = Field(default="", repr=False)
-    """URL of the place that stores media content (`s3://…` or `file:///…`); it replaces `s3_bucket` and its neighbours."""
+    """URL of the place that stores media content: `s3://bucket/prefix?endpoint=https://…&region=…` or `file:///folder`.
+
+    It replaces `s3_bucket` and its neighbours. Credentials are given by `s3_access_key` and `s3_secret_key`.
+    """
     s3_bucket: str = ""
     """S3 bucket that stores media content; an empty name stores it in the data folder."""
     s3_prefix: str = ""
@@ -158,7 +166,7 @@ class Settings(BaseSettings):
     webhook_token: str = Field(default="", repr=False)
     """Key that signs the callbacks; an empty one leaves them unsigned."""
     webhook_commands: str = ""
-    """Callbacks to make, separated by commas, such as `C2C.CallbackBeforeSendMsg,State.StateChange`."""
+    """Callbacks to make, separated by commas, such as `C2C.CallbackBeforeSendMsg,State.StateChange`; empty makes none."""
     webhook_timeout_s: float = Field(default=2.0, gt=0)
     """Time limit of a callback before sending, during which the sender waits."""
     webhook_required: bool = False
@@ -170,7 +178,7 @@ class Settings(BaseSettings):
     push_timeout_s: float = Field(default=5.0, gt=0)
     """Time limit of an offline push, and of a callback after sending or of a state change."""
     push_give_up_s: float = Field(default=86_400.0, gt=0)
-    """Age of a message after which its offline push and its callback after sending are skipped."""
+    """Age of a message after which its offline push and its callback after sending are skipped: 1 day."""
     recall_window_s: float = Field(default=120.0, ge=0)
     """Time after sending in which a sender can recall a message."""
     reactions_per_message: int = Field(default=10, ge=1)

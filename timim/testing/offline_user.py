@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NoReturn, Self, cast
 
-from ..errors import InvalidArgument, InvalidConversation
+from ..errors import InvalidArgument
 from ..ids import ConversationKey, ConversationType, conversation_key
 from ..message import ConversationSource, Message, MessageStatus, MessageVerbs
 
@@ -95,8 +95,6 @@ class _RecordedConversations:
 
     @asynccontextmanager
     async def typing(self) -> AsyncIterator[None]:
-        if self._user.in_group:
-            raise InvalidConversation("the typing status goes to one user; this is a group")
         yield
 
     def __getattr__(self, name: str) -> NoReturn:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Protocol, cast
 
 from pydantic import AliasChoices, BeforeValidator, Field, ValidationInfo
 
+from .arguments import Bytes, LocalPath
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -24,6 +26,14 @@ if TYPE_CHECKING:
 
         def __get__(self, elem: object, owner: type[object]) -> bytes | None: ...
         def __set__(self, elem: object, value: bytes | bytearray | memoryview | Readable | Image | None) -> None: ...
+
+    class PictureField:
+        """Field that holds bytes, a path or None and can be set to an open file or a Pillow image; for type checkers only."""
+
+        def __get__(self, elem: object, owner: type[object]) -> bytes | Path | None: ...
+        def __set__(
+            self, elem: object, value: bytes | bytearray | memoryview | str | Path | Readable | Image | None
+        ) -> None: ...
 
     class FileField:
         """Another name of `data` in the constructor, for an open file; no attribute has this name."""
@@ -48,7 +58,16 @@ if TYPE_CHECKING:
         image: ImageField = ImageField()
 
 
-__all__ = ["DataField", "FileArgument", "ImageArgument", "contents_of", "named_after_its_file", "optional_data"]
+__all__ = [
+    "DataField",
+    "FileArgument",
+    "ImageArgument",
+    "PictureField",
+    "contents_of",
+    "named_after_its_file",
+    "optional_data",
+    "optional_picture",
+]
 
 
 _FORMS = "must be bytes, an open binary file or an image of Pillow"
@@ -102,7 +121,13 @@ def _png(image: Image) -> bytes:
     return out.getvalue()
 
 
+def _picture_or_path(value: object, info: ValidationInfo) -> object:
+    """Return a path or None as it is, and other values as their bytes."""
+    return value if value is None or isinstance(value, str | Path) else contents_of(value, info)
+
+
 if not TYPE_CHECKING:
+    PictureField = Annotated[Bytes | LocalPath | None, BeforeValidator(_picture_or_path)]
     DataField = Annotated[bytes, BeforeValidator(contents_of)] | None
     FileArgument = ImageArgument = object  # `validation_alias` of `data` has these names
 
@@ -110,6 +135,11 @@ if not TYPE_CHECKING:
 def optional_data(*others: str) -> DataField:
     """Return the definition of a DataField that is None unless it is given, as `data=` or by another name."""
     return cast("DataField", Field(default=None, repr=False, validation_alias=AliasChoices("data", *others)))
+
+
+def optional_picture() -> PictureField:
+    """Return the definition of a PictureField that is None unless it is given."""
+    return cast("PictureField", Field(default=None, repr=False))
 
 
 def named_after_its_file(cls: type[object], value: Any) -> Any:

@@ -42,7 +42,8 @@ async def test_a_file_and_a_picture_are_sent_and_fetched_byte_for_byte(tmp_path:
         assert [path.read_bytes() for path in pictures] == [picture.read_bytes()] * 2
         assert {path.stat().st_mode & 0o600 for path in names.values()} == {0o600}
         refused = await timim(tmp_path, "get", "alice", "--as", "bob", "--seq", "9", **key)
-        assert refused.refusal.startswith("there is nothing to download in message 9")
+        assert refused.code == 3
+        assert refused.err.startswith("timim: there is nothing to download in message 9")
         refused = await timim(tmp_path, "send", "bob", "--file", "missing", "--as", "alice", **key)
         assert refused.refusal == f"there is no file {tmp_path / 'missing'} (code 7004)"
 

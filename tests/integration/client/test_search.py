@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import timim
-from timim.cli.main import app
+from timim.cli.commands import app
 from timim.testing import EventRecorder, running_server
 from timim.testing.server import RunningServer
 

@@ -67,11 +67,12 @@ async def output_of(process: Process) -> str:
     return out.decode()
 
 
-async def line_with(process: Process, words: str) -> str:
-    """Return the next line that contains `words`."""
-    assert process.stdout is not None
+async def line_with(process: Process, words: str, *, of: str = "stdout") -> str:
+    """Return the next line of a stream that contains `words`."""
+    stream = process.stdout if of == "stdout" else process.stderr
+    assert stream is not None
     async with asyncio.timeout(LIMIT_S):
-        while line := (await process.stdout.readline()).decode():
+        while line := (await stream.readline()).decode():
             if words in line:
                 return line
     raise AssertionError(f"the program ended without printing {words!r}")
@@ -112,9 +113,9 @@ async def test_the_bot_has_nine_lines_and_answers_as_pasted(reader: Reader) -> N
             while b"bot is online" not in await bot.stderr.readline():
                 assert bot.returncode is None
         async with until_interrupted(await reader.timim(*tail[1:])) as receiving:
-            await line_with(receiving, "alice is online")
+            await line_with(receiving, "alice is online", of="stderr")
             await output_of(await reader.timim(*send[1:]))
-            assert await line_with(receiving, "bot") == "bot: you said: hello\n"
+            assert (await line_with(receiving, "bot")).endswith(" bot: you said: hello\n")
     assert bot.returncode == 0
 
 
@@ -123,7 +124,7 @@ async def test_the_commands_run_as_written(reader: Reader) -> None:
     (reader.folder / "film.mp4").write_bytes((MEDIA / "rocket.jpg").read_bytes())
     printed: dict[str, str] = {}
     async with until_interrupted(await reader.timim(*tail[1:])) as receiving:
-        await line_with(receiving, "bob is online")
+        await line_with(receiving, "bob is online", of="stderr")
         for program, *words in others:
             assert program == "timim"
             printed[words[0]] = await output_of(await reader.timim(*words))

@@ -21,7 +21,18 @@ VERSIONS = range(1, schema.VERSION + 1)
 BOB = ConversationKey(ConversationType.C2C, "bob")
 TEAM = ConversationKey(ConversationType.GROUP, "g")
 STICKER = FaceElem(index=7)
-TABLES = ("meta", "conversations", "messages", "acts", "receipts", "deleted", "pending_changes")
+TABLES = (
+    "meta",
+    "conversations",
+    "messages",
+    "acts",
+    "receipts",
+    "deleted",
+    "pending_changes",
+    "handling",
+    "once",
+    "scheduled",
+)
 DROPPED = {"draft_unsent"}  # columns whose content is in `pending_changes` now
 Tables = Mapping[str, Sequence[Mapping[str, object]]]
 

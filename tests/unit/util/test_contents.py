@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from timim import Elem, FileElem, ImageElem, InvalidElem, SoundElem, TextElem
+from timim import Elem, FileElem, ImageElem, InvalidElem, SoundElem, TextElem, VideoElem
 
 
 def test_an_open_file_is_read_from_its_position_to_its_end(tmp_path: Path) -> None:
@@ -33,6 +33,19 @@ def test_content_has_a_name_of_its_own_for_each_form(tmp_path: Path) -> None:
     picture = ImageElem(image=image)
     assert picture == ImageElem(data=image)
     assert ImageElem.model_validate_json(picture.model_dump_json()) == picture
+
+
+def test_the_snapshot_of_a_video_takes_each_form_of_a_picture(tmp_path: Path) -> None:
+    image = Image.new("RGB", (30, 20))
+    png = ImageElem(image=image).data
+    assert VideoElem(data=b"film", snapshot=image).snapshot == png
+    assert VideoElem(data=b"film", snapshot=io.BytesIO(b"jpeg")).snapshot == b"jpeg"
+    assert VideoElem(data=b"film", snapshot=b"jpeg").snapshot == b"jpeg"
+    assert VideoElem(data=b"film", snapshot=str(tmp_path / "a.jpg")).snapshot == tmp_path / "a.jpg"
+    elem = VideoElem(data=b"film", snapshot=image)
+    assert VideoElem.model_validate_json(elem.model_dump_json()) == elem
+    with pytest.raises(InvalidElem, match="snapshot: must be bytes, an open binary file or an image of Pillow, not int"):
+        VideoElem(data=b"film", snapshot=5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F", "I;16"])

@@ -2,3 +2,5 @@ CREATE TABLE handling(local_id INTEGER PRIMARY KEY, attempts INTEGER NOT NULL DE
   dead_at REAL);
 CREATE TRIGGER handling_deleted AFTER DELETE ON messages BEGIN DELETE FROM handling WHERE local_id=old.local_id; END;
 CREATE TABLE once(key TEXT PRIMARY KEY, done_at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE scheduled(type INTEGER NOT NULL, peer TEXT NOT NULL, msg_id TEXT NOT NULL UNIQUE, due REAL NOT NULL, body BLOB NOT NULL,
+  cloud_custom_data TEXT NOT NULL, priority TEXT NOT NULL, mentions BLOB NOT NULL, receipt INTEGER NOT NULL, push BLOB);

@@ -1,0 +1,51 @@
+"""The `timim` command, assembled from the commands of the other modules."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from . import backup, bench, history, messages, server
+from .console import DEBUG, OUTPUT_CLOSED
+
+HELP = """Send and receive instant messages, and run a server.
+
+Exit status: 0 success, 1 error, 2 wrong option or setting, 3 nothing found,
+130 interrupted by Ctrl-C, 141 output closed by its reader."""
+
+app = typer.Typer(no_args_is_help=True, help=HELP, rich_markup_mode="rich", pretty_exceptions_enable=False)
+app.add_typer(messages.app)
+app.add_typer(history.app)
+app.add_typer(server.app)
+app.add_typer(backup.app)
+app.add_typer(bench.app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"timim {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print the traceback of an error too.")] = False,
+) -> None:
+    """Set the options of all commands."""
+    DEBUG["tracebacks"] = verbose
+
+
+def run() -> None:
+    """Run the command line."""
+    try:
+        app(prog_name="timim")
+    except SystemExit as exc:
+        if isinstance(exc.__context__, BrokenPipeError):  # of the help, which rich prints
+            sys.exit(OUTPUT_CLOSED)
+        raise
