@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -19,7 +20,7 @@ from tools import settings_page
 REFERENCE = DOCS / "reference"
 ROW = re.compile(r"^\| (`[^|]*`) \|(.*)\|$", re.MULTILINE)
 NAME = re.compile(r"`([^`]+)`")
-COMMAND = re.compile(r"^### timim (\S+)$", re.MULTILINE)
+COMMAND = re.compile(r"^### timim (\S+(?: \S+)?)$", re.MULTILINE)
 
 
 def rows(page: str) -> list[tuple[str, str]]:
@@ -58,13 +59,22 @@ def event_fields() -> dict[str, list[str]]:
     return {each.__name__: [field.name for field in dataclasses.fields(each)] for each in events}
 
 
+def commands_in(group: Any, outer: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the commands of a group, and of the groups in it, with their names after `timim`."""
+    for name, each in group.commands.items():
+        if hasattr(each, "commands"):
+            yield from commands_in(each, f"{outer}{name} ")
+        else:
+            yield outer + name, each
+
+
 def command_options() -> dict[str, set[str]]:
     """Return the options of each command, without the options that all commands with an account share."""
     shared = {"--as", "--url", "--sig", "--app-id", "--data-dir", "--kept", "--json"}
     assert len(shared) == len(dataclasses.fields(AccountOptions))
     command = typer.main.get_command(app)
     found = {}
-    for name, each in command.commands.items():  # type: ignore[attr-defined]
+    for name, each in commands_in(command):
         options = {flag for option in each.params for flag in (*option.opts, *option.secondary_opts) if flag.startswith("--")}
         found[name] = options - shared if "--as" in options else options
     return found

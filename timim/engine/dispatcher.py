@@ -169,7 +169,12 @@ class Dispatcher:
             self._start_held()
 
     def deliver_again(self, messages: Sequence[Message]) -> None:
-        """Deliver stored messages to the handlers of single messages, before the messages that wait."""
+        """Deliver stored messages to the handlers of single messages, before the messages that wait.
+
+        Without a login and such a handler, the next login delivers them.
+        """
+        if not self._redelivered:
+            return
         waiting = {one.local_id for lane in self._lanes.values() for one in lane.items if isinstance(one, Message)}
         earlier: dict[ConversationKey | None, list[Message]] = {}
         for message in messages:
@@ -213,6 +218,7 @@ class Dispatcher:
         self.listeners.close()
         await self._end_lanes(cancel=cancel)
         self._receiving = True  # for the next login
+        self._redelivered = False
 
     async def _end_lanes(self, *, cancel: bool = False) -> None:
         if (handler := current_handler()) is not None:
