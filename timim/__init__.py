@@ -116,12 +116,16 @@ from .groups import Group, Groups, MemberList
 from .history import AsOf, HistoryCoverage, Page
 from .ids import ConversationKey, ConversationSetting, ConversationType
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority, QuotedMessage, Reader, SenderMember, SenderProfile
+from .notebook.renderer import HtmlRenderer
 from .profiles import AllowType, OwnProfile, Profile, Profiles
 from .progress import ProgressBar
 from .protocol.coverage import Coverage, Interval
 from .protocol.merger import merge_messages
 from .search import SearchCursor, SearchResult, Snippet, TextRange
 from .usersig import sign_user
+from .util.displayed import set_renderer
+
+set_renderer(HtmlRenderer())
 
 __version__ = "0.1.0"
 

@@ -7,11 +7,12 @@ from typing import overload
 
 from .conversation import Conversation, ConversationRegistry
 from .engine.conversations import ConversationIndex
+from .util.displayed import Displayed
 
 __all__ = ["ConversationList"]
 
 
-class ConversationList(Sequence[Conversation]):
+class ConversationList(Displayed, Sequence[Conversation]):
     """Sequence of the listed conversations, pinned ones first, then the newest first; reading does no I/O.
 
     Conversations can be deleted during an iteration.
@@ -38,3 +39,7 @@ class ConversationList(Sequence[Conversation]):
 
     def __contains__(self, conversation: object) -> bool:
         return isinstance(conversation, Conversation) and self._index.is_listed(conversation.key)
+
+    def __repr__(self) -> str:
+        unread = sum(conversation.unread for conversation in self)
+        return f"<ConversationList {len(self)} conversations, {unread} unread>"

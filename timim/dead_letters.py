@@ -8,12 +8,13 @@ from .engine.engine import Engine
 from .errors import InvalidArgument
 from .message import Message
 from .util.arguments import checked
+from .util.displayed import Displayed
 
 __all__ = ["DeadLetter", "DeadLetters"]
 
 
 @dataclass(frozen=True, slots=True)
-class DeadLetter:
+class DeadLetter(Displayed):
     """Message that no attempt handled: its attempts, the text of the last error, and the time in Unix seconds."""
 
     message: Message
@@ -23,7 +24,7 @@ class DeadLetter:
 
 
 @checked(InvalidArgument)
-class DeadLetters:
+class DeadLetters(Displayed):
     """The dead letters of a client, which its local store keeps: `client.dead_letters`.
 
     The event MessageDeadLettered reports a new one. `timim handled` does the same as this class while the program is stopped.

@@ -58,8 +58,9 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeAlias
 
+from .util.displayed import ShortTraceback
+
 # Not one name a line: the list would be longer than the tree.
-# fmt: off
 __all__ = [
     "AlreadyMember", "AlreadyRecalled", "AlreadySent", "AuthError", "Blacklisted", "ConnectionFailed", "DownloadFailed",
     "ElemLimitError", "EmptyFile", "FileMissing", "FriendRefused", "GroupExists", "InvalidArgument", "InvalidConversation",
@@ -68,14 +69,13 @@ __all__ = [
     "NotLoggedIn", "OwnerCannotQuit", "ProtocolError", "RateLimited", "RecallTooLate", "RequestTimeout", "ServerFault",
     "ServerRefused", "SignatureExpired", "StorageError", "StoreCorrupted", "StoreInUse", "StreamOverflow", "TimimError",
     "TooLarge", "UnknownGroup", "UnknownMessage", "UnknownUser", "UploadFailed", "WrongStore", "error_for",
-]
-# fmt: on
+]  # fmt: skip
 
 Codes: TypeAlias = tuple[int, ...]
 _BY_CODE: dict[int, type[TimimError]] = {}
 
 
-class TimimError(Exception):
+class TimimError(ShortTraceback, Exception):
     """Base class of all errors that timim raises.
 
     Attributes:

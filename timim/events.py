@@ -14,6 +14,7 @@ from .elems import GroupNoticeElem, GroupTipElem, RelationElem
 from .errors import TimimError
 from .ids import SERVER_MSG_ID, ConversationKey, ConversationSetting, ConversationType
 from .message import Message
+from .util.displayed import Displayed
 
 __all__ = [
     "ClientEvent",
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 
-class ClientEvent:
+class ClientEvent(Displayed):
     """Base class of all events. An event is delivered to the handlers of its own class, and to streams of its classes."""
 
     __slots__ = ()

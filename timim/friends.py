@@ -12,12 +12,13 @@ from .ids import UserId
 from .protocol import friends as wire
 from .transport.connection import Connection
 from .util.arguments import Items, Text, checked
+from .util.displayed import Displayed
 
 __all__ = ["Friend", "FriendApplication", "Friends"]
 
 
 @dataclass(frozen=True, slots=True)
-class Friend:
+class Friend(Displayed):
     """Friend, with the nickname and picture of the profile, and this account's remark and friend groups."""
 
     user_id: str
@@ -30,7 +31,7 @@ class Friend:
 
 
 @dataclass(frozen=True, slots=True)
-class FriendApplication:
+class FriendApplication(Displayed):
     """Application to become a friend, received or `sent` by this account. `time` is in server seconds."""
 
     user_id: str
@@ -42,7 +43,7 @@ class FriendApplication:
 
 
 @checked(InvalidArgument)
-class Friends:
+class Friends(Displayed):
     """Friends, friend applications and blacklist of this account: `client.friends`.
 
     All methods share these errors; each names its further errors.

@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 
 from .protocol.group_members import MemberInfo
 from .protocol.groups import CustomField, GroupInfoItem
+from .util.displayed import Displayed
 
 __all__ = [
     "GroupInfo",
@@ -69,7 +70,7 @@ class JoinOption(_TencentName):
 
 
 @dataclass(frozen=True, slots=True)
-class GroupInfo:
+class GroupInfo(Displayed):
     """Properties of a group. Times are in server seconds."""
 
     id: str
@@ -88,7 +89,7 @@ class GroupInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class GroupMember:
+class GroupMember(Displayed):
     """Member of a group. `muted_until` is in server seconds, or 0 if the member may speak."""
 
     user_id: str

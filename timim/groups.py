@@ -30,6 +30,7 @@ from .protocol import group_members as member_wire
 from .protocol import groups as wire
 from .transport.connection import Connection
 from .util.arguments import FieldTexts, Items, Number, PlainText, Text, checked
+from .util.displayed import Displayed
 from .util.read_only import assigned_once
 
 __all__ = ["Group", "Groups", "MemberList"]
@@ -39,7 +40,7 @@ PAGE = 100  # groups in one request
 
 @assigned_once("take another group: client.groups.of(…)")
 @checked(InvalidArgument)
-class Group:
+class Group(Displayed):
     """Group, from `client.groups.of(id)` without I/O. All coroutines can raise these errors; each documents its others.
 
     Raises:
@@ -323,7 +324,7 @@ class Group:
 
 
 @checked(InvalidArgument)
-class Groups:
+class Groups(Displayed):
     """Creation and joining of groups: `client.groups`. All coroutines can raise these errors; each documents its others.
 
     Raises:

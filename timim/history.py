@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, overload
 
+from .dataframes import DataFrame, dataframe_of
 from .message import Message
 from .protocol.coverage import Coverage, Interval
+from .util.displayed import Displayed
 
 __all__ = ["AsOf", "HistoryCoverage", "Page", "history_coverage"]
 
@@ -19,7 +21,7 @@ class AsOf(NamedTuple):
     time: int
 
 
-class Page(Sequence[Message]):
+class Page(Displayed, Sequence[Message]):
     """Sequence of messages, newest first, with a proof of completeness."""
 
     def __init__(
@@ -31,6 +33,7 @@ class Page(Sequence[Message]):
         source: Literal["local", "server", "both"],
         requests: int,
         as_of: AsOf | None = None,
+        gaps: Sequence[Interval] = (),
     ) -> None:
         self._messages = tuple(messages)
         self._complete = complete
@@ -38,6 +41,7 @@ class Page(Sequence[Message]):
         self._source = source
         self._requests = requests
         self._as_of = as_of
+        self._gaps = tuple(gaps)
 
     @property
     def complete(self) -> bool:
@@ -73,6 +77,19 @@ class Page(Sequence[Message]):
         """
         return self._as_of
 
+    @property
+    def gaps(self) -> tuple[Interval, ...]:
+        """The seqs between the messages of the page that are not stored on this device; see `get_local_messages`."""
+        return self._gaps
+
+    async def to_dataframe(self) -> DataFrame:
+        """Return the messages as a data frame of pandas, the oldest first; docs/how-to/analyse_messages.md has its columns.
+
+        Raises:
+            InvalidArgument: pandas is not installed; install `timim[dataframe]`.
+        """
+        return await dataframe_of(self._messages)
+
     @overload
     def __getitem__(self, index: int) -> Message: ...
     @overload
@@ -93,7 +110,7 @@ class Page(Sequence[Message]):
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryCoverage:
+class HistoryCoverage(Displayed):
     """Coverage of a conversation's history on this device: stored `intervals` of seqs, and `gaps` between them.
 
     `first_visible_seq` is the first seq that this account may read, `last_seq` the last one that this device knows of.

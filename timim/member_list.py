@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Generator, Sequence
 from .group_types import GroupMember, group_member_from_wire
 from .protocol import group_members as wire
 from .transport.connection import Connection
+from .util.displayed import Displayed
 
 __all__ = ["MemberList"]
 
 PAGE = 100  # members in one request
 
 
-class MemberList:
+class MemberList(Displayed):
     """Members of a group, fetched when read: `await` returns the whole list, `async for` fetches page by page.
 
     Raises:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self, overload
 
 from .elems import AnyElem, Elem, FileElem, Progress, SoundElem, TextElem
 from .errors import AlreadySent, ElemLimitError, InvalidArgument
+from .message_repr import message_repr
 from .message_types import (
     ALL,
     NO_STATE,
@@ -203,11 +204,7 @@ class Message(MessageFields, Sequence[AnyElem]):
             self._msg_id = MSG_IDS.new(self._timestamp)
 
     def __repr__(self) -> str:
-        where = f" in {self.key}" if self.key else ""
-        state = self.status.name.lower() if self.status else "not sent"
-        number = f" seq {self.seq}" if self.seq else ""
-        name = self.msg_id if self.status else "new"
-        return f"<Message {name} {state}{number} from {self.sender or 'me'}{where}, {len(self)} elems>"
+        return message_repr(self, self.elems, recalled=self.recalled)
 
     async def set_custom_int(self, value: Int64) -> None:
         """Store a signed 64-bit number with the message, on this device only.

@@ -13,6 +13,7 @@ from .elem_base import Elem, Progress
 from .errors import InvalidArgument
 from .ids import ConversationKey, random_of, unique_id
 from .util.arguments import Text, checked
+from .util.displayed import Displayed
 from .util.read_only import refusing
 
 if TYPE_CHECKING:  # the one import that goes up: a message has a conversation, whose methods return messages
@@ -105,7 +106,7 @@ class MessageState(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(Displayed):
     """Member who read a group message, and the time in server seconds."""
 
     user_id: str
@@ -176,7 +177,7 @@ UNBOUND = "this message does not belong to a client: send it first, or use the o
     mentions="pass mention= to conversation.send()",
     receipt_requested="pass request_receipt=True to conversation.send()",
 )
-class MessageFields:
+class MessageFields(Displayed):
     """Fields of a message besides its elems. The client sets them when it sends, stores or receives the message."""
 
     # fmt: off

@@ -12,6 +12,7 @@ from .ids import UserId
 from .protocol import profiles as wire
 from .transport.connection import Connection
 from .util.arguments import FieldTexts, Items, Text, checked
+from .util.displayed import Displayed
 
 __all__ = ["AllowType", "OwnProfile", "Profile", "Profiles"]
 
@@ -27,7 +28,7 @@ class AllowType(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Displayed):
     """Profile of a user. `details` has values by Tencent's tags without `Tag_Profile_IM_`, `custom` by the operator's keys."""
 
     user_id: str
@@ -68,7 +69,7 @@ class ProfileCache:
 
 
 @checked(InvalidArgument)
-class Profiles:
+class Profiles(Displayed):
     """Profiles of all users, by user id: `client.profiles`."""
 
     def __init__(self, connection: Connection, cache: ProfileCache) -> None:
@@ -108,7 +109,7 @@ class Profiles:
 
 
 @checked(InvalidArgument)
-class OwnProfile:
+class OwnProfile(Displayed):
     """Profile of this account: `client.profile`."""
 
     def __init__(self, connection: Connection, profiles: Profiles, user_id: str) -> None:

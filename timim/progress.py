@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Protocol, Self
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Any, Protocol, Self, TypeVar
+
+from .util.displayed import Displayed
+from .util.interactive import in_notebook
 
 __all__ = ["ProgressBar"]
+
+T = TypeVar("T")
 
 
 class _Display(Protocol):
@@ -14,19 +20,24 @@ class _Display(Protocol):
     def close(self) -> None: ...
 
 
-class ProgressBar:
+class ProgressBar(Displayed):
     """Progress bar for one transfer, or for several transfers in sequence.
 
     `with timim.ProgressBar("cat.jpg") as bar: await bob.send(FileElem(path="cat.jpg"), progress=bar)`. Pass the bar to
-    `read()` and `download()` in the same way.
+    `read()` and `download()` in the same way, and with `unit="messages"` to `fetch_missing()` and `to_dataframe()`.
+
+    Args:
+        label: Text before the bar.
+        unit: "bytes" shows sizes; another word is shown after the numbers.
     """
 
-    def __init__(self, label: str = "") -> None:
+    def __init__(self, label: str = "", *, unit: str = "bytes") -> None:
         self._label = label
+        self._unit = unit
         self._display: _Display | None = None
 
     def __enter__(self) -> Self:
-        self._display = _Notebook(self._label) if _in_notebook() else _terminal(self._label)
+        self._display = _Notebook(self._label, self._unit) if in_notebook() else _terminal(self._label, self._unit)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -39,10 +50,27 @@ class ProgressBar:
         if self._display is not None:
             self._display.update(done, total)
 
+    async def track(self, items: AsyncIterable[T], total: int | None = None) -> AsyncIterator[T]:
+        """Yield the items of an async iterator, and show their number: `async for m in bar.track(bob.history(limit=500), 500)`.
 
-def _terminal(label: str) -> _Display:
+        Args:
+            items: The iterator, such as `conversation.history(…)`.
+            total: The number of items, if it is known; fewer items are no error.
+
+        Raises:
+            TimimError: The errors of the iterator.
+        """
+        done = 0
+        async for item in items:
+            done += 1
+            self(done, max(total or 0, done))
+            yield item
+        self(done, done)
+
+
+def _terminal(label: str, unit: str) -> _Display:
     try:
-        return _Terminal(label)
+        return _Terminal(label, unit)
     except ModuleNotFoundError:
         return _PlainTerminal(label)
 
@@ -50,13 +78,24 @@ def _terminal(label: str) -> _Display:
 class _Terminal:
     """Line on standard error, because standard output belongs to the program."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, unit: str) -> None:
         from rich.console import Console
         from rich.markup import escape
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            Progress,
+            ProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
 
         console = Console(stderr=True)
-        columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+        sizes: tuple[ProgressColumn, ...] = DownloadColumn(), TransferSpeedColumn()
+        counts: tuple[ProgressColumn, ...] = MofNCompleteColumn(), TextColumn(escape(unit))
+        columns = TextColumn("{task.description}"), BarColumn(), *(sizes if unit == "bytes" else counts), TimeRemainingColumn()
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal)
         self._task = self._bar.add_task(escape(label), total=None)
         self._bar.start()
@@ -91,12 +130,12 @@ class _PlainTerminal:
 class _Notebook:
     """Element of a notebook, updated at each percent."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, unit: str) -> None:
         from html import escape  # a late import, because it loads a table of all HTML names
 
         from IPython.display import display
 
-        self._label = escape(label)
+        self._plain, self._label, self._unit = label, escape(label), escape(unit)
         self._percent = -1
         self._handle: Any = display({"text/html": self._html(0, 0), "text/plain": label}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
@@ -104,19 +143,13 @@ class _Notebook:
         percent = 100 * done // total if total else 0
         if percent != self._percent:
             self._percent = percent
-            text = f"{self._label} {percent} %"
+            text = f"{self._plain} {percent} %"
             self._handle.update({"text/html": self._html(done, total), "text/plain": text}, raw=True)
 
     def close(self) -> None:
         return
 
     def _html(self, done: int, total: int) -> str:
-        size = f"{done / 1e6:,.1f} of {total / 1e6:,.1f} MB" if total else "…"
+        size = f"{done / 1e6:,.1f} of {total / 1e6:,.1f} MB" if self._unit == "bytes" else f"{done:,} of {total:,} {self._unit}"
+        size = size if total else "…"
         return f"{self._label} <progress value='{done}' max='{total or 1}'></progress> {size}"
-
-
-def _in_notebook() -> bool:
-    """Return True in a Jupyter kernel, without importing IPython."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return type(shell).__name__ == "ZMQInteractiveShell"

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from .errors import InvalidArgument
+from .util.displayed import Displayed
 
 __all__ = ["QuotedMessage", "embed_quote", "parse_quote"]
 
@@ -13,7 +14,7 @@ ABSTRACT_LIMIT = 100  # characters of a quoted message
 
 
 @dataclass(frozen=True, slots=True)
-class QuotedMessage:
+class QuotedMessage(Displayed):
     """Quoted message at the time of the reply; `seq` is its number in the conversation."""
 
     seq: int

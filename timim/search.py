@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
+from .dataframes import DataFrame, dataframe_of
 from .errors import InvalidArgument
 from .history import HistoryCoverage
 from .ids import ConversationKey
 from .message import Message
 from .util.arguments import Number, checked
+from .util.displayed import Displayed
 from .util.read_only import assigned_once
 
 __all__ = ["SearchCursor", "SearchResult", "Snippet", "TextRange"]
@@ -39,7 +41,7 @@ class SearchCursor:
 
 
 @assigned_once("a result does not change; search again")
-class SearchResult(Sequence[Message]):
+class SearchResult(Displayed, Sequence[Message]):
     """Sequence of found messages, newest first, with the parts of the history that could not be searched.
 
     Attributes:
@@ -76,6 +78,14 @@ class SearchResult(Sequence[Message]):
         begin, end = (max(0, found[0][0] - around), found[0][1] + around) if found else (0, 2 * around)
         shown = tuple(TextRange(first - begin, last - begin) for first, last in found if last <= end)
         return Snippet(text[begin:end], shown)
+
+    async def to_dataframe(self) -> DataFrame:
+        """Return the found messages as a data frame of pandas, as `Page.to_dataframe` does.
+
+        Raises:
+            InvalidArgument: pandas is not installed; install `timim[dataframe]`.
+        """
+        return await dataframe_of(self._messages)
 
     @overload
     def __getitem__(self, index: int) -> Message: ...

@@ -10,6 +10,7 @@ from pathlib import Path
 ON_FIRST_USE = frozenset(
     "starlette uvicorn pydantic_settings prometheus_client obstore asyncpg nats timim.server".split()
     + "typer rich textual IPython PIL pillow_heif httpx2 timim.cli timim.testing".split()
+    + "pandas numpy pyarrow polars timim.notebook.bundle timim.notebook.previews".split()
 )
 
 

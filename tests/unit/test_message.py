@@ -153,10 +153,3 @@ async def test_a_message_without_a_client_cannot_act() -> None:
     for act in (message.recall, message.remove, message.delete_from_storage):
         with pytest.raises(InvalidArgument, match="send it first"):
             await act()
-
-
-def test_a_message_shows_its_state() -> None:
-    message = Message("a")
-    assert repr(message) == "<Message new not sent from me, 1 elems>"
-    message._msg_id, message._status, message._seq, message._sender = "1-2", MessageStatus.SUCCEEDED, 9, "bob"
-    assert repr(message) == "<Message 1-2 succeeded seq 9 from bob, 1 elems>"

@@ -12,6 +12,8 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from ..errors import InvalidArgument
 from ..message import Message
 from ..util.arguments import Items, Text, checked
+from ..util.displayed import Displayed
+from ..util.interactive import is_rerun
 from .commands import ChatCommand, CommandError, split_command
 from .filters import Check
 from .injection import HandlerSignature, Maker, Parameter, maker_of, provided_type
@@ -90,7 +92,7 @@ class _Found:
 
 
 @checked(InvalidArgument)
-class Router:
+class Router(Displayed):
     """Handlers of messages by filters and commands: `client.run(router)`, or `client.on_message(router.feed)`.
 
     A message goes to the first handler whose filters it satisfies: first those of the router in the order of their
@@ -121,7 +123,7 @@ class Router:
         _check_filters(filters)
 
         def register(handler: Callable[Concatenate[Message, P], Result], /) -> Callable[Concatenate[Message, P], Result]:
-            self._routes.append(_Route(handler, filters))
+            self._add(_Route(handler, filters))
             return handler
 
         return register
@@ -159,10 +161,16 @@ class Router:
         def register(handler: Callable[Concatenate[Message, P], Result], /) -> Callable[Concatenate[Message, P], Result]:
             route = _Route(handler, filters)
             route.command = ChatCommand(self._prefix, [name, *aliases], route.signature, usage=usage, help=help)
-            self._routes.append(route)
+            self._add(route)
             return handler
 
         return register
+
+    def _add(self, route: _Route) -> None:
+        """Add a route, in the place of those that an earlier run of its notebook cell has added."""
+        rest = [one for one in self._routes if not is_rerun(route.handler, one.handler)]
+        place = next((at for at, one in enumerate(self._routes) if is_rerun(route.handler, one.handler)), len(rest))
+        self._routes = [*rest[:place], route, *rest[place:]]
 
     def include(self, *routers: Router) -> None:
         """Let other routers handle the messages that no handler of this router takes.
@@ -183,6 +191,7 @@ class Router:
         `async def timed(message, call_next): …; await call_next(message)`. Without the call, the handler is not called. The
         first middleware is the outermost one.
         """
+        self._middlewares = [one for one in self._middlewares if not is_rerun(function, one)]
         self._middlewares.append(function)
         return function
 
@@ -195,6 +204,7 @@ class Router:
         kinds = errors or (Exception,)
 
         def register(handler: ErrorHandlerT) -> ErrorHandlerT:
+            self._error_handlers = [one for one in self._error_handlers if not is_rerun(handler, one[1])]
             self._error_handlers.append((kinds, handler))
             return handler
 

@@ -13,6 +13,8 @@ from ..errors import InvalidArgument
 from ..events import ClientEvent
 from ..message import Message
 from ..util.arguments import Seconds, Text, checked
+from ..util.displayed import Displayed
+from ..util.interactive import CellFunctions
 from .dispatcher import EventDecorator, HandlerResult
 from .engine import Engine
 from .listeners import EventStream
@@ -42,11 +44,12 @@ EventKind = Annotated[type[Any], AfterValidator(_checked_kind)]
 
 
 @checked(InvalidArgument)
-class ClientHandlers:
+class ClientHandlers(Displayed):
     """The part of a client with which a program receives messages and events."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._cells = CellFunctions()
 
     def on_new_message(self, handler: MessagesHandler) -> MessagesHandler:
         """Register a handler (sync or async) for lists of new messages, and return the handler.
@@ -57,6 +60,7 @@ class ClientHandlers:
         twice. An error of the handler is logged and reported as HandlerFailed. A sync handler that takes more than 0.2 s is
         named in a warning of the log, because the whole event loop waits for it (Tencent IM SDK guide, 接收消息).
         """
+        self._remove_replaced_by(handler)
         self._engine.dispatcher.on_new_message(handler)
         return handler
 
@@ -78,6 +82,7 @@ class ClientHandlers:
 
         `client.on_message(router.feed)` connects a Router.
         """
+        self._remove_replaced_by(handler)
         self._engine.dispatcher.on_message(handler)
         return handler
 
@@ -110,11 +115,17 @@ class ClientHandlers:
             raise InvalidArgument("events: must be at least one class of event")
 
         def register(handler: Callable[[Any], HandlerResult]) -> Callable[[Any], HandlerResult]:
+            self._remove_replaced_by(handler)
             for event in events:
                 self._engine.dispatcher.on(event, handler)
             return handler
 
         return register
+
+    def _remove_replaced_by(self, handler: Callable[..., object]) -> None:
+        """Remove the handlers that an earlier run of the notebook cell of `handler` has registered."""
+        for earlier in self._cells.replaced_by(handler):
+            self._engine.dispatcher.off(earlier)
 
     def off(self, handler: Callable[..., object]) -> None:
         """Remove a handler that `on_message`, `on_new_message` or `on` registered, from all that it was registered for.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable
 
+from ..dataframes import DataFrame, dataframe_of
 from ..errors import InvalidArgument
 from ..history import HistoryCoverage, Page
 from ..ids import ConversationKey, UserId
@@ -12,6 +13,7 @@ from ..local_store.fulltext import ElemTypes
 from ..message import Message, MessageStatus
 from ..search import SearchCursor, SearchResult
 from ..util.arguments import Number, Text, Timestamp, checked
+from ..util.displayed import Displayed
 from ..util.read_only import refusing
 from .conversations import ConversationState
 from .engine import Engine
@@ -23,7 +25,7 @@ PAGE = 100  # messages that `history` fetches at once
 
 @refusing("take another conversation of the client")
 @checked(InvalidArgument)
-class ConversationHistory:
+class ConversationHistory(Displayed):
     """History and search of one conversation."""
 
     __slots__ = ("_engine", "_state")
@@ -136,6 +138,42 @@ class ConversationHistory:
                 left = left - 1 if left is not None else None
                 if left == 0:
                     return  # before the next page is fetched
+
+    async def to_dataframe(
+        self,
+        *,
+        limit: Number | None = 10_000,
+        since: Timestamp | None = None,
+        until: Timestamp | None = None,
+        include_deleted: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> DataFrame:
+        """Return the newest messages as a data frame of pandas, the oldest first, fetching pages as they are needed.
+
+        docs/how-to/analyse_messages.md has the columns. Cancelling keeps the messages that were fetched.
+
+        Args:
+            limit: Largest number of messages; None for no limit.
+            since: First time to include, in server seconds.
+            until: Last time to include, in server seconds.
+            include_deleted: True includes messages that are marked as deleted.
+            progress: Called with the number of messages read, and the largest number: `limit`, or the last seq if that is
+                lower. It is called a last time with the number of messages in both places.
+
+        Raises:
+            InvalidArgument: `limit` is negative, or pandas is not installed; install `timim[dataframe]`.
+            TimimError: The errors of `history`.
+        """
+        last = self._state.recent.shown
+        most = min(limit, last.seq) if limit is not None and last is not None and last.seq else limit or 0
+        found: list[Message] = []
+        async for message in self.history(limit=limit, since=since, until=until, include_deleted=include_deleted):
+            found.append(message)
+            if progress is not None and len(found) % PAGE == 0:
+                progress(len(found), max(most, len(found)))
+        if progress is not None:
+            progress(len(found), len(found))
+        return await dataframe_of(found)
 
     async def _newest_first(self, until: float | None) -> AsyncIterator[Message]:
         history = self._opened().history

@@ -25,6 +25,7 @@ from ..errors import StorageError
 from ..events import ClientEvent, HandlerFailed, MessageDeadLettered, is_for_single_handlers
 from ..ids import ConversationKey
 from ..message import Message
+from ..util.interactive import cell_context
 from .delivery import Delivery
 from .handler_calls import cancel_handlers, current_handler, enter_handler, wait_for_handlers
 from .handler_slots import CONCURRENCY, HandlerSlots
@@ -244,7 +245,7 @@ class Dispatcher:
 
     def _start(self, key: ConversationKey | None) -> None:
         self._lanes[key].running = True
-        task = asyncio.create_task(self._run(key), name=f"timim handlers {key or 'events'}")
+        task = asyncio.create_task(self._run(key), name=f"timim handlers {key or 'events'}", context=cell_context())
         self._tasks.add(task)
         task.add_done_callback(self._on_task_done)
 

@@ -44,6 +44,7 @@ from .search import Search
 from .session import ClientSession
 from .shared_task import SharedTask
 from .sync import PATIENCE, Sync
+from .takeover import take_over
 from .unsent_messages import UnsentMessages
 
 log = logging.getLogger(__name__)
@@ -137,6 +138,7 @@ class Engine:
         self.home.enter()
         if not TextElem.__pydantic_complete__:  # pydantic searches all installed packages for plugins at the first elem
             await asyncio.to_thread(TextElem.model_rebuild)
+        await take_over(self.config.folder, self)
         await self.store.open()
         self.binder.live.clear()  # the local_ids of a store in memory begin again
         self._open = True
@@ -248,8 +250,12 @@ class Engine:
     def check_loop(self) -> None:
         """Check that this is the client's event loop; release the store if that loop has ended. Raises InvalidArgument."""
         if self.home.ended:
-            self.store.abandon()
+            self.release()
         self.home.check()
+
+    def release(self) -> None:
+        """Release the store of a client whose event loop has ended."""
+        self.store.abandon()
 
 
 def _cache(config: ClientConfig) -> MediaCache | None:

@@ -105,8 +105,8 @@ class History:
         coverage = await self._store.conversations.coverage(key)
         seqs = [m.seq for m in messages if m.seq]
         interval = Interval(min(seqs), max(seqs)) if seqs else None
-        whole = interval is None or coverage.covers(*interval)
-        return Page(messages, complete=whole, interval=interval, source="local", requests=0)
+        gaps = coverage.missing(*interval) if interval is not None else ()
+        return Page(messages, complete=not gaps, interval=interval, source="local", requests=0, gaps=gaps)
 
     async def page_before(self, key: ConversationKey, count: int, before: Message | int | None) -> Page:
         """Return the newest `count` messages before `before`, without gaps; fetch only the missing part."""

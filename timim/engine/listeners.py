@@ -12,6 +12,7 @@ from ..errors import NotLoggedIn, RequestTimeout, StreamOverflow
 from ..events import ClientEvent
 from ..ids import ConversationKey
 from ..message import Message
+from ..util.displayed import Displayed
 
 __all__ = ["EventStream", "Listeners"]
 
@@ -20,7 +21,7 @@ KindT_co = TypeVar("KindT_co", bound=ClientEvent | Message, covariant=True)
 STREAM_LIMIT = 10_000
 
 
-class EventStream(Generic[KindT_co]):
+class EventStream(Displayed, Generic[KindT_co]):
     """An `async for` iterator of new messages and events of some classes, from the creation of the stream on.
 
     At most STREAM_LIMIT items wait for a slow reader. Above the limit the stream raises StreamOverflow; missed messages can

@@ -133,7 +133,10 @@ class StoreFile:
         try:
             self._lock.acquire()
         except BlockingIOError as exc:
-            raise StoreInUse(f"the data folder {path.parent} is open in another client") from exc
+            raise StoreInUse(
+                f"the data folder {path.parent} is open in another client, perhaps of another process; close that client, or "
+                "give another data_dir"
+            ) from exc
         except OSError as exc:
             raise StorageError(f"cannot write to the data folder {path.parent}: {exc.strerror}") from exc
 

@@ -22,6 +22,10 @@ class HomeLoop:
         """True if the client had an event loop and that loop is closed."""
         return self._loop is not None and self._loop.is_closed()
 
+    def is_running_here(self) -> bool:
+        """Return True if the running event loop, in this process, is the client's."""
+        return self._process == os.getpid() and self._loop is asyncio.get_running_loop()
+
     def enter(self) -> None:
         """Make the running event loop the client's, if it has none."""
         if self._loop is None:

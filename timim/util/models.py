@@ -10,6 +10,8 @@ from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 from pydantic import AliasChoices, BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
 
+from .displayed import Displayed
+
 __all__ = ["FrozenModel"]
 
 
@@ -51,7 +53,7 @@ def _plain(hint: Any) -> Any:
     return hint
 
 
-class FrozenModel(BaseModel):
+class FrozenModel(BaseModel, Displayed):
     """Frozen model without unknown fields, whose JSON has bytes in base64.
 
     Two models are equal if their fields are equal. Private attributes, such as the client of an elem, do not count.
