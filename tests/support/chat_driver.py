@@ -7,12 +7,13 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from textual.events import Paste
 from textual.pilot import Pilot
 
 from timim import Client, ConversationKey, TimimError
 from timim.chat import ChatApp
 
-WAIT_S = 20.0
+WAIT_S = 6.0
 LOOK_S = 0.02
 
 
@@ -42,8 +43,14 @@ class ChatDriver:
         await self._pilot.press(*keys)
 
     async def type(self, text: str, *then: str) -> None:
-        """Type a text, and press keys after it."""
-        await self.press(*text, *then)
+        """Paste a text, and press keys after it."""
+        self.app.post_message(Paste(text))
+        await self.press(*then)
+
+    async def go(self, to: str, *keys: str) -> None:
+        """Press keys, and wait until the widget with this id has the focus."""
+        await self.press(*keys)
+        await self.until(lambda: self.app.focused is not None and self.app.focused.id == to)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something holds."""

@@ -86,7 +86,7 @@ class ChatApp(App[TimimError | None]):
                 self.exit(exc)
                 return
             except NetworkError as exc:
-                self._chat.status.set_notice(clean(str(exc)))
+                self._chat.notice(clean(str(exc)))
             except TimimError as exc:
                 self.exit(exc)
                 return
@@ -94,7 +94,7 @@ class ChatApp(App[TimimError | None]):
                 break
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
-        self._chat.status.set_notice("")
+        self._chat.notice("")
         self._chat.set_online()
 
     async def _read(self, stream: EventStream[Item]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -17,26 +18,34 @@ from timim import (
     ConnectionLost,
     ConnectionRestored,
     Conversation,
+    ConversationChanged,
     ConversationKey,
     ConversationSyncFailed,
+    ConversationType,
     HistoryReset,
     Message,
     MessageFailed,
     SettingRefused,
     SignatureExpiring,
     StoreReplaced,
+    TimimError,
     TypingChanged,
 )
 
 from .composer import Composer
 from .conversation_choices import ConversationChoices
+from .help_screen import HelpScreen
 from .history_pane import HistoryPane
 from .message_list import MessageList
+from .prompt_screen import PromptScreen
+from .search_screen import SearchScreen
 from .status_bar import LinkState, StatusBar
 from .text import clean
 from .writing_pane import WritingPane
 
+REACTIONS = ("👍", "❤", "😂", "😮", "😢", "🙏")
 TICK_S = 0.5
+REFRESH_S = 0.05
 TYPING_S = 10.0  # a sender that loses its connection sends no end of its typing
 NARROW = 60  # columns below which the list hides while a conversation is open
 
@@ -44,7 +53,12 @@ NARROW = 60  # columns below which the list hides while a conversation is open
 class ChatScreen(Screen[None]):
     """Screen with the conversations on the left and the open one on the right."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("f2", "choose", "Conversations")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1", "help", "Help"),
+        Binding("f2", "choose", "List"),
+        Binding("ctrl+f", "search", "Search"),
+        Binding("ctrl+n", "open", "Open"),
+    ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-wide")]  # noqa: RUF012  an instance variable of Screen
     DEFAULT_CSS = """
     ChatScreen {
@@ -60,6 +74,7 @@ class ChatScreen(Screen[None]):
         super().__init__()
         self.client = client
         self._first = first
+        self._refreshing = False
         self._typing: dict[tuple[ConversationKey, str], float] = {}  # when the status of a user expires
 
     def compose(self) -> ComposeResult:
@@ -92,6 +107,11 @@ class ChatScreen(Screen[None]):
         """The status bar."""
         return self.query_one(StatusBar)
 
+    @property
+    def _ends(self) -> bool:
+        """True while the parts of the screen are being removed."""
+        return len(self.query("ConversationChoices, MessageList, Composer, StatusBar")) < 4
+
     def on_mount(self) -> None:
         """Show what this device has stored."""
         self.set_interval(TICK_S, self.refresh_all)
@@ -114,13 +134,48 @@ class ChatScreen(Screen[None]):
         self.add_class("-choosing")
         self.choices.focus()
 
+    def action_help(self) -> None:
+        """Show the keys and signs."""
+        self.app.push_screen(HelpScreen())
+
+    def action_search(self) -> None:
+        """Search in all messages."""
+        self.app.push_screen(SearchScreen(self.client), self._open_found)
+
+    def action_open(self) -> None:
+        """Ask for the id of a conversation and open it."""
+        self.app.push_screen(PromptScreen("Open a conversation", "the id of a user, or # and the id of a group"), self._open_id)
+
+    def _open_found(self, found: Message | None) -> None:
+        if found is not None:
+            self.open(found.conversation, found)
+
+    def _open_id(self, id: str | None) -> None:
+        if not id:
+            return
+        type = ConversationType.GROUP if id.startswith("#") else ConversationType.C2C
+        try:
+            self.open(self.client.conversation(type, id.removeprefix("#")))
+        except TimimError as exc:
+            self.notice(clean(str(exc)))
+
+    def _save(self, message: Message, folder: str | None) -> None:
+        if folder:
+            self.writing.save(message, folder)
+
+    def _react(self, message: Message, reaction: str | None) -> None:
+        if reaction:
+            index = int(reaction) - 1 if reaction.isascii() and reaction.isdigit() else -1
+            chosen = REACTIONS[index] if 0 <= index < len(REACTIONS) else reaction
+            self.writing.react(message, chosen, self.client.user_id)
+
     def on_conversation_choices_chosen(self, event: ConversationChoices.Chosen) -> None:
         """Open the chosen conversation."""
         self.open(self.client.conversation(*event.key))
 
     def on_composer_submitted(self, event: Composer.Submitted) -> None:
         """Send a message, or execute a command."""
-        self.writing.submit(event.text, self.history.messages.selected)
+        self.writing.submit(event.text)
 
     def on_composer_scroll_history(self, event: Composer.ScrollHistory) -> None:
         """Scroll the messages, or move the focus to them."""
@@ -135,6 +190,7 @@ class ChatScreen(Screen[None]):
     async def on_writing_pane_message_shown(self, event: WritingPane.MessageShown) -> None:
         """Show a message that is being sent."""
         await self.history.add(event.key, event.message, to_end=event.new)
+        self._refresh_soon()
 
     def on_writing_pane_message_refused(self, event: WritingPane.MessageRefused) -> None:
         """Remove a message that was not stored."""
@@ -145,19 +201,32 @@ class ChatScreen(Screen[None]):
         match event.action:
             case "reply":
                 self.writing.answer(event.message)
+                self.history.messages.clear_selection()
             case "resend":
                 self.writing.resend(event.message)
+            case "react":
+                choices = "  ".join(f"{number} {reaction}" for number, reaction in enumerate(REACTIONS, 1))
+                prompt = PromptScreen("React with a number, or with a text", choices)
+                self.app.push_screen(prompt, partial(self._react, event.message))
             case _:
-                self.status.set_notice("write /save FOLDER to save the files of the selected message")
+                prompt = PromptScreen(
+                    "Save the files of the message in this folder", "the folder is made if it is missing", "~"
+                )
+                self.app.push_screen(prompt, partial(self._save, event.message))
 
     def set_online(self) -> None:
         """Note that the client has logged in, or connected again."""
+        if self._ends:
+            return
         self.status.set_link(LinkState.ONLINE)
         self.history.set_online(True)
+        self.writing.take_draft()
         self.refresh_all()
 
     async def show_event(self, event: ClientEvent | Message) -> None:
         """Show a new message or an event of the client."""
+        if self._ends:
+            return
         match event:
             case Message():
                 self._typing.pop((event.key, event.sender), None) if event.key is not None else None
@@ -169,11 +238,24 @@ class ChatScreen(Screen[None]):
                 self.set_online()
             case TypingChanged(conversation, user, active):
                 self._typing[conversation, user] = time.monotonic() + (TYPING_S if active else 0)
+            case ConversationChanged():
+                self.writing.take_draft()
             case _:
-                self._notice(event)
-        self.refresh_all()
+                self._show_notice(event)
+        self._refresh_soon()
 
-    def _notice(self, event: ClientEvent) -> None:
+    def _refresh_soon(self) -> None:
+        """Refresh once for all events of a moment, because a sync can deliver thousands."""
+        if not self._refreshing:
+            self._refreshing = True
+            self.set_timer(REFRESH_S, self.refresh_all)
+
+    def notice(self, text: str) -> None:
+        """Show a text in the status bar."""
+        if not self._ends:
+            self.status.set_notice(text)
+
+    def _show_notice(self, event: ClientEvent) -> None:
         match event:
             case MessageFailed(_, error):
                 text = f"a message was not sent: {error}"
@@ -190,10 +272,13 @@ class ChatScreen(Screen[None]):
                 text = "the UserSig of this login ends soon"
             case _:
                 return
-        self.status.set_notice(clean(text))
+        self.notice(clean(text))
 
     def refresh_all(self) -> None:
         """Show the present state of the conversations and messages."""
+        self._refreshing = False
+        if self._ends:
+            return
         now = time.monotonic()
         self._typing = {key: until for key, until in self._typing.items() if until > now}
         opened = self.history.key

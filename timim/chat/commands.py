@@ -1,4 +1,4 @@
-"""The commands of the input: `/file PATH`, `/image PATH`, `/save FOLDER`."""
+"""The commands of the input: `/file PATH` and `/image PATH`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ from pathlib import Path
 
 from timim import InvalidArgument
 
-COMMANDS = {
-    "/file": "send a file",
-    "/image": "send a picture",
-    "/save": "save the files of the selected message in a folder",
-}
+COMMANDS = ("/file", "/image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +32,16 @@ def parse_command(text: str) -> PathCommand | None:
     path = path.strip().strip("'\"")
     if not path:
         raise InvalidArgument(f"{name}: give a path, as in {name} ~/cat.jpg")
+    return PathCommand(name[1:], path_of(path))
+
+
+def path_of(text: str) -> Path:
+    """Return the path that a user typed; ~ is the home folder.
+
+    Raises:
+        InvalidArgument: There is no such user.
+    """
     try:
-        return PathCommand(name[1:], Path(path).expanduser())
+        return Path(text).expanduser()
     except RuntimeError as exc:
-        raise InvalidArgument(f"{name}: {path}: {exc}") from exc
+        raise InvalidArgument(f"{text}: {exc}") from exc

@@ -13,6 +13,7 @@ from timim import Conversation, ConversationKey
 
 from .text import clean, name_of, summary_of
 
+WIDTH = 21  # columns of a name with its counts
 SHOWN = 500  # conversations of the list; the others open by their id
 
 
@@ -41,12 +42,13 @@ class ConversationChoices(OptionList):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id, markup=False)
         self._shown: list[tuple[ConversationKey, str, str]] = []
+        self._opened: ConversationKey | None = None
 
     def show(self, conversations: Sequence[Conversation], opened: ConversationKey | None) -> None:
         """Show these conversations; the open one has a mark. The highlight stays on its conversation."""
+        self._opened = opened
         shown = [
-            (one.key, f"{'▸' if one.key == opened else ' '}{name_of(one)}{_counts(one)}", _last_line(one))
-            for one in conversations[:SHOWN]
+            (one.key, f"{'▸' if one.key == opened else ' '}{_name_line(one)}", _last_line(one)) for one in conversations[:SHOWN]
         ]
         if shown == self._shown:
             return
@@ -57,10 +59,22 @@ class ConversationChoices(OptionList):
         keys = [each for each, _, _ in shown]
         self.highlighted = keys.index(key) if key in keys else 0 if keys else None
 
+    def on_focus(self) -> None:
+        """Highlight the open conversation."""
+        keys = [key for key, _, _ in self._shown]
+        if self._opened in keys:
+            self.highlighted = keys.index(self._opened)
+
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Report the chosen conversation."""
         event.stop()
         self.post_message(self.Chosen(self._shown[event.option_index][0]))
+
+
+def _name_line(conversation: Conversation) -> str:
+    """Return the name and the counts, which a long name does not push out of the list."""
+    counts = _counts(conversation)
+    return Content(name_of(conversation)).truncate(max(WIDTH - len(counts), 8), ellipsis=True).plain + counts
 
 
 def _counts(conversation: Conversation) -> str:

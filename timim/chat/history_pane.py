@@ -15,7 +15,7 @@ from timim import Conversation, ConversationKey, Message
 
 from .loader import OpenConversation
 from .message_list import MessageList
-from .pane import Pane
+from .pane import Pane, Work
 from .rows import Gap
 from .text import name_of
 
@@ -37,7 +37,8 @@ class HistoryPane(Pane):
         super().__init__(id=id)
         self._opened: OpenConversation | None = None
         self._online = False
-        self._loading: Gap | None = None
+        self._loads = 0  # loads so far
+        self._loading = False
         self._typing = ""
         self._read_seq = 0  # the seq up to which the messages were last marked as read
 
@@ -62,11 +63,10 @@ class HistoryPane(Pane):
             self._opened = OpenConversation(conversation)
             self._read_seq = 0
         assert self._opened is not None
-        self._loading = None
         self.messages.clear_selection()
         self.show(to_end=True)
         load = partial(self._load_newest, self._opened) if found is None else partial(self._load_around, self._opened, found)
-        self.work(load, "history", exclusive=True)
+        self._load(load)
 
     def set_online(self, online: bool) -> None:
         """Note the state of the connection; with a new one, the newest messages and visible gaps are loaded."""
@@ -74,17 +74,16 @@ class HistoryPane(Pane):
         if online and opened is not None:
             opened.retry_gaps()
             if opened.rows.live:
-                self._loading = None
-                self.work(partial(self._load_newest, opened), "history", exclusive=True)
+                self._load(partial(self._load_newest, opened))
         self.show()
 
     async def add(self, key: ConversationKey | None, message: Message, *, to_end: bool = False) -> None:
-        """Show a message that arrived, is being sent or was numbered, if this conversation is open.
+        """Add a message that arrived, is being sent or was numbered, if this conversation is open; `show()` shows it.
 
         Args:
             key: The conversation of the message.
             message: The message.
-            to_end: True moves the view to the end.
+            to_end: True shows the message now, and moves the view to it.
         """
         if self._opened is not None and key == self.key:
             await self.report(partial(self._add, self._opened, message, to_end=to_end))
@@ -93,7 +92,8 @@ class HistoryPane(Pane):
         if to_end and not opened.rows.live:
             await opened.load_newest()
         await opened.add_new(message)
-        self.show(to_end=to_end)
+        if to_end:
+            self.show(to_end=True)
 
     def withdraw(self, message: Message) -> None:
         """Remove a message that could not be stored."""
@@ -108,7 +108,7 @@ class HistoryPane(Pane):
     def show(self, *, to_end: bool = False) -> None:
         """Show the present state of all messages."""
         opened = self._opened
-        if opened is None:
+        if opened is None or len(self.children) < 2:  # none is open, or the chat ends
             return
         if self.messages.follows_end:
             opened.trim()
@@ -121,9 +121,22 @@ class HistoryPane(Pane):
     def on_message_list_gap_in_view(self, event: MessageList.GapInView) -> None:
         """Load the messages of a gap that the user sees."""
         opened = self._opened
-        if opened is not None and self._loading is None and event.gap in opened.gaps():
-            self._loading = event.gap
-            self.work(partial(self._load_gap, opened, event.gap), "history", exclusive=True)
+        if opened is not None and not self._loading and event.gap in opened.gaps():
+            self._load(partial(self._load_gap, opened, event.gap))
+
+    def _load(self, load: Work) -> None:
+        """Load history in a worker; a load that runs is cancelled."""
+        self._loads += 1
+        self._loading = True
+        self.work(partial(self._run_load, load, self._loads), "history", exclusive=True)
+
+    async def _run_load(self, load: Work, number: int) -> None:
+        try:
+            await load()
+        finally:
+            if number == self._loads:
+                self._loading = False
+        self.show()
 
     async def _load_newest(self, opened: OpenConversation) -> None:
         await opened.load_newest()
@@ -133,14 +146,10 @@ class HistoryPane(Pane):
         await opened.load_around(found)
         if self._show_loaded(opened):
             self.messages.focus()
-            self.messages.select(found)
+            self.messages.select(found, middle=True)
 
     async def _load_gap(self, opened: OpenConversation, gap: Gap) -> None:
-        try:
-            await opened.load(gap)
-        finally:
-            if self._loading is gap:
-                self._loading = None
+        await opened.load(gap)
         self._show_loaded(opened)
 
     def _show_loaded(self, opened: OpenConversation) -> bool:

@@ -98,13 +98,19 @@ class OpenConversation:
             self.rows.begins = True
 
     async def add_new(self, message: Message) -> None:
-        """Add a message that arrived, is being sent or was numbered; nothing is added while the end is not loaded.
+        """Add a message that arrived, is being sent or was numbered.
+
+        A message outside of the loaded part is not added, because it loads with its neighbours.
 
         Raises:
             StorageError: The local store failed.
         """
-        if self.rows.live or message in self.rows:
-            self.rows.add_new(message, await self._gaps() if message.seq else ())
+        first = self.rows.first
+        loaded = self.rows.live and (not message.seq or first is None or message.seq > first.seq)
+        if loaded or message in self.rows:
+            last = self.rows.last
+            follows = last is not None and message.seq == last.seq + 1
+            self.rows.add_new(message, await self._gaps() if message.seq and not follows else ())
 
     def retry_gaps(self) -> None:
         """Allow another attempt to load each gap."""

@@ -28,7 +28,9 @@ class MessageList(ScrollView, can_focus=True):
         Binding("e", "act('react')", "React"),
         Binding("f", "act('resend')", "Send again"),
         Binding("s", "act('save')", "Save files"),
-        Binding("escape", "app.focus('composer')", "Write"),
+        Binding("escape", "write", "Write"),
+        Binding("home", "scroll_home", "Oldest", show=False),
+        Binding("end", "scroll_end", "Newest", show=False),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "message-list--faint",
@@ -101,18 +103,21 @@ class MessageList(ScrollView, can_focus=True):
             return  # shown when the size is known
         self._lay_out()
         if anchor is None:
-            self.scroll_end(animate=False, immediate=True, x_axis=False)
+            self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
         else:
             self._return_to(*anchor)
         self.refresh()
         self.call_after_refresh(self._report_gaps)
 
-    def select(self, message: Message) -> None:
-        """Select a message and scroll to it."""
+    def select(self, message: Message, *, middle: bool = False) -> None:
+        """Select a message and scroll to it, or so that it is in the middle."""
         self._selected = message_id(message)
         ids = [id_of(row) for row in self._rows]
         if self._selected in ids:
-            self._reveal(ids.index(self._selected))
+            at = ids.index(self._selected)
+            if middle:
+                self.scroll_to(y=self._starts[at] - self.size.height // 2, animate=False, force=True)
+            self._reveal(at)
 
     def action_select(self, step: int) -> None:
         """Select the next message in a direction, beginning with the last one in view."""
@@ -125,6 +130,27 @@ class MessageList(ScrollView, can_focus=True):
         else:
             at = len(ids) - 1
         self.select(messages[at])
+
+    def action_write(self) -> None:
+        """Go to the input; the next selection begins with the last message."""
+        self.clear_selection()
+        self.screen.query_one("#composer").focus()
+
+    def action_scroll_home(self) -> None:
+        """Go to the first loaded message."""
+        self.scroll_home(animate=False)
+
+    def action_scroll_end(self) -> None:
+        """Go to the last message."""
+        self.scroll_end(animate=False)
+
+    def action_page_up(self) -> None:
+        """Go up by one screen."""
+        self.scroll_page_up(animate=False)
+
+    def action_page_down(self) -> None:
+        """Go down by one screen."""
+        self.scroll_page_down(animate=False)
 
     def action_act(self, action: str) -> None:
         """Report an action on the selected message."""
@@ -191,22 +217,28 @@ class MessageList(ScrollView, can_focus=True):
         self.virtual_size = Size(width, len(self._lines))
 
     def _anchor(self) -> tuple[MessageId | Gap, int] | None:
-        """Return the row of the first message in view, and the number of its lines above the view."""
+        """Return the row of the first message in view, and the number of lines from the top of the view to its end.
+
+        The heading of a row is left out, because it moves to another row when rows are added above.
+        """
         top = self.scroll_offset.y
         for at, row in enumerate(self._rows):
-            end = self._starts[at + 1] if at + 1 < len(self._starts) else len(self._lines)
+            end = self._end_of(at)
             if end > top and not isinstance(row, Gap):
-                return id_of(row), top - self._starts[at]
+                return id_of(row), end - top
         return None
 
-    def _return_to(self, id: MessageId | Gap, lines_above: int) -> None:
+    def _end_of(self, at: int) -> int:
+        """Return the line after the last one of a row."""
+        return self._starts[at + 1] if at + 1 < len(self._starts) else len(self._lines)
+
+    def _return_to(self, id: MessageId | Gap, lines_to_end: int) -> None:
         at = next((at for at, row in enumerate(self._rows) if id_of(row) == id), None)
         if at is not None:
-            self.scroll_to(y=self._starts[at] + lines_above, animate=False, force=True)
+            self.scroll_to(y=self._end_of(at) - lines_to_end, animate=False, force=True)
 
     def _reveal(self, at: int) -> None:
-        first = self._starts[at]
-        end = self._starts[at + 1] if at + 1 < len(self._starts) else len(self._lines)
+        first, end = self._starts[at], self._end_of(at)
         top, height = self.scroll_offset.y, self.size.height
         if first < top or end - first > height:
             top = first if at > 0 else 0

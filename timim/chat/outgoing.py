@@ -29,18 +29,17 @@ def message_of(command: PathCommand | None, text: str) -> Message:
     return Message(FileElem(path=command.path))
 
 
-async def save_content(message: Message | None, folder: Path, show: ShowTransfer) -> list[Path]:
+async def save_content(message: Message, folder: Path, show: ShowTransfer) -> list[Path]:
     """Download the files, pictures, sounds and videos of a message into a folder, and return their paths.
 
     Raises:
-        InvalidArgument: No message is selected, or it has no content.
+        InvalidArgument: The message has no content.
         MediaError: A file cannot be written, or its content is gone.
         NetworkError: The server did not answer.
     """
-    elems = message.elems if message is not None else ()
-    found = [elem for elem in elems if isinstance(elem, FileElem | ImageElem | SoundElem | VideoElem)]
+    found = [elem for elem in message if isinstance(elem, FileElem | ImageElem | SoundElem | VideoElem)]
     if not found:
-        raise InvalidArgument("the selected message has no files: press Tab, and select another one with ↑")
+        raise InvalidArgument("the selected message has no files: select another one with ↑")
     try:
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     except OSError as exc:

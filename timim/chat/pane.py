@@ -19,10 +19,15 @@ Work = Callable[[], Awaitable[object]]
 class Pane(Vertical):
     """Part of the screen whose workers show their errors in the status bar. The workers end with the part."""
 
-    @property
-    def status(self) -> StatusBar:
-        """The status bar of the screen."""
-        return self.screen.query_one(StatusBar)
+    def notice(self, text: str) -> None:
+        """Show a text in the status bar, which is gone when the chat ends."""
+        for bar in self.screen.query(StatusBar):
+            bar.set_notice(text)
+
+    def transfer(self, text: str) -> None:
+        """Show the progress of an upload or a download in the status bar."""
+        for bar in self.screen.query(StatusBar):
+            bar.set_transfer(text)
 
     def work(self, work: Work, group: str, *, exclusive: bool = False) -> None:
         """Run an async function in a worker.
@@ -41,4 +46,4 @@ class Pane(Vertical):
         except NotLoggedIn:
             pass  # the chat ends; a queued message stays queued
         except TimimError as exc:
-            self.status.set_notice(clean(str(exc)))
+            self.notice(clean(str(exc)))

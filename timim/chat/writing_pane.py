@@ -10,7 +10,7 @@ from textual.widgets import TextArea
 
 from timim import Conversation, ConversationKey, InvalidArgument, Message, MessageStatus, TimimError
 
-from .commands import parse_command
+from .commands import parse_command, path_of
 from .composer import Composer
 from .outgoing import SendQueue, message_of, save_content
 from .pane import Pane, Work
@@ -69,6 +69,13 @@ class WritingPane(Pane):
         if conversation is not self._conversation:
             self.leave()
             self._conversation = conversation
+            self._draft = self.composer.text = ""
+            self.take_draft()
+
+    def take_draft(self) -> None:
+        """Show the draft of the conversation if another device changed it, and this one did not."""
+        conversation = self._conversation
+        if conversation is not None and self.composer.text == self._draft and conversation.draft != self._draft:
             self._draft = self.composer.text = conversation.draft
             self.composer.move_cursor(self.composer.document.end)
 
@@ -90,22 +97,32 @@ class WritingPane(Pane):
         if message.status is MessageStatus.FAILED:
             self.work(partial(self._send, message.conversation.key, message, message.resend), "sending")
         else:
-            self.status.set_notice("only a message that failed (✗) can be sent again")
+            self.notice("only a message that failed (✗) can be sent again")
+
+    def save(self, message: Message, folder: str) -> None:
+        """Save the files, pictures, sounds and videos of a message in a folder."""
+        self.work(partial(self._save, message, folder), "downloads")
+
+    async def _save(self, message: Message, folder: str) -> None:
+        saved = await save_content(message, path_of(folder), self.transfer)
+        self.notice(f"saved {', '.join(clean(str(path)) for path in saved)}")
 
     def react(self, message: Message, reaction: str, user_id: str) -> None:
         """Add a reaction to a message, or take it back."""
         mine = user_id in message.reactions.get(reaction, ())
         self.work(partial(message.unreact if mine else message.react, reaction), "reactions")
 
-    def submit(self, text: str, selected: Message | None) -> None:
-        """Send a text, or execute a command; `selected` is the message that a command is about."""
+    def submit(self, text: str) -> None:
+        """Send a text, or execute a command."""
         self._stop_typing()
         self.composer.text = ""
         if self._conversation is None:
-            self.status.set_notice("open a conversation first: F2 lists them, Ctrl+N opens one by its id")
+            self.notice("open a conversation first: F2 lists them, Ctrl+N opens one by its id")
             return
-        self.status.set_notice("")
-        self.work(partial(self._submit, self._conversation, text, selected), "sending")
+        self.notice("")
+        if self._conversation.draft:
+            self.work(partial(self._conversation.set_draft, ""), "drafts")
+        self.work(partial(self._submit, self._conversation, text), "sending")
 
     def on_composer_reply_cancelled(self) -> None:
         """Take back the reply."""
@@ -122,21 +139,16 @@ class WritingPane(Pane):
         elif not self._pulse.touch(conversation):
             self.work(self._pulse.run, "typing", exclusive=True)
 
-    async def _submit(self, conversation: Conversation, text: str, selected: Message | None) -> None:
+    async def _submit(self, conversation: Conversation, text: str) -> None:
         try:
-            command = parse_command(text)
-            if command is not None and command.name == "save":
-                saved = await save_content(selected, command.path, self.status.set_transfer)
-                self.status.set_notice(f"saved {', '.join(clean(str(path)) for path in saved)}")
-                return
-            message = message_of(command, text)
+            message = message_of(parse_command(text), text)
             self._queue.enter()
         except TimimError:
             self._restore(text)
             raise
         answered = self.reply.message
         self.reply.show(None)
-        progress = self._queue.progress_of(message, self.status.set_transfer)
+        progress = self._queue.progress_of(message, self.transfer)
         try:
             sending = partial(conversation.send, message, reply_to=answered, progress=progress)
             await self._send(conversation.key, message, sending, new=True)
@@ -153,12 +165,12 @@ class WritingPane(Pane):
         try:
             await sending()
         finally:
-            self.status.set_transfer("")
+            self.transfer("")
             self.post_message(self.MessageShown(key, message, new=False))
 
     def _restore(self, text: str) -> None:
         """Return a text that was not sent to the input, unless the user has begun another one."""
-        if not self.composer.text:
+        if self.query(Composer) and not self.composer.text:
             self._draft = self.composer.text = text
 
     def _stop_typing(self) -> None:

@@ -18,7 +18,7 @@ def test_a_text_is_no_command(text: str) -> None:
 def test_a_path_may_have_spaces_quotes_and_a_tilde() -> None:
     assert parse_command("/file a b.pdf") == PathCommand("file", Path("a b.pdf"))
     assert parse_command("/image 'a b.png' ") == PathCommand("image", Path("a b.png"))
-    assert parse_command("/save ~/x") == PathCommand("save", Path.home() / "x")
+    assert parse_command("/file ~/x") == PathCommand("file", Path.home() / "x")
 
 
 @pytest.mark.parametrize(
