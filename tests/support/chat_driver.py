@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+import os
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from textual.events import Paste
 from textual.pilot import Pilot
@@ -13,8 +16,9 @@ from textual.pilot import Pilot
 from timim import Client, ConversationKey, TimimError
 from timim.chat import ChatApp
 
-WAIT_S = 6.0
+WAIT_S = 20.0
 LOOK_S = 0.02
+SETTLE_S = 0.5
 
 
 class ChatDriver:
@@ -69,6 +73,21 @@ class ChatDriver:
         """Wait until the screen does not have a text."""
         await self.until(lambda: text not in self.text)
 
+    async def shows(self, path: Path) -> None:
+        """Wait until the screen is the stored one. UPDATE_SCREENS=1 in the environment stores the present one instead."""
+        if os.environ.get("UPDATE_SCREENS"):
+            await self._pilot.pause(SETTLE_S)
+            await asyncio.to_thread(path.write_text, without_times(self.lines), encoding="utf-8")
+        stored = await asyncio.to_thread(path.read_text, encoding="utf-8")
+        try:
+            await self.until(lambda: without_times(self.lines) == stored)
+        except AssertionError:
+            lines = stored.splitlines(), without_times(self.lines).splitlines()
+            changes = "\n".join(difflib.unified_diff(*lines, "stored", "shown", lineterm=""))
+            raise AssertionError(
+                f"{path.name} differs; if this is meant, run the test with UPDATE_SCREENS=1\n{changes}"
+            ) from None
+
     async def resize(self, columns: int, lines: int) -> None:
         """Change the size of the terminal."""
         await self._pilot.resize_terminal(columns, lines)
@@ -90,6 +109,8 @@ async def chat(
 
 def without_times(lines: list[str]) -> str:
     """Return the screen with the same time and day for every message."""
-    text = "\n".join(lines)
-    text = re.sub(r"\b\d\d:\d\d (?=[…✓✗ ])", "10:30 ", text)
-    return re.sub(r"── \d{4}-\d\d-\d\d, \w+ ─+", "── 2026-01-01, Thursday ───", text)
+    text = "\n".join([*lines, ""])
+    text = re.sub(r"\b\d\d:\d\d (?=[…✓✗ \w])", "10:30 ", text)
+    text = re.sub(r"── \d{4}-\d\d-\d\d, \w+ ─+", "── 2026-01-01, Thursday ───", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d 10:30", "2026-01-01 10:30", text)
+    return re.sub(r"(connecting… · ).*", r"\1why", text)

@@ -36,8 +36,7 @@ class HelpScreen(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,enter", "dismiss(None)", "Back", key_display="esc")]
     DEFAULT_CSS = """
     HelpScreen {
-        align: center middle;
-        & > VerticalScroll { width: 76; max-width: 100%; height: auto; max-height: 100%; padding: 1 2; background: $panel; }
+        & > VerticalScroll { height: 1fr; padding: 0 2; background: $background; }
     }
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from timim import Conversation, Interval, Message, Page, TimimError
+from timim import Conversation, Interval, Message, TimimError
 
 from .rows import Gap, MessageRows, is_missing_between
 
@@ -34,7 +34,7 @@ class OpenConversation:
         self._exhausted.clear()
         if not self.rows.live:
             self.rows = MessageRows()  # a part of the history around a found message
-        self._add(*await self._page(), before=None)
+        await self._add_page(before=None)
         self.rows.live = True
 
     async def load_around(self, message: Message) -> None:
@@ -68,7 +68,7 @@ class OpenConversation:
 
     async def _load_before(self, gap: Gap) -> None:
         known = len(self.rows)
-        self._add(*await self._page(gap.newer), before=gap.newer)
+        await self._add_page(before=gap.newer)
         if len(self.rows) == known:
             self._exhausted.add(_ends(gap))
 
@@ -80,22 +80,23 @@ class OpenConversation:
         elif not page:
             self._exhausted.add(_ends(gap))
 
-    async def _page(self, before: Message | None = None) -> tuple[Page, Sequence[Interval]]:
-        """Return a page, and the gaps in it: a page of this device can have gaps.
+    async def _add_page(self, *, before: Message | None) -> None:
+        """Add the page before a message, or the newest one. A page of this device can have gaps.
 
         Raises:
             TimimError: The local store failed, or the server refused the request.
         """
+        rows = self.rows
         page = await self.conversation.get_messages(PAGE, before=before)
-        if page.complete:
-            return page, ()
-        return await self.conversation.get_local_messages(PAGE, before=before), await self._gaps()
-
-    def _add(self, page: Page, gaps: Sequence[Interval], *, before: Message | None) -> None:
-        self.rows.add_page(page[::-1], before=before, gaps=gaps)
-        first = self.rows.first
-        if len(page) < PAGE and (page.complete or (first is not None and not is_missing_between(0, first.seq, gaps))):
-            self.rows.begins = True
+        gaps: Sequence[Interval] = ()
+        proven = page.complete
+        if not proven:
+            page, gaps = await self.conversation.get_local_messages(PAGE, before=before), await self._gaps()
+        rows.add_page(page[::-1], before=before, gaps=gaps)
+        first = rows.first
+        known_to_begin = first is not None and not is_missing_between(0, first.seq, gaps)
+        if len(page) < PAGE and (proven or known_to_begin):
+            rows.begins = True
 
     async def add_new(self, message: Message) -> None:
         """Add a message that arrived, is being sent or was numbered.

@@ -34,7 +34,8 @@ class SearchScreen(ModalScreen[Message | None]):
     SearchScreen {
         & > Vertical { height: 1fr; background: $background; }
         & Input { border: none; height: 1; padding: 0 1; background: $panel; }
-        & OptionList { height: 1fr; padding: 0 1; background: $background; &, &:focus { border: none; } }
+        & OptionList { height: 1fr; padding: 0 1; background: $background; text-wrap: nowrap; text-overflow: ellipsis; }
+        & OptionList, & OptionList:focus { border: none; }
         & #found { height: 1; padding: 0 1; background: $panel; text-wrap: nowrap; text-overflow: ellipsis; }
     }
     """

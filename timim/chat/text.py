@@ -83,7 +83,8 @@ def sender_of(message: Message) -> str:
 def body_of(message: Message) -> str:
     """Return the content of a message as text, with a description of each elem that is no text."""
     if message.recalled:
-        return f"{clean(message.recaller) or 'somebody'} recalled this message"
+        by = "" if message.recaller == message.sender else f"{clean(message.recaller)} "
+        return f"{by}recalled this message"
     parts = [clean(elem.text, lines=True) if isinstance(elem, TextElem) else describe(elem) for elem in message.elems]
     return "\n".join(parts) + (" (edited)" if message.version else "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -26,7 +27,10 @@ def chat(
         try:
             from ..chat import ChatApp
         except ModuleNotFoundError as exc:
-            raise InvalidArgument(f'timim chat needs the package {exc.name}; run pip install "timim[tui]"') from None
+            package = (exc.name or "").partition(".")[0]
+            raise InvalidArgument(f'timim chat needs the package {package}; run pip install "timim[tui]"') from None
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise InvalidArgument("timim chat needs a terminal; use timim send and timim tail in scripts")
         client = account.create_client()
         try:
             await client.open()
