@@ -17,7 +17,7 @@ from timim import Client, ConversationKey, TimimError
 from timim.chat import ChatApp
 
 WAIT_S = 20.0
-LOOK_S = 0.02
+LOOK_S = 0.05
 SETTLE_S = 0.5
 
 
@@ -101,6 +101,7 @@ async def chat(
     await client.open()
     try:
         app = ChatApp(client, conversation)
+        app.animation_level = "none"
         async with app.run_test(size=size) as pilot:
             yield ChatDriver(app, pilot)
     finally:

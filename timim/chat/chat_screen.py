@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from timim import (
     Client,
@@ -36,6 +35,7 @@ from .composer import Composer
 from .conversation_choices import ConversationChoices
 from .help_screen import HelpScreen
 from .history_pane import HistoryPane
+from .key_line import KeyLine
 from .message_list import MessageList
 from .prompt_screen import PromptScreen
 from .search_screen import SearchScreen
@@ -85,7 +85,7 @@ class ChatScreen(Screen[None]):
                 yield HistoryPane(id="history")
                 yield WritingPane(id="writing")
         yield StatusBar(self.client.user_id, id="status")
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     @property
     def choices(self) -> ConversationChoices:

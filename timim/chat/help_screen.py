@@ -8,7 +8,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
+
+from .key_line import KeyLine
 
 HELP = """\
 Everywhere
@@ -44,4 +46,4 @@ class HelpScreen(ModalScreen[None]):
         """Make the parts."""
         with VerticalScroll():
             yield Static(HELP, markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeyLine()

@@ -8,7 +8,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
+
+from .key_line import KeyLine
 
 
 class PromptScreen(ModalScreen[str]):
@@ -41,7 +43,7 @@ class PromptScreen(ModalScreen[str]):
             yield Static(self._question, markup=False)
             yield Input(self._answer, select_on_focus=True)
             yield Static(self._hint, markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """End with the text."""

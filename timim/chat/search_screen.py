@@ -10,12 +10,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Input, OptionList, Static
+from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 from textual.worker import Worker
 
 from timim import Client, Message, SearchResult, Snippet, TimimError
 
+from .key_line import KeyLine
 from .text import clean, clock_of, day_of, name_of, sender_of
 
 PAGE = 50  # messages of one page of results
@@ -53,7 +54,7 @@ class SearchScreen(ModalScreen[Message | None]):
             yield Input(placeholder="Words to search for; invo* finds invoice", id="words")
             yield OptionList(id="results", markup=False)
             yield Static("", id="found", markup=False)
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Search for the words."""
