@@ -99,15 +99,16 @@ class ChatApp(App[TimimError | None]):
 
     async def _read(self, stream: EventStream[Item]) -> None:
         """Show each item of the stream, until the login ends."""
-        async with stream:
-            while True:
+        while True:
+            async with stream:
                 try:
                     async for item in stream:
                         await self._show(item)
                     return
                 except StreamOverflow:
-                    stream = self.client.events()
-                    self._chat.set_online()  # loads the newest messages
+                    pass  # the next stream begins now, and the history has the messages that this one dropped
+            stream = self.client.events()
+            self._chat.reload()
 
     async def _show(self, item: Item) -> None:
         match item:

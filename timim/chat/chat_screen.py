@@ -223,6 +223,12 @@ class ChatScreen(Screen[None]):
         self.writing.take_draft()
         self.refresh_all()
 
+    def reload(self) -> None:
+        """Load the newest messages again, because events were dropped."""
+        if not self._ends:
+            self.history.reload()
+            self._refresh_soon()
+
     async def show_event(self, event: ClientEvent | Message) -> None:
         """Show a new message or an event of the client."""
         if self._ends:
@@ -266,7 +272,7 @@ class ChatScreen(Screen[None]):
             case StoreReplaced(path):
                 text = f"the local store was corrupt and was replaced; the old one is {path}"
             case HistoryReset():
-                self.history.set_online(True)  # loads the history again
+                self.history.reload()
                 text = "the server was restored from a back-up; the history is fetched again"
             case SignatureExpiring():
                 text = "the UserSig of this login ends soon"

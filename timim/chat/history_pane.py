@@ -70,12 +70,17 @@ class HistoryPane(Pane):
 
     def set_online(self, online: bool) -> None:
         """Note the state of the connection; with a new one, the newest messages and visible gaps are loaded."""
-        self._online, opened = online, self._opened
-        if online and opened is not None:
-            opened.retry_gaps()
-            if opened.rows.live:
-                self._load(partial(self._load_newest, opened))
+        self._online = online
+        if online:
+            self.reload()
         self.show()
+
+    def reload(self) -> None:
+        """Load the newest messages again, and then the gaps in view."""
+        if self._opened is not None:
+            self._opened.retry_gaps()
+            if self._opened.rows.live:
+                self._load(partial(self._load_newest, self._opened))
 
     async def add(self, key: ConversationKey | None, message: Message, *, to_end: bool = False) -> None:
         """Add a message that arrived, is being sent or was numbered, if this conversation is open; `show()` shows it.

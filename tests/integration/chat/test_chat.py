@@ -256,3 +256,15 @@ async def test_a_conversation_opens_by_the_id_of_a_user_or_a_group(users: Users)
         await alice.type(two.bob_id, "enter")
         await group.conversation.send("look", mention=[ALL])
         await alice.sees("(1) @")
+
+
+async def test_after_too_many_events_the_newest_messages_are_loaded(users: Users, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = await pair(users)
+    async with chat(two.client, two.with_bob) as alice:
+        await alice.sees("online")
+        monkeypatch.setattr("timim.engine.dispatcher.STREAM_LIMIT", 1)
+        await asyncio.gather(*(two.from_bob.send(f"number {number}") for number in range(1, 31)))
+        await alice.sees("number 29", "number 30")
+        await two.from_bob.send("after the overflow")
+        await alice.sees("after the overflow")
+        assert "┄" not in alice.text
