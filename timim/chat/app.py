@@ -18,6 +18,7 @@ from timim import (
     ClientEvent,
     ConnectionLost,
     ConversationKey,
+    ConversationType,
     EventStream,
     KickedOut,
     Message,
@@ -29,6 +30,9 @@ from timim import (
 )
 
 from .chat_screen import ChatScreen
+from .help_screen import HelpScreen
+from .prompt_screen import PromptScreen
+from .search_screen import SearchScreen
 from .text import clean
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 30.0  # between attempts to log in
@@ -48,6 +52,9 @@ class ChatApp(App[TimimError | None]):
     TITLE = "timim chat"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f1", "help", "Help"),
+        Binding("ctrl+f", "search", "Search"),
+        Binding("ctrl+n", "open", "Open"),
         Binding("ctrl+q", "leave", "Quit", priority=True),
     ]
 
@@ -74,6 +81,31 @@ class ChatApp(App[TimimError | None]):
         except TimeoutError:
             pass  # the draft is stored on this device, and sent after the next login
         self.exit()
+
+    def action_help(self) -> None:
+        """Show the keys and signs."""
+        self.push_screen(HelpScreen())
+
+    def action_search(self) -> None:
+        """Search in all messages."""
+        self.push_screen(SearchScreen(self.client), self._open_found)
+
+    def action_open(self) -> None:
+        """Ask for the id of a conversation and open it."""
+        self.push_screen(PromptScreen("Open a conversation", "the id of a user, or # and the id of a group"), self._open_id)
+
+    def _open_found(self, found: Message | None) -> None:
+        if found is not None:
+            self._chat.open(found.conversation, found)
+
+    def _open_id(self, id: str | None) -> None:
+        if not id:
+            return
+        type = ConversationType.GROUP if id.startswith("#") else ConversationType.C2C
+        try:
+            self._chat.open(self.client.conversation(type, id.removeprefix("#")))
+        except TimimError as exc:
+            self._chat.notice(clean(str(exc)))
 
     async def _log_in(self) -> None:
         """Log in, and try again as long as the server cannot be reached."""

@@ -19,26 +19,18 @@ from timim import (
     Conversation,
     ConversationChanged,
     ConversationKey,
-    ConversationSyncFailed,
-    ConversationType,
     HistoryReset,
     Message,
-    MessageFailed,
-    SettingRefused,
-    SignatureExpiring,
-    StoreReplaced,
-    TimimError,
     TypingChanged,
 )
 
 from .composer import Composer
 from .conversation_choices import ConversationChoices
-from .help_screen import HelpScreen
 from .history_pane import HistoryPane
 from .key_line import KeyLine
 from .message_list import MessageList
+from .notices import notice_of
 from .prompt_screen import PromptScreen
-from .search_screen import SearchScreen
 from .status_bar import LinkState, StatusBar
 from .text import clean
 from .writing_pane import WritingPane
@@ -54,10 +46,7 @@ class ChatScreen(Screen[None]):
     """Screen with the conversations on the left and the open one on the right."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f1", "help", "Help"),
         Binding("f2", "choose", "List"),
-        Binding("ctrl+f", "search", "Search"),
-        Binding("ctrl+n", "open", "Open"),
     ]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW, "-wide")]  # noqa: RUF012  an instance variable of Screen
     DEFAULT_CSS = """
@@ -113,7 +102,7 @@ class ChatScreen(Screen[None]):
         return len(self.query("ConversationChoices, MessageList, Composer, StatusBar")) < 4
 
     def on_mount(self) -> None:
-        """Show what this device has stored."""
+        """Show the conversations that this device has stored."""
         self.set_interval(TICK_S, self.refresh_all)
         self.refresh_all()
         if self._first is not None:
@@ -133,31 +122,6 @@ class ChatScreen(Screen[None]):
         """Move the focus to the list of conversations."""
         self.add_class("-choosing")
         self.choices.focus()
-
-    def action_help(self) -> None:
-        """Show the keys and signs."""
-        self.app.push_screen(HelpScreen())
-
-    def action_search(self) -> None:
-        """Search in all messages."""
-        self.app.push_screen(SearchScreen(self.client), self._open_found)
-
-    def action_open(self) -> None:
-        """Ask for the id of a conversation and open it."""
-        self.app.push_screen(PromptScreen("Open a conversation", "the id of a user, or # and the id of a group"), self._open_id)
-
-    def _open_found(self, found: Message | None) -> None:
-        if found is not None:
-            self.open(found.conversation, found)
-
-    def _open_id(self, id: str | None) -> None:
-        if not id:
-            return
-        type = ConversationType.GROUP if id.startswith("#") else ConversationType.C2C
-        try:
-            self.open(self.client.conversation(type, id.removeprefix("#")))
-        except TimimError as exc:
-            self.notice(clean(str(exc)))
 
     def _save(self, message: Message, folder: str | None) -> None:
         if folder:
@@ -197,7 +161,7 @@ class ChatScreen(Screen[None]):
         self.history.withdraw(event.message)
 
     def on_message_list_act(self, event: MessageList.Act) -> None:
-        """Do what the user wants with the selected message: reply, react, resend or save."""
+        """Execute an action on the selected message: reply, react, resend or save."""
         match event.action:
             case "reply":
                 self.writing.answer(event.message)
@@ -246,8 +210,12 @@ class ChatScreen(Screen[None]):
                 self._typing[conversation, user] = time.monotonic() + (TYPING_S if active else 0)
             case ConversationChanged():
                 self.writing.take_draft()
+            case HistoryReset():
+                self.history.reload()
+                self.notice(notice_of(event))
             case _:
-                self._show_notice(event)
+                if text := notice_of(event):
+                    self.notice(text)
         self._refresh_soon()
 
     def _refresh_soon(self) -> None:
@@ -260,25 +228,6 @@ class ChatScreen(Screen[None]):
         """Show a text in the status bar."""
         if not self._ends:
             self.status.set_notice(text)
-
-    def _show_notice(self, event: ClientEvent) -> None:
-        match event:
-            case MessageFailed(_, error):
-                text = f"a message was not sent: {error}"
-            case SettingRefused(conversation, setting, error):
-                text = f"{conversation}: {setting.value} was refused: {error}"
-            case ConversationSyncFailed(conversation, error):
-                text = f"{conversation or 'the list'} could not be synced: {error}"
-            case StoreReplaced(path):
-                text = f"the local store was corrupt and was replaced; the old one is {path}"
-            case HistoryReset():
-                self.history.reload()
-                text = "the server was restored from a back-up; the history is fetched again"
-            case SignatureExpiring():
-                text = "the UserSig of this login ends soon"
-            case _:
-                return
-        self.notice(clean(text))
 
     def refresh_all(self) -> None:
         """Show the present state of the conversations and messages."""

@@ -107,7 +107,7 @@ class HistoryPane(Pane):
             self.show()
 
     def set_typing(self, typing: str) -> None:
-        """Show who is typing; "" for nobody."""
+        """Set the users who are typing; "" for none."""
         self._typing = typing
 
     def show(self, *, to_end: bool = False) -> None:

@@ -59,7 +59,7 @@ class StatusBar(Static):
             self._show()
 
     def set_notice(self, notice: str) -> None:
-        """Show what happened to the last command; "" for nothing."""
+        """Show the result of the last command; "" for none."""
         if notice != self._notice:
             self._notice = notice
             self._show()
