@@ -262,7 +262,7 @@ async def test_after_too_many_events_the_newest_messages_are_loaded(users: Users
     two = await pair(users)
     async with chat(two.client, two.with_bob) as alice:
         await alice.sees("online")
-        monkeypatch.setattr("timim.engine.dispatcher.STREAM_LIMIT", 1)
+        monkeypatch.setattr("timim.engine.listeners.STREAM_LIMIT", 1)
         await asyncio.gather(*(two.from_bob.send(f"number {number}") for number in range(1, 31)))
         await alice.sees("number 29", "number 30")
         await two.from_bob.send("after the overflow")
