@@ -73,6 +73,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     | {"bots", "client", "conversation", "conversation_list", "dead_letters", "group_types", "groups", "friends"}
     | {"notebook", "profiles", "usersig"},
     "server.__init__": frozenset({"server.app", "server.settings"}),
+    "chat": frozenset({"__init__"}),  # an example of the public names
     "testing": frozenset({"*"}),
     "loadtest": frozenset({"*"}),
     "cli": frozenset({"*"}),

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import backup, bench, handled, history, messages, server
+from . import backup, bench, chat, handled, history, messages, server
 from .console import DEBUG, OUTPUT_CLOSED
 
 HELP = """Send and receive instant messages, and run a server.
@@ -18,6 +18,7 @@ Exit status: 0 success, 1 error, 2 wrong option or setting, 3 nothing found,
 
 app = typer.Typer(no_args_is_help=True, help=HELP, rich_markup_mode="rich", pretty_exceptions_enable=False)
 app.add_typer(messages.app)
+app.add_typer(chat.app)
 app.add_typer(history.app)
 app.add_typer(handled.app, name="handled")
 app.add_typer(server.app)

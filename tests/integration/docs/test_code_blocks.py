@@ -55,6 +55,7 @@ LANGUAGES = ("python", "bash")
 SKIPPED: dict[str, int] = {
     "how-to/analyse_messages.md": 1,
     "how-to/back_up_and_restore.md": 2,
+    "how-to/chat_in_the_terminal.md": 1,
     "how-to/connect_through_a_proxy.md": 1,
     "how-to/measure_a_server.md": 1,
     "how-to/run_a_cluster.md": 3,
