@@ -31,6 +31,7 @@ def delete_message(connection: sqlite3.Connection, *, message: Message, keep_row
         connection.execute(f"UPDATE messages SET status=4 WHERE {ITS_ROW}", ids_of(message))
     else:
         unread.remember_deleted(connection, message.local_id)
+        _remember_own(connection, "m.local_id=?", (message.local_id,))
         connection.execute(f"DELETE FROM messages WHERE {ITS_ROW}", ids_of(message))
         if seq is not None:
             write_coverage(connection, key, coverage_of(connection, key).remove(seq, seq))
@@ -41,6 +42,19 @@ def delete_message(connection: sqlite3.Connection, *, message: Message, keep_row
         unread=unread.unread_of(connection, key),
         last=_after_deletion(connection, key, tuple(place)),
         newest=last_of(connection, key),
+    )
+
+
+def _remember_own(connection: sqlite3.Connection, where: str, values: tuple[object, ...]) -> None:
+    """Remember own messages that are about to be deleted and that a sync will fetch, so that they are not new then.
+
+    An ack that overtook others is above the delivered seq.
+    """
+    connection.execute(
+        "INSERT INTO own_deleted SELECT m.type, m.peer, m.seq FROM messages m"
+        " JOIN conversations c ON c.type=m.type AND c.peer=m.peer"
+        f" WHERE {where} AND m.is_self AND m.seq>c.head ON CONFLICT DO NOTHING",
+        values,
     )
 
 
@@ -74,5 +88,6 @@ def delete_conversation(
         sql = where + " AND status=1 AND (NOT started OR msg_id IN (SELECT value FROM json_each(?))) RETURNING msg_id"
         found = connection.execute("DELETE FROM messages" + sql, (*key, json.dumps(list(waiting)))).fetchall()
         withdrawn = frozenset(str(msg_id) for (msg_id,) in found)
+        _remember_own(connection, "m.type=? AND m.peer=?", tuple(key))
         connection.execute(f"DELETE FROM messages{where} AND status<>1", tuple(key))
     return Removal(done=bool(row and row[0]), withdrawn=withdrawn, unread=unread.unread_of(connection, key))

@@ -160,6 +160,7 @@ def forget_seqs(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM acts")
     connection.execute("DELETE FROM receipts")
     connection.execute("DELETE FROM deleted")
+    connection.execute("DELETE FROM own_deleted")
     for local_id, packed in connection.execute("SELECT local_id, state FROM messages WHERE state IS NOT NULL").fetchall():
         state = state_of(packed)
         without_seqs = replace(state, recall_seq=min(state.recall_seq, 1), edit_seq=min(state.edit_seq, 1), react_seq=0)

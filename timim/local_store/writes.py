@@ -244,7 +244,7 @@ def _store_rows(connection: sqlite3.Connection, batch: IngestBatch, known: Timel
                 rows.recount = True  # it may have been counted when it was fetched
         elif not live:
             rows.fetched.add(local_id)
-        elif not item.expired:
+        elif not (item.expired or (item.is_self and _was_deleted(connection, key, item.seq))):
             rows.new.append(new_message(key, item, local_id, known.read_through))
             if item.seq > stored_up_to and not item.quiet & NO_LAST:
                 known.raise_last(item.timestamp, local_id)
@@ -256,6 +256,12 @@ def _store_rows(connection: sqlite3.Connection, batch: IngestBatch, known: Timel
             if local_id is not None and not (item.is_self or message_actions.recall_waits(connection, key, item.seq)):
                 unread.recalled(connection, key, item.seq, item.state.recall_seq, calls=item.calls)
     return rows
+
+
+def _was_deleted(connection: sqlite3.Connection, key: ConversationKey, seq: int) -> bool:
+    """Return True once for an own message that was sent and deleted on this device before it was received."""
+    sql = "DELETE FROM own_deleted WHERE type=? AND peer=? AND seq=?"
+    return connection.execute(sql, (*key, seq)).rowcount > 0
 
 
 def _read_message(connection: sqlite3.Connection, local_id: int) -> Message:

@@ -42,10 +42,9 @@ async def test_dead_letters_are_listed_retried_and_dropped_while_the_bot_is_stop
         for text in "abc":
             await alice.c2c("bot").send(text)
         await three.wait()
-        assert await handled("list") == (
-            1,
-            f"timim: the data folder {bot.engine.config.folder} is open in another client (code 6022)\n",
-        )
+        code, refusal = await handled("list")
+        assert code == 1
+        assert refusal.startswith(f"timim: the data folder {bot.engine.config.folder} is open in another client")
     status, printed = await handled("list")
     lines = printed.splitlines()
     assert status == 0

@@ -154,12 +154,13 @@ async def test_an_empty_search_is_a_clear_error(tmp_path: Path, text: str) -> No
 
 
 @pytest.mark.requirement("P07")
-async def test_the_command_line_searches(server: RunningServer) -> None:
+async def test_the_command_line_searches(server: RunningServer, tmp_path: Path) -> None:
     async with server.client("alice") as alice:
         await alice.c2c("bob").send("三月的发票")
     sig = timim.sign_user(server.app_id, server.secret_key, "alice")
     given = ["search", "发票", "--in", "bob", "--as", "alice", "--url", server.faults.url, "--app-id", str(server.app_id)]
-    result = await asyncio.to_thread(CliRunner().invoke, app, [*given, "--sig", sig])
+    kept = ("--sig", sig, "--kept", str(tmp_path))
+    result = await asyncio.to_thread(CliRunner().invoke, app, [*given, *kept])
     assert result.exit_code == 0, result.output
     assert "三月的发票" in result.output
     assert "complete" in result.output

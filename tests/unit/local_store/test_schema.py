@@ -32,6 +32,7 @@ TABLES = (
     "handling",
     "once",
     "scheduled",
+    "own_deleted",
 )
 DROPPED = {"draft_unsent"}  # columns whose content is in `pending_changes` now
 Tables = Mapping[str, Sequence[Mapping[str, object]]]
