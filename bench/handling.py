@@ -55,7 +55,7 @@ async def flood(folder: Path, *, recorded: bool) -> float:
 
         if not recorded:
             record.set_handled = lambda message: None  # type: ignore[method-assign]
-        dispatcher.on_message(handle)
+        dispatcher.messages.add(handle)
         await dispatcher.redeliver()
         flood = batches(1)
         started = time.process_time()

@@ -22,8 +22,8 @@ from typing import Any, Literal
 from tests.support.paths import ROOT
 from timim import Client, Message, TimimError, sign_user
 from timim.engine.delivery import Delivery
-from timim.engine.dispatcher import Dispatcher
 from timim.engine.ingest import Ingest
+from timim.engine.message_handling import MessageHandling
 from timim.engine.outbox import Outbox
 from timim.ids import MsgId
 from timim.storage import IngestResult, LastPosition, UnreadCounts
@@ -207,14 +207,14 @@ def forget_numbers() -> None:
 
 def handle_early() -> None:
     """Install a mutant that records a message as handled before its handler is called."""
-    attempt = Dispatcher._attempt
+    attempt = MessageHandling._attempt
 
-    async def early(self: Dispatcher, lane: Any, message: Message, handlers: Any) -> None:
+    async def early(self: MessageHandling, message: Message, handlers: Any) -> None:
         self._record.set_handled(message)
         await self._record.flush()
-        await attempt(self, lane, message, handlers)
+        await attempt(self, message, handlers)
 
-    Dispatcher._attempt = early  # type: ignore[method-assign]
+    MessageHandling._attempt = early  # type: ignore[method-assign]
 
 
 MUTANTS = {

@@ -83,7 +83,7 @@ class ClientHandlers(Displayed):
         `client.on_message(router.feed)` connects a Router.
         """
         self._remove_replaced_by(handler)
-        self._engine.dispatcher.on_message(handler)
+        self._engine.dispatcher.messages.add(handler)
         return handler
 
     @overload

@@ -90,7 +90,7 @@ class ConversationSettings:
         """Apply a receipt: others have read messages of this account."""
         if notice.group_id:
             key = ConversationKey(ConversationType.GROUP, notice.group_id)
-            if await self._store.messages.set_receipt(key, notice.seq, notice.readers, notice.others):
+            if await self._store.conversations.set_receipt(key, notice.seq, notice.readers, notice.others):
                 self._deliver(ReadReceipt(key, notice.seq, "", notice.readers, notice.others))
         else:
             key = ConversationKey(ConversationType.C2C, notice.peer)

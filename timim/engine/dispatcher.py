@@ -5,16 +5,13 @@ handlers of single messages. Lanes run concurrently, within a limit. An exceptio
 HandlerFailed, and does not stop the delivery. A slow handler delays only its own conversation. When WAITING_LIMIT messages
 wait or are being handled, the inbox stops storing messages and fetches them later by their seqs.
 
-A message counts as handled when the handlers of single messages have returned. After an error they are called again, up to
-`max_attempts` times; a message that an earlier run did not handle is delivered again, before all later ones.
+A message that an earlier run did not handle is delivered again, before all later ones (`message_handling.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,15 +19,16 @@ from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 from ..errors import StorageError
-from ..events import ClientEvent, HandlerFailed, MessageDeadLettered, is_for_single_handlers
+from ..events import ClientEvent, is_for_single_handlers
 from ..ids import ConversationKey
 from ..message import Message
 from ..util.interactive import cell_context
-from .delivery import Delivery
+from .handler_caller import HandlerCaller
 from .handler_calls import cancel_handlers, current_handler, enter_handler, wait_for_handlers
 from .handler_slots import CONCURRENCY, HandlerSlots
 from .handling_record import HandlingRecord
 from .listeners import Listeners
+from .message_handling import MessageHandling
 
 log = logging.getLogger(__name__)
 EventT = TypeVar("EventT", bound=ClientEvent)
@@ -38,14 +36,9 @@ KindT = TypeVar("KindT", bound=ClientEvent | Message)
 KindT_co = TypeVar("KindT_co", bound=ClientEvent | Message, covariant=True)
 HandlerResult = TypeVar("HandlerResult", bound=Awaitable[None] | None)
 ListHandler = Callable[[list[Message]], Awaitable[object] | None]
-MessageHandler = Callable[[Message], Awaitable[object] | None]
-Argument = list[Message] | Message | ClientEvent  # of a handler
 EventHandler = Callable[[EventT], Awaitable[None] | None]
 LIST_LIMIT = 500  # messages in one call of a handler
 WAITING_LIMIT = 10_000  # messages that wait for handlers or are being handled; above the limit the inbox keeps only seqs
-RETRY_PAUSE_S = 0.5  # before the second attempt at a message; doubles with each further one
-RETRY_PAUSE_LIMIT_S = 30.0
-BLOCKING_LIMIT_S = 0.2  # a sync handler that takes longer is named in a warning
 
 
 class EventDecorator(Protocol[EventT]):
@@ -59,13 +52,12 @@ class _Lane:
     """The messages of one conversation, or the events, that wait for handlers.
 
     The first `listed` messages were given to the handlers of lists already, and wait for the handlers of single messages.
-    The first message stays until it is handled. `failure` is the last error of its handlers.
+    The first message stays until it is handled.
     """
 
     items: deque[Message | ClientEvent] = field(default_factory=deque)
     listed: int = 0
     running: bool = False
-    failure: str = "the program ended while a handler was running"
 
 
 class Dispatcher:
@@ -80,48 +72,28 @@ class Dispatcher:
 
     def __init__(self, record: HandlingRecord, concurrency: int = CONCURRENCY) -> None:
         self._record = record
+        self._caller = HandlerCaller(self.deliver_event)
+        self._slots = HandlerSlots(concurrency)
+        self.messages: MessageHandling = MessageHandling(record, self._caller, self._slots, self.deliver_event)
         self._list_handlers: list[ListHandler] = []
-        self._message_handlers: list[MessageHandler] = []
         self._event_handlers: dict[type[ClientEvent], list[Callable[[Any], Awaitable[None] | None]]] = {}
         self.listeners: Listeners = Listeners()
         self._lanes: dict[ConversationKey | None, _Lane] = {}
-        self._slots = HandlerSlots(concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.login_task: asyncio.Task[None] | None = None  # a task that lives as long as the login
-        self._stopping = 0  # calls of `drain` that wait: a cancelled handler is not replaced
         self._receiving = True  # False while the program ends: no more messages are stored
         self._waiting = 0
         self._room = asyncio.Event()
-        self._ending = asyncio.Event()  # ends the pauses between attempts
         self._redelivered = False  # the unhandled messages of earlier runs are in their lanes
-        self.message_handler_added: asyncio.Event = asyncio.Event()
-
-    @property
-    def has_message_handlers(self) -> bool:
-        """True if new messages have to be recorded as unhandled."""
-        return bool(self._message_handlers)
 
     @property
     def _held(self) -> bool:
         """True while new messages wait for the unhandled messages of earlier runs."""
-        return bool(self._message_handlers) and not self._redelivered
-
-    @property
-    def _serving(self) -> bool:
-        """False while a logout waits for handlers, and when the event loop has cancelled all tasks because it is ending."""
-        login = self.login_task
-        return not self._stopping and login is not None and not login.done() and not login.cancelling()
+        return bool(self.messages.handlers) and not self._redelivered
 
     def on_new_message(self, handler: ListHandler) -> None:
         """Add a handler of lists of messages; adding it again changes nothing, so that it gets each list once."""
         if handler not in self._list_handlers:
             self._list_handlers.append(handler)
-
-    def on_message(self, handler: MessageHandler) -> None:
-        """Add a handler of single messages; adding it again changes nothing, so that it gets each message once."""
-        if handler not in self._message_handlers:
-            self._message_handlers.append(handler)
-            self.message_handler_added.set()
 
     def on(self, event: type[EventT], handler: EventHandler[EventT]) -> None:
         """Add a handler of an event class; adding it again changes nothing."""
@@ -131,7 +103,7 @@ class Dispatcher:
 
     def off(self, handler: Callable[..., object]) -> bool:
         """Remove a handler from everything that it was added to, and return False if it was added to nothing."""
-        lists: list[list[Any]] = [self._list_handlers, self._message_handlers, *self._event_handlers.values()]
+        lists: list[list[Any]] = [self._list_handlers, self.messages.handlers, *self._event_handlers.values()]
         with_it = [handlers for handlers in lists if handler in handlers]
         for handlers in with_it:
             handlers.remove(handler)
@@ -140,7 +112,7 @@ class Dispatcher:
     def deliver_messages(self, messages: Sequence[Message]) -> None:
         """Deliver messages of one conversation that the local store reported as new, in order."""
         self.listeners.offer_messages(messages)
-        if (self._list_handlers or self._message_handlers) and messages:
+        if (self._list_handlers or self.messages.handlers) and messages:
             self._enqueue(messages[0].key, messages)
 
     def deliver_event(self, event: ClientEvent) -> None:
@@ -151,7 +123,7 @@ class Dispatcher:
 
     def begin_login(self, task: asyncio.Task[None]) -> None:
         """Begin a login, whose tasks live as long as `task`; `redeliver` has to be called when there are handlers."""
-        self.login_task = task
+        self._caller.login_task = task
         self._redelivered = False
 
     async def redeliver(self) -> None:
@@ -223,15 +195,13 @@ class Dispatcher:
     async def _end_lanes(self, *, cancel: bool = False) -> None:
         if (handler := current_handler()) is not None:
             self._slots.give_up(handler)  # the lanes that it waits for may need its slot
-        self._stopping += 1
-        self._ending.set()
+        self._caller.begin_stop()
         self._start_held()
         try:
             await (cancel_handlers if cancel else wait_for_handlers)(self._tasks)
             await self._record.flush()
         finally:
-            self._stopping -= 1
-            self._ending.clear()
+            self._caller.end_stop()
 
     def _enqueue(self, key: ConversationKey | None, items: Sequence[Message | ClientEvent]) -> None:
         self._waiting += len(items)
@@ -274,7 +244,7 @@ class Dispatcher:
                         if not await self._handle_next(lane):
                             return
         finally:
-            if lane.items and self._serving:  # a handler cancelled its own task: another task delivers the next items
+            if lane.items and self._caller.serving:  # a handler cancelled its own task: another task delivers the next items
                 self._start(key)
             else:
                 self._taken(len(lane.items))  # a logout left them; the next login delivers unhandled messages
@@ -286,7 +256,7 @@ class Dispatcher:
         try:
             for handler in list(handlers):
                 if handler in handlers:  # not removed by an earlier handler
-                    await self._call(handler, event)
+                    await self._caller.call(handler, event)
         finally:
             self._taken(1)
 
@@ -301,7 +271,7 @@ class Dispatcher:
         async with self._slots:
             for handler in list(self._list_handlers):
                 if handler in self._list_handlers:
-                    await self._call(handler, list(batch))
+                    await self._caller.call(handler, list(batch))
 
     async def _handle_next(self, lane: _Lane) -> bool:
         """Handle the next message of a lane; return False if a logout leaves it unhandled.
@@ -309,109 +279,11 @@ class Dispatcher:
         The message counts as waiting until its handlers have returned.
         """
         message: Any = lane.items[0]
-        wanted = self._message_handlers and is_for_single_handlers(message)
-        if wanted and not await self._handle(lane, message):
+        wanted = self.messages.handlers and is_for_single_handlers(message)
+        if wanted and not await self.messages.handle(message):
             return False
         lane.items.popleft()
         lane.listed -= 1
         self._taken(1)
         self._record.set_handled(message)
         return True
-
-    async def _handle(self, lane: _Lane, message: Message) -> bool:
-        """Call the handlers of a message until each has returned; return False if the client logs out before.
-
-        After `max_attempts` the message becomes a dead letter.
-        """
-        handlers = self._named_handlers()
-        while message._attempt <= self._record.max_attempts:
-            if message._redelivered:
-                await self._record.begin(message)
-            async with self._slots:
-                await self._attempt(lane, message, handlers)
-            if not handlers:
-                return True
-            if not self._serving:
-                return False
-            self._count_attempt(message)
-            if message._attempt <= self._record.max_attempts and await self._pause(message._attempt):
-                return False
-        await self._record.bury(message, lane.failure)
-        log.error("message %s of %s is a dead letter: %s", message.msg_id, message.key, lane.failure)
-        self.deliver_event(MessageDeadLettered(message, message._attempt - 1, lane.failure))
-        return True
-
-    async def _attempt(self, lane: _Lane, message: Message, handlers: dict[str, MessageHandler]) -> None:
-        """Call the handlers one after the other, and remove those that return, or that were removed meanwhile."""
-        for name, handler in list(handlers.items()):
-            if handler in self._message_handlers:
-                with Delivery(self._record.account, message, name):
-                    try:
-                        error = await self._call(handler, message)
-                    except asyncio.CancelledError:
-                        if self._serving:  # the handler cancelled its own task: another task makes the next attempt
-                            lane.failure = f"{_name(handler)}: cancelled"
-                            self._count_attempt(message)
-                        raise
-                if error is not None:
-                    lane.failure = f"{_name(handler)}: {error!r}"
-                    continue
-            del handlers[name]
-
-    def _count_attempt(self, message: Message) -> None:
-        message._attempt += 1
-        message._redelivered = True
-
-    def _named_handlers(self) -> dict[str, MessageHandler]:
-        """Return the handlers of single messages by names that are the same in each run of the program."""
-        named: dict[str, MessageHandler] = {}
-        for handler in self._message_handlers:
-            name = f"{getattr(handler, '__module__', '')}:{getattr(handler, '__qualname__', type(handler).__qualname__)}"
-            named[name if name not in named else f"{name} {len(named)}"] = handler
-        return named
-
-    async def _pause(self, attempt: int) -> bool:
-        """Wait before an attempt at a message; return True if the client logs out meanwhile."""
-        try:
-            async with asyncio.timeout(min(RETRY_PAUSE_S * 2 ** (attempt - 2), RETRY_PAUSE_LIMIT_S)):
-                await self._ending.wait()
-        except TimeoutError:
-            return not self._serving
-        return True
-
-    async def _call(self, handler: Callable[[Any], Awaitable[object] | None], argument: Argument) -> BaseException | None:
-        """Call a handler; report and return its exception. Raises CancelledError if this task is cancelled."""
-        me = asyncio.current_task()
-        try:
-            started = time.perf_counter()
-            result = handler(argument)
-            if inspect.isawaitable(result):
-                await result
-            elif (seconds := time.perf_counter() - started) > BLOCKING_LIMIT_S:
-                log.warning(
-                    "handler %s blocked the event loop for %.2f s; make it async, or call asyncio.to_thread in it",
-                    _name(handler),
-                    seconds,
-                )
-        except asyncio.CancelledError as exc:
-            if me is not None and me.cancelling():
-                if self._serving:
-                    self._report(handler, argument, exc)  # the handler, or the program, cancelled this task
-                raise
-            self._report(handler, argument, exc)  # the handler awaited a task that was cancelled
-            return exc
-        except (SystemExit, KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as exc:  # noqa: BLE001  an exception of the user's handler is reported
-            self._report(handler, argument, exc)
-            return exc
-        return None
-
-    def _report(self, handler: Callable[..., object], argument: Argument, error: BaseException) -> None:
-        log.error("handler %s raised an exception", _name(handler), exc_info=error)
-        if not isinstance(argument, HandlerFailed):
-            self.deliver_event(HandlerFailed(handler, argument, error))
-
-
-def _name(handler: Callable[..., object]) -> object:
-    return getattr(handler, "__qualname__", handler)

@@ -83,42 +83,24 @@ class Engine:
         hasty = Fetcher(self.connection, timeout_s=config.timeout_s * PATIENCE)  # one conversation must not delay the others
         sync = Sync(config, self.store, hasty, ingest, self.changes, self.conversations, self.dispatcher)
         self.inbox: Inbox = Inbox(config, self.store, hasty, sync, ingest, self.dispatcher, self.binder)
-        self.outbox: Outbox = Outbox(
-            self.store,
-            self.connection,
-            self.attachments,
-            self.conversations,
-            self.inbox,
-            self.binder,
-            self.dispatcher,
-        )
+        store, connection, attachments, conversations = self.store, self.connection, self.attachments, self.conversations
+        self.outbox: Outbox = Outbox(store, connection, attachments, conversations, self.inbox, self.binder, self.dispatcher)
         self.unsent: UnsentMessages = UnsentMessages(
-            self.store, self.connection, self.attachments, self.conversations, self.outbox, self.dispatcher
+            store, connection, attachments, conversations, self.outbox, self.dispatcher
         )
         self.scheduler: Scheduler = Scheduler(self.store, self.connection, self.attachments, self.outbox, self.binder)
         self.deletions: Deletions = Deletions(self.store, self.conversations, self.outbox, self.attachments)
         fetcher = Fetcher(self.connection, timeout_s=config.timeout_s)
         self.history: History = History(config, self.store, fetcher, self.inbox, self.conversations)
-        self.sends: HandlerSends = HandlerSends(
-            self.store, self.outbox, self.unsent, self.history, self.deletions, self.scheduler
-        )
+        self.sends: HandlerSends = HandlerSends(store, self.outbox, self.unsent, self.history, self.deletions, self.scheduler)
         self.binder.message_verbs = MessageActions(
-            self.store,
-            self.connection,
-            self.attachments,
-            self.conversations,
-            self.inbox,
-            self.sends,
-            self.deletions,
-            self.scheduler,
+            store, connection, attachments, conversations, self.inbox, self.sends, self.deletions
         )
-        self.online_messages: OnlineMessages = OnlineMessages(
-            config, self.store, self.connection, self.attachments, self.binder
-        )
+        self.online_messages: OnlineMessages = OnlineMessages(config, store, connection, attachments, self.binder)
         self.search: Search = Search(self.store, self.history)
         router = PushRouter(config, self.connection, self.inbox, self.settings)
         self.session: ClientSession = ClientSession(
-            config, self.store, self.connection, self.conversations, self.dispatcher, self.inbox, router, self.scheduler
+            config, store, connection, conversations, self.dispatcher, self.inbox, router
         )
         self.once: OnceKeys = OnceKeys(self.store)
         self._open = False
@@ -179,6 +161,7 @@ class Engine:
     async def _login(self, user_sig: UserSig) -> None:
         try:
             await self.session.start(user_sig)
+            self.session.spawn(self.scheduler.run(), "timim scheduled messages")
             if self.config.resend:
                 await self.unsent.resume()
             else:

@@ -70,6 +70,10 @@ class HandlerSends:
                     return _replayed(found[0])
         return await self._scheduler.schedule(key, message, due, push)
 
+    async def cancel(self, message: Message) -> bool:
+        """Remove a message that is not due yet; see `Scheduler.cancel`."""
+        return await self._scheduler.cancel(message)
+
     async def resend(self, message: Message, *, progress: Progress | None, push: OfflinePush | None) -> Message:
         """Send a failed message again; see `UnsentMessages.resend`."""
         return await self._unsent.resend(message, progress=progress, push=push)

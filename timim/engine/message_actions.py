@@ -32,7 +32,6 @@ from .deletions import Deletions
 from .handler_sends import HandlerSends
 from .history import add_quote
 from .inbox import Inbox
-from .scheduler import Scheduler
 
 RETRY_S = 0.2  # between attempts, until the loss of the connection is detected
 READERS_PAGE = 100
@@ -50,7 +49,6 @@ class MessageActions:
         inbox: Inbox,
         sends: HandlerSends,
         deletions: Deletions,
-        scheduler: Scheduler,
     ) -> None:
         self._user_id = connection.user_id
         self._timeout_s = connection.timeout_s
@@ -61,7 +59,6 @@ class MessageActions:
         self._inbox = inbox
         self._sends = sends
         self._deletions = deletions
-        self._scheduler = scheduler
         self._live = conversations.live
 
     async def set_custom_int(self, message: Message, value: int) -> None:
@@ -74,11 +71,11 @@ class MessageActions:
 
     async def remove(self, message: Message) -> bool:
         """Mark a message as deleted on this device. Raises the errors that `Message.remove` documents."""
-        return await self._scheduler.cancel(message) or await self._deletions.delete_message(message, keep_row=True)
+        return await self._sends.cancel(message) or await self._deletions.delete_message(message, keep_row=True)
 
     async def delete_from_storage(self, message: Message) -> bool:
         """Delete a message's row on this device. Raises the errors that `Message.delete_from_storage` documents."""
-        return await self._scheduler.cancel(message) or await self._deletions.delete_message(message, keep_row=False)
+        return await self._sends.cancel(message) or await self._deletions.delete_message(message, keep_row=False)
 
     async def reply(self, message: Message, answer: Message) -> Message:
         """Send an answer that quotes a message, or that follows an online message; see `Message.reply`."""

@@ -199,9 +199,8 @@ class Outbox:
         await self._resumed.wait()  # the messages of earlier runs are queued or resolved
         if self._leaving:
             raise _logged_out()
-        if message.key is None or message.status is not MessageStatus.SENDING:
-            return
-        if (item := self.queue_of(message.key).find(message.msg_id)) is not None:
+        item = self.queue_of(message.key).find(message.msg_id) if message.key is not None else None
+        if item is not None:
             await asyncio.shield(item.done)
 
     async def flush(self) -> None:

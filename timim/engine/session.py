@@ -25,7 +25,6 @@ from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
 from .inbox import Inbox
 from .push_router import PushRouter
-from .scheduler import Scheduler
 from .sync_failures import LIST, concerns_one_conversation
 
 log = logging.getLogger(__name__)
@@ -47,7 +46,6 @@ class ClientSession:
         dispatcher: Dispatcher,
         inbox: Inbox,
         push_router: PushRouter,
-        scheduler: Scheduler,
     ) -> None:
         self._user_id = config.user_id
         self._account = config.account
@@ -58,7 +56,6 @@ class ClientSession:
         self._dispatcher = dispatcher
         self._inbox = inbox
         self._push_router = push_router
-        self._scheduler = scheduler
         self._failures = inbox.failures
         self._instance = f"{random.getrandbits(63):x}"  # the id of this device, unless the store has one
         self._ready = asyncio.Event()  # the connection is up and synced
@@ -87,7 +84,6 @@ class ClientSession:
             self._dispatcher.begin_login(self.spawn(self._inbox.run(self._ready), "timim inbox"))
             self.spawn(self._push_router.run(), "timim notices")
             self.spawn(self._compare_after_gaps(), "timim compare")
-            self.spawn(self._scheduler.run(), "timim scheduled messages")
             self.spawn(self._redeliver_to_later_handlers(), "timim unhandled")
             self.spawn(self._inbox.retry_failed(self._ready), "timim retries")
             await self._connection.start(self, user_sig=user_sig, instance=instance)
@@ -150,9 +146,9 @@ class ClientSession:
     async def _redeliver_to_later_handlers(self) -> None:
         """Deliver unhandled messages of earlier runs also to a handler that was added after the login."""
         while True:
-            await self._dispatcher.message_handler_added.wait()
+            await self._dispatcher.messages.handler_added.wait()
             await self._ready.wait()
-            self._dispatcher.message_handler_added.clear()
+            self._dispatcher.messages.handler_added.clear()
             await self._dispatcher.redeliver()
 
     async def _sync(self) -> None:

@@ -100,6 +100,14 @@ class ConversationTable:
 
         return await self._file.write(write)
 
+    async def set_receipt(self, key: ConversationKey, seq: int, readers: int, others: int) -> bool:
+        """Store the receipt counts of a group message; return True if they changed."""
+        sql = (
+            "INSERT INTO receipts VALUES(?,?,?,?,?) ON CONFLICT DO UPDATE SET readers=excluded.readers, others=excluded.others"
+            " WHERE readers<excluded.readers OR others<>excluded.others"
+        )
+        return await self._file.write_statement(sql, (*key, seq, readers, others)) > 0
+
     async def set_peer_read(self, key: ConversationKey, seq: int) -> bool:
         """Store the seq up to which the peer has read; return True if it is higher than the stored one."""
 

@@ -101,14 +101,6 @@ class MessageTable:
         storing.add_done_callback(self._bind_results)  # before any callback of the caller
         return storing
 
-    async def set_receipt(self, key: ConversationKey, seq: int, readers: int, others: int) -> bool:
-        """Store the receipt counts of a group message; return True if they changed."""
-        sql = (
-            "INSERT INTO receipts VALUES(?,?,?,?,?) ON CONFLICT DO UPDATE SET readers=excluded.readers, others=excluded.others"
-            " WHERE readers<excluded.readers OR others<>excluded.others"
-        )
-        return await self._file.write_statement(sql, (*key, seq, readers, others)) > 0
-
     async def set_custom_int(self, message: Message, value: int) -> None:
         """Store a number with a message.
 

@@ -13,7 +13,7 @@ from pyleak import no_task_leaks
 
 import timim
 from timim import HandlerFailed, Message, RelationChanged
-from timim.engine import dispatcher, fetcher, inbox, listeners, push_queue
+from timim.engine import dispatcher, fetcher, handler_caller, inbox, listeners, push_queue
 from timim.testing import EventRecorder, RunningServer, running_server
 
 
@@ -286,7 +286,7 @@ async def test_handlers_may_close_their_own_client(server: RunningServer) -> Non
 async def test_a_sync_handler_that_blocks_the_event_loop_is_named(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, limit_s: float, named: bool
 ) -> None:
-    monkeypatch.setattr(dispatcher, "BLOCKING_LIMIT_S", limit_s)
+    monkeypatch.setattr(handler_caller, "BLOCKING_LIMIT_S", limit_s)
     async with server.client("alice") as alice, server.client("bob") as bob:
 
         @bob.on_new_message

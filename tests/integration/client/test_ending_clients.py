@@ -342,7 +342,7 @@ async def main():
 
 asyncio.run(main())
 """
-MUTANT = "from timim.engine.dispatcher import Dispatcher\nDispatcher._serving = True\n"
+MUTANT = "from timim.engine.handler_caller import HandlerCaller\nHandlerCaller.serving = True\n"
 
 
 def _complaints(program: str) -> list[str]:

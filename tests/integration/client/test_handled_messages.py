@@ -22,7 +22,7 @@ from timim import (
     NotLoggedIn,
     Router,
 )
-from timim.engine import dispatcher
+from timim.engine import message_handling
 from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -44,7 +44,7 @@ def users(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "RETRY_PAUSE_S", 0.0)
+    monkeypatch.setattr(message_handling, "RETRY_PAUSE_S", 0.0)
 
 
 class Handler:
