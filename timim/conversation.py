@@ -120,8 +120,8 @@ class Conversation(ConversationHistory):
             progress: Called with the bytes done and the bytes in all while content is uploaded.
             priority: Priority of a group message when the group is busy; groups only.
             timeout: Limit in seconds for the waiting. The message stays queued and is still sent once.
-            at: Time with a time zone. The message is stored on this device and sent when it is due, or at the next login after
-                that; `send` returns at once. `await message.remove()` cancels; `client.scheduled_messages` are those that wait.
+            at: Time with a time zone; `send` stores the message on this device and returns. The message is sent when it is due,
+                or at the next login after that. `message.remove()` cancels, and `client.scheduled_messages` lists what waits.
             mention: User ids or `timim.ALL`, at most 30; groups only. Only the owner and admins may mention all.
             reply_to: A message of this conversation to quote.
             request_receipt: True counts the readers, see `Message.readers`; only groups of up to 200 members.
@@ -149,14 +149,12 @@ class Conversation(ConversationHistory):
             return await self._opened().sends.schedule(self.key, message, due_time(at), push)
         sending = self._opened().sends.send(self.key, message, progress=progress, push=push)
         if timeout is None:
-            sent = await sending
-        else:
-            try:
-                async with asyncio.timeout(timeout):
-                    sent = await sending
-            except TimeoutError as exc:
-                raise RequestTimeout(f"no ack within {timeout} s; the message {message.msg_id} stays queued") from exc
-        return sent
+            return await sending
+        try:
+            async with asyncio.timeout(timeout):
+                return await sending
+        except TimeoutError as exc:
+            raise RequestTimeout(f"no ack within {timeout} s; the message {message.msg_id} stays queued") from exc
 
     async def send_red_packet(self, *parts: str | AnyElem | Message, timeout: Seconds | None = None) -> Message:
         """Send to a group with HIGH priority (Tencent IM SDK guide, 针对群组的红包和点赞消息).

@@ -99,14 +99,27 @@ class History:
         self._turns: dict[ConversationKey, _FetchTurn] = {}
 
     async def local_page(self, key: ConversationKey, count: int, before: Message | None) -> Page:
-        """Return stored messages, newest first, also across gaps, without network access."""
+        """Return stored messages, newest first, also across gaps, without network access.
+
+        The page is complete if the store has all seqs between `before`, or the newest message, and the oldest message of the
+        page, or the begin of the history if the page has fewer messages than requested.
+        """
         position = await self._position(key, before) if before is not None else None
         messages = await self._store.messages.page(key, checked_count(count), before=position)
         coverage = await self._store.conversations.coverage(key)
         seqs = [m.seq for m in messages if m.seq]
+        if before is None or position is None:
+            newest = await self._inbox.last_seq(key)
+        else:
+            newest = before.seq - 1 if before.seq else position.position
         interval = Interval(min(seqs), max(seqs)) if seqs else None
-        gaps = coverage.missing(*interval) if interval is not None else ()
-        return Page(messages, complete=not gaps, interval=interval, source="local", requests=0, gaps=gaps)
+        last = max(newest or coverage.last, max(seqs, default=0))
+        first = min(seqs, default=last + 1)
+        if len(messages) < count:
+            first = min(first, await self._store.conversations.first_visible_seq(key))
+        gaps = coverage.missing(first, last) if first <= last else ()
+        whole = newest is not None and not gaps
+        return Page(messages, complete=whole, interval=interval, source="local", requests=0, gaps=gaps)
 
     async def page_before(self, key: ConversationKey, count: int, before: Message | int | None) -> Page:
         """Return the newest `count` messages before `before`, without gaps; fetch only the missing part."""

@@ -125,6 +125,15 @@ async def test_the_two_sides_of_a_gap_are_never_neighbours(server: RunningServer
     assert (texts(up), up.complete, up.interval) == (down(2, 100), False, (2, 100))
     local = await group.get_local_messages(20)  # all stored messages; `complete` says that there is a gap between them
     assert (texts(local), local.complete, local.interval) == ([450, *down(82, 100)], False, (82, 450))
+    below_the_gap = await group.get_local_messages(20, before=local[1])
+    assert (texts(below_the_gap), below_the_gap.complete) == (down(80, 99), True)
+    to_the_begin = await group.get_local_messages(200, before=local[1])
+    assert (texts(to_the_begin), to_the_begin.complete) == (down(1, 99), True)
+    before_the_newest = await group.get_local_messages(5, before=local[0])
+    assert (texts(before_the_newest), before_the_newest.complete) == (down(96, 100), False)
+    assert before_the_newest.gaps == ((101, 449),)
+    alone = await group.get_local_messages(1)  # logged out: the newest message is not known
+    assert (texts(alone), alone.complete, alone.gaps) == ([450], False, ())
     below = await group.get_messages(20, before=local[1])
     assert (texts(below), below.complete, below.requests) == (down(80, 99), True, 0)
     beginning = await group.get_messages(20, before=local[1], after=None)
