@@ -13,14 +13,12 @@ import os
 import random
 import secrets
 import socket as sockets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import uvicorn
-from starlette.applications import Starlette
 from starlette.routing import BaseRoute, WebSocketRoute
 
 from ..errors import InvalidArgument, StorageError, StoreInUse, TimimError
@@ -34,6 +32,7 @@ from .content.blob_store import BlobStore
 from .content.downloads import Downloads
 from .content.uploads import Uploads
 from .endpoints.health import HealthEndpoint
+from .endpoints.http_server import HttpServer
 from .endpoints.media import MediaEndpoint
 from .endpoints.websocket import WebSocketEndpoint
 from .endpoints.welcome import WelcomeEndpoint
@@ -191,7 +190,7 @@ class Server:
             *MediaEndpoint(services.downloads, uploads, auth).routes(),
         ]
         routes += WelcomeEndpoint(self.app_id, self.url, settings.public_url, routes).routes()
-        http = _HttpServer(settings, routes)
+        http = HttpServer(settings, routes)
         parts.push_async_callback(lambda: http.stop(self._drain_left_s()))
         await http.start(listener)
 
@@ -271,55 +270,6 @@ class Server:
 
     def _drain_left_s(self) -> float:
         return max(0.0, self._drained_at - asyncio.get_running_loop().time())
-
-
-class _HttpServer(uvicorn.Server):
-    """Uvicorn server that leaves the signals of the process to its caller."""
-
-    def __init__(self, settings: Settings, routes: Sequence[BaseRoute]) -> None:
-        super().__init__(
-            uvicorn.Config(
-                Starlette(routes=routes),
-                ws="websockets-sansio",
-                ws_max_size=settings.max_frame_bytes,
-                ws_per_message_deflate=False,
-                ws_ping_interval=None,  # the protocol has its own heartbeat
-                lifespan="off",
-                access_log=False,  # an access log would contain signed query strings
-                log_config=None,
-            )
-        )
-        self._serving: list[asyncio.Task[None]] = []
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture no signals, because the CLI handles them."""
-        yield
-
-    async def start(self, listener: sockets.socket) -> None:
-        """Serve on a listening socket.
-
-        Raises:
-            StorageError: The server ended while starting.
-        """
-        serving = asyncio.create_task(self.serve([listener]), name="timim server")
-        self._serving.append(serving)
-        while not self.started:
-            if serving.done():
-                serving.result()
-                raise StorageError("the HTTP server ended while starting; see its log for the reason")
-            await asyncio.sleep(0.005)
-
-    def refuse(self) -> None:
-        """Refuse new connections, so that their clients connect to another node."""
-        for listener in self.servers:
-            listener.close()
-
-    async def stop(self, limit_s: float) -> None:
-        """Stop serving, and cut the connections that have not ended within `limit_s`, which is at least 1 s."""
-        self.config.timeout_graceful_shutdown = max(1, int(limit_s))
-        self.should_exit = True
-        await asyncio.gather(*self._serving, return_exceptions=True)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

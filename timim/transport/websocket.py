@@ -40,6 +40,7 @@ class Link:
         self._socket = socket
         self._pushes = pushes
         self._calls = PendingRequests()
+        self._requested = asyncio.Event()  # a request waits for its reply
         self._out: list[bytes] = []
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -134,6 +135,7 @@ class Link:
                 "give it fewer or shorter values"
             )
         seq = self._calls.register(request.name, on_reply, deadline=self._loop.time() + timeout_s)
+        self._requested.set()
         self._out.append(frame)
         self._wake.set()
         return seq
@@ -182,7 +184,9 @@ class Link:
 
     async def _expire(self) -> None:
         while True:
-            self._calls.expire(self._loop.time())
+            if self._calls.expire(self._loop.time()) is None:
+                self._requested.clear()
+                await self._requested.wait()
             await asyncio.sleep(0.5)  # deadlines are several seconds, so half a second more does not matter
 
     def _end(self, error: TimimError) -> None:

@@ -268,6 +268,33 @@ def test_minutes_on_a_virtual_clock_take_a_moment_and_heartbeats_keep_the_connec
 
 
 @pytest.mark.requirement("P10")
+def test_an_idle_hour_on_a_virtual_clock_has_no_other_timers_than_those_of_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    timers = 0
+
+    async def idle() -> None:
+        nonlocal timers
+        loop = asyncio.get_running_loop()
+        call_at = loop.call_at
+
+        def counted(*args: Any, **options: Any) -> asyncio.TimerHandle:
+            nonlocal timers
+            timers += 1
+            return call_at(*args, **options)
+
+        async with local_server(clock) as server, server.client("alice") as alice, server.client("bob") as bob:
+            heard = EventRecorder(bob, ConnectionLost)
+            monkeypatch.setattr(loop, "call_at", counted)
+            await asyncio.sleep(HOUR_S)
+            await alice.c2c("bob").send("an hour later")
+            await heard.wait_for_message()
+            assert heard.events == []
+
+    clock = VirtualClock()
+    clock.run(idle())
+    assert timers < 10 * 2 * HOUR_S / 30  # each device sends a heartbeat every 30 s, with a few timers; others are rare
+
+
+@pytest.mark.requirement("P10")
 def test_a_machine_that_slept_reconnects() -> None:
     async def sleep() -> None:
         async with local_server(clock, hello_interval_s=60, idle_timeout_s=150) as server:

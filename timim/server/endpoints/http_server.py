@@ -1,0 +1,90 @@
+"""The HTTP server of the endpoints: uvicorn, which the server starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import socket as sockets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from email.utils import formatdate
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ...errors import StorageError
+from ..settings import Settings
+
+__all__ = ["HttpServer"]
+
+
+class HttpServer(uvicorn.Server):
+    """Uvicorn server that leaves the signals of the process to its caller."""
+
+    def __init__(self, settings: Settings, routes: Sequence[BaseRoute]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                _dated(Starlette(routes=routes)),
+                ws="websockets-sansio",
+                ws_max_size=settings.max_frame_bytes,
+                ws_per_message_deflate=False,
+                ws_ping_interval=None,  # the protocol has its own heartbeat
+                lifespan="off",
+                access_log=False,  # an access log would contain signed query strings
+                log_config=None,
+                date_header=False,  # `_dated` adds it
+            )
+        )
+        self._serving: list[asyncio.Task[None]] = []
+        self._stopped = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Wait for `stop`; the loop of uvicorn wakes ten times a second, also when nothing happens."""
+        await self.on_tick(0)
+        await self._stopped.wait()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture no signals, because the CLI handles them."""
+        yield
+
+    async def start(self, listener: sockets.socket) -> None:
+        """Serve on a listening socket.
+
+        Raises:
+            StorageError: The server ended while starting.
+        """
+        serving = asyncio.create_task(self.serve([listener]), name="timim server")
+        self._serving.append(serving)
+        while not self.started:
+            if serving.done():
+                serving.result()
+                raise StorageError("the HTTP server ended while starting; see its log for the reason")
+            await asyncio.sleep(0.005)
+
+    def refuse(self) -> None:
+        """Refuse new connections, so that their clients connect to another node."""
+        for listener in self.servers:
+            listener.close()
+
+    async def stop(self, limit_s: float) -> None:
+        """Stop serving, and cut the connections that have not ended within `limit_s`, which is at least 1 s."""
+        self.config.timeout_graceful_shutdown = max(1, int(limit_s))
+        self.should_exit = True
+        self._stopped.set()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+
+def _dated(app: ASGIApp) -> ASGIApp:
+    """Return an application whose HTTP responses have the header `date`."""
+
+    async def dated(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"date", formatdate(usegmt=True).encode())]
+            await send(message)
+
+        await app(scope, receive, send_dated if scope["type"] == "http" else send)
+
+    return dated
