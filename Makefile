@@ -8,7 +8,7 @@ FOLDERS := timim tests examples bench tools
 TYPED := $(foreach folder,$(FOLDERS),$(if $(wildcard $(folder)/*.py),$(folder)))
 CODE := $(TYPED) .ci/venv.py .ci/verify_types.py
 EXAMPLES := $(filter-out examples/_%,$(wildcard examples/*.py))
-BOTS := examples/order_bot.py  # they stay up; with --test they end
+BOTS := $(addprefix examples/,echo_bot.py order_desk.py group_moderator.py daily_report.py)  # they stay up until a signal
 EXAMPLE_LIMIT := 120
 WEB := tests/interop/web
 
@@ -71,11 +71,11 @@ test-python: $(READY)  ## the unit tests on another Python: VERSION=3.13
 	@$(PYTHON) .ci/venv.py python $(VERSION)
 	@.venv/py$(VERSION)/bin/python -m pytest -q -n0 -p no:cacheprovider tests/unit $(ARGS)
 
-examples: $(READY)  ## run each examples/*.py: it has to end by itself, with 0
+examples: $(READY)  ## run each examples/*.py: it has to end by itself, a bot by SIGTERM, with 0
 	@for example in $(EXAMPLES); do \
 		echo "example: $$example"; \
-		option=; [[ " $(BOTS) " != *" $$example "* ]] || option=--test; \
-		timeout $(EXAMPLE_LIMIT) $(PY) "$$example" $$option > .venv/example.log 2>&1 < /dev/null \
+		runner=; [[ " $(BOTS) " != *" $$example "* ]] || runner=tools/run_bot.py; \
+		timeout $(EXAMPLE_LIMIT) $(PY) $$runner "$$example" > .venv/example.log 2>&1 < /dev/null \
 			|| { code=$$?; tail -40 .venv/example.log; echo "example: $$example failed with $$code"; exit 1; }; \
 	done
 	@echo "examples: $(words $(EXAMPLES)) good"

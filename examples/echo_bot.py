@@ -1,25 +1,16 @@
-"""A bot that echoes each message, and its own test: a real server, a user, a question, the answer."""
+"""A bot that echoes each message. Run `timim serve` in this folder, then this program.
 
-import asyncio
+`timim send bot "hello" --as alice` talks to it, and `timim tail --as alice` shows its answers.
+"""
 
-from timim import Message
-from timim.testing import running_server
+import timim
 
-
-async def main() -> None:
-    """Start a server, a bot and a user; stop when the user has received the answer."""
-    async with running_server() as server:
-        bot = server.client("bot")
-
-        @bot.on_message
-        async def answer(message: Message) -> None:
-            await message.reply(f"you said: {message.text}")
-
-        async with bot, server.client("alice") as alice:
-            conversation = alice.c2c("bot")
-            async with conversation.expect(lambda m: m.sender == "bot", timeout=10) as got:
-                await conversation.send("hello")
-            print((await got).text)
+bot = timim.Client.from_server("timim-data", user_id="bot")
 
 
-asyncio.run(main())
+@bot.on_message
+async def answer(message: timim.Message) -> None:
+    await message.reply(f"you said: {message.text}")
+
+
+bot.run()
