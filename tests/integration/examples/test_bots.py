@@ -18,7 +18,7 @@ from tests.support.fork_server import FORK_SERVER, ForkedProcess
 from tests.support.paths import ROOT
 from timim import Client, Conversation, Group, MemberRole, Message, MessageRecalled, Muted
 from timim.testing import RunningServer, running_server
-from timim.testing.fault_proxy import Direction, Fault
+from timim.testing.fault_proxy import Fault
 
 EXAMPLES = ROOT / "examples"
 BOTS = ("echo_bot", "order_desk", "group_moderator", "daily_report")
@@ -54,15 +54,27 @@ class Bot:
         if self._held is not None:
             self._held.release()
 
-    async def die_at(
-        self, question: str, conversation: Conversation, direction: Direction = "up", *, after_frames: int = 0
-    ) -> None:
-        """Ask the bot, and kill it while a message to the server ("up") or from it ("down") is held on its way."""
-        stall = self._server.faults.stall(user="bot", direction=direction, after_frames=after_frames)
+    async def die_before_answer(self, question: str, conversation: Conversation, *, after_frames: int = 0) -> None:
+        """Ask the bot, and kill it while a message to the server is held: the next one, or one after some others."""
+        self._held = await self._hold(question, conversation, after_frames)
+        await self.kill()
+
+    async def die_before_ack(self, question: str, conversation: Conversation) -> None:
+        """Ask the bot, and kill it when the server has the answer, and the bot does not know that yet."""
+        answer = await self._hold(question, conversation, 0)
+        ack = self._server.faults.stall(user="bot", direction="down")
+        async with conversation.expect(from_bot, timeout=LIMIT_S) as received:
+            answer.release()
+        await received
+        await ack.happened(timeout=LIMIT_S)
+        await self.kill()
+        ack.release()
+
+    async def _hold(self, question: str, conversation: Conversation, after_frames: int) -> Fault:
+        stall = self._server.faults.stall(user="bot", direction="up", after_frames=after_frames)
         await conversation.send(question)
         await stall.happened(timeout=LIMIT_S)
-        await self.kill()
-        self._held = stall
+        return stall
 
     async def kill(self) -> None:
         """Kill the program by SIGKILL, if it runs."""
@@ -96,18 +108,16 @@ async def running_bot(name: str, server: RunningServer, folder: Path, **settings
         await bot.kill()
 
 
-async def ask(conversation: Conversation, question: str) -> str:
-    """Return the next text of the bot after a question."""
-    async with conversation.expect(from_bot, timeout=LIMIT_S) as answer:
-        await conversation.send(question)
-    return (await answer).text
-
-
-async def next_answer(conversation: Conversation, begin: str, action: Awaitable[object]) -> str:
-    """Return the text of the bot that begins with these words and that an action causes."""
-    async with conversation.expect(lambda m: from_bot(m) and m.text.startswith(begin), timeout=LIMIT_S) as answer:
+async def next_answer(conversation: Conversation, part: str, action: Awaitable[object]) -> str:
+    """Return the text of the bot that contains these words and that an action causes."""
+    async with conversation.expect(lambda m: from_bot(m) and part in m.text, timeout=LIMIT_S) as answer:
         await action
     return (await answer).text
+
+
+async def ask(conversation: Conversation, question: str, part: str = "") -> str:
+    """Return the text of the bot that contains these words and answers a question."""
+    return await next_answer(conversation, part, conversation.send(question))
 
 
 async def answers(conversation: Conversation) -> list[str]:
@@ -151,12 +161,12 @@ async def test_echo_bot_answers_each_message_once_and_in_order_across_kills(
     chat = alice.c2c("bot")
     async with running_bot("echo_bot", server, tmp_path) as bot:
         assert await ask(chat, "0") == "you said: 0"
-        await bot.die_at("1", chat)  # the answer has not left the bot's machine
+        await bot.die_before_answer("1", chat)
         assert await answers(chat) == ["you said: 0"]
         await chat.send("2")
         assert await next_answer(chat, "you said: 2", bot.start()) == "you said: 2"
-        # the question reaches the bot; the server has the answer, and its acknowledgement does not reach the bot
-        assert await next_answer(chat, "you said: 3", bot.die_at("3", chat, "down", after_frames=1)) == "you said: 3"
+        await bot.die_before_ack("3", chat)
+        assert await answers(chat) == [f"you said: {number}" for number in range(4)]
         await chat.send("4")
         assert await next_answer(chat, "you said: 4", bot.start()) == "you said: 4"
         assert "ERROR" not in await bot.stop()
@@ -171,13 +181,13 @@ async def test_order_desk_books_each_order_once_and_retries_dead_letters(
         assert await ask(chat, "hello") == "Write /help to see what I can do."
         assert await ask(chat, "/order 2 tea") == "booked: 2 tea"
         assert (await ask(chat, "/order 12 tea")).endswith("usage: /order COUNT DRINK")
-        await bot.die_at("/order 3 coffee", chat)
+        await bot.die_before_answer("/order 3 coffee", chat)
         book.rename(tmp_path / "moved.csv")
         book.mkdir()  # the bot cannot write the book any more
         await chat.send("/order 1 tea")
         report = await next_answer(carol.c2c("bot"), "alice ordered '/order 1 tea'", bot.start())
         assert "Repair it and write /retry" in report
-        assert await ask(chat, "/retry") == "Write /help to see what I can do."  # the command is for carol
+        assert await ask(chat, "/retry", "/help") == "Write /help to see what I can do."  # the command is for carol
         book.rmdir()
         (tmp_path / "moved.csv").rename(book)
         retried = next_answer(chat, "booked: 1 tea", ask(carol.c2c("bot"), "/retry"))
@@ -194,22 +204,28 @@ async def test_group_moderator_obeys_admins_once_across_a_kill(
     chat = group.conversation
     async with running_bot("group_moderator", server, tmp_path) as bot, server.client("bob") as bob:
         said = bob.group(group.id)
-        assert await ask(said, "/mute alice 5") == "only the owner and admins may do that"
-        assert (await ask(chat, "/mute bob 0")).endswith("usage: /mute USER_ID [MINUTES]")
-        assert "alice" in await ask(chat, "/mute alice")  # the server refuses to let an admin mute the owner
+        assert await ask(said, "/mute alice 5", "admins") == "only the owner and admins may do that"
+        assert await ask(chat, "/mute bob 0", "usage: /mute USER_ID [MINUTES]")
+        assert await ask(chat, "/mute alice", "'alice' is Owner")  # the server refuses to let an admin mute the owner
         async with bob.events(MessageRecalled) as recalled:
-            assert await next_answer(said, "bob: no advertising", said.send("Win in my CASINO")) == "bob: no advertising here"
+            assert await ask(said, "Win in my CASINO", "advertising") == "bob: no advertising here"
             assert (await anext(recalled)).operator == "bot"
-        await bot.die_at("/mute bob 5", chat, after_frames=2)  # the question for the role, and the muting, pass
+        await bot.die_before_answer("/mute bob 5", chat, after_frames=2)  # the question for the role, and the muting, pass
+        await chat.send("/mute bob 7")
+        assert await next_answer(chat, "7 min", bot.start()) == "bob is muted for 7 min"
         with pytest.raises(Muted):
             await said.send("hello?")
-        await chat.send("/unmute bob")
-        assert await next_answer(chat, "bob may speak", bot.start()) == "bob may speak"
+        assert await ask(chat, "/unmute bob", "may speak") == "bob may speak"
         await said.send("thanks")
-        assert await ask(chat, "/kick bob off topic") == "bob is removed"
+        assert await ask(chat, "/kick bob off topic", "removed") == "bob is removed"
         assert [member.user_id for member in await group.members()] == ["alice", "bot"]
         assert "ERROR" not in await bot.stop()
-    assert (await answers(chat))[-3:] == ["bob is muted for 5 min", "bob may speak", "bob is removed"]
+    assert (await answers(chat))[-4:] == [
+        "bob is muted for 5 min",
+        "bob is muted for 7 min",
+        "bob may speak",
+        "bob is removed",
+    ]
 
 
 async def test_daily_report_counts_each_message_once_across_kills(
@@ -222,7 +238,7 @@ async def test_daily_report_counts_each_message_once_across_kills(
         await bob.group(group.id).send("two")
         assert await ask(chat, "/report") == f"{title}\nalice: 1\nbob: 1"
         await chat.send("three")
-        await bot.die_at("/report", chat)
+        await bot.die_before_answer("/report", chat)
         await chat.send("four")  # after the kill: counted by the next report
         assert await next_answer(chat, title, bot.start()) == f"{title}\nalice: 1"
         await bob.group(group.id).send("five")
