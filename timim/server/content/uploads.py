@@ -129,11 +129,11 @@ class Uploads:
             StorageError: The store failed.
         """
         await self._take_over(user, upload)
-        row = await self._store.find(user, upload)
-        if row is None:
-            raise MediaGone("the upload does not exist or was removed; begin it again")
-        receiver = self._register_receiver(user, upload)
+        receiver = self._register_receiver(user, upload)  # before the row is read, so that `drop` waits for this receiver
         try:
+            row = await self._store.find(user, upload)
+            if row is None:
+                raise MediaGone("the upload does not exist or was removed; begin it again")
             parts = await self._blobs.parts(row.object)
             if sum(parts) != offset:
                 raise OffsetMismatch(sum(parts))
