@@ -137,7 +137,11 @@ class Dispatcher:
             unhandled = []
         if self._held:  # no other call was faster
             self._redelivered = True
-            self.deliver_again(unhandled)
+            waiting = self._waiting_ids()
+            for message, attempt in unhandled:
+                if message.local_id not in waiting:  # this run has stored those that wait
+                    message._attempt, message._redelivered = attempt, True
+            self.deliver_again([message for message, _ in unhandled])
             self._start_held()
 
     def deliver_again(self, messages: Sequence[Message]) -> None:
@@ -147,7 +151,7 @@ class Dispatcher:
         """
         if not self._redelivered:
             return
-        waiting = {one.local_id for lane in self._lanes.values() for one in lane.items if isinstance(one, Message)}
+        waiting = self._waiting_ids()
         earlier: dict[ConversationKey | None, list[Message]] = {}
         for message in messages:
             if message.local_id not in waiting:
@@ -162,6 +166,9 @@ class Dispatcher:
             self._waiting += len(again)
             if not lane.running and not self._held:
                 self._start(key)
+
+    def _waiting_ids(self) -> set[int]:
+        return {one.local_id for lane in self._lanes.values() for one in lane.items if isinstance(one, Message)}
 
     def _start_held(self) -> None:
         for key, lane in self._lanes.items():

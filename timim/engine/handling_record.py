@@ -73,19 +73,20 @@ class HandlingRecord:
         if self._writes:
             await asyncio.wait(self._writes)
 
-    async def load(self) -> list[Message]:
-        """Return the messages to deliver again, in the order of each conversation. Raises StorageError."""
+    async def load(self) -> list[tuple[Message, int]]:
+        """Return the unhandled messages in the order of each conversation, each with its next attempt. Raises StorageError."""
         await self.flush()
         rows = await self._table.rows(dead=False)
         if not rows:
             return []
-        messages = await self._messages.in_handling(dead=False)
-        for message in messages:
+        unhandled: list[tuple[Message, int]] = []
+        for message in await self._messages.in_handling(dead=False):
             row = rows.get(message.local_id)
-            message._attempt, message._redelivered = (row.attempts if row is not None else 1) + 1, True
             if message.status is MessageStatus.DELETED:
                 self.set_handled(message)
-        return [message for message in messages if message.status is not MessageStatus.DELETED]
+            else:
+                unhandled.append((message, (row.attempts if row is not None else 1) + 1))
+        return unhandled
 
     async def begin(self, message: Message) -> None:
         """Store that a further attempt at a message begins, before its handlers are called."""
