@@ -96,7 +96,7 @@ async def test_each_message_is_answered_exactly_twice_in_order_across_kills(
 async def test_answers_that_are_lost_or_repeated_are_detected(
     server: RunningServer, tmp_path: Path, seed: int, mutant: str
 ) -> None:
-    got = await answered_under_kills(server, tmp_path, random.Random(seed), messages=60, kills=20, mutant=mutant)
+    got = await answered_under_kills(server, tmp_path, random.Random(seed), messages=180, kills=60, mutant=mutant)
     counted = Counter(answer for answers in got for answer in answers)
-    wanted = Counter(answer for answers in [expected(60)] * len(SENDERS) for answer in answers)
+    wanted = Counter(answer for answers in [expected(180)] * len(SENDERS) for answer in answers)
     assert counted != wanted
