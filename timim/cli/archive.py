@@ -54,7 +54,7 @@ class _List(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a back-up contains: the number of messages and other entries, of files of content, and the bytes of all."""
+    """Numbers of a back-up: messages and other entries, files of content, and bytes of all."""
 
     entries: int
     media_files: int

@@ -160,7 +160,7 @@ class Dispatcher:
             log.info("delivering %d messages again that were not handled", sum(map(len, earlier.values())))
         for key, again in earlier.items():
             lane = self._lanes.setdefault(key, _Lane())
-            begun = [lane.items.popleft()] if lane.running and lane.items else []
+            begun = [lane.items.popleft()] if lane.listed else []  # the handlers may have this message now
             lane.items.extendleft(reversed([*begun, *again]))
             lane.listed += len(again)
             self._waiting += len(again)
@@ -286,11 +286,11 @@ class Dispatcher:
         The message counts as waiting until its handlers have returned.
         """
         message: Any = lane.items[0]
-        wanted = self.messages.handlers and is_for_single_handlers(message)
-        if wanted and not await self.messages.handle(message):
+        if not (self.messages.handlers and is_for_single_handlers(message)):
+            self._record.set_handled(message)
+        elif not await self.messages.handle(message):
             return False
         lane.items.popleft()
         lane.listed -= 1
         self._taken(1)
-        self._record.set_handled(message)
         return True

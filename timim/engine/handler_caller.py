@@ -46,7 +46,8 @@ class HandlerCaller:
     def end_stop(self) -> None:
         """Note that one of them has ended."""
         self._stopping -= 1
-        self.ending.clear()
+        if not self._stopping:
+            self.ending.clear()
 
     async def call(self, handler: Callable[[Any], Awaitable[object] | None], argument: Argument) -> BaseException | None:
         """Call a handler; report and return its exception. Raises CancelledError if this task is cancelled."""

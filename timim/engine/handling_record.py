@@ -108,4 +108,4 @@ class HandlingRecord:
         try:
             await self._table.bury(message.local_id, HandlingRow(message._attempt - 1, error, time.time()))
         except StorageError as exc:
-            log.warning("storing the dead letter %s failed; it is delivered again: %s", message.msg_id, exc)
+            log.warning("storing the dead letter %s failed; the next login delivers it again: %s", message.msg_id, exc)

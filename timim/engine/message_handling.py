@@ -70,6 +70,7 @@ class MessageHandling:
             async with self._slots:
                 await self._attempt(message, handlers)
             if not handlers:
+                self._record.set_handled(message)
                 return True
             if not self._caller.serving:
                 return False

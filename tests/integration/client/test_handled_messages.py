@@ -21,8 +21,10 @@ from timim import (
     MessageStatus,
     NotLoggedIn,
     Router,
+    StorageError,
 )
 from timim.engine import message_handling
+from timim.local_store.handling import HandlingRow, HandlingTable
 from timim.testing import EventRecorder, RunningServer, running_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -129,6 +131,60 @@ async def test_a_message_that_keeps_failing_becomes_a_dead_letter_that_can_be_re
     assert handler.calls == [("bad", 1, True)]
     with pytest.raises(NotLoggedIn):
         await again.dead_letters.list()
+
+
+async def test_a_dead_letter_that_is_retried_at_once_is_not_lost_at_a_crash(
+    server: RunningServer, users: tuple[str, str], tmp_path: Path
+) -> None:
+    name, person = users
+    bot, calls, retried = server.client(name, data_dir=tmp_path, max_attempts=1), list[bool](), asyncio.Event()
+
+    @bot.on_message
+    async def fail_then_hang(message: Message) -> None:
+        calls.append(message.redelivered)
+        if len(calls) == 1:
+            raise ValueError
+        retried.set()
+        await asyncio.Event().wait()
+
+    @bot.on(MessageDeadLettered)
+    async def retry(event: MessageDeadLettered) -> None:
+        assert await bot.dead_letters.retry(event.message)
+
+    async with server.client(person) as ann:
+        await bot.login()
+        await ann.c2c(name).send("important")
+        async with asyncio.timeout(LIMIT_S):
+            await retried.wait()
+        await cut_off(bot)
+        again, handler = server.client(name, data_dir=tmp_path), Handler()
+        again.on_message(handler)
+        async with again:
+            await handler.until(lambda calls: len(calls) == 1)
+    assert calls == [False, True]
+    assert [text for text, _, _ in handler.calls] == ["important"]
+
+
+async def test_a_dead_letter_that_cannot_be_stored_is_delivered_again(
+    server: RunningServer, users: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(self: HandlingTable, local_id: int, row: HandlingRow) -> None:
+        raise StorageError("the disk is full")
+
+    name, person = users
+    bot, handler = server.client(name, data_dir=tmp_path, max_attempts=1), Handler({"bad": 1})
+    bot.on_message(handler)
+    async with bot, server.client(person) as ann:
+        with monkeypatch.context() as patched:
+            patched.setattr(HandlingTable, "bury", full)
+            await ann.c2c(name).send("bad")
+            await ann.c2c(name).send("good")
+            await handler.until(lambda calls: len(calls) == 2)
+    again, handler = server.client(name, data_dir=tmp_path), Handler()
+    again.on_message(handler)
+    async with again:
+        await handler.until(lambda calls: len(calls) == 1)
+    assert handler.calls == [("bad", 2, True)]
 
 
 async def test_only_the_handlers_that_failed_are_called_again(server: RunningServer, users: tuple[str, str]) -> None:
