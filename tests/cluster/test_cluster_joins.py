@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,6 +18,7 @@ from timim.testing import EventRecorder
 
 pytestmark = pytest.mark.timeout(180)  # several servers each, on a machine that others use too
 SLOW = ("-m", "tests.support.late_bus")
+OLDER = ("-m", "tests.support.older_bus")
 SAID = 5
 
 
@@ -43,9 +44,9 @@ async def came_into_a_group(alice: Client, watch: EventRecorder, type: str, *, a
 
 
 @asynccontextmanager
-async def alice_and_bob(url: str, bus: str) -> AsyncIterator[tuple[Client, EventRecorder]]:
+async def alice_and_bob(url: str, bus: str, program: Sequence[str] = SLOW) -> AsyncIterator[tuple[Client, EventRecorder]]:
     """Start two gateways that subscribe late to groups. Yield a client of alice at one, and a recorder of bob at the other."""
-    async with deployment(SLOW, SLOW, database=url, bus=bus) as running:
+    async with deployment(program, program, database=url, bus=bus) as running:
         here, there = running.gateways
         async with running.client("alice", at=here) as alice, running.client("bob", at=there) as bob:
             yield alice, EventRecorder(bob)
@@ -60,6 +61,12 @@ async def test_a_new_member_misses_no_message_of_the_group(
         # in a Meeting, bob can also read earlier messages, but they are not delivered to handlers
         for type in ("Public", "Meeting"):
             await came_into_a_group(alice, watch, type, at_once=at_once)
+
+
+@pytest.mark.requirement("R7")
+async def test_a_new_member_misses_no_message_of_an_older_gateway(database: Callable[[], str], nats_server: Nats) -> None:
+    async with alice_and_bob(database(), nats_server.url, OLDER) as (alice, watch):
+        await came_into_a_group(alice, watch, "Public", at_once=True)
 
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["said at once", "said all the time"])

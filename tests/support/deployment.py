@@ -6,11 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from difflib import unified_diff
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx2
+import pytest
 
 from timim import Client, Conversation, Message, sign_user
 from timim.testing import Faults, RunningServer
@@ -184,7 +186,8 @@ class Talk:
         async with asyncio.timeout(WAIT_S):
             await self.until(lambda: all(pair.sent[-1] in pair.came for pair in self.pairs))
         for pair in self.pairs:
-            assert pair.heard == pair.sent
+            if pair.heard != pair.sent:
+                pytest.fail("\n".join(unified_diff(pair.sent, pair.heard, "sent", "heard", lineterm="")))
 
 
 async def talk_during(

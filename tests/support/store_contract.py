@@ -14,6 +14,7 @@ from timim.protocol.entries import EntryAction, EntryPayload, EntryState, decode
 from timim.server.store.base import (
     ACTION,
     RECALLED,
+    Appended,
     ConversationChange,
     Member,
     MsgKey,
@@ -112,6 +113,18 @@ class StoreContract:
                 await store.timelines.append(entry(2, body=b"other"))
             assert (await store.timelines.page(LINE, 1, 99, 99)).last_seq == 3
             await store.close()
+
+    @pytest.mark.requirement("R4")
+    async def test_a_resend_of_a_message_that_an_older_server_stored_without_its_source_is_one_entry(self, opens: Open) -> None:
+        store = await opens()
+        stored = await store.timelines.append(entry(7))
+        resent = entry(5 << 32 | 7)
+        assert await store.timelines.append(resent) == Appended(stored.seq, stored.time, duplicate=True)
+        assert await store.timelines.find_existing(resent) == Appended(stored.seq, stored.time, duplicate=True)
+        await store.timelines.append(entry(5 << 32 | 7, body=b"other"))  # a message of another source
+        await store.timelines.append(entry(6 << 32 | 8))
+        await store.timelines.append(entry(7 << 32 | 8))
+        assert (await store.timelines.page(LINE, 1, 99, 99)).last_seq == 4
 
     async def test_a_msg_id_belongs_to_its_sender_and_timeline(self, opens: Open) -> None:
         store = await opens()

@@ -30,7 +30,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 class Invalidation(msgspec.Struct, kw_only=True, array_like=True):
     """Entities that a changeset changed, so that other nodes must read them again.
 
-    `joined` maps each group to its new members, with the first seq that each may see.
+    `joined` maps each group to its new members, with the first seq that each may see. `reaches_newcomers` is set by nodes
+    that send the events of a group to its newcomers' own subjects as well, which older versions do not.
     """
 
     accounts: list[str] = []
@@ -38,6 +39,7 @@ class Invalidation(msgspec.Struct, kw_only=True, array_like=True):
     relationships: list[str] = []
     joined: dict[str, dict[str, int]] = {}
     left: dict[str, list[str]] = {}
+    reaches_newcomers: bool = False
 
 
 class LoginAnnouncement(msgspec.Struct, frozen=True, array_like=True):

@@ -88,6 +88,7 @@ class NatsBus:
                 self._connection.send(self._subjects.user(user), packed)
 
     def announce(self, facts: Invalidation) -> None:
+        facts = replace(facts, reaches_newcomers=True)
         self._subscriptions.apply(facts)
         self._connection.send(self._subjects.invalidations, pack(facts))
 

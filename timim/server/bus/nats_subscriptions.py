@@ -45,6 +45,7 @@ class NatsSubscriptions:
         self._groups_of: dict[str, set[str]] = {}  # user with sessions on this node → groups
         self._groups: dict[str, dict[str, int]] = {}  # group → user with sessions on this node → first visible seq
         self._moved: set[str] = set()  # users whose groups changed while their memberships were read
+        self._older_nodes = False  # a node that does not send to newcomers was heard
 
     async def stop(self) -> None:
         """Cancel all running tasks."""
@@ -71,6 +72,7 @@ class NatsSubscriptions:
 
     def apply(self, changes: Invalidation) -> None:
         """Update the subscriptions for users with sessions on this node who joined or left a group."""
+        self._older_nodes = self._older_nodes or not changes.reaches_newcomers
         for group_id, users in changes.left.items():
             for user in users:
                 if user in self._sessions:
@@ -144,13 +146,14 @@ class NatsSubscriptions:
     async def _join_group(self, group_id: str, users: Iterable[str]) -> None:
         """Subscribe to a group for `users`. Until then they receive its hints on their own subjects.
 
-        If subscribing takes too long, the devices of these users compare with the store.
+        If subscribing takes too long, or a node of an older version sends no such hints, the devices of these users compare
+        with the store.
         """
         loop = asyncio.get_running_loop()
         begun = loop.time()
         await self._connection.subscribe(self._subjects.group(group_id), self._group_handler(group_id))
         await self._connection.flush()
-        if loop.time() - begun < NEWCOMER_S / 2:
+        if loop.time() - begun < NEWCOMER_S / 2 and not self._older_nodes:
             return
         for listener in self._listeners:
             listener.compare(users)

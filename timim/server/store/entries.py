@@ -54,6 +54,11 @@ class MsgKey(NamedTuple):
     client_time: int
     random: int
 
+    @property
+    def sourceless(self) -> int:
+        """Return the number without the source of the msg_id, as a server of an older version stores it."""
+        return self.random & 0xFFFFFFFF
+
 
 class SendPlace(Protocol):
     """The place of an entry among the entries of its sender."""

@@ -17,6 +17,12 @@ from .operation import Execute, ExecuteMany, Operation, SqlEngine, first_row
 _LIST = "INSERT INTO contacts(user_id, timeline) VALUES(?,?) ON CONFLICT(user_id, timeline) DO NOTHING"
 _INSERT_ENTRY = "INSERT INTO entries(timeline, seq, time, sender, tail, kind) VALUES(?,?,?,?,?,?)"
 _INSERT_KEY = "INSERT INTO msg_keys VALUES(?,?,?,?,?,?) ON CONFLICT(timeline, sender, client_time, random) DO NOTHING"
+# a server of an older version stores a msg_id without its source; a resend of the same content is recognised by the rest
+_CLAIM_KEY = (
+    "INSERT INTO msg_keys SELECT ?,?,?,?,?,? WHERE NOT EXISTS (SELECT 1 FROM msg_keys"
+    " WHERE timeline=? AND sender=? AND client_time=? AND random=? AND fingerprint=?)"
+    " ON CONFLICT(timeline, sender, client_time, random) DO NOTHING RETURNING seq"
+)
 ENTRY_QUERY = "SELECT e.seq, e.time, e.tail, e.kind FROM entries e JOIN timelines t ON t.id=e.timeline WHERE t.name=?"
 SAME_SECOND_PAGE = 50  # entries read at once while looking for a MsgKey among those of one second
 
@@ -90,11 +96,9 @@ def append(entry: NewEntry) -> Operation[Appended]:
         )
     timeline, seq, time = rows[0]
     if entry.msg_key is not None:
-        taken = yield Execute(
-            "INSERT INTO msg_keys VALUES(?,?,?,?,?,?) ON CONFLICT(timeline, sender, client_time, random) DO NOTHING"
-            " RETURNING seq",
-            (timeline, entry.sender, *entry.msg_key, seq, entry.fingerprint),
-        )
+        name = (timeline, entry.sender, entry.msg_key.client_time)
+        keys = (*name, entry.msg_key.random, seq, entry.fingerprint, *name, entry.msg_key.sourceless, entry.fingerprint)
+        taken = yield Execute(_CLAIM_KEY, keys)
         if not taken:
             # give back the seq that was just taken, so that the timeline has no gap
             yield Execute("UPDATE timelines SET last_seq=last_seq-1 WHERE id=?", (timeline,))
@@ -203,13 +207,15 @@ def one_by_one(entries: Sequence[NewEntry]) -> Operation[list[Appended | MsgIdCo
 
 def find_existing(entry: NewEntry) -> Operation[Appended | None]:
     """Select the existing entry with this msg_id. Raises MsgIdConflict if the body differs."""
+    if (key := entry.msg_key) is None:
+        return None
     row = yield from first_row(
         "SELECT k.seq, k.fingerprint, e.time FROM timelines t JOIN msg_keys k ON k.timeline=t.id"
         " JOIN entries e ON e.timeline=t.id AND e.seq=k.seq"
-        " WHERE t.name=? AND k.sender=? AND k.client_time=? AND k.random=?",
+        " WHERE t.name=? AND k.sender=? AND k.client_time=? AND k.random IN (?,?) ORDER BY k.random DESC",
         entry.timeline,
         entry.sender,
-        *(entry.msg_key or ()),
+        *(key.client_time, key.random, key.sourceless),
     )
     if row is None:
         return None

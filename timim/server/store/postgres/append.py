@@ -2,6 +2,8 @@
 
 Timelines are locked in the order of their names, so batches of several nodes cannot deadlock. The queries after the locks
 use a new snapshot, so they see the msg_ids that other nodes committed before the locks were granted.
+
+A node of an older version stores a msg_id without its source. A resend of the same content is recognised by the rest.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ class Function(NamedTuple):
 
 
 FUNCTION = Function(
-    "timim_append_3",
+    "timim_append_4",
     """
-CREATE FUNCTION timim_append_3(names text[], times bigint[], senders text[], client_times bigint[], randoms bigint[],
+CREATE FUNCTION timim_append_4(names text[], times bigint[], senders text[], client_times bigint[], randoms bigint[],
   prints bytea[], tails bytea[], receipts boolean[], contact_rows bigint[], contact_users text[],
   mention_rows bigint[], mention_users text[],
   check_rows bigint[], check_kinds bigint[], check_keys text[], check_versions bigint[])
@@ -43,7 +45,8 @@ BEGIN
   ),
   standing AS (
     SELECT i.n, k.seq, e.time AS at, k.fingerprint FROM input i
-    JOIN msg_keys k ON k.timeline = i.id AND k.sender = i.sender AND k.client_time = i.client_time AND k.random = i.random
+    JOIN msg_keys k ON k.timeline = i.id AND k.sender = i.sender AND k.client_time = i.client_time
+      AND k.random = ANY (ARRAY[i.random, i.random & 4294967295]) AND (k.random = i.random OR k.fingerprint = i.print)
     JOIN entries e ON e.timeline = k.timeline AND e.seq = k.seq
   ),
   outdated AS (
