@@ -58,6 +58,8 @@ class Client(ClientHandlers):
         platform: Kind of this device. A server can allow one online device of each kind; the older login gets KickedOut.
         media_cache_bytes: Size of a cache of downloaded content in `data_dir`; the least recently used content is removed
             first. 0 downloads the content at each call (Tencent IM SDK guide, 接收图片消息).
+        catch_up_groups: At a login, deliver all messages that were sent in known groups since the last one, as in C2C; False
+            delivers the last message of each group. None catches up if `on_message` handlers are registered before the login.
         concurrency: Limit of the conversations whose handlers run at the same time; further ones wait.
         max_attempts: Number of times that the handlers of `on_message` are called for a message that they do not handle: they
             raise, are cancelled, or the program ends. The message becomes a dead letter then. 1 calls them once at most.
@@ -82,6 +84,7 @@ class Client(ClientHandlers):
         user_sig: UserSig,
         data_dir: FilePath | None = None,
         recent_contacts: bool = True,
+        catch_up_groups: bool | None = None,
         resend: bool = True,
         timeout: Seconds = 10.0,
         reconnect_limit: Seconds = 30.0,
@@ -109,6 +112,7 @@ class Client(ClientHandlers):
                 folder=account_folder(data_dir, app_id, self.user_id),
                 platform=platform,
                 recent_contacts=recent_contacts,
+                catch_up_groups=catch_up_groups,
                 resend=resend,
                 timeout_s=timeout,
                 reconnect_limit_s=reconnect_limit,

@@ -23,6 +23,7 @@ class ClientOptions(TypedDict, total=False):
 
     data_dir: str | Path | None
     recent_contacts: bool
+    catch_up_groups: bool | None
     resend: bool
     timeout: float
     reconnect_limit: float
@@ -46,6 +47,7 @@ class ClientConfig:
     """Folder of this account; None stores nothing on disk."""
     platform: str = "other"
     recent_contacts: bool = True
+    catch_up_groups: bool | None = None
     resend: bool = True
     timeout_s: float = 10.0
     reconnect_limit_s: float = 30.0

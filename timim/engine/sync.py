@@ -52,6 +52,7 @@ class Sync:
         self._patience_s = config.timeout_s * PATIENCE
         self.failures: SyncFailures = SyncFailures(store, conversations, dispatcher, now=config.now)
         self._recent_contacts = config.recent_contacts
+        self._catch_up_groups = config.catch_up_groups
         self._store = store
         self._fetcher = fetcher
         self._ingest = ingest
@@ -103,20 +104,15 @@ class Sync:
             if self.failures.blocks(key):
                 short.append(_unfetched(contact))
                 continue
-            if (
-                key.type is ConversationType.GROUP
-                and 0 < action_seqs.get(key, 0) < contact.action_seq
-                and key not in self._ingest.delivered_seqs
-            ):
+            follows = self._follows(key)
+            if not follows and 0 < action_seqs.get(key, 0) < contact.action_seq:
                 behind.append((action_seqs[key], contact))
-            if key.type is ConversationType.GROUP and not self._recent_contacts and key not in self._ingest.delivered_seqs:
+            if not self._recent_contacts and key.type is ConversationType.GROUP and key not in self._ingest.delivered_seqs:
                 if key in known:
                     short.append(self._settings_of(key, contact))
                 continue
             delivered = self._first_fetched_after(key, contact, known.get(key, 0))
-            ends_with_action = contact.action_seq == contact.last_seq > delivered and (
-                key.type is not ConversationType.GROUP or key in self._ingest.delivered_seqs
-            )
+            ends_with_action = follows and contact.action_seq == contact.last_seq > delivered
             batch = None
             if contact.last_seq <= delivered + 1 and not ends_with_action:  # the list has last messages, not actions
                 batch = self._batch_from_list(key, contact, delivered, known.get(key, 0))
@@ -226,13 +222,23 @@ class Sync:
             not entry.tombstone and decode_message(entry, self._user_id).msg_id != stored for entry in fetched.entries
         )
 
+    def _follows(self, key: ConversationKey) -> bool:
+        """Return True if the sync delivers all new messages of a conversation, False if only the last one."""
+        if key.type is not ConversationType.GROUP or key in self._ingest.delivered_seqs:
+            return True
+        if self._new_here or not self._recent_contacts:
+            return False
+        if self._catch_up_groups is None:
+            return bool(self._dispatcher.messages.handlers)
+        return self._catch_up_groups
+
     def _first_fetched_after(self, key: ConversationKey, contact: ConversationItem, known: int) -> int:
         """Return the seq after which a login fetches messages; a gap below it is not fetched."""
         begin = max(contact.first_visible_seq - 1, known)
         if key in self._ingest.delivered_seqs:
             return max(begin, self._ingest.delivered_seqs[key])
         in_group = key.type is ConversationType.GROUP
-        if in_group and self._resumed:  # a reconnect: fetch all entries since this account joined the group
+        if in_group and (self._resumed or self._follows(key)):  # all entries since the last sync, or since the joining
             return begin if known else max(begin, contact.read_seq)
         if in_group:
             return max(begin, contact.last_seq - 1)
