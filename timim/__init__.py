@@ -5,12 +5,12 @@ async with timim.Client("ws://127.0.0.1:8700", app_id=…, user_id="alice", user
 """
 
 from .bots.commands import CommandError
+from .bots.dead_letters import DeadLetter, DeadLetters
 from .bots.filters import F, Filter, TextField
 from .bots.routing import Router
 from .client import Client, ClientOptions, run
 from .conversation import Conversation
 from .conversation_list import ConversationList
-from .dead_letters import DeadLetter, DeadLetters
 from .elem_base import GroupNoticeType, GroupTipType, RelationType
 from .elems import (
     AnyElem,
@@ -113,7 +113,6 @@ from .events import (
 from .friends import Friend, FriendApplication, Friends
 from .group_types import GroupInfo, GroupMember, GroupType, JoinOption, MemberRole
 from .groups import Group, Groups, MemberList
-from .history import AsOf, HistoryCoverage, Page
 from .ids import ConversationKey, ConversationSetting, ConversationType
 from .message import ALL, Message, MessageStatus, OfflinePush, Priority, QuotedMessage, Reader, SenderMember, SenderProfile
 from .notebook.renderer import HtmlRenderer
@@ -121,7 +120,8 @@ from .profiles import AllowType, OwnProfile, Profile, Profiles
 from .progress import ProgressBar
 from .protocol.coverage import Coverage, Interval
 from .protocol.merger import merge_messages
-from .search import SearchCursor, SearchResult, Snippet, TextRange
+from .results.history import AsOf, HistoryCoverage, Page
+from .results.search import SearchCursor, SearchResult, Snippet, TextRange
 from .usersig import sign_user
 from .util.displayed import set_renderer
 

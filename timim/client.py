@@ -9,10 +9,10 @@ from pathlib import Path
 from ssl import SSLContext
 from typing import Self, Unpack
 
+from .bots.dead_letters import DeadLetters
 from .bots.routing import Router
 from .conversation import Conversation, ConversationRegistry
 from .conversation_list import ConversationList
-from .dead_letters import DeadLetters
 from .engine.client_handlers import ClientHandlers
 from .engine.config import MAX_ATTEMPTS, ClientConfig, ClientOptions, Platform, account_folder
 from .engine.engine import Engine
@@ -25,7 +25,7 @@ from .ids import ConversationType, MsgIdText, UniqueId, UserId
 from .local_store.fulltext import ElemTypes
 from .message import Message
 from .profiles import OwnProfile, Profiles
-from .search import SearchCursor, SearchResult
+from .results.search import SearchCursor, SearchResult
 from .transport.account import Account, account_from_environment, account_from_folder
 from .transport.network import ProxySetting, checked_network
 from .transport.signature import UserSig, checked_signature

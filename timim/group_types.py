@@ -1,16 +1,18 @@
-"""Values of groups: types, roles, ways to join, properties and members. Pure."""
+"""Values of groups: types, roles, ways to join, properties and members, and the list of members that is fetched in pages."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self, TypeVar
 
 from msgspec import UNSET, UnsetType
 
+from .protocol import group_members as member_wire
 from .protocol.group_members import MemberInfo
 from .protocol.groups import CustomField, GroupInfoItem
+from .transport.connection import Connection
 from .util.displayed import Displayed
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "GroupMember",
     "GroupType",
     "JoinOption",
+    "MemberList",
     "MemberRole",
     "custom_to_wire",
     "group_info_from_wire",
@@ -26,6 +29,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+PAGE = 100  # members in one request
 
 
 class _TencentName(enum.StrEnum):
@@ -143,3 +147,44 @@ def custom_to_wire(custom: Mapping[str, str] | None) -> list[CustomField]:
 def unset_if_none(value: T | None) -> T | UnsetType:
     """Return the value for an optional member of a request; UNSET leaves the member out."""
     return UNSET if value is None else value
+
+
+class MemberList(Displayed):
+    """Members of a group, fetched when read: `await` returns the whole list, `async for` fetches page by page.
+
+    Raises:
+        UnknownGroup: When read, there is no such group (10010).
+        NotAMember: When read, this account is not in the group (10007).
+        NetworkError: When read, the server did not answer; read again.
+        InvalidArgument: When read, 4096 requests wait for replies already.
+        NotLoggedIn: When read, the client is not logged in.
+    """
+
+    def __init__(self, group_id: str, roles: Sequence[str], connection: Connection) -> None:
+        self._group_id = group_id
+        self._roles = list(roles)
+        self._connection = connection
+
+    async def __aiter__(self) -> AsyncIterator[GroupMember]:
+        """Fetch the members in pages, in the order of the server.
+
+        Raises:
+            NetworkError: The server did not answer; iterate again.
+            NotLoggedIn: The client is not logged in.
+            ServerRefused: The server refused the request, as with UnknownGroup and NotAMember.
+        """
+        offset = 0
+        while True:
+            body = member_wire.GetMembersRequest(group_id=self._group_id, limit=PAGE, offset=offset, roles=self._roles)
+            reply = await self._connection.call(member_wire.GET_MEMBERS, body)
+            for member in reply.members:
+                yield group_member_from_wire(member)
+            offset += PAGE
+            if offset >= reply.member_num:
+                return
+
+    def __await__(self) -> Generator[object, None, list[GroupMember]]:
+        return self._all().__await__()
+
+    async def _all(self) -> list[GroupMember]:
+        return [member async for member in self]

@@ -18,6 +18,7 @@ from .group_types import (
     GroupMember,
     GroupType,
     JoinOption,
+    MemberList,
     MemberRole,
     custom_to_wire,
     group_info_from_wire,
@@ -25,7 +26,6 @@ from .group_types import (
     unset_if_none,
 )
 from .ids import ConversationType, GroupId, UserId, flat_user_ids
-from .member_list import MemberList
 from .protocol import group_members as member_wire
 from .protocol import groups as wire
 from .transport.connection import Connection

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Self, overload
 
 from .elems import AnyElem, Elem, FileElem, Progress, SoundElem, TextElem
 from .errors import AlreadySent, ElemLimitError, InvalidArgument
-from .message_repr import message_repr
-from .message_types import (
+from .message_parts.fields import (
     ALL,
     NO_STATE,
     UNBOUND,
@@ -27,7 +26,8 @@ from .message_types import (
     SenderProfile,
     check_forwardable,
 )
-from .quotes import QuotedMessage, embed_quote, parse_quote
+from .message_parts.quotes import QuotedMessage, embed_quote, parse_quote
+from .message_parts.text_form import message_repr
 from .util.arguments import Int64, LocalData, Text, checked, text_fault
 from .util.msg_ids import MSG_IDS
 from .util.read_only import refusing

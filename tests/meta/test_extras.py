@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from tests.support.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-TOOLS = ("timim.server", "timim.testing", "timim.loadtest", "timim.chat", "timim.cli")
+TOOLS = ("timim.server", "timim.testing", "timim.loadtest", "timim.cli.tui", "timim.cli")
 # the import hook of an installation without some packages
 BLOCKER = """
 import sys

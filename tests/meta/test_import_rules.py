@@ -12,12 +12,13 @@ from pathlib import PurePosixPath
 
 import pytest
 
+import timim
 from tests.support.paths import ROOT
 
 _VALUES = frozenset({"errors", "ids", "elem_base", "elems", "message"})
 _PROTOCOL = _VALUES | {"protocol"}
 _CLIENT_PARTS = _PROTOCOL | {"util", "sqlite", "local_store", "storage", "transport", "media", "media_tools", "progress"}
-_ENGINE = _CLIENT_PARTS | {"dataframes", "events", "history", "search"}
+_ENGINE = _CLIENT_PARTS | {"events", "results"}
 _PUBLIC = _ENGINE | {"engine", "profiles"}
 _SERVER_GROUND = _PROTOCOL | {"util", "sqlite", "usersig"}
 _SERVER_ORDER = (
@@ -41,11 +42,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "usersig": frozenset({"errors", "ids", "util"}),
     "elem_base": frozenset({"errors", "ids", "util"}),
     "elems": frozenset({"errors", "ids", "util", "elem_base"}),
-    "message_types": frozenset({"errors", "ids", "util", "elem_base"}),
-    "message_repr": frozenset({"ids", "elem_base", "elems", "message_types"}),
-    "quotes": frozenset({"errors", "util"}),
-    "message": frozenset({"errors", "util", "elem_base", "elems", "message_types", "message_repr", "quotes"}),
-    "dataframes": frozenset({"errors", "message", "message_repr"}),
+    "message_parts": frozenset({"errors", "ids", "util", "elem_base"}),
+    "message": frozenset({"errors", "util", "elem_base", "elems", "message_parts"}),
     "sqlite": frozenset({"util", "errors"}),
     "protocol": _VALUES | {"util"},  # of util only the checks of arguments, see PURE_UTIL
     "media_tools": frozenset({"errors", "elem_base", "elems"}),
@@ -54,29 +52,25 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "local_store": _PROTOCOL | {"util", "sqlite"},
     "storage": _PROTOCOL | {"util", "sqlite", "local_store"},
     "events": _PROTOCOL | {"util"},
-    "history": _PROTOCOL | {"util", "dataframes"},
-    "search": _PROTOCOL | {"util", "dataframes", "history"},
+    "results": _PROTOCOL | {"util", "message_parts"},
     "profiles": _PROTOCOL | {"util", "transport", "events"},
     "engine": _ENGINE | {"profiles"},
-    "bots": frozenset({"errors", "ids", "util", "elem_base", "message"}),
+    "bots": frozenset({"errors", "ids", "util", "elem_base", "message", "engine"}),
     "conversation": _PUBLIC,
     "conversation_list": _PUBLIC | {"conversation"},
-    "notebook": _PUBLIC | {"client", "conversation", "conversation_list", "group_types", "groups", "friends", "message_repr"},
+    "notebook": _PUBLIC | {"__init__", "message_parts"},
     "friends": _PUBLIC,
-    "group_types": _PROTOCOL | {"util"},
-    "member_list": _PROTOCOL | {"util", "transport", "group_types"},
-    "groups": _PUBLIC | {"conversation", "group_types", "member_list"},
-    "dead_letters": _PUBLIC,
-    "client": _PUBLIC
-    | {"dead_letters", "bots", "conversation", "conversation_list", "groups", "friends", "profiles", "usersig"},
+    "group_types": _PROTOCOL | {"util", "transport"},
+    "groups": _PUBLIC | {"conversation", "group_types"},
+    "client": _PUBLIC | {"bots", "conversation", "conversation_list", "groups", "friends", "profiles", "usersig"},
     "__init__": _PUBLIC
-    | {"bots", "client", "conversation", "conversation_list", "dead_letters", "group_types", "groups", "friends"}
+    | {"bots", "client", "conversation", "conversation_list", "group_types", "groups", "friends", "message_parts"}
     | {"notebook", "profiles", "usersig"},
     "server.__init__": frozenset({"server.app", "server.settings"}),
-    "chat": frozenset({"__init__"}),  # an example of the public names
     "testing": frozenset({"*"}),
     "loadtest": frozenset({"*"}),
     "cli": frozenset({"*"}),
+    "cli.tui": frozenset({"__init__"}),  # an example of the public names
 }
 _below: set[str] = set(_SERVER_GROUND)
 for _row in _SERVER_ORDER:
@@ -84,8 +78,9 @@ for _row in _SERVER_ORDER:
         MAY_IMPORT[f"server.{_package}"] = frozenset(_below)
     _below |= {f"server.{package}" for package in _row}
 # A message has a conversation, whose methods return messages: docs/adr/0056-one-object-of-a-message.md
-FOR_TYPES = {("message", "__init__"), ("message_types", "__init__")}  # allowed under TYPE_CHECKING
+FOR_TYPES = {("message", "__init__"), ("message_parts", "__init__")}  # allowed under TYPE_CHECKING
 TOOLS = frozenset({"testing", "loadtest", "cli"})
+ABOVE_THE_API = TOOLS | {"cli.tui", "notebook"}  # they import public names from `timim`, as programs do
 NO_INPUT_OUTPUT = frozenset({"asyncio", "time", "socket"})  # forbidden in timim.protocol
 PURE_UTIL = "timim.util.arguments"  # the only module of timim.util that timim.protocol may import
 
@@ -98,6 +93,8 @@ def module_of(path: str) -> str:
 def package_of(module: str) -> str:
     """Return the row of `MAY_IMPORT` for a module: `timim.server.store.base` belongs to `server.store`."""
     parts = module.split(".")[1:] or ["__init__"]
+    if parts[:2] == ["cli", "tui"]:
+        return "cli.tui"
     if parts[0] == "server":
         return ".".join(parts[:2]) if len(parts) > 1 else "server.__init__"
     return parts[0]
@@ -170,6 +167,19 @@ def violations(sources: Mapping[str, str]) -> list[str]:
     return found
 
 
+def hidden_public_names(sources: Mapping[str, str]) -> list[str]:
+    """Return each public name that code above the API imports from the module that defines it, instead of from `timim`."""
+    found: list[str] = []
+    for path, source in sorted(sources.items()):
+        if package_of(module_of(path)) not in ABOVE_THE_API:
+            continue
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.ImportFrom) and node.module and (node.level or node.module.startswith("timim.")):
+                names = sorted({alias.name for alias in node.names} & set(timim.__all__))
+                found += [f"{path}:{node.lineno}: rule 'public names come from timim': {name}" for name in names]
+    return found
+
+
 def private_uses(sources: Mapping[str, str]) -> list[str]:
     """Return each use of another file's private attribute (`thing._name`, where this file defines no `_name`)."""
     found: list[str] = []
@@ -203,6 +213,15 @@ def test_imports_in_timim_point_down_only() -> None:
     assert violations(sources_of_timim()) == []
 
 
+def test_code_above_the_api_imports_public_names_from_timim() -> None:
+    assert hidden_public_names(sources_of_timim()) == []
+    hidden = {
+        "timim/cli/send.py": "from ..message import Message\n",
+        "timim/engine/outbox.py": "from ..message import Message\n",
+    }
+    assert hidden_public_names(hidden) == ["timim/cli/send.py:1: rule 'public names come from timim': Message"]
+
+
 def test_private_names_stay_in_their_file() -> None:
     assert private_uses(sources_of_timim()) == []
 
@@ -221,7 +240,7 @@ GOOD_TREE = {
     "timim/elems.py": "from . import errors\n",
     "timim/usersig.py": "",
     "timim/message.py": "from .elems import Elem\n",
-    "timim/message_types.py": "if TYPE_CHECKING:\n    from timim import Conversation\n",
+    "timim/message_parts/fields.py": "if TYPE_CHECKING:\n    from timim import Conversation\n",
     "timim/protocol/__init__.py": "",
     "timim/protocol/frames.py": "from ..errors import TimimError\nfrom ..elems import Elem\n",
     "timim/protocol/codec.py": "from . import frames\nfrom .frames import Frame\nfrom ..util.arguments import checked\n",
@@ -251,7 +270,11 @@ BAD_IMPORTS = {
     "up": ("timim/errors.py", "from .ids import MsgId", "timim.errors may import util"),
     "up, inside a function": ("timim/errors.py", "def late():\n    import timim.client", "timim.errors may import util"),
     "up, for types only": ("timim/ids.py", "if TYPE_CHECKING:\n    from .client import Client", "timim.ids may import errors"),
-    "up, where only types may": ("timim/message_types.py", "from timim import Conversation", "timim.message_types may import"),
+    "up, where only types may": (
+        "timim/message_parts/fields.py",
+        "from timim import Conversation",
+        "timim.message_parts may import",
+    ),
     "up, out of a package": ("timim/protocol/frames.py", "from ..storage import LocalStore", "timim.protocol may import"),
     "up, from a package's own file": ("timim/protocol/__init__.py", "from .. import storage", "timim.protocol may import"),
     "I/O in the protocol": ("timim/protocol/frames.py", "import asyncio", "protocol does no I/O"),

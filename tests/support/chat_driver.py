@@ -14,7 +14,7 @@ from textual.events import Paste
 from textual.pilot import Pilot
 
 from timim import Client, ConversationKey, TimimError
-from timim.chat import ChatApp
+from timim.cli.tui import ChatApp
 
 WAIT_S = 20.0
 LOOK_S = 0.05

@@ -24,8 +24,8 @@ from timim import (
     TextElem,
 )
 from timim.ids import parse_msg_id
+from timim.message_parts.quotes import QuotedMessage, embed_quote
 from timim.protocol.elems import decode_body
-from timim.quotes import QuotedMessage, embed_quote
 from timim.util.msg_ids import MSG_IDS
 
 SOUND, FILE = SoundElem(data=b"x", duration=1), FileElem(data=b"x", filename="f")

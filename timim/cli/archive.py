@@ -25,8 +25,9 @@ from typing import IO, TYPE_CHECKING
 
 import msgspec
 
+from timim import InvalidArgument, StorageError, StoreInUse
+
 from .. import __version__
-from ..errors import InvalidArgument, StorageError, StoreInUse
 from ..server.store.sqlite import SqliteStore
 from ..util.file_lock import FileLock
 from ..util.server_folder import KEY_FILE

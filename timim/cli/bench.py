@@ -12,7 +12,8 @@ import msgspec
 import typer
 from rich.markup import escape
 
-from ..errors import InvalidArgument
+from timim import InvalidArgument
+
 from .console import INTERRUPTED, fail, out, run_command
 from .options import DATA, DataDir, read_app_key, server_url
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from ..errors import InvalidArgument
+from timim import InvalidArgument
+
 from .console import run_command
 from .options import AccountOptions, IsGroup, get_conversation, with_account
 
@@ -25,7 +26,7 @@ def chat(
 
     async def work() -> None:
         try:
-            from ..chat import ChatApp
+            from .tui import ChatApp
         except ModuleNotFoundError as exc:
             package = (exc.name or "").partition(".")[0]
             raise InvalidArgument(f'timim chat needs the package {package}; run pip install "timim[tui]"') from None

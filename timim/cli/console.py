@@ -19,7 +19,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ..errors import TimimError
+from timim import TimimError
+
 from .files import Cancelled
 
 FAILED = 1

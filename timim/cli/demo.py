@@ -13,9 +13,21 @@ from pathlib import Path
 from rich.markup import escape
 from rich.table import Table
 
-from ..client import Client
-from ..elems import CustomElem, FaceElem, FileElem, GroupNoticeElem, ImageElem, ImageType, LocationElem, SoundElem, VideoElem
-from ..message import Message, MessageStatus
+from timim import (
+    Client,
+    CustomElem,
+    FaceElem,
+    FileElem,
+    GroupNoticeElem,
+    ImageElem,
+    ImageType,
+    LocationElem,
+    Message,
+    MessageStatus,
+    SoundElem,
+    VideoElem,
+)
+
 from ..testing import RunningServer, running_server
 from .console import out
 from .demo_media import DemoMedia, make_media

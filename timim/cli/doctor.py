@@ -7,7 +7,8 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 
-from ..errors import StorageError, TimimError
+from timim import StorageError, TimimError
+
 from ..server.settings import Settings
 from .machine_checks import ANSWER_S, CLOCK_LIMIT_S, SLOW_COMMIT_S, Finding, check_machine
 

@@ -10,9 +10,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..elems import AnyElem, FileElem, ImageElem, ImageType, ImageVariant, SoundElem, VideoElem
-from ..errors import TimimError
-from ..message import Message
+from timim import AnyElem, FileElem, ImageElem, ImageType, ImageVariant, Message, SoundElem, TimimError, VideoElem
 
 Downloadable = FileElem | SoundElem | VideoElem | ImageVariant
 NAME_LIMIT_BYTES = 200  # most file systems allow 255

@@ -9,10 +9,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from ..client import Client
-from ..dead_letters import DeadLetter
-from ..errors import InvalidArgument
-from ..message import Message
+from timim import Client, DeadLetter, InvalidArgument, Message
+
 from .console import NOTHING_FOUND, out, print_json, run_command
 from .lines import harmless, message_fields, print_message
 from .options import AccountOptions, with_account

@@ -9,10 +9,8 @@ from datetime import UTC, datetime
 
 from rich.markup import escape
 
-from ..elem_base import Elem
-from ..elems import AnyElem, FileElem, ImageElem, SoundElem, TextElem, VideoElem
-from ..ids import ConversationType
-from ..message import Message
+from timim import AnyElem, ConversationType, Elem, FileElem, ImageElem, Message, SoundElem, TextElem, VideoElem
+
 from .console import out, print_json
 from .files import content_of
 

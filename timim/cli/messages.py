@@ -11,10 +11,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from ..elems import AnyElem, FileElem, ImageElem, Progress
-from ..errors import MediaError
-from ..message import Message, MessageStatus
-from ..progress import ProgressBar
+from timim import AnyElem, FileElem, ImageElem, MediaError, Message, MessageStatus, ProgressBar
+
+from ..elems import Progress
 from .console import NOTHING_FOUND, OutputClosed, fail, out, print_json, print_note, run_command, watched_output
 from .files import Cancelled, downloadable_content, free_path
 from .lines import message_fields, print_message

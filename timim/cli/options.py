@@ -11,10 +11,8 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ..client import Client
-from ..conversation import Conversation
-from ..errors import InvalidArgument
-from ..usersig import sign_user
+from timim import Client, Conversation, InvalidArgument, sign_user
+
 from ..util.server_folder import read_address, read_key
 
 DATA = Path("timim-data")

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from ..errors import TimimError
-from ..usersig import sign_user
+from timim import TimimError, sign_user
+
 from ..util.garbage import tune_for_serving
 from ..util.rlimit import raise_nofile_limit
 from ..util.server_folder import read_address, read_key

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable
 
-from ..dataframes import DataFrame, dataframe_of
 from ..errors import InvalidArgument
-from ..history import HistoryCoverage, Page
 from ..ids import ConversationKey, UserId
 from ..local_store.fulltext import ElemTypes
 from ..message import Message, MessageStatus
-from ..search import SearchCursor, SearchResult
+from ..results.dataframes import DataFrame, dataframe_of
+from ..results.history import HistoryCoverage, Page
+from ..results.search import SearchCursor, SearchResult
 from ..util.arguments import Number, Text, Timestamp, checked
 from ..util.displayed import Displayed
 from ..util.read_only import refusing

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from ..errors import InvalidArgument, NetworkError, NotLoggedIn
-from ..history import AsOf, HistoryCoverage, Page, history_coverage
 from ..ids import ConversationKey
 from ..message import Message, QuotedMessage, embed_quote
 from ..protocol.coverage import Interval
+from ..results.history import AsOf, HistoryCoverage, Page, history_coverage
 from ..storage import ANY_SEQ, IngestBatch, LocalStore, RowPosition
 from .config import ClientConfig
 from .conversations import ConversationIndex

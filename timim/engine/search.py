@@ -8,12 +8,12 @@ from __future__ import annotations
 from functools import partial
 
 from ..errors import InvalidArgument
-from ..history import history_coverage
 from ..ids import SERVER_MSG_ID, ConversationKey
 from ..local_store.folding import find_words
 from ..local_store.fulltext import ElemTypes, SearchQuery, elem_types, parse_query
 from ..message import Message
-from ..search import SearchCursor, SearchResult
+from ..results.history import history_coverage
+from ..results.search import SearchCursor, SearchResult
 from ..storage import LocalStore
 from .history import History, checked_count
 

@@ -15,7 +15,8 @@ from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import TimimError
+from timim import TimimError
+
 from .latency import LatencyHistogram
 from .report import Percentiles, Report, Storm
 from .scenario import (

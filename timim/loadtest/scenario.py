@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ..errors import InvalidArgument
+from timim import InvalidArgument
 
 INITIAL_MEMBERS = 100  # members that a group is created with; the others join
 MIN_PAYLOAD_BYTES = 64  # the header of a message (run, stream, number, time) fits into this size

@@ -15,12 +15,8 @@ from collections.abc import Callable
 from itertools import count, cycle
 from pathlib import Path
 
-from ..client import Client
-from ..conversation import Conversation
-from ..errors import InvalidArgument, TimimError
-from ..events import ConnectionRestored
-from ..message import Message
-from ..usersig import sign_user
+from timim import Client, ConnectionRestored, Conversation, InvalidArgument, Message, TimimError, sign_user
+
 from ..util import rlimit
 from ..util.tasks import gather_cancelling
 from .accounting import SequenceTracker

@@ -8,14 +8,8 @@ from dataclasses import is_dataclass
 from functools import singledispatch
 from typing import TypeVar, cast
 
-from ..client import Client
-from ..conversation import Conversation
-from ..conversation_list import ConversationList
-from ..elems import Elem
-from ..groups import Group
-from ..history import HistoryCoverage, Page
-from ..message import Message
-from ..search import SearchResult
+from timim import Client, Conversation, ConversationList, Elem, Group, HistoryCoverage, Message, Page, SearchResult
+
 from ..util.interactive import in_notebook
 from .elems import Room, elem_html
 from .markup import Html, document

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..elems import (
+from timim import (
     AnyElem,
     CustomElem,
     Elem,
@@ -17,14 +17,15 @@ from ..elems import (
     LocationElem,
     MergedMessage,
     MergerElem,
+    Message,
     RelationElem,
     SoundElem,
     TextElem,
     UnknownElem,
     VideoElem,
 )
-from ..message import Message
-from ..message_repr import kind_of
+
+from ..message_parts.text_form import kind_of
 from .markup import Html, card, data_url, escaped, joined, name_of, soft, text_block, time_of
 from .previews import MERGER_DEPTH, PREVIEWS, Source, content_kind, merged_messages, sources_of
 

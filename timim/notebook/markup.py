@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import NewType
 
-from ..message_repr import printable, time_text
+from ..message_parts.text_form import printable, time_text
 from .style import STYLE
 
 __all__ = [

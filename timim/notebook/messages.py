@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from timim import (
+    ALL,
+    ConversationKey,
+    ConversationType,
+    HistoryCoverage,
+    Interval,
+    Message,
+    MessageStatus,
+    Page,
+    QuotedMessage,
+    SearchResult,
+)
+
 from ..events import is_from_server
-from ..history import HistoryCoverage, Page
-from ..ids import ConversationKey, ConversationType
-from ..message import ALL, Message, MessageStatus, QuotedMessage
-from ..protocol.coverage import Interval
-from ..search import SearchResult
 from .elems import Room, elems_html, sender_html
 from .markup import Html, escaped, joined, name_of, soft, tags, text_block, time_of, title
 from .previews import MESSAGES_LIMIT

@@ -14,14 +14,24 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from ..conversation import Conversation
-from ..elems import Elem, ImageElem, ImageType, MergedMessage, MergerElem, SoundElem, VideoElem
-from ..errors import MediaError, TimimError
-from ..history import Page
+from timim import (
+    Conversation,
+    Elem,
+    ImageElem,
+    ImageType,
+    MediaError,
+    MergedMessage,
+    MergerElem,
+    Message,
+    Page,
+    SearchResult,
+    SoundElem,
+    TimimError,
+    VideoElem,
+)
+
 from ..media_tools.formats import read_file, sniff_mime_type
-from ..message import Message
 from ..protocol.merger import unpack_merger
-from ..search import SearchResult
 
 __all__ = [
     "MERGER_DEPTH",

@@ -7,15 +7,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Final
 
-from ..client import Client
-from ..conversation import Conversation
-from ..conversation_list import ConversationList
-from ..elems import Elem
-from ..errors import TimimError
-from ..groups import Group
-from ..history import HistoryCoverage
-from ..ids import ConversationKey
-from ..message import Message
+from timim import Client, Conversation, ConversationKey, ConversationList, Elem, Group, HistoryCoverage, Message, TimimError
+
 from .elems import Room, elem_html
 from .markup import Html, escaped, facts_table, joined, name_of, soft, table, tags, time_of, title
 from .messages import chat, gap_html, key_text, message_html, short_text

@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from ..errors import InvalidArgument
+from timim import InvalidArgument
+
 from .frame_reader import ConnectionEnded, FrameReader
 
 Direction = Literal["up", "down", "both"]  # "up" is from a client to the server

@@ -13,9 +13,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..client import Client
-from ..errors import InvalidArgument
-from ..usersig import sign_user
+from timim import Client, InvalidArgument, sign_user
+
 from .clocks import VirtualClock, WallClock
 from .fault_proxy import Faults
 from .server import APP_ID, SECRET_KEY, check_settings

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import NoReturn, Self, cast
 
-from ..errors import InvalidArgument
-from ..ids import ConversationKey, ConversationType, conversation_key
-from ..message import ConversationSource, Message, MessageStatus, MessageVerbs
+from timim import ConversationKey, ConversationType, InvalidArgument, Message, MessageStatus
+
+from ..ids import conversation_key
+from ..message import ConversationSource, MessageVerbs
 
 __all__ = ["OfflineUser"]
 

@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..client import Client
-from ..events import ClientEvent
-from ..message import Message
+from timim import Client, ClientEvent, Message
 
 E = TypeVar("E", bound=ClientEvent)
 T = TypeVar("T")

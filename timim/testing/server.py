@@ -17,9 +17,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..client import Client
-from ..errors import ConnectionFailed, InvalidArgument
-from ..usersig import sign_user
+from timim import Client, ConnectionFailed, InvalidArgument, sign_user
+
 from ..util import clock
 from ..util.failpoints import FAILPOINTS, VARIABLE, Failpoint
 from .clocks import WallClock

@@ -19,7 +19,7 @@ from timim import (
     ImageElem,
     TypingChanged,
 )
-from timim.chat.message_list import MessageList
+from timim.cli.tui.message_list import MessageList
 from timim.testing import EventRecorder
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

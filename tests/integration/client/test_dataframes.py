@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.paths import DOCS, MEDIA
 from timim import Client, FileElem, ImageElem, InvalidArgument
-from timim.dataframes import COLUMNS
+from timim.results.dataframes import COLUMNS
 from timim.testing import RunningServer
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -11,7 +11,7 @@ from timim.cli.commands import app
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.split(".")[0] == "textual" or name.startswith("timim.chat")]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "textual" or name.startswith("timim.cli.tui")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "textual", None)  # importing it raises ModuleNotFoundError
     run = CliRunner().invoke(app, ["chat", "bob", "--as", "alice"])

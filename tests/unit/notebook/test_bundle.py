@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import timim
-from tests.unit.test_message_repr import GROUP, received
+from tests.unit.message_parts.test_text_form import GROUP, received
 from timim import (
     ConversationKey,
     ConversationType,
@@ -39,11 +39,11 @@ from timim import (
     merge_messages,
 )
 from timim.elems import AnyElem
-from timim.message_types import MessageState
+from timim.message_parts.fields import MessageState
+from timim.message_parts.quotes import embed_quote
 from timim.notebook import load_previews
 from timim.notebook.bundle import mimebundle
 from timim.notebook.previews import PREVIEWS
-from timim.quotes import embed_quote
 
 MEDIA = Path(__file__).resolve().parents[3] / "examples" / "media"
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'></div></style>\u202e&amp;"

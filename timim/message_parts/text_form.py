@@ -6,10 +6,9 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from .elem_base import Elem
-from .elems import UnknownElem
-from .ids import ConversationKey, ConversationType
-from .message_types import MessageFields, MessageStatus
+from ..elem_base import Elem
+from ..ids import ConversationKey, ConversationType
+from .fields import MessageFields, MessageStatus
 
 __all__ = ["kind_of", "message_repr", "printable", "time_text"]
 
@@ -51,8 +50,8 @@ def _receiver(key: ConversationKey | None, *, is_self: bool) -> str:
 
 def kind_of(elem: Elem) -> str:
     """Return the kind of an elem in lower case: `text`, `group tip`; for an unknown one its type on the wire."""
-    if isinstance(elem, UnknownElem):
-        return printable(elem.MsgType) or "unknown"
+    if (wire_type := getattr(elem, "MsgType", None)) is not None:  # an UnknownElem
+        return printable(wire_type) or "unknown"
     return _WORDS.sub(" ", type(elem).__name__.removesuffix("Elem")).lower()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timim import Interval, Message
-from timim.chat.rows import Gap, MessageRows
+from timim.cli.tui.rows import Gap, MessageRows
 
 
 def message(seq: int, *, sender: str = "bob", msg_id: str = "") -> Message:

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, overload
 
+from ..message import Message
+from ..protocol.coverage import Coverage, Interval
+from ..util.displayed import Displayed
 from .dataframes import DataFrame, dataframe_of
-from .message import Message
-from .protocol.coverage import Coverage, Interval
-from .util.displayed import Displayed
 
 __all__ = ["AsOf", "HistoryCoverage", "Page", "history_coverage"]
 

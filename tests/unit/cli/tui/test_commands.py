@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from timim import InvalidArgument
-from timim.chat.commands import PathCommand, parse_command
+from timim.cli.tui.commands import PathCommand, parse_command
 
 
 @pytest.mark.parametrize("text", ["hello", "//file x", "a /file x", "/usr\nis a folder", ""])

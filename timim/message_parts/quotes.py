@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from .errors import InvalidArgument
-from .util.displayed import Displayed
+from ..errors import InvalidArgument
+from ..util.displayed import Displayed
 
 __all__ = ["QuotedMessage", "embed_quote", "parse_quote"]
 

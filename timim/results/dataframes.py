@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from .errors import InvalidArgument
-from .message import Message
-from .message_repr import kind_of
+from ..errors import InvalidArgument
+from ..message import Message
+from ..message_parts.text_form import kind_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .engine.engine import Engine
-from .errors import InvalidArgument
-from .message import Message
-from .util.arguments import checked
-from .util.displayed import Displayed
+from ..engine.engine import Engine
+from ..errors import InvalidArgument
+from ..message import Message
+from ..util.arguments import checked
+from ..util.displayed import Displayed
 
 __all__ = ["DeadLetter", "DeadLetters"]
 

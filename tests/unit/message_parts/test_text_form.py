@@ -21,8 +21,8 @@ from timim import (
     UnknownElem,
 )
 from timim.elems import AnyElem
-from timim.message_repr import kind_of, time_text
-from timim.message_types import MessageState
+from timim.message_parts.fields import MessageState
+from timim.message_parts.text_form import kind_of, time_text
 
 NOW = int(time.time())
 GROUP = ConversationKey(ConversationType.GROUP, "team")

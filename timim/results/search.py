@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
 
+from ..errors import InvalidArgument
+from ..ids import ConversationKey
+from ..message import Message
+from ..util.arguments import Number, checked
+from ..util.displayed import Displayed
+from ..util.read_only import assigned_once
 from .dataframes import DataFrame, dataframe_of
-from .errors import InvalidArgument
 from .history import HistoryCoverage
-from .ids import ConversationKey
-from .message import Message
-from .util.arguments import Number, checked
-from .util.displayed import Displayed
-from .util.read_only import assigned_once
 
 __all__ = ["SearchCursor", "SearchResult", "Snippet", "TextRange"]
 

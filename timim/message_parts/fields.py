@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
-from .elem_base import Elem, Progress
-from .errors import InvalidArgument
-from .ids import ConversationKey, random_of, unique_id
-from .util.arguments import Text, checked
-from .util.displayed import Displayed
-from .util.read_only import refusing
+from ..elem_base import Elem, Progress
+from ..errors import InvalidArgument
+from ..ids import ConversationKey, random_of, unique_id
+from ..util.arguments import Text, checked
+from ..util.displayed import Displayed
+from ..util.read_only import refusing
 
 if TYPE_CHECKING:  # the one import that goes up: a message has a conversation, whose methods return messages
     from timim import Conversation

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from timim import InvalidArgument
-from timim.quotes import ABSTRACT_LIMIT, QuotedMessage, embed_quote, parse_quote
+from timim.message_parts.quotes import ABSTRACT_LIMIT, QuotedMessage, embed_quote, parse_quote
 
 QUOTE = QuotedMessage(seq=7, msg_id="1700000000-5", sender="bob", abstract="你好", timestamp=1_700_000_000)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from timim import CustomElem, FaceElem, LocationElem, MergerElem, Message, UnknownElem
-from timim.chat.text import body_of, clean, describe, size, summary_of
+from timim.cli.tui.text import body_of, clean, describe, size, summary_of
 
 HARMLESS = {"Cf": "\u200c\u200d"}
 
