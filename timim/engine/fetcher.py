@@ -9,12 +9,12 @@ from typing import TypeVar
 
 import msgspec
 
-from ..errors import ProtocolError, ServerRefused, TimimError
+from ..errors import AuthError, NotLoggedIn, ProtocolError, ServerRefused, TimimError
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import conversation_list as contact_wire
 from ..protocol import message_actions as action_wire
 from ..protocol import messages as wire
-from ..protocol.codec import decode
+from ..protocol.codec import Reply, Request, decode
 from ..protocol.coverage import Coverage, Interval
 from ..protocol.entries import Entry
 from ..protocol.session import ReceiptNotice
@@ -22,8 +22,12 @@ from ..storage import ANY_SEQ
 from ..transport.connection import Connection
 
 log = logging.getLogger(__name__)
+R = TypeVar("R", bound=Reply)
 S = TypeVar("S", bound=msgspec.Struct)
 PAGE = 200  # entries of one request; the server may return fewer
+MOVES_LIMIT = 3  # of the first visible seq during one fetch: each rejoining of a group moves it once
+EMPTY_LIMIT = 1000  # replies without a message or an action, one after the other: 200,000 deleted entries
+CONVERSATIONS_LIMIT = 100_000  # in one list
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,8 @@ class ProvenEntries:
 class ConversationChanges:
     """Conversations and receipts that changed since a sync, and the `since` to send with the next request.
 
-    `malformed` has the conversations whose items cannot be decoded, and `unnamed` is an error of an item without a name.
+    `malformed` has the conversations whose items cannot be decoded. `unnamed` is an error of an item without a name, or of
+    a list that does not end.
     """
 
     items: dict[ConversationKey, contact_wire.ConversationItem] = field(default_factory=dict)
@@ -82,6 +87,23 @@ class ConversationChanges:
             self.unnamed = error
 
 
+class EmptyReplies:
+    """A count of replies that have no message and no action, so that an endless history of deleted entries ends in an error."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Count a reply.
+
+        Raises:
+            ProtocolError: EMPTY_LIMIT replies in a row have neither a message nor an action.
+        """
+        self._count = 0 if any(not entry.tombstone for entry in entries) else self._count + 1
+        if self._count >= EMPTY_LIMIT:
+            raise ProtocolError(f"{self._count} replies in a row have no message; the history goes on when it is read again")
+
+
 class Fetcher:
     """Sends the requests for history and for the conversation list."""
 
@@ -97,6 +119,15 @@ class Fetcher:
     def check_online(self) -> None:
         """Raise NotLoggedIn or ConnectionFailed if there is no connection at this moment."""
         self._connection.link()
+
+    async def _ask(self, request: Request[R]) -> R:
+        """Send a request. A refusal that names the login concerns this request alone while the connection is logged in."""
+        try:
+            return await self._connection.link().send(request, timeout_s=self._timeout_s)
+        except (AuthError, NotLoggedIn) as exc:
+            if not self._connection.online:
+                raise
+            raise ServerRefused(exc.info, code=exc.code) from exc
 
     async def fetch_newest(
         self, key: ConversationKey, first: int, last: int, count: int = PAGE, *, until: int = 0
@@ -114,7 +145,7 @@ class Fetcher:
         while True:
             request = wire.Address.of(key).history_request(first, last, count, until=until)
             try:
-                reply = await self._connection.link().send(request, timeout_s=self._timeout_s)
+                reply = await self._ask(request)
             except ServerRefused as exc:
                 if exc.code != wire.REPLY_TOO_LONG or count <= 1:
                     raise
@@ -124,51 +155,64 @@ class Fetcher:
 
     async def fetch_upward(self, key: ConversationKey, first: int, last: int) -> AsyncIterator[ProvenEntries]:
         """Yield an interval in parts without gaps, oldest first, without the seqs that this account may not see."""
-        size = PAGE
+        size, moves, empty = PAGE, 0, EmptyReplies()
         while first <= last:
             part = await self.fetch_newest(key, first, min(last, first + size - 1), size)
             if part.covered is None:
                 if not first < part.first_visible_seq <= last:
                     return
                 first = part.first_visible_seq
+                moves += 1
+                if moves > MOVES_LIMIT:
+                    raise ProtocolError(f"the server moved the first visible seq {moves} times without an entry")
                 continue
             if part.covered.first > max(first, part.first_visible_seq):
                 size = part.covered.size  # the server returned its maximum: ask for that many
                 continue
             yield part
+            empty.add(part.entries)
             size = min(PAGE, size * 2)
             first = part.covered.last + 1
 
     async def fetch_downward(self, key: ConversationKey, gap: Interval) -> AsyncIterator[ProvenEntries]:
         """Yield an interval in parts without gaps, newest first."""
-        last = gap.last
+        last, empty = gap.last, EmptyReplies()
         while last >= gap.first:
             part = await self.fetch_newest(key, gap.first, last)
             yield part
             if part.covered is None:
                 return
+            empty.add(part.entries)
             last = part.covered.first - 1
 
     async def fetch_actions(self, key: ConversationKey, first: int, last: int) -> AsyncIterator[tuple[list[Entry], int]]:
         """Yield a group's message actions in parts, oldest first, each part with the seq up to which it is complete."""
-        link = self._connection.link()
+        empty = EmptyReplies()
         while first <= last:
             body = action_wire.GetMessageActionsRequest(group_id=key.peer, timeline_range=(first, last))
-            reply = await link.call(action_wire.GET_MESSAGE_ACTIONS, body, timeout_s=self._timeout_s)
+            reply = await self._ask(action_wire.GET_MESSAGE_ACTIONS.request(body))
             up_to = reply.timeline_range[1]
             if not first <= up_to <= last:
                 raise ProtocolError(f"the reply covers actions up to seq {up_to}, outside the interval {first} to {last}")
-            yield _decodable(Entry, reply.actions), up_to
+            actions = _decodable(Entry, reply.actions)
+            yield actions, up_to
+            empty.add(actions)
             first = up_to + 1
 
     async def fetch_conversations(self, *, since: int) -> ConversationChanges:
-        """Fetch the conversations that changed since a sync, each with its last message; `since` 0 fetches all."""
-        link = self._connection.link()
+        """Fetch the conversations that changed since a sync, each with its last message; `since` 0 fetches all.
+
+        Raises:
+            NetworkError: The server cannot be reached.
+            NotLoggedIn: The client is logged out.
+            ServerRefused: The server refuses the request.
+            ProtocolError: A reply cannot be decoded.
+        """
         changed = ConversationChanges()
-        start = 0
+        start = listed = 0
         while True:
             body = contact_wire.ListConversationsRequest(start_index=start, messages=1, since=since)
-            reply = await link.call(contact_wire.FETCH_CONVERSATIONS, body, timeout_s=self._timeout_s)
+            reply = await self._ask(contact_wire.FETCH_CONVERSATIONS.request(body))
             for raw in reply.items:
                 changed.add(raw)
             changed.receipts += _decodable(ReceiptNotice, reply.receipts)
@@ -176,6 +220,11 @@ class Fetcher:
             if reply.complete_flag or reply.start_index <= start:
                 return changed
             start = reply.start_index
+            listed += len(reply.items)
+            if not reply.items or listed > CONVERSATIONS_LIMIT:
+                error = ProtocolError(f"the server's conversation list does not end after {listed} conversations")
+                changed.unnamed = changed.unnamed or error
+                return changed
 
 
 def _proven(reply: wire.RangeReply, messages: list[msgspec.Raw], first: int, last: int) -> ProvenEntries:

@@ -21,7 +21,7 @@ from ..storage import ANY_SEQ, IngestBatch, LocalStore, RowPosition
 from .config import ClientConfig
 from .conversations import ConversationIndex
 from .decoding import partition
-from .fetcher import Fetcher, ProvenEntries
+from .fetcher import EmptyReplies, Fetcher, ProvenEntries
 from .inbox import Inbox
 
 log = logging.getLogger(__name__)
@@ -67,9 +67,12 @@ class _HistoryQuery:
     local: bool = False
     error: NetworkError | NotLoggedIn | None = None
     stale: bool = False
+    empty: EmptyReplies = field(default_factory=EmptyReplies)
 
     def add_reply(self, part: ProvenEntries) -> None:
+        """Note a reply. Raises ProtocolError if too many replies in a row have no message."""
         self.requests += 1
+        self.empty.add(part.entries)
         self.first_visible_seq = max(self.first_visible_seq, part.first_visible_seq)
 
     def page(self, messages: Sequence[Message], proven: Interval, *, complete: bool, as_of: AsOf | None) -> Page:
@@ -352,8 +355,8 @@ class History:
         async with self._turn(query.key):
             for gap in reversed((await self._store.conversations.coverage(query.key)).missing(first, last)):
                 async for part in self._fetcher.fetch_downward(query.key, gap):
-                    query.add_reply(part)
                     await self._store_part(query.key, part)
+                    query.add_reply(part)
 
     async def _store_part(self, key: ConversationKey, part: ProvenEntries) -> None:
         rows, actions = partition(part.entries, self._user_id)

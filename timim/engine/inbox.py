@@ -26,7 +26,7 @@ from .ingest import Ingest
 from .ingest_slot import IngestSlot
 from .push_queue import PushQueue
 from .sync import FRESH_LIMIT, Sync
-from .sync_failures import SyncFailures, concerns_one_conversation
+from .sync_failures import SyncFailures, attempt_limit, concerns_one_conversation
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +161,9 @@ class Inbox:
                 batch = await self._batch_or_failure(key, entries, pushed.up_to[key])
                 if batch is not None:
                     batches.append(batch)
-            await self._ingest.ingest(batches)
+            for key, error in (await self._ingest.ingest_each(batches)).items():
+                await self.failures.fail(key, error, since=await self._sync.since())
+                self.failures.note_pushed(key, pushed.up_to[key])
         except TimimError:
             for key, seq in pushed.up_to.items():
                 self._queue.add_behind(key, seq)
@@ -170,12 +172,17 @@ class Inbox:
     async def _batch_or_failure(self, key: ConversationKey, entries: dict[int, Entry | None], last: int) -> IngestBatch | None:
         """Return the batch to store; None for a conversation that waits for a retry, or that fails by itself now."""
         if not self.failures.blocks(key):
+            limit = attempt_limit()
             try:
-                return await self._live_batch(key, entries, last)
+                async with limit:
+                    return await self._live_batch(key, entries, last)
             except Exception as exc:
-                if not concerns_one_conversation(exc):
+                if limit.expired():
+                    await self.failures.defer([key], since=await self._sync.since())
+                elif not concerns_one_conversation(exc):
                     raise
-                await self.failures.fail(key, exc, since=await self._sync.since())
+                else:
+                    await self.failures.fail(key, exc, since=await self._sync.since())
         self.failures.note_pushed(key, last)
         return None
 

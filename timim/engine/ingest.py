@@ -17,6 +17,7 @@ from ..profiles import ProfileCache
 from ..storage import IngestBatch, IngestResult, LocalStore
 from .conversations import ConversationIndex
 from .dispatcher import Dispatcher
+from .sync_failures import concerns_one_conversation
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +77,33 @@ class Ingest:
             if error := storing.exception():
                 log.warning("storing received messages failed during logout; the next login fetches them: %s", error)
             raise
+
+    async def ingest_each(self, batches: Sequence[IngestBatch]) -> dict[ConversationKey, Exception]:
+        """Store the batches; if one of them cannot be stored, store the others without it.
+
+        Returns:
+            The errors of the conversations that cannot be stored.
+
+        Raises:
+            StorageError: The local store cannot be read or written.
+        """
+        try:
+            await self.ingest(batches)
+        except Exception as exc:
+            if not concerns_one_conversation(exc):
+                raise
+            log.warning("storing %d conversations at once failed; storing them one by one: %r", len(batches), exc)
+        else:
+            return {}
+        failed: dict[ConversationKey, Exception] = {}
+        for batch in batches:
+            try:
+                await self.ingest([batch])
+            except Exception as exc:
+                if not concerns_one_conversation(exc):
+                    raise
+                failed[batch.key] = exc
+        return failed
 
     def _on_stored(self, batches: Sequence[IngestBatch], storing: asyncio.Future[list[IngestResult]]) -> None:
         if storing.cancelled() or storing.exception() is not None:

@@ -184,7 +184,7 @@ class ClientSession:
                 log.exception("the local store of %s is corrupt; the next login replaces it", self._user_id)
                 self._connection.give_up(exc)
                 return False
-            except TimimError as exc:
+            except Exception as exc:  # noqa: BLE001  # an answer of an unforeseen form must not keep the login waiting
                 if not self._connection.online:
                     log.debug("the sync of %s was interrupted; the next connection repeats it: %s", self._user_id, exc)
                     return False

@@ -26,7 +26,7 @@ from .fetcher import ConversationChanges, Fetcher, key_of
 from .ingest import Ingest
 from .pending_changes import PendingChanges
 from .push_queue import PushQueue
-from .sync_failures import LIST, SyncFailure, SyncFailures, concerns_one_conversation
+from .sync_failures import LIST, SyncFailure, SyncFailures, attempt_limit, concerns_one_conversation
 
 log = logging.getLogger(__name__)
 FRESH_LIMIT = 1000  # unread messages of a C2C conversation that a new device fetches; older ones remain a gap
@@ -123,7 +123,8 @@ class Sync:
         await self._run_concurrently(self._fetch_actions, behind, since)
         for first in range(0, len(short), BATCH):
             await self._dispatcher.wait_for_room()
-            await self._ingest.ingest(short[first : first + BATCH])
+            for key, unstored in (await self._ingest.ingest_each(short[first : first + BATCH])).items():
+                await self.failures.fail(key, unstored, since=since)
         await self._run_concurrently(self._fetch_entries, whole, since)
         for notice in changed.receipts:
             await self._changes.settings.apply_receipt(notice)
@@ -146,12 +147,18 @@ class Sync:
         """
         while True:
             failure = await self.failures.next_due()
+            before = await self._delivered_seq(failure.key)
+            limit = attempt_limit()
             try:
-                missing = await (self._fetch_missing(failure) if failure.seqs else self._sync_again(failure))
+                async with limit:
+                    missing = await (self._fetch_missing(failure) if failure.seqs else self._sync_again(failure))
             except Exception as exc:
                 if not concerns_one_conversation(exc):
                     raise
-                await self.failures.fail_again(failure, exc)
+                if limit.expired() and await self._delivered_seq(failure.key) > before:
+                    await self.failures.postpone(failure)
+                else:
+                    await self.failures.fail_again(failure, _late(failure.key) if limit.expired() else exc)
                 continue
             if missing and failure.seqs:
                 await self.failures.fail_again(msgspec.structs.replace(failure, seqs=missing), failure.error)
@@ -173,7 +180,7 @@ class Sync:
         contact = changed.items.get(key)
         if contact is None:  # this account has left the group
             return []
-        known = (await self._store.conversations.delivered_seqs([key])).get(key, 0)
+        known = await self._delivered_seq(key)
         return await self._fetch_entries(self._first_fetched_after(key, contact, known), contact)
 
     async def _fetch_missing(self, failure: SyncFailure) -> list[int]:
@@ -192,13 +199,23 @@ class Sync:
         pushes.clear()
         self._dispatcher.deliver_event(HistoryReset(epoch))
 
+    async def _delivered_seq(self, key: ConversationKey) -> int:
+        return (await self._store.conversations.delivered_seqs([key])).get(key, 0)
+
     @property
     def _cursor(self) -> str:
         return "synced" if self._recent_contacts else "synced-c2c"
 
     async def _changed(self, since: int) -> tuple[ConversationChanges, dict[ConversationKey, int]]:
         """Return the conversations that changed since the last sync, and the delivered seqs in the local store."""
-        changed = await self._fetcher.fetch_conversations(since=since)
+        limit = attempt_limit()
+        try:
+            async with limit:
+                changed = await self._fetcher.fetch_conversations(since=since)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise _late(None) from None
         self._new_here = since == 0
         return changed, await self._store.conversations.delivered_seqs(list(changed.items))
 
@@ -213,7 +230,7 @@ class Sync:
         key = self._conversations.newest_c2c()
         if key is None or key in changed.items:
             return False
-        delivered = (await self._store.conversations.delivered_seqs([key])).get(key, 0)
+        delivered = await self._delivered_seq(key)
         stored = await self._store.messages.msg_id_at(key, delivered)
         if stored is None:
             return False
@@ -324,23 +341,32 @@ class Sync:
     ) -> None:
         """Fetch conversations, at most CONVERSATIONS_AT_ONCE at a time.
 
-        One that fails by itself is left to the retries. If the server does not answer some requests, those that are not fetched
-        within the patience of a login are left to the retries too.
+        One that fails by itself is left to the retries, and so is one that is not fetched within the limit of an attempt. If
+        the server does not answer some requests, or several conversations do not end, those that are not fetched within the
+        patience of a login are left to the retries too.
         """
         slots = asyncio.Semaphore(CONVERSATIONS_AT_ONCE)
         unanswered = asyncio.Event()
-        end = asyncio.get_running_loop().time() + self._patience_s
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._patience_s
+        late: list[ConversationItem] = []
 
         async def one(after: int, contact: ConversationItem) -> None:
             key = key_of(contact)
             async with slots:
-                if unanswered.is_set() and asyncio.get_running_loop().time() > end:
-                    await self.failures.defer(key, since=since)
-                    await self._ingest.ingest([_unfetched(contact)])
+                if unanswered.is_set() and loop.time() > end:
+                    late.append(contact)
                     return
+                limit = attempt_limit()
                 try:
-                    missing = await fetch(after, contact)
+                    async with limit:
+                        missing = await fetch(after, contact)
                 except Exception as exc:
+                    if limit.expired():
+                        late.append(contact)
+                        if len(late) >= CONVERSATIONS_AT_ONCE:
+                            unanswered.set()
+                        return
                     if not concerns_one_conversation(exc):
                         raise
                     if isinstance(exc, RequestTimeout):
@@ -352,6 +378,14 @@ class Sync:
                         await self.failures.miss(key, missing)
 
         await gather_cancelling(*(one(after, contact) for after, contact in conversations))
+        await self.failures.defer([key_of(contact) for contact in late], since=since)
+        await self._ingest.ingest([_unfetched(contact) for contact in late])
+
+
+def _late(key: ConversationKey | None) -> RequestTimeout:
+    """Return the error of an attempt that ended without progress."""
+    named = f"of {key}" if key is not None else "and the conversation list"
+    return RequestTimeout(f"fetching the history {named} took longer than the limit of an attempt")
 
 
 def _unfetched(contact: ConversationItem) -> IngestBatch:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -23,6 +23,7 @@ from .dispatcher import Dispatcher
 log = logging.getLogger(__name__)
 FIRST_PAUSE_S = 2.0
 PAUSE_LIMIT_S = 3600.0
+ATTEMPT_LIMIT_S = 60.0  # of fetching; the rest is left to the retries, so that no conversation keeps others waiting
 SEQS_LIMIT = 1000  # entries of one conversation that are tried again; later ones only stay a gap
 _NAME = "sync-failures"  # of the value in the local store
 LIST = ConversationKey(ConversationType.SYSTEM, "")  # stands for the conversation list itself
@@ -64,6 +65,11 @@ class SyncFailure(msgspec.Struct, array_like=True):
 def concerns_one_conversation(error: Exception) -> bool:
     """Return True for an error of one conversation, False for one of the connection, the login or the local store."""
     return not isinstance(error, ConnectionFailed | NotLoggedIn | AuthError | StorageError)
+
+
+def attempt_limit() -> asyncio.Timeout:
+    """Return the time limit of one attempt to fetch a conversation."""
+    return asyncio.timeout(ATTEMPT_LIMIT_S)
 
 
 def as_timim_error(error: Exception) -> TimimError:
@@ -113,11 +119,19 @@ class SyncFailures:
         since = min(since, known.since) if known is not None and not known.seqs else since
         return await self._put(key, as_timim_error(error), since, [])
 
-    async def defer(self, key: ConversationKey, *, since: int) -> None:
-        """Store that a conversation is left to the retries, because others used up the time of the login."""
-        if key not in self._failures:
+    async def defer(self, keys: Sequence[ConversationKey], *, since: int) -> None:
+        """Store that conversations are left to the retries, because the time of the login, or of a fetch, is used up."""
+        new = [key for key in keys if not self.blocks(key)]
+        for key in new:
             self._failures[key] = SyncFailure(key.type.value, key.peer, since, 0, self._now(), [], 0, "not synced yet")
+        if new:
+            self._changed.set()
             await self._save()
+
+    async def postpone(self, failure: SyncFailure) -> None:
+        """Let a conversation that was fetched in part wait behind all others that are due."""
+        self._failures[failure.key] = msgspec.structs.replace(failure, retry_at=self._now())
+        await self._save()
 
     async def miss(self, key: ConversationKey, seqs: list[int], *, since: int = 0) -> None:
         """Store that entries of a conversation cannot be decoded."""

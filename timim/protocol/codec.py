@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from ..errors import ProtocolError, error_for
+from ..errors import ConnectionFailed, ProtocolError, ServerRefused, StorageError, TimimError, error_for
+from .numbers import Int
 
 _encoder = msgspec.json.Encoder()
 
@@ -25,7 +26,7 @@ class Reply(msgspec.Struct, kw_only=True, gc=False):
     """The body of a reply. `ErrorReason` and `RetryAfter` are timim extensions, more detailed than Tencent's error code."""
 
     action_status: str = msgspec.field(name="ActionStatus", default="OK")
-    error_code: int = msgspec.field(name="ErrorCode", default=0)
+    error_code: Int = msgspec.field(name="ErrorCode", default=0)
     error_info: str = msgspec.field(name="ErrorInfo", default="")
     error_reason: str | msgspec.UnsetType = msgspec.field(name="ErrorReason", default=msgspec.UNSET)
     retry_after: float | msgspec.UnsetType = msgspec.field(name="RetryAfter", default=msgspec.UNSET)
@@ -83,14 +84,18 @@ def decode_reply(kind: type[R], raw: bytes | msgspec.Raw) -> R:
     if reply is None or reply.error_code or reply.action_status not in ("OK", ""):
         refusal = decode(Reply, raw)
         if refusal.error_code or refusal.action_status not in ("OK", ""):
-            raise error_for(
-                refusal.error_code,
-                refusal.error_info,
-                reason=refusal.error_reason or "",
-                retry_after=refusal.retry_after or None,
-            )
+            raise _refused(refusal)
         return decode(kind, raw)
     return reply
+
+
+def _refused(refusal: Reply) -> TimimError:
+    """Return the error of a refusal. Errors that only this device can find, such as a lost connection, have no code here."""
+    retry_after = refusal.retry_after or None
+    error = error_for(refusal.error_code, refusal.error_info, reason=refusal.error_reason or "", retry_after=retry_after)
+    if isinstance(error, ConnectionFailed | StorageError):
+        return ServerRefused(error.info, code=error.code, retry_after=retry_after)
+    return error
 
 
 def encode(body: msgspec.Struct) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from .codec import Body, Command, Reply
+from .numbers import Int
 from .session import ReceiptNotice
 
 __all__ = [
@@ -27,36 +28,36 @@ TYPE_SYSTEM = 3  # timim extension: sent only to timim clients (TimelineMessages
 class ListConversationsRequest(Body):
     """A page of conversations, newest first. StartIndex or TimeStamp is that of the last reply, or 0 for the first page."""
 
-    time_stamp: int = msgspec.field(name="TimeStamp", default=0)
-    start_index: int = msgspec.field(name="StartIndex", default=0)
-    count: int = msgspec.field(name="Count", default=100)
-    messages: int = msgspec.field(name="TimelineMessages", default=0)  # 1: with the whole last message of each conversation
-    since: int = msgspec.field(name="TimelineSince", default=0)  # only conversations that changed since that reply; 0: all
+    time_stamp: Int = msgspec.field(name="TimeStamp", default=0)
+    start_index: Int = msgspec.field(name="StartIndex", default=0)
+    count: Int = msgspec.field(name="Count", default=100)
+    messages: Int = msgspec.field(name="TimelineMessages", default=0)  # 1: with the whole last message of each conversation
+    since: Int = msgspec.field(name="TimelineSince", default=0)  # only conversations that changed since that reply; 0: all
 
 
 class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A conversation: its peer, a summary of its last message, and the state of its timeline (timim extension)."""
 
-    type: int = msgspec.field(name="Type")
+    type: Int = msgspec.field(name="Type")
     to_account: str = msgspec.field(name="To_Account", default="")
     group_id: str = msgspec.field(name="ToGroupId", default="")
-    msg_time: int = msgspec.field(name="MsgTimeStamp", default=0)
-    last_seq: int = msgspec.field(name="TimelineLastSeq", default=0)
-    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
-    first_visible_seq: int = msgspec.field(name="TimelineFloor", default=0)
+    msg_time: Int = msgspec.field(name="MsgTimeStamp", default=0)
+    last_seq: Int = msgspec.field(name="TimelineLastSeq", default=0)
+    read_seq: Int = msgspec.field(name="TimelineReadSeq", default=0)
+    first_visible_seq: Int = msgspec.field(name="TimelineFloor", default=0)
     message: msgspec.Raw | msgspec.UnsetType = msgspec.field(name="TimelineMessage", default=msgspec.UNSET)
-    action_seq: int = msgspec.field(name="TimelineActSeq", default=0)  # seq of the last message action
-    peer_read_seq: int = msgspec.field(name="TimelinePeerReadSeq", default=0)
-    unread_now: int = msgspec.field(name="TimelineUnread", default=0)
-    mentioned: int = msgspec.field(name="TimelineMentioned", default=0)
-    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)  # seq up to which the server counted unread messages
-    pinned: int = msgspec.field(name="TimelinePinned", default=0)  # time of pinning
-    muted: int = msgspec.field(name="TimelineMuted", default=0)
+    action_seq: Int = msgspec.field(name="TimelineActSeq", default=0)  # seq of the last message action
+    peer_read_seq: Int = msgspec.field(name="TimelinePeerReadSeq", default=0)
+    unread_now: Int = msgspec.field(name="TimelineUnread", default=0)
+    mentioned: Int = msgspec.field(name="TimelineMentioned", default=0)
+    unread_seq: Int = msgspec.field(name="TimelineUnreadSeq", default=0)  # seq up to which the server counted unread messages
+    pinned: Int = msgspec.field(name="TimelinePinned", default=0)  # time of pinning
+    muted: Int = msgspec.field(name="TimelineMuted", default=0)
     draft: str = msgspec.field(name="TimelineDraft", default="")
-    settings_version: int = msgspec.field(name="TimelineSettingsVersion", default=0)  # of pinned, muted and draft
+    settings_version: Int = msgspec.field(name="TimelineSettingsVersion", default=0)  # of pinned, muted and draft
     # fields that Tencent's web client expects when TimelineMessages was not requested
-    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
-    msg_random: int = msgspec.field(name="MsgRandom", default=0)
+    msg_seq: Int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: Int = msgspec.field(name="MsgRandom", default=0)
     last_c2c_from: str = msgspec.field(name="LastC2CMsgFrom_Account", default="")
     last_group_from: str = msgspec.field(name="MsgGroupFrom_Account", default="")
     last_msg: LastMsg | msgspec.UnsetType = msgspec.field(name="LastMsg", default=msgspec.UNSET)
@@ -67,14 +68,14 @@ class ConversationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     group_type: str = msgspec.field(name="GroupType", default="")
     sender_nick: str = msgspec.field(name="SenderNick", default="")
     sender_card: str = msgspec.field(name="SenderNameCard", default="")
-    next_seq: int = msgspec.field(name="GroupNextMsgSeq", default=0)
-    group_read_seq: int = msgspec.field(name="MsgGroupReadedSeq", default=0)
-    peer_read_time: int = msgspec.field(name="C2cPeerReadTime", default=0)
-    unread: int = msgspec.field(name="UnreadMsgCount", default=0)
-    last_msg_flags: int = msgspec.field(name="LastMsgFlags", default=0)  # 8 in C2C, 2 in a group: recalled
-    not_unread: int = msgspec.field(name="GroupIgnoredUnreadSeqCount", default=0)
-    top_flags: int = msgspec.field(name="TopFlags", default=0)  # 1: pinned
-    top_time: int = msgspec.field(name="TopTimeStamp", default=0)
+    next_seq: Int = msgspec.field(name="GroupNextMsgSeq", default=0)
+    group_read_seq: Int = msgspec.field(name="MsgGroupReadedSeq", default=0)
+    peer_read_time: Int = msgspec.field(name="C2cPeerReadTime", default=0)
+    unread: Int = msgspec.field(name="UnreadMsgCount", default=0)
+    last_msg_flags: Int = msgspec.field(name="LastMsgFlags", default=0)  # 8 in C2C, 2 in a group: recalled
+    not_unread: Int = msgspec.field(name="GroupIgnoredUnreadSeqCount", default=0)
+    top_flags: Int = msgspec.field(name="TopFlags", default=0)  # 1: pinned
+    top_time: Int = msgspec.field(name="TopTimeStamp", default=0)
 
 
 class LastMsg(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -87,10 +88,10 @@ class LastMsg(msgspec.Struct, kw_only=True, omit_defaults=True):
 class ListConversationsReply(Reply):
     """A page of conversations. CompleteFlag is 1 on the last page; without it, the web client requests pages forever."""
 
-    complete_flag: int = msgspec.field(name="CompleteFlag", default=1)
-    start_index: int = msgspec.field(name="StartIndex", default=0)
-    time_stamp: int = msgspec.field(name="TimeStamp", default=0)
-    since: int = msgspec.field(name="TimelineSince", default=0)  # `TimelineSince` of the next request
+    complete_flag: Int = msgspec.field(name="CompleteFlag", default=1)
+    start_index: Int = msgspec.field(name="StartIndex", default=0)
+    time_stamp: Int = msgspec.field(name="TimeStamp", default=0)
+    since: Int = msgspec.field(name="TimelineSince", default=0)  # `TimelineSince` of the next request
     items: list[ConversationItem] = msgspec.field(name="SessionItem", default_factory=list)
     receipts: list[ReceiptNotice] = msgspec.field(
         name="TimelineReceipts", default_factory=list
@@ -100,9 +101,9 @@ class ListConversationsReply(Reply):
 class RawConversationsReply(Reply):
     """ListConversationsReply as a client decodes it, so that one malformed item does not hide the others."""
 
-    complete_flag: int = msgspec.field(name="CompleteFlag", default=1)
-    start_index: int = msgspec.field(name="StartIndex", default=0)
-    since: int = msgspec.field(name="TimelineSince", default=0)
+    complete_flag: Int = msgspec.field(name="CompleteFlag", default=1)
+    start_index: Int = msgspec.field(name="StartIndex", default=0)
+    since: Int = msgspec.field(name="TimelineSince", default=0)
     items: list[msgspec.Raw] = msgspec.field(name="SessionItem", default_factory=list)
     receipts: list[msgspec.Raw] = msgspec.field(name="TimelineReceipts", default_factory=list)
 
@@ -110,7 +111,7 @@ class RawConversationsReply(Reply):
 class ConversationName(msgspec.Struct, kw_only=True):
     """The members of a ConversationItem that name the conversation."""
 
-    type: int = msgspec.field(name="Type")
+    type: Int = msgspec.field(name="Type")
     to_account: str = msgspec.field(name="To_Account", default="")
     group_id: str = msgspec.field(name="ToGroupId", default="")
 

@@ -8,6 +8,7 @@ import msgspec
 
 from .codec import Body, Command, Reply
 from .message_actions import SeqItem
+from .numbers import Int
 from .session import ReceiptNotice
 
 PIN, UNPIN = 1, 2
@@ -16,7 +17,7 @@ PIN, UNPIN = 1, 2
 class PinItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A conversation: Type 1 and To_Account, or Type 2 and ToGroupId."""
 
-    type: int = msgspec.field(name="Type", default=1)
+    type: Int = msgspec.field(name="Type", default=1)
     to_account: str = msgspec.field(name="To_Account", default="")
     group_id: str = msgspec.field(name="ToGroupId", default="")
 
@@ -24,7 +25,7 @@ class PinItem(msgspec.Struct, kw_only=True, omit_defaults=True):
 class PinRequest(Body):
     """Pin or unpin a conversation. OperationType 1 pins, 2 unpins."""
 
-    operation: int = msgspec.field(name="OperationType", default=PIN)
+    operation: Int = msgspec.field(name="OperationType", default=PIN)
     items: list[PinItem] = msgspec.field(name="RecentContactItem", default_factory=list)
 
 
@@ -32,7 +33,7 @@ class MuteC2CRequest(Body):
     """Mute or unmute C2C conversations. Mute_Notifications 1 mutes, 0 unmutes."""
 
     peers: list[str] = msgspec.field(name="Peer_Account", default_factory=list)
-    mute: int = msgspec.field(name="Mute_Notifications", default=0)
+    mute: Int = msgspec.field(name="Mute_Notifications", default=0)
 
 
 class GetMutedC2CRequest(Body):
@@ -43,7 +44,7 @@ class GetMutedC2CRequest(Body):
 
 class MutedItem(msgspec.Struct, kw_only=True):
     peer: str = msgspec.field(name="Peer_Account")
-    mute: int = msgspec.field(name="Mute_Notifications")
+    mute: Int = msgspec.field(name="Mute_Notifications")
 
 
 class GetMutedC2CReply(Reply):
@@ -58,20 +59,20 @@ class SetConversationSettingsRequest(Body, kw_only=True):
 
     peer: str = msgspec.field(name="Peer_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
-    system: int = msgspec.field(name="TimelineSystem", default=0)
-    pinned: int | msgspec.UnsetType = msgspec.field(name="TimelinePinned", default=msgspec.UNSET)
-    muted: int | msgspec.UnsetType = msgspec.field(name="TimelineMuted", default=msgspec.UNSET)
+    system: Int = msgspec.field(name="TimelineSystem", default=0)
+    pinned: Int | msgspec.UnsetType = msgspec.field(name="TimelinePinned", default=msgspec.UNSET)
+    muted: Int | msgspec.UnsetType = msgspec.field(name="TimelineMuted", default=msgspec.UNSET)
     draft: str | msgspec.UnsetType = msgspec.field(name="TimelineDraft", default=msgspec.UNSET)
-    age_ms: int = msgspec.field(name="TimelineAge", default=0)  # milliseconds since the user made the change
+    age_ms: Int = msgspec.field(name="TimelineAge", default=0)  # milliseconds since the user made the change
 
 
 class SetConversationSettingsReply(Reply):
     """The settings after the change. TimelinePinned is the server time of pinning; each change raises the version."""
 
-    pinned: int = msgspec.field(name="TimelinePinned", default=0)
-    muted: int = msgspec.field(name="TimelineMuted", default=0)
+    pinned: Int = msgspec.field(name="TimelinePinned", default=0)
+    muted: Int = msgspec.field(name="TimelineMuted", default=0)
     draft: str = msgspec.field(name="TimelineDraft", default="")
-    version: int = msgspec.field(name="TimelineSettingsVersion", default=0)
+    version: Int = msgspec.field(name="TimelineSettingsVersion", default=0)
 
 
 class ReadPosition(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -79,8 +80,8 @@ class ReadPosition(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     peer: str = msgspec.field(name="Peer_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
-    system: int = msgspec.field(name="TimelineSystem", default=0)
-    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
+    system: Int = msgspec.field(name="TimelineSystem", default=0)
+    read_seq: Int = msgspec.field(name="TimelineReadSeq", default=0)
 
 
 class ReadConversationsRequest(Body):
@@ -92,10 +93,10 @@ class ReadConversationsRequest(Body):
 class ReadState(msgspec.Struct, kw_only=True):
     """The read position of a conversation, and the unread messages up to `TimelineUnreadSeq`."""
 
-    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
-    unread: int = msgspec.field(name="TimelineUnread", default=0)
-    mentioned: int = msgspec.field(name="TimelineMentioned", default=0)
-    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)
+    read_seq: Int = msgspec.field(name="TimelineReadSeq", default=0)
+    unread: Int = msgspec.field(name="TimelineUnread", default=0)
+    mentioned: Int = msgspec.field(name="TimelineMentioned", default=0)
+    unread_seq: Int = msgspec.field(name="TimelineUnreadSeq", default=0)
 
 
 class ReadConversationsReply(Reply):
@@ -109,8 +110,8 @@ class UnreadQuery(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     peer: str = msgspec.field(name="Peer_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
-    system: int = msgspec.field(name="TimelineSystem", default=0)
-    after: int = msgspec.field(name="TimelineAfter", default=0)
+    system: Int = msgspec.field(name="TimelineSystem", default=0)
+    after: Int = msgspec.field(name="TimelineAfter", default=0)
 
 
 class CountUnreadRequest(Body):
@@ -147,15 +148,15 @@ class GetReadersRequest(Body, kw_only=True):
     """A query for a page, from `Cursor` on, of the members who have read the caller's message (`Flag` 0) or have not (1)."""
 
     group_id: str = msgspec.field(name="GroupId")
-    seq: int = msgspec.field(name="MsgSeq")
-    flag: int = msgspec.field(name="Flag", default=0)
+    seq: Int = msgspec.field(name="MsgSeq")
+    flag: Int = msgspec.field(name="Flag", default=0)
     cursor: Any = msgspec.field(name="Cursor", default=0)  # text or number, from the last reply
-    count: int = msgspec.field(name="Num", default=100)
+    count: Int = msgspec.field(name="Num", default=100)
 
 
 class ReaderItem(msgspec.Struct, kw_only=True):
     account: str = msgspec.field(name="Read_Account")
-    time: int = msgspec.field(name="ReadTime", default=0)
+    time: Int = msgspec.field(name="ReadTime", default=0)
 
 
 class NonReaderItem(msgspec.Struct, kw_only=True):
@@ -167,8 +168,8 @@ class GetReadersReply(Reply):
 
     read: list[ReaderItem] = msgspec.field(name="ReadList", default_factory=list)
     unread: list[NonReaderItem] = msgspec.field(name="UnreadList", default_factory=list)
-    cursor: int = msgspec.field(name="Cursor", default=0)
-    finished: int = msgspec.field(name="IsFinish", default=1)
+    cursor: Int = msgspec.field(name="Cursor", default=0)
+    finished: Int = msgspec.field(name="IsFinish", default=1)
 
 
 PIN_CONVERSATIONS = Command("recentcontact.top", PinRequest, Reply)

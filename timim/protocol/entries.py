@@ -12,11 +12,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated
 
 import msgspec
 
 from .codec import decode, encode
+from .numbers import Int, Stored
+from .raw_json import DEPTH_LIMIT, is_deeper, is_utf8
 
 C2C_RECALLED = 8  # MsgFlagBits of a recalled C2C message
 PLACEHOLDER_SKIPPED, PLACEHOLDER_RECALLED = 1, 2  # IsPlaceMsg in a group: a placeholder, and a recalled message
@@ -40,14 +41,14 @@ class Reaction(msgspec.Struct, kw_only=True, gc=False):
 class EntryState(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The result of the actions on a message, with the seq of the last action of each kind, or 0 for none."""
 
-    recall_seq: int = msgspec.field(name="RecallSeq", default=0)
+    recall_seq: Int = msgspec.field(name="RecallSeq", default=0)
     recaller: str = msgspec.field(name="Revoker_Account", default="")
-    recalled_at: int = msgspec.field(name="RecallTime", default=0)
-    edit_seq: int = msgspec.field(name="EditSeq", default=0)
+    recalled_at: Int = msgspec.field(name="RecallTime", default=0)
+    edit_seq: Int = msgspec.field(name="EditSeq", default=0)
     editor: str = msgspec.field(name="Edit_Account", default="")
-    edited_at: int = msgspec.field(name="EditTime", default=0)
-    version: int = msgspec.field(name="MsgVersion", default=0)
-    react_seq: int = msgspec.field(name="ReactSeq", default=0)
+    edited_at: Int = msgspec.field(name="EditTime", default=0)
+    version: Int = msgspec.field(name="MsgVersion", default=0)
+    react_seq: Int = msgspec.field(name="ReactSeq", default=0)
     reactions: list[Reaction] = msgspec.field(name="Reactions", default_factory=list)
 
 
@@ -55,12 +56,12 @@ class EntryAction(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A message action: the seq and sender of its target, and the change. The new body of an edit is the entry's body."""
 
     kind: str = msgspec.field(name="Kind")
-    target: Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)] = msgspec.field(name="TargetSeq")
+    target: Stored = msgspec.field(name="TargetSeq")
     target_from: str = msgspec.field(name="Target_Account", default="")
     reaction: str = msgspec.field(name="Reaction", default="")
-    removed: int = msgspec.field(name="Removed", default=0)
+    removed: Int = msgspec.field(name="Removed", default=0)
     reactions: list[Reaction] = msgspec.field(name="Reactions", default_factory=list)
-    version: int = msgspec.field(name="MsgVersion", default=0)
+    version: Int = msgspec.field(name="MsgVersion", default=0)
 
 
 class RevokerInfo(msgspec.Struct, kw_only=True, gc=False):
@@ -72,7 +73,7 @@ class RevokerInfo(msgspec.Struct, kw_only=True, gc=False):
 class PushInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The text of an offline push, `OfflinePushInfo`. PushFlag 0 pushes, 1 does not."""
 
-    push_flag: int = msgspec.field(name="PushFlag", default=0)
+    push_flag: int = msgspec.field(name="PushFlag", default=0)  # any number, as in entries of earlier versions
     title: str = msgspec.field(name="Title", default="")
     desc: str = msgspec.field(name="Desc", default="")
     ext: str = msgspec.field(name="Ext", default="")
@@ -81,6 +82,7 @@ class PushInfo(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 class MessageControl(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=True, gc=False):
     """The effects that a message does not have, `SendMsgControl`; each is 1 or 0."""
 
+    # any number, because entries that earlier versions stored may have any
     no_unread: int | bool = msgspec.field(name="NoUnread", default=0)  # 1: not counted as unread
     no_last: int | bool = msgspec.field(name="NoLastMsg", default=0)  # 1: never the last message of the conversation list
 
@@ -88,7 +90,7 @@ class MessageControl(msgspec.Struct, kw_only=True, omit_defaults=True, frozen=Tr
 class MentionItem(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """A member of `GroupAtInfo`: GroupAtAllFlag 1 means everybody."""
 
-    all_flag: int = msgspec.field(name="GroupAtAllFlag", default=0)
+    all_flag: Int = msgspec.field(name="GroupAtAllFlag", default=0)
     account: str = msgspec.field(name="GroupAt_Account", default="")
 
 
@@ -111,10 +113,11 @@ class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     from_account: str = msgspec.field(name="From_Account")
     to_account: str = msgspec.field(name="To_Account", default="")
     to_group_id: str = msgspec.field(name="ToGroupId", default="")
-    msg_seq: int = msgspec.field(name="MsgSeq", default=0)  # the sender's number in C2C; absent in groups
-    msg_random: int = msgspec.field(name="MsgRandom", default=0)
-    client_time: int = msgspec.field(name="MsgClientTime", default=0)
-    source: int = msgspec.field(name="TimelineMsgSource", default=0)  # third part of the msg_id (timim extension)
+    # the sender's number in C2C; absent in groups; any number, as in entries of earlier versions
+    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: Int = msgspec.field(name="MsgRandom", default=0)
+    client_time: Int = msgspec.field(name="MsgClientTime", default=0)
+    source: Int = msgspec.field(name="TimelineMsgSource", default=0)  # third part of the msg_id (timim extension)
     tiny_id: str = msgspec.field(name="TinyId", default="")
     nick: str = msgspec.field(name="From_AccountNick", default="")
     face_url: str = msgspec.field(name="From_AccountHeadurl", default="")
@@ -124,23 +127,23 @@ class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
     mentions: Sequence[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=list)
-    receipt: int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: the sender requests a receipt
+    receipt: Int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: the sender requests a receipt
     control: MessageControl | msgspec.UnsetType = msgspec.field(name="SendMsgControl", default=msgspec.UNSET)
     # the only users who may see this entry of a group: the sender and the receivers; for all members if it is empty
     audience: Sequence[str] = msgspec.field(name="TimelineAudience", default_factory=list)
-    life_s: int = msgspec.field(name="MsgLifeTime", default=0)  # seconds after which the message is not delivered as new
-    expired: int = msgspec.field(name="TimelineExpired", default=0)  # 1: that time was over when the entry was rendered
+    life_s: Int = msgspec.field(name="MsgLifeTime", default=0)  # seconds after which the message is not delivered as new
+    expired: Int = msgspec.field(name="TimelineExpired", default=0)  # 1: that time was over when the entry was rendered
     state: EntryState | msgspec.UnsetType = msgspec.field(name="TimelineState", default=msgspec.UNSET)
     action: EntryAction | msgspec.UnsetType = msgspec.field(name="TimelineAct", default=msgspec.UNSET)
     # of a recalled message, Tencent's fields for C2C and for groups
-    msg_flag_bits: int = msgspec.field(name="MsgFlagBits", default=0)
-    placeholder: int = msgspec.field(name="IsPlaceMsg", default=0)
+    msg_flag_bits: Int = msgspec.field(name="MsgFlagBits", default=0)
+    placeholder: Int = msgspec.field(name="IsPlaceMsg", default=0)
     revoker: RevokerInfo | msgspec.UnsetType = msgspec.field(name="RevokerInfo", default=msgspec.UNSET)
-    version: int = msgspec.field(name="MsgVersion", default=0)  # number of edits
+    version: Int = msgspec.field(name="MsgVersion", default=0)  # number of edits
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
 
 
-Stored = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]  # a number that every local store can hold
+_UNREADABLE = b'[{"MsgType":"TimelineUnreadableElem","MsgContent":{"Reason":"nested too deeply"}}]'
 _NOTHING: Mapping[str, str] = MappingProxyType({})  # shared by entries without custom fields
 
 
@@ -160,7 +163,7 @@ class Entry(EntryPayload, kw_only=True, gc=False):
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody", default=msgspec.Raw(b"[]"))
     from_account: str = msgspec.field(name="From_Account", default="")
     timeline_seq: Stored = msgspec.field(name="TimelineSeq", default=0)
-    tombstone: int = msgspec.field(name="TimelineTombstone", default=0)
+    tombstone: Int = msgspec.field(name="TimelineTombstone", default=0)
     msg_time: Stored = msgspec.field(name="MsgTimeStamp", default=0)
 
 
@@ -185,6 +188,34 @@ def render_online(payload: bytes, *, time: int, group: bool) -> msgspec.Raw:
 def render_expired(payload: bytes, *, seq: int, time: int) -> msgspec.Raw:
     """Render a C2C entry whose `MsgLifeTime` is over."""
     return render_entry(b'"TimelineExpired":1,' + payload, seq=seq, time=time, group=False)
+
+
+class _MessageName(msgspec.Struct, gc=False):
+    """The numbers by which Tencent's clients name a message, with its time."""
+
+    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: int = msgspec.field(name="MsgRandom", default=0)
+
+
+def msg_key_of(payload: bytes, time: int) -> str:
+    """Return the `MsgKey` of a stored entry: `{MsgSeq}_{MsgRandom}_{MsgTime}`."""
+    named = decode(_MessageName, b"{" + payload)
+    return f"{named.msg_seq}_{named.msg_random}_{time}"
+
+
+def readable_payload(payload: bytes) -> bytes:
+    """Return the payload of a stored entry in a form that every client can decode.
+
+    Versions before 0.2 stored bodies whose text is no UTF-8, or that are nested too deeply. Invalid text is shown with
+    replacement characters; a body that is nested too deeply is replaced by one elem of an unknown type.
+    """
+    if not is_utf8(payload):
+        payload = payload.decode(errors="replace").encode()
+    if is_deeper(payload, DEPTH_LIMIT):
+        # without a decoder, for which it may be too deep; the body is the last field, and the only array of this name
+        head, body, _ = payload.partition(b',"MsgBody":[')
+        return b'%b,"MsgBody":%b}' % (head, _UNREADABLE) if body else payload
+    return payload
 
 
 def decode_payload(payload: bytes) -> EntryPayload:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from .codec import Body, Command, Reply
+from .numbers import Int
 
 BOTH, SINGLE = "Add_Type_Both", "Add_Type_Single"
 DELETE_BOTH, DELETE_SINGLE = "Delete_Type_Both", "Delete_Type_Single"
@@ -27,14 +28,14 @@ class AddFriendsRequest(Body):
     account: str = msgspec.field(name="From_Account", default="")
     friends: list[NewFriend] = msgspec.field(name="AddFriendItem", default_factory=list)
     type: str = msgspec.field(name="AddType", default=BOTH)
-    force: int = msgspec.field(name="ForceAddFlags", default=0)  # administrators only: without an application
+    force: Int = msgspec.field(name="ForceAddFlags", default=0)  # administrators only: without an application
 
 
 class FriendResult(msgspec.Struct, kw_only=True):
     """The result for one account."""
 
     account: str = msgspec.field(name="To_Account")
-    code: int = msgspec.field(name="ResultCode", default=0)
+    code: Int = msgspec.field(name="ResultCode", default=0)
     info: str = msgspec.field(name="ResultInfo", default="")
 
 
@@ -69,7 +70,7 @@ class FriendField(msgspec.Struct, kw_only=True):
     """A field of a friend: `Tag_SNS_IM_Remark` (text) or `Tag_SNS_IM_Group` (a list of names)."""
 
     tag: str = msgspec.field(name="Tag")
-    value: str | int | list[str] = msgspec.field(name="Value", default="")
+    value: str | Int | list[str] = msgspec.field(name="Value", default="")
 
 
 class FriendUpdate(msgspec.Struct, kw_only=True):
@@ -86,12 +87,12 @@ class ListFriendsRequest(Body):
     """A query for a page of 100 friends."""
 
     account: str = msgspec.field(name="From_Account", default="")
-    start_index: int = msgspec.field(name="StartIndex", default=0)
+    start_index: Int = msgspec.field(name="StartIndex", default=0)
 
 
 class FriendValueItem(msgspec.Struct, kw_only=True):
     tag: str = msgspec.field(name="Tag")
-    value: str | int | list[str] = msgspec.field(name="Value", default="")
+    value: str | Int | list[str] = msgspec.field(name="Value", default="")
 
 
 class FriendInfo(msgspec.Struct, kw_only=True):
@@ -103,9 +104,9 @@ class ListFriendsReply(Reply):
     """A page of friends. CompleteFlag is 1 on the last page; StartIndex is for the next request."""
 
     friends: list[FriendInfo] = msgspec.field(name="UserDataItem", default_factory=list)
-    complete: int = msgspec.field(name="CompleteFlag", default=1)
-    start_index: int = msgspec.field(name="NextStartIndex", default=0)
-    total: int = msgspec.field(name="FriendNum", default=0)
+    complete: Int = msgspec.field(name="CompleteFlag", default=1)
+    start_index: Int = msgspec.field(name="NextStartIndex", default=0)
+    total: Int = msgspec.field(name="FriendNum", default=0)
 
 
 class ListApplicationsRequest(Body):
@@ -120,7 +121,7 @@ class PendingApplication(msgspec.Struct, kw_only=True):
 
     account: str = msgspec.field(name="To_Account")
     type: str = msgspec.field(name="PendencyType", default=RECEIVED)
-    time: int = msgspec.field(name="AddTime", default=0)
+    time: Int = msgspec.field(name="AddTime", default=0)
     source: str = msgspec.field(name="AddSource", default="")
     wording: str = msgspec.field(name="AddWording", default="")
     nick: str = msgspec.field(name="Nick", default="")
@@ -129,7 +130,7 @@ class PendingApplication(msgspec.Struct, kw_only=True):
 
 class ListApplicationsReply(Reply):
     items: list[PendingApplication] = msgspec.field(name="PendencyItem", default_factory=list)
-    unread: int = msgspec.field(name="UnreadPendencyCount", default=0)
+    unread: Int = msgspec.field(name="UnreadPendencyCount", default=0)
 
 
 class AccountsRequest(Body):
@@ -151,25 +152,25 @@ class ReportApplicationsRequest(Body):
     """Mark all applications up to now as read."""
 
     account: str = msgspec.field(name="From_Account", default="")
-    latest: int = msgspec.field(name="LatestPendencyTimeStamp", default=0)
+    latest: Int = msgspec.field(name="LatestPendencyTimeStamp", default=0)
 
 
 class BlockedItem(msgspec.Struct, kw_only=True):
     account: str = msgspec.field(name="To_Account")
-    time: int = msgspec.field(name="AddBlackTimeStamp", default=0)
+    time: Int = msgspec.field(name="AddBlackTimeStamp", default=0)
 
 
 class ListBlockedRequest(Body):
     account: str = msgspec.field(name="From_Account", default="")
-    start_index: int = msgspec.field(name="StartIndex", default=0)
-    max_limited: int = msgspec.field(name="MaxLimited", default=100)
+    start_index: Int = msgspec.field(name="StartIndex", default=0)
+    max_limited: Int = msgspec.field(name="MaxLimited", default=100)
 
 
 class ListBlockedReply(Reply):
     """A page of the blacklist. StartIndex is 0 on the last page; without it, the web client requests pages forever."""
 
     items: list[BlockedItem] = msgspec.field(name="BlackListItem", default_factory=list)
-    start_index: int = msgspec.field(name="StartIndex", default=0)
+    start_index: Int = msgspec.field(name="StartIndex", default=0)
 
 
 class FriendGroupsRequest(Body):
@@ -182,7 +183,7 @@ class FriendGroupsRequest(Body):
 
 class FriendGroupItem(msgspec.Struct, kw_only=True):
     name: str = msgspec.field(name="GroupName")
-    number: int = msgspec.field(name="FriendNumber", default=0)
+    number: Int = msgspec.field(name="FriendNumber", default=0)
     friends: list[str] = msgspec.field(name="To_Account", default_factory=list)
 
 

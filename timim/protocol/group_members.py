@@ -6,6 +6,7 @@ import msgspec
 
 from .codec import Body, Command, Reply
 from .groups import CustomField, GroupIdRequest, NewMember
+from .numbers import Int
 
 JOINED, ASKED = "JoinedSuccess", "WaitAdminApproval"
 FAILED, ADDED, ALREADY_MEMBER, PENDING = 0, 1, 2, 3  # Result of one member in an AddMembersReply
@@ -15,8 +16,8 @@ class GetMembersRequest(Body):
     """A query for a page of members, in the order of joining. Offset counts members of the requested roles."""
 
     group_id: str = msgspec.field(name="GroupId")
-    limit: int = msgspec.field(name="Limit", default=100)
-    offset: int = msgspec.field(name="Offset", default=0)
+    limit: Int = msgspec.field(name="Limit", default=100)
+    offset: Int = msgspec.field(name="Offset", default=0)
     roles: list[str] = msgspec.field(name="MemberRoleFilter", default_factory=list)
 
 
@@ -33,8 +34,8 @@ class MemberInfo(msgspec.Struct, kw_only=True):
     account: str = msgspec.field(name="Member_Account")
     role: str = msgspec.field(name="Role", default="Member")
     name_card: str = msgspec.field(name="NameCard", default="")
-    joined: int = msgspec.field(name="JoinTime", default=0)
-    muted_until: int = msgspec.field(name="ShutUpUntil", default=0)
+    joined: Int = msgspec.field(name="JoinTime", default=0)
+    muted_until: Int = msgspec.field(name="ShutUpUntil", default=0)
     nick: str = msgspec.field(name="NickName", default="")
     face_url: str = msgspec.field(name="FaceUrl", default="")
     custom: list[CustomField] = msgspec.field(name="AppMemberDefinedData", default_factory=list)
@@ -43,7 +44,7 @@ class MemberInfo(msgspec.Struct, kw_only=True):
 class MembersReply(Reply):
     """A page of members. A page with fewer than Limit members is the last. MemberNum counts the members of all pages."""
 
-    member_num: int = msgspec.field(name="MemberNum", default=0)
+    member_num: Int = msgspec.field(name="MemberNum", default=0)
     members: list[MemberInfo] = msgspec.field(name="MemberList", default_factory=list)
 
 
@@ -52,14 +53,14 @@ class AddMembersRequest(Body):
 
     group_id: str = msgspec.field(name="GroupId")
     members: list[NewMember] = msgspec.field(name="MemberList", default_factory=list)
-    silence: int = msgspec.field(name="Silence", default=0)
+    silence: Int = msgspec.field(name="Silence", default=0)
 
 
 class AddMemberResult(msgspec.Struct, kw_only=True):
     """The result for one user: 0 unknown account or group full, 1 added, 2 already a member, 3 pending approval."""
 
     account: str = msgspec.field(name="Member_Account")
-    result: int = msgspec.field(name="Result", default=FAILED)
+    result: Int = msgspec.field(name="Result", default=FAILED)
 
 
 class AddMembersReply(Reply):
@@ -72,7 +73,7 @@ class DeleteMembersRequest(Body):
     group_id: str = msgspec.field(name="GroupId")
     users: list[str] = msgspec.field(name="MemberToDel_Account", default_factory=list)
     reason: str = msgspec.field(name="Reason", default="")
-    silence: int = msgspec.field(name="Silence", default=0)
+    silence: Int = msgspec.field(name="Silence", default=0)
 
 
 class ModifyMemberRequest(Body):
@@ -82,7 +83,7 @@ class ModifyMemberRequest(Body):
     account: str = msgspec.field(name="Member_Account")
     role: str | msgspec.UnsetType = msgspec.field(name="Role", default=msgspec.UNSET)
     name_card: str | msgspec.UnsetType = msgspec.field(name="NameCard", default=msgspec.UNSET)
-    mute_s: int | msgspec.UnsetType = msgspec.field(name="ShutUpTime", default=msgspec.UNSET)
+    mute_s: Int | msgspec.UnsetType = msgspec.field(name="ShutUpTime", default=msgspec.UNSET)
     custom: list[CustomField] = msgspec.field(name="AppMemberDefinedData", default_factory=list)
 
 
@@ -108,7 +109,7 @@ class HandleApplicationRequest(Body):
     action: str = msgspec.field(name="HandleMsg")
     wording: str = msgspec.field(name="ApprovalMsg", default="")
     authentication: str = msgspec.field(name="Authentication", default="")
-    msg_key: int = msgspec.field(name="MsgKey", default=0)
+    msg_key: Int = msgspec.field(name="MsgKey", default=0)
 
 
 class HandleInvitationRequest(Body, kw_only=True):

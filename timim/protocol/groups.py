@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from .codec import Body, Command, Reply
+from .numbers import Int
 
 
 class CustomField(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -30,7 +31,7 @@ class CreateGroupRequest(Body):
     introduction: str = msgspec.field(name="Introduction", default="")
     notification: str = msgspec.field(name="Notification", default="")
     face_url: str = msgspec.field(name="FaceUrl", default="")
-    max_members: int = msgspec.field(name="MaxMemberCount", default=0)
+    max_members: Int = msgspec.field(name="MaxMemberCount", default=0)
     apply_option: str = msgspec.field(name="ApplyJoinOption", default="")
     custom: list[CustomField] = msgspec.field(name="AppDefinedData", default_factory=list)
 
@@ -55,7 +56,7 @@ class GetGroupInfoRequest(Body):
 class GroupInfoItem(msgspec.Struct, kw_only=True):
     """The properties of a group, or the error of fetching them."""
 
-    error_code: int = msgspec.field(name="ErrorCode", default=0)
+    error_code: Int = msgspec.field(name="ErrorCode", default=0)
     error_info: str = msgspec.field(name="ErrorInfo", default="")
     error_reason: str = msgspec.field(name="ErrorReason", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
@@ -65,10 +66,10 @@ class GroupInfoItem(msgspec.Struct, kw_only=True):
     notification: str = msgspec.field(name="Notification", default="")
     face_url: str = msgspec.field(name="FaceUrl", default="")
     owner: str = msgspec.field(name="Owner_Account", default="")
-    created: int = msgspec.field(name="CreateTime", default=0)
-    next_msg_seq: int = msgspec.field(name="NextMsgSeq", default=0)
-    member_num: int = msgspec.field(name="MemberNum", default=0)
-    max_member_num: int = msgspec.field(name="MaxMemberNum", default=0)
+    created: Int = msgspec.field(name="CreateTime", default=0)
+    next_msg_seq: Int = msgspec.field(name="NextMsgSeq", default=0)
+    member_num: Int = msgspec.field(name="MemberNum", default=0)
+    max_member_num: Int = msgspec.field(name="MaxMemberNum", default=0)
     apply_option: str = msgspec.field(name="ApplyJoinOption", default="")
     mute_all: str = msgspec.field(name="ShutUpAllMember", default="Off")
     custom: list[CustomField] = msgspec.field(name="AppDefinedData", default_factory=list)
@@ -82,12 +83,12 @@ class ListJoinedGroupsRequest(Body):
     """A query for a page of at most `Limit` groups that an account is in."""
 
     account: str = msgspec.field(name="Member_Account", default="")
-    limit: int = msgspec.field(name="Limit", default=100)
-    offset: int = msgspec.field(name="Offset", default=0)
+    limit: Int = msgspec.field(name="Limit", default=100)
+    offset: Int = msgspec.field(name="Offset", default=0)
 
 
 class ListJoinedGroupsReply(Reply):
-    total: int = msgspec.field(name="TotalCount", default=0)
+    total: Int = msgspec.field(name="TotalCount", default=0)
     groups: list[GroupInfoItem] = msgspec.field(name="GroupIdList", default_factory=list)
 
 
@@ -99,7 +100,7 @@ class ModifyGroupRequest(Body):
     introduction: str | msgspec.UnsetType = msgspec.field(name="Introduction", default=msgspec.UNSET)
     notification: str | msgspec.UnsetType = msgspec.field(name="Notification", default=msgspec.UNSET)
     face_url: str | msgspec.UnsetType = msgspec.field(name="FaceUrl", default=msgspec.UNSET)
-    max_members: int | msgspec.UnsetType = msgspec.field(name="MaxMemberNum", default=msgspec.UNSET)
+    max_members: Int | msgspec.UnsetType = msgspec.field(name="MaxMemberNum", default=msgspec.UNSET)
     apply_option: str | msgspec.UnsetType = msgspec.field(name="ApplyJoinOption", default=msgspec.UNSET)
     mute_all: str | msgspec.UnsetType = msgspec.field(name="ShutUpAllMember", default=msgspec.UNSET)
     custom: list[CustomField] = msgspec.field(name="AppDefinedData", default_factory=list)
@@ -115,7 +116,7 @@ class GroupAttribute(msgspec.Struct, kw_only=True):
 
     key: str
     value: str = ""
-    seq: int = 0
+    seq: Int = 0
 
 
 class ModifyAttributesRequest(Body):
@@ -128,7 +129,7 @@ class ModifyAttributesRequest(Body):
 class AttributesReply(Reply):
     """The requested or changed attributes. AttrMainSeq increases with each change of an attribute."""
 
-    main_seq: int = msgspec.field(name="AttrMainSeq", default=0)
+    main_seq: Int = msgspec.field(name="AttrMainSeq", default=0)
     attributes: list[GroupAttribute] = msgspec.field(name="GroupAttrAry", default_factory=list)
 
 

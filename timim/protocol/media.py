@@ -15,6 +15,7 @@ from ..elems import ELEM_TYPES, AnyElem, ImageElem, MergerElem
 from ..errors import ProtocolError
 from .codec import Body, Reply
 from .elems import WireElem, split_body
+from .numbers import Int
 
 UUID = re.compile(r"[0-9a-f]{32}\Z")
 NESTED_LIMIT = 100  # Tencent's limit of nested mergers
@@ -28,24 +29,24 @@ class BeginUpload(Body, kw_only=True):
 
     upload: str = msgspec.field(name="Upload")
     kind: str = msgspec.field(name="Kind")
-    size: int = msgspec.field(name="Size")
+    size: Int = msgspec.field(name="Size")
     hash: str = msgspec.field(name="Hash")
 
 
 class UploadReply(Reply):
     """The state of an upload: the server has `Offset` bytes. `UUID` and `Url` are set when the upload is complete."""
 
-    offset: int = msgspec.field(name="Offset", default=0)
+    offset: Int = msgspec.field(name="Offset", default=0)
     uuid: str = msgspec.field(name="UUID", default="")
     url: str = msgspec.field(name="Url", default="")
-    size: int = msgspec.field(name="Size", default=0)
+    size: Int = msgspec.field(name="Size", default=0)
 
 
 class SignedUrlReply(Reply):
     """`GET {media}/{uuid}/url`: a URL that works without a login for `ExpiresIn` seconds."""
 
     url: str = msgspec.field(name="Url", default="")
-    expires_in: int = msgspec.field(name="ExpiresIn", default=0)
+    expires_in: Int = msgspec.field(name="ExpiresIn", default=0)
 
 
 class MediaRef(NamedTuple):

@@ -14,6 +14,7 @@ from ..message import Message, MessageFields, MessageStatus, SenderProfile, chec
 from ..util.arguments import Items, Text, checked
 from .elems import decode_body, encode_body
 from .merger_elem import LAYERS_LIMIT, MESSAGES_LIMIT
+from .numbers import Int
 
 ABSTRACTS, ABSTRACT_LIMIT = 3, 100  # number of lines, and characters of one line
 
@@ -24,11 +25,11 @@ class MergedEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     from_account: str = msgspec.field(name="From_Account", default="")
     to_account: str = msgspec.field(name="To_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
-    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
-    msg_random: int = msgspec.field(name="MsgRandom", default=0)
-    client_time: int = msgspec.field(name="MsgClientTime", default=0)
-    source: int = msgspec.field(name="TimelineMsgSource", default=0)  # third part of the msg_id (timim extension)
-    time: int = msgspec.field(name="MsgTimeStamp", default=0)
+    msg_seq: Int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: Int = msgspec.field(name="MsgRandom", default=0)
+    client_time: Int = msgspec.field(name="MsgClientTime", default=0)
+    source: Int = msgspec.field(name="TimelineMsgSource", default=0)  # third part of the msg_id (timim extension)
+    time: Int = msgspec.field(name="MsgTimeStamp", default=0)
     nick: str = msgspec.field(name="From_AccountNick", default="")
     face_url: str = msgspec.field(name="From_AccountHeadurl", default="")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")

@@ -9,6 +9,7 @@ import msgspec
 
 from ..elems import MergerElem
 from ..errors import InvalidElem
+from .numbers import Int
 
 RELAY_TYPE = MergerElem.wire_type
 MESSAGES_LIMIT = 300
@@ -22,14 +23,14 @@ class RelayContent(msgspec.Struct, kw_only=True, omit_defaults=True):
     title: str = msgspec.field(name="Title", default="")
     abstracts: list[str] = msgspec.field(name="AbstractList", default_factory=list)
     compatible_text: str = msgspec.field(name="CompatibleText", default="")
-    count: int = msgspec.field(name="MsgNum", default=0)
-    version: int = msgspec.field(name="Version", default=0)
-    layers: int = msgspec.field(name="TimelineLayers", default=1)  # nested mergers, including this one
-    over: int | bool = msgspec.field(name="LayersOverLimit", default=0)
+    count: Int = msgspec.field(name="MsgNum", default=0)
+    version: Int = msgspec.field(name="Version", default=0)
+    layers: Int = msgspec.field(name="TimelineLayers", default=1)  # nested mergers, including this one
+    over: Int | bool = msgspec.field(name="LayersOverLimit", default=0)
     key: str = msgspec.field(name="JsonMsgKey", default="")
     pb_key: str = msgspec.field(name="PbMsgKey", default="")
     url: str = msgspec.field(name="TimelineUrl", default="")
-    size: int = msgspec.field(name="TimelineSize", default=0)
+    size: Int = msgspec.field(name="TimelineSize", default=0)
     media: list[str] = msgspec.field(name="TimelineMedia", default_factory=list)  # content to which those messages refer
     messages: msgspec.Raw = msgspec.field(name="MsgList", default=_NOTHING)
 

@@ -12,13 +12,14 @@ import msgspec
 from ..ids import MsgId
 from .codec import Body, Command, Reply, Request
 from .messages import Address, SeqRange
+from .numbers import Int, Int64
 
 
 class MessageActionRequest(Body):
     """The sender's id of an action, like that of a message (timim extension); a retry with the same id is the same action."""
 
-    client_time: int = msgspec.field(name="MsgClientTime", default=0)
-    random: int = msgspec.field(name="TimelineRandom", default=0)
+    client_time: Int = msgspec.field(name="MsgClientTime", default=0)
+    random: Int64 = msgspec.field(name="TimelineRandom", default=0)
 
 
 class RecallInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -26,10 +27,10 @@ class RecallInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     from_account: str = msgspec.field(name="From_Account", default="")
     to_account: str = msgspec.field(name="To_Account", default="")
-    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
-    msg_random: int = msgspec.field(name="MsgRandom", default=0)
-    time: int = msgspec.field(name="MsgTimeStamp", default=0)
-    seq: int = msgspec.field(name="TimelineSeq", default=0)
+    msg_seq: Int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: Int = msgspec.field(name="MsgRandom", default=0)
+    time: Int = msgspec.field(name="MsgTimeStamp", default=0)
+    seq: Int = msgspec.field(name="TimelineSeq", default=0)
 
 
 class RecallC2CRequest(MessageActionRequest, kw_only=True):
@@ -45,7 +46,7 @@ class MessageActionReply(Reply):
 
 
 class SeqItem(msgspec.Struct, kw_only=True):
-    seq: int = msgspec.field(name="MsgSeq")
+    seq: Int = msgspec.field(name="MsgSeq")
 
 
 class RecallGroupRequest(MessageActionRequest, kw_only=True):
@@ -58,8 +59,8 @@ class RecallGroupRequest(MessageActionRequest, kw_only=True):
 class RecallResult(msgspec.Struct, kw_only=True):
     """The result for one message; 0 if it was recalled."""
 
-    seq: int = msgspec.field(name="MsgSeq")
-    code: int = msgspec.field(name="RetCode", default=0)
+    seq: Int = msgspec.field(name="MsgSeq")
+    code: Int = msgspec.field(name="RetCode", default=0)
 
 
 class RecallGroupReply(MessageActionReply):
@@ -71,11 +72,11 @@ class EditC2CRequest(MessageActionRequest, kw_only=True):
 
     from_account: str = msgspec.field(name="From_Account", default="")
     to_account: str = msgspec.field(name="To_Account", default="")
-    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
-    msg_random: int = msgspec.field(name="MsgRandom", default=0)
-    time: int = msgspec.field(name="MsgTime", default=0)
-    seq: int = msgspec.field(name="TimelineSeq", default=0)
-    version: int = msgspec.field(name="MsgVersion", default=0)
+    msg_seq: Int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: Int = msgspec.field(name="MsgRandom", default=0)
+    time: Int = msgspec.field(name="MsgTime", default=0)
+    seq: Int = msgspec.field(name="TimelineSeq", default=0)
+    version: Int = msgspec.field(name="MsgVersion", default=0)
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
 
@@ -84,8 +85,8 @@ class EditGroupRequest(MessageActionRequest, kw_only=True):
     """A new body of a group message."""
 
     group_id: str = msgspec.field(name="GroupId")
-    seq: int = msgspec.field(name="MsgSeq")
-    version: int = msgspec.field(name="MsgVersion", default=0)
+    seq: Int = msgspec.field(name="MsgSeq")
+    version: Int = msgspec.field(name="MsgVersion", default=0)
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
 
@@ -93,7 +94,7 @@ class EditGroupRequest(MessageActionRequest, kw_only=True):
 class EditReply(MessageActionReply):
     """The number of edits, `MsgVersion`, and the new content, which the web client expects."""
 
-    version: int = msgspec.field(name="MsgVersion", default=0)
+    version: Int = msgspec.field(name="MsgVersion", default=0)
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody", default=msgspec.Raw(b"[]"))
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
 
@@ -103,9 +104,9 @@ class ReactRequest(MessageActionRequest, kw_only=True):
 
     peer: str = msgspec.field(name="Peer_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
-    seq: int = msgspec.field(name="TimelineSeq")
+    seq: Int = msgspec.field(name="TimelineSeq")
     reaction: str = msgspec.field(name="Reaction")
-    removed: int = msgspec.field(name="Removed", default=0)
+    removed: Int = msgspec.field(name="Removed", default=0)
 
 
 class GetMessageActionsRequest(Body, kw_only=True):

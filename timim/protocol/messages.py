@@ -14,10 +14,10 @@ import msgspec
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from .codec import Body, Command, Reply, Request
 from .entries import MentionItem, MessageControl, PushInfo
+from .numbers import Flag, Int
 
-SeqRange = tuple[int, int]
+SeqRange = tuple[Int, Int]
 ControlField = list[str] | MessageControl  # REST clients send the names, the web client an object
-Flag = int | bool  # clients of different origin send 1 or true
 NO_CONTROL = MessageControl()
 REPLY_TOO_LONG = 10018  # the code of a refusal that replaces a reply which is too long for one websocket message
 
@@ -30,21 +30,21 @@ class SendC2CRequest(Body, kw_only=True):
 
     to_account: str = msgspec.field(name="To_Account")
     from_account: str = msgspec.field(name="From_Account", default="")
-    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
-    msg_random: int = msgspec.field(name="MsgRandom", default=0)
-    client_time: int = msgspec.field(name="MsgClientTime", default=0)
-    source: int = msgspec.field(name="TimelineMsgSource", default=0)  # third part of the msg_id (timim extension)
-    msg_life_time: int | msgspec.UnsetType = msgspec.field(name="MsgLifeTime", default=msgspec.UNSET)
+    msg_seq: Int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: Int = msgspec.field(name="MsgRandom", default=0)
+    client_time: Int = msgspec.field(name="MsgClientTime", default=0)
+    source: Int = msgspec.field(name="TimelineMsgSource", default=0)  # third part of the msg_id (timim extension)
+    msg_life_time: Int | msgspec.UnsetType = msgspec.field(name="MsgLifeTime", default=msgspec.UNSET)
     online_only: Flag = msgspec.field(name="OnlineOnlyFlag", default=0)  # 1 is the same as a MsgLifeTime of 0
     control: ControlField = msgspec.field(name="SendMsgControl", default=NO_CONTROL)
-    sync_other_machine: int = msgspec.field(name="SyncOtherMachine", default=1)  # only 1 is served
+    sync_other_machine: Int = msgspec.field(name="SyncOtherMachine", default=1)  # only 1 is served
     receipt: Flag = msgspec.field(name="IsNeedReadReceipt", default=0)  # only 0 is served
     extensible: Flag = msgspec.field(name="SupportMessageExtension", default=0)  # only 0 is served
     without_callbacks: list[str] = msgspec.field(name="ForbidCallbackControl", default_factory=list)  # must be empty
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
-    ask: int = msgspec.field(
+    ask: Int = msgspec.field(
         name="TimelineAsk", default=0
     )  # 1: store nothing, return the seq of this msg_id, or 0 if it is unknown
 
@@ -63,11 +63,11 @@ class SenderInfo(msgspec.Struct, kw_only=True, omit_defaults=True):
 class SendC2CReply(Reply):
     """The reply to a C2C message. TimelineSeq is 0 for an online message."""
 
-    msg_time: int = msgspec.field(name="MsgTime", default=0)
-    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
-    msg_random: int = msgspec.field(name="MsgRandom", default=0)
+    msg_time: Int = msgspec.field(name="MsgTime", default=0)
+    msg_seq: Int = msgspec.field(name="MsgSeq", default=0)
+    msg_random: Int = msgspec.field(name="MsgRandom", default=0)
     msg_key: str = msgspec.field(name="MsgKey", default="")
-    timeline_seq: int = msgspec.field(name="TimelineSeq", default=0)
+    timeline_seq: Int = msgspec.field(name="TimelineSeq", default=0)
     sender: SenderInfo | msgspec.UnsetType = msgspec.field(name="TimelineSender", default=msgspec.UNSET)
 
 
@@ -76,15 +76,15 @@ class SendGroupRequest(Body, kw_only=True):
 
     group_id: str = msgspec.field(name="GroupId")
     from_account: str = msgspec.field(name="From_Account", default="")
-    random: int = msgspec.field(name="Random", default=0)
-    client_seq: int = msgspec.field(name="ClientSeq", default=0)
-    client_time: int = msgspec.field(name="MsgClientTime", default=0)
-    source: int = msgspec.field(name="TimelineMsgSource", default=0)  # third part of the msg_id (timim extension)
+    random: Int = msgspec.field(name="Random", default=0)
+    client_seq: Int = msgspec.field(name="ClientSeq", default=0)
+    client_time: Int = msgspec.field(name="MsgClientTime", default=0)
+    source: Int = msgspec.field(name="TimelineMsgSource", default=0)  # third part of the msg_id (timim extension)
     priority: str = msgspec.field(name="MsgPriority", default="Normal")
     msg_body: msgspec.Raw = msgspec.field(name="MsgBody")
     cloud_custom_data: str = msgspec.field(name="CloudCustomData", default="")
     mentions: list[MentionItem] = msgspec.field(name="GroupAtInfo", default_factory=list)
-    receipt: int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: request a receipt
+    receipt: Int = msgspec.field(name="NeedReadReceipt", default=0)  # 1: request a receipt
     receivers: list[str] = msgspec.field(name="To_Account", default_factory=list)  # the only members who get the message
     online_only: Flag = msgspec.field(name="OnlineOnlyFlag", default=0)  # 1: to devices online now; not stored, no seq
     control: ControlField = msgspec.field(name="SendMsgControl", default=NO_CONTROL)
@@ -92,7 +92,7 @@ class SendGroupRequest(Body, kw_only=True):
     without_callbacks: list[str] = msgspec.field(name="ForbidCallbackControl", default_factory=list)  # must be empty
     topic_id: str = msgspec.field(name="TopicId", default="")  # must be empty
     push: PushInfo | msgspec.UnsetType = msgspec.field(name="OfflinePushInfo", default=msgspec.UNSET)
-    ask: int = msgspec.field(
+    ask: Int = msgspec.field(
         name="TimelineAsk", default=0
     )  # 1: store nothing, return the seq of this msg_id, or 0 if it is unknown
 
@@ -100,9 +100,9 @@ class SendGroupRequest(Body, kw_only=True):
 class SendGroupReply(Reply):
     """The reply to a group message. MsgSeq is the timeline's seq."""
 
-    msg_time: int = msgspec.field(name="MsgTime", default=0)
-    msg_seq: int = msgspec.field(name="MsgSeq", default=0)
-    timeline_seq: int = msgspec.field(name="TimelineSeq", default=0)
+    msg_time: Int = msgspec.field(name="MsgTime", default=0)
+    msg_seq: Int = msgspec.field(name="MsgSeq", default=0)
+    timeline_seq: Int = msgspec.field(name="TimelineSeq", default=0)
     sender: SenderInfo | msgspec.UnsetType = msgspec.field(name="TimelineSender", default=msgspec.UNSET)
 
 
@@ -110,20 +110,20 @@ class RangeReply(Reply):
     """The proof in each history reply (timim extension): the covered interval, and the first and last seq of the timeline."""
 
     timeline_range: SeqRange | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
-    timeline_floor: int = msgspec.field(name="TimelineFloor", default=0)
-    timeline_last_seq: int = msgspec.field(name="TimelineLastSeq", default=0)
+    timeline_floor: Int = msgspec.field(name="TimelineFloor", default=0)
+    timeline_last_seq: Int = msgspec.field(name="TimelineLastSeq", default=0)
 
 
 class RoamC2CRequest(Body):
     """A query for C2C history: up to MaxCnt messages before `LastMsgTime` and `MsgKey`, or the newest of `TimelineRange`."""
 
     peer: str = msgspec.field(name="Peer_Account")
-    max_cnt: int = msgspec.field(name="MaxCnt", default=20)
-    last_msg_time: int = msgspec.field(name="LastMsgTime", default=0)
+    max_cnt: Int = msgspec.field(name="MaxCnt", default=20)
+    last_msg_time: Int = msgspec.field(name="LastMsgTime", default=0)
     msg_key: str = msgspec.field(name="MsgKey", default="")
-    direction: int = msgspec.field(name="GetDirection", default=0)
+    direction: Int = msgspec.field(name="GetDirection", default=0)
     timeline_range: SeqRange | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
-    until: int = msgspec.field(name="TimelineUntil", default=0)  # only entries at or before this server time
+    until: Int = msgspec.field(name="TimelineUntil", default=0)  # only entries at or before this server time
 
 
 class RoamC2CReply(RangeReply):
@@ -132,9 +132,9 @@ class RoamC2CReply(RangeReply):
     The web client reads the key of the next page from `MsgKey`, REST clients from `LastMsgKey`.
     """
 
-    complete: int = msgspec.field(name="Complete", default=1)
-    msg_cnt: int = msgspec.field(name="MsgCnt", default=0)
-    last_msg_time: int = msgspec.field(name="LastMsgTime", default=0)
+    complete: Int = msgspec.field(name="Complete", default=1)
+    msg_cnt: Int = msgspec.field(name="MsgCnt", default=0)
+    last_msg_time: Int = msgspec.field(name="LastMsgTime", default=0)
     last_msg_key: str = msgspec.field(name="LastMsgKey", default="")
     msg_key: str = msgspec.field(name="MsgKey", default="")
     messages: list[msgspec.Raw] = msgspec.field(name="MsgList", default_factory=list)
@@ -144,10 +144,10 @@ class RoamGroupRequest(Body):
     """A query for group history: ReqMsgNumber messages up to and including ReqMsgSeq, or the newest of `TimelineRange`."""
 
     group_id: str = msgspec.field(name="GroupId")
-    seq: int = msgspec.field(name="ReqMsgSeq", default=0)
-    number: int = msgspec.field(name="ReqMsgNumber", default=20)
+    seq: Int = msgspec.field(name="ReqMsgSeq", default=0)
+    number: Int = msgspec.field(name="ReqMsgNumber", default=20)
     timeline_range: SeqRange | msgspec.UnsetType = msgspec.field(name="TimelineRange", default=msgspec.UNSET)
-    until: int = msgspec.field(name="TimelineUntil", default=0)  # only entries at or before this server time
+    until: Int = msgspec.field(name="TimelineUntil", default=0)  # only entries at or before this server time
 
 
 class RoamGroupReply(RangeReply):
@@ -157,8 +157,8 @@ class RoamGroupReply(RangeReply):
     """
 
     group_id: str = msgspec.field(name="GroupId", default="")
-    next_seq: int = msgspec.field(name="NextReqMsgSeq", default=0)
-    is_finished: int = msgspec.field(name="IsFinished", default=1)
+    next_seq: Int = msgspec.field(name="NextReqMsgSeq", default=0)
+    is_finished: Int = msgspec.field(name="IsFinished", default=1)
     messages: list[msgspec.Raw] = msgspec.field(name="RspMsgList", default_factory=list)
 
 
@@ -166,22 +166,22 @@ class OfflineC2CRequest(Body):
     """The web client's query for missed C2C messages. `SyncFlag` is 0 in the first request, 1 in the next ones."""
 
     cookie: str = msgspec.field(name="Cookie", default="")
-    sync_flag: int = msgspec.field(name="SyncFlag", default=0)
-    online_sync: int = msgspec.field(name="IsOnlineSync", default=0)
+    sync_flag: Int = msgspec.field(name="SyncFlag", default=0)
+    online_sync: Int = msgspec.field(name="IsOnlineSync", default=0)
 
 
 class PairUnread(msgspec.Struct, kw_only=True):
     """The number of unread messages of one peer."""
 
     from_account: str = msgspec.field(name="From_Account")
-    unread: int = msgspec.field(name="UnreadCount")
+    unread: Int = msgspec.field(name="UnreadCount")
 
 
 class OfflineC2CReply(Reply):
     """Missed C2C messages. SyncFlag 1: more follow, 2: the last reply. The client ignores unread counts of the last one."""
 
     cookie: str = msgspec.field(name="Cookie", default="")
-    sync_flag: int = msgspec.field(name="SyncFlag", default=2)
+    sync_flag: Int = msgspec.field(name="SyncFlag", default=2)
     messages: list[msgspec.Raw] = msgspec.field(name="MsgList", default_factory=list)
     unread: list[PairUnread] = msgspec.field(name="C2CPairUnreadCount", default_factory=list)
 
@@ -190,8 +190,8 @@ class ReadItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A conversation that is read up to a time (Tencent) or a seq (timim extension)."""
 
     to_account: str = msgspec.field(name="To_Account")
-    last_time: int = msgspec.field(name="LastedMsgTime", default=0)
-    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
+    last_time: Int = msgspec.field(name="LastedMsgTime", default=0)
+    read_seq: Int = msgspec.field(name="TimelineReadSeq", default=0)
 
 
 class ReadItems(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -209,15 +209,15 @@ class ReadGroupRequest(Body):
     """A group that this account has read up to a seq."""
 
     group_id: str = msgspec.field(name="GroupId")
-    read_seq: int = msgspec.field(name="MsgReadedSeq", default=0)
+    read_seq: Int = msgspec.field(name="MsgReadedSeq", default=0)
 
 
 class RoamSystemRequest(Body):
     """A query for the account's own system timeline (timim extension): the newest MaxCnt of `TimelineRange`."""
 
-    max_cnt: int = msgspec.field(name="MaxCnt", default=20)
+    max_cnt: Int = msgspec.field(name="MaxCnt", default=20)
     timeline_range: SeqRange = msgspec.field(name="TimelineRange", default=(1, 1 << 62))
-    until: int = msgspec.field(name="TimelineUntil", default=0)  # only entries at or before this server time
+    until: Int = msgspec.field(name="TimelineUntil", default=0)  # only entries at or before this server time
 
 
 class RoamSystemReply(RangeReply):
@@ -229,7 +229,7 @@ class RoamSystemReply(RangeReply):
 class ReadSystemRequest(Body):
     """A seq up to which the system timeline is read (timim extension)."""
 
-    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
+    read_seq: Int = msgspec.field(name="TimelineReadSeq", default=0)
 
 
 SEND_C2C = Command("openim.sendmsg", SendC2CRequest, SendC2CReply)

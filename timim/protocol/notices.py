@@ -13,6 +13,7 @@ from . import session
 from .codec import decode
 from .entries import Entry
 from .notice_elems import GROUP_NOTICE, RELATION, TIP
+from .numbers import Int
 
 __all__ = [
     "GROUP_NOTICE",
@@ -49,7 +50,7 @@ class MemberInfoChange(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The changed properties of a member. ShutupTime is in seconds, or 0 if the member may speak again."""
 
     account: str = msgspec.field(name="User_Account")
-    muted_s: int | msgspec.UnsetType = msgspec.field(name="ShutupTime", default=msgspec.UNSET)
+    muted_s: Int | msgspec.UnsetType = msgspec.field(name="ShutupTime", default=msgspec.UNSET)
     name_card: str | msgspec.UnsetType = msgspec.field(name="NameCard", default=msgspec.UNSET)
     custom: dict[str, str] | msgspec.UnsetType = msgspec.field(name="TimelineMemberCustom", default=msgspec.UNSET)
 
@@ -63,7 +64,7 @@ class GroupInfoChange(msgspec.Struct, kw_only=True, omit_defaults=True):
     face_url: str | msgspec.UnsetType = msgspec.field(name="GroupFaceUrl", default=msgspec.UNSET)
     owner: str | msgspec.UnsetType = msgspec.field(name="Owner_Account", default=msgspec.UNSET)
     join_option: str | msgspec.UnsetType = msgspec.field(name="GroupApplyJoinOption", default=msgspec.UNSET)
-    muted_all: int | msgspec.UnsetType = msgspec.field(name="ShutupAll", default=msgspec.UNSET)
+    muted_all: Int | msgspec.UnsetType = msgspec.field(name="ShutupAll", default=msgspec.UNSET)
     custom: dict[str, str] | msgspec.UnsetType = msgspec.field(name="TimelineCustom", default=msgspec.UNSET)
     attributes: dict[str, str] | msgspec.UnsetType = msgspec.field(name="TimelineAttributes", default=msgspec.UNSET)
 
@@ -71,11 +72,11 @@ class GroupInfoChange(msgspec.Struct, kw_only=True, omit_defaults=True):
 class GroupTipContent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A change of a group. OpType: 1 join, 2 quit, 3 kick, 4 admin set, 5 admin unset, 6 group changed, 7 member changed."""
 
-    op_type: int = msgspec.field(name="OpType")
+    op_type: Int = msgspec.field(name="OpType")
     operator: str = msgspec.field(name="Operator_Account", default="")
     users: list[str] = msgspec.field(name="List_Account", default_factory=list)
     member_info: list[TipMember] = msgspec.field(name="MsgMemberExtraInfo", default_factory=list)
-    member_num: int = msgspec.field(name="MemberNum", default=0)
+    member_num: Int = msgspec.field(name="MemberNum", default=0)
     group: GroupInfoChange | msgspec.UnsetType = msgspec.field(name="MsgGroupNewInfo", default=msgspec.UNSET)
     members: list[MemberInfoChange] = msgspec.field(name="MsgMemberInfo", default_factory=list)
     reason: str = msgspec.field(name="TimelineReason", default="")
@@ -84,13 +85,13 @@ class GroupTipContent(msgspec.Struct, kw_only=True, omit_defaults=True):
 class GroupNoticeContent(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A notice to one user, by ReportType. `TimelineUsers` names the affected users if they are not the receiver."""
 
-    report_type: int = msgspec.field(name="ReportType")
+    report_type: Int = msgspec.field(name="ReportType")
     group_id: str = msgspec.field(name="GroupId", default="")
     group_name: str = msgspec.field(name="GroupName", default="")
     operator: str = msgspec.field(name="Operator_Account", default="")
     remark: str = msgspec.field(name="RemarkInfo", default="")
     authentication: str = msgspec.field(name="Authentication", default="")
-    msg_key: int = msgspec.field(name="MsgKey", default=0)
+    msg_key: Int = msgspec.field(name="MsgKey", default=0)
     user_field: str = msgspec.field(name="UserDefinedField", default="")
     users: list[str] = msgspec.field(name="TimelineUsers", default_factory=list)
 
@@ -102,7 +103,7 @@ class FriendApplicationItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     nick: str = msgspec.field(name="ProfileImNick", default="")
     source: str = msgspec.field(name="AddSource", default="")
     wording: str = msgspec.field(name="AddWording", default="")
-    time: int = msgspec.field(name="AddTime", default=0)
+    time: Int = msgspec.field(name="AddTime", default=0)
 
 
 class ProfileTag(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -118,7 +119,7 @@ class RelationContent(msgspec.Struct, kw_only=True, omit_defaults=True):
     9 is a timim extension: a remark or the friend groups of a friend changed.
     """
 
-    push_type: int = msgspec.field(name="PushType")
+    push_type: Int = msgspec.field(name="PushType")
     added: list[str] = msgspec.field(name="FriendAdd_Account", default_factory=list)
     deleted: list[str] = msgspec.field(name="FriendDel_Account", default_factory=list)
     asked: list[FriendApplicationItem] = msgspec.field(name="PendencyAdd", default_factory=list)
@@ -128,7 +129,7 @@ class RelationContent(msgspec.Struct, kw_only=True, omit_defaults=True):
     changed: list[str] = msgspec.field(name="TimelineChanged_Account", default_factory=list)
     profile: str = msgspec.field(name="Profile_Account", default="")
     profile_fields: list[ProfileTag] = msgspec.field(name="ProfileList", default_factory=list)
-    version: int = msgspec.field(name="TimelineVersion", default=0)
+    version: Int = msgspec.field(name="TimelineVersion", default=0)
 
 
 def server_elem_body(msg_type: str, content: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from .codec import Body, Command, Reply
+from .numbers import Int
 
 NICK = "Tag_Profile_IM_Nick"
 FACE = "Tag_Profile_IM_Image"
@@ -29,7 +30,7 @@ class ProfileItem(msgspec.Struct, kw_only=True):
     """A field of a profile. The server sends numbers as text and accepts both."""
 
     tag: str = msgspec.field(name="Tag")
-    value: str | int = msgspec.field(name="Value", default="")
+    value: str | Int = msgspec.field(name="Value", default="")
 
 
 class SetProfileRequest(Body):
@@ -44,17 +45,17 @@ class GetProfilesRequest(Body):
 
     accounts: list[str] = msgspec.field(name="To_Account", default_factory=list)
     tags: list[str] = msgspec.field(name="TagList", default_factory=list)
-    versions: list[int] = msgspec.field(name="TimelineVersions", default_factory=list)
+    versions: list[Int] = msgspec.field(name="TimelineVersions", default_factory=list)
 
 
 class UserProfile(msgspec.Struct, kw_only=True, omit_defaults=True):
     """An account's profile, without items if the client has this version."""
 
     account: str = msgspec.field(name="To_Account")
-    result: int = msgspec.field(name="ResultCode", default=0)
+    result: Int = msgspec.field(name="ResultCode", default=0)
     info: str = msgspec.field(name="ResultInfo", default="")
     items: list[ProfileItem] = msgspec.field(name="ProfileItem", default_factory=list)
-    version: int = msgspec.field(name="TimelineVersion", default=0)
+    version: Int = msgspec.field(name="TimelineVersion", default=0)
 
 
 class GetProfilesReply(Reply):

@@ -8,6 +8,7 @@ import msgspec
 
 from .codec import Body, Command, Reply
 from .entries import Entry
+from .numbers import Int
 
 E = TypeVar("E")  # the type of entries: encoded bytes for writers, decoded for clients
 PLATFORMS = ("desktop", "mobile", "pad", "web", "other")
@@ -16,29 +17,29 @@ PLATFORMS = ("desktop", "mobile", "pad", "web", "other")
 class TimelineClient(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The properties of a timim client, sent at login (timim extension)."""
 
-    version: int = msgspec.field(name="Version", default=1)
+    version: Int = msgspec.field(name="Version", default=1)
     batch: bool = msgspec.field(name="Batch", default=False)  # several frames in one websocket message
     instance: str = msgspec.field(name="Instance", default="")  # the permanent id of this device
     platform: str = msgspec.field(name="Platform", default="")  # one of PLATFORMS
     resumed: bool = msgspec.field(name="Resumed", default=False)  # a reconnect after a lost connection
     run: str = msgspec.field(name="Run", default="")  # the id of this run of the program
-    attempt: int = msgspec.field(
+    attempt: Int = msgspec.field(
         name="Attempt", default=0
     )  # number of this login in the run, because logins may arrive out of order
-    max_frame_bytes: int = msgspec.field(name="MaxFrameBytes", default=0)  # of a websocket message to the client; 0: not stated
+    max_frame_bytes: Int = msgspec.field(name="MaxFrameBytes", default=0)  # of a websocket message to the client; 0: not stated
 
 
 class TimelineServer(msgspec.Struct, kw_only=True):
     """The properties of a timim server, sent at login (timim extension)."""
 
-    version: int = msgspec.field(name="Version", default=1)
+    version: Int = msgspec.field(name="Version", default=1)
     batch: bool = msgspec.field(name="Batch", default=False)
     epoch: str = msgspec.field(name="Epoch", default="")  # changes when the server has another history
-    time_ms: int = msgspec.field(name="TimeMs", default=0)
-    max_message_bytes: int = msgspec.field(name="MaxMessageBytes", default=0)  # of a message in all its parts; 0: not stated
-    max_frame_bytes: int = msgspec.field(name="MaxFrameBytes", default=0)  # of a websocket message to the server; 0: not stated
+    time_ms: Int = msgspec.field(name="TimeMs", default=0)
+    max_message_bytes: Int = msgspec.field(name="MaxMessageBytes", default=0)  # of a message in all its parts; 0: not stated
+    max_frame_bytes: Int = msgspec.field(name="MaxFrameBytes", default=0)  # of a websocket message to the server; 0: not stated
     media_url: str = msgspec.field(name="MediaUrl", default="")
-    media_limits: dict[str, int] = msgspec.field(name="MediaLimits", default_factory=dict)  # bytes by kind of content
+    media_limits: dict[str, Int] = msgspec.field(name="MediaLimits", default_factory=dict)  # bytes by kind of content
 
 
 class LoginRequest(Body):
@@ -50,14 +51,14 @@ class LoginRequest(Body):
 class LoginReply(Reply):
     """The reply to a login. `A2Key` and `TinyId` replace usersig and identifier in later heads; HelloInterval is in seconds."""
 
-    inst_id: int = msgspec.field(name="InstId", default=0)
+    inst_id: Int = msgspec.field(name="InstId", default=0)
     a2_key: str = msgspec.field(name="A2Key", default="")
     tiny_id: str = msgspec.field(name="TinyId", default="")
-    hello_interval: int = msgspec.field(name="HelloInterval", default=60)
-    time_stamp: int = msgspec.field(name="TimeStamp", default=0)
+    hello_interval: Int = msgspec.field(name="HelloInterval", default=60)
+    time_stamp: Int = msgspec.field(name="TimeStamp", default=0)
     client_ip: str = msgspec.field(name="ClientIP", default="")
     custom_status: str = msgspec.field(name="CustomStatus", default="")
-    expired_time: int = msgspec.field(name="ExpiredTime", default=0)
+    expired_time: Int = msgspec.field(name="ExpiredTime", default=0)
     server: TimelineServer | msgspec.UnsetType = msgspec.field(name="TimelineServer", default=msgspec.UNSET)
 
 
@@ -78,13 +79,13 @@ SUB_KICKED = 96
 class HeartbeatReply(Reply):
     """The reply to a heartbeat, with the number of pushes sent before it, `TimelinePushes` (timim extension)."""
 
-    pushes: int | msgspec.UnsetType = msgspec.field(name="TimelinePushes", default=msgspec.UNSET)
+    pushes: Int | msgspec.UnsetType = msgspec.field(name="TimelinePushes", default=msgspec.UNSET)
 
 
 class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc=False):
     """A member of a push's EventArray. The number `Event` determines which of the array fields is set."""
 
-    event: int = msgspec.field(name="Event")
+    event: Int = msgspec.field(name="Event")
     c2c: list[E] = msgspec.field(name="C2cMsgArray", default_factory=list)
     group: list[E] = msgspec.field(name="GroupMsgArray", default_factory=list)
     tips: list[msgspec.Raw] = msgspec.field(name="GroupTips", default_factory=list)
@@ -100,7 +101,7 @@ class PushEvent(msgspec.Struct, Generic[E], kw_only=True, omit_defaults=True, gc
     edited_group: list[msgspec.Raw] = msgspec.field(name="GroupMsgModNotifys", default_factory=list)
     conversations: list[msgspec.Raw] = msgspec.field(name="RecentContactMod", default_factory=list)
     kick: KickNotice | msgspec.UnsetType = msgspec.field(name="KickoutMsgNotify", default=msgspec.UNSET)
-    sub_msg_type: int = msgspec.field(name="SubMsgType", default=0)
+    sub_msg_type: Int = msgspec.field(name="SubMsgType", default=0)
 
     def items(self: PushEvent[msgspec.Raw]) -> list[msgspec.Raw]:
         """Return the array that belongs to the event's number."""
@@ -128,22 +129,22 @@ class ReadNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     peer: str = msgspec.field(name="To_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
-    system: int = msgspec.field(name="TimelineSystem", default=0)  # 1: the system conversation
-    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
-    unread: int = msgspec.field(name="TimelineUnread", default=0)
-    mentioned: int = msgspec.field(name="TimelineMentioned", default=0)
-    unread_seq: int = msgspec.field(name="TimelineUnreadSeq", default=0)  # up to which the server counted
+    system: Int = msgspec.field(name="TimelineSystem", default=0)  # 1: the system conversation
+    read_seq: Int = msgspec.field(name="TimelineReadSeq", default=0)
+    unread: Int = msgspec.field(name="TimelineUnread", default=0)
+    mentioned: Int = msgspec.field(name="TimelineMentioned", default=0)
+    unread_seq: Int = msgspec.field(name="TimelineUnreadSeq", default=0)  # up to which the server counted
 
 
 class ReceiptNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A receipt (timim extension): a peer has read up to a seq, or members have read a group message."""
 
     peer: str = msgspec.field(name="To_Account", default="")
-    read_seq: int = msgspec.field(name="TimelineReadSeq", default=0)
+    read_seq: Int = msgspec.field(name="TimelineReadSeq", default=0)
     group_id: str = msgspec.field(name="GroupId", default="")
-    seq: int = msgspec.field(name="MsgSeq", default=0)
-    readers: int = msgspec.field(name="ReadNum", default=0)
-    others: int = msgspec.field(name="UnreadNum", default=0)
+    seq: Int = msgspec.field(name="MsgSeq", default=0)
+    readers: Int = msgspec.field(name="ReadNum", default=0)
+    others: Int = msgspec.field(name="UnreadNum", default=0)
 
 
 class ConversationSettingsNotice(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -151,17 +152,17 @@ class ConversationSettingsNotice(msgspec.Struct, kw_only=True, omit_defaults=Tru
 
     peer: str = msgspec.field(name="To_Account", default="")
     group_id: str = msgspec.field(name="GroupId", default="")
-    system: int = msgspec.field(name="TimelineSystem", default=0)
-    pinned: int = msgspec.field(name="TimelinePinned", default=0)
-    muted: int = msgspec.field(name="TimelineMuted", default=0)
+    system: Int = msgspec.field(name="TimelineSystem", default=0)
+    pinned: Int = msgspec.field(name="TimelinePinned", default=0)
+    muted: Int = msgspec.field(name="TimelineMuted", default=0)
     draft: str = msgspec.field(name="TimelineDraft", default="")
-    version: int = msgspec.field(name="TimelineSettingsVersion", default=0)  # each change raises it
+    version: Int = msgspec.field(name="TimelineSettingsVersion", default=0)  # each change raises it
 
 
 class KickNotice(msgspec.Struct, kw_only=True):
     """The end of this session, with the reason as text."""
 
-    kick_type: int = msgspec.field(name="KickType", default=1)
+    kick_type: Int = msgspec.field(name="KickType", default=1)
     reason: str = msgspec.field(name="Reason", default="")
 
 
@@ -169,7 +170,7 @@ class Push(Body, Generic[E]):
     """A message that the server sends without a request. The client replies with PUSH_ACK if NeedAck is 1."""
 
     session_data: str = msgspec.field(name="SessionData", default="")
-    need_ack: int = msgspec.field(name="NeedAck", default=0)
+    need_ack: Int = msgspec.field(name="NeedAck", default=0)
     events: list[PushEvent[E]] = msgspec.field(name="EventArray", default_factory=list)
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from .codec import Body, Command, Reply
 from .groups import GroupInfoItem, ListJoinedGroupsReply, ListJoinedGroupsRequest
+from .numbers import Int
 from .profiles import GetProfilesReply
 
 
@@ -15,8 +16,8 @@ class UserItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A user in a query for profiles, with the versions that the client has."""
 
     account: str = msgspec.field(name="To_Account")
-    standard_sequence: int = msgspec.field(name="StandardSequence", default=0)
-    custom_sequence: int = msgspec.field(name="CustomSequence", default=0)
+    standard_sequence: Int = msgspec.field(name="StandardSequence", default=0)
+    custom_sequence: Int = msgspec.field(name="CustomSequence", default=0)
 
 
 class GetFullProfilesRequest(Body):
@@ -30,7 +31,7 @@ class OwnMemberInfo(msgspec.Struct, kw_only=True):
 
     role: str = msgspec.field(name="Role")
     name_card: str = msgspec.field(name="NameCard", default="")
-    join_time: int = msgspec.field(name="JoinTime", default=0)
+    join_time: Int = msgspec.field(name="JoinTime", default=0)
     msg_flag: str = msgspec.field(name="MsgFlag", default="AcceptAndNotify")
 
 
@@ -55,9 +56,9 @@ class OwnGroupsReply(Reply):
 class PreSignRequest(Body):
     """A request of Tencent's upload plugin for URLs. `file_type` is 1 for a picture; for files, the plugin sends 255."""
 
-    file_type: int = msgspec.field(name="file_type", default=255)
+    file_type: Int = msgspec.field(name="file_type", default=255)
     file_name: str = msgspec.field(name="file_name", default="")
-    duration: int = msgspec.field(name="Duration", default=900)
+    duration: Int = msgspec.field(name="Duration", default=900)
 
 
 class PreSignReply(Reply):
@@ -71,8 +72,8 @@ class ConversationGroupsReply(Reply):
     """Conversation groups, which users create in the web client."""
 
     items: list[dict[str, Any]] = msgspec.field(name="ContactGroupItem", default_factory=list)
-    complete_flag: int = msgspec.field(name="CompleteFlag", default=1)
-    start_index: int = msgspec.field(name="StartIndex", default=0)
+    complete_flag: Int = msgspec.field(name="CompleteFlag", default=1)
+    start_index: Int = msgspec.field(name="StartIndex", default=0)
 
 
 class SearchConversationGroupsReply(Reply):
@@ -91,7 +92,7 @@ class PeerReadTimesRequest(Body):
 class PeerReadTimesReply(Reply):
     """Times up to which each user has read, in server seconds and in the order of the request; 0 if nothing was read."""
 
-    times: list[int] = msgspec.field(name="ReadTime", default_factory=list)
+    times: list[Int] = msgspec.field(name="ReadTime", default_factory=list)
 
 
 GET_FULL_PROFILES = Command("profile.portrait_get_all", GetFullProfilesRequest, GetProfilesReply)

@@ -8,6 +8,7 @@ from ...errors import InvalidArgument, NoPermission
 from ...ids import ConversationKey, ConversationType, checked_user_id
 from ...protocol import messages as wire
 from ...protocol.codec import Reply
+from ...protocol.entries import msg_key_of
 from ..messaging.send_options import c2c_options
 from ..messaging.validation import OutgoingMessage
 from ..store.base import c2c_timeline
@@ -80,7 +81,7 @@ async def roam(context: RequestContext, body: wire.RoamC2CRequest) -> wire.RoamC
             last = await services.history.seq_before(context.user, peer, body.last_msg_time, body.msg_key)
         page = await services.history.c2c_messages(context.user, peer, 1, last, limit)
     oldest = page.stored[-1] if page.stored else None
-    oldest_key = _msg_key(oldest.tail, oldest.time) if oldest else ""
+    oldest_key = msg_key_of(oldest.tail, oldest.time) if oldest else ""
     messages = page.entries if isinstance(body.timeline_range, tuple) else page.entries[::-1]
     return wire.RoamC2CReply(
         complete=int(page.first <= page.floor),
@@ -133,8 +134,3 @@ async def read(context: RequestContext, body: wire.ReadC2CRequest) -> Reply:
             seq = max(before, 0)
         await mark_read(context, c2c_timeline(context.user, peer), seq, peer=peer)
     return Reply()
-
-
-def _msg_key(tail: bytes, time: int) -> str:
-    fields = msgspec.json.decode(b"{" + tail)
-    return f"{fields.get('MsgSeq', 0)}_{fields.get('MsgRandom', 0)}_{time}"

@@ -19,6 +19,7 @@ import msgspec
 
 from ...errors import NotAMember, ServerFault, StorageError, TimimError
 from ...protocol.codec import Body, Command, Reply, decode, encode
+from ...protocol.raw_json import check_utf8
 from ...util.failpoints import failpoint
 from ..bus.base import Bus
 from ..content.downloads import Downloads
@@ -131,6 +132,7 @@ class HandlerRegistry:
             )
         command, handler = served
         try:
+            check_utf8(bytes(body), "the body of the request")  # parts of it may be stored undecoded
             asked = decode(command.body, body)
             failpoint("after-decode")
             reply: Reply = await run_current(context, partial(handler, context, asked))

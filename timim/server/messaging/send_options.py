@@ -100,7 +100,7 @@ def _require_callbacks(named: list[str], code: int) -> None:
 def _control(field: ControlField, code: int) -> MessageControl:
     """Return the control of either form. WithMuteNotifications changes nothing: muted receivers get no offline push."""
     if isinstance(field, MessageControl):
-        excluded = MessageControl(no_unread=int(field.no_unread), no_last=int(field.no_last))
+        excluded = MessageControl(no_unread=int(bool(field.no_unread)), no_last=int(bool(field.no_last)))
         return excluded if excluded != NO_CONTROL else NO_CONTROL
     if unknown := [name for name in field if name not in _CONTROLS]:
         text = f"SendMsgControl {unknown[0][:40]!r} is not supported; use {', '.join(_CONTROLS)}"

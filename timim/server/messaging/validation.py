@@ -14,6 +14,8 @@ from ...protocol.entries import PushInfo
 from ...protocol.media import MediaRef, media_refs
 from ...protocol.merger_elem import RELAY_TYPE, validate_relay
 from ...protocol.notices import SERVER_ELEMS
+from ...protocol.numbers import fits
+from ...protocol.raw_json import check_body
 from .send_options import PLAIN, SendOptions
 
 PUSH_LIMIT_BYTES = 4096  # the limit of the push services of phones
@@ -77,7 +79,10 @@ class MessageValidator:
             raise InvalidArgument("MsgRandom and MsgClientTime must be 0 to 4294967295", code=90005)
         if not 0 <= outgoing.source < 1 << 31:
             raise InvalidArgument("TimelineMsgSource must be 0 to 2147483647", code=90005)
+        if isinstance(outgoing.push, PushInfo) and not fits(outgoing.push.push_flag):
+            raise InvalidArgument("PushFlag of OfflinePushInfo must be 0 or 1", code=90005)
         try:
+            check_body(bytes(outgoing.msg_body))
             members = split_body(outgoing.msg_body)
         except ProtocolError as exc:
             raise InvalidArgument(exc.info, code=90002) from exc

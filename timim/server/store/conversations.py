@@ -13,7 +13,7 @@ from functools import partial
 from ...protocol.entries import MessageControl, decode_payload
 from . import receipts
 from .entities import UNREAD_LIMIT, ChangedConversation, ConversationChange, Read, Receipt, Unread, UserConversation
-from .entries import ACTION, HIDDEN, MESSAGE, TARGETED, UNLISTED, StoredEntry
+from .entries import ACTION, HIDDEN, MESSAGE, TARGETED, UNLISTED, StoredEntry, stored_entry
 from .operation import Execute, Operation, SqlEngine, first_row
 
 _LAST_MESSAGE = (
@@ -107,7 +107,7 @@ def page(user: str, offset: int, limit: int, since: int) -> Operation[list[UserC
         version,
         number,
     ) in rows:
-        last = StoredEntry(seq, at, tail, kind) if seq is not None else None
+        last = stored_entry(seq, at, tail, kind) if seq is not None else None
         if name.startswith("group\x1f") and last_seq > (seq or 0):
             last = (yield from _last_targeted(number, seq or 0, user)) or last
         flags = (pinned, bool(muted), draft, version)
@@ -119,10 +119,11 @@ def _last_targeted(timeline: int, after: int, user: str) -> Operation[StoredEntr
     """Select the newest message to `user` alone after a seq."""
     rows = yield Execute(_TARGETED, (timeline, after, _TARGETED_AT_ONCE))
     for row in rows:
-        payload = decode_payload(row[2])
+        entry = stored_entry(*row)
+        payload = decode_payload(entry.tail)
         unlisted = isinstance(payload.control, MessageControl) and payload.control.no_last
         if user in payload.audience and not unlisted:
-            return StoredEntry(*row)
+            return entry
     return None
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from ...ids import ConversationKey, ConversationType
-from ...protocol.entries import EntryPayload
+from ...protocol.entries import EntryPayload, readable_payload
 from ...protocol.media import MediaRef
 from .version_checks import VersionCheck
 
@@ -149,6 +149,11 @@ class StoredEntry(msgspec.Struct, frozen=True, gc=False):
     time: int
     tail: bytes
     kind: int = MESSAGE
+
+
+def stored_entry(seq: int, time: int, tail: bytes, kind: int = MESSAGE) -> StoredEntry:
+    """Return the entry of a row, in a form that every client can decode."""
+    return StoredEntry(seq, time, readable_payload(tail), kind)
 
 
 class TimelinePage(msgspec.Struct, frozen=True, gc=False):

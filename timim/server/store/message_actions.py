@@ -24,7 +24,7 @@ from ...protocol.entries import (
     encode_payload,
 )
 from . import media, timelines, versions
-from .entries import ACTION, RECALLED_KINDS, Appended, NewAction, NewEntry, StoredAction, StoredEntry
+from .entries import ACTION, RECALLED_KINDS, Appended, NewAction, NewEntry, StoredAction, StoredEntry, stored_entry
 from .operation import Execute, Operation, SqlEngine, first_row
 
 
@@ -55,7 +55,7 @@ def actions_between(timeline: str, first: int, last: int, limit: int) -> Operati
     """Select the actions of an interval, oldest first."""
     where = " AND e.kind=1 AND e.seq BETWEEN ? AND ? ORDER BY e.seq LIMIT ?"
     rows = yield Execute(timelines.ENTRY_QUERY + where, (timeline, first, last, limit))
-    return [StoredEntry(*row) for row in rows]
+    return [stored_entry(*row) for row in rows]
 
 
 def apply(action: NewAction) -> Operation[StoredAction]:

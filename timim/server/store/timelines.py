@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from ...errors import MsgIdConflict
+from ...protocol.entries import msg_key_of, readable_payload
 from ...util.failpoints import failpoint
 from . import media, receipts, versions
-from .entries import Appended, NewEntry, StoredEntry, TimelinePage
+from .entries import Appended, NewEntry, StoredEntry, TimelinePage, stored_entry
 from .mutations import StaleRead
 from .operation import Execute, ExecuteMany, Operation, SqlEngine, first_row
 
@@ -241,12 +241,12 @@ def page(timeline: str, first: int, last: int, limit: int) -> Operation[Timeline
         "SELECT seq, time, tail, kind FROM entries WHERE timeline=? AND seq BETWEEN ? AND ? ORDER BY seq DESC",
         (number, first, last),
     )
-    return TimelinePage([StoredEntry(*r) for r in rows], first, last, floor, last_seq)
+    return TimelinePage([stored_entry(*row) for row in rows], first, last, floor, last_seq)
 
 
 def entry_at(timeline: str, seq: int) -> Operation[StoredEntry | None]:
     row = yield from first_row(f"{ENTRY_QUERY} AND e.seq=?", timeline, seq)
-    return StoredEntry(*row) if row is not None else None
+    return stored_entry(*row) if row is not None else None
 
 
 def messages_before(timeline: str, last: int, floor: int, limit: int) -> Operation[TimelinePage]:
@@ -257,7 +257,7 @@ def messages_before(timeline: str, last: int, floor: int, limit: int) -> Operati
     last = min(last, last_seq)
     where = " AND e.kind<>1 AND e.seq BETWEEN ? AND ? ORDER BY e.seq DESC LIMIT ?"
     rows = yield Execute(ENTRY_QUERY + where, (timeline, floor, last, limit))
-    found = [StoredEntry(*row) for row in rows]
+    found = [stored_entry(*row) for row in rows]
     return TimelinePage(found, found[-1].seq if len(found) == limit else min(floor, last + 1), last, floor, last_seq)
 
 
@@ -277,8 +277,7 @@ def seq_before(timeline: str, time: int, msg_key: str) -> Operation[int]:
         for seq, at, tail in rows:
             if at < time or not msg_key:
                 return int(seq)
-            fields = json.loads(b"{" + tail)
-            if f"{fields.get('MsgSeq', 0)}_{fields.get('MsgRandom', 0)}_{at}" == msg_key:
+            if msg_key_of(readable_payload(tail), at) == msg_key:
                 return int(seq) - 1
         up_to = rows[-1][0] - 1
     return 0
