@@ -6,7 +6,6 @@ A request's head, requests sent ahead, fragments and control frames are counted,
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 from uvicorn.config import Config
@@ -24,11 +23,10 @@ PIPELINED_REQUESTS = 8  # requests that a client may send before the first one i
 CHUNK_OVERHEAD = 8  # framing bytes of a chunked body allowed for each of its bytes
 SLICE_BYTES = 16 * 1024  # of websocket frames, parsed before their limits are looked at
 QUEUED_MESSAGES = 4096  # small websocket messages that arrive in one read
-POLICY, TOO_BIG = 1008, 1009
+INVALID_DATA, POLICY, TOO_BIG = 1007, 1008, 1009
 _REFUSAL = b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 HEAD_TOO_LARGE = b"431 Request Header Fields Too Large"
 TOO_MANY = b"429 Too Many Requests"
-_websocket_log = logging.getLogger("timim.server.websockets")
 
 
 class PeerHttpProtocol(HttpToolsProtocol):
@@ -146,6 +144,7 @@ class PeerWebSocketProtocol(WebSocketsSansIOProtocol):
         guard: PeerGuard = app_state["guard"]
         self._settings: Settings = guard.settings
         self.close_timeout = self._settings.close_s
+        self.conn.debug = False  # at DEBUG the library logs the beginning and the end of each frame, and so messages
         self._empty_frames = 0.0  # frames without content, less what the rate allows
         self._counted_at = self.loop.time()
 
@@ -181,6 +180,8 @@ class PeerWebSocketProtocol(WebSocketsSansIOProtocol):
     def send_receive_event_to_app(self) -> None:
         if self.queue.qsize() > QUEUED_MESSAGES:
             self._fail(POLICY, f"more than {QUEUED_MESSAGES} messages wait; send them in fewer frames")
+        elif self.curr_msg_data_type == "text" and not _is_utf8(self.frames):
+            self._fail(INVALID_DATA, "a text message is not UTF-8")  # uvicorn would log a traceback
         else:
             super().send_receive_event_to_app()
 
@@ -208,3 +209,11 @@ class PeerWebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.abort()
         else:
             self.handle_parser_exception()
+
+
+def _is_utf8(parts: list[bytes]) -> bool:
+    try:
+        b"".join(parts).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -224,7 +224,7 @@ class WebSocketEndpoint:
                         self._answers[answer] = session
                         answer.add_done_callback(self._answers.pop)
         except ProtocolError as exc:
-            session.close(exc.info)
+            session.close(exc.info, code=PROTOCOL)
         except TimeoutError:
             session.close(f"no message or heartbeat for {settings.idle_timeout_s:g} s")
 
