@@ -145,6 +145,8 @@ ONE_PROCESS = {
     "test_cli.py": "the command line beside the server's data folder, which has its key",
     "test_cli_files.py": "the command line beside the server's data folder, which has its key",
     "test_cluster.py": "makes its own gateways",
+    "test_deadlines.py": "the connections of one process",
+    "test_waiting_bytes.py": "the memory of one process",
     "test_deaths.py": "makes its own gateways",
     "test_delivery.py": "makes its own gateways",
     "test_crash_before_publish.py": "makes its own gateways",

@@ -15,6 +15,9 @@ _GROUPS: dict[str, str] = {
     "Cluster and database": "database database_replica database_connections bus synchronous new_epoch drain_s",
     "Connections": """max_message_bytes max_frame_bytes hello_interval_s login_timeout_s idle_timeout_s session_queue_bytes
         devices requests_in_flight open_metrics""",
+    "Hostile peers": """connection_waiting_bytes stranger_waiting_bytes total_waiting_bytes least_bytes_per_s least_rate_s
+        close_s request_head_s max_request_head_bytes connections_per_address connections_per_subnet control_frames_per_s
+        fragments_per_message""",
     "Messages and groups": """history_page group_messages_per_s group_burst_s group_members friends friends_only recall_window_s
         reactions_per_message users_per_reaction mentions_per_message receipt_group_members""",
     "Media": """max_image_bytes max_sound_bytes max_file_bytes max_video_bytes media_url_s media_grace_s media_upload_idle_s

@@ -10,7 +10,7 @@ import re
 from ..errors import ProtocolError
 
 DEPTH_LIMIT = 520  # of a MsgBody: 100 nested mergers of 5 levels each; Python decodes about 900 levels
-_OUTSIDE_OF_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _OPEN, _CLOSE = b"[{", b"]}"
 
 
@@ -30,7 +30,7 @@ def is_deeper(raw: bytes, limit: int) -> bool:
     if len(raw) <= 2 * limit or _has_at_most(limit, raw):  # two bytes a level; few longer texts have as many brackets
         return False
     depth = 0
-    for byte in _OUTSIDE_OF_STRINGS.sub(b"", raw):
+    for byte in _STRING.sub(b"", raw):
         if byte in _OPEN:
             depth += 1
             if depth > limit:

@@ -190,7 +190,7 @@ class Server:
             *MediaEndpoint(services.downloads, uploads, auth).routes(),
         ]
         routes += WelcomeEndpoint(self.app_id, self.url, settings.public_url, routes).routes()
-        http = HttpServer(settings, routes)
+        http = HttpServer(settings, routes, metrics)
         parts.push_async_callback(lambda: http.stop(self._drain_left_s()))
         await http.start(listener)
 

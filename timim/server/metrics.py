@@ -93,6 +93,10 @@ class Metrics:
         self.duplicates = Counter("timim_duplicates", "Resends of messages that were stored already", registry=self.registry)
         self.stale = Counter("timim_stale", "Commands retried because another node was first", registry=self.registry)
         self.too_slow = Counter("timim_slow_sessions", "Sessions closed because they read too slowly", registry=self.registry)
+        self.waiting_bytes = Gauge("timim_waiting_bytes", "Bytes that wait for peers", registry=self.registry)
+        self.cut_connections = Counter(
+            "timim_cut_connections", "Connections cut because of their peer, by reason", ["reason"], registry=self.registry
+        )
         self.logins = Counter("timim_logins", "Logins by outcome", ["outcome"], registry=self.registry)
         self.login_seconds = Histogram(
             "timim_login_seconds", "Time from decoding a login to its reply", buckets=LATENCIES_S, registry=self.registry

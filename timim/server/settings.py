@@ -106,6 +106,30 @@ class Settings(BaseSettings):
     """Time without any message from a client, after which its session is closed: two and a half heartbeats."""
     session_queue_bytes: int = 8 * 1024 * 1024
     """Maximum size of the pushes that wait for a slow client, after which its session is closed."""
+    connection_waiting_bytes: int = Field(default=32 * 1024 * 1024, ge=0)
+    """Maximum number of bytes that wait for the client of one session; a connection over it is cut. 0 sets no limit."""
+    stranger_waiting_bytes: int = Field(default=1024 * 1024, ge=0)
+    """Maximum number of bytes that wait for a peer that is not logged in; a connection over it is cut. 0 sets no limit."""
+    total_waiting_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
+    """Maximum number of bytes that wait for all peers of a node; over it, the peers with the most are cut. 0 sets no limit."""
+    least_bytes_per_s: int = Field(default=1024, ge=0)
+    """Least rate at which a peer reads what waits for it, and sends an upload, in bytes a second. 0 sets no limit."""
+    least_rate_s: float = Field(default=8.0, gt=0)
+    """Window in which a peer must reach the least rate; after a window below it, the connection is cut or the upload ends."""
+    close_s: float = Field(default=2.0, gt=0)
+    """Time in which a peer must answer the close of a websocket, and take the last bytes of a connection that is closed."""
+    request_head_s: float = Field(default=8.0, ge=0)
+    """Time in which the head of an HTTP request must arrive; after it the connection is cut. 0 sets no limit."""
+    max_request_head_bytes: int = Field(default=32 * 1024, ge=1024)
+    """Maximum size of the head of an HTTP request: its URL and its header fields."""
+    connections_per_address: int = Field(default=512, ge=0)
+    """Maximum number of connections of one address; more of them are cut. 0 sets no limit."""
+    connections_per_subnet: int = Field(default=4096, ge=0)
+    """Maximum number of connections of one subnet: a /24 of IPv4, a /64 of IPv6. 0 sets no limit."""
+    control_frames_per_s: float = Field(default=20.0, ge=0)
+    """Maximum rate of websocket pings, pongs and empty fragments of one connection, with a burst of 10 s. 0 sets no limit."""
+    fragments_per_message: int = Field(default=1024, ge=0)
+    """Maximum number of fragments of one websocket message from a client. 0 sets no limit."""
     devices: Literal["all", "platform", "one"] = "all"
     """Devices of one user that may be online together: `all` of them, one of each `platform`, or `one`."""
     requests_in_flight: int = 256

@@ -26,6 +26,7 @@ from .fault_proxy import Faults
 
 APP_ID = 1_400_000_001
 SECRET_KEY = "a key for tests only, which guards nothing"  # noqa: S105
+GENEROUS: Mapping[str, object] = {"connections_per_address": 0, "connections_per_subnet": 0}  # all clients have one address
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 15.0
 
@@ -180,7 +181,7 @@ class RunningServer:
             clock.VARIABLE: str(await asyncio.to_thread(self._clock_file)),
             "TIMIM_APP_ID": str(self.app_id),
             "TIMIM_SECRET_KEY": self.secret_key,
-            **{f"TIMIM_{name.upper()}": str(value) for name, value in settings.items()},
+            **{f"TIMIM_{name.upper()}": str(value) for name, value in {**GENEROUS, **settings}.items()},
         }
         options = ("--port", str(self._port), "--data-dir", str(self.folder), "--plain")
         self._process = await BACKEND.launch((*self.program, "serve", *options), environment)

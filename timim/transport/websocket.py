@@ -10,9 +10,10 @@ import asyncio
 import logging
 import os
 import ssl
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.client import ClientProtocol
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxyStatus, InvalidStatus, InvalidURI, ProxyError
 
 from ..errors import ConnectionFailed, InvalidArgument, TimimError
@@ -31,6 +32,14 @@ MAX_FRAME_BYTES = 8 * 1024 * 1024  # enough for a page of 200 messages of the ma
 _library_log = logging.getLogger("timim.websockets")
 if _library_log.level == logging.NOTSET:
     _library_log.setLevel(logging.WARNING)  # at DEBUG the library logs frames, which contain credentials and messages
+
+
+class _QuietConnection(ClientConnection):
+    """Connection that logs no frames at any level, because frames contain credentials and messages."""
+
+    def __init__(self, protocol: ClientProtocol, **options: Any) -> None:
+        protocol.debug = False
+        super().__init__(protocol, **options)
 
 
 class Link:
@@ -70,6 +79,7 @@ class Link:
                     ssl=(network.tls or True) if url.startswith("wss://") else None,
                     user_agent_header=None,
                     logger=_library_log,
+                    create_connection=_QuietConnection,
                 )
         except InvalidURI as exc:
             raise InvalidArgument(f"not a websocket URL: {where}") from exc

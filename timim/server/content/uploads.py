@@ -12,7 +12,7 @@ import re
 import uuid as uuids
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from ...errors import EmptyFile, InvalidArgument, MediaGone, RateLimited, TooLarge, UploadFailed
@@ -20,9 +20,9 @@ from ...protocol.media import UUID, BeginUpload
 from ..settings import Settings
 from ..store.base import Blob, MediaStore, Upload
 from .blob_store import BlobStore
+from .body_receiver import BodyReceiver
 
 PART_BYTES = 4 * 1024 * 1024  # the size of a request to S3; each receiver has two parts in memory
-STALL_S = 30.0  # a request body without a byte for this time is given up
 HASHES_KEPT = 256  # hash states of interrupted uploads; other uploads are read again after their last byte
 _HASH = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -55,21 +55,6 @@ class UploadProgress:
     blob: Blob | None = None
 
 
-@dataclass(slots=True, eq=False)
-class _Receiver:
-    scope: asyncio.Timeout
-    ended: bool = False
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def end(self) -> None:
-        """Stop reading the body, and keep the received bytes."""
-        self.ended = True
-        try:
-            self.scope.reschedule(0.0)
-        except RuntimeError:
-            pass  # reading has not begun, or has ended
-
-
 class Uploads:
     """The uploads of this node. `now` is the server's clock, in seconds since 1970."""
 
@@ -78,7 +63,7 @@ class Uploads:
         self._blobs = blobs
         self._settings = settings
         self._now = now
-        self._receivers: dict[tuple[str, str], _Receiver] = {}
+        self._receivers: dict[tuple[str, str], BodyReceiver] = {}
         self._stopping = False
         self._of_user: Counter[str] = Counter()  # number of receivers by account
         self._hashes: OrderedDict[str, tuple[int, Hasher]] = OrderedDict()  # object → number of hashed bytes, hash
@@ -125,7 +110,7 @@ class Uploads:
             TooLarge: The body has more bytes than were announced.
             UploadFailed: The hash of the bytes is not the announced one; the upload was removed.
             RateLimited: The node or the account has too many uploads in progress.
-            TimeoutError: No byte arrived for STALL_S, or another connection took the upload over.
+            TimeoutError: The body arrives below the least rate, or another connection took the upload over.
             StorageError: The store failed.
         """
         await self._take_over(user, upload)
@@ -142,7 +127,7 @@ class Uploads:
                 async with receiver.scope:
                     if receiver.ended:
                         raise TimeoutError
-                    await _copy(chunks, writer, row.size, receiver.scope)
+                    await _copy(chunks, writer, row.size, receiver)
             finally:
                 await asyncio.shield(writer.close())
                 self._keep_hash(row.object, writer)
@@ -171,7 +156,7 @@ class Uploads:
             EmptyFile: The body is empty.
             MediaGone: The upload was removed meanwhile.
             RateLimited: The node or the account has too many uploads in progress.
-            TimeoutError: No byte arrived for STALL_S.
+            TimeoutError: The body arrives below the least rate.
             StorageError: The store failed.
         """
         limit, now = self._limit(kind), int(self._now())
@@ -190,7 +175,7 @@ class Uploads:
             writer = _PartWriter(self._blobs, begun.object, [], hashlib.sha256())
             try:
                 async with receiver.scope:
-                    await _copy(chunks, writer, limit, receiver.scope)
+                    await _copy(chunks, writer, limit, receiver)
             finally:
                 await asyncio.shield(writer.close())
             if not writer.parts:
@@ -253,7 +238,7 @@ class Uploads:
             raise InvalidArgument(f"Kind must be one of {', '.join(limits)}, not {kind[:40]!r}")
         return limits[kind]
 
-    def _register_receiver(self, user: str, upload: str) -> _Receiver:
+    def _register_receiver(self, user: str, upload: str) -> BodyReceiver:
         """Register a receiver of an upload.
 
         Raises:
@@ -271,10 +256,10 @@ class Uploads:
         if (user, upload) in self._receivers:
             raise RateLimited("another connection sends this upload; try again", retry_after=0.2)
         self._of_user[user] += 1
-        receiver = self._receivers[user, upload] = _Receiver(asyncio.timeout(STALL_S))
+        receiver = self._receivers[user, upload] = BodyReceiver(settings.least_bytes_per_s, settings.least_rate_s)
         return receiver
 
-    def _unregister_receiver(self, user: str, upload: str, receiver: _Receiver) -> None:
+    def _unregister_receiver(self, user: str, upload: str, receiver: BodyReceiver) -> None:
         self._of_user[user] -= 1
         if not self._of_user[user]:
             del self._of_user[user]
@@ -396,14 +381,12 @@ class _PartWriter:
         self._syncing.append(asyncio.create_task(self._blobs.sync(self._object, at), name="timim part sync"))
 
 
-async def _copy(chunks: AsyncIterator[bytes], writer: _PartWriter, size: int, scope: asyncio.Timeout) -> None:
-    loop = asyncio.get_running_loop()
-    moved = loop.time()
+async def _copy(chunks: AsyncIterator[bytes], writer: _PartWriter, size: int, receiver: BodyReceiver) -> None:
+    receiver.begin()
     async for chunk in chunks:
         if writer.taken + len(chunk) > size:
             raise TooLarge(f"the body has more than {size} bytes, the announced size or the limit")
         if chunk:
+            receiver.count(len(chunk))
             await writer.add(chunk)
-        if loop.time() - moved > 1.0 and (deadline := scope.when()) is not None and deadline > loop.time():
-            moved = loop.time()
-            scope.reschedule(moved + STALL_S)
+            receiver.resume()

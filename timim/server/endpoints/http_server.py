@@ -7,6 +7,8 @@ import socket as sockets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from email.utils import formatdate
+from functools import partial
+from typing import cast
 
 import uvicorn
 from starlette.applications import Starlette
@@ -14,25 +16,33 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...errors import StorageError
+from ..metrics import Metrics
 from ..settings import Settings
+from .peer_protocols import PeerHttpProtocol, PeerWebSocketProtocol
+from .peer_transport import PeerGuard
 
 __all__ = ["HttpServer"]
 
+KEEP_ALIVE_S = 5.0  # for the first byte of the next request
+
 
 class HttpServer(uvicorn.Server):
-    """Uvicorn server that leaves the signals of the process to its caller."""
+    """Uvicorn server with protocols that bound each connection, which leaves the signals of the process to its caller."""
 
-    def __init__(self, settings: Settings, routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, settings: Settings, routes: Sequence[BaseRoute], metrics: Metrics) -> None:
+        self._guard = PeerGuard(settings, metrics)
         super().__init__(
             uvicorn.Config(
                 _dated(Starlette(routes=routes)),
-                ws="websockets-sansio",
+                http=cast("type[asyncio.Protocol]", partial(PeerHttpProtocol, guard=self._guard)),
+                ws=PeerWebSocketProtocol,
                 ws_max_size=settings.max_frame_bytes,
                 ws_per_message_deflate=False,
                 ws_ping_interval=None,  # the protocol has its own heartbeat
                 lifespan="off",
                 access_log=False,  # an access log would contain signed query strings
                 log_config=None,
+                timeout_keep_alive=cast("int", min(KEEP_ALIVE_S, settings.request_head_s or KEEP_ALIVE_S)),
                 date_header=False,  # `_dated` adds it
             )
         )
@@ -74,6 +84,7 @@ class HttpServer(uvicorn.Server):
         self.should_exit = True
         self._stopped.set()
         await asyncio.gather(*self._serving, return_exceptions=True)
+        self._guard.stop()
 
 
 def _dated(app: ASGIApp) -> ASGIApp:

@@ -25,6 +25,7 @@ from ..integrations.service import Integrations
 from ..sessions.auth import Auth
 from ..sessions.device_slots import DeviceSlots, known_platform
 from ..sessions.session import LOGGED_OUT, LOST_DEVICE_SLOT, READS_TOO_SLOWLY, STOPPING, ClientInfo, Session
+from .peer_transport import PeerTransport
 
 log = logging.getLogger("timim.server")
 NORMAL, PROTOCOL, POLICY, RESTART, TOO_SLOW = 1000, 1002, 1008, 1012, 1013
@@ -139,7 +140,11 @@ class WebSocketEndpoint:
         ours = body.client if isinstance(body.client, status.TimelineClient) else None
         settings, now = services.settings, services.now()
         client = _client_info(head, ours)
-        session = Session(user, str(account.tiny_id), client, queue_bytes=settings.session_queue_bytes, now=services.now)
+        peer: PeerTransport = socket.scope["state"]["peer"]
+        session = Session(
+            user, str(account.tiny_id), client, queue_bytes=settings.session_queue_bytes, now=services.now, waiting=peer.bytes
+        )
+        peer.bytes.trust()
         async with self._device_slots.acquire(session):
             services.fanout.add(session)
         if self._draining:  # the drain began during this login
@@ -193,7 +198,7 @@ class WebSocketEndpoint:
         try:
             while True:
                 async with asyncio.timeout(settings.idle_timeout_s):
-                    await session.wait_for_room()
+                    await session.reserve(0)
                     message = await _receive(socket)
                 try:
                     frames = decode_frames(message)
@@ -214,15 +219,18 @@ class WebSocketEndpoint:
                         session.close(LOGGED_OUT)
                     else:
                         await slots.acquire()
-                        answer = asyncio.create_task(self._answer(context, session, frame, slots))
+                        await session.reserve(reserved := self._handlers.reply_bytes(name))
+                        answer = asyncio.create_task(self._answer(context, session, frame, slots, reserved))
                         self._answers[answer] = session
                         answer.add_done_callback(self._answers.pop)
         except ProtocolError as exc:
-            session.close(exc.info)
+            session.close(exc.info, code=PROTOCOL)
         except TimeoutError:
             session.close(f"no message or heartbeat for {settings.idle_timeout_s:g} s")
 
-    async def _answer(self, context: RequestContext, session: Session, frame: Frame, slots: asyncio.Semaphore) -> None:
+    async def _answer(
+        self, context: RequestContext, session: Session, frame: Frame, slots: asyncio.Semaphore, reserved: int
+    ) -> None:
         try:
             body = await self._handlers.answer(frame.head.servcmd, context, frame.body)
             reply = self._frame(frame.head, body)
@@ -234,6 +242,7 @@ class WebSocketEndpoint:
         except Exception:
             log.exception("the request %s of %s failed", frame.head.servcmd[:80], session)
         finally:
+            session.release(reserved)
             slots.release()
 
     async def _write(self, socket: WebSocket, session: Session) -> None:

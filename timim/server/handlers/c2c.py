@@ -9,6 +9,7 @@ from ...ids import ConversationKey, ConversationType, checked_user_id
 from ...protocol import messages as wire
 from ...protocol.codec import Reply
 from ...protocol.entries import msg_key_of
+from ..messaging.history import PAGE_LIMIT_BYTES
 from ..messaging.send_options import c2c_options
 from ..messaging.validation import OutgoingMessage
 from ..store.base import c2c_timeline
@@ -63,7 +64,7 @@ async def send(context: RequestContext, body: wire.SendC2CRequest) -> wire.SendC
     )
 
 
-@HANDLERS.serve(wire.ROAM_C2C)
+@HANDLERS.serve(wire.ROAM_C2C, paged=True)
 async def roam(context: RequestContext, body: wire.RoamC2CRequest) -> wire.RoamC2CReply:
     """Return a page of C2C history; a range in seqs is a timim extension."""
     services, peer = context.services, checked_user_id(body.peer)
@@ -96,16 +97,17 @@ async def roam(context: RequestContext, body: wire.RoamC2CRequest) -> wire.RoamC
     )
 
 
-@HANDLERS.serve(wire.OFFLINE_C2C)
+@HANDLERS.serve(wire.OFFLINE_C2C, paged=True)
 async def offline(context: RequestContext, body: wire.OfflineC2CRequest) -> wire.OfflineC2CReply:
     """Return the unread counts if `SyncFlag` is 0, otherwise the unread messages.
 
-    The counts include messages beyond OFFLINE_MESSAGES, which the client reads from the history.
+    The counts include messages beyond OFFLINE_MESSAGES and PAGE_LIMIT_BYTES, which the client reads from the history.
     """
     services, first = context.services, body.sync_flag == 0
     history = services.history
     messages: list[msgspec.Raw] = []
     counts: list[wire.PairUnread] = []
+    size = 0
     contacts = await services.store.conversations.page(context.user, 0, OFFLINE_CONVERSATIONS)
     behind = [c for c in contacts if c.timeline.startswith("c2c\x1f") and c.last_seq > max(c.read_seq, c.floor - 1)]
     unread = await services.store.conversations.unread(context.user, [contact.timeline for contact in behind])
@@ -114,12 +116,13 @@ async def offline(context: RequestContext, body: wire.OfflineC2CRequest) -> wire
         peer = other if one == context.user else one
         if first and count.count:
             counts.append(wire.PairUnread(from_account=peer, unread=count.count))
-        elif count.count:
+        elif count.count and size < PAGE_LIMIT_BYTES:
             begin = contact.read_seq + 1
             page = await history.c2c_messages(context.user, peer, begin, contact.last_seq, OFFLINE_MESSAGES)
             messages += [
                 entry for entry, stored in zip(page.entries, page.stored, strict=True) if not history.is_expired(stored)
             ][::-1]
+            size += sum(len(stored.tail) for stored in page.stored)
     return wire.OfflineC2CReply(cookie=str(int(services.now())), sync_flag=1 if first else 2, messages=messages, unread=counts)
 
 

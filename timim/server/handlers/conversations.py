@@ -20,7 +20,7 @@ _TYPES = {"c2c": wire.TYPE_C2C, "group": wire.TYPE_GROUP, "system": wire.TYPE_SY
 LATEST_COMMIT_S = 120  # an entry is committed within this time after its timestamp
 
 
-@HANDLERS.serve(wire.LIST_CONVERSATIONS)
+@HANDLERS.serve(wire.LIST_CONVERSATIONS, paged=True)
 async def page(context: RequestContext, body: wire.ListConversationsRequest) -> wire.ListConversationsReply:
     """Return a page of the conversation list, newest first."""
     limit = max(1, min(body.count or PAGE_LIMIT, PAGE_LIMIT))

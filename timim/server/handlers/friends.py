@@ -122,7 +122,7 @@ async def update(context: RequestContext, body: wire.UpdateFriendsRequest) -> wi
     )
 
 
-@HANDLERS.serve(wire.LIST_FRIENDS)
+@HANDLERS.serve(wire.LIST_FRIENDS, paged=True)
 async def friends(context: RequestContext, body: wire.ListFriendsRequest) -> wire.ListFriendsReply:
     """Return a page of the friend list."""
     relationships = await context.services.entities.relationships(acting(context, body.account))
@@ -150,7 +150,7 @@ async def friends(context: RequestContext, body: wire.ListFriendsRequest) -> wir
     return wire.ListFriendsReply(friends=found, complete=int(not more), start_index=next_index, total=len(names))
 
 
-@HANDLERS.serve(wire.LIST_APPLICATIONS)
+@HANDLERS.serve(wire.LIST_APPLICATIONS, paged=True)
 async def applications(context: RequestContext, body: wire.ListApplicationsRequest) -> wire.ListApplicationsReply:
     """Return received and sent applications."""
     relationships = await context.services.entities.relationships(acting(context, body.account))
@@ -205,7 +205,7 @@ async def unblock(context: RequestContext, body: wire.AccountsRequest) -> wire.F
     return await _each(context, body.account, body.users, lambda me, peer: (friend_rules.unblocked(me, peer.user), 0, ""))
 
 
-@HANDLERS.serve(wire.LIST_BLOCKED)
+@HANDLERS.serve(wire.LIST_BLOCKED, paged=True)
 async def blacklist(context: RequestContext, body: wire.ListBlockedRequest) -> wire.ListBlockedReply:
     """Return a page of the blacklist."""
     relationships = await context.services.entities.relationships(acting(context, body.account))

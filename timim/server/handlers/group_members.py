@@ -25,7 +25,7 @@ WORDING_LIMIT_BYTES = 300
 MUTE_LIMIT_S = (1 << 32) - 1  # Tencent's value for a permanent mute
 
 
-@HANDLERS.serve(wire.GET_MEMBERS)
+@HANDLERS.serve(wire.GET_MEMBERS, paged=True)
 async def members(context: RequestContext, body: wire.GetMembersRequest) -> wire.MembersReply:
     """Return a page of a group's members, optionally of some roles only."""
     group = await _readable(context, body.group_id)
@@ -34,7 +34,7 @@ async def members(context: RequestContext, body: wire.GetMembersRequest) -> wire
     return wire.MembersReply(member_num=len(users), members=await _infos(context, group, page))
 
 
-@HANDLERS.serve(wire.GET_NAMED_MEMBERS)
+@HANDLERS.serve(wire.GET_NAMED_MEMBERS, paged=True)
 async def named_members(context: RequestContext, body: wire.GetNamedMembersRequest) -> wire.MembersReply:
     """Return those of the given users who are members of a group."""
     group = await _readable(context, body.group_id)

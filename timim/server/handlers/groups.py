@@ -139,7 +139,7 @@ async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire
     return wire.CreateGroupReply(group_id=group_id, type=body.type)
 
 
-@HANDLERS.serve(wire.GET_GROUP_INFO)
+@HANDLERS.serve(wire.GET_GROUP_INFO, paged=True)
 async def get_info(context: RequestContext, body: wire.GetGroupInfoRequest) -> wire.GetGroupInfoReply:
     """Return the properties of groups that the caller is in; each group has its own code."""
     return await _infos(context, body.group_ids, lambda group: require(group, context.user, Permission.READ))
@@ -178,7 +178,7 @@ async def _infos(
     return reply
 
 
-@HANDLERS.serve(wire.LIST_JOINED)
+@HANDLERS.serve(wire.LIST_JOINED, paged=True)
 async def list_joined(context: RequestContext, body: wire.ListJoinedGroupsRequest) -> wire.ListJoinedGroupsReply:
     """Return a page of the groups that an account is in."""
     ids = await context.services.store.groups.ids_of(acting(context, body.account))
@@ -243,7 +243,7 @@ async def destroy(context: RequestContext, body: wire.GroupIdRequest) -> Reply:
     return Reply()
 
 
-@HANDLERS.serve(wire.GET_ATTRIBUTES)
+@HANDLERS.serve(wire.GET_ATTRIBUTES, paged=True)
 async def attributes(context: RequestContext, body: wire.GroupIdRequest) -> wire.AttributesReply:
     """Return the attributes of a group."""
     group = await context.services.entities.group(body.group_id)
@@ -354,7 +354,7 @@ def _mentions(context: RequestContext, items: list[MentionItem]) -> tuple[str, .
     return tuple(found)
 
 
-@HANDLERS.serve(messages.ROAM_GROUP)
+@HANDLERS.serve(messages.ROAM_GROUP, paged=True)
 async def roam(context: RequestContext, body: messages.RoamGroupRequest) -> messages.RoamGroupReply:
     """Return a page of a group's history; a range in seqs is a timim extension."""
     limit = max(1, min(body.number, context.services.settings.history_page))

@@ -138,7 +138,7 @@ async def react(context: RequestContext, body: wire.ReactRequest) -> wire.Messag
     return wire.MessageActionReply(entry=done.entry)
 
 
-@HANDLERS.serve(wire.GET_MESSAGE_ACTIONS)
+@HANDLERS.serve(wire.GET_MESSAGE_ACTIONS, paged=True)
 async def get_acts(context: RequestContext, body: wire.GetMessageActionsRequest) -> wire.GetMessageActionsReply:
     """Return the actions in an interval of a group's timeline."""
     first, last = body.timeline_range

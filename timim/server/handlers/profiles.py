@@ -51,7 +51,7 @@ async def set_profile(context: RequestContext, body: wire.SetProfileRequest) -> 
     return Reply()
 
 
-@HANDLERS.serve(wire.GET_PROFILES)
+@HANDLERS.serve(wire.GET_PROFILES, paged=True)
 async def get_profiles(context: RequestContext, body: wire.GetProfilesRequest) -> wire.GetProfilesReply:
     """Return profiles; those with a known version have no items."""
     if len(body.accounts) > wire.USERS_AT_ONCE:

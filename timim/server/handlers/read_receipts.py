@@ -167,7 +167,7 @@ async def get_receipts(
     return conversation_settings.GetReceiptsReply(receipts=[await notice_of(context, group_id, receipt) for receipt in mine])
 
 
-@HANDLERS.serve(conversation_settings.GET_READERS)
+@HANDLERS.serve(conversation_settings.GET_READERS, paged=True)
 async def get_readers(
     context: RequestContext, body: conversation_settings.GetReadersRequest
 ) -> conversation_settings.GetReadersReply:

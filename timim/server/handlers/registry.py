@@ -24,7 +24,7 @@ from ...util.failpoints import failpoint
 from ..bus.base import Bus
 from ..content.downloads import Downloads
 from ..messaging.actions import ActionPoster
-from ..messaging.history import HistoryReader
+from ..messaging.history import PAGE_LIMIT_BYTES, HistoryReader
 from ..messaging.posting import MessagePoster
 from ..metrics import Metrics
 from ..sessions.fanout import Fanout
@@ -36,6 +36,7 @@ from ..social.entity_cache import EntityCache
 from ..store.base import StaleRead, Store
 
 log = logging.getLogger("timim.server")
+SMALL_REPLY_BYTES = 4096
 ATTEMPTS_LIMIT = 20  # about 3 s, enough for several nodes that change one group at the same time
 STALE_WAIT_S, STALE_WAIT_LIMIT_S = 0.005, 0.3
 _random = random.Random()
@@ -78,9 +79,10 @@ Handler: TypeAlias = Callable[[RequestContext, B], Awaitable[R]]
 
 @dataclass(frozen=True, slots=True)
 class HandlerRegistry:
-    """Commands by name, each with its handler."""
+    """Commands by name, each with its handler. `paged` names the commands whose replies can be as long as a page of history."""
 
     served: dict[str, tuple[Command[Any, Any], Handler[Any, Any]]] = field(default_factory=dict)
+    paged: set[str] = field(default_factory=set)
 
     @classmethod
     def sum_of(cls, *registries: HandlerRegistry) -> HandlerRegistry:
@@ -93,6 +95,7 @@ class HandlerRegistry:
         for registry in registries:
             for name, served in registry.served.items():
                 total.add(name, served)
+            total.paged.update(registry.paged)
         return total
 
     def add(self, name: str, served: tuple[Command[Any, Any], Handler[Any, Any]]) -> None:
@@ -105,11 +108,17 @@ class HandlerRegistry:
             raise ValueError(f"{name} has two handlers")
         self.served[name] = served
 
-    def serve(self, command: Command[B, R]) -> Callable[[Handler[B, R]], Handler[B, R]]:
-        """Register the decorated function as the handler of `command`."""
+    def reply_bytes(self, name: str) -> int:
+        """Return the size for which a session must have room before the command is executed."""
+        return PAGE_LIMIT_BYTES if name in self.paged else SMALL_REPLY_BYTES
+
+    def serve(self, command: Command[B, R], *, paged: bool = False) -> Callable[[Handler[B, R]], Handler[B, R]]:
+        """Register the decorated function as the handler of `command`, whose reply is `paged` or small."""
 
         def register(handler: Handler[B, R]) -> Handler[B, R]:
             self.add(command.name, (command, handler))
+            if paged:
+                self.paged.add(command.name)
             return handler
 
         return register

@@ -13,7 +13,7 @@ HANDLERS = HandlerRegistry()
 _SYSTEM = ConversationKey(ConversationType.SYSTEM, SYSTEM_PEER)
 
 
-@HANDLERS.serve(wire.ROAM_SYSTEM)
+@HANDLERS.serve(wire.ROAM_SYSTEM, paged=True)
 async def roam(context: RequestContext, body: wire.RoamSystemRequest) -> wire.RoamSystemReply:
     """Return a page of the caller's system timeline."""
     limit = max(1, min(body.max_cnt, context.services.settings.history_page))

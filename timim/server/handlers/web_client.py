@@ -24,7 +24,7 @@ PICTURE = 1  # a value of `file_type`
 UPLOAD_LASTS_S = 3600
 
 
-@HANDLERS.serve(wire.GET_FULL_PROFILES)
+@HANDLERS.serve(wire.GET_FULL_PROFILES, paged=True)
 async def profiles(context: RequestContext, body: wire.GetFullProfilesRequest) -> profile.GetProfilesReply:
     """Return full profiles."""
     return await get_profiles(context, profile.GetProfilesRequest(accounts=[item.account for item in body.items]))

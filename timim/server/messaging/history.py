@@ -82,7 +82,7 @@ class HistoryReader:
 
     async def c2c_messages(self, user: str, peer: str, first: int, last: int, limit: int) -> HistoryPage:
         """Return the newest `limit` messages of an interval without actions, for clients that do not support actions."""
-        page = await self._store.timelines.messages_before(c2c_timeline(user, peer), last, first, limit)
+        page = _fitting(await self._store.timelines.messages_before(c2c_timeline(user, peer), last, first, limit))
         entries = [self._render(entry, group=False) for entry in page.entries]
         return HistoryPage(entries, list(page.entries), page.first, page.last, page.floor, page.last_seq)
 

@@ -1,8 +1,9 @@
 """Session of one logged-in device, with a bounded queue of outgoing frames.
 
 Too many unread pushes close the session; the client reconnects and catches up by seq. Too many unread replies do not: the
-client's next requests wait instead. Queued pushes are sent as one `msg_push`, and a timim client gets queued frames in one
-websocket message, up to a size that any client accepts. Frames are sent in the order in which they were queued.
+client's next requests wait instead. Frames count as waiting until the socket takes them. Queued pushes are sent as one
+`msg_push`, and a timim client gets queued frames in one websocket message, up to a size that any client accepts. Frames are
+sent in the order in which they were queued.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ...errors import ProtocolError
 from ...protocol.codec import encode
 from ...protocol.frames import JOINED_BYTES, PUSH, Head, encode_frame, join_in_batches
 from ...protocol.session import Push, PushEvent, RawEvent
+from .waiting_bytes import PeerBytes, WaitingBytes
 
 _numbers = itertools.count(1)
 PUSH_BYTES = 512 * 1024  # of entries in one msg_push, after which the next one begins
@@ -63,9 +65,26 @@ class Session:
     """One logged-in device.
 
     `_out` queues encoded frames and lists of push events. None in the queue skips one push number.
+
+    Args:
+        user: User id.
+        tiny_id: Number of the user.
+        client: Properties of the client.
+        queue_bytes: Maximum size of the waiting pushes, and of the waiting replies with those that are prepared.
+        now: The server's clock, in seconds since 1970.
+        waiting: Count of all bytes that wait for the client; by default one without limits.
     """
 
-    def __init__(self, user: str, tiny_id: str, client: ClientInfo, *, queue_bytes: int, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        user: str,
+        tiny_id: str,
+        client: ClientInfo,
+        *,
+        queue_bytes: int,
+        now: Callable[[], float],
+        waiting: PeerBytes | None = None,
+    ) -> None:
         self.number = next(_numbers)
         self.user = user
         self.tiny_id = tiny_id
@@ -82,6 +101,9 @@ class Session:
         self._push_bytes = 0  # of the push that is last in the queue
         self._push_limit_bytes = min(PUSH_BYTES, client.max_frame_bytes // 2 or PUSH_BYTES)
         self._reply_bytes = 0
+        self._reserved_bytes = 0  # of replies that are being prepared
+        self._written_pushes = self._written_replies = 0  # bytes that `next_messages` returned and that are being written
+        self._waiting = waiting or WaitingBytes().open(lambda reason: None)
         self._taken = asyncio.Event()
         self._last_request = client.first_request
         self._pushes_written = 0
@@ -89,15 +111,24 @@ class Session:
 
     def reply(self, frame: bytes) -> None:
         """Queue an encoded frame."""
+        if self._waiting.closed:
+            return
         self._out.append(frame)
         self._reply_bytes += len(frame)
+        self._waiting.add(len(frame))
         self._wake.set()
 
-    async def wait_for_room(self) -> None:
-        """Wait until the queued replies are smaller than `queue_bytes`."""
-        while self._reply_bytes > self._queue_bytes:
+    async def reserve(self, size: int) -> None:
+        """Wait until a reply of this size fits with the waiting replies into `queue_bytes`, and keep the room for it."""
+        while (used := self._reply_bytes + self._reserved_bytes) and used + size > self._queue_bytes:
             self._taken.clear()
             await self._taken.wait()
+        self._reserved_bytes += size
+
+    def release(self, size: int) -> None:
+        """Release room that was reserved, once the reply is queued."""
+        self._reserved_bytes -= size
+        self._taken.set()
 
     def push(self, kind: int, payload: msgspec.Raw) -> None:
         """Queue an entry for the next msg_push. A session that is being closed ignores it and catches up by seq."""
@@ -153,17 +184,27 @@ class Session:
 
     async def next_messages(self) -> list[bytes]:
         """Wait for queued frames, and return them as websocket messages; an empty list means to close the socket."""
+        self._note_written()
         while not self._out:
             if self._finished:
                 return []
             self._wake.clear()
             await self._wake.wait()
-        out, self._out, self._out_bytes, self._reply_bytes = self._out, [], 0, 0
-        self._taken.set()
+        out, self._out = self._out, []
+        self._written_pushes, self._written_replies = self._out_bytes, self._reply_bytes
         frames = [item if isinstance(item, bytes) else self._encode_push(item) for item in out]
         if not self.client.batch:
             return frames
         return join_in_batches(frames, limit_bytes=min(JOINED_BYTES, self.client.max_frame_bytes or JOINED_BYTES))
+
+    def _note_written(self) -> None:
+        """Release the bytes of the messages that `next_messages` returned before."""
+        if self._written_pushes or self._written_replies:
+            self._out_bytes -= self._written_pushes
+            self._reply_bytes -= self._written_replies
+            self._waiting.add(-self._written_pushes - self._written_replies)
+            self._written_pushes = self._written_replies = 0
+            self._taken.set()
 
     def _open_push(self) -> list[RawEvent]:
         if not self._out or not isinstance(self._out[-1], list) or self._push_bytes > self._push_limit_bytes:
@@ -176,9 +217,11 @@ class Session:
     def _grow(self, size: int) -> None:
         self._out_bytes += size
         self._push_bytes += size
+        self._waiting.add(size)
         if self._out_bytes > self._queue_bytes:
             self._out.clear()
-            self._out_bytes = self._reply_bytes = 0
+            self._waiting.add(self._written_pushes + self._written_replies - self._out_bytes - self._reply_bytes)
+            self._out_bytes, self._reply_bytes = self._written_pushes, self._written_replies
             self.close(READS_TOO_SLOWLY)
         self._wake.set()
 

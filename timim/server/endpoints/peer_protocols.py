@@ -1,0 +1,219 @@
+"""Uvicorn's protocols of HTTP and websockets, with the bounds that they lack.
+
+A request's head, requests sent ahead, fragments and control frames are counted, so that bytes without an end reach a limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.frames import Frame
+
+from ..settings import Settings
+from .peer_transport import PeerGuard, PeerTransport
+
+__all__ = ["PeerHttpProtocol", "PeerWebSocketProtocol"]
+
+PIPELINED_REQUESTS = 8  # requests that a client may send before the first one is answered
+CHUNK_OVERHEAD = 8  # framing bytes of a chunked body allowed for each of its bytes
+SLICE_BYTES = 16 * 1024  # of websocket frames, parsed before their limits are looked at
+QUEUED_MESSAGES = 4096  # small websocket messages that arrive in one read
+INVALID_DATA, POLICY, TOO_BIG = 1007, 1008, 1009
+_REFUSAL = b"HTTP/1.1 %s\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+HEAD_TOO_LARGE = b"431 Request Header Fields Too Large"
+TOO_MANY = b"429 Too Many Requests"
+
+
+class PeerHttpProtocol(HttpToolsProtocol):
+    """HTTP protocol of one connection, until it becomes a websocket."""
+
+    transport: PeerTransport
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        guard: PeerGuard,
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, dict(app_state), _loop)
+        self._guard = guard
+        self._settings: Settings = guard.settings
+        self._head_bytes: int | None = 0  # of the head that arrives; None while a body arrives
+        self._field_bytes = 0
+        self._framing_bytes = 0  # of a chunked body
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        peer = PeerTransport(transport, self._guard)
+        self.app_state["peer"] = peer
+        self.app_state["guard"] = self._guard
+        super().connection_made(peer)
+        if peer.admit(self.client[0] if self.client else ""):
+            peer.expect_request(self._settings.request_head_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport.lost()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self._head_bytes is not None:
+            self._head_bytes += len(data)
+        else:
+            self._framing_bytes += len(data)
+        super().data_received(data)
+        limit = self._settings.max_request_head_bytes
+        if (self._head_bytes is not None and self._head_bytes > limit) or self._framing_bytes > limit + len(data):
+            self._refuse(HEAD_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        self._field_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count_field(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_field(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self.transport.is_closing():
+            return
+        self._head_bytes = None
+        self._framing_bytes = 0
+        self.transport.expect_nothing()
+        if len(self.pipeline) >= PIPELINED_REQUESTS:
+            self._refuse(TOO_MANY)
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self.transport.is_closing():
+            self._framing_bytes = max(0, self._framing_bytes - (1 + CHUNK_OVERHEAD) * len(body))
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._head_bytes, self._framing_bytes = 0, 0
+        if not self.transport.is_closing():
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self.pipeline and self._settings.request_head_s:
+            # also for the rest of a body that nobody reads
+            self.transport.expect_request(self.timeout_keep_alive + self._settings.request_head_s)
+
+    def resume_writing(self) -> None:
+        self.transport.recount()
+        super().resume_writing()
+
+    def _count_field(self, size: int) -> None:
+        self._field_bytes += size
+        if self._field_bytes > self._settings.max_request_head_bytes:
+            self._refuse(HEAD_TOO_LARGE)
+
+    def _refuse(self, status: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(_REFUSAL % status)
+            self.transport.close()
+
+
+class PeerWebSocketProtocol(WebSocketsSansIOProtocol):
+    """Websocket protocol of one connection."""
+
+    transport: PeerTransport
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        guard: PeerGuard = app_state["guard"]
+        self._settings: Settings = guard.settings
+        self.close_timeout = self._settings.close_s
+        self.conn.debug = False  # at DEBUG the library logs the beginning and the end of each frame, and so messages
+        self._empty_frames = 0.0  # frames without content, less what the rate allows
+        self._counted_at = self.loop.time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport.lost()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if len(data) <= SLICE_BYTES:
+            super().data_received(data)
+            return
+        for start in range(0, len(data), SLICE_BYTES):
+            if self.transport.is_closing():
+                return
+            super().data_received(data[start : start + SLICE_BYTES])
+
+    def handle_cont(self, event: Frame) -> None:
+        if len(event.data) < 16 and not event.fin:
+            self._count_empty_frame()
+        if len(self.frames) >= self._settings.fragments_per_message > 0:
+            self._fail(TOO_BIG, f"a message has more than {self._settings.fragments_per_message} fragments")
+        else:
+            super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        super().handle_ping()
+        self._count_empty_frame()
+
+    def handle_pong(self, event: Frame) -> None:
+        super().handle_pong(event)
+        self._count_empty_frame()
+
+    def send_receive_event_to_app(self) -> None:
+        if self.queue.qsize() > QUEUED_MESSAGES:
+            self._fail(POLICY, f"more than {QUEUED_MESSAGES} messages wait; send them in fewer frames")
+        elif self.curr_msg_data_type == "text" and not _is_utf8(self.frames):
+            self._fail(INVALID_DATA, "a text message is not UTF-8")  # uvicorn would log a traceback
+        else:
+            super().send_receive_event_to_app()
+
+    def resume_writing(self) -> None:
+        self.transport.recount()
+        super().resume_writing()
+
+    def _count_empty_frame(self) -> None:
+        """Count a frame that brings no part of a message, and close a connection that sends too many of them."""
+        limit = self._settings.control_frames_per_s
+        if not limit:
+            return
+        now = self.loop.time()
+        self._empty_frames = max(0.0, self._empty_frames - (now - self._counted_at) * limit) + 1
+        self._counted_at = now
+        if self._empty_frames > limit * 10:
+            self._fail(POLICY, f"more than {limit:g} control frames a second")
+
+    def _fail(self, code: int, reason: str) -> None:
+        """Close the websocket with a reason, and read nothing more."""
+        if self.close_sent or self.transport.is_closing():
+            return
+        self.conn.fail(code, reason)
+        if self.conn.close_sent is None:  # before the websocket is open
+            self.transport.abort()
+        else:
+            self.handle_parser_exception()
+
+
+def _is_utf8(parts: list[bytes]) -> bool:
+    try:
+        b"".join(parts).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

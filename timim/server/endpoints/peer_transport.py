@@ -1,0 +1,291 @@
+"""Transports of the server's connections, with bounds of memory and time that uvicorn does not have.
+
+`PeerTransport` stands between a socket and uvicorn's protocols. It counts the bytes that the peer has not accepted, and
+`PeerGuard` cuts a connection that breaks a deadline: a request that does not arrive, a peer that reads too slowly, a close that
+does not end. A deadline moves only when a least number of bytes was transferred, never because of a single byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import socket as sockets
+import struct
+import termios
+from collections import Counter
+from ipaddress import ip_address, ip_network
+from math import inf
+from typing import Any
+
+from ..metrics import Metrics
+from ..sessions.waiting_bytes import WaitingBytes
+from ..settings import Settings
+
+log = logging.getLogger("timim.server")
+RECOUNT_BYTES = 256 * 1024  # written since the last exact count; counting costs a walk over the buffer
+TICKS = 8  # checks of a connection in the shortest time limit
+LONGEST_TICK_S = 0.5
+
+
+class PeerGuard:
+    """Limits of all connections: their number by address, and their deadlines. Its timer runs only while a deadline does."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.waiting = WaitingBytes(
+            connection_limit=settings.connection_waiting_bytes,
+            stranger_limit=settings.stranger_waiting_bytes,
+            total_limit=settings.total_waiting_bytes,
+        )
+        metrics.waiting_bytes.set_function(lambda: self.waiting.total)
+        self._cuts = metrics.cut_connections
+        self._loop = asyncio.get_running_loop()
+        shortest = min(limit for limit in (settings.least_rate_s, settings.request_head_s, settings.close_s, 1e9) if limit > 0)
+        self._tick_s = min(LONGEST_TICK_S, shortest / TICKS)
+        self._watched: set[PeerTransport] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._of_address: Counter[str] = Counter()
+        self._crowded: set[str] = set()  # addresses at their limit, each logged once
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    def watch(self, peer: PeerTransport) -> None:
+        """Check the deadlines of a connection from now on, until it has none."""
+        self._watched.add(peer)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._tick_s, self._check)
+
+    def forget(self, peer: PeerTransport) -> None:
+        self._watched.discard(peer)
+
+    def stop(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._watched.clear()
+
+    def admit(self, host: str) -> bool:
+        """Count a connection of an address, and return False if the address or its subnet has too many."""
+        settings, subnet = self.settings, subnet_of(host)
+        for name, limit in ((host, settings.connections_per_address), (subnet, settings.connections_per_subnet)):
+            if 0 < limit <= self._of_address[name]:
+                self.count_cut("crowded")
+                if name not in self._crowded:
+                    self._crowded.add(name)
+                    log.warning("%s has %s connections, which is the limit; more of them are cut", name, limit)
+                return False
+        self._of_address[host] += 1
+        self._of_address[subnet] += 1
+        return True
+
+    def release(self, host: str) -> None:
+        """End the count of a connection that was admitted."""
+        for name in (host, subnet_of(host)):
+            self._of_address[name] -= 1
+            self._crowded.discard(name)
+            if not self._of_address[name]:
+                del self._of_address[name]
+
+    def count_cut(self, reason: str) -> None:
+        """Count a connection that was cut; `reason` is one of a closed set."""
+        self._cuts.labels(reason).inc()
+
+    def _check(self) -> None:
+        now = self.now()
+        self._watched = {peer for peer in self._watched if peer.check(now)}
+        self.waiting.shed(peer.bytes for peer in self._watched if peer.unsent)
+        self._timer = self._loop.call_later(self._tick_s, self._check) if self._watched else None
+
+
+class PeerTransport(asyncio.Transport):
+    """Transport of one connection, which counts the bytes that its peer has not accepted and keeps its deadlines.
+
+    Attributes:
+        bytes: Count of all bytes that wait for this peer.
+        unsent: Number of bytes that the socket has not accepted; too high by what it accepted since the last count.
+        host: Address of the peer.
+    """
+
+    def __init__(self, transport: asyncio.Transport, guard: PeerGuard) -> None:
+        super().__init__()
+        self._transport = transport
+        self._socket_transport = _socket_transport(transport)
+        self._guard = guard
+        self.bytes = guard.waiting.open(self._abort)
+        self.unsent = 0
+        self.host = ""
+        self._written = 0
+        self._uncounted = 0
+        self._window_end = inf
+        self._window_goal = 0  # number of bytes that the peer has to take by the end of the window
+        self._request_by = inf
+        self._closed_by = inf
+        self._lost = False
+
+    def admit(self, host: str) -> bool:
+        """Count the connection for its address; a connection over the limit is cut."""
+        if not self._guard.admit(host):
+            self._reset()
+            return False
+        self.host = host
+        return True
+
+    def expect_request(self, limit_s: float) -> None:
+        """Cut the connection unless the head of a request arrives within `limit_s`; 0 sets no limit."""
+        if limit_s:
+            self._request_by = self._guard.now() + limit_s
+            self._guard.watch(self)
+
+    def expect_nothing(self) -> None:
+        """Note that the head of a request has arrived."""
+        self._request_by = inf
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._transport.write(data)
+        size = len(data)
+        self._written += size
+        if self.unsent:
+            self._uncounted += size
+            self.unsent += size
+            self.bytes.add(size)
+            if self._uncounted > RECOUNT_BYTES:
+                self.recount()
+        elif pending := self._pending():
+            self.unsent = pending
+            self.bytes.add(pending)
+            self._begin_window(self._guard.now())
+            self._guard.watch(self)
+
+    def close(self) -> None:
+        """Close the connection once the peer has taken all bytes; it is cut if the peer does not within `close_s`."""
+        if not self._lost and self._closed_by == inf:
+            self._closed_by = self._guard.now() + self._guard.settings.close_s
+            self._guard.watch(self)
+        self._transport.close()
+
+    def cut(self, reason: str, label: str) -> None:
+        """Cut the connection at TCP level, and discard what waits for its peer."""
+        self.bytes.close()
+        self._abort(reason, label)
+
+    def lost(self) -> None:
+        """Note the end of the connection."""
+        self._lost = True
+        self.unsent = 0
+        self.bytes.close()
+        self._guard.forget(self)
+        if self.host:
+            self._guard.release(self.host)
+            self.host = ""
+
+    def check(self, now: float) -> bool:
+        """Cut the connection if a deadline is over, and return True if it has a deadline still."""
+        if self._lost:
+            return False
+        settings = self._guard.settings
+        if now >= self._request_by:
+            self.cut("its request did not arrive in time", "slow request")
+        elif now >= self._closed_by:
+            self.cut(f"it did not end within {settings.close_s:g} s of its close", "slow close")
+        elif self.unsent and self.recount():
+            if self._taken() >= self._window_goal:
+                self._begin_window(now)
+            elif now >= self._window_end:
+                limit = f"{settings.least_bytes_per_s} bytes a second in {settings.least_rate_s:g} s"
+                self.cut(f"its peer reads less than {limit}", "slow reader")
+        return not self.bytes.closed and min(self._request_by, self._closed_by, self.unsent or inf) < inf
+
+    def recount(self) -> int:
+        """Count the unsent bytes exactly, and return their number."""
+        pending = self._pending()
+        self.bytes.add(pending - self.unsent)
+        self.unsent, self._uncounted = pending, 0
+        return pending
+
+    def _begin_window(self, now: float) -> None:
+        settings = self._guard.settings
+        if settings.least_bytes_per_s and settings.least_rate_s:
+            self._window_end = now + settings.least_rate_s
+            self._window_goal = self._taken() + int(settings.least_bytes_per_s * settings.least_rate_s)
+
+    def _pending(self) -> int:
+        """Return the exact number of bytes that the socket has not accepted."""
+        pending = self._transport.get_write_buffer_size()
+        if self._socket_transport is not self._transport:
+            pending += self._socket_transport.get_write_buffer_size()
+        return pending
+
+    def _taken(self) -> int:
+        """Return the number of bytes that the peer's machine has acknowledged."""
+        return self._written - self._pending() - _unacknowledged(self._socket_transport)
+
+    def _abort(self, reason: str, label: str = "waiting bytes") -> None:
+        self._guard.count_cut(label)
+        log.info("cut a connection of %s: %s", self.host or "an unknown address", reason)
+        self._reset()
+
+    def _reset(self) -> None:
+        try:  # the kernel discards its bytes too, and the peer learns of the end at once
+            self.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, struct.pack("ii", 1, 0))
+        except (OSError, AttributeError):
+            pass  # the socket is closed already
+        self._transport.abort()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def abort(self) -> None:
+        self.bytes.close()
+        self._transport.abort()
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._transport.set_protocol(protocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self._transport.get_protocol()
+
+    def is_reading(self) -> bool:
+        return self._transport.is_reading()
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def get_write_buffer_size(self) -> int:
+        return self._transport.get_write_buffer_size()
+
+
+def subnet_of(host: str) -> str:
+    """Return the network of an address: its /24 for IPv4 and its /64 for IPv6."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return f"subnet of {host}"
+    mapped = getattr(address, "ipv4_mapped", None)
+    address = mapped or address
+    return str(ip_network(f"{address}/{24 if address.version == 4 else 64}", strict=False))
+
+
+def _socket_transport(transport: asyncio.Transport) -> asyncio.Transport:
+    """Return the transport of the socket, which is another one for TLS: both have a buffer."""
+    inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    return inner if isinstance(inner, asyncio.Transport) else transport
+
+
+def _unacknowledged(transport: asyncio.Transport) -> int:
+    """Return the number of bytes in the kernel's send queue, or 0 on a system that does not report it.
+
+    The kernel accepts bytes in steps of hundreds of KiB. Only its own count shows that a slow peer reads steadily.
+    """
+    socket = transport.get_extra_info("socket")
+    try:
+        return int(struct.unpack("i", fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0])
+    except (OSError, AttributeError, ValueError):
+        return 0
