@@ -8,8 +8,8 @@ from tests.support.paths import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "requirements.md"
 MARKER = re.compile(r"mark\.requirement\(([^)]*)\)")
-ID = re.compile(r'"([FPR]\d+)"')
-ROW = re.compile(r"^\| ([FPR]\d+) \| \S", re.MULTILINE)
+ID = re.compile(r'"([FHPR]\d+b?)"')
+ROW = re.compile(r"^\| ([FHPR]\d+b?) \| \S", re.MULTILINE)
 
 
 def ids_in_tests() -> set[str]:

@@ -27,6 +27,7 @@ from ..messaging.history import HistoryReader
 from ..messaging.posting import MessagePoster
 from ..metrics import Metrics
 from ..sessions.fanout import Fanout
+from ..sessions.revocations import Revocations
 from ..sessions.session import Session
 from ..settings import Settings
 from ..social.apply import ChangesetApplier
@@ -57,6 +58,7 @@ class Services:
     actions: ActionPoster
     bus: Bus
     fanout: Fanout
+    revocations: Revocations
     downloads: Downloads
     now: Callable[[], float]
     epoch: str = ""
