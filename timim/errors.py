@@ -11,7 +11,7 @@
     ├── StreamOverflow          an event stream whose reader was too slow
     ├── NotLoggedIn             a call that needs a login
     ├── AuthError               a login that the server refused
-    │   ├── SignatureExpired    a UserSig past its validity
+    │   ├── SignatureExpired    a UserSig past its validity, or a revoked one
     │   └── KickedOffline       a login that the server ended
     ├── ServerRefused           a request that the server refused
     │   ├── UnknownUser         no such account
@@ -167,10 +167,10 @@ class AuthError(TimimError):
 
 
 class SignatureExpired(AuthError):
-    """UserSig past its validity; sign a new one."""
+    """UserSig past its validity, or revoked by an administrator (70052); sign a new one."""
 
     code: int = 70001
-    codes: ClassVar[Codes] = (70001, 6206)
+    codes: ClassVar[Codes] = (70001, 6206, 70052)
 
 
 class KickedOffline(AuthError):

@@ -70,7 +70,11 @@ class ConnectionRestored(ClientEvent):
 
 @dataclass(frozen=True, slots=True)
 class KickedOut(ClientEvent):
-    """End of this device's login by the server, or by an invalid signature; log in again with a new signature."""
+    """End of this device's login by the server, or by an invalid signature; log in again with a new signature.
+
+    `error` is KickedOffline if another device or an administrator ended the login, and SignatureExpired after the end of the
+    signature, or its revocation (code 70052). A client whose `user_sig` is a function goes on with a new signature instead.
+    """
 
     error: TimimError
 

@@ -23,6 +23,7 @@ from .util.arguments import Int64, Number, Text, Timestamp, checked
 __all__ = ["VerifiedSig", "sign_user", "verify_user_sig"]
 
 LIFE_S = 180 * 86400  # Tencent's default
+TIME_LIMIT_S = 1 << 40  # 34,000 years; larger numbers cannot be converted to times
 INPUT_LIMIT_BYTES = 8 * 1024
 INFLATED_LIMIT_BYTES = 4 * 1024
 _TO_URL = bytes.maketrans(b"+/=", b"*-_")
@@ -100,6 +101,8 @@ def verify_user_sig(
         raise AuthError("the UserSig lacks TLS.identifier or TLS.sig, or a field is not a string", code=70003)
     if not (isinstance(app, int) and isinstance(issued, int) and isinstance(life, int)):
         raise AuthError("TLS.sdkappid, TLS.time and TLS.expire of the UserSig must be integers", code=70003)
+    if not (0 <= issued <= TIME_LIMIT_S and 0 <= life <= TIME_LIMIT_S):
+        raise AuthError(f"TLS.time and TLS.expire of the UserSig must be 0 to {TIME_LIMIT_S} seconds", code=70003)
     if fields.get("TLS.ver") != "2.0":
         raise AuthError("the UserSig is not of version 2", code=70003)
     if named != user_id:

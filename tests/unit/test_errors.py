@@ -14,7 +14,7 @@ NAMED: dict[type[timim.TimimError], tuple[int, ...]] = {
     timim.MessageTooLong: (8001, 93000, 80002),
     timim.NotLoggedIn: (6013, 6014),
     timim.AuthError: (70002, 70003, 70005, 70009, 70013, 70014, 70402, 70403),
-    timim.SignatureExpired: (70001, 6206),
+    timim.SignatureExpired: (70001, 6206, 70052),
     timim.KickedOffline: (6208,),
     timim.UnknownUser: (20003, 90048, 70107),
     timim.UnknownGroup: (10010,),

@@ -128,7 +128,7 @@ class ClientSession:
         if final and self._first_sync is not None and not self._first_sync.done():
             self._first_sync.set_exception(error)
             self._first_sync.exception()  # mark as retrieved: `start` may be raising another error
-        self._dispatcher.deliver_event(KickedOut(error) if isinstance(error, AuthError) else ConnectionLost(error))
+        self._dispatcher.deliver_event(KickedOut(error) if final and isinstance(error, AuthError) else ConnectionLost(error))
 
     def on_push(self, push: session.DecodedPush) -> None:
         """Route a push; sync if notices had to be dropped."""

@@ -50,6 +50,7 @@ from .sessions.auth import Auth
 from .sessions.bus_listener import BusListener
 from .sessions.device_slots import DeviceSlots
 from .sessions.fanout import Fanout
+from .sessions.revocations import Revocations
 from .settings import Settings
 from .social.apply import ChangesetApplier
 from .social.entity_cache import EntityCache
@@ -166,7 +167,8 @@ class Server:
         entities = EntityCache(store, bus, shared=bool(settings.bus))
         integrations = Integrations(settings, store, entities, bus, app_id=self.app_id, now=self._now)
         device_slots = DeviceSlots(settings.devices, store.device_slots, self._fanout)
-        bus.join(BusListener(self._fanout, entities, device_slots, integrations, random.Random()))
+        revocations = Revocations(store.revocations, self._fanout, bus, now=self._now)
+        bus.join(BusListener(self._fanout, entities, device_slots, revocations, integrations, random.Random()))
         parts.push_async_callback(bus.stop)
         await bus.start()
         await entities.ensure_account(settings.admin)
@@ -175,13 +177,14 @@ class Server:
         parts.push_async_callback(integrations.close)
         await integrations.open()
         blobs = await asyncio.to_thread(BlobStore.from_settings, settings)
-        services = await self._services(store, bus, entities, integrations, blobs, metrics)
+        services = await self._services(store, bus, entities, integrations, blobs, metrics, revocations)
         parts.push_async_callback(lambda: services.changesets.drain(self._drain_left_s()))
         uploads = Uploads(store.media, blobs, settings, now=self._now)
         sweep = asyncio.create_task(_sweep(uploads, settings.media_sweep_s), name="timim media sweep")
         parts.push_async_callback(_cancel, sweep)
         parts.push_async_callback(device_slots.close)
-        auth = Auth(self.app_id, [self.secret_key], admin=settings.admin, now=self._now)
+        parts.push_async_callback(revocations.close)
+        auth = Auth(self.app_id, self._secret_keys, store.revocations, admin=settings.admin, now=self._now)
         endpoint = WebSocketEndpoint(services, ALL_HANDLERS, auth, device_slots, integrations)
         health = HealthEndpoint(store, bus, metrics, open_metrics=settings.open_metrics)
         routes: list[BaseRoute] = [
@@ -232,7 +235,14 @@ class Server:
         return store
 
     async def _services(
-        self, store: Store, bus: Bus, entities: EntityCache, integrations: Integrations, blobs: BlobStore, metrics: Metrics
+        self,
+        store: Store,
+        bus: Bus,
+        entities: EntityCache,
+        integrations: Integrations,
+        blobs: BlobStore,
+        metrics: Metrics,
+        revocations: Revocations,
     ) -> Services:
         settings, now = self.settings, self._now
         media_url = f"{settings.public_url.rstrip('/') or self.url.replace('ws', 'http', 1)}/media"
@@ -256,10 +266,11 @@ class Server:
             actions=ActionPoster(store, bus, entities, rules, now=now, limits=limits),
             bus=bus,
             fanout=self._fanout,
+            revocations=revocations,
             downloads=Downloads(
                 store.media,
                 blobs,
-                sign_key=self.secret_key.encode(),
+                sign_keys=[key.encode() for key in self._secret_keys],
                 media_url=media_url,
                 url_s=settings.media_url_s,
                 now=now,
@@ -267,6 +278,12 @@ class Server:
             now=now,
             epoch=await store.meta("epoch", secrets.token_hex(8)),
         )
+
+    @property
+    def _secret_keys(self) -> list[str]:
+        """Keys that are accepted; the first one signs."""
+        previous = self.settings.previous_secret_key
+        return [self.secret_key, previous] if previous else [self.secret_key]
 
     def _drain_left_s(self) -> float:
         return max(0.0, self._drained_at - asyncio.get_running_loop().time())

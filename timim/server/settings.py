@@ -82,6 +82,8 @@ class Settings(BaseSettings):
     """SDKAppID, the number of the application; without it the first start generates one and stores it with the data."""
     secret_key: str | None = Field(default=None, repr=False)
     """Key that signs users (UserSig); without it the first start generates one and stores it with the data."""
+    previous_secret_key: str = Field(default="", repr=False)
+    """Key that is accepted besides `secret_key` while a new key replaces an old one; empty for none."""
     admin: str = "administrator"
     """User id of the app's administrator."""
 

@@ -33,7 +33,7 @@ from .link_end import why_ended
 from .network import DIRECT, NetworkOptions, checked_url
 from .pushes import ConnectionListener, PushReceiver
 from .server_info import ServerInfo
-from .signature import UserSig, current_signature
+from .signature import SignatureSource, UserSig
 from .websocket import MAX_FRAME_BYTES, Link
 
 B = TypeVar("B", bound=Body)
@@ -59,7 +59,7 @@ class LoginAttempt:
     """The arguments of one call of `Connection.start`, and the future of the first login."""
 
     listener: ConnectionListener
-    user_sig: UserSig
+    signatures: SignatureSource
     instance: str
     first_login: asyncio.Future[None]
 
@@ -131,7 +131,7 @@ class Connection:
         """
         loop = asyncio.get_running_loop()
         self._loop_time = loop.time
-        login = LoginAttempt(listener, user_sig, instance, loop.create_future())
+        login = LoginAttempt(listener, SignatureSource(user_sig), instance, loop.create_future())
         self._over = self._lost_at = None
         self._expires_at = math.inf
         self._stopping = self._resumed = False
@@ -231,7 +231,7 @@ class Connection:
         return await self.link().call(command, body, timeout_s=self.timeout_s)
 
     async def _keep(self, login: LoginAttempt) -> None:
-        failures = 0
+        failures, pause_s = 0, 0.0
         try:
             while True:
                 try:
@@ -246,7 +246,7 @@ class Connection:
                         login.first_login.set_exception(exc)
                         return
                     error = self._expired(login, exc)
-                    final = isinstance(error, AuthError)
+                    final = isinstance(error, AuthError) and not login.signatures.can_renew(error)
                     self._log_failure(error, was_up=was_up, final=final)
                     if was_up or final:
                         # the pauses grow while each connection ends because of its content
@@ -256,8 +256,9 @@ class Connection:
                         self._over = error
                         self._refuse(error)
                         return
-                wait_s = self._backoff.wait_s(failures, _random)
-                if isinstance(login.user_sig, str):  # its end is reported at once, not after a long wait
+                    pause_s = error.retry_after or 0.0
+                wait_s = max(pause_s, self._backoff.wait_s(failures, _random))
+                if login.signatures.fixed:  # its end is reported at once, not after a long wait
                     wait_s = min(wait_s, max(0.0, self._expires_at - self.server_time()))
                 await asyncio.sleep(wait_s)
                 failures += 1
@@ -274,7 +275,7 @@ class Connection:
 
     def _expired(self, login: LoginAttempt, error: TimimError) -> TimimError:
         """Return the error that ends the login if no further attempt can succeed with its signature, otherwise `error`."""
-        if isinstance(login.user_sig, str) and self.server_time() >= self._expires_at:
+        if login.signatures.fixed and self.server_time() >= self._expires_at:
             return SignatureExpired(f"the UserSig of {self.user_id!r} has expired; log in with a new one")
         return error
 
@@ -318,19 +319,20 @@ class Connection:
         compared = self._loop_time()
         notice_at = self._expires_at - min(EXPIRY_NOTICE_S, (self._expires_at - self.server_time()) / 10)
         while True:
-            await asyncio.sleep(max(1.0, reply.hello_interval / 2))  # half the server's interval: one heartbeat may be lost
+            pause_s = max(1.0, reply.hello_interval / 2)  # half the server's interval: one heartbeat may be lost
+            await asyncio.sleep(min(pause_s, max(0.0, notice_at - self.server_time())))
+            if self.server_time() >= notice_at:
+                notice_at = math.inf
+                login.listener.on_signature_expiring(self._expires_at)
             beat = await link.call(session.HEARTBEAT, Body(), timeout_s=self.timeout_s)
             lost = isinstance(beat.pushes, int) and pushes.compare(beat.pushes)
             if lost or self._loop_time() - compared > COMPARE_S:
                 compared = self._loop_time()
                 login.listener.on_push_gap()
-            if self.server_time() >= notice_at:
-                notice_at = math.inf
-                login.listener.on_signature_expiring(self._expires_at)
 
     async def _log_in(self, link: Link, login: LoginAttempt) -> session.LoginReply:
         app_id = self._device.app_id
-        user_sig = await current_signature(login.user_sig, timeout_s=self.timeout_s)
+        user_sig = await login.signatures.next(timeout_s=self.timeout_s)
         link.head = Head("", identifier=self.user_id, usersig=user_sig, sdkappid=app_id, platform=PLATFORM)
         self._attempts += 1
         hello = session.TimelineClient(

@@ -6,10 +6,10 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 
-from ..errors import ConnectionFailed, InvalidArgument, TimimError
+from ..errors import ConnectionFailed, InvalidArgument, SignatureExpired, TimimError
 from ..util.arguments import Text
 
-__all__ = ["UserSig", "checked_signature", "current_signature"]
+__all__ = ["SignatureSource", "UserSig", "checked_signature", "current_signature"]
 
 UserSig = Text | Callable[[], str | Awaitable[str]]
 
@@ -20,6 +20,36 @@ def checked_signature(user_sig: UserSig) -> UserSig:
     if callable(given) or (isinstance(given, str) and given.isascii() and given.isprintable()):
         return user_sig
     raise InvalidArgument(f"user_sig: must be a printable ASCII string or a function, not {type(user_sig).__name__}")
+
+
+class SignatureSource:
+    """The signatures of the logins of one client: the last one, and whether another one can be made."""
+
+    def __init__(self, user_sig: UserSig) -> None:
+        self._user_sig = user_sig
+        self._last = self._refused = ""
+
+    @property
+    def fixed(self) -> bool:
+        """True if there is one signature only."""
+        return isinstance(self._user_sig, str)
+
+    async def next(self, *, timeout_s: float) -> str:
+        """Return the signature for one login; see `current_signature` for the errors."""
+        self._last = await current_signature(self._user_sig, timeout_s=timeout_s)
+        return self._last
+
+    def can_renew(self, error: TimimError) -> bool:
+        """Return True if the server refused an expired or revoked signature, and the function may return a newer one.
+
+        The function has a second chance to return another signature. With a `retry_after` in the error it has as many as it
+        needs, because the server says that a signature made later will do.
+        """
+        if self.fixed or not isinstance(error, SignatureExpired):
+            return False
+        renewable = error.retry_after is not None or self._last != self._refused
+        self._refused = self._last
+        return renewable
 
 
 async def current_signature(user_sig: UserSig, *, timeout_s: float) -> str:

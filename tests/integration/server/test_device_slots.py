@@ -16,6 +16,7 @@ from timim.errors import KickedOffline
 from timim.protocol import session as status
 from timim.protocol.frames import Head
 from timim.server.bus.base import LoginAnnouncement
+from timim.server.sessions.auth import Login
 from timim.server.sessions.device_slots import DeviceSlots
 from timim.server.sessions.fanout import Fanout
 from timim.server.sessions.session import LOST_DEVICE_SLOT, SUPERSEDED, ClientInfo, Session
@@ -249,7 +250,7 @@ async def test_a_cut_session_ends_when_its_device_returns_on_another_node() -> N
     phone = ClientInfo(is_timim=True, batch=True, device="phone", platform="mobile")
     ended = {}
     for resumed, at in ((True, 101.0), (False, 101.0), (True, 99.0), (False, 99.0)):
-        session = Session("alice", "1", phone, queue_bytes=1000, now=lambda: 100.0)
+        session = Session(Login("alice"), "1", phone, queue_bytes=1000, now=lambda: 100.0)
         fanout = Fanout()
         fanout.add(session)
         places = DeviceSlots("all", SqliteStore(None).device_slots, fanout)

@@ -24,9 +24,9 @@ from timim.protocol.web_client import PRE_SIGN, PreSignRequest
 from timim.server.content.downloads import Downloads
 from timim.server.content.uploads import Uploads
 from timim.server.endpoints.media import MediaEndpoint
-from timim.server.sessions.auth import Auth
+from timim.server.sessions.auth import Auth, sign_login
 from timim.testing import EventRecorder, RunningServer, running_server
-from timim.testing.server import APP_ID, SECRET_KEY
+from timim.testing.server import SECRET_KEY
 
 SECRET = b"what only participants may read"
 
@@ -90,9 +90,8 @@ def altered(token: str) -> str:
 
 def token_of(user: str, *, key: str = SECRET_KEY, now: float | None = None) -> str:
     """Return a session token that was signed at another time or with another key."""
-    at = time.time() if now is None else now
-    auth = Auth(APP_ID, [key], admin="administrator", now=lambda: at)
-    return auth.login(user, timim.sign_user(APP_ID, key, user, expire_s=3600, now=at))[0]
+    at = int(time.time() if now is None else now)
+    return sign_login(key, user, begun_ms=at * 1000, signed_at=at, expires_at=at + 3600).token
 
 
 ROUTES = MediaEndpoint(cast("Downloads", None), cast("Uploads", None), cast("Auth", None)).routes()

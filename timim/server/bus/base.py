@@ -27,8 +27,16 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     seq: int = 0
 
 
+class Revocation(msgspec.Struct, frozen=True, array_like=True):
+    """The end of a user's logins that began until `logins_until_ms`, and of signatures made until `signed_until` (seconds)."""
+
+    user: str
+    logins_until_ms: int
+    signed_until: int = 0
+
+
 class Invalidation(msgspec.Struct, kw_only=True, array_like=True):
-    """Entities that a changeset changed, so that other nodes must read them again.
+    """Entities that a changeset changed, so that other nodes must read them again, and logins that have ended.
 
     `joined` maps each group to its new members, with the first seq that each may see. `reaches_newcomers` is set by nodes
     that send the events of a group to its newcomers' own subjects as well, which older versions do not.
@@ -40,6 +48,7 @@ class Invalidation(msgspec.Struct, kw_only=True, array_like=True):
     joined: dict[str, dict[str, int]] = {}
     left: dict[str, list[str]] = {}
     reaches_newcomers: bool = False
+    revoked: list[Revocation] = []
 
 
 class LoginAnnouncement(msgspec.Struct, frozen=True, array_like=True):
@@ -60,7 +69,7 @@ class Listener(Protocol):
         ...
 
     def invalidate(self, facts: Invalidation) -> None:
-        """Invalidate the cached entities that another node changed."""
+        """Invalidate the cached entities that another node changed, and end the logins that it revoked."""
         ...
 
     def compare(self, users: Iterable[str]) -> None:

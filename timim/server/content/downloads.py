@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from urllib.parse import urlencode
 
@@ -26,7 +26,7 @@ class Downloads:
     Args:
         store: Store of blobs and permissions.
         blobs: Store of the bytes.
-        sign_key: Key of the signatures.
+        sign_keys: Keys of the signatures that are accepted; the first one signs.
         media_url: URL under which clients find media content.
         url_s: Time for which a signed URL is valid, in seconds.
         now: The server's clock, in seconds since 1970.
@@ -37,14 +37,14 @@ class Downloads:
         store: MediaStore,
         blobs: BlobStore,
         *,
-        sign_key: bytes,
+        sign_keys: Sequence[bytes],
         media_url: str,
         url_s: int,
         now: Callable[[], float],
     ) -> None:
         self._store = store
         self._blobs = blobs
-        self._sign_key = sign_key
+        self._sign_keys = sign_keys
         self.media_url = media_url
         self._now = now
         self._stopping = False
@@ -127,12 +127,19 @@ class Downloads:
             SignatureExpired: The URL has expired.
         """
         ends = int(expires) if expires.isascii() and expires.isdecimal() and len(expires) < 16 else 0
-        if not hmac.compare_digest(self._sign(uuid, user, ends, kind).encode(), sign.encode()):
+        good = False
+        for key in self._sign_keys:
+            good |= hmac.compare_digest(_sign(key, uuid, user, ends, kind).encode(), sign.encode())
+        if not good:
             raise AuthError("the signature of the URL is invalid; request a new URL", code=70003)
         if self._now() > ends:
             raise SignatureExpired("the URL has expired; request a new URL")
         return user
 
     def _sign(self, uuid: str, user: str, expires: int, kind: str = "") -> str:
-        signed = f"media\0{uuid}\0{user}\0{expires}\0{kind}".encode(errors="surrogatepass")
-        return hmac.digest(self._sign_key, signed, hashlib.sha256).hex()
+        return _sign(self._sign_keys[0], uuid, user, expires, kind)
+
+
+def _sign(key: bytes, uuid: str, user: str, expires: int, kind: str) -> str:
+    signed = f"media\0{uuid}\0{user}\0{expires}\0{kind}".encode(errors="surrogatepass")
+    return hmac.digest(key, signed, hashlib.sha256).hex()

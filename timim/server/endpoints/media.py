@@ -74,8 +74,8 @@ class MediaEndpoint:
             Route("/media/{uuid}/url", _with_errors(self._sign), methods=["GET"]),
         ]
 
-    def _caller(self, request: Request) -> str:
-        user = self._auth.user_of(request.headers.get("authorization", "").removeprefix("Bearer "))
+    async def _caller(self, request: Request) -> str:
+        user = await self._auth.user_of(request.headers.get("authorization", "").removeprefix("Bearer "))
         if user is None:
             raise AuthError("the Authorization header has no valid token; send the A2Key of a login", code=70003)
         return user
@@ -87,7 +87,7 @@ class MediaEndpoint:
         return _json(reply)
 
     async def _begin(self, request: Request) -> Response:
-        user = self._caller(request)
+        user = await self._caller(request)
         body = bytearray()
         async with asyncio.timeout(BEGIN_S):
             async for chunk in request.stream():
@@ -97,14 +97,14 @@ class MediaEndpoint:
         return self._progress(await self._uploads.begin(user, decode(BeginUpload, bytes(body))))
 
     async def _receive(self, request: Request) -> Response:
-        user = self._caller(request)
+        user = await self._caller(request)
         offset = request.query_params.get("offset", "")
         if not (offset.isascii() and offset.isdecimal() and len(offset) < 16):
             raise InvalidArgument("offset must be a number of bytes, with at most 15 digits")
         return self._progress(await self._uploads.receive(user, request.path_params["upload"], int(offset), request.stream()))
 
     async def _drop(self, request: Request) -> Response:
-        await self._uploads.drop(self._caller(request), request.path_params["upload"])
+        await self._uploads.drop(await self._caller(request), request.path_params["upload"])
         return _json(Reply())
 
     async def _download(self, request: Request) -> Response:
@@ -112,7 +112,7 @@ class MediaEndpoint:
         if "sign" in query:
             user = self._downloads.user_of(uuid, query.get("user", ""), query.get("expires", ""), query["sign"])
         else:
-            user = self._caller(request)
+            user = await self._caller(request)
         blob = await self._downloads.find(uuid, user)
         headers = {
             "Accept-Ranges": "bytes",
@@ -136,7 +136,7 @@ class MediaEndpoint:
         return _ContentResponse(self._downloads.read(blob, first, end), status_code=status, headers=headers)
 
     async def _sign(self, request: Request) -> Response:
-        user, uuid = self._caller(request), request.path_params["uuid"]
+        user, uuid = await self._caller(request), request.path_params["uuid"]
         await self._downloads.find(uuid, user)
         return _json(SignedUrlReply(url=self._downloads.signed_url(uuid, user), expires_in=self._downloads.url_s))
 

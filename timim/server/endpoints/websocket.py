@@ -24,12 +24,23 @@ from ..handlers.registry import HandlerRegistry, RequestContext, Services, error
 from ..integrations.service import Integrations
 from ..sessions.auth import Auth
 from ..sessions.device_slots import DeviceSlots, known_platform
-from ..sessions.session import LOGGED_OUT, LOST_DEVICE_SLOT, READS_TOO_SLOWLY, STOPPING, ClientInfo, Session
+from ..sessions.session import (
+    ADMIN_ENDED,
+    LOGGED_OUT,
+    LOST_DEVICE_SLOT,
+    READS_TOO_SLOWLY,
+    SIGNATURE_ENDED,
+    SIGNATURE_REVOKED,
+    STOPPING,
+    ClientInfo,
+    Session,
+)
 from .peer_transport import PeerTransport
 
 log = logging.getLogger("timim.server")
 NORMAL, PROTOCOL, POLICY, RESTART, TOO_SLOW = 1000, 1002, 1008, 1012, 1013
-_CLOSE_CODES = {READS_TOO_SLOWLY: TOO_SLOW, STOPPING: RESTART, LOST_DEVICE_SLOT: POLICY}
+_CLOSE_CODES = {READS_TOO_SLOWLY: TOO_SLOW, STOPPING: RESTART}
+_CLOSE_CODES |= dict.fromkeys((LOST_DEVICE_SLOT, SIGNATURE_ENDED, SIGNATURE_REVOKED, ADMIN_ENDED), POLICY)
 
 
 class WebSocketEndpoint:
@@ -132,31 +143,31 @@ class WebSocketEndpoint:
         services, head = self._services, frame.head
         body = decode(status.LoginRequest, frame.body)
         if head.a2 and not head.usersig:  # a reconnect
-            token, (user, expires) = head.a2, self._auth.resume(head.a2)
+            login = await self._auth.resume(head.a2)
         else:
-            user = checked_user_id(head.identifier)
-            token, expires = self._auth.login(user, head.usersig)
-        account = await services.entities.ensure_account(user)
+            login = await self._auth.login(checked_user_id(head.identifier), head.usersig)
+        account = await services.entities.ensure_account(login.user)
         ours = body.client if isinstance(body.client, status.TimelineClient) else None
         settings, now = services.settings, services.now()
         client = _client_info(head, ours)
         peer: PeerTransport = socket.scope["state"]["peer"]
         session = Session(
-            user, str(account.tiny_id), client, queue_bytes=settings.session_queue_bytes, now=services.now, waiting=peer.bytes
+            login, str(account.tiny_id), client, queue_bytes=settings.session_queue_bytes, now=services.now, waiting=peer.bytes
         )
         peer.bytes.trust()
-        async with self._device_slots.acquire(session):
+        async with self._device_slots.acquire(session, by_token=login.token == head.a2):
             services.fanout.add(session)
+        services.revocations.check_new(session)
         if self._draining:  # the drain began during this login
             session.close(STOPPING)
         reply = status.LoginReply(
             inst_id=session.number,
-            a2_key=token,
+            a2_key=login.token,
             tiny_id=session.tiny_id,
             hello_interval=settings.hello_interval_s,
             time_stamp=int(now),
             client_ip=socket.client.host if socket.client else "",
-            expired_time=int(expires),
+            expired_time=login.expires_at,
         )
         if ours is not None:
             reply.server = status.TimelineServer(
@@ -174,18 +185,20 @@ class WebSocketEndpoint:
         """Serve a session until its socket ends or the session is closed, then answer its requests in progress."""
         writer = asyncio.create_task(self._write(socket, session), name=f"write {session.user}")
         reader = asyncio.create_task(self._read(socket, session), name=f"read {session.user}")
+        session.watch_signature()
         try:
             await asyncio.wait((writer, reader, session.closing), return_when=asyncio.FIRST_COMPLETED)
             if session.closed_because == READS_TOO_SLOWLY:
                 self._services.metrics.too_slow.inc()
             if session.closing.done() and not writer.done():
                 await _cancel(reader)
-                limit_s = self._services.settings.drain_s
+                limit_s = min(self._services.settings.drain_s, session.drain_limit_s)
                 if answers := [answer for answer, of in self._answers.items() if of is session]:
                     await asyncio.wait(answers, timeout=limit_s)
                 session.finish()
                 await asyncio.wait((writer,), timeout=limit_s)
         finally:
+            session.unwatch_signature()
             for error in await _cancel(reader, writer):
                 if not isinstance(error, WebSocketDisconnect | RuntimeError):
                     log.error("the connection of %s failed: %r", session, error)
@@ -200,6 +213,8 @@ class WebSocketEndpoint:
                 async with asyncio.timeout(settings.idle_timeout_s):
                     await session.reserve(0)
                     message = await _receive(socket)
+                if session.expire():
+                    return
                 try:
                     frames = decode_frames(message)
                 except ProtocolError as exc:
@@ -215,7 +230,7 @@ class WebSocketEndpoint:
                     elif name == status.PUSH_ACK.name:
                         session.reply(self._frame(frame.head, _OK))
                     elif name == status.LOGOUT.name:
-                        session.reply(self._frame(frame.head, _OK))
+                        session.reply(self._frame(frame.head, await self._log_out(session)))
                         session.close(LOGGED_OUT)
                     else:
                         await slots.acquire()
@@ -228,11 +243,22 @@ class WebSocketEndpoint:
         except TimeoutError:
             session.close(f"no message or heartbeat for {settings.idle_timeout_s:g} s")
 
+    async def _log_out(self, session: Session) -> bytes:
+        """End the token of a session, and return the reply to its logout."""
+        try:
+            await self._auth.end_token(session.login)
+        except TimimError as exc:
+            return encode(error_reply(exc))
+        return _OK
+
     async def _answer(
         self, context: RequestContext, session: Session, frame: Frame, slots: asyncio.Semaphore, reserved: int
     ) -> None:
         try:
-            body = await self._handlers.answer(frame.head.servcmd, context, frame.body)
+            if session.refusal is None:
+                body = await self._handlers.answer(frame.head.servcmd, context, frame.body)
+            else:
+                body = encode(error_reply(session.refusal))
             reply = self._frame(frame.head, body)
             if 0 < session.client.max_frame_bytes < len(reply):
                 reply = self._frame(frame.head, _too_long(len(reply), session.client.max_frame_bytes))

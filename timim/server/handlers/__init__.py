@@ -1,6 +1,7 @@
 """Handlers of requests. Each module registers its handlers in its `HANDLERS`; `ALL_HANDLERS` has all of them."""
 
 from . import (
+    administration,
     c2c,
     conversation_settings,
     conversations,
@@ -18,6 +19,7 @@ from .registry import HandlerRegistry
 __all__ = ["ALL_HANDLERS"]
 
 ALL_HANDLERS = HandlerRegistry.sum_of(
+    administration.HANDLERS,
     c2c.HANDLERS,
     conversation_settings.HANDLERS,
     conversations.HANDLERS,

@@ -28,6 +28,7 @@ from ..messaging.history import PAGE_LIMIT_BYTES, HistoryReader
 from ..messaging.posting import MessagePoster
 from ..metrics import Metrics
 from ..sessions.fanout import Fanout
+from ..sessions.revocations import Revocations
 from ..sessions.session import Session
 from ..settings import Settings
 from ..social.apply import ChangesetApplier
@@ -59,6 +60,7 @@ class Services:
     actions: ActionPoster
     bus: Bus
     fanout: Fanout
+    revocations: Revocations
     downloads: Downloads
     now: Callable[[], float]
     epoch: str = ""

@@ -14,6 +14,8 @@ from ..bus.base import Event, Invalidation, LoginAnnouncement
 from ..social.entity_cache import EntityCache
 from .device_slots import DeviceSlots
 from .fanout import Fanout
+from .revocations import Revocations
+from .session import Session
 
 
 class Backlog(Protocol):
@@ -28,11 +30,18 @@ class BusListener:
     """The listener of this node. `rng` gives the delays after which devices compare their seqs when events may be lost."""
 
     def __init__(
-        self, fanout: Fanout, entities: EntityCache, device_slots: DeviceSlots, backlog: Backlog, rng: random.Random
+        self,
+        fanout: Fanout,
+        entities: EntityCache,
+        device_slots: DeviceSlots,
+        revocations: Revocations,
+        backlog: Backlog,
+        rng: random.Random,
     ) -> None:
         self._fanout = fanout
         self._entities = entities
         self._device_slots = device_slots
+        self._revocations = revocations
         self._backlog = backlog
         self._rng = rng
 
@@ -41,8 +50,10 @@ class BusListener:
         self._fanout.receive(event)
 
     def invalidate(self, facts: Invalidation) -> None:
-        """Remove from the cache the entities that another node has changed."""
+        """Remove from the cache the entities that another node has changed, and end the logins that it revoked."""
         self._entities.invalidate(facts)
+        for revocation in facts.revoked:
+            self._revocations.apply(revocation)
 
     def online(self, user: str) -> bool:
         """Return True if a user has a session on this node."""
@@ -63,4 +74,9 @@ class BusListener:
     def on_possible_loss(self, *, away: bool) -> None:
         """Invalidate the cache, and make all devices compare their seqs with the server."""
         self._entities.invalidate_all(away=away)
-        self._fanout.compare_all(self._rng, self._device_slots.recheck_session)
+        self._fanout.compare_all(self._rng, self._recheck_session)
+
+    def _recheck_session(self, session: Session) -> None:
+        """Find out whether another login, or an administrator, has ended this session meanwhile."""
+        self._device_slots.recheck_session(session)
+        self._revocations.recheck_session(session)

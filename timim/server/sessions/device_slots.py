@@ -13,16 +13,14 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 from ...errors import KickedOffline, TimimError
-from ...protocol import tencent_events
-from ...protocol.session import EVENT_C2C_NOTICE, PLATFORMS, SUB_KICKED, KickNotice, PushEvent
+from ...protocol.session import PLATFORMS
 from ..bus.base import LoginAnnouncement
 from ..store.device_slots import DeviceSlotStore
 from .fanout import Fanout
-from .session import LOST_DEVICE_SLOT, SUPERSEDED, Session
+from .session import SUPERSEDED, Session
 
 log = logging.getLogger("timim.server")
 Policy = Literal["all", "platform", "one"]
-LOGOUT_GRACE_S = 2.0  # round trip of a logout on a slow connection
 USER_LOCKS = 256  # logins of one user are sequential; logins of this many users can wait for the store at once
 
 
@@ -43,14 +41,18 @@ class DeviceSlots:
         self._rechecks: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def acquire(self, session: Session) -> AsyncIterator[None]:
+    async def acquire(self, session: Session, *, by_token: bool) -> AsyncIterator[None]:
         """Take the slot for a new session, end the user's other sessions in that slot, and run the block.
 
         An older session of the same device ends under every policy.
 
+        Args:
+            session: The new session.
+            by_token: The device logged in with a token, so its login began earlier.
+
         Raises:
-            KickedOffline: A device reconnects but another device has taken its slot, or a later login of the same device
-                has overtaken this one.
+            KickedOffline: A device reconnects or uses a token, but another device has taken its slot, or a later login of the
+                same device has overtaken this one.
             StorageError: The store did not respond.
         """
         client = session.client
@@ -59,13 +61,20 @@ class DeviceSlots:
             raise KickedOffline("a later login of this device was processed first; this login was refused")
         slot = self._slot(client.platform)
         async with self._user_lock(session.user):
-            if slot is not None and not await self._store.acquire(session.user, slot, client.device, resumed=client.resumed):
+            if slot is not None and not await self._store.acquire(
+                session.user,
+                slot,
+                client.device,
+                resumed=client.resumed,
+                begun_ms=session.login.begun_ms,
+                by_token=by_token,
+            ):
                 raise KickedOffline("another device took the device slot; log in again to take it back")
             for other in self._fanout.of(session.user):
                 if other.client.device == client.device:
-                    _kick(other, "this device logged in again")
+                    other.kick("this device logged in again")
                 elif slot is not None and self._slot(other.client.platform) == slot:
-                    _kick(other, "another device logged in")
+                    other.kick("another device logged in")
             yield
 
     def on_remote_login(self, login: LoginAnnouncement) -> None:
@@ -75,7 +84,7 @@ class DeviceSlots:
                 if login.resumed:
                     other.close(SUPERSEDED)  # its connection was lost, so there is nobody to notify
                 else:
-                    _kick(other, "this device logged in again")
+                    other.kick("this device logged in again")
         self._spawn_recheck(login.user, login.platform)
 
     def recheck_session(self, session: Session) -> None:
@@ -95,7 +104,7 @@ class DeviceSlots:
                 return
             for session in self._fanout.of(user):
                 if holder is not None and self._slot(session.client.platform) == slot and session.client.device != holder:
-                    _kick(session, "another device logged in")
+                    session.kick("another device logged in")
 
     def _spawn_recheck(self, user: str, platform: str) -> None:
         if self._policy != "all":
@@ -134,13 +143,3 @@ class DeviceSlots:
 def known_platform(name: str) -> str:
     """Return the name of the platform for device slots: `name` if it is known, otherwise "other"."""
     return name if name in PLATFORMS else "other"
-
-
-def _kick(session: Session, why: str) -> None:
-    kick = KickNotice(reason=why)
-    notices = [tencent_events.kick_event(kick)]
-    session.notify(PushEvent(event=EVENT_C2C_NOTICE, sub_msg_type=SUB_KICKED, kick=kick, notices=notices))
-    if session.client.is_timim:
-        session.close(LOST_DEVICE_SLOT)
-    else:  # other clients log out first, and notify their users only after the reply
-        asyncio.get_running_loop().call_later(LOGOUT_GRACE_S, session.close, LOST_DEVICE_SLOT)

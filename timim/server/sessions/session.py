@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
 
-from ...errors import ProtocolError
+from ...errors import AuthError, KickedOffline, ProtocolError, SignatureExpired
+from ...protocol import tencent_events
 from ...protocol.codec import encode
 from ...protocol.frames import JOINED_BYTES, PUSH, Head, encode_frame, join_in_batches
-from ...protocol.session import Push, PushEvent, RawEvent
+from ...protocol.session import EVENT_C2C_NOTICE, SUB_KICKED, KickNotice, Push, PushEvent, RawEvent
+from .auth import Login
 from .waiting_bytes import PeerBytes, WaitingBytes
 
 _numbers = itertools.count(1)
@@ -29,6 +32,12 @@ STOPPING = "the server is stopping; reconnect, to another server if there is one
 LOST_DEVICE_SLOT = "another login took the device slot"
 SUPERSEDED = "this device reconnected on another connection"
 LOGGED_OUT = "logged out"
+SIGNATURE_ENDED = "the UserSig of this session has expired; log in with a new one"
+SIGNATURE_REVOKED = "the UserSig of this session was revoked; log in with a new one"
+ADMIN_ENDED = "an administrator ended this login"
+LOGOUT_GRACE_S = 2.0  # round trip of a logout on a slow connection
+EXPIRY_SLACK_S = 0.01  # a timer can fire a little early by the wall clock
+CUT_S = 0.5  # from the end of a login by an administrator to the end of its socket
 
 
 def _any_device() -> str:
@@ -64,10 +73,13 @@ class ClientInfo:
 class Session:
     """One logged-in device.
 
+    Attributes:
+        refusal: The error that answers each further request: this login has ended, and its socket is about to be closed.
+
     `_out` queues encoded frames and lists of push events. None in the queue skips one push number.
 
     Args:
-        user: User id.
+        login: The login of the device.
         tiny_id: Number of the user.
         client: Properties of the client.
         queue_bytes: Maximum size of the waiting pushes, and of the waiting replies with those that are prepared.
@@ -77,7 +89,7 @@ class Session:
 
     def __init__(
         self,
-        user: str,
+        login: Login,
         tiny_id: str,
         client: ClientInfo,
         *,
@@ -86,12 +98,16 @@ class Session:
         waiting: PeerBytes | None = None,
     ) -> None:
         self.number = next(_numbers)
-        self.user = user
+        self.login = login
+        self.user = login.user
         self.tiny_id = tiny_id
         self.client = client
         self.started_at = now()
         self.closed_because = ""
         self.close_code = 0  # of the close frame; 0 for the code that belongs to the reason
+        self.refusal: AuthError | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self.drain_limit_s = math.inf  # for requests in progress when the session is closed
         self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._finished = False
         self._queue_bytes = queue_bytes
@@ -176,6 +192,47 @@ class Session:
             self.closed_because, self.close_code = why, code
         if not self.closing.done():
             self.closing.set_result(None)
+
+    def kick(self, why: str, reason: str = LOST_DEVICE_SLOT, *, grace_s: float = LOGOUT_GRACE_S) -> None:
+        """End the login, and notify the client of it; a client that is not timim's has `grace_s` to log out, and no more.
+
+        Args:
+            why: The text for the user.
+            reason: The reason of the close.
+            grace_s: Time in which the client can log out, in seconds.
+        """
+        if self.refusal is not None:
+            return
+        notice = KickNotice(reason=why)
+        notices = [tencent_events.kick_event(notice)]
+        self.notify(PushEvent(event=EVENT_C2C_NOTICE, sub_msg_type=SUB_KICKED, kick=notice, notices=notices))
+        self.refusal = KickedOffline(why)
+        if self.client.is_timim:
+            self.close(reason)
+        else:  # other clients log out first, and notify their users only after the reply
+            asyncio.get_running_loop().call_later(grace_s, self.close, reason)
+
+    def watch_signature(self) -> None:
+        """Close the session when its signature ends, until `unwatch_signature`."""
+        left_s = max(0.0, self.login.expires_at - self._now())
+        self._expiry = asyncio.get_running_loop().call_later(left_s + EXPIRY_SLACK_S, self._on_expiry)
+
+    def unwatch_signature(self) -> None:
+        """Forget the end of the signature, because the session has ended."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+
+    def _on_expiry(self) -> None:
+        if not self.expire():  # the wall clock was set back
+            self.watch_signature()
+
+    def expire(self) -> bool:
+        """Close the session if the signature of its login has expired; return True if so."""
+        if self._now() <= self.login.expires_at:
+            return False
+        self.refusal = self.refusal or SignatureExpired(SIGNATURE_ENDED)
+        self.close(SIGNATURE_ENDED)
+        return True
 
     def finish(self) -> None:
         """Close the socket once all queued frames are written; nothing may be queued after this call."""

@@ -57,6 +57,7 @@ from .message_actions import MessageActionStore
 from .mutations import Change, StaleRead
 from .operation import SqlEngine
 from .receipts import ReceiptStore
+from .revocations import RevocationStore
 from .timelines import TimelineStore
 from .version_checks import VersionCheck, VersionedKind
 
@@ -119,6 +120,7 @@ class Store:
         self.groups = GroupStore(engine)
         self.media = MediaStore(engine)
         self.device_slots = DeviceSlotStore(engine)
+        self.revocations = RevocationStore(engine)
         self.delivery_cursors = DeliveryCursorStore(engine)
 
     async def open(self) -> None:

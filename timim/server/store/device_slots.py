@@ -1,4 +1,7 @@
-"""Device slots in SQL: the one device of a user that may be online per slot. The latest login owns the slot."""
+"""Device slots in SQL: the one device of a user that may be online per slot. The latest login owns the slot.
+
+A slot keeps the time at which its last owner logged in, also after a logout, so an older login never gets it back.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,21 @@ class DeviceSlotStore:
     def __init__(self, engine: SqlEngine) -> None:
         self._engine = engine
 
-    async def acquire(self, user: str, slot: str, device: str, *, resumed: bool) -> bool:
+    async def acquire(self, user: str, slot: str, device: str, *, resumed: bool, begun_ms: int, by_token: bool) -> bool:
         """Give the slot to this device.
 
-        Return False if the device only reconnected (`resumed`) and another device owns the slot now.
+        Args:
+            user: The owner of the device.
+            slot: The slot.
+            device: Id of the device.
+            resumed: The device only reconnected.
+            begun_ms: Time at which the login began that the device uses now.
+            by_token: The device used the token of that login instead of a signature.
+
+        Returns:
+            False if the device only reconnected and another one owns the slot, or if a later login took the slot.
         """
-        return await self._engine.write(partial(acquire, user, slot, device, resumed))
+        return await self._engine.write(partial(acquire, user, slot, device, resumed, begun_ms, by_token))
 
     async def holder(self, user: str, slot: str) -> str | None:
         """Return the device that owns the slot, or None if the slot is free."""
@@ -29,20 +41,22 @@ class DeviceSlotStore:
         await self._engine.write(partial(release, user, slot, device))
 
 
-def acquire(user: str, slot: str, device: str, resumed: bool) -> Operation[bool]:
+def acquire(user: str, slot: str, device: str, resumed: bool, begun_ms: int, by_token: bool) -> Operation[bool]:
     taken = yield Execute(
-        "INSERT INTO places(user_id, place, device) VALUES(?, ?, ?)"
-        " ON CONFLICT(user_id, place) DO UPDATE SET device=excluded.device WHERE places.device=excluded.device OR NOT ?"
+        "INSERT INTO places(user_id, place, device, since) VALUES(?, ?, ?, ?)"
+        " ON CONFLICT(user_id, place) DO UPDATE SET device=excluded.device,"
+        " since=CASE WHEN excluded.since>places.since THEN excluded.since ELSE places.since END"
+        " WHERE (places.device=excluded.device OR places.device='' OR NOT ?) AND (places.since<=excluded.since OR NOT ?)"
         " RETURNING device",
-        (user, slot, device, resumed),
+        (user, slot, device, begun_ms, resumed, by_token),
     )
     return bool(taken)
 
 
 def holder(user: str, slot: str) -> Operation[str | None]:
     row = yield from first_row("SELECT device FROM places WHERE user_id=? AND place=?", user, slot)
-    return str(row[0]) if row else None
+    return (str(row[0]) or None) if row else None
 
 
 def release(user: str, slot: str, device: str) -> Operation[None]:
-    yield Execute("DELETE FROM places WHERE user_id=? AND place=? AND device=?", (user, slot, device))
+    yield Execute("UPDATE places SET device='' WHERE user_id=? AND place=? AND device=?", (user, slot, device))

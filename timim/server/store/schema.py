@@ -113,7 +113,17 @@ ALTER TABLE contacts ADD COLUMN settings_changed TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE timelines ADD COLUMN settings_version INTEGER NOT NULL DEFAULT 0;
 """
 
-STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8, _SCHEMA_9)
+# Logins of a user that have ended: all until a time, or one token. `since` is the begin of the login that took a device slot.
+_SCHEMA_10 = """
+CREATE TABLE revocations(user_id TEXT PRIMARY KEY, logins_until INTEGER NOT NULL, tokens_until INTEGER NOT NULL,
+  signed_until INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE ended_tokens(user_id TEXT NOT NULL, token TEXT NOT NULL, begun INTEGER NOT NULL, expires INTEGER NOT NULL,
+  PRIMARY KEY(user_id, token)) WITHOUT ROWID;
+ALTER TABLE places ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX media_blobs_owner ON media_blobs(owner);
+"""
+
+STEPS = (_SCHEMA_1, _SCHEMA_2, _SCHEMA_3, _SCHEMA_4, _SCHEMA_5, _SCHEMA_6, _SCHEMA_7, _SCHEMA_8, _SCHEMA_9, _SCHEMA_10)
 VERSION = len(STEPS)
 
 

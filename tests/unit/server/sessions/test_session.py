@@ -7,6 +7,7 @@ import msgspec
 from timim.protocol.codec import decode
 from timim.protocol.frames import JOINED_BYTES, Head, decode_frames, encode_frame
 from timim.protocol.session import EVENT_C2C_MESSAGE, Push
+from timim.server.sessions.auth import Login
 from timim.server.sessions.session import ClientInfo, Session
 
 ENTRY = msgspec.Raw(b'"%b"' % (b"x" * 12_000))
@@ -15,7 +16,7 @@ MARGIN_BYTES = 1024 * 1024  # of one push: its limit, and the entry that goes pa
 
 def session(max_frame_bytes: int = 0) -> Session:
     client = ClientInfo(is_timim=True, batch=True, max_frame_bytes=max_frame_bytes)
-    return Session("ann", "1", client, queue_bytes=100 * 1024 * 1024, now=lambda: 0.0)
+    return Session(Login("ann"), "1", client, queue_bytes=100 * 1024 * 1024, now=lambda: 0.0)
 
 
 async def test_many_waiting_entries_are_several_pushes_of_limited_size() -> None:
