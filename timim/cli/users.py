@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from ..client import Client
+from timim import Client, sign_user
+
 from ..protocol.administration import END_LOGINS, EndLoginsRequest
-from ..usersig import sign_user
 from .console import out, print_json, run_command
 from .options import DATA, AppId, AsJson, DataDir, Sig, Url, read_app_key, server_url
 

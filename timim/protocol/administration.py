@@ -5,19 +5,20 @@ from __future__ import annotations
 import msgspec
 
 from .codec import Body, Command, Reply
+from .numbers import Int
 
 
 class EndLoginsRequest(Body, kw_only=True):
     """The end of all logins of a user. `Revoke` 1 also revokes the signatures made until now."""
 
     user: str = msgspec.field(name="UserID")
-    revoke: int = msgspec.field(name="Revoke", default=0)
+    revoke: Int = msgspec.field(name="Revoke", default=0)
 
 
 class EndLoginsReply(Reply):
     """The number of sessions that ended on the node that replies."""
 
-    sessions: int = msgspec.field(name="TimelineSessions", default=0)
+    sessions: Int = msgspec.field(name="TimelineSessions", default=0)
 
 
 END_LOGINS = Command("timeline.end_logins", EndLoginsRequest, EndLoginsReply)
