@@ -6,7 +6,9 @@ would otherwise take a tenth of a busy client's time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Generic, TypeVar
 
@@ -38,13 +40,40 @@ R_co = TypeVar("R_co", bound=Reply, covariant=True)
 S = TypeVar("S", bound=msgspec.Struct)
 
 
+class Door(enum.Flag):
+    """The doors of a server: the websocket of users, and REST, which serves administrators."""
+
+    WEBSOCKET = enum.auto()
+    REST = enum.auto()
+    BOTH = WEBSOCKET | REST
+
+
 @dataclass(frozen=True, slots=True)
 class Command(Generic[B, R]):
-    """A command: `service.name` on the websocket, `POST /v4/service/name` over HTTP."""
+    """A command: `service.name` on the websocket, `POST /v4/service/name` over REST.
+
+    Attributes:
+        name: Service and name.
+        body: The model of its request.
+        reply: The model of its reply.
+        doors: The doors that serve it.
+        aliases: Other names of the command, over REST only.
+        required: Fields that REST requests must have, besides those that `body` requires.
+        renamed: Fields with a newer name. REST requests may have either, replies have both.
+    """
 
     name: str
     body: type[B]
     reply: type[R]
+    doors: Door = Door.WEBSOCKET
+    aliases: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def service(self) -> str:
+        """The part of the name before the dot."""
+        return self.name.partition(".")[0]
 
     def request(self, body: B) -> Request[R]:
         """Return a request of this command with a body."""

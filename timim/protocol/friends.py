@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .codec import Body, Command, Reply
+from .codec import Body, Command, Door, Reply
 from .numbers import Int
 
 BOTH, SINGLE = "Add_Type_Both", "Add_Type_Single"
@@ -191,17 +191,17 @@ class FriendGroupsReply(Reply):
     groups: list[FriendGroupItem] = msgspec.field(name="ResultItem", default_factory=list)
 
 
-ADD_FRIENDS = Command("sns.friend_add", AddFriendsRequest, FriendResultsReply)
+ADD_FRIENDS = Command("sns.friend_add", AddFriendsRequest, FriendResultsReply, doors=Door.BOTH)
 ANSWER_APPLICATIONS = Command("sns.friend_response", AnswerApplicationsRequest, FriendResultsReply)
-DELETE_FRIENDS = Command("sns.friend_delete", DeleteFriendsRequest, FriendResultsReply)
-UPDATE_FRIENDS = Command("sns.friend_update", UpdateFriendsRequest, FriendResultsReply)
-LIST_FRIENDS = Command("sns.friend_get", ListFriendsRequest, ListFriendsReply)
+DELETE_FRIENDS = Command("sns.friend_delete", DeleteFriendsRequest, FriendResultsReply, doors=Door.BOTH)
+UPDATE_FRIENDS = Command("sns.friend_update", UpdateFriendsRequest, FriendResultsReply, doors=Door.BOTH)
+LIST_FRIENDS = Command("sns.friend_get", ListFriendsRequest, ListFriendsReply, doors=Door.BOTH)
 LIST_APPLICATIONS = Command("sns.pendency_get", ListApplicationsRequest, ListApplicationsReply)
 DELETE_APPLICATIONS = Command("sns.pendency_delete", DeleteApplicationsRequest, FriendResultsReply)
 REPORT_APPLICATIONS = Command("sns.pendency_report", ReportApplicationsRequest, Reply)
-ADD_BLOCKED = Command("sns.black_list_add", AccountsRequest, FriendResultsReply)
-DELETE_BLOCKED = Command("sns.black_list_delete", AccountsRequest, FriendResultsReply)
-LIST_BLOCKED = Command("sns.black_list_get", ListBlockedRequest, ListBlockedReply)
-ADD_FRIEND_GROUPS = Command("sns.group_add", FriendGroupsRequest, FriendResultsReply)
-DELETE_FRIEND_GROUPS = Command("sns.group_delete", FriendGroupsRequest, FriendResultsReply)
-LIST_FRIEND_GROUPS = Command("sns.group_get", FriendGroupsRequest, FriendGroupsReply)
+ADD_BLOCKED = Command("sns.black_list_add", AccountsRequest, FriendResultsReply, doors=Door.BOTH)
+DELETE_BLOCKED = Command("sns.black_list_delete", AccountsRequest, FriendResultsReply, doors=Door.BOTH)
+LIST_BLOCKED = Command("sns.black_list_get", ListBlockedRequest, ListBlockedReply, doors=Door.BOTH)
+ADD_FRIEND_GROUPS = Command("sns.group_add", FriendGroupsRequest, FriendResultsReply, doors=Door.BOTH)
+DELETE_FRIEND_GROUPS = Command("sns.group_delete", FriendGroupsRequest, FriendResultsReply, doors=Door.BOTH)
+LIST_FRIEND_GROUPS = Command("sns.group_get", FriendGroupsRequest, FriendGroupsReply, doors=Door.BOTH)

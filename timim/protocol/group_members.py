@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from .codec import Body, Command, Reply
-from .groups import CustomField, GroupIdRequest, NewMember
+from .codec import Body, Command, Door, Reply
+from .groups import MUTES, CustomField, GroupIdRequest, NewMember
 from .numbers import Int
 
 JOINED, ASKED = "JoinedSuccess", "WaitAdminApproval"
@@ -13,10 +13,13 @@ FAILED, ADDED, ALREADY_MEMBER, PENDING = 0, 1, 2, 3  # Result of one member in a
 
 
 class GetMembersRequest(Body):
-    """A query for a page of members, in the order of joining. Offset counts members of the requested roles."""
+    """A query for a page of members, in the order of joining. Offset counts members of the requested roles.
+
+    Without a Limit a user gets 100 members, an administrator 6000.
+    """
 
     group_id: str = msgspec.field(name="GroupId")
-    limit: Int = msgspec.field(name="Limit", default=100)
+    limit: Int = msgspec.field(name="Limit", default=0)
     offset: Int = msgspec.field(name="Offset", default=0)
     roles: list[str] = msgspec.field(name="MemberRoleFilter", default_factory=list)
 
@@ -122,11 +125,17 @@ class HandleInvitationRequest(Body, kw_only=True):
     wording: str = msgspec.field(name="ApprovalMsg", default="")
 
 
-GET_MEMBERS = Command("group_open_http_svc.get_group_member_info", GetMembersRequest, MembersReply)
-GET_NAMED_MEMBERS = Command("group_open_http_svc.get_specified_group_member_info", GetNamedMembersRequest, MembersReply)
-ADD_MEMBERS = Command("group_open_http_svc.add_group_member", AddMembersRequest, AddMembersReply)
-DELETE_MEMBERS = Command("group_open_http_svc.delete_group_member", DeleteMembersRequest, Reply)
-MODIFY_MEMBER = Command("group_open_http_svc.modify_group_member_info", ModifyMemberRequest, Reply)
+GET_MEMBERS = Command(
+    "group_open_http_svc.get_group_member_info", GetMembersRequest, MembersReply, doors=Door.BOTH, renamed=MUTES
+)
+GET_NAMED_MEMBERS = Command(
+    "group_open_http_svc.get_specified_group_member_info", GetNamedMembersRequest, MembersReply, doors=Door.BOTH, renamed=MUTES
+)
+ADD_MEMBERS = Command("group_open_http_svc.add_group_member", AddMembersRequest, AddMembersReply, doors=Door.BOTH)
+DELETE_MEMBERS = Command("group_open_http_svc.delete_group_member", DeleteMembersRequest, Reply, doors=Door.BOTH)
+MODIFY_MEMBER = Command(
+    "group_open_http_svc.modify_group_member_info", ModifyMemberRequest, Reply, doors=Door.BOTH, renamed=MUTES
+)
 JOIN_GROUP = Command("group_open_http_svc.apply_join_group", JoinGroupRequest, JoinGroupReply)
 HANDLE_APPLICATION = Command("group_open_http_svc.handle_apply_join_group", HandleApplicationRequest, Reply)
 HANDLE_INVITATION = Command("group_open_http_svc.handle_invite_join_permission_group", HandleInvitationRequest, Reply)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from .codec import Body, Command, Reply
+from .codec import Body, Command, Door, Reply
 from .numbers import Int
+
+MUTES = {"ShutUpTime": "MuteTime", "ShutUpUntil": "MuteUntil", "ShutUpAllMember": "MuteAllMember"}  # old and new names
 
 
 class CustomField(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -133,15 +135,19 @@ class AttributesReply(Reply):
     attributes: list[GroupAttribute] = msgspec.field(name="GroupAttrAry", default_factory=list)
 
 
-CREATE_GROUP = Command("group_open_http_svc.create_group", CreateGroupRequest, CreateGroupReply)
-GET_GROUP_INFO = Command("group_open_http_svc.get_group_info", GetGroupInfoRequest, GetGroupInfoReply)
+CREATE_GROUP = Command("group_open_http_svc.create_group", CreateGroupRequest, CreateGroupReply, doors=Door.BOTH, renamed=MUTES)
+GET_GROUP_INFO = Command(
+    "group_open_http_svc.get_group_info", GetGroupInfoRequest, GetGroupInfoReply, doors=Door.BOTH, renamed=MUTES
+)
 GET_PUBLIC_INFO = Command("group_open_http_svc.get_group_public_info", GetGroupInfoRequest, GetGroupInfoReply)
-LIST_JOINED = Command("group_open_http_svc.get_joined_group_list", ListJoinedGroupsRequest, ListJoinedGroupsReply)
-MODIFY_GROUP = Command("group_open_http_svc.modify_group_base_info", ModifyGroupRequest, Reply)
-CHANGE_OWNER = Command("group_open_http_svc.change_group_owner", ChangeOwnerRequest, Reply)
-DESTROY_GROUP = Command("group_open_http_svc.destroy_group", GroupIdRequest, Reply)
-GET_ATTRIBUTES = Command("group_open_attr_http_svc.get_group_attr", GroupIdRequest, AttributesReply)
-SET_ATTRIBUTES = Command("group_open_http_svc.set_group_attr", ModifyAttributesRequest, AttributesReply)
-MODIFY_ATTRIBUTES = Command("group_open_http_svc.modify_group_attr", ModifyAttributesRequest, AttributesReply)
-DELETE_ATTRIBUTES = Command("group_open_http_svc.delete_group_attr", ModifyAttributesRequest, AttributesReply)
-CLEAR_ATTRIBUTES = Command("group_open_http_svc.clear_group_attr", GroupIdRequest, AttributesReply)
+LIST_JOINED = Command(
+    "group_open_http_svc.get_joined_group_list", ListJoinedGroupsRequest, ListJoinedGroupsReply, doors=Door.BOTH, renamed=MUTES
+)
+MODIFY_GROUP = Command("group_open_http_svc.modify_group_base_info", ModifyGroupRequest, Reply, doors=Door.BOTH, renamed=MUTES)
+CHANGE_OWNER = Command("group_open_http_svc.change_group_owner", ChangeOwnerRequest, Reply, doors=Door.BOTH)
+DESTROY_GROUP = Command("group_open_http_svc.destroy_group", GroupIdRequest, Reply, doors=Door.BOTH)
+GET_ATTRIBUTES = Command("group_open_attr_http_svc.get_group_attr", GroupIdRequest, AttributesReply, doors=Door.BOTH)
+SET_ATTRIBUTES = Command("group_open_http_svc.set_group_attr", ModifyAttributesRequest, AttributesReply, doors=Door.BOTH)
+MODIFY_ATTRIBUTES = Command("group_open_http_svc.modify_group_attr", ModifyAttributesRequest, AttributesReply, doors=Door.BOTH)
+DELETE_ATTRIBUTES = Command("group_open_http_svc.delete_group_attr", ModifyAttributesRequest, AttributesReply, doors=Door.BOTH)
+CLEAR_ATTRIBUTES = Command("group_open_http_svc.clear_group_attr", GroupIdRequest, AttributesReply, doors=Door.BOTH)

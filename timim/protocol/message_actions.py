@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from ..ids import MsgId
-from .codec import Body, Command, Reply, Request
+from .codec import Body, Command, Door, Reply, Request
 from .messages import Address, SeqRange
 from .numbers import Int, Int64
 
@@ -124,7 +124,7 @@ class GetMessageActionsReply(Reply):
 
 
 RECALL_C2C = Command("openim.msgwithdraw", RecallC2CRequest, MessageActionReply)
-RECALL_GROUP = Command("group_open_http_svc.group_msg_recall", RecallGroupRequest, RecallGroupReply)
+RECALL_GROUP = Command("group_open_http_svc.group_msg_recall", RecallGroupRequest, RecallGroupReply, doors=Door.BOTH)
 EDIT_C2C = Command("openim.modify_c2c_msg", EditC2CRequest, EditReply)
 EDIT_GROUP = Command("openim.modify_group_msg", EditGroupRequest, EditReply)
 REACT_TO = Command("timeline.react", ReactRequest, MessageActionReply)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
-from .codec import Body, Command, Reply, Request
+from .codec import Body, Command, Door, Reply, Request
 from .entries import MentionItem, MessageControl, PushInfo
 from .numbers import Flag, Int
 
@@ -232,8 +232,10 @@ class ReadSystemRequest(Body):
     read_seq: Int = msgspec.field(name="TimelineReadSeq", default=0)
 
 
-SEND_C2C = Command("openim.sendmsg", SendC2CRequest, SendC2CReply)
-SEND_GROUP = Command("group_open_http_svc.send_group_msg", SendGroupRequest, SendGroupReply)
+SEND_C2C = Command("openim.sendmsg", SendC2CRequest, SendC2CReply, doors=Door.BOTH, required=("MsgRandom",))
+SEND_GROUP = Command(
+    "group_open_http_svc.send_group_msg", SendGroupRequest, SendGroupReply, doors=Door.BOTH, required=("Random",)
+)
 ROAM_C2C = Command("openim.getroammsg", RoamC2CRequest, RoamC2CReply)
 ROAM_GROUP = Command("group_open_http_svc.group_msg_get", RoamGroupRequest, RoamGroupReply)
 OFFLINE_C2C = Command("openim.getmsg", OfflineC2CRequest, OfflineC2CReply)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .codec import Body, Command, Reply
+from .codec import Body, Command, Door, Reply
 from .numbers import Int
 
 NICK = "Tag_Profile_IM_Nick"
@@ -48,7 +48,7 @@ class GetProfilesRequest(Body):
     versions: list[Int] = msgspec.field(name="TimelineVersions", default_factory=list)
 
 
-class UserProfile(msgspec.Struct, kw_only=True, omit_defaults=True):
+class UserProfile(msgspec.Struct, kw_only=True):
     """An account's profile, without items if the client has this version."""
 
     account: str = msgspec.field(name="To_Account")
@@ -60,7 +60,8 @@ class UserProfile(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 class GetProfilesReply(Reply):
     users: list[UserProfile] = msgspec.field(name="UserProfileItem", default_factory=list)
+    failed: list[str] = msgspec.field(name="Fail_Account", default_factory=list)  # users without an account
 
 
-SET_PROFILE = Command("profile.portrait_set", SetProfileRequest, Reply)
-GET_PROFILES = Command("profile.portrait_get", GetProfilesRequest, GetProfilesReply)
+SET_PROFILE = Command("profile.portrait_set", SetProfileRequest, Reply, doors=Door.BOTH)
+GET_PROFILES = Command("profile.portrait_get", GetProfilesRequest, GetProfilesReply, doors=Door.BOTH)

@@ -34,6 +34,7 @@ from .content.uploads import Uploads
 from .endpoints.health import HealthEndpoint
 from .endpoints.http_server import HttpServer
 from .endpoints.media import MediaEndpoint
+from .endpoints.rest import RestEndpoint
 from .endpoints.websocket import WebSocketEndpoint
 from .endpoints.welcome import WelcomeEndpoint
 from .handlers import ALL_HANDLERS
@@ -171,7 +172,8 @@ class Server:
         bus.join(BusListener(self._fanout, entities, device_slots, revocations, integrations, random.Random()))
         parts.push_async_callback(bus.stop)
         await bus.start()
-        await entities.ensure_account(settings.admin)
+        for admin in settings.administrators:
+            await entities.ensure_account(admin)
         if settings.new_epoch:
             await store.set_meta("epoch", secrets.token_hex(8))
         parts.push_async_callback(integrations.close)
@@ -191,6 +193,7 @@ class Server:
             WebSocketRoute("/{path:path}", endpoint.serve),
             *health.routes(),
             *MediaEndpoint(services.downloads, uploads, auth).routes(),
+            *RestEndpoint(services, ALL_HANDLERS, auth).routes(),
         ]
         routes += WelcomeEndpoint(self.app_id, self.url, settings.public_url, routes).routes()
         http = HttpServer(settings, routes, metrics)

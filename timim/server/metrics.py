@@ -89,6 +89,9 @@ class Metrics:
         self._requests = _Requests()
         self.registry.register(self._requests)
         self._refusals = Counter("timim_refusals", "Replies with an error, by code", ["code"], registry=self.registry)
+        self.rest = Counter(
+            "timim_rest_requests", "Requests over REST, by command and code", ["command", "code"], registry=self.registry
+        )
         self.posted = Counter("timim_messages", "Messages stored", registry=self.registry)
         self.duplicates = Counter("timim_duplicates", "Resends of messages that were stored already", registry=self.registry)
         self.stale = Counter("timim_stale", "Commands retried because another node was first", registry=self.registry)

@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     """Key that is accepted besides `secret_key` while a new key replaces an old one; empty for none."""
     admin: str = "administrator"
     """User id of the app's administrator."""
+    admins: str = ""
+    """User ids of further administrators, separated by commas; all of them may use the REST API."""
 
     database: str = Field(default="", repr=False)
     """URL of PostgreSQL (`postgresql://…`), which replaces the SQLite file in the data folder."""
@@ -223,6 +225,12 @@ class Settings(BaseSettings):
     """Time for requests in progress to end when the server stops."""
     open_metrics: bool = False
     """Serve `/metrics` to every host instead of this machine alone."""
+
+    @property
+    def administrators(self) -> tuple[str, ...]:
+        """User ids of all administrators, `admin` first."""
+        further = (name.strip() for name in self.admins.split(","))
+        return tuple(dict.fromkeys((self.admin, *(name for name in further if name))))
 
     @property
     def media_limits(self) -> dict[str, int]:

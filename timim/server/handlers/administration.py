@@ -1,6 +1,7 @@
 """Handlers of the administrator's commands: the end of a user's logins.
 
-The administrator logs in with a signature of the account that the setting `admin` names, which only the app's key can make.
+An administrator logs in with a signature of an account that the settings `admin` and `admins` name, which only the app's
+key can make.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ async def end_logins(context: RequestContext, body: wire.EndLoginsRequest) -> wi
 
 
 def require_admin(context: RequestContext) -> None:
-    """Check that the caller is the administrator of the app.
+    """Check that the caller is an administrator of the app.
 
     Raises:
         NoPermission: Another account calls (90009).
     """
-    if not context.admin and context.user != context.services.settings.admin:
-        admin = context.services.settings.admin
-        raise NoPermission(f"{context.user!r} is not the administrator of this app; log in as {admin!r}", code=90009)
+    settings = context.services.settings
+    if not context.admin and context.user not in settings.administrators:
+        raise NoPermission(f"{context.user!r} is not an administrator of this app; log in as {settings.admin!r}", code=90009)

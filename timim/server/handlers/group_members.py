@@ -20,6 +20,7 @@ HANDLERS = HandlerRegistry()
 
 REMOVED_AT_ONCE = 500
 PAGE = 100
+ADMIN_PAGE = 6000
 CARD_LIMIT_BYTES = 50
 WORDING_LIMIT_BYTES = 300
 MUTE_LIMIT_S = (1 << 32) - 1  # Tencent's value for a permanent mute
@@ -30,8 +31,11 @@ async def members(context: RequestContext, body: wire.GetMembersRequest) -> wire
     """Return a page of a group's members, optionally of some roles only."""
     group = await _readable(context, body.group_id)
     users = [user for user, member in group.members.items() if not body.roles or member.role in body.roles]
-    page = users[max(0, body.offset) :][: max(1, min(body.limit, PAGE))]
-    return wire.MembersReply(member_num=len(users), members=await _infos(context, group, page))
+    most = ADMIN_PAGE if context.admin else PAGE
+    limit = min(body.limit, most) if body.limit > 0 else most
+    page = users[max(0, body.offset) :][:limit]
+    count = len(group.members) if context.admin else len(users)
+    return wire.MembersReply(member_num=count, members=await _infos(context, group, page))
 
 
 @HANDLERS.serve(wire.GET_NAMED_MEMBERS, paged=True)

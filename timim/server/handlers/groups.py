@@ -105,6 +105,7 @@ async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire
     limit = context.services.settings.group_members
     if not 0 <= body.max_members <= limit:
         raise bad(f"MaxMemberCount must be 0 (for the server's limit) to {limit}, not {body.max_members}")
+    fixed = context.admin and KINDS[body.type] in JOINING_FIXED  # some REST clients name an option for every group
     actor = await actor_of(context)
     owner = body.owner if context.admin else context.user
     members = {checked_user_id(owner): Member(OWNER, joined=actor.now)} if owner else {}
@@ -131,7 +132,7 @@ async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire
         introduction=_text("introduction", body.introduction),
         notification=_text("notification", body.notification),
         face_url=_text("face_url", body.face_url),
-        apply_option=_joining(body.type, body.apply_option),
+        apply_option="" if fixed else _joining(body.type, body.apply_option),
         max_members=body.max_members,
         custom=merged({}, fields_of(body.custom), CUSTOM_LIMIT, "custom fields"),
     )

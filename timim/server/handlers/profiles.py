@@ -57,18 +57,19 @@ async def get_profiles(context: RequestContext, body: wire.GetProfilesRequest) -
     if len(body.accounts) > wire.USERS_AT_ONCE:
         raise InvalidArgument(f"To_Account has {len(body.accounts)} users; the limit is {wire.USERS_AT_ONCE}", code=PARAMETERS)
     known = dict(zip(body.accounts, body.versions, strict=False))
-    users: list[wire.UserProfile] = []
+    reply = wire.GetProfilesReply()
     for user in body.accounts:
         try:
             account = await context.services.entities.account(user)
         except UnknownUser as exc:
-            users.append(wire.UserProfile(account=user, result=exc.code, info=exc.info))
+            reply.users.append(wire.UserProfile(account=user, result=exc.code, info=exc.info))
+            reply.failed.append(user)
             continue
         profile = wire.UserProfile(account=user, version=account.version)
         if known.get(user) != account.version:
             profile.items = [item for item in profile_items(account) if not body.tags or item.tag in body.tags]
-        users.append(profile)
-    return wire.GetProfilesReply(users=users)
+        reply.users.append(profile)
+    return reply
 
 
 def profile_items(account: StoredAccount) -> list[wire.ProfileItem]:

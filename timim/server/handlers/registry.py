@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from ...errors import NotAMember, ServerFault, StorageError, TimimError
-from ...protocol.codec import Body, Command, Reply, decode, encode
+from ...protocol.codec import Body, Command, Door, Reply, decode, encode
 from ...protocol.raw_json import check_utf8
 from ...util.failpoints import failpoint
 from ..bus.base import Bus
@@ -77,6 +77,17 @@ class RequestContext:
 
 
 Handler: TypeAlias = Callable[[RequestContext, B], Awaitable[R]]
+Decode: TypeAlias = Callable[[Command[Any, Any], bytes | msgspec.Raw], Body]
+
+
+def decode_body(command: Command[B, R], raw: bytes | msgspec.Raw) -> B:
+    """Decode the body of a request of a user.
+
+    Raises:
+        ProtocolError: The body is invalid.
+    """
+    check_utf8(bytes(raw), "the body of the request")  # parts of it may be stored undecoded
+    return decode(command.body, raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +96,7 @@ class HandlerRegistry:
 
     served: dict[str, tuple[Command[Any, Any], Handler[Any, Any]]] = field(default_factory=dict)
     paged: set[str] = field(default_factory=set)
+    aliases: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def sum_of(cls, *registries: HandlerRegistry) -> HandlerRegistry:
@@ -106,9 +118,20 @@ class HandlerRegistry:
         Raises:
             ValueError: The command has a handler.
         """
-        if name in self.served:
-            raise ValueError(f"{name} has two handlers")
+        for known in (name, *served[0].aliases):
+            if known in self.served or known in self.aliases:
+                raise ValueError(f"{known} has two handlers")
         self.served[name] = served
+        self.aliases.update(dict.fromkeys(served[0].aliases, name))
+
+    def rest_command(self, name: str) -> Command[Any, Any] | None:
+        """Return the command that REST serves under this name, which may be an alias, or None."""
+        served = self.served.get(self.aliases.get(name, name))
+        return served[0] if served is not None and Door.REST in served[0].doors else None
+
+    def rest_commands(self) -> list[Command[Any, Any]]:
+        """Return all commands that REST serves, by their names."""
+        return sorted((command for command, _ in self.served.values() if Door.REST in command.doors), key=lambda c: c.name)
 
     def reply_bytes(self, name: str) -> int:
         """Return the size for which a session must have room before the command is executed."""
@@ -127,15 +150,28 @@ class HandlerRegistry:
 
     async def answer(self, name: str, context: RequestContext, body: bytes | msgspec.Raw) -> bytes:
         """Execute a command, and return its reply as JSON. Errors become replies; only cancellation raises."""
+        return encode(await self.reply(name, context, body))
+
+    async def reply(
+        self, name: str, context: RequestContext, body: bytes | msgspec.Raw, *, decode_with: Decode = decode_body
+    ) -> Reply:
+        """Execute a command, and return its reply. Errors become replies; only cancellation raises.
+
+        Args:
+            name: The name of the command.
+            context: The caller.
+            body: The body of the request.
+            decode_with: Decodes the body, in the form of the door through which it came.
+        """
         begun = time.perf_counter()
-        reply = await self._reply(name, context, body)
+        reply = await self._reply(name, context, body, decode_with)
         label = name if name in self.served else "unknown"
         context.services.metrics.answered(label, reply.error_code, time.perf_counter() - begun)
-        return encode(reply)
+        return reply
 
-    async def _reply(self, name: str, context: RequestContext, body: bytes | msgspec.Raw) -> Reply:
+    async def _reply(self, name: str, context: RequestContext, body: bytes | msgspec.Raw, decode_with: Decode) -> Reply:
         served = self.served.get(name)
-        if served is None:
+        if served is None or (Door.REST if context.admin else Door.WEBSOCKET) not in served[0].doors:
             return Reply(
                 action_status="FAIL",
                 error_code=60009,
@@ -143,8 +179,7 @@ class HandlerRegistry:
             )
         command, handler = served
         try:
-            check_utf8(bytes(body), "the body of the request")  # parts of it may be stored undecoded
-            asked = decode(command.body, body)
+            asked = decode_with(command, body)
             failpoint("after-decode")
             reply: Reply = await run_current(context, partial(handler, context, asked))
         except TimimError as exc:
