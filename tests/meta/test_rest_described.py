@@ -12,7 +12,7 @@ DOCUMENT = DOCS / "reference" / "rest.md"
 
 def described(text: str) -> tuple[set[str], set[str]]:
     """Return the served and the refused commands of the page, as `service.command`."""
-    served, _, refused = text.partition("## Refused commands")
+    served, _, refused = text.partition("## Served commands")[2].partition("## Refused commands")
     first = {name.replace("/", ".") for name in re.findall(r"^\| `(\w+/\w+)`", served, re.MULTILINE)}
     rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", refused, re.MULTILINE)
     return first, {f"{service}.{name}" for service, names in rows for name in re.findall(r"`(\w+)`", names)}

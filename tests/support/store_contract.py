@@ -126,6 +126,21 @@ class StoreContract:
         await store.timelines.append(entry(7 << 32 | 8))
         assert (await store.timelines.page(LINE, 1, 99, 99)).last_seq == 4
 
+    async def test_a_msg_id_with_a_window_names_another_message_after_it(self, opens: Open) -> None:
+        store = await opens()
+
+        def repeated(time: int) -> NewEntry:
+            return replace(entry(1 << 61, time=time), window_s=120)
+
+        appended = await asyncio.gather(*(store.timelines.append(repeated(time)) for time in (100, 100, 110)))
+        assert [one.seq for one in appended] == [1, 1, 1]
+        assert await store.timelines.append(repeated(220)) == Appended(1, 100, duplicate=True)
+        assert await store.timelines.find_existing(repeated(220)) == Appended(1, 100, duplicate=True)
+        assert await store.timelines.find_existing(repeated(221)) is None
+        assert await store.timelines.append(repeated(221)) == Appended(2, 221)
+        assert await store.timelines.append(repeated(222)) == Appended(2, 221, duplicate=True)
+        assert (await store.timelines.page(LINE, 1, 99, 99)).last_seq == 2
+
     async def test_a_msg_id_belongs_to_its_sender_and_timeline(self, opens: Open) -> None:
         store = await opens()
         other = c2c_timeline("alice", "carol")

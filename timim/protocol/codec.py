@@ -59,7 +59,7 @@ class Command(Generic[B, R]):
         doors: The doors that serve it.
         aliases: Other names of the command, over REST only.
         required: Fields that REST requests must have, besides those that `body` requires.
-        renamed: Fields with a newer name. REST requests may have either, replies have both.
+        renamed: Fields of the models with another name. REST requests may have either, replies have both.
     """
 
     name: str

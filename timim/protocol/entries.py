@@ -132,6 +132,7 @@ class EntryPayload(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     # the only users who may see this entry of a group: the sender and the receivers; for all members if it is empty
     audience: Sequence[str] = msgspec.field(name="TimelineAudience", default_factory=list)
     life_s: Int = msgspec.field(name="MsgLifeTime", default=0)  # seconds after which the message is not delivered as new
+    unreported: Int = msgspec.field(name="TimelineUnreported", default=0)  # 1: no callback after sending
     expired: Int = msgspec.field(name="TimelineExpired", default=0)  # 1: that time was over when the entry was rendered
     state: EntryState | msgspec.UnsetType = msgspec.field(name="TimelineState", default=msgspec.UNSET)
     action: EntryAction | msgspec.UnsetType = msgspec.field(name="TimelineAct", default=msgspec.UNSET)

@@ -11,6 +11,8 @@ from . import (
     message_actions,
     profiles,
     read_receipts,
+    rest_accounts,
+    rest_messages,
     system,
     web_client,
 )
@@ -29,6 +31,8 @@ ALL_HANDLERS = HandlerRegistry.sum_of(
     message_actions.HANDLERS,
     profiles.HANDLERS,
     read_receipts.HANDLERS,
+    rest_accounts.HANDLERS,
+    rest_messages.HANDLERS,
     system.HANDLERS,
     web_client.HANDLERS,
 )

@@ -10,6 +10,7 @@ from ...protocol import messages as wire
 from ...protocol.codec import Reply
 from ...protocol.entries import msg_key_of
 from ..messaging.history import PAGE_LIMIT_BYTES
+from ..messaging.repeats import named_over_rest
 from ..messaging.send_options import c2c_options
 from ..messaging.validation import OutgoingMessage
 from ..store.base import c2c_timeline
@@ -38,9 +39,28 @@ def sender_of(context: RequestContext, named: str) -> str:
 @HANDLERS.serve(wire.SEND_C2C)
 async def send(context: RequestContext, body: wire.SendC2CRequest) -> wire.SendC2CReply:
     """Send a C2C message, or look up a stored one (`TimelineAsk`)."""
-    sender = sender_of(context, body.from_account)
+    outgoing = c2c_message(context, body)
+    key = ConversationKey(ConversationType.C2C, checked_user_id(body.to_account))
+    posted = await context.services.poster.post(outgoing, key)
+    return wire.SendC2CReply(
+        msg_time=posted.time,
+        msg_seq=outgoing.msg_seq,
+        msg_random=body.msg_random,
+        msg_key=f"{outgoing.msg_seq}_{body.msg_random}_{posted.time}",
+        timeline_seq=posted.seq,
+        sender=posted.sender,
+    )
+
+
+def c2c_message(context: RequestContext, body: wire.SendC2CRequest) -> OutgoingMessage:
+    """Return the message of a request. Over REST, equal requests within a window have the same name.
+
+    Raises:
+        NoPermission: A caller who is no administrator names another sender (90009).
+        InvalidArgument: An option has a value that is not served (90001).
+    """
     outgoing = OutgoingMessage(
-        sender=sender,
+        sender=sender_of(context, body.from_account),
         msg_body=body.msg_body,
         msg_seq=body.msg_seq,
         random=body.msg_random,
@@ -50,18 +70,10 @@ async def send(context: RequestContext, body: wire.SendC2CRequest) -> wire.SendC
         origin=context.session.number if context.session else 0,
         lookup_only=bool(body.ask),
         push=body.push,
-        options=c2c_options(body),
+        options=c2c_options(body, admin=context.admin),
+        admin=context.user if context.admin else "",
     )
-    key = ConversationKey(ConversationType.C2C, checked_user_id(body.to_account))
-    posted = await context.services.poster.post(outgoing, key)
-    return wire.SendC2CReply(
-        msg_time=posted.time,
-        msg_seq=body.msg_seq,
-        msg_random=body.msg_random,
-        msg_key=f"{body.msg_seq}_{body.msg_random}_{posted.time}",
-        timeline_seq=posted.seq,
-        sender=posted.sender,
-    )
+    return named_over_rest(outgoing, context.services.now(), group=False) if context.admin else outgoing
 
 
 @HANDLERS.serve(wire.ROAM_C2C, paged=True)

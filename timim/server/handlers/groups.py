@@ -15,6 +15,7 @@ from ...protocol import messages
 from ...protocol.codec import Reply
 from ...protocol.entries import MentionItem
 from ...protocol.notices import GroupInfoChange
+from ..messaging.repeats import named_over_rest
 from ..messaging.send_options import group_options
 from ..messaging.validation import OutgoingMessage
 from ..social import group_rules
@@ -340,8 +341,11 @@ async def send(context: RequestContext, body: messages.SendGroupRequest) -> mess
         push=body.push,
         mentions=_mentions(context, body.mentions),
         receipt=bool(body.receipt),
-        options=group_options(body),
+        options=group_options(body, admin=context.admin),
+        admin=context.user if context.admin else "",
     )
+    if context.admin:
+        outgoing = named_over_rest(outgoing, context.services.now(), group=True)
     posted = await context.services.poster.post(outgoing, ConversationKey(ConversationType.GROUP, body.group_id))
     return messages.SendGroupReply(msg_time=posted.time, msg_seq=posted.seq, timeline_seq=posted.seq, sender=posted.sender)
 

@@ -8,7 +8,7 @@ from ...protocol import message_actions as wire
 from ...protocol.entries import MessageActionKind, decode_payload
 from ..messaging.actions import ActionRequest, ActionResult
 from ..store.base import c2c_timeline
-from .registry import HandlerRegistry, RequestContext
+from .registry import HandlerRegistry, RequestContext, Services
 
 HANDLERS = HandlerRegistry()
 
@@ -21,19 +21,22 @@ def _request(context: RequestContext, kind: MessageActionKind, body: wire.Messag
     return ActionRequest(kind, context.user, body.client_time, body.random, origin, context.admin)
 
 
-async def _c2c_seq(context: RequestContext, peer: str, *, msg_seq: int, random: int, time: int) -> int:
+async def c2c_seq(services: Services, user: str, peer: str, *, msg_seq: int, random: int, time: int) -> int:
     """Return the seq of a message that a Tencent client names by its MsgSeq, MsgRandom and time.
 
     Raises:
         UnknownMessage: There is no such message in the conversation (20022).
     """
-    pages, store = context.services.history, context.services.store
-    seq = await pages.seq_before(context.user, peer, time, f"{msg_seq}_{random}_{time}") + 1
-    found = await store.timelines.entry(c2c_timeline(context.user, peer), seq)
+    seq = await services.history.seq_before(user, peer, time, f"{msg_seq}_{random}_{time}") + 1
+    found = await services.store.timelines.entry(c2c_timeline(user, peer), seq)
     tail = decode_payload(found.tail) if found is not None else None
     if tail is None or (tail.msg_seq, tail.msg_random) != (msg_seq, random):
         raise UnknownMessage("the conversation has no message with this MsgSeq, MsgRandom and time", code=20022)
     return seq
+
+
+async def _named_seq(context: RequestContext, peer: str, *, msg_seq: int, random: int, time: int) -> int:
+    return await c2c_seq(context.services, context.user, peer, msg_seq=msg_seq, random=random, time=time)
 
 
 def _c2c(peer: str) -> ConversationKey:
@@ -55,7 +58,7 @@ async def recall_c2c(context: RequestContext, body: wire.RecallC2CRequest) -> wi
     """Recall a C2C message."""
     info = body.info
     peer = _peer(context, info.from_account, info.to_account)
-    seq = info.seq or await _c2c_seq(context, peer, msg_seq=info.msg_seq, random=info.msg_random, time=info.time)
+    seq = info.seq or await _named_seq(context, peer, msg_seq=info.msg_seq, random=info.msg_random, time=info.time)
     done = await context.services.actions.apply(_request(context, MessageActionKind.RECALL, body), _c2c(peer), seq)
     return wire.MessageActionReply(entry=done.entry)
 
@@ -86,7 +89,7 @@ async def recall_group(context: RequestContext, body: wire.RecallGroupRequest) -
 async def edit_c2c(context: RequestContext, body: wire.EditC2CRequest) -> wire.EditReply:
     """Edit a C2C message."""
     peer = _peer(context, body.from_account, body.to_account)
-    seq = body.seq or await _c2c_seq(context, peer, msg_seq=body.msg_seq, random=body.msg_random, time=body.time)
+    seq = body.seq or await _named_seq(context, peer, msg_seq=body.msg_seq, random=body.msg_random, time=body.time)
     done = await context.services.actions.apply(_edit(context, body), _c2c(peer), seq)
     return _edited(done, body)
 

@@ -41,9 +41,9 @@ def decode_request(command: Command[Any, Any], raw: bytes | msgspec.Raw) -> Body
     except ProtocolError as exc:
         code = UNPARSABLE_GROUP_BODY if command.service == GROUPS else body_code(command.service)
         raise InvalidArgument(exc.info, code=code) from exc
-    for old, new in command.renamed.items():
-        if new in fields:
-            fields.setdefault(old, fields.pop(new))
+    for name, other in command.renamed.items():
+        if other in fields:
+            fields.setdefault(name, fields.pop(other))
     for name in command.required:
         if name not in fields:
             raise InvalidArgument(f"the request has no {name}; add it", code=_field_code(command.service, name))
@@ -61,7 +61,7 @@ def encode_reply(command: Command[Any, Any], reply: Reply) -> bytes:
     if not command.renamed and command.service not in _DISPLAYED:
         return encode(reply)
     tree = msgspec.json.decode(encode(reply))
-    _add_new_names(tree, command.renamed)
+    _add_other_names(tree, command.renamed)
     if command.service in _DISPLAYED:
         tree["ErrorDisplay"] = reply.error_info
     return msgspec.json.encode(tree)
@@ -83,11 +83,11 @@ def _fields(text: bytes) -> dict[str, msgspec.Raw]:
         raise ProtocolError(f"the body must be a JSON object: {str(exc)[:200]}") from None
 
 
-def _add_new_names(tree: Any, names: Mapping[str, str]) -> None:
+def _add_other_names(tree: Any, names: Mapping[str, str]) -> None:
     if isinstance(tree, list):
         for item in tree:
-            _add_new_names(item, names)
+            _add_other_names(item, names)
     elif isinstance(tree, dict):
         for item in tree.values():
-            _add_new_names(item, names)
-        tree |= {new: tree[old] for old, new in names.items() if old in tree}
+            _add_other_names(item, names)
+        tree |= {other: tree[name] for name, other in names.items() if name in tree}

@@ -133,6 +133,8 @@ class AfterSendCallbacks:
         if (AFTER_GROUP if group else AFTER_C2C) not in self._commands or (found := message_in(entry)) is None:
             return
         message, _ = found
+        if message.unreported:
+            return
         body: dict[str, object] = {
             "From_Account": message.from_account,
             "MsgTime": entry.time,

@@ -164,7 +164,9 @@ class BeforeSendWebhook:
         """Return True if messages to groups, or C2C messages, need the callback."""
         return _BEFORE[group] in self._commands
 
-    async def ask(self, facts: Mapping[str, Any], body: msgspec.Raw, cloud_custom_data: str, *, group: bool) -> ApprovedMessage:
+    async def ask(
+        self, facts: Mapping[str, Any], body: msgspec.Raw, cloud_custom_data: str, *, group: bool, platform: str = "Web"
+    ) -> ApprovedMessage:
         """Ask the back end about a message, and return the content that may be stored.
 
         Raises:
@@ -173,7 +175,8 @@ class BeforeSendWebhook:
         """
         denied = DENIED_GROUP if group else DENIED_C2C
         try:
-            verdict = await self._webhook.call(_BEFORE[group], {**facts, "MsgBody": body, "CloudCustomData": cloud_custom_data})
+            content = {**facts, "MsgBody": body, "CloudCustomData": cloud_custom_data}
+            verdict = await self._webhook.call(_BEFORE[group], content, platform=platform)
         except WebhookFailed as exc:
             if self._required:
                 text = "the operator's back end did not respond; the message was not stored, send it again later"

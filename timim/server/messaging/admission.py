@@ -67,6 +67,8 @@ class Admission:
     def check_group(self, outgoing: OutgoingMessage, group: StoredGroup) -> None:
         """Check a message to a group, and count it in the rate of the group.
 
+        An administrator, and the sender whom an administrator names, need not be a member. An administrator is never muted.
+
         Raises:
             NotAMember: The sender is not in the group.
             NoPermission: The sender's role may not speak.
@@ -74,13 +76,10 @@ class Admission:
             RateLimited: The group has too many messages; `retry_after` is the time until one is accepted.
         """
         user, now = outgoing.sender, self._now()
-        require(group, user, Permission.SPEAK)
-        member = group.members[user]
-        if member.muted_until > now:
-            left = member.muted_until - now
-            raise Muted(f"{user!r} is muted in group {group.group_id!r} for {left:.0f} s", retry_after=left)
-        if group.muted_all and member.role == MEMBER:
-            raise Muted(f"all members of group {group.group_id!r} are muted; only its owner and admins can send")
+        if not outgoing.admin:
+            require(group, user, Permission.SPEAK)
+        if outgoing.admin != user:
+            self._check_mutes(user, group, now)
         priority = outgoing.priority or "Normal"
         if wait_s := self._rates.admit(group.group_id, priority, now):
             self._metrics.shed.labels(priority).inc()
@@ -90,6 +89,15 @@ class Admission:
             )
             raise RateLimited(info, retry_after=wait_s)
 
+    def _check_mutes(self, user: str, group: StoredGroup, now: float) -> None:
+        """Check that neither a user, who need not be a member, nor the whole group is muted."""
+        member = group.members.get(user)
+        if member is not None and member.muted_until > now:
+            left = member.muted_until - now
+            raise Muted(f"{user!r} is muted in group {group.group_id!r} for {left:.0f} s", retry_after=left)
+        if group.muted_all and (member is None or member.role == MEMBER):
+            raise Muted(f"all members of group {group.group_id!r} are muted; only its owner and admins can send")
+
     def check_group_options(self, outgoing: OutgoingMessage, group: StoredGroup) -> None:
         """Check the options of a message to a group: mentioning all members, and requesting receipts.
 
@@ -97,7 +105,7 @@ class Admission:
             NoPermission: The sender's role may not mention all members.
             InvalidArgument: The group has too many members for receipts (10004).
         """
-        if "" in outgoing.mentions:
+        if "" in outgoing.mentions and not outgoing.admin:
             require(group, outgoing.sender, Permission.MENTION_ALL)
         if outgoing.receipt and len(group.members) > self._receipt_members:
             info = (

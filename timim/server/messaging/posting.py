@@ -73,7 +73,7 @@ class _Posting:
 
 
 class MessagePoster:
-    """Stores and publishes the messages of users. `now` is the server's clock, in seconds since 1970."""
+    """Stores and publishes the messages of users and administrators. `now` is the server's clock, in seconds since 1970."""
 
     def __init__(
         self,
@@ -137,7 +137,12 @@ class MessagePoster:
         while True:
             async with place:
                 sender, destination = await self._resolve(outgoing, key)
-                if posting.approved is None and self._integrations.before_send.applies(group=bool(destination.group_id)):
+                webhook = self._integrations.before_send
+                if (
+                    posting.approved is None
+                    and not outgoing.options.unasked
+                    and webhook.applies(group=bool(destination.group_id))
+                ):
                     asked = await self._run_before_send_webhook(outgoing, destination)
                     if isinstance(asked, PostResult):
                         return asked
@@ -219,11 +224,15 @@ class MessagePoster:
         if existing is not None:
             self._metrics.duplicates.inc()
             return PostResult(existing.seq, existing.time)
-        if not destination.includes(outgoing.sender):
+        if not outgoing.admin and not destination.includes(outgoing.sender):
             return ApprovedMessage(outgoing.msg_body, outgoing.cloud_custom_data)
         facts = destination.callback_facts(outgoing, int(self._now()), online=destination.is_online_only(outgoing))
         return await self._integrations.before_send.ask(
-            facts, outgoing.msg_body, outgoing.cloud_custom_data, group=bool(destination.group_id)
+            facts,
+            outgoing.msg_body,
+            outgoing.cloud_custom_data,
+            group=bool(destination.group_id),
+            platform="RESTAPI" if outgoing.admin else "Web",
         )
 
     def _place(self, sender: str) -> LanePlace:
@@ -272,11 +281,14 @@ class MessagePoster:
     ) -> NewEntry:
         # Random alone does not identify a message, because some REST clients always send the same number
         named = bool(outgoing.client_time and outgoing.random)
+        msg_key = MsgKey(outgoing.client_time, outgoing.source << 32 | outgoing.random) if named else None
+        if outgoing.repeat_key:
+            msg_key = MsgKey(0, outgoing.repeat_key)
         return NewEntry(
             timeline=timeline,
             sender=outgoing.sender,
-            msg_key=MsgKey(outgoing.client_time, outgoing.source << 32 | outgoing.random) if named else None,
-            fingerprint=outgoing.fingerprint() if named else b"",
+            msg_key=msg_key,
+            fingerprint=outgoing.fingerprint() if msg_key is not None else b"",
             tail=packed,
             time=int(self._now()),
             contacts=contacts,
@@ -286,6 +298,7 @@ class MessagePoster:
             kind=_kind(outgoing.options),
             checks=current_checks(),
             audience=audience(outgoing),
+            window_s=outgoing.repeat_s,
         )
 
 
@@ -329,5 +342,6 @@ def _payload(outgoing: OutgoingMessage, approved: ApprovedMessage, sender: Store
         control=_control(outgoing.options) if outgoing.options is not PLAIN else msgspec.UNSET,
         audience=audience(outgoing),
         life_s=outgoing.options.life_s,
+        unreported=int(outgoing.options.unreported),
         msg_body=approved.msg_body,
     )

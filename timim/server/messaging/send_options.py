@@ -15,6 +15,7 @@ from ...protocol.messages import NO_CONTROL, ControlField, SendC2CRequest, SendG
 LIFE_LIMIT_S = 7 * 86_400  # Tencent's longest MsgLifeTime; a longer one counts as this one
 RECEIVERS_LIMIT = 50
 _CONTROLS = ("NoUnread", "NoLastMsg", "WithMuteNotifications")
+_CALLBACKS = ("ForbidBeforeSendMsgCallback", "ForbidAfterSendMsgCallback")
 _C2C, _GROUP = 90001, 10004  # Tencent's codes of an invalid parameter
 
 
@@ -26,12 +27,16 @@ class SendOptions(msgspec.Struct, frozen=True, gc=False):
         receivers: The only members of the group who get the message; all members if it is empty.
         control: The effects that the message does not have.
         life_s: Seconds after which the message is not delivered as new; 0 for no limit.
+        unasked: Make no callback before sending.
+        unreported: Make no callback after sending.
     """
 
     online: bool = False
     receivers: tuple[str, ...] = ()
     control: MessageControl = NO_CONTROL
     life_s: int = 0
+    unasked: bool = False
+    unreported: bool = False
 
     @property
     def targeted(self) -> bool:
@@ -42,8 +47,8 @@ class SendOptions(msgspec.Struct, frozen=True, gc=False):
 PLAIN = SendOptions()
 
 
-def c2c_options(body: SendC2CRequest) -> SendOptions:
-    """Return the options of a C2C message.
+def c2c_options(body: SendC2CRequest, *, admin: bool = False) -> SendOptions:
+    """Return the options of a C2C message; only those of an administrator can omit callbacks.
 
     Raises:
         InvalidArgument: A field has a value that is not served (90001).
@@ -55,20 +60,20 @@ def c2c_options(body: SendC2CRequest) -> SendOptions:
     ):
         if value not in (0, served):
             raise InvalidArgument(f"{name} {value} is not supported; leave it out, or set it to {served}", code=_C2C)
-    _require_callbacks(body.without_callbacks, _C2C)
+    callbacks = _omitted_callbacks(body.without_callbacks, _C2C, admin=admin)
     life = body.msg_life_time
     if not isinstance(life, msgspec.UnsetType) and life < 0:
         raise InvalidArgument(f"MsgLifeTime must be 0 (online message) or more seconds, not {life}", code=_C2C)
     online = bool(body.online_only) or life == 0
     control = _control(body.control, _C2C)
-    if isinstance(life, msgspec.UnsetType) and not online and control is NO_CONTROL:
+    if isinstance(life, msgspec.UnsetType) and not online and control is NO_CONTROL and not any(callbacks):
         return PLAIN
     life_s = min(life, LIFE_LIMIT_S) if not isinstance(life, msgspec.UnsetType) and not online else 0
-    return SendOptions(online, (), control, life_s)
+    return SendOptions(online, (), control, life_s, *callbacks)
 
 
-def group_options(body: SendGroupRequest) -> SendOptions:
-    """Return the options of a message to a group.
+def group_options(body: SendGroupRequest, *, admin: bool = False) -> SendOptions:
+    """Return the options of a message to a group; only those of an administrator can omit callbacks.
 
     Raises:
         InvalidArgument: A field has a value that is not served, or To_Account has too many accounts (10004).
@@ -77,9 +82,9 @@ def group_options(body: SendGroupRequest) -> SendOptions:
         raise InvalidArgument("SupportMessageExtension 1 is not supported; leave it out, or set it to 0", code=_GROUP)
     if body.topic_id:
         raise InvalidArgument("TopicId is not supported, because groups have no topics; leave it out", code=_GROUP)
-    _require_callbacks(body.without_callbacks, _GROUP)
+    callbacks = _omitted_callbacks(body.without_callbacks, _GROUP, admin=admin)
     control = _control(body.control, _GROUP)
-    if not body.receivers and not body.online_only and control is NO_CONTROL:
+    if not body.receivers and not body.online_only and control is NO_CONTROL and not any(callbacks):
         return PLAIN
     if len(body.receivers) > RECEIVERS_LIMIT:
         text = f"To_Account has {len(body.receivers)} accounts; the limit is {RECEIVERS_LIMIT}; send several messages"
@@ -87,14 +92,19 @@ def group_options(body: SendGroupRequest) -> SendOptions:
     receivers = tuple(dict.fromkeys(checked_user_id(user) for user in body.receivers))
     if receivers and body.receipt:
         raise InvalidArgument("NeedReadReceipt is not supported with To_Account; leave one of them out", code=_GROUP)
-    return SendOptions(bool(body.online_only), receivers, control)
+    return SendOptions(bool(body.online_only), receivers, control, 0, *callbacks)
 
 
-def _require_callbacks(named: list[str], code: int) -> None:
-    if named:
+def _omitted_callbacks(named: list[str], code: int, *, admin: bool) -> tuple[bool, bool]:
+    """Return if a message omits the callback before sending, and the one after sending."""
+    if named and not admin:
         raise InvalidArgument(
             "ForbidCallbackControl is not supported; leave it out: all configured callbacks are made", code=code
         )
+    if unknown := [name for name in named if name not in _CALLBACKS]:
+        text = f"ForbidCallbackControl {unknown[0][:40]!r} is not supported; use {', '.join(_CALLBACKS)}"
+        raise InvalidArgument(text, code=code)
+    return _CALLBACKS[0] in named, _CALLBACKS[1] in named
 
 
 def _control(field: ControlField, code: int) -> MessageControl:

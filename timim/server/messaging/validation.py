@@ -31,6 +31,9 @@ class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
         mentions: The mentioned users; "" means all members.
         receipt: Request read receipts.
         options: Restrictions of the receivers and of the effects.
+        admin: The administrator who sends it over REST; "" for a user.
+        repeat_key: Number that names the message over REST, or 0.
+        repeat_s: Time in which a message with this `repeat_key` is a repetition.
     """
 
     sender: str
@@ -47,6 +50,9 @@ class OutgoingMessage(msgspec.Struct, frozen=True, gc=False):
     mentions: tuple[str, ...] = ()
     receipt: bool = False
     options: SendOptions = PLAIN
+    admin: str = ""
+    repeat_key: int = 0
+    repeat_s: int = 0
 
     def fingerprint(self) -> bytes:
         """Return a hash of the content, which distinguishes a resend from another message with the same msg_id."""

@@ -90,6 +90,7 @@ class NewEntry(msgspec.Struct, frozen=True, gc=False):
     checks: tuple[VersionCheck, ...] = ()  # versions that must be current when the entry is stored
     place: SendPlace | None = None  # among the sender's entries; None if their order does not matter
     audience: tuple[str, ...] = ()  # the only users who may see the entry, whose content is granted to them
+    window_s: int = 0  # time after which `msg_key` names another message; 0 for never
 
     @property
     def has_requests(self) -> bool:

@@ -23,6 +23,10 @@ _CLAIM_KEY = (
     " WHERE timeline=? AND sender=? AND client_time=? AND random=? AND fingerprint=?)"
     " ON CONFLICT(timeline, sender, client_time, random) DO NOTHING RETURNING seq"
 )
+_FORGET_KEY = (
+    "DELETE FROM msg_keys WHERE timeline=? AND sender=? AND client_time=? AND random=?"
+    " AND seq IN (SELECT seq FROM entries WHERE timeline=? AND time<?)"
+)
 ENTRY_QUERY = "SELECT e.seq, e.time, e.tail, e.kind FROM entries e JOIN timelines t ON t.id=e.timeline WHERE t.name=?"
 SAME_SECOND_PAGE = 50  # entries read at once while looking for a MsgKey among those of one second
 
@@ -95,6 +99,8 @@ def append(entry: NewEntry) -> Operation[Appended]:
             (entry.timeline, entry.time),
         )
     timeline, seq, time = rows[0]
+    if entry.window_s and entry.msg_key is not None:
+        yield Execute(_FORGET_KEY, (timeline, entry.sender, *entry.msg_key, timeline, entry.time - entry.window_s))
     if entry.msg_key is not None:
         name = (timeline, entry.sender, entry.msg_key.client_time)
         keys = (*name, entry.msg_key.random, seq, entry.fingerprint, *name, entry.msg_key.sourceless, entry.fingerprint)
@@ -133,8 +139,8 @@ class _Position(NamedTuple):
 def append_all(entries: Sequence[NewEntry]) -> Operation[list[Appended | MsgIdConflict]]:
     """Append many entries in as few statements as their timelines allow.
 
-    The entries must refer to no content, mention nobody and request no receipts. Entries of new timelines are appended
-    one by one. If one of the entries already exists, all are appended one by one.
+    The entries must refer to no content, mention nobody, request no receipts and have no window. Entries of new timelines are
+    appended one by one. If one of the entries already exists, all are appended one by one.
     """
     if len(entries) == 1:
         return (yield from one_by_one(entries))
@@ -220,6 +226,8 @@ def find_existing(entry: NewEntry) -> Operation[Appended | None]:
     if row is None:
         return None
     seq, fingerprint, time = row
+    if entry.window_s and time < entry.time - entry.window_s:
+        return None
     if entry.fingerprint and fingerprint != entry.fingerprint:
         raise conflict(entry)
     return Appended(seq, time, duplicate=True)
