@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from ...errors import GroupExists
@@ -39,6 +39,10 @@ class GroupStore:
     async def ids_of(self, user: str) -> list[str]:
         """Return the ids of the groups that a user is in, sorted."""
         return await self._engine.read(partial(group_ids_of, user))
+
+    async def page(self, types: Sequence[str], begin: int, limit: int) -> tuple[int, list[str]]:
+        """Return the number of groups of these types (all types if there are none), and a page of their ids, sorted."""
+        return await self._engine.read(partial(group_page, types, begin, limit))
 
     async def first_visible_seqs(self, user: str) -> dict[str, int]:
         """Return the ids of the groups that a user is in, each with the first seq that the user may see."""
@@ -115,6 +119,15 @@ def first_visible_seqs(user: str) -> Operation[dict[str, int]]:
 def group_ids_of(user: str) -> Operation[list[str]]:
     rows = yield Execute("SELECT group_id FROM members WHERE user_id=? ORDER BY group_id", (user,))
     return [group_id for (group_id,) in rows]
+
+
+def group_page(types: Sequence[str], begin: int, limit: int) -> Operation[tuple[int, list[str]]]:
+    where = f"dissolved=0 AND type IN ({','.join('?' * len(types))})" if types else "dissolved=0"
+    row = yield from first_row(f"SELECT count(*) FROM groups WHERE {where}", *types)
+    assert row is not None
+    query = f"SELECT group_id FROM groups WHERE {where} ORDER BY group_id LIMIT ? OFFSET ?"
+    rows = yield Execute(query, (*types, limit, begin))
+    return int(row[0]), [group_id for (group_id,) in rows]
 
 
 def groups_of(user: str) -> Operation[list[StoredGroup]]:
