@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from random import Random
@@ -204,6 +205,13 @@ async def test_no_random_request_is_an_internal_error(rest: RestClient, users: U
             asked += 1
             reply = await rest.call(command.replace(".", "/"), body)
             assert reply["ErrorCode"] != 60002, (command, body, reply)
+
+
+async def test_the_description_is_served_to_everybody(rest: RestClient) -> None:
+    described = json.loads(await rest.get("/v4/openapi.json"))
+    assert described["openapi"].startswith("3.1")
+    served = {name for command in ALL_HANDLERS.rest_commands() for name in (command.name, *command.aliases)}
+    assert set(described["paths"]) == {"/v4/" + name.replace(".", "/") for name in served}
 
 
 async def test_a_command_with_two_names_is_registered_once() -> None:

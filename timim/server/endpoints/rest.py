@@ -20,6 +20,7 @@ from ...protocol.codec import Command, encode
 from ..handlers.registry import HandlerRegistry, RequestContext, Services, error_reply
 from ..handlers.rest_bodies import GROUPS, decode_request, encode_reply
 from ..sessions.auth import Auth
+from .openapi import openapi
 from .peer_transport import PeerTransport
 
 log = logging.getLogger("timim.server")
@@ -33,7 +34,7 @@ _REPLY_TOO_LONG = 10018
 
 
 class RestEndpoint:
-    """The routes of the REST API: `/v4/{service}/{command}`."""
+    """The routes of the REST API: `/v4/{service}/{command}`, and its description at `/v4/openapi.json`."""
 
     def __init__(self, services: Services, handlers: HandlerRegistry, auth: Auth) -> None:
         self._services = services
@@ -41,10 +42,20 @@ class RestEndpoint:
         self._auth = auth
         self._admins = frozenset(services.settings.administrators)
         self._unknown: set[str] = set()
+        self._description = b""
 
     def routes(self) -> list[Route]:
         """Return the routes of the endpoint."""
-        return [Route(PATH + "{name:path}", self._serve, methods=METHODS)]
+        return [
+            Route(PATH + "openapi.json", self._describe),
+            Route(PATH + "{name:path}", self._serve, methods=METHODS),
+        ]
+
+    async def _describe(self, request: Request) -> Response:
+        """Return the OpenAPI description, which everybody may read: it has nothing of this server."""
+        if not self._description:
+            self._description = msgspec.json.encode(openapi(self._handlers))
+        return Response(self._description, media_type="application/json")
 
     async def _serve(self, request: Request) -> Response:
         name = request.path_params["name"].replace("/", ".")
