@@ -107,6 +107,9 @@ async def test_friends(judge: Judge, users: Users) -> None:
     (shown,) = (await judge.done("get_friends", me))["UserDataItem"]
     values = {value["Tag"]: value["Value"] for value in shown["ValueItem"]}
     assert (values["Tag_SNS_IM_Remark"], values["Tag_SNS_IM_Group"]) == ("best friend", ["team"])
+    chosen = await judge.done("get_target_friends", me, [peer, "nobody"], ["Tag_SNS_IM_Remark"])
+    assert chosen["InfoItem"][0]["SnsProfileItem"] == [{"Tag": "Tag_SNS_IM_Remark", "Value": "best friend"}]
+    assert (chosen["InfoItem"][1]["ResultCode"], chosen["Fail_Account"]) == (31704, ["nobody"])
     groups = (await judge.done("get_sns_group", me))["ResultItem"]
     assert groups == [{"GroupName": "team", "FriendNumber": 1, "To_Account": [peer]}]
     await judge.done("delete_sns_group", me, ["team"])
@@ -175,7 +178,6 @@ async def test_commands_that_are_not_served_are_refused(judge: Judge) -> None:
     message = tencent.MessageObj("a", "b", [said("x")])
     refused: list[tuple[str, tuple[Any, ...]]] = [
         ("del_user", (["a"],)),
-        ("get_target_friends", ("a", ["b"], ["Tag_SNS_IM_Remark"])),
         ("import_message_to_im", (message, 1)),
         ("set_user_message_read", ("a", "b")),
         ("get_unread_num", ("a",)),

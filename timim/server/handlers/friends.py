@@ -14,6 +14,7 @@ from ...protocol.notices import RelationContent
 from ..social import friend_rules
 from ..social.changesets import Changeset, relation
 from ..social.friend_rules import Person
+from ..store.base import StoredAccount, StoredFriend
 from .profiles import acting
 from .registry import HandlerRegistry, RequestContext, run_current
 
@@ -135,19 +136,24 @@ async def friends(context: RequestContext, body: wire.ListFriendsRequest) -> wir
         if friend is None:
             continue  # deleted while this page was read
         account = await context.services.entities.account(user)
-        values: dict[str, str | int | list[str]] = {
-            "Tag_Profile_IM_Nick": account.nickname,
-            "Tag_Profile_IM_Image": account.face_url,
-            "Tag_SNS_IM_Remark": friend.remark,
-            "Tag_SNS_IM_Group": list(friend.groups),
-            "Tag_SNS_IM_AddSource": friend.source,
-            "Tag_SNS_IM_AddWording": friend.wording,
-            "Tag_SNS_IM_AddTime": friend.added,
-        }
+        values = friend_values(account, friend)
         items = [wire.FriendValueItem(tag=tag, value=value) for tag, value in values.items()]
         found.append(wire.FriendInfo(account=user, values=items))
     next_index = body.start_index + PAGE if more else 0
     return wire.ListFriendsReply(friends=found, complete=int(not more), start_index=next_index, total=len(names))
+
+
+def friend_values(account: StoredAccount, friend: StoredFriend) -> dict[str, str | int | list[str]]:
+    """Return the facts about a friend by Tencent's tags."""
+    return {
+        "Tag_Profile_IM_Nick": account.nickname,
+        "Tag_Profile_IM_Image": account.face_url,
+        "Tag_SNS_IM_Remark": friend.remark,
+        "Tag_SNS_IM_Group": list(friend.groups),
+        "Tag_SNS_IM_AddSource": friend.source,
+        "Tag_SNS_IM_AddWording": friend.wording,
+        "Tag_SNS_IM_AddTime": friend.added,
+    }
 
 
 @HANDLERS.serve(wire.LIST_APPLICATIONS, paged=True)
