@@ -14,8 +14,9 @@ _GROUPS: dict[str, str] = {
     "Address, data and identity": "host port data_dir public_url app_id secret_key previous_secret_key admin",
     "Cluster and database": "database database_replica database_connections bus synchronous new_epoch drain_s",
     "Connections": """max_message_bytes max_frame_bytes hello_interval_s login_timeout_s idle_timeout_s session_queue_bytes
-        devices requests_in_flight open_metrics""",
-    "Messages and groups": """history_page group_messages_per_s group_burst_s group_members friends friends_only recall_window_s
+        devices requests_in_flight requests_in_flight_shared user_requests_per_s user_bytes_per_s user_burst_s open_metrics""",
+    "Messages and groups": """history_page stranger_messages_per_min stranger_burst group_messages_per_s group_burst_s
+        group_members friends friends_only recall_window_s
         reactions_per_message users_per_reaction mentions_per_message receipt_group_members""",
     "Media": """max_image_bytes max_sound_bytes max_file_bytes max_video_bytes media_url_s media_grace_s media_upload_idle_s
         media_sweep_s media_open_uploads media_receiving media_receiving_per_user blobs s3_bucket s3_prefix s3_endpoint

@@ -114,6 +114,21 @@ class Settings(BaseSettings):
     """Maximum number of requests of one session that are processed at once; more of them wait in the socket."""
     history_page: int = 200
     """Maximum number of messages in one page of history."""
+    requests_in_flight_shared: int = Field(default=16, ge=1)
+    """Maximum number of requests of one user that a node processes at once while other users send requests too."""
+    user_requests_per_s: float = Field(default=200.0, ge=0)
+    """Average rate of requests of one user on one node, messages included; 0 sets no limit. More are refused (60007)."""
+    user_bytes_per_s: float = Field(default=1024 * 1024.0, ge=0)
+    """Average rate of bytes in the requests of one user on one node: 1 MiB/s; 0 sets no limit. More are refused (60007)."""
+    user_burst_s: float = Field(default=10.0, gt=0)
+    """Length of the burst that a user may send after a quiet time, in seconds of the average rates."""
+    stranger_messages_per_min: float = Field(default=60.0, ge=0)
+    """Average rate of one user's C2C messages to users who never wrote to this user and are no friends; 0 sets no limit.
+
+    More are refused (60007). Raise it for a server with bots that write to many users who do not answer.
+    """
+    stranger_burst: int = Field(default=200, ge=1)
+    """Number of messages to strangers that a user may send at once after a quiet time."""
     group_messages_per_s: float = Field(default=40.0, ge=0)
     """Average rate of messages in one group on one node; 0 sets no limit. Low priorities are refused first (10023)."""
     group_burst_s: float = Field(default=10.0, gt=0)

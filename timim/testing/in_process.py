@@ -18,7 +18,7 @@ from ..errors import InvalidArgument
 from ..usersig import sign_user
 from .clocks import VirtualClock, WallClock
 from .fault_proxy import Faults
-from .server import APP_ID, SECRET_KEY, check_settings
+from .server import APP_ID, GENEROUS, SECRET_KEY, check_settings
 
 if TYPE_CHECKING:
     from ..server.app import Server
@@ -41,7 +41,7 @@ class LocalServer:
         self.folder = folder
         self.clock = clock
         self.faults: Faults = Faults()
-        self._given: dict[str, Any] = {"synchronous": "OFF", **settings}  # the tests cut no power
+        self._given: dict[str, Any] = {"synchronous": "OFF", **GENEROUS, **settings}  # the tests cut no power
         self._given |= {"data_dir": folder, "app_id": APP_ID, "secret_key": SECRET_KEY}
         self._port = 0
         self._server: Server | None = None
