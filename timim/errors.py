@@ -254,7 +254,7 @@ class AlreadyMember(ServerRefused):
 
 
 class LimitReached(ServerRefused):
-    """Group, friend list or blacklist that is full; the text names the limit."""
+    """Group, friend list, blacklist or quota (drafts, settings, groups) that is full; the text names the limit."""
 
     code: int = 10014
     codes: ClassVar[Codes] = (10014, 30010, 30011, 30012, 30013, 30014)

@@ -17,9 +17,11 @@ _GROUPS: dict[str, str] = {
         devices requests_in_flight requests_in_flight_shared user_requests_per_s user_bytes_per_s user_burst_s open_metrics""",
     "Messages and groups": """history_page stranger_messages_per_min stranger_burst group_messages_per_s group_burst_s
         group_members friends friends_only recall_window_s
-        reactions_per_message users_per_reaction mentions_per_message receipt_group_members""",
+        reactions_per_message users_per_reaction mentions_per_message drafts_per_user marked_conversations groups_per_owner
+        receipt_group_members""",
     "Media": """max_image_bytes max_sound_bytes max_file_bytes max_video_bytes media_url_s media_grace_s media_upload_idle_s
-        media_sweep_s media_open_uploads media_receiving media_receiving_per_user blobs s3_bucket s3_prefix s3_endpoint
+        media_sweep_s media_open_uploads media_unnamed_bytes media_receiving
+        media_receiving_per_user blobs s3_bucket s3_prefix s3_endpoint
         s3_region s3_access_key s3_secret_key""",
     "Webhooks and offline push": """webhook_url webhook_token webhook_commands webhook_timeout_s webhook_required
         push_url push_token push_timeout_s push_give_up_s""",

@@ -155,6 +155,8 @@ class Settings(BaseSettings):
     """Interval between two searches for content that can be removed."""
     media_open_uploads: int = 64
     """Maximum number of unfinished uploads of one account."""
+    media_unnamed_bytes: int = Field(default=2 * 1024 * 1024 * 1024, ge=1)
+    """Maximum size of one account's unfinished uploads and content that no message refers to, together: 2 GiB."""
     media_receiving: int = 64
     """Maximum number of uploads that a node receives at once; each of them uses up to 8 MiB of memory."""
     media_receiving_per_user: int = 8
@@ -204,6 +206,12 @@ class Settings(BaseSettings):
     """Maximum number of users with the same reaction to a message."""
     mentions_per_message: int = Field(default=30, ge=1)
     """Maximum number of users that a message mentions."""
+    drafts_per_user: int = Field(default=200, ge=1)
+    """Maximum number of conversations of a user that have a draft."""
+    marked_conversations: int = Field(default=10_000, ge=1)
+    """Maximum number of conversations of a user that were ever pinned, muted or given a draft."""
+    groups_per_owner: int = Field(default=500, ge=1)
+    """Maximum number of groups of one owner; a user who has as many creates no further one."""
     receipt_group_members: int = Field(default=200, ge=1)
     """Maximum number of members of a group whose messages can request read receipts."""
     synchronous: str = "FULL"

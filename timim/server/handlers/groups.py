@@ -107,6 +107,10 @@ async def create(context: RequestContext, body: wire.CreateGroupRequest) -> wire
         raise bad(f"MaxMemberCount must be 0 (for the server's limit) to {limit}, not {body.max_members}")
     actor = await actor_of(context)
     owner = body.owner if context.admin else context.user
+    if not context.admin and (owned := await context.services.store.groups.owned(owner)) >= (
+        quota := context.services.settings.groups_per_owner
+    ):
+        raise LimitReached(f"{owner!r} owns {owned} groups; the limit is {quota}; dissolve one", code=10014)
     members = {checked_user_id(owner): Member(OWNER, joined=actor.now)} if owner else {}
     for new in body.members:
         user = checked_user_id(new.account)

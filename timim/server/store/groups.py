@@ -40,6 +40,10 @@ class GroupStore:
         """Return the ids of the groups that a user is in, sorted."""
         return await self._engine.read(partial(group_ids_of, user))
 
+    async def owned(self, user: str) -> int:
+        """Return the number of groups that a user owns."""
+        return await self._engine.read(partial(owned, user))
+
     async def first_visible_seqs(self, user: str) -> dict[str, int]:
         """Return the ids of the groups that a user is in, each with the first seq that the user may see."""
         return await self._engine.read(partial(first_visible_seqs, user))
@@ -110,6 +114,11 @@ def group(group_id: str) -> Operation[StoredGroup | None]:
 def first_visible_seqs(user: str) -> Operation[dict[str, int]]:
     rows = yield Execute("SELECT group_id, floor FROM members WHERE user_id=?", (user,))
     return {group_id: floor for group_id, floor in rows}  # noqa: C416  a row is no pair to mypy
+
+
+def owned(user: str) -> Operation[int]:
+    row = yield from first_row("SELECT count(*) FROM members WHERE user_id=? AND role='Owner'", user)
+    return int(row[0]) if row is not None else 0
 
 
 def group_ids_of(user: str) -> Operation[list[str]]:
