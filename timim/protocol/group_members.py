@@ -60,6 +60,8 @@ class AddMemberResult(msgspec.Struct, kw_only=True):
 
     account: str = msgspec.field(name="Member_Account")
     result: int = msgspec.field(name="Result", default=FAILED)
+    code: int = msgspec.field(name="TimelineCode", default=20003)  # of a failure (timim extension), and its text
+    info: str = msgspec.field(name="TimelineInfo", default="")
 
 
 class AddMembersReply(Reply):

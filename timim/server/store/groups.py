@@ -85,9 +85,9 @@ def apply(change: ch.GroupChange) -> Operation[None]:
             yield from _remove(group_id, users)
         case ch.SetGroupApplication(group_id, user, application):
             yield Execute(
-                "INSERT INTO group_applications VALUES(?,?,?,?,?) ON CONFLICT(group_id, user_id) DO UPDATE SET"
-                " inviter=excluded.inviter, wording=excluded.wording, time=excluded.time",
-                (group_id, user, application.inviter, application.wording, application.time),
+                "INSERT INTO group_applications VALUES(?,?,?,?,?,?) ON CONFLICT(group_id, user_id) DO UPDATE SET"
+                " inviter=excluded.inviter, wording=excluded.wording, time=excluded.time, consent=excluded.consent",
+                (group_id, user, application.inviter, application.wording, application.time, int(application.consent)),
             )
         case ch.RemoveGroupApplication(group_id, user):
             yield Execute("DELETE FROM group_applications WHERE group_id=? AND user_id=?", (group_id, user))
@@ -102,9 +102,10 @@ def group(group_id: str) -> Operation[StoredGroup | None]:
         for user, role, card, floor, muted, joined, custom in (yield Execute(_MEMBERS, (group_id,)))
     }
     rows = yield Execute(
-        "SELECT user_id, inviter, wording, time FROM group_applications WHERE group_id=? ORDER BY time, user_id", (group_id,)
+        "SELECT user_id, inviter, wording, time, consent FROM group_applications WHERE group_id=? ORDER BY time, user_id",
+        (group_id,),
     )
-    applications = {user: GroupApplication(*rest) for user, *rest in rows}
+    applications = {user: GroupApplication(by, text, time, bool(asks)) for user, by, text, time, asks in rows}
     known_as, type, name, owner, created, version, facts = row
     return StoredGroup(
         known_as, type, name, owner, created, members, applications=applications, version=version, **json.loads(facts)
