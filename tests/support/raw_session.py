@@ -18,6 +18,7 @@ from timim.protocol import messages, session
 from timim.protocol.codec import Body, Command, Reply, Request, decode
 from timim.protocol.frames import Frame, Head
 from timim.testing import RunningServer
+from timim.testing.in_process import LocalServer
 from timim.transport.pushes import PushReceiver
 from timim.transport.websocket import Link
 
@@ -38,7 +39,7 @@ class _NoPushes(PushReceiver):
 class RawSession:
     """A websocket to a server, logged in by `login`."""
 
-    def __init__(self, server: RunningServer, link: Link) -> None:
+    def __init__(self, server: RunningServer | LocalServer, link: Link) -> None:
         self._server = server
         self._link = link
         self._running = asyncio.create_task(link.run())
@@ -107,7 +108,7 @@ class RawSession:
 
 
 @asynccontextmanager
-async def raw_session(server: RunningServer, url: str = "") -> AsyncIterator[RawSession]:
+async def raw_session(server: RunningServer | LocalServer, url: str = "") -> AsyncIterator[RawSession]:
     """Open a websocket that is not logged in."""
     opened = RawSession(server, await Link.open(url or server.url, _NoPushes(), timeout_s=WAIT_S))
     try:

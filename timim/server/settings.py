@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     """Maximum number of requests of one session that are processed at once; more of them wait in the socket."""
     history_page: int = 200
     """Maximum number of messages in one page of history."""
-    requests_in_flight_shared: int = Field(default=16, ge=1)
+    requests_in_flight_shared: int = Field(default=8, ge=1)
     """Maximum number of requests of one user that a node processes at once while other users send requests too."""
     user_requests_per_s: float = Field(default=200.0, ge=0)
     """Average rate of requests of one user on one node, messages included; 0 sets no limit. More are refused (60007)."""

@@ -44,7 +44,8 @@ _CLOSE_CODES = {READS_TOO_SLOWLY: TOO_SLOW, STOPPING: RESTART}
 _CLOSE_CODES |= dict.fromkeys((LOST_DEVICE_SLOT, SIGNATURE_ENDED, SIGNATURE_REVOKED, ADMIN_ENDED), POLICY)
 
 
-REFUSED_PAUSE_S = 0.1  # after a message with a refused request, so that a flood of refusals is slow
+REFUSED_PAUSE_S = 1.0  # a session with refused requests is not read for this time, so that a flood costs next to nothing
+OUT_OF_ORDER_S = 0.1  # until a client may begin again, if its rate is not what refuses its messages
 FRAMES_AT_ONCE = 32  # of one websocket message, before other sessions have their turn
 
 
@@ -345,6 +346,6 @@ _OK = encode(Reply())
 _OUT_OF_ORDER = RateLimited(
     "an earlier message was refused by a rate limit; send timeline.resume_sends, and the refused messages again",
     code=RATE_CODE,
-    retry_after=REFUSED_PAUSE_S,
+    retry_after=OUT_OF_ORDER_S,
 )
 _NOT_LOGGED_IN = error_reply(AuthError("the connection is not logged in; send a login first", code=6014))
