@@ -254,7 +254,7 @@ class AlreadyMember(ServerRefused):
 
 
 class LimitReached(ServerRefused):
-    """Group, friend list or blacklist that is full; the text names the limit."""
+    """Group, friend list, blacklist or quota (drafts, settings, groups) that is full; the text names the limit."""
 
     code: int = 10014
     codes: ClassVar[Codes] = (10014, 30010, 30011, 30012, 30013, 30014)
@@ -278,7 +278,7 @@ class RateLimited(ServerRefused):
     """Request beyond the rate limit; retry after `retry_after` seconds."""
 
     code: int = 10023
-    codes: ClassVar[Codes] = (10023, 9506)
+    codes: ClassVar[Codes] = (10023, 9506, 60007)
 
 
 class UnknownMessage(ServerRefused):

@@ -13,6 +13,7 @@ import os
 import random
 import secrets
 import socket as sockets
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ from .messaging.admission import Admission, MessageRules
 from .messaging.history import HistoryReader
 from .messaging.posting import MessagePoster
 from .messaging.rate_limiter import GroupRateLimiter
+from .messaging.request_limits import FairShares, RequestLimits
+from .messaging.strangers import StrangerLimit
 from .messaging.validation import MessageValidator
 from .metrics import Metrics
 from .sessions.auth import Auth
@@ -185,7 +188,9 @@ class Server:
         parts.push_async_callback(device_slots.close)
         parts.push_async_callback(revocations.close)
         auth = Auth(self.app_id, self._secret_keys, store.revocations, admin=settings.admin, now=self._now)
-        endpoint = WebSocketEndpoint(services, ALL_HANDLERS, auth, device_slots, integrations)
+        limits = RequestLimits(settings, metrics, now=time.monotonic)
+        shares = FairShares(settings.requests_in_flight_shared, now=time.monotonic)
+        endpoint = WebSocketEndpoint(services, ALL_HANDLERS, auth, device_slots, integrations, limits, shares)
         health = HealthEndpoint(store, bus, metrics, open_metrics=settings.open_metrics)
         routes: list[BaseRoute] = [
             WebSocketRoute("/{path:path}", endpoint.serve),
@@ -251,6 +256,9 @@ class Server:
             now=now,
             friends_only=settings.friends_only,
             rates=GroupRateLimiter(settings.group_messages_per_s, settings.group_burst_s),
+            strangers=StrangerLimit(
+                store, per_min=settings.stranger_messages_per_min, burst=settings.stranger_burst, admin=settings.admin
+            ),
             receipt_members=settings.receipt_group_members,
         )
         rules = MessageRules(MessageValidator(settings.max_message_bytes, media_url), admission)

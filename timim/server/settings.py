@@ -138,6 +138,21 @@ class Settings(BaseSettings):
     """Maximum number of requests of one session that are processed at once; more of them wait in the socket."""
     history_page: int = 200
     """Maximum number of messages in one page of history."""
+    requests_in_flight_shared: int = Field(default=8, ge=1)
+    """Maximum number of requests of one user that a node processes at once while other users send requests too."""
+    user_requests_per_s: float = Field(default=200.0, ge=0)
+    """Average rate of requests of one user on one node, messages included; 0 sets no limit. More are refused (60007)."""
+    user_bytes_per_s: float = Field(default=1024 * 1024.0, ge=0)
+    """Average rate of bytes in the requests of one user on one node: 1 MiB/s; 0 sets no limit. More are refused (60007)."""
+    user_burst_s: float = Field(default=10.0, gt=0)
+    """Length of the burst that a user may send after a quiet time, in seconds of the average rates."""
+    stranger_messages_per_min: float = Field(default=60.0, ge=0)
+    """Average rate of one user's C2C messages to users who never wrote to this user and are no friends; 0 sets no limit.
+
+    More are refused (60007). Raise it for a server with bots that write to many users who do not answer.
+    """
+    stranger_burst: int = Field(default=200, ge=1)
+    """Number of messages to strangers that a user may send at once after a quiet time."""
     group_messages_per_s: float = Field(default=40.0, ge=0)
     """Average rate of messages in one group on one node; 0 sets no limit. Low priorities are refused first (10023)."""
     group_burst_s: float = Field(default=10.0, gt=0)
@@ -164,6 +179,8 @@ class Settings(BaseSettings):
     """Interval between two searches for content that can be removed."""
     media_open_uploads: int = 64
     """Maximum number of unfinished uploads of one account."""
+    media_unnamed_bytes: int = Field(default=2 * 1024 * 1024 * 1024, ge=1)
+    """Maximum size of one account's unfinished uploads and content that no message refers to, together: 2 GiB."""
     media_receiving: int = 64
     """Maximum number of uploads that a node receives at once; each of them uses up to 8 MiB of memory."""
     media_receiving_per_user: int = 8
@@ -213,6 +230,12 @@ class Settings(BaseSettings):
     """Maximum number of users with the same reaction to a message."""
     mentions_per_message: int = Field(default=30, ge=1)
     """Maximum number of users that a message mentions."""
+    drafts_per_user: int = Field(default=200, ge=1)
+    """Maximum number of conversations of a user that have a draft."""
+    marked_conversations: int = Field(default=10_000, ge=1)
+    """Maximum number of conversations of a user that were ever pinned, muted or given a draft."""
+    groups_per_owner: int = Field(default=500, ge=1)
+    """Maximum number of groups of one owner; a user who has as many creates no further one."""
     receipt_group_members: int = Field(default=200, ge=1)
     """Maximum number of members of a group whose messages can request read receipts."""
     synchronous: str = "FULL"

@@ -351,7 +351,7 @@ class Connection:
         server = reply.server
         now_s = float(reply.time_stamp)
         if not isinstance(server, msgspec.UnsetType):
-            link.batch, link.limit_bytes = server.batch, server.max_frame_bytes
+            link.batch, link.limit_bytes, link.paces = server.batch, server.max_frame_bytes, True
             self.server_info.max_message_bytes = server.max_message_bytes
             self.server_info.media_url, self.server_info.media_limits = server.media_url, server.media_limits
             now_s = server.time_ms / 1000 or now_s
