@@ -20,7 +20,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test check lint types format layers unit coverage test-python examples docs judge bench bench-cluster soak test-cluster fuzz lock sbom licences audit clean
+.PHONY: help setup demo test check lint types format layers unit coverage test-python examples docs judge bench bench-load bench-cluster soak \
+	test-cluster fuzz lock sbom licences audit clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## ?(.*)/\1\t\2/' | expand -t 14
@@ -103,6 +104,9 @@ judge: $(READY)  ## foreign software judges the server, with no network but loop
 
 bench: $(READY)  ## measure timim beside the floor
 	@if [ -e bench/run.py ]; then $(PY) -m bench.run $(ARGS); else echo "bench: there is no bench/run.py yet"; fi
+
+bench-load: $(READY)  ## memory of 5,000 idle clients, and an honest user and the server under each attack
+	@$(PY) -m bench.hostile $(ARGS)
 
 bench-cluster: $(READY)  ## load and a storm of 2,000 reconnections on one gateway and on two, with PostgreSQL, NATS and S3
 	@ulimit -n "$$(ulimit -Hn)"; $(PY) -m bench.cluster $(ARGS)

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import psutil
@@ -30,6 +31,12 @@ def frame(first: int, payload: bytes = b"") -> bytes:
     if size < 126:
         return bytes((first, 0x80 | size)) + bytes(4) + payload
     return bytes((first, 0xFE)) + size.to_bytes(2, "big") + bytes(4) + payload
+
+
+class Address(Protocol):
+    """A server whose address is known."""
+
+    url: str
 
 
 class Peer:
@@ -100,7 +107,7 @@ class Peer:
 
 
 @asynccontextmanager
-async def peers(server: RunningServer, count: int = 1, *, receive_buffer: int = 0) -> AsyncIterator[list[Peer]]:
+async def peers(server: Address, count: int = 1, *, receive_buffer: int = 0) -> AsyncIterator[list[Peer]]:
     """Connect to the server itself, not to its fault proxy."""
     address = urlsplit(server.url)
     connections = list[socket.socket]()
