@@ -19,6 +19,7 @@ from ..util.rlimit import raise_nofile_limit
 from ..util.server_folder import read_address, read_key
 from .console import WRONG_USE, fail, out, print_json, run_command
 from .options import DATA, AsJson, DataDir, Folder, read_app_key
+from .server_logging import set_up_logging
 from .server_settings import read_settings
 from .settings_help import ServeCommand
 
@@ -59,6 +60,7 @@ def serve(
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
+        set_up_logging(settings.log_level)
         raise_nofile_limit()  # each client is a socket
         async with Server(settings) as server:
             tune_for_serving()

@@ -14,7 +14,7 @@ _GROUPS: dict[str, str] = {
     "Address, data and identity": "host port data_dir public_url app_id secret_key admin",
     "Cluster and database": "database database_replica database_connections bus synchronous new_epoch drain_s",
     "Connections": """max_message_bytes max_frame_bytes hello_interval_s login_timeout_s idle_timeout_s session_queue_bytes
-        devices requests_in_flight open_metrics""",
+        devices requests_in_flight open_metrics log_level""",
     "Hostile peers": """connection_waiting_bytes stranger_waiting_bytes total_waiting_bytes least_bytes_per_s least_rate_s
         close_s request_head_s max_request_head_bytes connections_per_address connections_per_subnet control_frames_per_s
         fragments_per_message""",

@@ -219,6 +219,8 @@ class Settings(BaseSettings):
     """Make clients fetch their history again; set it for one start after a back-up was restored."""
     drain_s: float = 5.0
     """Time for requests in progress to end when the server stops."""
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    """Least level of the lines that `timim serve` logs on standard error; other packages log from `warning` on."""
     open_metrics: bool = False
     """Serve `/metrics` to every host instead of this machine alone."""
 

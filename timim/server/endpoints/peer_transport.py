@@ -18,6 +18,7 @@ from ipaddress import ip_address, ip_network
 from math import inf
 from typing import Any
 
+from ...util.rare_log import RareLog
 from ..metrics import Metrics
 from ..sessions.waiting_bytes import WaitingBytes
 from ..settings import Settings
@@ -46,7 +47,7 @@ class PeerGuard:
         self._watched: set[PeerTransport] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._of_address: Counter[str] = Counter()
-        self._crowded: set[str] = set()  # addresses at their limit, each logged once
+        self.log = RareLog(log, every_s=10.0)  # a flood of connections must not become a flood of lines
 
     def now(self) -> float:
         return self._loop.time()
@@ -72,9 +73,8 @@ class PeerGuard:
         for name, limit in ((host, settings.connections_per_address), (subnet, settings.connections_per_subnet)):
             if 0 < limit <= self._of_address[name]:
                 self.count_cut("crowded")
-                if name not in self._crowded:
-                    self._crowded.add(name)
-                    log.warning("%s has %s connections, which is the limit; more of them are cut", name, limit)
+                hint = "if it is a proxy, make it send the addresses of its clients (docs/how-to/run_behind_a_proxy.md)"
+                self.log.write(logging.WARNING, name, f"{name} has {limit} connections, which is the limit; {hint}")
                 return False
         self._of_address[host] += 1
         self._of_address[subnet] += 1
@@ -84,7 +84,6 @@ class PeerGuard:
         """End the count of a connection that was admitted."""
         for name in (host, subnet_of(host)):
             self._of_address[name] -= 1
-            self._crowded.discard(name)
             if not self._of_address[name]:
                 del self._of_address[name]
 
@@ -223,7 +222,7 @@ class PeerTransport(asyncio.Transport):
 
     def _abort(self, reason: str, label: str = "waiting bytes") -> None:
         self._guard.count_cut(label)
-        log.info("cut a connection of %s: %s", self.host or "an unknown address", reason)
+        self._guard.log.write(logging.INFO, label, f"cut a connection of {self.host or 'an unknown address'}: {reason}")
         self._reset()
 
     def _reset(self) -> None:
