@@ -52,7 +52,7 @@ async def test_bytes_that_are_no_frame_close_the_websocket_with_1002(
 
 
 @pytest.mark.requirement("H38")
-@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/healthz"])
+@pytest.mark.parametrize("path", ["/metrics", "/readyz"])
 async def test_pages_of_operators_show_nothing_through_a_proxy(shared_server: RunningServer, path: str) -> None:
     url = shared_server.url.replace("ws", "http", 1) + path
     async with httpx2.AsyncClient(trust_env=False) as http:

@@ -11,7 +11,8 @@ INTRODUCTION = (
     'file timim.toml (devices = "one"). docs/reference/settings.md describes them.'
 )
 _GROUPS: dict[str, str] = {
-    "Address, data and identity": "host port data_dir public_url app_id secret_key admin",
+    "Address, data and identity": """host port tls_cert tls_key public_url trusted_proxies proxy_protocol data_dir
+        app_id secret_key admin""",
     "Cluster and database": "database database_replica database_connections bus synchronous new_epoch drain_s",
     "Connections": """max_message_bytes max_frame_bytes hello_interval_s login_timeout_s idle_timeout_s session_queue_bytes
         devices requests_in_flight open_metrics log_level""",

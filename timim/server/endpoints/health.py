@@ -1,6 +1,6 @@
 """The operator's endpoints: liveness, readiness, metrics. Only this machine may read metrics, unless `open_metrics` is set.
 
-None of them answers a request that came through a proxy: its sender is a user.
+Readiness and metrics do not answer a request that came through a proxy: its sender is a user.
 """
 
 from __future__ import annotations
@@ -39,8 +39,11 @@ class HealthEndpoint:
 
     def routes(self) -> list[Route]:
         """Return the routes of the endpoint."""
-        paths = {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._show}
-        return [Route(path, _for_operators(endpoint)) for path, endpoint in paths.items()]
+        return [
+            Route("/healthz", self._health),
+            Route("/readyz", _for_operators(self._readiness)),
+            Route("/metrics", _for_operators(self._show)),
+        ]
 
     def drain(self) -> None:
         """Respond 503 to health and readiness checks from now on."""
