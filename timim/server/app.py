@@ -32,9 +32,11 @@ from .bus.local import LocalBus
 from .content.blob_store import BlobStore
 from .content.downloads import Downloads
 from .content.uploads import Uploads
+from .endpoints.exposure import warnings_of
 from .endpoints.health import HealthEndpoint
 from .endpoints.http_server import HttpServer
 from .endpoints.media import MediaEndpoint
+from .endpoints.tls import ServerTls
 from .endpoints.websocket import WebSocketEndpoint
 from .endpoints.welcome import WelcomeEndpoint
 from .handlers import ALL_HANDLERS
@@ -89,6 +91,7 @@ class Server:
         self._identity = _Identity()
         self._parts = AsyncExitStack()  # open parts, closed in reverse order
         self._port = 0
+        self._tls: ServerTls | None = None
         self._drained_at = 0.0  # deadline of the drain, on the loop's clock
 
     @property
@@ -115,7 +118,7 @@ class Server:
     def url(self) -> str:
         """URL for clients."""
         host = self.settings.host
-        return f"ws://{f'[{host}]' if ':' in host else host}:{self.port}"
+        return f"ws{'s' if self.settings.tls_cert else ''}://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def sessions(self) -> int:
@@ -145,6 +148,16 @@ class Server:
             self._parts.push_async_callback(parts.pop_all().aclose)
         log.info("server %s started on %s", self.app_id, self.url)
 
+    async def reload_tls(self) -> None:
+        """Read the certificate and its key again, for the connections that follow; without TLS it does nothing.
+
+        Raises:
+            InvalidArgument: The files are not valid; the certificate stays as it was.
+        """
+        if self._tls is not None:
+            await asyncio.to_thread(self._tls.reload)
+            log.info("read the TLS certificate %s again", self.settings.tls_cert)
+
     async def stop(self) -> None:
         """Drain the server and close it; a second call does nothing.
 
@@ -160,6 +173,8 @@ class Server:
         settings = self.settings
         metrics = Metrics(bus=bool(settings.bus), database=bool(settings.database))
         metrics.sessions.set_function(self._fanout.__len__)
+        if settings.tls_cert is not None:
+            self._tls = await asyncio.to_thread(ServerTls, settings.tls_cert, settings.tls_key)
         store = await self._open_store(parts, metrics)
         listener = _listen(settings.host, settings.port)
         parts.callback(listener.close)
@@ -198,9 +213,11 @@ class Server:
             *MediaEndpoint(services.downloads, uploads, auth).routes(),
         ]
         routes += WelcomeEndpoint(self.app_id, self.url, settings.public_url, routes).routes()
-        http = HttpServer(settings, routes, metrics)
+        http = HttpServer(settings, routes, metrics, self._tls)
         parts.push_async_callback(lambda: http.stop(self._drain_left_s()))
         await http.start(listener)
+        for warning in warnings_of(settings):
+            log.warning("%s", warning)
 
         async def drain() -> None:
             log.info("server %s on %s is stopping, with %s sessions", self.app_id, self.url, self.sessions)

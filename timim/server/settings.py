@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -71,6 +72,14 @@ class Settings(BaseSettings):
     """Address to listen on; `0.0.0.0` listens on all interfaces."""
     port: int = Field(default=8700, ge=0, le=65535)
     """Port to listen on; 0 chooses a free port."""
+    tls_cert: Path | None = None
+    """PEM file with the certificate of the server and its chain, which turns on TLS (`wss://`). SIGHUP reads it again."""
+    tls_key: Path | None = None
+    """PEM file with the private key of the certificate; not needed if `tls_cert` has the key too."""
+    trusted_proxies: str = "127.0.0.1,::1"
+    """Addresses and networks of proxies, separated by commas, whose `Forwarded` or `X-Forwarded-For` names the client."""
+    proxy_protocol: bool = False
+    """Connections of trusted proxies begin with a header of the PROXY protocol, version 1 or 2."""
     data_dir: Path | None = Path("timim-data")
     """Folder of the SQLite database, the media content, `app.json` and `address.json`, which one process at a time uses.
 
@@ -244,6 +253,8 @@ class Settings(BaseSettings):
     """Make clients fetch their history again; set it for one start after a back-up was restored."""
     drain_s: float = 5.0
     """Time for requests in progress to end when the server stops."""
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    """Least level of the lines that `timim serve` logs on standard error; other packages log from `warning` on."""
     open_metrics: bool = False
     """Serve `/metrics` to every host instead of this machine alone."""
 
@@ -265,6 +276,22 @@ class Settings(BaseSettings):
         if self.s3_bucket:
             return ContentLocation(None, self.s3_bucket, self.s3_prefix, self.s3_endpoint, self.s3_region)
         return ContentLocation(self.data_dir and self.data_dir / "media")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for name in value.split(","):
+            if name.strip():
+                ip_network(name.strip())
+        return value
+
+    @model_validator(mode="after")
+    def _tls_fits(self) -> Self:
+        if self.tls_key and not self.tls_cert:
+            raise ValueError("tls_key needs tls_cert, the certificate of the key")
+        if self.tls_cert and self.proxy_protocol:
+            raise ValueError("tls_cert and proxy_protocol exclude each other; let the proxy end TLS")
+        return self
 
     @field_validator("blobs")
     @classmethod

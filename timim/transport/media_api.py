@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConnectionFailed, DownloadFailed, MediaGone, NetworkError, ProtocolError, RequestTimeout
 from ..protocol.codec import Reply, decode
 from ..protocol.media import UUID, uuid_from_url
-from .network import DIRECT, NetworkOptions, shown_address
+from .network import DIRECT, NetworkOptions, shown_address, tls_cause, tls_reason
 from .server_info import ServerInfo
 
 if TYPE_CHECKING:
@@ -126,7 +126,9 @@ class MediaApi:
         import httpx2
 
         if isinstance(exc, httpx2.ConnectError):
-            return f"cannot connect to the media server at {shown_address(self._server.media_url)}"
+            reason = tls_cause(exc)
+            where = f"cannot connect to the media server at {shown_address(self._server.media_url)}"
+            return where if reason is None else f"{where}: {tls_reason(reason)}"
         if isinstance(exc, httpx2.ProxyError):
             return "the proxy failed to connect to the media server"
         return "the connection to the media server was lost"

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import random
-import ssl
 from typing import Any, TypeVar
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -26,7 +25,7 @@ from ..protocol.pending_requests import OnResult, PendingRequests
 from ..protocol.session import RESUME_SENDS
 from ..util.tasks import gather_cancelling
 from .link_end import connection_error
-from .network import DIRECT, NetworkOptions, shown_address
+from .network import DIRECT, NetworkOptions, shown_address, tls_cause, tls_reason
 from .pushes import PushReceiver
 
 B = TypeVar("B", bound=Body)
@@ -93,7 +92,7 @@ class Link:
         except TimeoutError as exc:
             raise ConnectionFailed(f"{where} did not respond within {timeout_s:g} s") from exc
         except (OSError, InvalidHandshake, EOFError) as exc:
-            raise ConnectionFailed(f"cannot connect to {where}: {_reason(exc)}") from exc
+            raise ConnectionFailed(f"cannot connect to {where}: {_reason(exc, secure=url.startswith('wss://'))}") from exc
         return cls(socket, pushes)
 
     async def call(self, command: Command[B, R], body: B, *, timeout_s: float) -> R:
@@ -228,8 +227,10 @@ class Link:
             self._calls.close(error)
 
 
-def _reason(exc: Exception) -> str:
+def _reason(exc: Exception, *, secure: bool) -> str:
     """Return the reason for a failed connection, without the address, which asyncio repeats."""
+    if (failure := tls_cause(exc)) is not None:
+        return tls_reason(failure)
     match exc:
         case InvalidStatus():
             return f"the server answered with HTTP {exc.response.status_code}; check the URL"
@@ -238,11 +239,8 @@ def _reason(exc: Exception) -> str:
         case ProxyError():
             return "the proxy failed to connect"
         case InvalidHandshake() | EOFError():
-            return "the server does not speak the websocket protocol; check the URL"
-        case ssl.SSLCertVerificationError():
-            return f"certificate verify failed: {exc.verify_message}"
-        case ssl.SSLError():  # its errno is a number of OpenSSL
-            return f"TLS failed: {exc.reason}"
+            certificate = ", or give the client certificate that the server requires with ssl=" if secure else ""
+            return f"the server does not speak the websocket protocol; check the URL{certificate}"
         case _:
             number = getattr(exc, "errno", None)
             return os.strerror(number) if number and number > 0 else str(exc)

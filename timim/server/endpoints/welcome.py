@@ -126,7 +126,8 @@ class WelcomeEndpoint:
         host = request.headers.get("host", "")
         if self._public_url:
             return self._public_url.replace("http", "ws", 1)
-        return f"ws://{host}" if _HOST.match(host) else self._url
+        secure = "s" if request.url.scheme == "https" else ""
+        return f"ws{secure}://{host}" if _HOST.match(host) else self._url
 
     def _facts(self, url: str) -> list[tuple[str, str]]:
         web = url.replace("ws", "http", 1)
