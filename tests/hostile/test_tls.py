@@ -160,6 +160,6 @@ def test_a_server_that_is_open_to_its_network_without_tls_is_warned_about(certif
 
 
 def test_settings_of_tls_that_do_not_fit_are_refused() -> None:
-    for wrong in ({"tls_key": "key.pem"}, {"tls_cert": "cert.pem", "proxy_protocol": True}, {"trusted_proxies": "localhost"}):
+    for wrong in ({"tls_cert": "cert.pem", "proxy_protocol": True}, {"trusted_proxies": "localhost"}):
         with pytest.raises(ValidationError):
             Settings(**wrong)

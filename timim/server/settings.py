@@ -287,8 +287,6 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _tls_fits(self) -> Self:
-        if self.tls_key and not self.tls_cert:
-            raise ValueError("tls_key needs tls_cert, the certificate of the key")
         if self.tls_cert and self.proxy_protocol:
             raise ValueError("tls_cert and proxy_protocol exclude each other; let the proxy end TLS")
         return self
