@@ -73,6 +73,7 @@ __all__ = [
 
 Codes: TypeAlias = tuple[int, ...]
 _BY_CODE: dict[int, type[TimimError]] = {}
+INFO_LIMIT = 500  # characters of a text of the server; those of timim have at most 300
 
 
 class TimimError(ShortTraceback, Exception):
@@ -416,5 +417,11 @@ class WrongStore(StorageError):
 def error_for(code: int, info: str, *, reason: str = "", retry_after: float | None = None) -> TimimError:
     """Return, without raising, the error for a reply's ErrorCode, ErrorInfo and ErrorReason (a timim extension)."""
     if reason == NotAMember.reason:
-        return NotAMember(info, code=code, retry_after=retry_after)
-    return _BY_CODE.get(code, ServerRefused)(info, code=code, retry_after=retry_after)
+        return NotAMember(shown_text(info), code=code, retry_after=retry_after)
+    return _BY_CODE.get(code, ServerRefused)(shown_text(info), code=code, retry_after=retry_after)
+
+
+def shown_text(text: str) -> str:
+    """Return a text of the server in the form of an error: at most INFO_LIMIT characters, and none that a terminal obeys."""
+    cut = text if len(text) <= INFO_LIMIT else text[: INFO_LIMIT - 1] + "…"
+    return cut if cut.isprintable() else "".join(one if one.isprintable() else " " for one in cut)

@@ -17,7 +17,7 @@ from functools import lru_cache
 
 import msgspec
 
-from ..errors import KickedOffline, ProtocolError, TimimError
+from ..errors import KickedOffline, ProtocolError, TimimError, shown_text
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import session
 from ..protocol.codec import decode
@@ -77,7 +77,7 @@ class PushRouter:
                 self._add(session.ConversationSettingsNotice, event.settings)
             case session.EVENT_C2C_NOTICE if event.sub_msg_type == session.SUB_KICKED:
                 reason = event.kick.reason if not isinstance(event.kick, msgspec.UnsetType) else ""
-                self._connection.give_up(KickedOffline(reason or "another login took this device's slot"))
+                self._connection.give_up(KickedOffline(shown_text(reason) or "another login took this device's slot"))
             case _:
                 pass  # entries, or an event that this version does not know
 

@@ -26,6 +26,7 @@ from ..errors import InvalidArgument, StorageError, StoreInUse, TimimError
 from ..util import clock
 from ..util.failpoints import arm
 from ..util.file_lock import FileLock
+from ..util.private_files import private_opener
 from ..util.server_folder import KEY_FILE, write_address
 from .bus.base import Bus
 from .bus.local import LocalBus
@@ -347,7 +348,7 @@ def _identify(settings: Settings, folder: Path | None) -> _Identity:
     app_id = settings.app_id or int(kept.get("app_id", 0)) or _new_app_id()
     secret_key = settings.secret_key or str(kept.get("secret_key", "")) or secrets.token_hex(32)
     if file is not None and not kept:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = private_opener(str(file), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         with os.fdopen(descriptor, "w") as out:
             json.dump({"app_id": app_id, "secret_key": secret_key}, out)
     return _Identity(app_id, secret_key, first_start=not kept)

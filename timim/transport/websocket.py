@@ -60,6 +60,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._ended: TimimError | None = None
         self.head: Head = Head("")
+        self.frames_received: int = 0
         self.batch = False  # the server accepts several frames in one websocket message
         self.paces = False  # wait and try again if the server refuses a request by a rate limit
         self.limit_bytes = 0  # of a websocket message; 0 if the server did not state a limit
@@ -194,7 +195,9 @@ class Link:
         try:
             while True:
                 message = await self._socket.recv(decode=False)
-                for frame in decode_frames(message):
+                frames = decode_frames(message)
+                self.frames_received += len(frames)
+                for frame in frames:
                     if frame.head.servcmd == PUSH:
                         self._pushes.receive(frame)
                     else:

@@ -65,7 +65,7 @@ async def main():
         await client.c2c("bob").send("hello")
 
 asyncio.run(main())""")
-_COMMAND = Template("timim tail --as alice --url $url --app-id $app_id --sig ...")
+_COMMAND = Template("timim tail --as alice --url $url --app-id $app_id --sig-file -")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _HEADERS = {
     "cache-control": "no-store",
