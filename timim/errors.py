@@ -59,6 +59,7 @@ from __future__ import annotations
 from typing import ClassVar, TypeAlias
 
 from .util.displayed import ShortTraceback
+from .util.shown_text import shown_text
 
 # Not one name a line: the list would be longer than the tree.
 __all__ = [
@@ -73,7 +74,6 @@ __all__ = [
 
 Codes: TypeAlias = tuple[int, ...]
 _BY_CODE: dict[int, type[TimimError]] = {}
-INFO_LIMIT = 500  # characters of a text of the server; those of timim have at most 300
 
 
 class TimimError(ShortTraceback, Exception):
@@ -419,9 +419,3 @@ def error_for(code: int, info: str, *, reason: str = "", retry_after: float | No
     if reason == NotAMember.reason:
         return NotAMember(shown_text(info), code=code, retry_after=retry_after)
     return _BY_CODE.get(code, ServerRefused)(shown_text(info), code=code, retry_after=retry_after)
-
-
-def shown_text(text: str) -> str:
-    """Return a text of the server in the form of an error: at most INFO_LIMIT characters, and none that a terminal obeys."""
-    cut = text if len(text) <= INFO_LIMIT else text[: INFO_LIMIT - 1] + "…"
-    return cut if cut.isprintable() else "".join(one if one.isprintable() else " " for one in cut)

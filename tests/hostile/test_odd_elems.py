@@ -7,8 +7,9 @@ import json
 import pytest
 
 from timim import Message, UnknownUser
-from timim.errors import INFO_LIMIT, error_for
+from timim.errors import error_for
 from timim.protocol.elems import decode_body
+from timim.util.shown_text import INFO_LIMIT
 
 IMAGE = b'{"UUID":"i","ImageInfoArray":[{"Type":1,"Size":5,"Width":9,"Height":9,"URL":"u","UUID":"x"}]}'
 ODD = {

@@ -17,13 +17,14 @@ from functools import lru_cache
 
 import msgspec
 
-from ..errors import KickedOffline, ProtocolError, TimimError, shown_text
+from ..errors import KickedOffline, ProtocolError, TimimError
 from ..ids import SYSTEM_CONVERSATION, ConversationKey, ConversationType
 from ..protocol import session
 from ..protocol.codec import decode
 from ..protocol.entries import Entry
 from ..protocol.notices import entry_from_push
 from ..transport.connection import Connection
+from ..util.shown_text import shown_text
 from .config import ClientConfig
 from .conversation_settings import ConversationSettings
 from .inbox import Inbox

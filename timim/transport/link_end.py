@@ -7,7 +7,8 @@ import enum
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from ..errors import ConnectionFailed, ProtocolError, TimimError, shown_text
+from ..errors import ConnectionFailed, ProtocolError, TimimError
+from ..util.shown_text import shown_text
 
 _REFUSALS = frozenset({CloseCode.PROTOCOL_ERROR, CloseCode.UNSUPPORTED_DATA, CloseCode.INVALID_DATA})
 _ENDINGS = frozenset({CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.SERVICE_RESTART, CloseCode.TRY_AGAIN_LATER})

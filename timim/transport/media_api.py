@@ -13,9 +13,10 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import ConnectionFailed, DownloadFailed, MediaGone, NetworkError, ProtocolError, RequestTimeout, shown_text
+from ..errors import ConnectionFailed, DownloadFailed, MediaGone, NetworkError, ProtocolError, RequestTimeout
 from ..protocol.codec import Reply, decode
 from ..protocol.media import UUID, uuid_from_url
+from ..util.shown_text import shown_text
 from .network import DIRECT, NetworkOptions, shown_address, tls_cause, tls_reason
 from .server_info import ServerInfo
 
